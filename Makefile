@@ -1,0 +1,67 @@
+# `make run` and `make test` need only Python ≥ 3.11, make and git; everything else they install into .venv.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+UV = $(shell command -v uv || echo $(VENV)/bin/uv)
+INSTALL = $(UV) pip install --quiet --python $(PY) --require-hashes
+REQUIREMENTS := requirements/base.txt requirements/compute.txt
+NUMBERS ?= 2
+
+.PHONY: run test check format lint types imports unit browser requirements clean
+.SUFFIXES:
+
+run: $(VENV)/.run
+	@exec $(PY) -X faulthandler run_nicegui.py serve
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit("VARIOSYNC needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/vendor.py
+	$(INSTALL) $(addprefix -r ,$(REQUIREMENTS))
+	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+	$(PY) -m ui.vendor
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+browser: $(VENV)/.dev
+	@if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else $(PY) -m playwright install chromium; fi; fi
+
+test: browser lint types imports
+	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup tests
+
+check: format lint types imports unit
+
+format: $(VENV)/.dev
+	$(PY) -m ruff format --quiet .
+
+lint: $(VENV)/.dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(VENV)/.dev
+	$(PY) -m mypy
+
+imports: $(VENV)/.dev
+	$(VENV)/bin/lint-imports
+
+unit: $(VENV)/.dev
+	$(PY) -m pytest -n $(NUMBERS) -q tests/unit tests/test_architecture.py tests/test_docs.py
+
+# New pins: only when a dependency changes. The files hold names, versions and hashes, never an address.
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11
+requirements: $(VENV)/.venv
+	mkdir -p requirements build
+	$(COMPILE) --all-extras -o build/all.txt
+	for extra in compute cloud dev; do $(COMPILE) --extra $$extra -c build/all.txt -o requirements/$$extra.txt || exit 1; done
+	$(COMPILE) -c build/all.txt -o requirements/base.txt
+
+clean:
+	rm -rf $(VENV) build node_modules ui/static/vendor

@@ -1,0 +1,409 @@
+"""The careful reader of delimited text: whole blocks where they are clean, record by record where they are not."""
+
+import csv
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from core.analysis.ingest.cells import fit
+from core.analysis.ingest.decode import Text
+from core.analysis.ingest.dialect import Format, Tokens, has_swallowed, readings, tokenize
+from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark
+from core.analysis.ingest.lines import Lines
+from core.analysis.ingest.rawtable import Fault, FaultAction, FaultKind, Flag
+from core.analysis.ingest.sink import Sink, Work
+
+_TAIL: Final = 400
+_LONGEST_STRETCH: Final = 2**16
+_SHORTEST_STRETCH: Final = 32
+_AHEAD: Final = 4
+_SPAN: Final = 20_000
+_SPAN_NARROW: Final = 200
+_TRIES: Final = 100
+_DOUBTS: Final = frozenset({6, 50, 400, 3000})
+_SHOWN: Final = 500
+_HELD: Final = 10_000
+_DELIMITERS: Final = (',', ';', '\t', '|', ' ')
+
+
+class Careful:
+    """Reads the body of one delimited file into a sink. Faults carry the physical line where their record starts."""
+
+    def __init__(self, text: Text, *, layout: Layout, form: Format, returns: bool, sink: Sink, work: Work) -> None:
+        self._text, self._layout, self._form, self._sink, self._work = text, layout, form, sink, work
+        self._source = Lines(
+            text.path, offset=text.offset, returns=returns, longest=max(4 * work.limits.cell_bytes, work.memory // 8)
+        )
+        self._buffer: list[str] = []
+        self._at = 0
+        self._line = 1
+        self._byte = text.offset
+        self._held: list[tuple[int, int, list[str]]] = []
+        self._after_blank = self._cut = False
+        self._comments = self._repeats = 0
+        self._notes: list[str] = []
+        self._found: list[tuple[FaultKind, FaultAction, str, str, str | None]] = []
+
+    def run(self) -> tuple[str, ...]:
+        """Read to the end of the table; give notes on what was left out."""
+        try:
+            if self._layout.body and self._to_body():
+                self._read()
+        finally:
+            self._source.close()
+        self._end()
+        return tuple(self._notes)
+
+    def _to_body(self) -> bool:
+        while self._line < self._layout.body:
+            if not self._fill():
+                return False
+            self._advance(min(self._layout.body - self._line, len(self._buffer) - self._at))
+        return True
+
+    def _read(self) -> None:
+        """Store clean stretches at once; the stretch shrinks around a fault and grows again behind it."""
+        stretch = _LONGEST_STRETCH
+        while not self._cut and self._fill():
+            stop = min(len(self._buffer) - (_TAIL if self._source.ended else 0), self._at + stretch)
+            if stop - self._at >= _SHORTEST_STRETCH and self._take_block(stop):
+                stretch = min(stretch * 4, _LONGEST_STRETCH)
+                continue
+            if stop - self._at > _SHORTEST_STRETCH:
+                stretch = max((stop - self._at) // 8, _SHORTEST_STRETCH)
+                continue
+            stop = min(self._at + _SHORTEST_STRETCH, len(self._buffer))
+            while self._at < stop and not self._cut:
+                self._step()
+
+    def _fill(self) -> bool:
+        """Make sure that a line stands in the buffer; hold what follows it ready at the file's end."""
+        if self._at < len(self._buffer):
+            return True
+        self._buffer, self._at = self._source.block(), 0
+        self._work.progress(self._source.done / max(self._text.size, 1))
+        return bool(self._buffer)
+
+    def _more(self) -> bool:
+        """Read another block behind the lines in the buffer; those done with go only when they are many."""
+        block = self._source.block()
+        self._buffer += block
+        return bool(block)
+
+    def _advance(self, count: int) -> None:
+        lines = self._buffer[self._at : self._at + count]
+        self._byte += sum(len(line) if line.isascii() else len(line.encode()) for line in lines)
+        self._line += count
+        self._at += count
+
+    def _take_block(self, stop: int) -> bool:
+        """Store the lines up to `stop` at once when all of them are clean records."""
+        form, layout = self._form, self._layout
+        lines = self._buffer[self._at : stop]
+        if form.trim or form.collapse or len(form.delimiter) > 1 or not form.quote or self._held:
+            return False
+        text = ''.join(lines)
+        mark, quote = form.delimiter, form.quote
+        doubtful = (mark + ' ' + quote, quote + ' ' + mark, '\n ' + quote, quote + ' \n', '\0')
+        if any(piece in text for piece in doubtful) or (form.escape == '\\' and '\\' in text):
+            return False
+        if (self._text.bad and '\ufffd' in text) or max(map(len, lines)) > self._work.limits.cell_bytes:
+            return False
+        rows, starts = self._parsed(lines)
+        width = layout.width + layout.slack
+        if width > 1 and [] in rows:
+            starts = [start for start, row in zip(starts, rows, strict=True) if row]
+            rows = [row for row in rows if row]
+        if not rows or any(len(row) != width for row in rows):
+            return False
+        if layout.slack:
+            if any(any(row[layout.width :]) for row in rows):
+                return False
+            rows = [row[: layout.width] for row in rows]
+        if self._has_heading(rows):
+            return False
+        span = 1 if isinstance(starts, range) else max(b - a for a, b in pairwise([*starts, self._line + len(lines)]))
+        self._sink.add_block(starts, rows, longest=span * max(map(len, lines)))
+        self._advance(stop - self._at)
+        self._after_blank = False
+        return True
+
+    def _parsed(self, lines: list[str]) -> tuple[list[list[str]], 'list[int] | range']:
+        """The block's records and their lines; none when a quote is astray or a record has swallowed others."""
+        reader = csv.reader(lines, delimiter=self._form.delimiter, quotechar=self._form.quote, strict=True)
+        limit = csv.field_size_limit(self._work.limits.cell_bytes)
+        rows: list[list[str]] = []
+        ends: list[int] = []
+        try:
+            if self._form.quote in ''.join(lines):
+                for row in reader:
+                    rows.append(row)
+                    ends.append(reader.line_num)
+            else:
+                rows = list(reader)
+                ends = [reader.line_num]
+        except csv.Error:
+            return [], []
+        finally:
+            csv.field_size_limit(limit)
+        if reader.line_num == len(rows):
+            return rows, range(self._line, self._line + len(rows))
+        starts = [0, *ends[:-1]]
+        for start, end in zip(starts, ends, strict=True):
+            if end - start > 3 and has_swallowed(''.join(lines[start:end]), self._form, self._layout.width):
+                return [], []
+        return rows, [self._line + start for start in starts]
+
+    def _has_heading(self, rows: list[list[str]]) -> bool:
+        typed = [i for i, kind in enumerate(self._layout.profile) if kind in ('number', 'time')]
+        if not typed:
+            return False
+        first = typed[0]
+        return any(is_heading(row, self._layout.profile) for row in rows if row[first][:1].isalpha())
+
+    def _step(self) -> None:
+        """Read one record, or pass over a line that is none."""
+        self._found = []
+        line, byte = self._line, self._byte
+        raw = self._buffer[self._at]
+        text = raw.rstrip('\r\n')
+        if not text.strip(' \t'):
+            if not (self._form.delimiter in ('\t', ' ') and self._form.delimiter in text):
+                self._after_blank = True
+                self._advance(1)
+                return
+        tokens, used = self._record(text)
+        cells = tokens.cells
+        if len(cells) == 1 and self._layout.width > 1 and text.lstrip().startswith('#'):
+            self._comments += 1
+            self._advance(1)
+            return
+        if used == 1 and self._breaks_off(cells):
+            return
+        if '\r' in text and len(cells) != self._layout.width and used == 1 and self._split_returns(text):
+            return
+        self._advance(used)
+        blank, self._after_blank = self._after_blank, False
+        if self._passes(line, byte, cells, after_blank=blank):
+            return
+        self._release()
+        self._store(line, byte, cells)
+
+    def _passes(self, line: int, byte: int, cells: list[str], *, after_blank: bool) -> bool:
+        """Whether a record is a repeated header, or one that counts only when others follow it."""
+        layout = self._layout
+        if layout.header and len(cells) == layout.width and cells == list(layout.header) and not self._found:
+            if any(kind in ('number', 'time') for kind in layout.profile) or after_blank:
+                self._repeats += 1
+                return True
+        remark = is_remark(cells, layout.width, layout.profile)
+        if (remark or (layout.width > 1 and not any(cell.strip() for cell in cells))) and len(self._held) < _HELD:
+            self._held.append((line, byte, cells))
+            return True
+        return False
+
+    def _release(self) -> None:
+        """Store what was held back: records follow, so these are records as well."""
+        if not self._held:
+            return
+        held, found = self._held, self._found
+        self._held = []
+        for line, byte, cells in held:
+            self._found = []
+            self._store(line, byte, cells)
+        self._found = found
+
+    def _record(self, text: str) -> tuple[Tokens, int]:
+        """The record that starts at the current line, and its number of lines."""
+        form, width = self._form, self._layout.width + self._layout.slack
+        text = self._without_nuls(text)
+        tokens = tokenize(text, form)
+        if tokens.clean and not tokens.open:
+            return tokens, 1
+        if tokens.open:
+            joined, used = self._joined(width)
+            if joined is not None:
+                return joined, used
+        options = readings(text, form, widest=2 * width)
+        best = options.get(width) or min(options.values(), key=lambda option: option[0], default=None)
+        cells = best[1] if best is not None else tokenize(text, replace(form, quote='')).cells
+        kind = FaultKind.UNTERMINATED_QUOTE if tokens.open else FaultKind.STRAY_QUOTE
+        reason = (
+            'A quote opens a cell and never closes it; the line was read with that quote as an ordinary character.'
+            if tokens.open
+            else 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
+        )
+        self._note(kind, FaultAction.REPAIRED, text, reason)
+        return Tokens(cells=cells, clean=False, open=False), 1
+
+    def _without_nuls(self, text: str) -> str:
+        if self._text.bad and '\ufffd' in text:
+            reason = f'Bytes that {self._text.encoding} does not know; each was replaced by U+FFFD.'
+            self._note(FaultKind.BAD_ENCODING, FaultAction.REPAIRED, text, reason)
+        if '\0' not in text:
+            return text
+        self._note(FaultKind.NUL_BYTE, FaultAction.REPAIRED, text, 'NUL characters were taken out.')
+        return text.replace('\0', '')
+
+    def _joined(self, width: int) -> tuple[Tokens | None, int]:
+        """A record whose quoted cells run over several lines, when that is what the quotes mean."""
+        doubled, quote = self._form.escape == self._form.quote, self._form.quote
+        pieces = [self._buffer[self._at]]
+        size, quotes, tries = len(pieces[0]), pieces[0].count(quote), 0
+        for used in range(2, _SPAN if width > 1 else _SPAN_NARROW):
+            if self._at + used > len(self._buffer) and not self._more():
+                return None, 1
+            piece = self._buffer[self._at + used - 1]
+            pieces.append(piece)
+            size, quotes = size + len(piece), quotes + piece.count(quote)
+            if size > self._work.limits.cell_bytes * 2 or tries > _TRIES:
+                return None, 1
+            if used in _DOUBTS and has_swallowed(''.join(pieces), self._form, width):
+                return None, 1
+            if quote not in piece or (doubled and quotes % 2):
+                continue
+            tries += 1
+            text = ''.join(pieces)
+            tokens = tokenize(text.rstrip('\r\n').replace('\0', ''), self._form)
+            if tokens.open:
+                continue
+            good = tokens.clean and len(tokens.cells) == width and not has_swallowed(text, self._form, width)
+            return (tokens, used) if good else (None, 1)
+        return None, 1
+
+    def _split_returns(self, text: str) -> bool:
+        """Break a line at lone carriage returns when each part is a record."""
+        parts = text.split('\r')
+        if not all(len(tokenize(part, self._form).cells) == self._layout.width for part in parts):
+            return False
+        line, byte = self._line, self._byte
+        self._advance(1)
+        self._release()
+        for part in parts:
+            self._found = []
+            self._store(line, byte, tokenize(part, self._form).cells)
+        return True
+
+    def _breaks_off(self, cells: list[str]) -> bool:
+        """Whether another table starts at the current line; then reading ends here."""
+        layout, width = self._layout, len(cells)
+        expected = layout.width + layout.slack
+        if width == expected and not (
+            (self._after_blank or self._is_typed_off(cells)) and is_heading(cells, layout.profile) and cells != list(layout.header)
+        ):
+            return False
+        ahead = self._ahead()
+        following = [len(other) for other in ahead]
+        if width == expected:
+            starts = bool(ahead) and following[0] == expected and not is_heading(ahead[0], layout.profile)
+        elif width > 1:
+            same = following.count(width)
+            gone = expected not in following
+            starts = gone and (same >= 3 or (self._after_blank and same >= 1 and same >= len(following) - 1))
+        else:
+            starts = self._after_blank and self._titles_table(ahead, expected)
+        if starts:
+            self._notes.append(f'A second table from line {self._line} on was cut off.')
+            self._cut = True
+        return starts
+
+    def _is_typed_off(self, cells: list[str]) -> bool:
+        return fit(cells, self._layout.profile) < 0
+
+    def _titles_table(self, ahead: list[list[str]], expected: int) -> bool:
+        """Whether a lone line after a blank one is the title of another table."""
+        if len(ahead) < 2 or len(ahead[0]) < 2:
+            return False
+        if len(ahead[0]) == expected:
+            return is_heading(ahead[0], self._layout.profile)
+        return len(ahead[0]) == len(ahead[1]) and all(len(other) != expected for other in ahead)
+
+    def _ahead(self) -> list[list[str]]:
+        """The cells of the next filled lines, each read alone."""
+        found: list[list[str]] = []
+        place = self._at + 1
+        while len(found) < _AHEAD:
+            if place >= len(self._buffer) and not self._more():
+                break
+            text = self._buffer[place].rstrip('\r\n')
+            place += 1
+            if text.strip():
+                found.append(tokenize(text, self._form).cells)
+        return found
+
+    def _store(self, line: int, byte: int, cells: list[str]) -> None:
+        """Bring a record to the table's width and store it with its faults."""
+        width = self._layout.width
+        if self._layout.slack and len(cells) == width + self._layout.slack and not any(cells[width:]):
+            cells = cells[:width]
+        if max(map(len, cells), default=0) > self._work.limits.cell_bytes or len(cells) > self._work.limits.columns:
+            reason = f'The record is larger than the limit of {self._work.limits.cell_bytes // 2**20} MB a cell.'
+            self._note(FaultKind.TOO_WIDE, FaultAction.REJECTED, '', reason)
+            self._sink.rejected += 1
+            self._list(line, byte)
+            return
+        if len(cells) < width:
+            cells = self._widened(cells)
+        elif len(cells) > width:
+            cells = self._narrowed(cells)
+        self._sink.add(line, Flag.REPAIRED if self._found else Flag.AS_READ, cells)
+        self._list(line, byte)
+
+    def _widened(self, cells: list[str]) -> list[str]:
+        width, profile = self._layout.width, self._layout.profile
+        if len(cells) == 1 and width > 2:
+            for mark in _DELIMITERS:
+                other = tokenize(cells[0], replace(self._form, delimiter=mark)).cells if mark in cells[0] else []
+                if len(other) == width and fit(other, profile) > -0.5 * width:
+                    reason = f'The record is separated by {mark!r} where the file uses {self._form.delimiter!r}.'
+                    self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, cells[0], reason)
+                    return other
+        reason = f'The record has {len(cells)} cells where the table has {width} columns; the last ones are null.'
+        column = self._layout.names[len(cells)]
+        self._note(FaultKind.SHORT_ROW, FaultAction.REPAIRED, self._form.delimiter.join(cells), reason, column)
+        return cells
+
+    def _narrowed(self, cells: list[str]) -> list[str]:
+        layout = self._layout
+        reason = f'The record has {len(cells)} cells where the table has {layout.width} columns'
+        found = aligned(cells, layout.profile, self._form.delimiter)
+        if found is None:
+            surplus = self._form.delimiter.join(cells[layout.width :])
+            self._note(FaultKind.LONG_ROW, FaultAction.TRUNCATED, surplus, f'{reason}; the surplus was cut off.')
+            return cells[: layout.width]
+        kept, value, merged = found
+        how = 'a cell that bare delimiters had split was joined.' if merged else 'surplus empty cells were taken out.'
+        self._note(FaultKind.LONG_ROW, FaultAction.REPAIRED, value, f'{reason}; {how}')
+        return kept
+
+    def _note(self, kind: FaultKind, action: FaultAction, value: str, reason: str, column: str | None = None) -> None:
+        self._found.append((kind, action, value[:_SHOWN], reason, column))
+
+    def _list(self, line: int, byte: int) -> None:
+        known = None if self._text.copied else byte
+        for kind, action, value, reason, column in self._found:
+            self._sink.fault(
+                Fault(line=line, byte=known, column=column, kind=kind, value=value, action=action, reason=reason)
+            )
+
+    def _end(self) -> None:
+        """Say what was left out."""
+        remarks = [cells for _, _, cells in self._held if any(cell.strip() for cell in cells)]
+        empty = len(self._held) - len(remarks)
+        if remarks:
+            first = next(line for line, _, cells in self._held if any(cell.strip() for cell in cells))
+            self._notes.append(f'{_count(len(remarks), "footnote")} from line {first} on {_was(len(remarks))} left out.')
+        if empty:
+            self._notes.append(f'{_count(empty, "record")} of empty cells at the end {_was(empty)} left out.')
+        if self._comments:
+            self._notes.append(f'{_count(self._comments, "comment line")} {_was(self._comments)} left out.')
+        if self._repeats:
+            self._notes.append(f'{_count(self._repeats, "repeated header line")} {_was(self._repeats)} left out.')
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
+
+
+def _was(number: int) -> str:
+    return 'was' if number == 1 else 'were'

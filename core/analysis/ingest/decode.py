@@ -1,0 +1,220 @@
+"""Bytes to UTF-8: which encoding a text file has, what stands in it, and a UTF-8 copy where one is needed."""
+
+import codecs
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from core.errors import UnreadableFile
+
+BLOCK: Final = 2**20
+_SAMPLE: Final = 2**16
+_BOMS: Final = (
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF32_LE, 'utf-32-le'),
+    (codecs.BOM_UTF32_BE, 'utf-32-be'),
+    (codecs.BOM_UTF16_LE, 'utf-16-le'),
+    (codecs.BOM_UTF16_BE, 'utf-16-be'),
+)
+_UNDEFINED_1252: Final = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
+_CODECS: Final = {'shift_jis': 'cp932'}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A text file as UTF-8: `path` is the file itself (then `offset` skips its BOM) or a UTF-8 copy.
+
+    `lf`, `crlf`, `cr` count line breaks of each sort, `blanks` pairs of breaks that touch, `quotes` and `apostrophes`
+    the characters, `bad` undecodable sequences, `nuls` NUL characters; `long` tells that a line may pass a megabyte.
+    """
+
+    path: Path
+    offset: int
+    encoding: str
+    copied: bool
+    size: int
+    lf: int
+    crlf: int
+    cr: int
+    blanks: int
+    quotes: int
+    apostrophes: int
+    nuls: int
+    bad: int
+    long: bool
+
+
+def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None]) -> Text:
+    """Find the encoding of a text file and give it as UTF-8.
+
+    A file that is UTF-8 already is not copied. Raises UnreadableFile when the bytes are no text in any known encoding.
+    """
+    encoding, offset = _by_mark(path)
+    if encoding in (None, 'utf-8-sig'):
+        text, invalid = _scan_utf8(path, offset=offset, encoding=encoding or 'utf-8', progress=progress)
+        if not invalid and not _is_binary(text):
+            return text
+        encoding = encoding or _guess(path)
+    assert encoding is not None
+    copy = workdir / 'text.utf8'
+    bad = _transcode(path, copy, encoding=encoding, offset=offset, progress=progress)
+    text, _ = _scan_utf8(copy, offset=0, encoding=encoding, progress=progress)
+    if _is_binary(text):
+        raise UnreadableFile('The file holds binary data, not a table of text. Upload a CSV, JSON, Parquet or Excel file.')
+    values = {name: getattr(text, name) for name in Text.__dataclass_fields__}
+    return Text(**(values | {'copied': True, 'bad': bad}))
+
+
+def _is_binary(text: Text) -> bool:
+    return text.nuls > 16 and text.nuls * 50 > text.size
+
+
+def _by_mark(path: Path) -> tuple[str | None, int]:
+    """The encoding that a byte-order mark or the place of zero bytes tells."""
+    with path.open('rb') as file:
+        head = file.read(65536)
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    if len(head) < 4:
+        return None, 0
+    head = head[: len(head) // 2 * 2]
+    even, odd = head[::2].count(0) * 2 / len(head), head[1::2].count(0) * 2 / len(head)
+    if odd > 0.3 and even < 0.05:
+        return 'utf-16-le', 0
+    if even > 0.3 and odd < 0.05:
+        return 'utf-16-be', 0
+    return None, 0
+
+
+def _scan_utf8(path: Path, *, offset: int, encoding: str, progress: Callable[[float], None]) -> tuple[Text, int]:
+    decoder = codecs.getincrementaldecoder('utf-8')('strict')
+    size = path.stat().st_size
+    lf = crlf = cr = blanks = quotes = apostrophes = nuls = invalid = done = since = 0
+    long, last = False, b''
+    with path.open('rb') as file:
+        file.seek(offset)
+        while block := file.read(BLOCK):
+            if not invalid and (not block.isascii() or decoder.getstate()[0]):
+                try:
+                    decoder.decode(block)
+                except UnicodeDecodeError:
+                    invalid += 1
+            window = last + block
+            near = window[1:] if len(last) == 2 else window
+            lines, returns = block.count(b'\n'), block.count(b'\r')
+            lf, crlf, cr = lf + lines, crlf + near.count(b'\r\n'), cr + returns
+            blanks += near.count(b'\n\n')
+            if returns:
+                blanks += window.count(b'\n\r\n') + near.count(b'\r\r')
+            quotes += block.count(b'"')
+            apostrophes += block.count(b"'")
+            nuls += block.count(0)
+            since = since + len(block) if not lines and not returns else 0
+            long = long or since >= BLOCK
+            last = window[-2:]
+            done += len(block)
+            progress(done / max(size, 1))
+    if not invalid and decoder.getstate()[0]:
+        invalid += 1
+    text = Text(
+        path=path, offset=offset, encoding=encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf, cr=cr - crlf,
+        blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, bad=0, long=long,
+    )  # fmt: skip
+    return text, invalid
+
+
+def _transcode(path: Path, copy: Path, *, encoding: str, offset: int, progress: Callable[[float], None]) -> int:
+    """Write `path` as UTF-8; undecodable sequences become U+FFFD and are counted."""
+    bad = 0
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        nonlocal bad
+        bad += 1
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
+        return '\ufffd', error.end
+
+    codecs.register_error('variosync_count', replace)
+    name = 'utf-8' if encoding == 'utf-8-sig' else _CODECS.get(encoding, encoding)
+    decoder = codecs.getincrementaldecoder(name)('variosync_count')
+    size, done = path.stat().st_size, 0
+    with path.open('rb') as source, copy.open('wb') as target:
+        source.seek(offset)
+        while block := source.read(BLOCK):
+            target.write(decoder.decode(block).encode('utf-8', 'replace'))
+            done += len(block)
+            progress(done / max(size, 1))
+        target.write(decoder.decode(b'', final=True).encode('utf-8', 'replace'))
+    return bad
+
+
+def _guess(path: Path) -> str:
+    """The encoding of a file that is not UTF-8: from its lines with bytes above 127."""
+    sample = _high_lines(path)
+    multibyte = re.findall(rb'[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}', sample)
+    high = sum(byte > 127 for byte in sample)
+    if sum(map(len, multibyte)) > 0.75 * high and len(multibyte) > 2:
+        return 'utf-8'
+    return _east_asian(sample, high) or _single_byte(sample)
+
+
+def _high_lines(path: Path, *, limit: int = _SAMPLE) -> bytes:
+    found = bytearray()
+    with path.open('rb') as file:
+        while len(found) < limit and (block := file.read(BLOCK)):
+            if not block.isascii():
+                found += b'\n'.join(re.findall(rb'[^\r\n]*[\x80-\xff][^\r\n]*', block)) + b'\n'
+    return bytes(found[:limit])
+
+
+def _east_asian(sample: bytes, high: int) -> str | None:
+    """Shift-JIS and GB18030 (and their neighbours) by the shape of their byte pairs, confirmed by decoding."""
+    leads = sum(0x81 <= byte <= 0x9F for byte in sample)
+    if leads > 0.2 * high and _readable(sample, 'cp932', r'[\u3040-\u30ff\u4e00-\u9fff\uff01-\uff9f\u3000-\u303f]'):
+        return 'shift_jis'
+    runs = re.findall(rb'[\xa1-\xfe]+', sample)
+    paired = sum(len(run) for run in runs if len(run) % 2 == 0)
+    if paired < 0.9 * high:
+        return None
+    for encoding, letters in (('euc_jp', r'[\u3040-\u30ff]'), ('euc_kr', r'[\uac00-\ud7a3]')):
+        if _readable(sample, encoding, letters, share=0.85 if encoding == 'euc_kr' else 0.4):
+            return encoding
+    text = _decoded(sample, 'gb18030')
+    if text is None:
+        return None
+    common = re.findall(r'[\u4e00-\u9fff]', text)
+    western = _decoded(sample, 'cp1252')
+    vowels = len(re.findall(r'[A-Za-z][\xe0-\xff]{2}[A-Za-z]', western or ''))
+    return 'gb18030' if common and len(common) * 2 > 0.6 * high and vowels * 4 < len(common) else None
+
+
+def _readable(sample: bytes, encoding: str, letters: str, *, share: float = 0.8) -> bool:
+    text = _decoded(sample, encoding)
+    if text is None:
+        return False
+    beyond = [character for character in text if ord(character) > 127]
+    return bool(beyond) and len(re.findall(letters, ''.join(beyond))) >= share * len(beyond)
+
+
+def _decoded(sample: bytes, encoding: str) -> str | None:
+    """The sample as text, without a last line that may be cut off; None when it is none in this encoding."""
+    whole = sample if len(sample) < _SAMPLE else sample[: sample.rfind(b'\n') + 1]
+    try:
+        return whole.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _single_byte(sample: bytes) -> str:
+    words = re.findall(rb'[\x80-\xff]{3,}', sample)
+    high = sum(byte > 127 for byte in sample)
+    if sum(map(len, words)) > 0.6 * high:
+        from charset_normalizer import from_bytes
+
+        best = from_bytes(sample, cp_isolation=['cp1251', 'koi8_r', 'cp1253', 'cp1255', 'cp1256', 'iso8859_5']).best()
+        if best is not None:
+            return best.encoding
+    return 'latin-1' if _UNDEFINED_1252 & set(sample) else 'cp1252'

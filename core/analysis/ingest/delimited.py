@@ -1,0 +1,258 @@
+"""Delimited text to the raw table: DuckDB reads what is clean as a whole, a careful reader what is not."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from core.analysis.ingest.careful import Careful
+from core.analysis.ingest.decode import Text
+from core.analysis.ingest.dialect import (
+    Format,
+    Guess,
+    detect,
+    has_swallowed,
+    readings,
+    sample_records,
+    split_lines,
+    tokenize,
+)
+from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark
+from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
+from core.analysis.ingest.sink import WIDE, Sink, Work, csv_source, engine, parquet_options, quoted
+from core.errors import TooLarge
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SAMPLE_BYTES: Final = 2**18
+_SAMPLE_MOST: Final = 2**24
+_SAMPLE_LINES: Final = 60
+_SAMPLE_RECORDS: Final = 1000
+_NO_DELIMITER: Final = '\x1f'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the head of a file tells about all of it."""
+
+    form: Format
+    layout: Layout
+    newline: str | None
+    returns: bool
+    notes: tuple[str, ...]
+
+
+def read_delimited(text: Text, work: Work, *, delimiter: str | None = None) -> RawTable:
+    """Read any delimited text; an empty file gives a table without columns."""
+    plan = plan_of(text, delimiter=delimiter)
+    layout = plan.layout
+    outcome = _by_engine(text, plan, work)
+    if outcome is None:
+        sink = Sink(work, layout.width)
+        reader = Careful(text, layout=layout, form=plan.form, returns=plan.returns, sink=sink, work=work)
+        notes = reader.run()
+        outcome = _Outcome(rows=sink.rows + sink.rejected, rejected=sink.rejected, faults=sink.finish(), notes=notes)
+    return RawTable(
+        path=work.table,
+        names=layout.names,
+        named=bool(layout.header),
+        header_line=layout.header_line,
+        encoding=text.encoding,
+        compression=None,
+        format='csv',
+        dialect=_dialect(plan),
+        rows_read=outcome.rows,
+        rejected=outcome.rejected,
+        faults_path=outcome.faults,
+        hints={},
+        notes=plan.notes + layout.notes + outcome.notes,
+        header=layout.header,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    rows: int
+    rejected: int = 0
+    faults: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan_of(text: Text, *, delimiter: str | None = None) -> Plan:
+    """Dialect and layout from the head of the file."""
+    returns = text.cr > 0 and text.cr >= 0.05 * (text.lf + text.crlf + text.cr)
+    lines, whole = _head(text, returns=returns)
+    guess = detect(lines) if delimiter is None else Guess(format=Format(delimiter=delimiter), score=1.0)
+    form = guess.format
+    records = _records(lines, form, whole=whole)
+    layout = find_layout(records)
+    if layout.width == 1:
+        form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
+        layout = find_layout(_records(lines, form, whole=whole))
+    return Plan(form=form, layout=layout, newline=_newline(text), returns=returns, notes=_doubts(guess))
+
+
+def _doubts(guess: Guess) -> tuple[str, ...]:
+    if guess.runner_up is None or guess.runner_score < 0.85 * guess.score:
+        return ()
+    return (
+        f'The delimiter {guess.format.delimiter!r} was chosen; {guess.runner_up.delimiter!r} would read nearly as well.',
+    )
+
+
+def _dialect(plan: Plan) -> Dialect:
+    form = plan.form
+    if plan.layout.width == 0:
+        return Dialect()
+    delimiter = ',' if form.delimiter == _NO_DELIMITER else form.delimiter
+    return Dialect(delimiter=delimiter, quote=form.quote or None, escape=form.escape or None, newline=plan.newline)
+
+
+def _newline(text: Text) -> str | None:
+    found = [mark for mark, count in (('\n', text.lf), ('\r\n', text.crlf), ('\r', text.cr)) if count]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else 'mixed'
+
+
+def _head(text: Text, *, returns: bool) -> tuple[list[str], bool]:
+    """Lines of the file's head, and whether they are all of it."""
+    size = _SAMPLE_BYTES
+    while True:
+        with text.path.open('rb') as file:
+            file.seek(text.offset)
+            data = file.read(size)
+        lines = split_lines(data.decode('utf-8', 'ignore').replace('\0', ''), returns=returns)
+        if len(data) >= text.size:
+            return lines, True
+        if len(lines) > _SAMPLE_LINES or size >= _SAMPLE_MOST:
+            return lines[:-1] or lines, False
+        size *= 4
+
+
+def _records(lines: list[str], form: Format, *, whole: bool) -> list[Record]:
+    """Sample records; those with stray quotes are read at the width of the others where that is possible."""
+    found = sample_records(lines, form, limit=_SAMPLE_RECORDS)
+    if not whole and len(found) > 2:
+        found = found[:-1]
+    width = Counter(len(cells) for _, cells, clean in found if clean).most_common(1)
+    records = []
+    for index, cells, clean in found:
+        line = lines[index].rstrip('\r\n')
+        if not clean and width:
+            options = readings(line, form, widest=2 * width[0][0])
+            cells = options[width[0][0]][1] if width[0][0] in options else cells
+        records.append(Record(line=index + 1, cells=cells if line.strip(' \t') or len(cells) > 1 else []))
+    return records
+
+
+def _by_engine(text: Text, plan: Plan, work: Work) -> _Outcome | None:
+    """Read the file by DuckDB, strictly and as a whole; None when it is not clean, or the lines do not add up."""
+    import duckdb
+
+    lines = _clean_lines(text, plan)
+    if lines is None:
+        return None
+    embedded = text.quotes if plan.form.quote == '"' else text.apostrophes
+    with engine(work.folder, memory=work.memory) as connection:
+        try:
+            connection.execute(_copy(text, plan, work, embedded=embedded > 0))
+        except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException):
+            return None
+        rows, last = connection.execute(
+            f'SELECT count(*), coalesce(max({LINE_COLUMN}), 0) FROM {quoted(work.table)}'
+        ).fetchall()[0]
+        if embedded:
+            last += _breaks_in_last(connection, work, plan)
+        if rows and last != lines or not rows:
+            return None
+        if _looks_broken(connection, work, plan, embedded=embedded > 0):
+            return None
+    limits = work.limits
+    if rows > limits.rows or rows * plan.layout.width > limits.cells:
+        raise TooLarge(f'The file has {rows:,} rows, more than the {limits.rows:,} allowed. Split it into smaller files.')
+    return _Outcome(rows=rows)
+
+
+def _clean_lines(text: Text, plan: Plan) -> int | None:
+    """The number of the last filled line when the file may be read as a whole; None when it needs care."""
+    form, layout = plan.form, plan.layout
+    one_break = sum(bool(count) for count in (text.lf, text.crlf, text.cr)) == 1
+    plain = not (form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
+    if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
+        return None
+    with text.path.open('rb') as file:
+        file.seek(max(text.offset, text.offset + text.size - 2**16))
+        tail = file.read()
+    trimmed = tail.rstrip(b'\r\n')
+    end = tail[len(trimmed) :]
+    unit = plan.newline or '\n'
+    trailing = len(end) // len(unit)
+    if text.blanks != end.count(unit.encode() * 2) + (unit == '\r\n' and end.count(b'\n\r\n') - end.count(b'\r\n\r\n')):
+        return None
+    if _has_remarks(trimmed.decode('utf-8', 'ignore').split(unit)[-40:], plan):
+        return None
+    breaks = text.lf + text.crlf + text.cr
+    return breaks - trailing + 1
+
+
+def _has_remarks(lines: list[str], plan: Plan) -> bool:
+    width, profile = plan.layout.width, plan.layout.profile
+    for line in lines:
+        cells = tokenize(line, plan.form).cells
+        if is_remark(cells, width, profile) or (width > 1 and not any(cell.strip() for cell in cells)):
+            return True
+    return False
+
+
+def _copy(text: Text, plan: Plan, work: Work, *, embedded: bool) -> str:
+    """The statement that turns the file into the raw table; a record's line is its number plus the breaks in cells."""
+    layout, form = plan.layout, plan.form
+    columns = [f'c{i}' for i in range(layout.width)]
+    line = f'{layout.body - 1} + row_number() OVER ()'
+    if embedded:
+        breaks = _breaks(columns, plan)
+        line += f' + (sum({breaks}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))::BIGINT - ({breaks})'
+    options = (
+        f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, header = false, '
+        f'skip = {layout.body - 1}, strict_mode = true, parallel = false, '
+        'max_line_size = 4194304, buffer_size = 8388608'
+    )
+    source = csv_source(text.path, [(name, 'VARCHAR') for name in columns], options=options)
+    return (
+        f'COPY (SELECT ({line})::BIGINT AS {LINE_COLUMN}, 0::UTINYINT AS {FLAG_COLUMN}, {", ".join(columns)} '
+        f'FROM {source}) TO {quoted(work.table)} ({parquet_options(text.size // max(text.lf + text.crlf + text.cr, 1))})'
+    )
+
+
+def _breaks(columns: list[str], plan: Plan) -> str:
+    mark = 13 if plan.newline == '\r' else 10
+    return ' + '.join(f"(strlen({name}) - strlen(replace({name}, chr({mark}), '')))" for name in columns)
+
+
+def _breaks_in_last(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Plan) -> int:
+    columns = [f'c{i}' for i in range(plan.layout.width)]
+    table = quoted(work.table)
+    rows = connection.execute(
+        f'SELECT {_breaks(columns, plan)} FROM {table} WHERE {LINE_COLUMN} = (SELECT max({LINE_COLUMN}) FROM {table})'
+    ).fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
+def _looks_broken(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Plan, *, embedded: bool) -> bool:
+    """Whether a cell seems to have swallowed rows, or a second header stands among the records."""
+    layout, table = plan.layout, quoted(work.table)
+    columns = [f'c{i}' for i in range(layout.width)]
+    if embedded:
+        many = connection.execute(
+            f'SELECT {", ".join(columns)} FROM {table} WHERE {_breaks(columns, plan)} >= 3 LIMIT 10000'
+        ).fetchall()
+        if any(has_swallowed(cell, plan.form, layout.width) for row in many for cell in row if cell and len(cell) > 3):
+            return True
+    typed = [i for i, kind in enumerate(layout.profile) if kind in ('number', 'time')]
+    if not typed:
+        return False
+    words = ' AND '.join(f"regexp_matches(c{i}, '^\\s*\\pL')" for i in typed[:3])
+    headings = connection.execute(f'SELECT {", ".join(columns)} FROM {table} WHERE {words} LIMIT 1000').fetchall()
+    return any(is_heading(row, layout.profile) for row in headings)

@@ -1,0 +1,374 @@
+"""Delimited text: how one record is read, and which dialect a sample speaks.
+
+Detection follows the idea of van den Burg, Nazábal and Sutton, "Wrangling messy CSV files by detecting row and type
+patterns" (Data Mining and Knowledge Discovery, 2019): the right dialect makes rows of one width with cells of known kinds.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from core.analysis.ingest.cells import column_kind, kind_of
+
+_SINGLES: Final = ',;\t|:^~§¦\x01\x1f\x1e '
+_DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
+_PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
+_SAMPLE_ROWS: Final = 160
+_SEARCH_BYTES: Final = 2**18
+_SEARCH_QUOTES: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A dialect as the record reader needs it.
+
+    `trim`: blanks around delimiters are padding. `collapse`: runs of the delimiter count as one (aligned columns).
+    """
+
+    delimiter: str = ','
+    quote: str = '"'
+    escape: str = '"'
+    trim: bool = False
+    collapse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """A record's cells; `clean` without any stray quote, `open` when a quoted cell has not ended."""
+
+    cells: list[str]
+    clean: bool
+    open: bool
+    quoted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """A detected format, its score (0–1), and the runner-up."""
+
+    format: Format
+    score: float
+    runner_up: Format | None = None
+    runner_score: float = 0.0
+
+
+def tokenize(text: str, form: Format) -> Tokens:
+    """Read one record's text (without its line break); a stray quote inside a quoted cell is an ordinary character."""
+    delimiter, quote = form.delimiter, form.quote
+    if form.collapse:
+        text = text.strip(delimiter)
+    if not quote or quote not in text:
+        return Tokens(cells=_bare(text, form), clean=True, open=False)
+    cells: list[str] = []
+    clean, quoted, position, end = True, 0, 0, len(text)
+    while True:
+        start = _skip(text, position, delimiter)
+        if text.startswith(quote, start):
+            close, tidy = _closing(text, start, form)
+            if close < 0:
+                cells.append(_unescape(text[start + 1 :], form))
+                return Tokens(cells=cells, clean=clean, open=True, quoted=quoted)
+            clean, quoted = clean and tidy, quoted + 1
+            cells.append(_unescape(text[start + 1 : close], form))
+            position = _skip(text, close + 1, delimiter)
+        else:
+            stop = text.find(delimiter, position)
+            stop = end if stop < 0 else stop
+            cell = text[position:stop]
+            cells.append(cell.strip() if form.trim else cell)
+            position = stop
+        if position >= end:
+            return Tokens(cells=cells, clean=clean, open=False, quoted=quoted)
+        position += len(delimiter)
+        while form.collapse and text.startswith(delimiter, position):
+            position += len(delimiter)
+
+
+def _bare(text: str, form: Format) -> list[str]:
+    if form.collapse:
+        return [cell for cell in text.split(form.delimiter) if cell]
+    cells = text.split(form.delimiter) if form.delimiter else [text]
+    return [cell.strip() for cell in cells] if form.trim else cells
+
+
+def _skip(text: str, position: int, delimiter: str) -> int:
+    """The place after blanks that are not themselves the delimiter."""
+    if delimiter[:1] == ' ':
+        return position
+    while text.startswith(' ', position):
+        position += 1
+    return position
+
+
+def _closing(text: str, start: int, form: Format) -> tuple[int, bool]:
+    """Where the quoted cell that opens at `start` ends (-1: nowhere), and whether no stray quote stood before that."""
+    tidy, position = True, start + 1
+    while True:
+        position = text.find(form.quote, position)
+        if position < 0:
+            return -1, tidy
+        if form.escape == '\\' and _escaped(text, position, start):
+            position += 1
+            continue
+        if _ends(text, position + 1, form.delimiter):
+            return position, tidy
+        if text.startswith(form.quote, position + 1):
+            position += 2
+            continue
+        tidy = False
+        position += 1
+
+
+def _escaped(text: str, position: int, start: int) -> bool:
+    before = position - 1
+    while before > start and text[before] == '\\':
+        before -= 1
+    return (position - 1 - before) % 2 == 1
+
+
+def _ends(text: str, position: int, delimiter: str) -> bool:
+    position = _skip(text, position, delimiter)
+    return position >= len(text) or text.startswith(delimiter, position)
+
+
+def _unescape(text: str, form: Format) -> str:
+    if form.escape == '\\' and '\\' in text:
+        text = re.sub(rf'\\([\\{re.escape(form.quote)}])', r'\1', text)
+    return text.replace(form.quote * 2, form.quote)
+
+
+def readings(text: str, form: Format, *, widest: int) -> dict[int, tuple[int, list[str]]]:
+    """Every width up to `widest` that one line can be read with, each with its fewest strays and their cells.
+
+    A cell that opens with a quote may close at any quote before a delimiter, or its quote may be an ordinary character.
+    """
+    if len(text) > _SEARCH_BYTES or text.count(form.quote) > _SEARCH_QUOTES or widest > 512:
+        return {}
+    best: dict[int, dict[int, tuple[int, tuple[int, str] | None]]] = {0: {0: (0, None)}}
+    ends: dict[int, tuple[int, tuple[int, str] | None]] = {}
+    pending = [0]
+    while pending:
+        position = pending.pop(0)
+        states = best[position]
+        for stop, cell, cost in _cells_at(text, position, form):
+            for count, (spent, _) in states.items():
+                if count + 1 > widest:
+                    continue
+                step = (spent + cost, (position, cell))
+                if stop >= len(text):
+                    if step[0] < ends.get(count + 1, (1 << 30, None))[0]:
+                        ends[count + 1] = step
+                    continue
+                following = stop + len(form.delimiter)
+                if following not in best:
+                    best[following] = {}
+                    pending.append(following)
+                if step[0] < best[following].get(count + 1, (1 << 30, None))[0]:
+                    best[following][count + 1] = step
+        pending.sort()
+    return {count: (cost, _trace(best, count, last)) for count, (cost, last) in ends.items()}
+
+
+def _trace(
+    best: dict[int, dict[int, tuple[int, tuple[int, str] | None]]], count: int, last: tuple[int, str] | None
+) -> list[str]:
+    cells: list[str] = []
+    while last is not None:
+        position, cell = last
+        cells.append(cell)
+        count -= 1
+        last = best[position][count][1]
+    return cells[::-1]
+
+
+def _cells_at(text: str, position: int, form: Format) -> Iterator[tuple[int, str, int]]:
+    """The cells that may start here, as (where it stops, its text, its strays)."""
+    stop = text.find(form.delimiter, position)
+    stop = len(text) if stop < 0 else stop
+    bare = text[position:stop]
+    start = _skip(text, position, form.delimiter)
+    if not text.startswith(form.quote, start):
+        yield stop, bare.strip() if form.trim else bare, int(bare.rstrip().endswith(form.quote))
+        return
+    yield stop, bare.strip() if form.trim else bare, 5 if bare.rstrip().endswith(form.quote) else 3
+    inner = start + 1
+    strays, place = 0, inner
+    while (place := text.find(form.quote, place)) >= 0:
+        if form.escape == '\\' and _escaped(text, place, start):
+            place += 1
+            continue
+        if _ends(text, place + 1, form.delimiter):
+            yield _skip(text, place + 1, form.delimiter), _unescape(text[inner:place], form), strays
+        if text.startswith(form.quote, place + 1):
+            place += 2
+            continue
+        strays += 1
+        place += 1
+
+
+def has_swallowed(text: str, form: Format, width: int) -> bool:
+    """Whether most lines inside a quoted cell read as whole records of the table, as after a forgotten quote."""
+    inner = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')[1:-1]
+    if width < 2 or len(inner) < 2:
+        return False
+    like = sum(len(tokenize(line, form).cells) == width for line in inner)
+    return like >= 2 and like >= 0.6 * len(inner)
+
+
+def split_lines(text: str, *, returns: bool) -> list[str]:
+    """Physical lines with their breaks; lone carriage returns break lines only when `returns`."""
+    if not returns:
+        lines = text.split('\n')
+        kept = [line + '\n' for line in lines[:-1]]
+        return kept + lines[-1:] if lines[-1] else kept
+    return re.findall(r'[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+', text)
+
+
+def sample_records(lines: Sequence[str], form: Format, *, limit: int) -> list[tuple[int, list[str], bool]]:
+    """Records of a sample as (index of the line, cells, clean); a quote left open for long is read on one line."""
+    found: list[tuple[int, list[str], bool]] = []
+    index = 0
+    while index < len(lines) and len(found) < limit:
+        text = lines[index].rstrip('\r\n')
+        tokens = tokenize(text, form)
+        used = 1
+        if tokens.open:
+            joined, used = _joined(lines, index, form)
+            if joined is None:
+                tokens, used = replace(tokenize(text, replace(form, quote='')), clean=False), 1
+            else:
+                tokens = joined
+        found.append((index, tokens.cells, tokens.clean))
+        index += used
+    return found
+
+
+def _joined(lines: Sequence[str], index: int, form: Format) -> tuple[Tokens | None, int]:
+    text = lines[index]
+    for used in range(2, min(40, len(lines) - index) + 1):
+        text += lines[index + used - 1]
+        if form.quote not in lines[index + used - 1]:
+            continue
+        tokens = tokenize(text.rstrip('\r\n'), form)
+        if not tokens.open:
+            return (tokens, used) if tokens.clean else (None, 1)
+    return None, 1
+
+
+def detect(lines: Sequence[str]) -> Guess:
+    """The format that a sample of physical lines speaks. An empty or single-column sample gives the comma."""
+    lines = [line for line in lines if line.strip()][: _SAMPLE_ROWS * 2]
+    hint = _named_separator(lines)
+    if hint is not None:
+        lines = lines[1:]
+    text = ''.join(lines)
+    scored: list[tuple[float, Format]] = []
+    for delimiter in [hint] if hint is not None else _delimiters(text):
+        for form in _forms(text, delimiter):
+            scored.append((_score(lines, form), form))
+    single = 0.45 * sum(kind_of(line) != 'text' for line in lines[1:]) / max(len(lines) - 1, 1) + 0.12
+    scored.sort(key=lambda pair: -pair[0])
+    if not scored or (scored[0][0] < single and hint is None):
+        return Guess(format=_single(text), score=single, runner_up=scored[0][1] if scored else None)
+    score, form = scored[0]
+    other = next((pair for pair in scored if pair[1].delimiter != form.delimiter), (0.0, None))
+    return Guess(format=_with_padding(lines, form), score=score, runner_up=other[1], runner_score=other[0])
+
+
+def _single(text: str) -> Format:
+    lines = [line.strip() for line in text.splitlines()]
+    apostrophes = sum(len(line) > 1 and line[0] == line[-1] == "'" for line in lines)
+    return Format(quote="'" if lines and apostrophes > 0.8 * len(lines) else '"')
+
+
+def _named_separator(lines: Sequence[str]) -> str | None:
+    """The delimiter that a first line `sep=;` names."""
+    match = re.fullmatch(r'"?sep=(.|\\t)"?\s*', lines[0].rstrip('\r\n'), re.IGNORECASE) if lines else None
+    return match[1].replace('\\t', '\t') if match else None
+
+
+def _delimiters(text: str) -> list[str]:
+    return [mark for mark in (*_SINGLES, *_DOUBLES) if mark in text]
+
+
+def _forms(text: str, delimiter: str) -> Iterator[Format]:
+    """The quotes and escapes worth trying with a delimiter."""
+    opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in '"\''}
+    yield Format(delimiter=delimiter)
+    if '\\"' in text and opened['"']:
+        yield Format(delimiter=delimiter, escape='\\')
+    if opened["'"] > 1:
+        yield Format(delimiter=delimiter, quote="'", escape="'")
+        if "\\'" in text:
+            yield Format(delimiter=delimiter, quote="'", escape='\\')
+    if delimiter == ' ' and '  ' in text:
+        yield Format(delimiter=delimiter, collapse=True)
+
+
+@lru_cache(maxsize=64)
+def _patterns(delimiter: str, quote: str) -> re.Pattern[str]:
+    mark = re.escape(delimiter)
+    return re.compile(rf'(?:^|{mark})[ ]*{quote}[^\r\n]*?{quote}[ ]*(?={mark}|[\r\n]|$)', re.MULTILINE)
+
+
+def _boundary_quotes(text: str, delimiter: str, quote: str) -> int:
+    return len(_patterns(delimiter, quote).findall(text[: 2**16])) if quote in text else 0
+
+
+def _score(lines: Sequence[str], form: Format) -> float:
+    records = [record for record in sample_records(lines, form, limit=_SAMPLE_ROWS)]
+    widths = Counter(len(cells) for _, cells, _ in records if len(cells) > 1)
+    if not widths:
+        return 0.0
+    width, _ = max(widths.items(), key=lambda pair: (pair[1] * (pair[0] - 1) / pair[0], pair[0]))
+    rows = [cells for _, cells, _ in records if len(cells) == width]
+    near = sum(len(cells) == width for _, cells, _ in records) + 0.5 * sum(
+        1 < len(cells) != width and abs(len(cells) - width) == 1 for _, cells, _ in records
+    )
+    dirty = sum(not clean for _, _, clean in records)
+    consistency = (near - 0.5 * dirty) / len(records)
+    return max(consistency, 0.0) * (width - 1) / width * _legibility(rows, width, form) * _PRIOR.get(form.delimiter, 0.9)
+
+
+def _legibility(rows: Sequence[Sequence[str]], width: int, form: Format) -> float:
+    """How much the cells look like cells: known kinds, and columns that keep to one kind."""
+    columns = min(width, 200)
+    cells = [cell for row in rows[:60] for cell in row[:columns]]
+    looks = sum(_look(cell, form) for cell in cells) / len(cells)
+    kept = 0.0
+    for index in range(columns):
+        column = [row[index] for row in rows]
+        if not any(column):
+            continue
+        kept += 1.0 if column_kind(column[1:] or column) not in ('text', 'empty') else 0.6
+    return 0.5 * looks + 0.5 * kept / columns
+
+
+def _look(cell: str, form: Format) -> float:
+    text = cell.strip()
+    if kind_of(text) != 'text':
+        return 1.0 if text else 0.8
+    if text[0] in '"\'' or text[-1] in '"\'':
+        return 0.2
+    if any(mark in text for mark in ',;\t|' if mark not in form.delimiter):
+        return 0.55
+    return 0.9 if len(text) < 40 else 0.75
+
+
+def _with_padding(lines: Sequence[str], form: Format) -> Format:
+    """Set `trim` when blanks around the delimiter are the rule."""
+    if form.delimiter.isspace():
+        return form
+    before = after = total = 0
+    for _, cells, _ in sample_records(lines, form, limit=_SAMPLE_ROWS):
+        filled = [cell for cell in cells[1:] if cell.strip()]
+        total += len(filled)
+        after += sum(cell[0] == ' ' for cell in filled)
+        before += sum(cell[-1] == ' ' for cell in [cell for cell in cells[:-1] if cell.strip()])
+    text = ''.join(lines[:_SAMPLE_ROWS])
+    if form.quote:
+        after += text.count(f'{form.delimiter} {form.quote}')
+    return replace(form, trim=total > 0 and (after >= 0.8 * total or before >= 0.8 * total))

@@ -1,0 +1,364 @@
+"""Where the table is in a file: preamble, header rows, body, and what ends it. Works on records, whatever they came from."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from core.analysis.ingest.cells import Kind, fit, kind_of, profile_of
+
+_BODY_ROWS: Final = 300
+_HEADER_ROWS: Final = 4
+_NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
+_YEAR: Final = re.compile(r'(?:1[6-9]|20|21)\d\d')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Cells that start at a physical line; blank lines have no cells."""
+
+    line: int
+    cells: list[str]
+    lines: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The table's place and shape: `body` is the physical line of its first record, 0 when it has none.
+
+    `header` holds the header's cells as written (joined over several rows), `names` what the columns are called.
+    `slack` is how many empty cells every record has beyond the header, as after a trailing delimiter.
+    """
+
+    width: int
+    names: tuple[str, ...]
+    header: tuple[str, ...]
+    header_line: int | None
+    body: int
+    profile: tuple[Kind, ...]
+    slack: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def find_layout(records: Sequence[Record]) -> Layout:
+    """Find the first table among the sample records of a file (blank lines given as records without cells)."""
+    filled = [record for record in records if record.cells]
+    if not filled:
+        return Layout(width=0, names=(), header=(), header_line=None, body=0, profile=())
+    start = _first_of_table(records)
+    preamble = [record for record in filled if record.line < records[start].line]
+    segment = _segment(records, start)
+    width = _body_width(segment)
+    rows, header_rows = _split_header(segment, width)
+    header = _join(header_rows)
+    header, width, slack = _reconciled(header, rows, width)
+    notes = []
+    if preamble:
+        notes.append(_lines_note(preamble))
+    if len(header_rows) > 1:
+        notes.append(f'{len(header_rows)} header rows were joined.')
+    body = [row.cells for row in rows[:_BODY_ROWS] if len(row.cells) == width + slack]
+    return Layout(
+        width=width,
+        slack=slack,
+        names=unique_names(header, width),
+        header=tuple(header),
+        header_line=header_rows[0].line if header_rows else None,
+        body=rows[0].line if rows else 0,
+        profile=profile_of(body, width),
+        notes=tuple(notes),
+    )
+
+
+def unique_names(header: Sequence[str], width: int) -> tuple[str, ...]:
+    """Names for columns: unique without regard to case, invented (`column_3`) where the header has none."""
+    wanted = [header[i].strip() if i < len(header) else '' for i in range(width)]
+    taken = {name.casefold() for name in wanted if name}
+    names: list[str] = []
+    used: set[str] = set()
+    for index, name in enumerate(wanted, start=1):
+        stem = name or f'column_{index}'
+        candidate, number = stem, 2
+        while candidate.casefold() in used or (candidate != name and candidate.casefold() in taken):
+            candidate, number = f'{stem}_{number}', number + 1
+        used.add(candidate.casefold())
+        names.append(candidate)
+    return tuple(names)
+
+
+def is_heading(cells: Sequence[str], profile: Sequence[Kind]) -> bool:
+    """Whether a record in the body can only be another table's header: words in every column that holds none."""
+    typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time') and i < len(cells)]
+    if len(typed) < max(1, len(profile) // 4) or len({cell.strip().casefold() for cell in cells}) < len(cells):
+        return False
+    return all(kind_of(cells[i]) == 'text' and _NAME.fullmatch(cells[i].strip()) for i in typed) and all(
+        cell.strip() for cell in cells
+    )
+
+
+def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind]) -> bool:
+    """Whether a record holds words alone, in a table of three columns or more, where its columns hold other things."""
+    filled = [(cell or '').strip() for cell in cells]
+    if width < 3 or not filled or not filled[0] or kind_of(filled[0]) != 'text':
+        return False
+    if not any(filled[1:]):
+        return profile[0] not in ('text', 'empty') or len(filled[0]) > 24 or len(cells) == 1
+    words = all(kind_of(cell) in ('text', 'empty') for cell in filled)
+    return len(cells) < width and words and profile[0] in ('number', 'time')
+
+
+def _first_of_table(records: Sequence[Record]) -> int:
+    """The index of the record where the table (its header, if any) starts."""
+    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
+    if not widths:
+        return _first_of_column(records)
+    modal = max(widths.items(), key=lambda pair: (pair[1] * (pair[0] - 1) / pair[0], pair[0]))[0]
+    near = range(modal - max(1, modal // 5), modal + max(1, modal // 5) + 1) if modal > 2 else range(2, modal + 2)
+    tolerated = {width for width in near if width > 1}
+    tolerated |= {width for width, count in widths.items() if count >= 3 and _first_run(records, width) >= 3}
+    for index, record in enumerate(records):
+        if len(record.cells) in tolerated and not _is_delimited_remark(record, records, index):
+            return index
+    return next(index for index, record in enumerate(records) if record.cells)
+
+
+def _first_run(records: Sequence[Record], width: int) -> int:
+    """The longest run of one width."""
+    longest = run = 0
+    for record in records:
+        run = run + 1 if len(record.cells) == width else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _first_of_column(records: Sequence[Record]) -> int:
+    """A single column starts at its first line, or after a leading block of comments."""
+    filled = [index for index, record in enumerate(records) if record.cells]
+    for index in filled:
+        if not records[index].cells[0].startswith('#'):
+            return index
+    return filled[0]
+
+
+def _is_delimited_remark(record: Record, records: Sequence[Record], index: int) -> bool:
+    """A preamble line padded with delimiters, or a comment, above rows that are fuller."""
+    cells = record.cells
+    filled = sum(bool(cell.strip()) for cell in cells)
+    following = [other.cells for other in records[index + 1 : index + 40] if other.cells]
+    if not following:
+        return False
+    typical = sorted(sum(bool(cell.strip()) for cell in row) for row in following)[len(following) // 2]
+    if filled <= 1 and typical >= 3:
+        return True
+    if filled <= 1 and typical == 2 and len(cells) == 2:
+        return bool(cells[0].strip()) and filled == 1 and not records[index + 1].cells
+    comment = cells[0].lstrip().startswith(('#', '//', '%'))
+    return comment and len(cells) != len(following[0]) and not following[0][0].lstrip().startswith(('#', '//', '%'))
+
+
+def _segment(records: Sequence[Record], start: int) -> list[Record]:
+    """The records from `start` to where a blank line parts tables of other shapes."""
+    segment: list[Record] = []
+    for index in range(start, len(records)):
+        record = records[index]
+        if not record.cells:
+            rest = [other for other in records[index:] if other.cells][:4]
+            shape = {len(other.cells) for other in segment}
+            if len(segment) >= 2 and len(rest) >= 2 and not any(len(other.cells) in shape for other in rest):
+                break
+            continue
+        segment.append(record)
+    return segment
+
+
+def _body_width(segment: Sequence[Record]) -> int:
+    """The width of most records of the first table; a later table in the sample does not vote against its start."""
+    widths = [len(record.cells) for record in segment]
+    for index in range(len(widths)):
+        if index >= 3 and len(set(widths[index : index + 4])) == 1 and len(widths) >= index + 4:
+            head = Counter(widths[1:index]).most_common(1)[0]
+            if head[0] != widths[index] and head[1] >= 2 and is_lasting(widths, index):
+                widths = widths[:index]
+                break
+    body = widths[1:] or widths
+    counts = Counter(body)
+    return max(counts.items(), key=lambda pair: (pair[1], pair[0] == widths[0], pair[0]))[0]
+
+
+def is_lasting(widths: Sequence[int], index: int) -> bool:
+    """Whether the width at `index` holds from there on while the width before it is gone."""
+    rest, before = widths[index:], Counter(widths[1:index]).most_common(1)[0][0]
+    return rest.count(widths[index]) >= 0.8 * len(rest) and rest.count(before) <= 0.1 * len(rest)
+
+
+def _split_header(segment: list[Record], width: int) -> tuple[list[Record], list[Record]]:
+    """(body, header rows) of the first table."""
+    first, rest = segment[0], segment[1:]
+    body = [record.cells for record in rest[:_BODY_ROWS] if len(record.cells) == width]
+    if not _is_header(first.cells, body, width):
+        return segment, []
+    header = [first]
+    while len(header) < _HEADER_ROWS and len(rest) > 1 and _continues_header(rest[0], rest[1:], width):
+        header.append(rest.pop(0))
+    return rest, header
+
+
+def _is_header(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a first record names the columns: it differs from what stands below it."""
+    kinds = [kind_of(cell) for cell in cells]
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if not filled:
+        return False
+    if not body:
+        return all(kind in ('text', 'empty', 'flag') for kind in kinds) and len(set(filled)) == len(filled)
+    profile = profile_of(body, width)
+    votes = 0.0
+    if len(cells) == width:
+        votes = sum(_vote(cells[i], kinds[i], profile[i], [row[i] for row in body]) for i in range(width))
+    else:
+        votes = sum(1.0 if kind == 'text' else -1.0 for kind in kinds if kind != 'empty')
+    if len({cell.casefold() for cell in filled}) < len(filled):
+        votes -= 0.5
+    if len(filled) < len(cells) and not any(kind in ('number', 'time') for kind in profile):
+        votes -= 0.3 * (len(cells) - len(filled))
+    return votes > 0
+
+
+def _vote(cell: str, kind: Kind, expected: Kind, column: Sequence[str]) -> float:
+    """How much one column speaks for its first cell being a name (positive) or a value (negative)."""
+    text = cell.strip()
+    if expected in ('number', 'time'):
+        if kind == 'text':
+            return 1.0
+        if kind == 'number' and _YEAR.fullmatch(text):
+            return 0.3 if not any(_YEAR.fullmatch(other.strip()) for other in column) else -0.6
+        return -1.0 if kind == expected else (-0.2 if kind == 'empty' else -0.5)
+    if expected == 'empty':
+        return 0.3 if kind == 'text' else 0.0
+    if kind in ('number', 'time'):
+        return 0.1 if _YEAR.fullmatch(text) else -0.8
+    if kind == 'empty':
+        return 0.0
+    return _text_vote(text, expected, [other.strip() for other in column if other.strip()])
+
+
+def _text_vote(text: str, expected: Kind, others: Sequence[str]) -> float:
+    if expected == 'flag':
+        return 0.8 if text.casefold() not in {other.casefold() for other in others} else -0.8
+    if text in others:
+        return -0.8
+    vote = 0.15 if _NAME.fullmatch(text) and len(text) <= 40 else -0.1
+    distinct = set(others)
+    if len(others) >= 4 and len(distinct) <= 0.6 * len(others):
+        vote += 0.5
+    lengths = Counter(len(other) for other in others)
+    if len(others) >= 4 and lengths.most_common(1)[0][1] >= 0.9 * len(others) and len(text) not in lengths:
+        vote += 0.4
+    if sum(any(c.isdigit() for c in other) for other in others) >= 0.7 * len(others):
+        vote += 0.4 if not any(c.isdigit() for c in text) else -0.3
+    if sum(' ' in other for other in others) >= 0.7 * len(others):
+        vote += 0.2 if ' ' not in text else -0.1
+    return vote
+
+
+def _continues_header(record: Record, rest: Sequence[Record], width: int) -> bool:
+    """Whether a row below the header still belongs to it: units or sub-titles where the body holds numbers or times."""
+    if len(record.cells) != width:
+        return False
+    body = [other.cells for other in rest[:_BODY_ROWS] if len(other.cells) == width]
+    profile = profile_of(body, width)
+    typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time')]
+    texts = [i for i in typed if kind_of(record.cells[i]) == 'text']
+    values = [i for i in typed if kind_of(record.cells[i]) in ('number', 'time')]
+    filled = [cell.strip() for cell in record.cells if cell.strip()]
+    if not typed or values or not texts or not body:
+        return False
+    return len(texts) >= max(1, 0.5 * len(typed)) and len(filled) >= 0.3 * width
+
+
+def _join(rows: Sequence[Record]) -> list[str]:
+    """One header of several rows; equal pieces stand once."""
+    if len(rows) < 2:
+        return list(rows[0].cells) if rows else []
+    joined = []
+    for index in range(max(len(row.cells) for row in rows)):
+        pieces: list[str] = []
+        for row in rows:
+            piece = row.cells[index].strip() if index < len(row.cells) else ''
+            if piece and piece not in pieces:
+                pieces.append(piece)
+        joined.append(' '.join(pieces))
+    return joined
+
+
+def _reconciled(header: list[str], rows: Sequence[Record], width: int) -> tuple[list[str], int, int]:
+    """Bring a header and the body to one (width, slack): surplus empty columns go, row names of an R table get a place."""
+    while len(header) > width and not header[-1].strip():
+        header = header[:-1]
+    empties = [i for i, cell in enumerate(header) if not cell.strip()]
+    if len(header) > width and len(empties) >= len(header) - width:
+        gone = set(empties[: len(header) - width])
+        header = [cell for i, cell in enumerate(header) if i not in gone]
+    body = [row.cells for row in rows if len(row.cells) == width]
+    if len(header) > width:
+        return header, len(header), 0
+    if header and len(header) < width:
+        surplus = width - len(header)
+        if body and all(not any(cell.strip() for cell in cells[-surplus:]) for cells in body):
+            return header, len(header), surplus
+        if surplus == 1 and _are_row_names(body, header):
+            return ['', *header], width, 0
+    return header, width, 0
+
+
+def _are_row_names(body: Sequence[Sequence[str]], header: Sequence[str]) -> bool:
+    """R writes row names without a name: 1, 2, 3 … or unique labels before the named columns."""
+    firsts = [cells[0].strip() for cells in body]
+    counted = all(first.isdigit() for first in firsts) and [int(first) for first in firsts] == list(
+        range(int(firsts[0]), int(firsts[0]) + len(firsts))
+    )
+    return len(firsts) > 2 and counted and bool(header[0].strip())
+
+
+def _lines_note(preamble: Sequence[Record]) -> str:
+    count = len(preamble)
+    line = 'line' if count == 1 else 'lines'
+    return f'A preamble of {count} {line} above the table was dropped (from line {preamble[0].line}).'
+
+
+def aligned(cells: Sequence[str], profile: Sequence[Kind], delimiter: str) -> tuple[list[str], str, bool] | None:
+    """Bring a record with surplus cells to the table's width without losing text: (cells, surplus, merged).
+
+    Empty surplus cells are taken out where the rest suits the columns best; else neighbours that a bare delimiter has
+    split are joined, when one place suits better than any other. None when nothing does.
+    """
+    width, surplus = len(profile), len(cells) - len(profile)
+    if surplus <= 0 or width == 0 or len(cells) > 2000:
+        return None
+    empties = [i for i, cell in enumerate(cells) if not cell.strip()]
+    if len(empties) >= surplus:
+        return _without_empties(cells, empties, profile, surplus), '', False
+    options = []
+    for index in range(width):
+        merged = delimiter.join(cells[index : index + surplus + 1])
+        options.append((fit([*cells[:index], merged, *cells[index + surplus + 1 :]], profile), index))
+    options.sort(reverse=True)
+    plain = fit(cells[:width], profile)
+    clear = len(options) < 2 or options[0][0] > options[1][0]
+    if clear and options[0][0] > max(plain, -0.5 * width):
+        index = options[0][1]
+        merged = delimiter.join(cells[index : index + surplus + 1])
+        return [*cells[:index], merged, *cells[index + surplus + 1 :]], merged, True
+    return None
+
+
+def _without_empties(cells: Sequence[str], empties: Sequence[int], profile: Sequence[Kind], surplus: int) -> list[str]:
+    kept = list(cells)
+    for _ in range(surplus):
+        places = [i for i, cell in enumerate(kept) if not cell.strip()]
+        # A run of empty cells is the same wherever it is cut: its last one stands for it.
+        places = [i for i in places if i + 1 == len(kept) or kept[i + 1].strip()]
+        best = max(places, key=lambda i: (fit([*kept[:i], *kept[i + 1 :]], profile), i))
+        kept.pop(best)
+    return kept

@@ -1,0 +1,138 @@
+"""The pyramid: a summary of every series at falling resolutions, so that a chart of any range reads few rows.
+
+One row is one bucket of one series and measure: `measure, series, level, start, width, gap, n, total, low, low_at,
+high, high_at, first, last`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is aligned to the
+epoch, and never empty; `first` and `last` are the times of its first and last value. Level 0 holds about 64 values a
+bucket, by each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line
+counts as interrupted. Rows are sorted by measure, series, level, start.
+
+NULLs and values that are not finite are left out. A line of fewer than `SMALL` values has no rows: reading the data
+itself is as cheap.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from core.analysis import duck
+
+if TYPE_CHECKING:
+    import duckdb
+
+SMALL: Final = 4096
+PER_BUCKET: Final = 64
+FACTOR: Final = 4
+TOP: Final = 128
+LEVELS: Final = 20
+ROW_GROUP: Final = 24_576
+
+GAP_REGULAR: Final = 1.75
+GAP_IRREGULAR: Final = 4.0
+
+
+def build_pyramid(parts: Sequence[Path], *, measures: Sequence[str], out: Path, memory: int, workdir: Path) -> None:
+    """Write the pyramid of a stored version to the Parquet file `out`.
+
+    `parts` are the version's files in order, together sorted by `_series, _time, _line`. DuckDB uses one thread and at
+    most `memory` bytes, and spills to `workdir`; the same parts give the same rows again.
+    """
+    connection = duck.connect(memory=memory, workdir=workdir, allow=[*parts, out])
+    try:
+        connection.execute(_TABLE)
+        for measure in measures:
+            _add_measure(connection, parts, measure)
+        rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
+        target = duck.text(str(out))
+        connection.execute(f'COPY ({rows}) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})')
+    finally:
+        connection.close()
+
+
+def values(source: str, measure: str) -> str:
+    """Return the SQL of one measure's finite values as `s` (series), `t` (µs), `v` (double), in the order stored."""
+    value = f'CAST({duck.identifier(measure)} AS DOUBLE)'
+    return f'SELECT _series AS s, epoch_us(_time) AS t, {value} AS v FROM {source} WHERE isfinite({value})'
+
+
+def _add_measure(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measure: str) -> None:
+    source = values(duck.files(parts), measure)
+    connection.execute(_STEPS.format(values=source))
+    connection.execute(_LINES)
+    if connection.execute('SELECT count(*) FROM lines').fetchall() == [(0,)]:
+        return
+    connection.execute(_LEVEL_0.format(values=source, start=_bucket('t')), [measure])
+    for level in range(1, LEVELS):
+        connection.execute(_LEVEL_UP.format(start=_bucket('start', FACTOR)), [measure, level])
+        grown = connection.execute('SELECT 1 FROM pyramid WHERE measure = ? AND level = ? LIMIT 1', [measure, level])
+        if not grown.fetchall():
+            break
+
+
+def _bucket(time: str, factor: int = 1) -> str:
+    """Return the SQL of the start of the bucket that holds `time`; SQL's own `%` has the sign of its left side."""
+    width = f'({factor} * width)'
+    return f'{time} - (({time} % {width}) + {width}) % {width}'
+
+
+_TABLE: Final = """
+CREATE TEMP TABLE pyramid (
+    measure VARCHAR, series VARCHAR, level UTINYINT, start BIGINT, width BIGINT, gap BIGINT,
+    n BIGINT, total DOUBLE, low DOUBLE, low_at BIGINT, high DOUBLE, high_at BIGINT, first BIGINT, last BIGINT
+)"""
+
+# Steps between neighbours, counted in bins 2^(1/16) wide: an exact median of 100 million would not fit in memory.
+# The window has no ORDER BY because the parts are sorted: so it streams.
+_STEPS: Final = """
+CREATE OR REPLACE TEMP TABLE steps AS
+WITH neighbours AS (
+    SELECT s, t - lag(t) OVER () AS step, lag(s) OVER () AS before FROM ({values})
+), binned AS (
+    SELECT s, CASE WHEN before = s AND step > 0 THEN step END AS step FROM neighbours
+)
+SELECT s, CAST(floor(16 * log2(step)) AS INTEGER) AS bin, count(*) AS n, min(step) AS step, avg(step) AS mean
+FROM binned GROUP BY s, bin
+"""
+
+# The width follows the median step, and grows where most buckets would stay nearly empty (bursts).
+_LINES: Final = f"""
+CREATE OR REPLACE TEMP TABLE lines AS
+WITH sizes AS (
+    SELECT s, sum(n) AS n FROM steps GROUP BY s HAVING sum(n) >= {SMALL}
+), ranked AS (
+    SELECT s, step, mean, steps.n, sum(steps.n) OVER (PARTITION BY s ORDER BY bin) AS upto,
+        sum(steps.n) OVER (PARTITION BY s) AS of
+    FROM steps WHERE bin IS NOT NULL
+), typical AS (
+    SELECT s, min(step) FILTER (upto >= .5 * of) AS median, min(step) FILTER (upto >= .9 * of) AS upper
+    FROM ranked GROUP BY s
+), candidates AS (
+    SELECT sizes.s, sizes.n, coalesce(median, 1000000) AS median, coalesce(upper, 1000000) AS upper,
+        CAST({PER_BUCKET} * coalesce(median, 1000000) * pow({FACTOR}, k) AS BIGINT) AS width
+    FROM sizes LEFT JOIN typical USING (s) CROSS JOIN (SELECT unnest(range(12)) AS k)
+), sized AS (
+    SELECT c.s, c.n, c.median, c.upper, c.width, coalesce(sum(r.n * least(r.mean / c.width, 1)), 0) AS buckets
+    FROM candidates c LEFT JOIN ranked r USING (s) GROUP BY ALL
+)
+SELECT s, min(width) FILTER (buckets <= n / {PER_BUCKET / 4} OR width >= median * pow({FACTOR}, 13)) AS width,
+    CAST(ceil(CASE WHEN any_value(upper) > {GAP_REGULAR} * any_value(median)
+        THEN {GAP_IRREGULAR} ELSE {GAP_REGULAR} END * any_value(upper)) AS BIGINT) AS gap
+FROM sized GROUP BY s
+"""
+
+_LEVEL_0: Final = """
+INSERT INTO pyramid
+SELECT ?, s, 0, {start} AS start, any_value(width), any_value(gap), count(*), sum(v),
+    min(v), arg_min(t, v), max(v), arg_max(t, v), min(t), max(t)
+FROM ({values}) JOIN lines USING (s)
+GROUP BY s, start
+"""
+
+_LEVEL_UP: Final = f"""
+INSERT INTO pyramid
+WITH below AS (SELECT * FROM pyramid WHERE measure = $1 AND level = $2 - 1),
+more AS (SELECT series FROM below GROUP BY series HAVING count(*) > {TOP})
+SELECT measure, series, $2, {{start}} AS up, {FACTOR} * any_value(width), any_value(gap), sum(n), sum(total),
+    min(low), arg_min(low_at, low), max(high), arg_max(high_at, high), min(first), max(last)
+FROM below SEMI JOIN more USING (series)
+GROUP BY measure, series, up
+"""

@@ -1,0 +1,64 @@
+"""Pages and exports of our own Parquet files, for lists and downloads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.analysis import duck
+
+MEMORY = 256 * 2**20
+FORMULA = '^[=+@\\t\\r-]'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows `offset` … of `total`, each a tuple in the order of `columns`."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    offset: int
+    total: int
+
+
+def page(parts: Sequence[Path], *, offset: int = 0, limit: int = 100, order: str | None = None) -> Page:
+    """Return rows in file order, or sorted by the column `order`."""
+    source = duck.files(parts)
+    with duck.connect(memory=MEMORY, allow=parts) as connection:
+        (total,) = connection.execute(f'select count(*) from {source}').fetchone() or (0,)
+        ordering = f'order by {duck.identifier(order)}' if order else ''
+        query = f'select * from {source} {ordering} limit ? offset ?'
+        result = connection.execute(query, [max(0, limit), max(0, offset)])
+        columns = tuple(column[0] for column in result.description or ())
+        return Page(columns=columns, rows=result.fetchall(), offset=offset, total=total)
+
+
+def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
+    """Return values of a text column that contain `query`, whatever their case, in order."""
+    name = duck.identifier(column)
+    with duck.connect(memory=MEMORY, allow=[path]) as connection:
+        found = connection.execute(
+            f'select {name} from {duck.files([path])} where contains(lower({name}), lower(?)) order by 1 limit ?',
+            [query, limit],
+        )
+        return [row[0] for row in found.fetchall()]
+
+
+def export(parts: Sequence[Path], out: Path) -> None:
+    """Write the rows without our own columns (`_series`, `_time`, `_line`) as CSV or Parquet, by `out`'s suffix.
+
+    CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe.
+    """
+    source = duck.files(parts)
+    csv = out.suffix == '.csv'
+    with duck.connect(memory=MEMORY, workdir=out.parent, allow=[*parts, out.parent]) as connection:
+        described = connection.execute(f'describe select * from {source}').fetchall()
+        shown = [(name, kind) for name, kind, *_ in described if name not in ('_series', '_time', '_line')]
+        columns = ', '.join(_guarded(name) if csv and kind == 'VARCHAR' else duck.identifier(name) for name, kind in shown)
+        form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
+        connection.execute(f'copy (select {columns} from {source}) to {duck.text(str(out))} {form}')
+
+
+def _guarded(name: str) -> str:
+    column = duck.identifier(name)
+    return f"case when regexp_matches({column}, {duck.text(FORMULA)}) then '''' || {column} else {column} end as {column}"

@@ -1,0 +1,325 @@
+"""Datasets: upload → version → profile → window of series; correction and undo."""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from core.analysis import tables
+from core.analysis.series import SeriesReader, Window, encode
+from core.errors import Conflict, NotFound, TooLarge, UsageError
+from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
+from core.values import Dataset, Job, Upload, Version
+
+ROLES = ('time', 'series', 'measure', 'attribute')
+OPEN_READERS = 16
+EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.parquet'}
+
+
+class Datasets:
+    """What users bring and what became of it. Every method sees the rows of the given user only."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        queue: JobQueue,
+        staging: Staging,
+        objects: ObjectStore,
+        events: Events,
+        max_upload: int,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._staging = staging
+        self._objects = objects
+        self._events = events
+        self._max_upload = max_upload
+        self._readers: OrderedDict[UUID, SeriesReader] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    # uploads
+
+    async def begin_upload(self, user_id: UUID, *, name: str, size: int, dataset_id: UUID | None = None) -> Upload:
+        """Announce a file of `size` bytes; with `dataset_id` it becomes that dataset's next version."""
+        if size > self._max_upload:
+            raise TooLarge(
+                f'{name} has {size:,} bytes; at most {self._max_upload:,} are accepted. Compress or split it.'
+            )
+        if size == 0:
+            raise UsageError(f'{name} is empty. Choose a file that holds data.')
+        if dataset_id is not None:
+            await self.get(user_id, dataset_id)
+        upload_id = uuid4()
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.one(
+                'upload_insert',
+                id=upload_id,
+                user_id=user_id,
+                name=clean_name(name),
+                size=size,
+                dataset_id=dataset_id,
+            )
+        await self._staging.create(upload_id)
+        return _upload(row)
+
+    async def upload(self, user_id: UUID, upload_id: UUID) -> Upload:
+        """Return an upload. Raise NotFound when it is not this user's."""
+        async with self._database.transaction(user_id) as tx:
+            return _upload(await tx.one('upload_by_id', id=upload_id))
+
+    async def received(self, user_id: UUID, upload_id: UUID) -> tuple[Upload, int]:
+        """Return an upload and how many of its bytes have arrived; a complete one is accepted on the way."""
+        upload = await self.upload(user_id, upload_id)
+        if upload.state == 'accepted':
+            return upload, upload.size
+        if upload.state == 'discarded':
+            raise NotFound('This upload was discarded. Drop the file again.')
+        offset = await self._staging.offset(upload_id)
+        return (await self.accept(user_id, upload_id) if offset == upload.size else upload), offset
+
+    async def append(
+        self, user_id: UUID, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes]
+    ) -> tuple[Upload, int]:
+        """Append bytes from `offset` on; the last byte accepts the upload. Return the upload and the new offset."""
+        upload = await self.upload(user_id, upload_id)
+        if upload.state != 'receiving':
+            raise Conflict('This upload has ended already.')
+        arrived = await self._staging.append(upload_id, offset, pieces, limit=upload.size)
+        return (await self.accept(user_id, upload_id) if arrived == upload.size else upload), arrived
+
+    async def accept(self, user_id: UUID, upload_id: UUID) -> Upload:
+        """Move a complete upload to the object store and order its conversion. Accepting twice changes nothing."""
+        upload = await self.upload(user_id, upload_id)
+        if upload.state != 'receiving':
+            return upload
+        key = f't/{user_id}/u/{upload_id}/source'
+        info = await self._staging.accept(upload_id, self._objects, key)
+        async with self._database.transaction(user_id) as tx:
+            locked = _upload(await tx.one('upload_lock', id=upload_id))
+            if locked.state != 'receiving':
+                return locked
+            dataset_id = locked.dataset_id or await self._new_dataset(tx, locked)
+            row = await tx.one('upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id)
+            job = await self._order(tx, _upload(row), dataset_id, options={})
+        await self._staging.discard(upload_id)
+        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(dataset_id)})
+        return _upload(row)
+
+    async def discard(self, user_id: UUID, upload_id: UUID) -> None:
+        """Give up an upload that has not been accepted."""
+        async with self._database.transaction(user_id) as tx:
+            if not await tx.run('upload_discard', id=upload_id):
+                raise Conflict('This upload has ended already; delete its dataset instead.')
+        await self._staging.discard(upload_id)
+
+    async def unfinished(self, user_id: UUID) -> Sequence[tuple[Upload, int]]:
+        """Return the uploads that wait for more bytes, with what has arrived."""
+        async with self._database.transaction(user_id) as tx:
+            uploads = [_upload(row) for row in await tx.all('uploads_receiving')]
+        return [(upload, await self._staging.offset(upload.id)) for upload in uploads]
+
+    async def recover(self) -> int:
+        """Accept what had arrived whole before the process died; return how many uploads that were."""
+        async with self._database.system() as tx:
+            waiting = [_upload(row) for row in await tx.all('uploads_receiving')]
+        accepted = 0
+        for upload in waiting:
+            try:
+                complete = await self._staging.offset(upload.id) == upload.size
+            except NotFound:
+                await self._staging.create(upload.id)
+                continue
+            if complete:
+                await self.accept(upload.user_id, upload.id)
+                accepted += 1
+        return accepted
+
+    async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
+        source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)
+        row = await tx.one(
+            'dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name)
+        )
+        return UUID(str(row['id']))
+
+    async def _order(self, tx: Transaction, upload: Upload, dataset_id: UUID, *, options: Mapping[str, Any]) -> Job:
+        payload = {'source': upload.object_key, 'name': upload.name, 'upload': str(upload.id), 'options': dict(options)}
+        return await self._queue.enqueue(
+            tx,
+            user_id=upload.user_id,
+            kind='convert',
+            title=f'Convert {upload.name}',
+            payload=payload,
+            dataset_id=dataset_id,
+        )
+
+    # datasets and versions
+
+    async def list(self, user_id: UUID) -> Sequence[Dataset]:
+        """Return the datasets, the latest change first."""
+        async with self._database.transaction(user_id) as tx:
+            return [_dataset(row) for row in await tx.all('datasets_list')]
+
+    async def get(self, user_id: UUID, dataset_id: UUID) -> Dataset:
+        """Return a dataset. Raise NotFound when it is not this user's or was deleted."""
+        async with self._database.transaction(user_id) as tx:
+            return _dataset(await tx.one('dataset_by_id', id=dataset_id))
+
+    async def versions(self, user_id: UUID, dataset_id: UUID) -> Sequence[Version]:
+        """Return every version, the newest first."""
+        async with self._database.transaction(user_id) as tx:
+            return [Version(**row) for row in await tx.all('versions_list', dataset_id=dataset_id)]
+
+    async def version(self, user_id: UUID, dataset_id: UUID, number: int | None = None) -> Version:
+        """Return the version with this number, or the current one. Raise NotFound when there is none."""
+        async with self._database.transaction(user_id) as tx:
+            if number is None:
+                return Version(**await tx.one('version_current', dataset_id=dataset_id))
+            return Version(**await tx.one('version_by_number', dataset_id=dataset_id, number=number))
+
+    async def rename(self, user_id: UUID, dataset_id: UUID, name: str) -> None:
+        """Give the dataset another name."""
+        if not (name := name.strip()) or len(name) > 255:
+            raise UsageError('A dataset needs a name of 1 to 255 characters.')
+        await self._change(user_id, 'dataset_rename', dataset_id, name=name)
+
+    async def delete(self, user_id: UUID, dataset_id: UUID) -> None:
+        """Take the dataset away; `undelete` brings it back."""
+        await self._change(user_id, 'dataset_delete', dataset_id)
+
+    async def undelete(self, user_id: UUID, dataset_id: UUID) -> None:
+        """Bring a deleted dataset back."""
+        await self._change(user_id, 'dataset_undelete', dataset_id)
+
+    async def restore(self, user_id: UUID, dataset_id: UUID, number: int) -> None:
+        """Show an earlier version again; nothing is lost, so this undoes an upload or a correction."""
+        version = await self.version(user_id, dataset_id, number)
+        await self._change(user_id, 'dataset_point', dataset_id, version_id=version.id)
+
+    async def _change(self, user_id: UUID, statement: str, dataset_id: UUID, **values: Any) -> None:
+        async with self._database.transaction(user_id) as tx:
+            if not await tx.run(statement, id=dataset_id, **values):
+                raise NotFound('There is no such dataset.')
+        await self._events.publish(f'{user_id}/datasets', {'dataset': str(dataset_id)})
+
+    async def correct(self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any]) -> Job:
+        """Convert the dataset's file again as the user says; a new version follows.
+
+        `options` may hold `roles` (column → time, series, measure or attribute), `time_zone`, `day_first`, `decimal`.
+        The file is the shown version's, or the last one uploaded while there is no version yet.
+        """
+        roles = options.get('roles', {})
+        async with self._database.transaction(user_id) as tx:
+            current = await tx.first('version_current', dataset_id=dataset_id)
+            if current is not None:
+                _check_roles(roles, {column['name'] for column in current['manifest']['columns']})
+                upload = _upload(await tx.one('upload_by_id', id=current['upload_id']))
+            else:
+                upload = _upload(await tx.one('upload_latest', dataset_id=dataset_id))
+            job = await self._order(tx, upload, dataset_id, options=options)
+        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(dataset_id)})
+        return job
+
+    async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
+        """Commit the version that a conversion made, in the transaction that ends its job."""
+        row = await tx.one(
+            'version_insert',
+            dataset_id=job.dataset_id,
+            user_id=job.user_id,
+            upload_id=job.payload['upload'],
+            job_id=job.id,
+            prefix=result['prefix'],
+            manifest=result['manifest'],
+            rows=result['manifest']['rows_read'] - result['manifest']['rows_rejected'],
+        )
+        await tx.run('dataset_point', id=job.dataset_id, version_id=row['id'])
+
+    # reading
+
+    async def series(self, user_id: UUID, version: Version, window: Window) -> bytes:
+        """Return the points for a window in the browser's binary form (`core.analysis.series.encode`)."""
+        _own(user_id, version)
+        reader = await self._reader(version)
+        return await asyncio.to_thread(lambda: encode(reader.window(window)))
+
+    async def preview(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
+        """Return stored rows in their order."""
+        _own(user_id, version)
+        parts = await self.parts(version)
+        return await asyncio.to_thread(tables.page, parts, offset=offset, limit=limit)
+
+    async def faults(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
+        """Return faults in line order."""
+        _own(user_id, version)
+        path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
+        return await asyncio.to_thread(tables.page, [path], offset=offset, limit=limit, order='line')
+
+    async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
+        """Return series labels that contain `query`."""
+        _own(user_id, version)
+        path = await self._objects.fetch(f'{version.prefix}/series.parquet')
+        return await asyncio.to_thread(tables.search, path, column='series', query=query, limit=limit)
+
+    async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
+        """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`core.analysis.tables.export`)."""
+        _own(user_id, version)
+        faults = [await self._objects.fetch(f'{version.prefix}/faults.parquet')] if what == 'faults' else []
+        await asyncio.to_thread(tables.export, faults or await self.parts(version), out)
+
+    async def parts(self, version: Version) -> Sequence[Path]:
+        """Return local files of the version's rows, in order."""
+        return [await self._objects.fetch(key) for key in version.parts]
+
+    async def _reader(self, version: Version) -> SeriesReader:
+        async with self._reading:
+            if (reader := self._readers.get(version.id)) is None:
+                parts = await self.parts(version)
+                pyramid = await self._objects.fetch(f'{version.prefix}/pyramid.parquet')
+                reader = await asyncio.to_thread(SeriesReader, parts, pyramid, measures=version.manifest['measures'])
+                self._readers[version.id] = reader
+            self._readers.move_to_end(version.id)
+            while len(self._readers) > OPEN_READERS:
+                self._readers.popitem(last=False)[1].close()
+            return reader
+
+    def close(self) -> None:
+        """Close what is open for reading."""
+        while self._readers:
+            self._readers.popitem()[1].close()
+
+
+def _check_roles(roles: Mapping[str, str], names: set[str]) -> None:
+    for column, role in roles.items():
+        if column not in names or role not in ROLES:
+            raise UsageError(f'Column "{column}" cannot be read as "{role}". Roles are {", ".join(ROLES)}.')
+    if list(roles.values()).count('time') > 1:
+        raise UsageError('Only one column can be the time. Choose one and make the others attributes.')
+
+
+def clean_name(name: str) -> str:
+    """Return a file's name without folders and control characters, at most 255 characters long."""
+    base = re.split(r'[\\/]', name)[-1]
+    printable = ''.join(c for c in base if c.isprintable()).strip()
+    return printable[:255] or 'unnamed'
+
+
+def title_of(file_name: str) -> str:
+    """Return the name for a dataset: the file's name without its suffixes."""
+    stem = re.sub(r'(\.(csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx|gz|zip|xz|zst|bz2))+$', '', file_name, flags=re.I)
+    return stem.replace('_', ' ').strip() or file_name
+
+
+def _own(user_id: UUID, version: Version) -> None:
+    if version.user_id != user_id:
+        raise NotFound('There is no such dataset.')
+
+
+def _upload(row: Row) -> Upload:
+    return Upload(**row)
+
+
+def _dataset(row: Row) -> Dataset:
+    return Dataset(**{**row, 'sparkline': tuple(row['sparkline'] or ())})

@@ -1,0 +1,162 @@
+"""Every error the product raises on purpose.
+
+    VariosyncError
+    ├── UsageError            400  the request itself is wrong
+    │   ├── UnusableData      422  the data cannot serve the request
+    │   │   ├── UnreadableFile     the file cannot be read as a table
+    │   │   ├── NoTimeColumn       no column can be read as time
+    │   │   ├── AmbiguousDates     day and month cannot be told apart
+    │   │   └── SeriesTooShort     a series has too few points
+    │   └── NotSupported      415  a format or an option that does not exist here
+    ├── NotSignedIn           401
+    ├── NotAllowed            403
+    ├── NotFound              404
+    ├── Conflict              409  somebody else was first, or the state forbids it
+    ├── TooLarge              413
+    ├── TooMany               429  a limit was reached; retryable
+    ├── TaskFailed            500  a compute task ended without a result
+    │   ├── TaskKilled             it crashed; retryable
+    │   │   └── TaskOverLimit      it passed its memory or time limit: retrying does not help
+    │   └── TaskCancelled          somebody cancelled it
+    └── Unavailable           503  a service behind us does not answer; retryable
+        └── Misconfigured          a setting is wrong: retrying does not help
+
+An error's message says what is wrong, where, and what to do, in one sentence or two. Every error survives pickling,
+because compute tasks raise in another process.
+"""
+
+from typing import Any, ClassVar
+
+
+class VariosyncError(Exception):
+    """Something went wrong."""
+
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or 'Something went wrong.').splitlines()[0]
+        self.details = details
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details)
+
+    @property
+    def code(self) -> str:
+        """The error's stable name for programs, such as `series_too_short`."""
+        name = type(self).__name__
+        return ''.join(f'_{c.lower()}' if c.isupper() else c for c in name).lstrip('_')
+
+
+def _rebuild(kind: type[VariosyncError], message: str, details: dict[str, Any]) -> VariosyncError:
+    return kind(message, **details)
+
+
+class UsageError(VariosyncError):
+    """The request is not valid."""
+
+    status = 400
+
+
+class UnusableData(UsageError):
+    """The data cannot be used for this."""
+
+    status = 422
+
+
+class UnreadableFile(UnusableData):
+    """The file cannot be read as a table."""
+
+
+class NoTimeColumn(UnusableData):
+    """No column of the file can be read as time."""
+
+
+class AmbiguousDates(UnusableData):
+    """Day and month cannot be told apart in this column."""
+
+
+class SeriesTooShort(UnusableData):
+    """The series is too short for this model."""
+
+
+class NotSupported(UsageError):
+    """This is not supported."""
+
+    status = 415
+
+
+class NotSignedIn(VariosyncError):
+    """Sign in first."""
+
+    status = 401
+
+
+class NotAllowed(VariosyncError):
+    """You may not do this."""
+
+    status = 403
+
+
+class NotFound(VariosyncError):
+    """There is nothing here under this name, or it is not yours."""
+
+    status = 404
+
+
+class Conflict(VariosyncError):
+    """The state has changed meanwhile."""
+
+    status = 409
+
+
+class TooLarge(VariosyncError):
+    """This is larger than allowed."""
+
+    status = 413
+
+
+class TooMany(VariosyncError):
+    """Too many attempts. Wait a little, then try again."""
+
+    status = 429
+    retryable = True
+
+
+class TaskFailed(VariosyncError):
+    """The task ended without a result."""
+
+
+class TaskKilled(TaskFailed):
+    """The task crashed."""
+
+    retryable = True
+
+
+class TaskOverLimit(TaskKilled):
+    """The task was stopped because it passed its memory or time limit."""
+
+    retryable = False
+
+
+class TaskCancelled(TaskFailed):
+    """The task was cancelled."""
+
+    status = 409
+
+
+class Unavailable(VariosyncError):
+    """A service behind this one does not answer. Try again in a moment."""
+
+    status = 503
+    retryable = True
+
+
+class Misconfigured(Unavailable):
+    """A setting is missing or wrong."""
+
+    retryable = False

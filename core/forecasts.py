@@ -1,0 +1,186 @@
+"""Forecasts: request, result and the ledger of issued forecasts."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from core.analysis import panel, tables
+from core.analysis.forecasting.registry import MODELS
+from core.errors import NotFound, UsageError
+from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
+from core.values import Forecast, IssuedForecast, Job, JobState, Version
+
+MOST_STEPS = 5000
+HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an analyst wants forecast. `series` empty means all; `step` None means as sampled."""
+
+    target: str
+    h: int
+    series: tuple[str, ...] = ()
+    models: tuple[str, ...] = ('auto',)
+    levels: tuple[int, ...] = (80, 95)
+    step: str | None = None
+    aggregate: str = 'mean'
+    name: str = ''
+
+
+class Forecasts:
+    """Forecasts of a user's datasets. An issued forecast is never changed."""
+
+    def __init__(self, database: Database, *, queue: JobQueue, objects: ObjectStore, events: Events) -> None:
+        self._database = database
+        self._queue = queue
+        self._objects = objects
+        self._events = events
+
+    async def request(self, user_id: UUID, version: Version, ask: Ask) -> Forecast:
+        """Record a forecast and order its job in one transaction. Raise UsageError for what cannot be forecast."""
+        if version.user_id != user_id:
+            raise NotFound('There is no such dataset.')
+        _check(version, ask)
+        asked = {
+            'target': ask.target,
+            'h': ask.h,
+            'series': list(ask.series),
+            'models': list(ask.models),
+            'levels': list(ask.levels),
+            'step': ask.step,
+            'aggregate': ask.aggregate,
+        }
+        name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} steps'
+        job_id = uuid4()
+        async with self._database.transaction(user_id) as tx:
+            made = await tx.one(
+                'forecast_insert',
+                user_id=user_id,
+                dataset_id=version.dataset_id,
+                version_id=version.id,
+                name=name,
+                request=asked,
+            )
+            await self._queue.enqueue(
+                tx,
+                user_id=user_id,
+                kind='forecast',
+                title=f'Forecast {name}',
+                payload={'parts': version.parts, 'request': asked},
+                dataset_id=version.dataset_id,
+                forecast_id=made['id'],
+                job_id=job_id,
+            )
+            await tx.run('forecast_job', id=made['id'], job_id=job_id)
+            row = await tx.one('forecast_by_id', id=made['id'])
+        await self._events.publish(f'{user_id}/jobs', {'job': str(job_id), 'forecast': str(made['id'])})
+        return _forecast(row)
+
+    async def list(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Forecast]:
+        """Return the forecasts, the newest first."""
+        async with self._database.transaction(user_id) as tx:
+            return [_forecast(row) for row in await tx.all('forecasts_list', dataset_id=dataset_id)]
+
+    async def get(self, user_id: UUID, forecast_id: UUID) -> Forecast:
+        """Return a forecast. Raise NotFound when it is not this user's."""
+        async with self._database.transaction(user_id) as tx:
+            return _forecast(await tx.one('forecast_by_id', id=forecast_id))
+
+    async def issued(self, user_id: UUID, forecast_id: UUID) -> Sequence[IssuedForecast]:
+        """Return the ledger rows of a forecast, one a model."""
+        async with self._database.transaction(user_id) as tx:
+            return [IssuedForecast(**row) for row in await tx.all('issued_by_forecast', forecast_id=forecast_id)]
+
+    async def forecasted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
+        """Issue what a job has forecast, in the transaction that ends it."""
+        stored = {item['key']: item for item in result['objects']}
+        for model in result['manifest']['models']:
+            key = f'{result["prefix"]}/{model["file"]}'
+            if not model['rows'] or model['cutoff'] is None:
+                continue
+            await tx.run(
+                'issued_insert',
+                forecast_id=job.forecast_id,
+                user_id=job.user_id,
+                model=model['name'],
+                cutoff=_utc(model['cutoff']),
+                object_key=key,
+                sha256=stored[key]['sha256'],
+                rows=model['rows'],
+            )
+        await tx.run(
+            'forecast_issue', id=job.forecast_id, result={'prefix': result['prefix'], **result['manifest']}
+        )
+
+    async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
+        """Return what the chart of one series draws (`core.analysis.panel.chart`); the first series when none is named."""
+        forecast = await self.get(user_id, forecast_id)
+        history, files = await self._files(user_id, forecast)
+        result = _result(forecast)
+        known = result['series']
+        name = series if series is not None else (known[0] if known else '')
+        return await asyncio.to_thread(panel.chart, history, files, series=name)
+
+    async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> tables.Page:
+        """Return rows of every model, in the order of the request."""
+        _, files = await self._files(user_id, await self.get(user_id, forecast_id))
+        return await asyncio.to_thread(tables.page, list(files.values()), offset=offset, limit=limit)
+
+    async def export(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
+        """Write the rows of every model as CSV or Parquet, by `out`'s suffix."""
+        _, files = await self._files(user_id, await self.get(user_id, forecast_id))
+        await asyncio.to_thread(tables.export, list(files.values()), out)
+
+    async def _files(self, user_id: UUID, forecast: Forecast) -> tuple[Path, dict[str, Path]]:
+        result = _result(forecast)
+        ledger = await self.issued(user_id, forecast.id)
+        order = {model['name']: place for place, model in enumerate(result['models'])}
+        rows = sorted(ledger, key=lambda row: order[row.model])
+        history = await self._objects.fetch(f'{result["prefix"]}/history.parquet')
+        return history, {row.model: await self._objects.fetch(row.object_key) for row in rows}
+
+
+def defaults(version: Version) -> Ask:
+    """Return a sensible request for a version: its first measure, a horizon that fits its step, `auto`."""
+    measures = version.manifest['measures']
+    freq = version.manifest['time']['freq'] or ''
+    letter = 'h' if freq.endswith('h') else next((c for c in freq if c in 'DWMQY'), 'h')
+    rows = version.rows // max(1, version.manifest['series']['count'])
+    return Ask(target=measures[0] if measures else '', h=max(1, min(HORIZONS[letter], rows // 4)))
+
+
+def _check(version: Version, ask: Ask) -> None:
+    if ask.target not in version.manifest['measures']:
+        raise UsageError(f'"{ask.target}" is no measure of this dataset. Choose one of its numeric columns.')
+    if not 1 <= ask.h <= MOST_STEPS:
+        raise UsageError(f'The horizon must lie between 1 and {MOST_STEPS:,} steps, not {ask.h}.')
+    if unknown := [name for name in ask.models if name not in MODELS]:
+        raise UsageError(f'There is no model "{unknown[0]}". Models are {", ".join(MODELS)}.')
+    if not ask.models or len(set(ask.models)) != len(ask.models):
+        raise UsageError('Choose at least one model, each once.')
+    if not ask.levels or any(not 1 <= level <= 99 for level in ask.levels):
+        raise UsageError('Band levels are whole percentages between 1 and 99, such as 80 and 95.')
+    if ask.step is not None and ask.step not in panel.STEPS:
+        raise UsageError(f'"{ask.step}" is no step. Steps are {", ".join(panel.STEPS)}.')
+    if ask.aggregate not in panel.AGGREGATES:
+        raise UsageError(f'"{ask.aggregate}" is no aggregate. Aggregates are {", ".join(panel.AGGREGATES)}.')
+
+
+def _result(forecast: Forecast) -> Mapping[str, Any]:
+    if forecast.result is None:
+        raise NotFound('This forecast has no result yet.')
+    return forecast.result
+
+
+def _forecast(row: Row) -> Forecast:
+    return Forecast(**{**row, 'state': JobState(row['state'])})
+
+
+def _utc(text: str) -> datetime:
+    stamp = datetime.fromisoformat(text)
+    return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)

@@ -1,0 +1,240 @@
+"""Jobs: request, advance, cancel, recover. A job ends exactly once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+from core.errors import Conflict, NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, VariosyncError
+from core.notices import Notices
+from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
+from core.values import Job, JobState, Notice
+
+POLL = 0.5
+BACKOFF = 2.0
+Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
+
+
+class Jobs:
+    """Runs what the queue delivers: each attempt is fenced by its number, each end is recorded once."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        queue: JobQueue,
+        compute: Compute,
+        objects: ObjectStore,
+        events: Events,
+        notices: Notices,
+        completions: Mapping[str, Completion],
+        memory: int,
+        timeout: float,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._compute = compute
+        self._objects = objects
+        self._events = events
+        self._notices = notices
+        self._completions = completions
+        self._memory = memory
+        self._timeout = timeout
+
+    # what users see
+
+    async def list(self, user_id: UUID, *, limit: int = 200) -> Sequence[Job]:
+        """Return jobs, the newest first."""
+        async with self._database.transaction(user_id) as tx:
+            return [_job(row) for row in await tx.all('jobs_list', limit=limit)]
+
+    async def get(self, user_id: UUID, job_id: UUID) -> Job:
+        """Return a job. Raise NotFound when it is not this user's."""
+        async with self._database.transaction(user_id) as tx:
+            return _job(await tx.one('job_by_id', id=job_id))
+
+    async def running(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Job]:
+        """Return the jobs that have not ended, of one dataset or of all."""
+        async with self._database.transaction(user_id) as tx:
+            return [_job(row) for row in await tx.all('jobs_open', dataset_id=dataset_id)]
+
+    async def last(self, user_id: UUID, dataset_id: UUID, kind: str) -> Job | None:
+        """Return the newest job of this kind on a dataset."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('job_last', dataset_id=dataset_id, kind=kind)
+        return None if row is None else _job(row)
+
+    async def cancel(self, user_id: UUID, job_id: UUID) -> None:
+        """Cancel a job: a queued one ends at once, a running one within a second. One that has ended raises Conflict."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('job_cancel', id=job_id)
+            if row is None:
+                await tx.one('job_by_id', id=job_id)
+                raise Conflict('This job has ended already.')
+        await self._changed(_job(row))
+
+    async def retry(self, user_id: UUID, job_id: UUID) -> None:
+        """Run a failed or cancelled job again, with all its attempts."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('job_retry', id=job_id)
+            if row is None:
+                await tx.one('job_by_id', id=job_id)
+                raise Conflict('Only a failed or a cancelled job can be run again.')
+            await self._queue.again(tx, job_id)
+        await self._changed(_job(row))
+
+    # what the worker does
+
+    async def work(self, *, concurrency: int) -> None:
+        """Advance jobs until cancelled."""
+        await self._queue.work(self.advance, concurrency=concurrency)
+
+    async def advance(self, job_id: UUID) -> None:
+        """Make one attempt at a job and record how it ended."""
+        job = await self._claim(job_id)
+        if job is None:
+            return
+        try:
+            result = await self._attempt(job)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._release(job))
+            raise
+        except VariosyncError as error:
+            await self._failed(job, error)
+        else:
+            await self._succeeded(job, result)
+
+    async def recover(self) -> int:
+        """Put what a dead worker left back into the queue; return how many jobs that were."""
+        lost = await self._queue.rescue()
+        for job_id in lost:
+            async with self._database.system() as tx:
+                await self._queue.again(tx, job_id)
+        return len(lost)
+
+    async def _claim(self, job_id: UUID) -> Job | None:
+        async with self._database.system() as tx:
+            row = await tx.first('job_claim', id=job_id)
+        if row is None:
+            return None
+        job = _job(row)
+        if job.attempt > job.max_attempts:
+            await self._failed(job, TaskFailed('The job was interrupted too often. It may need more memory.'))
+            return None
+        await self._changed(job)
+        return job
+
+    async def _attempt(self, job: Job) -> Mapping[str, Any]:
+        prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
+        await self._objects.delete(f'{prefix}/')
+        payload = {**job.payload, 'prefix': prefix, 'memory': self._memory}
+        async with AsyncExitStack() as stack:
+            call_id = await self._compute.submit(job.kind, payload)
+            stack.push_async_callback(self._compute.cancel, call_id)
+            result = await self._follow(job, call_id)
+            for item in result['objects']:
+                if await self._objects.size(item['key']) != item['size']:
+                    raise TaskKilled(f'The result {item["key"]} is not whole.')
+            stack.pop_all()
+        return result
+
+    async def _follow(self, job: Job, call_id: str) -> Mapping[str, Any]:
+        seen = (job.progress, job.message)
+        latest = seen
+        started = time.monotonic()
+
+        def told(part: float, text: str) -> None:
+            nonlocal latest
+            latest = (min(1.0, max(0.0, part)), text)
+
+        while True:
+            result = await self._compute.collect(call_id, progress=told, timeout=POLL)
+            if result is not None:
+                return result
+            if time.monotonic() - started > self._timeout:
+                raise TaskOverLimit(f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.')
+            async with self._database.system() as tx:
+                row = await tx.first(
+                    'job_progress', id=job.id, attempt=job.attempt, progress=latest[0], message=latest[1]
+                )
+            if row is None or row['cancel_requested']:
+                raise TaskCancelled('The job was cancelled.')
+            if latest != seen:
+                seen = latest
+                await self._changed(job, progress=latest[0], message=latest[1])
+
+    async def _succeeded(self, job: Job, result: Mapping[str, Any]) -> None:
+        async with self._database.system() as tx:
+            row = await tx.first('job_finish', id=job.id, attempt=job.attempt, state='succeeded', error=None, message='')
+            if row is None:
+                return
+            await self._completions[job.kind](tx, job, result)
+            notice = await self._notices.add(
+                tx, job.user_id, level='good', title=f'{job.title}: done', link=_link(job)
+            )
+        await self._changed(_job(row), notice)
+
+    async def _failed(self, job: Job, error: VariosyncError) -> None:
+        cancelled = isinstance(error, TaskCancelled)
+        if error.retryable and job.attempt < job.max_attempts:
+            await self._retry_later(job, error)
+            return
+        state = 'cancelled' if cancelled else 'failed'
+        notice = None
+        async with self._database.system() as tx:
+            row = await tx.first(
+                'job_finish',
+                id=job.id,
+                attempt=job.attempt,
+                state=state,
+                error=None if cancelled else {'code': error.code, 'message': error.message},
+                message=error.message,
+            )
+            if row is None:
+                return
+            if not cancelled:
+                notice = await self._notices.add(
+                    tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link='/jobs'
+                )
+        await self._changed(_job(row), notice)
+
+    async def _retry_later(self, job: Job, error: VariosyncError) -> None:
+        async with self._database.system() as tx:
+            row = await tx.first(
+                'job_release', id=job.id, attempt=job.attempt, spare=0, message=f'{error.message} Trying again.'
+            )
+            if row is None:
+                return
+            await self._queue.again(tx, job.id, delay=BACKOFF**job.attempt)
+        await self._changed(_job(row))
+
+    async def _release(self, job: Job) -> None:
+        """Give the job back when the worker is told to stop: that was no fault of the job, so it costs no attempt."""
+        async with self._database.system() as tx:
+            await tx.first('job_release', id=job.id, attempt=job.attempt, spare=1, message='')
+
+    async def _changed(self, job: Job, notice: Notice | None = None, **values: Any) -> None:
+        message = {
+            'job': str(job.id),
+            'kind': job.kind,
+            'state': job.state.value,
+            'progress': job.progress,
+            'message': job.message,
+            'dataset': job.dataset_id and str(job.dataset_id),
+            'forecast': job.forecast_id and str(job.forecast_id),
+        }
+        await self._events.publish(f'{job.user_id}/jobs', message | values)
+        if notice is not None:
+            await self._notices.tell(notice)
+
+
+def _link(job: Job) -> str:
+    return f'/forecasts/{job.forecast_id}' if job.forecast_id else f'/datasets/{job.dataset_id}'
+
+
+def _job(row: Row) -> Job:
+    if not row:
+        raise NotFound('There is no such job.')
+    return Job(**{**row, 'state': JobState(row['state'])})

@@ -1,0 +1,198 @@
+"""What the core asks of the world. Every sentence here has its contract test in `tests/contracts/`."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+from core.values import Claims, Job, ObjectInfo, Tokens
+
+Row = Mapping[str, Any]
+Progress = Callable[[float, str], None]
+
+
+class Transaction(Protocol):
+    """Named statements (`storage/queries/*.sql`) in one database transaction; it commits when its block ends without an error."""
+
+    async def one(self, name: str, /, **values: Any) -> Row:
+        """Return the only row. Raise NotFound when there is none."""
+
+    async def first(self, name: str, /, **values: Any) -> Row | None:
+        """Return the first row, or None."""
+
+    async def all(self, name: str, /, **values: Any) -> Sequence[Row]:
+        """Return every row."""
+
+    async def run(self, name: str, /, **values: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+
+
+class Database(Protocol):
+    """Postgres. Connection loss raises Unavailable; a unique violation raises Conflict; a refused row raises NotAllowed."""
+
+    def transaction(self, user_id: UUID) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction in which row-level security sees this user and nobody else."""
+
+    def system(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction of the worker role: every user's rows, for jobs, sign-in and recovery only."""
+
+    async def ping(self) -> None:
+        """Raise Unavailable when the database does not answer within two seconds."""
+
+
+class JobQueue(Protocol):
+    """Jobs on the same database: recorded and enqueued in one transaction, delivered at least once."""
+
+    async def enqueue(
+        self,
+        tx: Transaction,
+        *,
+        user_id: UUID,
+        kind: str,
+        title: str,
+        payload: Mapping[str, Any],
+        dataset_id: UUID | None = None,
+        forecast_id: UUID | None = None,
+        job_id: UUID | None = None,
+    ) -> Job:
+        """Record a job and enqueue it; neither exists when the transaction rolls back."""
+
+    async def again(self, tx: Transaction, job_id: UUID, *, delay: float = 0) -> None:
+        """Enqueue a recorded job once more, `delay` seconds from now."""
+
+    async def work(self, advance: Callable[[UUID], Awaitable[None]], *, concurrency: int = 2) -> None:
+        """Deliver job ids to `advance` until cancelled; a delivery that was cancelled is delivered again later."""
+
+    async def rescue(self) -> Sequence[UUID]:
+        """Deliver again what a dead worker held, and return the ids of jobs that are open but in no queue."""
+
+
+class ObjectStore(Protocol):
+    """Immutable objects under keys such as `t/<tenant>/…`. A key that could leave the store raises UsageError."""
+
+    async def put(self, key: str, data: bytes) -> ObjectInfo:
+        """Store bytes and return their size and checksum after reading them back. An existing key raises Conflict."""
+
+    async def put_file(self, key: str, path: Path, *, move: bool = False) -> ObjectInfo:
+        """Store a file, verified as `put` does; with `move` the source may be consumed. An existing key raises Conflict."""
+
+    async def get(self, key: str) -> bytes:
+        """Return the bytes. Raise NotFound when nothing is stored under key."""
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """Return the object in pieces. Raise NotFound when nothing is stored under key."""
+
+    async def fetch(self, key: str) -> Path:
+        """Return a local file with the object's content, read-only. Raise NotFound when nothing is stored under key."""
+
+    async def size(self, key: str) -> int:
+        """Return the size in bytes. Raise NotFound when nothing is stored under key."""
+
+    async def list(self, prefix: str) -> Sequence[str]:
+        """Return the keys that start with prefix, sorted."""
+
+    async def delete(self, prefix: str) -> int:
+        """Remove every object whose key starts with prefix and return how many there were."""
+
+    async def ping(self) -> None:
+        """Write, read and remove a small object. Raise Unavailable when that fails."""
+
+
+class TaskObjects(Protocol):
+    """The part of the object store that a task sees, blocking."""
+
+    def fetch(self, key: str, into: Path) -> Path:
+        """Return a local file with the object's content (in `into` unless it is local already)."""
+
+    def put_file(self, key: str, path: Path) -> ObjectInfo:
+        """Store a file, replacing what an earlier run of the same attempt left."""
+
+
+class Staging(Protocol):
+    """Where bytes of an upload arrive, in order, resumable; what was acknowledged survives a crash of the process."""
+
+    async def create(self, upload_id: UUID) -> None:
+        """Begin an empty upload. Beginning it twice changes nothing."""
+
+    async def offset(self, upload_id: UUID) -> int:
+        """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone."""
+
+    async def append(self, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes], *, limit: int) -> int:
+        """Append from `offset` (else Conflict) up to `limit` bytes in all (else TooLarge); return the new offset.
+
+        Bytes that arrived before the sender broke off are kept.
+        """
+
+    async def accept(self, upload_id: UUID, objects: ObjectStore, key: str) -> ObjectInfo:
+        """Move the bytes to the object store under key, verified. Accepting again returns the same."""
+
+    async def discard(self, upload_id: UUID) -> None:
+        """Forget the bytes. Discarding twice changes nothing."""
+
+
+class Compute(Protocol):
+    """Runs tasks of `core.tasks` by name, away from this process."""
+
+    async def submit(self, task: str, payload: Mapping[str, Any]) -> str:
+        """Start a task and return a call id."""
+
+    async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
+        """Return the task's result, or None when it is not ready within `timeout` seconds; progress is told meanwhile.
+
+        Raise the task's own error, TaskKilled when it crashed or passed a limit, NotFound when the call is unknown.
+        """
+
+    async def cancel(self, call_id: str) -> None:
+        """Stop the task; `collect` then raises TaskCancelled. Cancelling a call that has ended changes nothing."""
+
+    async def close(self) -> None:
+        """Stop every running task."""
+
+
+class Events(Protocol):
+    """Messages to whoever listens now, across processes. A channel starts with the tenant."""
+
+    async def publish(self, channel: str, message: Mapping[str, Any]) -> None:
+        """Tell everyone who listens on channel. Nobody listening is no error."""
+
+    def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Any]]]:
+        """Messages published on this channel after the block was entered, in order."""
+
+
+class Cache(Protocol):
+    """Short-lived values and limits. It may forget anything at any time."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None when it is absent or expired."""
+
+    async def set(self, key: str, value: bytes, *, ttl: float) -> None:
+        """Keep the value for `ttl` seconds at most."""
+
+    async def delete(self, key: str) -> None:
+        """Forget the value."""
+
+    async def hit(self, key: str, *, limit: int, window: float) -> float:
+        """Count one attempt; return 0 while at most `limit` fell within `window` seconds, else the seconds to wait."""
+
+
+class Identity(Protocol):
+    """Who somebody is. An unknown e-mail and a wrong password answer alike, in body and in time."""
+
+    async def sign_up(self, email: str, password: str) -> UUID:
+        """Create an account and return its id. A taken e-mail raises Conflict, a weak password UsageError."""
+
+    async def sign_in(self, email: str, password: str) -> Tokens:
+        """Return tokens. Raise NotSignedIn when e-mail and password do not match."""
+
+    async def ensure(self, email: str) -> UUID:
+        """Return the account's id; create it without a password when there is none."""
+
+    async def verify(self, access_token: str) -> Claims:
+        """Return what the token says. Raise NotSignedIn unless signature, issuer, audience, expiry and role hold."""
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
+
+    async def sign_out(self, session_id: UUID) -> None:
+        """Retire every refresh token of this sign-in."""

@@ -1,0 +1,157 @@
+"""The services that every way in (page, REST, command) calls."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from core.accounts import Accounts
+from core.datasets import Datasets
+from core.errors import VariosyncError
+from core.forecasts import Forecasts
+from core.jobs import Jobs
+from core.notices import Notices
+from core.ports import Cache, Compute, Database, Events, Identity, JobQueue, ObjectStore, Staging
+from core.settings import Settings, parse_bytes
+from core.values import Health
+
+log = structlog.get_logger()
+
+HEALTH_TTL = 5.0
+SWEEP = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """One adapter a port."""
+
+    database: Database
+    queue: JobQueue
+    objects: ObjectStore
+    staging: Staging
+    compute: Compute
+    events: Events
+    cache: Cache
+    identity: Identity
+
+
+class HealthCheck:
+    """Asks the services behind us, at most every five seconds."""
+
+    def __init__(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+        self._lock = asyncio.Lock()
+        self._known: tuple[float, Health] | None = None
+
+    async def check(self) -> Health:
+        """Return `down` when Postgres or the object store fails, `degraded` when only the rest does, else `ok`."""
+        async with self._lock:
+            if self._known is None or time.monotonic() - self._known[0] > HEALTH_TTL:
+                self._known = (time.monotonic(), await self._ask())
+            return self._known[1]
+
+    async def _ask(self) -> Health:
+        vital = {'database': self._adapters.database.ping, 'objects': self._adapters.objects.ping}
+        answers = {name: await _answer(ping) for name, ping in (vital | {'cache': self._cache}).items()}
+        failed = {name for name, answer in answers.items() if answer != 'ok'}
+        state = 'down' if failed & set(vital) else 'degraded' if failed else 'ok'
+        return Health(state=state, services=answers)
+
+    async def _cache(self) -> None:
+        await self._adapters.cache.set('health', b'1', ttl=HEALTH_TTL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a page may ask."""
+
+    settings: Settings
+    accounts: Accounts
+    datasets: Datasets
+    forecasts: Forecasts
+    jobs: Jobs
+    notices: Notices
+    events: Events
+    health: HealthCheck
+    _tasks: list['asyncio.Task[None]'] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def open(cls, settings: Settings, adapters: Adapters) -> 'Services':
+        """Wire the services to their adapters."""
+        a = adapters
+        notices = Notices(a.database, a.events)
+        datasets = Datasets(
+            a.database,
+            queue=a.queue,
+            staging=a.staging,
+            objects=a.objects,
+            events=a.events,
+            max_upload=parse_bytes(settings.max_upload),
+        )
+        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=a.events)
+        jobs = Jobs(
+            a.database,
+            queue=a.queue,
+            compute=a.compute,
+            objects=a.objects,
+            events=a.events,
+            notices=notices,
+            completions={'convert': datasets.converted, 'forecast': forecasts.forecasted},
+            memory=parse_bytes(settings.memory),
+            timeout=settings.task_timeout,
+        )
+        return cls(
+            settings=settings,
+            accounts=Accounts(a.database, a.identity, a.cache),
+            datasets=datasets,
+            forecasts=forecasts,
+            jobs=jobs,
+            notices=notices,
+            events=a.events,
+            health=HealthCheck(a),
+        )
+
+    async def start(self, *, workers: int) -> None:
+        """Recover what an earlier process left, then work in the background until `stop`; 0 workers only accept."""
+        await self.datasets.recover()
+        if workers:
+            self._tasks.append(asyncio.create_task(self._keep_working(workers), name='worker'))
+
+    async def work(self, *, concurrency: int) -> None:
+        """Work on jobs and sweep up what dead workers left, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.jobs.work(concurrency=concurrency))
+            group.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Stop working; jobs that run are given back to the queue."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.datasets.close()
+
+    async def _keep_working(self, workers: int) -> None:
+        while True:
+            try:
+                await self.work(concurrency=workers)
+            except* VariosyncError as group:
+                log.error('worker stopped, starting again', errors=[str(error) for error in group.exceptions])
+            await asyncio.sleep(1)
+
+    async def _sweep(self) -> None:
+        while True:
+            with suppress(VariosyncError):
+                await self.jobs.recover()
+            await asyncio.sleep(SWEEP)
+
+
+async def _answer(ping: Callable[[], Awaitable[None]]) -> str:
+    try:
+        await ping()
+    except VariosyncError as error:
+        return error.message
+    return 'ok'

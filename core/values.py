@@ -1,0 +1,211 @@
+"""The product's values: frozen, made by the database or by a caller, passed between layers.
+
+A *model* is always a forecasting model, a *task* is a function that Compute runs, a *job* is one run of it.
+Times are UTC and time-zone aware.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class JobState(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    QUEUED = 'queued'
+    RUNNING = 'running'
+    SUCCEEDED = 'succeeded'
+    FAILED = 'failed'
+    CANCELLED = 'cancelled'
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person with an account."""
+
+    id: UUID
+    email: str
+    name: str
+    owner: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    user_id: UUID
+    email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a verified access token says."""
+
+    user_id: UUID
+    email: str
+    session_id: UUID
+    role: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A signed-in browser. The cookie holds a random token; only its hash is stored."""
+
+    id: UUID
+    user: User
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """A stored object: size in bytes and SHA-256 in hex."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file on its way in. `received` is in bytes and known by Staging alone."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    size: int
+    state: str  # receiving | accepted | discarded
+    object_key: str | None
+    sha256: str | None
+    dataset_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Named data of a user; `version` is the number that is shown, None until the first conversion has ended."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    version: int | None
+    rows: int | None
+    faults: int | None
+    series: int | None
+    sparkline: tuple[float | None, ...] = ()
+    source_name: str = ''
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """An immutable state of a dataset: the objects under `prefix` and the manifest that names them."""
+
+    id: UUID
+    dataset_id: UUID
+    user_id: UUID
+    number: int
+    prefix: str
+    manifest: Mapping[str, Any] = field(repr=False)
+    rows: int
+    upload_id: UUID
+    created_at: datetime
+
+    @property
+    def parts(self) -> list[str]:
+        """The object keys of the rows, in order."""
+        names = sorted(file['name'] for file in self.manifest['files'])
+        return [f'{self.prefix}/{name}' for name in names if name.startswith('data-')]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a task, over all its attempts. `progress` lies in 0…1."""
+
+    id: UUID
+    user_id: UUID
+    kind: str  # convert | forecast
+    title: str
+    state: JobState
+    payload: Mapping[str, Any] = field(repr=False)
+    progress: float
+    message: str
+    attempt: int
+    max_attempts: int
+    error: Mapping[str, Any] | None
+    cancel_requested: bool
+    dataset_id: UUID | None
+    forecast_id: UUID | None
+    call_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A forecast that was asked for; `request` is what the analyst chose, `result` what came of it."""
+
+    id: UUID
+    user_id: UUID
+    dataset_id: UUID
+    version_id: UUID
+    version: int
+    dataset_name: str
+    name: str
+    request: Mapping[str, Any] = field(repr=False)
+    result: Mapping[str, Any] | None = field(repr=False)
+    job_id: UUID | None
+    state: JobState
+    created_at: datetime
+    issued_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedForecast:
+    """One model's forecast as it was issued: never changed, scored as actuals arrive."""
+
+    id: UUID
+    forecast_id: UUID
+    user_id: UUID
+    model: str
+    cutoff: datetime
+    object_key: str
+    sha256: str
+    rows: int
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something the user should know, kept until read."""
+
+    id: UUID
+    user_id: UUID
+    level: str  # info | good | warn | bad
+    title: str
+    text: str
+    link: str | None
+    created_at: datetime
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What `/health` answers: `ok`, `degraded` or `down`, and each service by name."""
+
+    state: str
+    services: Mapping[str, str]

@@ -1,0 +1,54 @@
+"""The composition root: the one place that knows the pages, the services and the adapters."""
+
+from collections.abc import Mapping
+
+from core import logs
+from core.services import Services
+from core.settings import Settings
+from storage import Opened, doctor, migrate, run_local
+
+
+class Root:
+    """What the `variosync` command is lent."""
+
+    run_local = staticmethod(run_local)
+
+    def serve(self, settings: Settings) -> None:
+        """Run the web server until it is stopped."""
+        from ui.serve import check_port, serve
+
+        logs.configure(settings)
+        check_port(settings)
+        opened = Opened(settings)
+        try:
+            opened.start()
+            services = Services.open(settings, opened.ports)
+            serve(settings, services, opening=opened.connect, closing=opened.close)
+        finally:
+            opened.stop()
+
+    async def worker(self, settings: Settings) -> None:
+        """Work on jobs until stopped."""
+        logs.configure(settings)
+        async with Opened(settings, attach=True) as opened:
+            services = Services.open(settings, opened.ports)
+            await services.work(concurrency=max(1, settings.workers))
+
+    async def migrate(self, settings: Settings) -> list[str]:
+        """Apply migrations and return the names of those that were new."""
+        return await migrate(settings)
+
+    async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
+        """Try each adapter for real."""
+        return await doctor(settings)
+
+
+def main() -> None:
+    """The console script `variosync`."""
+    from ui.cli import run
+
+    run(Root())
+
+
+if __name__ == '__main__':
+    main()

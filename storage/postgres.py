@@ -1,0 +1,208 @@
+"""The Database port on Postgres: named statements, one transaction a use case, row-level security by claims."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, Self
+from uuid import UUID
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import JsonbDumper
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from core.errors import Conflict, Misconfigured, NotAllowed, NotFound, Unavailable, UsageError, VariosyncError
+from core.ports import Row, Transaction
+
+QUERIES = Path(__file__).resolve().parent / 'queries'
+HEADER = re.compile(r'^-- name: (?P<name>[a-z][a-z0-9_]*)\n(?:-- (?P<purpose>\S[^\n]*)\n)?', re.MULTILINE)
+AS_USER: LiteralString = (
+    "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %(claims)s, true)"
+)
+
+Connection = psycopg.AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Connection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A named SQL statement and what it is for."""
+
+    name: str
+    purpose: str
+    sql: str
+
+
+def load_statements(folder: Path = QUERIES) -> dict[str, Statement]:
+    """Read every `*.sql` in folder: `-- name: x`, then `-- purpose`, then one statement with `%(value)s` parameters.
+
+    Raise Misconfigured for a missing purpose, a name used twice, or a file that holds none.
+    """
+    found: dict[str, Statement] = {}
+    for file in sorted(folder.glob('*.sql')):
+        text = file.read_text()
+        headers = list(HEADER.finditer(text))
+        if not headers or text[: headers[0].start()].strip():
+            raise Misconfigured(f'{file.name} must begin with "-- name: …".')
+        for header, following in zip(headers, [*headers[1:], None], strict=True):
+            name, purpose = header['name'], header['purpose']
+            if not purpose:
+                raise Misconfigured(f'Statement {name} in {file.name} has no purpose in its second line.')
+            if name in found:
+                raise Misconfigured(f'Statement {name} in {file.name} exists already.')
+            sql = text[header.end() : following.start() if following else None].strip().removesuffix(';')
+            found[name] = Statement(name=name, purpose=purpose, sql=sql)
+    return found
+
+
+class PostgresTransaction:
+    """Named statements on one connection, inside its transaction."""
+
+    def __init__(self, connection: Connection, statements: Mapping[str, Statement]) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    async def one(self, name: str, /, **values: Any) -> Row:
+        row = await self.first(name, **values)
+        if row is None:
+            raise NotFound(statement=name)
+        return row
+
+    async def first(self, name: str, /, **values: Any) -> Row | None:
+        cursor = await self._execute(name, values)
+        with _translated(name):
+            return await cursor.fetchone()
+
+    async def all(self, name: str, /, **values: Any) -> Sequence[Row]:
+        cursor = await self._execute(name, values)
+        with _translated(name):
+            return await cursor.fetchall()
+
+    async def run(self, name: str, /, **values: Any) -> int:
+        return (await self._execute(name, values)).rowcount
+
+    async def _execute(self, name: str, values: Mapping[str, Any]) -> psycopg.AsyncCursor[DictRow]:
+        statement = self._statements.get(name)
+        if not statement:
+            raise Misconfigured(f'There is no statement named {name} in storage/queries.')
+        with _translated(name):
+            return await self._connection.execute(statement.sql, values)
+
+
+class Postgres:
+    """Two logins, a small pool each: the app's, which row-level security binds to one user, and the worker's."""
+
+    def __init__(self, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10) -> None:
+        """Up to `size` connections a login; a transaction waits `patience` seconds for one. Nothing connects yet."""
+        self._app = _pool('app', app_dsn, size=size, patience=patience)
+        self._worker = _pool('worker', worker_dsn, size=size, patience=patience)
+        self._patience = patience
+        self._statements = load_statements()
+
+    @classmethod
+    async def open(cls, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10) -> Self:
+        """Return a connected database. Raise Unavailable when it does not answer within `patience` seconds."""
+        database = cls(app_dsn, worker_dsn, size=size, patience=patience)
+        await database.connect()
+        return database
+
+    async def connect(self) -> None:
+        """Connect. Raise Unavailable when the database does not answer in time."""
+        try:
+            with _translated('connect'):
+                for pool in (self._app, self._worker):
+                    await pool.open(wait=True, timeout=self._patience)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._app.close()
+        await self._worker.close()
+
+    @asynccontextmanager
+    async def transaction(self, user_id: UUID) -> AsyncIterator[Transaction]:
+        """A transaction in which row-level security sees this user and nobody else."""
+        claims = json.dumps({'sub': str(user_id), 'role': 'authenticated'})
+        async with self._begin(self._app) as connection:
+            with _translated('sign in'):
+                await connection.execute(AS_USER, {'claims': claims})
+            yield PostgresTransaction(connection, self._statements)
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[Transaction]:
+        """A transaction of the worker role: every user's rows, for jobs, sign-in and recovery only."""
+        async with self._begin(self._worker) as connection:
+            yield PostgresTransaction(connection, self._statements)
+
+    async def ping(self) -> None:
+        """Raise Unavailable when the database does not answer within two seconds."""
+        try:
+            async with asyncio.timeout(2), self._begin(self._app) as connection:
+                await connection.execute('select 1')
+        except TimeoutError as error:
+            raise Unavailable('The database did not answer within two seconds.') from error
+
+    @asynccontextmanager
+    async def _begin(self, pool: Pool) -> AsyncIterator[Connection]:
+        with _translated('transaction'):
+            async with pool.connection() as connection:
+                yield connection
+                if connection.info.transaction_status == TransactionStatus.INERROR:
+                    raise Conflict('A statement failed, so nothing of this transaction was kept.')
+
+
+def _pool(name: str, dsn: str, *, size: int, patience: float) -> Pool:
+    return AsyncConnectionPool(
+        dsn,
+        name=name,
+        connection_class=psycopg.AsyncConnection[DictRow],
+        kwargs={'row_factory': dict_row},
+        min_size=1,
+        max_size=size,
+        timeout=patience,
+        # Giving up early and trying again on the next request beats the pool's growing pauses after an outage.
+        reconnect_timeout=2,
+        check=AsyncConnectionPool.check_connection,
+        configure=_configure,
+        open=False,
+    )
+
+
+async def _configure(connection: Connection) -> None:
+    connection.adapters.register_dumper(dict, JsonbDumper)
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """Raise the errors of our own tree; messages name the statement and never repeat its values."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _own_error(error, where) from error
+
+
+def _own_error(error: psycopg.Error, where: str) -> VariosyncError:
+    constraint = error.diag.constraint_name or ''
+    match error:
+        case errors.UniqueViolation() | errors.ExclusionViolation():
+            return Conflict(f'This exists already ({where}).', constraint=constraint)
+        case errors.ForeignKeyViolation():
+            return Conflict(f'Something that this names is gone, or still in use ({where}).', constraint=constraint)
+        case errors.InsufficientPrivilege():
+            return NotAllowed(statement=where)
+        case errors.IntegrityError() | psycopg.DataError():
+            return UsageError(f'A value is not valid ({where}{": " if constraint else ""}{constraint}).')
+        case psycopg.OperationalError() | psycopg.InterfaceError() | PoolTimeout() | PoolClosed():
+            return Unavailable(f'The database does not answer ({where}). Try again in a moment.')
+        case _:
+            return VariosyncError(
+                f'The database refused a statement ({where}: {error.sqlstate or type(error).__name__}).'
+            )

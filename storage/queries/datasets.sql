@@ -1,0 +1,125 @@
+-- name: upload_insert
+-- Announce an upload.
+insert into public.uploads (id, user_id, name, size, dataset_id)
+values (%(id)s, %(user_id)s, %(name)s, %(size)s, %(dataset_id)s)
+returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at;
+
+-- name: upload_by_id
+-- One upload.
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+from public.uploads
+where id = %(id)s;
+
+-- name: upload_latest
+-- The last accepted upload of a dataset.
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+from public.uploads
+where dataset_id = %(dataset_id)s and state = 'accepted'
+order by created_at desc
+limit 1;
+
+-- name: upload_lock
+-- One upload, locked until the transaction ends, so that it is accepted once.
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+from public.uploads
+where id = %(id)s
+for update;
+
+-- name: upload_accept
+-- Record that an upload's verified object is in the object store.
+update public.uploads
+set state = 'accepted', object_key = %(key)s, sha256 = %(sha256)s, dataset_id = %(dataset_id)s, accepted_at = now()
+where id = %(id)s
+returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at;
+
+-- name: upload_discard
+-- Give up an upload that is still arriving.
+update public.uploads set state = 'discarded' where id = %(id)s and state = 'receiving';
+
+-- name: uploads_receiving
+-- Uploads that wait for more bytes, the newest first.
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+from public.uploads
+where state = 'receiving'
+order by created_at desc;
+
+-- name: source_insert
+-- Where a dataset comes from.
+insert into public.data_sources (user_id, kind, name, upload_id)
+values (%(user_id)s, 'upload', %(name)s, %(upload_id)s)
+returning id;
+
+-- name: dataset_insert
+-- A dataset without a version yet.
+insert into public.datasets (user_id, source_id, name)
+values (%(user_id)s, %(source_id)s, %(name)s)
+returning id;
+
+-- name: datasets_list
+-- The user's datasets with what a list shows, the latest change first.
+select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
+       (v.manifest ->> 'faults_total')::bigint as faults,
+       (v.manifest -> 'series' ->> 'count')::bigint as series,
+       (select c -> 'sparkline' from jsonb_array_elements(v.manifest -> 'columns') c
+        where c ->> 'role' = 'measure' limit 1) as sparkline
+from public.datasets d
+join public.data_sources s on s.id = d.source_id
+left join public.dataset_versions v on v.id = d.current_version
+where d.deleted_at is null
+order by d.updated_at desc;
+
+-- name: dataset_by_id
+-- One dataset with what its page shows.
+select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
+       (v.manifest ->> 'faults_total')::bigint as faults,
+       (v.manifest -> 'series' ->> 'count')::bigint as series,
+       null::jsonb as sparkline
+from public.datasets d
+join public.data_sources s on s.id = d.source_id
+left join public.dataset_versions v on v.id = d.current_version
+where d.id = %(id)s and d.deleted_at is null;
+
+-- name: versions_list
+-- Every version of a dataset, the newest first.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.dataset_versions v
+where v.dataset_id = %(dataset_id)s
+order by v.number desc;
+
+-- name: version_current
+-- The version that a dataset shows.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.datasets d
+join public.dataset_versions v on v.id = d.current_version
+where d.id = %(dataset_id)s and d.deleted_at is null;
+
+-- name: version_by_number
+-- A version by its number.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.dataset_versions v
+where v.dataset_id = %(dataset_id)s and v.number = %(number)s;
+
+-- name: version_insert
+-- Commit a version; its number follows the last one.
+insert into public.dataset_versions (dataset_id, user_id, number, upload_id, job_id, prefix, manifest, rows)
+select %(dataset_id)s, %(user_id)s, coalesce(max(number), 0) + 1, %(upload_id)s, %(job_id)s, %(prefix)s, %(manifest)s,
+       %(rows)s
+from public.dataset_versions
+where dataset_id = %(dataset_id)s
+returning id, number;
+
+-- name: dataset_point
+-- Show another version of a dataset.
+update public.datasets set current_version = %(version_id)s, updated_at = now() where id = %(id)s;
+
+-- name: dataset_rename
+-- Give a dataset another name.
+update public.datasets set name = %(name)s, updated_at = now() where id = %(id)s and deleted_at is null;
+
+-- name: dataset_delete
+-- Take a dataset away.
+update public.datasets set deleted_at = now(), updated_at = now() where id = %(id)s and deleted_at is null;
+
+-- name: dataset_undelete
+-- Bring a dataset back.
+update public.datasets set deleted_at = null, updated_at = now() where id = %(id)s and deleted_at is not null;

@@ -1,0 +1,21 @@
+-- name: job_insert
+-- Record a job.
+insert into public.jobs (id, user_id, kind, title, payload, dataset_id, forecast_id)
+values (coalesce(%(id)s::uuid, gen_random_uuid()), %(user_id)s, %(kind)s, %(title)s, %(payload)s, %(dataset_id)s, %(forecast_id)s)
+returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
+          dataset_id, forecast_id, call_id, created_at, started_at, finished_at;
+
+-- name: job_enqueue
+-- Enqueue a recorded job, `delay` seconds from now; a delivery that waits already is brought forward.
+select public.enqueue_job(%(id)s, %(delay)s) as queue_id;
+
+-- name: jobs_unqueued
+-- Jobs that have not ended, but that no delivery waits for or holds.
+select j.id
+from public.jobs j
+where j.state in ('queued', 'running')
+  and not exists (
+      select from procrastinate.procrastinate_jobs q
+      where q.lock = j.id::text and q.status in ('todo', 'doing')
+  )
+order by j.created_at;

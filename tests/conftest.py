@@ -1,0 +1,77 @@
+"""One embedded Postgres for a whole test run; each test that asks for `database` finds it empty."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from core.values import User
+from storage.embedded.server import EmbeddedPostgres
+from storage.migrate import migrate
+from storage.postgres import Postgres
+from tests import factories
+
+EMPTY = """
+set search_path to procrastinate;
+delete from public.profiles;
+delete from public.audit_logs;
+delete from auth.users;
+delete from procrastinate_jobs;
+delete from procrastinate_workers;
+"""
+
+
+@pytest.fixture(scope='session')
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A migrated Postgres that lives as long as the test run."""
+    home = Path(tempfile.mkdtemp(prefix='vs-'))
+    server = EmbeddedPostgres(home)
+    try:
+        server.start()
+        asyncio.run(migrate(server.dsn('migrate'), shim=True))
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def new_postgres() -> Iterator[Callable[..., EmbeddedPostgres]]:
+    """Make servers with homes of their own, for tests that kill them."""
+    servers: list[EmbeddedPostgres] = []
+
+    def make(home: Path | None = None, *, major: int = 18) -> EmbeddedPostgres:
+        servers.append(EmbeddedPostgres(home or Path(tempfile.mkdtemp(prefix='vs-')), major=major))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+        shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope='session', loop_scope='session')
+async def pools(postgres: EmbeddedPostgres) -> AsyncIterator[Postgres]:
+    """Connections that live as long as the test run."""
+    database = await Postgres.open(postgres.dsn('app'), postgres.dsn('worker'))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, pools: Postgres) -> Postgres:
+    """The Database port on an empty, migrated Postgres."""
+    with psycopg.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+        connection.execute(EMPTY)
+    return pools
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def user(database: Postgres) -> User:
+    """Somebody with an account."""
+    return await factories.user(database)

@@ -1,0 +1,115 @@
+"""What every Events does."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from core.errors import TooLarge, Unavailable
+from storage.embedded.server import EmbeddedPostgres
+from storage.events import BACKLOG, PostgresEvents
+from storage.migrate import migrate
+from storage.postgres import Postgres
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def events(postgres: EmbeddedPostgres, database: Postgres) -> AsyncIterator[PostgresEvents]:
+    """Events of this process."""
+    events = PostgresEvents(database, postgres.dsn('worker'))
+    yield events
+    await events.close()
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def elsewhere(postgres: EmbeddedPostgres, database: Postgres) -> AsyncIterator[PostgresEvents]:
+    """Events of another process: nothing is shared but the database."""
+    events = PostgresEvents(database, postgres.dsn('worker'))
+    yield events
+    await events.close()
+
+
+async def test_a_message_reaches_everyone_who_listens(events: PostgresEvents, elsewhere: PostgresEvents) -> None:
+    async with (
+        events.subscribe('t/jobs') as one,
+        events.subscribe('t/jobs') as two,
+        elsewhere.subscribe('t/jobs') as far,
+    ):
+        await elsewhere.publish('t/jobs', {'job': 'ü', 'progress': 0.5, 'dataset': None})
+        async with asyncio.timeout(1):
+            for messages in (one, two, far):
+                assert await anext(messages) == {'job': 'ü', 'progress': 0.5, 'dataset': None}
+
+
+async def test_nobody_listening_is_no_error(events: PostgresEvents) -> None:
+    assert await events.publish('t/jobs', {'n': 1}) is None
+
+
+async def test_a_channel_hears_only_its_own_messages_in_order(events: PostgresEvents) -> None:
+    async with events.subscribe('a/jobs') as messages:
+        for n in range(20):
+            await events.publish('b/jobs', {'other': n})
+            await events.publish('a/jobs', {'n': n})
+        async with asyncio.timeout(1):
+            assert [await anext(messages) for _ in range(20)] == [{'n': n} for n in range(20)]
+
+
+async def test_only_what_was_published_after_the_block_was_entered(events: PostgresEvents) -> None:
+    for n in range(20):
+        await events.publish('t/jobs', {'before': n})
+        async with events.subscribe('t/jobs') as messages:
+            await events.publish('t/jobs', {'after': n})
+            async with asyncio.timeout(1):
+                assert await anext(messages) == {'after': n}
+
+
+async def test_nothing_is_kept_when_the_block_has_ended(events: PostgresEvents) -> None:
+    async with events.subscribe('t/jobs'):
+        assert 't/jobs' in events._subscribers
+    assert events._subscribers == {}
+    assert events._marks == {}
+
+
+async def test_a_subscriber_that_does_not_read_keeps_the_newest(events: PostgresEvents) -> None:
+    async with events.subscribe('t/jobs') as messages, events.subscribe('t/jobs') as reader:
+        for n in range(BACKLOG + 10):
+            await events.publish('t/jobs', {'n': n})
+            await anext(reader)
+        assert await anext(messages) == {'n': 10}
+
+
+async def test_a_message_that_is_too_large_is_refused(events: PostgresEvents) -> None:
+    async with events.subscribe('t/jobs') as messages:
+        await events.publish('t/jobs', {'text': 'ü' * 1300})
+        assert len((await anext(messages))['text']) == 1300
+        with pytest.raises(TooLarge):
+            await events.publish('t/jobs', {'text': 'ü' * 1400})
+
+
+async def test_listening_comes_back_when_postgres_was_killed(new_postgres) -> None:
+    server = new_postgres()
+    await asyncio.to_thread(server.start)
+    await migrate(server.dsn('migrate'), shim=True)
+    database = await Postgres.open(server.dsn('app'), server.dsn('worker'))
+    events = PostgresEvents(database, server.dsn('worker'))
+    try:
+        async with events.subscribe('t/jobs') as messages:
+            os.kill(server.pid, signal.SIGKILL)
+            async with asyncio.timeout(10):
+                message = asyncio.ensure_future(anext(messages))
+                while not message.done():
+                    await _publish(events)
+                    await asyncio.wait([message], timeout=0.05)
+            assert await message == {'back': True}
+    finally:
+        await events.close()
+        await database.close()
+
+
+async def _publish(events: PostgresEvents) -> None:
+    try:
+        await events.publish('t/jobs', {'back': True})
+    except Unavailable:
+        await asyncio.sleep(0)

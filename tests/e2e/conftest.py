@@ -1,0 +1,46 @@
+"""A running server and a real browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.server import Server
+
+ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
+WIDE = {'width': 1440, 'height': 900}
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(mkdtemp(prefix='vs-'))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    running = Server(home).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope='session')
+def browser() -> Iterator[Browser]:
+    path = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport=WIDE)
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()

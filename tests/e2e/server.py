@@ -1,0 +1,117 @@
+"""The real server, started as a newcomer would: `make run` with a home of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import httpx
+
+ROOT = Path(__file__).parent.parent.parent
+READY = re.compile(r'VARIOSYNC ready: (?P<link>http://\S+)')
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`make run` over a home; it may be killed and started again on the same port."""
+
+    def __init__(self, home: Path, *, command: tuple[str, ...] = ('make', '-s', 'run'), **settings: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.command = command
+        self.settings = settings
+        self.link = ''
+        self.lines: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's address without a path."""
+        return f'http://127.0.0.1:{self.port}'
+
+    def start(self, *, patience: float = 90) -> 'Server':
+        """Start and return when the ready line was printed."""
+        environment = os.environ | {'VARIOSYNC_HOME': str(self.home), 'VARIOSYNC_PORT': str(self.port)} | self.settings
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        told: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=self._read, args=(self.process, told), daemon=True).start()
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            try:
+                line = told.get(timeout=0.2)
+            except Empty:
+                if self.process.poll() is not None:
+                    break
+                continue
+            if found := READY.search(line):
+                self.link = found['link']
+                return self
+        raise AssertionError('the server did not get ready:\n' + ''.join(self.lines[-40:]))
+
+    def _read(self, process: 'subprocess.Popen[str]', told: 'SimpleQueue[str]') -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line)
+            told.put(line)
+
+    @property
+    def pid(self) -> int:
+        """The process that serves, which `make` started."""
+        return int((self.home / 'lock').read_text())
+
+    def kill(self) -> None:
+        """End the server as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> int:
+        """Press Ctrl-C and return the exit status of `make`."""
+        if self.process is None or self.process.poll() is not None:
+            return 0
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self._wait()
+
+    def _wait(self) -> int:
+        assert self.process is not None
+        try:
+            return self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise AssertionError('the server did not stop:\n' + ''.join(self.lines[-40:])) from None
+
+    def client(self, email: str = '', password: str = 'correct horse battery') -> httpx.Client:
+        """An HTTP client that is signed in: as the owner by the link, or as a new account."""
+        client = httpx.Client(base_url=self.url, headers={'Origin': self.url}, timeout=60)
+        if email:
+            answer = client.post('/auth/sign-up', data={'email': email, 'password': password, 'next': '/'})
+            if answer.status_code == 409:
+                answer = client.post('/auth/sign-in', data={'email': email, 'password': password, 'next': '/'})
+            assert answer.status_code == 303, answer.text
+        else:
+            assert client.get(self.link).status_code in (200, 303)
+        return client
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """A command line of this environment's Python."""
+    return (sys.executable, *arguments)

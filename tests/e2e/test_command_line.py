@@ -1,0 +1,95 @@
+"""The same job by the command line, without a server."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT, python
+
+AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
+
+
+def variosync(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*python(str(ROOT / 'run_nicegui.py')), *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+
+
+def test_inspect_tells_everything():
+    said = variosync('inspect', AIRLINE, '--json')
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert (report['rows_read'], report['rows_accepted'], report['faults_total']) == (144, 144, 0)
+    assert report['header_line'] == 1
+    assert [(column['name'], column['role']) for column in report['columns']] == [('ds', 'time'), ('y', 'measure')]
+
+
+def test_convert_writes_a_clean_table(tmp_path: Path):
+    messy = tmp_path / 'messy.csv'
+    messy.write_text('day;value\n2024-01-01;1,5\n2024-01-02;oops\nnot a day;3,5\n2024-01-04;4,5\n2024-01-05;5,5\n'
+                     + ''.join(f'2024-02-{day:02};{day},25\n' for day in range(1, 29)))
+    said = variosync('convert', messy, '-o', tmp_path / 'clean.csv', '--json')
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert report['rows_accepted'] + report['rows_repaired'] + report['rows_rejected'] == report['rows_read'] == 33
+    assert report['rows_rejected'] >= 1
+    rows = list(csv.DictReader((tmp_path / 'clean.csv').open()))
+    assert len(rows) == report['rows_accepted'] + report['rows_repaired']
+    assert float(rows[0]['value']) == 1.5
+
+
+def test_raw_keeps_the_text(tmp_path: Path):
+    source = tmp_path / 'source.csv'
+    source.write_bytes(b'a preamble line\r\nid; when ;y\r\n007;2024-01-01;1,50\r\n008;2024-01-02;"2;5"\r\n009;2024-01-03;3,5\r\n')
+    said = variosync('convert', source, '-o', tmp_path / 'raw.csv', '--raw')
+    assert said.returncode == 0, said.stderr
+    assert list(csv.reader((tmp_path / 'raw.csv').open(newline=''))) == [
+        ['id', 'when', 'y'], ['007', '2024-01-01', '1,50'], ['008', '2024-01-02', '2;5'], ['009', '2024-01-03', '3,5'],
+    ]  # fmt: skip
+
+
+def test_empty_file_gives_an_empty_file(tmp_path: Path):
+    (tmp_path / 'empty.csv').write_bytes(b'')
+    said = variosync('convert', tmp_path / 'empty.csv', '-o', tmp_path / 'out.csv', '--raw')
+    assert said.returncode == 0, said.stderr
+    assert (tmp_path / 'out.csv').read_bytes() == b''
+
+
+def test_forecast_of_the_airline_passengers(tmp_path: Path):
+    out = tmp_path / 'forecast.csv'
+    said = variosync(
+        'forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 18, '--models', 'prophet,lightgbm', '-o', out, '--json'
+    )
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)['series_ok'] == 1
+    rows = list(csv.DictReader(out.open()))
+    assert {row['model'] for row in rows} == {'prophet', 'lightgbm'}
+    assert len(rows) == 36
+    for row in rows:
+        quantiles = [float(row[name]) for name in ('q0.025', 'q0.1', 'q0.5', 'q0.9', 'q0.975')]
+        assert quantiles == sorted(quantiles)
+        assert row['status'] == 'ok'
+        assert 100 < quantiles[2] < 1000
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (['inspect', 'nowhere.csv'], 'nowhere.csv'),
+        (['convert', AIRLINE, '-o', 'out.txt'], '.csv or .parquet'),
+        (['convert', AIRLINE], '--out'),
+        (['forecast', AIRLINE, '--time', 'nope', '--target', 'y', '--h', '3', '-o', 'x.csv'], 'nope'),
+        (['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '3', '-o', 'x.csv', '--models', 'magic'], 'magic'),
+        (['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '0', '-o', 'x.csv'], '--h'),
+        (['frobnicate'], 'frobnicate'),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, told):
+    said = variosync(*arguments)
+    assert said.returncode == 2
+    assert told in said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
+    assert said.stdout == ''

@@ -1,0 +1,162 @@
+"""Kills in the middle: what was accepted is kept, uploads go on, and each job ends once."""
+
+import asyncio
+import base64
+import csv
+import re
+import time
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+
+from core.services import Services
+from core.settings import Settings
+from core.values import Job
+from storage import Opened
+from tests.e2e.server import Server
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+PART = 256 * 1024
+
+
+def begin(client: httpx.Client, name: str, size: int) -> str:
+    metadata = f'filename {base64.b64encode(name.encode()).decode()}'
+    headers = {'Tus-Resumable': '1.0.0', 'Upload-Length': str(size), 'Upload-Metadata': metadata}
+    answer = client.post('/api/v1/uploads', headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.headers['location']
+
+
+def offset(client: httpx.Client, address: str) -> int:
+    answer = client.head(address, headers={'Tus-Resumable': '1.0.0'})
+    assert answer.status_code == 200
+    return int(answer.headers['upload-offset'])
+
+
+def send(client: httpx.Client, address: str, data: bytes, start: int) -> httpx.Response:
+    kind = 'application/offset+octet-stream'
+    headers = {'Tus-Resumable': '1.0.0', 'Upload-Offset': str(start), 'Content-Type': kind}
+    answer = client.patch(address, content=data, headers=headers)
+    assert answer.status_code == 204, answer.text
+    return answer
+
+
+def jobs(server: Server, email: str) -> list[Job]:
+    """The jobs of an account, read beside the running server."""
+
+    async def read() -> list[Job]:
+        settings = Settings(VARIOSYNC_HOME=server.home)
+        async with Opened(settings, attach=True) as opened:
+            async with opened.database.system() as tx:
+                user = await tx.one('profile_by_email', email=email)
+            return list(await Services.open(settings, opened.ports).jobs.list(UUID(str(user['id']))))
+
+    return asyncio.run(read())
+
+
+def ended(server: Server, email: str, *, within: float) -> list[Job]:
+    deadline = time.monotonic() + within
+    while not (found := jobs(server, email)) or not all(job.state.final for job in found):
+        assert time.monotonic() < deadline, [(job.title, job.state, job.message) for job in found]
+        time.sleep(0.5)  # the interval at which a person would look again
+    return found
+
+
+def series_file(path: Path, *, series: int, rows: int) -> bytes:
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['store', 'ds', 'y'])
+        for store in range(series):
+            for row in range(rows):
+                writer.writerow([f's{store}', f'{2000 + row // 12}-{row % 12 + 1:02}-01', 100 + store + row % 12 * 7 + row])
+    return path.read_bytes()
+
+
+def test_upload_goes_on_after_kill_of_the_server(home: Path, tmp_path: Path):
+    server = Server(home).start()
+    try:
+        client = server.client('dora@example.com')
+        data = series_file(tmp_path / 'stores.csv', series=200, rows=240)
+        address = begin(client, 'stores.csv', len(data))
+        send(client, address, data[:PART], 0)
+        server.kill()
+        server.start()
+        arrived = offset(client, address)
+        assert arrived == PART
+        answer = send(client, address, data[arrived:], arrived)
+        assert UUID(answer.headers['variosync-dataset'])
+        (job,) = ended(server, 'dora@example.com', within=60)
+        assert (job.kind, job.state) == ('convert', 'succeeded')
+    finally:
+        server.stop()
+
+
+def test_forecast_ends_once_after_kill_of_the_server(home: Path, tmp_path: Path):
+    server = Server(home).start()
+    try:
+        client = server.client('emil@example.com')
+        data = series_file(tmp_path / 'stores.csv', series=60, rows=96)
+        address = begin(client, 'stores.csv', len(data))
+        dataset = UUID(send(client, address, data, 0).headers['variosync-dataset'])
+        ended(server, 'emil@example.com', within=60)
+        ask_for_forecast(server, 'emil@example.com', dataset)
+        deadline = time.monotonic() + 60
+        while next(job for job in jobs(server, 'emil@example.com') if job.kind == 'forecast').state != 'running':
+            assert time.monotonic() < deadline
+        server.kill()
+        server.start()
+        job = next(job for job in ended(server, 'emil@example.com', within=150) if job.kind == 'forecast')
+        assert job.state == 'succeeded', job.error
+        assert job.attempt >= 2
+        page = client.get(f'/forecasts/{job.forecast_id}')
+        assert page.status_code == 200
+        assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 60 * 12
+    finally:
+        server.stop()
+
+
+def ask_for_forecast(server: Server, email: str, dataset: UUID) -> None:
+    async def ask() -> None:
+        from core.forecasts import Ask
+
+        settings = Settings(VARIOSYNC_HOME=server.home)
+        async with Opened(settings, attach=True) as opened:
+            services = Services.open(settings, opened.ports)
+            async with opened.database.system() as tx:
+                user = UUID(str((await tx.one('profile_by_email', email=email))['id']))
+            version = await services.datasets.version(user, dataset)
+            await services.forecasts.request(user, version, Ask(target='y', h=12, models=('prophet',)))
+
+    asyncio.run(ask())
+
+
+def test_ctrl_c_stops_everything(home: Path):
+    server = Server(home).start()
+    pid = server.pid
+    server.stop()
+    left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, home)]
+    assert left == []
+    assert not Path(f'/proc/{pid}').exists()
+
+
+def _works_in(process: Path, home: Path) -> bool:
+    try:
+        return str(home) in (process / 'cmdline').read_text()
+    except OSError:
+        return False
+
+
+def test_home_in_use_and_port_in_use_give_one_clear_line(server: Server):
+    same_home = Server(server.home)
+    with pytest.raises(AssertionError):
+        same_home.start(patience=30)
+    assert any('in use by process' in line for line in same_home.lines)
+    same_port = Server(server.home.with_name(server.home.name + '-2'))
+    same_port.port = server.port
+    with pytest.raises(AssertionError):
+        same_port.start(patience=30)
+    assert any(re.search(rf'Port {server.port} .* cannot be used', line) for line in same_port.lines)
+    assert not any('Traceback' in line for line in same_home.lines + same_port.lines)

@@ -1,0 +1,138 @@
+"""The main job in a real browser: link, sign-up, upload, chart, zoom, forecast, sign-out."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.server import ROOT, Server
+
+AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
+PASSWORD = 'correct horse battery'
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+
+def drawn(page: Page, *, at_least: int = 1):
+    """The chart, once it has been drawn after `at_least` fetches."""
+    chart = page.locator('[data-ready="1"]').first
+    expect(chart).to_be_visible()
+    page.wait_for_function(
+        'n => Number(document.querySelector("[data-ready]")?.dataset.fetches ?? 0) >= n', arg=at_least
+    )
+    return chart
+
+
+def sign_up(page: Page, server: Server, email: str) -> None:
+    page.goto(f'{server.url}/sign-in?create=1')
+    page.get_by_label('Email').fill(email)
+    page.get_by_label('Password').fill(PASSWORD)
+    page.get_by_role('button', name='Create account').click()
+    expect(page.get_by_role('heading', name='Home')).to_be_visible()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.locator('input[type=file]').set_input_files(path)
+    page.wait_for_url(re.compile(r'/datasets/[0-9a-f-]{36}'))
+    drawn(page)
+
+
+def test_owner_link_works_once(server: Server, page: Page):
+    page.goto(server.link)
+    expect(page.get_by_role('heading', name='Home')).to_be_visible()
+    page.context.clear_cookies()
+    page.goto(server.link)
+    expect(page.get_by_text('This sign-in link was used already')).to_be_visible()
+
+
+def test_upload_chart_forecast_and_sign_out(server: Server, page: Page):
+    problems: list[str] = []
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
+
+    sign_up(page, server, 'ada@example.com')
+    upload(page, AIRLINE)
+    expect(page.get_by_role('heading', name='air passengers')).to_be_visible()
+    expect(page.locator('.recon')).to_contain_text('144 read = 144 accepted + 0 repaired + 0 rejected')
+
+    chart = drawn(page)
+    before = int(chart.get_attribute('data-fetches') or 0)
+    plot = chart.locator('.nsewdrag').first.bounding_box()
+    assert plot
+    page.mouse.move(plot['x'] + 0.3 * plot['width'], plot['y'] + 40)
+    page.mouse.down()
+    page.mouse.move(plot['x'] + 0.6 * plot['width'], plot['y'] + 44, steps=8)
+    page.mouse.up()
+    drawn(page, at_least=before + 1)
+    page.wait_for_function('() => new URLSearchParams(location.search).has("from")')
+    zoomed = page.url
+    page.reload()
+    drawn(page)
+    assert page.url == zoomed
+
+    page.get_by_role('link', name='Forecast', exact=True).click()
+    expect(page.get_by_role('heading', name='New forecast')).to_be_visible()
+    page.get_by_role('button', name='Auto', exact=True).click()
+    page.get_by_role('button', name='Prophet', exact=True).click()
+    page.get_by_role('button', name='LightGBM', exact=True).click()
+    page.get_by_role('button', name='Run forecast').click()
+    page.wait_for_url(re.compile(r'/forecasts/[0-9a-f-]{36}'))
+    expect(page.get_by_text('Issued', exact=False).first).to_be_visible(timeout=120_000)
+    figure = drawn(page)
+    traces = figure.evaluate('el => el.querySelector(".js-plotly-plot").data.map(t => t.name ?? "")')
+    assert {'Prophet', 'LightGBM'} <= set(traces)
+    filled = figure.evaluate('el => el.querySelector(".js-plotly-plot").data.filter(t => t.fill === "tonexty").length')
+    assert filled >= 2
+    expect(page.get_by_role('table', name='Leaderboard')).to_contain_text('Prophet')
+
+    page.get_by_role('button', name='account menu').click()
+    page.get_by_role('button', name='Sign out').click()
+    expect(page.get_by_role('heading', name='Sign in')).to_be_visible()
+    page.goto(zoomed)
+    expect(page.get_by_role('heading', name='Sign in')).to_be_visible()
+    assert problems == []
+
+
+def test_bad_file_says_what_to_do(server: Server, page: Page, tmp_path: Path):
+    sign_up(page, server, 'bob@example.com')
+    path = tmp_path / 'words.csv'
+    path.write_text('name,colour\nanna,red\nben,blue\ncarl,green\n')
+    page.locator('input[type=file]').set_input_files(path)
+    expect(page.get_by_role('alert')).to_contain_text('words.csv could not be converted', timeout=30_000)
+    expect(page.get_by_role('button', name='Discard')).to_be_visible()
+
+
+def test_paused_upload_goes_on_after_a_reload(server: Server, page: Page, tmp_path: Path):
+    sign_up(page, server, 'cleo@example.com')
+    path = tmp_path / 'long.csv'
+    with path.open('w') as file:
+        file.write('ds,y\n')
+        for day in range(1_500_000):
+            file.write(f'2000-01-01T{day // 3600 % 24:02}:{day // 60 % 60:02}:{day % 60:02},{day % 977}.5\n')
+    held: list[bool] = []
+
+    def hold_back(route):
+        """Let the first part through; the rest waits for the reload."""
+        if route.request.method == 'PATCH' and held:
+            route.abort()
+        else:
+            held.append(route.request.method == 'PATCH') if route.request.method == 'PATCH' else None
+            route.continue_()
+
+    page.route('**/api/v1/uploads/*', hold_back)
+    page.locator('input[type=file]').set_input_files(path)
+    page.wait_for_function('() => document.querySelector(".uploads .bar i")?.style.width > "0%"')
+    page.on('dialog', lambda dialog: dialog.accept())
+    page.reload()
+    broken = page.locator('[data-upload="broken"]')
+    expect(broken).to_contain_text('long.csv')
+    page.unroute('**/api/v1/uploads/*')
+    sizes: list[int] = []
+    page.on(
+        'request',
+        lambda request: sizes.append(int(request.headers['upload-offset'])) if request.method == 'PATCH' else None,
+    )
+    page.locator('input[type=file]').set_input_files(path)
+    page.wait_for_url(re.compile(r'/datasets/[0-9a-f-]{36}'), timeout=60_000)
+    assert min(sizes) > 0

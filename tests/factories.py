@@ -1,0 +1,77 @@
+"""Rows that tests begin with. Each returns what it made."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import dict_row
+
+from core.values import User
+from storage.postgres import Postgres
+
+SHA256 = '0' * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A user's id and the id of one row in each table that belongs to them."""
+
+    user_id: UUID
+    ids: dict[str, Any]
+
+
+async def user(database: Postgres, email: str | None = None, *, owner: bool = False) -> User:
+    """An account with its profile."""
+    user_id = uuid4()
+    email = email or f'{user_id.hex}@example.com'
+    async with database.system() as tx:
+        await tx.run('profile_insert', id=user_id, email=email, owner=owner)
+    return User(id=user_id, email=email, name='', owner=owner)
+
+
+def tenant(connection: psycopg.Connection[Any]) -> Tenant:
+    """One row in every table, all of one new user; the connection must be allowed to write past row-level security."""
+    user_id, key = uuid4(), uuid4().hex
+    ids: dict[str, Any] = {'profiles': user_id}
+
+    def insert(table: str, **values: Any) -> Any:
+        values = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in values.items()}
+        columns, marks = ', '.join(values), ', '.join(f'%({name})s' for name in values)
+        returned = 'user_id' if table == 'settings' else 'token_hash' if table == 'sign_in_links' else 'id'
+        with connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(
+                f'insert into public.{table} ({columns}) values ({marks}) returning {returned}', values
+            )
+            ids[table] = next(iter(row.fetchone().values()))
+        return ids[table]
+
+    connection.execute('insert into auth.users (id, email) values (%s, %s)', (user_id, f'{key}@example.com'))
+    connection.execute('insert into public.profiles (id, email) values (%s, %s)', (user_id, f'{key}@example.com'))
+    insert('settings', user_id=user_id)
+    insert('sessions', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
+    insert('sign_in_links', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
+    upload = insert(
+        'uploads', id=uuid4(), user_id=user_id, name='a.csv', size=1, state='accepted', object_key=key, sha256=SHA256
+    )
+    source = insert('data_sources', user_id=user_id, kind='upload', name='a.csv', upload_id=upload)
+    dataset = insert('datasets', user_id=user_id, source_id=source, name='a')
+    job = insert('jobs', user_id=user_id, kind='convert', title='a', payload={}, dataset_id=dataset)
+    version = insert(
+        'dataset_versions', dataset_id=dataset, user_id=user_id, number=1, upload_id=upload, job_id=job, prefix=key,
+        manifest={}, rows=1,
+    )  # fmt: skip
+    connection.execute('update public.uploads set dataset_id = %s where id = %s', (dataset, upload))
+    connection.execute('update public.datasets set current_version = %s where id = %s', (version, dataset))
+    forecast = insert(
+        'forecasts', user_id=user_id, dataset_id=dataset, version_id=version, name='a', request={}, job_id=job
+    )
+    connection.execute('update public.jobs set forecast_id = %s where id = %s', (forecast, job))
+    insert(
+        'issued_forecasts', forecast_id=forecast, user_id=user_id, model='ets', cutoff='2026-01-01', object_key=key,
+        sha256=SHA256, rows=1,
+    )  # fmt: skip
+    insert('notices', user_id=user_id, level='info', title='a')
+    insert('audit_logs', user_id=user_id, action='a')
+    return Tenant(user_id=user_id, ids=ids)

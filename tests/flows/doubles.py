@@ -1,0 +1,40 @@
+"""A Compute that does what a test says: answer, raise, hang, or answer twice."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.errors import NotFound, TaskCancelled
+from core.ports import Progress
+
+
+class ScriptedCompute:
+    """Runs `script(task, payload)` in place of a child; a script that returns None hangs until it is cancelled."""
+
+    def __init__(self, script: Callable[[str, Mapping[str, Any]], Any]) -> None:
+        self.script = script
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self.cancelled: list[str] = []
+
+    async def submit(self, task: str, payload: Mapping[str, Any]) -> str:
+        self.calls.append((task, payload))
+        return str(len(self.calls) - 1)
+
+    async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
+        if int(call_id) >= len(self.calls):
+            raise NotFound()
+        if call_id in self.cancelled:
+            raise TaskCancelled()
+        progress(0.5, 'Half way')
+        answer = self.script(*self.calls[int(call_id)])
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            await asyncio.sleep(min(timeout, 0.05))
+        return answer
+
+    async def cancel(self, call_id: str) -> None:
+        self.cancelled.append(call_id)
+
+    async def close(self) -> None:
+        return

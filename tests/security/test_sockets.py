@@ -1,0 +1,164 @@
+"""A socket speaks only for the page that its own session fetched, from our own origin, while the session lives."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import socketio
+from nicegui import Client
+
+from tests.ui.site import Site, open_site, press, until
+
+ANN, BOB = 'ann@example.com', 'bob@example.com'
+
+
+@pytest.fixture(scope='module')
+async def started() -> AsyncIterator[Site]:
+    async with open_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(started: Site) -> Site:
+    started.forget()
+    return started
+
+
+async def refused(site: Site, client_id: str, token: str | None, **options: str) -> bool:
+    try:
+        async with site.socket(client_id, token, **options):
+            return False
+    except socketio.exceptions.ConnectionError:
+        return True
+
+
+async def test_the_session_that_fetched_a_page_uses_it(site: Site) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    async with site.socket(page.id, token) as connection:
+        await connection.emit('event', press(page))
+        await until(lambda: site.pressed == [ANN])
+
+
+async def test_another_session_cannot_use_a_stolen_client_id(site: Site) -> None:
+    ann, _ = site.services.accounts.open(ANN)
+    bob, _ = site.services.accounts.open(BOB)
+    page = await site.open_probe(ann)
+    assert await refused(site, page.id, bob)
+    assert not page.has_socket_connection
+
+
+async def test_another_session_of_the_same_user_is_another_session(site: Site) -> None:
+    first, _ = site.services.accounts.open(ANN)
+    second, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(first)
+    assert await refused(site, page.id, second)
+
+
+@pytest.mark.parametrize('token', [None, '', 'forged-token-of-a-plausible-length'])
+async def test_without_a_live_session_there_is_no_socket(site: Site, token: str | None) -> None:
+    ann, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(ann)
+    assert await refused(site, page.id, token)
+
+
+@pytest.mark.parametrize('origin', ['https://evil.example', 'http://127.0.0.1:1', 'http://localhost', 'null'])
+async def test_a_foreign_origin_is_refused_even_with_the_right_cookie(site: Site, origin: str) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    assert await refused(site, page.id, token, origin=origin)
+
+
+async def test_a_socket_cannot_speak_for_a_second_page(site: Site) -> None:
+    ann, _ = site.services.accounts.open(ANN)
+    bob, _ = site.services.accounts.open(BOB)
+    page_of_ann, page_of_bob = await site.open_probe(ann), await site.open_probe(bob)
+    async with site.socket(page_of_bob.id, bob) as connection:
+        await connection.emit('event', press(page_of_ann))
+        for name in ('javascript_response', 'ack', 'log'):
+            await connection.emit(name, {'client_id': page_of_ann.id, 'request_id': 'x', 'next_message_id': 99})
+        assert await connection.call('handshake', _handshake(page_of_ann)) is False
+        await connection.emit('event', press(page_of_bob))
+        await until(lambda: site.pressed)
+    assert site.pressed == [BOB]
+
+
+async def test_a_late_handshake_is_checked_like_an_early_one(site: Site) -> None:
+    ann, _ = site.services.accounts.open(ANN)
+    bob, _ = site.services.accounts.open(BOB)
+    page = await site.open_probe(ann)
+    async with site.socket(page.id, bob, implicit=False) as connection:
+        await connection.emit('event', press(page))
+        assert await connection.call('handshake', _handshake(page)) is False
+    async with site.socket(page.id, ann, implicit=False) as connection:
+        assert await connection.call('handshake', _handshake(page)) is True
+        await connection.emit('event', press(page))
+        await until(lambda: site.pressed)
+    assert site.pressed == [ANN]
+
+
+@pytest.mark.parametrize('message', [None, 'text', [], {}, {'client_id': 7}, {'client_id': None, 'id': 1}])
+async def test_a_message_of_no_shape_changes_nothing(site: Site, message: object) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    async with site.socket(page.id, token) as connection:
+        for name in ('event', 'javascript_response', 'ack', 'log'):
+            await connection.emit(name, message)
+        assert await connection.call('handshake', message) is False
+        await connection.emit('event', press(page))
+        await until(lambda: site.pressed == [ANN])
+
+
+async def test_sign_out_cuts_the_open_pages_of_the_session(site: Site) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    other, _ = site.services.accounts.open(ANN)
+    page, kept = await site.open_probe(token), await site.open_probe(other)
+    async with site.socket(page.id, token) as connection, site.socket(kept.id, other) as survivor:
+        sent_to: list[str] = []
+        connection.on('open', lambda message: sent_to.append(message['path']))
+        async with site.browser(token) as browser:
+            assert (await browser.post('/auth/sign-out')).status_code == 303
+        await until(lambda: not connection.connected)
+        assert sent_to == ['/sign-in']
+        assert survivor.connected
+    assert await refused(site, page.id, token)
+
+
+async def test_an_event_after_revocation_is_refused(site: Site) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    async with site.socket(page.id, token) as connection:
+        del site.services.accounts.sessions[token]  # as another process would, without a word to this one
+        await connection.emit('event', press(page))
+        await until(lambda: not connection.connected)
+    assert site.pressed == []
+
+
+async def test_an_expired_session_fetches_no_page(site: Site) -> None:
+    token, _ = site.services.accounts.open(ANN, life=timedelta(seconds=-1))
+    async with site.browser(token) as browser:
+        answer = await browser.get('/probe')
+    assert answer.status_code == 303
+    assert answer.headers['location'] == '/sign-in?next=/probe'
+
+
+async def test_polling_is_not_served(site: Site) -> None:
+    token, _ = site.services.accounts.open(ANN)
+    async with site.browser(token) as browser:
+        answer = await browser.get('/_nicegui_ws/socket.io/?EIO=4&transport=polling')
+    assert answer.status_code == 404
+
+
+async def test_a_page_s_own_routes_answer_to_its_session_alone(site: Site) -> None:
+    ann, _ = site.services.accounts.open(ANN)
+    bob, _ = site.services.accounts.open(BOB)
+    page = await site.open_probe(ann)
+    async with site.browser(bob) as browser:
+        answer = await browser.post(f'/_nicegui/client/{page.id}/upload/1')
+    assert answer.status_code == 404
+    async with site.browser() as browser:
+        assert (await browser.post(f'/_nicegui/client/{page.id}/upload/1')).status_code == 401
+
+
+def _handshake(page: Client) -> dict[str, str]:
+    return {'client_id': page.id, 'tab_id': 'a-tab', 'document_id': 'a-document', 'next_message_id': '0'}

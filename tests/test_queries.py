@@ -1,0 +1,75 @@
+"""Every named statement is valid, explained, and used; every name that is used exists."""
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from core.errors import Misconfigured
+from storage.embedded.server import EmbeddedPostgres
+from storage.postgres import QUERIES, load_statements
+
+ROOT = QUERIES.parent.parent
+STATEMENTS = load_statements()
+USE = re.compile(r"""\.(?:one|first|all|run)\(\s*['"]([a-z0-9_]+)['"]""")
+SOURCES = [*(ROOT / 'core').rglob('*.py'), *(ROOT / 'storage').rglob('*.py')]
+PARAMETER = re.compile(r'%\((\w+)\)s')
+
+
+def used() -> set[str]:
+    """Names of statements that the code asks for."""
+    return {name for source in SOURCES for name in USE.findall(source.read_text())}
+
+
+def numbered(sql: str) -> str:
+    """The statement with `$1` for its first parameter, as Postgres plans it."""
+    names = list(dict.fromkeys(PARAMETER.findall(sql)))
+    return PARAMETER.sub(lambda match: f'${names.index(match[1]) + 1}', sql).replace('%%', '%')
+
+
+@pytest.mark.parametrize('name', STATEMENTS)
+def test_postgres_can_plan_it(postgres: EmbeddedPostgres, name: str) -> None:
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        plan = connection.execute(f'explain (generic_plan) {numbered(STATEMENTS[name].sql)}').fetchall()
+    assert plan
+
+
+@pytest.mark.parametrize('name', STATEMENTS)
+def test_it_is_one_statement_with_a_purpose(name: str) -> None:
+    statement = STATEMENTS[name]
+    assert statement.purpose.endswith('.')
+    assert ';' not in statement.sql
+    assert '%' not in PARAMETER.sub('', statement.sql).replace('%%', '')
+
+
+def test_every_name_that_is_used_exists() -> None:
+    assert used() - STATEMENTS.keys() == set()
+
+
+def test_every_statement_is_used() -> None:
+    assert STATEMENTS.keys() - used() == set()
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('-- name: a\nselect 1;', 'has no purpose'),
+        ('-- name: a\n-- One.\nselect 1;\n-- name: a\n-- Two.\nselect 2;', 'exists already'),
+        ('select 1;\n-- name: a\n-- One.\nselect 1;', 'must begin with'),
+        ('', 'must begin with'),
+    ],
+)
+def test_a_file_that_breaks_the_format_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / 'bad.sql').write_text(text)
+    with pytest.raises(Misconfigured, match=message):
+        load_statements(tmp_path)
+
+
+def test_statements_are_read_whole(tmp_path: Path) -> None:
+    (tmp_path / 'good.sql').write_text('-- name: a\n-- One.\nselect 1;\n\n-- name: b\n-- Two.\nselect\n  2;\n')
+    found = load_statements(tmp_path)
+    assert {name: (s.purpose, s.sql) for name, s in found.items()} == {
+        'a': ('One.', 'select 1'),
+        'b': ('Two.', 'select\n  2'),
+    }

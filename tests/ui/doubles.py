@@ -1,0 +1,160 @@
+"""Services in memory, for tests of the user interface alone: the same methods, nothing behind them."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from core.errors import Conflict, NotSignedIn, UsageError
+from core.settings import Settings
+from core.values import Dataset, Health, Notice, Session, User
+
+LINK = 'a-one-time-link-of-the-owner'
+WRONG = 'Email and password do not match an account here.'
+
+
+class Accounts:
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.passwords: dict[str, str] = {}
+        self.sessions: dict[str, Session] = {}
+        self.users: dict[str, User] = {}
+        self.links = {LINK}
+        self.seen: list[dict[str, str]] = []
+
+    def open(self, email: str, *, name: str = '', life: timedelta = timedelta(days=30)) -> tuple[str, Session]:
+        user = self.users.setdefault(email, User(id=uuid4(), email=email, name=name))
+        token = secrets.token_urlsafe(32)
+        now = datetime.now(UTC)
+        self.sessions[token] = Session(id=uuid4(), user=user, created_at=now, expires_at=now + life)
+        return token, self.sessions[token]
+
+    async def sign_up(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[str, Session]:
+        self.seen.append({'address': address, 'user_agent': user_agent})
+        if email in self.passwords:
+            raise Conflict('An account with this email exists already.')
+        if len(password) < 10:
+            raise UsageError('Choose a password of at least 10 characters.')
+        self.passwords[email] = password
+        return self.open(email)
+
+    async def sign_in(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[str, Session]:
+        self.seen.append({'address': address, 'user_agent': user_agent})
+        if self.passwords.get(email) != password:
+            raise NotSignedIn(WRONG)
+        return self.open(email)
+
+    async def redeem(self, link_token: str, *, address: str, user_agent: str) -> tuple[str, Session]:
+        if link_token not in self.links:
+            raise NotSignedIn('This sign-in link was used already or is too old.')
+        self.links.remove(link_token)
+        return self.open('owner@localhost')
+
+    async def session(self, token: str) -> Session | None:
+        return self.sessions.get(token)
+
+    async def sign_out(self, token: str) -> None:
+        self.sessions.pop(token, None)
+
+
+class Events:
+    def __init__(self) -> None:
+        self.queues: dict[str, list[asyncio.Queue[Mapping[str, Any]]]] = {}
+
+    async def publish(self, channel: str, message: Mapping[str, Any]) -> None:
+        for queue in self.queues.get(channel, []):
+            queue.put_nowait(message)
+
+    @asynccontextmanager
+    async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
+        queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
+        self.queues.setdefault(channel, []).append(queue)
+
+        async def messages() -> AsyncIterator[Mapping[str, Any]]:
+            while True:
+                yield await queue.get()
+
+        try:
+            yield messages()
+        finally:
+            self.queues[channel].remove(queue)
+
+
+class Notices:
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.kept: list[Notice] = []
+
+    async def add(
+        self, user_id: UUID, title: str, *, text: str = '', level: str = 'good', link: str | None = None
+    ) -> None:
+        now = datetime.now(UTC)
+        notice = Notice(
+            id=uuid4(),
+            user_id=user_id,
+            level=level,
+            title=title,
+            text=text,
+            link=link,
+            created_at=now,
+            read_at=None,
+        )
+        self.kept.insert(0, notice)
+        message = {'id': str(notice.id), 'level': level, 'title': title, 'text': text, 'link': link}
+        await self.events.publish(f'{user_id}/notices', message)
+
+    async def latest(self, user_id: UUID, *, limit: int = 20) -> Sequence[Notice]:
+        return [notice for notice in self.kept if notice.user_id == user_id][:limit]
+
+    async def unread(self, user_id: UUID) -> int:
+        return sum(notice.user_id == user_id and notice.read_at is None for notice in self.kept)
+
+    async def read_all(self, user_id: UUID) -> None:
+        self.kept = [notice for notice in self.kept if notice.user_id != user_id]
+
+
+class Datasets:
+    def __init__(self) -> None:
+        self.kept: list[Dataset] = []
+
+    def add(self, user_id: UUID, name: str, rows: int) -> Dataset:
+        now = datetime.now(UTC)
+        dataset = Dataset(
+            id=uuid4(),
+            user_id=user_id,
+            name=name,
+            version=1,
+            rows=rows,
+            faults=0,
+            series=1,
+            created_at=now,
+            updated_at=now,
+        )
+        self.kept.append(dataset)
+        return dataset
+
+    async def list(self, user_id: UUID) -> Sequence[Dataset]:
+        return [dataset for dataset in self.kept if dataset.user_id == user_id]
+
+
+class HealthCheck:
+    def __init__(self) -> None:
+        self.answer = Health(state='ok', services={'database': 'ok', 'objects': 'ok'})
+
+    async def check(self) -> Health:
+        return self.answer
+
+
+class Services:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.accounts = Accounts()
+        self.events = Events()
+        self.notices = Notices(self.events)
+        self.datasets = Datasets()
+        self.health = HealthCheck()

@@ -1,0 +1,205 @@
+"""The frame around a page, as its user meets it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from nicegui import ui
+from nicegui.testing import User, user_simulation
+
+from core.errors import Conflict
+from core.settings import Settings
+from core.values import Session
+from tests.ui.doubles import Services
+from ui.app import mount
+from ui.components.palette import Entry
+from ui.components.parts import badge, button, card, chip, page_head, progress_row, segment, tag
+from ui.components.states import empty_state, error_state, skeleton_rows
+from ui.components.table import Column, table
+from ui.live import follow
+from ui.session import COOKIE, confirm, current
+from ui.theme import frame
+
+EVIL = '<img src=x onerror=alert(1)>'
+
+
+@dataclass
+class Room:
+    user: User
+    services: Services
+    session: Session
+    token: str
+
+    def css(self, selector: str) -> list[ui.element]:
+        """Elements of the page with a class."""
+        return [element for element in self.user._client.elements.values() if selector in element.classes]
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with user_simulation() as user:
+        services = Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
+        token, session = services.accounts.open('maria.keller@example.com')
+        mount(services)
+        user.http_client.cookies.set(COOKIE, token)
+        yield Room(user, services, session, token)
+
+
+async def test_the_frame_says_where_one_is(room: Room) -> None:
+    @ui.page('/datasets/1')
+    def page() -> None:
+        with frame(room.services, ('Datasets', '/datasets'), EVIL, active='/datasets') as session:
+            page_head(EVIL, '3 rows', actions=lambda: button('Forecast', kind='pri', icon_name='chart-spline'))
+            assert session == current() == room.session
+
+    await room.user.open('/datasets/1')
+    await room.user.should_see('Shortcuts')
+    await room.user.should_see('3 rows')
+    marked = [element for element in room.css('nav')[0].descendants() if element.props.get('aria-current')]
+    assert [(element.text, element.props['href']) for element in marked] == [('Datasets', '/datasets')]
+    assert room.user._client.title == f'{EVIL} · VARIOSYNC'
+    assert [element.text for element in room.css('crumbs')[0] if getattr(element, 'text', '')] == ['Datasets', EVIL]
+
+
+async def test_a_user_s_words_never_become_markup(room: Room) -> None:
+    room.services.datasets.add(room.session.user.id, EVIL, 3)
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, EVIL, active='/'):
+            page_head(EVIL, EVIL)
+            with card(EVIL, EVIL):
+                badge(EVIL)
+                chip(EVIL)
+                empty_state(EVIL, EVIL, hint=EVIL)
+                error_state(EVIL, EVIL, rows={EVIL: EVIL}, number=EVIL)
+                progress_row(EVIL, value=0.5, left=EVIL, right=EVIL)
+                table([Column(label=EVIL, cell=str)], [EVIL], href=lambda _: '/')
+
+    await room.user.open('/x')
+    text = (await room.user.http_client.get('/x')).text
+    assert EVIL not in text
+    raw = [element.props.get('innerHTML', '') for element in room.user._client.elements.values()]
+    assert not any('onerror' in markup for markup in raw)
+
+
+async def test_every_button_has_a_name(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            error_state('It stopped', 'At 68%', number='up-1')
+
+    await room.user.open('/x')
+    buttons = [element for element in room.user._client.elements.values() if element.tag in ('button', 'a')]
+    assert len(buttons) > 10
+    for element in buttons:
+        words = [getattr(part, 'text', '') for part in [element, *element.descendants()]]
+        assert element.props.get('aria-label') or any(words), element
+
+
+async def test_notices_are_listed_and_told_at_once(room: Room) -> None:
+    user_id = room.session.user.id
+    await room.services.notices.add(user_id, 'Conversion done', text='airline.csv')
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    await room.user.open('/x')
+    await room.user.should_see('Conversion done')
+    await room.services.notices.add(user_id, 'Forecast issued', text='28 days', link='/forecasts/1')
+    await room.user.should_see('Forecast issued')
+    assert 'toast' in ' '.join(' '.join(element.classes) for element in room.css('good'))
+    room.user.find('Mark all as read').click()
+    await room.user.should_see('Nothing yet. Finished conversions and forecasts are told here.')
+
+
+async def test_an_error_of_ours_in_a_handler_becomes_a_toast(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        def fail() -> None:
+            raise Conflict('This dataset was renamed meanwhile. Reload the page.')
+
+        with frame(room.services, 'Home', active='/'):
+            button('Rename', on_click=fail)
+
+    await room.user.open('/x')
+    room.user.find('Rename').click()
+    await room.user.should_see('This dataset was renamed meanwhile. Reload the page.')
+
+
+async def test_a_page_follows_a_channel_until_it_is_gone(room: Room) -> None:
+    seen: list[object] = []
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            box = tag('div')
+
+            def note(message: object) -> None:
+                seen.append(message)
+                tag('p', 'arrived')
+
+            follow(room.services.events, 'jobs', note, within=box)
+
+    client = await room.user.open('/x')
+    await room.user.should_see('Shortcuts')
+    await room.services.events.publish('jobs', {'id': 1})
+    await room.user.should_see('arrived')
+    client.delete()
+    await room.user.open('/x')
+    await room.services.events.publish('jobs', {'id': 2})
+    assert seen[0] == {'id': 1}
+
+
+async def test_confirm_notices_a_session_that_ended_elsewhere(room: Room) -> None:
+    answers: list[str] = []
+
+    @ui.page('/x')
+    async def page() -> None:
+        answers.append((await confirm(room.services.accounts)).user.email)
+        await room.services.accounts.sign_out(room.token)
+        await confirm(room.services.accounts)
+
+    answer = await room.user.http_client.get('/x', headers={'Accept': 'text/html'})
+    assert answers == ['maria.keller@example.com']
+    assert (answer.status_code, answer.headers['location']) == (303, '/sign-in?next=/x')
+
+
+async def test_the_palette_offers_pages_and_own_datasets(room: Room) -> None:
+    room.services.datasets.add(room.session.user.id, 'Warehouse orders', 63_115_157)
+    _, stranger = room.services.accounts.open('bob@example.com')
+    room.services.datasets.add(stranger.user.id, 'Not yours', 1)
+    entries = (await room.user.http_client.get('/api/v1/palette')).json()
+    assert [(entry['label'], entry['hint']) for entry in entries] == [
+        ('Warehouse orders', '63,115,157 rows'),
+        ('Home', ''),
+        ('Datasets', ''),
+        ('Forecasts', ''),
+        ('Jobs', ''),
+    ]
+
+
+async def test_a_page_s_own_actions_ride_with_it(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/', actions=[Entry(label='Upload', icon='upload', press='up')]):
+            skeleton_rows(2)
+
+    await room.user.open('/x')
+    assert '"label": "Upload"' in room.css('app')[0].props['data-actions']
+
+
+async def test_a_segment_has_one_choice(room: Room) -> None:
+    chosen: list[str] = []
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            segment(['1D', '1W'], '1D', label='Range', on_change=chosen.append)
+
+    await room.user.open('/x')
+    room.user.find('1W').click()
+    pressed = [element.props['aria-pressed'] for element in room.css('seg')[0]]
+    assert (chosen, pressed) == (['1W'], ['false', 'true'])

@@ -1,0 +1,16 @@
+"""`GET /health`: whether this server can do its work."""
+
+from typing import Any
+
+from nicegui import app
+from starlette.responses import JSONResponse
+
+
+def register(services: Any) -> None:
+    """Answer health checks; 503 when a service without which nothing works is down."""
+
+    @app.get('/health')
+    async def health() -> JSONResponse:
+        found = await services.health.check()
+        body = {'state': found.state, 'services': dict(found.services)}
+        return JSONResponse(body, 503 if found.state == 'down' else 200, headers={'Cache-Control': 'no-store'})

@@ -1,0 +1,116 @@
+"""The whole user interface on NiceGUI's own app: guard, errors, routes, pages; and how it is run."""
+
+from typing import Any
+
+import structlog
+from nicegui import app, ui
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.errors import NotFound, NotSignedIn, VariosyncError
+from core.settings import Settings
+from ui import assets
+from ui.api import auth, health, palette
+from ui.errors import error_page, problem, respond, wants_page
+from ui.guard import Guard, secure, sign_in_redirect
+from ui.origins import Origins
+from ui.pages import sign_in
+from ui.sockets import SocketGuard
+from ui.theme import dress
+
+log = structlog.get_logger()
+
+PAGES = (health, palette, sign_in)
+RECONNECT = 30.0
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20"><rect width="20" height="20" rx="5" fill="#0D9488"/>'
+    '<path d="M4 5.5 8 14l2.4-5 1.9 3L16 5.5" fill="none" stroke="#fff" stroke-width="1.75" stroke-linecap="round" '
+    'stroke-linejoin="round"/></svg>'
+)
+
+
+def mount(services: Any) -> None:
+    """Register everything on `nicegui.app`; before the first request only the settings of `services` are read."""
+    origins = Origins(services.settings)
+    sockets = SocketGuard(services)
+    sockets.install()
+    dress()
+    app.add_middleware(Guard, services=services, origins=origins)
+    _errors()
+    app.add_route('/static/{path:path}', assets.serve, methods=['GET', 'HEAD'])
+    auth.register(services, sockets=sockets, origins=origins)
+    for module in PAGES:
+        module.register(services)
+
+
+def run(settings: Settings) -> None:
+    """Serve until stopped. Client ids ride in socket addresses, so there is no access log."""
+    ui.run(
+        host=settings.host,
+        port=settings.port,
+        title='VARIOSYNC',
+        favicon=FAVICON,
+        language='en-US',
+        dark=False,
+        reload=False,
+        show=False,
+        show_welcome_message=False,
+        tailwind=False,
+        reconnect_timeout=RECONNECT,
+        uvicorn_logging_level='warning',
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
+def _errors() -> None:
+    app.add_exception_handler(VariosyncError, _ours)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(404, _framework)
+    app.add_exception_handler(Exception, _unknown)
+    # NiceGUI writes every exception of an event handler to the log with its traceback; ours are answers, not faults.
+    app._exception_handlers[:] = [_in_a_handler]
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, VariosyncError)
+    if isinstance(error, NotSignedIn) and wants_page(request.scope):
+        return sign_in_redirect(request.scope)
+    if error.status >= 500:
+        log.error('request failed', path=request.url.path, error=error.message, exc_info=error)
+    return respond(request.scope, error)
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    if isinstance(error, VariosyncError):
+        return await _ours(request, error)
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == 404:
+        return respond(request.scope, NotFound())
+    detail = str(getattr(error, 'detail', '')) or 'The request cannot be answered.'
+    request_id = request.state.request_id
+    if wants_page(request.scope):
+        return error_page(status, detail, request_id=request_id)
+    return problem(status, detail, code=f'http_{status}', request_id=request_id)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """A fault of ours. Starlette answers from outside the guard and raises on, so the server logs the traceback."""
+    request_id = request.state.request_id
+    log.error('request failed', path=request.url.path, request_id=request_id, error=type(error).__name__)
+    detail = 'Something went wrong here. It was logged under the number below.'
+    if wants_page(request.scope):
+        answer: Response = error_page(500, detail, request_id=request_id)
+    else:
+        answer = problem(500, detail, code='internal_error', request_id=request_id)
+    secure(answer.headers, request.scope)
+    return answer
+
+
+def _in_a_handler(error: Exception) -> None:
+    if isinstance(error, VariosyncError) and error.status < 500:
+        log.info('action refused', error=error.message)
+    else:
+        log.error('action failed', error=str(error), exc_info=error)

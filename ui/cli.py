@@ -1,0 +1,259 @@
+"""The `variosync` command. It receives its factories as an argument and imports lazily, so that `--help` is quick."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+from pydantic import ValidationError
+
+from core.errors import UsageError, VariosyncError
+from core.settings import Settings, parse_bytes
+
+EXIT_USAGE = 2
+CommandError = typer.BadParameter.__mro__[2]  # ClickException, which typer does not name in public
+
+
+class Root(Protocol):
+    """What the composition root lends the command."""
+
+    def serve(self, settings: Settings) -> None:
+        """Run the web server until it is stopped."""
+
+    async def worker(self, settings: Settings) -> None:
+        """Work on jobs until stopped."""
+
+    async def migrate(self, settings: Settings) -> list[str]:
+        """Apply migrations and return the names of those that were new."""
+
+    async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
+        """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
+
+    def run_local(
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        memory: int,
+        timeout: float,
+        progress: Callable[[float, str], None],
+    ) -> dict[str, Any]:
+        """Run `module:function` in a watched child process."""
+
+
+def run(root: Root) -> None:
+    """Run the command line; bad input ends with exit status 2 and one line."""
+    commands = _commands(root)
+    try:
+        status = commands(standalone_mode=False)
+    except VariosyncError as error:
+        _stop(error.message)
+    except ValidationError as error:
+        first = error.errors()[0]
+        _stop(f'The setting {first["loc"][0]} is not valid: {first["msg"]}. See docs/ENV_VARS.md.')
+    except typer.Exit as leave:
+        raise SystemExit(leave.exit_code) from None
+    except (typer.Abort, KeyboardInterrupt):
+        raise SystemExit(130) from None
+    except CommandError as error:
+        _stop(f'{error.format_message()} Try `variosync --help`.')
+    else:
+        raise SystemExit(status or 0)
+
+
+def _stop(message: str) -> None:
+    print(f'variosync: {" ".join(message.split())}', file=sys.stderr)
+    raise SystemExit(EXIT_USAGE)
+
+
+def _commands(root: Root) -> typer.Typer:
+    app = typer.Typer(
+        name='variosync',
+        help='Time series: clean data, a live dashboard and a forecast whose bands hold.',
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    _server_commands(app, root)
+    _file_commands(app, root)
+    return app
+
+
+def _server_commands(app: typer.Typer, root: Root) -> None:
+    @app.command()
+    def serve() -> None:
+        """Run the web server, with the embedded services that no setting replaces."""
+        root.serve(Settings())
+
+    @app.command()
+    def worker() -> None:
+        """Work on jobs in a process of its own."""
+        _until_stopped(root.worker(Settings()))
+
+    @app.command()
+    def migrate() -> None:
+        """Apply the migrations that the database lacks."""
+        applied = asyncio.run(root.migrate(Settings()))
+        print('\n'.join(f'applied {name}' for name in applied) or 'nothing to apply')
+
+    @app.command()
+    def doctor(as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False) -> None:
+        """Tell which adapters are in force and try each for real."""
+        answers = asyncio.run(root.doctor(Settings()))
+        if as_json:
+            print(json.dumps({name: {'adapter': kind, 'answer': said} for name, (kind, said) in answers.items()}))
+        else:
+            for name, (kind, said) in answers.items():
+                print(f'{name:<10} {kind:<28} {said}')
+        if any(said != 'ok' for _, said in answers.values()):
+            raise typer.Exit(1)
+
+
+FileArgument = Annotated[Path, typer.Argument(metavar='FILE', help='The file to read.')]
+JsonOption = Annotated[bool, typer.Option('--json', help='Print one JSON object.')]
+MemoryOption = Annotated[str, typer.Option(help='Memory the work may use.')]
+ZoneOption = Annotated[str, typer.Option(help='Zone of stamps that name none.')]
+
+
+def _file_commands(app: typer.Typer, root: Root) -> None:
+    def local(verb: str, file: Path, memory: str, **arguments: Any) -> dict[str, Any]:
+        if not file.is_file():
+            raise UsageError(f'There is no file {file}. Check the path.')
+        given = {'path': str(file.absolute()), 'name': file.name, 'memory': _bytes(memory), **arguments}
+        with _progress() as progress:
+            return root.run_local(
+                f'core.tasks:{verb}_file',
+                given,
+                memory=_bytes(memory) + CHILD_OVERHEAD,
+                timeout=86_400,
+                progress=progress,
+            )
+
+    @app.command()
+    def inspect(
+        file: FileArgument,
+        as_json: JsonOption = False,
+        max_faults: Annotated[int, typer.Option(min=0, help='Faults to list.')] = 1000,
+        time_zone: ZoneOption = 'UTC',
+        memory: MemoryOption = '512MB',
+    ) -> None:
+        """Say how a file would be read: dialect, columns, rows and every fault."""
+        report = local('inspect', file, memory, max_faults=max_faults, time_zone=time_zone)
+        print(json.dumps(report, ensure_ascii=False) if as_json else _report(report))
+
+    @app.command()
+    def convert(
+        file: FileArgument,
+        out: Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')],
+        raw: Annotated[bool, typer.Option('--raw', help='The table as text, cells unchanged (to .csv).')] = False,
+        memory: MemoryOption = '512MB',
+        time_zone: ZoneOption = 'UTC',
+        as_json: JsonOption = False,
+    ) -> None:
+        """Write the clean table of a file as Parquet or CSV."""
+        if out.suffix not in ('.csv', '.parquet'):
+            raise UsageError(f'{out} must end in .csv or .parquet.')
+        if raw and out.suffix != '.csv':
+            raise UsageError(f'--raw writes text: {out} must end in .csv.')
+        report = local('convert', file, memory, out=str(_writable(out)), raw=raw, time_zone=time_zone)
+        print(json.dumps(report, ensure_ascii=False) if as_json else _summary(report, out))
+
+    @app.command()
+    def forecast(
+        file: FileArgument,
+        time: Annotated[str, typer.Option(help='Column of time.')],
+        target: Annotated[str, typer.Option(help='Column to forecast.')],
+        h: Annotated[int, typer.Option('--h', min=1, max=5000, help='Steps ahead.')],
+        out: Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')],
+        id_column: Annotated[str | None, typer.Option('--id', help='Column that tells series apart.')] = None,
+        freq: Annotated[str | None, typer.Option(help='Step, such as MS, D, h; inferred when absent.')] = None,
+        models: Annotated[str, typer.Option(help='Models, comma-separated.')] = 'auto',
+        level: Annotated[str, typer.Option(help='Bands in percent, comma-separated.')] = '80,95',
+        cores: Annotated[int, typer.Option(min=1, max=256, help='Processes to use.')] = 1,
+        memory: MemoryOption = '4GB',
+        as_json: JsonOption = False,
+    ) -> None:
+        """Forecast every series of a file."""
+        if out.suffix not in ('.csv', '.parquet'):
+            raise UsageError(f'{out} must end in .csv or .parquet.')
+        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores}
+        asked |= {'models': _words(models), 'levels': _levels(level), 'out': str(_writable(out))}
+        report = local('forecast', file, memory, **asked)
+        print(json.dumps(report, ensure_ascii=False) if as_json else _forecast_summary(report, out))
+        if not report['series_ok']:
+            raise VariosyncError(
+                f'No series could be forecast: {report["warnings"][0] if report["warnings"] else "no values"}'
+            )
+
+
+CHILD_OVERHEAD = 400 * 2**20
+
+
+def _writable(out: Path) -> Path:
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f'There is no folder {folder}. Make it first.')
+    return out.absolute()
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise UsageError(f'--memory: {error}.') from error
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(',') if word.strip()]
+
+
+def _levels(text: str) -> list[float]:
+    try:
+        levels = [float(word) for word in _words(text)]
+    except ValueError as error:
+        raise UsageError(f'--level takes percentages such as 80,95, not "{text}".') from error
+    if not levels or any(not 0 < level < 100 for level in levels):
+        raise UsageError(f'--level takes percentages between 0 and 100 such as 80,95, not "{text}".')
+    return levels
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """Show progress on a terminal; say nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda part, text: None
+        return
+    yield lambda part, text: print(f'\r\x1b[K{part:4.0%} {text}', end='', file=sys.stderr, flush=True)
+    print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+
+
+def _summary(report: Mapping[str, Any], out: Path) -> str:
+    read, accepted = report['rows_read'], report['rows_accepted']
+    repaired, rejected = report['rows_repaired'], report['rows_rejected']
+    return f'{out}: {read:,} read = {accepted:,} accepted + {repaired:,} repaired + {rejected:,} rejected'
+
+
+def _report(report: Mapping[str, Any]) -> str:
+    lines = [_summary(report, Path('rows'))]
+    lines += [f'{column["name"]:<32} {column["type"]:<12} {column["role"]}' for column in report['columns']]
+    lines += [
+        f'line {fault["line"]}: {fault["column"] or "record"} {fault["kind"]} {fault["value"]!r} {fault["action"]}'
+        for fault in report['faults'][:20]
+    ]
+    return '\n'.join(lines)
+
+
+def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:
+    return f'{out}: {report["rows"]:,} rows, {report["series_ok"]:,} of {report["series"]:,} series forecast'
+
+
+def _until_stopped(work: Awaitable[None]) -> None:
+    async def main() -> None:
+        await work
+
+    asyncio.run(main())

@@ -1,0 +1,50 @@
+"""Sparklines: small drawings of numbers, without axes."""
+
+import math
+from collections.abc import Sequence
+
+from nicegui import ui
+from nicegui.element import Element
+
+WIDTH, PAD = 240, 2
+
+
+def spark(values: Sequence[float | None], *, height: int = 24, colour: str = 'series-1') -> Element:
+    """A line over a soft area; `colour` names a token. Missing values are left out."""
+    known = [float(v) for v in values if v is not None and math.isfinite(v)]
+    if len(known) < 2:
+        return _drawing('', height)
+    low, high = min(known), max(known)
+    scale = (height - 2 * PAD) / ((high - low) or 1)
+    middle = 0 if high > low else (height - 2 * PAD) / 2
+    points = ' '.join(
+        f'{place * WIDTH / (len(known) - 1):.1f},{height - PAD - middle - (value - low) * scale:.1f}'
+        for place, value in enumerate(known)
+    )
+    return _drawing(
+        f'<polygon points="0,{height} {points} {WIDTH},{height}" fill="var(--{colour})" opacity=".1"/>'
+        f'<polyline points="{points}" fill="none" stroke="var(--{colour})" stroke-width="1.5" '
+        'stroke-linejoin="round" vector-effect="non-scaling-stroke"/>',
+        height,
+    )
+
+
+def bars(counts: Sequence[float], *, height: int = 32, colour: str = 'series-1') -> Element:
+    """Bars of a histogram."""
+    top = max(counts, default=0) or 1
+    width = WIDTH / max(1, len(counts))
+    drawn = []
+    for place, value in enumerate(counts):
+        tall = max(1.0, (height - PAD) * value / top) if value else 0.5
+        drawn.append(
+            f'<rect x="{place * width:.1f}" y="{height - tall:.1f}" width="{max(1.0, width - 1.5):.1f}" '
+            f'height="{tall:.1f}" rx="1" fill="var(--{colour})" opacity=".8"/>'
+        )
+    return _drawing(''.join(drawn), height)
+
+
+def _drawing(shapes: str, height: int) -> Element:
+    drawing = ui.element('svg').classes('spark')
+    drawing.props.update({'viewBox': f'0 0 {WIDTH} {height}', 'preserveAspectRatio': 'none', 'aria-hidden': 'true'})
+    drawing.props['innerHTML'] = shapes
+    return drawing.style(f'width: 100%; height: {height}px; display: block')

@@ -1,0 +1,64 @@
+"""A table in the product's look: numbers to the right, a header that stays, cards on phones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from nicegui.element import Element
+
+from ui.components.parts import tag
+
+R = TypeVar('R')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column(Generic[R]):
+    """A column: `cell` returns the text of a row, or draws into the open cell and returns None."""
+
+    label: str
+    cell: Callable[[R], str | None]
+    num: bool = False
+    width: str = ''
+    classes: str = ''
+    phone: bool = True
+
+
+def table(
+    columns: Sequence[Column[R]],
+    rows: Sequence[R],
+    *,
+    href: Callable[[R], str] | None = None,
+    classes: str = 'tall cards',
+    label: str = '',
+    height: int | None = None,
+) -> Element:
+    """A table of at most a few hundred rows. With `href` a whole row is a link; with `height` (px) it scrolls."""
+    box = tag('div', classes='scroll' if height else '')
+    if height:
+        box.style(f'max-height: {height}px').props('tabindex=0')
+    with box, tag('table', classes=classes, aria_label=label or None):
+        with tag('thead'), tag('tr'):
+            for column in columns:
+                head = tag('th', column.label, _classes(column), scope='col')
+                if column.width:
+                    head.style(f'width: {column.width}')
+        with tag('tbody'):
+            for row in rows:
+                with tag('tr', data_href=href(row) if href else None):
+                    for place, column in enumerate(columns):
+                        _cell(column, row, href(row) if href and place == 0 else None)
+    return box
+
+
+def _cell(column: Column[Any], row: Any, href: str | None) -> None:
+    with tag('td', classes=_classes(column)) as cell:
+        # The first cell holds a real link, so that the row can be reached by keyboard and opened in a tab.
+        if href:
+            with tag('a', classes='whole', href=href) as link:
+                link.text = column.cell(row) or ''
+        else:
+            cell.text = column.cell(row) or ''
+
+
+def _classes(column: Column[Any]) -> str:
+    return ' '.join(filter(None, ('num' if column.num else '', '' if column.phone else 'wide-only', column.classes)))

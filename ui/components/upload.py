@@ -1,0 +1,36 @@
+"""Resumable uploads from the page: choose or drop files, pause, continue after a reload or a restart."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nicegui.element import Element
+
+from ui.assets import icon_shapes, vendor_url
+
+ICONS = ('upload', 'pause', 'play', 'x', 'file-up', 'circle-check', 'circle-alert')
+ACCEPT = '.csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.xlsx,.gz,.zip'
+
+
+class Upload(Element, component='../static/upload.js'):
+    """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
+
+    `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
+    becomes that dataset's next version. The element carries `data-state` (`idle`, `sending`, `paused`, `done`,
+    `failed`) for tests and styles.
+    """
+
+    def __init__(
+        self, *, dataset: str | None = None, waiting: Sequence[dict[str, Any]] = (), quiet: bool = False
+    ) -> None:
+        super().__init__()
+        self.props['tus'] = vendor_url('tus.min.js')
+        self.props['endpoint'] = '/api/v1/uploads'
+        self.props['accept'] = ACCEPT
+        self.props['dataset'] = dataset or ''
+        self.props['waiting'] = list(waiting)
+        self.props['quiet'] = quiet
+        self.props['icons'] = {name: icon_shapes(name) for name in ICONS}
+
+    def choose(self) -> None:
+        """Open the browser's file dialog."""
+        self.run_method('choose')

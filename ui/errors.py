@@ -1,0 +1,90 @@
+"""How errors are answered: problem+json (RFC 9457) for programs, a page that says what to do for people."""
+
+import html
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Scope
+
+from core.errors import VariosyncError
+from ui.assets import head, icon_markup
+
+LOGO = (
+    '<svg class="mark" viewBox="0 0 20 20" aria-hidden="true"><rect width="20" height="20" rx="5" fill="currentColor"/>'
+    '<path d="M4 5.5 8 14l2.4-5 1.9 3L16 5.5" fill="none" stroke="var(--bg)" stroke-width="1.75" '
+    'stroke-linecap="round" stroke-linejoin="round"/></svg>'
+)
+TITLES = {
+    400: 'This request cannot be answered',
+    401: 'Sign in first',
+    403: 'This is not allowed',
+    404: 'There is nothing here',
+    405: 'This is not allowed',
+    409: 'Something changed meanwhile',
+    413: 'This is too large',
+    429: 'Too many attempts',
+    503: 'A service does not answer',
+}
+ADVICE = {
+    401: 'Sign in, then open the page again.',
+    403: 'Go back to the page you came from, or sign in with another account.',
+    404: 'Check the address, or start again from the home page.',
+    429: 'Wait a little, then try again.',
+    503: 'Try again in a moment. Nothing that was saved is lost.',
+}
+
+
+def respond(scope: Scope, error: VariosyncError) -> Response:
+    """The answer to an error that we raised on purpose."""
+    request_id = scope.get('state', {}).get('request_id', '')
+    if wants_page(scope):
+        return error_page(error.status, error.message, request_id=request_id)
+    return problem(error.status, error.message, code=error.code, request_id=request_id)
+
+
+def problem(status: int, detail: str, *, code: str, request_id: str) -> JSONResponse:
+    """An error for programs."""
+    body = {
+        'type': 'about:blank',
+        'title': TITLES.get(status, HTTPStatus(status).phrase),
+        'status': status,
+        'detail': detail,
+        'code': code,
+        'request_id': request_id,
+    }
+    return JSONResponse(body, status, media_type='application/problem+json')
+
+
+def error_page(status: int, message: str, *, request_id: str) -> HTMLResponse:
+    """An error for people: what happened, what to do, and a number to tell."""
+    title = TITLES.get(status, 'Something went wrong')
+    advice = ADVICE.get(status, 'Try again. If it happens again, tell the operator the number below.')
+    body = f"""
+<main class="fault-page"><div class="card"><div class="fault" role="alert">
+<div class="hs" style="gap:12px;align-items:flex-start"><span class="sign-i">{icon_markup('unplug')}</span>
+<div class="vs" style="gap:2px"><h1 style="font:600 var(--t16) var(--font)">{html.escape(title)}</h1>
+<p class="t2">{html.escape(message)}</p></div></div>
+<dl class="facts"><dt>What to do</dt><dd>{html.escape(advice)}</dd></dl>
+<div class="hs"><a class="b pri" href="/">{icon_markup('house')}Home</a>
+<span class="t12 t3" style="margin-left:auto">Error <span class="mono">{status}-{html.escape(request_id)}</span></span>
+</div></div></div></main>"""
+    return HTMLResponse(plain_page(title, body), status)
+
+
+def plain_page(title: str, body: str) -> str:
+    """A page that works without scripts. `body` is markup, escaped by the caller."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{html.escape(title)} · VARIOSYNC</title><link rel="icon" href="/favicon.ico">{head()}</head>'
+        f'<body>{body}</body></html>'
+    )
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a person's browser asks, rather than a program."""
+    if scope['path'].startswith(('/api/', '/health')):
+        return False
+    headers = Headers(scope=scope)
+    return 'text/html' in headers.get('accept', '') or headers.get('sec-fetch-mode') == 'navigate'

@@ -1,0 +1,166 @@
+"""What stands before every request: whose it is, where it comes from, and the headers that every answer carries."""
+
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from nicegui import Client
+from nicegui.version import __version__ as nicegui_version
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import NotAllowed, NotFound, NotSignedIn, VariosyncError
+from ui.errors import respond, wants_page
+from ui.origins import Origins
+from ui.session import live, token_of
+
+log = structlog.get_logger()
+
+SAFE = frozenset({'GET', 'HEAD', 'OPTIONS'})
+OPEN = ('/sign-in', '/health', '/favicon.ico')
+OPEN_FOLDERS = ('/auth/', '/static/', f'/_nicegui/{nicegui_version}/')
+ASSETS = ('/static/', f'/_nicegui/{nicegui_version}/', '/favicon.ico')
+SOCKET = '/_nicegui_ws/'
+
+HEADERS = {
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'DENY',
+    'Referrer-Policy': 'same-origin',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Permissions-Policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
+}
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Guard:
+    """Pure ASGI, so that streams of any length pass untouched. Everything is private unless it is listed as open."""
+
+    def __init__(self, app: ASGIApp, *, services: Any, origins: Origins) -> None:
+        self._app = app
+        self._services = services
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or answer it here."""
+        if scope['type'] == 'http':
+            await self._http(scope, receive, send)
+        elif scope['type'] == 'websocket':
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        state = scope.setdefault('state', {})
+        state['request_id'] = secrets.token_hex(6)
+        send = self._with_headers(scope, headers.get('host', ''), send)
+        try:
+            answer = await self._check(scope, headers)
+        except VariosyncError as error:
+            answer = respond(scope, error)
+        if answer is None:
+            with structlog.contextvars.bound_contextvars(request_id=state['request_id']):
+                await self._app(scope, receive, send)
+        else:
+            await answer(scope, receive, send)
+
+    async def _check(self, scope: Scope, headers: Headers) -> Response | None:
+        path: str = scope['path']
+        unnamed = path == '/health' or path.startswith(ASSETS)
+        if not unnamed and not self._origins.knows(headers.get('host', '')):
+            raise NotAllowed('This address is not known here. Set VARIOSYNC_PUBLIC_URL to the address users see.')
+        token = token_of(headers.get('cookie'))
+        if scope['method'] not in SAFE and not self._origins.accepts(headers, cookie=token is not None):
+            raise NotAllowed('This request does not come from a page of this server, so it was refused.')
+        if path.startswith(ASSETS):
+            return None
+        await self._attach(scope, token)
+        if path.startswith(SOCKET):
+            raise NotFound('Only WebSockets are served here.')
+        if path in OPEN or path.startswith(OPEN_FOLDERS):
+            return None
+        session = scope['state']['session']
+        if session is None:
+            return _ask_to_sign_in(scope)
+        if path.startswith('/_nicegui/client/'):
+            _only_own_page(path, scope)
+        return None
+
+    async def _attach(self, scope: Scope, token: str | None) -> None:
+        state = scope.setdefault('state', {})
+        state['session_token'] = token
+        state['session'] = await self._services.accounts.session(token) if token else None
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a socket before its handshake unless a browser of ours opens it with a live session."""
+        headers = Headers(scope=scope)
+        try:
+            if not self._origins.allows(headers.get('origin', ''), headers.get('host', '')):
+                raise NotAllowed('A socket from a foreign origin.')
+            await self._attach(scope, token_of(headers.get('cookie')))
+            live(scope)
+        except VariosyncError as error:
+            log.info('socket refused', reason=error.code)
+            await receive()
+            await send({'type': 'websocket.close', 'code': 1008})
+            return
+        await self._app(scope, receive, send)
+
+    def _with_headers(self, scope: Scope, host: str, send: Send) -> Send:
+        async def send_with_headers(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                headers = MutableHeaders(scope=message)
+                # Vue compiles templates in the page and the framework starts by inline scripts; plain pages do not.
+                if headers.get('x-nicegui-content') == 'page':
+                    headers['Content-Security-Policy'] = self._policy(host)
+                if self._origins.https:
+                    headers.setdefault('Strict-Transport-Security', 'max-age=31536000; includeSubDomains')
+                if not scope['path'].startswith(ASSETS):
+                    headers.setdefault('Cache-Control', 'private, no-cache')
+                secure(headers, scope)
+            await send(message)
+
+        return send_with_headers
+
+    def _policy(self, host: str) -> str:
+        socket = f'{"wss" if self._origins.https else "ws"}://{host}'
+        return (
+            "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+            f"img-src 'self' data: blob:; font-src 'self'; connect-src 'self' {socket}; worker-src 'self' blob:; "
+            "manifest-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+        )
+
+
+def secure(headers: MutableHeaders, scope: Scope) -> None:
+    """Add what every answer carries, whoever gives it."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault('Content-Security-Policy', STRICT)
+    headers['X-Request-ID'] = scope['state']['request_id']
+
+
+def _ask_to_sign_in(scope: Scope) -> Response:
+    if scope['method'] not in SAFE or not wants_page(scope):
+        return respond(scope, NotSignedIn())
+    return sign_in_redirect(scope)
+
+
+def sign_in_redirect(scope: Scope) -> RedirectResponse:
+    """Send a browser to the sign-in page and back afterwards."""
+    query = scope.get('query_string', b'').decode('latin-1')
+    wanted = scope['path'] + (f'?{query}' if query else '')
+    target = '/sign-in' if wanted == '/' else f'/sign-in?next={quote(wanted, safe="/")}'
+    return RedirectResponse(target, 303)
+
+
+def _only_own_page(path: str, scope: Scope) -> None:
+    """A page's own routes (`/_nicegui/client/<id>/…`) answer to the session that fetched the page."""
+    client = Client.instances.get(path.split('/')[3])
+    if client is None or live(client.request.scope).id != live(scope).id:
+        raise NotFound()

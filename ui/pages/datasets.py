@@ -1,0 +1,114 @@
+"""Datasets: what was uploaded, newest change first, and the place to upload more."""
+
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from core.services import Services
+from core.values import Dataset, Session
+from ui.components.formats import counted
+from ui.components.parts import badge, button, card, page_head, tag
+from ui.components.spark import spark
+from ui.components.states import empty_state
+from ui.components.table import Column, table
+from ui.components.times import count, when
+from ui.components.upload import Upload
+from ui.live import follow
+from ui.theme import frame
+
+
+def register(services: Services) -> None:
+    """Serve `/datasets`."""
+
+    @ui.page('/datasets')
+    async def datasets() -> None:
+        with frame(services, 'Datasets', active='/datasets') as session:
+            zone = await upload_zone(services, session)
+            head = tag('div')
+            box = tag('div')
+
+            async def refresh() -> None:
+                found = await services.datasets.list(session.user.id)
+                head.clear()
+                with head:
+                    page_head(
+                        'Datasets', counted(len(found), 'dataset') if found else '', actions=lambda: upload_button(zone)
+                    )
+                box.clear()
+                with box:
+                    if found:
+                        with card():
+                            dataset_table(found)
+                    else:
+                        nothing_yet(zone)
+
+            await refresh()
+            zone.move(target_index=1)
+            for channel in ('jobs', 'datasets'):
+                follow(services.events, f'{session.user.id}/{channel}', lambda message: refresh(), within=box)
+
+
+async def upload_zone(services: Services, session: Session, *, dataset: str | None = None) -> Upload:
+    """The drop zone of a page, with the uploads that broke off."""
+    waiting = [
+        {'id': str(upload.id), 'name': upload.name, 'size': upload.size, 'received': offset}
+        for upload, offset in await services.datasets.unfinished(session.user.id)
+    ]
+    return Upload(dataset=dataset, waiting=waiting)
+
+
+def upload_button(zone: Upload) -> None:
+    """The one filled button of a page without data."""
+    button('Upload data', icon_name='upload', kind='pri', on_click=zone.choose)
+
+
+def nothing_yet(zone: Upload) -> None:
+    """The empty state of a workspace."""
+    with card():
+        empty_state(
+            'No datasets yet',
+            'Drop a CSV, Excel, JSON or Parquet file anywhere on this page. '
+            'Every row is counted, and each fault is shown at its line.',
+            actions=lambda: upload_button(zone),
+            hint='Uploads go on where they stopped, even after a restart.',
+        )
+
+
+def dataset_table(found: Sequence[Dataset]) -> None:
+    """Datasets as rows that open their pages."""
+    table(
+        [
+            Column(label='Name', cell=_name, width='34%'),
+            Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='14%'),
+            Column(label='Shape', cell=_shape, width='20%', phone=False, classes='pad-l'),
+            Column(label='Quality', cell=_quality, width='16%', classes='pad-l', phone=False),
+            Column(label='Updated', cell=_updated, num=True, phone=False),
+        ],
+        found,
+        href=lambda d: f'/datasets/{d.id}',
+        label='Datasets',
+    )
+
+
+def _name(dataset: Dataset) -> None:
+    with tag('div', classes='vs'):
+        tag('span', dataset.name, 'w5 cut')
+        series = f', {counted(dataset.series, "series", "series")}' if dataset.series else ''
+        tag('span', f'{dataset.source_name}{series}', 't12 t3 cut')
+
+
+def _shape(dataset: Dataset) -> None:
+    spark(dataset.sparkline)
+
+
+def _quality(dataset: Dataset) -> None:
+    if dataset.version is None:
+        badge('Not converted', 'line')
+    elif dataset.faults:
+        badge(counted(dataset.faults, 'fault'), 'warn')
+    else:
+        badge('Clean', 'ok')
+
+
+def _updated(dataset: Dataset) -> None:
+    when(dataset.updated_at)

@@ -1,0 +1,114 @@
+"""Jobs: states, attempts, errors; cancel and run again."""
+
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from core.services import Services
+from core.values import Job, JobState
+from ui.components.jobs import KINDS, SIGNS, cancel_button, link_of, time_left
+from ui.components.parts import badge, button, card, icon, page_head, progress, segment, tag
+from ui.components.states import empty_state
+from ui.components.table import Column, table
+from ui.components.times import duration, when
+from ui.live import follow
+from ui.session import current
+from ui.theme import frame
+
+FILTERS = {'all': 'All', 'open': 'Open', 'failed': 'Failed'}
+BADGES = {
+    JobState.SUCCEEDED: 'ok',
+    JobState.FAILED: 'bad',
+    JobState.CANCELLED: 'line',
+    JobState.QUEUED: 'line',
+    JobState.RUNNING: 'acc',
+}
+
+
+def register(services: Services) -> None:
+    """Serve `/jobs`."""
+
+    @ui.page('/jobs')
+    async def jobs(show: str = 'all') -> None:
+        chosen = show if show in FILTERS else 'all'
+        with frame(services, 'Jobs', active='/jobs') as session:
+            page_head('Jobs', 'Conversions and forecasts; they go on when this tab is closed.')
+            with tag('div', classes='hs'):
+                segment(FILTERS, chosen, label='Show', on_change=lambda value: ui.navigate.to(f'/jobs?show={value}'))
+            box = tag('div')
+
+            async def refresh() -> None:
+                found = [job for job in await services.jobs.list(session.user.id) if _shown(job, chosen)]
+                box.clear()
+                with box, card():
+                    if found:
+                        _table(services, found)
+                    else:
+                        empty_state('No jobs here', 'Upload a file or ask for a forecast, and its job shows up here.')
+
+            await refresh()
+            follow(services.events, f'{session.user.id}/jobs', lambda message: refresh(), within=box)
+
+
+def _shown(job: Job, chosen: str) -> bool:
+    if chosen == 'open':
+        return not job.state.final
+    return chosen == 'all' or job.state == JobState.FAILED
+
+
+def _table(services: Services, found: Sequence[Job]) -> None:
+    table(
+        [
+            Column(label='Job', cell=_title, width='40%'),
+            Column(label='State', cell=_state, width='14%'),
+            Column(label='Progress', cell=_progress, width='18%', phone=False),
+            Column(label='Attempt', cell=lambda job: f'{job.attempt} of {job.max_attempts}', num=True, phone=False),
+            Column(label='Took', cell=_took, num=True, phone=False),
+            Column(label='Started', cell=_created, num=True, phone=False),
+            Column(label='', cell=lambda job: _actions(services, job), num=True),
+        ],
+        found,
+        label='Jobs',
+    )
+
+
+def _title(job: Job) -> None:
+    with tag('div', classes='hs', data_job=str(job.id), data_state=job.state.value):
+        icon(KINDS[job.kind], classes='t3')
+        with tag('div', classes='vs grow'):
+            tag('a', job.title, 'w5 cut link-quiet', href=link_of(job))
+            if job.error:
+                tag('span', job.error['message'], 't12 red')
+            elif job.message and not job.state.final:
+                tag('span', job.message, 't12 t3 cut')
+
+
+def _state(job: Job) -> None:
+    symbol = SIGNS.get(job.state, ('loader-circle', '', ''))[0]
+    badge(job.state.value, BADGES[job.state], icon_name=symbol)
+
+
+def _progress(job: Job) -> None:
+    if job.state == JobState.RUNNING:
+        progress(job.progress, label=job.title)
+        tag('span', time_left(job), 't12 t3')
+
+
+def _took(job: Job) -> str:
+    if job.started_at is None or job.finished_at is None:
+        return '–'
+    return duration((job.finished_at - job.started_at).total_seconds())
+
+
+def _created(job: Job) -> None:
+    when(job.created_at)
+
+
+def _actions(services: Services, job: Job) -> None:
+    async def retry() -> None:
+        await services.jobs.retry(current().user.id, job.id)
+
+    if not job.state.final:
+        cancel_button(services, job)
+    elif job.state in (JobState.FAILED, JobState.CANCELLED):
+        button('Run again', kind='small', icon_name='rotate-ccw', on_click=retry)

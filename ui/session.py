@@ -1,0 +1,87 @@
+"""Who is signed in: our own cookie, resolved once per request, and the session behind the page that is being used."""
+
+from datetime import UTC, datetime
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from nicegui import context
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from core.errors import NotSignedIn
+from core.values import Session
+
+COOKIE = 'variosync_session'
+HOME = '/'
+
+
+def current() -> Session:
+    """The live session of the page that is being built or used. Raise NotSignedIn when it has ended.
+
+    The guard asks the accounts before it lets an event through; a timer or a background task asks by `confirm`.
+    """
+    return live(context.client.request.scope)
+
+
+async def confirm(accounts: Any) -> Session:
+    """Like `current`, asked of the accounts again: for timers and background tasks of a page."""
+    session = current()
+    scope = context.client.request.scope
+    if await accounts.session(scope['state']['session_token']) is None:
+        end(scope)
+        raise NotSignedIn('You are signed out. Sign in again.')
+    return session
+
+
+def signed_in(request: Request) -> Session:
+    """The live session of an HTTP request, for routes. Raise NotSignedIn when there is none."""
+    return live(request.scope)
+
+
+def live(scope: Scope) -> Session:
+    """The session that the guard attached to a request. Raise NotSignedIn when there is none or it has ended."""
+    session: Session | None = scope.get('state', {}).get('session')
+    if session is None or session.expires_at <= datetime.now(UTC):
+        raise NotSignedIn('Sign in to see this.')
+    return session
+
+
+def end(scope: Scope) -> None:
+    """Forget the session that was attached to a request."""
+    scope['state']['session'] = None
+
+
+def token_of(cookie_header: str | None) -> str | None:
+    """The session token in a Cookie header, or None."""
+    try:
+        cookies = SimpleCookie(cookie_header or '')
+    except CookieError:
+        return None
+    morsel = cookies.get(COOKIE)
+    return morsel.value if morsel and morsel.value else None
+
+
+def set_cookie(response: Response, token: str, session: Session, *, secure: bool) -> None:
+    """Give the browser its session."""
+    seconds = max(0, int((session.expires_at - datetime.now(UTC)).total_seconds()))
+    response.set_cookie(COOKIE, token, max_age=seconds, path='/', secure=secure, httponly=True, samesite='lax')
+
+
+def clear_cookie(response: Response, *, secure: bool) -> None:
+    """Take the session from the browser."""
+    response.delete_cookie(COOKIE, path='/', secure=secure, httponly=True, samesite='lax')
+
+
+def safe_next(target: str | None) -> str:
+    """A path of ours to go on to after sign-in; anything else, such as `//evil` or `https:…`, becomes the home page."""
+    if not target or not target.startswith('/') or target.startswith(('//', '/auth/', '/sign-in')) or '\\' in target:
+        return HOME
+    if any(ord(letter) < 33 or ord(letter) == 127 for letter in target):
+        return HOME
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return HOME
+    return HOME if parts.scheme or parts.netloc else target

