@@ -1,6 +1,7 @@
 """Rows that tests begin with. Each returns what it made."""
 
 import json
+import secrets
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,9 +60,16 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     dataset = insert('datasets', user_id=user_id, source_id=source, name='a')
     job = insert('jobs', user_id=user_id, kind='convert', title='a', payload={}, dataset_id=dataset)
     version = insert(
-        'dataset_versions', dataset_id=dataset, user_id=user_id, number=1, upload_id=upload, job_id=job, prefix=key,
-        manifest={}, rows=1,
-    )  # fmt: skip
+        'dataset_versions',
+        dataset_id=dataset,
+        user_id=user_id,
+        number=secrets.randbelow(10**9) + 1,
+        upload_id=upload,
+        job_id=job,
+        prefix=key,
+        manifest={},
+        rows=1,
+    )
     connection.execute('update public.uploads set dataset_id = %s where id = %s', (dataset, upload))
     connection.execute('update public.datasets set current_version = %s where id = %s', (version, dataset))
     forecast = insert(
@@ -69,7 +77,7 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     )
     connection.execute('update public.jobs set forecast_id = %s where id = %s', (forecast, job))
     insert(
-        'issued_forecasts', forecast_id=forecast, user_id=user_id, model='ets', cutoff='2026-01-01', object_key=key,
+        'issued_forecasts', forecast_id=forecast, user_id=user_id, model=key, cutoff='2026-01-01', object_key=key,
         sha256=SHA256, rows=1,
     )  # fmt: skip
     insert('notices', user_id=user_id, level='info', title='a')

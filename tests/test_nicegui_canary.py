@@ -1,6 +1,7 @@
-"""What `ui/sockets.py` and `ui/app.py` touch inside NiceGUI. When this fails after an upgrade, read both before anything else."""
+"""What `ui/sockets.py` and `ui/app.py` touch inside NiceGUI: when this fails after an upgrade, read both first."""
 
 import inspect
+from pathlib import Path
 
 import nicegui
 import nicegui.nicegui as framework
@@ -8,6 +9,8 @@ import pytest
 from nicegui import Client, app, core, ui
 from nicegui.app.app_config import AppConfig
 from nicegui.testing import User
+
+from ui.sockets import REFUSAL
 
 HANDLERS = {
     'connect': ['sid', 'data', '_'],
@@ -39,6 +42,11 @@ def test_handlers_take_what_the_guard_gives(name: str, parameters: list[str]) ->
 
 def test_an_implicit_handshake_happens_inside_connect() -> None:
     assert "query.get('implicit_handshake', '') == 'true'" in inspect.getsource(framework._on_connect)
+
+
+def test_the_page_reloads_at_the_guard_s_refusal() -> None:
+    script = (Path(nicegui.__file__).parent / 'static' / 'nicegui.js').read_text(encoding='utf-8')
+    assert f'err.message == "{REFUSAL}"' in script
 
 
 def test_the_socket_s_transports_can_be_limited() -> None:

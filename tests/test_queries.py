@@ -1,6 +1,8 @@
 """Every named statement is valid, explained, and used; every name that is used exists."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -22,6 +24,17 @@ def used() -> set[str]:
     return {name for source in SOURCES for name in USE.findall(source.read_text())}
 
 
+def roles() -> Iterator[tuple[str, str]]:
+    """Pairs of statement and role, where the code asks for a statement right inside a transaction's block."""
+    logins = {'transaction': 'authenticated', 'system': 'variosync_worker'}
+    for source in SOURCES:
+        for block in (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.AsyncWith)):
+            calls = [item.context_expr for item in block.items if isinstance(item.context_expr, ast.Call)]
+            opened = {logins.get(call.func.attr) for call in calls if isinstance(call.func, ast.Attribute)} - {None}
+            names = USE.findall(ast.unparse(block))
+            yield from ((name, role) for role in opened for name in names)
+
+
 def numbered(sql: str) -> str:
     """The statement with `$1` for its first parameter, as Postgres plans it."""
     names = list(dict.fromkeys(PARAMETER.findall(sql)))
@@ -31,6 +44,14 @@ def numbered(sql: str) -> str:
 @pytest.mark.parametrize('name', STATEMENTS)
 def test_postgres_can_plan_it(postgres: EmbeddedPostgres, name: str) -> None:
     with psycopg.connect(postgres.dsn('superuser')) as connection:
+        plan = connection.execute(f'explain (generic_plan) {numbered(STATEMENTS[name].sql)}').fetchall()
+    assert plan
+
+
+@pytest.mark.parametrize(('name', 'role'), sorted(set(roles())))
+def test_the_role_that_runs_it_may(postgres: EmbeddedPostgres, name: str, role: str) -> None:
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute(f'set local role {role}')
         plan = connection.execute(f'explain (generic_plan) {numbered(STATEMENTS[name].sql)}').fetchall()
     assert plan
 

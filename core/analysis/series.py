@@ -105,14 +105,14 @@ class SeriesReader:
     """Reads windows of one stored version. Threads may share it."""
 
     def __init__(
-        self, parts: Sequence[Path], pyramid: Path | None, *, measures: Sequence[str], memory: int = 256 * 2**20
+        self, parts: Sequence[Path], pyramid: Path, *, measures: Sequence[str], memory: int = 256 * 2**20
     ) -> None:
-        """Open `parts` (the version's data in order) and its pyramid, under `memory` bytes and closed to other files."""
+        """Open `parts` (the version's data in order) and its pyramid under `memory` bytes, closed to other files."""
         self._measures = tuple(measures)
         self._data = duck.files(parts)
-        self._pyramid = duck.files([pyramid]) if pyramid else None
+        self._pyramid = duck.files([pyramid])
         self._kept: dict[tuple[str, str], _Source] = {}
-        self._connection = duck.connect(memory=memory, threads=1, allow=[*parts, *([pyramid] if pyramid else [])])
+        self._connection = duck.connect(memory=memory, threads=1, allow=[*parts, pyramid])
 
     def window(self, window: Window) -> Points:
         """Return the points of a window; UsageError when it asks for what is not there or for over 20 lines."""
@@ -174,8 +174,6 @@ class SeriesReader:
         return source
 
     def _from_pyramid(self, cursor: 'duckdb.DuckDBPyConnection', measure: str, series: str) -> '_Source | None':
-        if self._pyramid is None:
-            return None
         sql = f"""
             SELECT level, any_value(width), any_value(gap), sum(n)::BIGINT, min(first), max(last)
             FROM {self._pyramid} WHERE measure = ? AND series = ? GROUP BY level ORDER BY level
@@ -244,7 +242,7 @@ class SeriesReader:
             return _Buckets.of(t, v)
         sql = f"""
             SELECT min(t) AS first, max(t) AS last, count(*) AS n, sum(v) AS total,
-                min(v) AS low, arg_min(t, v) AS low_at, max(v) AS high, arg_max(t, v) AS high_at
+                min(v) AS low, max(v) AS high
             FROM ({rows}) GROUP BY (t - ?) // ? ORDER BY first
         """
         names = [field.name for field in fields(_Buckets)]
@@ -337,13 +335,11 @@ class _Buckets:
     n: Ints
     total: Floats
     low: Floats
-    low_at: Ints
     high: Floats
-    high_at: Ints
 
     @classmethod
     def of(cls, t: Ints, v: Floats) -> '_Buckets':
-        return cls(t, t, np.ones(len(t), np.int64), v, v, t, v, t)
+        return cls(t, t, np.ones(len(t), np.int64), v, v, v)
 
     @classmethod
     def join(cls, several: Sequence['_Buckets']) -> '_Buckets':
@@ -406,12 +402,12 @@ def _columns_of_pixels(source: _Source, buckets: _Buckets, view: _View) -> tuple
         total = np.bincount(column, weights=buckets.total)
         used = np.flatnonzero(weight)
         mean = total[used] / weight[used]
-    low = _extremes(np.minimum, buckets.low, buckets.low_at, column, weight > 0, view)[used]
-    high = _extremes(np.maximum, buckets.high, buckets.high_at, column, weight > 0, view)[used]
+    low, high = np.full(view.width, np.inf), np.full(view.width, -np.inf)
+    np.minimum.at(low, column, buckets.low)
+    np.maximum.at(high, column, buckets.high)
+    low, high = low[used], high[used]
     # A sum may overflow, and rounding may carry a mean past every value.
-    mean = np.where(np.isfinite(mean), mean, np.where(np.isfinite(low), low, high))
-    mean = np.clip(mean, buckets.low.min(), buckets.high.max())
-    low, high = np.minimum(low, mean), np.maximum(high, mean)
+    mean = np.clip(np.where(np.isfinite(mean), mean, low / 2 + high / 2), low, high)
 
     broken = np.flatnonzero(buckets.first[1:] - buckets.last[:-1] > source.gap)
     broken = broken[column[broken + 1] - column[broken] > 1]
@@ -420,15 +416,6 @@ def _columns_of_pixels(source: _Source, buckets: _Buckets, view: _View) -> tuple
     t = np.insert(t, places, (view.centre(column[broken]) + view.centre(column[broken + 1])) / 2)
     mean, low, high = (np.insert(block, places, np.nan) for block in (mean, low, high))
     return t, mean, (low, high)
-
-
-def _extremes(reduce: np.ufunc, value: Floats, at: Ints, home: Ints, used: NDArray[np.bool_], view: _View) -> Floats:
-    """Return the extreme of each pixel column, counted where it happened if a mean is drawn there, else at home."""
-    column = np.minimum(view.column(at), len(used) - 1)
-    column = np.where(used[column], column, home)
-    out = np.full(len(used), np.inf if reduce is np.minimum else -np.inf)
-    reduce.at(out, column, value)
-    return out
 
 
 def _gap(t: Ints) -> int:
@@ -464,9 +451,21 @@ def _common(several: Sequence[list[Interval]]) -> tuple[Interval, ...]:
         return ()
     shared = several[0]
     for other in several[1:]:
-        pairs = ((max(a[0], b[0]), min(a[1], b[1])) for a in shared for b in other)
-        shared = sorted(pair for pair in pairs if pair[0] < pair[1])
+        shared = _shared(shared, other)
     return tuple(shared)
+
+
+def _shared(some: list[Interval], other: list[Interval]) -> list[Interval]:
+    shared, i, j = [], 0, 0
+    while i < len(some) and j < len(other):
+        start, end = max(some[i][0], other[j][0]), min(some[i][1], other[j][1])
+        if start < end:
+            shared.append((start, end))
+        if some[i][1] < other[j][1]:
+            i += 1
+        else:
+            j += 1
+    return shared
 
 
 def _columns(answer: 'duckdb.DuckDBPyConnection', *names: str) -> list[Any]:

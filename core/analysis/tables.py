@@ -9,6 +9,7 @@ from core.analysis import duck
 
 MEMORY = 256 * 2**20
 FORMULA = '^[=+@\\t\\r-]'
+FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +55,16 @@ def export(parts: Sequence[Path], out: Path) -> None:
     with duck.connect(memory=MEMORY, workdir=out.parent, allow=[*parts, out.parent]) as connection:
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in ('_series', '_time', '_line')]
-        columns = ', '.join(_guarded(name) if csv and kind == 'VARCHAR' else duck.identifier(name) for name, kind in shown)
+        columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
         connection.execute(f'copy (select {columns} from {source}) to {duck.text(str(out))} {form}')
 
 
-def _guarded(name: str) -> str:
+def _guarded(name: str, kind: str) -> str:
+    """Return a column for CSV: neither its name nor its text cells begin like a formula."""
     column = duck.identifier(name)
-    return f"case when regexp_matches({column}, {duck.text(FORMULA)}) then '''' || {column} else {column} end as {column}"
+    title = duck.identifier(f"'{name}" if name[:1] in FORMULA_STARTS else name)
+    if kind != 'VARCHAR':
+        return f'{column} as {title}'
+    begins = f'regexp_matches({column}, {duck.text(FORMULA)})'
+    return f"case when {begins} then '''' || {column} else {column} end as {title}"

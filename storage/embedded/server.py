@@ -102,7 +102,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: Path, *, major: int = 18) -> None:
-        self.home = home.expanduser().absolute()
+        self.home = home.expanduser().resolve()
         self.data = self.home / 'postgres'
         self.log = self.home / 'postgres.log'
         self.lock = HomeLock(self.home)
@@ -122,6 +122,7 @@ class EmbeddedPostgres:
         try:
             if not (self.data / 'PG_VERSION').exists():
                 self._create()
+            self._command('postgres')
             self._end_orphan()
             self._make_socket_folder()
             self._stopping.clear()
@@ -177,11 +178,16 @@ class EmbeddedPostgres:
     # — running —
 
     def _supervise(self) -> None:
-        """Keep a server alive until told to stop. This thread is its parent: when it dies, the kernel ends the server."""
+        """Keep a server alive until told to stop. The kernel ends the server when this thread, its parent, dies."""
         pause = KILLED_PAUSE
         while not self._stopping.is_set():
-            self._child = self._spawn()
+            try:
+                self._child = self._spawn()
+            except OSError:  # no process or no memory to be had just now
+                self._stopping.wait(1)
+                continue
             while self._child.poll() is None:  # poll() also reaps: a zombie would keep postmaster.pid valid
+                self._trim_log()
                 if self._stopping.wait(0.1):
                     _end(self._child)
             # A server that ends by itself has a reason that may last, such as a full disk.
@@ -189,8 +195,6 @@ class EmbeddedPostgres:
             self._stopping.wait(pause)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix('.log.1'))
         options = SETTINGS | {'unix_socket_directories': str(self.socket_folder)}
         settings = [part for name, value in options.items() for part in ('-c', f'{name}={value}')]
         with self.log.open('ab') as log:
@@ -203,6 +207,12 @@ class EmbeddedPostgres:
                 env=_environment(),
                 start_new_session=True,
             )
+
+    def _trim_log(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk, or a log that somebody removed, must not end the server
+            if self.log.stat().st_size > LOG_LIMIT:
+                shutil.copyfile(self.log, self.log.with_suffix('.log.1'))
+                os.truncate(self.log, 0)  # Postgres appends, so it goes on at the new end
 
     def _wait_until_ready(self, patience: float, *, ending: float) -> None:
         begin = time.monotonic()
@@ -364,7 +374,7 @@ def _living_in(data: Path) -> Iterator[int]:
     """Processes that work on this data: every process of a Postgres has its data folder as working folder."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(data.resolve()):
+            if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(data):
                 yield process.pid
 
 

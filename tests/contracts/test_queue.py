@@ -248,7 +248,7 @@ async def test_what_a_dead_worker_held_is_rescued_and_delivered(
         assert await asyncio.to_thread(dead.stdout.readline) == f'{job.id}\n'
         assert await queue.rescue() == []
         dead.kill()
-    deliveries = Deliveries()
+    deliveries = Deliveries(forever)
     async with working(queue, deliveries), asyncio.timeout(10):
         while deliveries.seen.empty():
             assert await queue.rescue() == []

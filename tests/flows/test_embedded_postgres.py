@@ -178,7 +178,7 @@ def test_kills_under_load_lose_no_acknowledged_write(server: EmbeddedPostgres) -
             begin = time.monotonic()
             wait_for(lambda killed=killed: server.pid not in (None, killed))
             server.attach()
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < 10
     found = {n for (n,) in ask(server, 'select n from written')}
     assert len(writer.acknowledged) > 120
     assert set(writer.acknowledged) <= found
@@ -287,11 +287,13 @@ def test_what_postgres_says_is_told_when_it_cannot_start(server: EmbeddedPostgre
 
 def test_the_log_stays_small(server: EmbeddedPostgres) -> None:
     server.start()
-    server.stop()
-    server.log.write_bytes(b'x' * (LOG_LIMIT + 1))
-    server.start()
-    server.stop()
-    assert server.log.stat().st_size < LOG_LIMIT
+    with server.log.open('ab') as log:
+        log.write(b'x' * (LOG_LIMIT + 1))
+    wait_for(lambda: server.log.stat().st_size < LOG_LIMIT)
+    with pytest.raises(psycopg.Error):
+        ask(server, 'select nothing')
+    assert 'select nothing' in server.log.read_text()
+    assert (server.home / 'postgres.log.1').stat().st_size > LOG_LIMIT
 
 
 @pytest.mark.parametrize('major', [16, 18])

@@ -225,7 +225,7 @@ async def test_worker_delivers_to_the_end(world, user):
     working = asyncio.create_task(here.jobs.work(concurrency=2))
     ids = [await here.request(user) for _ in range(5)]
     async with asyncio.timeout(20):
-        while not all((await here.jobs.get(user.id, job_id)).state.final for job_id in ids):
+        while not all([(await here.jobs.get(user.id, job_id)).state.final for job_id in ids]):
             await asyncio.sleep(0.05)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from nicegui import app
 
+from core.settings import Settings
 from tests.ui.doubles import LINK
 from tests.ui.site import Site, open_site
+from ui.app import run
 from ui.guard import SAFE
 from ui.session import COOKIE, safe_next
 
@@ -113,6 +116,17 @@ async def test_the_peer_s_address_is_not_what_a_header_says(site: Site) -> None:
     async with site.browser(**forged) as browser:
         await browser.post('/auth/sign-in', data={'email': 'a@b.c', 'password': 'x'})
     assert [seen['address'] for seen in site.services.accounts.seen] == ['127.0.0.1']
+
+
+def test_client_ids_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand in the addresses of sockets, which the server would log at `info` and in its access log."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr('ui.app.ui.run', lambda **options: given.update(options))
+    run(Settings())
+    assert given['access_log'] is False
+    assert given['uvicorn_logging_level'] == 'warning'
+    assert given['proxy_headers'] is False
+    assert given['reconnect_timeout'] == 30
 
 
 @pytest.mark.parametrize(

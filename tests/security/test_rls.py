@@ -1,53 +1,56 @@
-"""Who may do what to whose rows: every table × command × role, for two tenants."""
+"""Who may do what to whose rows: every table × command × role, with two tenants."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import errors, sql
 
 from storage.embedded.server import EmbeddedPostgres
 from tests import factories
 from tests.factories import Tenant
 
 Connection = psycopg.Connection[Any]
+Matrix = dict[tuple[str, str, str], int | str]
 
-KEYS = {'settings': 'user_id', 'sign_in_links': 'token_hash'}
-# What the app's user may do: select, insert, update, delete. `u` stands for a grant on some columns only.
-GRANTS = {
-    'profiles': 's-u-',
-    'settings': 'siu-',
-    'sessions': 's--d',
-    'sign_in_links': '----',
-    'uploads': 'siu-',
-    'data_sources': 'si--',
-    'datasets': 'siu-',
-    'dataset_versions': 's---',
-    'jobs': 'siu-',
-    'forecasts': 'siud',
-    'issued_forecasts': 's---',
-    'notices': 's-u-',
-    'audit_logs': 'si--',
-}
-TABLES = sorted(GRANTS)
+REFUSED = 'refused'
 COMMANDS = ('select', 'insert', 'update', 'delete')
-WORKER_NEVER = {('issued_forecasts', 'update'), ('issued_forecasts', 'delete'), ('audit_logs', 'update'),
-                ('audit_logs', 'delete'), ('dataset_versions', 'update')}  # fmt: skip
-# References from one user table to another; each could smuggle a row of another tenant in.
+# What a signed-in user may do to their own rows, by the first letters of the commands.
+GRANTS = {
+    'audit_logs': 'si',
+    'data_sources': 'si',
+    'dataset_versions': 's',
+    'datasets': 'siu',
+    'forecasts': 'siud',
+    'issued_forecasts': 's',
+    'jobs': 'siu',
+    'notices': 'su',
+    'profiles': 'su',
+    'sessions': 'sd',
+    'settings': 'siu',
+    'sign_in_links': '',
+    'uploads': 'siu',
+}
+WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
+    'audit_logs': 'si',
+    'dataset_versions': 'sid',
+    'issued_forecasts': 'si',
+}
+# Each reference from one user's row to another could smuggle in a row of somebody else.
 REFERENCES = [
-    ('uploads', 'dataset_id', 'datasets'),
     ('data_sources', 'upload_id', 'uploads'),
-    ('datasets', 'source_id', 'data_sources'),
-    ('datasets', 'current_version', 'dataset_versions'),
-    ('jobs', 'dataset_id', 'datasets'),
-    ('jobs', 'forecast_id', 'forecasts'),
-    ('forecasts', 'dataset_id', 'datasets'),
-    ('forecasts', 'version_id', 'dataset_versions'),
-    ('forecasts', 'job_id', 'jobs'),
-    ('issued_forecasts', 'forecast_id', 'forecasts'),
     ('dataset_versions', 'dataset_id', 'datasets'),
     ('dataset_versions', 'upload_id', 'uploads'),
+    ('datasets', 'current_version', 'dataset_versions'),
+    ('datasets', 'source_id', 'data_sources'),
+    ('forecasts', 'dataset_id', 'datasets'),
+    ('forecasts', 'job_id', 'jobs'),
+    ('forecasts', 'version_id', 'dataset_versions'),
+    ('issued_forecasts', 'forecast_id', 'forecasts'),
+    ('jobs', 'dataset_id', 'datasets'),
+    ('jobs', 'forecast_id', 'forecasts'),
+    ('uploads', 'dataset_id', 'datasets'),
 ]
 
 
@@ -61,87 +64,258 @@ def connection(postgres: EmbeddedPostgres) -> Iterator[Connection]:
 
 @pytest.fixture
 def tenants(connection: Connection) -> tuple[Tenant, Tenant]:
-    """Two users with one row in every table each."""
+    """Two users, each with one row in every table."""
     return factories.tenant(connection), factories.tenant(connection)
 
 
-def allowed(table: str, command: str) -> bool:
-    """Whether the app's user may use this command on their own rows."""
-    return command[0] in GRANTS[table]
-
-
-def become(connection: Connection, role: str, user: Tenant | None = None) -> None:
-    """Act as one of our logins does: the app as `authenticated` with claims, the worker as itself."""
-    claims = f'{{"sub": "{user.user_id}", "role": "authenticated"}}' if user else ''
-    connection.execute('select set_config(%s, %s, true)', ('request.jwt.claims', claims))
-    connection.execute(sql.SQL('set local role {}').format(sql.Identifier(role)))
-
-
-def touched(connection: Connection, table: str, command: str, owner: Tenant, other: Tenant) -> int | None:
-    """How many rows of `owner` the current role reaches with a command; None when it is refused."""
-    key = KEYS.get(table, 'id')
-    name, column = sql.Identifier('public', table), sql.Identifier(key)
-    values = {'key': owner.ids[table], 'other': other.ids[table]}
-    queries = {
-        'select': sql.SQL('select {column} from {table} where {column} = %(key)s'),
-        'update': sql.SQL('update {table} set {writable} = {writable} where {column} = %(key)s'),
-        'delete': sql.SQL('delete from {table} where {column} = %(key)s'),
-        'insert': sql.SQL('insert into {table} select * from pg_temp.{copy}'),
+def reached(connection: Connection, role: str, me: Tenant, table: str, command: str, owner: Tenant) -> int | str:
+    """How many of the owner's rows the role reaches with a command, or REFUSED. Nothing of it remains."""
+    queries: dict[str, LiteralString] = {
+        'select': 'select 1 from {table} where {owner} = %(owner)s',
+        'insert': 'insert into {table} ({owner}) values (%(owner)s)',
+        'update': 'update {table} set {column} = {column} where {owner} = %(owner)s',
+        'delete': 'delete from {table} where {owner} = %(owner)s',
     }
-    query = queries[command].format(
-        table=name, column=column, writable=sql.Identifier(writable(connection, table)), copy=sql.Identifier(table)
+    query = sql.SQL(queries[command]).format(
+        table=sql.Identifier('public', table),
+        owner=sql.Identifier('id' if table == 'profiles' else 'user_id'),
+        column=sql.Identifier(_updatable(connection, role, table)),
     )
     try:
         with connection.transaction(force_rollback=True):
-            return connection.execute(query, values).rowcount
-    except psycopg.errors.InsufficientPrivilege:
-        return None
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                (role, f'{{"sub": "{me.user_id}", "role": "authenticated"}}'),
+            )
+            return connection.execute(query, {'owner': owner.user_id}).rowcount
+    except errors.InsufficientPrivilege:
+        return REFUSED
+    except errors.IntegrityError:  # constraints are checked after the policies: these let the row pass
+        return 1
 
 
-def writable(connection: Connection, table: str) -> str:
-    """A column that the app's user may update, or any."""
+def _updatable(connection: Connection, role: str, table: str) -> str:
     cursor = connection.execute(
-        "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 order by"
-        " has_column_privilege('authenticated', attrelid, attnum, 'update') desc, attnum desc limit 1",
-        (f'public.{table}',),
+        'select attname from pg_attribute where attrelid = %(table)s::regclass and attnum > 0'
+        " order by has_column_privilege(%(role)s, attrelid, attnum, 'update') desc, attnum desc limit 1",
+        {'table': f'public.{table}', 'role': role},
     )
     return str(cursor.fetchone()[0])
 
 
-def copies(connection: Connection, owner: Tenant) -> None:
-    """Give every table a temporary twin with one new row of this owner, for inserts by another role."""
-    fresh = {
-        'settings': None,
-        'sign_in_links': "token_hash = sha256(token_hash)",
-        'sessions': 'id = gen_random_uuid(), token_hash = sha256(token_hash)',
-        'uploads': 'id = gen_random_uuid(), object_key = gen_random_uuid()',
-        'dataset_versions': 'id = gen_random_uuid(), number = 2, job_id = gen_random_uuid(), prefix = gen_random_uuid()',
-        'issued_forecasts': "id = gen_random_uuid(), model = 'theta'",
-        'audit_logs': None,
-        'profiles': 'id = gen_random_uuid(), email = gen_random_uuid()',
+def user_matrix(connection: Connection, me: Tenant, other: Tenant, tables: Iterator[str] | list[str]) -> Matrix:
+    """What the signed-in user `me` reaches of their own rows and of somebody else's."""
+    return {
+        (table, command, whose): reached(connection, 'authenticated', me, table, command, owner)
+        for table in tables
+        for command in COMMANDS
+        for whose, owner in (('own', me), ('foreign', other))
     }
-    for table in TABLES:
-        key = KEYS.get(table, 'id')
-        connection.execute(f'drop table if exists pg_temp.{table}')
-        connection.execute(
-            sql.SQL('create temporary table {0} as select * from {1} where {2} = %s').format(
-                sql.Identifier(table), sql.Identifier('public', table), sql.Identifier(key)
-            ),
-            (owner.ids[table],),
+
+
+def expected_for_user(tables: list[str]) -> Matrix:
+    """The same as it should be."""
+    foreign = {'select': 0, 'insert': REFUSED, 'update': 0, 'delete': 0}
+    return {
+        (table, command, whose): (
+            REFUSED if command[0] not in GRANTS[table] else 1 if whose == 'own' else foreign[command]
         )
-        if change := fresh.get(table, 'id = gen_random_uuid()'):
-            connection.execute(f'update pg_temp.{table} set {change}')
-        connection.execute(f'grant select on pg_temp.{table} to public')
+        for table in tables
+        for command in COMMANDS
+        for whose in ('own', 'foreign')
+    }
 
 
-def matrix(connection: Connection, user: Tenant, other: Tenant) -> dict[tuple[str, str], tuple[int | None, int | None]]:
-    """For every table and command: how many of the user's own rows and of the other's rows the app's user reaches."""
-    found = {}
-    for owner in (user, other):
-        copies(connection, owner)
-        become(connection, 'authenticated', user)
-        for table in TABLES:
-            for command in ('select', 'update', 'delete'):
-                found[table, command] = (*found.get((table, command), ()), touched(connection, table, command, owner, user))
-        connection.execute('reset role')
-    return found
+def worker_matrix(connection: Connection, owner: Tenant, tables: list[str]) -> Matrix:
+    """What the worker reaches of a user's rows."""
+    return {
+        (table, command, 'any'): reached(connection, 'variosync_worker', owner, table, command, owner)
+        for table in tables
+        for command in COMMANDS
+    }
+
+
+def expected_for_worker(tables: list[str]) -> Matrix:
+    """The same as it should be."""
+    return {
+        (table, command, 'any'): 1 if command[0] in WORKER_GRANTS[table] else REFUSED
+        for table in tables
+        for command in COMMANDS
+    }
+
+
+def test_a_user_reaches_their_rows_and_nobody_elses(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, other = tenants
+    tables = sorted(GRANTS)
+    assert user_matrix(connection, me, other, tables) == expected_for_user(tables)
+    assert user_matrix(connection, other, me, tables) == expected_for_user(tables)
+
+
+def test_the_worker_reaches_every_row_but_rewrites_no_record(
+    connection: Connection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    tables = sorted(GRANTS)
+    for owner in tenants:
+        assert worker_matrix(connection, owner, tables) == expected_for_worker(tables)
+
+
+@pytest.mark.parametrize('role', ['anon', 'variosync_app'])
+def test_who_is_not_signed_in_reaches_nothing(
+    connection: Connection, tenants: tuple[Tenant, Tenant], role: str
+) -> None:
+    answers = {
+        reached(connection, role, tenants[0], table, command, tenants[0]) for table in GRANTS for command in COMMANDS
+    }
+    assert answers == {REFUSED}
+
+
+def test_the_matrix_fails_without_any_one_policy(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    policies = connection.execute(
+        "select tablename, policyname from pg_policies where schemaname = 'public'"
+    ).fetchall()
+    assert {table for table, _ in policies} == set(GRANTS)
+    unnoticed = []
+    for table, policy in policies:
+        with connection.transaction(force_rollback=True):
+            connection.execute(
+                sql.SQL('drop policy {} on {}').format(sql.Identifier(policy), sql.Identifier('public', table))
+            )
+            if not _differs(connection, tenants, table):
+                unnoticed.append((table, policy))
+    assert unnoticed == []
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        'alter policy owner on {} using (true)',
+        'alter policy owner on {} with check (true)',
+        'alter table {} disable row level security',
+        'create policy open on {} to public using (true)',
+    ],
+)
+def test_the_matrix_fails_when_a_policy_is_loosened(
+    connection: Connection, tenants: tuple[Tenant, Tenant], change: LiteralString
+) -> None:
+    unnoticed = []
+    for table, grants in GRANTS.items():
+        matters = 'i' in grants if 'check' in change else bool(grants)
+        if not matters:
+            continue
+        with connection.transaction(force_rollback=True):
+            connection.execute(sql.SQL(change).format(sql.Identifier('public', table)))
+            if not _differs(connection, tenants, table):
+                unnoticed.append(table)
+    assert unnoticed == []
+
+
+def _differs(connection: Connection, tenants: tuple[Tenant, Tenant], table: str) -> bool:
+    me, other = tenants
+    return (
+        user_matrix(connection, me, other, [table]) != expected_for_user([table])
+        or worker_matrix(connection, me, [table]) != expected_for_worker([table])
+    )  # fmt: skip
+
+
+def test_every_table_forces_row_level_security(connection: Connection) -> None:
+    rows = connection.execute(
+        'select relname, relrowsecurity, relforcerowsecurity from pg_class'
+        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')"
+    ).fetchall()
+    assert sorted(rows) == [(table, True, True) for table in sorted(GRANTS)]
+
+
+@pytest.mark.parametrize(('table', 'column', 'target'), REFERENCES)
+def test_no_row_can_point_at_somebody_elses(
+    connection: Connection, tenants: tuple[Tenant, Tenant], table: str, column: str, target: str
+) -> None:
+    me, other = tenants
+    name = sql.Identifier('public', table)
+    connection.execute(sql.SQL('alter table {} disable trigger user').format(name))
+    change = sql.SQL('update {} set {} = %s where id = %s').format(name, sql.Identifier(column))
+    connection.execute(change, (me.ids[target], me.ids[table]))
+    with pytest.raises(errors.ForeignKeyViolation):
+        connection.execute(change, (other.ids[target], me.ids[table]))
+
+
+def test_every_reference_between_user_tables_is_known(connection: Connection) -> None:
+    rows = connection.execute(
+        'select c.conrelid::regclass::text, a.attname, c.confrelid::regclass::text from pg_constraint c'
+        ' join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]'
+        " where c.contype = 'f' and c.connamespace = 'public'::regnamespace"
+        " and c.confrelid <> 'public.profiles'::regclass"
+    ).fetchall()
+    assert sorted(rows) == sorted(REFERENCES)
+
+
+def test_a_user_cannot_give_a_row_away(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, other = tenants
+    for table in ('settings', 'uploads'):
+        change = sql.SQL('update {} set user_id = %s').format(sql.Identifier('public', table))
+        with connection.transaction(force_rollback=True):
+            connection.execute(
+                "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+                (f'{{"sub": "{me.user_id}"}}',),
+            )
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(change, (other.user_id,))
+
+
+def test_an_account_goes_with_all_its_rows_and_leaves_the_audit(
+    connection: Connection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    me, other = tenants
+    connection.execute('set local role variosync_worker')
+    connection.execute('delete from public.profiles where id = %s', (me.user_id,))
+    connection.execute('reset role')
+    for table in GRANTS.keys() - {'audit_logs'}:
+        owner = sql.Identifier('id' if table == 'profiles' else 'user_id')
+        rows = connection.execute(
+            sql.SQL('select {} from {}').format(owner, sql.Identifier('public', table))
+        ).fetchall()
+        owners = {row[0] for row in rows}
+        assert me.user_id not in owners
+        assert other.user_id in owners
+    audit = connection.execute(
+        'select user_id from public.audit_logs where id = %s', (me.ids['audit_logs'],)
+    ).fetchone()
+    assert audit == (None,)
+
+
+def test_our_logins_bypass_nothing_and_become_nobody_else(connection: Connection) -> None:
+    rows = connection.execute(
+        'select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolinherit from pg_roles'
+        " where rolname in ('variosync_app', 'variosync_worker', 'authenticated', 'anon') order by rolname"
+    ).fetchall()
+    assert [any(row[1:]) for row in rows] == [False] * 4
+    memberships = connection.execute(
+        'select member::regrole::text, roleid::regrole::text from pg_auth_members where member in'
+        " ('variosync_app'::regrole, 'variosync_worker'::regrole, 'authenticated'::regrole, 'anon'::regrole)"
+    ).fetchall()
+    assert memberships == [('variosync_app', 'authenticated')]
+
+
+def test_the_app_without_claims_sees_nothing(postgres: EmbeddedPostgres) -> None:
+    with psycopg.connect(postgres.dsn('app')) as app:
+        for table in GRANTS.keys() - {'sign_in_links'}:
+            with app.transaction():
+                app.execute('set local role authenticated')
+                assert app.execute(sql.SQL('select 1 from {}').format(sql.Identifier(table))).fetchall() == []
+        for role in ('variosync_worker', 'variosync_migrate', 'service_role', 'postgres'):
+            with pytest.raises(errors.InsufficientPrivilege), app.transaction():
+                app.execute(sql.SQL('set role {}').format(sql.Identifier(role)))
+        for schema in ('procrastinate', 'auth', 'supabase_migrations'):
+            rows = app.execute(
+                'select relname from pg_class where relnamespace = to_regnamespace(%s) and relkind in (%s, %s)'
+                " and (has_table_privilege(oid, 'select') or has_table_privilege('authenticated', oid, 'select'))",
+                (schema, 'r', 'v'),
+            ).fetchall()
+            assert rows == []
+
+
+def test_functions_with_their_owners_rights_are_closed(connection: Connection) -> None:
+    rows = connection.execute(
+        "select proname, proconfig is not null, has_function_privilege('anon', oid, 'execute') from pg_proc"
+        " where prosecdef and pronamespace in ('public'::regnamespace, 'auth'::regnamespace)"
+    ).fetchall()
+    assert rows == [('enqueue_job', True, False)]

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import socketio
-from nicegui import Client
+from nicegui import Client, app
+from starlette.responses import PlainTextResponse
 
 from tests.ui.site import Site, open_site, press, until
+from ui.sockets import REFUSAL
 
 ANN, BOB = 'ann@example.com', 'bob@example.com'
 
@@ -24,7 +27,7 @@ def site(started: Site) -> Site:
     return started
 
 
-async def refused(site: Site, client_id: str, token: str | None, **options: str) -> bool:
+async def refused(site: Site, client_id: str, token: str | None, **options: Any) -> bool:
     try:
         async with site.socket(client_id, token, **options):
             return False
@@ -62,6 +65,15 @@ async def test_without_a_live_session_there_is_no_socket(site: Site, token: str 
     assert await refused(site, page.id, token)
 
 
+async def test_a_page_whose_session_is_gone_is_told_to_reload(site: Site) -> None:
+    """Else it would try to reconnect for ever; NiceGUI's script reloads at these words."""
+    ann, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(ann)
+    await site.services.accounts.sign_out(ann)
+    assert await refused(site, page.id, ann)
+    assert [refusal['message'] for refusal in site.refusals] == [REFUSAL]
+
+
 @pytest.mark.parametrize('origin', ['https://evil.example', 'http://127.0.0.1:1', 'http://localhost', 'null'])
 async def test_a_foreign_origin_is_refused_even_with_the_right_cookie(site: Site, origin: str) -> None:
     token, _ = site.services.accounts.open(ANN)
@@ -73,14 +85,17 @@ async def test_a_socket_cannot_speak_for_a_second_page(site: Site) -> None:
     ann, _ = site.services.accounts.open(ANN)
     bob, _ = site.services.accounts.open(BOB)
     page_of_ann, page_of_bob = await site.open_probe(ann), await site.open_probe(bob)
-    async with site.socket(page_of_bob.id, bob) as connection:
+    # Ann's own socket is open: NiceGUI drops events of pages that nobody has open, which would prove nothing.
+    async with site.socket(page_of_ann.id, ann) as own, site.socket(page_of_bob.id, bob) as connection:
         await connection.emit('event', press(page_of_ann))
         for name in ('javascript_response', 'ack', 'log'):
             await connection.emit(name, {'client_id': page_of_ann.id, 'request_id': 'x', 'next_message_id': 99})
         assert await connection.call('handshake', _handshake(page_of_ann)) is False
         await connection.emit('event', press(page_of_bob))
         await until(lambda: site.pressed)
-    assert site.pressed == [BOB]
+        assert site.pressed == [BOB]
+        await own.emit('event', press(page_of_ann))
+        await until(lambda: site.pressed == [BOB, ANN])
 
 
 async def test_a_late_handshake_is_checked_like_an_early_one(site: Site) -> None:
@@ -90,6 +105,7 @@ async def test_a_late_handshake_is_checked_like_an_early_one(site: Site) -> None
     async with site.socket(page.id, bob, implicit=False) as connection:
         await connection.emit('event', press(page))
         assert await connection.call('handshake', _handshake(page)) is False
+    assert await refused(site, page.id, None, implicit=False)
     async with site.socket(page.id, ann, implicit=False) as connection:
         assert await connection.call('handshake', _handshake(page)) is True
         await connection.emit('event', press(page))
@@ -153,11 +169,13 @@ async def test_a_page_s_own_routes_answer_to_its_session_alone(site: Site) -> No
     ann, _ = site.services.accounts.open(ANN)
     bob, _ = site.services.accounts.open(BOB)
     page = await site.open_probe(ann)
-    async with site.browser(bob) as browser:
-        answer = await browser.post(f'/_nicegui/client/{page.id}/upload/1')
-    assert answer.status_code == 404
-    async with site.browser() as browser:
-        assert (await browser.post(f'/_nicegui/client/{page.id}/upload/1')).status_code == 401
+    path = f'/_nicegui/client/{page.id}/upload/1'
+    app.add_route(path, lambda _: PlainTextResponse('received'), methods=['POST'])
+    answers = {}
+    for name, token in (('ann', ann), ('bob', bob), ('nobody', None)):
+        async with site.browser(token) as browser:
+            answers[name] = (await browser.post(path)).status_code
+    assert answers == {'ann': 200, 'bob': 404, 'nobody': 401}
 
 
 def _handshake(page: Client) -> dict[str, str]:

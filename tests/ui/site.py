@@ -30,11 +30,13 @@ class Site:
     url: str
     services: Services
     pressed: list[str] = field(default_factory=list)
+    refusals: list[Any] = field(default_factory=list)
 
     def forget(self) -> None:
         """Begin a test as if nobody had been here."""
         self.services.accounts.forget()
         self.pressed.clear()
+        self.refusals.clear()
 
     def browser(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
         """A client that behaves as a browser on a page of this site."""
@@ -60,6 +62,7 @@ class Site:
         query = f'client_id={client_id}&tab_id={uuid4()}&document_id={uuid4()}&next_message_id=0'
         query += f'&implicit_handshake={str(implicit).lower()}'
         connection = socketio.AsyncClient(reconnection=False)
+        connection.on('connect_error', self.refusals.append)
         try:
             await connection.connect(
                 f'{self.url}/?{query}',

@@ -11,6 +11,7 @@ from core.errors import Conflict
 from core.settings import Settings
 from core.values import Session
 from tests.ui.doubles import Services
+from tests.ui.site import until
 from ui.app import mount
 from ui.components.palette import Entry
 from ui.components.parts import badge, button, card, chip, page_head, progress_row, segment, tag
@@ -109,8 +110,11 @@ async def test_notices_are_listed_and_told_at_once(room: Room) -> None:
     await room.user.open('/x')
     await room.user.should_see('Conversion done')
     await room.services.notices.add(user_id, 'Forecast issued', text='28 days', link='/forecasts/1')
-    await room.user.should_see('Forecast issued')
-    assert 'toast' in ' '.join(' '.join(element.classes) for element in room.css('good'))
+    await until(lambda: room.css('toast'))
+    assert [element.text for element in room.css('toast')[0].descendants() if getattr(element, 'text', '')] == [
+        'Forecast issued', '28 days', 'Open',
+    ]  # fmt: skip
+    await until(lambda: len(room.css('notice')) == 2)
     room.user.find('Mark all as read').click()
     await room.user.should_see('Nothing yet. Finished conversions and forecasts are told here.')
 
@@ -145,12 +149,12 @@ async def test_a_page_follows_a_channel_until_it_is_gone(room: Room) -> None:
 
     client = await room.user.open('/x')
     await room.user.should_see('Shortcuts')
+    await until(lambda: room.services.events.queues.get('jobs'))
     await room.services.events.publish('jobs', {'id': 1})
     await room.user.should_see('arrived')
     client.delete()
-    await room.user.open('/x')
-    await room.services.events.publish('jobs', {'id': 2})
-    assert seen[0] == {'id': 1}
+    await until(lambda: not room.services.events.queues['jobs'])
+    assert seen == [{'id': 1}]
 
 
 async def test_confirm_notices_a_session_that_ended_elsewhere(room: Room) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nicegui import background_tasks, context
+from nicegui import context
 
 from core.errors import VariosyncError
 from core.values import Notice, Session
@@ -26,24 +26,23 @@ class Bell:
             self._dot = tag('span', classes='dot').style('display: none')
 
     def panel(self) -> None:
-        """Draw the list; the frame calls this where menus stand, then everything is filled and followed."""
+        """Draw the list; the frame calls this where menus stand. It fills once a browser listens."""
         with tag('div', classes='menu notices', id='notices', popover='auto'):
             with tag('header'):
                 tag('h2', 'Notices')
                 button('Mark all as read', kind='ghost small', on_click=self._read)
             self._list = tag('div', classes='list')
-        background_tasks.create(self._fill(), name='fill the notices')
-        client = context.client
-        # Only once a browser is there: a page that is fetched and never opened follows nothing.
-        client.on_connect(lambda: self._follow_once())
         self._following = False
+        # Only once a browser is there: a page that is fetched and never opened follows nothing.
+        context.client.on_connect(self._follow_once)
 
     def _follow_once(self) -> None:
         if self._following:
             return
         self._following = True
+        channel = f'{self._user_id}/notices'
         with self._list:
-            follow(self._services.events, f'{self._user_id}/notices', self._arrived, within=self._list)
+            follow(self._services.events, channel, self._arrived, within=self._list, on_ready=self._fill)
 
     async def _arrived(self, message: Mapping[str, Any]) -> None:
         if 'title' in message:

@@ -37,7 +37,7 @@ def sign_in_page(
 <a class="brand" href="/sign-in">{LOGO}VARIOSYNC</a>
 <div class="middle"><div class="vs" style="gap:4px"><h1>{title}</h1>{_lead(create, target)}</div>
 {_note(message)}{_form(create, target, email, wrong=bool(message))}</div>
-<p class="t12 t3">Or run it on your own machine: <span class="mono" style="color:var(--text-2)">variosync serve</span></p>
+<p class="t12 t3">Or run it on your own machine: <span class="mono t2">variosync serve</span></p>
 </main>
 <aside class="motif"><p>Bring a file. See every row accounted for, and a forecast whose bands hold.</p>
 {_drawing()}</aside>
@@ -68,8 +68,8 @@ def _form(create: bool, target: str, email: str, *, wrong: bool) -> str:
     described = ' aria-describedby="wrong"' if wrong and not create else ''
     return f"""<form method="post" action="{action}">
 <input type="hidden" name="next" value="{html.escape(target)}">
-<label class="field"><span>Email</span><span class="in-box large"><input type="email" name="email" required maxlength="254"
- autocomplete="username" value="{html.escape(email)}"{'' if email else ' autofocus'}></span></label>
+<label class="field"><span>Email</span><span class="in-box large"><input type="email" name="email" required
+ maxlength="254" autocomplete="username" value="{html.escape(email)}"{'' if email else ' autofocus'}></span></label>
 <label class="field"><span>Password</span><span class="in-box large"><input type="password" name="password" required
  maxlength="200" {rules}{described}{' autofocus' if email else ''}></span></label>{hint}
 <button class="b pri large" type="submit">{icon_markup(symbol)}{label}</button></form>"""

@@ -1,0 +1,192 @@
+"""Forecasts of many series with calibrated bands: `forecast(frame, request)`; measured by `scores(frame, request)`."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.analysis.forecasting.base import Outcome, Run, quiet
+from core.analysis.forecasting.registry import MODELS
+from core.errors import UnusableData, UsageError
+
+if TYPE_CHECKING:
+    import polars
+
+    from core.analysis.forecasting.frequency import Series
+
+__all__ = ['MODELS', 'Request', 'cross_validation', 'forecast', 'quantiles', 'scores']
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to forecast: `h` steps by `models`, with bands that hold `levels` percent of what comes.
+
+    `freq` (a pandas offset alias) and `season_length` (steps) are read from each series when None. `timeout` is the
+    time in seconds that one series may take where a model's optimiser can hang (Prophet).
+    """
+
+    h: int
+    freq: str | None = None
+    season_length: int | None = None
+    models: tuple[str, ...] = ('auto',)
+    levels: tuple[float | int, ...] = (80, 95)
+    cores: int = 1
+    seed: int = 1
+    timeout: float = 60.0
+
+
+def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> 'polars.DataFrame':
+    """Return the forecasts of every series by every model asked for; a series that fails never fails the others.
+
+    Args:
+        frame: `unique_id` (text), `ds` (date or datetime), `y` (number, may hold nulls), in any order.
+        progress: told the part done (0 to 1) and what is being done.
+
+    Returns:
+        A row per model × series × step: `unique_id, ds, cutoff, horizon, model, model_used, mean`, a column `q…` per
+        quantile, `status` (`ok`, `fallback`, `failed`) and `warning`. `ds` is naive when it came naive, else UTC. `mean`
+        is the model's point forecast. Nothing lies below zero where the history does not.
+
+    Raises:
+        UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
+    """
+    from core.analysis.forecasting import frequency
+    from core.analysis.forecasting.ensemble import Bench
+
+    _check(request)
+    tidy, aware, dropped = _tidy(frame)
+    asked = quantiles(request.levels)
+    series = frequency.prepare(tidy, freq=request.freq, h=request.h, season_length=request.season_length)
+    outcomes: dict[tuple[str, int], Outcome] = {}
+    usable = [place for place, one in enumerate(series) if one.observed]
+    panels = frequency.groups([series[place] for place in usable])
+    total = max(1, len(panels) * len(request.models))
+    for index, group in enumerate(panels):
+        places = [usable[place] for place in group]
+        for turn, model in enumerate(request.models):
+            start = (index * len(request.models) + turn) / total
+            run = Run(
+                cores=request.cores, seed=request.seed, timeout=request.timeout, progress=_part(progress, start, total)
+            )
+            if turn == 0:
+                bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=run)
+            bench.run = run
+            for place, outcome in zip(places, bench.fit_predict(model), strict=True):
+                outcomes[model, place] = outcome
+    progress(1.0, 'Done')
+    return _rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped)
+
+
+def cross_validation(
+    frame: 'polars.DataFrame', request: Request, *, n_windows: int = 3, step_size: int | None = None,
+    progress: Progress = quiet,
+) -> 'polars.DataFrame':  # fmt: skip
+    """Return out-of-sample forecasts beside what came: `forecast`'s rows with `y`; see `backtest.cross_validation`."""
+    from core.analysis.forecasting import backtest
+
+    return backtest.cross_validation(frame, request, n_windows=n_windows, step_size=step_size, progress=progress)
+
+
+def scores(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> list[dict[str, Any]]:
+    """Return how well each model of the request did on the recent past; see `backtest.scores`."""
+    from core.analysis.forecasting import backtest
+
+    return backtest.scores(frame, request, progress=progress)
+
+
+def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:
+    """Return the quantiles that bands of `levels` percent end at, with the median: 80 gives .1, .5, .9."""
+    ends = {0.5}
+    for level in levels:
+        ends |= {round(0.5 - level / 200, 6), round(0.5 + level / 200, 6)}
+    return tuple(sorted(ends))
+
+
+def _check(request: Request) -> None:
+    from core.analysis.forecasting import frequency
+
+    if not isinstance(request.h, int) or request.h < 1:
+        raise UsageError(f'The horizon h must be a whole number of at least 1, not {request.h}.')
+    if not request.models:
+        raise UsageError(f'Name at least one model of {", ".join(MODELS)}.')
+    if unknown := [name for name in request.models if name not in MODELS]:
+        raise UsageError(f'There is no model "{unknown[0]}". Models are {", ".join(MODELS)}.')
+    if len(set(request.models)) != len(request.models):
+        raise UsageError('Name each model once.')
+    if not all(isinstance(level, int | float) and 0 < level < 100 for level in request.levels):
+        raise UsageError('Levels are percentages between 0 and 100, such as 80 and 95.')
+    if request.season_length is not None and request.season_length < 1:
+        raise UsageError(f'season_length must be at least 1 step, not {request.season_length}.')
+    if request.cores < 1:
+        raise UsageError(f'cores must be at least 1, not {request.cores}.')
+    if not (math.isfinite(request.timeout) and request.timeout > 0):
+        raise UsageError('timeout must be a number of seconds above 0.')
+    if request.freq is not None:
+        frequency.parse(request.freq)
+
+
+def _tidy(frame: 'polars.DataFrame') -> tuple['polars.DataFrame', bool, int]:
+    """Return the frame typed (text, naive UTC microseconds, float), whether stamps had a zone, and the rows left out."""
+    import polars as pl
+
+    if missing := [name for name in ('unique_id', 'ds', 'y') if name not in frame.columns]:
+        raise UnusableData(f'The table has no column "{missing[0]}"; it needs unique_id, ds and y.')
+    kind = frame.schema['ds']
+    if not isinstance(kind, pl.Date | pl.Datetime):
+        raise UnusableData(f'The column "ds" must hold dates or times, not {kind}.')
+    if not frame.schema['y'].is_numeric() and frame.schema['y'] != pl.Null:
+        raise UnusableData(f'The column "y" must hold numbers, not {frame.schema["y"]}.')
+    if frame.is_empty():
+        raise UnusableData('The table has no rows.')
+    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
+    stamps = pl.col('ds').dt.convert_time_zone('UTC').dt.replace_time_zone(None) if zone else pl.col('ds')
+    typed = frame.select(
+        pl.col('unique_id').cast(pl.String), stamps.cast(pl.Datetime('us')), pl.col('y').cast(pl.Float64)
+    )
+    kept = typed.filter(pl.col('unique_id').is_not_null() & pl.col('ds').is_not_null())
+    if kept.is_empty():
+        raise UnusableData('No row has both a time and a series.')
+    return kept, zone is not None, typed.height - kept.height
+
+
+def _part(progress: Progress, start: float, total: int) -> Progress:
+    return lambda part, text: progress(start + part / total, text)
+
+
+def _rows(
+    series: Sequence['Series'], outcomes: dict[tuple[str, int], Outcome], request: Request, *,
+    asked: Sequence[float], aware: bool, dropped: int,
+) -> 'polars.DataFrame':  # fmt: skip
+    import numpy as np
+    import polars as pl
+
+    h, nothing = request.h, np.full(request.h, np.nan)
+    failed = Outcome(center=None, quantiles=None, used='', status='failed')
+    parts = []
+    for model in request.models:
+        for place, one in enumerate(series):
+            outcome = outcomes.get((model, place), failed)
+            notes = [*one.notes, outcome.warning]
+            if dropped:
+                notes.append(f'{dropped:,} rows of the table without a time or a series were left out.')
+            center = nothing if outcome.center is None else outcome.center
+            bands = np.tile(nothing[:, None], len(asked)) if outcome.quantiles is None else outcome.quantiles
+            columns = {
+                'unique_id': [one.unique_id] * h,
+                'ds': one.future.astype('datetime64[us]'),
+                'cutoff': np.full(h, one.cutoff, dtype='datetime64[us]'),
+                'horizon': np.arange(1, h + 1, dtype=np.int32),
+                'model': [model] * h,
+                'model_used': [outcome.used or model] * h,
+                'mean': center,
+                **{f'q{q:g}': bands[:, at] for at, q in enumerate(asked)},
+                'status': [outcome.status] * h,
+                'warning': [' '.join(note for note in notes if note)] * h,
+            }
+            parts.append(pl.DataFrame(columns))
+    result = pl.concat(parts).with_columns(pl.col(pl.Float64).fill_nan(None))
+    if aware:
+        result = result.with_columns(pl.col('ds', 'cutoff').dt.replace_time_zone('UTC'))
+    return result

@@ -12,7 +12,20 @@ from core.analysis.ingest.rawtable import Limits
 from core.errors import NotSupported, TooLarge, UnreadableFile
 
 _CHUNK: Final = 2**20
-_TABLES: Final = ('.csv', '.tsv', '.tab', '.txt', '.psv', '.dat', '.json', '.jsonl', '.ndjson', '.parquet', '.xlsx', '.gz')
+_TABLES: Final = (
+    '.csv',
+    '.tsv',
+    '.tab',
+    '.txt',
+    '.psv',
+    '.dat',
+    '.json',
+    '.jsonl',
+    '.ndjson',
+    '.parquet',
+    '.xlsx',
+    '.gz',
+)
 _UNSUPPORTED: Final = (
     (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1', 'an old Excel workbook (.xls)', 'Save it as .xlsx or CSV.'),
     (b'7z\xbc\xaf\x27\x1c', 'a 7z archive', 'Use gzip or zip.'),
@@ -54,7 +67,9 @@ def unpack(
         head = file.read(4096)
     _refuse(head, name)
     if head[:2] == b'\x1f\x8b':
-        inner = _inflate(gzip.open(path), path, workdir / f'unpacked{depth}', name=name, limits=limits, progress=progress)
+        inner = _inflate(
+            gzip.GzipFile(path), path, workdir / f'unpacked{depth}', name=name, limits=limits, progress=progress
+        )
         return _deeper(inner, 'gz', (), name=name, workdir=workdir, limits=limits, progress=progress, depth=depth)
     if head[:4] in (b'PK\x03\x04', b'PK\x05\x06'):
         return _from_zip(path, name=name, workdir=workdir, limits=limits, progress=progress, depth=depth)
@@ -127,7 +142,13 @@ def _listed(names: list[str]) -> str:
 
 
 def _inflate(
-    source: IO[bytes], packed: Path, target: Path, *, name: str, limits: Limits, progress: Callable[[float], None]
+    source: IO[bytes] | gzip.GzipFile,
+    packed: Path,
+    target: Path,
+    *,
+    name: str,
+    limits: Limits,
+    progress: Callable[[float], None],
 ) -> Path:
     """Decompress to `target` within the limits: what a header says about sizes is not believed."""
     size = max(packed.stat().st_size, 1)
@@ -138,9 +159,7 @@ def _inflate(
             while chunk := source.read(_CHUNK):
                 done += len(chunk)
                 if done > most:
-                    raise TooLarge(
-                        f'{name} unpacks to more than {most / 2**30:.1f} GB from {size / 2**20:.1f} MB. Split it into smaller files.'
-                    )
+                    raise TooLarge(f'{name} unpacks to more than {most / 2**30:.1f} GB. Split it into smaller files.')
                 out.write(chunk)
                 progress(min(1.0, done / (size * 8)))
     except (zlib.error, gzip.BadGzipFile, EOFError, zipfile.BadZipFile, RuntimeError, OSError) as error:

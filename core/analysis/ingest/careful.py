@@ -5,10 +5,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from core.analysis.ingest.cells import fit
 from core.analysis.ingest.decode import Text
 from core.analysis.ingest.dialect import Format, Tokens, has_swallowed, readings, tokenize
-from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark
+from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
 from core.analysis.ingest.lines import Lines
 from core.analysis.ingest.rawtable import Fault, FaultAction, FaultKind, Flag
 from core.analysis.ingest.sink import Sink, Work
@@ -20,10 +19,11 @@ _AHEAD: Final = 4
 _SPAN: Final = 20_000
 _SPAN_NARROW: Final = 200
 _TRIES: Final = 100
+_STRETCH: Final = 8
+_STRAY: Final = 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
 _DOUBTS: Final = frozenset({6, 50, 400, 3000})
 _SHOWN: Final = 500
 _HELD: Final = 10_000
-_DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 
 
 class Careful:
@@ -41,6 +41,7 @@ class Careful:
         self._held: list[tuple[int, int, list[str]]] = []
         self._after_blank = self._cut = False
         self._comments = self._repeats = 0
+        self._raw = ''
         self._notes: list[str] = []
         self._found: list[tuple[FaultKind, FaultAction, str, str, str | None]] = []
 
@@ -65,6 +66,9 @@ class Careful:
         """Store clean stretches at once; the stretch shrinks around a fault and grows again behind it."""
         stretch = _LONGEST_STRETCH
         while not self._cut and self._fill():
+            if self._at > _LONGEST_STRETCH:
+                del self._buffer[: self._at]
+                self._at = 0
             stop = min(len(self._buffer) - (_TAIL if self._source.ended else 0), self._at + stretch)
             if stop - self._at >= _SHORTEST_STRETCH and self._take_block(stop):
                 stretch = min(stretch * 4, _LONGEST_STRETCH)
@@ -85,7 +89,7 @@ class Careful:
         return bool(self._buffer)
 
     def _more(self) -> bool:
-        """Read another block behind the lines in the buffer; those done with go only when they are many."""
+        """Read another block behind the lines in the buffer."""
         block = self._source.block()
         self._buffer += block
         return bool(block)
@@ -167,11 +171,11 @@ class Careful:
         line, byte = self._line, self._byte
         raw = self._buffer[self._at]
         text = raw.rstrip('\r\n')
-        if not text.strip(' \t'):
-            if not (self._form.delimiter in ('\t', ' ') and self._form.delimiter in text):
-                self._after_blank = True
-                self._advance(1)
-                return
+        if not text.strip(' \t') and not (self._form.delimiter in ('\t', ' ') and self._form.delimiter in text):
+            self._after_blank = True
+            self._advance(1)
+            return
+        self._raw = text
         tokens, used = self._record(text)
         cells = tokens.cells
         if len(cells) == 1 and self._layout.width > 1 and text.lstrip().startswith('#'):
@@ -192,10 +196,12 @@ class Careful:
     def _passes(self, line: int, byte: int, cells: list[str], *, after_blank: bool) -> bool:
         """Whether a record is a repeated header, or one that counts only when others follow it."""
         layout = self._layout
-        if layout.header and len(cells) == layout.width and cells == list(layout.header) and not self._found:
-            if any(kind in ('number', 'time') for kind in layout.profile) or after_blank:
-                self._repeats += 1
-                return True
+        typed = after_blank or any(kind in ('number', 'time') for kind in layout.profile)
+        if layout.header and typed and not self._found and cells == list(layout.header):
+            self._repeats += 1
+            return True
+        if len(cells) < layout.width and resplit(self._raw, self._form, layout.profile) is not None:
+            return False
         remark = is_remark(cells, layout.width, layout.profile)
         if (remark or (layout.width > 1 and not any(cell.strip() for cell in cells))) and len(self._held) < _HELD:
             self._held.append((line, byte, cells))
@@ -206,12 +212,12 @@ class Careful:
         """Store what was held back: records follow, so these are records as well."""
         if not self._held:
             return
-        held, found = self._held, self._found
+        held, found, raw = self._held, self._found, self._raw
         self._held = []
         for line, byte, cells in held:
-            self._found = []
+            self._found, self._raw = [], ''
             self._store(line, byte, cells)
-        self._found = found
+        self._found, self._raw = found, raw
 
     def _record(self, text: str) -> tuple[Tokens, int]:
         """The record that starts at the current line, and its number of lines."""
@@ -225,16 +231,39 @@ class Careful:
             if joined is not None:
                 return joined, used
         options = readings(text, form, widest=2 * width)
+        if tokens.open:
+            mended = self._stretched(text, width)
+            if mended is not None:
+                return mended
         best = options.get(width) or min(options.values(), key=lambda option: option[0], default=None)
         cells = best[1] if best is not None else tokenize(text, replace(form, quote='')).cells
         kind = FaultKind.UNTERMINATED_QUOTE if tokens.open else FaultKind.STRAY_QUOTE
         reason = (
             'A quote opens a cell and never closes it; the line was read with that quote as an ordinary character.'
             if tokens.open
-            else 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
+            else _STRAY
         )
         self._note(kind, FaultAction.REPAIRED, text, reason)
         return Tokens(cells=cells, clean=False, open=False), 1
+
+    def _stretched(self, text: str, width: int) -> tuple[Tokens, int] | None:
+        """A damaged record that needs the next few lines, none of which is a record by itself, to have its width."""
+        place = self._at + 1
+        for used in range(2, _STRETCH):
+            if place >= len(self._buffer) and not self._more():
+                return None
+            piece = self._buffer[place].rstrip('\r\n')
+            if len(tokenize(piece, self._form).cells) >= width:
+                return None
+            place += 1
+            if self._form.quote not in piece:
+                continue
+            joined = ''.join(self._buffer[self._at : place]).rstrip('\r\n')
+            found = readings(joined, self._form, widest=width).get(width)
+            if found is not None:
+                self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, _STRAY)
+                return Tokens(cells=found[1], clean=False, open=False), used
+        return None
 
     def _without_nuls(self, text: str) -> str:
         if self._text.bad and '\ufffd' in text:
@@ -267,9 +296,24 @@ class Careful:
             tokens = tokenize(text.rstrip('\r\n').replace('\0', ''), self._form)
             if tokens.open:
                 continue
-            good = tokens.clean and len(tokens.cells) == width and not has_swallowed(text, self._form, width)
-            return (tokens, used) if good else (None, 1)
+            if has_swallowed(text, self._form, width):
+                return None, 1
+            if tokens.clean and len(tokens.cells) == width:
+                return tokens, used
+            return self._patched(tokens, pieces, width), used
         return None, 1
+
+    def _patched(self, tokens: Tokens, pieces: list[str], width: int) -> Tokens | None:
+        """A damaged record over several lines, unless one of those lines is a record by itself."""
+        if any(len(tokenize(piece.rstrip('\r\n'), self._form).cells) >= width for piece in pieces[1:]):
+            return None
+        if tokens.clean:
+            return tokens if len(tokens.cells) > 1 else None
+        found = readings(''.join(pieces).rstrip('\r\n'), self._form, widest=width).get(width)
+        if found is None:
+            return None
+        self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, ''.join(pieces), _STRAY)
+        return Tokens(cells=found[1], clean=False, open=False)
 
     def _split_returns(self, text: str) -> bool:
         """Break a line at lone carriage returns when each part is a record."""
@@ -280,7 +324,7 @@ class Careful:
         self._advance(1)
         self._release()
         for part in parts:
-            self._found = []
+            self._found, self._raw = [], part
             self._store(line, byte, tokenize(part, self._form).cells)
         return True
 
@@ -288,9 +332,7 @@ class Careful:
         """Whether another table starts at the current line; then reading ends here."""
         layout, width = self._layout, len(cells)
         expected = layout.width + layout.slack
-        if width == expected and not (
-            (self._after_blank or self._is_typed_off(cells)) and is_heading(cells, layout.profile) and cells != list(layout.header)
-        ):
+        if width == expected and (not is_heading(cells, layout.profile) or cells == list(layout.header)):
             return False
         ahead = self._ahead()
         following = [len(other) for other in ahead]
@@ -306,9 +348,6 @@ class Careful:
             self._notes.append(f'A second table from line {self._line} on was cut off.')
             self._cut = True
         return starts
-
-    def _is_typed_off(self, cells: list[str]) -> bool:
-        return fit(cells, self._layout.profile) < 0
 
     def _titles_table(self, ahead: list[list[str]], expected: int) -> bool:
         """Whether a lone line after a blank one is the title of another table."""
@@ -350,14 +389,13 @@ class Careful:
         self._list(line, byte)
 
     def _widened(self, cells: list[str]) -> list[str]:
-        width, profile = self._layout.width, self._layout.profile
-        if len(cells) == 1 and width > 2:
-            for mark in _DELIMITERS:
-                other = tokenize(cells[0], replace(self._form, delimiter=mark)).cells if mark in cells[0] else []
-                if len(other) == width and fit(other, profile) > -0.5 * width:
-                    reason = f'The record is separated by {mark!r} where the file uses {self._form.delimiter!r}.'
-                    self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, cells[0], reason)
-                    return other
+        width = self._layout.width
+        found = resplit(self._raw, self._form, self._layout.profile)
+        if found is not None:
+            other, mark = found
+            reason = f'The record is separated by {mark!r} where the file uses {self._form.delimiter!r}.'
+            self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, self._raw, reason)
+            return other
         reason = f'The record has {len(cells)} cells where the table has {width} columns; the last ones are null.'
         column = self._layout.names[len(cells)]
         self._note(FaultKind.SHORT_ROW, FaultAction.REPAIRED, self._form.delimiter.join(cells), reason, column)
@@ -366,7 +404,7 @@ class Careful:
     def _narrowed(self, cells: list[str]) -> list[str]:
         layout = self._layout
         reason = f'The record has {len(cells)} cells where the table has {layout.width} columns'
-        found = aligned(cells, layout.profile, self._form.delimiter)
+        found = aligned(cells, layout.profile, layout.gaps, self._form.delimiter)
         if found is None:
             surplus = self._form.delimiter.join(cells[layout.width :])
             self._note(FaultKind.LONG_ROW, FaultAction.TRUNCATED, surplus, f'{reason}; the surplus was cut off.')
@@ -392,7 +430,9 @@ class Careful:
         empty = len(self._held) - len(remarks)
         if remarks:
             first = next(line for line, _, cells in self._held if any(cell.strip() for cell in cells))
-            self._notes.append(f'{_count(len(remarks), "footnote")} from line {first} on {_was(len(remarks))} left out.')
+            self._notes.append(
+                f'{_count(len(remarks), "footnote")} from line {first} on {_was(len(remarks))} left out.'
+            )
         if empty:
             self._notes.append(f'{_count(empty, "record")} of empty cells at the end {_was(empty)} left out.')
         if self._comments:

@@ -62,7 +62,7 @@ def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None]) -> 
     bad = _transcode(path, copy, encoding=encoding, offset=offset, progress=progress)
     text, _ = _scan_utf8(copy, offset=0, encoding=encoding, progress=progress)
     if _is_binary(text):
-        raise UnreadableFile('The file holds binary data, not a table of text. Upload a CSV, JSON, Parquet or Excel file.')
+        raise UnreadableFile('The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.')
     values = {name: getattr(text, name) for name in Text.__dataclass_fields__}
     return Text(**(values | {'copied': True, 'bad': bad}))
 
@@ -187,7 +187,7 @@ def _east_asian(sample: bytes, high: int) -> str | None:
         return None
     common = re.findall(r'[\u4e00-\u9fff]', text)
     western = _decoded(sample, 'cp1252')
-    vowels = len(re.findall(r'[A-Za-z][\xe0-\xff]{2}[A-Za-z]', western or ''))
+    vowels = len(re.findall(r'[A-Za-z][\xc0-\xff]{2}[A-Za-z]', western or ''))
     return 'gb18030' if common and len(common) * 2 > 0.6 * high and vowels * 4 < len(common) else None
 
 

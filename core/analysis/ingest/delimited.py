@@ -1,11 +1,13 @@
 """Delimited text to the raw table: DuckDB reads what is clean as a whole, a careful reader what is not."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.analysis.ingest.careful import Careful
+from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
 from core.analysis.ingest.dialect import (
     Format,
@@ -17,7 +19,7 @@ from core.analysis.ingest.dialect import (
     split_lines,
     tokenize,
 )
-from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark
+from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark, resplit
 from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
 from core.analysis.ingest.sink import WIDE, Sink, Work, csv_source, engine, parquet_options, quoted
 from core.errors import TooLarge
@@ -90,15 +92,14 @@ def plan_of(text: Text, *, delimiter: str | None = None) -> Plan:
     if layout.width == 1:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
         layout = find_layout(_records(lines, form, whole=whole))
-    return Plan(form=form, layout=layout, newline=_newline(text), returns=returns, notes=_doubts(guess))
+    return Plan(form=form, layout=layout, newline=_newline(text, lines, form), returns=returns, notes=_doubts(guess))
 
 
 def _doubts(guess: Guess) -> tuple[str, ...]:
     if guess.runner_up is None or guess.runner_score < 0.85 * guess.score:
         return ()
-    return (
-        f'The delimiter {guess.format.delimiter!r} was chosen; {guess.runner_up.delimiter!r} would read nearly as well.',
-    )
+    chosen, other = guess.format.delimiter, guess.runner_up.delimiter
+    return (f'The delimiter {chosen!r} was chosen; {other!r} would read nearly as well.',)
 
 
 def _dialect(plan: Plan) -> Dialect:
@@ -109,11 +110,17 @@ def _dialect(plan: Plan) -> Dialect:
     return Dialect(delimiter=delimiter, quote=form.quote or None, escape=form.escape or None, newline=plan.newline)
 
 
-def _newline(text: Text) -> str | None:
+def _newline(text: Text, lines: list[str], form: Format) -> str | None:
+    """The break that ends records; breaks inside quoted cells do not count."""
     found = [mark for mark, count in (('\n', text.lf), ('\r\n', text.crlf), ('\r', text.cr)) if count]
-    if not found:
-        return None
-    return found[0] if len(found) == 1 else 'mixed'
+    if len(found) < 2:
+        return found[0] if found else None
+    if not (text.quotes if form.quote == '"' else text.apostrophes):
+        return 'mixed'
+    starts = [index for index, _, _ in sample_records(lines, form, limit=_SAMPLE_RECORDS)]
+    ends = {re.search(r'(?:\r\n|\n|\r)$', lines[index - 1]) for index in starts[1:]}
+    marks = {match[0] for match in ends if match}
+    return marks.pop() if len(marks) == 1 else 'mixed'
 
 
 def _head(text: Text, *, returns: bool) -> tuple[list[str], bool]:
@@ -144,7 +151,19 @@ def _records(lines: list[str], form: Format, *, whole: bool) -> list[Record]:
             options = readings(line, form, widest=2 * width[0][0])
             cells = options[width[0][0]][1] if width[0][0] in options else cells
         records.append(Record(line=index + 1, cells=cells if line.strip(' \t') or len(cells) > 1 else []))
+    _mend_header(records, form, width[0][0] if width else 0)
     return records
+
+
+def _mend_header(records: list[Record], form: Format, width: int) -> None:
+    """Split a header that is separated by another character than the values right below it."""
+    first = next((index for index, record in enumerate(records) if len(record.cells) == width), 0)
+    above = records[first - 1] if first else None
+    if above is None or len(above.cells) != 1 or not any(kind_of(cell) == 'number' for cell in records[first].cells):
+        return
+    found = resplit(above.cells[0], form, ['text'] * width)
+    if found is not None and len(set(found[0])) == width:
+        records[first - 1] = replace(above, cells=found[0])
 
 
 def _by_engine(text: Text, plan: Plan, work: Work) -> _Outcome | None:
@@ -165,20 +184,22 @@ def _by_engine(text: Text, plan: Plan, work: Work) -> _Outcome | None:
         ).fetchall()[0]
         if embedded:
             last += _breaks_in_last(connection, work, plan)
-        if rows and last != lines or not rows:
+        if (rows and last != lines) or not rows:
             return None
         if _looks_broken(connection, work, plan, embedded=embedded > 0):
             return None
     limits = work.limits
     if rows > limits.rows or rows * plan.layout.width > limits.cells:
-        raise TooLarge(f'The file has {rows:,} rows, more than the {limits.rows:,} allowed. Split it into smaller files.')
+        raise TooLarge(
+            f'The file has {rows:,} rows, more than the {limits.rows:,} allowed. Split it into smaller files.'
+        )
     return _Outcome(rows=rows)
 
 
 def _clean_lines(text: Text, plan: Plan) -> int | None:
     """The number of the last filled line when the file may be read as a whole; None when it needs care."""
     form, layout = plan.form, plan.layout
-    one_break = sum(bool(count) for count in (text.lf, text.crlf, text.cr)) == 1
+    one_break = plan.newline != 'mixed' and (not text.cr or not (text.lf or text.crlf))
     plain = not (form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
     if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
         return None

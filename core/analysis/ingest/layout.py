@@ -1,15 +1,18 @@
-"""Where the table is in a file: preamble, header rows, body, and what ends it. Works on records, whatever they came from."""
+"""Where the table is in a file: preamble, header rows, body, and what ends it, for records of any origin."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from core.analysis.ingest.cells import Kind, fit, kind_of, profile_of
+from core.analysis.ingest.dialect import Format, tokenize
 
 _BODY_ROWS: Final = 300
+_BODY_CELLS: Final = 200_000
 _HEADER_ROWS: Final = 4
+_DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
 _YEAR: Final = re.compile(r'(?:1[6-9]|20|21)\d\d')
 
@@ -28,7 +31,8 @@ class Layout:
     """The table's place and shape: `body` is the physical line of its first record, 0 when it has none.
 
     `header` holds the header's cells as written (joined over several rows), `names` what the columns are called.
-    `slack` is how many empty cells every record has beyond the header, as after a trailing delimiter.
+    `gaps` is the share of empty cells in each column, `slack` how many empty cells every record has beyond the header,
+    as after a trailing delimiter.
     """
 
     width: int
@@ -37,6 +41,7 @@ class Layout:
     header_line: int | None
     body: int
     profile: tuple[Kind, ...]
+    gaps: tuple[float, ...] = ()
     slack: int = 0
     notes: tuple[str, ...] = field(default=())
 
@@ -58,7 +63,7 @@ def find_layout(records: Sequence[Record]) -> Layout:
         notes.append(_lines_note(preamble))
     if len(header_rows) > 1:
         notes.append(f'{len(header_rows)} header rows were joined.')
-    body = [row.cells for row in rows[:_BODY_ROWS] if len(row.cells) == width + slack]
+    body = [row.cells for row in rows[: _enough(width)] if len(row.cells) == width + slack]
     return Layout(
         width=width,
         slack=slack,
@@ -67,6 +72,7 @@ def find_layout(records: Sequence[Record]) -> Layout:
         header_line=header_rows[0].line if header_rows else None,
         body=rows[0].line if rows else 0,
         profile=profile_of(body, width),
+        gaps=tuple(sum(not row[i].strip() for row in body) / max(len(body), 1) for i in range(width)),
         notes=tuple(notes),
     )
 
@@ -90,11 +96,11 @@ def unique_names(header: Sequence[str], width: int) -> tuple[str, ...]:
 def is_heading(cells: Sequence[str], profile: Sequence[Kind]) -> bool:
     """Whether a record in the body can only be another table's header: words in every column that holds none."""
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time') and i < len(cells)]
-    if len(typed) < max(1, len(profile) // 4) or len({cell.strip().casefold() for cell in cells}) < len(cells):
+    if len(typed) < max(1, len(profile) // 4):
         return False
-    return all(kind_of(cells[i]) == 'text' and _NAME.fullmatch(cells[i].strip()) for i in typed) and all(
-        cell.strip() for cell in cells
-    )
+    if not all(kind_of(cells[i]) in ('text', 'flag') and _NAME.fullmatch(cells[i].strip()) for i in typed):
+        return False
+    return all(cell.strip() for cell in cells) and len({cell.strip().casefold() for cell in cells}) == len(cells)
 
 
 def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind]) -> bool:
@@ -104,8 +110,8 @@ def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind]) 
         return False
     if not any(filled[1:]):
         return profile[0] not in ('text', 'empty') or len(filled[0]) > 24 or len(cells) == 1
-    words = all(kind_of(cell) in ('text', 'empty') for cell in filled)
-    return len(cells) < width and words and profile[0] in ('number', 'time')
+    sentence = ' ' in filled[0] or all(kind_of(cell) in ('text', 'empty') for cell in filled)
+    return len(cells) < width and sentence and profile[0] in ('number', 'time')
 
 
 def _first_of_table(records: Sequence[Record]) -> int:
@@ -195,7 +201,7 @@ def is_lasting(widths: Sequence[int], index: int) -> bool:
 def _split_header(segment: list[Record], width: int) -> tuple[list[Record], list[Record]]:
     """(body, header rows) of the first table."""
     first, rest = segment[0], segment[1:]
-    body = [record.cells for record in rest[:_BODY_ROWS] if len(record.cells) == width]
+    body = [record.cells for record in rest[: _enough(width)] if len(record.cells) == width]
     if not _is_header(first.cells, body, width):
         return segment, []
     header = [first]
@@ -212,6 +218,7 @@ def _is_header(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) 
         return False
     if not body:
         return all(kind in ('text', 'empty', 'flag') for kind in kinds) and len(set(filled)) == len(filled)
+    body = [row for row in body if row != cells] or body
     profile = profile_of(body, width)
     votes = 0.0
     if len(cells) == width:
@@ -229,7 +236,7 @@ def _vote(cell: str, kind: Kind, expected: Kind, column: Sequence[str]) -> float
     """How much one column speaks for its first cell being a name (positive) or a value (negative)."""
     text = cell.strip()
     if expected in ('number', 'time'):
-        if kind == 'text':
+        if kind in ('text', 'flag'):
             return 1.0
         if kind == 'number' and _YEAR.fullmatch(text):
             return 0.3 if not any(_YEAR.fullmatch(other.strip()) for other in column) else -0.6
@@ -266,10 +273,10 @@ def _continues_header(record: Record, rest: Sequence[Record], width: int) -> boo
     """Whether a row below the header still belongs to it: units or sub-titles where the body holds numbers or times."""
     if len(record.cells) != width:
         return False
-    body = [other.cells for other in rest[:_BODY_ROWS] if len(other.cells) == width]
+    body = [other.cells for other in rest[: _enough(width)] if len(other.cells) == width]
     profile = profile_of(body, width)
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time')]
-    texts = [i for i in typed if kind_of(record.cells[i]) == 'text']
+    texts = [i for i in typed if kind_of(record.cells[i]) in ('text', 'flag')]
     values = [i for i in typed if kind_of(record.cells[i]) in ('number', 'time')]
     filled = [cell.strip() for cell in record.cells if cell.strip()]
     if not typed or values or not texts or not body:
@@ -292,8 +299,13 @@ def _join(rows: Sequence[Record]) -> list[str]:
     return joined
 
 
+def _enough(width: int) -> int:
+    """How many records tell what the columns hold."""
+    return min(_BODY_ROWS, max(10, _BODY_CELLS // max(width, 1)))
+
+
 def _reconciled(header: list[str], rows: Sequence[Record], width: int) -> tuple[list[str], int, int]:
-    """Bring a header and the body to one (width, slack): surplus empty columns go, row names of an R table get a place."""
+    """Bring a header and the body to one (width, slack): surplus empty columns go, R's row names get a place."""
     while len(header) > width and not header[-1].strip():
         header = header[:-1]
     empties = [i for i, cell in enumerate(header) if not cell.strip()]
@@ -327,7 +339,20 @@ def _lines_note(preamble: Sequence[Record]) -> str:
     return f'A preamble of {count} {line} above the table was dropped (from line {preamble[0].line}).'
 
 
-def aligned(cells: Sequence[str], profile: Sequence[Kind], delimiter: str) -> tuple[list[str], str, bool] | None:
+def resplit(text: str, form: Format, profile: Sequence[Kind]) -> tuple[list[str], str] | None:
+    """A record that is separated by another character than the file's: (its cells, that character)."""
+    width = len(profile)
+    for mark in _DELIMITERS if width > 2 else ():
+        if mark != form.delimiter and text.count(mark) >= width - 1:
+            cells = tokenize(text, replace(form, delimiter=mark)).cells
+            if len(cells) == width and fit(cells, profile) > -0.5 * width:
+                return cells, mark
+    return None
+
+
+def aligned(
+    cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float], delimiter: str
+) -> tuple[list[str], str, bool] | None:
     """Bring a record with surplus cells to the table's width without losing text: (cells, surplus, merged).
 
     Empty surplus cells are taken out where the rest suits the columns best; else neighbours that a bare delimiter has
@@ -338,7 +363,7 @@ def aligned(cells: Sequence[str], profile: Sequence[Kind], delimiter: str) -> tu
         return None
     empties = [i for i, cell in enumerate(cells) if not cell.strip()]
     if len(empties) >= surplus:
-        return _without_empties(cells, empties, profile, surplus), '', False
+        return _without_empties(cells, profile, gaps, surplus), '', False
     options = []
     for index in range(width):
         merged = delimiter.join(cells[index : index + surplus + 1])
@@ -353,12 +378,18 @@ def aligned(cells: Sequence[str], profile: Sequence[Kind], delimiter: str) -> tu
     return None
 
 
-def _without_empties(cells: Sequence[str], empties: Sequence[int], profile: Sequence[Kind], surplus: int) -> list[str]:
+def _without_empties(cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float], surplus: int) -> list[str]:
     kept = list(cells)
     for _ in range(surplus):
         places = [i for i, cell in enumerate(kept) if not cell.strip()]
         # A run of empty cells is the same wherever it is cut: its last one stands for it.
         places = [i for i in places if i + 1 == len(kept) or kept[i + 1].strip()]
-        best = max(places, key=lambda i: (fit([*kept[:i], *kept[i + 1 :]], profile), i))
+        best = max(places, key=lambda i: (_suits([*kept[:i], *kept[i + 1 :]], profile, gaps), i))
         kept.pop(best)
     return kept
+
+
+def _suits(cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float]) -> float:
+    """How well cells suit their columns, with empty cells where the column tends to have them."""
+    missing = sum(1.0 - gap for cell, gap in zip(cells, gaps, strict=False) if not cell.strip())
+    return fit(cells, profile) - 0.5 * missing

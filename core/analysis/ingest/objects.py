@@ -77,7 +77,9 @@ def read_json(text: Text, work: Work, *, kind: str) -> RawTable:
         sink.discard()
         sink = _fill(text, work, kind, names)
     if not sink.rows and sink.rejected:
-        raise UnreadableFile('The file starts like JSON, but no element of it is an object. Upload objects, one a line.')
+        raise UnreadableFile(
+            'The file starts like JSON, but no element of it is an object. Upload objects, one a line.'
+        )
     rows, rejected = sink.rows + sink.rejected, sink.rejected
     faults = sink.finish()
     return RawTable(
@@ -170,7 +172,9 @@ def _as_json(item: Any) -> str:
     if isinstance(item, list):
         return f'[{", ".join(_as_json(part) for part in item)}]'
     if isinstance(item, dict):
-        return f'{{{", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_as_json(part)}" for key, part in item.items())}}}'
+        return (
+            f'{{{", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_as_json(part)}" for key, part in item.items())}}}'
+        )
     return json.dumps(item, ensure_ascii=False)
 
 
@@ -193,7 +197,9 @@ def _element(text: str, line: int) -> Element:
     try:
         return Element(line=line, value=_DECODER.decode(text))
     except json.JSONDecodeError as error:
-        return Element(line=line, value=text[:_SHOWN], broken=f'The line is no JSON: {error.msg} at character {error.pos + 1}.')
+        return Element(
+            line=line, value=text[:_SHOWN], broken=f'The line is no JSON: {error.msg} at character {error.pos + 1}.'
+        )
     except RecursionError:
         return Element(line=line, value=text[:_SHOWN], broken='The JSON is nested too deep.')
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NULL: Final = '\x1aNULL\x1a'
 WIDE: Final = 1500
 LONG: Final = 2**19
-_BATCH_CELLS: Final = 2**19
+_BATCH_CELLS: Final = 2**20
 _BATCH_CHARACTERS: Final = 2**23
 _FAULT_TYPES: Final = ('BIGINT', 'BIGINT', 'VARCHAR', 'VARCHAR', 'VARCHAR', 'VARCHAR', 'VARCHAR')
 
@@ -98,7 +98,9 @@ class Sink:
     def _count(self, rows: int) -> None:
         self.rows += rows
         if self.rows > self._work.limits.rows or self.rows * max(self.width, 1) > self._work.limits.cells:
-            raise TooLarge(f'The file has {self.rows:,} rows of {self.width:,} columns or more. Split it into smaller files.')
+            raise TooLarge(
+                f'The file has {self.rows:,} rows of {self.width:,} columns or more. Split it into smaller files.'
+            )
 
     def add_block(self, lines: Iterable[int], rows: Sequence[list[str]], *, longest: int) -> None:
         """Store full records as read; none has more than `longest` characters."""
@@ -118,7 +120,11 @@ class Sink:
         self._faults_file.close()
         columns = [(LINE_COLUMN, 'BIGINT'), (FLAG_COLUMN, 'UTINYINT')]
         columns += [(f'c{i}', 'VARCHAR') for i in range(self.width)]
-        if self.width > WIDE or self.longest > LONG or self._copy(self._rows_path, self._work.table, columns) != self.rows:
+        if (
+            self.width > WIDE
+            or self.longest > LONG
+            or self._copy(self._rows_path, self._work.table, columns) != self.rows
+        ):
             # DuckDB needs large buffers for many columns and for long lines; Arrow is slower and does not.
             _write_wide(self._rows_path, self._work.table, columns)
         self._rows_path.unlink()
@@ -149,9 +155,7 @@ class Sink:
         return int(copied[0][0])
 
 
-_OPTIONS: Final = (
-    "delim = ',', quote = '\"', escape = '\"', header = false, strict_mode = true, parallel = false"
-)
+_OPTIONS: Final = "delim = ',', quote = '\"', escape = '\"', header = false, strict_mode = true, parallel = false"
 
 
 def parquet_options(longest: int) -> str:

@@ -30,9 +30,10 @@ def read_xlsx(path: Path, work: Work, *, name: str) -> RawTable:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-            with closing(book):
-                return _first_table(book, work)
+            with path.open('rb') as file:
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+                with closing(book):
+                    return _first_table(book, work)
     except _BROKEN as error:
         raise UnreadableFile(f'{name} is a broken Excel workbook. Open it and save it again, or export CSV.') from error
 
@@ -58,7 +59,9 @@ def _first_table(book: Any, work: Work) -> RawTable:
             others = [other.title for other in book.worksheets if other is not sheet]
             notes = (f'Other sheets were not read: {", ".join(others[:20])}.',) if others else ()
             return _Sheet(sheet, work).read((f'Sheet {sheet.title!r} was read.', *notes) if others else ())
-    return _table(work, Layout(width=0, names=(), header=(), header_line=None, body=0, profile=()), Sink(work, 0), {}, ())
+    return _table(
+        work, Layout(width=0, names=(), header=(), header_line=None, body=0, profile=()), Sink(work, 0), {}, ()
+    )
 
 
 class _Sheet:

@@ -1,0 +1,76 @@
+"""What every forecasting model gives and gets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.analysis.forecasting.frequency import Array, Series
+
+
+def quiet(part: float, text: str) -> None:
+    """Take a progress report and do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How to run: processes to use, the seed, the seconds one series may take, and whom to tell of progress."""
+
+    cores: int = 1
+    seed: int = 1
+    timeout: float = 60.0
+    progress: Callable[[float, str], None] = quiet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """One series' forecast before calibration: `center` (h) and `spread` (h), about one standard deviation; same unit as y.
+
+    `used` names the model that really gave it, `warning` says why when that is not the one asked for.
+    """
+
+    center: Array
+    spread: Array
+    used: str
+    warning: str = ''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One series' forecast: `center` (h) and its `quantiles` (h × quantiles asked); None when it failed."""
+
+    center: Array | None
+    quantiles: Array | None
+    used: str
+    status: str
+    warning: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A past moment to forecast from: the first `size` points of the panel's series at `place`."""
+
+    place: int
+    size: int
+
+
+class Member(Protocol):
+    """A model by its uncalibrated forecasts of a panel: series of one frequency, none empty."""
+
+    name: str
+    held_series: int
+    """On how many series its held-out origins may cost their time."""
+
+    def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
+        """Return a forecast of the `h` steps after each series."""
+
+    def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
+        """Return, for each origin, the forecast made without anything after it."""
+
+
+class FitPredict(Protocol):
+    """A model by its calibrated forecasts of a panel."""
+
+    def __call__(
+        self, panel: Sequence[Series], h: int, freq: str, season_length: int, quantiles: Sequence[float], *, run: Run
+    ) -> list[Outcome]:
+        """Return one outcome a series, in the panel's order."""

@@ -1,0 +1,120 @@
+"""Calibrated forecasts of a panel: each model once, `auto` as the mean of members, bands from held-out origins."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from core.analysis.forecasting import conformal, registry
+from core.analysis.forecasting.base import Outcome, Raw, Run
+from core.analysis.forecasting.frequency import DAY, Array, Series, Step
+
+FEW_SERIES = 6
+"""Up to so many series, `auto` also holds out its costly members."""
+COSTLY = ('prophet',)
+
+
+def members(step: Step) -> tuple[str, ...]:
+    """Return the members of `auto` for a step, as measured on M3, M4, tourism and NN5."""
+    if step.unit == 'fixed' and step.size < DAY:
+        return 'lightgbm', 'mstl'
+    if step.unit == 'business' or (step.unit == 'fixed' and step.size < 7 * DAY):
+        return 'prophet', 'lightgbm', 'theta', 'ets'
+    return 'lightgbm', 'theta'
+
+
+class Bench:
+    """The forecasts of one panel (series of one frequency, each with a value); every model runs at most once."""
+
+    def __init__(self, panel: Sequence[Series], *, h: int, quantiles: Sequence[float], run: Run) -> None:
+        self._panel = panel
+        self._h = h
+        self._quantiles = quantiles
+        self.run = run
+        self._raws: dict[str, list[Raw]] = {}
+        self._held: dict[str, conformal.Held] = {}
+
+    def fit_predict(self, model: str) -> list[Outcome]:
+        """Return the calibrated forecasts of a model, one a series."""
+        if model == 'auto':
+            raws, held = self._mean(members(self._panel[0].step))
+        else:
+            raws, held = self._predict(model), self._hold_out(model)
+        table = conformal.residuals(self._panel, held, h=self._h)
+        factors = conformal.shape(table, self._quantiles, h=self._h)
+        return [self._outcome(model, series, raw, factors) for series, raw in zip(self._panel, raws, strict=True)]
+
+    def _predict(self, name: str) -> list[Raw]:
+        if name not in self._raws:
+            found = registry.member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
+            self._raws[name] = [self._floor(raw, place) for place, raw in enumerate(found)]
+        return self._raws[name]
+
+    def _hold_out(self, name: str) -> conformal.Held:
+        if name not in self._held:
+            model = registry.member(name)
+            origins = conformal.choose(self._panel, h=self._h, most=model.held_series, seed=self.run.seed)
+            found = model.hold_out(self._panel, origins, h=self._h, run=self._told(f'{name}: measuring its bands'))
+            raws = tuple(self._floor(raw, at.place, at.size) for at, raw in zip(origins, found, strict=True))
+            self._held[name] = conformal.Held(origins, raws)
+        return self._held[name]
+
+    def _floor(self, raw: Raw, place: int, size: int | None = None) -> Raw:
+        series = self._panel[place]
+        return conformal.floor(raw, series.filled[:size], series.step.season_length)
+
+    def _told(self, text: str) -> Run:
+        told = self.run.progress
+        return replace(self.run, progress=lambda part, _: told(part, text))
+
+    def _mean(self, names: Sequence[str]) -> tuple[list[Raw], conformal.Held]:
+        """Return the mean of the members, and the mean of those members that could be held out at the same origins."""
+        by_model = [self._predict(name) for name in names]
+        raws = [_average(own, names) for own in zip(*by_model, strict=True)]
+        few = len(self._panel) <= FEW_SERIES
+        held = [self._hold_out(name).by_origin() for name in names if few or name not in COSTLY]
+        shared = tuple(at for at in held[0] if all(at in other for other in held[1:]))
+        return raws, conformal.Held(shared, tuple(_average([own[at] for own in held], names) for at in shared))
+
+    def _outcome(self, model: str, series: Series, raw: Raw, factors: Array) -> Outcome:
+        constant = np.ptp(series.filled) == 0
+        stood_in = raw.used in ('naive', 'seasonal_naive') and raw.used != model
+        values = conformal.apply(raw, factors)
+        center = raw.center
+        if series.observed == 1:
+            values = np.where(np.array(self._quantiles) == 0.5, center[:, None], np.nan)
+        if series.filled.min() >= 0:
+            values, center = np.maximum(values, 0.0), np.maximum(center, 0.0)
+        warning = raw.warning
+        if series.observed == 1:
+            warning = 'One value only: it was repeated, and no band can be given.'
+        elif constant:
+            warning = 'The series is constant.'
+        return Outcome(
+            center=center,
+            quantiles=values,
+            used=raw.used,
+            status='fallback' if stood_in else 'ok',
+            warning=warning,
+        )
+
+
+def _average(raws: Sequence[Raw], names: Sequence[str]) -> Raw:
+    """Return the mean of members' forecasts, without those that seasonal naive stood in for while others did not."""
+    real = [raw for raw in raws if raw.used in names] or list(raws[:1])
+    gone = [raw.warning for raw in raws if raw.used not in names and raw.warning]
+    return Raw(
+        center=np.mean([raw.center for raw in real], axis=0),
+        spread=np.mean([raw.spread for raw in real], axis=0),
+        used='+'.join(dict.fromkeys(raw.used for raw in real)),
+        warning=' '.join(dict.fromkeys(gone)),
+    )
+
+
+def fit_predict(
+    panel: Sequence[Series], model: str, *, h: int, quantiles: Sequence[float], run: Run
+) -> list[Outcome]:
+    """Return the calibrated forecasts of one model; see Bench to run several on the same panel."""
+    return Bench(panel, h=h, quantiles=quantiles, run=run).fit_predict(model)
+
+

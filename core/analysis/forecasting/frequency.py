@@ -1,0 +1,327 @@
+"""Frequencies and regular series: what step a series has, and the series on that step with its gaps marked.
+
+Names follow pandas' offset aliases (`h`, `15min`, `D`, `B`, `W-SUN`, `MS`, `ME`, `QS`, `YS` …).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+WEEKDAYS = ('MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT', 'SUN')
+FIXED = (('D', DAY), ('h', 3600 * SECOND), ('min', 60 * SECOND), ('s', SECOND), ('ms', 1000))
+ALIASES = {
+    'M': 'ME', 'Q': 'QE', 'Y': 'YE', 'A': 'YE', 'AS': 'YS', 'H': 'h', 'T': 'min', 'S': 's', 'd': 'D', 'L': 'ms',
+    'hour': 'h', 'day': 'D', 'week': 'W', 'month': 'MS', 'quarter': 'QS', 'year': 'YS',
+}  # fmt: skip
+MONTHS = {'MS': 1, 'ME': 1, 'QS': 3, 'QE': 3, 'YS': 12, 'YE': 12}
+NAME = re.compile(r'(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?')
+MOST_STEPS_A_POINT = 20
+"""A grid may hold this many steps a point: beyond, the step was read from stray stamps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The distance between two stamps: `size` months, business days, or microseconds."""
+
+    name: str
+    unit: Literal['month', 'business', 'fixed']
+    size: int
+    season_length: int
+
+    @property
+    def long_season(self) -> int:
+        """The second season: a week, where the first is a day; else 0."""
+        if self.unit == 'fixed' and self.size < DAY and self.season_length * self.size == DAY:
+            return 7 * self.season_length
+        return 0
+
+    def positions(self, stamps: Array, origin: np.datetime64) -> tuple[Array, Array]:
+        """Return each stamp's whole number of steps from `origin` and how far off the grid it lies (share of a step)."""
+        if self.unit == 'month':
+            months = (_month(stamps) - _month(np.array([origin]))[0]) / self.size
+            place = np.rint(months).astype(np.int64)
+            off_day = np.abs(stamps - self.after(origin, place)) > np.timedelta64(3 * DAY, 'us')
+            return place, np.maximum(np.abs(months - place), 0.2 * off_day)
+        if self.unit == 'business':
+            days = stamps.astype('datetime64[D]')
+            place = np.busday_count(origin.astype('datetime64[D]'), days) // self.size
+            return place.astype(np.int64), np.where(np.is_busday(days), 0.0, 0.5)
+        steps = (stamps - origin).astype(np.int64) / self.size
+        place = np.rint(steps).astype(np.int64)
+        return place, np.abs(steps - place)
+
+    def after(self, origin: np.datetime64, places: Array) -> Array:
+        """Return the stamps that lie `places` steps from `origin`."""
+        if self.unit == 'month':
+            return _add_months(origin, places * self.size)
+        if self.unit == 'business':
+            day = np.busday_offset(origin.astype('datetime64[D]'), places * self.size, roll='backward')
+            return day.astype('datetime64[us]') + (origin - origin.astype('datetime64[D]'))
+        return origin + (places * self.size).astype('timedelta64[us]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series on a regular grid. `y` (n) holds NaN at gaps and neither starts nor is all NaN unless `observed` is 0."""
+
+    unique_id: str
+    step: Step
+    stamps: Array
+    y: Array
+    filled: Array
+    cutoff: np.datetime64 | None
+    observed: int
+    notes: tuple[str, ...] = ()
+    future: Array = field(default_factory=lambda: np.zeros(0, 'datetime64[us]'))
+
+
+def parse(name: str) -> Step:
+    """Return the step that a frequency name such as `MS`, `W-SUN` or `15min` means. Raise UsageError for others."""
+    match = NAME.fullmatch(name.strip())
+    if match is None:
+        raise _unknown(name)
+    times, unit, anchor = int(match[1] or 1), match[2], (match[3] or '').upper()
+    unit = ALIASES.get(unit, unit)
+    if times < 1 or (anchor and unit not in ('W', 'QS', 'QE', 'YS', 'YE')):
+        raise _unknown(name)
+    if unit in MONTHS:
+        return _months(MONTHS[unit] * times, name=name)
+    if unit == 'B':
+        return Step(name=name, unit='business', size=times, season_length=5 if times == 1 else 1)
+    if unit == 'W' and (not anchor or anchor in WEEKDAYS):
+        return _fixed(7 * DAY * times, name=name)
+    sizes = dict(FIXED)
+    if unit not in sizes:
+        raise _unknown(name)
+    return _fixed(sizes[unit] * times, name=name)
+
+
+def infer(stamps: Array) -> Step | None:
+    """Return the step of sorted, distinct stamps (datetime64[us]), or None for fewer than two.
+
+    Months are found from their first or last days even with gaps; otherwise the commonest distance decides.
+    """
+    if len(stamps) < 2:
+        return None
+    gaps = np.diff(stamps).astype(np.int64)
+    if gaps.min() >= 27 * DAY and (monthly := _infer_months(stamps)) is not None:
+        return monthly
+    sizes, counts = np.unique(gaps, return_counts=True)
+    size = int(sizes[counts.argmax()])
+    if counts.max() * 2 < len(gaps):
+        median = int(np.median(gaps))
+        size = median if abs(size - median) > 0.1 * median else size
+    span = int((stamps[-1] - stamps[0]).astype(np.int64))
+    if span // size > MOST_STEPS_A_POINT * len(stamps):
+        size = max(int(np.median(gaps)), span // (MOST_STEPS_A_POINT * len(stamps)))
+    size = _tidy(size)
+    if size == DAY and len(stamps) >= 6 and bool(np.all(np.is_busday(stamps.astype('datetime64[D]')))) and span > 7 * DAY:
+        return Step(name='B', unit='business', size=1, season_length=5)
+    return _fixed(size, weekday=int(((stamps[-1].astype('datetime64[D]').astype(np.int64)) + 3) % 7))
+
+
+def regular(unique_id: str, stamps: Array, values: Array, *, step: Step, h: int, season_length: int | None) -> Series:
+    """Return the series on its grid: sorted, one value a step (the last read wins), gaps and infinities as NaN.
+
+    Args:
+        stamps: datetime64[us] (n) in any order; `values`: float (n), may hold NaN and infinities.
+        step: the distance of the grid, which is laid through the last stamp.
+    """
+    notes: list[str] = []
+    values = np.array(values, dtype=np.float64)
+    infinite = np.isinf(values)
+    if infinite.any():
+        notes.append(f'{_count(infinite.sum(), "infinite value")} read as missing.')
+        values[infinite] = np.nan
+    order = np.argsort(stamps, kind='stable')
+    stamps, values = stamps[order], values[order]
+    season = season_length or step.season_length
+    step = step if season == step.season_length else _with_season(step, season)
+    cutoff = stamps[-1]
+    places, off = step.positions(stamps, cutoff)
+    if (off > 0.1).any():
+        notes.append(f'Stamps are irregular: {_count((off > 0.1).sum(), "stamp")} moved to the nearest {step.name} step.')
+    last = np.append(places[1:] != places[:-1], True)
+    if not last.all():
+        notes.append(f'{_count((~last).sum(), "value")} shared a step with a later one; the last was kept.')
+    places, values = places[last], values[last]
+    future = step.after(cutoff, np.arange(1, h + 1))
+    known = np.isfinite(values)
+    if not known.any():
+        empty = np.zeros(0)
+        return Series(
+            unique_id=unique_id, step=step, stamps=future[:0], y=empty, filled=empty, cutoff=cutoff, observed=0,
+            notes=(*notes, 'The series holds no values.'), future=future,
+        )  # fmt: skip
+    start = int(places[known][0])
+    y = np.full(1 - start, np.nan)
+    y[places[known] - start] = values[known]
+    missing = int(np.isnan(y).sum())
+    if missing:
+        notes.append(f'{_count(missing, "step")} of {len(y):,} had no value and were interpolated.')
+    return Series(
+        unique_id=unique_id,
+        step=step,
+        stamps=step.after(cutoff, np.arange(start, 1)),
+        y=y,
+        filled=fill(y, season),
+        cutoff=cutoff,
+        observed=int(known.sum()),
+        notes=tuple(notes),
+        future=future,
+    )
+
+
+def fill(y: Array, season_length: int) -> Array:
+    """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back."""
+    gaps = np.isnan(y)
+    if not gaps.any():
+        return y.copy()
+    profile = np.zeros(len(y))
+    known = np.flatnonzero(~gaps)
+    if season_length > 1 and len(known) >= 2 * season_length:
+        phase = np.arange(len(y)) % season_length
+        trend = np.interp(np.arange(len(y)), known, _smooth(y[known], season_length))
+        sums = np.bincount(phase[known], (y - trend)[known], season_length)
+        counts = np.bincount(phase[known], minlength=season_length)
+        if counts.min() >= 2:
+            profile = (sums / counts)[phase]
+    filled = y.copy()
+    filled[gaps] = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
+    return np.maximum(filled, 0.0) if y[known].min() >= 0 else filled
+
+
+def prepare(frame: 'polars.DataFrame', *, freq: str | None, h: int, season_length: int | None) -> list[Series]:
+    """Return the regular series of a frame `unique_id, ds, y` (naive UTC, typed), ordered by id.
+
+    A series too short to show its own step takes the panel's commonest one.
+    """
+    parts: dict[str, tuple[Array, Array]] = {}
+    for (name,), rows in frame.group_by(['unique_id'], maintain_order=True):
+        parts[str(name)] = (rows['ds'].to_numpy().astype('datetime64[us]'), rows['y'].to_numpy())
+    if freq is not None:
+        steps: Mapping[str, Step | None] = dict.fromkeys(parts, parse(freq))
+    else:
+        steps = {name: infer(np.unique(stamps)) for name, (stamps, _) in parts.items()}
+    common = Counter(step for step in steps.values() if step is not None).most_common(1)
+    usual = common[0][0] if common else _fixed(DAY)
+    return [
+        regular(name, *parts[name], step=steps[name] or usual, h=h, season_length=season_length)
+        for name in sorted(parts)
+    ]
+
+
+def groups(series: Sequence[Series]) -> list[list[int]]:
+    """Return the positions of series that share a frequency family and a season, so that one model may learn from all."""
+    found: dict[tuple[str, int, int], list[int]] = {}
+    for place, one in enumerate(series):
+        found.setdefault((one.step.unit, one.step.size, one.step.season_length), []).append(place)
+    return list(found.values())
+
+
+def _infer_months(stamps: Array) -> Step | None:
+    for shifted in (stamps.astype('datetime64[D]'), (stamps + np.timedelta64(DAY // 2, 'us')).astype('datetime64[D]')):
+        months = shifted.astype('datetime64[M]')
+        day = (shifted - months.astype('datetime64[D]')).astype(np.int64)
+        end = ((months + 1).astype('datetime64[D]') - shifted).astype(np.int64) == 1
+        if not ((day == day[-1]) | (end & (end[-1] | (day[-1] > 27)))).all():
+            continue
+        size = int(np.gcd.reduce(np.diff(months).astype(np.int64)))
+        size = max(part for part in (1, 2, 3, 4, 6, 12) if size % part == 0)
+        suffix = 'E' if end.all() else 'S'
+        name = {1: f'M{suffix}', 3: f'Q{suffix}', 12: f'Y{suffix}'}.get(size, f'{size}M{suffix}')
+        return _months(size, name=name)
+    return None
+
+
+def _months(size: int, *, name: str) -> Step:
+    return Step(name=name, unit='month', size=size, season_length=12 // size if 12 % size == 0 else 1)
+
+
+def _fixed(size: int, *, name: str | None = None, weekday: int | None = None) -> Step:
+    if name is None and size == 7 * DAY:
+        name = f'W-{WEEKDAYS[weekday]}' if weekday is not None else 'W'
+    return Step(name=name or _name(size), unit='fixed', size=size, season_length=_season(size))
+
+
+def _with_season(step: Step, season_length: int) -> Step:
+    return Step(name=step.name, unit=step.unit, size=step.size, season_length=season_length)
+
+
+def _season(size: int) -> int:
+    """Return the steps of the season that a fixed step shows first: a minute, an hour, a day, a week or a year."""
+    if size >= 7 * DAY:
+        return 52 if size == 7 * DAY else 1
+    if size >= DAY:
+        return 7 if size == DAY else 1
+    for period in (DAY, 3600 * SECOND, 60 * SECOND):
+        if period % size == 0 and period // size <= 288:
+            return period // size
+    return 1
+
+
+def _name(size: int) -> str:
+    for unit, length in FIXED:
+        if size % length == 0:
+            times = size // length
+            return unit if times == 1 else f'{times}{unit}'
+    return f'{size}us'
+
+
+def _tidy(size: int) -> int:
+    """Return the size rounded to whole days, hours, minutes or seconds, when that moves it by less than 5%."""
+    for _, length in FIXED[:4]:
+        rounded = round(size / length) * length
+        if rounded and abs(rounded - size) <= 0.05 * size:
+            return rounded
+    return size
+
+
+def _smooth(values: Array, width: int) -> Array:
+    """Return the centred moving average over `width`, of fewer values at the ends."""
+    kernel = np.ones(width)
+    return np.convolve(values, kernel, 'same')[: len(values)] / np.convolve(np.ones_like(values), kernel, 'same')[: len(values)]
+
+
+def _month(stamps: Array) -> Array:
+    return stamps.astype('datetime64[M]').astype(np.int64)
+
+
+def _add_months(origin: np.datetime64, months: Array) -> Array:
+    """Return `origin` moved by whole months: a last day stays a last day, also in UTC stamps of a local midnight."""
+    day_length = np.timedelta64(1, 'D')
+    shift = np.timedelta64(0, 'us')
+    day = origin.astype('datetime64[D]')
+    rounded = (origin + np.timedelta64(DAY // 2, 'us')).astype('datetime64[D]')
+    if rounded != day and rounded == rounded.astype('datetime64[M]').astype('datetime64[D]'):
+        shift, day = origin - rounded, rounded
+    else:
+        shift = origin - day
+    month = day.astype('datetime64[M]')
+    inside = (day - month.astype('datetime64[D]')).astype(np.int64)
+    is_end = day + day_length == (month + 1).astype('datetime64[D]')
+    target = month + months
+    length = ((target + 1).astype('datetime64[D]') - target.astype('datetime64[D]')).astype(np.int64)
+    inside = length - 1 if is_end else np.minimum(inside, length - 1)
+    return (target.astype('datetime64[D]') + inside).astype('datetime64[us]') + shift
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
+
+
+def _unknown(name: str) -> UsageError:
+    return UsageError(f'"{name}" is no frequency. Use a name such as h, 15min, D, B, W-SUN, MS, QS or YS.')

@@ -1,0 +1,164 @@
+"""Small killable worker processes: a model that hangs or crashes costs one series, never the others.
+
+A worker is this module run by a fresh interpreter with one thread, so it may be started from any process, also from a
+child. It dies with its parent (PR_SET_PDEATHSIG on Linux, the closed pipe elsewhere) and takes its own children along.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from core.analysis.forecasting.base import Raw, Run
+
+ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
+START_TIME = 60.0
+"""Seconds a new worker may take to start and import its libraries, on top of the time of its first series."""
+PR_SET_PDEATHSIG = 1
+StandIn = Callable[[dict[str, Any], str], Raw]
+
+
+def each(function: str, tasks: Sequence[dict[str, Any]], *, run: Run, stand_in: StandIn, apart: bool = False) -> list[Raw]:
+    """Return `function` (`module:name`) of every task, in order; `stand_in(task, reason)` where a worker failed.
+
+    With one core it runs here, unless `apart` asks for a process that can be killed after `run.timeout` seconds.
+    """
+    if not tasks:
+        return []
+    if not apart and (run.cores == 1 or len(tasks) < 2 * run.cores):
+        call = _load(function)
+        done = []
+        for place, task in enumerate(tasks):
+            done.append(call(task))
+            run.progress((place + 1) / len(tasks), '')
+        return done
+    results: dict[int, Raw] = {}
+    for place, raw, failure in _apart(function, tasks, run):
+        results[place] = raw if raw is not None else stand_in(tasks[place], failure)
+        run.progress(len(results) / len(tasks), '')
+    return [results[place] for place in range(len(tasks))]
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: 'subprocess.Popen[bytes]'
+    pipe: Connection
+    place: int = -1
+    deadline: float = field(default=0.0)
+    fresh: bool = True
+
+
+def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, Raw | None, str]]:
+    waiting = list(range(len(tasks)))[::-1]
+    busy: list[_Worker] = []
+    with tempfile.TemporaryDirectory(prefix='forecast-', ignore_cleanup_errors=True) as folder:
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < run.cores:
+                    busy.append(_give(_start(folder), function, tasks, waiting.pop(), run.timeout))
+                for worker in _ready(busy):
+                    place, raw, failure = worker.place, None, ''
+                    try:
+                        if not worker.pipe.poll(0):
+                            failure = f'It took longer than {run.timeout:g} s and was stopped.'
+                        else:
+                            raw = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        failure = 'Its process died.'
+                    if isinstance(raw, str):
+                        raw, failure = None, raw
+                    busy.remove(worker)
+                    if waiting and not failure:
+                        busy.append(_give(worker, function, tasks, waiting.pop(), run.timeout))
+                    else:
+                        _stop(worker)
+                    yield place, raw, failure
+        finally:
+            for worker in busy:
+                _stop(worker)
+
+
+def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
+    """Wait, then return the workers that answered, died or passed their deadline."""
+    left = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
+    answered = set(wait([worker.pipe for worker in busy], timeout=left))
+    now = time.monotonic()
+    return [worker for worker in busy if worker.pipe in answered or worker.deadline <= now]
+
+
+def _start(folder: str) -> _Worker:
+    ours, theirs = Pipe()
+    environment = {**os.environ, **ONE_THREAD, 'TMPDIR': folder, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, '-m', __name__, str(theirs.fileno()), str(os.getpid())],
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return _Worker(process, ours)
+
+
+def _give(worker: _Worker, function: str, tasks: Sequence[dict[str, Any]], place: int, timeout: float) -> _Worker:
+    worker.place = place
+    worker.deadline = time.monotonic() + timeout + (START_TIME if worker.fresh else 0.0)
+    worker.fresh = False
+    worker.pipe.send((function, tasks[place]))
+    return worker
+
+
+def _stop(worker: _Worker) -> None:
+    """Kill the worker and what it started."""
+    try:
+        os.killpg(worker.process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        worker.process.poll()
+    worker.process.wait()
+    worker.pipe.close()
+
+
+def _load(function: str) -> Callable[[dict[str, Any]], Raw]:
+    module, name = function.split(':')
+    found: Callable[[dict[str, Any]], Raw] = getattr(import_module(module), name)
+    return found
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process group when its parent ends."""
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    if sys.platform == 'linux':
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def serve(pipe: Connection) -> None:
+    """Answer tasks from the pipe until it closes: a result, or a text that says what went wrong."""
+    while True:
+        try:
+            function, task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer: Raw | str = _load(function)(task)
+        except Exception as error:  # noqa: BLE001 - the border of a process: its parent decides what stands in
+            answer = f'{type(error).__name__}: {error}'
+        pipe.send(answer)
+
+
+if __name__ == '__main__':
+    _die_with(int(sys.argv[2]))
+    serve(Connection(int(sys.argv[1])))

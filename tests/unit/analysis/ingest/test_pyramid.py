@@ -1,0 +1,96 @@
+"""The pyramid holds what a brute-force summary of the same values holds, at every level."""
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from core.analysis.ingest.pyramid import SMALL, build_pyramid
+from tests.unit.analysis.stored import Row, store
+
+MEMORY = 256 * 2**20
+SECOND = 1_000_000
+
+
+def rows_of(out: Path, where: str = 'true') -> list[dict[str, object]]:
+    answer = duckdb.sql(f"SELECT * FROM '{out}' WHERE {where} ORDER BY measure, series, level, start")
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+
+
+def build(tmp_path: Path, rows: list[Row], *, parts: int = 1) -> Path:
+    out = tmp_path / 'pyramid.parquet'
+    work = tmp_path / 'work'
+    work.mkdir(exist_ok=True)
+    build_pyramid(store(tmp_path, rows, parts=parts), measures=['y', 'a "b"'], out=out, memory=MEMORY, workdir=work)
+    return out
+
+
+def regular(n: int, *, series: str = '', start: int = 0, step: int = SECOND, seed: int = 1) -> list[Row]:
+    draw = np.random.default_rng(seed)
+    return [(series, start + i * step, float(v), None) for i, v in enumerate(draw.normal(size=n))]
+
+
+@pytest.mark.parametrize('start', [0, -3_000 * SECOND - 7], ids=['from 1970', 'across 1970'])
+def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
+    values = regular(20_000, start=start)
+    values = [row for i, row in enumerate(values) if not 7_000 <= i < 7_900]
+    found = rows_of(build(tmp_path, values, parts=3), "measure = 'y'")
+
+    assert {row['level'] for row in found} == {0, 1, 2}
+    t, y = np.array([row[1] for row in values]), np.array([row[2] for row in values])
+    for level in (0, 1, 2):
+        width = 64 * SECOND * 4**level
+        buckets = [row for row in found if row['level'] == level]
+        home = t // width * width
+        assert [row['start'] for row in buckets] == np.unique(home).tolist()
+        for row in buckets:
+            inside = home == row['start']
+            assert row['width'] == width
+            assert row['n'] == inside.sum()
+            assert row['total'] == pytest.approx(y[inside].sum())
+            assert (row['low'], row['high']) == (y[inside].min(), y[inside].max())
+            assert (row['low_at'], row['high_at']) == (t[inside][y[inside].argmin()], t[inside][y[inside].argmax()])
+            assert (row['first'], row['last']) == (t[inside].min(), t[inside].max())
+
+
+def test_each_series_has_the_width_of_its_own_sampling(tmp_path: Path) -> None:
+    rows = regular(SMALL, series='a') + regular(SMALL, series='b', step=60 * SECOND)
+    found = rows_of(build(tmp_path, rows), 'level = 0')
+    widths = {row['series']: row['width'] for row in found}
+    gaps = {row['series']: row['gap'] for row in found}
+    assert widths == {'a': 64 * SECOND, 'b': 64 * 60 * SECOND}
+    assert gaps == {'a': 1.75 * SECOND, 'b': 1.75 * 60 * SECOND}
+
+
+def test_small_series_and_empty_measures_have_no_rows(tmp_path: Path) -> None:
+    assert rows_of(build(tmp_path, regular(SMALL - 1))) == []
+
+
+def test_nulls_and_infinities_are_left_out(tmp_path: Path) -> None:
+    rows = [(s, t, None if i % 3 == 0 else float('inf') if i % 3 == 1 else y, None)
+            for i, (s, t, y, _) in enumerate(regular(3 * SMALL))]  # fmt: skip
+    found = rows_of(build(tmp_path, rows), 'level = 0')
+    assert sum(row['n'] for row in found) == SMALL
+    assert {row['width'] for row in found} == {64 * 3 * SECOND}
+    assert all(np.isfinite(row['high']) for row in found)
+
+
+def test_bursts_do_not_make_a_bucket_of_every_value(tmp_path: Path) -> None:
+    rows: list[Row] = [('', i * 3600 * SECOND + k, float(i), None) for i in range(SMALL) for k in (0, 1, 2)]
+    found = rows_of(build(tmp_path, rows), 'level = 0')
+    assert len(found) <= len(rows) / 16 + 2
+    assert sum(row['n'] for row in found) == len(rows)
+
+
+def test_one_time_for_all_values_is_one_bucket(tmp_path: Path) -> None:
+    found = rows_of(build(tmp_path, [('', 5, float(i), None) for i in range(SMALL)]))
+    assert [(row['n'], row['low'], row['high']) for row in found] == [(SMALL, 0.0, SMALL - 1.0)]
+
+
+def test_the_same_parts_give_the_same_rows(tmp_path: Path) -> None:
+    rows: list[Row] = [('', i * SECOND, float(i % 5), float(i % 2)) for i in range(2 * SMALL)]
+    first = rows_of(build(tmp_path, rows))
+    assert rows_of(build(tmp_path, rows)) == first
+    assert {row['measure'] for row in first} == {'y', 'a "b"'}
+    assert first[0]['low_at'] == 0

@@ -1,0 +1,384 @@
+"""Foreign files become one raw table: what a careful human would say the table is, and nothing lost in silence."""
+
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import pytest
+
+from core.analysis.ingest.rawtable import Limits, RawTable
+from core.analysis.ingest.reader import read, write_raw_csv
+from core.errors import NotSupported, TooLarge, UnreadableFile
+
+Reader = Callable[..., RawTable]
+
+CLEAN = 'ds,y,s\n2020-01-01,1.5,a\n2020-01-02,2.5,b\n2020-01-03,3.5,c\n2020-01-04,4.5,d\n'
+ROWS = [['ds', 'y', 's'], *([f'2020-01-0{i}', f'{i}.5', 'abcd'[i - 1]] for i in range(1, 5))]
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    def open_bytes(data: str | bytes, **options: Any) -> RawTable:
+        path = tmp_path / 'upload'
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return read(path, name='upload.csv', workdir=tmp_path / 'work', **options)
+
+    return open_bytes
+
+
+def raw(table: RawTable) -> list[list[str]]:
+    """The header and the records as `convert --raw` writes them."""
+    out = table.path.with_name('out.csv')
+    write_raw_csv(table, out)
+    csv.field_size_limit(2**24)
+    return list(csv.reader(io.StringIO(out.read_bytes().decode(), newline='')))
+
+
+def lines(table: RawTable) -> list[tuple[int, int]]:
+    return duckdb.execute('SELECT _line, _flag FROM read_parquet(?)', [str(table.path)]).fetchall()
+
+
+def faults(table: RawTable) -> list[tuple[Any, ...]]:
+    if table.faults_path is None:
+        return []
+    query = 'SELECT line, kind, action, value FROM read_parquet(?)'
+    return duckdb.execute(query, [str(table.faults_path)]).fetchall()
+
+
+def test_clean_file_is_read_as_it_stands(reader: Reader) -> None:
+    table = reader(CLEAN)
+    assert raw(table) == ROWS
+    assert (table.names, table.named, table.header_line, table.rows_read) == (('ds', 'y', 's'), True, 1, 4)
+    assert lines(table) == [(2, 0), (3, 0), (4, 0), (5, 0)]
+    assert (table.encoding, table.dialect.delimiter, table.dialect.newline) == ('utf-8', ',', '\n')
+    assert table.notes == ()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        CLEAN.rstrip('\n'),
+        CLEAN + '\n',
+        CLEAN + '\n\n\n',
+        '\n' + CLEAN,
+        CLEAN.replace('\n', '\r\n'),
+        CLEAN.replace('\n', '\r'),
+        CLEAN.replace('\n2020-01-03', '\r\n2020-01-03'),
+        CLEAN.replace('\n2020-01-03', '\n\n2020-01-03'),
+        CLEAN.replace(',', ';'),
+        CLEAN.replace(',', '\t'),
+        CLEAN.replace(',', '|'),
+        CLEAN.replace(',', '\t\t'),
+        CLEAN.replace(',', '||'),
+        CLEAN.replace(',', ' '),
+        CLEAN.replace(',', '   '),
+        CLEAN.replace(',', ', '),
+        CLEAN.replace(',', ' , '),
+        'sep=;\n' + CLEAN.replace(',', ';'),
+        '# made by a program\n# on a day\n' + CLEAN,
+        'Report of sales\nprinted 2021\n\n' + CLEAN,
+        'Report of sales,,\n,,\n' + CLEAN,
+        CLEAN + 'Source: the office, 2021\n',
+        CLEAN + '\nnote,,\n',
+        CLEAN + ',,\n,,\n',
+        CLEAN + '\nk;v\n1;2\n3;4\n5;6\n',
+        CLEAN + '\nk,v\n1,2\n3,4\n5,6\n',
+        CLEAN + '\nday,level,place\n2021-01-01,1,x\n2021-01-02,2,y\n',
+        CLEAN.replace('2020-01-03', '# a remark\n2020-01-03'),
+        CLEAN.replace('2020-01-03', 'ds,y,s\n2020-01-03'),
+        CLEAN.replace('\n', ',\n').replace('s,\n', 's\n', 1),
+        CLEAN.replace('1.5', '"1.5"').replace('2.5', '"2.5"'),
+        CLEAN.replace('1.5', "'1.5'").replace('2.5', "'2.5'").replace('3.5', "'3.5'").replace('4.5', "'4.5'"),
+        CLEAN.replace('2020-01-03,', '2020-01-03,\0'),
+    ],
+)  # fmt: skip
+def test_table_inside_is_found(reader: Reader, text: str) -> None:
+    assert raw(reader(text)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ('data', 'encoding'),
+    [
+        (CLEAN.encode('utf-8-sig'), 'utf-8-sig'),
+        (CLEAN.encode('utf-16'), 'utf-16-le'),
+        (CLEAN.encode('utf-16-le'), 'utf-16-le'),
+        (CLEAN.encode('utf-16-be'), 'utf-16-be'),
+        (b'\xfe\xff' + CLEAN.encode('utf-16-be'), 'utf-16-be'),
+        (CLEAN.replace('a\n', 'größe\n').encode('cp1252'), 'cp1252'),
+        (CLEAN.replace('a\n', 'caf\x81é\n').encode('latin-1'), 'latin-1'),
+        (CLEAN.replace('a\n', '東京カタカナ\n').encode('cp932'), 'shift_jis'),
+        (CLEAN.replace('a\n', '北京市上海市\n').encode('gb18030'), 'gb18030'),
+    ],
+)
+def test_encoding_is_found(reader: Reader, data: bytes, encoding: str) -> None:
+    table = reader(data)
+    assert table.encoding == encoding
+    codec = {'shift_jis': 'cp932'}.get(encoding, encoding)
+    assert raw(table) == list(csv.reader(data.decode(codec).lstrip('\ufeff').splitlines()))
+
+
+def test_broken_bytes_are_replaced_and_listed(reader: Reader) -> None:
+    text = CLEAN.replace('a\n', 'ätöß über\n').replace('b\n', 'größer\n').encode()
+    table = reader(text.replace(b',c\n', b',\xff\n'))
+    assert table.encoding == 'utf-8'
+    assert raw(table)[3] == ['2020-01-03', '3.5', '\ufffd']
+    assert [fault[:3] for fault in faults(table)] == [(4, 'bad_encoding', 'repaired')]
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'row', 'fault'),
+    [
+        ('2020-01-03,3.5,c', '2020-01-03,3.5', ['2020-01-03', '3.5', ''], ('short_row', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,,3.5,c', ['2020-01-03', '3.5', 'c'], ('long_row', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,3.5,c,', ['2020-01-03', '3.5', 'c'], ('long_row', 'repaired')),
+        ('2020-01-03,3.5,c', ',2020-01-03,3.5,c', ['2020-01-03', '3.5', 'c'], ('long_row', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,3.5,c,d', ['2020-01-03', '3.5', 'c'], ('long_row', 'truncated')),
+        ('2020-01-03,3.5,c', '2020-01-03;3.5;c', ['2020-01-03', '3.5', 'c'], ('other_delimiter', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,"3.5,c', ['2020-01-03', '"3.5', 'c'], ('unterminated_quote', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,3.5,"c "x" d"', ['2020-01-03', '3.5', 'c "x" d'], ('stray_quote', 'repaired')),
+        ('2020-01-03,3.5,c', '"2020-01-03",3.5,"c', ['2020-01-03', '3.5', '"c'], ('unterminated_quote', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,3.5,""c"', ['2020-01-03', '3.5', '"c'], ('stray_quote', 'repaired')),
+    ],
+)  # fmt: skip
+def test_damaged_record_is_repaired_and_listed(
+    reader: Reader, old: str, new: str, row: list[str], fault: tuple[str, str]
+) -> None:
+    table = reader(CLEAN.replace(old, new))
+    assert raw(table) == [*ROWS[:3], row, ROWS[4]]
+    assert lines(table) == [(2, 0), (3, 0), (4, 1), (5, 0)]
+    assert [found[:3] for found in faults(table)] == [(4, *fault)]
+    assert table.rows_read == 4
+
+
+def test_cell_split_by_bare_delimiter_is_joined(reader: Reader) -> None:
+    table = reader('ds,place,y\n2020-01-01,Rome,1.5\n2020-01-02,Paris, France,2.5\n2020-01-03,Bonn,3.5\n')
+    assert raw(table)[2] == ['2020-01-02', 'Paris, France', '2.5']
+    assert faults(table) == [(3, 'long_row', 'repaired', 'Paris, France')]
+
+
+def test_two_open_quotes_do_not_swallow_the_rows_between(reader: Reader) -> None:
+    body = [f'2020-01-{i:02d},{i}.5,name {i}' for i in range(1, 29)]
+    body[4] = '2020-01-05,"5.5,name 5'
+    body[14] = '2020-01-15,15.5",name 15'
+    table = reader('ds,y,s\n' + '\n'.join(body) + '\n')
+    assert table.rows_read == 28
+    assert [line for line, _ in lines(table)] == list(range(2, 30))
+    assert {fault[0] for fault in faults(table)} == {6}
+
+
+def test_quoted_line_breaks_keep_physical_lines(reader: Reader) -> None:
+    table = reader('ds,y,s\n2020-01-01,1,"a\nb"\n2020-01-02,2,"c\r\nd\n\ne"\n2020-01-03,3,f\n')
+    assert lines(table) == [(2, 0), (4, 0), (8, 0)]
+    assert [row[2] for row in raw(table)] == ['s', 'a\nb', 'c\r\nd\n\ne', 'f']
+
+
+def test_doubled_quotes_and_backslashes_are_told_apart(reader: Reader) -> None:
+    doubled = reader('a,b,c\n1,"say ""hi""",x\n2,"C:\\dir\\",y\n3,"q",z\n')
+    assert raw(doubled)[1:3] == [['1', 'say "hi"', 'x'], ['2', 'C:\\dir\\', 'y']]
+    escaped = reader('a,b,c\n1,"say \\"hi\\", you",x\n2,"q",y\n3,"r \\"s\\"",z\n')
+    assert raw(escaped)[1:] == [['1', 'say "hi", you', 'x'], ['2', 'q', 'y'], ['3', 'r "s"', 'z']]
+    assert escaped.dialect.escape == '\\'
+
+
+def test_semicolons_with_decimal_commas(reader: Reader) -> None:
+    table = reader('ds;y;z\n2020-01-01;1,5;2,5\n2020-01-02;3,5;4,5\n')
+    assert (table.dialect.delimiter, table.names) == (';', ('ds', 'y', 'z'))
+
+
+@pytest.mark.parametrize('text', ['', '\n', '\r\n\r\n', ' \n', '\ufeff'])
+def test_empty_file_is_answered(reader: Reader, text: str) -> None:
+    table = reader(text)
+    assert (table.names, table.rows_read, table.named) == ((), 0, False)
+    assert raw(table) == []
+    assert table.path.with_name('out.csv').read_bytes() == b''
+
+
+def test_header_alone(reader: Reader) -> None:
+    table = reader('ds,y,s\n')
+    assert (table.names, table.rows_read, table.header_line) == (('ds', 'y', 's'), 0, 1)
+    assert lines(table) == []
+
+
+def test_headerless_rows_are_kept(reader: Reader) -> None:
+    text = CLEAN.split('\n', 1)[1]
+    table = reader(text)
+    assert (table.named, table.header_line, table.names) == (False, None, ('column_1', 'column_2', 'column_3'))
+    assert raw(table) == ROWS[1:]
+
+
+def test_header_of_words_over_words(reader: Reader) -> None:
+    table = reader('country,capital\nItaly,Rome\nFrance,Paris\nGermany,Berlin\nSpain,Madrid\nAustria,Vienna\n')
+    assert table.names == ('country', 'capital')
+
+
+def test_names_are_unique_and_filled(reader: Reader) -> None:
+    table = reader('ds,y,Y,,column_4\n2020-01-01,1,2,3,4\n2020-01-02,1,2,3,4\n')
+    assert table.names == ('ds', 'y', 'Y_2', 'column_4_2', 'column_4')
+    assert raw(table)[0] == ['ds', 'y', 'Y', '', 'column_4']
+
+
+def test_units_below_the_header_are_joined(reader: Reader) -> None:
+    table = reader('ds,load,temp\n,MW,°C\n2020-01-01,1,2\n2020-01-02,3,4\n')
+    assert table.names == ('ds', 'load MW', 'temp °C')
+    assert lines(table) == [(3, 0), (4, 0)]
+    assert table.header_line == 1
+
+
+def test_second_table_is_named(reader: Reader) -> None:
+    table = reader(CLEAN + '\nk,v\n1,2\n3,4\n5,6\n')
+    assert table.rows_read == 4
+    assert table.notes == ('A second table from line 7 on was cut off.',)
+
+
+@pytest.mark.parametrize(
+    'values', [['1', '2', '3'], ['Rome', 'Paris', 'a, b'], ['2020-01-01 00:00', '2020-01-02 00:00']]
+)
+def test_one_column(reader: Reader, values: list[str]) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator='\n').writerows([['label'], *([value] for value in values)])
+    assert raw(reader(buffer.getvalue())) == [['label'], *([value] for value in values)]
+
+
+def test_fault_knows_its_byte(reader: Reader) -> None:
+    text = CLEAN.replace('a\n', 'ü\n').replace('3.5,c', '3.5')
+    table = reader(text)
+    assert table.faults_path is not None
+    byte = duckdb.execute('SELECT byte FROM read_parquet(?)', [str(table.faults_path)]).fetchall()[0][0]
+    assert text.encode()[byte:].startswith(b'2020-01-03')
+
+
+def test_gzip_and_zip(reader: Reader) -> None:
+    packed = reader(gzip.compress(CLEAN.encode()))
+    assert (raw(packed), packed.compression) == (ROWS, 'gz')
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        archive.writestr('__MACOSX/._x.csv', 'junk')
+        archive.writestr('read.me', 'about')
+        archive.writestr('data/x.csv', CLEAN)
+        archive.writestr('data/y.csv', CLEAN)
+    table = reader(buffer.getvalue())
+    assert (raw(table), table.compression) == (ROWS, 'zip')
+    assert table.notes == ('The archive holds other files, which were not read: read.me, data/y.csv.',)
+
+
+def test_json_lines(reader: Reader) -> None:
+    table = reader('{"ds":"2020-01-01","y":1.50,"at":{"x":true}}\n\n{"y":2e3,"z":[1.0,{"k":null}]}\nbroken\n"text"\n')
+    assert (table.format, table.names) == ('jsonl', ('ds', 'y', 'at.x', 'z'))
+    assert raw(table)[1:] == [['2020-01-01', '1.50', 'true', ''], ['', '2e3', '', '[1.0, {"k": null}]']]
+    assert (table.rows_read, table.rejected) == (4, 2)
+    assert [fault[:3] for fault in faults(table)] == [(4, 'not_a_record', 'rejected'), (5, 'not_a_record', 'rejected')]
+    assert lines(table) == [(1, 0), (3, 0)]
+
+
+def test_json_key_that_comes_late(reader: Reader) -> None:
+    rows = '\n'.join(f'{{"a": {i}}}' for i in range(3000)) + '\n{"a": 1, "b": 2}\n'
+    table = reader(rows)
+    assert (table.names, table.rows_read) == (('a', 'b'), 3001)
+    assert raw(table)[-1] == ['1', '2']
+
+
+@pytest.mark.parametrize('frame', ['[%s]', '{"total": 2, "data": [%s]}'])
+def test_json_array(reader: Reader, frame: str) -> None:
+    table = reader(frame % '{"a": 1, "b": "x"},\n {"a": 2, "b": null}')
+    assert (table.format, raw(table), lines(table)) == ('json', [['a', 'b'], ['1', 'x'], ['2', '']], [(1, 0), (2, 0)])
+
+
+def test_json_array_that_breaks_off(reader: Reader) -> None:
+    table = reader('[{"a": 1},\n{"a": 2},\n{"a": ')
+    assert (table.rows_read, table.rejected) == (3, 1)
+    assert faults(table)[0][:3] == (3, 'not_a_record', 'rejected')
+
+
+def test_parquet(reader: Reader, tmp_path: Path) -> None:
+    path = tmp_path / 'x.parquet'
+    duckdb.execute(
+        f"COPY (SELECT TIMESTAMP '2020-01-01 10:00' AS ds, 1.5::DOUBLE AS y, 2::DECIMAL(9,2) AS d, NULL::INT AS n, "
+        f"'a' AS s, true AS b, TIMESTAMPTZ '2020-01-01 10:00+02' AS z, DATE '2020-01-01' AS t) TO '{path}' (FORMAT parquet)"
+    )
+    table = reader(path.read_bytes())
+    assert raw(table)[1][:6] == ['2020-01-01 10:00:00', '1.5', '2.00', '', 'a', 'true']
+    assert list(table.hints.values()) == [
+        'timestamp', 'double', 'decimal', 'integer', 'text', 'boolean', 'timestamptz', 'date',
+    ]  # fmt: skip
+    assert (table.format, lines(table)) == ('parquet', [(1, 0)])
+
+
+def test_xlsx(reader: Reader) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(['Report'])
+    sheet.append([])
+    sheet.append(['ds', 'y', 'n', 's'])
+    sheet.append([datetime(2020, 1, 1), 1.5, 3, 'a'])
+    sheet.append([])
+    sheet.append([datetime(2020, 1, 2), 2.0, 4, None])
+    book.create_sheet('other').append([1])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    table = reader(buffer.getvalue())
+    assert raw(table) == [['ds', 'y', 'n', 's'], ['2020-01-01', '1.5', '3', 'a'], ['2020-01-02', '2', '4', '']]
+    assert (table.format, table.header_line, lines(table)) == ('xlsx', 3, [(4, 0), (6, 0)])
+    assert table.hints == {'ds': 'date', 'y': 'double', 'n': 'integer'}
+    assert any('other' in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ('data', 'error', 'word'),
+    [
+        (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1' + bytes(600), NotSupported, '.xls'),
+        (b'%PDF-1.7', NotSupported, 'PDF'),
+        (b'<!DOCTYPE html><html></html>', NotSupported, 'web page'),
+        (b'\x1f\x8b\x08\x00broken', UnreadableFile, 'broken'),
+        (b'PK\x03\x04broken', UnreadableFile, 'zip'),
+        (b'PAR1broken', UnreadableFile, 'Parquet'),
+        (bytes(range(256)) * 40 + bytes(5000), UnreadableFile, 'binary'),
+    ],
+)
+def test_what_is_no_table_is_refused(reader: Reader, data: bytes, error: type[Exception], word: str) -> None:
+    with pytest.raises(error, match=word):
+        reader(data)
+
+
+def test_bombs_are_refused(reader: Reader) -> None:
+    limits = Limits(ratio=50, ratio_free_bytes=10_000)
+    with pytest.raises(TooLarge, match='unpacks'):
+        reader(gzip.compress(b'0,1,2\n' * 200_000), limits=limits)
+    with pytest.raises(TooLarge, match='rows'):
+        reader(CLEAN, limits=Limits(rows=2))
+    deep = gzip.compress(gzip.compress(gzip.compress(gzip.compress(b'a,b\n1,2\n'))))
+    with pytest.raises(NotSupported, match='archive'):
+        reader(deep)
+    nested = reader('{"a":1}\n' + '{"a":' * 100_000 + '\n')
+    assert (nested.rows_read, nested.rejected) == (2, 1)
+
+
+def test_wide_and_long_cells(reader: Reader) -> None:
+    wide = reader(','.join(f'n{i}' for i in range(3000)) + '\n' + ','.join(map(str, range(3000))) + '\n')
+    assert len(wide.names) == 3000
+    assert raw(wide)[1][-1] == '2999'
+    long = reader('a,b\n1,"' + 'x' * 3_000_000 + '"\n2,y\n')
+    assert [len(row[1]) for row in raw(long)] == [1, 3_000_000, 1]
+
+
+def test_damage_in_the_middle_of_many_blocks(reader: Reader) -> None:
+    rows = [f'2020-01-01 {i % 24:02d}:00,{i}.5,name {i}' for i in range(60_000)]
+    rows[31_234] = '2020-01-01 00:00,"31234.5,name'
+    rows[45_678] = '2020-01-01 00:00,1.5,"two\nlines"'
+    table = reader('ds,y,s\n' + '\n'.join(rows) + '\n')
+    assert table.rows_read == 60_000
+    assert faults(table) == [(31_236, 'unterminated_quote', 'repaired', rows[31_234])]
+    found = lines(table)
+    assert (found[31_234], found[45_678], found[45_679], found[-1]) == (
+        (31_236, 1),
+        (45_680, 0),
+        (45_682, 0),
+        (60_002, 0),
+    )

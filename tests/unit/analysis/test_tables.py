@@ -1,0 +1,77 @@
+"""Pages and exports of stored Parquet."""
+
+import csv
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.analysis import duck, tables
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    path = tmp_path / 'data-00000.parquet'
+    duckdb.sql(
+        f"copy (select '' as _series, timestamp '2024-01-01' + interval (i) day as _time, i + 2 as _line, i as n, "
+        f"'name ' || i as \"odd \"\" name\" from range(10) t(i)) to '{path}'"
+    )
+    return path
+
+
+def test_page_is_a_slice_with_the_total(part):
+    page = tables.page([part], offset=4, limit=3)
+    assert page.columns == ('_series', '_time', '_line', 'n', 'odd " name')
+    assert [row[3] for row in page.rows] == [4, 5, 6]
+    assert (page.offset, page.total) == (4, 10)
+    assert tables.page([part], offset=40).rows == []
+
+
+def test_search_ignores_case(tmp_path):
+    path = tmp_path / 'series.parquet'
+    duckdb.sql(f"copy (select unnest(['Paris', 'London', 'comparison', null]) as series) to '{path}'")
+    assert tables.search(path, column='series', query='PAR', limit=9) == ['Paris', 'comparison']
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_export_leaves_our_own_columns_out(part, tmp_path, form):
+    out = tmp_path / f'out.{form}'
+    tables.export([part], out)
+    read = f"read_csv('{out}')" if form == 'csv' else f"'{out}'"
+    assert duckdb.sql(f'select * from {read}').columns == ['n', 'odd " name']
+    assert duckdb.sql(f'select count(*) from {read}').fetchall() == [(10,)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(alphabet='=+-@\t\r\'"a1,; é', max_size=8), min_size=1, max_size=6))
+def test_no_exported_cell_begins_like_a_formula(tmp_path_factory, cells):
+    folder = tmp_path_factory.mktemp('formula')
+    with duckdb.connect() as connection:
+        connection.execute('create table t as select unnest(?::varchar[]) as "=head"', [cells])
+        connection.execute(f"copy t to '{folder / 'in.parquet'}'")
+    tables.export([folder / 'in.parquet'], folder / 'out.csv')
+    with (folder / 'out.csv').open(newline='') as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == len(cells) + 1 or all(not cell for cell in cells)
+    for row in rows:
+        for cell in row:
+            assert not cell.startswith(('=', '+', '-', '@', '\t', '\r'))
+
+
+def test_locked_connection_reads_what_is_allowed_and_nothing_else(part, tmp_path):
+    other = tmp_path / 'other.parquet'
+    other.write_bytes(part.read_bytes())
+    with duck.connect(memory=2**28, allow=[part]) as connection:
+        assert connection.execute(f'select count(*) from {duck.files([part])}').fetchone() == (10,)
+        for statement in (
+            f'select * from {duck.files([other])}',
+            "select * from read_text('/etc/hostname')",
+            f"copy (select 1) to '{tmp_path / 'x.csv'}'",
+            "attach '/etc/x.db'",
+            'install httpfs',
+            'set enable_external_access = true',
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(statement)

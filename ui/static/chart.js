@@ -1,0 +1,610 @@
+// The chart of series and of forecasts: draws points that it fetches by URL, never over the UI socket.
+// The binary form of points is described in core/analysis/series.py.
+
+const DAY = 864e5;
+const PRESETS = [["1D", DAY], ["1W", 7 * DAY], ["1M", 30 * DAY], ["1Y", 365 * DAY], ["5Y", 1826 * DAY]];
+const DASHES = ["solid", "dash", "dot"];
+const once = new Map();
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(`
+  .series-chart { width: 100%; min-width: 0; }
+  .series-chart > .chart-head { min-height: var(--head); display: flex; flex-wrap: wrap; align-items: center; gap: var(--s2); padding: 6px var(--s2) 6px var(--s4); }
+  .chart-head .acts { margin-left: auto; display: flex; align-items: center; } .chart-behind { margin-right: var(--s2); }
+  .chart-head .key { margin-left: var(--s1); min-width: 0; flex-wrap: wrap; row-gap: 0; }
+  .chart-menu { position: relative; min-width: 0; } .chart-menu .chip { max-width: 220px; }
+  .chart-list { position: absolute; z-index: 10; top: 32px; left: 0; min-width: 180px; max-width: min(320px, 80vw); max-height: 280px; overflow: auto; padding: var(--s1); border-radius: var(--r-lg); background: var(--raised); box-shadow: var(--overlay-shadow); }
+  .chart-list label { min-height: 32px; display: flex; align-items: center; gap: var(--s2); padding: 0 var(--s2); border-radius: var(--r-md); cursor: pointer; }
+  .chart-list label:hover { background: var(--sunken); } .chart-list input { accent-color: var(--accent-fill); margin: 0; flex: none; }
+  .chart-stage { position: relative; } .chart-stage:focus-visible { outline-offset: -2px; } .chart-plot { height: 100%; }
+  .chart-cover { position: absolute; inset: 8px 16px 28px; height: auto; }
+  .chart-message { display: flex; flex-direction: column; align-items: center; justify-content: center; gap: var(--s2); text-align: center; background: var(--surface); }
+  .chart-message.t3 { background: none; pointer-events: none; }
+  .chart-strip { position: relative; height: 44px; margin: 4px 16px 12px 44px; background: var(--sunken); border-radius: var(--r-sm); overflow: hidden; cursor: ew-resize; touch-action: none; }
+  .chart-strip svg { display: block; } .chart-strip i { position: absolute; top: 0; bottom: 0; pointer-events: none; }
+  .chart-strip .mask { background: var(--bg); opacity: .72; } .chart-strip .frame { border: 1px solid var(--line-2); border-width: 1px 3px; border-radius: 2px; }
+  @media (max-width: 720px) { .chart-head .acts { width: 100%; } .chart-behind { margin-right: auto; } .chart-head .seg button { padding: 0 8px; } }
+`);
+document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+
+const css = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
+const dark = () => document.documentElement.dataset.theme === "dark" || document.body.classList.contains("body--dark");
+const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const count = (value) => Math.round(value).toLocaleString("en");
+
+function remember(key, make) {
+  if (!once.has(key)) {
+    once.set(key, make().catch((error) => {
+      once.delete(key);
+      throw error;
+    }));
+  }
+  return once.get(key);
+}
+
+const plotly = (src) => remember(src, () => window.Plotly ? Promise.resolve(window.Plotly) : new Promise((resolve, reject) => {
+  const script = Object.assign(document.createElement("script"), { src, async: true });
+  script.onload = () => resolve(window.Plotly);
+  script.onerror = () => reject(new Error("The chart could not be loaded."));
+  document.head.append(script);
+}));
+
+const templates = (src) => remember(src, async () => {
+  const { base, light, dark } = await (await answered(src)).json();
+  return { light: merge(base, light), dark: merge(base, dark) };
+});
+
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+function merge(a, b) {
+  if (Array.isArray(a) && Array.isArray(b) && isObject(a[0])) return a.map((item, i) => merge(item, b[i]));
+  if (!isObject(a) || !isObject(b)) return b === undefined ? a : b;
+  return Object.fromEntries([...new Set([...Object.keys(a), ...Object.keys(b)])].map((key) => [key, merge(a[key], b[key])]));
+}
+
+async function answered(url, signal) {
+  const answer = await fetch(url, { signal, credentials: "same-origin" });
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  throw new Error(body.message ?? body.error?.message ?? body.detail ?? `The server answered ${answer.status}.`);
+}
+
+function decode(buffer) {
+  const view = new DataView(buffer);
+  if (view.getUint32(0) !== 0x56535031) throw new Error("The answer holds no points.");
+  const length = view.getUint32(4, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  let offset = 8 + length;
+  for (const line of header.lines) {
+    for (const name of line.envelope ? ["t", "y", "lo", "hi"] : ["t", "y"]) {
+      line[name] = new Float64Array(buffer, offset, line.points);
+      offset += 8 * line.points;
+    }
+  }
+  return header;
+}
+
+function faded(colour, alpha) {
+  const value = parseInt(colour.slice(1), 16);
+  return `rgba(${value >> 16}, ${(value >> 8) & 255}, ${value & 255}, ${alpha})`;
+}
+
+function length(ms) {
+  const units = [["year", 365.25 * DAY], ["day", DAY], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
+  const [name, size] = units.find(([, unit]) => ms >= unit) ?? ["ms", 1];
+  const amount = ms / size;
+  const text = amount >= 10 ? count(amount) : String(Math.round(amount * 10) / 10);
+  return name === "ms" ? `${text} ms` : `${text} ${name}${text === "1" ? "" : "s"}`;
+}
+
+function ticks(low, high) {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  if (size >= 1e5) return "~s";
+  return size < 1e-3 ? "~g" : ",~f";
+}
+
+// Runs of neighbours between NaNs, as [from, to) pairs.
+function runs(y) {
+  const found = [];
+  let from = -1;
+  for (let i = 0; i <= y.length; i++) {
+    const empty = i === y.length || Number.isNaN(y[i]);
+    if (empty && from >= 0) {
+      found.push([from, i]);
+      from = -1;
+    } else if (!empty && from < 0) from = i;
+  }
+  return found;
+}
+
+// One closed outline a run: `tonexty` would bridge the gaps.
+function area(t, lo, hi, parts) {
+  const x = [], y = [];
+  for (const [from, to] of parts) {
+    for (let i = from; i < to; i++) x.push(t[i]), y.push(hi[i]);
+    for (let i = to - 1; i >= from; i--) x.push(t[i]), y.push(lo[i]);
+    x.push(null), y.push(null);
+  }
+  return { x, y };
+}
+
+const shade = (x, y, fillcolor) =>
+  ({ type: "scatter", x, y, mode: "lines", fill: "toself", fillcolor, line: { width: 0 }, hoverinfo: "skip", hoveron: "points" });
+
+const stamp = (value) => typeof value === "number" ? value : Date.parse(/[zZ]$|[+-]\d\d:?\d\d$/.test(value) ? value : `${value.replace(" ", "T")}${/[T ]/.test(value) ? "" : "T00:00"}Z`);
+
+function fromAddress(name) {
+  const text = new URLSearchParams(location.search).get(name);
+  if (!text) return null;
+  const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : stamp(text);
+  return Number.isFinite(value) ? value : null;
+}
+
+export default {
+  template: `
+    <div class="series-chart" role="group" :aria-label="label" :data-ready="ready ? '1' : '0'" :data-fetches="fetches">
+      <header class="two chart-head">
+        <template v-if="mode === 'series'">
+          <div v-for="menu in menus" :key="menu.kind" class="chart-menu" @keydown.esc="open = ''">
+            <button type="button" class="chip" :aria-expanded="open === menu.kind" :aria-label="menu.label"
+              @click="open = open === menu.kind ? '' : menu.kind">
+              <span class="cut">{{ menu.text }}</span>
+              <svg v-if="menu.all.length > 1" class="i12" viewBox="0 0 24 24" fill="none" stroke="currentColor"
+                stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons.down"></svg>
+            </button>
+            <div v-if="open === menu.kind && menu.all.length > 1" class="chart-list" role="group" :aria-label="menu.label">
+              <label v-for="name in menu.all" :key="name">
+                <input type="checkbox" :checked="menu.chosen.includes(name)" :disabled="!menu.chosen.includes(name) && full"
+                  @change="choose(menu.kind, name)"><span class="cut">{{ name || 'all rows' }}</span>
+              </label>
+            </div>
+          </div>
+          <div v-if="presets.length > 1" class="seg" role="group" aria-label="Range">
+            <button v-for="[name] in presets" :key="name" type="button" :aria-pressed="preset === name"
+              @click="setRange(name)">{{ name }}</button>
+          </div>
+        </template>
+        <div v-else class="seg" role="group" aria-label="Range">
+          <button v-for="name in ['Recent', 'All']" :key="name" type="button" :aria-pressed="preset === name"
+            @click="setRange(name)">{{ name }}</button>
+        </div>
+        <div class="key" :class="{ 'wide-only': key.length > 3 }">
+          <span v-for="item in key" :key="item.name" class="cut" :title="item.name">
+            <i :class="item.area ? 'bx' : 'ln'" :style="{ background: item.colour }"></i>{{ item.name }}
+          </span>
+        </div>
+        <div class="acts">
+          <span v-if="behind" class="badge info chart-behind"
+            title="Each pixel column draws the lowest, highest and mean of its points">1 of {{ behind }} points a pixel</span>
+          <button type="button" class="ib small" aria-label="Save as PNG" title="Save as PNG" @click="savePng">
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
+              stroke-linejoin="round" aria-hidden="true" v-html="icons.image"></svg></button>
+          <a class="ib small" aria-label="Save as CSV" title="Save as CSV" :href="csvHref" download>
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
+              stroke-linejoin="round" aria-hidden="true" v-html="icons.table"></svg></a>
+          <button type="button" class="ib small" aria-label="Copy link to this view" title="Copy link to this view"
+            @click="copyLink">
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
+              stroke-linejoin="round" aria-hidden="true" v-html="copied ? icons.check : icons.link"></svg></button>
+          <span class="vh" aria-live="polite">{{ said }}</span>
+        </div>
+      </header>
+      <div class="chart-stage" tabindex="0" role="application" :aria-label="keysLabel" :style="{ height: height + 'px' }"
+        @keydown="onKey">
+        <div ref="plot" class="chart-plot"></div>
+        <div v-if="!drawn && !problem" class="sk chart-cover" aria-hidden="true"></div>
+        <div v-if="problem" class="chart-cover chart-message" role="alert">
+          <strong>{{ problem }}</strong><span class="t3">The data is kept. Try again in a moment.</span>
+          <button type="button" class="b small" @click="load">Try again</button>
+        </div>
+        <div v-else-if="drawn && empty" class="chart-cover chart-message t3">No values between these times.</div>
+      </div>
+      <div v-if="mode === 'series'" v-show="span || !problem" ref="strip" class="chart-strip" aria-hidden="true" @pointerdown="grab"
+        @dblclick="setRange('All')">
+        <svg width="100%" height="100%" preserveAspectRatio="none" viewBox="0 0 1000 100">
+          <path :d="outline.area" fill="var(--envelope)"/>
+          <path :d="outline.line" fill="none" stroke="var(--series-1)" stroke-width="1" vector-effect="non-scaling-stroke"/>
+        </svg>
+        <i class="mask" :style="{ left: 0, width: window[0] + '%' }"></i>
+        <i class="mask" :style="{ right: 0, width: 100 - window[1] + '%' }"></i>
+        <i class="frame" :style="{ left: window[0] + '%', width: window[1] - window[0] + '%' }"></i>
+      </div>
+    </div>`,
+  props: {
+    mode: String, url: String, height: Number, label: String, name: String, plotly: String, template_url: String,
+    measures: Array, series: Array, chosen_measures: Array, chosen_series: Array, labels: Object, csv: String,
+    icons: Object, address: Boolean, most: Number,
+  },
+  emits: ["view"],
+  data() {
+    return {
+      ready: false, fetches: 0, drawn: false, problem: "", empty: false, behind: "", key: [], open: "", copied: false,
+      said: "", preset: this.mode === "series" ? "All" : "Recent", span: null, view: null, outline: { area: "", line: "" },
+      picked: { measure: [...this.chosen_measures], series: [...this.chosen_series] },
+    };
+  },
+  computed: {
+    menus() {
+      const menu = (kind, all) => {
+        const chosen = this.picked[kind];
+        const text = chosen.length === 1 ? chosen[0] : `${chosen.length} ${kind === "measure" ? "measures" : "series"}`;
+        return { kind, all, chosen, text, label: `${kind === "measure" ? "Measures" : "Series"}: ${text}` };
+      };
+      return [menu("measure", this.measures), menu("series", this.series)].filter((m) => m.all.some((name) => name));
+    },
+    full() {
+      return this.picked.measure.length * this.picked.series.length >= this.most;
+    },
+    presets() {
+      if (!this.span) return [];
+      return [...PRESETS.filter(([, ms]) => ms < this.span[1] - this.span[0]), ["All", Infinity]];
+    },
+    csvHref() {
+      return this.csv || this.query(this.view, { format: "csv" });
+    },
+    keysLabel() {
+      return `${this.label}. Arrow keys move, plus and minus zoom, 0 shows all.`;
+    },
+    window() {
+      if (!this.span || !this.view || this.span[1] <= this.span[0]) return [0, 100];
+      const part = (t) => Math.min(100, Math.max(0, (t - this.span[0]) / (this.span[1] - this.span[0]) * 100));
+      return [part(this.view[0]), part(this.view[1])];
+    },
+  },
+  mounted() {
+    if (this.mode === "series" && this.address) {
+      const from = fromAddress("from"), to = fromAddress("to");
+      if (from !== null && to !== null && from < to) this.view = [from, to];
+    }
+    this.themes = new MutationObserver(() => this.restyle());
+    this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    this.themes.observe(document.body, { attributes: true, attributeFilter: ["class", "data-theme"] });
+    this.sizes = new ResizeObserver(() => this.resized());
+    this.sizes.observe(this.$refs.plot);
+    this.outside = (event) => { if (!event.target.closest?.(".chart-menu")) this.open = ""; };
+    document.addEventListener("pointerdown", this.outside);
+    this.load();
+  },
+  unmounted() {
+    this.gone = true;
+    this.request?.abort();
+    clearTimeout(this.later);
+    this.themes?.disconnect();
+    this.sizes?.disconnect();
+    document.removeEventListener("pointerdown", this.outside);
+    if (this.engine) this.engine.purge(this.$refs.plot);
+  },
+  methods: {
+    // Programs call these.
+    setRange(name) {
+      this.preset = name;
+      if (this.mode === "forecast") return this.draw();
+      const ms = PRESETS.find(([known]) => known === name)?.[1];
+      return this.show(ms && this.span ? [this.span[1] - ms, this.span[1]] : null, name);
+    },
+    setView(from, to) {
+      return this.show([stamp(from), stamp(to)], "");
+    },
+    // Fetching
+    query(view, extra = {}) {
+      const parts = new URLSearchParams(view ? { from: view[0], to: view[1] } : {});
+      parts.set("width", this.pixels());
+      for (const name of this.picked.measure) parts.append("measure", name);
+      for (const name of this.picked.series) parts.append("series", name);
+      for (const [name, value] of Object.entries(extra)) parts.set(name, value);
+      return `${this.url}?${parts}`;
+    },
+    pixels() {
+      return Math.min(4000, Math.max(50, Math.round((this.$refs.plot?.clientWidth || 1000) - 60)));
+    },
+    async load() {
+      this.request?.abort();
+      const request = this.request = new AbortController();
+      this.ready = false;
+      this.problem = "";
+      try {
+        const [engine, both, answer] = await Promise.all([plotly(this.plotly), templates(this.template_url), this.points(request.signal)]);
+        if (request.signal.aborted || this.gone) return;
+        this.engine = engine;
+        this.both = both;
+        this.answer = answer;
+        this.fetches += 1;
+        this.width = this.pixels();
+        await document.fonts?.ready;
+        await this.draw();
+        if (this.mode === "series") await this.overview(request.signal);
+        if (!request.signal.aborted) this.ready = true;
+      } catch (error) {
+        if (error.name !== "AbortError" && !this.gone) this.problem = error.message || "The points could not be fetched.";
+      }
+    },
+    async points(signal) {
+      if (this.mode === "forecast") return (await answered(this.url, signal)).json();
+      const answer = decode(await (await answered(this.query(this.view), signal)).arrayBuffer());
+      this.span = answer.span;
+      if (!this.view && answer.span) this.whole = { of: this.picks(), answer };
+      return answer;
+    },
+    picks() {
+      return JSON.stringify([this.picked.measure, this.picked.series]);
+    },
+    async overview(signal) {
+      if (this.whole?.of !== this.picks()) {
+        const answer = decode(await (await answered(this.query(null, { width: 400 }), signal)).arrayBuffer());
+        this.whole = { of: this.picks(), answer };
+      }
+      this.outline = this.sketch(this.whole.answer);
+    },
+    sketch({ lines, span }) {
+      const line = lines.find((candidate) => candidate.points);
+      if (!line || !span || span[0] === span[1]) return { area: "", line: "" };
+      const low = line.lo ?? line.y, high = line.hi ?? line.y, parts = runs(line.y);
+      let min = Infinity, max = -Infinity;
+      for (let i = 0; i < line.points; i++) if (low[i] < min) min = low[i];
+      for (let i = 0; i < line.points; i++) if (high[i] > max) max = high[i];
+      const x = (t) => ((t - span[0]) / (span[1] - span[0]) * 1000).toFixed(1);
+      const y = (v) => (95 - (max > min ? (v - min) / (max - min) : 0.5) * 90).toFixed(1);
+      const path = (values, from, to) => Array.from({ length: to - from }, (_, i) => `${x(line.t[from + i])} ${y(values[from + i])}`);
+      return {
+        line: parts.map(([from, to]) => `M${path(line.y, from, to).join("L")}`).join(""),
+        area: line.lo ? parts.map(([from, to]) => `M${[...path(high, from, to), ...path(low, from, to).reverse()].join("L")}Z`).join("") : "",
+      };
+    },
+    // Moving
+    show(view, preset = "") {
+      this.preset = preset;
+      this.view = view && view[1] - view[0] >= 1e-3 ? view : null;
+      if (!this.view) this.preset = "All";
+      this.remember();
+      this.$emit("view", { from: this.view?.[0] ?? null, to: this.view?.[1] ?? null, ...this.picked });
+      clearTimeout(this.later);
+      this.ready = false;
+      this.later = setTimeout(() => this.load(), 60);
+    },
+    remember() {
+      if (!this.address) return;
+      const here = new URL(location.href);
+      for (const name of ["from", "to", "measure", "series"]) here.searchParams.delete(name);
+      if (this.view) {
+        here.searchParams.set("from", new Date(this.view[0]).toISOString());
+        here.searchParams.set("to", new Date(this.view[1]).toISOString());
+      }
+      for (const name of this.picked.measure) here.searchParams.append("measure", name);
+      for (const name of this.picked.series) if (name) here.searchParams.append("series", name);
+      history.replaceState(history.state, "", here);
+    },
+    choose(kind, name) {
+      const chosen = this.picked[kind];
+      if (chosen.includes(name)) {
+        if (chosen.length > 1) this.picked[kind] = chosen.filter((other) => other !== name);
+      } else this.picked[kind] = [...chosen, name];
+      this.show(this.view, this.preset);
+    },
+    onKey(event) {
+      const shown = this.view ?? this.span;
+      if (!shown || this.mode !== "series" || event.ctrlKey || event.metaKey || event.altKey) return;
+      const size = shown[1] - shown[0], middle = (shown[0] + shown[1]) / 2;
+      const move = { ArrowLeft: -0.2, ArrowRight: 0.2 }[event.key], zoom = { "+": 0.5, "=": 0.5, "-": 2, _: 2 }[event.key];
+      if (move) this.show(this.inside(shown[0] + move * size, size));
+      else if (zoom) this.show(this.inside(middle - size * zoom / 2, size * zoom));
+      else if (event.key === "0" || event.key === "Home") this.show(null);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    },
+    inside(from, size) {
+      if (!this.span) return [from, from + size];
+      if (size >= this.span[1] - this.span[0]) return null;
+      const start = Math.min(Math.max(from, this.span[0]), this.span[1] - size);
+      return [start, start + size];
+    },
+    grab(event) {
+      if (!this.span || this.span[0] === this.span[1]) return;
+      const box = this.$refs.strip.getBoundingClientRect(), whole = this.span[1] - this.span[0];
+      const at = (x) => this.span[0] + Math.min(1, Math.max(0, (x - box.left) / box.width)) * whole;
+      const before = [...(this.view ?? this.span)], origin = at(event.clientX), near = whole * 8 / box.width;
+      const edge = [0, 1].find((i) => Math.abs(origin - before[i]) < near);
+      const within = this.view && origin > before[0] && origin < before[1];
+      const moved = (x) => {
+        const t = at(x);
+        if (edge !== undefined) return edge ? [before[0], Math.max(t, before[0] + near)] : [Math.min(t, before[1] - near), before[1]];
+        if (within) return this.inside(before[0] + t - origin, before[1] - before[0]);
+        return [Math.min(origin, t), Math.max(origin, t)];
+      };
+      const strip = this.$refs.strip;
+      strip.setPointerCapture(event.pointerId);
+      const drag = (e) => { if (Math.abs(e.clientX - event.clientX) > 2) this.view = moved(e.clientX); };
+      const drop = (e) => {
+        strip.removeEventListener("pointermove", drag);
+        strip.removeEventListener("pointerup", drop);
+        strip.removeEventListener("pointercancel", drop);
+        if (Math.abs(e.clientX - event.clientX) > 2) this.show(this.view);
+      };
+      strip.addEventListener("pointermove", drag);
+      strip.addEventListener("pointerup", drop);
+      strip.addEventListener("pointercancel", drop);
+    },
+    relayout(event) {
+      const from = event["xaxis.range[0]"] ?? event["xaxis.range"]?.[0], to = event["xaxis.range[1]"] ?? event["xaxis.range"]?.[1];
+      if (from === undefined || to === undefined || this.drawing) return;
+      if (this.mode === "series") this.show([stamp(from), stamp(to)]);
+      else this.draw([stamp(from), stamp(to)]);
+    },
+    resized() {
+      if (!this.drawn || !this.$refs.plot.clientWidth) return;
+      clearTimeout(this.resizing);
+      this.resizing = setTimeout(() => {
+        if (this.gone || Math.abs(this.pixels() - this.width) < 2) return;
+        if (this.mode === "series") this.load();
+        else this.draw();
+      }, 150);
+    },
+    // Drawing
+    async restyle() {
+      const theme = dark();
+      if (!this.drawn || theme === this.theme) return;
+      this.ready = false;
+      await this.draw(this.zoom);
+      this.ready = true;
+    },
+    async draw(zoom = null) {
+      if (!this.answer) return;
+      this.theme = dark();
+      this.zoom = zoom;
+      const { data, layout } = this.mode === "series" ? this.seriesFigure() : this.forecastFigure(zoom);
+      const plot = this.$refs.plot, first = !this.drawn;
+      const sized = { autosize: false, width: plot.clientWidth, height: this.height };
+      this.drawing = true;
+      await this.engine.react(plot, data, { template: this.both[this.theme ? "dark" : "light"], ...sized, ...layout },
+        { displayModeBar: false, doubleClick: false, responsive: false, showTips: false });
+      this.drawing = false;
+      this.width = this.pixels();
+      this.drawn = true;
+      if (first) {
+        plot.on("plotly_relayout", this.relayout);
+        plot.on("plotly_doubleclick", () => this.setRange("All"));
+      }
+    },
+    colour(place) {
+      return css(`series-${place % 8 + 1}`);
+    },
+    seriesFigure() {
+      const { lines, gaps, start, end, points_per_pixel: behind } = this.answer;
+      const data = [], key = [], reduced = lines.some((line) => line.envelope);
+      this.empty = lines.every((line) => !line.points);
+      this.behind = reduced && behind > 1 ? count(behind) : "";
+      lines.forEach((line, place) => {
+        const colour = this.colour(place), parts = runs(line.y), name = this.named(line);
+        const fill = place || lines.length > 1 ? faded(colour, 0.2) : css("envelope");
+        if (line.envelope) {
+          const { x, y } = area(line.t, line.lo, line.hi, parts);
+          data.push(shade(x, y, fill));
+        }
+        const style = { color: colour, width: line.envelope ? 1.25 : 1.5, dash: DASHES[place > 5 ? place % 2 + 1 : 0] };
+        const sparse = !line.envelope && line.points < this.pixels() / 10;
+        const spread = line.envelope ? ", from %{customdata[0]:,.5~g} to %{customdata[1]:,.5~g}" : "";
+        const custom = line.envelope ? Array.from(line.lo, (low, i) => [low, line.hi[i]]) : undefined;
+        data.push({ type: "scatter", x: line.t, y: line.y, name: plain(name), mode: sparse ? "lines+markers" : "lines", line: style,
+          marker: { size: 4, color: colour, line: { width: 0 } }, customdata: custom, hovertemplate: `%{y:,.5~g}${spread}<extra>${plain(name)}</extra>` });
+        const alone = sparse ? [] : parts.filter(([from, to]) => to - from === 1).map(([from]) => from);
+        if (alone.length) {
+          data.push({ type: "scatter", x: alone.map((i) => line.t[i]), y: alone.map((i) => line.y[i]), mode: "markers",
+            marker: { size: 3, color: colour, line: { width: 0 } }, hoverinfo: "skip" });
+        }
+        key.push({ name: lines.length === 1 && line.envelope ? "mean" : name, colour });
+      });
+      if (reduced) key.push({ name: "min to max", area: true, colour: lines.length > 1 ? css("line-2") : css("envelope") });
+      this.key = key;
+      return { data, layout: { ...this.axes([start, end], this.reach(lines)), ...this.shades(gaps, end - start) } };
+    },
+    named(line) {
+      const several = [this.picked.measure.length > 1, this.picked.series.length > 1];
+      if (several[1] && line.series) return several[0] ? `${line.series} · ${line.measure}` : line.series;
+      return line.measure;
+    },
+    reach(lines) {
+      let low = Infinity, high = -Infinity;
+      for (const line of lines) {
+        const under = line.lo ?? line.y, over = line.hi ?? line.y;
+        for (let i = 0; i < line.points; i++) {
+          if (under[i] < low) low = under[i];
+          if (over[i] > high) high = over[i];
+        }
+      }
+      return low <= high ? [low, high] : [0, 1];
+    },
+    axes(x, [low, high]) {
+      const { tickformatstops } = this.both.light.layout.xaxis;  // Plotly leaves lists out of a template
+      const pad = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 1;
+      const floor = low >= 0 && low - pad < 0 ? 0 : low - pad;
+      return {
+        margin: { l: 44, r: 16, t: 8, b: 36 },
+        xaxis: { type: "date", tickformatstops, range: x[1] > x[0] ? x : [x[0] - 1000, x[1] + 1000], autorange: false, nticks: this.pixels() < 500 ? 4 : 9,
+          hoverformat: this.hover(x[1] - x[0]) },
+        yaxis: { range: [floor, high + pad], fixedrange: true, automargin: true, tickformat: ticks(low, high) },
+      };
+    },
+    hover(span) {
+      if (span > 40 * DAY * 365) return "%-d %b %Y";
+      return span > 2 * 36e5 ? "%-d %b %Y, %H:%M" : span > 6e4 ? "%-d %b %Y, %H:%M:%S" : "%-d %b %Y, %H:%M:%S.%L";
+    },
+    shades(gaps, span) {
+      const widest = [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, 200);
+      const pixel = span / this.pixels(), shapes = widest.map(([x0, x1]) =>
+        ({ type: "rect", x0, x1, y0: 0, y1: 1, yref: "paper", fillcolor: css("sunken"), line: { width: 0 }, layer: "below" }));
+      const labelled = this.pixels() < 500 ? [] : widest.slice(0, 3).filter(([from, to]) => to - from >= 8 * pixel);
+      const right = (to) => this.answer.end - to > 110 * pixel;
+      const annotations = labelled.map(([from, to]) => ({ x: right(to) ? to : from, y: 1, yref: "paper", yanchor: "top",
+        xanchor: right(to) ? "left" : "right", xshift: right(to) ? 6 : -6, text: `gap, ${length(to - from)}` }));
+      return { shapes, annotations };
+    },
+    forecastFigure(zoom) {
+      const { history, cutoff, models } = this.answer;
+      const usable = models.filter((model) => model.t.length && model.mean.some((value) => value !== null));
+      const data = [], bands = [], known = (name) => this.labels[name] ?? name;
+      const [best] = usable, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
+      if (best) {
+        const lows = Object.keys(best.q).filter((q) => Number(q) < 0.5).sort((a, b) => a - b);
+        lows.forEach((low) => {
+          const high = Object.keys(best.q).find((q) => Math.abs(Number(q) + Number(low) - 1) < 1e-9);
+          if (!high) return;
+          const level = Math.round((1 - 2 * Number(low)) * 1000) / 10, fill = css(level > 90 ? "band-95" : "band-80");
+          const under = best.q[low].map((v) => v ?? NaN), over = best.q[high].map((v) => v ?? NaN);
+          const { x, y } = area(best.t, under, over, runs(under));
+          data.push(shade(x, y, fill));
+          bands.unshift({ name: `${level}%`, area: true, colour: fill });
+        });
+      }
+      const line = (x, y, name, style) => data.push({ type: "scatter", x, y: y.map((v) => v ?? NaN), name: plain(name), mode: y.length === 1 ? "markers" : "lines",
+        line: style, marker: { color: style.color }, hovertemplate: `%{y:,.5~g}<extra>${plain(name)}</extra>` });
+      const lines = [{ name: "actual", colour: css("ink") }];
+      usable.slice(1).forEach((model, place) => {
+        const colour = this.colour(place + 1);
+        line(model.t, model.mean, known(model.name), { color: colour, width: 1.25, dash: DASHES[place % 2 + 1] });
+        lines.push({ name: known(model.name), colour });
+      });
+      line(history.t, history.y, "actual", { color: css("ink"), width: 1.5 });
+      if (best) {
+        line(best.t, best.mean, known(best.name), { color: this.colour(0), width: 2 });
+        lines.splice(1, 0, { name: known(best.name), colour: this.colour(0) });
+      }
+      this.key = [...lines, ...bands];
+      this.empty = !history.t.length && !best;
+      const start = history.t[0] ?? cutoff, recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
+      const range = zoom ?? [this.preset === "All" ? start : recent, last];
+      const shapes = cutoff === null ? [] : [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }];
+      const day = cutoff === null ? "" : new Date(cutoff).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+      const annotations = cutoff === null ? [] : [{ x: cutoff, y: 1, yref: "paper", xanchor: "right", yanchor: "top", xshift: -6, text: `cutoff ${day}` }];
+      return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes, annotations } };
+    },
+    seen(data, [from, to]) {
+      let low = Infinity, high = -Infinity;
+      for (const { x, y } of data) {
+        for (let i = 0; i < x.length; i++) {
+          if (x[i] === null || x[i] < from || x[i] > to || !Number.isFinite(y[i])) continue;
+          low = Math.min(low, y[i]);
+          high = Math.max(high, y[i]);
+        }
+      }
+      return low <= high ? [low, high] : [0, 1];
+    },
+    // Taking away
+    async savePng() {
+      if (!this.drawn) return;
+      const plot = this.$refs.plot;
+      const href = await this.engine.toImage(plot, { format: "png", width: plot.clientWidth, height: this.height, scale: 2 });
+      Object.assign(document.createElement("a"), { href, download: `${this.name}.png` }).click();
+    },
+    async copyLink() {
+      this.remember();
+      try {
+        await navigator.clipboard.writeText(location.href);
+        this.copied = true;
+        this.said = "Link copied";
+      } catch {
+        this.said = "The browser does not let this page copy. The address bar holds the link.";
+      }
+      setTimeout(() => { this.copied = false; this.said = ""; }, 2000);
+    },
+  },
+};
