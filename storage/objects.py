@@ -229,7 +229,7 @@ class _Files:
             path.unlink(missing_ok=True)
 
     def _publish(self, path: Path, expected: ObjectInfo, *, replace: bool, verify: bool = True) -> ObjectInfo:
-        """Make a file visible under its key; `verify` reads it again, which a renamed file that was just read can spare."""
+        """Make a file visible under its key. A file that was just read needs no `verify`."""
         path.chmod(0o444)
         _to_disk(path)
         target = self._folder / expected.key

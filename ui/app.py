@@ -11,17 +11,17 @@ from starlette.responses import Response
 from core.errors import NotFound, NotSignedIn, VariosyncError
 from core.settings import Settings
 from ui import assets
-from ui.api import auth, health, palette
+from ui.api import auth, data, health, palette, uploads
 from ui.errors import error_page, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.origins import Origins
-from ui.pages import sign_in
+from ui.pages import dataset, datasets, forecast, forecasts, home, jobs, sign_in
 from ui.sockets import SocketGuard
 from ui.theme import dress
 
 log = structlog.get_logger()
 
-PAGES = (health, palette, sign_in)
+PAGES = (health, palette, uploads, data, sign_in, home, datasets, dataset, forecasts, forecast, jobs)
 RECONNECT = 30.0
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20"><rect width="20" height="20" rx="5" fill="#0D9488"/>'

@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from core.forecasts import Ask
 from core.services import Services
 from core.settings import Settings
 from core.values import Job
@@ -118,17 +119,15 @@ def test_forecast_ends_once_after_kill_of_the_server(home: Path, tmp_path: Path)
         server.stop()
 
 
-def ask_for_forecast(server: Server, email: str, dataset: UUID) -> None:
+def ask_for_forecast(server: Server, email: str, dataset: UUID | str, *, models: tuple[str, ...] = ('prophet',)) -> None:
     async def ask() -> None:
-        from core.forecasts import Ask
-
         settings = Settings(VARIOSYNC_HOME=server.home)
         async with Opened(settings, attach=True) as opened:
             services = Services.open(settings, opened.ports)
             async with opened.database.system() as tx:
                 user = UUID(str((await tx.one('profile_by_email', email=email))['id']))
-            version = await services.datasets.version(user, dataset)
-            await services.forecasts.request(user, version, Ask(target='y', h=12, models=('prophet',)))
+            version = await services.datasets.version(user, UUID(str(dataset)))
+            await services.forecasts.request(user, version, Ask(target='y', h=12, models=models))
 
     asyncio.run(ask())
 

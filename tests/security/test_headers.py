@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import nicegui
 import pytest
 from nicegui import app
 
@@ -121,7 +122,7 @@ async def test_the_peer_s_address_is_not_what_a_header_says(site: Site) -> None:
 def test_client_ids_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """They stand in the addresses of sockets, which the server would log at `info` and in its access log."""
     given: dict[str, Any] = {}
-    monkeypatch.setattr('ui.app.ui.run', lambda **options: given.update(options))
+    monkeypatch.setattr(nicegui.ui, 'run', lambda **options: given.update(options))
     run(Settings())
     assert given['access_log'] is False
     assert given['uvicorn_logging_level'] == 'warning'

@@ -47,13 +47,13 @@ async def room() -> AsyncIterator[Room]:
 
 
 async def test_the_frame_says_where_one_is(room: Room) -> None:
-    @ui.page('/datasets/1')
+    @ui.page('/probe-dataset')
     def page() -> None:
         with frame(room.services, ('Datasets', '/datasets'), EVIL, active='/datasets') as session:
             page_head(EVIL, '3 rows', actions=lambda: button('Forecast', kind='pri', icon_name='chart-spline'))
             assert session == current() == room.session
 
-    await room.user.open('/datasets/1')
+    await room.user.open('/probe-dataset')
     await room.user.should_see('Shortcuts')
     await room.user.should_see('3 rows')
     marked = [element for element in room.css('nav')[0].descendants() if element.props.get('aria-current')]

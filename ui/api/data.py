@@ -26,17 +26,15 @@ PRIVATE = {'Cache-Control': 'private, no-cache'}
 
 def register(services: Services) -> None:
     """Add the data routes."""
-    datasets, forecasts = services.datasets, services.forecasts
-
     @app.get('/api/v1/datasets/{dataset_id}/versions/{number}/series')
     async def series(request: Request, dataset_id: UUID, number: int) -> Response:
         user = signed_in(request).user
-        version = await datasets.version(user.id, dataset_id, number)
+        version = await services.datasets.version(user.id, dataset_id, number)
         tag = f'"{hashlib.sha256(f"{version.id}?{request.url.query}".encode()).hexdigest()[:32]}"'
         if request.headers.get('if-none-match') == tag:
             return Response(status_code=304, headers=PRIVATE | {'ETag': tag})
         window = _window(request, version.manifest['measures'])
-        points = await datasets.series(user.id, version, window)
+        points = await services.datasets.series(user.id, version, window)
         if request.query_params.get('format') == 'csv':
             return _attachment(_points_csv(decode(points)), 'text/csv; charset=utf-8', 'view.csv')
         return Response(points, media_type='application/octet-stream', headers=PRIVATE | {'ETag': tag})
@@ -44,30 +42,30 @@ def register(services: Services) -> None:
     @app.get('/api/v1/datasets/{dataset_id}/versions/{number}/{what}.{form}')
     async def export(request: Request, dataset_id: UUID, number: int, what: str, form: str) -> Response:
         user = signed_in(request).user
-        version = await datasets.version(user.id, dataset_id, number)
-        dataset = await datasets.get(user.id, dataset_id)
+        version = await services.datasets.version(user.id, dataset_id, number)
+        dataset = await services.datasets.get(user.id, dataset_id)
         if what not in ('rows', 'faults') or form not in EXPORTS:
             raise UsageError('Downloads are rows or faults, as .csv or .parquet.')
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
-        await datasets.export(user.id, version, what, out)
+        await services.datasets.export(user.id, version, what, out)
         return _download(folder, out, EXPORTS[form], f'{dataset.name} v{number} {what}.{form}')
 
     @app.get('/api/v1/forecasts/{forecast_id}/chart')
     async def chart(request: Request, forecast_id: UUID) -> Response:
         series = request.query_params.get('series')
-        figure = await forecasts.chart(signed_in(request).user.id, forecast_id, series=series)
+        figure = await services.forecasts.chart(signed_in(request).user.id, forecast_id, series=series)
         return JSONResponse(json.loads(json.dumps(figure, allow_nan=False)), headers=PRIVATE)
 
     @app.get('/api/v1/forecasts/{forecast_id}/rows.{form}')
     async def forecast_rows(request: Request, forecast_id: UUID, form: str) -> Response:
         user = signed_in(request).user
-        forecast = await forecasts.get(user.id, forecast_id)
+        forecast = await services.forecasts.get(user.id, forecast_id)
         if form not in EXPORTS:
             raise UsageError('Forecasts are downloaded as .csv or .parquet.')
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
-        await forecasts.export(user.id, forecast_id, out)
+        await services.forecasts.export(user.id, forecast_id, out)
         return _download(folder, out, EXPORTS[form], f'{forecast.name}.{form}')
 
 

@@ -20,8 +20,6 @@ VERSION = '1.0.0'
 
 def register(services: Services) -> None:
     """Add the tus routes."""
-    datasets = services.datasets
-
     @app.options(ROOT)
     async def options() -> Response:
         return _answer(204, {'Tus-Version': VERSION, 'Tus-Extension': 'creation,termination'})
@@ -33,12 +31,12 @@ def register(services: Services) -> None:
         told = _metadata(request.headers.get('upload-metadata', ''))
         size = _number(request, 'upload-length')
         dataset = _uuid(told['dataset']) if told.get('dataset') else None
-        upload = await datasets.begin_upload(user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset)
+        upload = await services.datasets.begin_upload(user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset)
         return _answer(201, {'Location': f'{ROOT}/{upload.id}'})
 
     @app.head(f'{ROOT}/{{upload_id}}')
     async def head(request: Request, upload_id: str) -> Response:
-        upload, offset = await datasets.received(signed_in(request).user.id, _uuid(upload_id))
+        upload, offset = await services.datasets.received(signed_in(request).user.id, _uuid(upload_id))
         return _answer(200, _progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'})
 
     @app.patch(f'{ROOT}/{{upload_id}}')
@@ -48,12 +46,12 @@ def register(services: Services) -> None:
         if request.headers.get('content-type') != 'application/offset+octet-stream':
             raise NotSupported('A part of an upload is sent as application/offset+octet-stream.')
         offset = _number(request, 'upload-offset')
-        upload, arrived = await datasets.append(user.id, _uuid(upload_id), offset, _pieces(request))
+        upload, arrived = await services.datasets.append(user.id, _uuid(upload_id), offset, _pieces(request))
         return _answer(204, _progress(upload, arrived))
 
     @app.delete(f'{ROOT}/{{upload_id}}')
     async def terminate(request: Request, upload_id: str) -> Response:
-        await datasets.discard(signed_in(request).user.id, _uuid(upload_id))
+        await services.datasets.discard(signed_in(request).user.id, _uuid(upload_id))
         return _answer(204, {})
 
 

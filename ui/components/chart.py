@@ -40,11 +40,11 @@ def series_chart(
     address: bool = True,
     on_view: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> SeriesChart:
-    """A chart of `measures` × `labels` (the names of series, `''` alone when there is one), `chosen` and `series` shown.
+    """A chart of `measures` × `labels` (the series' names, `''` alone when there is one), first of `chosen` × `series`.
 
     `url` answers `?from&to&width&measure&series` with points (`core.analysis.series`), and with a CSV file on
-    `&format=csv`. With `address`, the page's address holds the view. `on_view` gets `from`, `to` (epoch ms, None = all),
-    `measure` and `series` whenever the view changes.
+    `&format=csv`. With `address`, the page's address holds the view. `on_view` gets `from` and `to` (epoch ms,
+    None = all), `measure` and `series` whenever the view changes.
     """
     known = list(labels) or ['']
     chart = SeriesChart(
@@ -80,8 +80,6 @@ def forecast_chart(
     `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}]}`, times in epoch
     ms; `labels` gives models their shown names; `csv` is where the rows are downloaded.
     """
-    from urllib.parse import urlencode
-
     return SeriesChart(
         mode='forecast',
         url=f'{url}?{urlencode({"series": series})}' if series is not None else url,

@@ -82,8 +82,13 @@ def register(services: Services) -> None:
                 if not (message.get('state') == 'running' and shown and shown[0].tell(message)):
                     await draw()
 
+            async def catch_up() -> None:
+                """Whatever ended before this page listened would not be told again."""
+                if not shown or shown[0].unsettled:
+                    await draw()
+
             for channel in ('jobs', 'datasets'):
-                follow(services.events, f'{session.user.id}/{channel}', changed, within=box)
+                follow(services.events, f'{session.user.id}/{channel}', changed, within=box, on_ready=catch_up)
 
 
 def _uuid(text: str) -> UUID:
@@ -170,6 +175,11 @@ class View:
         self.number = 1
         self.versions: Sequence[Version] = ()
         self.note: Tag | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a conversion was under way when this was read."""
+        return self.job is not None and not self.job.state.final
 
     def tell(self, message: Mapping[str, Any]) -> bool:
         """Show the progress of a new version in place; False when the page has no place for it yet."""

@@ -48,11 +48,16 @@ def register(services: Services) -> None:
 
             await draw()
 
+            async def catch_up() -> None:
+                """Whatever ended before this page listened would not be told again."""
+                if not found.state.final:
+                    await draw()
+
             async def changed(message: Mapping[str, Any]) -> None:
                 if message.get('forecast') == str(found.id):
                     await draw()
 
-            follow(services.events, f'{session.user.id}/jobs', changed, within=box)
+            follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=catch_up)
 
 
 def _uuid(text: str) -> UUID:

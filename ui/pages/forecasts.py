@@ -64,7 +64,7 @@ def register(services: Services) -> None:
                 if message.get('forecast') and message.get('state') != JobState.RUNNING:
                     await refresh()
 
-            follow(services.events, f'{session.user.id}/jobs', changed, within=box)
+            follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=refresh)
 
     @ui.page('/forecasts/new')
     async def new(dataset: str = '', target: str = '', series: str = '') -> None:

@@ -47,7 +47,7 @@ def register(services: Services) -> None:
                         empty_state('No jobs here', 'Upload a file or ask for a forecast, and its job shows up here.')
 
             await refresh()
-            follow(services.events, f'{session.user.id}/jobs', lambda message: refresh(), within=box)
+            follow(services.events, f'{session.user.id}/jobs', lambda message: refresh(), within=box, on_ready=refresh)
 
 
 def _shown(job: Job, chosen: str) -> bool:

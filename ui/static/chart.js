@@ -16,7 +16,7 @@ sheet.replaceSync(`
   .chart-list { position: absolute; z-index: 10; top: 32px; left: 0; min-width: 180px; max-width: min(320px, 80vw); max-height: 280px; overflow: auto; padding: var(--s1); border-radius: var(--r-lg); background: var(--raised); box-shadow: var(--overlay-shadow); }
   .chart-list label { min-height: 32px; display: flex; align-items: center; gap: var(--s2); padding: 0 var(--s2); border-radius: var(--r-md); cursor: pointer; }
   .chart-list label:hover { background: var(--sunken); } .chart-list input { accent-color: var(--accent-fill); margin: 0; flex: none; }
-  .chart-stage { position: relative; } .chart-stage:focus-visible { outline-offset: -2px; } .chart-plot { height: 100%; }
+  .chart-stage { position: relative; margin-bottom: 4px; } .chart-stage:focus-visible { outline-offset: -2px; } .chart-plot { height: 100%; }
   .chart-cover { position: absolute; inset: 8px 16px 28px; height: auto; }
   .chart-message { display: flex; flex-direction: column; align-items: center; justify-content: center; gap: var(--s2); text-align: center; background: var(--surface); }
   .chart-message.t3 { background: none; pointer-events: none; }
@@ -168,7 +168,7 @@ export default {
           <button v-for="name in ['Recent', 'All']" :key="name" type="button" :aria-pressed="preset === name"
             @click="setRange(name)">{{ name }}</button>
         </div>
-        <div class="key" :class="{ 'wide-only': key.length > 3 }">
+        <div class="key">
           <span v-for="item in key" :key="item.name" class="cut" :title="item.name">
             <i :class="item.area ? 'bx' : 'ln'" :style="{ background: item.colour }"></i>{{ item.name }}
           </span>

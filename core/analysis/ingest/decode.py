@@ -120,8 +120,8 @@ def _scan_utf8(path: Path, *, offset: int, encoding: str, progress: Callable[[fl
     if not invalid and decoder.getstate()[0]:
         invalid += 1
     text = Text(
-        path=path, offset=offset, encoding=encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf, cr=cr - crlf,
-        blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, bad=0, long=long,
+        path=path, offset=offset, encoding=encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf,
+        cr=cr - crlf, blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, bad=0, long=long,
     )  # fmt: skip
     return text, invalid
 

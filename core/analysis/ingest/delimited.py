@@ -236,14 +236,15 @@ def _copy(text: Text, plan: Plan, work: Work, *, embedded: bool) -> str:
         breaks = _breaks(columns, plan)
         line += f' + (sum({breaks}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))::BIGINT - ({breaks})'
     options = (
-        f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, header = false, '
-        f'skip = {layout.body - 1}, strict_mode = true, parallel = false, '
+        f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, '
+        f'header = false, skip = {layout.body - 1}, strict_mode = true, parallel = false, '
         'max_line_size = 4194304, buffer_size = 8388608'
     )
     source = csv_source(text.path, [(name, 'VARCHAR') for name in columns], options=options)
+    average = text.size // max(text.lf + text.crlf + text.cr, 1)
     return (
         f'COPY (SELECT ({line})::BIGINT AS {LINE_COLUMN}, 0::UTINYINT AS {FLAG_COLUMN}, {", ".join(columns)} '
-        f'FROM {source}) TO {quoted(work.table)} ({parquet_options(text.size // max(text.lf + text.crlf + text.cr, 1))})'
+        f'FROM {source}) TO {quoted(work.table)} ({parquet_options(average)})'
     )
 
 

@@ -43,7 +43,11 @@ def build_pyramid(parts: Sequence[Path], *, measures: Sequence[str], out: Path, 
             _add_measure(connection, parts, measure)
         rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
         target = duck.text(str(out))
-        connection.execute(f'COPY ({rows}) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})')
+        # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
+        options = (
+            f'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false, PARQUET_VERSION v2'
+        )
+        connection.execute(f'COPY ({rows}) TO {target} ({options})')
     finally:
         connection.close()
 
@@ -108,12 +112,13 @@ WITH sizes AS (
 ), candidates AS (
     SELECT sizes.s, sizes.n, coalesce(median, 1000000) AS median, coalesce(upper, 1000000) AS upper,
         CAST({PER_BUCKET} * coalesce(median, 1000000) * pow({FACTOR}, k) AS BIGINT) AS width
-    FROM sizes LEFT JOIN typical USING (s) CROSS JOIN (SELECT unnest(range(12)) AS k)
+    FROM sizes LEFT JOIN typical USING (s) CROSS JOIN (SELECT unnest(range(30)) AS k)
+    WHERE {PER_BUCKET} * coalesce(median, 1000000) * pow({FACTOR}, k) < {2**60}
 ), sized AS (
     SELECT c.s, c.n, c.median, c.upper, c.width, coalesce(sum(r.n * least(r.mean / c.width, 1)), 0) AS buckets
     FROM candidates c LEFT JOIN ranked r USING (s) GROUP BY ALL
 )
-SELECT s, min(width) FILTER (buckets <= n / {PER_BUCKET / 4} OR width >= median * pow({FACTOR}, 13)) AS width,
+SELECT s, coalesce(min(width) FILTER (buckets <= n / {PER_BUCKET / 4}), max(width)) AS width,
     CAST(ceil(CASE WHEN any_value(upper) > {GAP_REGULAR} * any_value(median)
         THEN {GAP_IRREGULAR} ELSE {GAP_REGULAR} END * any_value(upper)) AS BIGINT) AS gap
 FROM sized GROUP BY s

@@ -300,7 +300,8 @@ def test_parquet(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / 'x.parquet'
     duckdb.execute(
         f"COPY (SELECT TIMESTAMP '2020-01-01 10:00' AS ds, 1.5::DOUBLE AS y, 2::DECIMAL(9,2) AS d, NULL::INT AS n, "
-        f"'a' AS s, true AS b, TIMESTAMPTZ '2020-01-01 10:00+02' AS z, DATE '2020-01-01' AS t) TO '{path}' (FORMAT parquet)"
+        f"'a' AS s, true AS b, TIMESTAMPTZ '2020-01-01 10:00+02' AS z, DATE '2020-01-01' AS t) "
+        f"TO '{path}' (FORMAT parquet)"
     )
     table = reader(path.read_bytes())
     assert raw(table)[1][:6] == ['2020-01-01 10:00:00', '1.5', '2.00', '', 'a', 'true']

@@ -1,0 +1,160 @@
+"""The process that runs one task: `python -m storage.embedded.child`, started and watched by `storage.embedded.compute`.
+
+It reads one request from its standard input and writes frames (a length, then JSON) to its standard output. It speaks
+JSON only, so that a task taken over by a hostile file cannot make its parent run anything.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from core.errors import TaskFailed, TaskOverLimit, UsageError, VariosyncError
+
+LENGTH = struct.Struct('>I')
+LARGEST_FRAME = 64 * 2**20
+SECONDS_BETWEEN_PROGRESS = 0.02
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> None:
+    """Run the task that the parent asks for, tell what came of it, and end."""
+    parent, *modules = sys.argv[1:]
+    requests, frames = _private_channels()
+    _die_with_parent(int(parent), requests)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for module in modules:
+        with suppress(ImportError):
+            importlib.import_module(module)
+    request = _read(requests)
+    if request is None:
+        return
+    _watch(requests)
+    channel = _Channel(frames)
+    sys.excepthook = channel.failed
+    channel.send({'result': _run(request, channel.progress)})
+
+
+def _private_channels() -> tuple[int, BinaryIO]:
+    """Keep our two pipes to ourselves: a task may print, and what it starts may read."""
+    requests, frames = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, os.fdopen(frames, 'wb')
+
+
+def _die_with_parent(parent: int, requests: int) -> None:
+    if sys.platform == 'linux':
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # When memory runs out, the kernel shall choose a task and not the database.
+        with suppress(OSError):
+            Path('/proc/self/oom_score_adj').write_text('500')
+    if os.getppid() != parent:
+        _die()
+
+
+def _watch(requests: int) -> None:
+    """Have the whole process group killed when the parent is gone: its end of the pipe closes, whatever killed it."""
+    if sys.platform == 'linux':
+        fcntl.fcntl(requests, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(requests, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(requests, fcntl.F_SETFL, os.O_ASYNC)
+        if select.select([requests], [], [], 0)[0]:
+            _die()
+    else:
+        threading.Thread(target=lambda: os.read(requests, 1) or _die(), daemon=True).start()
+
+
+def _die() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+def _read(requests: int) -> dict[str, Any] | None:
+    """Return the request, or None when the parent closed the pipe without one."""
+    with os.fdopen(requests, 'rb', buffering=0, closefd=False) as stream:
+        data = b''
+        while len(data) < LENGTH.size or len(data) < LENGTH.size + LENGTH.unpack_from(data)[0]:
+            piece = stream.read(2**16)
+            if not piece:
+                return None
+            data += piece
+    request: dict[str, Any] = json.loads(data[LENGTH.size :])
+    return request
+
+
+def _run(request: Mapping[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
+    workdir = Path(request['workdir'])
+    if request['function']:
+        function = _function(request['function'])
+        result: dict[str, Any] = function(request['payload'], workdir, progress)
+        return result
+    from storage.objects import TaskObjects
+
+    tasks = importlib.import_module(request['tasks']).TASKS
+    if request['task'] not in tasks:
+        raise UsageError(f'There is no task "{request["task"]}". Tasks are {", ".join(sorted(tasks))}.')
+    result = tasks[request['task']](request['payload'], TaskObjects(Path(request['objects'])), workdir, progress)
+    return result
+
+
+def _function(name: str) -> Callable[..., dict[str, Any]]:
+    module, _, attribute = name.partition(':')
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), attribute)
+    return function
+
+
+class _Channel:
+    """Frames to the parent."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._told: tuple[float, str] = (0.0, '')
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        data = json.dumps(frame, default=str).encode()
+        if len(data) > LARGEST_FRAME:
+            raise TaskFailed(f'The task returned {len(data):,} bytes; results belong into objects.')
+        with self._lock:
+            self._stream.write(LENGTH.pack(len(data)) + data)
+            self._stream.flush()
+
+    def progress(self, part: float, text: str) -> None:
+        """Tell how far the task is; the same words are repeated at most 50 times a second."""
+        at, said = self._told
+        if text != said or time.monotonic() - at > SECONDS_BETWEEN_PROGRESS:
+            self._told = (time.monotonic(), text)
+            self.send({'progress': [float(part), str(text)[:300]]})
+
+    def failed(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Send what the task raised; an error that is none of ours is a fault of the task."""
+        traceback.print_exception(kind, error, trace)
+        if isinstance(error, MemoryError):
+            error = TaskOverLimit('The task needed more memory than it may use. Use less data, or raise its limit.')
+        elif not isinstance(error, VariosyncError):
+            error = TaskFailed(f'The task failed unexpectedly ({kind.__name__}: {str(error)[:300]}).')
+        self.send({'error': [type(error).__name__, error.message, error.details]})
+
+
+if __name__ == '__main__':
+    main()

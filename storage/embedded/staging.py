@@ -1,0 +1,230 @@
+"""Uploads on their way in, as files of this machine: appended in order, on disk before they are acknowledged."""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from core.errors import Conflict, NotFound, TooLarge, Unavailable
+from core.ports import ObjectStore
+from core.values import ObjectInfo
+
+BATCH = 2**20
+
+
+class LocalStaging:
+    """Staging in a folder (`core.ports.Staging`). An upload is one file; its size is the offset.
+
+    A complete upload is renamed before it moves to the object store, so that nothing can be appended any more, and
+    keeps that name until `discard`, so that a crash on the way leaves enough to accept it again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = folder
+
+    async def create(self, upload_id: UUID) -> None:
+        """Begin an empty upload. Beginning it twice changes nothing."""
+        with _told():
+            await asyncio.to_thread(self._create, upload_id)
+
+    async def offset(self, upload_id: UUID) -> int:
+        """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone."""
+        for path in (self._whole(upload_id), self._open(upload_id)):
+            if path.exists():
+                return path.stat().st_size
+        raise _gone()
+
+    async def append(self, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes], *, limit: int) -> int:
+        """Append from `offset` up to `limit` bytes in all; return the new offset. What arrived is kept in any case.
+
+        Raise Conflict for another offset, while somebody else appends and when the upload is complete already;
+        TooLarge for bytes past the limit, of which none is kept.
+        """
+        if self._whole(upload_id).exists():
+            raise _complete()
+        with _told():
+            writer = await asyncio.to_thread(_Writer, self._open(upload_id), offset)
+        try:
+            await _write(writer, pieces, limit)
+        finally:
+            with _told():
+                # Shielded: a sender that breaks off cancels us, and its bytes are to be kept all the same.
+                await asyncio.shield(asyncio.to_thread(writer.close))
+        return writer.offset
+
+    async def accept(self, upload_id: UUID, objects: ObjectStore, key: str) -> ObjectInfo:
+        """Move the bytes to the object store under key, verified. Accepting again returns the same.
+
+        Raise NotFound for an unknown upload, Conflict while somebody appends or when the key holds something else.
+        """
+        with _told():
+            moving = await asyncio.to_thread(self._second_name, upload_id)
+        if moving is None:
+            return await _stored(objects, key)
+        try:
+            return await objects.put_file(key, moving, move=True)
+        except Conflict:
+            stored = await _stored(objects, key)
+            if await asyncio.to_thread(_sha256, moving) != stored.sha256:
+                raise
+            return stored
+        finally:
+            await asyncio.to_thread(moving.unlink, missing_ok=True)
+
+    async def discard(self, upload_id: UUID) -> None:
+        """Forget the bytes. Discarding twice changes nothing."""
+        with _told():
+            await asyncio.to_thread(self._remove, upload_id)
+
+    def _open(self, upload_id: UUID) -> Path:
+        return self._folder / str(upload_id)
+
+    def _whole(self, upload_id: UUID) -> Path:
+        return self._folder / f'{upload_id}.whole'
+
+    def _create(self, upload_id: UUID) -> None:
+        if not self._whole(upload_id).exists():
+            self._open(upload_id).touch(mode=0o600)
+            _folder_to_disk(self._folder)
+
+    def _second_name(self, upload_id: UUID) -> Path | None:
+        """Close the upload to further bytes and return another name of its file, or None when the bytes are gone.
+
+        The first name stays until `discard`: a crash after the move leaves the upload complete, not lost.
+        """
+        path, whole = self._open(upload_id), self._whole(upload_id)
+        if path.exists() and not whole.exists():
+            writer = _Writer(path, path.stat().st_size)
+            try:
+                path.rename(whole)
+                _folder_to_disk(self._folder)
+            finally:
+                writer.close()
+        if not whole.exists():
+            return None
+        moving = self._folder / f'{upload_id}.{uuid4().hex}'
+        os.link(whole, moving)
+        return moving
+
+    def _remove(self, upload_id: UUID) -> None:
+        for path in self._folder.glob(f'{upload_id}*'):
+            path.unlink(missing_ok=True)
+
+
+async def _write(writer: '_Writer', pieces: AsyncIterable[bytes], limit: int) -> None:
+    async for piece in pieces:
+        room = limit - writer.offset
+        if writer.add(piece[:room]):
+            with _told():
+                await asyncio.to_thread(writer.flush)
+        if len(piece) > room:
+            raise TooLarge(f'More than the announced {limit:,} bytes arrived. Upload the file anew.')
+
+
+class _Writer:
+    """The one writer of an upload's file. `flush` and `close` block and may follow each other on any thread."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise _gone() from error
+        try:
+            self._claim(path, offset)
+        except BaseException:
+            os.close(self._file)
+            raise
+        self.offset = offset
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def _claim(self, path: Path, offset: int) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict('Another request is sending this upload. Try again when it has ended.') from error
+        if not path.exists():
+            raise _complete()
+        if (size := os.fstat(self._file).st_size) != offset:
+            raise Conflict(f'{size} bytes have arrived, so the next one is not {offset}.', offset=size)
+
+    def add(self, piece: bytes) -> bool:
+        """Take a piece; return whether enough wait to be flushed."""
+        self._waiting.append(piece)
+        self._size += len(piece)
+        self.offset += len(piece)
+        return self._size >= BATCH
+
+    def flush(self) -> None:
+        with self._lock:
+            while self._waiting:
+                piece = memoryview(self._waiting.popleft())
+                self._size -= len(piece)
+                try:
+                    while piece:
+                        piece = piece[os.write(self._file, piece) :]
+                except OSError:
+                    self._waiting.clear()  # what follows a gap is not the upload
+                    raise
+
+    def close(self) -> None:
+        """Write what waits, bring it to the disk and let the next writer in."""
+        try:
+            self.flush()
+            os.fsync(self._file)
+        finally:
+            os.close(self._file)
+
+
+async def _stored(objects: ObjectStore, key: str) -> ObjectInfo:
+    try:
+        pieces = await objects.stream(key)
+    except NotFound as error:
+        raise _gone() from error
+    digest, size = hashlib.sha256(), 0
+    async for piece in pieces:
+        await asyncio.to_thread(digest.update, piece)
+        size += len(piece)
+    return ObjectInfo(key=key, size=size, sha256=digest.hexdigest())
+
+
+def _sha256(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _complete() -> Conflict:
+    return Conflict('This upload is complete already.')
+
+
+def _gone() -> NotFound:
+    return NotFound('There is no such upload, or it was discarded. Drop the file again.')
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unavailable('No space is left for uploads. Free some on the server, then resume.') from error
+        if isinstance(error, FileNotFoundError):
+            raise _gone() from error
+        raise Unavailable('The upload folder cannot be used. Look at its permissions on the server.') from error
