@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +100,8 @@ class Postgres:
 
     def __init__(self, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10) -> None:
         """Up to `size` connections a login; a transaction waits `patience` seconds for one. Nothing connects yet."""
-        self._app = _pool('app', app_dsn, size=size, patience=patience)
-        self._worker = _pool('worker', worker_dsn, size=size, patience=patience)
+        self._app = connection_pool('app', app_dsn, size=size, patience=patience)
+        self._worker = connection_pool('worker', worker_dsn, size=size, patience=patience)
         self._patience = patience
         self._statements = load_statements()
 
@@ -159,7 +159,10 @@ class Postgres:
                     raise Conflict('A statement failed, so nothing of this transaction was kept.')
 
 
-def _pool(name: str, dsn: str, *, size: int, patience: float) -> Pool:
+def connection_pool(
+    name: str, dsn: str, *, size: int, patience: float, configure: Callable[[Connection], Awaitable[None]] | None = None
+) -> Pool:
+    """Up to `size` checked connections, closed at first; who asks for one waits `patience` seconds at most."""
     return AsyncConnectionPool(
         dsn,
         name=name,
@@ -168,10 +171,12 @@ def _pool(name: str, dsn: str, *, size: int, patience: float) -> Pool:
         min_size=1,
         max_size=size,
         timeout=patience,
-        # Giving up early and trying again on the next request beats the pool's growing pauses after an outage.
+        # In an outage the pool's pauses double and, when it gives up, those who wait are forgotten. So it gives up
+        # early and `check` lets it begin anew.
         reconnect_timeout=2,
+        reconnect_failed=AsyncConnectionPool.check,
         check=AsyncConnectionPool.check_connection,
-        configure=_configure,
+        configure=configure or _configure,
         open=False,
     )
 

@@ -15,19 +15,17 @@ from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.jobs import Job as Delivery
 from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
-from psycopg_pool import AsyncConnectionPool
 
 from core.errors import Unavailable
 from core.ports import Database, Transaction
 from core.values import Job, JobState
+from storage.postgres import Connection, connection_pool
 
 QUEUE = 'jobs'
 TASK = 'advance'
 MAX_BACKOFF = 64
 T = TypeVar('T')
 LOG = logging.getLogger(__name__)
-
-Pool = AsyncConnectionPool[psycopg.AsyncConnection]
 
 
 class Queue:
@@ -50,17 +48,7 @@ class Queue:
         self._heartbeat = heartbeat
         self._stalled_after = stalled_after
         self._polling = polling
-        self._pool: Pool = AsyncConnectionPool(
-            worker_dsn,
-            name='queue',
-            min_size=1,
-            max_size=4,
-            timeout=10,
-            reconnect_timeout=2,
-            check=AsyncConnectionPool.check_connection,
-            configure=_configure,
-            open=False,
-        )
+        self._pool = connection_pool('queue', worker_dsn, size=4, patience=10, configure=_configure)
         self._worker: Worker | None = None
         self._held: set[int] = set()
         self._suspects: dict[int, float] = {}
@@ -127,7 +115,7 @@ class Queue:
         """
         await self._open()
         connector = _Connector(patience=0)
-        await connector.open_async(self._pool)
+        await connector.open_async(self._pool)  # type: ignore[arg-type]  # it sets the form of its rows itself
         manager = JobManager(connector)
         try:
             stalled = await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self._stalled_after)
@@ -246,6 +234,6 @@ async def _deliver_again(manager: JobManager, delivery: Delivery) -> None:
         LOG.info('delivery %s ended before it was rescued', delivery.id)
 
 
-async def _configure(connection: psycopg.AsyncConnection) -> None:
+async def _configure(connection: Connection) -> None:
     await connection.set_autocommit(True)
     await connection.execute('set search_path to procrastinate')

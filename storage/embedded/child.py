@@ -1,4 +1,4 @@
-"""The process that runs one task: `python -m storage.embedded.child`, started and watched by `storage.embedded.compute`.
+"""The process that runs one task (`python -m storage.embedded.child`), started and watched by `compute.py`.
 
 It reads one request from its standard input and writes frames (a length, then JSON) to its standard output. It speaks
 JSON only, so that a task taken over by a hostile file cannot make its parent run anything.
@@ -33,9 +33,10 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> None:
     """Run the task that the parent asks for, tell what came of it, and end."""
-    parent, *modules = sys.argv[1:]
+    parent, niceness, *modules = sys.argv[1:]
     requests, frames = _private_channels()
-    _die_with_parent(int(parent), requests)
+    _die_with_parent(int(parent))
+    os.nice(int(niceness))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for module in modules:
         with suppress(ImportError):
@@ -59,7 +60,7 @@ def _private_channels() -> tuple[int, BinaryIO]:
     return requests, os.fdopen(frames, 'wb')
 
 
-def _die_with_parent(parent: int, requests: int) -> None:
+def _die_with_parent(parent: int) -> None:
     if sys.platform == 'linux':
         import ctypes
 
@@ -105,16 +106,14 @@ def _read(requests: int) -> dict[str, Any] | None:
 def _run(request: Mapping[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
     workdir = Path(request['workdir'])
     if request['function']:
-        function = _function(request['function'])
-        result: dict[str, Any] = function(request['payload'], workdir, progress)
-        return result
+        return _function(request['function'])(request['payload'], workdir, progress)
     from storage.objects import TaskObjects
 
     tasks = importlib.import_module(request['tasks']).TASKS
     if request['task'] not in tasks:
         raise UsageError(f'There is no task "{request["task"]}". Tasks are {", ".join(sorted(tasks))}.')
-    result = tasks[request['task']](request['payload'], TaskObjects(Path(request['objects'])), workdir, progress)
-    return result
+    task: Callable[..., dict[str, Any]] = tasks[request['task']]
+    return task(request['payload'], TaskObjects(Path(request['objects'])), workdir, progress)
 
 
 def _function(name: str) -> Callable[..., dict[str, Any]]:

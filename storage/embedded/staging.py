@@ -29,6 +29,7 @@ class LocalStaging:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
+        self._renaming = threading.Lock()
 
     async def create(self, upload_id: UUID) -> None:
         """Begin an empty upload. Beginning it twice changes nothing."""
@@ -50,9 +51,10 @@ class LocalStaging:
         """
         if self._whole(upload_id).exists():
             raise _complete()
-        with _told():
-            writer = await asyncio.to_thread(_Writer, self._open(upload_id), offset)
+        writer = _Writer(self._open(upload_id), offset)
         try:
+            with _told():
+                await asyncio.to_thread(writer.open)
             await _write(writer, pieces, limit)
         finally:
             with _told():
@@ -101,13 +103,15 @@ class LocalStaging:
         The first name stays until `discard`: a crash after the move leaves the upload complete, not lost.
         """
         path, whole = self._open(upload_id), self._whole(upload_id)
-        if path.exists() and not whole.exists():
-            writer = _Writer(path, path.stat().st_size)
-            try:
-                path.rename(whole)
-                _folder_to_disk(self._folder)
-            finally:
-                writer.close()
+        with self._renaming:
+            if path.exists() and not whole.exists():
+                writer = _Writer(path, path.stat().st_size)
+                try:
+                    writer.open()
+                    path.rename(whole)
+                    _folder_to_disk(self._folder)
+                finally:
+                    writer.close()
         if not whole.exists():
             return None
         moving = self._folder / f'{upload_id}.{uuid4().hex}'
@@ -130,32 +134,34 @@ async def _write(writer: '_Writer', pieces: AsyncIterable[bytes], limit: int) ->
 
 
 class _Writer:
-    """The one writer of an upload's file. `flush` and `close` block and may follow each other on any thread."""
+    """The one writer of an upload's file. `open`, `flush` and `close` block; they may run on any thread.
+
+    Each may still be running when its caller is cancelled, so they take turns and `close` has the last word.
+    """
 
     def __init__(self, path: Path, offset: int) -> None:
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise _gone() from error
-        try:
-            self._claim(path, offset)
-        except BaseException:
-            os.close(self._file)
-            raise
         self.offset = offset
+        self._path = path
+        self._file: int | None = None
+        self._closed = False
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._lock = threading.Lock()
 
-    def _claim(self, path: Path, offset: int) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict('Another request is sending this upload. Try again when it has ended.') from error
-        if not path.exists():
-            raise _complete()
-        if (size := os.fstat(self._file).st_size) != offset:
-            raise Conflict(f'{size} bytes have arrived, so the next one is not {offset}.', offset=size)
+    def open(self) -> None:
+        """Take the file for ourselves. Raise NotFound, or Conflict when it is taken or has another size."""
+        with self._lock:
+            if self._closed:
+                return
+            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Conflict('Another request is sending this upload. Try again when it has ended.') from error
+            if not self._path.exists():
+                raise _complete()
+            if (size := os.fstat(self._file).st_size) != self.offset:
+                raise Conflict(f'{size} bytes have arrived, so the next one is not {self.offset}.', offset=size)
 
     def add(self, piece: bytes) -> bool:
         """Take a piece; return whether enough wait to be flushed."""
@@ -165,24 +171,35 @@ class _Writer:
         return self._size >= BATCH
 
     def flush(self) -> None:
+        """Write what waits."""
         with self._lock:
-            while self._waiting:
-                piece = memoryview(self._waiting.popleft())
-                self._size -= len(piece)
-                try:
-                    while piece:
-                        piece = piece[os.write(self._file, piece) :]
-                except OSError:
-                    self._waiting.clear()  # what follows a gap is not the upload
-                    raise
+            if self._file is not None:
+                self._write(self._file)
 
     def close(self) -> None:
         """Write what waits, bring it to the disk and let the next writer in."""
-        try:
-            self.flush()
-            os.fsync(self._file)
-        finally:
-            os.close(self._file)
+        with self._lock:
+            self._closed = True
+            if self._file is None:
+                return
+            try:
+                if self._waiting:
+                    self._write(self._file)
+                os.fsync(self._file)
+            finally:
+                os.close(self._file)
+                self._file = None
+
+    def _write(self, file: int) -> None:
+        while self._waiting:
+            piece = memoryview(self._waiting.popleft())
+            self._size -= len(piece)
+            try:
+                while piece:
+                    piece = piece[os.write(file, piece) :]
+            except OSError:
+                self._waiting.clear()  # what follows a gap is not the upload
+                raise
 
 
 async def _stored(objects: ObjectStore, key: str) -> ObjectInfo:

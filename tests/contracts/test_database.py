@@ -202,7 +202,7 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
     server = new_postgres()
     await asyncio.to_thread(server.start)
     await migrate(server.dsn('migrate'), shim=True)
-    database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=5)
+    database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=30)
     try:
         user = await factories.user(database)
         with pytest.raises(Unavailable):  # noqa: PT012 - the block is the point
@@ -210,7 +210,7 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
                 os.kill(server.pid, signal.SIGKILL)
                 while True:
                     await tx.one('notices_unread')
-        async with asyncio.timeout(5), database.transaction(user.id) as tx:
+        async with database.transaction(user.id) as tx:
             assert await tx.one('notices_unread') == {'count': 0}
         await asyncio.to_thread(server.stop)
         begin = asyncio.get_running_loop().time()
@@ -218,7 +218,7 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
             await database.ping()
         assert asyncio.get_running_loop().time() - begin < 2.5
         await asyncio.to_thread(server.start)
-        async with asyncio.timeout(5), database.transaction(user.id) as tx:
+        async with database.transaction(user.id) as tx:
             assert await tx.one('notices_unread') == {'count': 0}
     finally:
         await database.close()

@@ -307,7 +307,7 @@ async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_p
     server = new_postgres()
     await asyncio.to_thread(server.start)
     await migrate(server.dsn('migrate'), shim=True)
-    database = await Postgres.open(server.dsn('app'), server.dsn('worker'))
+    database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=30)
     queue = Queue(database, server.dsn('worker'), heartbeat=0.2, stalled_after=1, polling=0.2)
     go_on = asyncio.Event()
     deliveries = Deliveries(go_on.wait)
@@ -318,13 +318,13 @@ async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_p
             assert await deliveries.next() == first.id
             killed = server.pid
             os.kill(killed, signal.SIGKILL)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while server.pid in (None, killed):
                     await asyncio.sleep(0.02)
-                await database.ping()
+                await asyncio.to_thread(server.attach, patience=30)
             go_on.set()
             second = await enqueue(database, queue, user)
-            assert await deliveries.next(within=10) == second.id
+            assert await deliveries.next(within=30) == second.id
             assert deliveries.seen.empty()
     finally:
         await queue.close()

@@ -46,35 +46,36 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
 
     Returns:
         A row per model × series × step: `unique_id, ds, cutoff, horizon, model, model_used, mean`, a column `q…` per
-        quantile, `status` (`ok`, `fallback`, `failed`) and `warning`. `ds` is naive when it came naive, else UTC. `mean`
-        is the model's point forecast. Nothing lies below zero where the history does not.
+        quantile, `status` (`ok`, `fallback`, `failed`) and `warning`. `ds` is naive when it came naive, else UTC.
+        `mean` is the model's point forecast. Nothing lies below zero where the history does not.
 
     Raises:
         UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
     """
     from core.analysis.forecasting import frequency
-    from core.analysis.forecasting.ensemble import Bench
+    from core.analysis.forecasting.ensemble import Bench, still
 
-    _check(request)
-    tidy, aware, dropped = _tidy(frame)
+    check(request)
+    typed, aware, dropped = tidy(frame)
     asked = quantiles(request.levels)
-    series = frequency.prepare(tidy, freq=request.freq, h=request.h, season_length=request.season_length)
+    series = frequency.prepare(typed, freq=request.freq, h=request.h, season_length=request.season_length)
     outcomes: dict[tuple[str, int], Outcome] = {}
-    usable = [place for place, one in enumerate(series) if one.observed]
+    for place, one in enumerate(series):
+        if one.observed and one.is_still:
+            outcomes |= {(model, place): still(one, request.h, asked) for model in request.models}
+    usable = [place for place, one in enumerate(series) if one.observed and not one.is_still]
     panels = frequency.groups([series[place] for place in usable])
-    total = max(1, len(panels) * len(request.models))
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
-        for turn, model in enumerate(request.models):
-            start = (index * len(request.models) + turn) / total
-            run = Run(
-                cores=request.cores, seed=request.seed, timeout=request.timeout, progress=_part(progress, start, total)
-            )
-            if turn == 0:
-                bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=run)
-            bench.run = run
-            for place, outcome in zip(places, bench.fit_predict(model), strict=True):
-                outcomes[model, place] = outcome
+        run = Run(
+            cores=request.cores,
+            seed=request.seed,
+            timeout=request.timeout,
+            progress=_part(progress, index, len(panels)),
+        )
+        bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=run)
+        for model, found in bench.run(request.models):
+            outcomes |= {(model, place): outcome for place, outcome in zip(places, found, strict=True)}
     progress(1.0, 'Done')
     return _rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped)
 
@@ -104,7 +105,7 @@ def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:
     return tuple(sorted(ends))
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
     from core.analysis.forecasting import frequency
 
     if not isinstance(request.h, int) or request.h < 1:
@@ -127,8 +128,8 @@ def _check(request: Request) -> None:
         frequency.parse(request.freq)
 
 
-def _tidy(frame: 'polars.DataFrame') -> tuple['polars.DataFrame', bool, int]:
-    """Return the frame typed (text, naive UTC microseconds, float), whether stamps had a zone, and the rows left out."""
+def tidy(frame: 'polars.DataFrame') -> tuple['polars.DataFrame', bool, int]:
+    """Return the frame typed (text, naive UTC, float), whether stamps had a zone, and how many rows were left out."""
     import polars as pl
 
     if missing := [name for name in ('unique_id', 'ds', 'y') if name not in frame.columns]:
@@ -151,8 +152,8 @@ def _tidy(frame: 'polars.DataFrame') -> tuple['polars.DataFrame', bool, int]:
     return kept, zone is not None, typed.height - kept.height
 
 
-def _part(progress: Progress, start: float, total: int) -> Progress:
-    return lambda part, text: progress(start + part / total, text)
+def _part(progress: Progress, index: int, count: int) -> Progress:
+    return lambda part, text: progress((index + part) / count, text)
 
 
 def _rows(

@@ -23,7 +23,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """One series' forecast before calibration: `center` (h) and `spread` (h), about one standard deviation; same unit as y.
+    """One series' forecast before calibration: `center` (h) and `spread` (h, about one standard deviation).
 
     `used` names the model that really gave it, `warning` says why when that is not the one asked for.
     """
@@ -65,12 +65,3 @@ class Member(Protocol):
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return, for each origin, the forecast made without anything after it."""
-
-
-class FitPredict(Protocol):
-    """A model by its calibrated forecasts of a panel."""
-
-    def __call__(
-        self, panel: Sequence[Series], h: int, freq: str, season_length: int, quantiles: Sequence[float], *, run: Run
-    ) -> list[Outcome]:
-        """Return one outcome a series, in the panel's order."""

@@ -25,7 +25,7 @@ UNMEASURED = 1.3
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was held out: forecasts (`raws`) from `origins` and the scaled residuals (origins × h, NaN where unknown)."""
+    """Forecasts that were made from past origins."""
 
     origins: tuple[Origin, ...]
     raws: tuple[Raw, ...]
@@ -38,8 +38,8 @@ class Held:
 def choose(panel: Sequence[Series], *, h: int, most: int, seed: int) -> tuple[Origin, ...]:
     """Return the past origins of at most `most` series: the same order for every model, so that few are part of many.
 
-    Origins lie a third of the horizon apart and never a whole season, so that a calendar effect does not sit at the same
-    step of each. A short series gives fewer of them, of fewer steps.
+    Origins lie a third of the horizon apart and never a whole season, so that a calendar effect does not sit at the
+    same step of each. A short series gives fewer of them, of fewer steps.
     """
     order = np.random.default_rng(seed).permutation(len(panel))[:most]
     count = int(np.clip(-(-24 // max(1, len(panel))), ORIGINS, MOST_ORIGINS))
@@ -81,7 +81,8 @@ def shape(table: Array, quantiles: Sequence[float], *, h: int) -> Array:
     if windows == 0:
         return np.tile(normal * UNMEASURED, (h, 1))
     if windows < ENOUGH_WINDOWS:
-        return np.tile(normal * _widening(table, quantiles, windows), (h, 1))
+        growth = _growth(table, windows)
+        return np.outer(growth, normal * _widening(table / growth, quantiles, windows))
     found = np.zeros((h, len(quantiles)))
     known = np.flatnonzero(np.isfinite(table).sum(axis=0) >= ENOUGH_WINDOWS // 2)
     if len(known) == 0:
@@ -105,6 +106,19 @@ def _spread_out(values: Array, quantiles: Sequence[float]) -> Array:
     levels = [min(1.0, max(0.0, 0.5 + (q - 0.5) * (1 + 1 / count))) for q in quantiles]
     found: Array = np.quantile(values, levels) - np.median(values)
     return found
+
+
+def _growth(table: Array, windows: int) -> Array:
+    """Return how residuals grow along the horizon (h), about 1: by thirds, never falling, leaning towards none."""
+    h = table.shape[1]
+    parts = np.array_split(np.arange(h), min(3, h))
+    sizes = [np.abs(table[:, part][np.isfinite(table[:, part])]) for part in parts]
+    whole = float(np.median(np.concatenate(sizes)))
+    if whole <= 0 or any(len(part) < 2 for part in sizes):
+        return np.ones(h)
+    measured = np.clip([np.median(part) / whole for part in sizes], 0.25, 4.0) ** (windows / (windows + 4))
+    middles = [float(part.mean()) for part in parts]
+    return np.asarray(np.interp(np.arange(h), middles, np.maximum.accumulate(measured)))
 
 
 def _widening(table: Array, quantiles: Sequence[float], windows: int) -> Array:

@@ -1,6 +1,6 @@
 """Calibrated forecasts of a panel: each model once, `auto` as the mean of members, bands from held-out origins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,25 +24,27 @@ def members(step: Step) -> tuple[str, ...]:
 
 
 class Bench:
-    """The forecasts of one panel (series of one frequency, each with a value); every model runs at most once."""
+    """The forecasts of one panel: series of one step, none empty and none still; every model runs at most once."""
 
     def __init__(self, panel: Sequence[Series], *, h: int, quantiles: Sequence[float], run: Run) -> None:
         self._panel = panel
         self._h = h
         self._quantiles = quantiles
-        self.run = run
+        self._run = run
         self._raws: dict[str, list[Raw]] = {}
         self._held: dict[str, conformal.Held] = {}
+        self._stage = 0
+        self._stages = 1
 
-    def fit_predict(self, model: str) -> list[Outcome]:
-        """Return the calibrated forecasts of a model, one a series."""
-        if model == 'auto':
-            raws, held = self._mean(members(self._panel[0].step))
-        else:
-            raws, held = self._predict(model), self._hold_out(model)
-        table = conformal.residuals(self._panel, held, h=self._h)
-        factors = conformal.shape(table, self._quantiles, h=self._h)
-        return [self._outcome(model, series, raw, factors) for series, raw in zip(self._panel, raws, strict=True)]
+    def run(self, models: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
+        """Yield each model with its calibrated forecasts, one a series in the panel's order."""
+        parts = {model: members(self._panel[0].step) if model == 'auto' else (model,) for model in models}
+        self._stages = 2 * len({name for names in parts.values() for name in names})
+        for model, names in parts.items():
+            raws, held = self._mean(names) if model == 'auto' else (self._predict(model), self._hold_out(model))
+            table = conformal.residuals(self._panel, held, h=self._h)
+            factors = conformal.shape(table, self._quantiles, h=self._h)
+            yield model, [_outcome(model, one, raw, factors) for one, raw in zip(self._panel, raws, strict=True)]
 
     def _predict(self, name: str) -> list[Raw]:
         if name not in self._raws:
@@ -53,7 +55,7 @@ class Bench:
     def _hold_out(self, name: str) -> conformal.Held:
         if name not in self._held:
             model = registry.member(name)
-            origins = conformal.choose(self._panel, h=self._h, most=model.held_series, seed=self.run.seed)
+            origins = conformal.choose(self._panel, h=self._h, most=model.held_series, seed=self._run.seed)
             found = model.hold_out(self._panel, origins, h=self._h, run=self._told(f'{name}: measuring its bands'))
             raws = tuple(self._floor(raw, at.place, at.size) for at, raw in zip(origins, found, strict=True))
             self._held[name] = conformal.Held(origins, raws)
@@ -64,8 +66,9 @@ class Bench:
         return conformal.floor(raw, series.filled[:size], series.step.season_length)
 
     def _told(self, text: str) -> Run:
-        told = self.run.progress
-        return replace(self.run, progress=lambda part, _: told(part, text))
+        told, stage = self._run.progress, self._stage
+        self._stage += 1
+        return replace(self._run, progress=lambda part, _: told((stage + part) / self._stages, text))
 
     def _mean(self, names: Sequence[str]) -> tuple[list[Raw], conformal.Held]:
         """Return the mean of the members, and the mean of those members that could be held out at the same origins."""
@@ -76,27 +79,27 @@ class Bench:
         shared = tuple(at for at in held[0] if all(at in other for other in held[1:]))
         return raws, conformal.Held(shared, tuple(_average([own[at] for own in held], names) for at in shared))
 
-    def _outcome(self, model: str, series: Series, raw: Raw, factors: Array) -> Outcome:
-        constant = np.ptp(series.filled) == 0
-        stood_in = raw.used in ('naive', 'seasonal_naive') and raw.used != model
-        values = conformal.apply(raw, factors)
-        center = raw.center
-        if series.observed == 1:
-            values = np.where(np.array(self._quantiles) == 0.5, center[:, None], np.nan)
-        if series.filled.min() >= 0:
-            values, center = np.maximum(values, 0.0), np.maximum(center, 0.0)
-        warning = raw.warning
-        if series.observed == 1:
-            warning = 'One value only: it was repeated, and no band can be given.'
-        elif constant:
-            warning = 'The series is constant.'
-        return Outcome(
-            center=center,
-            quantiles=values,
-            used=raw.used,
-            status='fallback' if stood_in else 'ok',
-            warning=warning,
-        )
+
+def still(series: Series, h: int, quantiles: Sequence[float]) -> Outcome:
+    """Return the forecast of a series of one value (without bands) or of equal values (with bands of no width)."""
+    center = np.full(h, series.filled[-1])
+    alone = series.observed == 1
+    bands = (
+        np.where(np.array(quantiles) == 0.5, center[:, None], np.nan)
+        if alone
+        else np.tile(center[:, None], len(quantiles))
+    )
+    warning = 'One value only: it was repeated, and no band can be given.' if alone else 'The series is constant.'
+    return Outcome(center=center, quantiles=bands, used='naive', status='fallback', warning=warning)
+
+
+def _outcome(model: str, series: Series, raw: Raw, factors: Array) -> Outcome:
+    stood_in = raw.used in ('naive', 'seasonal_naive') and raw.used != model
+    values, center = conformal.apply(raw, factors), raw.center
+    if series.filled.min() >= 0:
+        values, center = np.maximum(values, 0.0), np.maximum(center, 0.0)
+    status = 'fallback' if stood_in else 'ok'
+    return Outcome(center=center, quantiles=values, used=raw.used, status=status, warning=raw.warning)
 
 
 def _average(raws: Sequence[Raw], names: Sequence[str]) -> Raw:
@@ -109,12 +112,3 @@ def _average(raws: Sequence[Raw], names: Sequence[str]) -> Raw:
         used='+'.join(dict.fromkeys(raw.used for raw in real)),
         warning=' '.join(dict.fromkeys(gone)),
     )
-
-
-def fit_predict(
-    panel: Sequence[Series], model: str, *, h: int, quantiles: Sequence[float], run: Run
-) -> list[Outcome]:
-    """Return the calibrated forecasts of one model; see Bench to run several on the same panel."""
-    return Bench(panel, h=h, quantiles=quantiles, run=run).fit_predict(model)
-
-

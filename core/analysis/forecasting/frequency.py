@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from core.errors import UsageError
+from core.errors import UnusableData, UsageError
 
 if TYPE_CHECKING:
     import polars
@@ -28,6 +28,7 @@ ALIASES = {
 }  # fmt: skip
 MONTHS = {'MS': 1, 'ME': 1, 'QS': 3, 'QE': 3, 'YS': 12, 'YE': 12}
 NAME = re.compile(r'(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?')
+MOST_FREE_STEPS = 10_000
 MOST_STEPS_A_POINT = 20
 """A grid may hold this many steps a point: beyond, the step was read from stray stamps."""
 
@@ -49,7 +50,7 @@ class Step:
         return 0
 
     def positions(self, stamps: Array, origin: np.datetime64) -> tuple[Array, Array]:
-        """Return each stamp's whole number of steps from `origin` and how far off the grid it lies (share of a step)."""
+        """Return each stamp's whole number of steps from `origin` and how far off that it is (share of a step)."""
         if self.unit == 'month':
             months = (_month(stamps) - _month(np.array([origin]))[0]) / self.size
             place = np.rint(months).astype(np.int64)
@@ -69,23 +70,28 @@ class Step:
             return _add_months(origin, places * self.size)
         if self.unit == 'business':
             day = np.busday_offset(origin.astype('datetime64[D]'), places * self.size, roll='backward')
-            return day.astype('datetime64[us]') + (origin - origin.astype('datetime64[D]'))
-        return origin + (places * self.size).astype('timedelta64[us]')
+            return np.asarray(day.astype('datetime64[us]') + (origin - origin.astype('datetime64[D]')))
+        return np.asarray(origin + (places * self.size).astype('timedelta64[us]'))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One series on a regular grid. `y` (n) holds NaN at gaps and neither starts nor is all NaN unless `observed` is 0."""
+    """One series on a regular grid: `y` (n) with NaN at gaps, `filled` (n) without; empty when nothing was observed."""
 
     unique_id: str
     step: Step
     stamps: Array
     y: Array
     filled: Array
-    cutoff: np.datetime64 | None
+    cutoff: np.datetime64
     observed: int
     notes: tuple[str, ...] = ()
     future: Array = field(default_factory=lambda: np.zeros(0, 'datetime64[us]'))
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing can be learnt from it: one value, or the same one throughout."""
+        return self.observed == 1 or bool(np.ptp(self.filled) == 0)
 
 
 def parse(name: str) -> Step:
@@ -128,7 +134,12 @@ def infer(stamps: Array) -> Step | None:
     if span // size > MOST_STEPS_A_POINT * len(stamps):
         size = max(int(np.median(gaps)), span // (MOST_STEPS_A_POINT * len(stamps)))
     size = _tidy(size)
-    if size == DAY and len(stamps) >= 6 and bool(np.all(np.is_busday(stamps.astype('datetime64[D]')))) and span > 7 * DAY:
+    if (
+        size == DAY
+        and len(stamps) >= 6
+        and bool(np.all(np.is_busday(stamps.astype('datetime64[D]'))))
+        and span > 7 * DAY
+    ):
         return Step(name='B', unit='business', size=1, season_length=5)
     return _fixed(size, weekday=int(((stamps[-1].astype('datetime64[D]').astype(np.int64)) + 3) % 7))
 
@@ -153,7 +164,9 @@ def regular(unique_id: str, stamps: Array, values: Array, *, step: Step, h: int,
     cutoff = stamps[-1]
     places, off = step.positions(stamps, cutoff)
     if (off > 0.1).any():
-        notes.append(f'Stamps are irregular: {_count((off > 0.1).sum(), "stamp")} moved to the nearest {step.name} step.')
+        notes.append(
+            f'Stamps are irregular: {_count((off > 0.1).sum(), "stamp")} moved to the nearest {step.name} step.'
+        )
     last = np.append(places[1:] != places[:-1], True)
     if not last.all():
         notes.append(f'{_count((~last).sum(), "value")} shared a step with a later one; the last was kept.')
@@ -167,6 +180,11 @@ def regular(unique_id: str, stamps: Array, values: Array, *, step: Step, h: int,
             notes=(*notes, 'The series holds no values.'), future=future,
         )  # fmt: skip
     start = int(places[known][0])
+    if -start > MOST_STEPS_A_POINT * len(places) + MOST_FREE_STEPS:
+        raise UnusableData(
+            f'Steps of {step.name} make {1 - start:,} points of the {len(places):,} of series "{unique_id}". '
+            'Name a coarser frequency.'
+        )
     y = np.full(1 - start, np.nan)
     y[places[known] - start] = values[known]
     missing = int(np.isnan(y).sum())
@@ -225,7 +243,7 @@ def prepare(frame: 'polars.DataFrame', *, freq: str | None, h: int, season_lengt
 
 
 def groups(series: Sequence[Series]) -> list[list[int]]:
-    """Return the positions of series that share a frequency family and a season, so that one model may learn from all."""
+    """Return the positions of series that share step and season, so that one model may learn from all of them."""
     found: dict[tuple[str, int, int], list[int]] = {}
     for place, one in enumerate(series):
         found.setdefault((one.step.unit, one.step.size, one.step.season_length), []).append(place)
@@ -233,18 +251,16 @@ def groups(series: Sequence[Series]) -> list[list[int]]:
 
 
 def _infer_months(stamps: Array) -> Step | None:
-    for shifted in (stamps.astype('datetime64[D]'), (stamps + np.timedelta64(DAY // 2, 'us')).astype('datetime64[D]')):
-        months = shifted.astype('datetime64[M]')
-        day = (shifted - months.astype('datetime64[D]')).astype(np.int64)
-        end = ((months + 1).astype('datetime64[D]') - shifted).astype(np.int64) == 1
-        if not ((day == day[-1]) | (end & (end[-1] | (day[-1] > 27)))).all():
-            continue
-        size = int(np.gcd.reduce(np.diff(months).astype(np.int64)))
-        size = max(part for part in (1, 2, 3, 4, 6, 12) if size % part == 0)
-        suffix = 'E' if end.all() else 'S'
-        name = {1: f'M{suffix}', 3: f'Q{suffix}', 12: f'Y{suffix}'}.get(size, f'{size}M{suffix}')
-        return _months(size, name=name)
-    return None
+    days = stamps.astype('datetime64[D]')
+    months = days.astype('datetime64[M]')
+    day = (days - months.astype('datetime64[D]')).astype(np.int64)
+    end = ((months + 1).astype('datetime64[D]') - days).astype(np.int64) == 1
+    if not ((day == day[-1]) | (end & (end[-1] | (day[-1] > 27)))).all():
+        return None
+    size = int(np.gcd.reduce(np.diff(months).astype(np.int64)))
+    size = max(part for part in (1, 2, 3, 4, 6, 12) if size % part == 0)
+    suffix = 'E' if end.all() else 'S'
+    return _months(size, name={1: f'M{suffix}', 3: f'Q{suffix}', 12: f'Y{suffix}'}.get(size, f'{size}M{suffix}'))
 
 
 def _months(size: int, *, name: str) -> Step:
@@ -293,7 +309,8 @@ def _tidy(size: int) -> int:
 def _smooth(values: Array, width: int) -> Array:
     """Return the centred moving average over `width`, of fewer values at the ends."""
     kernel = np.ones(width)
-    return np.convolve(values, kernel, 'same')[: len(values)] / np.convolve(np.ones_like(values), kernel, 'same')[: len(values)]
+    sums, counts = np.convolve(values, kernel, 'same'), np.convolve(np.ones_like(values), kernel, 'same')
+    return np.asarray(sums / counts)
 
 
 def _month(stamps: Array) -> Array:
@@ -301,22 +318,15 @@ def _month(stamps: Array) -> Array:
 
 
 def _add_months(origin: np.datetime64, months: Array) -> Array:
-    """Return `origin` moved by whole months: a last day stays a last day, also in UTC stamps of a local midnight."""
-    day_length = np.timedelta64(1, 'D')
-    shift = np.timedelta64(0, 'us')
+    """Return `origin` moved by whole months: a last day stays a last day."""
     day = origin.astype('datetime64[D]')
-    rounded = (origin + np.timedelta64(DAY // 2, 'us')).astype('datetime64[D]')
-    if rounded != day and rounded == rounded.astype('datetime64[M]').astype('datetime64[D]'):
-        shift, day = origin - rounded, rounded
-    else:
-        shift = origin - day
     month = day.astype('datetime64[M]')
-    inside = (day - month.astype('datetime64[D]')).astype(np.int64)
-    is_end = day + day_length == (month + 1).astype('datetime64[D]')
     target = month + months
+    inside = (day - month.astype('datetime64[D]')).astype(np.int64)
     length = ((target + 1).astype('datetime64[D]') - target.astype('datetime64[D]')).astype(np.int64)
+    is_end = day + np.timedelta64(1, 'D') == (month + 1).astype('datetime64[D]')
     inside = length - 1 if is_end else np.minimum(inside, length - 1)
-    return (target.astype('datetime64[D]') + inside).astype('datetime64[us]') + shift
+    return np.asarray((target.astype('datetime64[D]') + inside).astype('datetime64[us]') + (origin - day))
 
 
 def _count(number: int, noun: str) -> str:

@@ -24,12 +24,13 @@ def repeat(y: Array, *, h: int, season_length: int, warning: str = '') -> Raw:
         center=center,
         spread=scale * np.sqrt(steps // season + 1),
         used='naive' if short else 'seasonal_naive',
-        warning=warning or (f'Shorter than a season of {season_length} steps: the last value was repeated.' if short else ''),
+        warning=warning
+        or (f'Shorter than a season of {season_length} steps: the last value was repeated.' if short else ''),
     )
 
 
 def scale(y: Array, season_length: int) -> float:
-    """Return the mean absolute seasonal difference of `y`, or its mean absolute step when it is shorter than a season."""
+    """Return the mean absolute seasonal difference of `y`, or its mean absolute step when it is shorter."""
     season = season_length if len(y) > season_length + 1 else 1
     return float(np.mean(np.abs(y[season:] - y[:-season]))) if len(y) > 1 else 0.0
 

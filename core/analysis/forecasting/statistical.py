@@ -26,7 +26,7 @@ class Statistical:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.held_series = {'ets': 60}.get(name, 400)
+        self.held_series = 400 if name == 'theta' else 60
 
     def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
         """Return each series' forecast; seasonal naive stands in where the model cannot be fitted."""
@@ -93,5 +93,3 @@ def _decomposition(y: Array) -> str:
 
 def _stand_in(task: dict[str, Any], reason: str) -> Raw:
     return repeat(task['y'], h=task['h'], season_length=task['season_length'], warning=reason)
-
-

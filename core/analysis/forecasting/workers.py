@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import Pipe
@@ -26,7 +27,9 @@ PR_SET_PDEATHSIG = 1
 StandIn = Callable[[dict[str, Any], str], Raw]
 
 
-def each(function: str, tasks: Sequence[dict[str, Any]], *, run: Run, stand_in: StandIn, apart: bool = False) -> list[Raw]:
+def each(
+    function: str, tasks: Sequence[dict[str, Any]], *, run: Run, stand_in: StandIn, apart: bool = False
+) -> list[Raw]:
     """Return `function` (`module:name`) of every task, in order; `stand_in(task, reason)` where a worker failed.
 
     With one core it runs here, unless `apart` asks for a process that can be killed after `run.timeout` seconds.
@@ -41,8 +44,8 @@ def each(function: str, tasks: Sequence[dict[str, Any]], *, run: Run, stand_in: 
             run.progress((place + 1) / len(tasks), '')
         return done
     results: dict[int, Raw] = {}
-    for place, raw, failure in _apart(function, tasks, run):
-        results[place] = raw if raw is not None else stand_in(tasks[place], failure)
+    for place, answer in _apart(function, tasks, run):
+        results[place] = answer if isinstance(answer, Raw) else stand_in(tasks[place], answer)
         run.progress(len(results) / len(tasks), '')
     return [results[place] for place in range(len(tasks))]
 
@@ -56,7 +59,8 @@ class _Worker:
     fresh: bool = True
 
 
-def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, Raw | None, str]]:
+def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, Raw | str]]:
+    """Yield each task's place with its result, or with the reason why there is none."""
     waiting = list(range(len(tasks)))[::-1]
     busy: list[_Worker] = []
     with tempfile.TemporaryDirectory(prefix='forecast-', ignore_cleanup_errors=True) as folder:
@@ -65,25 +69,26 @@ def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator
                 while waiting and len(busy) < run.cores:
                     busy.append(_give(_start(folder), function, tasks, waiting.pop(), run.timeout))
                 for worker in _ready(busy):
-                    place, raw, failure = worker.place, None, ''
-                    try:
-                        if not worker.pipe.poll(0):
-                            failure = f'It took longer than {run.timeout:g} s and was stopped.'
-                        else:
-                            raw = worker.pipe.recv()
-                    except (EOFError, OSError):
-                        failure = 'Its process died.'
-                    if isinstance(raw, str):
-                        raw, failure = None, raw
+                    place, answer = worker.place, _answer(worker, run.timeout)
                     busy.remove(worker)
-                    if waiting and not failure:
+                    if waiting and isinstance(answer, Raw):
                         busy.append(_give(worker, function, tasks, waiting.pop(), run.timeout))
                     else:
                         _stop(worker)
-                    yield place, raw, failure
+                    yield place, answer
         finally:
             for worker in busy:
                 _stop(worker)
+
+
+def _answer(worker: _Worker, timeout: float) -> Raw | str:
+    try:
+        if not worker.pipe.poll(0):
+            return f'It took longer than {timeout:g} s and was stopped.'
+        answer: Raw | str = worker.pipe.recv()
+    except (EOFError, OSError):
+        return 'Its process died.'
+    return answer
 
 
 def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
@@ -96,7 +101,12 @@ def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
 
 def _start(folder: str) -> _Worker:
     ours, theirs = Pipe()
-    environment = {**os.environ, **ONE_THREAD, 'TMPDIR': folder, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
+    environment = {
+        **os.environ,
+        **ONE_THREAD,
+        'TMPDIR': folder,
+        'PYTHONPATH': os.pathsep.join(p for p in sys.path if p),
+    }
     with theirs:
         process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(theirs.fileno()), str(os.getpid())],
@@ -114,7 +124,8 @@ def _give(worker: _Worker, function: str, tasks: Sequence[dict[str, Any]], place
     worker.place = place
     worker.deadline = time.monotonic() + timeout + (START_TIME if worker.fresh else 0.0)
     worker.fresh = False
-    worker.pipe.send((function, tasks[place]))
+    with suppress(OSError):  # a worker that died at once shows as a closed pipe when it is waited for
+        worker.pipe.send((function, tasks[place]))
     return worker
 
 

@@ -203,7 +203,7 @@ def _batch(rows: Sequence[Sequence[str]], schema: Any) -> Any:
     arrays = []
     for field, cells in zip(schema, zip(*rows, strict=True), strict=True):
         if pa.types.is_integer(field.type):
-            arrays.append(pa.array([int(cell) for cell in cells], field.type))
+            arrays.append(pa.array([None if cell == NULL else int(cell) for cell in cells], field.type))
         else:
             arrays.append(pa.array([None if cell == NULL else cell for cell in cells], field.type))
     return pa.record_batch(arrays, schema=schema)

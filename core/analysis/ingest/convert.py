@@ -1,0 +1,335 @@
+"""From a foreign file to a dataset version: read → types → roles → rejects → sorted parts, profile, pyramid."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from core.analysis import duck
+from core.analysis.ingest import profile, readings
+from core.analysis.ingest.manifest import Manifest, SourceFile, StoredFile
+from core.analysis.ingest.rawtable import RawTable
+from core.analysis.ingest.rejects import Staged, list_faults, stage
+from core.analysis.ingest.roles import choose_roles, labels
+from core.analysis.ingest.types import Column, choose_types, settle_day_or_month
+from core.errors import AmbiguousDates, NoTimeColumn, UnusableData, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+ROW_GROUP: Final = 122_880
+GROUPS_A_FILE: Final = 20
+OVERHEAD: Final = 160 * 2**20
+THREADS: Final = 2
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to read a file. `roles` maps columns to time, series, measure or attribute and wins over what is guessed.
+
+    Times without an offset are read in `time_zone`; dates, months and years are kept at 00:00 UTC. `memory` is in
+    bytes. `day_first` and `decimal` ('.' or ',') settle what the file alone leaves open. `max_faults` limits `inspect`.
+    """
+
+    time_zone: str = 'UTC'
+    roles: Mapping[str, str] = field(default_factory=dict)
+    memory: int = 512 * 2**20
+    day_first: bool | None = None
+    decimal: str | None = None
+    max_faults: int = 1000
+
+
+def convert(path: Path, *, name: str, into: Path, options: Options, progress: Progress) -> Manifest:
+    """Convert the file `path` (called `name` by its owner) into a dataset version in the folder `into`.
+
+    Writes `data-00000.parquet` … (sorted by `_series, _time, _line`), `faults.parquet`, `series.parquet`,
+    `pyramid.parquet` and `manifest.json`. Every record is accepted, repaired or rejected, and nothing else.
+    Raises UnreadableFile, NotSupported, TooLarge, NoTimeColumn, AmbiguousDates, UnusableData or UsageError.
+    """
+    from core.analysis.ingest.pyramid import build_pyramid
+
+    with _opened(path, name=name, options=options, beside=into, progress=progress) as job:
+        if not job.raw.names or not job.raw.rows_read:
+            raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
+        columns = job.columns()
+        time = next((column for column in columns if column.role == 'time'), None)
+        if time is None:
+            raise NoTimeColumn(_no_time(name, columns))
+        progress(0.45, 'Reading values')
+        staged, kinds = job.stage(columns, faults=into / 'faults.parquet')
+        if not staged.accepted + staged.repaired:
+            raise UnusableData(_nothing_left(name, kinds))
+        progress(0.6, 'Sorting')
+        parts = _write_parts(job.connection, staged, columns, into=into, workdir=job.workdir)
+        staged.path.unlink()
+        progress(0.75, 'Profiling')
+        series = into / 'series.parquet'
+        zone = options.time_zone if time.type in ('timestamp', 'timestamptz') else 'UTC'
+        profile.write_series(job.connection, parts, zone=zone, out=series)
+        profiles = profile.column_profiles(job.connection, parts, columns)
+        manifest = Manifest(
+            source=_source(path, name, job.raw),
+            columns=tuple(profiles),
+            rows_read=job.raw.rows_read,
+            rows_accepted=staged.accepted,
+            rows_repaired=staged.repaired,
+            rows_rejected=staged.rejected,
+            faults_total=sum(kinds.values()),
+            faults_by_kind=kinds,
+            time=profile.time_profile(job.connection, series, time, zone=options.time_zone),
+            series=profile.series_profile(job.connection, series, columns),
+            measures=tuple(column.name for column in columns if column.role == 'measure'),
+            files=(),
+        )
+        job.connection.close()
+        progress(0.85, 'Building the pyramid')
+        build_pyramid(
+            parts,
+            measures=manifest.measures,
+            out=into / 'pyramid.parquet',
+            memory=_engine_memory(options),
+            workdir=job.workdir,
+        )
+        manifest = replace(manifest, files=tuple(_stored(file) for file in sorted(into.glob('*.parquet'))))
+        text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False)
+        (into / 'manifest.json').write_text(text, encoding='utf-8')
+        progress(1.0, 'Done')
+    return manifest
+
+
+def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
+    """Return what `variosync inspect --json` prints; no file is kept.
+
+    `{encoding, dialect, header_line, columns: [{name, type, role}], rows_read, rows_accepted, rows_repaired,
+    rows_rejected, faults_total, faults: [{line, column, kind, value, action}]}` and more keys. Where day and month
+    cannot be told apart, the day is taken to come first and `notes` says so.
+    """
+    with _opened(path, name=name, options=options) as job:
+        columns = job.columns(lenient=True) if job.raw.names else []
+        faults = job.workdir / 'faults.parquet'
+        staged, kinds = job.stage(columns, faults=faults) if columns else (_nothing(job.raw), {})
+        listed = (
+            job.connection.execute(
+                f'SELECT line, "column", kind, value, action, reason FROM {duck.files([faults])} LIMIT {max(0, options.max_faults)}'
+            ).fetchall()
+            if columns
+            else []
+        )
+        raw = job.raw
+        return {
+            'encoding': raw.encoding,
+            'compression': raw.compression,
+            'format': raw.format,
+            'dialect': asdict(raw.dialect),
+            'header_line': raw.header_line,
+            'notes': [*raw.notes, *job.notes],
+            'columns': [{'name': c.source, 'type': c.type, 'role': c.role, 'reason': c.reason} for c in columns],
+            'rows_read': raw.rows_read,
+            'rows_accepted': staged.accepted,
+            'rows_repaired': staged.repaired,
+            'rows_rejected': staged.rejected,
+            'faults_total': sum(kinds.values()),
+            'faults_by_kind': kinds,
+            'faults': [
+                dict(zip(('line', 'column', 'kind', 'value', 'action', 'reason'), row, strict=True)) for row in listed
+            ],
+        }
+
+
+def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, Any]:
+    """Write the cleaned table to `out`, Parquet or CSV by its suffix; return the counts of rows and faults.
+
+    Columns keep the file's order and names; rows are sorted by series and time, or stay in file order when there is no
+    time. Text is written as it is, also where a spreadsheet would take it for a formula: a file that is converted there
+    and back must be the same.
+    """
+    if out.suffix not in ('.csv', '.parquet'):
+        raise UsageError(f'"{out.name}" is neither .csv nor .parquet. Choose one of the two.')
+    with _opened(path, name=name, options=options) as job:
+        columns = job.columns() if job.raw.names else []
+        staged, kinds = (
+            job.stage(columns, faults=job.workdir / 'faults.parquet') if columns else (_nothing(job.raw), {})
+        )
+        written = job.workdir / f'out{out.suffix}'
+        if columns:
+            _write_export(job.connection, staged, columns, written)
+        elif out.suffix == '.csv':
+            written.touch()
+        else:
+            raise UnusableData(f'{name} is empty, and an empty table has no Parquet form. Write .csv instead.')
+        job.connection.close()
+        shutil.move(written, out)
+        return {
+            'rows_read': job.raw.rows_read,
+            'rows_accepted': staged.accepted,
+            'rows_repaired': staged.repaired,
+            'rows_rejected': staged.rejected,
+            'faults_total': sum(kinds.values()),
+            'faults_by_kind': kinds,
+            'columns': [{'name': c.source, 'type': c.type, 'role': c.role} for c in columns],
+            'notes': [*job.raw.notes, *job.notes],
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """A file that has been read, and the connection that works on it."""
+
+    raw: RawTable
+    connection: 'duckdb.DuckDBPyConnection'
+    workdir: Path
+    options: Options
+    notes: list[str] = field(default_factory=list)
+
+    def columns(self, *, lenient: bool = False) -> list[Column]:
+        """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""
+        options = self.options
+        typed = choose_types(
+            self.connection, self.raw, roles=options.roles, decimal=options.decimal, day_first=options.day_first
+        )
+        columns = choose_roles(self.connection, self.raw, typed, roles=options.roles)
+        return [self._settled(column, lenient=lenient) for column in columns]
+
+    def _settled(self, column: Column, *, lenient: bool) -> Column:
+        try:
+            return settle_day_or_month(self.connection, self.raw, column)
+        except AmbiguousDates as error:
+            if column.role != 'time':
+                return replace(
+                    column,
+                    type='text',
+                    reading=readings.TEXT,
+                    unread=0,
+                    reason='dates whose day and month cannot be told apart',
+                )
+            if not lenient:
+                raise
+            self.notes.append(str(error))
+            other = readings.twin(column.reading)
+            first = column.reading if other is None or column.reading.name.startswith('DD') else other
+            return replace(column, reading=first, reason='day and month cannot be told apart; day first is assumed')
+
+    def stage(self, columns: Sequence[Column], *, faults: Path) -> tuple[Staged, dict[str, int]]:
+        """Type all rows and list the faults; return how many there are of each kind."""
+        zone = self.options.time_zone
+        staged = stage(self.connection, self.raw, columns, zone=zone, out=self.workdir / 'staged.parquet')
+        return staged, list_faults(self.connection, self.raw, columns, staged, zone=zone, out=faults)
+
+
+@contextmanager
+def _opened(
+    path: Path, *, name: str, options: Options, beside: Path | None = None, progress: Progress | None = None
+) -> Iterator[_Job]:
+    """Read a file into a work folder that vanishes afterwards."""
+    from core.analysis.ingest.reader import read
+
+    _check(options)
+    with tempfile.TemporaryDirectory(prefix='ingest-', dir=beside.parent if beside else None) as folder:
+        workdir = Path(folder)
+        tell = progress or (lambda share, text: None)
+        tell(0.0, 'Reading')
+        raw = read(
+            path, name=name, workdir=workdir, memory=options.memory, progress=lambda share: tell(0.4 * share, 'Reading')
+        )
+        tell(0.4, 'Choosing types')
+        allowed = [workdir, *([beside] if beside else [])]
+        connection = duck.connect(memory=_engine_memory(options), threads=THREADS, workdir=workdir, allow=allowed)
+        try:
+            yield _Job(raw=raw, connection=connection, workdir=workdir, options=options)
+        finally:
+            connection.close()
+
+
+def _check(options: Options) -> None:
+    try:
+        ZoneInfo(options.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f'"{options.time_zone}" is no time zone. Write one such as Europe/Paris.') from error
+    if options.decimal not in (None, '.', ','):
+        raise UsageError('The decimal mark is "." or ",".')
+
+
+def _engine_memory(options: Options) -> int:
+    return max(128 * 2**20, options.memory - OVERHEAD)
+
+
+def _nothing(raw: RawTable) -> Staged:
+    return Staged(path=raw.path, accepted=0, repaired=0, rejected=raw.rows_read)
+
+
+def _no_time(name: str, columns: Sequence[Column]) -> str:
+    seen = ', '.join(f'{column.source} ({column.type})' for column in columns[:8])
+    return (
+        f'No column of {name} can be read as time; it has {seen}. '
+        'Say which column is the time by its role, or write its cells as 2024-01-31 or 2024-01-31 13:00.'
+    )
+
+
+def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
+    commonest = next(iter(kinds), 'no reason')
+    return f'No row of {name} can be stored (most often: {commonest}). Look at the roles of its columns.'
+
+
+def _write_parts(
+    connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], *, into: Path, workdir: Path
+) -> list[Path]:
+    """Sort the stored rows into `data-00000.parquet` …, at most 20 row groups each; return them in order."""
+    folder = workdir / 'parts'
+    folder.mkdir()
+    listed = ', '.join(duck.identifier(column.name) for column in columns)
+    rows = (
+        f'SELECT _series, _time, _line, {listed} FROM (SELECT *, {labels(columns)} AS _series '
+        f'FROM {duck.files([staged.path])} WHERE _status < 2) ORDER BY _series, _time, _line, _row'
+    )
+    connection.execute(
+        f'COPY ({rows}) TO {duck.text(str(folder))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, '
+        f"ROW_GROUPS_PER_FILE {GROUPS_A_FILE}, FILENAME_PATTERN 'part-{{i}}')"
+    )
+    written = sorted(folder.iterdir(), key=lambda file: int(file.stem.split('-')[1]))
+    return [file.rename(into / f'data-{number:05}.parquet') for number, file in enumerate(written)]
+
+
+def _write_export(
+    connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], out: Path
+) -> None:
+    timed = any(column.role == 'time' for column in columns)
+    keys = ''.join(f'{duck.identifier(column.name)}, ' for column in columns if column.role == 'series')
+    order = f'{keys}_time, _line, _row' if timed else '_row'
+    listed = ', '.join(f'{duck.identifier(column.name)} AS {duck.identifier(column.source)}' for column in columns)
+    form = 'FORMAT csv, HEADER' if out.suffix == '.csv' else 'FORMAT parquet, COMPRESSION zstd'
+    connection.execute(
+        f'COPY (SELECT {listed} FROM {duck.files([staged.path])} WHERE _status < 2 ORDER BY {order}) '
+        f'TO {duck.text(str(out))} ({form})'
+    )
+
+
+def _source(path: Path, name: str, raw: RawTable) -> SourceFile:
+    return SourceFile(
+        name=name,
+        bytes=path.stat().st_size,
+        encoding=raw.encoding,
+        compression=raw.compression,
+        format=raw.format,
+        dialect=asdict(raw.dialect),
+        header_line=raw.header_line,
+        notes=raw.notes,
+    )
+
+
+def _stored(file: Path) -> StoredFile:
+    import pyarrow.parquet as pq
+
+    digest = hashlib.sha256()
+    with file.open('rb') as handle:
+        while block := handle.read(2**20):
+            digest.update(block)
+    return StoredFile(
+        name=file.name, bytes=file.stat().st_size, sha256=digest.hexdigest(), rows=pq.read_metadata(file).num_rows
+    )

@@ -1,0 +1,274 @@
+"""Profiles of stored rows: every series' step, gaps and duplicates; every column's figures, sparkline and histogram."""
+
+import math
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from core.analysis import duck
+from core.analysis.ingest.manifest import ColumnProfile, Histogram, SeriesProfile, TimeProfile
+from core.analysis.ingest.roles import NUMBERS
+from core.analysis.ingest.types import Column
+
+if TYPE_CHECKING:
+    import duckdb
+
+EXACT_ROWS: Final = 200_000
+SLICES: Final = 60
+BINS: Final = 30
+AT_ONCE: Final = 20
+DRAWN: Final = 200
+LABELS: Final = 200
+DAY: Final = 86_400_000_000
+
+
+def write_series(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], *, zone: str, out: Path) -> None:
+    """Write one row a series to `out`, sorted by name: `series, rows, start, end, step_seconds, freq, gaps,
+    longest_gap_seconds, duplicates`.
+
+    `parts` are sorted by `_series, _time`. Steps are measured on the wall clock of `zone`, so that a day is a day when
+    clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are multiples of it.
+    """
+    place = duck.text(zone)
+    local = '_time' if zone == 'UTC' else f"timezone({place}, timezone('UTC', _time))"
+    connection.execute(_STEPS.format(local=local, files=duck.files(parts)))
+    connection.execute(_SERIES.format(local=local, files=duck.files(parts)))
+    connection.execute(f'COPY ({_NAMED}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
+
+
+def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: Column, *, zone: str) -> TimeProfile:
+    """Return the profile of the time column from the file that `write_series` wrote."""
+    source = duck.files([series])
+    row = connection.execute(
+        f'SELECT min(start), max("end"), sum(gaps), max(longest_gap_seconds), sum(duplicates) FROM {source}'
+    ).fetchone()
+    start, end, gaps, longest, duplicates = row or (None, None, 0, None, 0)
+    common = connection.execute(
+        f'SELECT freq, step_seconds FROM {source} GROUP BY ALL ORDER BY sum(rows) DESC, freq NULLS LAST LIMIT 1'
+    ).fetchone()
+    freq, step = common or (None, None)
+    return TimeProfile(
+        column=column.name,
+        zone=zone,
+        naive=column.type != 'timestamptz',
+        start=_iso(start),
+        end=_iso(end),
+        freq=freq,
+        step_seconds=step,
+        gaps=int(gaps or 0),
+        longest_gap_seconds=longest,
+        duplicates=int(duplicates or 0),
+    )
+
+
+def series_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, columns: Sequence[Column]) -> SeriesProfile:
+    """Return how many series there are and the first labels."""
+    source = duck.files([series])
+    (count,) = connection.execute(f'SELECT count(*) FROM {source}').fetchone() or (0,)
+    first = connection.execute(f'SELECT series FROM {source} ORDER BY series LIMIT {LABELS}').fetchall()
+    keys = tuple(column.name for column in columns if column.role == 'series')
+    return SeriesProfile(columns=keys, count=int(count), first=tuple(row[0] for row in first))
+
+
+def column_profiles(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], columns: Sequence[Column]
+) -> list[ColumnProfile]:
+    """Return the figures of every column over the stored rows."""
+    source = duck.files(parts)
+    (rows, start, end) = connection.execute(
+        f'SELECT count(*), epoch_us(min(_time)), epoch_us(max(_time)) FROM {source}'
+    ).fetchone() or (0, None, None)
+    profiles: list[ColumnProfile] = []
+    for first in range(0, len(columns), AT_ONCE):
+        part = columns[first : first + AT_ONCE]
+        drawn = [c for c in part if c.role == 'measure' and c.index < DRAWN]
+        lines = _sparklines(connection, source, drawn, start=start, end=end)
+        for column, figures in zip(part, _figures(connection, source, part, exact=rows <= EXACT_ROWS), strict=True):
+            bars = _histogram(connection, source, column, figures) if column in drawn else None
+            profiles.append(
+                ColumnProfile(
+                    name=column.name,
+                    source=column.source,
+                    type=column.type,
+                    role=column.role,
+                    reason=column.reason,
+                    sparkline=lines.get(column.index, ()),
+                    histogram=bars,
+                    **figures,
+                )
+            )
+    return profiles
+
+
+def _figures(
+    connection: 'duckdb.DuckDBPyConnection', source: str, columns: Sequence[Column], *, exact: bool
+) -> list[dict[str, Any]]:
+    asked = [_asked(column, exact=exact) for column in columns]
+    row = connection.execute(
+        f'SELECT {", ".join(sql for one in asked for sql in one.values())} FROM {source}'
+    ).fetchone()
+    values = iter(row or ())
+    return [{name: _json(next(values)) for name in one} for one in asked]
+
+
+def _asked(column: Column, *, exact: bool) -> dict[str, str]:
+    name = duck.identifier(column.name)
+    distinct = f'count(DISTINCT {name})' if exact else f'approx_count_distinct({name})'
+    asked = {'missing': f'count(*) - count({name})', 'distinct': distinct}
+    if column.type in NUMBERS:
+        quantile = 'quantile_cont' if exact else 'approx_quantile'
+        value = f'CAST({name} AS DOUBLE)'
+        return asked | {
+            'min': f'min({value})',
+            'max': f'max({value})',
+            'mean': f'avg({value})',
+            'median': f'{quantile}({value}, 0.5)',
+            'p99': f'{quantile}({value}, 0.99)',
+        }
+    return asked | {
+        'min': f'left(CAST(min({name}) AS VARCHAR), 100)',
+        'max': f'left(CAST(max({name}) AS VARCHAR), 100)',
+    }
+
+
+def _sparklines(
+    connection: 'duckdb.DuckDBPyConnection',
+    source: str,
+    columns: Sequence[Column],
+    *,
+    start: int | None,
+    end: int | None,
+) -> dict[int, tuple[float | None, ...]]:
+    if not columns or start is None or end is None:
+        return {}
+    span = max(1, end - start)
+    means = ', '.join(f'avg(CAST({duck.identifier(column.name)} AS DOUBLE))' for column in columns)
+    place = f'least({SLICES - 1}, ((epoch_us(_time) - {start})::HUGEINT * {SLICES}) // {span})::INTEGER'
+    rows = connection.execute(
+        f'SELECT {place} AS slice, {means} FROM {source} GROUP BY slice ORDER BY slice'
+    ).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    taken = range(SLICES) if len(found) > SLICES // 2 else sorted(found)
+    # Few points would leave most slices empty: then they alone make the line.
+    return {
+        column.index: tuple(_json(found[slice_][i]) if slice_ in found else None for slice_ in taken)
+        for i, column in enumerate(columns)
+    }
+
+
+def _histogram(
+    connection: 'duckdb.DuckDBPyConnection', source: str, column: Column, figures: dict[str, Any]
+) -> Histogram | None:
+    low, high = figures['min'], figures['max']
+    if low is None or high is None or not math.isfinite(high - low):
+        return None
+    width = (high - low) / BINS
+    if width <= 0 or low + width == low:
+        return Histogram(edges=(low, high), counts=(column.filled - column.unread,)) if low == high else None
+    value = f'CAST({duck.identifier(column.name)} AS DOUBLE)'
+    place = f'least({BINS - 1}, greatest(0, floor(({value} - ?) / ?)))::INTEGER'
+    rows = connection.execute(
+        f'SELECT {place} AS bin, count(*) FROM {source} WHERE {value} IS NOT NULL GROUP BY bin', [low, width]
+    ).fetchall()
+    counts = dict(rows)
+    edges = tuple(low + width * i for i in range(BINS)) + (high,)
+    return Histogram(edges=edges, counts=tuple(int(counts.get(i, 0)) for i in range(BINS)))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _iso(value: datetime | date | None) -> str | None:
+    return f'{value.isoformat()}Z' if value is not None else None
+
+
+# The window has no ORDER BY because the parts are sorted: so it streams.
+_STEPS: Final = f"""
+CREATE OR REPLACE TEMP TABLE steps AS
+WITH neighbours AS (
+    SELECT _series AS s, {{local}} AS t, lag({{local}}) OVER () AS p, lag(_series) OVER () AS before FROM {{files}}
+), pairs AS (
+    SELECT s, t, p, epoch_us(t) - epoch_us(p) AS d FROM neighbours WHERE before = s
+)
+SELECT s, d, CASE WHEN d >= 28 * {DAY} THEN datediff('month', p, t) END AS m,
+    CASE WHEN d % {DAY} = 0 THEN d // {DAY} - 2 * datediff('week', p, t) END AS b, count(*) AS n
+FROM pairs GROUP BY ALL"""
+
+_SERIES: Final = """
+CREATE OR REPLACE TEMP TABLE profiled AS
+SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end",
+    min(day(t)) = max(day(t)) AND min(t::TIME) = max(t::TIME) AS same_day, min(t::TIME) = TIME '00:00:00' AND max(t::TIME) = TIME '00:00:00' AS midnight,
+    min(day(t)) AS day, bool_and(t::DATE = last_day(t::DATE)) AS month_end,
+    bool_and(isodow(t) < 6) AS workdays, max(isodow(t)) - min(isodow(t)) AS weekdays,
+    min(isodow(t)) AS weekday, min(month(t)) AS first_month, bool_and((month(t) - 1) % 3 = 0) AS quarter_starts,
+    bool_and(month(t) % 3 = 0) AS quarter_ends, min((month(t) - 1) % 3) AS quarter_month
+FROM (SELECT _series, _time, {local} AS t FROM {files}) GROUP BY _series"""
+
+_WEEKDAYS: Final = "['MON','TUE','WED','THU','FRI','SAT','SUN']"
+_MONTHS: Final = "['JAN','FEB','MAR','APR','MAY','JUN','JUL','AUG','SEP','OCT','NOV','DEC']"
+
+_NAMED: Final = f"""
+WITH positive AS (
+    SELECT s, d, m, b, n FROM steps WHERE d > 0
+), by_length AS (
+    SELECT s, d, sum(n) AS n FROM positive GROUP BY s, d
+), by_month AS (
+    SELECT s, m, sum(n) AS n FROM positive WHERE m IS NOT NULL GROUP BY s, m
+), common AS (
+    SELECT s, min(d) FILTER (n = top) AS step FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_length) GROUP BY s
+), common_month AS (
+    SELECT s, min(m) FILTER (n = top) AS months FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_month) GROUP BY s
+), shares AS (
+    SELECT p.s, any_value(step) AS step, any_value(months) AS months, min(d) AS shortest, max(d) AS longest,
+        sum(n) AS steps,
+        coalesce(sum(n) FILTER (d % step = 0), 0) / sum(n) AS multiples,
+        coalesce(sum(n) FILTER (m % months = 0), 0) / sum(n) AS month_multiples,
+        coalesce(sum(n) FILTER (d > 1.5 * step), 0) AS gaps,
+        max(d) FILTER (d > 1.5 * step) AS longest_gap,
+        coalesce(sum(n) FILTER (m > months), 0) AS month_gaps,
+        max(d) FILTER (m > months) AS longest_month_gap,
+        coalesce(sum(n) FILTER (b > 1), 0) AS workday_gaps,
+        max(d) FILTER (b > 1) AS longest_workday_gap,
+        coalesce(sum(n) FILTER (d = 3 * {DAY}), 0) AS weekends
+    FROM positive p JOIN common USING (s) LEFT JOIN common_month USING (s) GROUP BY p.s
+), repeats AS (
+    SELECT s, sum(n) AS duplicates FROM steps WHERE d = 0 GROUP BY s
+), kinds AS (
+    SELECT f.*, h.* EXCLUDE (s), coalesce(r.duplicates, 0) AS duplicates,
+        CASE WHEN h.shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end) AND month_multiples >= 0.9
+                AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120) THEN 'months'
+            WHEN step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9 THEN 'workdays'
+            WHEN multiples >= 0.9 THEN 'lengths' END AS kind
+    FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN repeats r USING (s)
+)
+SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,
+    CASE kind
+        WHEN 'workdays' THEN 'B'
+        WHEN 'months' THEN
+            CASE WHEN months % 12 = 0 THEN
+                    CASE months WHEN 12 THEN '' ELSE (months // 12)::VARCHAR END || CASE WHEN month_end
+                        THEN 'YE' || CASE first_month WHEN 12 THEN '' ELSE '-' || {_MONTHS}[first_month] END
+                        ELSE 'YS' || CASE first_month WHEN 1 THEN '' ELSE '-' || {_MONTHS}[first_month] END END
+                WHEN months = 3 THEN CASE WHEN month_end
+                        THEN 'QE' || CASE WHEN quarter_ends THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END
+                        ELSE 'QS' || CASE WHEN quarter_starts THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END END
+                ELSE CASE months WHEN 1 THEN '' ELSE months::VARCHAR END || CASE WHEN month_end THEN 'ME' ELSE 'MS' END END
+        WHEN 'lengths' THEN
+            CASE WHEN step % (7 * {DAY}) = 0 AND weekdays = 0
+                    THEN CASE WHEN step = 7 * {DAY} THEN '' ELSE (step // (7 * {DAY}))::VARCHAR END || 'W-' || {_WEEKDAYS}[weekday]
+                WHEN step % {DAY} = 0 THEN CASE WHEN step = {DAY} THEN '' ELSE (step // {DAY})::VARCHAR END || 'D'
+                WHEN step % 3600000000 = 0 THEN CASE WHEN step = 3600000000 THEN '' ELSE (step // 3600000000)::VARCHAR END || 'h'
+                WHEN step % 60000000 = 0 THEN CASE WHEN step = 60000000 THEN '' ELSE (step // 60000000)::VARCHAR END || 'min'
+                WHEN step % 1000000 = 0 THEN CASE WHEN step = 1000000 THEN '' ELSE (step // 1000000)::VARCHAR END || 's'
+                WHEN step % 1000 = 0 THEN CASE WHEN step = 1000 THEN '' ELSE (step // 1000)::VARCHAR END || 'ms'
+                ELSE CASE WHEN step = 1 THEN '' ELSE step::VARCHAR END || 'us' END
+    END AS freq,
+    CASE kind WHEN 'months' THEN month_gaps WHEN 'workdays' THEN workday_gaps WHEN 'lengths' THEN gaps ELSE 0 END::BIGINT AS gaps,
+    CASE kind WHEN 'months' THEN longest_month_gap WHEN 'workdays' THEN longest_workday_gap
+        WHEN 'lengths' THEN longest_gap END / 1e6 AS longest_gap_seconds,
+    duplicates::BIGINT AS duplicates
+FROM kinds ORDER BY s"""

@@ -1,0 +1,174 @@
+"""Roles: which column is the time, which name the series, which are measured."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from core.analysis import duck
+from core.analysis.ingest.rawtable import RawTable
+from core.analysis.ingest.types import TIME_NAME, Column, rows_of
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+NUMBERS: Final = ('integer', 'decimal', 'double')
+TIMES: Final = ('date', 'timestamp', 'timestamptz')
+BEST_TIME_NAMES: Final = ('ds', 'timestamp', 'datetime', 'date', 'time', 'ts')
+ID_NAME: Final = re.compile(
+    r'(?i)^(unique_?id|series(_?id)?|item(_?id)?|store(_?(id|nbr|nr))?|symbol|ticker|sensor(_?id)?|station(_?id)?|'
+    r'device(_?id)?|meter(_?id)?|sku|product(_?id)?|site(_?id)?|region|country|location|city|state|entity|asset|instrument|'
+    r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ ](id|key|code|nbr))$'
+)
+ROW_NAME: Final = re.compile(r'(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|nr|num|number))?|no\.?|nr|#|id)$')
+CHECKED: Final = 200_000
+MOST_KEYS: Final = 4
+MOST_CANDIDATES: Final = 12
+
+
+def choose_roles(
+    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, roles: Mapping[str, str]
+) -> list[Column]:
+    """Give every column its role and the reason for it. `roles` are the user's and win.
+
+    At most one column is the time. Raises UsageError when the user names a column that is not there, or two times.
+    """
+    known = {name for column in columns for name in (column.name, column.source)}
+    unknown = [name for name in roles if name not in known]
+    if unknown:
+        raise UsageError(f'There is no column "{unknown[0]}". Columns are {", ".join(c.source for c in columns[:20])}.')
+    given = {c.index: roles.get(c.name) or roles.get(c.source) or '' for c in columns}
+    time = _time(columns, given)
+    out = [_plain(column, given[column.index], time) for column in columns]
+    if time is not None:
+        keys = _keys(connection, raw, out, time, given)
+        out = [replace(c, role='series', reason=keys[c.index]) if c.index in keys else c for c in out]
+    return out
+
+
+def _time(columns: Sequence[Column], given: Mapping[int, str]) -> Column | None:
+    named = [column for column in columns if given[column.index] == 'time']
+    if len(named) > 1:
+        raise UsageError(f'Columns "{named[0].source}" and "{named[1].source}" are both called the time. Choose one.')
+    if named:
+        return named[0]
+    free = [c for c in columns if not given[c.index] and (c.type in TIMES or c.reading.family == 'time')]
+    return max(free, key=_time_score, default=None)
+
+
+def _time_score(column: Column) -> tuple[float, int]:
+    name = column.source.strip().lower()
+    score = 2.0 if name in BEST_TIME_NAMES else 1.0 if TIME_NAME.search(column.source) else 0.0
+    score += (
+        0.5 * (column.type in TIMES) + 0.25 * (column.type != 'date') - 2.0 * (column.distinct <= 1 < column.filled)
+    )
+    return score, -column.index
+
+
+def _plain(column: Column, given: str, time: Column | None) -> Column:
+    """The role of a column by its type alone."""
+    if time is not None and column.index == time.index:
+        return replace(column, role='time', reason='chosen by you' if given else column.reason)
+    if given:
+        return replace(column, role=given, reason='chosen by you')
+    if column.type in NUMBERS and column.reading.family != 'time' and column.filled:
+        if _is_running_number(column):
+            return replace(column, role='attribute', reason='a running number of rows')
+        return replace(column, role='measure', reason='numbers')
+    return column
+
+
+def _is_running_number(column: Column) -> bool:
+    whole = column.type == 'integer' and column.filled > 2 and not column.unread
+    return whole and bool(ROW_NAME.match(column.source.strip())) and column.distinct >= 0.9 * column.filled
+
+
+def _keys(
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    columns: Sequence[Column],
+    time: Column,
+    given: Mapping[int, str],
+) -> dict[int, str]:
+    """Return the columns that name the series, with reasons: those that make (series, time) unique."""
+    chosen = {index: 'chosen by you' for index, role in given.items() if role == 'series'}
+    if chosen:
+        return chosen
+    free = [c for c in columns if not given[c.index] and _may_be_key(c)]
+    certain = [c for c in free if _is_id(c)]
+    free = sorted(free, key=lambda c: (not _is_id(c), c.type in NUMBERS, c.index))[:MOST_CANDIDATES]
+    if not free:
+        return {}
+    check = _Repeats(connection, raw, time, free)
+    repeats = check.share([])
+    if repeats <= 0.02:
+        return {c.index: 'named as a key' for c in certain[:1] if c.type not in NUMBERS}
+    keys: list[Column] = []
+    while repeats > 0.001 and len(keys) < MOST_KEYS:
+        rest = [c for c in free if c not in keys]
+        # Numbers that merely differ would also tell rows apart: they count only as a last resort.
+        for tier in ([c for c in rest if _is_id(c)], [c for c in rest if c.type not in NUMBERS], rest):
+            shares = {c.index: check.share([*keys, c]) for c in tier}
+            best = min(tier, key=lambda c: (round(shares[c.index], 3), c.index), default=None)
+            if best is not None and shares[best.index] <= 0.8 * repeats:
+                break
+        else:
+            break
+        if best is None:
+            break
+        keys.append(best)
+        repeats = shares[best.index]
+    return {key.index: 'tells rows of the same time apart' for key in _needed(keys, check, repeats)}
+
+
+def _needed(keys: Sequence[Column], check: '_Repeats', repeats: float) -> list[Column]:
+    needed = list(keys)
+    for key in keys:
+        rest = [k for k in needed if k is not key]
+        if rest and check.share(rest) <= repeats + 0.001:
+            needed = rest
+    return needed
+
+
+def _is_id(column: Column) -> bool:
+    return bool(ID_NAME.match(column.source.strip()))
+
+
+def _may_be_key(column: Column) -> bool:
+    if column.role == 'time' or not column.filled or column.reading.family == 'time':
+        return False
+    if column.type in ('decimal', 'double'):
+        return False
+    if column.type == 'integer' and not _is_id(column):
+        return 1 < column.distinct <= min(1000, column.filled / 4)
+    return (_is_id(column) and column.distinct * 1.5 <= column.filled) or 1 < column.distinct * 2 <= column.filled
+
+
+class _Repeats:
+    """How many rows share time and key with an earlier row, measured on whole times so that a sample is fair."""
+
+    def __init__(
+        self, connection: 'duckdb.DuckDBPyConnection', raw: RawTable, time: Column, free: Sequence[Column]
+    ) -> None:
+        self._connection = connection
+        every = max(1, raw.rows_read // CHECKED)
+        cells = ', '.join(f'{column.cell} AS k{column.index}' for column in free)
+        connection.execute(
+            f'CREATE OR REPLACE TEMP TABLE checked AS SELECT * FROM (SELECT {time.text} AS t, {cells} '
+            f'FROM {rows_of(raw)} WHERE _flag < 2) WHERE t IS NOT NULL AND hash(t) % {every} = 0 LIMIT {4 * CHECKED}'
+        )
+
+    def share(self, keys: Sequence[Column]) -> float:
+        """Return the share of rows that another row with the same time and keys precedes."""
+        listed = ''.join(f', k{key.index}' for key in keys)
+        row = self._connection.execute(
+            f'SELECT 1 - count(DISTINCT hash(t{listed})) / greatest(count(*), 1) FROM checked'
+        ).fetchone()
+        return float(row[0]) if row else 0.0
+
+
+def labels(columns: Sequence[Column]) -> str:
+    """SQL: the name of a row's series from its stored key columns, '' when there are none."""
+    keys = [f'CAST({duck.identifier(column.name)} AS VARCHAR)' for column in columns if column.role == 'series']
+    return " || ' · ' || ".join(keys) or "''"

@@ -1,0 +1,525 @@
+"""Types: what the cells of each column are, decided by the majority and counted on every cell.
+
+A sample suggests readings; one pass over the whole table counts how many cells each can read; what a reading missed is
+looked at again, so that a format that first appears in the last row still counts.
+
+A column has a type when at most a tenth of its cells (or one of at least four) cannot be read. Whole numbers are
+`integer`. Others are `decimal` when they are written with at most six decimals and fit 18 digits, and `double`
+otherwise. Numbers with leading zeros and one length, or of more than 18 digits, are names: `text`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from core.analysis import duck
+from core.analysis.ingest import readings
+from core.analysis.ingest.rawtable import RawTable
+from core.analysis.ingest.readings import Reading
+from core.errors import AmbiguousDates, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE: Final = 5000
+CELLS: Final = 400
+AT_ONCE: Final = 40
+TIME_NAME: Final = re.compile(
+    r'(?i)(^|[^a-z])(ds|date|dates|datetime|time|times|timestamp|ts|day|week|month|quarter|year|yr|period|epoch|unix|utc|'
+    r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy'
+)
+YEAR_NAME: Final = re.compile(r'(?i)(^|[^a-z])(year|yr|jahr|ann[ée]e|a[ñn]o|anno|date|time|ds|period)s?([^a-z]|$)')
+EARLIEST: Final = "TIMESTAMP '1000-01-01'"
+LATEST: Final = "TIMESTAMP '2999-12-31 23:59:59.999999'"
+OWN: Final = ('_series', '_time', '_line', '_row', '_status')
+ROLES: Final = ('time', 'series', 'measure', 'attribute')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one reading makes of a column: cells that hold something, and how many of them it reads."""
+
+    filled: int = 0
+    ok: int = 0
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """Cells that it cannot read."""
+        return self.filled - self.ok
+
+    @property
+    def enough(self) -> bool:
+        """Whether the column may be read this way."""
+        return self.ok > 0 and self.bad <= max(self.filled // 10, 1 if self.filled >= 4 else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of the raw table and how it is stored.
+
+    `source` is its name in the file, `name` the one it is stored under (unique whatever the case). `unread` counts
+    cells that hold something which is not of the type.
+    """
+
+    index: int
+    source: str
+    name: str
+    type: str = 'text'
+    reading: Reading = readings.TEXT
+    role: str = 'attribute'
+    reason: str = ''
+    scale: int = 0
+    filled: int = 0
+    unread: int = 0
+    distinct: int = 0
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> str:
+        """SQL: the raw cell."""
+        return f'c{self.index}'
+
+    @property
+    def text(self) -> str:
+        """SQL: what the cell holds, NULL when it is missing."""
+        trimmed = readings.trimmed(self.cell)
+        return trimmed if self.reading.family == 'text' else readings.present(trimmed)
+
+
+def choose_types(
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    *,
+    roles: Mapping[str, str],
+    decimal: str | None = None,
+    day_first: bool | None = None,
+) -> list[Column]:
+    """Give every column of the raw table its type and reading. `roles` are the user's, by column name.
+
+    Raises UsageError when a column that the user calls a time or a measure holds none.
+    """
+    columns = [
+        Column(index=i, source=s, name=n)
+        for i, (s, n) in enumerate(zip(raw.names, stored_names(raw.names), strict=True))
+    ]
+    given = {column.index: roles.get(column.name) or roles.get(column.source) or '' for column in columns}
+    samples = _samples(connection, raw, len(columns))
+    mark = decimal or _file_decimal(samples.values(), delimiter=raw.dialect.delimiter)
+    asked = _Asked(connection=connection, raw=raw, decimal=decimal, mark=mark, day_first=day_first, roles=given)
+    candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
+    tallies = asked.tally(candidates)
+    again = {index: more for index, more in asked.second_look(candidates, tallies) if more}
+    for index, found in asked.tally(again).items():
+        tallies[index] = {**tallies[index], **found}
+    return [asked.decide(column, tallies[column.index]) for column in columns]
+
+
+def stored_names(names: Sequence[str]) -> list[str]:
+    """Return names that are unique whatever their case, none of them one of ours."""
+    taken = set(OWN)
+    out = []
+    for name in names:
+        free, count = name, 1
+        while free.lower() in taken:
+            count += 1
+            free = f'{name}_{count}'
+        taken.add(free.lower())
+        out.append(free)
+    return out
+
+
+def rows_of(raw: RawTable, *, numbered: bool = False) -> str:
+    """SQL: the raw table's rows, with `file_row_number` when asked."""
+    return f'read_parquet({duck.text(str(raw.path))}{", file_row_number = true" if numbered else ""})'
+
+
+def wall(column: Column) -> str:
+    """SQL: the wall-clock time of a cell of a time column, over `column.text`; NULL for instants and unreadable cells."""
+    return _within(column.reading.read(column.text))
+
+
+def instant(column: Column) -> str:
+    """SQL: the instant that a cell with an offset names, as a TIMESTAMP in UTC."""
+    read = column.reading.read_instant(column.text)
+    return _within(f"timezone('UTC', {read})") if read else 'NULL::TIMESTAMP'
+
+
+def _within(value: str) -> str:
+    return f'CASE WHEN {value} BETWEEN {EARLIEST} AND {LATEST} THEN {value} END'
+
+
+def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int) -> dict[int, list[str]]:
+    """Return distinct cells of every column from rows spread over the table."""
+    wanted = max(50, min(SAMPLE, 2_000_000 // max(1, width)))
+    step = max(1, raw.rows_read // wanted)
+    listed = ', '.join(f'c{i}' for i in range(width))
+    if not width:
+        return {}
+    rows = connection.execute(
+        f'SELECT {listed} FROM {rows_of(raw, numbered=True)} WHERE file_row_number % {step} = 0 AND _flag < 2 LIMIT {wanted}'
+    ).fetchall()
+    return {i: _cells(row[i] for row in rows) for i in range(width)}
+
+
+def _cells(values: Iterator[str | None]) -> list[str]:
+    found: dict[str, None] = {}
+    for value in values:
+        cell = (value or '').strip(readings.BLANK)
+        if not readings.is_missing(cell):
+            found[cell] = None
+            if len(found) >= CELLS:
+                break
+    return list(found)
+
+
+def _file_decimal(samples: Any, *, delimiter: str | None) -> str:
+    votes = [readings.decimal_votes(cells) for cells in samples]
+    points, commas = sum(v[0] for v in votes), sum(v[1] for v in votes)
+    if points == commas:
+        return (
+            ',' if delimiter == ';' and not points and any(',' in cell for cells in samples for cell in cells) else '.'
+        )
+    return '.' if points > commas else ','
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One decision over a raw table."""
+
+    connection: 'duckdb.DuckDBPyConnection'
+    raw: RawTable
+    decimal: str | None
+    mark: str
+    day_first: bool | None
+    roles: Mapping[int, str]
+
+    # which readings to count
+
+    def candidates(self, column: Column, cells: Sequence[str]) -> list[Reading]:
+        """Return the readings that a sample of a column's cells suggests."""
+        hint = self.raw.hints.get(column.source)
+        if hint == 'boolean':
+            return [readings.BOOLEANS[0]]
+        if hint in ('date', 'timestamp', 'timestamptz'):
+            return [readings.ISO]
+        found = [] if hint else self._alike(readings.BOOLEANS, cells)[:1]
+        times = self._alike(readings.TIMES, cells)
+        if hint:
+            times = [reading for reading in times if reading.coded == (hint in ('integer', 'double', 'decimal'))]
+        found += times
+        if hint != 'text':
+            found += self._numbers(cells, typed=hint is not None)
+        return found
+
+    def _numbers(self, cells: Sequence[str], *, typed: bool) -> list[Reading]:
+        if typed:
+            return [readings.PLAIN]
+        points, commas = readings.decimal_votes(cells)
+        mark = self.decimal or ('.' if points > commas else ',' if commas > points else self.mark)
+        plainest = readings.number(decimal=mark)
+        alike = [r for r in self._alike(readings.numbers_like(cells, decimal=mark), cells) if r != plainest]
+        return ([plainest] if cells and self._share(plainest, cells) > 0 else []) + alike[:2]
+
+    def _alike(self, known: Sequence[Reading], cells: Sequence[str]) -> list[Reading]:
+        """Return the readings that fit at least half of the cells, the best first."""
+        shares = {reading.name: self._share(reading, cells) for reading in known} if cells else {}
+        fitting = [reading for reading in known if shares.get(reading.name, 0) >= 0.5]
+        return sorted(fitting, key=lambda reading: -shares[reading.name])[:4]
+
+    @staticmethod
+    def _share(reading: Reading, cells: Sequence[str]) -> float:
+        return sum(reading.matches(cell) for cell in cells) / len(cells)
+
+    def second_look(
+        self, candidates: Mapping[int, Sequence[Reading]], tallies: Mapping[int, Mapping[Reading, Tally]]
+    ) -> Iterator[tuple[int, list[Reading]]]:
+        """Yield further readings of columns that no reading so far reads completely, by the cells they missed."""
+        for index, known in candidates.items():
+            found = tallies[index]
+            best = max(found.values(), key=lambda tally: tally.ok, default=Tally())
+            if not best.bad or (known and not best.enough and best.ok < best.filled / 2):
+                continue
+            column = Column(index=index, source=self.raw.names[index], name='')
+            missed = next((reading for reading, tally in found.items() if tally is best), readings.TEXT)
+            cells = self._missed(column, missed)
+            suggested = self.candidates(column, cells)
+            suggested += [r for r in readings.numbers_like(cells, decimal=missed.decimal) if missed.family == 'number']
+            yield index, [reading for reading in dict.fromkeys(suggested) if reading not in found][:12]
+
+    def _missed(self, column: Column, reading: Reading) -> list[str]:
+        x = readings.present(readings.trimmed(column.cell))
+        condition = f'NOT {reading.fits("x")}' if reading.shape else 'true'
+        rows = self.connection.execute(
+            f'SELECT x FROM (SELECT {x} AS x FROM {rows_of(self.raw)} WHERE _flag < 2) WHERE x IS NOT NULL AND {condition} LIMIT {CELLS}'
+        ).fetchall()
+        return _cells(row[0] for row in rows)
+
+    # counting
+
+    def tally(self, candidates: Mapping[int, Sequence[Reading]]) -> dict[int, dict[Reading, Tally]]:
+        """Count, over all rows, what each reading makes of its column. A column without readings is counted as text."""
+        pairs = [(index, r) for index, known in candidates.items() for r in (known or [readings.TEXT])]
+        out: dict[int, dict[Reading, Tally]] = {index: {} for index in candidates}
+        for start in range(0, len(pairs), AT_ONCE):
+            part = pairs[start : start + AT_ONCE]
+            for (index, reading), figures in zip(part, self._count(part), strict=True):
+                filled, ok = figures.pop('filled'), figures.pop('ok')
+                out[index][reading] = Tally(filled=filled, ok=ok, figures=figures)
+        return out
+
+    def _count(self, part: Sequence[tuple[int, Reading]]) -> list[dict[str, Any]]:
+        indexes = sorted({index for index, _ in part})
+        cells = ', '.join(f'{readings.present(readings.trimmed(f"c{i}"))} AS x{i}' for i in indexes)
+        xs = ', '.join(f'x{i}' for i in indexes)
+        values, sums, names = [], [], []
+        for k, (index, reading) in enumerate(part):
+            mine = _values(reading, f'x{index}', k)
+            values += mine
+            figures = _figures(reading, f'x{index}', k)
+            names.append(list(figures))
+            sums += list(figures.values())
+        row = self.connection.execute(
+            f'SELECT {", ".join(sums)} FROM (SELECT {xs}{"".join(f", {value}" for value in values)} '
+            f'FROM (SELECT {cells} FROM {rows_of(self.raw)} WHERE _flag < 2))'
+        ).fetchone()
+        flat = iter(row or ())
+        return [{name: next(flat) for name in mine} for mine in names]
+
+    # deciding
+
+    def decide(self, column: Column, found: Mapping[Reading, Tally]) -> Column:
+        """Choose the reading and the type of one column."""
+        known = next(iter(found.values()), Tally())
+        column = replace(column, filled=known.filled, distinct=int(known.figures.get('distinct') or 0))
+        role = self.roles[column.index]
+        if role and role not in ROLES:
+            raise UsageError(f'"{role}" is no role for column "{column.source}". Roles are {", ".join(ROLES)}.')
+        hint = self.raw.hints.get(column.source)
+        if role == 'time':
+            return self._must(column, self._time(column, found, forced=True), 'time')
+        if role == 'measure':
+            return self._must(column, self._number(column, found, forced=True), 'number')
+        if not column.filled:
+            return replace(column, type=hint or 'text', reason='empty')
+        decided = self._time(column, found) or self._boolean(column, found) or self._number(column, found)
+        return decided or replace(column, reason='text')
+
+    def _must(self, column: Column, decided: Column | None, what: str) -> Column:
+        if decided is None:
+            raise UsageError(
+                f'Column "{column.source}" holds nothing that can be read as a {what}. Choose another role for it.'
+            )
+        return decided
+
+    def _boolean(self, column: Column, found: Mapping[Reading, Tally]) -> Column | None:
+        for reading, tally in _best(found, 'boolean'):
+            if tally.enough:
+                return _decided(column, reading, tally, 'boolean', f'{reading.name} in every cell')
+        return None
+
+    def _time(self, column: Column, found: Mapping[Reading, Tally], *, forced: bool = False) -> Column | None:
+        named = forced or bool(TIME_NAME.search(column.source))
+        usable = [
+            (reading, tally)
+            for reading, tally in _best(found, 'time')
+            if (tally.enough or (named and tally.ok * 2 >= tally.filled) or (forced and tally.ok))
+            and (forced or _plausible(reading, tally, column.source))
+        ]
+        if not usable:
+            return None
+        reading, tally = self._day_or_month(usable, found)
+        kind = _time_type(reading, tally)
+        return _decided(column, reading, tally, kind, f'times written as {reading.name}')
+
+    def _day_or_month(
+        self, usable: Sequence[tuple[Reading, Tally]], found: Mapping[Reading, Tally]
+    ) -> tuple[Reading, Tally]:
+        reading, tally = usable[0]
+        other = readings.twin(reading)
+        if other is None or other not in found:
+            return reading, tally
+        if self.day_first is not None:
+            chosen = next(r for r in (reading, other) if r.name.startswith('DD') == self.day_first)
+            return chosen, found[chosen]
+        clear = found[other].ok < tally.ok
+        return reading, replace(tally, figures={**tally.figures, 'undecided': not clear, 'other': found[other].ok})
+
+    def _number(self, column: Column, found: Mapping[Reading, Tally], *, forced: bool = False) -> Column | None:
+        usable = [
+            (reading, tally)
+            for reading, tally in _best(found, 'number')
+            if (tally.enough or (forced and tally.ok)) and _consistent(reading, tally)
+        ]
+        if not usable:
+            return None
+        reading, tally = usable[0]
+        hint = self.raw.hints.get(column.source)
+        if hint is None and not forced and _is_code(tally):
+            return replace(column, reason='numbers that are names: leading zeros or more than 18 digits')
+        kind, scale = _number_type(tally, hint)
+        unread = tally.filled - tally.figures['whole'] if kind == 'integer' else tally.bad
+        return replace(_decided(column, reading, tally, kind, 'numbers'), scale=scale, unread=unread)
+
+
+def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Column) -> Column:
+    """Settle a time column whose cells fit both orders of day and month: by the one that gives a regular step.
+
+    Raises AmbiguousDates when both do, or neither.
+    """
+    if not column.figures.get('undecided'):
+        return column
+    other = readings.twin(column.reading)
+    assert other is not None
+    if '.' in column.reading.name:
+        day = column.reading if column.reading.name.startswith('DD') else other
+        return _settled(column, day, 'day first, as dates with points are')
+    shares = {
+        reading: _regular(connection, raw, replace(column, reading=reading)) for reading in (column.reading, other)
+    }
+    best, rest = sorted(shares, key=lambda reading: -shares[reading])
+    if shares[best] >= 0.9 and shares[best] - shares[rest] >= 0.02:
+        return _settled(column, best, 'the other order of day and month gives no regular step')
+    raise AmbiguousDates(
+        f'Column "{column.source}" can be read as {best.name} or as {rest.name}. '
+        'Say which comes first: day_first=true or day_first=false.',
+        column=column.source,
+    )
+
+
+def _settled(column: Column, reading: Reading, why: str) -> Column:
+    return replace(
+        column,
+        reading=reading,
+        reason=f'times written as {reading.name}: {why}',
+        figures={**column.figures, 'undecided': False},
+    )
+
+
+def _regular(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Column) -> float:
+    """Return the share of steps between neighbouring times that equal the commonest step."""
+    row = connection.execute(
+        f"""WITH times AS (SELECT DISTINCT {wall(column)} AS t FROM {rows_of(raw)} WHERE _flag < 2),
+        steps AS (SELECT t, lag(t) OVER (ORDER BY t) AS p FROM times WHERE t IS NOT NULL),
+        named AS (SELECT CASE WHEN day(t) = day(p) AND t - p >= INTERVAL 28 DAY
+            THEN 'm' || datediff('month', p, t) ELSE 's' || datediff('second', p, t) END AS step FROM steps WHERE p IS NOT NULL),
+        counted AS (SELECT count(*) AS n FROM named GROUP BY step)
+        SELECT coalesce(max(n) / sum(n), 0) FROM counted"""
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _values(reading: Reading, x: str, k: int) -> list[str]:
+    """SQL: what has to be computed once for the figures of a reading."""
+    if reading.family == 'number':
+        plain = readings.plain_number(x, decimal=reading.decimal, group=reading.group, affix=reading.affix)
+        return [f'{reading.read(x)} AS v{k}', f'{plain} AS p{k}']
+    if reading.family == 'time':
+        read = reading.read_instant(x)
+        fixed = _within(f"timezone('UTC', {read})") if read else 'NULL::TIMESTAMP'
+        return [f'{_within(reading.read(x))} AS v{k}', f'{fixed} AS i{k}']
+    return [f'{reading.read(x)} AS v{k}'] if reading.family == 'boolean' else []
+
+
+def _figures(reading: Reading, x: str, k: int) -> dict[str, str]:
+    """SQL: the figures to count for a reading."""
+    figures = {'filled': f'count({x})', 'distinct': f'approx_count_distinct({x})', 'ok': f'count(v{k})'}
+    if reading.family == 'text':
+        return {**figures, 'ok': f'count({x})'}
+    if reading.family == 'time':
+        clock = f"(contains({x}, ':') OR ends_with(lower({x}), 'm'))"
+        return {
+            **figures,
+            'ok': f'count(coalesce(v{k}, i{k}))',
+            'instants': f'count(i{k})',
+            'clocks': f'count(*) FILTER (v{k} IS NOT NULL AND {clock})',
+            'fine': f'count(*) FILTER (regexp_matches({x}, {duck.text(reading.fine)}))' if reading.fine else '0',
+        }
+    if reading.family == 'number':
+        read = f'v{k} IS NOT NULL'
+        plain = f"{read} AND NOT contains(p{k}, '.') AND NOT contains(lower(p{k}), 'e')"
+        group = duck.text(reading.group)
+        return {
+            **figures,
+            'whole': f'count(CASE WHEN {plain} THEN TRY_CAST(p{k} AS BIGINT) END)',
+            'plain': f'count(*) FILTER ({plain})',
+            'exponents': f"count(*) FILTER ({read} AND contains(lower(p{k}), 'e'))",
+            'scale': f"max(length(p{k}) - instr(p{k}, '.')) FILTER ({read} AND contains(p{k}, '.'))",
+            'largest': f'max(abs(v{k}))',
+            'zeros': f"count(*) FILTER ({plain} AND regexp_matches(p{k}, '^[+-]?0[0-9]'))",
+            'shortest': f'min(length({x})) FILTER ({read})',
+            'longest': f'max(length({x})) FILTER ({read})',
+            'grouped': f'count(*) FILTER ({read} AND contains({x}, {group}))' if reading.group else '0',
+            'ungrouped': f'count(*) FILTER ({read} AND abs(v{k}) >= 1000 AND NOT contains({x}, {group}))'
+            if reading.group
+            else '0',
+        }
+    return figures
+
+
+def _best(found: Mapping[Reading, Tally], family: str) -> list[tuple[Reading, Tally]]:
+    """Return the readings of a family, those that read most first; of equals the plainer one."""
+    mine = [(reading, tally) for reading, tally in found.items() if reading.family == family]
+    return sorted(mine, key=lambda pair: (-pair[1].ok, len(pair[0].group + pair[0].affix)))
+
+
+def _consistent(reading: Reading, tally: Tally) -> bool:
+    # Where most large numbers carry no separator, `1,234` is not 1234 for certain: such a cell is listed instead.
+    return not reading.group or int(tally.figures['grouped']) >= int(tally.figures['ungrouped'])
+
+
+def _plausible(reading: Reading, tally: Tally, name: str) -> bool:
+    """Whether numbers may be taken for times: by the column's name, or because every one is a date."""
+    if not reading.coded:
+        return True
+    if reading is readings.YEAR:
+        return bool(YEAR_NAME.search(name))
+    if reading is readings.COMPACT and not tally.bad:
+        return tally.ok >= 2
+    return bool(TIME_NAME.search(name))
+
+
+def _time_type(reading: Reading, tally: Tally) -> str:
+    if reading is readings.YEAR:
+        return 'integer'
+    if tally.figures['instants'] * 2 >= tally.ok:
+        return 'timestamptz'
+    return (
+        'timestamp'
+        if tally.figures['clocks'] or (reading.unit == 'second' and reading is readings.COMPACT_CLOCK)
+        else 'date'
+    )
+
+
+def _is_code(tally: Tally) -> bool:
+    figures = tally.figures
+    if figures['plain'] < tally.ok:
+        return False
+    same = figures['shortest'] == figures['longest']
+    padded = figures['zeros'] and (same or figures['zeros'] * 20 >= tally.ok)
+    return bool(padded or not replace(tally, ok=figures['whole']).enough)
+
+
+def _number_type(tally: Tally, hint: str | None) -> tuple[str, int]:
+    figures = tally.figures
+    scale = int(figures['scale'] or 0)
+    if figures['plain'] == tally.ok and hint in (None, 'integer') and figures['whole']:
+        return 'integer', 0
+    room = float(figures['largest'] or 0) < 10 ** (readings.MOST_DIGITS - scale)
+    short = not figures['exponents'] and scale <= readings.MOST_SCALE
+    if room and hint in (None, 'decimal') and (short or hint == 'decimal'):
+        return 'decimal', scale
+    return 'double', 0
+
+
+def _decided(column: Column, reading: Reading, tally: Tally, kind: str, reason: str) -> Column:
+    return replace(
+        column,
+        type=kind,
+        reading=reading,
+        reason=reason,
+        filled=tally.filled,
+        unread=tally.bad,
+        figures=tally.figures,
+    )

@@ -1,0 +1,260 @@
+"""The embedded identity: e-mail and password in Postgres, tokens with Supabase's claims signed by a key of our own."""
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from core.errors import Conflict, Misconfigured, NotSignedIn, UsageError
+from core.ports import Database
+from core.values import Claims, Tokens
+
+ALGORITHM = 'ES256'
+AUDIENCE = ROLE = 'authenticated'
+ACCESS_LIFE = timedelta(minutes=15)
+REFRESH_LIFE = timedelta(days=30)
+SHORTEST_PASSWORD = 10
+LONGEST_PASSWORD = 1024
+LONGEST_TOKEN = 4096
+HASHES_AT_A_TIME = 2
+_EMAIL = re.compile(r'[^@\s\x00-\x20\x7f\ud800-\udfff]{1,64}@[^@\s\x00-\x20\x7f\ud800-\udfff]{1,255}')
+
+
+class EmbeddedIdentity:
+    """Accounts in `auth.users` (`core.ports.Identity`); the key pair lies in `secrets`, made at the first start.
+
+    Passwords are hashed by argon2id (RFC 9106) with the cost of `hasher`, two at a time. Access tokens are ES256 JWTs
+    (RFC 7518, 7519) of 15 minutes; refresh tokens serve once, and one that comes back retires its whole sign-in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets_folder: Path,
+        *,
+        issuer: str = 'variosync',
+        hasher: PasswordHasher | None = None,
+    ) -> None:
+        self._database = database
+        self._issuer = issuer
+        self._hasher = hasher or PasswordHasher()
+        self._hashing = asyncio.Semaphore(HASHES_AT_A_TIME)
+        self._key = _signing_key(secrets_folder / 'token-key.pem')
+        self._keys = {self._key.thumbprint(): self._key}
+        # What an unknown e-mail is checked against, so that it takes as long as a known one.
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+
+    @property
+    def jwks(self) -> Mapping[str, Any]:
+        """The public keys, as a JSON Web Key Set."""
+        return {'keys': [_public(kid, key) for kid, key in self._keys.items()]}
+
+    async def sign_up(self, email: str, password: str) -> UUID:
+        """Create an account and return its id. A taken e-mail raises Conflict, a weak password UsageError."""
+        address = _address(email)
+        hashed = await self._hash(_strong(password, address))
+        try:
+            async with self._database.system() as tx:
+                row = await tx.one('identity_user_insert', email=address, password=hashed)
+        except Conflict:
+            raise Conflict('There is an account with this e-mail already. Sign in instead.') from None
+        return UUID(str(row['id']))
+
+    async def sign_in(self, email: str, password: str) -> Tokens:
+        """Return tokens. Raise NotSignedIn when e-mail and password do not match, whichever is wrong."""
+        address = _normal(email)
+        async with self._database.system() as tx:
+            row = await tx.first('identity_user_by_email', email=address if _EMAIL.fullmatch(address) else '')
+        hashed = row['encrypted_password'] if row else None
+        matches = await self._matches(hashed or self._nobody, password)
+        if row is None or hashed is None or not matches:
+            raise NotSignedIn('E-mail and password do not match. Try again, or create an account.')
+        renewed = await self._hash(_normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
+        async with self._database.system() as tx:
+            await tx.run('identity_user_signed_in', id=row['id'], password=renewed)
+            await tx.run('identity_tokens_expired', user_id=row['id'])
+            refresh = secrets.token_urlsafe(32)
+            session_id = uuid4()
+            await tx.run(
+                'identity_token_insert',
+                token_hash=_digest(refresh),
+                user_id=row['id'],
+                session_id=session_id,
+                life=REFRESH_LIFE,
+            )
+        return self._tokens(row['id'], row['email'], session_id, refresh)
+
+    async def ensure(self, email: str) -> UUID:
+        """Return the account's id; create it without a password when there is none."""
+        async with self._database.system() as tx:
+            row = await tx.one('identity_user_ensure', email=_address(email))
+        return UUID(str(row['id']))
+
+    async def verify(self, access_token: str) -> Claims:
+        """Return what the token says. Raise NotSignedIn unless signature, issuer, audience, expiry and role hold."""
+        try:
+            return self._claims(access_token)
+        except (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise NotSignedIn('This access token is not valid. Sign in again.') from error
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
+        fresh = secrets.token_urlsafe(32)
+        old = _digest(refresh_token)
+        async with self._database.system() as tx:
+            used = await tx.first('identity_token_use', token_hash=old)
+            if used is None:
+                await tx.run('identity_family_retire', token_hash=old)
+            else:
+                user = await tx.one('identity_user_by_id', id=used['user_id'])
+                await tx.run(
+                    'identity_token_insert',
+                    token_hash=_digest(fresh),
+                    user_id=used['user_id'],
+                    session_id=used['session_id'],
+                    life=REFRESH_LIFE,
+                )
+        if used is None:
+            raise NotSignedIn('This sign-in has ended. Sign in again.')
+        return self._tokens(user['id'], user['email'], used['session_id'], fresh)
+
+    async def sign_out(self, session_id: UUID) -> None:
+        """Retire every refresh token of this sign-in."""
+        async with self._database.system() as tx:
+            await tx.run('identity_session_retire', session_id=session_id)
+
+    def _tokens(self, user_id: UUID, email: str, session_id: UUID, refresh_token: str) -> Tokens:
+        now = datetime.now(UTC)
+        claims = {
+            'iss': self._issuer,
+            'aud': AUDIENCE,
+            'sub': str(user_id),
+            'email': email,
+            'role': ROLE,
+            'session_id': str(session_id),
+            'aal': 'aal1',
+            'amr': [{'method': 'password', 'timestamp': int(now.timestamp())}],
+            'iat': int(now.timestamp()),
+            'exp': int((now + ACCESS_LIFE).timestamp()),
+        }
+        header = {'alg': ALGORITHM, 'kid': self._key.thumbprint()}
+        return Tokens(
+            access_token=jwt.encode(header, claims, self._key, algorithms=[ALGORITHM]),
+            refresh_token=refresh_token,
+            expires_in=int(ACCESS_LIFE.total_seconds()),
+            user_id=user_id,
+            email=email,
+        )
+
+    def _claims(self, token: str) -> Claims:
+        if len(token) > LONGEST_TOKEN:
+            raise ValueError('longer than any token of ours')
+        header = jws.extract_compact(token.encode()).headers()
+        # Ours hold these three and nothing else: no key, and no address of one, is taken from a token.
+        if header != {'alg': ALGORITHM, 'typ': 'JWT', 'kid': header['kid']}:
+            raise ValueError('not a header of ours')
+        claims = jwt.decode(token, self._keys[header['kid']], algorithms=[ALGORITHM]).claims
+        jwt.JWTClaimsRegistry(exp={'essential': True}, sub={'essential': True}).validate(claims)
+        # Compared here, because the registry is content with a list that holds the value among others.
+        if (claims['iss'], claims['aud'], claims['role']) != (self._issuer, AUDIENCE, ROLE):
+            raise ValueError('not a token of ours for a signed-in user')
+        return Claims(
+            user_id=UUID(claims['sub']),
+            email=str(claims['email']),
+            session_id=UUID(claims['session_id']),
+            role=ROLE,
+            expires_at=datetime.fromtimestamp(claims['exp'], UTC),
+        )
+
+    async def _hash(self, password: str) -> str:
+        async with self._hashing:
+            return await asyncio.to_thread(self._hasher.hash, _bytes(password))
+
+    async def _matches(self, hashed: str, password: str) -> bool:
+        # A password that is too long fails, but not sooner than a wrong one.
+        given = _normal_password(password[:LONGEST_PASSWORD])
+        async with self._hashing:
+            try:
+                matches = await asyncio.to_thread(self._hasher.verify, hashed, _bytes(given))
+            except (VerificationError, InvalidHashError):
+                return False
+        return matches and len(password) <= LONGEST_PASSWORD
+
+
+def _normal(email: str) -> str:
+    return email.strip().lower()
+
+
+def _address(email: str) -> str:
+    address = _normal(email)
+    if not _EMAIL.fullmatch(address):
+        raise UsageError('This is no e-mail address. It looks like name@example.com.')
+    return address
+
+
+def _normal_password(password: str) -> str:
+    # The same characters come composed or decomposed, depending on the keyboard (NIST SP 800-63B 5.1.1.2).
+    return unicodedata.normalize('NFKC', password)
+
+
+def _strong(password: str, address: str) -> str:
+    if len(password) > LONGEST_PASSWORD:
+        raise UsageError(f'The password has more than {LONGEST_PASSWORD} characters. Choose a shorter one.')
+    normal = _normal_password(password)
+    if len(normal) < SHORTEST_PASSWORD:
+        raise UsageError(f'The password has fewer than {SHORTEST_PASSWORD} characters. Choose a longer one.')
+    if normal.strip().lower() in (address, address.partition('@')[0]):
+        raise UsageError('The password is the e-mail. Choose another one.')
+    return normal
+
+
+def _bytes(password: str) -> bytes:
+    return password.encode('utf-8', 'surrogatepass')
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(_bytes(token)).digest()
+
+
+def _public(kid: str, key: ECKey) -> dict[str, Any]:
+    return {**key.as_dict(private=False), 'kid': kid, 'alg': ALGORITHM, 'use': 'sig', 'key_ops': ['verify']}
+
+
+def _signing_key(path: Path) -> ECKey:
+    """Return the key in a file that only we can read; make both when they are absent."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write_key(path)
+        return ECKey.import_key(path.read_bytes())
+    except (OSError, ValueError, JoseError) as error:
+        raise Misconfigured(f'The key that signs tokens cannot be used: {path}. Restore it, or remove it.') from error
+
+
+def _write_key(path: Path) -> None:
+    # Made aside and linked: two processes that start together end up with one key, and no reader sees half of it.
+    made = path.with_name(f'{path.name}.{secrets.token_hex(8)}')
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(ECKey.generate_key('P-256').as_pem(private=True))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()

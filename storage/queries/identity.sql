@@ -1,0 +1,57 @@
+-- name: identity_user_insert
+-- Create an account of the embedded identity.
+insert into auth.users (email, encrypted_password)
+values (%(email)s, %(password)s)
+returning id;
+
+-- name: identity_user_ensure
+-- The account with this e-mail, created without a password when there is none.
+insert into auth.users (email)
+values (%(email)s)
+on conflict (email) do update set email = excluded.email
+returning id;
+
+-- name: identity_user_by_email
+-- An account and its password's hash, which is null when it has none.
+select id, email, encrypted_password
+from auth.users
+where email = %(email)s;
+
+-- name: identity_user_by_id
+-- An account by its id.
+select id, email
+from auth.users
+where id = %(id)s;
+
+-- name: identity_user_signed_in
+-- Record a sign-in, and the password's hash when it was made anew with today's cost.
+update auth.users
+set last_sign_in_at = now(), encrypted_password = coalesce(%(password)s, encrypted_password)
+where id = %(id)s;
+
+-- name: identity_token_insert
+-- Keep a refresh token's hash.
+insert into auth.refresh_tokens (token_hash, user_id, session_id, expires_at)
+values (%(token_hash)s, %(user_id)s, %(session_id)s, now() + %(life)s::interval);
+
+-- name: identity_token_use
+-- Use a refresh token, once.
+update auth.refresh_tokens
+set used_at = now()
+where token_hash = %(token_hash)s and used_at is null and expires_at > now()
+returning user_id, session_id;
+
+-- name: identity_family_retire
+-- Retire the sign-in whose refresh token was used a second time.
+delete from auth.refresh_tokens
+where session_id = (
+    select session_id from auth.refresh_tokens where token_hash = %(token_hash)s and used_at is not null
+);
+
+-- name: identity_session_retire
+-- Retire every refresh token of a sign-in.
+delete from auth.refresh_tokens where session_id = %(session_id)s;
+
+-- name: identity_tokens_expired
+-- Remove a user's refresh tokens that can serve no more.
+delete from auth.refresh_tokens where user_id = %(user_id)s and expires_at < now();

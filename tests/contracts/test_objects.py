@@ -1,0 +1,336 @@
+"""What every ObjectStore promises (`core.ports.ObjectStore`), on local files and on a store that holds no files."""
+
+import asyncio
+import hashlib
+import os
+import threading
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import LocalStore, MemoryStore
+
+from core.errors import Conflict, NotFound, Unavailable, UsageError
+from core.values import ObjectInfo
+from storage import objects as module
+from storage.objects import Objects, TaskObjects
+
+TENANT = UUID('00000000-0000-4000-8000-000000000001')
+KEY = f't/{TENANT}/u/source'
+OTHER = f't/{uuid4()}/u/source'
+WRONG = [
+    '',
+    '/',
+    't',
+    f't/{TENANT}',
+    f't/{TENANT}/',
+    f't/{TENANT}//x',
+    f't/{TENANT}/../{TENANT}/x',
+    f't/{TENANT}/./x',
+    f't/{TENANT}/...',
+    f't/{TENANT}/x/',
+    f'/t/{TENANT}/x',
+    f't/{TENANT}/a b',
+    f't/{TENANT}/a%2e',
+    f't/{TENANT}/a\\b',
+    f't/{TENANT}/a\x00',
+    f't/{TENANT}/a\n',
+    f't/{TENANT}/ä',
+    f't/{TENANT}/x#1',
+    f't/{str(TENANT).upper().replace("0", "A")}/x',
+    't/someone/x',
+    f'u/{TENANT}/x',
+    'ping/x',
+    f't/{TENANT}/' + 'x' * 201,
+    f't/{TENANT}/' + 'x/' * 500 + 'x',
+]
+
+
+@pytest.fixture(params=['files', 'memory'])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    if request.param == 'files':
+        return Objects.local(tmp_path / 'objects')
+    return Objects(MemoryStore(), cache=tmp_path / 'cache')
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Objects:
+    return Objects.local(tmp_path / 'objects')
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / 'source.csv'
+    path.write_bytes(b'ds,y\n' * 1000)
+    return path
+
+
+def info(key: str, data: bytes) -> ObjectInfo:
+    return ObjectInfo(key=key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+async def test_put_returns_size_and_checksum(objects: Objects) -> None:
+    assert await objects.put(KEY, b'data') == info(KEY, b'data')
+    assert await objects.get(KEY) == b'data'
+    assert await objects.size(KEY) == 4
+
+
+async def test_an_empty_object_is_an_object(objects: Objects) -> None:
+    assert await objects.put(KEY, b'') == info(KEY, b'')
+    assert await objects.get(KEY) == b''
+
+
+async def test_an_existing_key_is_a_conflict_and_stays_as_it_is(objects: Objects, file: Path) -> None:
+    await objects.put(KEY, b'first')
+    with pytest.raises(Conflict):
+        await objects.put(KEY, b'second')
+    for move in (False, True):
+        with pytest.raises(Conflict):
+            await objects.put_file(KEY, file, move=move)
+    assert await objects.get(KEY) == b'first'
+    assert file.exists()
+
+
+async def test_one_of_many_who_put_the_same_key_wins(objects: Objects) -> None:
+    puts = [objects.put(KEY, str(number).encode()) for number in range(10)]
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    [won] = [answer for answer in answers if isinstance(answer, ObjectInfo)]
+    assert sum(isinstance(answer, Conflict) for answer in answers) == 9
+    assert hashlib.sha256(await objects.get(KEY)).hexdigest() == won.sha256
+
+
+@pytest.mark.parametrize('whole', [2**20, 100])
+async def test_put_file_stores_a_copy(
+    objects: Objects, file: Path, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'WHOLE', whole)
+    data = file.read_bytes()
+    assert await objects.put_file(KEY, file) == info(KEY, data)
+    file.write_bytes(b'changed afterwards')
+    assert await objects.get(KEY) == data
+    with pytest.raises(Conflict):
+        await objects.put_file(KEY, file)
+
+
+async def test_put_file_may_move(objects: Objects, file: Path) -> None:
+    data = file.read_bytes()
+    assert await objects.put_file(KEY, file, move=True) == info(KEY, data)
+    assert await objects.get(KEY) == data
+
+
+async def test_what_is_not_there_is_not_found(objects: Objects) -> None:
+    await objects.put(KEY, b'data')
+    for key in (f'{KEY}2', KEY.rpartition('/')[0], f't/{TENANT}/none'):
+        for reading in (objects.get, objects.stream, objects.fetch, objects.size):
+            with pytest.raises(NotFound):
+                await reading(key)
+
+
+async def test_stream_returns_the_object_in_pieces(objects: Objects) -> None:
+    data = os.urandom(3 * 2**20 + 7)
+    await objects.put(KEY, data)
+    pieces = [piece async for piece in await objects.stream(KEY)]
+    assert b''.join(pieces) == data
+
+
+async def test_fetch_returns_a_read_only_file(objects: Objects) -> None:
+    await objects.put(KEY, b'data')
+    path = await objects.fetch(KEY)
+    assert path.read_bytes() == b'data'
+    assert path.stat().st_mode & 0o777 == 0o444
+    assert await objects.fetch(KEY) == path
+
+
+async def test_list_returns_the_keys_that_start_with_prefix_sorted(objects: Objects) -> None:
+    names = ['b/2', 'b/1', 'a', 'b2/1', 'c/d/e']
+    for name in names:
+        await objects.put(f't/{TENANT}/{name}', b'')
+    await objects.put(OTHER, b'')
+    assert await objects.list(f't/{TENANT}/') == sorted(f't/{TENANT}/{name}' for name in names)
+    assert await objects.list(f't/{TENANT}/b/') == [f't/{TENANT}/b/1', f't/{TENANT}/b/2']
+    assert await objects.list(f't/{TENANT}/b') == [f't/{TENANT}/b/1', f't/{TENANT}/b/2', f't/{TENANT}/b2/1']
+    assert await objects.list(f't/{TENANT}/none/') == []
+
+
+async def test_delete_removes_what_starts_with_prefix_and_counts(objects: Objects) -> None:
+    for name in ('b/2', 'b/1', 'b2/1'):
+        await objects.put(f't/{TENANT}/{name}', b'')
+    await objects.put(OTHER, b'')
+    assert await objects.delete(f't/{TENANT}/b/') == 2
+    assert await objects.delete(f't/{TENANT}/b/') == 0
+    assert await objects.list(f't/{TENANT}/') == [f't/{TENANT}/b2/1']
+    assert await objects.size(OTHER) == 0
+    await objects.put(f't/{TENANT}/b/1', b'again')
+
+
+@pytest.mark.parametrize('key', WRONG)
+async def test_a_key_that_could_leave_the_store_is_refused(objects: Objects, file: Path, key: str) -> None:
+    for use in (objects.get, objects.stream, objects.fetch, objects.size):
+        with pytest.raises(UsageError):
+            await use(key)
+    with pytest.raises(UsageError):
+        await objects.put(key, b'')
+    with pytest.raises(UsageError):
+        await objects.put_file(key, file)
+
+
+@pytest.mark.parametrize('prefix', ['', '/', 't', 't/', f't/{TENANT}', f't/{TENANT}/../', f't/{TENANT}/..', 'ping/'])
+async def test_a_prefix_names_one_tenant(objects: Objects, prefix: str) -> None:
+    await objects.put(KEY, b'')
+    with pytest.raises(UsageError):
+        await objects.list(prefix)
+    with pytest.raises(UsageError):
+        await objects.delete(prefix)
+    assert await objects.get(KEY) == b''
+
+
+@given(st.text(alphabet='abt/._-%\\\x00 #', max_size=30))
+async def test_no_accepted_key_leaves_the_tenants_folder(name: str) -> None:
+    root = Path('/store')
+    try:
+        key = module._key(f't/{TENANT}/{name}')
+    except UsageError:
+        return
+    path = Path(os.path.normpath(root / key))
+    assert path.is_relative_to(root / 't' / str(TENANT))
+    assert str(path) == f'{root}/{key}', 'one key, one path'
+
+
+async def test_ping_leaves_nothing(objects: Objects, tmp_path: Path) -> None:
+    await objects.ping()
+    await objects.ping()
+    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+
+
+# local files
+
+
+async def test_ping_fails_when_the_folder_cannot_be_written(tmp_path: Path) -> None:
+    objects = Objects.local(tmp_path / 'objects')
+    (tmp_path / 'objects' / '.unfinished').touch()
+    with pytest.raises(Unavailable):
+        await objects.ping()
+
+
+async def test_fetch_lends_the_files_own_path(local: Objects, tmp_path: Path) -> None:
+    await local.put(KEY, b'data')
+    assert await local.fetch(KEY) == tmp_path / 'objects' / KEY
+
+
+async def test_a_large_file_is_streamed_piece_by_piece(local: Objects) -> None:
+    await local.put(KEY, bytes(5 * 2**20))
+    assert max([len(piece) async for piece in await local.stream(KEY)]) <= 2 * module.PIECE
+
+
+async def test_move_renames_on_the_same_disk(local: Objects, file: Path) -> None:
+    node = file.stat().st_ino
+    await local.put_file(KEY, file, move=True)
+    assert (await local.fetch(KEY)).stat().st_ino == node
+    assert not file.exists()
+
+
+async def test_move_from_another_disk_copies(local: Objects, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def refuse(source: Path, target: Path) -> None:
+        if Path(source) == file:
+            raise OSError(18, 'Invalid cross-device link')
+        link(source, target)
+
+    monkeypatch.setattr(os, 'link', refuse)
+    data = file.read_bytes()
+    assert await local.put_file(KEY, file, move=True) == info(KEY, data)
+    assert not file.exists()
+
+
+async def test_an_object_is_whole_and_on_disk_before_it_is_visible(
+    local: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync, link = os.fsync, os.link
+
+    def watch_sync(descriptor: int) -> None:
+        synced.append(str(Path(f'/proc/self/fd/{descriptor}').readlink()))
+        sync(descriptor)
+
+    def watch_link(source: Path, target: Path) -> None:
+        assert synced == [str(source)]
+        assert Path(source).read_bytes() == b'data'
+        link(source, target)
+
+    monkeypatch.setattr(os, 'fsync', watch_sync)
+    monkeypatch.setattr(os, 'link', watch_link)
+    await local.put(KEY, b'data')
+    folder = tmp_path / 'objects' / KEY
+    assert set(synced[1:]) == {str(path) for path in folder.parents if path.is_relative_to(tmp_path / 'objects')}
+
+
+async def test_what_is_stored_wrong_is_found_out_and_taken_away(
+    local: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tear(source: Path, target: Path) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:-1])
+
+    monkeypatch.setattr(os, 'link', tear)
+    for put in (local.put(KEY, b'data'), local.put_file(KEY, file), local.put_file(KEY, file, move=True)):
+        with pytest.raises(Unavailable):
+            await put
+        with pytest.raises(NotFound):
+            await local.size(KEY)
+    assert file.exists()
+
+
+async def test_a_full_disk_is_told(local: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(Unavailable, match='full'):
+        await local.put(KEY, b'data')
+    with pytest.raises(NotFound):
+        await local.size(KEY)
+
+
+async def test_no_disk_work_is_done_on_the_event_loop(
+    local: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: (threads.append(threading.current_thread()), sync(descriptor)))
+    await local.put_file(KEY, file, move=True)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_a_task_stores_and_replaces(tmp_path: Path, file: Path) -> None:
+    objects = TaskObjects(tmp_path / 'objects')
+    data = file.read_bytes()
+    assert objects.put_file(KEY, file) == info(KEY, data)
+    file.write_bytes(b'of the next run')
+    assert objects.put_file(KEY, file) == info(KEY, b'of the next run')
+    assert file.exists()
+    path = objects.fetch(KEY, tmp_path)
+    assert path.read_bytes() == b'of the next run'
+    assert path == tmp_path / 'objects' / KEY
+
+
+def test_a_task_reaches_nothing_else(tmp_path: Path, file: Path) -> None:
+    objects = TaskObjects(tmp_path / 'objects')
+    with pytest.raises(NotFound):
+        objects.fetch(KEY, tmp_path)
+    for key in WRONG:
+        with pytest.raises(UsageError):
+            objects.fetch(key, tmp_path)
+        with pytest.raises(UsageError):
+            objects.put_file(key, file)
+
+
+async def test_no_error_of_the_store_comes_through(tmp_path: Path) -> None:
+    folder = tmp_path / 'objects'
+    objects = Objects(LocalStore(folder, mkdir=True))
+    (folder / 't').touch()
+    for use in (objects.get, objects.size, objects.stream):
+        with pytest.raises((NotFound, Conflict, Unavailable)):
+            await use(KEY)

@@ -1,0 +1,233 @@
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.analysis.forecasting import MODELS, Request, forecast, quantiles
+from core.errors import UnusableData, UsageError
+from tests.unit.analysis.forecasting.frames import air, frame, wave
+
+QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'lightgbm')
+COLUMNS = ['unique_id', 'ds', 'cutoff', 'horizon', 'model', 'model_used', 'mean']
+BANDS = ['q0.025', 'q0.1', 'q0.5', 'q0.9', 'q0.975']
+
+
+def one(rows: pl.DataFrame, name: str, model: str = 'theta') -> pl.DataFrame:
+    return rows.filter((pl.col('unique_id') == name) & (pl.col('model') == model))
+
+
+def test_airline_passengers_are_forecast_by_every_quick_model_in_the_contracts_form():
+    history = air()
+    told: list[float] = []
+    asked = Request(h=12, models=(*QUICK, 'auto'))
+    rows = forecast(history[:-12], asked, progress=lambda part, _: told.append(part))
+    assert rows.columns == [*COLUMNS, *BANDS, 'status', 'warning']
+    assert rows.height == 12 * len(asked.models)
+    assert rows['ds'].dtype == pl.Datetime('us')
+    assert rows['ds'].unique().sort().to_list() == history['ds'][-12:].to_list()
+    assert rows['cutoff'].unique().to_list() == [datetime(1959, 12, 1)]
+    assert set(rows['status']) == {'ok'}
+    assert set(rows['warning']) == {''}
+    bands = rows.select(BANDS).to_numpy()
+    assert (np.diff(bands, axis=1) >= 0).all()
+    actual = history['y'][-12:].to_numpy()
+    for model, most in {'theta': 6, 'mstl': 7, 'lightgbm': 7, 'ets': 9, 'seasonal_naive': 11, 'auto': 5}.items():
+        mean = one(rows, 'air', model)['mean'].to_numpy()
+        assert 100 * np.mean(np.abs(mean - actual) / actual) < most
+    assert set(one(rows, 'air', 'auto')['model_used']) == {'lightgbm+theta'}
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_levels_name_the_quantile_columns():
+    assert quantiles((80, 95)) == (0.025, 0.1, 0.5, 0.9, 0.975)
+    rows = forecast(frame(wave(30)), Request(h=2, models=('seasonal_naive',), levels=(50,)))
+    assert [name for name in rows.columns if name.startswith('q')] == ['q0.25', 'q0.5', 'q0.75']
+    assert 'q0.5' in forecast(frame(wave(30)), Request(h=2, models=('seasonal_naive',), levels=())).columns
+
+
+def test_the_same_seed_gives_the_same_forecast():
+    asked = Request(h=3, models=('lightgbm', 'theta'))
+    assert forecast(frame(wave(80)), asked).equals(forecast(frame(wave(80)), asked))
+
+
+def test_broken_series_fail_alone():
+    broken = {
+        'good': wave(40),
+        'empty': [np.nan] * 10,
+        'single': [5.0],
+        'pair': [5.0, 7.0],
+        'one missing': np.where(np.arange(40) == 20, np.nan, wave(40)),
+        'last missing': np.where(np.arange(40) == 39, np.nan, wave(40)),
+        'infinite': np.where(np.arange(40) % 11 == 3, np.inf, wave(40)),
+        'minus infinite': np.where(np.arange(40) == 39, -np.inf, wave(40)),
+        'constant': np.full(40, 3.25),
+        'zero': np.zeros(40),
+        'short': wave(6),
+        'huge': wave(40) * 1e12,
+        'tiny': wave(40) * 1e-12,
+    }
+    series = pl.concat([frame(values, name=name) for name, values in broken.items()])
+    rows = forecast(series, Request(h=5, models=QUICK))
+    assert rows.height == 5 * len(broken) * len(QUICK)
+    for model in QUICK:
+        status = {name: one(rows, name, model)['status'][0] for name in broken}
+        assert status['empty'] == 'failed'
+        assert all(status[name] == 'fallback' for name in ('single', 'constant', 'zero'))
+        for name in ('good', 'one missing', 'last missing', 'infinite', 'minus infinite', 'huge', 'tiny'):
+            assert (name, model, status[name]) == (name, model, 'ok')
+            own = one(rows, name, model)
+            size = {'huge': 1e12, 'tiny': 1e-12}.get(name, 1.0)
+            assert own.select('mean', *BANDS).null_count().sum_horizontal()[0] == 0
+            assert own['q0.025'].min() > 40 * size
+            assert own['q0.975'].max() < 160 * size
+        assert one(rows, 'empty', model).select('mean', *BANDS).null_count().sum_horizontal()[0] == 30
+        assert one(rows, 'constant', model)['q0.025'].to_list() == [3.25] * 5
+        assert one(rows, 'single', model)['mean'].to_list() == [5.0] * 5
+        assert one(rows, 'single', model)['q0.1'].null_count() == 5
+        for name in ('empty', 'single', 'pair', 'constant', 'infinite'):
+            assert (name, model, one(rows, name, model)['warning'][0] != '') == (name, model, True)
+        assert np.isfinite(one(rows, 'short', model)['mean'].to_numpy()).all()
+    assert set(one(rows, 'pair', 'ets')['model_used']) == {'naive'}
+    assert one(rows, 'pair', 'ets')['ds'][0] == datetime(2020, 1, 3)
+
+
+def test_a_model_that_cannot_be_fitted_says_what_stood_in():
+    rows = forecast(frame(wave(3)), Request(h=2, models=('ets', 'theta', 'mstl', 'lightgbm'), freq='D'))
+    assert set(rows['status']) == {'fallback'}
+    assert set(rows['model_used']) == {'naive'}
+    for model in ('ets', 'theta', 'mstl', 'lightgbm'):
+        assert model in one(rows, 'a', model)['warning'][0]
+
+
+def test_gaps_of_a_third_change_little():
+    values = wave(200)
+    holed = np.where(np.random.default_rng(5).random(200) < 0.3, np.nan, values)
+    truth = wave(207, noise=0.0)[200:]
+    for without in (frame(holed), frame(holed).drop_nulls().filter(pl.col('y').is_not_nan())):
+        rows = forecast(without, Request(h=7, models=('ets', 'theta', 'mstl', 'lightgbm')))
+        assert set(rows['status']) == {'ok'}
+        assert np.abs(rows['mean'].to_numpy() - np.tile(truth, 4)).max() < 5
+        assert 'had no value' in rows['warning'][0]
+
+
+def test_duplicates_and_disorder_do_not_move_the_forecast():
+    clean = frame(wave(60))
+    wrong = clean.head(5).with_columns(pl.col('y') * 100)
+    mixed = pl.concat([wrong, clean]).sample(fraction=1.0, shuffle=True, seed=1)
+    ordered = pl.concat([wrong, clean])
+    asked = Request(h=4, models=('theta',))
+    assert forecast(ordered, asked)['mean'].to_list() == forecast(clean, asked)['mean'].to_list()
+    assert '5 values shared a step' in forecast(ordered, asked)['warning'][0]
+    assert forecast(mixed, asked)['ds'].to_list() == forecast(clean, asked)['ds'].to_list()
+
+
+def test_naive_in_naive_out_and_zones_become_utc():
+    hours = frame(wave(24 * 20, season=24), every='1h')
+    asked = Request(h=3, models=('seasonal_naive',))
+    assert forecast(hours, asked)['ds'].dtype == pl.Datetime('us')
+    aware = forecast(hours.with_columns(pl.col('ds').dt.replace_time_zone('UTC')), asked)
+    assert aware['ds'].dtype == pl.Datetime('us', 'UTC')
+    assert aware['cutoff'][0] == hours['ds'][-1].replace(tzinfo=UTC)
+    days = frame(wave(40)).with_columns(pl.col('ds').cast(pl.Date))
+    assert forecast(days, asked)['ds'][0].date() == date(2020, 2, 10)
+
+
+def test_hours_run_on_over_daylight_saving():
+    start = datetime(2024, 3, 20, tzinfo=UTC)
+    stamps = [start + timedelta(hours=n) for n in range(24 * 11)]
+    local = pl.DataFrame({'unique_id': 'a', 'ds': stamps, 'y': wave(24 * 11, season=24)})
+    local = local.with_columns(pl.col('ds').dt.convert_time_zone('Europe/Paris'))
+    rows = forecast(local, Request(h=24, models=('theta',)))
+    assert rows['ds'].to_list() == [stamps[-1] + timedelta(hours=n) for n in range(1, 25)]
+    assert set(rows['status']) == {'ok'}
+    assert rows['warning'][0] == ''
+
+
+def test_counts_are_not_forecast_below_zero_but_negatives_are():
+    rng = np.random.default_rng(2)
+    demand = rng.poisson(0.4, 120) * rng.poisson(3, 120)
+    series = pl.concat([frame(demand, name='demand'), frame(wave(120, level=-5.0), name='temperature')])
+    rows = forecast(series, Request(h=7, models=QUICK))
+    assert rows.filter(pl.col('unique_id') == 'demand').select('mean', *BANDS).to_numpy().min() >= 0
+    below = rows.filter(pl.col('unique_id') == 'temperature').select(pl.col('mean').min()).item()
+    assert below < -8
+
+
+def test_each_series_keeps_its_own_frequency():
+    series = pl.concat(
+        [
+            frame(wave(50), name='day'),
+            frame(wave(50, season=12), every='1mo', name='month'),
+            frame(wave(24 * 10, season=24), every='1h', name='hour'),
+            frame([4.0], name='alone'),
+        ]
+    )
+    rows = forecast(series, Request(h=2, models=('theta', 'lightgbm')))
+    assert set(rows.filter(pl.col('unique_id') != 'alone')['status']) == {'ok'}
+    assert one(rows, 'day')['ds'].to_list() == [datetime(2020, 2, 20), datetime(2020, 2, 21)]
+    assert one(rows, 'month')['ds'].to_list() == [datetime(2024, 3, 1), datetime(2024, 4, 1)]
+    assert one(rows, 'hour')['ds'].to_list() == [datetime(2020, 1, 11, 0), datetime(2020, 1, 11, 1)]
+    assert one(rows, 'alone').height == 2
+
+
+def test_a_frequency_that_changes_is_told():
+    both = pl.concat([frame(wave(60)), frame(wave(20), start=datetime(2020, 3, 7), every='1w')])
+    rows = forecast(both, Request(h=3, models=('theta',)))
+    assert rows['status'][0] == 'ok'
+    assert 'had no value' in rows['warning'][0]
+
+
+def test_rows_after_the_cutoff_are_never_used():
+    history = air()
+    changed = history.with_columns(pl.when(pl.int_range(pl.len()) >= 120).then(1e9).otherwise(pl.col('y')).alias('y'))
+    asked = Request(h=6, models=('theta', 'lightgbm'))
+    assert forecast(history[:120], asked).equals(forecast(changed[:120], asked))
+
+
+@pytest.mark.parametrize(
+    ('request_', 'words'),
+    [
+        (Request(h=0), 'horizon'),
+        (Request(h=3, models=('oracle',)), 'oracle'),
+        (Request(h=3, models=()), 'at least one'),
+        (Request(h=3, models=('ets', 'ets')), 'once'),
+        (Request(h=3, freq='fortnight'), 'fortnight'),
+        (Request(h=3, levels=(100,)), 'percentages'),
+        (Request(h=3, season_length=0), 'season_length'),
+        (Request(h=3, cores=0), 'cores'),
+        (Request(h=3, timeout=0.0), 'timeout'),
+    ],
+)
+def test_a_wrong_request_is_refused(request_: Request, words: str):
+    with pytest.raises(UsageError, match=words):
+        forecast(frame(wave(20)), request_)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'words'),
+    [
+        (frame(wave(9)).drop('y'), 'no column "y"'),
+        (frame(wave(9)).with_columns(pl.col('y').cast(pl.String)), 'must hold numbers'),
+        (frame(wave(9)).with_columns(pl.lit('x').alias('ds')), 'dates or times'),
+        (frame(wave(9)).clear(), 'no rows'),
+        (frame(wave(9)).with_columns(pl.lit(None, pl.Datetime).alias('ds')), 'No row'),
+    ],
+)
+def test_a_wrong_table_is_refused(wrong: pl.DataFrame, words: str):
+    with pytest.raises(UnusableData, match=words):
+        forecast(wrong, Request(h=3))
+
+
+def test_the_names_of_models_cost_no_model_library():
+    program = (
+        'import sys\n'
+        'from core.analysis.forecasting import MODELS\n'
+        'heavy = {"pandas", "polars", "lightgbm", "prophet", "statsforecast", "scipy"} & set(sys.modules)\n'
+        'assert not heavy, heavy\n'
+    )
+    subprocess.run([sys.executable, '-c', program], check=True)
+    assert next(iter(MODELS)) == 'auto'

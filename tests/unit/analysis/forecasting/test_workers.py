@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.analysis.forecasting import workers
+from core.analysis.forecasting.base import Run
+from tests.unit.analysis.forecasting import fits
+
+FIT = f'{fits.__name__}:fit'
+ROOT = Path(__file__).parents[4]
+
+
+def test_results_keep_their_order_over_several_processes():
+    told = []
+    run = Run(cores=2, progress=lambda part, _: told.append(part))
+    found = workers.each(FIT, [{'number': n} for n in range(8)], run=run, stand_in=fits.stand_in)
+    assert [raw.center[0] for raw in found] == list(range(8))
+    assert len({raw.center[1] for raw in found}) == 2
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_a_fault_costs_one_series_and_no_process_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, 'START_TIME', 0.0)
+    tasks = [
+        {'number': 0},
+        {'number': 1, 'fault': 'hang'},
+        {'number': 2, 'fault': 'crash'},
+        {'number': 3, 'fault': 'raise'},
+        {'number': 4},
+    ]
+    found = workers.each(FIT, tasks, run=Run(timeout=2.0), stand_in=fits.stand_in, apart=True)
+    assert [raw.used for raw in found] == ['test', 'stand_in', 'stand_in', 'stand_in', 'test']
+    assert [raw.center[0] for raw in found] == [0, 1, 2, 3, 4]
+    assert 'longer than 2 s' in found[1].warning
+    assert 'died' in found[2].warning
+    assert found[3].warning == 'ValueError: no such luck'
+    assert not [child for child in psutil.Process().children() if workers.__name__ in child.cmdline()]
+
+
+def test_a_worker_dies_with_its_parent():
+    program = (
+        'from core.analysis.forecasting import workers\n'
+        'from core.analysis.forecasting.base import Run\n'
+        'from tests.unit.analysis.forecasting import fits\n'
+        'start = workers._start\n'
+        'def told(folder):\n'
+        '    worker = start(folder)\n'
+        '    print(worker.process.pid, flush=True)\n'
+        '    return worker\n'
+        'workers._start = told\n'
+        'tasks = [{"number": 1, "fault": "hang"}]\n'
+        'workers.each(fits.__name__ + ":fit", tasks, run=Run(), stand_in=fits.stand_in, apart=True)\n'
+    )
+    with subprocess.Popen([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    assert worker.wait(timeout=10) is None
+    assert not worker.is_running()
