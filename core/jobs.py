@@ -117,6 +117,10 @@ class Jobs:
     async def _claim(self, job_id: UUID) -> Job | None:
         async with self._database.system() as tx:
             row = await tx.first('job_claim', id=job_id)
+            # A worker that died after the user asked to cancel has left the job for us to end.
+            ended = None if row else await tx.first('job_end_cancelled', id=job_id)
+        if ended is not None:
+            await self._changed(_job(ended))
         if row is None:
             return None
         job = _job(row)
@@ -129,7 +133,7 @@ class Jobs:
     async def _attempt(self, job: Job) -> Mapping[str, Any]:
         prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
         await self._objects.delete(f'{prefix}/')
-        payload = {**job.payload, 'prefix': prefix, 'memory': self._memory}
+        payload = {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
         async with AsyncExitStack() as stack:
             call_id = await self._compute.submit(job.kind, payload)
             stack.push_async_callback(self._compute.cancel, call_id)

@@ -116,13 +116,23 @@ def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
 
 def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync convert`: write the clean table, or with `raw` the table as text, to `out`."""
-    from core.analysis.ingest import Options, export, export_raw
+    from core.analysis.ingest import Options, export
+    from core.analysis.ingest.reader import read, write_raw_csv
 
-    path, out = Path(arguments['path']), Path(arguments['out'])
+    path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out'])
     if arguments['raw']:
-        return export_raw(path, name=arguments['name'], out=out, memory=arguments['memory'], workdir=workdir)
+        table = read(path, name=name, workdir=workdir, memory=arguments['memory'])
+        write_raw_csv(table, out)
+        kept = table.rows_read - table.rejected
+        return {
+            'rows_read': table.rows_read,
+            'rows_accepted': kept,
+            'rows_repaired': 0,
+            'rows_rejected': table.rejected,
+            'notes': list(table.notes),
+        }
     options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'])
-    return export(path, name=arguments['name'], out=out, options=options, workdir=workdir, progress=progress)
+    return export(path, name=name, out=out, options=options)
 
 
 def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:

@@ -39,6 +39,14 @@ where id = %(id)s and state in ('queued', 'running') and not cancel_requested
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
           dataset_id, forecast_id, call_id, created_at, started_at, finished_at;
 
+-- name: job_end_cancelled
+-- End a job whose worker died after it was asked to stop.
+update public.jobs
+set state = 'cancelled', finished_at = now(), message = 'The job was cancelled.'
+where id = %(id)s and state = 'running' and cancel_requested
+returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
+          dataset_id, forecast_id, call_id, created_at, started_at, finished_at;
+
 -- name: job_progress
 -- Record progress of the current attempt; no row means that the attempt was overtaken.
 update public.jobs

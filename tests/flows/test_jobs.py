@@ -180,6 +180,18 @@ async def test_job_that_kills_its_worker_ends_as_failed(world, user):
     assert here.compute.calls == []
 
 
+async def test_cancelled_job_of_a_dead_worker_ends_as_cancelled(world, user):
+    here = world(lambda task, payload: DONE)
+    job_id = await here.request(user)
+    async with here.database.system() as tx:
+        await tx.first('job_claim', id=job_id)
+    await here.jobs.cancel(user.id, job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.RUNNING
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.CANCELLED
+    assert here.compute.calls == []
+
+
 async def test_failed_job_runs_again_when_asked(world, user):
     answers: list[object] = [UnreadableFile('No table here.')]
     here = world(lambda task, payload: answers[-1])
