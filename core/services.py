@@ -118,7 +118,9 @@ class Services:
         """Recover what an earlier process left, then work in the background until `stop`; 0 workers only accept."""
         await self.datasets.recover()
         if workers:
-            self._tasks.append(asyncio.create_task(self._keep_working(workers), name='worker'))
+            task = asyncio.create_task(self._keep_working(workers), name='worker')
+            task.add_done_callback(_report)
+            self._tasks.append(task)
 
     async def work(self, *, concurrency: int) -> None:
         """Work on jobs and sweep up what dead workers left, until cancelled."""
@@ -147,6 +149,11 @@ class Services:
             with suppress(VariosyncError):
                 await self.jobs.recover()
             await asyncio.sleep(SWEEP)
+
+
+def _report(task: 'asyncio.Task[None]') -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical('the worker has ended: restart the server', exc_info=error)
 
 
 async def _answer(ping: Callable[[], Awaitable[None]]) -> str:

@@ -49,6 +49,7 @@ class Queue:
         self._stalled_after = stalled_after
         self._polling = polling
         self._pool = connection_pool('queue', worker_dsn, size=4, patience=10, configure=_configure)
+        self._opening = asyncio.Lock()
         self._worker: Worker | None = None
         self._held: set[int] = set()
         self._suspects: dict[int, float] = {}
@@ -128,7 +129,8 @@ class Queue:
 
     async def _open(self) -> None:
         try:
-            await self._pool.open(wait=True, timeout=10)
+            async with self._opening:  # the pool cannot be opened by two tasks at once
+                await self._pool.open(wait=True, timeout=10)
         except psycopg.OperationalError as error:
             raise Unavailable('The job queue does not answer. Try again in a moment.') from error
 

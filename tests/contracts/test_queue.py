@@ -329,3 +329,12 @@ async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_p
     finally:
         await queue.close()
         await database.close()
+
+
+async def test_work_and_rescue_may_begin_at_once(database, postgres):
+    queue = Queue(database, postgres.dsn('worker'))
+    try:
+        found = await asyncio.gather(*(queue.rescue() for _ in range(4)))
+        assert found == [[]] * 4
+    finally:
+        await queue.close()

@@ -35,6 +35,7 @@ class Server:
         self.link = ''
         self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -43,7 +44,9 @@ class Server:
 
     def start(self, *, patience: float = 90) -> 'Server':
         """Start and return when the ready line was printed."""
-        environment = os.environ | {'VARIOSYNC_HOME': str(self.home), 'VARIOSYNC_PORT': str(self.port)} | self.settings
+        # The framework behaves differently under pytest; this process is to be as a user's.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
+        environment = clean | {'VARIOSYNC_HOME': str(self.home), 'VARIOSYNC_PORT': str(self.port)} | self.settings
         self.process = subprocess.Popen(
             self.command,
             cwd=ROOT,
@@ -54,7 +57,8 @@ class Server:
             start_new_session=True,
         )
         told: SimpleQueue[str] = SimpleQueue()
-        threading.Thread(target=self._read, args=(self.process, told), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process, told), daemon=True)
+        self._reader.start()
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
@@ -70,9 +74,10 @@ class Server:
 
     def _read(self, process: 'subprocess.Popen[str]', told: 'SimpleQueue[str]') -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.lines.append(line)
-            told.put(line)
+        with process.stdout as lines:
+            for line in lines:
+                self.lines.append(line)
+                told.put(line)
 
     @property
     def pid(self) -> int:
@@ -94,10 +99,13 @@ class Server:
     def _wait(self) -> int:
         assert self.process is not None
         try:
-            return self.process.wait(timeout=30)
+            status = self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise AssertionError('the server did not stop:\n' + ''.join(self.lines[-40:])) from None
+        if self._reader is not None:
+            self._reader.join(10)
+        return status
 
     def client(self, email: str = '', password: str = 'correct horse battery') -> httpx.Client:
         """An HTTP client that is signed in: as the owner by the link, or as a new account."""

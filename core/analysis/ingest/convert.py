@@ -281,19 +281,36 @@ def _write_parts(
     connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], *, into: Path, workdir: Path
 ) -> list[Path]:
     """Sort the stored rows into `data-00000.parquet` …, at most 20 row groups each; return them in order."""
-    folder = workdir / 'parts'
-    folder.mkdir()
     listed = ', '.join(duck.identifier(column.name) for column in columns)
     rows = (
         f'SELECT _series, _time, _line, {listed} FROM (SELECT *, {labels(columns)} AS _series '
         f'FROM {duck.files([staged.path])} WHERE _status < 2) ORDER BY _series, _time, _line, _row'
     )
+    count = staged.accepted + staged.repaired
+    most = ROW_GROUP * GROUPS_A_FILE
+    if count <= most:
+        return [_write_part(connection, rows, into, 0)]
+    # DuckDB's own split into files does not keep the order on several threads.
+    whole = workdir / 'sorted.parquet'
     connection.execute(
-        f'COPY ({rows}) TO {duck.text(str(folder))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, '
-        f"ROW_GROUPS_PER_FILE {GROUPS_A_FILE}, FILENAME_PATTERN 'part-{{i}}')"
+        f'COPY ({rows}) TO {duck.text(str(whole))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})'
     )
-    written = sorted(folder.iterdir(), key=lambda file: int(file.stem.split('-')[1]))
-    return [file.rename(into / f'data-{number:05}.parquet') for number, file in enumerate(written)]
+    source = f'read_parquet({duck.text(str(whole))}, file_row_number = true)'
+    parts = []
+    for number, first in enumerate(range(0, count, most)):
+        where = f'file_row_number >= {first} AND file_row_number < {first + most}'
+        rows = f'SELECT * EXCLUDE (file_row_number) FROM {source} WHERE {where}'
+        parts.append(_write_part(connection, rows, into, number))
+    whole.unlink()
+    return parts
+
+
+def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, into: Path, number: int) -> Path:
+    part = into / f'data-{number:05}.parquet'
+    connection.execute(
+        f'COPY ({rows}) TO {duck.text(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})'
+    )
+    return part
 
 
 def _write_export(

@@ -40,6 +40,7 @@ class Reading:
     shape: str = ''
     value: Callable[[str], str] = field(default=lambda x: x, compare=False, repr=False)
     instant: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
+    naive: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
     unit: str = 'second'
     coded: bool = False  # a time written as a plain number
     fine: str = ''  # a regular expression of what is finer than a microsecond
@@ -59,9 +60,17 @@ class Reading:
         """SQL: the value of `x`, NULL when it cannot be read."""
         return f'CASE WHEN {self.fits(x)} THEN {self.value(x)} END'
 
+    def read_naive(self, x: str) -> str:
+        """SQL: the value of `x` in a column where no cell names an instant."""
+        return f'CASE WHEN {self.fits(x)} THEN {(self.naive or self.value)(x)} END'
+
+    def plain(self, x: str) -> str:
+        """SQL: a number in the form that DuckDB casts."""
+        return _plain_number(x, decimal=self.decimal, group=self.group, affix=self.affix)
+
     def read_instant(self, x: str) -> str | None:
-        """SQL: the instant of `x`, NULL when it names none; None when no cell of this reading can."""
-        return f'CASE WHEN {self.fits(x)} THEN {self.instant(x)} END' if self.instant else None
+        """SQL: the instant of `x` as a TIMESTAMP in UTC, NULL when it names none; None when no cell of this reading can."""
+        return f"CASE WHEN {self.fits(x)} THEN timezone('UTC', {self.instant(x)}) END" if self.instant else None
 
 
 @cache
@@ -71,13 +80,14 @@ def _compiled(shape: str) -> re.Pattern[str]:
 
 def trimmed(column: str) -> str:
     """SQL: a cell without the blanks around it, NULL when nothing is left."""
-    return f'nullif(trim({column}, {duck.text(BLANK)}), {duck.text("")})'
+    around = duck.text(f'^[{BLANK}]|[{BLANK}]$')
+    return f"CASE WHEN regexp_matches({column}, {around}) THEN nullif(trim({column}, {duck.text(BLANK)}), '') ELSE nullif({column}, '') END"
 
 
 def present(x: str) -> str:
     """SQL: a trimmed cell, NULL when it spells a missing value."""
     listed = ', '.join(duck.text(word) for word in MISSING)
-    return f'CASE WHEN length({x}) > 7 OR lower({x}) NOT IN ({listed}) THEN {x} END'
+    return f'CASE WHEN length({x}) > {max(map(len, MISSING))} THEN {x} WHEN lower({x}) NOT IN ({listed}) THEN {x} END'
 
 
 def is_missing(cell: str) -> bool:
@@ -109,14 +119,14 @@ def number(*, decimal: str = '.', group: str = '', affix: str = '') -> Reading:
         family='number',
         name=name,
         shape=shape,
-        value=lambda x: _finite(plain_number(x, decimal=decimal, group=group, affix=affix)),
+        value=lambda x: _finite(_plain_number(x, decimal=decimal, group=group, affix=affix)),
         decimal=decimal,
         group=group,
         affix=affix,
     )
 
 
-def plain_number(x: str, *, decimal: str, group: str, affix: str) -> str:
+def _plain_number(x: str, *, decimal: str, group: str, affix: str) -> str:
     """SQL: a number as written, in the form that DuckDB casts."""
     plain = x
     for sign in affix if affix != '()' else '':
@@ -134,19 +144,6 @@ def plain_number(x: str, *, decimal: str, group: str, affix: str) -> str:
 def _finite(plain: str) -> str:
     number = f'TRY_CAST({plain} AS DOUBLE)'
     return f'CASE WHEN isfinite({number}) THEN {number} END'
-
-
-def integers(reading: Reading, x: str) -> str:
-    """SQL: the value of `x` as BIGINT; NULL when it has a fraction, an exponent, or does not fit."""
-    plain = plain_number(x, decimal=reading.decimal, group=reading.group, affix=reading.affix)
-    whole = r'^[+-]?\d+$'
-    return f'CASE WHEN regexp_matches({plain}, {duck.text(whole)}) THEN TRY_CAST({plain} AS BIGINT) END'
-
-
-def decimals(reading: Reading, x: str, *, scale: int) -> str:
-    """SQL: the value of `x` as DECIMAL(18, scale)."""
-    plain = plain_number(x, decimal=reading.decimal, group=reading.group, affix=reading.affix)
-    return f'CASE WHEN {reading.fits(x)} THEN TRY_CAST({plain} AS DECIMAL({MOST_DIGITS}, {scale})) END'
 
 
 PLAIN: Final = number()
@@ -218,6 +215,10 @@ def _spaced(x: str) -> str:
     return f"CASE WHEN length({x}) > 10 THEN replace(regexp_replace({x}, {duck.text(joined)}, ' \\1'), ',', '.') ELSE {x} END"
 
 
+def _iso_naive(x: str) -> str:
+    return f"TRY_CAST(replace({x}, ',', '.') AS TIMESTAMP)"
+
+
 def _iso_wall(x: str) -> str:
     return f"CASE WHEN NOT {_has_offset(x)} THEN TRY_CAST(replace({x}, ',', '.') AS TIMESTAMP) END"
 
@@ -239,6 +240,7 @@ ISO: Final = Reading(
     name='YYYY-MM-DD',
     shape=rf'\d{{4}}-\d{{1,2}}-\d{{1,2}}(?:[Tt ]{{1,2}}{_CLOCK}(?:{_OFFSET})?)?',
     value=_iso_wall,
+    naive=_iso_naive,
     instant=_iso_instant,
 )
 

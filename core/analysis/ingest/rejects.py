@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
-from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import Flag, RawTable
-from core.analysis.ingest.types import Column, instant, rows_of, wall
+from core.analysis.ingest.types import Column
+from core.analysis.ingest.values import typed_rows, utc
 
 if TYPE_CHECKING:
     import duckdb
@@ -108,7 +108,9 @@ def list_faults(
     parts = []
     if raw.faults_path is not None:
         parts.append(f'SELECT line, byte, "column", kind, value, action, reason FROM {duck.files([raw.faults_path])}')
-    parts += [_cell_faults(raw, column, staged) for column in columns if column.unread and column.role != 'time']
+    parts += [
+        _cell_faults(raw, column, staged, zone=zone) for column in columns if column.unread and column.role != 'time'
+    ]
     parts += _record_faults(raw, columns, staged, zone=zone)
     nothing = (
         'SELECT 0::BIGINT AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", NULL::VARCHAR AS kind, '
@@ -121,45 +123,6 @@ def list_faults(
     )
     counted = connection.execute(f'SELECT kind, count(*) FROM read_parquet({target}) GROUP BY kind ORDER BY 2 DESC, 1')
     return {str(kind): int(count) for kind, count in counted.fetchall()}
-
-
-def value_of(column: Column, *, zone: str) -> str:
-    """SQL: the stored value of a raw cell."""
-    x = column.text
-    if column.type == 'integer' and column.reading.family == 'time':
-        return f'TRY_CAST(regexp_extract({x}, {duck.text("^[0-9]+")}) AS BIGINT)'
-    if column.type == 'integer':
-        return readings.integers(column.reading, f'CASE WHEN {column.reading.fits(x)} THEN {x} END')
-    if column.type == 'decimal':
-        return readings.decimals(column.reading, x, scale=column.scale)
-    if column.type in ('double', 'boolean'):
-        return column.reading.read(x) if column.reading.family != 'text' else f'NULL::{column.type}'
-    if column.type == 'text':
-        return f'CASE WHEN {readings.trimmed(column.cell)} IS NOT NULL THEN {column.cell} END'
-    return _time_value(column, zone=zone) if column.reading.family == 'time' else f'NULL::{_sql_type(column.type)}'
-
-
-def _sql_type(kind: str) -> str:
-    return {'text': 'VARCHAR', 'integer': 'BIGINT', 'timestamptz': 'TIMESTAMPTZ', 'decimal': 'DECIMAL(18, 0)'}.get(
-        kind, kind.upper()
-    )
-
-
-def _time_value(column: Column, *, zone: str) -> str:
-    naive, fixed = wall(column), instant(column)
-    if column.type == 'timestamptz':
-        return f"timezone('UTC', coalesce({fixed}, {_utc(naive, zone)}))"
-    if column.type == 'date':
-        return f'CAST(coalesce({naive}, {_local(fixed, zone)}) AS DATE)'
-    return f'coalesce({naive}, {_local(fixed, zone)})'
-
-
-def _utc(naive: str, zone: str) -> str:
-    return naive if zone == 'UTC' else f"timezone('UTC', timezone({duck.text(zone)}, {naive}))"
-
-
-def _local(fixed: str, zone: str) -> str:
-    return fixed if zone == 'UTC' else f"timezone({duck.text(zone)}, timezone('UTC', {fixed}))"
 
 
 def _time_of(columns: Sequence[Column]) -> Column | None:
@@ -178,50 +141,45 @@ def _moves(time: Column | None, zone: str) -> bool:
 def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     """SQL: every row, typed, with `_row`, `_line`, `_time`, `_status`."""
     time = _time_of(columns)
-    values = ''.join(f', {value_of(column, zone=zone)} AS {duck.identifier(column.name)}' for column in columns)
+    values = ''.join(f', v{column.index}' for column in columns)
     marks = ''.join(f', {_unread(column)} AS u{column.index}' for column in columns if column.unread)
-    clocks = f', {wall(time)} AS _wall, {instant(time)} AS _instant' if time else ''
-    source = (
-        f'SELECT file_row_number AS _row, _line, _flag{clocks}{_mixed(time)}{values}{marks} '
-        f'FROM {rows_of(raw, numbered=True)}'
-    )
     moved = _moves(time, zone)
-    utc = _utc_time(time, zone, moved=moved)
-    timed = f'SELECT *, {utc} AS _time{_skipped(zone) if moved else ""} FROM ({source}) r{" LEFT JOIN overlaps USING (_row)" if moved else ""}'
-    listed = ''.join(f', {duck.identifier(column.name)}' for column in columns)
-    return f'SELECT _row, _line, _time, {_status(columns, moved=moved)} AS _status{listed} FROM ({timed})'
+    own = f', {_utc_time(time, zone, moved=moved)} AS _time{_changes(time, zone, moved=moved)}' if time else ''
+    joined = ' LEFT JOIN overlaps USING (_row)' if moved else ''
+    source = f'SELECT _row, _line, _flag{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
+    named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
+    kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
+    return f'SELECT _row, _line, {kept}, {_status(columns, moved=moved)} AS _status{named} FROM ({source})'
 
 
-def _utc_time(time: Column | None, zone: str, *, moved: bool) -> str:
-    if time is None:
-        return 'NULL::TIMESTAMP'
-    naive = '_wall' if _is_calendar(time) else _utc('_wall', zone)
-    return f'coalesce(_instant, {"_twice, " if moved else ""}{naive})'
+def _utc_time(time: Column, zone: str, *, moved: bool) -> str:
+    i = time.index
+    naive = f'w{i}' if _is_calendar(time) else utc(f'w{i}', zone)
+    return f'coalesce(i{i}, {"_twice, " if moved else ""}{naive})'
 
 
-def _skipped(zone: str) -> str:
-    place = duck.text(zone)
-    return f', coalesce(timezone({place}, timezone({place}, _wall)) <> _wall, false) AS _skipped, coalesce(_twice IS NOT NULL, false) AS _doubled'
-
-
-def _mixed(time: Column | None) -> str:
+def _changes(time: Column, zone: str, *, moved: bool) -> str:
     """SQL: marks of times that are read with a listed change."""
-    if time is None:
-        return ''
-    odd = 'false'
-    if time.reading.instant is not None and not time.reading.coded and time.figures.get('instants'):
-        one = instant(time) if time.type != 'timestamptz' else wall(time)
-        odd = f'({one}) IS NOT NULL'
-    fine = f'coalesce({_cut(time)}, false)' if _is_fine(time) else 'false'
-    return f', {odd} AS _odd, {fine} AS _fine'
+    marks = f', {_odd(time)} AS _odd, {_fine(time)} AS _fine'
+    return f'{marks}, {_skipped(time, zone)} AS _skipped, _twice IS NOT NULL AS _doubled' if moved else marks
 
 
-def _is_fine(time: Column) -> bool:
-    return bool(time.figures.get('fine'))
+def _odd(time: Column) -> str:
+    """SQL: whether a time has an offset in a column without, or none in a column with."""
+    if time.reading.coded or not time.figures.get('instants'):
+        return 'false'
+    return f'{"w" if time.type == "timestamptz" else "i"}{time.index} IS NOT NULL'
 
 
-def _cut(time: Column) -> str:
-    return f'regexp_matches({time.text}, {duck.text(time.reading.fine)})'
+def _fine(time: Column) -> str:
+    if not time.figures.get('fine'):
+        return 'false'
+    return f'coalesce(regexp_matches(x{time.index}, {duck.text(time.reading.fine)}), false)'
+
+
+def _skipped(time: Column, zone: str) -> str:
+    place, naive = duck.text(zone), f'w{time.index}'
+    return f'coalesce(timezone({place}, timezone({place}, {naive})) <> {naive}, false)'
 
 
 def _status(columns: Sequence[Column], *, moved: bool) -> str:
@@ -236,18 +194,17 @@ def _status(columns: Sequence[Column], *, moved: bool) -> str:
 
 def _fatal(columns: Sequence[Column]) -> list[str]:
     """SQL: conditions over typed rows under which a record cannot be stored."""
-    measures = [duck.identifier(column.name) for column in columns if column.role == 'measure']
-    conditions = [f'{duck.identifier(column.name)} IS NULL' for column in columns if column.role == 'series']
-    if _time_of(columns) is not None:
-        conditions.append('_time IS NULL')
-        if measures:
-            conditions.append(f'coalesce({", ".join(f"CAST({name} AS VARCHAR)" for name in measures)}) IS NULL')
-    return conditions
+    conditions = [f'v{column.index} IS NULL' for column in columns if column.role == 'series']
+    if _time_of(columns) is None:
+        return conditions
+    conditions.append('_time IS NULL')
+    measures = [f'v{column.index} IS NULL' for column in columns if column.role == 'measure']
+    return [*conditions, f'({" AND ".join(measures)})'] if measures else conditions
 
 
 def _unread(column: Column) -> str:
-    """SQL: whether a raw cell holds something that is not of the column's type."""
-    return f'(({column.text}) IS NOT NULL AND ({value_of(column, zone="UTC")}) IS NULL)'
+    """SQL: whether a cell holds something that is not of the column's type."""
+    return f'(x{column.index} IS NOT NULL AND v{column.index} IS NULL)'
 
 
 def _overlaps(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str) -> None:
@@ -256,19 +213,21 @@ def _overlaps(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: S
     if time is None or not _moves(time, zone):
         return
     place = duck.text(zone)
-    keys = ''.join(f', {column.cell}' for column in columns if column.role == 'series')
+    own = [time, *(column for column in columns if column.role == 'series')]
+    keys = ''.join(f', v{column.index}' for column in own[1:])
     # Where a wall-clock time has two instants, DuckDB gives one; the other lies up to an hour before or after it.
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE overlaps AS
-        WITH times AS (SELECT file_row_number AS _row, {wall(time)} AS w{keys} FROM {rows_of(raw, numbered=True)}),
-        days AS (SELECT DISTINCT w FROM times WHERE w IS NOT NULL),
+        WITH times AS (SELECT _row, w{time.index} AS w{keys} FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2),
+        clocks AS (SELECT DISTINCT w FROM times WHERE w IS NOT NULL),
         shifts AS (SELECT unnest([INTERVAL 30 MINUTE, INTERVAL 1 HOUR]) AS shift),
-        instants AS (SELECT w, timezone('UTC', timezone({place}, w)) AS u FROM days),
-        both_ways AS (SELECT w, u, unnest([u - shift, u + shift]) AS o FROM instants, shifts),
-        twice AS (SELECT w, min(least(u, o)) AS early, max(greatest(u, o)) AS late FROM both_ways
-            WHERE timezone({place}, timezone('UTC', o)) = w GROUP BY w)
-        SELECT _row, CASE WHEN row_number() OVER (PARTITION BY w{keys} ORDER BY _row) = 1 THEN early ELSE late END AS _twice
-        FROM times JOIN twice USING (w)"""
+        instants AS (SELECT w, {utc('w', zone)} AS u FROM clocks),
+        others AS (SELECT w, u, unnest([u - shift, u + shift]) AS o FROM instants, shifts),
+        twice AS (SELECT w, min(least(u, o)) AS early, max(greatest(u, o)) AS late FROM others
+            WHERE timezone({place}, timezone('UTC', o)) = w GROUP BY w),
+        numbered AS (SELECT *, row_number() OVER (PARTITION BY w{keys} ORDER BY _row) AS place
+            FROM times JOIN twice USING (w))
+        SELECT _row, CASE WHEN place = 1 THEN early ELSE late END AS _twice FROM numbered"""
     )
 
 
@@ -284,75 +243,79 @@ def _fault(column: str | None, kind: str, value: str, action: str, reason: str) 
     )
 
 
-def _cell_faults(raw: RawTable, column: Column, staged: Staged) -> str:
+def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:
     """SQL: the unreadable cells of one column."""
     kind, reason = _KINDS[column.reading.family]
     kinds, reasons = duck.text(kind), duck.text(f'{reason} ({column.reading.name})')
     if column.reading.family == 'number':
-        fits = column.reading.fits('x')
+        fits = column.reading.fits(f'x{column.index}')
         kinds = f'CASE WHEN {fits} THEN {duck.text(CellFault.OUT_OF_RANGE)} ELSE {kinds} END'
         reasons = f"CASE WHEN {fits} THEN 'too large to be stored' ELSE 'not a number' END"
-    cells = f'SELECT file_row_number AS _row, _line, {column.cell} AS c, {column.text} AS x FROM {rows_of(raw, numbered=True)} WHERE _flag < 2 AND {_unread(column)}'
+    cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {_unread(column)}'
     action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'emptied' END"
     statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
-    return f'SELECT {_fault(column.name, kinds, "c", action, reasons)} FROM ({cells}) JOIN ({statuses}) USING (_row)'
+    fault = _fault(column.name, kinds, column.cell, action, reasons)
+    return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
 
 
 def _record_faults(raw: RawTable, columns: Sequence[Column], staged: Staged, *, zone: str) -> list[str]:
     """SQL: the records that cannot be stored, and the times that are stored with a change."""
+    stored = duck.files([staged.path])
     time = _time_of(columns)
-    stored = f'SELECT * FROM {duck.files([staged.path])}'
     parts = []
     for key in (column for column in columns if column.role == 'series'):
-        bad = f'SELECT _row FROM ({stored}) WHERE {duck.identifier(key.name)} IS NULL'
-        parts.append(_listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', 'rejected'))
+        bad = f'SELECT _row FROM {stored} WHERE _status = 2 AND {duck.identifier(key.name)} IS NULL'
+        blank = f'x{key.index} IS NULL'
+        parts.append(_listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank, zone=zone))
     if time is None:
         return parts
-    lost = f'SELECT _row FROM ({stored}) WHERE _time IS NULL'
-    missing = f'({time.text}) IS NULL'
-    parts.append(_listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', 'rejected', where=missing))
+    x = f'x{time.index}'
+    lost = f'SELECT _row FROM {stored} WHERE _time IS NULL'
     unread = f'not a time written as {time.reading.name}'
-    parts.append(_listed(raw, time, lost, CellFault.NOT_A_TIME, unread, 'rejected', where=f'NOT ({missing})'))
+    parts += [
+        _listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL', zone=zone),
+        _listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
+    ]
     measures = [duck.identifier(column.name) for column in columns if column.role == 'measure']
     if measures:
         nothing = ' AND '.join(f'{name} IS NULL' for name in measures)
-        parts.append(
-            f'SELECT {_fault(None, duck.text(CellFault.NO_MEASURE), "NULL::VARCHAR", duck.text("rejected"), duck.text("no measure holds a value"))} '
-            f'FROM (SELECT s._line FROM ({stored}) s JOIN (SELECT file_row_number AS _row, _flag FROM {rows_of(raw, numbered=True)}) USING (_row) WHERE _flag < 2 AND {nothing})'
-        )
+        bare = f'SELECT _row FROM {stored} WHERE _status = 2 AND {nothing}'
+        parts.append(_listed(raw, None, bare, CellFault.NO_MEASURE, 'no measure holds a value', zone=zone))
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 
 def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> list[str]:
     kept = f'SELECT _row FROM {duck.files([staged.path])} WHERE _status < 2'
-    parts = []
-    if time.reading.instant is not None and not time.reading.coded and time.figures.get('instants'):
-        odd = f'({instant(time) if time.type != "timestamptz" else wall(time)}) IS NOT NULL'
-        why = (
-            f'without an offset; read in {zone}' if time.type == 'timestamptz' else 'with an offset, unlike the others'
-        )
-        parts.append(_listed(raw, time, kept, CellFault.MIXED_ZONE, why, 'repaired', where=odd))
-    if _is_fine(time):
-        parts.append(
-            _listed(raw, time, kept, CellFault.LOST_PRECISION, 'cut to the microsecond', 'repaired', where=_cut(time))
-        )
+    offset = f'without an offset; read in {zone}' if time.type == 'timestamptz' else 'with an offset, unlike the others'
+    changes = [
+        (CellFault.MIXED_ZONE, offset, _odd(time)),
+        (CellFault.LOST_PRECISION, 'cut to the microsecond', _fine(time)),
+    ]
     if _moves(time, zone):
-        place, naive = duck.text(zone), wall(time)
-        gap = f'timezone({place}, timezone({place}, {naive})) <> ({naive})'
-        parts.append(
-            _listed(raw, time, kept, CellFault.DST_GAP, f'skipped in {zone}; read an hour later', 'repaired', where=gap)
-        )
-        twice = f'{kept} AND _row IN (SELECT _row FROM overlaps)'
-        parts.append(
-            _listed(raw, time, twice, CellFault.DST_OVERLAP, f'twice in {zone}; by order in the file', 'repaired')
-        )
-    return parts
+        changes += [
+            (CellFault.DST_GAP, f'skipped in {zone}; read an hour later', _skipped(time, zone)),
+            (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM overlaps)'),
+        ]
+    return [
+        _listed(raw, time, kept, kind, reason, action='repaired', where=where, zone=zone)
+        for kind, reason, where in changes
+        if where != 'false'
+    ]
 
 
 def _listed(
-    raw: RawTable, column: Column, rows: str, kind: str, reason: str, action: str, *, where: str = 'true'
+    raw: RawTable,
+    column: Column | None,
+    rows: str,
+    kind: str,
+    reason: str,
+    *,
+    zone: str,
+    action: str = 'rejected',
+    where: str = 'true',
 ) -> str:
-    """SQL: a fault for the cell of `column` in each of these rows."""
-    cells = f'SELECT file_row_number AS _row, _line, {column.cell} AS c FROM {rows_of(raw, numbered=True)} WHERE _flag < 2 AND {where}'
-    fault = _fault(column.name, duck.text(kind), 'c', duck.text(action), duck.text(reason))
+    """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself."""
+    cells = f'SELECT * FROM ({typed_rows(raw, [column] if column else [], zone=zone)}) WHERE _flag < 2 AND {where}'
+    value = column.cell if column else 'NULL::VARCHAR'
+    fault = _fault(column.name if column else None, duck.text(kind), value, duck.text(action), duck.text(reason))
     return f'SELECT {fault} FROM ({cells}) SEMI JOIN ({rows}) USING (_row)'

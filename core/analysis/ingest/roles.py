@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
 from core.analysis.ingest.rawtable import RawTable
+from core.analysis.ingest.readings import trimmed
 from core.analysis.ingest.types import TIME_NAME, Column, rows_of
 from core.errors import UsageError
 
@@ -155,7 +156,7 @@ class _Repeats:
         every = max(1, raw.rows_read // CHECKED)
         cells = ', '.join(f'{column.cell} AS k{column.index}' for column in free)
         connection.execute(
-            f'CREATE OR REPLACE TEMP TABLE checked AS SELECT * FROM (SELECT {time.text} AS t, {cells} '
+            f'CREATE OR REPLACE TEMP TABLE checked AS SELECT * FROM (SELECT {trimmed(time.cell)} AS t, {cells} '
             f'FROM {rows_of(raw)} WHERE _flag < 2) WHERE t IS NOT NULL AND hash(t) % {every} = 0 LIMIT {4 * CHECKED}'
         )
 

@@ -81,12 +81,6 @@ class Column:
         """SQL: the raw cell."""
         return f'c{self.index}'
 
-    @property
-    def text(self) -> str:
-        """SQL: what the cell holds, NULL when it is missing."""
-        trimmed = readings.trimmed(self.cell)
-        return trimmed if self.reading.family == 'text' else readings.present(trimmed)
-
 
 def choose_types(
     connection: 'duckdb.DuckDBPyConnection',
@@ -135,18 +129,8 @@ def rows_of(raw: RawTable, *, numbered: bool = False) -> str:
     return f'read_parquet({duck.text(str(raw.path))}{", file_row_number = true" if numbered else ""})'
 
 
-def wall(column: Column) -> str:
-    """SQL: the wall-clock time of a cell of a time column, over `column.text`; NULL for instants and unreadable cells."""
-    return _within(column.reading.read(column.text))
-
-
-def instant(column: Column) -> str:
-    """SQL: the instant that a cell with an offset names, as a TIMESTAMP in UTC."""
-    read = column.reading.read_instant(column.text)
-    return _within(f"timezone('UTC', {read})") if read else 'NULL::TIMESTAMP'
-
-
-def _within(value: str) -> str:
+def within(value: str) -> str:
+    """SQL: a time, NULL outside the years 1000 to 2999."""
     return f'CASE WHEN {value} BETWEEN {EARLIEST} AND {LATEST} THEN {value} END'
 
 
@@ -271,21 +255,19 @@ class _Asked:
 
     def _count(self, part: Sequence[tuple[int, Reading]]) -> list[dict[str, Any]]:
         indexes = sorted({index for index, _ in part})
-        cells = ', '.join(f'{readings.present(readings.trimmed(f"c{i}"))} AS x{i}' for i in indexes)
+        trimmed = ', '.join(f'{readings.trimmed(f"c{i}")} AS t{i}' for i in indexes)
+        cells = ', '.join(f'{readings.present(f"t{i}")} AS x{i}' for i in indexes)
         xs = ', '.join(f'x{i}' for i in indexes)
-        values, sums, names = [], [], []
-        for k, (index, reading) in enumerate(part):
-            mine = _values(reading, f'x{index}', k)
-            values += mine
-            figures = _figures(reading, f'x{index}', k)
-            names.append(list(figures))
-            sums += list(figures.values())
-        row = self.connection.execute(
-            f'SELECT {", ".join(sums)} FROM (SELECT {xs}{"".join(f", {value}" for value in values)} '
-            f'FROM (SELECT {cells} FROM {rows_of(self.raw)} WHERE _flag < 2))'
-        ).fetchone()
+        prepared = [sql for k, (index, reading) in enumerate(part) for sql in _prepared(reading, f'x{index}', k)]
+        bounded = [sql for k, (_, reading) in enumerate(part) for sql in _bounded(reading, k)]
+        figures = [_figures(reading, f'x{index}', k) for k, (index, reading) in enumerate(part)]
+        source = f'SELECT {trimmed} FROM {rows_of(self.raw)} WHERE _flag < 2'
+        source = f'SELECT {", ".join([xs, *prepared])} FROM (SELECT {cells} FROM ({source}))'
+        source = f'SELECT {", ".join([xs, *bounded])} FROM ({source})'
+        asked = ', '.join(sql for mine in figures for sql in mine.values())
+        row = self.connection.execute(f'SELECT {asked} FROM ({source})').fetchone()
         flat = iter(row or ())
-        return [{name: next(flat) for name in mine} for mine in names]
+        return [{name: next(flat) for name in mine} for mine in figures]
 
     # deciding
 
@@ -399,27 +381,35 @@ def _settled(column: Column, reading: Reading, why: str) -> Column:
 
 def _regular(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Column) -> float:
     """Return the share of steps between neighbouring times that equal the commonest step."""
+    x = readings.present(readings.trimmed(column.cell))
     row = connection.execute(
-        f"""WITH times AS (SELECT DISTINCT {wall(column)} AS t FROM {rows_of(raw)} WHERE _flag < 2),
+        f"""WITH cells AS (SELECT DISTINCT {x} AS x FROM {rows_of(raw)} WHERE _flag < 2),
+        times AS (SELECT DISTINCT {column.reading.read('x')} AS t FROM cells),
         steps AS (SELECT t, lag(t) OVER (ORDER BY t) AS p FROM times WHERE t IS NOT NULL),
-        named AS (SELECT CASE WHEN day(t) = day(p) AND t - p >= INTERVAL 28 DAY
-            THEN 'm' || datediff('month', p, t) ELSE 's' || datediff('second', p, t) END AS step FROM steps WHERE p IS NOT NULL),
+        named AS (SELECT CASE WHEN day(t) = day(p) AND t - p >= INTERVAL 28 DAY THEN 'm' || datediff('month', p, t)
+            ELSE 's' || datediff('second', p, t) END AS step FROM steps WHERE p IS NOT NULL),
         counted AS (SELECT count(*) AS n FROM named GROUP BY step)
         SELECT coalesce(max(n) / sum(n), 0) FROM counted"""
     ).fetchone()
     return float(row[0]) if row else 0.0
 
 
-def _values(reading: Reading, x: str, k: int) -> list[str]:
-    """SQL: what has to be computed once for the figures of a reading."""
+def _prepared(reading: Reading, x: str, k: int) -> list[str]:
+    """SQL: what a reading makes of the text `x`, before it is bounded."""
     if reading.family == 'number':
-        plain = readings.plain_number(x, decimal=reading.decimal, group=reading.group, affix=reading.affix)
-        return [f'{reading.read(x)} AS v{k}', f'{plain} AS p{k}']
+        return [f'CASE WHEN {reading.fits(x)} THEN {reading.plain(x)} END AS p{k}']
     if reading.family == 'time':
-        read = reading.read_instant(x)
-        fixed = _within(f"timezone('UTC', {read})") if read else 'NULL::TIMESTAMP'
-        return [f'{_within(reading.read(x))} AS v{k}', f'{fixed} AS i{k}']
+        return [f'{reading.read(x)} AS v{k}', f'{reading.read_instant(x) or "NULL::TIMESTAMP"} AS i{k}']
     return [f'{reading.read(x)} AS v{k}'] if reading.family == 'boolean' else []
+
+
+def _bounded(reading: Reading, k: int) -> list[str]:
+    if reading.family == 'number':
+        number = f'TRY_CAST(p{k} AS DOUBLE)'
+        return [f'CASE WHEN isfinite({number}) THEN {number} END AS v{k}', f'p{k}']
+    if reading.family == 'time':
+        return [f'{within(f"v{k}")} AS v{k}', f'{within(f"i{k}")} AS i{k}']
+    return [f'v{k}'] if reading.family == 'boolean' else []
 
 
 def _figures(reading: Reading, x: str, k: int) -> dict[str, str]:
