@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from core import logs
 from core.services import Services
 from core.settings import Settings
-from storage import Opened, doctor, migrate, run_local
+from storage.adapters import Opened, doctor, migrate, run_local
 
 
 class Root:

@@ -20,7 +20,7 @@ def test_import_rules_hold():
 
 def test_web_process_imports_no_model_library():
     script = (
-        'import sys, run_nicegui, ui.app, ui.cli, core.services, storage\n'
+        'import sys, run_nicegui, ui.app, ui.cli, core.services, storage.adapters\n'
         'heavy = {"pandas", "polars", "lightgbm", "prophet", "statsforecast", "numba", "scipy", "sklearn"}\n'
         'print(sorted(heavy & set(sys.modules)))'
     )

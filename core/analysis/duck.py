@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,6 +34,12 @@ def connect(
         connection.execute('set enable_external_access = false')
     connection.execute('set lock_configuration = true')
     return connection
+
+
+def single(connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[object] = ()) -> tuple[Any, ...]:
+    """Return the only row of a query; fetching all of it leaves the connection free for the next one."""
+    (row,) = connection.execute(query, list(bound)).fetchall()
+    return tuple(row)
 
 
 def identifier(name: str) -> str:

@@ -1,7 +1,6 @@
 """Panels: a stored version's series as the frame that models take, and forecasts as a page reads them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from core.analysis import duck
 from core.errors import TooLarge, UsageError
 
 if TYPE_CHECKING:
+    import duckdb
     import polars
 
 MEMORY = 512 * 2**20
@@ -47,13 +47,13 @@ def read(
             f'from {duck.files(parts)} {chosen} group by 1, 2 order by 1, 2'
         )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        (count,) = connection.execute(f'select count(*) from ({query})', bound).fetchone() or (0,)
+        (count,) = duck.single(connection, f'select count(*) from ({query})', bound)
         if count > MOST_POINTS:
             raise TooLarge(
                 f'{count:,} points are too many for one forecast (at most {MOST_POINTS:,}). '
                 'Choose fewer series or a coarser step.'
             )
-        return connection.execute(query, bound).pl()
+        return _frame(connection, query, bound)
 
 
 def read_file(
@@ -78,7 +78,17 @@ def read_file(
         f'from {duck.files(parts)} order by 1, 2, _line'
     )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        return connection.execute(query).pl()
+        return _frame(connection, query)
+
+
+def _frame(
+    connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[Any] = ()
+) -> 'polars.DataFrame':
+    import polars
+
+    frame = polars.from_arrow(connection.sql(query, params=list(bound)).to_arrow_table())
+    assert isinstance(frame, polars.DataFrame)
+    return frame
 
 
 def write(rows: 'polars.DataFrame', out: Path) -> None:
@@ -129,10 +139,3 @@ def _model(connection: Any, name: str, path: Path, series: str) -> dict[str, Any
         'mean': list(values.get('mean', ())),
         'q': {key[1:]: list(values[key]) for key in columns if key.startswith('q') and key in values},
     }
-
-
-def cutoff_of(path: Path) -> datetime:
-    """Return the latest cutoff among the forecast rows of a file, in UTC."""
-    with duck.connect(memory=MEMORY, allow=[path]) as connection:
-        (cutoff,) = connection.execute(f'select max(cutoff)::timestamp from {duck.files([path])}').fetchone() or (None,)
-    return cutoff.replace(tzinfo=UTC) if cutoff else datetime(1970, 1, 1, tzinfo=UTC)

@@ -26,7 +26,7 @@ def page(parts: Sequence[Path], *, offset: int = 0, limit: int = 100, order: str
     """Return rows in file order, or sorted by the column `order`."""
     source = duck.files(parts)
     with duck.connect(memory=MEMORY, allow=parts) as connection:
-        (total,) = connection.execute(f'select count(*) from {source}').fetchone() or (0,)
+        (total,) = duck.single(connection, f'select count(*) from {source}')
         ordering = f'order by {duck.identifier(order)}' if order else ''
         query = f'select * from {source} {ordering} limit ? offset ?'
         result = connection.execute(query, [max(0, limit), max(0, offset)])

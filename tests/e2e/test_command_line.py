@@ -18,6 +18,10 @@ def variosync(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def test_inspect_tells_everything():
     said = variosync('inspect', AIRLINE, '--json')
     assert said.returncode == 0, said.stderr
@@ -36,17 +40,19 @@ def test_convert_writes_a_clean_table(tmp_path: Path):
     report = json.loads(said.stdout)
     assert report['rows_accepted'] + report['rows_repaired'] + report['rows_rejected'] == report['rows_read'] == 33
     assert report['rows_rejected'] >= 1
-    rows = list(csv.DictReader((tmp_path / 'clean.csv').open()))
+    rows = table(tmp_path / 'clean.csv')
     assert len(rows) == report['rows_accepted'] + report['rows_repaired']
     assert float(rows[0]['value']) == 1.5
 
 
 def test_raw_keeps_the_text(tmp_path: Path):
     source = tmp_path / 'source.csv'
-    source.write_bytes(b'a preamble line\r\nid; when ;y\r\n007;2024-01-01;1,50\r\n008;2024-01-02;"2;5"\r\n009;2024-01-03;3,5\r\n')
+    source.write_bytes(
+        b'a preamble line\r\nid; when; y\r\n007; 2024-01-01; 1,50\r\n008; 2024-01-02; "2;5"\r\n009; 2024-01-03; 3,5\r\n'
+    )
     said = variosync('convert', source, '-o', tmp_path / 'raw.csv', '--raw')
     assert said.returncode == 0, said.stderr
-    assert list(csv.reader((tmp_path / 'raw.csv').open(newline=''))) == [
+    assert list(csv.reader((tmp_path / 'raw.csv').read_text().splitlines())) == [
         ['id', 'when', 'y'], ['007', '2024-01-01', '1,50'], ['008', '2024-01-02', '2;5'], ['009', '2024-01-03', '3,5'],
     ]  # fmt: skip
 
@@ -65,7 +71,7 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
     )
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)['series_ok'] == 1
-    rows = list(csv.DictReader(out.open()))
+    rows = table(out)
     assert {row['model'] for row in rows} == {'prophet', 'lightgbm'}
     assert len(rows) == 36
     for row in rows:

@@ -15,7 +15,7 @@ from core.forecasts import Ask
 from core.services import Services
 from core.settings import Settings
 from core.values import Job
-from storage import Opened
+from storage.adapters import Opened
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.xdist_group('browser')

@@ -319,7 +319,12 @@ def _write_export(
     timed = any(column.role == 'time' for column in columns)
     keys = ''.join(f'{duck.identifier(column.name)}, ' for column in columns if column.role == 'series')
     order = f'{keys}_time, _line, _row' if timed else '_row'
-    listed = ', '.join(f'{duck.identifier(column.name)} AS {duck.identifier(column.source)}' for column in columns)
+    # DuckDB does not tell names apart by case: where only that differs, the stored names stand.
+    alike = len({column.source.lower() for column in columns}) < len(columns)
+    listed = ', '.join(
+        f'{duck.identifier(column.name)} AS {duck.identifier(column.name if alike else column.source)}'
+        for column in columns
+    )
     form = 'FORMAT csv, HEADER' if out.suffix == '.csv' else 'FORMAT parquet, COMPRESSION zstd'
     connection.execute(
         f'COPY (SELECT {listed} FROM {duck.files([staged.path])} WHERE _status < 2 ORDER BY {order}) '

@@ -195,7 +195,7 @@ WITH neighbours AS (
     SELECT s, t, p, epoch_us(t) - epoch_us(p) AS d FROM neighbours WHERE before = s
 )
 SELECT s, d, CASE WHEN d >= 28 * {DAY} THEN datediff('month', p, t) END AS m,
-    CASE WHEN d % {DAY} = 0 THEN d // {DAY} - 2 * datediff('week', p, t) END AS b, count(*) AS n
+    CASE WHEN d % {DAY} = 0 THEN d // {DAY} - 2 * (datediff('day', date_trunc('week', p), date_trunc('week', t)) // 7) END AS b, count(*) AS n
 FROM pairs GROUP BY ALL"""
 
 _SERIES: Final = """

@@ -77,7 +77,7 @@ def stage(
     connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str, out: Path
 ) -> Staged:
     """Type every row of the raw table and decide what becomes of it."""
-    _overlaps(connection, raw, columns, zone=zone)
+    _find_doubled(connection, raw, columns, zone=zone)
     connection.execute(
         f'COPY ({_typed(raw, columns, zone=zone)}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)'
     )
@@ -145,7 +145,7 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     marks = ''.join(f', {_unread(column)} AS u{column.index}' for column in columns if column.unread)
     moved = _moves(time, zone)
     own = f', {_utc_time(time, zone, moved=moved)} AS _time{_changes(time, zone, moved=moved)}' if time else ''
-    joined = ' LEFT JOIN overlaps USING (_row)' if moved else ''
+    joined = ' LEFT JOIN doubled USING (_row)' if moved else ''
     source = f'SELECT _row, _line, _flag{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
     named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
     kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
@@ -207,7 +207,9 @@ def _unread(column: Column) -> str:
     return f'(x{column.index} IS NOT NULL AND v{column.index} IS NULL)'
 
 
-def _overlaps(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str) -> None:
+def _find_doubled(
+    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str
+) -> None:
     """Find the wall-clock times that the zone has twice and give each row its instant."""
     time = _time_of(columns)
     if time is None or not _moves(time, zone):
@@ -217,7 +219,7 @@ def _overlaps(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: S
     keys = ''.join(f', v{column.index}' for column in own[1:])
     # Where a wall-clock time has two instants, DuckDB gives one; the other lies up to an hour before or after it.
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE overlaps AS
+        f"""CREATE OR REPLACE TEMP TABLE doubled AS
         WITH times AS (SELECT _row, w{time.index} AS w{keys} FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2),
         clocks AS (SELECT DISTINCT w FROM times WHERE w IS NOT NULL),
         shifts AS (SELECT unnest([INTERVAL 30 MINUTE, INTERVAL 1 HOUR]) AS shift),
@@ -294,7 +296,7 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
     if _moves(time, zone):
         changes += [
             (CellFault.DST_GAP, f'skipped in {zone}; read an hour later', _skipped(time, zone)),
-            (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM overlaps)'),
+            (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM doubled)'),
         ]
     return [
         _listed(raw, time, kept, kind, reason, action='repaired', where=where, zone=zone)

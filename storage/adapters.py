@@ -1,0 +1,139 @@
+"""Adapters for every port. `Opened` chooses them by the settings; today all of them are embedded."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from core.errors import Conflict, VariosyncError
+from core.services import Adapters
+from core.settings import Settings, parse_bytes
+from storage.cache import MemoryCache
+from storage.embedded.compute import ChildProcesses, run_local
+from storage.embedded.identity import EmbeddedIdentity
+from storage.embedded.server import EmbeddedPostgres
+from storage.embedded.staging import LocalStaging
+from storage.events import PostgresEvents
+from storage.migrate import migrate as apply_migrations
+from storage.objects import Objects
+from storage.postgres import Postgres
+from storage.queue import Queue
+
+__all__ = ['Opened', 'doctor', 'migrate', 'run_local']
+
+
+class Opened:
+    """The adapters of a process: `start` and `stop` block, `connect` and `close` belong to the event loop.
+
+    With `attach`, the database that a running server owns is used; when none runs, it is started for our own duration.
+    """
+
+    def __init__(self, settings: Settings, *, attach: bool = False) -> None:
+        self._home = settings.home_path
+        self._memory = parse_bytes(settings.memory)
+        self._timeout = settings.task_timeout
+        self._attach = attach
+        self._server = EmbeddedPostgres(self._home)
+
+    def start(self) -> None:
+        """Run or find the database, and build the adapters. Raise Conflict when another server uses the home."""
+        try:
+            self._server.start()
+        except Conflict:
+            if not self._attach:
+                raise
+            self._server.attach()
+        worker = self._server.dsn('worker')
+        self.database = Postgres(self._server.dsn('app'), worker)
+        self.objects = Objects.local(self._home / 'objects')
+        self.events = PostgresEvents(self.database, worker)
+        self.queue = Queue(self.database, worker)
+        self.compute = ChildProcesses(
+            self._home, objects=self._home / 'objects', memory=self._memory, timeout=self._timeout
+        )
+        self.ports = Adapters(
+            database=self.database,
+            queue=self.queue,
+            objects=self.objects,
+            staging=LocalStaging(self._home / 'staging'),
+            compute=self.compute,
+            events=self.events,
+            cache=MemoryCache(),
+            identity=EmbeddedIdentity(self.database, self._home / 'secrets'),
+        )
+
+    async def connect(self) -> None:
+        """Apply migrations and connect."""
+        await apply_migrations(self._server.dsn('migrate'), shim=True)
+        await self.database.connect()
+
+    async def close(self) -> None:
+        """Stop tasks and close connections."""
+        await self.compute.close()
+        await self.queue.close()
+        await self.events.close()
+        await self.database.close()
+
+    def stop(self) -> None:
+        """Stop the database if it is ours."""
+        self._server.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+        await asyncio.to_thread(self.stop)
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that the database lacks and return their names."""
+    opened = Opened(settings, attach=True)
+    await asyncio.to_thread(opened.start)
+    try:
+        return await apply_migrations(opened._server.dsn('migrate'), shim=True)
+    finally:
+        await asyncio.to_thread(opened.stop)
+
+
+async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
+    """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
+    async with Opened(settings, attach=True) as opened:
+        ports = opened.ports
+
+        async def cache() -> None:
+            await ports.cache.set('doctor', b'1', ttl=1)
+
+        async def compute() -> None:
+            call = await ports.compute.submit('ping', {})
+            while await ports.compute.collect(call, progress=lambda part, text: None, timeout=30) is None:
+                pass
+
+        async def events() -> None:
+            async with ports.events.subscribe('doctor/ping') as messages:
+                await ports.events.publish('doctor/ping', {'ok': True})
+                async with asyncio.timeout(5):
+                    await anext(messages)
+
+        checks = {
+            'database': ('embedded Postgres', ports.database.ping),
+            'objects': ('local files', ports.objects.ping),
+            'cache': ('in process', cache),
+            'events': ('Postgres LISTEN/NOTIFY', events),
+            'compute': ('local child processes', compute),
+        }
+        answers = {}
+        for name, (kind, check) in checks.items():
+            try:
+                await check()
+            except VariosyncError as error:
+                answers[name] = (kind, error.message)
+            except TimeoutError:
+                answers[name] = (kind, 'did not answer within 5 s')
+            else:
+                answers[name] = (kind, 'ok')
+        return answers

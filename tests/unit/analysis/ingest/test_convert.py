@@ -1,0 +1,203 @@
+"""From a file to a stored version."""
+
+import importlib
+import json
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from core.analysis.ingest import Manifest, Options, convert, export, inspect
+from core.errors import NoTimeColumn, UnusableData, UsageError
+from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
+
+
+def test_a_version_holds_sorted_rows_and_their_lines(tmp_path: Path) -> None:
+    manifest, into = converted(tmp_path, 'ds,id,y\n2024-01-02,b,4\n2024-01-01,b,3\n2024-01-02,a,2\n2024-01-01,a,1\n')
+    assert stored(into, '_series, _time, _line, y') == [
+        ('a', datetime(2024, 1, 1), 5, 1),
+        ('a', datetime(2024, 1, 2), 4, 2),
+        ('b', datetime(2024, 1, 1), 3, 3),
+        ('b', datetime(2024, 1, 2), 2, 4),
+    ]
+    assert sorted(file.name for file in into.iterdir()) == [
+        'data-00000.parquet',
+        'faults.parquet',
+        'manifest.json',
+        'pyramid.parquet',
+        'series.parquet',
+    ]
+    assert Manifest.from_json(json.loads((into / 'manifest.json').read_text(encoding='utf-8'))) == manifest
+
+
+def test_converting_twice_gives_the_same_objects(tmp_path: Path) -> None:
+    source = tmp_path / 'file.csv'
+    source.write_text('ds,y\n' + ''.join(f'2024-01-01 {i // 60:02}:{i % 60:02},{i}\n' for i in range(600)))
+    sums = []
+    for name in ('a', 'b'):
+        into = tmp_path / name
+        into.mkdir()
+        manifest = convert(source, name='file.csv', into=into, options=Options(), progress=lambda share, text: None)
+        sums.append([file.sha256 for file in manifest.files])
+    assert sums[0] == sums[1]
+
+
+def test_every_kind_of_cell_fault_is_listed_at_its_line(tmp_path: Path) -> None:
+    good = ''.join(f'2024-01-{day:02},s,{day},{day}.5\n' for day in range(1, 29))
+    bad = '2024-02-30,s,1,1\n,s,2,2\n2024-02-01,,3,3\n2024-02-02,s,,\n2024-02-03,s,x,5\n2024-02-04,s,y,z\n'
+    manifest, into = converted(tmp_path, 'ds,unique_id,a,b\n' + good + bad, roles={'unique_id': 'series'})
+    assert faults(into) == [
+        (30, 'ds', 'not_a_time', '2024-02-30', 'rejected'),
+        (31, 'ds', 'missing_time', '', 'rejected'),
+        (32, 'unique_id', 'missing_key', '', 'rejected'),
+        (33, None, 'no_measure', None, 'rejected'),
+        (34, 'a', 'not_a_number', 'x', 'emptied'),
+        (35, None, 'no_measure', None, 'rejected'),
+        (35, 'a', 'not_a_number', 'y', 'rejected'),
+        (35, 'b', 'not_a_number', 'z', 'rejected'),
+    ]
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (
+        34,
+        28,
+        1,
+        5,
+    )
+    assert sum(manifest.faults_by_kind.values()) == manifest.faults_total == 8
+
+
+def test_a_short_row_is_stored_as_repaired(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02},{day},1\n' for day in range(1, 20))
+    manifest, into = converted(tmp_path, f'ds,a,b\n{rows}2024-01-20,5\n')
+    assert (manifest.rows_accepted, manifest.rows_repaired) == (19, 1)
+    assert stored(into, 'a, b')[-1] == (5, None)
+
+
+def test_naive_times_are_read_in_the_zone_asked_for(tmp_path: Path) -> None:
+    text = 'ts,y\n2024-01-01 12:00:00,1\n2024-07-01 12:00:00,2\n'
+    manifest, into = converted(tmp_path, text, time_zone='Europe/Paris')
+    assert stored(into, '_time, ts') == [
+        (datetime(2024, 1, 1, 11), datetime(2024, 1, 1, 12)),
+        (datetime(2024, 7, 1, 10), datetime(2024, 7, 1, 12)),
+    ]
+    assert manifest.time.naive
+    assert manifest.time.zone == 'Europe/Paris'
+
+
+def test_hours_that_a_zone_skips_or_repeats_are_listed(tmp_path: Path) -> None:
+    gap = ''.join(f'2024-03-31 0{hour}:30,1\n' for hour in (1, 2, 3))
+    overlap = ''.join(f'2024-10-27 0{hour}:30,1\n' for hour in (1, 2, 2, 3))
+    manifest, into = converted(tmp_path, 'ts,y\n' + gap + overlap, time_zone='Europe/Paris')
+    assert faults(into) == [
+        (3, 'ts', 'dst_gap', '2024-03-31 02:30', 'repaired'),
+        (6, 'ts', 'dst_overlap', '2024-10-27 02:30', 'repaired'),
+        (7, 'ts', 'dst_overlap', '2024-10-27 02:30', 'repaired'),
+    ]
+    times = [row[0].strftime('%d %H:%M') for row in stored(into, '_time')]
+    assert times == ['31 00:30', '31 01:30', '31 01:30', '26 23:30', '27 00:30', '27 01:30', '27 02:30']
+    assert (manifest.rows_accepted, manifest.rows_repaired) == (4, 3)
+
+
+def test_dates_do_not_move_with_the_zone(tmp_path: Path) -> None:
+    manifest, into = converted(tmp_path, 'ds,y\n2024-01,1\n2024-02,2\n2024-03,3\n', time_zone='Asia/Tokyo')
+    assert stored(into, '_time')[0][0] == datetime(2024, 1, 1)
+    assert manifest.time.freq == 'MS'
+
+
+def test_offsets_are_never_dropped(tmp_path: Path) -> None:
+    stamps = [f'2024-01-01T{hour:02}:00:00+02:00' for hour in range(2, 22)]
+    text = 'ts,y\n' + ''.join(f'{stamp},1\n' for stamp in stamps) + '2024-01-01T22:00:00,1\n'
+    manifest, into = converted(tmp_path, text)
+    assert stored(into, 'min(_time)')[0][0] == datetime(2024, 1, 1, 0)
+    assert faults(into) == [(22, 'ts', 'mixed_zone', '2024-01-01T22:00:00', 'repaired')]
+    assert not manifest.time.naive
+
+
+def test_a_lost_nanosecond_is_listed(tmp_path: Path) -> None:
+    text = 'ts,y\n2024-01-01 00:00:00.000000000,1\n2024-01-01 00:00:01.123456789,2\n'
+    manifest, into = converted(tmp_path, text)
+    assert [fault[:3] for fault in faults(into)] == [(3, 'ts', 'lost_precision')]
+    assert manifest.rows_repaired == 1
+
+
+def test_a_table_without_time_can_be_inspected_and_exported_but_not_converted(tmp_path: Path) -> None:
+    text = 'a,b\n1,x\n2,y\n'
+    with pytest.raises(NoTimeColumn, match='role'):
+        converted(tmp_path, text)
+    assert inspected(tmp_path, text)['rows_accepted'] == 2
+    out = tmp_path / 'out.csv'
+    export(tmp_path / 'file.csv', name='file.csv', out=out, options=Options())
+    assert out.read_text(encoding='utf-8') == 'a,b\n1,x\n2,y\n'
+
+
+def test_exports_keep_names_and_say_what_happened(tmp_path: Path) -> None:
+    source = tmp_path / 'file.csv'
+    source.write_text('Temp;Note;ds\n1,5;=1+1;2024-01-02\n2,5;b;2024-01-01\n;c;2024-01-03\n', encoding='utf-8')
+    out = tmp_path / 'out.csv'
+    report = export(source, name='file.csv', out=out, options=Options())
+    assert out.read_text(encoding='utf-8') == 'Temp,Note,ds\n2.5,b,2024-01-01\n1.5,=1+1,2024-01-02\n'
+    assert (report['rows_accepted'], report['rows_rejected']) == (2, 1)
+
+
+def test_an_empty_file_is_answered(tmp_path: Path) -> None:
+    report = inspected(tmp_path, '')
+    assert (report['rows_read'], report['columns'], report['faults']) == (0, [], [])
+    with pytest.raises(UnusableData, match='no rows'):
+        converted(tmp_path, '')
+
+
+def test_a_header_without_rows_is_answered(tmp_path: Path) -> None:
+    report = inspected(tmp_path, 'ds,y\n')
+    assert report['rows_read'] == report['rows_accepted'] == 0 or report['rows_read'] == report['rows_accepted'] == 1
+
+
+def test_inspect_lists_no_more_faults_than_asked(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02},{"x" if day > 26 else day},1\n' for day in range(1, 29))
+    report = inspected(tmp_path, 'ds,a,b\n' + rows, max_faults=1)
+    assert report['faults_total'] == 2
+    assert report['faults'] == [
+        {'line': 28, 'column': 'a', 'kind': 'not_a_number', 'value': 'x', 'action': 'emptied', 'reason': 'not a number'}
+    ]
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    source = tmp_path / 'file.parquet'
+    duckdb.sql(
+        "SELECT 'a' AS unique_id, TIMESTAMP '2024-01-01' + INTERVAL 1 HOUR * i AS ds, i / 7 AS y FROM range(30) t(i)"
+    ).write_parquet(str(source))
+    report = inspect(source, name='file.parquet', options=Options())
+    assert [(c['name'], c['type'], c['role']) for c in report['columns']] == [
+        ('unique_id', 'text', 'series'),
+        ('ds', 'timestamp', 'time'),
+        ('y', 'double', 'measure'),
+    ]
+    assert report['rows_accepted'] == 30
+
+
+def test_long_tables_become_several_sorted_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module('core.analysis.ingest.convert')
+    monkeypatch.setattr(module, 'ROW_GROUP', 2048)
+    monkeypatch.setattr(module, 'GROUPS_A_FILE', 2)
+    count = 10_000
+    source = tmp_path / 'file.parquet'
+    duckdb.sql(
+        f"SELECT TIMESTAMP '2024-01-01' + INTERVAL 1 MINUTE * ((i * 7919) % {count}) AS ds, i AS y FROM range({count}) t(i)"
+    ).write_parquet(str(source))
+    into = tmp_path / 'version'
+    into.mkdir()
+    manifest = convert(source, name='file.parquet', into=into, options=Options(), progress=lambda share, text: None)
+    assert [file.rows for file in manifest.files if file.name.startswith('data-')] == [4096, 4096, 1808]
+    times = [
+        row[0] for part in sorted(into.glob('data-*')) for row in duckdb.sql(f"SELECT _time FROM '{part}'").fetchall()
+    ]
+    assert times == sorted(times)
+    assert len(times) == count
+
+
+def test_wrong_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='time zone'):
+        inspected(tmp_path, 'ds,y\n2024-01-01,1\n', time_zone='Mars/Olympus')
+    with pytest.raises(UsageError, match='decimal'):
+        inspected(tmp_path, 'ds,y\n2024-01-01,1\n', decimal='x')
+    with pytest.raises(UsageError, match='neither'):
+        export(tmp_path / 'file.csv', name='file.csv', out=tmp_path / 'x.xlsx', options=Options())

@@ -1,0 +1,93 @@
+"""Profiles of series and columns."""
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from tests.unit.analysis.ingest.reading import converted
+
+
+@pytest.mark.parametrize(
+    'freq',
+    [
+        'MS',
+        'ME',
+        'QS',
+        'QE',
+        'YS',
+        '2MS',
+        'D',
+        '7D',
+        'W-MON',
+        'W-SUN',
+        '2W-TUE',
+        'B',
+        'h',
+        '6h',
+        '5min',
+        '15min',
+        '10s',
+    ],
+)
+def test_a_regular_series_has_its_frequency(tmp_path: Path, freq: str) -> None:
+    times = pd.date_range('2021-01-01', periods=60 if 'Y' not in freq else 12, freq=freq)
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{time},{i}\n' for i, time in enumerate(times)))
+    expected = {'7D': 'W-FRI'}.get(freq, freq)
+    assert manifest.time.freq == expected
+    assert (manifest.time.gaps, manifest.time.duplicates) == (0, 0)
+
+
+def test_gaps_and_duplicates_are_counted(tmp_path: Path) -> None:
+    times = list(pd.date_range('2024-01-01', periods=100, freq='h'))
+    del times[50:53]
+    times.insert(10, times[10])
+    manifest, into = converted(tmp_path, 'ds,y\n' + ''.join(f'{time},{i}\n' for i, time in enumerate(times)))
+    assert (manifest.time.freq, manifest.time.step_seconds) == ('h', 3600)
+    assert (manifest.time.gaps, manifest.time.longest_gap_seconds) == (1, 4 * 3600)
+    assert manifest.time.duplicates == 1
+    assert duckdb.sql(f"SELECT rows, gaps, duplicates FROM '{into}/series.parquet'").fetchall() == [(98, 1, 1)]
+
+
+def test_a_missing_month_is_a_gap(tmp_path: Path) -> None:
+    months = [
+        f'{year}-{month:02}' for year in range(2000, 2005) for month in range(1, 13) if (year, month) != (2002, 6)
+    ]
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{month},1\n' for month in months))
+    assert (manifest.time.freq, manifest.time.gaps) == ('MS', 1)
+
+
+def test_irregular_times_have_no_frequency(tmp_path: Path) -> None:
+    times = [pd.Timestamp('2024-01-01') + pd.Timedelta(seconds=(i * i * 37) % 999_983) for i in range(200)]
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{time},1\n' for time in sorted(times)))
+    assert manifest.time.freq is None
+
+
+def test_days_stay_days_when_clocks_change(tmp_path: Path) -> None:
+    times = pd.date_range('2024-03-01', periods=60, freq='D')
+    text = 'ds,y\n' + ''.join(f'{time:%Y-%m-%d %H:%M},1\n' for time in times)
+    manifest, _ = converted(tmp_path, text, time_zone='Europe/Paris')
+    assert (manifest.time.freq, manifest.time.gaps) == ('D', 0)
+
+
+def test_figures_of_a_measure(tmp_path: Path) -> None:
+    values = [str(i) for i in range(1, 101)]
+    values[9] = ''
+    text = 'ds,y,z\n' + ''.join(
+        f'{time},{value},1\n' for time, value in zip(pd.date_range('2024-01-01', periods=100), values, strict=True)
+    )
+    manifest, _ = converted(tmp_path, text)
+    y = manifest.columns[1]
+    assert (y.missing, y.distinct, y.min, y.max) == (1, 99, 1, 100)
+    assert y.mean == pytest.approx(5040 / 99)
+    assert y.median == 51
+    assert y.p99 == pytest.approx(99.02)
+    assert len(y.sparkline) == 60
+    assert y.sparkline[0] == pytest.approx(1.5)
+    assert y.histogram is not None
+    assert sum(y.histogram.counts) == 99
+    assert len(y.histogram.edges) == len(y.histogram.counts) + 1
+    constant = manifest.columns[2]
+    assert constant.histogram is not None
+    assert constant.histogram.counts == (100,)

@@ -1,0 +1,189 @@
+"""Types and roles of columns."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import AmbiguousDates, UsageError
+from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored, table
+
+
+def column(report: dict[str, Any], name: str) -> tuple[str, str]:
+    return next((c['type'], c['role']) for c in report['columns'] if c['name'] == name)
+
+
+@pytest.mark.parametrize(
+    ('cells', 'kind', 'role'),
+    [
+        (['1', '2', '-3', '+4'], 'integer', 'measure'),
+        (['1', '2.5', '3', '4'], 'decimal', 'measure'),
+        (['1.123456789', '2.5', '3', '4'], 'double', 'measure'),
+        (['1e3', '2e-4', '3', '4'], 'double', 'measure'),
+        (['1', 'NA', '', '4', 'n/a'], 'integer', 'measure'),
+        (['1,5', '2,25', '3,0', '4'], 'decimal', 'measure'),
+        (['1.234,5', '2.000,25', '3,0', '4'], 'decimal', 'measure'),
+        (['12.5%', '3%', '4.25%'], 'decimal', 'measure'),
+        (['$1', '$2,500.00', '-$3'], 'decimal', 'measure'),
+        (['(12)', '5', '7'], 'integer', 'measure'),
+        (['true', 'false', 'true'], 'boolean', 'attribute'),
+        (['Yes', 'no', 'YES'], 'boolean', 'attribute'),
+        (['007', '012', '123'], 'text', 'attribute'),
+        (['12345678901234567890', '98765432109876543210'], 'text', 'attribute'),
+        (['1_000', '2_000'], 'text', 'attribute'),
+        (['0x10', '0x20'], 'text', 'attribute'),
+        (['infinity', 'epoch', 'now'], 'text', 'attribute'),
+        (['red', 'green', 'blue'], 'text', 'attribute'),
+    ],
+)
+def test_type_of_a_column(tmp_path: Path, cells: list[str], kind: str, role: str) -> None:
+    report = inspected(tmp_path, table('value', cells))
+    assert column(report, 'value') == (kind, role)
+    assert column(report, 'ds') == ('date', 'time')
+
+
+@pytest.mark.parametrize(
+    ('cells', 'value'),
+    [
+        (['1,5', '2,25', '3,0'], 1.5),
+        (['1.234,5', '2.000,25', '3,0'], 1234.5),
+        (['1,234.5', '2,000.25', '3.0'], 1234.5),
+        (["1'234.5", "2'000.25", '3.0'], 1234.5),
+        (['1 234,5', '2 000,25', '3,0'], 1234.5),
+        (['€ 12,50', '€ 3,25', '€ 1,10'], 12.5),
+        (['12.5 %', '3 %', '4 %'], 12.5),
+        (['−5.5', '3.25', '1.5'], -5.5),
+    ],
+)
+def test_formats_of_numbers_are_no_faults(tmp_path: Path, cells: list[str], value: float) -> None:
+    manifest, into = converted(tmp_path, table('value', cells))
+    assert float(stored(into, 'value')[0][0]) == value
+    assert (manifest.rows_accepted, manifest.faults_total) == (len(cells), 0)
+
+
+def test_a_format_that_first_appears_far_down_still_counts(tmp_path: Path) -> None:
+    cells = [f'{i}' for i in range(990)] + [f'1,{i:03}.5' for i in range(10)]
+    manifest, into = converted(tmp_path, minutes('value', cells, delimiter=';'))
+    assert manifest.faults_total == 0
+    assert float(stored(into, 'max(value)')[0][0]) == 1009.5
+
+
+def test_a_lone_thousands_separator_is_not_guessed(tmp_path: Path) -> None:
+    cells = [f'{1000 + i}.5' for i in range(30)] + ['1,234']
+    manifest, into = converted(tmp_path, minutes('value', cells, delimiter=';'))
+    assert [fault[2:] for fault in faults(into)] == [
+        ('no_measure', None, 'rejected'),
+        ('not_a_number', '1,234', 'rejected'),
+    ]
+    assert manifest.rows_rejected == 1
+
+
+def test_overflow_is_listed_not_stored_as_infinity(tmp_path: Path) -> None:
+    _, into = converted(tmp_path, 'ds,a,b\n2024-01-01,1.5,1\n2024-01-02,1e400,2\n2024-01-03,2.5,3\n2024-01-04,3.5,4\n')
+    assert faults(into) == [(3, 'a', 'out_of_range', '1e400', 'emptied')]
+    assert [row[0] for row in stored(into, 'a')][1] is None
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'kind', 'expected'),
+    [
+        ('2024-01-31', '2024-02-01', 'date', '2024-01-31'),
+        ('2024-01-31 13:00', '2024-02-01 14:00', 'timestamp', '2024-01-31 13:00'),
+        ('2024-01-31T13:00:00.250', '2024-02-01T13:00:00.250', 'timestamp', '2024-01-31 13:00:00.250'),
+        ('2024-01-31T13:00:00+02:00', '2024-02-01T13:00:00+02:00', 'timestamptz', '2024-01-31 11:00'),
+        ('2024-01-31T13:00:00Z', '2024-02-01T13:00:00Z', 'timestamptz', '2024-01-31 13:00'),
+        ('2024-01-31 13:00:00 -0530', '2024-02-01 13:00:00 -0530', 'timestamptz', '2024-01-31 18:30'),
+        ('1949-01', '1949-02', 'date', '1949-01-01'),
+        ('2001-Q2', '2001-Q3', 'date', '2001-04-01'),
+        ('Q2 2001', 'Q3 2001', 'date', '2001-04-01'),
+        ('1949', '1950', 'integer', '1949-01-01'),
+        ('194902', '194903', 'date', '1949-02-01'),
+        ('20240131', '20240201', 'date', '2024-01-31'),
+        ('20240131T130000Z', '20240201T130000Z', 'timestamptz', '2024-01-31 13:00'),
+        ('1706706000', '1706709600', 'timestamptz', '2024-01-31 13:00'),
+        ('1706706000250', '1706709600250', 'timestamptz', '2024-01-31 13:00:00.250'),
+        ('31/01/2024', '01/02/2024', 'date', '2024-01-31'),
+        ('31.01.2024 13:00', '01.02.2024 14:00', 'timestamp', '2024-01-31 13:00'),
+        ('01/31/2024 1:05 PM', '02/01/2024 1:05 PM', 'timestamp', '2024-01-31 13:05'),
+        ('31-Jan-2024', '01-Feb-2024', 'date', '2024-01-31'),
+        ('Jan 31 2024', 'Feb 1 2024', 'date', '2024-01-31'),
+        ('Wed 31 January 2024', 'Thu 1 February 2024', 'date', '2024-01-31'),
+        ('Jan 2024', 'Feb 2024', 'date', '2024-01-01'),
+        ('2001-W05', '2001-W06', 'date', '2001-01-29'),
+        ('2024/01/31', '2024/02/01', 'date', '2024-01-31'),
+    ],
+)
+def test_formats_of_times(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
+    manifest, into = converted(tmp_path, f'date;y\n{first};1\n{second};2\n')
+    assert manifest.columns[0].type == kind
+    assert stored(into, '_time')[0][0] == datetime.fromisoformat(expected)
+    assert manifest.faults_total == 0
+
+
+def test_day_and_month_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -> None:
+    text = 'date,y\n' + ''.join(f'{a:02}/{a:02}/2024,{a}\n' for a in (1, 2, 5, 7, 8, 11))
+    with pytest.raises(AmbiguousDates, match='day_first'):
+        converted(tmp_path, text)
+    assert any('day_first' in note for note in inspected(tmp_path, text)['notes'])
+
+
+@pytest.mark.parametrize(('day_first', 'expected'), [(True, datetime(2024, 2, 1)), (False, datetime(2024, 1, 2))])
+def test_the_user_settles_day_and_month(tmp_path: Path, day_first: bool, expected: datetime) -> None:
+    _, into = converted(tmp_path, 'date,y\n01/02/2024,1\n05/02/2024,2\n11/02/2024,3\n', day_first=day_first)
+    assert stored(into, 'min(_time)')[0][0] == expected
+
+
+def test_the_order_that_gives_a_regular_step_is_taken(tmp_path: Path) -> None:
+    text = 'date,y\n' + ''.join(f'01/{month:02}/{year},1\n' for year in range(2015, 2020) for month in range(1, 13))
+    manifest, _ = converted(tmp_path, text)
+    assert manifest.time.freq == 'MS'
+
+
+def test_an_id_with_repeated_times_names_the_series(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{shop},{kind},{day}' for shop in 'ab' for kind in 'xy' for day in range(1, 10)]
+    manifest, into = converted(tmp_path, '\n'.join(['ds,shop,kind,y', *rows, '']))
+    assert manifest.series.columns == ('shop', 'kind')
+    assert manifest.series.first == ('a · x', 'a · y', 'b · x', 'b · y')
+    assert stored(into, 'DISTINCT _series')
+
+
+def test_a_column_that_follows_from_the_key_stays_an_attribute(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{shop},{town},{day}' for shop, town in ('ax', 'by', 'cx') for day in range(1, 10)]
+    report = inspected(tmp_path, '\n'.join(['ds,store_id,town,y', *rows, '']))
+    assert column(report, 'store_id')[1] == 'series'
+    assert column(report, 'town')[1] == 'attribute'
+
+
+def test_numbers_may_name_series_as_a_last_resort(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{shop},{day}.5' for shop in (3, 9) for day in range(1, 10)]
+    report = inspected(tmp_path, '\n'.join(['ds,branch,y', *rows, '']))
+    assert column(report, 'branch') == ('integer', 'series')
+
+
+def test_a_running_number_is_no_measure(tmp_path: Path) -> None:
+    rows = [f'{i},2024-01-{i:02},{i}.5' for i in range(1, 10)]
+    report = inspected(tmp_path, '\n'.join(['index,ds,y', *rows, '']))
+    assert column(report, 'index') == ('integer', 'attribute')
+
+
+def test_the_user_roles_win(tmp_path: Path) -> None:
+    text = 'a,b,c\n2024-01-01,2020-01-01,1\n2024-01-02,2020-01-05,2\n'
+    manifest, _ = converted(tmp_path, text, roles={'b': 'time', 'a': 'attribute', 'c': 'measure'})
+    assert manifest.time.column == 'b'
+    with pytest.raises(UsageError, match='no column "zz"'):
+        inspected(tmp_path, text, roles={'zz': 'time'})
+    with pytest.raises(UsageError, match='nothing that can be read as a number'):
+        inspected(tmp_path, 'ds,a\n2024-01-01,red\n2024-01-02,blue\n', roles={'a': 'measure'})
+
+
+def test_names_of_columns_never_collide_with_ours(tmp_path: Path) -> None:
+    manifest, into = converted(tmp_path, '_time,Temp,temp,"a""; DROP TABLE x"\n2024-01-01,1,2,3\n2024-01-02,2,3,4\n')
+    assert [c.name for c in manifest.columns] == ['_time_2', 'Temp', 'temp_2', 'a"; DROP TABLE x']
+    assert [c.source for c in manifest.columns][0] == '_time'
+    assert stored(into, 'temp_2') == [(2,), (3,)]
+
+
+def minutes(name: str, cells: list[str], *, delimiter: str = ',') -> str:
+    rows = [f'2024-01-01 {i // 60:02}:{i % 60:02}{delimiter}{cell}' for i, cell in enumerate(cells)]
+    return '\n'.join([f'ds{delimiter}{name}', *rows, ''])
