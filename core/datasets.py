@@ -140,9 +140,7 @@ class Datasets:
 
     async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
         source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)
-        row = await tx.one(
-            'dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name)
-        )
+        row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name))
         return UUID(str(row['id']))
 
     async def _order(self, tx: Transaction, upload: Upload, dataset_id: UUID, *, options: Mapping[str, Any]) -> Job:

@@ -113,9 +113,7 @@ class Forecasts:
                 sha256=stored[key]['sha256'],
                 rows=model['rows'],
             )
-        await tx.run(
-            'forecast_issue', id=job.forecast_id, result={'prefix': result['prefix'], **result['manifest']}
-        )
+        await tx.run('forecast_issue', id=job.forecast_id, result={'prefix': result['prefix'], **result['manifest']})
 
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
         """Return what the chart of one series draws (`core.analysis.panel.chart`); the first series when none is named."""

@@ -158,7 +158,9 @@ class Jobs:
             if result is not None:
                 return result
             if time.monotonic() - started > self._timeout:
-                raise TaskOverLimit(f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.')
+                raise TaskOverLimit(
+                    f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.'
+                )
             async with self._database.system() as tx:
                 row = await tx.first(
                     'job_progress', id=job.id, attempt=job.attempt, progress=latest[0], message=latest[1]
@@ -171,13 +173,13 @@ class Jobs:
 
     async def _succeeded(self, job: Job, result: Mapping[str, Any]) -> None:
         async with self._database.system() as tx:
-            row = await tx.first('job_finish', id=job.id, attempt=job.attempt, state='succeeded', error=None, message='')
+            row = await tx.first(
+                'job_finish', id=job.id, attempt=job.attempt, state='succeeded', error=None, message=''
+            )
             if row is None:
                 return
             await self._completions[job.kind](tx, job, result)
-            notice = await self._notices.add(
-                tx, job.user_id, level='good', title=f'{job.title}: done', link=_link(job)
-            )
+            notice = await self._notices.add(tx, job.user_id, level='good', title=f'{job.title}: done', link=_link(job))
         await self._changed(_job(row), notice)
 
     async def _failed(self, job: Job, error: VariosyncError) -> None:

@@ -15,7 +15,17 @@ SECRET_TEXTS = re.compile(
     r'(?P<before>(?:password|token|client_id|secret|key)=|Bearer |://[^/\s:@]+:)[^\s&@\'"]+', re.I
 )
 HIDDEN = '***'
-QUIET = ('urllib3', 'cmdstanpy', 'prophet', 'procrastinate', 'asyncio', 'multipart', 'socketio', 'engineio', 'psycopg.pool')
+QUIET = (
+    'urllib3',
+    'cmdstanpy',
+    'prophet',
+    'procrastinate',
+    'asyncio',
+    'multipart',
+    'socketio',
+    'engineio',
+    'psycopg.pool',
+)
 
 
 def configure(settings: Settings) -> None:

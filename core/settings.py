@@ -12,17 +12,43 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra='ignore')
 
-    home: Path = Field(Path('~/.variosync'), alias='VARIOSYNC_HOME', description='Folder of the embedded database, objects and secrets.')
+    home: Path = Field(
+        Path('~/.variosync'),
+        alias='VARIOSYNC_HOME',
+        description='Folder of the embedded database, objects and secrets.',
+    )
     host: str = Field('127.0.0.1', alias='VARIOSYNC_HOST', description='Address the server listens on.')
     port: int = Field(8080, ge=1, le=65535, alias='VARIOSYNC_PORT', description='Port the server listens on.')
-    public_url: str | None = Field(None, alias='VARIOSYNC_PUBLIC_URL', description='Address users see, such as `https://app.example.com`; its origin is trusted for forms and sockets.')
-    owner_email: str = Field('owner@localhost', alias='VARIOSYNC_OWNER_EMAIL', description='Account of the owner, who signs in by the link printed at start.')
-    memory: str = Field('2GB', alias='VARIOSYNC_TASK_MEMORY', description='Memory one compute task may use, such as `512MB`.')
-    task_timeout: float = Field(3600, gt=0, alias='VARIOSYNC_TASK_TIMEOUT', description='Seconds one attempt of a task may take.')
-    workers: int = Field(2, ge=0, le=64, alias='VARIOSYNC_WORKERS', description='Jobs that run at the same time inside `variosync serve`; 0 leaves them to `variosync worker`.')
+    public_url: str | None = Field(
+        None,
+        alias='VARIOSYNC_PUBLIC_URL',
+        description='Address users see, such as `https://app.example.com`; its origin is trusted for forms and sockets.',
+    )
+    owner_email: str = Field(
+        'owner@localhost',
+        alias='VARIOSYNC_OWNER_EMAIL',
+        description='Account of the owner, who signs in by the link printed at start.',
+    )
+    memory: str = Field(
+        '2GB', alias='VARIOSYNC_TASK_MEMORY', description='Memory one compute task may use, such as `512MB`.'
+    )
+    task_timeout: float = Field(
+        3600, gt=0, alias='VARIOSYNC_TASK_TIMEOUT', description='Seconds one attempt of a task may take.'
+    )
+    workers: int = Field(
+        2,
+        ge=0,
+        le=64,
+        alias='VARIOSYNC_WORKERS',
+        description='Jobs that run at the same time inside `variosync serve`; 0 leaves them to `variosync worker`.',
+    )
     max_upload: str = Field('5GB', alias='VARIOSYNC_MAX_UPLOAD', description='Largest file that may be uploaded.')
-    log_format: Literal['text', 'json'] = Field('text', alias='VARIOSYNC_LOG_FORMAT', description='`json` for one object a line.')
-    log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = Field('INFO', alias='VARIOSYNC_LOG_LEVEL', description='Least severe message that is logged.')
+    log_format: Literal['text', 'json'] = Field(
+        'text', alias='VARIOSYNC_LOG_FORMAT', description='`json` for one object a line.'
+    )
+    log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = Field(
+        'INFO', alias='VARIOSYNC_LOG_LEVEL', description='Least severe message that is logged.'
+    )
 
     @property
     def home_path(self) -> Path:

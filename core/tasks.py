@@ -108,9 +108,7 @@ def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
     """`variosync inspect`: how a file would be read (`core.analysis.ingest.inspect`)."""
     from core.analysis.ingest import Options, inspect
 
-    options = Options(
-        memory=arguments['memory'], time_zone=arguments['time_zone'], max_faults=arguments['max_faults']
-    )
+    options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'], max_faults=arguments['max_faults'])
     return inspect(Path(arguments['path']), name=arguments['name'], options=options)
 
 

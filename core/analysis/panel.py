@@ -81,9 +81,7 @@ def read_file(
         return _frame(connection, query)
 
 
-def _frame(
-    connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[Any] = ()
-) -> 'polars.DataFrame':
+def _frame(connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[Any] = ()) -> 'polars.DataFrame':
     import polars
 
     frame = polars.from_arrow(connection.sql(query, params=list(bound)).to_arrow_table())

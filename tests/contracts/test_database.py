@@ -91,7 +91,7 @@ async def test_a_transaction_commits_when_its_block_ends(trial: Postgres, user: 
 
 
 async def test_a_transaction_rolls_back_when_its_block_raises(trial: Postgres, user: User) -> None:
-    with pytest.raises(KeyError):  # noqa: PT012 - the block is the point
+    with pytest.raises(KeyError):
         async with trial.system() as tx:
             await tx.run('rename', name='new', id=user.id)
             raise KeyError
@@ -112,7 +112,7 @@ async def test_a_transaction_rolls_back_when_it_is_cancelled(trial: Postgres, us
 
 
 async def test_a_swallowed_failure_is_not_taken_for_a_commit(trial: Postgres, user: User) -> None:
-    with pytest.raises(Conflict, match='nothing of this transaction was kept'):  # noqa: PT012 - the block is the point
+    with pytest.raises(Conflict, match='nothing of this transaction was kept'):
         async with trial.system() as tx:
             await tx.run('rename', name='new', id=user.id)
             with pytest.raises(UsageError):
@@ -149,7 +149,7 @@ async def test_concurrent_users_do_not_see_each_other(trial: Postgres) -> None:
 
 
 async def test_a_unique_violation_raises_conflict(trial: Postgres, user: User) -> None:
-    with pytest.raises(Conflict):  # noqa: PT012 - the block is the point
+    with pytest.raises(Conflict):
         async with trial.transaction(user.id) as tx:
             await tx.run('settings', id=user.id, theme='dark')
             await tx.run('settings', id=user.id, theme='light')
@@ -205,7 +205,7 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
     database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=30)
     try:
         user = await factories.user(database)
-        with pytest.raises(Unavailable):  # noqa: PT012 - the block is the point
+        with pytest.raises(Unavailable):
             async with database.transaction(user.id) as tx:
                 os.kill(server.pid, signal.SIGKILL)
                 while True:

@@ -104,7 +104,7 @@ async def test_enqueue_records_a_job(database: Postgres, queue: Queue, user: Use
 async def test_neither_job_nor_delivery_exists_after_a_roll_back(
     postgres: EmbeddedPostgres, database: Postgres, queue: Queue, user: User
 ) -> None:
-    with pytest.raises(KeyError):  # noqa: PT012 - the block is the point
+    with pytest.raises(KeyError):
         async with database.transaction(user.id) as tx:
             await queue.enqueue(tx, user_id=user.id, kind='convert', title='a', payload={})
             raise KeyError

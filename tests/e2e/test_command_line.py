@@ -33,8 +33,10 @@ def test_inspect_tells_everything():
 
 def test_convert_writes_a_clean_table(tmp_path: Path):
     messy = tmp_path / 'messy.csv'
-    messy.write_text('day;value\n2024-01-01;1,5\n2024-01-02;oops\nnot a day;3,5\n2024-01-04;4,5\n2024-01-05;5,5\n'
-                     + ''.join(f'2024-02-{day:02};{day},25\n' for day in range(1, 29)))
+    messy.write_text(
+        'day;value\n2024-01-01;1,5\n2024-01-02;oops\nnot a day;3,5\n2024-01-04;4,5\n2024-01-05;5,5\n'
+        + ''.join(f'2024-02-{day:02};{day},25\n' for day in range(1, 29))
+    )
     said = variosync('convert', messy, '-o', tmp_path / 'clean.csv', '--json')
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
@@ -67,7 +69,19 @@ def test_empty_file_gives_an_empty_file(tmp_path: Path):
 def test_forecast_of_the_airline_passengers(tmp_path: Path):
     out = tmp_path / 'forecast.csv'
     said = variosync(
-        'forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 18, '--models', 'prophet,lightgbm', '-o', out, '--json'
+        'forecast',
+        AIRLINE,
+        '--time',
+        'ds',
+        '--target',
+        'y',
+        '--h',
+        18,
+        '--models',
+        'prophet,lightgbm',
+        '-o',
+        out,
+        '--json',
     )
     assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)['series_ok'] == 1
@@ -88,7 +102,10 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
         (['convert', AIRLINE, '-o', 'out.txt'], '.csv or .parquet'),
         (['convert', AIRLINE], '--out'),
         (['forecast', AIRLINE, '--time', 'nope', '--target', 'y', '--h', '3', '-o', 'x.csv'], 'nope'),
-        (['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '3', '-o', 'x.csv', '--models', 'magic'], 'magic'),
+        (
+            ['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '3', '-o', 'x.csv', '--models', 'magic'],
+            'magic',
+        ),
         (['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '0', '-o', 'x.csv'], '--h'),
         (['frobnicate'], 'frobnicate'),
     ],

@@ -72,7 +72,9 @@ def series_file(path: Path, *, series: int, rows: int) -> bytes:
         writer.writerow(['store', 'ds', 'y'])
         for store in range(series):
             for row in range(rows):
-                writer.writerow([f's{store}', f'{2000 + row // 12}-{row % 12 + 1:02}-01', 100 + store + row % 12 * 7 + row])
+                writer.writerow(
+                    [f's{store}', f'{2000 + row // 12}-{row % 12 + 1:02}-01', 100 + store + row % 12 * 7 + row]
+                )
     return path.read_bytes()
 
 
@@ -119,7 +121,9 @@ def test_forecast_ends_once_after_kill_of_the_server(home: Path, tmp_path: Path)
         server.stop()
 
 
-def ask_for_forecast(server: Server, email: str, dataset: UUID | str, *, models: tuple[str, ...] = ('prophet',)) -> None:
+def ask_for_forecast(
+    server: Server, email: str, dataset: UUID | str, *, models: tuple[str, ...] = ('prophet',)
+) -> None:
     async def ask() -> None:
         settings = Settings(VARIOSYNC_HOME=server.home)
         async with Opened(settings, attach=True) as opened:

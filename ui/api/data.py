@@ -26,6 +26,7 @@ PRIVATE = {'Cache-Control': 'private, no-cache'}
 
 def register(services: Services) -> None:
     """Add the data routes."""
+
     @app.get('/api/v1/datasets/{dataset_id}/versions/{number}/series')
     async def series(request: Request, dataset_id: UUID, number: int) -> Response:
         user = signed_in(request).user

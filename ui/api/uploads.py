@@ -20,6 +20,7 @@ VERSION = '1.0.0'
 
 def register(services: Services) -> None:
     """Add the tus routes."""
+
     @app.options(ROOT)
     async def options() -> Response:
         return _answer(204, {'Tus-Version': VERSION, 'Tus-Extension': 'creation,termination'})
@@ -31,13 +32,17 @@ def register(services: Services) -> None:
         told = _metadata(request.headers.get('upload-metadata', ''))
         size = _number(request, 'upload-length')
         dataset = _uuid(told['dataset']) if told.get('dataset') else None
-        upload = await services.datasets.begin_upload(user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset)
+        upload = await services.datasets.begin_upload(
+            user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset
+        )
         return _answer(201, {'Location': f'{ROOT}/{upload.id}'})
 
     @app.head(f'{ROOT}/{{upload_id}}')
     async def head(request: Request, upload_id: str) -> Response:
         upload, offset = await services.datasets.received(signed_in(request).user.id, _uuid(upload_id))
-        return _answer(200, _progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'})
+        return _answer(
+            200, _progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'}
+        )
 
     @app.patch(f'{ROOT}/{{upload_id}}')
     async def append(request: Request, upload_id: str) -> Response:

@@ -147,7 +147,9 @@ def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
             (job.error or {}).get('message', job.message),
             rows={
                 'What is kept': 'The file as you uploaded it.',
-                'What to do': 'Say how dates are written.' if code == 'ambiguous_dates' else 'Try again, or discard it.',
+                'What to do': 'Say how dates are written.'
+                if code == 'ambiguous_dates'
+                else 'Try again, or discard it.',
             },
             actions=actions,
             number='' if cancelled else str(job.id)[:8],
@@ -157,9 +159,7 @@ def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
 class View:
     """One version of a dataset as its page shows it."""
 
-    def __init__(
-        self, services: Services, session: Session, data: Dataset, version: Version, job: Job | None
-    ) -> None:
+    def __init__(self, services: Services, session: Session, data: Dataset, version: Version, job: Job | None) -> None:
         self.services = services
         self.user = session.user
         self.data = data
@@ -295,7 +295,9 @@ class View:
             with tag('div', classes='hs'):
                 tag('span', column['name'], 'mono w6 cut', title=column['name'])
                 badge(column['type'])
-                tag('span', f'{formats.percent(column["missing"] / rows, 2)} missing', 't12 t3').style('margin-left:auto')
+                tag('span', f'{formats.percent(column["missing"] / rows, 2)} missing', 't12 t3').style(
+                    'margin-left:auto'
+                )
             if any(value is not None for value in column.get('sparkline') or ()):
                 spark(column['sparkline'], height=32, colour=colour)
             elif column.get('histogram'):
@@ -440,7 +442,8 @@ class View:
         source = self.manifest['source']
         dialect = source.get('dialect') or {}
         rows = {
-            'File': f'{source["name"]}, {source["format"]}' + (f', {source["compression"]}' if source.get('compression') else ''),
+            'File': f'{source["name"]}, {source["format"]}'
+            + (f', {source["compression"]}' if source.get('compression') else ''),
             'Encoding': source.get('encoding') or 'none',
             'Delimiter': repr(dialect['delimiter']) if dialect.get('delimiter') else 'none',
             'Header': f'line {source["header_line"]}' if source.get('header_line') else 'none',
@@ -470,8 +473,12 @@ class View:
                 [
                     Column[Version](label='Version', cell=lambda v: f'v{v.number}', width='14%'),
                     Column[Version](label='Rows', cell=lambda v: count(v.rows), num=True, width='16%'),
-                    Column[Version](label='Faults', cell=lambda v: count(v.manifest['faults_total']), num=True, phone=False),
-                    Column[Version](label='From', cell=lambda v: v.manifest['source']['name'], classes='pad-l t2', phone=False),
+                    Column[Version](
+                        label='Faults', cell=lambda v: count(v.manifest['faults_total']), num=True, phone=False
+                    ),
+                    Column[Version](
+                        label='From', cell=lambda v: v.manifest['source']['name'], classes='pad-l t2', phone=False
+                    ),
                     Column[Version](label='Made', cell=lambda v: when(v.created_at) and None, num=True),
                     Column[Version](label='', cell=act, num=True),
                 ],

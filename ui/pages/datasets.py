@@ -45,7 +45,13 @@ def register(services: Services) -> None:
             await refresh()
             zone.move(target_index=1)
             for channel in ('jobs', 'datasets'):
-                follow(services.events, f'{session.user.id}/{channel}', lambda message: refresh(), within=box, on_ready=refresh)
+                follow(
+                    services.events,
+                    f'{session.user.id}/{channel}',
+                    lambda message: refresh(),
+                    within=box,
+                    on_ready=refresh,
+                )
 
 
 async def upload_zone(services: Services, session: Session, *, dataset: str | None = None) -> Upload:

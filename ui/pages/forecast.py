@@ -35,9 +35,7 @@ def register(services: Services) -> None:
 
             async def draw() -> None:
                 data = await services.forecasts.get(session.user.id, found.id)
-                rows = (
-                    await services.forecasts.rows(session.user.id, found.id, limit=ROWS) if data.result else None
-                )
+                rows = await services.forecasts.rows(session.user.id, found.id, limit=ROWS) if data.result else None
                 job = await services.jobs.get(session.user.id, data.job_id) if data.job_id else None
                 box.clear()
                 with box:
@@ -256,7 +254,9 @@ def _rows(forecast: Forecast, page: Page) -> None:
         *([Column[Any](label='Series', cell=lambda row: row['unique_id'], classes='t2')] if several else []),
         Column[Any](label='Step', cell=lambda row: str(row['horizon']), num=True, phone=False),
         *[
-            Column[Any](label=name, cell=lambda row, name=name: formats.number(row[name]), num=True, phone=name == 'q0.5')
+            Column[Any](
+                label=name, cell=lambda row, name=name: formats.number(row[name]), num=True, phone=name == 'q0.5'
+            )
             for name in quantiles
         ],
         Column[Any](label='Status', cell=_status, phone=False),

@@ -22,7 +22,15 @@ from ui.session import current
 from ui.theme import frame
 
 AS_SAMPLED = 'as sampled'
-STEP_NAMES = {AS_SAMPLED: AS_SAMPLED, 'h': 'hours', 'D': 'days', 'W-MON': 'weeks', 'MS': 'months', 'QS': 'quarters', 'YS': 'years'}
+STEP_NAMES = {
+    AS_SAMPLED: AS_SAMPLED,
+    'h': 'hours',
+    'D': 'days',
+    'W-MON': 'weeks',
+    'MS': 'months',
+    'QS': 'quarters',
+    'YS': 'years',
+}
 LEVELS = (50, 80, 90, 95)
 MODEL_NAMES = {
     'auto': 'Auto', 'seasonal_naive': 'Seasonal naive', 'ets': 'ETS', 'theta': 'Theta', 'mstl': 'MSTL',
@@ -102,7 +110,10 @@ def _list(found: Sequence[Forecast]) -> None:
             Column[Forecast](label='Name', cell=name, width='34%'),
             Column[Forecast](label='Steps', cell=lambda f: str(f.request['h']), num=True, width='10%'),
             Column[Forecast](
-                label='Models', cell=lambda f: ', '.join(map(model_name, f.request['models'])), classes='t2 pad-l', phone=False
+                label='Models',
+                cell=lambda f: ', '.join(map(model_name, f.request['models'])),
+                classes='t2 pad-l',
+                phone=False,
             ),
             Column[Forecast](label='State', cell=lambda f: badge(f.state.value, STATE_BADGES[f.state]) and None),
             Column[Forecast](label='Asked', cell=lambda f: when(f.created_at) and None, num=True, phone=False),

@@ -45,7 +45,13 @@ def register(services: Services) -> None:
 
             await refresh()
             for channel in ('jobs', 'datasets'):
-                follow(services.events, f'{session.user.id}/{channel}', lambda message: refresh(), within=box, on_ready=refresh)
+                follow(
+                    services.events,
+                    f'{session.user.id}/{channel}',
+                    lambda message: refresh(),
+                    within=box,
+                    on_ready=refresh,
+                )
 
 
 def _all(href: str, label: str) -> None:

@@ -115,13 +115,7 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
         columns = job.columns(lenient=True) if job.raw.names else []
         faults = job.workdir / 'faults.parquet'
         staged, kinds = job.stage(columns, faults=faults) if columns else (_nothing(job.raw), {})
-        listed = (
-            job.connection.execute(
-                f'SELECT line, "column", kind, value, action, reason FROM {duck.files([faults])} LIMIT {max(0, options.max_faults)}'
-            ).fetchall()
-            if columns
-            else []
-        )
+        listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
             'encoding': raw.encoding,
@@ -137,9 +131,7 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
             'rows_rejected': staged.rejected,
             'faults_total': sum(kinds.values()),
             'faults_by_kind': kinds,
-            'faults': [
-                dict(zip(('line', 'column', 'kind', 'value', 'action', 'reason'), row, strict=True)) for row in listed
-            ],
+            'faults': listed,
         }
 
 
@@ -245,6 +237,13 @@ def _opened(
             yield _Job(raw=raw, connection=connection, workdir=workdir, options=options)
         finally:
             connection.close()
+
+
+def _first_faults(connection: 'duckdb.DuckDBPyConnection', faults: Path, *, limit: int) -> list[dict[str, Any]]:
+    names = ('line', 'column', 'kind', 'value', 'action', 'reason')
+    listed = ', '.join(duck.identifier(name) for name in names)
+    rows = connection.execute(f'SELECT {listed} FROM {duck.files([faults])} LIMIT {max(0, limit)}').fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _check(options: Options) -> None:

@@ -172,7 +172,7 @@ def _histogram(
         f'SELECT {place} AS bin, count(*) FROM {source} WHERE {value} IS NOT NULL GROUP BY bin', [low, width]
     ).fetchall()
     counts = dict(rows)
-    edges = tuple(low + width * i for i in range(BINS)) + (high,)
+    edges = (*(low + width * i for i in range(BINS)), high)
     return Histogram(edges=edges, counts=tuple(int(counts.get(i, 0)) for i in range(BINS)))
 
 
@@ -201,7 +201,7 @@ FROM pairs GROUP BY ALL"""
 _SERIES: Final = """
 CREATE OR REPLACE TEMP TABLE profiled AS
 SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end",
-    min(day(t)) = max(day(t)) AND min(t::TIME) = max(t::TIME) AS same_day, min(t::TIME) = TIME '00:00:00' AND max(t::TIME) = TIME '00:00:00' AS midnight,
+    min(day(t)) = max(day(t)) AS same_day, max(t::TIME) = TIME '00:00:00' AS midnight,
     min(day(t)) AS day, bool_and(t::DATE = last_day(t::DATE)) AS month_end,
     bool_and(isodow(t) < 6) AS workdays, max(isodow(t)) - min(isodow(t)) AS weekdays,
     min(isodow(t)) AS weekday, min(month(t)) AS first_month, bool_and((month(t) - 1) % 3 = 0) AS quarter_starts,
@@ -219,9 +219,11 @@ WITH positive AS (
 ), by_month AS (
     SELECT s, m, sum(n) AS n FROM positive WHERE m IS NOT NULL GROUP BY s, m
 ), common AS (
-    SELECT s, min(d) FILTER (n = top) AS step FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_length) GROUP BY s
+    SELECT s, min(d) FILTER (n = top) AS step
+    FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_length) GROUP BY s
 ), common_month AS (
-    SELECT s, min(m) FILTER (n = top) AS months FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_month) GROUP BY s
+    SELECT s, min(m) FILTER (n = top) AS months
+    FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_month) GROUP BY s
 ), shares AS (
     SELECT p.s, any_value(step) AS step, any_value(months) AS months, min(d) AS shortest, max(d) AS longest,
         sum(n) AS steps,
@@ -244,6 +246,15 @@ WITH positive AS (
             WHEN step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9 THEN 'workdays'
             WHEN multiples >= 0.9 THEN 'lengths' END AS kind
     FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN repeats r USING (s)
+), units AS (
+    SELECT *, CASE WHEN step % (7 * {DAY}) = 0 AND weekdays = 0 THEN 7 * {DAY} WHEN step % {DAY} = 0 THEN {DAY}
+        WHEN step % 3600000000 = 0 THEN 3600000000 WHEN step % 60000000 = 0 THEN 60000000
+        WHEN step % 1000000 = 0 THEN 1000000 WHEN step % 1000 = 0 THEN 1000 ELSE 1 END AS size
+    FROM kinds
+), named AS (
+    SELECT *, step // size AS length, CASE size WHEN 7 * {DAY} THEN 'W-' || {_WEEKDAYS}[weekday] WHEN {DAY} THEN 'D'
+        WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min' WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
+    FROM units
 )
 SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,
     CASE kind
@@ -256,19 +267,13 @@ SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,
                 WHEN months = 3 THEN CASE WHEN month_end
                         THEN 'QE' || CASE WHEN quarter_ends THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END
                         ELSE 'QS' || CASE WHEN quarter_starts THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END END
-                ELSE CASE months WHEN 1 THEN '' ELSE months::VARCHAR END || CASE WHEN month_end THEN 'ME' ELSE 'MS' END END
-        WHEN 'lengths' THEN
-            CASE WHEN step % (7 * {DAY}) = 0 AND weekdays = 0
-                    THEN CASE WHEN step = 7 * {DAY} THEN '' ELSE (step // (7 * {DAY}))::VARCHAR END || 'W-' || {_WEEKDAYS}[weekday]
-                WHEN step % {DAY} = 0 THEN CASE WHEN step = {DAY} THEN '' ELSE (step // {DAY})::VARCHAR END || 'D'
-                WHEN step % 3600000000 = 0 THEN CASE WHEN step = 3600000000 THEN '' ELSE (step // 3600000000)::VARCHAR END || 'h'
-                WHEN step % 60000000 = 0 THEN CASE WHEN step = 60000000 THEN '' ELSE (step // 60000000)::VARCHAR END || 'min'
-                WHEN step % 1000000 = 0 THEN CASE WHEN step = 1000000 THEN '' ELSE (step // 1000000)::VARCHAR END || 's'
-                WHEN step % 1000 = 0 THEN CASE WHEN step = 1000 THEN '' ELSE (step // 1000)::VARCHAR END || 'ms'
-                ELSE CASE WHEN step = 1 THEN '' ELSE step::VARCHAR END || 'us' END
+                ELSE CASE months WHEN 1 THEN '' ELSE months::VARCHAR END
+                    || CASE WHEN month_end THEN 'ME' ELSE 'MS' END END
+        WHEN 'lengths' THEN CASE WHEN length = 1 THEN '' ELSE length::VARCHAR END || unit
     END AS freq,
-    CASE kind WHEN 'months' THEN month_gaps WHEN 'workdays' THEN workday_gaps WHEN 'lengths' THEN gaps ELSE 0 END::BIGINT AS gaps,
+    CASE kind WHEN 'months' THEN month_gaps WHEN 'workdays' THEN workday_gaps
+        WHEN 'lengths' THEN gaps ELSE 0 END::BIGINT AS gaps,
     CASE kind WHEN 'months' THEN longest_month_gap WHEN 'workdays' THEN longest_workday_gap
         WHEN 'lengths' THEN longest_gap END / 1e6 AS longest_gap_seconds,
     duplicates::BIGINT AS duplicates
-FROM kinds ORDER BY s"""
+FROM named ORDER BY s"""

@@ -69,7 +69,7 @@ class Reading:
         return _plain_number(x, decimal=self.decimal, group=self.group, affix=self.affix)
 
     def read_instant(self, x: str) -> str | None:
-        """SQL: the instant of `x` as a TIMESTAMP in UTC, NULL when it names none; None when no cell of this reading can."""
+        """SQL: the instant of `x` as a TIMESTAMP in UTC, NULL when it names none; None when no cell can."""
         return f"CASE WHEN {self.fits(x)} THEN timezone('UTC', {self.instant(x)}) END" if self.instant else None
 
 
@@ -81,7 +81,8 @@ def _compiled(shape: str) -> re.Pattern[str]:
 def trimmed(column: str) -> str:
     """SQL: a cell without the blanks around it, NULL when nothing is left."""
     around = duck.text(f'^[{BLANK}]|[{BLANK}]$')
-    return f"CASE WHEN regexp_matches({column}, {around}) THEN nullif(trim({column}, {duck.text(BLANK)}), '') ELSE nullif({column}, '') END"
+    bare = f'trim({column}, {duck.text(BLANK)})'
+    return f"nullif(CASE WHEN regexp_matches({column}, {around}) THEN {bare} ELSE {column} END, '')"
 
 
 def present(x: str) -> str:
@@ -212,7 +213,8 @@ def _spaced(x: str) -> str:
     """SQL: date and clock joined by one space, fractions by a point, AM or PM in capitals."""
     joined = r'[ ,T]+(\d{1,2}(?::| ?[AaPp]))'
     # The replacement must not touch the date's own commas, so only those before a clock are.
-    return f"CASE WHEN length({x}) > 10 THEN replace(regexp_replace({x}, {duck.text(joined)}, ' \\1'), ',', '.') ELSE {x} END"
+    spaced = f"regexp_replace({x}, {duck.text(joined)}, ' \\1')"
+    return f"CASE WHEN length({x}) > 10 THEN replace({spaced}, ',', '.') ELSE {x} END"
 
 
 def _iso_naive(x: str) -> str:
@@ -276,7 +278,8 @@ def _named(name: str, date: str, shape: str, *, unit: str = 'second') -> Reading
 
     def value(x: str) -> str:
         bare = f"regexp_replace({x}, {duck.text('(?i)^' + _WEEKDAY)}, '')"
-        short = f'regexp_replace({bare}, {duck.text(r"(?i)(^|[^a-z])([a-z]{3})[a-z]{1,6}")}, {duck.text(chr(92) + "1" + chr(92) + "2")})'
+        long = duck.text('(?i)(^|[^a-z])([a-z]{3})[a-z]{1,6}')
+        short = f"regexp_replace({bare}, {long}, '\\1\\2')"
         head = f'regexp_replace({short}, {duck.text(r"^([^:]*?[a-zA-Z][^:]*?)[ ,./-]+")}, {duck.text(chr(92) + "1 ")})'
         return _strptime(f"trim(regexp_replace({head}, '[ ,/-]+', ' ', 'g'))", _clocks(date))
 
@@ -300,7 +303,8 @@ def _month(year: str, month: str) -> str:
 def _week(year: str, week: str) -> str:
     # ISO 8601: week 1 is the week that holds January 4th.
     first = f"date_trunc('week', make_date({year}, 1, 4))"
-    return f'CASE WHEN {week} BETWEEN 1 AND 53 THEN CAST({first} + to_days(CAST(7 * ({week} - 1) AS INTEGER)) AS TIMESTAMP) END'
+    start = f'{first} + to_days(CAST(7 * ({week} - 1) AS INTEGER))'
+    return f'CASE WHEN {week} BETWEEN 1 AND 53 THEN CAST({start} AS TIMESTAMP) END'
 
 
 def _epoch(unit: str, digits: str, factor: str, fine: str = '') -> Reading:

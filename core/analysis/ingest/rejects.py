@@ -119,7 +119,8 @@ def list_faults(
     union = ' UNION ALL '.join([nothing, *parts])
     target = duck.text(str(out))
     connection.execute(
-        f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind) TO {target} (FORMAT parquet, COMPRESSION zstd)'
+        f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind) '
+        f'TO {target} (FORMAT parquet, COMPRESSION zstd)'
     )
     counted = connection.execute(f'SELECT kind, count(*) FROM read_parquet({target}) GROUP BY kind ORDER BY 2 DESC, 1')
     return {str(kind): int(count) for kind, count in counted.fetchall()}

@@ -107,20 +107,26 @@ def _keys(
         return {c.index: 'named as a key' for c in certain[:1] if c.type not in NUMBERS}
     keys: list[Column] = []
     while repeats > 0.001 and len(keys) < MOST_KEYS:
-        rest = [c for c in free if c not in keys]
-        # Numbers that merely differ would also tell rows apart: they count only as a last resort.
-        for tier in ([c for c in rest if _is_id(c)], [c for c in rest if c.type not in NUMBERS], rest):
-            shares = {c.index: check.share([*keys, c]) for c in tier}
-            best = min(tier, key=lambda c: (round(shares[c.index], 3), c.index), default=None)
-            if best is not None and shares[best.index] <= 0.8 * repeats:
-                break
-        else:
+        better = _better(check, keys, free, repeats)
+        if better is None:
             break
-        if best is None:
-            break
-        keys.append(best)
-        repeats = shares[best.index]
+        key, repeats = better
+        keys.append(key)
     return {key.index: 'tells rows of the same time apart' for key in _needed(keys, check, repeats)}
+
+
+def _better(
+    check: '_Repeats', keys: Sequence[Column], free: Sequence[Column], repeats: float
+) -> tuple[Column, float] | None:
+    """Return the column that takes away most of the repeats, and what is left of them."""
+    rest = [column for column in free if column not in keys]
+    # Numbers that merely differ would also tell rows apart: they count only as a last resort.
+    for tier in ([c for c in rest if _is_id(c)], [c for c in rest if c.type not in NUMBERS], rest):
+        shares = [(round(check.share([*keys, column]), 3), column.index, column) for column in tier]
+        if shares and min(shares)[0] <= 0.8 * repeats:
+            best = min(shares)
+            return best[2], best[0]
+    return None
 
 
 def _needed(keys: Sequence[Column], check: '_Repeats', repeats: float) -> list[Column]:

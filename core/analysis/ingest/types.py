@@ -142,7 +142,8 @@ def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int)
     if not width:
         return {}
     rows = connection.execute(
-        f'SELECT {listed} FROM {rows_of(raw, numbered=True)} WHERE file_row_number % {step} = 0 AND _flag < 2 LIMIT {wanted}'
+        f'SELECT {listed} FROM {rows_of(raw, numbered=True)} '
+        f'WHERE file_row_number % {step} = 0 AND _flag < 2 LIMIT {wanted}'
     ).fetchall()
     return {i: _cells(row[i] for row in rows) for i in range(width)}
 
@@ -236,7 +237,8 @@ class _Asked:
         x = readings.present(readings.trimmed(column.cell))
         condition = f'NOT {reading.fits("x")}' if reading.shape else 'true'
         rows = self.connection.execute(
-            f'SELECT x FROM (SELECT {x} AS x FROM {rows_of(self.raw)} WHERE _flag < 2) WHERE x IS NOT NULL AND {condition} LIMIT {CELLS}'
+            f'SELECT x FROM (SELECT {x} AS x FROM {rows_of(self.raw)} WHERE _flag < 2) '
+            f'WHERE x IS NOT NULL AND {condition} LIMIT {CELLS}'
         ).fetchall()
         return _cells(row[0] for row in rows)
 

@@ -5,7 +5,7 @@ twice. Per column i the layers give `t{i}` (trimmed text), `x{i}` (NULL where a 
 number in plain form, a truth value), `w{i}` and `i{i}` (wall-clock time, instant in UTC) and `v{i}` (the value).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from core.analysis import duck
@@ -53,8 +53,8 @@ def utc(naive: str, zone: str) -> str:
     return naive if zone == 'UTC' else f"timezone('UTC', timezone({duck.text(zone)}, {naive}))"
 
 
-def _list(items: Sequence[str] | object) -> str:
-    return ''.join(f', {item}' for item in items)  # type: ignore[attr-defined]
+def _list(items: Iterable[str]) -> str:
+    return ''.join(f', {item}' for item in items)
 
 
 def _present(column: Column) -> str:

@@ -16,7 +16,7 @@ def part(tmp_path: Path) -> Path:
     path = tmp_path / 'data-00000.parquet'
     duckdb.sql(
         f"copy (select '' as _series, timestamp '2024-01-01' + interval (i) day as _time, i + 2 as _line, i as n, "
-        f"'name ' || i as \"odd \"\" name\" from range(10) t(i)) to '{path}'"
+        f'\'name \' || i as "odd "" name" from range(10) t(i)) to \'{path}\''
     )
     return path
 

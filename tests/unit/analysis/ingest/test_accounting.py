@@ -30,7 +30,7 @@ KEYS = st.sampled_from(['a', 'b', 'c', '', 'NA', 'ü "q"', '=1+1'])
 ROWS = st.lists(st.tuples(TIMES, KEYS, NUMBERS, NUMBERS), min_size=1, max_size=30)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, zone=st.sampled_from(['UTC', 'Europe/Paris']))
 def test_every_row_is_accounted_for(rows: list[tuple[str, ...]], zone: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def test_every_row_is_accounted_for(rows: list[tuple[str, ...]], zone: str) -> N
         assert not stored & rejected
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=st.lists(st.lists(st.one_of(TIMES, NUMBERS, KEYS), min_size=3, max_size=3), min_size=2, max_size=20))
 def test_any_table_adds_up_when_nothing_is_known_about_it(table: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

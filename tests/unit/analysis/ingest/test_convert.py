@@ -181,7 +181,8 @@ def test_long_tables_become_several_sorted_files(tmp_path: Path, monkeypatch: py
     count = 10_000
     source = tmp_path / 'file.parquet'
     duckdb.sql(
-        f"SELECT TIMESTAMP '2024-01-01' + INTERVAL 1 MINUTE * ((i * 7919) % {count}) AS ds, i AS y FROM range({count}) t(i)"
+        f"SELECT TIMESTAMP '2024-01-01' + INTERVAL 1 MINUTE * ((i * 7919) % {count}) AS ds, i AS y "
+        f'FROM range({count}) t(i)'
     ).write_parquet(str(source))
     into = tmp_path / 'version'
     into.mkdir()

@@ -180,7 +180,7 @@ def test_the_user_roles_win(tmp_path: Path) -> None:
 def test_names_of_columns_never_collide_with_ours(tmp_path: Path) -> None:
     manifest, into = converted(tmp_path, '_time,Temp,temp,"a""; DROP TABLE x"\n2024-01-01,1,2,3\n2024-01-02,2,3,4\n')
     assert [c.name for c in manifest.columns] == ['_time_2', 'Temp', 'temp_2', 'a"; DROP TABLE x']
-    assert [c.source for c in manifest.columns][0] == '_time'
+    assert manifest.columns[0].source == '_time'
     assert stored(into, 'temp_2') == [(2,), (3,)]
 
 
