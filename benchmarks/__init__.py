@@ -32,5 +32,6 @@ def report(figures: Sequence[Figure]) -> int:
         print(f'{one.figure:<{width}}  {one.value:>10.4g}{goal}')
     print()
     for one in figures:
-        print(json.dumps({'figure': one.figure, 'value': float(one.value), 'goal': one.goal, 'holds': one.holds}))
+        goal = None if one.goal is None else f'{"<=" if one.better == "less" else ">="} {one.goal:g}'
+        print(json.dumps({'figure': one.figure, 'value': float(one.value), 'goal': goal, 'holds': one.holds}))
     return 0 if all(one.holds for one in figures) else 1

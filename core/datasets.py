@@ -262,7 +262,7 @@ class Datasets:
         return await asyncio.to_thread(tables.search, path, column='series', query=query, limit=limit)
 
     async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
-        """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`core.analysis.tables.export`)."""
+        """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`)."""
         _own(user_id, version)
         faults = [await self._objects.fetch(f'{version.prefix}/faults.parquet')] if what == 'faults' else []
         await asyncio.to_thread(tables.export, faults or await self.parts(version), out)

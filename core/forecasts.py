@@ -116,7 +116,7 @@ class Forecasts:
         await tx.run('forecast_issue', id=job.forecast_id, result={'prefix': result['prefix'], **result['manifest']})
 
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
-        """Return what the chart of one series draws (`core.analysis.panel.chart`); the first series when none is named."""
+        """Return what the chart of one series draws (`panel.chart`); the first series when none is named."""
         forecast = await self.get(user_id, forecast_id)
         history, files = await self._files(user_id, forecast)
         result = _result(forecast)

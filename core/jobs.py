@@ -67,7 +67,10 @@ class Jobs:
         return None if row is None else _job(row)
 
     async def cancel(self, user_id: UUID, job_id: UUID) -> None:
-        """Cancel a job: a queued one ends at once, a running one within a second. One that has ended raises Conflict."""
+        """Cancel a job: a queued one ends at once, a running one within a second.
+
+        Raise Conflict when it has ended already.
+        """
         async with self._database.transaction(user_id) as tx:
             row = await tx.first('job_cancel', id=job_id)
             if row is None:

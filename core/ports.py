@@ -13,7 +13,7 @@ Progress = Callable[[float, str], None]
 
 
 class Transaction(Protocol):
-    """Named statements (`storage/queries/*.sql`) in one database transaction; it commits when its block ends without an error."""
+    """Named statements (`storage/queries/*.sql`) in one transaction, committed when its block ends without an error."""
 
     async def one(self, name: str, /, **values: Any) -> Row:
         """Return the only row. Raise NotFound when there is none."""
@@ -29,7 +29,7 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """Postgres. Connection loss raises Unavailable; a unique violation raises Conflict; a refused row raises NotAllowed."""
+    """Postgres. A lost connection raises Unavailable, a unique violation Conflict, a refused row NotAllowed."""
 
     def transaction(self, user_id: UUID) -> AbstractAsyncContextManager[Transaction]:
         """A transaction in which row-level security sees this user and nobody else."""
@@ -75,7 +75,7 @@ class ObjectStore(Protocol):
         """Store bytes and return their size and checksum after reading them back. An existing key raises Conflict."""
 
     async def put_file(self, key: str, path: Path, *, move: bool = False) -> ObjectInfo:
-        """Store a file, verified as `put` does; with `move` the source may be consumed. An existing key raises Conflict."""
+        """Store a file, verified as `put` does; `move` lets go of the source. An existing key raises Conflict."""
 
     async def get(self, key: str) -> bytes:
         """Return the bytes. Raise NotFound when nothing is stored under key."""

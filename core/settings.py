@@ -1,4 +1,4 @@
-"""Every setting, read once per entry point from the environment. `docs/ENV_VARS.md` says the same (a test compares them)."""
+"""Every setting, read once per entry point from the environment. A test compares `docs/ENV_VARS.md` with it."""
 
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         alias='VARIOSYNC_PUBLIC_URL',
-        description='Address users see, such as `https://app.example.com`; its origin is trusted for forms and sockets.',
+        description='Address users see, such as `https://app.example.com`; forms and sockets from it are trusted.',
     )
     owner_email: str = Field(
         'owner@localhost',
@@ -60,7 +60,7 @@ UNITS = {'B': 1, 'KB': 2**10, 'MB': 2**20, 'GB': 2**30, 'TB': 2**40}
 
 
 def parse_bytes(text: str) -> int:
-    """Return the bytes that a size such as `512MB` or `1.5 GB` names (powers of 1024). Raise ValueError when it is not a size."""
+    """Return the bytes of a size such as `512MB` or `1.5 GB` (powers of 1024). Raise ValueError when it is no size."""
     number = text.strip().upper().replace('IB', 'B')
     unit = next((u for u in ('KB', 'MB', 'GB', 'TB', 'B') if number.endswith(u)), '')
     value = float(number.removesuffix(unit)) * UNITS[unit or 'B']

@@ -38,13 +38,15 @@ def read(
     value = duck.identifier(target)
     chosen = 'where list_contains(?, _series)' if series else ''
     bound = [list(series)] if series else []
+    source = f'from {duck.files(parts)} {chosen}'
     if step is None:
-        query = f'select _series as unique_id, _time as ds, {value}::double as y from {duck.files(parts)} {chosen} order by 1, 2, _line'
+        query = f'select _series as unique_id, _time as ds, {value}::double as y {source} order by 1, 2, _line'
     else:
-        folded = f'last({value} order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
+        last = f'last({value} order by _time)'
+        folded = last if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
+        stamp = f"date_trunc('{STEPS[step]}', _time)::timestamp"
         query = (
-            f"select _series as unique_id, date_trunc('{STEPS[step]}', _time)::timestamp as ds, ({folded})::double as y "
-            f'from {duck.files(parts)} {chosen} group by 1, 2 order by 1, 2'
+            f'select _series as unique_id, {stamp} as ds, ({folded})::double as y {source} group by 1, 2 order by 1, 2'
         )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
         (count,) = duck.single(connection, f'select count(*) from ({query})', bound)

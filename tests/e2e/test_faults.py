@@ -5,7 +5,10 @@ import base64
 import csv
 import re
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -21,6 +24,13 @@ from tests.e2e.server import Server
 pytestmark = pytest.mark.xdist_group('browser')
 
 PART = 256 * 1024
+T = TypeVar('T')
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run in a thread: a browser of the same test session keeps an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def begin(client: httpx.Client, name: str, size: int) -> str:
@@ -55,7 +65,7 @@ def jobs(server: Server, email: str) -> list[Job]:
                 user = await tx.one('profile_by_email', email=email)
             return list(await Services.open(settings, opened.ports).jobs.list(UUID(str(user['id']))))
 
-    return asyncio.run(read())
+    return run(read())
 
 
 def ended(server: Server, email: str, *, within: float) -> list[Job]:
@@ -133,7 +143,7 @@ def ask_for_forecast(
             version = await services.datasets.version(user, UUID(str(dataset)))
             await services.forecasts.request(user, version, Ask(target='y', h=12, models=models))
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_ctrl_c_stops_everything(home: Path):

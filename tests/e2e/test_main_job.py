@@ -84,7 +84,9 @@ def test_upload_chart_forecast_and_sign_out(server: Server, page: Page):
     figure = drawn(page)
     traces = figure.evaluate('el => el.querySelector(".js-plotly-plot").data.map(t => t.name ?? "")')
     assert {'Prophet', 'LightGBM'} <= set(traces)
-    filled = figure.evaluate('el => el.querySelector(".js-plotly-plot").data.filter(t => t.fill === "tonexty").length')
+    filled = figure.evaluate(
+        'el => el.querySelector(".js-plotly-plot").data.filter(t => t.fill && t.fill !== "none").length'
+    )
     assert filled >= 2
     expect(page.get_by_role('table', name='Leaderboard')).to_contain_text('Prophet')
 

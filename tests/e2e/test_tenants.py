@@ -61,7 +61,7 @@ def test_nobody_sees_anything_without_a_session(server: Server):
         for address in ('/api/v1/uploads', '/api/v1/datasets/x/versions/1/series', '/api/v1/forecasts/x/chart'):
             assert stranger.get(address).status_code == 401
         for page in ('/', '/datasets', '/jobs', '/forecasts'):
-            assert stranger.get(page).headers['location'].startswith('/sign-in')
+            assert stranger.get(page, headers={'Accept': 'text/html'}).headers['location'].startswith('/sign-in')
 
 
 def test_foreign_origins_change_nothing(server: Server):

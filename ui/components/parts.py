@@ -100,7 +100,8 @@ def chip(text: str, *, on: bool = True, colour: str | None = None, on_click: Han
     with element:
         if colour:
             tag('span', classes='sw lead').style(f'background: var(--{colour})')
-        icon('check' if on else 'plus', 14)
+        icon('check', 14, classes='when-on')
+        icon('plus', 14, classes='when-off')
     if on_click:
         element.on('click', on_click)
     return element

@@ -39,7 +39,7 @@ def table(
     with box, tag('table', classes=classes, aria_label=label or None):
         with tag('thead'), tag('tr'):
             for column in columns:
-                head = tag('th', column.label, _classes(column), scope='col')
+                head = tag('th', column.label, _classes(column).replace('mono', ''), scope='col')
                 if column.width:
                     head.style(f'width: {column.width}')
         with tag('tbody'):

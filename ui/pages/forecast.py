@@ -22,6 +22,7 @@ from ui.session import current
 from ui.theme import frame
 
 ROWS = 60
+FEW = 10
 
 
 def register(services: Services) -> None:
@@ -185,15 +186,19 @@ def _leaderboard(result: Mapping[str, Any]) -> None:
     with card('Leaderboard', 'From past cutoffs; lower is better'):
         table(
             [
-                Column[Any](label='Model', cell=lambda score: model_name(score['model']), classes='w5', width='28%'),
-                Column[Any](label='MASE', cell=lambda score: formats.number(score['mase']), num=True),
-                Column[Any](label='SQL', cell=lambda score: formats.number(score['sql']), num=True, phone=False),
+                Column[Any](label='Model', cell=lambda score: model_name(score['model']), classes='w5', width='22%'),
+                Column[Any](label='MASE', cell=lambda score: _score(score['mase']), num=True),
+                Column[Any](label='SQL', cell=lambda score: _score(score['sql']), num=True, phone=False),
                 *[held(level) for level in levels],
-                Column[Any](label='Bands', cell=_verdict, classes='pad-l'),
+                Column[Any](label='Bands', cell=_verdict, classes='pad-l', width='164px'),
             ],
             scores,
             label='Leaderboard',
         )
+
+
+def _score(value: float | None) -> str:
+    return '–' if value is None else f'{value:.3f}'
 
 
 def _verdict(score: Mapping[str, Any]) -> None:
@@ -202,10 +207,15 @@ def _verdict(score: Mapping[str, Any]) -> None:
 
 
 def verdict(score: Mapping[str, Any]) -> tuple[str, str]:
-    """Say whether bands held what they promised: within two standard errors of the promise for every level."""
+    """Say whether bands held what they promised: within two standard errors of the promise for every level.
+
+    Errors of one forecast are alike, so fewer than ten forecasts (series × past cutoffs) are not judged.
+    """
     points = score['points']
     if not points or any(share is None for share in score['coverage'].values()):
         return 'not measured', 'line'
+    if score['n_series'] * score['n_windows'] < FEW:
+        return 'too few to judge', 'line'
     gaps = []
     for level, share in score['coverage'].items():
         promise = float(level) / 100

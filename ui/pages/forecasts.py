@@ -62,7 +62,7 @@ def register(services: Services) -> None:
                     else:
                         empty_state(
                             'No forecasts yet',
-                            'Choose a dataset and a horizon. The forecast shows its bands, and how well such bands held.',
+                            'Choose a dataset and a horizon. The forecast shows its bands, and how well they held.',
                             actions=_new_button,
                         )
 
@@ -76,8 +76,12 @@ def register(services: Services) -> None:
 
     @ui.page('/forecasts/new')
     async def new(dataset: str = '', target: str = '', series: str = '') -> None:
-        with frame(services, ('Forecasts', '/forecasts'), 'New forecast', active='/forecasts') as session:
-            ready = [data for data in await services.datasets.list(session.user.id) if data.version is not None]
+        user_id = current().user.id
+        ready = [data for data in await services.datasets.list(user_id) if data.version is not None]
+        chosen = next((data for data in ready if str(data.id) == dataset), None)
+        if dataset and chosen is None:
+            raise NotFound('There is no such dataset, or it has not been converted yet.')
+        with frame(services, ('Forecasts', '/forecasts'), 'New forecast', active='/forecasts'):
             page_head('New forecast')
             if not ready:
                 with card():
@@ -87,11 +91,8 @@ def register(services: Services) -> None:
                         actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
                     )
                 return
-            chosen = next((data for data in ready if str(data.id) == dataset), None)
-            if dataset and chosen is None:
-                raise NotFound('There is no such dataset.')
             chosen = chosen or ready[0]
-            version = await services.datasets.version(session.user.id, chosen.id)
+            version = await services.datasets.version(user_id, chosen.id)
             Form(services, ready, chosen, version, target, series).draw()
 
 
@@ -201,19 +202,17 @@ class Form:
     def _chips(self, label: str, options: Mapping[Any, str], chosen: set[Any]) -> None:
         with tag('fieldset', classes='chips-field'):
             tag('legend', label)
-            with tag('div', classes='hs chips wrap') as box:
+            with tag('div', classes='hs chips wrap'):
+                for key, text in options.items():
+                    self._chip(key, text, chosen)
 
-                def toggle(key: Any) -> None:
-                    chosen.symmetric_difference_update({key})
-                    draw()
+    def _chip(self, key: Any, text: str, chosen: set[Any]) -> None:
+        def toggle() -> None:
+            # Changed in place: a click on a neighbour may be on its way already.
+            chosen.symmetric_difference_update({key})
+            element.props['aria-pressed'] = str(key in chosen).lower()
 
-                def draw() -> None:
-                    box.clear()
-                    with box:
-                        for key, text in options.items():
-                            chip(text, on=key in chosen, on_click=lambda _, key=key: toggle(key))
-
-                draw()
+        element = chip(text, on=key in chosen, on_click=toggle)
 
     def _sampling(self) -> str:
         span = self.version.manifest['time']

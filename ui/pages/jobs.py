@@ -59,13 +59,13 @@ def _shown(job: Job, chosen: str) -> bool:
 def _table(services: Services, found: Sequence[Job]) -> None:
     table(
         [
-            Column(label='Job', cell=_title, width='40%'),
+            Column(label='Job', cell=_title, width='36%'),
             Column(label='State', cell=_state, width='14%'),
-            Column(label='Progress', cell=_progress, width='18%', phone=False),
+            Column(label='Progress', cell=_progress, width='14%', phone=False),
             Column(label='Attempt', cell=lambda job: f'{job.attempt} of {job.max_attempts}', num=True, phone=False),
             Column(label='Took', cell=_took, num=True, phone=False),
             Column(label='Started', cell=_created, num=True, phone=False),
-            Column(label='', cell=lambda job: _actions(services, job), num=True),
+            Column(label='', cell=lambda job: _actions(services, job), num=True, width='132px'),
         ],
         found,
         label='Jobs',
@@ -78,7 +78,7 @@ def _title(job: Job) -> None:
         with tag('div', classes='vs grow'):
             tag('a', job.title, 'w5 cut link-quiet', href=link_of(job))
             if job.error:
-                tag('span', job.error['message'], 't12 red')
+                tag('span', job.error['message'], 't12 red two-lines', title=job.error['message'])
             elif job.message and not job.state.final:
                 tag('span', job.message, 't12 t3 cut')
 

@@ -27,6 +27,7 @@ ROW_GROUP: Final = 122_880
 GROUPS_A_FILE: Final = 20
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
+NARROW: Final = 64
 Progress = Callable[[float, str], None]
 
 
@@ -71,8 +72,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         staged.path.unlink()
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
-        zone = options.time_zone if time.type in ('timestamp', 'timestamptz') else 'UTC'
-        profile.write_series(job.connection, parts, zone=zone, out=series)
+        profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
         profiles = profile.column_profiles(job.connection, parts, columns)
         manifest = Manifest(
             source=_source(path, name, job.raw),
@@ -232,7 +232,12 @@ def _opened(
         )
         tell(0.4, 'Choosing types')
         allowed = [workdir, *([beside] if beside else [])]
-        connection = duck.connect(memory=_engine_memory(options), threads=THREADS, workdir=workdir, allow=allowed)
+        connection = duck.connect(
+            memory=_engine_memory(options),
+            threads=1 if len(raw.names) > NARROW else THREADS,
+            workdir=workdir,
+            allow=allowed,
+        )
         try:
             yield _Job(raw=raw, connection=connection, workdir=workdir, options=options)
         finally:

@@ -23,15 +23,20 @@ LABELS: Final = 200
 DAY: Final = 86_400_000_000
 
 
-def write_series(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], *, zone: str, out: Path) -> None:
+def write_series(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], time: Column, *, zone: str, out: Path
+) -> None:
     """Write one row a series to `out`, sorted by name: `series, rows, start, end, step_seconds, freq, gaps,
     longest_gap_seconds, duplicates`.
 
-    `parts` are sorted by `_series, _time`. Steps are measured on the wall clock of `zone`, so that a day is a day when
+    `parts` are sorted by `_series, _time`. Whole days are measured on the wall clock of `zone`, so that a day is a day when
     clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are multiples of it.
     """
-    place = duck.text(zone)
-    local = '_time' if zone == 'UTC' else f"timezone({place}, timezone('UTC', _time))"
+    local = '_time'
+    if zone != 'UTC' and time.type == 'timestamp':
+        local = duck.identifier(time.name)
+    elif zone != 'UTC' and time.type == 'timestamptz':
+        local = f"timezone({duck.text(zone)}, timezone('UTC', _time))"
     connection.execute(_STEPS.format(local=local, files=duck.files(parts)))
     connection.execute(_SERIES.format(local=local, files=duck.files(parts)))
     connection.execute(f'COPY ({_NAMED}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
@@ -190,12 +195,17 @@ def _iso(value: datetime | date | None) -> str | None:
 _STEPS: Final = f"""
 CREATE OR REPLACE TEMP TABLE steps AS
 WITH neighbours AS (
-    SELECT _series AS s, {{local}} AS t, lag({{local}}) OVER () AS p, lag(_series) OVER () AS before FROM {{files}}
+    SELECT _series AS s, {{local}} AS t, lag({{local}}) OVER () AS p, lag(_series) OVER () AS before,
+        epoch_us(_time) - epoch_us(lag(_time) OVER ()) AS u FROM {{files}}
+), measured AS (
+    SELECT s, t, p, u, epoch_us(t) - epoch_us(p) AS l FROM neighbours WHERE before = s
 ), pairs AS (
-    SELECT s, t, p, epoch_us(t) - epoch_us(p) AS d FROM neighbours WHERE before = s
+    SELECT s, t, p, CASE WHEN l % {DAY} = 0 AND l > 0 THEN l ELSE u END AS d FROM measured
 )
 SELECT s, d, CASE WHEN d >= 28 * {DAY} THEN datediff('month', p, t) END AS m,
-    CASE WHEN d % {DAY} = 0 THEN d // {DAY} - 2 * (datediff('day', date_trunc('week', p), date_trunc('week', t)) // 7) END AS b, count(*) AS n
+    CASE WHEN d % {DAY} = 0
+        THEN d // {DAY} - 2 * (datediff('day', date_trunc('week', p), date_trunc('week', t)) // 7) END AS b,
+    count(*) AS n
 FROM pairs GROUP BY ALL"""
 
 _SERIES: Final = """
@@ -241,8 +251,8 @@ WITH positive AS (
     SELECT s, sum(n) AS duplicates FROM steps WHERE d = 0 GROUP BY s
 ), kinds AS (
     SELECT f.*, h.* EXCLUDE (s), coalesce(r.duplicates, 0) AS duplicates,
-        CASE WHEN h.shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end) AND month_multiples >= 0.9
-                AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120) THEN 'months'
+        CASE WHEN h.shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end)
+                AND month_multiples >= 0.9 AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120) THEN 'months'
             WHEN step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9 THEN 'workdays'
             WHEN multiples >= 0.9 THEN 'lengths' END AS kind
     FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN repeats r USING (s)
@@ -252,8 +262,8 @@ WITH positive AS (
         WHEN step % 1000000 = 0 THEN 1000000 WHEN step % 1000 = 0 THEN 1000 ELSE 1 END AS size
     FROM kinds
 ), named AS (
-    SELECT *, step // size AS length, CASE size WHEN 7 * {DAY} THEN 'W-' || {_WEEKDAYS}[weekday] WHEN {DAY} THEN 'D'
-        WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min' WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
+    SELECT *, step // size AS length, CASE size WHEN 7 * {DAY} THEN 'W-' || {_WEEKDAYS}[weekday]
+        WHEN {DAY} THEN 'D' WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min' WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
     FROM units
 )
 SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,

@@ -77,7 +77,7 @@ def stage(
     connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str, out: Path
 ) -> Staged:
     """Type every row of the raw table and decide what becomes of it."""
-    _find_doubled(connection, raw, columns, zone=zone)
+    _read_clocks(connection, raw, columns, zone=zone)
     connection.execute(
         f'COPY ({_typed(raw, columns, zone=zone)}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)'
     )
@@ -145,24 +145,23 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     values = ''.join(f', v{column.index}' for column in columns)
     marks = ''.join(f', {_unread(column)} AS u{column.index}' for column in columns if column.unread)
     moved = _moves(time, zone)
-    own = f', {_utc_time(time, zone, moved=moved)} AS _time{_changes(time, zone, moved=moved)}' if time else ''
-    joined = ' LEFT JOIN doubled USING (_row)' if moved else ''
+    own = f', {_utc_time(time, moved=moved)} AS _time{_changes(time, moved=moved)}' if time else ''
+    joined = _clocks(time) if time and moved else ''
     source = f'SELECT _row, _line, _flag{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
     named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
     kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
     return f'SELECT _row, _line, {kept}, {_status(columns, moved=moved)} AS _status{named} FROM ({source})'
 
 
-def _utc_time(time: Column, zone: str, *, moved: bool) -> str:
+def _utc_time(time: Column, *, moved: bool) -> str:
     i = time.index
-    naive = f'w{i}' if _is_calendar(time) else utc(f'w{i}', zone)
-    return f'coalesce(i{i}, {"_twice, " if moved else ""}{naive})'
+    return f'coalesce(i{i}, _twice, w{i} + to_microseconds(shift))' if moved else f'coalesce(i{i}, w{i})'
 
 
-def _changes(time: Column, zone: str, *, moved: bool) -> str:
+def _changes(time: Column, *, moved: bool) -> str:
     """SQL: marks of times that are read with a listed change."""
     marks = f', {_odd(time)} AS _odd, {_fine(time)} AS _fine'
-    return f'{marks}, {_skipped(time, zone)} AS _skipped, _twice IS NOT NULL AS _doubled' if moved else marks
+    return f'{marks}, coalesce(skipped, false) AS _skipped, _twice IS NOT NULL AS _doubled' if moved else marks
 
 
 def _odd(time: Column) -> str:
@@ -178,9 +177,12 @@ def _fine(time: Column) -> str:
     return f'coalesce(regexp_matches(x{time.index}, {duck.text(time.reading.fine)}), false)'
 
 
-def _skipped(time: Column, zone: str) -> str:
-    place, naive = duck.text(zone), f'w{time.index}'
-    return f'coalesce(timezone({place}, timezone({place}, {naive})) <> {naive}, false)'
+def _is_skipped(time: Column) -> str:
+    return f'{_half(f"w{time.index}")} IN (SELECT half FROM clocks WHERE skipped)'
+
+
+def _clocks(time: Column) -> str:
+    return f' LEFT JOIN doubled USING (_row) LEFT JOIN clocks ON {_half(f"w{time.index}")} = half'
 
 
 def _status(columns: Sequence[Column], *, moved: bool) -> str:
@@ -208,30 +210,43 @@ def _unread(column: Column) -> str:
     return f'(x{column.index} IS NOT NULL AND v{column.index} IS NULL)'
 
 
-def _find_doubled(
+def _read_clocks(
     connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str
 ) -> None:
-    """Find the wall-clock times that the zone has twice and give each row its instant."""
+    """Read the zone's clock once for each half hour that occurs, and find the rows whose hour the zone has twice.
+
+    Makes `clocks` (`half`, `shift` to UTC in microseconds, `skipped`) and `doubled` (`_row`, `_twice` its instant).
+    """
     time = _time_of(columns)
     if time is None or not _moves(time, zone):
         return
     place = duck.text(zone)
     own = [time, *(column for column in columns if column.role == 'series')]
     keys = ''.join(f', v{column.index}' for column in own[1:])
-    # Where a wall-clock time has two instants, DuckDB gives one; the other lies up to an hour before or after it.
+    rows = f'SELECT _row, w{time.index} AS w{keys} FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2'
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE clocks AS
+        WITH halves AS (SELECT DISTINCT {_half('w')} AS half FROM ({rows}) WHERE w IS NOT NULL),
+        instants AS (SELECT half, {utc('half', zone)} AS u FROM halves),
+        shifts AS (SELECT unnest([INTERVAL 30 MINUTE, INTERVAL 1 HOUR]) AS shift),
+        others AS (SELECT half, u, unnest([u - shift, u + shift]) AS o FROM instants, shifts),
+        twice AS (SELECT half, min(least(u, o)) AS early, max(greatest(u, o)) AS late FROM others
+            WHERE timezone({place}, timezone('UTC', o)) = half GROUP BY half)
+        SELECT half, epoch_us(u) - epoch_us(half) AS shift, timezone({place}, timezone('UTC', u)) <> half AS skipped,
+            epoch_us(early) - epoch_us(half) AS early, epoch_us(late) - epoch_us(half) AS late
+        FROM instants LEFT JOIN twice USING (half)"""
+    )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE doubled AS
-        WITH times AS (SELECT _row, w{time.index} AS w{keys} FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2),
-        clocks AS (SELECT DISTINCT w FROM times WHERE w IS NOT NULL),
-        shifts AS (SELECT unnest([INTERVAL 30 MINUTE, INTERVAL 1 HOUR]) AS shift),
-        instants AS (SELECT w, {utc('w', zone)} AS u FROM clocks),
-        others AS (SELECT w, u, unnest([u - shift, u + shift]) AS o FROM instants, shifts),
-        twice AS (SELECT w, min(least(u, o)) AS early, max(greatest(u, o)) AS late FROM others
-            WHERE timezone({place}, timezone('UTC', o)) = w GROUP BY w),
-        numbered AS (SELECT *, row_number() OVER (PARTITION BY w{keys} ORDER BY _row) AS place
-            FROM times JOIN twice USING (w))
-        SELECT _row, CASE WHEN place = 1 THEN early ELSE late END AS _twice FROM numbered"""
+        WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY w{keys} ORDER BY _row) AS place
+            FROM ({rows}) JOIN clocks ON {_half('w')} = half WHERE early IS NOT NULL)
+        SELECT _row, w + to_microseconds(CASE WHEN place = 1 THEN early ELSE late END) AS _twice FROM numbered"""
     )
+
+
+def _half(time: str) -> str:
+    """SQL: the half hour in which a time lies; zones change their clocks at such times only."""
+    return f"time_bucket(INTERVAL 30 MINUTE, {time}, TIMESTAMP '2000-01-01')"
 
 
 # faults
@@ -296,7 +311,7 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
     ]
     if _moves(time, zone):
         changes += [
-            (CellFault.DST_GAP, f'skipped in {zone}; read an hour later', _skipped(time, zone)),
+            (CellFault.DST_GAP, f'skipped in {zone}; read an hour later', _is_skipped(time)),
             (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM doubled)'),
         ]
     return [

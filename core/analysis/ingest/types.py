@@ -143,7 +143,7 @@ def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int)
         return {}
     rows = connection.execute(
         f'SELECT {listed} FROM {rows_of(raw, numbered=True)} '
-        f'WHERE file_row_number % {step} = 0 AND _flag < 2 LIMIT {wanted}'
+        f'WHERE hash(file_row_number) % {step} = 0 AND _flag < 2 LIMIT {wanted}'
     ).fetchall()
     return {i: _cells(row[i] for row in rows) for i in range(width)}
 

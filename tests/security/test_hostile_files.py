@@ -1,0 +1,534 @@
+"""Hostile files: each is answered by a report or one clear line, from a child within its memory; we stay as we were."""
+
+import gzip
+import io
+import random
+import re
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import NotSupported, TooLarge, UnreadableFile, VariosyncError
+from storage.embedded.compute import run_local
+from ui.cli import CHILD_OVERHEAD
+
+MEMORY = 512 * 2**20
+LONGEST = 120.0
+MB = 2**20
+PLAIN = b'ds,y\n' + b''.join(b'2024-01-%02d,%d\n' % (day, day) for day in range(1, 29))
+Report = dict[str, Any]
+Wanted = type[VariosyncError] | Callable[[Report], bool]
+CASES: list[Any] = []
+
+
+def hostile(name: str, wanted: Wanted) -> Callable[[Callable[[], bytes]], Callable[[], bytes]]:
+    """Add a file: its name, and the error that it meets or what its report says."""
+
+    def add(make: Callable[[], bytes]) -> Callable[[], bytes]:
+        CASES.append(pytest.param(name, make, wanted, id=make.__name__))
+        return make
+
+    return add
+
+
+def reads(**figures: int) -> Callable[[Report], bool]:
+    """A report with these figures."""
+    return lambda report: {key: report[key] for key in figures} == figures
+
+
+def nothing_good(report: Report) -> bool:
+    """A report that calls no row of the file accepted or repaired."""
+    return report['rows_accepted'] + report['rows_repaired'] == 0
+
+
+# archives
+
+
+def deflated_zeros(size: int) -> bytes:
+    """A raw deflate stream of `size` zero bytes, made of one repeated piece."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packer.compress(b'')
+    piece = packer.compress(bytes(16 * MB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return piece * (size // (16 * MB)) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+
+
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, 'w', method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+def forged_zip(name: str, packed: bytes, *, claimed: int) -> bytes:
+    """A zip with one deflated member whose header claims a size."""
+    plain = zipped((name, b'x'))
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
+        old = archive.infolist()[0]
+        body = len(name) + 30
+    sizes = struct.pack('<LLL', 0, len(packed), claimed)
+    directory = plain.index(b'PK\x01\x02')
+    end = plain.index(b'PK\x05\x06')
+    local = plain[:14] + sizes + plain[26:body]
+    central = plain[directory : directory + 16] + sizes + plain[directory + 28 : end]
+    last = plain[end : end + 16] + struct.pack('<L', len(local) + len(packed)) + plain[end + 20 :]
+    assert old.filename == name
+    return local + packed + central + last
+
+
+@hostile('bomb.csv.gz', TooLarge)
+def gzip_bomb() -> bytes:
+    return gzip.compress(bytes(16 * MB), 9) * 80
+
+
+@hostile('bomb.zip', TooLarge)
+def zip_bomb() -> bytes:
+    return forged_zip('a.csv', deflated_zeros(1280 * MB), claimed=1280 * MB)
+
+
+@hostile('lying.zip', UnreadableFile)
+def zip_that_claims_to_be_small() -> bytes:
+    return forged_zip('a.csv', deflated_zeros(1280 * MB), claimed=100)
+
+
+@hostile('twice.csv.gz', UnreadableFile)
+def gzip_bomb_within_gzip() -> bytes:
+    return gzip.compress(gzip.compress(bytes(16 * MB), 9) * 20, 9)
+
+
+@hostile('matryoshka.zip', NotSupported)
+def zip_of_zips() -> bytes:
+    inner = zipped(('a.csv', PLAIN))
+    for _ in range(5):
+        inner = zipped(('inner.zip', inner))
+    return inner
+
+
+@hostile('climbing.zip', reads(rows_read=28, rows_accepted=28))
+def zip_with_climbing_names() -> bytes:
+    return zipped(('../../../../tmp/climbed.csv', PLAIN), ('/etc/climbed.csv', PLAIN))
+
+
+@hostile('crowd.zip', reads(rows_read=28))
+def zip_of_ten_thousand_files() -> bytes:
+    return zipped(*((f'{n}.csv', PLAIN) for n in range(10_000)), method=zipfile.ZIP_STORED)
+
+
+@hostile('secret.zip', NotSupported)
+def zip_with_a_password() -> bytes:
+    data = bytearray(zipped(('a.csv', PLAIN)))
+    data[6] |= 1
+    data[data.index(b'PK\x01\x02') + 8] |= 1
+    return bytes(data)
+
+
+@hostile('odd.zip', NotSupported)
+def zip_of_an_unknown_method() -> bytes:
+    data = bytearray(zipped(('a.csv', PLAIN)))
+    data[8:10] = struct.pack('<H', 99)
+    at = data.index(b'PK\x01\x02') + 10
+    data[at : at + 2] = struct.pack('<H', 99)
+    return bytes(data)
+
+
+@hostile('empty.zip', UnreadableFile)
+def empty_zip() -> bytes:
+    return zipped()
+
+
+@hostile('half.zip', UnreadableFile)
+def truncated_zip() -> bytes:
+    data = zipped(('a.csv', random.Random(1).randbytes(100_000)))
+    return data[: len(data) // 2]
+
+
+@hostile('half.csv.gz', UnreadableFile)
+def truncated_gzip() -> bytes:
+    data = gzip.compress(random.Random(2).randbytes(100_000))
+    return data[: len(data) // 2]
+
+
+@hostile('flipped.csv.gz', UnreadableFile)
+def gzip_with_a_wrong_checksum() -> bytes:
+    data = bytearray(gzip.compress(PLAIN))
+    data[-6] ^= 0xFF
+    return bytes(data)
+
+
+# workbooks
+
+SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{}</worksheet>'
+ROWS = '<sheetData>{}</sheetData>'
+CELLS = '<row r="1"><c r="A1" t="inlineStr"><is><t>ds</t></is></c><c r="B1" t="inlineStr"><is><t>y</t></is></c></row>'
+BOOK = {
+    '[Content_Types].xml': '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+    '<Default Extension="xml" ContentType="application/xml"/>'
+    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    '<Override PartName="/xl/workbook.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
+    '<Override PartName="/xl/worksheets/sheet1.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>'
+    '<Override PartName="/xl/sharedStrings.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
+    '_rels/.rels': '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Target="xl/workbook.xml" '
+    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"/></Relationships>',
+    'xl/workbook.xml': '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
+    '<sheets><sheet name="a" sheetId="1" r:id="r1"/></sheets></workbook>',
+    'xl/_rels/workbook.xml.rels': '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="r1" Target="worksheets/sheet1.xml" '
+    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet"/>'
+    '<Relationship Id="r2" Target="sharedStrings.xml" '
+    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"/></Relationships>',
+    'xl/sharedStrings.xml': '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"/>',
+}
+
+
+def workbook(**parts: str) -> bytes:
+    """A workbook whose `sheet`, `strings` or `book` is given as XML."""
+    places = {'sheet': 'xl/worksheets/sheet1.xml', 'strings': 'xl/sharedStrings.xml', 'book': 'xl/workbook.xml'}
+    given = {places[name]: text for name, text in parts.items()}
+    return zipped(*((name, text.encode()) for name, text in (BOOK | given).items()))
+
+
+def laughs() -> str:
+    levels = ''.join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
+    return f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "lol">{levels}]>'
+
+
+def dated(number: int) -> str:
+    return f'<row r="{number}"><c r="A{number}"><v>{45000 + number}</v></c><c r="B{number}"><v>{number}</v></c></row>'
+
+
+@hostile('laughing.xlsx', UnreadableFile)
+def workbook_with_a_billion_laughs() -> bytes:
+    cell = '<row r="1"><c r="A1" t="inlineStr"><is><t>&l11;</t></is></c></row>'
+    return workbook(sheet=laughs() + SHEET.format(ROWS.format(cell)))
+
+
+@hostile('laughing-strings.xlsx', UnreadableFile)
+def workbook_with_a_billion_laughs_in_its_strings() -> bytes:
+    text = '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>&l11;</t></si></sst>'
+    return workbook(strings=laughs() + text, sheet=SHEET.format(ROWS.format(CELLS)))
+
+
+@hostile('reaching.xlsx', UnreadableFile)
+def workbook_that_asks_for_a_local_file() -> bytes:
+    head = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    cell = '<row r="1"><c r="A1" t="inlineStr"><is><t>&f;</t></is></c></row>'
+    return workbook(sheet=head + SHEET.format(ROWS.format(cell)))
+
+
+@hostile('vast.xlsx', reads(rows_read=40))
+def workbook_that_claims_a_vast_sheet() -> bytes:
+    rows = CELLS + ''.join(dated(n) for n in range(2, 42))
+    return workbook(sheet=SHEET.format('<dimension ref="A1:XFD1048576"/>' + ROWS.format(rows)))
+
+
+@hostile('corner.xlsx', lambda report: report['rows_read'] <= 2)
+def workbook_with_a_cell_in_the_last_corner() -> bytes:
+    far = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    return workbook(sheet=SHEET.format(ROWS.format(CELLS + far)))
+
+
+@hostile('beyond.xlsx', VariosyncError)
+def workbook_with_a_row_beyond_all_rows() -> bytes:
+    far = '<row r="999999999999"><c r="A999999999999"><v>1</v></c></row>'
+    return workbook(sheet=SHEET.format(ROWS.format(CELLS + far)))
+
+
+@hostile('bomb.xlsx', VariosyncError)
+def workbook_whose_sheet_is_a_bomb() -> bytes:
+    return workbook(sheet=SHEET.format(ROWS.format('<row>' + '<c><v>1</v></c>' * 1_000_000 + '</row>')))
+
+
+@hostile('bomb-strings.xlsx', TooLarge)
+def workbook_whose_strings_are_a_bomb() -> bytes:
+    strings = '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">' + ' ' * (300 * MB) + '</sst>'
+    return workbook(strings=strings, sheet=SHEET.format(ROWS.format(CELLS)))
+
+
+@hostile('deep.xlsx', VariosyncError)
+def workbook_nested_too_deep() -> bytes:
+    return workbook(sheet=SHEET.format('<a>' * 100_000 + '</a>' * 100_000))
+
+
+@hostile('half.xlsx', UnreadableFile)
+def truncated_workbook() -> bytes:
+    data = workbook(sheet=SHEET.format(ROWS.format(CELLS + ''.join(dated(n) for n in range(2, 2000)))))
+    return data[: len(data) * 2 // 3]
+
+
+@hostile('torn.xlsx', UnreadableFile)
+def workbook_whose_sheet_breaks_off() -> bytes:
+    return workbook(sheet=SHEET.format(ROWS.format(CELLS + dated(2)))[:-40])
+
+
+@hostile('hollow.xlsx', UnreadableFile)
+def workbook_without_its_sheet() -> bytes:
+    return zipped(*((name, text.encode()) for name, text in BOOK.items()))
+
+
+# Parquet
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    held = io.BytesIO()
+    pq.write_table(table, held, **options)
+    return held.getvalue()
+
+
+def stamped(rows: int) -> pa.Table:
+    stamps = pa.array([n * 3_600_000_000 for n in range(rows)], pa.timestamp('us'))
+    return pa.table({'ds': stamps, 'y': pa.array([float(n) for n in range(rows)])})
+
+
+def varint(number: int) -> bytes:
+    number, out = number * 2, bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def with_footer(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    size = int.from_bytes(data[-8:-4], 'little')
+    footer = change(data[-8 - size : -8])
+    return data[: -8 - size] + footer + len(footer).to_bytes(4, 'little') + b'PAR1'
+
+
+@hostile('bomb.parquet', VariosyncError)
+def parquet_bomb() -> bytes:
+    value = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(['x' * MB]))
+    return parquet(pa.table({'ds': stamped(20_000)['ds'], 'y': value}), compression='zstd')
+
+
+@hostile('lying.parquet', VariosyncError)
+def parquet_that_claims_a_trillion_rows() -> bytes:
+    return with_footer(parquet(stamped(1000)), lambda footer: footer.replace(varint(1000), varint(10**12)))
+
+
+@hostile('short.parquet', VariosyncError)
+def parquet_that_claims_fewer_rows() -> bytes:
+    return with_footer(parquet(stamped(1000)), lambda footer: footer.replace(varint(1000), varint(3)))
+
+
+@hostile('half.parquet', UnreadableFile)
+def truncated_parquet() -> bytes:
+    data = parquet(stamped(100_000))
+    return data[: len(data) // 2]
+
+
+@hostile('tail.parquet', UnreadableFile)
+def parquet_with_an_endless_footer() -> bytes:
+    return parquet(stamped(10))[:-8] + b'\xff\xff\xff\x7fPAR1'
+
+
+@hostile('torn.parquet', UnreadableFile)
+def parquet_with_torn_pages() -> bytes:
+    data = bytearray(parquet(stamped(100_000)))
+    data[1000 : len(data) // 2] = random.Random(3).randbytes(len(data) // 2 - 1000)
+    return bytes(data)
+
+
+@hostile('wide.parquet', VariosyncError)
+def parquet_of_twenty_thousand_columns() -> bytes:
+    return parquet(pa.table({f'c{n}': [1] for n in range(20_000)}))
+
+
+@hostile('deep.parquet', VariosyncError)
+def parquet_nested_too_deep() -> bytes:
+    value = pa.array([1], pa.int8())
+    for _ in range(100):
+        value = pa.StructArray.from_arrays([value], ['s'])
+    return parquet(pa.table({'y': value}))
+
+
+# JSON
+
+
+@hostile('deep.json', nothing_good)
+def json_nested_a_hundred_thousand_deep() -> bytes:
+    return b'[' * 100_000 + b']' * 100_000
+
+
+@hostile('deep.jsonl', nothing_good)
+def json_lines_nested_too_deep() -> bytes:
+    return b'\n'.join(b'{"a":' * 100_000 + b'1' + b'}' * 100_000 for _ in range(3))
+
+
+@hostile('endless.json', nothing_good)
+def json_with_an_endless_string() -> bytes:
+    return b'[{"a": "' + b'x' * (50 * MB)
+
+
+@hostile('digits.jsonl', VariosyncError)
+def json_with_a_number_of_a_million_digits() -> bytes:
+    return b'{"ds": "2024-01-01", "y": ' + b'9' * 1_000_000 + b'}\n'
+
+
+@hostile('keys.jsonl', TooLarge)
+def json_with_ever_new_keys() -> bytes:
+    return b'\n'.join(b'{"k%d": 1}' % n for n in range(40_000))
+
+
+# text
+
+
+@hostile('zeros.csv', nothing_good)
+def nothing_but_nul_bytes() -> bytes:
+    return bytes(5 * MB)
+
+
+@hostile('nul.csv', reads(rows_read=28))
+def nul_bytes_within_cells() -> bytes:
+    return PLAIN.replace(b',', b'\x00,\x00')
+
+
+@hostile('wide.csv', VariosyncError)
+def twenty_thousand_columns() -> bytes:
+    head = ','.join(f'c{n}' for n in range(20_000))
+    return f'{head}\n{",".join(["1"] * 20_000)}\n'.encode()
+
+
+@hostile('wider.csv', TooLarge)
+def a_hundred_thousand_columns() -> bytes:
+    head = ','.join(f'c{n}' for n in range(100_000))
+    return f'{head}\n{",".join(["1"] * 100_000)}\n'.encode()
+
+
+@hostile('line.csv', VariosyncError)
+def one_line_of_fifty_megabytes() -> bytes:
+    return b'x' * (50 * MB)
+
+
+@hostile('cells.csv', VariosyncError)
+def one_line_of_millions_of_cells() -> bytes:
+    return b'1,' * (5 * MB)
+
+
+@hostile('quotes.csv', VariosyncError)
+def quotes_that_never_end() -> bytes:
+    return b'ds,y\n' + b''.join(b'"2024-01-01,%d\n' % n for n in range(20_000))
+
+
+@hostile('quote.csv', VariosyncError)
+def one_quote_that_never_ends() -> bytes:
+    return PLAIN + b'"' + PLAIN * 20_000
+
+
+@hostile('delimiters.csv', VariosyncError)
+def nothing_but_delimiters() -> bytes:
+    return (b',' * 500 + b'\n') * 2000
+
+
+@hostile('utf16.csv', VariosyncError)
+def utf16_without_a_mark_and_torn() -> bytes:
+    return PLAIN.decode().encode('utf-16-le')[1:] + b'\xd8\x00\xd8'
+
+
+@hostile('name.csv', VariosyncError)
+def names_that_are_statements() -> bytes:
+    name = '"a""; DROP TABLE x; COPY (SELECT 1) TO \'/tmp/dropped\'; --"'
+    rows = ''.join(f'2024-01-{day:02},{day}\n' for day in range(1, 29))
+    return f'ds,{name}\n{rows}'.encode()
+
+
+@hostile('page.csv', NotSupported)
+def a_web_page() -> bytes:
+    return b'<!DOCTYPE html><script>alert(1)</script>'
+
+
+@hostile('program.csv', VariosyncError)
+def a_program() -> bytes:
+    return b'\x7fELF\x02\x01\x01' + random.Random(4).randbytes(200_000)
+
+
+@hostile('noise.csv', VariosyncError)
+def random_bytes_called_csv() -> bytes:
+    return random.Random(5).randbytes(300_000)
+
+
+@hostile('noise.xlsx', VariosyncError)
+def random_bytes_called_xlsx() -> bytes:
+    return b'PK\x03\x04' + random.Random(6).randbytes(100_000)
+
+
+@hostile('noise.parquet', UnreadableFile)
+def random_bytes_called_parquet() -> bytes:
+    return b'PAR1' + random.Random(7).randbytes(100_000) + b'PAR1'
+
+
+@hostile('nothing.csv', reads(rows_read=0))
+def an_empty_file() -> bytes:
+    return b''
+
+
+@contextmanager
+def watched() -> Iterator[list[int]]:
+    """The resident bytes of our new children, summed, measured again and again."""
+    us, seen, over = psutil.Process(), [0], threading.Event()
+    before = {child.pid for child in us.children(recursive=True)}
+
+    def look() -> None:
+        while not over.wait(0.05):
+            seen.append(sum(_resident(child) for child in us.children(recursive=True) if child.pid not in before))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+@pytest.mark.parametrize(('name', 'make', 'wanted'), CASES)
+def test_a_hostile_file_is_answered_within_the_memory_of_its_child(
+    name: str, make: Callable[[], bytes], wanted: Wanted, tmp_path: Path
+) -> None:
+    import time
+
+    path = tmp_path / name
+    path.write_bytes(make())
+    given = {'path': str(path), 'name': name, 'memory': MEMORY, 'max_faults': 100, 'time_zone': 'UTC'}
+    said = ''
+    t = time.monotonic()
+    with watched() as resident:
+        try:
+            report = run_local(
+                'core.tasks:inspect_file',
+                given,
+                memory=MEMORY + CHILD_OVERHEAD,
+                timeout=LONGEST,
+                progress=lambda part, text: None,
+            )
+            r = {
+                k: report[k]
+                for k in ('rows_read', 'rows_accepted', 'rows_repaired', 'rows_rejected', 'faults_total', 'format')
+            }
+            r['columns'] = len(report['columns'])
+            r['notes'] = report['notes']
+            out = str(r)[:400]
+        except VariosyncError as error:
+            out = f'{type(error).__name__}: {error}'
+    with open('/tmp/hf/log', 'a') as f:
+        print(f'{make.__name__:48} {time.monotonic() - t:5.1f}s {max(resident) / MB:5.0f}MB {out}', file=f)
