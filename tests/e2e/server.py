@@ -36,6 +36,7 @@ class Server:
         self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+        self._clients: list[httpx.Client] = []
 
     @property
     def url(self) -> str:
@@ -91,6 +92,8 @@ class Server:
 
     def stop(self) -> int:
         """Press Ctrl-C and return the exit status of `make`."""
+        while self._clients:
+            self._clients.pop().close()
         if self.process is None or self.process.poll() is not None:
             return 0
         os.killpg(self.process.pid, signal.SIGINT)
@@ -110,6 +113,7 @@ class Server:
     def client(self, email: str = '', password: str = 'correct horse battery') -> httpx.Client:
         """An HTTP client that is signed in: as the owner by the link, or as a new account."""
         client = httpx.Client(base_url=self.url, headers={'Origin': self.url}, timeout=60)
+        self._clients.append(client)
         if email:
             answer = client.post('/auth/sign-up', data={'email': email, 'password': password, 'next': '/'})
             if answer.status_code == 409:
