@@ -182,22 +182,22 @@ class Datasets:
         """Give the dataset another name."""
         if not (name := name.strip()) or len(name) > 255:
             raise UsageError('A dataset needs a name of 1 to 255 characters.')
-        await self._change(user_id, 'dataset_rename', dataset_id, name=name)
+        await self._change('dataset_rename', user_id, dataset_id, name=name)
 
     async def delete(self, user_id: UUID, dataset_id: UUID) -> None:
         """Take the dataset away; `undelete` brings it back."""
-        await self._change(user_id, 'dataset_delete', dataset_id)
+        await self._change('dataset_delete', user_id, dataset_id)
 
     async def undelete(self, user_id: UUID, dataset_id: UUID) -> None:
         """Bring a deleted dataset back."""
-        await self._change(user_id, 'dataset_undelete', dataset_id)
+        await self._change('dataset_undelete', user_id, dataset_id)
 
     async def restore(self, user_id: UUID, dataset_id: UUID, number: int) -> None:
         """Show an earlier version again; nothing is lost, so this undoes an upload or a correction."""
         version = await self.version(user_id, dataset_id, number)
-        await self._change(user_id, 'dataset_point', dataset_id, version_id=version.id)
+        await self._change('dataset_point', user_id, dataset_id, version_id=version.id)
 
-    async def _change(self, user_id: UUID, statement: str, dataset_id: UUID, **values: Any) -> None:
+    async def _change(self, statement: str, user_id: UUID, dataset_id: UUID, **values: Any) -> None:
         async with self._database.transaction(user_id) as tx:
             if not await tx.run(statement, id=dataset_id, **values):
                 raise NotFound('There is no such dataset.')

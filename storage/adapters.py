@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from core.errors import Conflict, VariosyncError
 from core.services import Adapters
@@ -74,6 +74,10 @@ class Opened:
         await self.events.close()
         await self.database.close()
 
+    def dsn(self, role: Literal['app', 'worker', 'migrate']) -> str:
+        """Return the database's address for a role; it holds a password."""
+        return self._server.dsn(role)
+
     def stop(self) -> None:
         """Stop the database if it is ours."""
         self._server.stop()
@@ -95,7 +99,7 @@ async def migrate(settings: Settings) -> list[str]:
     opened = Opened(settings, attach=True)
     await asyncio.to_thread(opened.start)
     try:
-        return await apply_migrations(opened._server.dsn('migrate'), shim=True)
+        return await apply_migrations(opened.dsn('migrate'), shim=True)
     finally:
         await asyncio.to_thread(opened.stop)
 

@@ -14,7 +14,7 @@ from storage.postgres import QUERIES, load_statements
 
 ROOT = QUERIES.parent.parent
 STATEMENTS = load_statements()
-USE = re.compile(r"""\.(?:one|first|all|run)\(\s*['"]([a-z0-9_]+)['"]""")
+USE = re.compile(r"""\.(?:one|first|all|run|_change)\(\s*['"]([a-z0-9_]+)['"]""")
 SOURCES = [*(ROOT / 'core').rglob('*.py'), *(ROOT / 'storage').rglob('*.py')]
 PARAMETER = re.compile(r'%\((\w+)\)s')
 

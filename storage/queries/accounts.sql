@@ -42,7 +42,3 @@ delete from public.sessions where token_hash = %(token_hash)s;
 -- Record who did what.
 insert into public.audit_logs (user_id, action, subject, address)
 values (%(user_id)s, %(action)s, %(subject)s, %(address)s);
-
--- name: profile_by_email
--- The account behind an e-mail, for the operator's commands.
-select id, email, name, owner from public.profiles where email = %(email)s;

@@ -29,8 +29,9 @@ def server(home: Path) -> Iterator[Server]:
     running.stop()
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture
 def browser() -> Iterator[Browser]:
+    """A browser for one test: Playwright keeps an event loop running in this thread as long as it lives."""
     path = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from core.forecasts import Ask
@@ -55,15 +56,20 @@ def send(client: httpx.Client, address: str, data: bytes, start: int) -> httpx.R
     return answer
 
 
+def account(opened: Opened, email: str) -> UUID:
+    with psycopg.connect(opened.dsn('worker')) as connection:
+        row = connection.execute('select id from public.profiles where email = %s', [email]).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
+
+
 def jobs(server: Server, email: str) -> list[Job]:
     """The jobs of an account, read beside the running server."""
 
     async def read() -> list[Job]:
         settings = Settings(VARIOSYNC_HOME=server.home)
         async with Opened(settings, attach=True) as opened:
-            async with opened.database.system() as tx:
-                user = await tx.one('profile_by_email', email=email)
-            return list(await Services.open(settings, opened.ports).jobs.list(UUID(str(user['id']))))
+            return list(await Services.open(settings, opened.ports).jobs.list(account(opened, email)))
 
     return run(read())
 
@@ -138,8 +144,7 @@ def ask_for_forecast(
         settings = Settings(VARIOSYNC_HOME=server.home)
         async with Opened(settings, attach=True) as opened:
             services = Services.open(settings, opened.ports)
-            async with opened.database.system() as tx:
-                user = UUID(str((await tx.one('profile_by_email', email=email))['id']))
+            user = account(opened, email)
             version = await services.datasets.version(user, UUID(str(dataset)))
             await services.forecasts.request(user, version, Ask(target='y', h=12, models=models))
 

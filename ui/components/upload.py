@@ -11,7 +11,7 @@ ICONS = ('upload', 'pause', 'play', 'x', 'file-up', 'circle-check', 'circle-aler
 ACCEPT = '.csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.xlsx,.gz,.zip'
 
 
-class Upload(Element, component='../static/upload.js'):
+class Upload(Element, component='../static/file_upload.js'):
     """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file

@@ -17,7 +17,7 @@ from core.values import Dataset, Job, JobState, Session, Version
 from ui.components import formats
 from ui.components.chart import series_chart
 from ui.components.jobs import cancel_button, time_left
-from ui.components.parts import Tag, badge, button, card, field, icon, page_head, progress, tabs, tag
+from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, progress, tabs, tag
 from ui.components.spark import bars, spark
 from ui.components.states import empty_state, error_state, skeleton_rows
 from ui.components.table import Column, table
@@ -28,6 +28,7 @@ from ui.session import current
 from ui.theme import frame
 
 ROWS = 100
+MOST_LABELS = 1000
 TABS = ('overview', 'faults', 'rows', 'columns', 'versions')
 PRESETS = ('1D', '1W', '1M', '1Y', 'All')
 COLOURS = [f'series-{place}' for place in range(1, 9)]
@@ -194,6 +195,8 @@ class View:
         known = self.manifest['measures']
         self.measures = [name for name in measures if name in known] or list(known[:1])
         self.labels = self.manifest['series']['first']
+        if self.manifest['series']['count'] > len(self.labels):
+            self.labels = await datasets.labels(user, self.version, limit=MOST_LABELS)
         self.series = [name for name in series if name in self.labels] or list(self.labels[:1])
         self.number = max(1, page)
         if tab == 'rows':
@@ -249,6 +252,32 @@ class View:
             for form, label in (('csv', 'Rows as CSV'), ('parquet', 'Rows as Parquet')):
                 tag('a', label, 'mi', href=f'{self.api}/rows.{form}', role='menuitem')
         button('Forecast', kind='pri', icon_name='chart-spline', href=f'/forecasts/new?dataset={self.data.id}')
+        self._more()
+
+    def _more(self) -> None:
+        """What is needed less often: another name, and taking the dataset away."""
+
+        async def rename() -> None:
+            await self.services.datasets.rename(current().user.id, self.data.id, name.value or '')
+            dialog.close()
+
+        async def delete() -> None:
+            await self.services.datasets.delete(current().user.id, self.data.id)
+            ui.navigate.to(f'/datasets?deleted={self.data.id}')
+
+        with ui.dialog() as dialog, ui.card(), tag('div', classes='vs body form'):
+            tag('h2', 'Rename dataset')
+            with field('Name'):
+                name = ui.input(value=self.data.name).props('maxlength=255')
+            with tag('div', classes='hs'):
+                button('Rename', kind='pri', on_click=rename)
+                button('Cancel', on_click=dialog.close)
+        icon_button('ellipsis', 'More', popovertarget='more')
+        with tag('div', classes='menu', id='more', popover='auto', role='menu', aria_label='More'):
+            for label, symbol, act in (('Rename', 'pencil', dialog.open), ('Delete', 'trash-2', delete)):
+                with tag('button', classes='mi', type='button', role='menuitem').on('click', act):
+                    icon(symbol)
+                    tag('span', label)
 
     def _newer(self) -> None:
         """Say what becomes of a correction that is under way or has failed."""

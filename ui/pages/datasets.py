@@ -1,19 +1,21 @@
 """Datasets: what was uploaded, newest change first, and the place to upload more."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from nicegui import ui
 
 from core.services import Services
 from core.values import Dataset, Session
 from ui.components.formats import counted
-from ui.components.parts import badge, button, card, page_head, tag
+from ui.components.parts import badge, button, card, icon, page_head, tag
 from ui.components.spark import spark
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.upload import Upload
 from ui.live import follow
+from ui.session import current
 from ui.theme import frame
 
 
@@ -21,10 +23,12 @@ def register(services: Services) -> None:
     """Serve `/datasets`."""
 
     @ui.page('/datasets')
-    async def datasets() -> None:
+    async def datasets(deleted: str = '') -> None:
         with frame(services, 'Datasets', active='/datasets') as session:
             zone = await upload_zone(services, session)
             head = tag('div')
+            if deleted:
+                _undo(services, deleted)
             box = tag('div')
 
             async def refresh() -> None:
@@ -52,6 +56,19 @@ def register(services: Services) -> None:
                     within=box,
                     on_ready=refresh,
                 )
+
+
+def _undo(services: Services, deleted: str) -> None:
+    """A dataset has just been deleted; one press brings it back."""
+
+    async def undo() -> None:
+        await services.datasets.undelete(current().user.id, UUID(deleted))
+        ui.navigate.to(f'/datasets/{deleted}')
+
+    with tag('div', classes='note', role='status'):
+        icon('trash-2')
+        tag('span', 'The dataset was deleted. Its versions and forecasts are kept.', 'grow')
+        button('Undo', kind='small', icon_name='undo-2', on_click=undo)
 
 
 async def upload_zone(services: Services, session: Session, *, dataset: str | None = None) -> Upload:

@@ -31,6 +31,7 @@ STEP_NAMES = {
     'QS': 'quarters',
     'YS': 'years',
 }
+MOST_LABELS = 1000
 LEVELS = (50, 80, 90, 95)
 MODEL_NAMES = {
     'auto': 'Auto', 'seasonal_naive': 'Seasonal naive', 'ets': 'ETS', 'theta': 'Theta', 'mstl': 'MSTL',
@@ -93,7 +94,8 @@ def register(services: Services) -> None:
                 return
             chosen = chosen or ready[0]
             version = await services.datasets.version(user_id, chosen.id)
-            Form(services, ready, chosen, version, target, series).draw()
+            labels = await services.datasets.labels(user_id, version, limit=MOST_LABELS)
+            Form(services, ready, chosen, version, labels, target, series).draw()
 
 
 def _new_button() -> None:
@@ -134,6 +136,7 @@ class Form:
         ready: Sequence[Dataset],
         chosen: Dataset,
         version: Version,
+        labels: Sequence[str],
         target: str,
         series: str,
     ) -> None:
@@ -144,7 +147,7 @@ class Form:
         self.start = defaults(version)
         self.measures: list[str] = version.manifest['measures']
         self.target = target if target in self.measures else self.start.target
-        self.labels: list[str] = version.manifest['series']['first']
+        self.labels = list(labels)
         self.series = [series] if series in self.labels and len(self.labels) > 1 else []
         self.models = {'auto'}
         self.levels = {80, 95}

@@ -19,6 +19,8 @@ _AHEAD: Final = 4
 _SPAN: Final = 20_000
 _SPAN_NARROW: Final = 200
 _TRIES: Final = 100
+_TRIES_TIRED: Final = 4
+_PATIENCE: Final = 100
 _STRETCH: Final = 8
 _STRAY: Final = 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
 _DOUBTS: Final = frozenset({6, 50, 400, 3000})
@@ -42,6 +44,7 @@ class Careful:
         self._after_blank = self._cut = False
         self._comments = self._repeats = 0
         self._raw = ''
+        self._vain = 0
         self._notes: list[str] = []
         self._found: list[tuple[FaultKind, FaultAction, str, str, str | None]] = []
 
@@ -228,6 +231,7 @@ class Careful:
             return tokens, 1
         if tokens.open:
             joined, used = self._joined(width)
+            self._vain = 0 if joined is not None else self._vain + 1
             if joined is not None:
                 return joined, used
         options = readings(text, form, widest=2 * width)
@@ -277,6 +281,8 @@ class Careful:
     def _joined(self, width: int) -> tuple[Tokens | None, int]:
         """A record whose quoted cells run over several lines, when that is what the quotes mean."""
         doubled, quote = self._form.escape == self._form.quote, self._form.quote
+        # Where every line opens a quote in vain, looking far ahead from each would take the square of the file's time.
+        most = _TRIES if self._vain < _PATIENCE else _TRIES_TIRED
         pieces = [self._buffer[self._at]]
         size, quotes, tries = len(pieces[0]), pieces[0].count(quote), 0
         for used in range(2, _SPAN if width > 1 else _SPAN_NARROW):
@@ -285,7 +291,7 @@ class Careful:
             piece = self._buffer[self._at + used - 1]
             pieces.append(piece)
             size, quotes = size + len(piece), quotes + piece.count(quote)
-            if size > self._work.limits.cell_bytes * 2 or tries > _TRIES:
+            if size > self._work.limits.cell_bytes * 2 or tries > most:
                 return None, 1
             if used in _DOUBTS and has_swallowed(''.join(pieces), self._form, width):
                 return None, 1

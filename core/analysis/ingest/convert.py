@@ -18,7 +18,7 @@ from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.rejects import Staged, list_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.types import Column, choose_types, settle_day_or_month
-from core.errors import AmbiguousDates, NoTimeColumn, UnusableData, UsageError
+from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -220,6 +220,8 @@ def _opened(
     path: Path, *, name: str, options: Options, beside: Path | None = None, progress: Progress | None = None
 ) -> Iterator[_Job]:
     """Read a file into a work folder that vanishes afterwards."""
+    import duckdb
+
     from core.analysis.ingest.reader import read
 
     _check(options)
@@ -240,6 +242,11 @@ def _opened(
         )
         try:
             yield _Job(raw=raw, connection=connection, workdir=workdir, options=options)
+        except duckdb.OutOfMemoryException as error:
+            raise TooLarge(
+                f'{name} ({len(raw.names):,} columns, {raw.rows_read:,} rows) needs more memory than is allowed. '
+                'Split it, or allow more.'
+            ) from error
         finally:
             connection.close()
 

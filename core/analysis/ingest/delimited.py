@@ -47,7 +47,7 @@ class Plan:
 
 def read_delimited(text: Text, work: Work, *, delimiter: str | None = None) -> RawTable:
     """Read any delimited text; an empty file gives a table without columns."""
-    plan = plan_of(text, delimiter=delimiter)
+    plan = plan_of(text, delimiter=delimiter, most=work.limits.columns)
     layout = plan.layout
     outcome = _by_engine(text, plan, work)
     if outcome is None:
@@ -81,13 +81,15 @@ class _Outcome:
     notes: tuple[str, ...] = ()
 
 
-def plan_of(text: Text, *, delimiter: str | None = None) -> Plan:
-    """Dialect and layout from the head of the file."""
+def plan_of(text: Text, *, most: int, delimiter: str | None = None) -> Plan:
+    """Dialect and layout from the head of the file. Raises TooLarge when a record there has over `most` cells."""
     returns = text.cr > 0 and text.cr >= 0.05 * (text.lf + text.crlf + text.cr)
     lines, whole = _head(text, returns=returns)
     guess = detect(lines) if delimiter is None else Guess(format=Format(delimiter=delimiter), score=1.0)
     form = guess.format
     records = _records(lines, form, whole=whole)
+    if (widest := max((len(record.cells) for record in records), default=0)) > most:
+        raise TooLarge(f'The file has a line of {widest:,} cells, more than the {most:,} columns allowed. Split it.')
     layout = find_layout(records)
     if layout.width == 1:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)

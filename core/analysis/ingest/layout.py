@@ -83,12 +83,14 @@ def unique_names(header: Sequence[str], width: int) -> tuple[str, ...]:
     taken = {name.casefold() for name in wanted if name}
     names: list[str] = []
     used: set[str] = set()
+    tried: dict[str, int] = {}
     for index, name in enumerate(wanted, start=1):
         stem = name or f'column_{index}'
-        candidate, number = stem, 2
+        candidate, number = stem, tried.get(stem.casefold(), 2)
         while candidate.casefold() in used or (candidate != name and candidate.casefold() in taken):
             candidate, number = f'{stem}_{number}', number + 1
         used.add(candidate.casefold())
+        tried[stem.casefold()] = number
         names.append(candidate)
     return tuple(names)
 

@@ -52,7 +52,7 @@ def is_json(text: Text) -> str | None:
         return None
     first = head.split('\n', 1)[0].strip()
     try:
-        value = json.loads(first)
+        value = _DECODER.decode(first)
     except ValueError:
         return 'json' if re.match(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\})', head) else None
     except RecursionError:
@@ -112,11 +112,11 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int]) -> Sink:
             reason = element.broken or 'The element is no JSON object.'
             _reject(sink, element.line, '' if value is None else _text(value) or '', reason)
             continue
-        row = _row(value, names)
+        cells = _cells(value, names)
         if len(names) > work.limits.columns:
             raise TooLarge(f'The JSON has more than {work.limits.columns:,} different keys. Upload narrower records.')
         if len(names) <= sink.width:
-            sink.add(element.line, Flag.AS_READ, row)
+            sink.add(element.line, Flag.AS_READ, [cells.get(index) for index in range(len(names))])
     return sink
 
 
@@ -124,7 +124,7 @@ def _first_names(text: Text, work: Work, kind: str, names: dict[str, int]) -> No
     elements = _lines(text, work) if kind == 'jsonl' else _array(text, work)
     for count, element in enumerate(elements):
         if isinstance(element.value, dict):
-            _row(element.value, names)
+            _cells(element.value, names)
         if count > 1000:
             break
 
@@ -139,13 +139,13 @@ def _reject(sink: Sink, line: int, value: str, reason: str) -> None:
     )  # fmt: skip
 
 
-def _row(value: dict[str, Any], names: dict[str, int]) -> list[str | None]:
-    """An object's cells in the order of `names`, which grows by keys not seen before."""
+def _cells(value: dict[str, Any], names: dict[str, int]) -> dict[int, str | None]:
+    """An object's cells by their place in `names`, which grows by keys not seen before."""
     cells: dict[int, str | None] = {}
     for name, item in _flat(value, '', 0):
         index = names.setdefault(name, len(names))
         cells[index] = _text(item)
-    return [cells.get(index) for index in range(len(names))]
+    return cells
 
 
 def _flat(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:

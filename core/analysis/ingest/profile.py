@@ -29,8 +29,9 @@ def write_series(
     """Write one row a series to `out`, sorted by name: `series, rows, start, end, step_seconds, freq, gaps,
     longest_gap_seconds, duplicates`.
 
-    `parts` are sorted by `_series, _time`. Whole days are measured on the wall clock of `zone`, so that a day is a day when
-    clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are multiples of it.
+    `parts` are sorted by `_series, _time`. Whole days are measured on the wall clock of `zone`, so that a day is a day
+    when clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are
+    multiples of it.
     """
     local = '_time'
     if zone != 'UTC' and time.type == 'timestamp':
@@ -263,7 +264,8 @@ WITH positive AS (
     FROM kinds
 ), named AS (
     SELECT *, step // size AS length, CASE size WHEN 7 * {DAY} THEN 'W-' || {_WEEKDAYS}[weekday]
-        WHEN {DAY} THEN 'D' WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min' WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
+        WHEN {DAY} THEN 'D' WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min'
+        WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
     FROM units
 )
 SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,

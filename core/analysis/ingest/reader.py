@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from core.analysis.ingest.archive import unpack
 from core.analysis.ingest.columnar import read_parquet
@@ -14,7 +15,9 @@ from core.analysis.ingest.objects import is_json, read_json
 from core.analysis.ingest.rawtable import Limits, RawTable
 from core.analysis.ingest.sink import NULL, WIDE, Work, engine, quoted
 from core.analysis.ingest.spreadsheet import read_xlsx
-from core.errors import TooLarge
+from core.errors import TooLarge, UnreadableFile
+
+LONGEST_NAME: Final = 65_536
 
 
 def read(
@@ -47,6 +50,11 @@ def read(
         table = _read_text(unpacked.path, work, steps.part(0.2, 0.4))
     if len(table.names) > limits.columns:
         raise TooLarge(f'{name} has {len(table.names):,} columns, more than the {limits.columns:,} allowed.')
+    if (longest := max(map(len, table.names), default=0)) > LONGEST_NAME:
+        raise UnreadableFile(
+            f'{name} has a column whose name is {longest:,} characters long, so its first line is no header. '
+            'Upload a table with one record a line.'
+        )
     progress(1.0)
     return replace(table, compression=unpacked.compression, notes=unpacked.notes + table.notes)
 

@@ -87,8 +87,10 @@ def trimmed(column: str) -> str:
 
 def present(x: str) -> str:
     """SQL: a trimmed cell, NULL when it spells a missing value."""
-    listed = ', '.join(duck.text(word) for word in MISSING)
-    return f'CASE WHEN length({x}) > {max(map(len, MISSING))} THEN {x} WHEN lower({x}) NOT IN ({listed}) THEN {x} END'
+    # A regular expression, because DuckDB turns a long IN list into a join, one for each column.
+    spelled = duck.text(f'(?i)(?:{"|".join(re.escape(word) for word in MISSING)})')
+    longest = max(map(len, MISSING))
+    return f'CASE WHEN length({x}) > {longest} OR NOT regexp_full_match({x}, {spelled}) THEN {x} END'
 
 
 def is_missing(cell: str) -> bool:

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, time, timedelta
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
@@ -16,6 +16,7 @@ from core.analysis.ingest.sink import Sink, Work
 from core.errors import TooLarge, UnreadableFile
 
 _SAMPLE: Final = 1000
+_MOST_ROWS: Final = 2**20
 _BROKEN: Final = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError)
 
 
@@ -76,7 +77,7 @@ class _Sheet:
     def read(self, notes: tuple[str, ...]) -> RawTable:
         """Read all rows; cells become text, whole columns of one type a hint."""
         rows = self._rows()
-        sample = list(islice(rows, _SAMPLE))
+        sample = _sample(rows)
         filled = [values for _, values in sample if values]
         self._left = min((_first_filled(values) for values in filled), default=0)
         widest = max((len(values) for values in filled), default=0) - self._left
@@ -94,6 +95,10 @@ class _Sheet:
             while values and (values[-1] is None or values[-1] == ''):
                 values.pop()
             count += len(values)
+            if number > _MOST_ROWS:
+                raise UnreadableFile(
+                    f'The sheet names rows beyond {_MOST_ROWS:,}, the last one that Excel knows. Export it as CSV.'
+                )
             if count > self._work.limits.cells or len(values) > self._work.limits.columns:
                 raise TooLarge('The sheet has more cells than is allowed. Export it as CSV and split it.')
             yield number, values
@@ -152,6 +157,19 @@ class _Sheet:
             if hint:
                 hints[name] = hint
         return hints
+
+
+def _sample(rows: Iterator[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
+    """The first thousand filled rows; of blank ones between them, the first of each run."""
+    sample: list[tuple[int, list[Any]]] = []
+    filled = 0
+    for number, values in rows:
+        if values or not sample or sample[-1][1]:
+            sample.append((number, values))
+        filled += bool(values)
+        if filled == _SAMPLE:
+            break
+    return sample
 
 
 _HINTS: Final = {

@@ -1,0 +1,318 @@
+"""Datasets from the first byte of an upload to an undone correction, over real adapters and real conversions."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from core.analysis.series import Window, decode
+from core.datasets import Datasets
+from core.errors import Conflict, NotFound, TooLarge, UsageError
+from core.values import JobState, User, Version
+from storage.embedded.staging import LocalStaging
+from storage.postgres import Postgres
+from tests import factories
+from tests.flows.conftest import Product, pieces
+from tests.flows.doubles import ScriptedCompute
+
+DATA = Path(__file__).resolve().parents[1] / 'data' / 'air_passengers.csv'
+MIXED = b'ds,region,y\n2024-01-01,north,1\n2024-01-02,north,x\n2024-01-03,north,3\n2024-01-01,south,4\nsoon,south,5\n'
+FORMULA = b'ds,note,y\n' + b''.join(b'2024-01-%02d,=1+1,%d\n' % (day, day) for day in range(1, 11))
+
+
+@pytest.fixture
+def uploads(open_product: Callable[..., Product]) -> Product:
+    """The product for tests that never convert."""
+    return open_product(ScriptedCompute(lambda task, payload: None))
+
+
+class Torn(LocalStaging):
+    """A staging whose process dies between the last byte and its acceptance."""
+
+    async def accept(self, *_: object) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_file_becomes_a_version_with_its_manifest(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'air_passengers.csv', DATA.read_bytes())
+    version = await product.datasets.version(user.id, dataset.id)
+    assert (dataset.name, dataset.source_name) == ('air passengers', 'air_passengers.csv')
+    assert (dataset.version, dataset.rows, dataset.faults, dataset.series) == (1, 144, 0, 1)
+    assert (version.number, version.rows, version.manifest['time']['freq']) == (1, 144, 'MS')
+    stored = json.loads(await product.objects.get(f'{version.prefix}/manifest.json'))
+    assert stored == json.loads(json.dumps(version.manifest))
+    assert all(await product.objects.size(key) for key in version.parts)
+    assert version.prefix.startswith(f't/{user.id}/')
+    (listed,) = await product.datasets.list(user.id)
+    assert len(listed.sparkline) == 60
+    assert (await product.notices.latest(user.id))[0].title == 'Convert air_passengers.csv: done'
+
+
+async def test_upload_goes_on_where_it_broke_off(uploads: Product, user: User) -> None:
+    content = DATA.read_bytes()
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(content))
+    _, arrived = await uploads.datasets.append(user.id, upload.id, 0, pieces(content[:700]))
+    assert arrived == 700
+    assert [offset for _, offset in await uploads.datasets.unfinished(user.id)] == [700]
+    with pytest.raises(Conflict):
+        await uploads.datasets.append(user.id, upload.id, 0, pieces(content))
+    assert (await uploads.datasets.received(user.id, upload.id))[1] == 700
+    ended, _ = await uploads.datasets.append(user.id, upload.id, 700, pieces(content[700:]))
+    assert ended.state == 'accepted'
+    assert await uploads.objects.get(ended.object_key or '') == content
+    assert await uploads.datasets.received(user.id, upload.id) == (ended, len(content))
+    assert await uploads.datasets.unfinished(user.id) == []
+    with pytest.raises(Conflict):
+        await uploads.datasets.append(user.id, upload.id, len(content), pieces(b'x'))
+
+
+async def test_accepting_twice_orders_one_conversion(uploads: Product, user: User) -> None:
+    upload = await uploads.send(user, 'a.csv', MIXED)
+    again = await uploads.datasets.accept(user.id, upload.id)
+    assert again == upload
+    assert len(await uploads.jobs.list(user.id)) == len(await uploads.datasets.list(user.id)) == 1
+
+
+async def test_accepting_at_the_same_time_orders_one_conversion(uploads: Product, user: User) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
+    accepted = await asyncio.gather(*(uploads.datasets.accept(user.id, upload.id) for _ in range(8)))
+    assert {each.state for each in accepted} == {'accepted'}
+    assert len({each.dataset_id for each in accepted}) == 1
+    assert len(await uploads.jobs.list(user.id)) == len(await uploads.datasets.list(user.id)) == 1
+    assert await uploads.objects.get(accepted[0].object_key or '') == MIXED
+
+
+async def test_crash_before_acceptance_is_made_good_at_the_next_start(
+    uploads: Product, open_product: Callable[..., Product], user: User
+) -> None:
+    uploads.datasets._staging = Torn(uploads.home / 'staging')
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    half = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    await uploads.datasets.append(user.id, half.id, 0, pieces(MIXED[:10]))
+    with pytest.raises(asyncio.CancelledError):
+        await uploads.datasets.append(user.id, upload.id, 0, pieces(MIXED))
+    assert await uploads.jobs.list(user.id) == []
+    restarted = open_product(uploads.compute)
+    assert await restarted.datasets.recover() == 1
+    assert await restarted.datasets.recover() == 0
+    assert len(await restarted.jobs.list(user.id)) == 1
+    assert [offset for _, offset in await restarted.datasets.unfinished(user.id)] == [10]
+
+
+async def test_crash_after_the_move_is_made_good_at_the_next_start(
+    uploads: Product, open_product: Callable[..., Product], user: User
+) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
+    await uploads.staging.accept(upload.id, uploads.objects, f't/{user.id}/u/{upload.id}/source')
+    restarted = open_product(uploads.compute)
+    assert await restarted.datasets.recover() == 1
+    accepted = await restarted.datasets.upload(user.id, upload.id)
+    assert await restarted.objects.get(accepted.object_key or '') == MIXED
+
+
+async def test_upload_whose_bytes_are_gone_starts_anew(
+    uploads: Product, open_product: Callable[..., Product], user: User
+) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    await uploads.staging.discard(upload.id)
+    restarted = open_product(uploads.compute)
+    assert await restarted.datasets.recover() == 0
+    assert (await restarted.datasets.received(user.id, upload.id))[1] == 0
+
+
+async def test_too_large_and_empty_files_are_refused_before_a_byte_is_sent(uploads: Product, user: User) -> None:
+    with pytest.raises(TooLarge, match='2,000,000 bytes; at most 1,048,576'):
+        await uploads.datasets.begin_upload(user.id, name='a.csv', size=2_000_000)
+    with pytest.raises(UsageError, match=r'a\.csv is empty'):
+        await uploads.datasets.begin_upload(user.id, name='a.csv', size=0)
+    assert await uploads.datasets.unfinished(user.id) == []
+
+
+async def test_more_bytes_than_announced_are_refused(uploads: Product, user: User) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=10)
+    with pytest.raises(TooLarge):
+        await uploads.datasets.append(user.id, upload.id, 0, pieces(MIXED))
+    assert await uploads.jobs.list(user.id) == []
+
+
+async def test_discarded_upload_is_gone(uploads: Product, user: User) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=10)
+    await uploads.datasets.discard(user.id, upload.id)
+    with pytest.raises(NotFound, match='discarded'):
+        await uploads.datasets.received(user.id, upload.id)
+    with pytest.raises(Conflict):
+        await uploads.datasets.append(user.id, upload.id, 0, pieces(b'0123456789'))
+    with pytest.raises(Conflict):
+        await uploads.datasets.discard(user.id, upload.id)
+
+
+async def test_name_of_a_file_leads_nowhere(uploads: Product, user: User) -> None:
+    upload = await uploads.send(user, '../../etc/\x00passwd.csv', MIXED)
+    assert upload.name == 'passwd.csv'
+    assert upload.object_key == f't/{user.id}/u/{upload.id}/source'
+
+
+async def test_unreadable_file_leaves_a_dataset_without_a_version(product: Product, user: User) -> None:
+    upload = await product.send(user, 'a.csv', b'%PDF-1.7 ...')
+    (job,) = await product.work_off(user)
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    assert job.error is not None
+    assert 'a.csv is a PDF document' in job.error['message']
+    assert upload.dataset_id is not None
+    assert (await product.datasets.get(user.id, upload.dataset_id)).version is None
+    with pytest.raises(NotFound):
+        await product.datasets.version(user.id, upload.dataset_id)
+    assert (await product.notices.latest(user.id))[0].level == 'bad'
+
+
+async def test_rename_delete_undelete(uploads: Product, user: User) -> None:
+    dataset_id = (await uploads.send(user, 'a.csv', MIXED)).dataset_id
+    assert dataset_id is not None
+    await uploads.datasets.rename(user.id, dataset_id, '  Sales ')
+    assert (await uploads.datasets.get(user.id, dataset_id)).name == 'Sales'
+    for name in ('', ' ', 'x' * 256):
+        with pytest.raises(UsageError):
+            await uploads.datasets.rename(user.id, dataset_id, name)
+    with pytest.raises(NotFound):
+        await uploads.datasets.undelete(user.id, dataset_id)
+    await uploads.datasets.delete(user.id, dataset_id)
+    assert await uploads.datasets.list(user.id) == []
+    for call in (uploads.datasets.get, uploads.datasets.delete):
+        with pytest.raises(NotFound):
+            await call(user.id, dataset_id)
+    with pytest.raises(NotFound):
+        await uploads.datasets.rename(user.id, dataset_id, 'Other')
+    await uploads.datasets.undelete(user.id, dataset_id)
+    assert (await uploads.datasets.get(user.id, dataset_id)).name == 'Sales'
+
+
+async def test_correction_and_next_upload_make_versions_and_restore_goes_back(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', MIXED)
+    first = await product.datasets.version(user.id, dataset.id)
+    assert first.manifest['series']['columns'] == ['region']
+    await product.datasets.correct(user.id, dataset.id, {'roles': {'region': 'attribute'}})
+    assert (await product.datasets.get(user.id, dataset.id)).version == 1
+    await product.work_off(user)
+    second = await product.datasets.version(user.id, dataset.id)
+    assert (second.number, second.manifest['series']['columns']) == (2, [])
+    assert second.prefix != first.prefix
+    await product.bring(user, 'b.csv', MIXED + b'2024-01-05,south,6\n', dataset_id=dataset.id)
+    assert (await product.datasets.get(user.id, dataset.id)).version == 3
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert await product.datasets.version(user.id, dataset.id) == first
+    assert [each.number for each in await product.datasets.versions(user.id, dataset.id)] == [3, 2, 1]
+    assert await product.datasets.version(user.id, dataset.id, 2) == second
+    with pytest.raises(NotFound):
+        await product.datasets.restore(user.id, dataset.id, 4)
+
+
+async def test_correction_that_cannot_be_is_refused(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', MIXED)
+    for roles in ({'region': 'boss'}, {'nowhere': 'measure'}, {'ds': 'time', 'region': 'time'}):
+        with pytest.raises(UsageError):
+            await product.datasets.correct(user.id, dataset.id, {'roles': roles})
+    assert await product.jobs.running(user.id) == []
+
+
+async def test_series_preview_faults_and_labels_tell_what_was_stored(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', MIXED)
+    version = await product.datasets.version(user.id, dataset.id)
+    labels = await product.datasets.labels(user.id, version)
+    assert list(labels) == version.manifest['series']['first']
+    assert await product.datasets.labels(user.id, version, query='SOU') == [labels[1]]
+    window = Window(measures=('y',), series=(labels[1],), width=100)
+    points = decode(await product.datasets.series(user.id, version, window))
+    assert (points.lines[0].y.tolist(), points.rows_behind) == ([4.0], 1)
+    page = await product.datasets.preview(user.id, version, offset=1, limit=2)
+    assert (page.offset, page.total, len(page.rows)) == (1, version.rows, 2)
+    faults = await product.datasets.faults(user.id, version)
+    told = [dict(zip(faults.columns, row, strict=True)) for row in faults.rows]
+    assert [(fault['line'], fault['value'], fault['action']) for fault in told] == [
+        (3, 'x', 'emptied'),
+        (6, 'soon', 'rejected'),
+    ]
+    with pytest.raises(UsageError):
+        await product.datasets.series(user.id, version, Window(measures=('nowhere',)))
+
+
+async def test_downloads_hold_the_rows_and_run_no_formula(product: Product, user: User, tmp_path: Path) -> None:
+    dataset = await product.bring(user, 'a.csv', FORMULA)
+    version = await product.datasets.version(user.id, dataset.id)
+    out, packed, faults = tmp_path / 'out.csv', tmp_path / 'out.parquet', tmp_path / 'faults.csv'
+    await product.datasets.export(user.id, version, 'rows', out)
+    await product.datasets.export(user.id, version, 'rows', packed)
+    await product.datasets.export(user.id, version, 'faults', faults)
+    lines = out.read_text().splitlines()
+    assert len(lines) == 11
+    assert lines[0] == 'ds,note,y'
+    assert all("'=1+1" in line for line in lines[1:])
+    assert packed.read_bytes()[:4] == b'PAR1'
+    assert faults.read_text().startswith('line,')
+
+
+async def test_readers_are_kept_and_closed(product: Product, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('core.datasets.OPEN_READERS', 1)
+    for _ in range(2):
+        dataset = await product.bring(user, 'a.csv', MIXED)
+        version = await product.datasets.version(user.id, dataset.id)
+        labels = await product.datasets.labels(user.id, version)
+        window = Window(measures=('y',), series=(labels[0],))
+        answers = await asyncio.gather(*(product.datasets.series(user.id, version, window) for _ in range(4)))
+        assert len(set(answers)) == 1
+        assert len(product.datasets._readers) == 1
+    product.datasets.close()
+    assert not product.datasets._readers
+
+
+async def test_foreign_tenant_finds_nothing(product: Product, user: User, database: Postgres, tmp_path: Path) -> None:
+    dataset = await product.bring(user, 'a.csv', MIXED)
+    version = await product.datasets.version(user.id, dataset.id)
+    upload = await product.datasets.begin_upload(user.id, name='b.csv', size=10)
+    stranger = await factories.user(database)
+    for call in _calls(product.datasets, stranger.id, dataset.id, upload.id, version, tmp_path):
+        with pytest.raises(NotFound):
+            await call()
+    assert await product.datasets.list(stranger.id) == []
+    assert await product.datasets.versions(stranger.id, dataset.id) == []
+    assert await product.datasets.unfinished(stranger.id) == []
+    assert await product.datasets.get(user.id, dataset.id) == dataset
+    assert (await product.datasets.received(user.id, upload.id))[1] == 0
+
+
+async def test_what_never_was_is_not_found(uploads: Product, user: User, tmp_path: Path) -> None:
+    version = Version(
+        id=uuid4(), dataset_id=uuid4(), user_id=uuid4(), number=1, prefix='t/x', manifest={'files': []}, rows=1,
+        upload_id=uuid4(), created_at=datetime.now(UTC),
+    )  # fmt: skip
+    for call in _calls(uploads.datasets, user.id, uuid4(), uuid4(), version, tmp_path):
+        with pytest.raises(NotFound):
+            await call()
+
+
+def _calls(datasets: Datasets, user_id: UUID, dataset: UUID, upload: UUID, version: Version, folder: Path) -> list:
+    return [
+        lambda: datasets.get(user_id, dataset),
+        lambda: datasets.version(user_id, dataset),
+        lambda: datasets.version(user_id, dataset, 1),
+        lambda: datasets.rename(user_id, dataset, 'mine'),
+        lambda: datasets.delete(user_id, dataset),
+        lambda: datasets.undelete(user_id, dataset),
+        lambda: datasets.restore(user_id, dataset, 1),
+        lambda: datasets.correct(user_id, dataset, {'roles': {'region': 'attribute'}}),
+        lambda: datasets.begin_upload(user_id, name='a.csv', size=1, dataset_id=dataset),
+        lambda: datasets.upload(user_id, upload),
+        lambda: datasets.received(user_id, upload),
+        lambda: datasets.append(user_id, upload, 0, pieces(b'0123456789')),
+        lambda: datasets.accept(user_id, upload),
+        lambda: datasets.series(user_id, version, Window(measures=('y',))),
+        lambda: datasets.preview(user_id, version),
+        lambda: datasets.faults(user_id, version),
+        lambda: datasets.labels(user_id, version),
+        lambda: datasets.export(user_id, version, 'rows', folder / 'out.csv'),
+    ]
