@@ -253,7 +253,7 @@ class Datasets:
         """Return faults in line order."""
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
-        return await asyncio.to_thread(tables.page, [path], offset=offset, limit=limit, order='line')
+        return await asyncio.to_thread(tables.page, [path], offset=offset, limit=limit, order=('line', 'column'))
 
     async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
         """Return series labels that contain `query`."""

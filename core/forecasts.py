@@ -55,7 +55,7 @@ class Forecasts:
             'step': ask.step,
             'aggregate': ask.aggregate,
         }
-        name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} steps'
+        name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
         job_id = uuid4()
         async with self._database.transaction(user_id) as tx:
             made = await tx.one(

@@ -1,5 +1,6 @@
 """Every setting, read once per entry point from the environment. A test compares `docs/ENV_VARS.md` with it."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -56,14 +57,13 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute()
 
 
-UNITS = {'B': 1, 'KB': 2**10, 'MB': 2**20, 'GB': 2**30, 'TB': 2**40}
+UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
 def parse_bytes(text: str) -> int:
     """Return the bytes of a size such as `512MB` or `1.5 GB` (powers of 1024). Raise ValueError when it is no size."""
-    number = text.strip().upper().replace('IB', 'B')
-    unit = next((u for u in ('KB', 'MB', 'GB', 'TB', 'B') if number.endswith(u)), '')
-    value = float(number.removesuffix(unit)) * UNITS[unit or 'B']
+    match = re.fullmatch(r'(\d+(?:\.\d*)?)\s*([KMGT]?)I?B?', text.strip().upper())
+    value = float(match[1]) * UNITS[match[2]] if match else 0
     if not 0 < value < 2**60:
-        raise ValueError(f'"{text}" is not a size such as 512MB')
+        raise ValueError(f'"{text}" is no size: write one such as 512MB or 2GB')
     return int(value)

@@ -108,12 +108,18 @@ def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
     """`variosync inspect`: how a file would be read (`core.analysis.ingest.inspect`)."""
     from core.analysis.ingest import Options, inspect
 
-    options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'], max_faults=arguments['max_faults'])
+    options = Options(
+        memory=arguments['memory'],
+        time_zone=arguments['time_zone'],
+        day_first=arguments['day_first'],
+        max_faults=arguments['max_faults'],
+    )
     return inspect(Path(arguments['path']), name=arguments['name'], options=options)
 
 
 def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync convert`: write the clean table, or with `raw` the table as text, to `out`."""
+    from core.analysis import tables
     from core.analysis.ingest import Options, export
     from core.analysis.ingest.reader import read, write_raw_csv
 
@@ -121,15 +127,15 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
     if arguments['raw']:
         table = read(path, name=name, workdir=workdir, memory=arguments['memory'])
         write_raw_csv(table, out)
-        kept = table.rows_read - table.rejected
+        repaired = tables.count_flagged(table.path)
         return {
             'rows_read': table.rows_read,
-            'rows_accepted': kept,
-            'rows_repaired': 0,
+            'rows_accepted': table.rows_read - table.rejected - repaired,
+            'rows_repaired': repaired,
             'rows_rejected': table.rejected,
             'notes': list(table.notes),
         }
-    options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'])
+    options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'], day_first=arguments['day_first'])
     return export(path, name=name, out=out, options=options)
 
 
@@ -139,12 +145,13 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     from core.analysis.forecasting import Request
     from core.analysis.forecasting import forecast as run
 
-    frame = panel.read_file(
+    frame, left_out = panel.read_file(
         Path(arguments['path']),
         name=arguments['name'],
         time=arguments['time'],
         id_column=arguments['id'],
         target=arguments['target'],
+        day_first=arguments['day_first'],
         memory=arguments['memory'],
         workdir=workdir,
     )
@@ -164,6 +171,7 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
         'rows': rows.height,
         'series': rows['unique_id'].n_unique(),
         'series_ok': ok,
+        'rows_rejected': left_out,
         'models': sorted(set(rows['model'])),
         'warnings': sorted({text for text in rows['warning'] if text})[:20],
     }

@@ -3,12 +3,13 @@
 from typing import Any
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from nicegui import app, ui
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.errors import NotFound, NotSignedIn, VariosyncError
+from core.errors import NotFound, NotSignedIn, UsageError, VariosyncError
 from core.settings import Settings
 from ui import assets
 from ui.api import auth, data, health, palette, uploads
@@ -67,6 +68,7 @@ def run(settings: Settings) -> None:
 
 def _errors() -> None:
     app.add_exception_handler(VariosyncError, _ours)
+    app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(404, _framework)
     app.add_exception_handler(Exception, _unknown)
@@ -81,6 +83,17 @@ async def _ours(request: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.error('request failed', path=request.url.path, error=error.message, exc_info=error)
     return respond(request.scope, error)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    """A value of the address that is not of its type. A wrong part of the path leads nowhere."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place, *names = first['loc']
+    if place == 'path':
+        return respond(request.scope, NotFound())
+    name = '.'.join(str(part) for part in names)
+    return respond(request.scope, UsageError(f'The value of "{name[:60]}" cannot be read: {first["msg"]}.'))
 
 
 async def _framework(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 import typer
 from pydantic import ValidationError
 
-from core.errors import UsageError, VariosyncError
+from core.errors import AmbiguousDates, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
 
 EXIT_USAGE = 2
@@ -60,7 +60,7 @@ def run(root: Root) -> None:
     except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except CommandError as error:
-        _stop(f'{error.format_message()} Try `variosync --help`.')
+        _stop(f'{error.format_message().rstrip(".")}. Try `variosync --help`.')
     else:
         raise SystemExit(status or 0)
 
@@ -118,6 +118,9 @@ FileArgument = Annotated[Path, typer.Argument(metavar='FILE', help='The file to 
 JsonOption = Annotated[bool, typer.Option('--json', help='Print one JSON object.')]
 MemoryOption = Annotated[str, typer.Option(help='Memory the work may use.')]
 ZoneOption = Annotated[str, typer.Option(help='Zone of stamps that name none.')]
+DayFirstOption = Annotated[
+    bool | None, typer.Option('--day-first/--month-first', help='How to read dates such as 03/04/2025.')
+]
 
 
 def _file_commands(app: typer.Typer, root: Root) -> None:
@@ -126,13 +129,16 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
             raise UsageError(f'There is no file {file}. Check the path.')
         given = {'path': str(file.absolute()), 'name': file.name, 'memory': _bytes(memory), **arguments}
         with _progress() as progress:
-            return root.run_local(
-                f'core.tasks:{verb}_file',
-                given,
-                memory=_bytes(memory) + CHILD_OVERHEAD,
-                timeout=86_400,
-                progress=progress,
-            )
+            try:
+                return root.run_local(
+                    f'core.tasks:{verb}_file',
+                    given,
+                    memory=_bytes(memory) + CHILD_OVERHEAD,
+                    timeout=86_400,
+                    progress=progress,
+                )
+            except AmbiguousDates as error:
+                raise AmbiguousDates(f'{error.message} Here: --day-first or --month-first.') from error
 
     @app.command()
     def inspect(
@@ -140,10 +146,11 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         as_json: JsonOption = False,
         max_faults: Annotated[int, typer.Option(min=0, help='Faults to list.')] = 1000,
         time_zone: ZoneOption = 'UTC',
+        day_first: DayFirstOption = None,
         memory: MemoryOption = '512MB',
     ) -> None:
         """Say how a file would be read: dialect, columns, rows and every fault."""
-        report = local('inspect', file, memory, max_faults=max_faults, time_zone=time_zone)
+        report = local('inspect', file, memory, max_faults=max_faults, time_zone=time_zone, day_first=day_first)
         print(json.dumps(report, ensure_ascii=False) if as_json else _report(report))
 
     @app.command()
@@ -153,14 +160,17 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         raw: Annotated[bool, typer.Option('--raw', help='The table as text, cells unchanged (to .csv).')] = False,
         memory: MemoryOption = '512MB',
         time_zone: ZoneOption = 'UTC',
+        day_first: DayFirstOption = None,
         as_json: JsonOption = False,
     ) -> None:
         """Write the clean table of a file as Parquet or CSV."""
-        if out.suffix not in ('.csv', '.parquet'):
+        if out.suffix not in SUFFIXES:
             raise UsageError(f'{out} must end in .csv or .parquet.')
         if raw and out.suffix != '.csv':
             raise UsageError(f'--raw writes text: {out} must end in .csv.')
-        report = local('convert', file, memory, out=str(_writable(out)), raw=raw, time_zone=time_zone)
+        report = local(
+            'convert', file, memory, out=str(_writable(out)), raw=raw, time_zone=time_zone, day_first=day_first
+        )
         print(json.dumps(report, ensure_ascii=False) if as_json else _summary(report, out))
 
     @app.command()
@@ -174,15 +184,21 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         freq: Annotated[str | None, typer.Option(help='Step, such as MS, D, h; inferred when absent.')] = None,
         models: Annotated[str, typer.Option(help='Models, comma-separated.')] = 'auto',
         level: Annotated[str, typer.Option(help='Bands in percent, comma-separated.')] = '80,95',
+        day_first: DayFirstOption = None,
         cores: Annotated[int, typer.Option(min=1, max=256, help='Processes to use.')] = 1,
         memory: MemoryOption = '4GB',
         as_json: JsonOption = False,
     ) -> None:
         """Forecast every series of a file."""
-        if out.suffix not in ('.csv', '.parquet'):
+        if out.suffix not in SUFFIXES:
             raise UsageError(f'{out} must end in .csv or .parquet.')
         asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores}
-        asked |= {'models': _words(models), 'levels': _levels(level), 'out': str(_writable(out))}
+        asked |= {
+            'models': _words(models),
+            'levels': _levels(level),
+            'out': str(_writable(out)),
+            'day_first': day_first,
+        }
         report = local('forecast', file, memory, **asked)
         print(json.dumps(report, ensure_ascii=False) if as_json else _forecast_summary(report, out))
         if not report['series_ok']:
@@ -191,10 +207,13 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
             )
 
 
+SUFFIXES = ('.csv', '.parquet')
 CHILD_OVERHEAD = 400 * 2**20
 
 
 def _writable(out: Path) -> Path:
+    if out.is_dir():
+        raise UsageError(f'{out} is a folder. Name a file.')
     folder = out.absolute().parent
     if not folder.is_dir():
         raise UsageError(f'There is no folder {folder}. Make it first.')

@@ -29,6 +29,7 @@ PAGES = (
     ('Forecasts', '/forecasts', 'chart-spline', 'g f'),
     ('Jobs', '/jobs', 'activity', 'g j'),
 )
+THEMES = (('light', 'Light', 'sun'), ('dark', 'Dark', 'moon'), ('system', 'System', 'monitor'))
 SHORTCUTS = (
     ('Search or jump to', '⌘ K'),
     ('Go home', 'G H'),
@@ -171,15 +172,15 @@ def _crumbs(crumbs: Sequence[Crumb], active: str) -> None:
 
 def _theme_menu() -> None:
     with tag('div', classes='menu', id='theme', popover='auto', role='menu', aria_label='Theme'):
-        for value, label, symbol in (
-            ('light', 'Light', 'sun'),
-            ('dark', 'Dark', 'moon'),
-            ('system', 'System', 'monitor'),
-        ):
-            with tag('button', classes='mi', type='button', role='menuitemradio', data_theme_set=value):
-                # Not the icons of the top bar's button, of which the theme hides one.
-                icon(symbol).classes(remove=f'lucide-{symbol}')
-                tag('span', label)
+        _themes('menuitemradio')
+
+
+def _themes(role: str) -> None:
+    for value, label, symbol in THEMES:
+        with tag('button', classes='mi', type='button', role=role, aria_checked='false', data_theme_set=value):
+            # Not the icons of the top bar's button, of which the theme hides one.
+            icon(symbol).classes(remove=f'lucide-{symbol}')
+            tag('span', label)
 
 
 def _user_menu(session: Session) -> None:
@@ -190,9 +191,9 @@ def _user_menu(session: Session) -> None:
             below += [session.user.email] if session.user.name else []
             if below:
                 tag('span', ', '.join(below), 't12 t3 cut')
-        with tag('button', classes='mi phone-only', type='button', popovertarget='theme'):
-            icon('sun').classes(remove='lucide-sun')
-            tag('span', 'Theme')
+        # The top bar of a phone has no room for the theme's own menu.
+        with tag('div', classes='phone-only themes', role='radiogroup', aria_label='Theme'):
+            _themes('radio')
         with (
             tag('form', method='post', action='/auth/sign-out'),
             tag('button', classes='mi', type='submit'),

@@ -29,8 +29,8 @@ def connect(
     if allow is not None:
         files = [str(path) for path in allow if not path.is_dir()]
         folders = [str(path) for path in (*allow, workdir) if path and path.is_dir()]
-        connection.execute('set allowed_paths = ' + _texts(files))
-        connection.execute('set allowed_directories = ' + _texts(folders))
+        connection.execute('set allowed_paths = ' + texts(files))
+        connection.execute('set allowed_directories = ' + texts(folders))
         connection.execute('set enable_external_access = false')
     connection.execute('set lock_configuration = true')
     return connection
@@ -54,8 +54,9 @@ def text(value: str) -> str:
 
 def files(paths: Sequence[Path]) -> str:
     """Return the SQL that reads these Parquet files as one table."""
-    return f'read_parquet({_texts([str(path) for path in paths])})'
+    return f'read_parquet({texts([str(path) for path in paths])})'
 
 
-def _texts(values: Sequence[str]) -> str:
+def texts(values: Sequence[str]) -> str:
+    """Return strings as a list for SQL."""
     return '[' + ', '.join(text(value) for value in values) + ']'

@@ -28,7 +28,7 @@ def read(
 ) -> 'polars.DataFrame':
     """Return `unique_id, ds, y` (naive UTC, sorted) of the series asked for, or of all.
 
-    With `step` (a key of STEPS), values are aggregated into calendar steps in UTC, and an unfinished last step is kept.
+    With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
     Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate.
     """
     if step is not None and step not in STEPS:
@@ -36,41 +36,66 @@ def read(
     if aggregate not in AGGREGATES:
         raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
     value = duck.identifier(target)
-    chosen = 'where list_contains(?, _series)' if series else ''
-    bound = [list(series)] if series else []
+    chosen = f'where list_contains({duck.texts(series)}, _series)' if series else ''
     source = f'from {duck.files(parts)} {chosen}'
     if step is None:
         query = f'select _series as unique_id, _time as ds, {value}::double as y {source} order by 1, 2, _line'
     else:
-        last = f'last({value} order by _time)'
-        folded = last if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
-        stamp = f"date_trunc('{STEPS[step]}', _time)::timestamp"
-        query = (
-            f'select _series as unique_id, {stamp} as ds, ({folded})::double as y {source} group by 1, 2 order by 1, 2'
-        )
+        query = _folded(value, STEPS[step], aggregate, source)
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        (count,) = duck.single(connection, f'select count(*) from ({query})', bound)
+        (count,) = duck.single(connection, f'select count(*) from ({query})')
         if count > MOST_POINTS:
             raise TooLarge(
                 f'{count:,} points are too many for one forecast (at most {MOST_POINTS:,}). '
                 'Choose fewer series or a coarser step.'
             )
-        return _frame(connection, query, bound)
+        return _frame(connection, query)
+
+
+def _folded(value: str, unit: str, aggregate: str, source: str) -> str:
+    """Return SQL that folds values into calendar steps, without a last step that the data has only begun to fill."""
+    folded = f'last({value} order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
+    length = '3 months' if unit == 'quarter' else f'1 {unit}'
+    return f"""
+        with folded as (
+            select _series, date_trunc('{unit}', _time)::timestamp as ds, ({folded})::double as y {source} group by 1, 2
+        ), ends as (
+            select _series, max(_time) as last,
+                (epoch_us(max(_time)) - epoch_us(min(_time))) / greatest(count(distinct _time) - 1, 1) as step
+            {source} group by 1
+        )
+        select _series as unique_id, ds, y
+        from folded join ends using (_series)
+        where last < ds or epoch_us(last) + 1.5 * step >= epoch_us(ds + interval '{length}')
+        order by 1, 2
+    """
 
 
 def read_file(
-    path: Path, *, name: str, time: str, id_column: str | None, target: str, memory: int, workdir: Path
-) -> 'polars.DataFrame':
+    path: Path,
+    *,
+    name: str,
+    time: str,
+    id_column: str | None,
+    target: str,
+    day_first: bool | None,
+    memory: int,
+    workdir: Path,
+) -> tuple['polars.DataFrame', int]:
     """Return `unique_id` (text), `ds` (naive as in the file, else UTC) and `y` of a foreign file, in time order.
 
-    Raise UsageError when a column is not there; what else can go wrong is what `ingest.convert` raises.
+    Beside it stands how many records had no readable time or series and were left out. Raise UsageError when a column
+    is not there or is named twice; what else can go wrong is what `ingest.convert` raises.
     """
     from core.analysis.ingest import Options, convert
 
+    named = [column for column in (time, id_column, target) if column]
+    if len(set(named)) < len(named):
+        raise UsageError(f'Time, id and target must be different columns, not {", ".join(named)}.')
     roles = {time: 'time', target: 'measure'} | ({id_column: 'series'} if id_column else {})
     folder = workdir / 'panel'
     folder.mkdir()
-    options = Options(roles=roles, memory=memory)
+    options = Options(roles=roles, memory=memory, day_first=day_first, keep_unmeasured=True)
     manifest = convert(path, name=name, into=folder, options=options, progress=lambda part, text: None)
     parts = sorted(folder.glob('data-*.parquet'))
     series = f'{duck.identifier(id_column)}::varchar' if id_column else duck.text(target)
@@ -80,13 +105,13 @@ def read_file(
         f'from {duck.files(parts)} order by 1, 2, _line'
     )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        return _frame(connection, query)
+        return _frame(connection, query), manifest.rows_rejected
 
 
-def _frame(connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[Any] = ()) -> 'polars.DataFrame':
+def _frame(connection: 'duckdb.DuckDBPyConnection', query: str) -> 'polars.DataFrame':
     import polars
 
-    frame = polars.from_arrow(connection.sql(query, params=list(bound)).to_arrow_table())
+    frame = polars.from_arrow(connection.sql(query).to_arrow_table())
     assert isinstance(frame, polars.DataFrame)
     return frame
 

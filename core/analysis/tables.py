@@ -22,16 +22,23 @@ class Page:
     total: int
 
 
-def page(parts: Sequence[Path], *, offset: int = 0, limit: int = 100, order: str | None = None) -> Page:
-    """Return rows in file order, or sorted by the column `order`."""
+def page(parts: Sequence[Path], *, offset: int = 0, limit: int = 100, order: Sequence[str] = ()) -> Page:
+    """Return rows in file order, or sorted by the columns `order`, rows without a value last."""
     source = duck.files(parts)
     with duck.connect(memory=MEMORY, allow=parts) as connection:
         (total,) = duck.single(connection, f'select count(*) from {source}')
-        ordering = f'order by {duck.identifier(order)}' if order else ''
+        keys = ', '.join(f'{duck.identifier(name)} nulls last' for name in order)
+        ordering = f'order by {keys}' if keys else ''
         query = f'select * from {source} {ordering} limit ? offset ?'
         result = connection.execute(query, [max(0, limit), max(0, offset)])
         columns = tuple(column[0] for column in result.description or ())
         return Page(columns=columns, rows=result.fetchall(), offset=offset, total=total)
+
+
+def count_flagged(raw: Path) -> int:
+    """Return how many records of a raw table the reader has repaired."""
+    with duck.connect(memory=MEMORY, allow=[raw]) as connection:
+        return int(duck.single(connection, f'select count(*) from {duck.files([raw])} where _flag = 1')[0])
 
 
 def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:

@@ -150,6 +150,11 @@ class _Channel:
         traceback.print_exception(kind, error, trace)
         if isinstance(error, MemoryError):
             error = TaskOverLimit('The task needed more memory than it may use. Use less data, or raise its limit.')
+        elif isinstance(error, OSError) and error.strerror:
+            where = f' ({Path(str(error.filename)).name})' if error.filename else ''
+            error = TaskFailed(
+                f'A file could not be read or written{where}: {error.strerror}. Mend that, then try again.'
+            )
         elif not isinstance(error, VariosyncError):
             error = TaskFailed(f'The task failed unexpectedly ({kind.__name__}: {str(error)[:300]}).')
         self.send({'error': [type(error).__name__, error.message, error.details]})

@@ -1,4 +1,4 @@
-"""The embedded identity: e-mail and password in Postgres, tokens with Supabase's claims signed by a key of our own."""
+"""The embedded identity: email and password in Postgres, tokens with Supabase's claims signed by a key of our own."""
 
 import asyncio
 import hashlib
@@ -55,7 +55,7 @@ class EmbeddedIdentity:
         self._hashing = asyncio.Semaphore(HASHES_AT_A_TIME)
         self._key = _signing_key(secrets_folder / 'token-key.pem')
         self._keys = {self._key.thumbprint(): self._key}
-        # What an unknown e-mail is checked against, so that it takes as long as a known one.
+        # What an unknown email is checked against, so that it takes as long as a known one.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     @property
@@ -64,25 +64,25 @@ class EmbeddedIdentity:
         return {'keys': [_public(kid, key) for kid, key in self._keys.items()]}
 
     async def sign_up(self, email: str, password: str) -> UUID:
-        """Create an account and return its id. A taken e-mail raises Conflict, a weak password UsageError."""
+        """Create an account and return its id. A taken email raises Conflict, a weak password UsageError."""
         address = _address(email)
         hashed = await self._hash(_strong(password, address))
         try:
             async with self._database.system() as tx:
                 row = await tx.one('identity_user_insert', email=address, password=hashed)
         except Conflict:
-            raise Conflict('There is an account with this e-mail already. Sign in instead.') from None
+            raise Conflict('There is an account with this email already. Sign in instead.') from None
         return UUID(str(row['id']))
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Return tokens. Raise NotSignedIn when e-mail and password do not match, whichever is wrong."""
+        """Return tokens. Raise NotSignedIn when email and password do not match, whichever is wrong."""
         address = _normal(email)
         async with self._database.system() as tx:
             row = await tx.first('identity_user_by_email', email=address if _EMAIL.fullmatch(address) else '')
         hashed = row['encrypted_password'] if row else None
         matches = await self._matches(hashed or self._nobody, password)
         if row is None or hashed is None or not matches:
-            raise NotSignedIn('E-mail and password do not match. Try again, or create an account.')
+            raise NotSignedIn('Email and password do not match. Try again, or create an account.')
         renewed = await self._hash(_normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
         async with self._database.system() as tx:
             await tx.run('identity_user_signed_in', id=row['id'], password=renewed)
@@ -202,7 +202,7 @@ def _normal(email: str) -> str:
 def _address(email: str) -> str:
     address = _normal(email)
     if not _EMAIL.fullmatch(address):
-        raise UsageError('This is no e-mail address. It looks like name@example.com.')
+        raise UsageError('This is no email address. It looks like name@example.com.')
     return address
 
 
@@ -218,7 +218,7 @@ def _strong(password: str, address: str) -> str:
     if len(normal) < SHORTEST_PASSWORD:
         raise UsageError(f'The password has fewer than {SHORTEST_PASSWORD} characters. Choose a longer one.')
     if normal.strip().lower() in (address, address.partition('@')[0]):
-        raise UsageError('The password is the e-mail. Choose another one.')
+        raise UsageError('The password is the email. Choose another one.')
     return normal
 
 

@@ -86,7 +86,7 @@ returning id, user_id, kind, title, state, payload, progress, message, attempt, 
 -- Make an ended job ready to run again.
 update public.jobs
 set state = 'queued', max_attempts = attempt + 3, progress = 0, message = '', error = null, cancel_requested = false,
-    finished_at = null
+    started_at = null, finished_at = null
 where id = %(id)s and state in ('failed', 'cancelled')
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
           dataset_id, forecast_id, call_id, created_at, started_at, finished_at;

@@ -251,7 +251,7 @@ grant select, insert, update on public.uploads to authenticated;
 grant select, insert on public.data_sources to authenticated;
 grant select, insert, update (name, current_version, deleted_at, updated_at) on public.datasets to authenticated;
 grant select on public.dataset_versions to authenticated;
-grant select, insert, update (cancel_requested, state, progress, message, error, finished_at, max_attempts, queue_id) on public.jobs to authenticated;
+grant select, insert, update (cancel_requested, state, progress, message, error, started_at, finished_at, max_attempts, queue_id) on public.jobs to authenticated;
 grant select, insert, update (job_id, name), delete on public.forecasts to authenticated;
 grant select on public.issued_forecasts to authenticated;
 grant select, update (read_at) on public.notices to authenticated;

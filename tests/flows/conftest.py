@@ -1,4 +1,4 @@
-"""The services over a real database, queue, object store and staging; only compute follows a script where a test asks."""
+"""The services over a real database, queue, object store and staging; compute is real unless a test scripts it."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

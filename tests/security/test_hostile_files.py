@@ -213,7 +213,7 @@ def laughs() -> str:
 
 
 def dated(number: int) -> str:
-    return f'<row r="{number}"><c r="A{number}"><v>{45000 + number}</v></c><c r="B{number}"><v>{number}</v></c></row>'
+    return f'<row r="{number}"><c r="A{number}"><v>{45000 + number % 10_000}</v></c><c r="B{number}"><v>{number}</v></c></row>'
 
 
 @hostile('laughing.xlsx', UnreadableFile)
@@ -245,6 +245,11 @@ def workbook_that_claims_a_vast_sheet() -> bytes:
 def workbook_with_a_cell_in_the_last_corner() -> bytes:
     far = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
     return workbook(sheet=SHEET.format(ROWS.format(CELLS + far)))
+
+
+@hostile('far.xlsx', reads(rows_read=2, rows_accepted=2))
+def workbook_whose_rows_begin_far_below_their_header() -> bytes:
+    return workbook(sheet=SHEET.format(ROWS.format(CELLS + dated(900_000) + dated(900_001))))
 
 
 @hostile('beyond.xlsx', UnreadableFile)
@@ -540,7 +545,8 @@ def test_a_file_that_needs_too_much_memory_is_stopped_and_the_next_one_read(tmp_
 
 def inspected(path: Path, *, limit: int = MEMORY + CHILD_OVERHEAD) -> Any:
     """The report on a file as `variosync inspect --memory 512MB` makes it, or the error that it met."""
-    given = {'path': str(path), 'name': path.name, 'memory': MEMORY, 'max_faults': 100, 'time_zone': 'UTC'}
+    given: Report = {'path': str(path), 'name': path.name, 'memory': MEMORY, 'max_faults': 100}
+    given |= {'time_zone': 'UTC', 'day_first': None}
     try:
         return run_local(
             'core.tasks:inspect_file', given, memory=limit, timeout=LONGEST, progress=lambda part, text: None

@@ -37,7 +37,8 @@ def register(services: Services) -> None:
         window = _window(request, version.manifest['measures'])
         points = await services.datasets.series(user.id, version, window)
         if request.query_params.get('format') == 'csv':
-            return _attachment(_points_csv(decode(points)), 'text/csv; charset=utf-8', 'view.csv')
+            name = f'{(await services.datasets.get(user.id, dataset_id)).name} v{number} view.csv'
+            return _attachment(_points_csv(decode(points)), 'text/csv; charset=utf-8', name)
         return Response(points, media_type='application/octet-stream', headers=PRIVATE | {'ETag': tag})
 
     @app.get('/api/v1/datasets/{dataset_id}/versions/{number}/{what}.{form}')

@@ -1,45 +1,81 @@
 """Jobs as lines: what runs, how far it is, and how to stop it."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from core.values import Job, JobState, Session
-from ui.components.parts import icon, icon_button, progress, tag
+from core.values import Job, JobState
+from ui.components.parts import icon, icon_button, progress, set_progress, tag
 from ui.components.times import duration, when
 from ui.session import current
 
 SIGNS = {
-    JobState.SUCCEEDED: ('circle-check', 'green', 'done'),
-    JobState.FAILED: ('circle-alert', 'red', 'failed'),
-    JobState.CANCELLED: ('ban', '', 'cancelled'),
-    JobState.QUEUED: ('clock', '', 'queued'),
+    JobState.SUCCEEDED: ('circle-check', 'green'),
+    JobState.FAILED: ('circle-alert', 'red'),
+    JobState.CANCELLED: ('ban', ''),
+    JobState.QUEUED: ('clock', ''),
 }
 KINDS = {'convert': 'file-up', 'forecast': 'chart-spline'}
 
 
-def job_line(services: Any, session: Session, job: Job) -> None:
-    """A job in two or three lines; a running one has a bar and a button that cancels it."""
-    running = job.state == JobState.RUNNING
-    symbol, colour, word = SIGNS.get(job.state, (KINDS[job.kind], '', 'running'))
+class Running:
+    """The running jobs of a page, moved in place: drawing a button anew would lose the click that is on its way."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Callable[[float, str], None]] = {}
+
+    def clear(self) -> None:
+        """Forget what was drawn."""
+        self._told.clear()
+
+    def tell(self, message: Mapping[str, Any]) -> bool:
+        """Show a job's progress where it stands; False when the page has to be drawn again."""
+        show = self._told.get(message.get('job', ''))
+        if message.get('state') != JobState.RUNNING or show is None:
+            return False
+        show(message.get('progress', 0.0), message.get('message', ''))
+        return True
+
+    def draw(self, services: Any, job: Job, title: str) -> None:
+        """A running or waiting job: its name, how far it is, what it does, the time left, and how to cancel it."""
+        with tag('div', classes='job', data_job=str(job.id), data_state=job.state.value):
+            with tag('div', classes='l'):
+                icon(KINDS[job.kind], classes='t3')
+                tag('a', title, 'w5 cut grow', href=link_of(job))
+                share = tag('span', '', 't12 t2')
+                cancel_button(services, job)
+            bar = progress(None, label=title)
+            (inner,) = bar.default_slot.children
+            with tag('div', classes='l t12 t3'):
+                said = tag('span', '', 'cut grow')
+                left = tag('span')
+
+        def show(part: float, text: str) -> None:
+            share.text = f'{100 * part:.0f}%'
+            said.text = text or 'Waiting for its turn'
+            left.text = time_left(replace(job, progress=part))
+            set_progress(bar, inner, part or None)
+
+        show(job.progress, job.message)
+        if job.state == JobState.RUNNING:
+            self._told[str(job.id)] = show
+
+
+def job_line(services: Any, job: Job, running: Running) -> None:
+    """A job in one to three lines; one that has not ended has a bar and a button that cancels it."""
+    if not job.state.final:
+        running.draw(services, job, job.title)
+        return
+    symbol, colour = SIGNS[job.state]
     with tag('div', classes='job', data_job=str(job.id), data_state=job.state.value):
         with tag('div', classes='l'):
             icon(symbol, classes=colour or 't3')
             tag('a', job.title, 'w5 cut grow', href=link_of(job))
-            if running:
-                tag('span', f'{100 * job.progress:.0f}%', 't12 t2')
-            elif job.finished_at:
+            if job.finished_at:
                 when(job.finished_at, 't12 t3')
-            else:
-                tag('span', word, 't12 t2')
-            if not job.state.final:
-                cancel_button(services, job)
-        if running:
-            progress(job.progress, label=job.title)
-            with tag('div', classes='l t12 t3'):
-                tag('span', job.message, 'cut grow')
-                tag('span', time_left(job))
-        elif job.state == JobState.FAILED and job.error:
-            tag('span', job.error['message'], 't12 red')
+        if job.state == JobState.FAILED and job.error:
+            tag('span', job.error['message'], 't12 red two-lines', title=job.error['message'])
 
 
 def cancel_button(services: Any, job: Job) -> None:

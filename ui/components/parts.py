@@ -165,8 +165,7 @@ def tabs(items: Sequence[tuple[str, str, str]], active: str) -> None:
     """Tabs that are links: (label, count or nothing, address) each; `active` is the label of the open one."""
     with tag('nav', classes='tabs', aria_label='Sections'):
         for label, count, href in items:
-            chosen = label == active
-            with tag('a', label, href=href, aria_selected=str(chosen).lower(), role='tab'):
+            with tag('a', label, href=href, aria_current='page' if label == active else None):
                 if count:
                     tag('span', count, 'n')
 

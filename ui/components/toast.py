@@ -9,6 +9,7 @@ from nicegui.element import Element
 from ui.components.parts import button, icon, icon_button, tag
 
 SECONDS = 8.0
+MOST = 3
 LEVELS = {'good': 'circle-check', 'info': 'info', 'warn': 'triangle-alert', 'bad': 'circle-alert'}
 
 _corners: WeakKeyDictionary[Client, Element] = WeakKeyDictionary()
@@ -20,16 +21,21 @@ def toast_corner() -> None:
 
 
 def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tuple[str, str]] = ()) -> None:
-    """Show a note for a few seconds; of the levels `good info warn bad` the last stays. Links are (label, address)."""
+    """Show a note for a few seconds; of the levels `good info warn bad` the last stays. Links are (label, address).
+
+    At most `MOST` are shown; the oldest makes room.
+    """
     corner = _corners.get(context.client)
     if corner is None:
         return
+    for older in list(corner)[: 1 - MOST]:
+        older.delete()
     with corner, tag('div', classes=f'toast {level}') as note:
         icon(LEVELS[level])
         with tag('div', classes='vs grow'):
-            tag('span', title, 'w6')
+            tag('span', title, 'w6 clamp')
             if text:
-                tag('span', text, 't2')
+                tag('span', text, 't2 clamp', title=text)
             if links:
                 with tag('div', classes='hs'):
                     for label, href in links[:2]:

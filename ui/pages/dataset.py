@@ -11,18 +11,19 @@ from nicegui.element import Element
 
 from core.analysis.tables import Page
 from core.datasets import ROLES
-from core.errors import NotFound
+from core.errors import NotFound, UsageError
 from core.services import Services
 from core.values import Dataset, Job, JobState, Session, Version
 from ui.components import formats
 from ui.components.chart import series_chart
-from ui.components.jobs import cancel_button, time_left
-from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, progress, tabs, tag
+from ui.components.jobs import Running, cancel_button
+from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, tabs, tag
 from ui.components.spark import bars, spark
 from ui.components.states import empty_state, error_state, skeleton_rows
 from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.toast import toast
+from ui.components.upload import Upload
 from ui.live import follow
 from ui.session import current
 from ui.theme import frame
@@ -35,6 +36,12 @@ COLOURS = [f'series-{place}' for place in range(1, 9)]
 ZONES = ('UTC', 'Europe/London', 'Europe/Paris', 'Europe/Berlin', 'America/New_York', 'America/Chicago',
          'America/Los_Angeles', 'Asia/Tokyo', 'Asia/Kolkata', 'Australia/Sydney')  # fmt: skip
 GUESS = 'as read'
+TO_DO = {
+    'ambiguous_dates': 'Say how dates are written.',
+    'no_time_column': 'Name the column that holds the time, or discard the file.',
+    'task_killed': 'Try again. If it happens again, tell the operator.',
+    'task_over_limit': 'Split the file, or raise VARIOSYNC_TASK_MEMORY.',
+}
 
 
 def register(services: Services) -> None:
@@ -56,15 +63,17 @@ def register(services: Services) -> None:
             box = tag('div', classes='stack')
 
             shown: list[View] = []
+            running = Running()
 
             async def draw() -> None:
                 shown.clear()
+                running.clear()
                 data = await services.datasets.get(session.user.id, found.id)
                 job = await services.jobs.last(session.user.id, found.id, 'convert')
                 if data.version is None:
                     box.clear()
                     with box:
-                        _without_version(services, data, job)
+                        _without_version(services, data, job, running)
                     return
                 version = await services.datasets.version(session.user.id, found.id, v)
                 view = View(services, session, data, version, job)
@@ -80,7 +89,7 @@ def register(services: Services) -> None:
                 if message.get('dataset') != str(found.id) or message.get('kind', 'convert') != 'convert':
                     return
                 # A page with a chart is drawn again only when something has ended or begun.
-                if not (message.get('state') == 'running' and shown and shown[0].tell(message)):
+                if not (running.tell(message) or (shown and shown[0].tell(message))):
                     await draw()
 
             async def catch_up() -> None:
@@ -99,23 +108,14 @@ def _uuid(text: str) -> UUID:
         raise NotFound('There is no such dataset.') from error
 
 
-def _without_version(services: Services, data: Dataset, job: Job | None) -> None:
-    page_head(data.name, data.source_name)
+def _without_version(services: Services, data: Dataset, job: Job | None, running: Running) -> None:
+    page_head(data.name, data.source_name if data.source_name != data.name else '')
     if job is not None and job.state in (JobState.FAILED, JobState.CANCELLED):
         _conversion_failed(services, data, job)
         return
     with card():
-        with tag('div', classes='job', data_state=job.state.value if job else 'queued'):
-            with tag('div', classes='l'):
-                icon('file-up', classes='t3')
-                tag('span', f'Converting {data.source_name}', 'w5 cut grow')
-                if job is not None:
-                    tag('span', f'{100 * job.progress:.0f}%', 't12 t2')
-                    cancel_button(services, job)
-            progress(job.progress if job and job.progress else None, label='Converting')
-            with tag('div', classes='l t12 t3'):
-                tag('span', job.message if job and job.message else 'Waiting for its turn', 'cut grow')
-                tag('span', time_left(job) if job else '')
+        if job is not None:
+            running.draw(services, job, f'Converting {data.source_name}')
         skeleton_rows(5)
     tag('p', 'You can close this tab; the work goes on.', 't12 t3')
 
@@ -129,14 +129,23 @@ def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
     async def read_as(day_first: bool) -> None:
         await services.datasets.correct(current().user.id, data.id, {'day_first': day_first})
 
+    async def take_as_time(column: str) -> None:
+        if not column.strip():
+            raise UsageError('Write the name of the column that holds the time.')
+        options = {'roles': {column.strip(): 'time'}}
+        await services.datasets.correct(current().user.id, data.id, options)
+
     async def remove() -> None:
         await services.datasets.delete(current().user.id, data.id)
-        ui.navigate.to('/datasets')
+        ui.navigate.to(f'/datasets?deleted={data.id}')
 
     def actions() -> None:
         if code == 'ambiguous_dates':
             button('Day comes first', kind='pri', on_click=lambda: read_as(True))
             button('Month comes first', on_click=lambda: read_as(False))
+        elif code in ('no_time_column', 'usage_error'):
+            column = ui.input(placeholder='Name of the time column').props('aria-label="Name of the time column"')
+            button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or ''))
         else:
             button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
         button('Discard', icon_name='trash-2', on_click=remove)
@@ -184,7 +193,7 @@ class View:
 
     def tell(self, message: Mapping[str, Any]) -> bool:
         """Show the progress of a new version in place; False when the page has no place for it yet."""
-        if self.note is None:
+        if self.note is None or message.get('state') != JobState.RUNNING:
             return False
         self.note.text = _making(message.get('message', ''), message.get('progress', 0.0))
         return True
@@ -296,6 +305,10 @@ class View:
     # overview
 
     def _overview(self) -> None:
+        if notes := self.manifest['source']['notes']:
+            with tag('div', classes='note', role='note'):
+                icon('info')
+                tag('span', ' '.join(notes))
         self._chart()
         with tag('div', classes='g12 prof-row', tabindex='0', role='group', aria_label='Column profiles'):
             for place, column in enumerate(c for c in self.manifest['columns'] if c['role'] == 'measure'):
@@ -459,7 +472,9 @@ class View:
                 zone = self.manifest['time']['zone']
                 with field('Zone of stamps that name none'):
                     zones = list(dict.fromkeys([zone, *ZONES]))
-                    ui.select(zones, value=zone, with_input=True).bind_value_to(reading, 'time_zone')
+                    ui.select(zones, value=zone, with_input=True).bind_value_to(reading, 'time_zone').props(
+                        'aria-label="Zone of stamps that name none"'
+                    )
                 with field('Dates such as 03/04/2025'):
                     ui.select([GUESS, 'day first', 'month first'], value=GUESS).bind_value_to(reading, 'dates')
                 with field('Decimal mark'):
@@ -497,7 +512,12 @@ class View:
             else:
                 button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
 
-        with card('Versions', 'Each upload or correction makes one; none is ever changed'):
+        zone = Upload(dataset=str(self.data.id))
+
+        def more() -> None:
+            button('Upload the next one', kind='small', icon_name='upload', on_click=zone.choose)
+
+        with card('Versions', 'Each upload or correction makes one; none is ever changed', actions=more):
             table(
                 [
                     Column[Version](label='Version', cell=lambda v: f'v{v.number}', width='14%'),
@@ -551,4 +571,4 @@ def _fault_table(page: Page) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ''
-    return value.isoformat(sep=' ') if hasattr(value, 'isoformat') else str(value)
+    return str(value)

@@ -1,12 +1,13 @@
 """Datasets: what was uploaded, newest change first, and the place to upload more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from nicegui import ui
 
 from core.services import Services
-from core.values import Dataset, Session
+from core.values import Dataset, Job, JobState, Session
 from ui.components.formats import counted
 from ui.components.parts import badge, button, card, icon, page_head, tag
 from ui.components.spark import spark
@@ -17,6 +18,14 @@ from ui.components.upload import Upload
 from ui.live import follow
 from ui.session import current
 from ui.theme import frame
+
+WITHOUT_VERSION = {
+    JobState.QUEUED: ('Queued', 'line'),
+    JobState.RUNNING: ('Converting', 'acc'),
+    JobState.SUCCEEDED: ('Converting', 'acc'),
+    JobState.FAILED: ('Failed', 'bad'),
+    JobState.CANCELLED: ('Cancelled', 'line'),
+}
 
 
 def register(services: Services) -> None:
@@ -33,6 +42,7 @@ def register(services: Services) -> None:
 
             async def refresh() -> None:
                 found = await services.datasets.list(session.user.id)
+                jobs = await services.jobs.list(session.user.id)
                 head.clear()
                 with head:
                     page_head(
@@ -42,20 +52,19 @@ def register(services: Services) -> None:
                 with box:
                     if found:
                         with card():
-                            dataset_table(found)
+                            dataset_table(found, jobs)
                     else:
                         nothing_yet(zone)
 
             await refresh()
             zone.move(target_index=1)
+
+            async def changed(message: Mapping[str, Any]) -> None:
+                if message.get('state') != JobState.RUNNING or message.get('progress') == 0:
+                    await refresh()
+
             for channel in ('jobs', 'datasets'):
-                follow(
-                    services.events,
-                    f'{session.user.id}/{channel}',
-                    lambda message: refresh(),
-                    within=box,
-                    on_ready=refresh,
-                )
+                follow(services.events, f'{session.user.id}/{channel}', changed, within=box, on_ready=refresh)
 
 
 def _undo(services: Services, deleted: str) -> None:
@@ -97,14 +106,17 @@ def nothing_yet(zone: Upload) -> None:
         )
 
 
-def dataset_table(found: Sequence[Dataset]) -> None:
-    """Datasets as rows that open their pages."""
+def dataset_table(found: Sequence[Dataset], jobs: Sequence[Job]) -> None:
+    """Datasets as rows that open their pages; `jobs` (newest first) tell what becomes of those without a version."""
+    states: dict[UUID | None, JobState] = {}
+    for job in jobs:
+        states.setdefault(job.dataset_id, job.state)
     table(
         [
             Column(label='Name', cell=_name, width='34%'),
             Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='14%'),
             Column(label='Shape', cell=_shape, width='20%', phone=False, classes='pad-l'),
-            Column(label='Quality', cell=_quality, width='16%', classes='pad-l', phone=False),
+            Column(label='Quality', cell=lambda d: _quality(d, states), width='16%', classes='pad-l', phone=False),
             Column(label='Updated', cell=_updated, num=True, phone=False),
         ],
         found,
@@ -124,9 +136,10 @@ def _shape(dataset: Dataset) -> None:
     spark(dataset.sparkline)
 
 
-def _quality(dataset: Dataset) -> None:
+def _quality(dataset: Dataset, states: Mapping[UUID | None, JobState]) -> None:
     if dataset.version is None:
-        badge('Not converted', 'line')
+        text, kind = WITHOUT_VERSION[states.get(dataset.id, JobState.QUEUED)]
+        badge(text, kind)
     elif dataset.faults:
         badge(counted(dataset.faults, 'fault'), 'warn')
     else:

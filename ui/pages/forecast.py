@@ -12,8 +12,8 @@ from core.services import Services
 from core.values import Forecast, Job, JobState
 from ui.components import formats
 from ui.components.chart import forecast_chart
-from ui.components.jobs import cancel_button, time_left
-from ui.components.parts import badge, button, card, icon, page_head, progress, tag
+from ui.components.jobs import Running
+from ui.components.parts import badge, button, card, icon, page_head, tag
 from ui.components.states import error_state, skeleton_rows
 from ui.components.table import Column, table
 from ui.live import follow
@@ -33,8 +33,10 @@ def register(services: Services) -> None:
         found = await services.forecasts.get(current().user.id, _uuid(forecast_id))
         with frame(services, ('Forecasts', '/forecasts'), found.name, active='/forecasts') as session:
             box = tag('div', classes='stack')
+            running = Running()
 
             async def draw() -> None:
+                running.clear()
                 data = await services.forecasts.get(session.user.id, found.id)
                 rows = await services.forecasts.rows(session.user.id, found.id, limit=ROWS) if data.result else None
                 job = await services.jobs.get(session.user.id, data.job_id) if data.job_id else None
@@ -43,7 +45,7 @@ def register(services: Services) -> None:
                     if data.result is not None and rows is not None:
                         _result(data, data.result, rows, series)
                     else:
-                        _waiting(services, data, job)
+                        _waiting(services, data, job, running)
 
             await draw()
 
@@ -53,7 +55,7 @@ def register(services: Services) -> None:
                     await draw()
 
             async def changed(message: Mapping[str, Any]) -> None:
-                if message.get('forecast') == str(found.id):
+                if message.get('forecast') == str(found.id) and not running.tell(message):
                     await draw()
 
             follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=catch_up)
@@ -66,22 +68,13 @@ def _uuid(text: str) -> UUID:
         raise NotFound('There is no such forecast.') from error
 
 
-def _waiting(services: Services, forecast: Forecast, job: Job | None) -> None:
+def _waiting(services: Services, forecast: Forecast, job: Job | None, running: Running) -> None:
     page_head(forecast.name, f'{forecast.dataset_name} v{forecast.version}')
     if job is None or job.state in (JobState.FAILED, JobState.CANCELLED):
         _failed(services, forecast, job)
         return
     with card():
-        with tag('div', classes='job', data_state=job.state.value):
-            with tag('div', classes='l'):
-                icon('chart-spline', classes='t3')
-                tag('span', f'Forecasting {forecast.request["target"]}', 'w5 cut grow')
-                tag('span', f'{100 * job.progress:.0f}%', 't12 t2')
-                cancel_button(services, job)
-            progress(job.progress or None, label='Forecasting')
-            with tag('div', classes='l t12 t3'):
-                tag('span', job.message or 'Waiting for its turn', 'cut grow')
-                tag('span', time_left(job))
+        running.draw(services, job, f'Forecasting {forecast.request["target"]}')
         skeleton_rows(6)
     tag('p', 'You can close this tab; the work goes on.', 't12 t3')
 

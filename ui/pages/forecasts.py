@@ -9,7 +9,7 @@ from nicegui import ui
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.errors import NotFound
-from core.forecasts import Ask, defaults
+from core.forecasts import HORIZONS, Ask, defaults
 from core.services import Services
 from core.values import Dataset, Forecast, JobState, Version
 from ui.components import formats
@@ -172,10 +172,14 @@ class Form:
                     self.series_select = self._series_select()
             with tag('div', classes='form-3'):
                 with field('Steps ahead'):
-                    self.h = ui.number(value=self.start.h, min=1, max=5000, precision=0).classes('horizon')
+                    self.h = (
+                        ui.number(value=self.start.h, min=1, max=5000, precision=0)
+                        .classes('horizon')
+                        .props('aria-label="Steps ahead"')
+                    )
                 with field('Each step is'):
                     steps = {key: STEP_NAMES[key] for key in (AS_SAMPLED, *STEPS)}
-                    self.step = ui.select(steps, value=AS_SAMPLED)
+                    self.step = ui.select(steps, value=AS_SAMPLED, on_change=self._suit_horizon)
                 with field('Values of a step'):
                     self.aggregate = ui.select(list(AGGREGATES), value='mean').bind_enabled_from(
                         self.step, 'value', backward=lambda value: value != AS_SAMPLED
@@ -187,6 +191,11 @@ class Form:
             with tag('div', classes='hs'):
                 button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
                 tag('span', self._sampling(), 't12 t3')
+
+    def _suit_horizon(self) -> None:
+        """48 hours are a good horizon, 48 months are not."""
+        step = self.step.value
+        self.h.value = self.start.h if step == AS_SAMPLED else HORIZONS[step[0]]
 
     def _dataset_select(self) -> None:
         names = {str(data.id): data.name for data in self.ready}

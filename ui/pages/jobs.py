@@ -1,13 +1,14 @@
 """Jobs: states, attempts, errors; cancel and run again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nicegui import ui
 
 from core.services import Services
 from core.values import Job, JobState
-from ui.components.jobs import KINDS, SIGNS, cancel_button, link_of, time_left
-from ui.components.parts import badge, button, card, icon, page_head, progress, segment, tag
+from ui.components.jobs import KINDS, SIGNS, Running, link_of
+from ui.components.parts import badge, button, card, icon, page_head, segment, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import duration, when
@@ -15,14 +16,8 @@ from ui.live import follow
 from ui.session import current
 from ui.theme import frame
 
-FILTERS = {'all': 'All', 'open': 'Open', 'failed': 'Failed'}
-BADGES = {
-    JobState.SUCCEEDED: 'ok',
-    JobState.FAILED: 'bad',
-    JobState.CANCELLED: 'line',
-    JobState.QUEUED: 'line',
-    JobState.RUNNING: 'acc',
-}
+FILTERS = {'all': 'All', 'open': 'Open', 'failed': 'Failed or cancelled'}
+BADGES = {JobState.SUCCEEDED: 'ok', JobState.FAILED: 'bad', JobState.CANCELLED: 'line'}
 
 
 def register(services: Services) -> None:
@@ -35,25 +30,44 @@ def register(services: Services) -> None:
             page_head('Jobs', 'Conversions and forecasts; they go on when this tab is closed.')
             with tag('div', classes='hs'):
                 segment(FILTERS, chosen, label='Show', on_change=lambda value: ui.navigate.to(f'/jobs?show={value}'))
-            box = tag('div')
+            box = tag('div', classes='stack')
+            running = Running()
 
             async def refresh() -> None:
                 found = [job for job in await services.jobs.list(session.user.id) if _shown(job, chosen)]
+                running.clear()
                 box.clear()
-                with box, card():
-                    if found:
-                        _table(services, found)
-                    else:
-                        empty_state('No jobs here', 'Upload a file or ask for a forecast, and its job shows up here.')
+                with box:
+                    _list(services, found, running)
 
             await refresh()
-            follow(services.events, f'{session.user.id}/jobs', lambda message: refresh(), within=box, on_ready=refresh)
+
+            async def changed(message: Mapping[str, Any]) -> None:
+                if not running.tell(message):
+                    await refresh()
+
+            follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=refresh)
+
+
+def _list(services: Services, found: Sequence[Job], running: Running) -> None:
+    under_way = [job for job in found if not job.state.final]
+    ended = [job for job in found if job.state.final]
+    if under_way:
+        with card('Under way', f'{len(under_way)}'):
+            for job in under_way:
+                running.draw(services, job, job.title)
+    if ended:
+        with card():
+            _table(services, ended)
+    if not found:
+        with card():
+            empty_state('No jobs here', 'Upload a file or ask for a forecast, and its job shows up here.')
 
 
 def _shown(job: Job, chosen: str) -> bool:
     if chosen == 'open':
         return not job.state.final
-    return chosen == 'all' or job.state == JobState.FAILED
+    return chosen == 'all' or job.state in (JobState.FAILED, JobState.CANCELLED)
 
 
 def _table(services: Services, found: Sequence[Job]) -> None:
@@ -61,7 +75,6 @@ def _table(services: Services, found: Sequence[Job]) -> None:
         [
             Column(label='Job', cell=_title, width='36%'),
             Column(label='State', cell=_state, width='14%'),
-            Column(label='Progress', cell=_progress, width='14%', phone=False),
             Column(label='Attempt', cell=lambda job: f'{job.attempt} of {job.max_attempts}', num=True, phone=False),
             Column(label='Took', cell=_took, num=True, phone=False),
             Column(label='Started', cell=_created, num=True, phone=False),
@@ -79,19 +92,10 @@ def _title(job: Job) -> None:
             tag('a', job.title, 'w5 cut link-quiet', href=link_of(job))
             if job.error:
                 tag('span', job.error['message'], 't12 red two-lines', title=job.error['message'])
-            elif job.message and not job.state.final:
-                tag('span', job.message, 't12 t3 cut')
 
 
 def _state(job: Job) -> None:
-    symbol = SIGNS.get(job.state, ('loader-circle', '', ''))[0]
-    badge(job.state.value, BADGES[job.state], icon_name=symbol)
-
-
-def _progress(job: Job) -> None:
-    if job.state == JobState.RUNNING:
-        progress(job.progress, label=job.title)
-        tag('span', time_left(job), 't12 t3')
+    badge(job.state.value, BADGES[job.state], icon_name=SIGNS[job.state][0])
 
 
 def _took(job: Job) -> str:
@@ -108,7 +112,5 @@ def _actions(services: Services, job: Job) -> None:
     async def retry() -> None:
         await services.jobs.retry(current().user.id, job.id)
 
-    if not job.state.final:
-        cancel_button(services, job)
-    elif job.state in (JobState.FAILED, JobState.CANCELLED):
+    if job.state in (JobState.FAILED, JobState.CANCELLED):
         button('Run again', kind='small', icon_name='rotate-ccw', on_click=retry)

@@ -54,7 +54,7 @@
     const line = el('div', 'q');
     const input = el('input');
     Object.assign(input, { type: 'text', placeholder: 'Search or jump to', autocomplete: 'off', spellcheck: false });
-    for (const [name, value] of Object.entries({ role: 'combobox', 'aria-label': 'Search or jump to', 'aria-expanded': 'true', 'aria-controls': 'palette-results', 'aria-autocomplete': 'list' })) input.setAttribute(name, value);
+    for (const [name, value] of Object.entries({ role: 'combobox', 'aria-label': 'Search or jump to', 'aria-expanded': 'false', 'aria-controls': 'palette-results', 'aria-autocomplete': 'list' })) input.setAttribute(name, value);
     line.append(drawing(SEARCH), input, el('span', 'kbd', 'esc'));
     const results = el('div', 'results');
     results.id = 'palette-results';
@@ -70,7 +70,9 @@
     total.style.marginLeft = 'auto';
     total.setAttribute('aria-live', 'polite');
     foot.append(total);
-    box.append(line, results, foot);
+    const none = el('p', 'none');
+    none.setAttribute('role', 'status');
+    box.append(line, results, none, foot);
     dialog.append(box);
     document.body.append(dialog);
     input.addEventListener('input', () => { chosen = 0; draw(); });
@@ -84,7 +86,7 @@
       }
     });
     dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
-    palette = { dialog, input, results, total, entries: [] };
+    palette = { dialog, input, results, none, total, entries: [], state: 'loading' };
   }
 
   function draw() {
@@ -118,8 +120,13 @@
       group.append(title, list);
       palette.results.append(group);
     }
-    if (!shown.length) palette.results.append(el('p', 'none', `Nothing is called “${palette.input.value.trim()}”.`));
-    palette.total.textContent = found.length === 1 ? '1 result' : `${found.length} results`;
+    // A listbox without options is none: it stands aside for a sentence.
+    palette.results.hidden = !shown.length;
+    palette.none.hidden = shown.length > 0;
+    palette.input.setAttribute('aria-expanded', shown.length > 0);
+    palette.input.removeAttribute('aria-activedescendant');
+    palette.none.textContent = shown.length ? '' : { loading: 'Loading…', failed: 'The list could not be loaded. Close this and try again.' }[palette.state] ?? `Nothing is called “${palette.input.value.trim()}”.`;
+    palette.total.textContent = palette.state === 'loading' && !shown.length ? '' : found.length === 1 ? '1 result' : `${found.length} results`;
     choose(Math.min(chosen, Math.max(0, shown.length - 1)));
   }
 
@@ -149,10 +156,16 @@
     palette.dialog.showModal();
     const own = JSON.parse(app.dataset.actions || '[]');
     palette.entries = palette.entries.length ? palette.entries : own;
+    palette.state = 'loading';
     draw();
-    const answer = await fetch('/api/v1/palette', { headers: { Accept: 'application/json' } });
-    if (!answer.ok) return;
-    palette.entries = [...own, ...(await answer.json())];
+    try {
+      const answer = await fetch('/api/v1/palette', { headers: { Accept: 'application/json' } });
+      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+      palette.entries = [...own, ...(await answer.json())];
+      palette.state = 'ready';
+    } catch {
+      palette.state = 'failed';
+    }
     draw();
   }
 

@@ -1,10 +1,12 @@
 """The careful reader of delimited text: whole blocks where they are clean, record by record where they are not."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
+from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
 from core.analysis.ingest.dialect import Format, Tokens, has_swallowed, readings, tokenize
 from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
@@ -33,9 +35,9 @@ class Careful:
 
     def __init__(self, text: Text, *, layout: Layout, form: Format, returns: bool, sink: Sink, work: Work) -> None:
         self._text, self._layout, self._form, self._sink, self._work = text, layout, form, sink, work
-        self._source = Lines(
-            text.path, offset=text.offset, returns=returns, longest=max(4 * work.limits.cell_bytes, work.memory // 8)
-        )
+        self._returns = returns
+        self._longest = max(4 * work.limits.cell_bytes, work.memory // 8)
+        self._source = Lines(text.path, offset=text.offset, returns=returns, longest=self._longest)
         self._buffer: list[str] = []
         self._at = 0
         self._line = 1
@@ -45,6 +47,7 @@ class Careful:
         self._comments = self._repeats = 0
         self._raw = ''
         self._vain = 0
+        self._resumes = 0
         self._notes: list[str] = []
         self._found: list[tuple[FaultKind, FaultAction, str, str, str | None]] = []
 
@@ -185,7 +188,7 @@ class Careful:
             self._comments += 1
             self._advance(1)
             return
-        if used == 1 and self._breaks_off(cells):
+        if used == 1 and not self._found and self._breaks_off(cells):
             return
         if '\r' in text and len(cells) != self._layout.width and used == 1 and self._split_returns(text):
             return
@@ -335,33 +338,86 @@ class Careful:
         return True
 
     def _breaks_off(self, cells: list[str]) -> bool:
-        """Whether another table starts at the current line; then reading ends here."""
+        """Whether another table starts at the current line; then reading ends here.
+
+        A blank line above and a new heading, or cells that misfit, make another table. Without a blank line nothing
+        less counts than that no record of this table follows to the end of the file.
+        """
         layout, width = self._layout, len(cells)
-        expected = layout.width + layout.slack
-        if width == expected and (not is_heading(cells, layout.profile) or cells == list(layout.header)):
+        heading = is_heading(cells, layout.profile) and cells != list(layout.header)
+        if self._has_width(cells) and not heading:
             return False
         ahead = self._ahead()
-        following = [len(other) for other in ahead]
-        if width == expected:
-            starts = bool(ahead) and following[0] == expected and not is_heading(ahead[0], layout.profile)
+        alike = sum(len(other) == width for other in ahead)
+        if self._has_width(cells):
+            starts = bool(ahead) and self._has_width(ahead[0]) and not is_heading(ahead[0], layout.profile)
         elif width > 1:
-            same = following.count(width)
-            gone = expected not in following
-            starts = gone and (same >= 3 or (self._after_blank and same >= 1 and same >= len(following) - 1))
+            gone = not any(self._has_width(other) for other in ahead)
+            starts = gone and (alike >= 3 or (self._after_blank and alike >= 1 and alike >= len(ahead) - 1))
         else:
-            starts = self._after_blank and self._titles_table(ahead, expected)
-        if starts:
-            self._notes.append(f'A second table from line {self._line} on was cut off.')
-            self._cut = True
-        return starts
+            starts = self._after_blank and self._titles_table(ahead)
+        if not starts:
+            return False
+        peers = [other for other in [cells, *ahead] if len(other) == width]
+        misfit = heading or width == 1 or not any(map(self._suits, peers))
+        parted = self._after_blank and layout.width > 1
+        if (not parted or not misfit) and (not (parted or misfit) or self._goes_on()):
+            return False
+        left = self._left()
+        lines = f'{_count(left, "filled line")} {_was(left)} left out'
+        self._notes.append(f'A second table from line {self._line} on was cut off: {lines}.')
+        self._cut = True
+        return True
 
-    def _titles_table(self, ahead: list[list[str]], expected: int) -> bool:
+    def _has_width(self, cells: list[str]) -> bool:
+        return len(cells) in (self._layout.width, self._layout.width + self._layout.slack)
+
+    def _suits(self, cells: list[str]) -> bool:
+        """Whether most cells of the columns that hold numbers, times or truth values hold such."""
+        typed = [
+            kind_of(cell) == kind
+            for cell, kind in zip(cells, self._layout.profile, strict=False)
+            if kind not in ('text', 'empty') and kind_of(cell) != 'empty'
+        ]
+        return 2 * sum(typed) > len(typed) or not any(kind not in ('text', 'empty') for kind in self._layout.profile)
+
+    def _goes_on(self) -> bool:
+        """Whether a record of this table follows somewhere below the current line."""
+        if self._line < self._resumes:
+            return True
+        line = self._line
+        for text in self._below():
+            line += 1
+            cells = tokenize(text, self._form).cells
+            if self._has_width(cells) and any(cells) and self._suits(cells):
+                self._resumes = line
+                return True
+        return False
+
+    def _left(self) -> int:
+        """The number of filled lines from the current one on."""
+        return 1 + sum(bool(text.strip()) for text in self._below())
+
+    def _below(self) -> Iterator[str]:
+        """The lines below the current one to the end of the file, read once more and not kept."""
+        source = Lines(self._text.path, offset=self._byte, returns=self._returns, longest=self._longest)
+        try:
+            skipped = 1
+            while block := source.block():
+                yield from (line.rstrip('\r\n') for line in block[skipped:])
+                skipped = 0
+        finally:
+            source.close()
+
+    def _titles_table(self, ahead: list[list[str]]) -> bool:
         """Whether a lone line after a blank one is the title of another table."""
         if len(ahead) < 2 or len(ahead[0]) < 2:
             return False
-        if len(ahead[0]) == expected:
+        if self._has_width(ahead[0]):
             return is_heading(ahead[0], self._layout.profile)
-        return len(ahead[0]) == len(ahead[1]) and all(len(other) != expected for other in ahead)
+        if len(ahead[0]) != len(ahead[1]) or any(self._has_width(other) for other in ahead):
+            return False
+        return is_heading(ahead[0], self._layout.profile) or not any(self._suits(other) for other in ahead[:2])
 
     def _ahead(self) -> list[list[str]]:
         """The cells of the next filled lines, each read alone."""

@@ -37,6 +37,7 @@ class Options:
 
     Times without an offset are read in `time_zone`; dates, months and years are kept at 00:00 UTC. `memory` is in
     bytes. `day_first` and `decimal` ('.' or ',') settle what the file alone leaves open. `max_faults` limits `inspect`.
+    `keep_unmeasured` stores records in which no measure can be read (with null measures) instead of rejecting them.
     """
 
     time_zone: str = 'UTC'
@@ -45,6 +46,7 @@ class Options:
     day_first: bool | None = None
     decimal: str | None = None
     max_faults: int = 1000
+    keep_unmeasured: bool = False
 
 
 def convert(path: Path, *, name: str, into: Path, options: Options, progress: Progress) -> Manifest:
@@ -144,6 +146,8 @@ def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, A
     """
     if out.suffix not in ('.csv', '.parquet'):
         raise UsageError(f'"{out.name}" is neither .csv nor .parquet. Choose one of the two.')
+    if out.is_dir():
+        raise UsageError(f'"{out.name}" is a folder. Name a file to write.')
     with _opened(path, name=name, options=options) as job:
         columns = job.columns() if job.raw.names else []
         staged, kinds = (
@@ -210,9 +214,11 @@ class _Job:
 
     def stage(self, columns: Sequence[Column], *, faults: Path) -> tuple[Staged, dict[str, int]]:
         """Type all rows and list the faults; return how many there are of each kind."""
-        zone = self.options.time_zone
-        staged = stage(self.connection, self.raw, columns, zone=zone, out=self.workdir / 'staged.parquet')
-        return staged, list_faults(self.connection, self.raw, columns, staged, zone=zone, out=faults)
+        zone, keep = self.options.time_zone, self.options.keep_unmeasured
+        out = self.workdir / 'staged.parquet'
+        staged = stage(self.connection, self.raw, columns, zone=zone, out=out, keep_unmeasured=keep)
+        kinds = list_faults(self.connection, self.raw, columns, staged, zone=zone, out=faults, keep_unmeasured=keep)
+        return staged, kinds
 
 
 @contextmanager

@@ -307,7 +307,7 @@ def _forms(text: str, delimiter: str) -> Iterator[Format]:
     yield Format(delimiter=delimiter)
     if '\\"' in text and opened['"']:
         yield Format(delimiter=delimiter, escape='\\')
-    if opened["'"] > 1:
+    if opened["'"]:
         yield Format(delimiter=delimiter, quote="'", escape="'")
         if "\\'" in text:
             yield Format(delimiter=delimiter, quote="'", escape='\\')

@@ -186,7 +186,9 @@ def _body_width(segment: Sequence[Record]) -> int:
     for index in range(len(widths)):
         if index >= 3 and len(set(widths[index : index + 4])) == 1 and len(widths) >= index + 4:
             head = Counter(widths[1:index]).most_common(1)[0]
-            if head[0] != widths[index] and head[1] >= 2 and is_lasting(widths, index):
+            # Where the width that lasts is also the header's, the rows between are damaged ones, not a first table.
+            apart = head[0] != widths[index] != widths[0]
+            if apart and head[1] >= 2 and is_lasting(widths, index):
                 widths = widths[:index]
                 break
     body = widths[1:] or widths
@@ -226,7 +228,7 @@ def _is_header(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) 
     if len(cells) == width:
         votes = sum(_vote(cells[i], kinds[i], profile[i], [row[i] for row in body]) for i in range(width))
     else:
-        votes = sum(1.0 if kind == 'text' else -1.0 for kind in kinds if kind != 'empty')
+        votes = sum(1.0 if kind in ('text', 'flag') else -1.0 for kind in kinds if kind != 'empty')
     if len({cell.casefold() for cell in filled}) < len(filled):
         votes -= 0.5
     if len(filled) < len(cells) and not any(kind in ('number', 'time') for kind in profile):

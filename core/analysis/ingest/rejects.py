@@ -74,13 +74,18 @@ class Staged:
 
 
 def stage(
-    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], *, zone: str, out: Path
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    columns: Sequence[Column],
+    *,
+    zone: str,
+    out: Path,
+    keep_unmeasured: bool = False,
 ) -> Staged:
-    """Type every row of the raw table and decide what becomes of it."""
+    """Type every row of the raw table and decide what becomes of it; `keep_unmeasured` stores rows without measure."""
     _read_clocks(connection, raw, columns, zone=zone)
-    connection.execute(
-        f'COPY ({_typed(raw, columns, zone=zone)}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)'
-    )
+    typed = _typed(raw, columns, zone=zone, keep_unmeasured=keep_unmeasured)
+    connection.execute(f'COPY ({typed}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
     rows = connection.execute(
         f'SELECT _status, count(*) FROM read_parquet({duck.text(str(out))}) GROUP BY _status'
     ).fetchall()
@@ -103,6 +108,7 @@ def list_faults(
     *,
     zone: str,
     out: Path,
+    keep_unmeasured: bool = False,
 ) -> dict[str, int]:
     """Write the faults, structural ones included, to `out` sorted by line; return how many there are of each kind."""
     parts = []
@@ -111,7 +117,7 @@ def list_faults(
     parts += [
         _cell_faults(raw, column, staged, zone=zone) for column in columns if column.unread and column.role != 'time'
     ]
-    parts += _record_faults(raw, columns, staged, zone=zone)
+    parts += _record_faults(raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
     nothing = (
         'SELECT 0::BIGINT AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", NULL::VARCHAR AS kind, '
         'NULL::VARCHAR AS value, NULL::VARCHAR AS action, NULL::VARCHAR AS reason WHERE false'
@@ -139,7 +145,7 @@ def _moves(time: Column | None, zone: str) -> bool:
     return time is not None and zone != 'UTC' and not _is_calendar(time)
 
 
-def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
+def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str, keep_unmeasured: bool) -> str:
     """SQL: every row, typed, with `_row`, `_line`, `_time`, `_status`."""
     time = _time_of(columns)
     values = ''.join(f', v{column.index}' for column in columns)
@@ -150,7 +156,8 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     source = f'SELECT _row, _line, _flag{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
     named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
     kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
-    return f'SELECT _row, _line, {kept}, {_status(columns, moved=moved)} AS _status{named} FROM ({source})'
+    status = _status(columns, moved=moved, keep_unmeasured=keep_unmeasured)
+    return f'SELECT _row, _line, {kept}, {status} AS _status{named} FROM ({source})'
 
 
 def _utc_time(time: Column, *, moved: bool) -> str:
@@ -185,8 +192,8 @@ def _clocks(time: Column) -> str:
     return f' LEFT JOIN doubled USING (_row) LEFT JOIN clocks ON {_half(f"w{time.index}")} = half'
 
 
-def _status(columns: Sequence[Column], *, moved: bool) -> str:
-    bad = [f'_flag >= {int(Flag.REJECTED)}', *_fatal(columns)]
+def _status(columns: Sequence[Column], *, moved: bool, keep_unmeasured: bool) -> str:
+    bad = [f'_flag >= {int(Flag.REJECTED)}', *_fatal(columns, keep_unmeasured=keep_unmeasured)]
     changed = [f'_flag = {int(Flag.REPAIRED)}', *(f'u{c.index}' for c in columns if c.unread and c.role != 'time')]
     if _time_of(columns) is not None:
         changed += ['_odd', '_fine']
@@ -195,14 +202,14 @@ def _status(columns: Sequence[Column], *, moved: bool) -> str:
     return f'CASE WHEN {" OR ".join(bad)} THEN 2 WHEN {" OR ".join(changed)} THEN 1 ELSE 0 END::UTINYINT'
 
 
-def _fatal(columns: Sequence[Column]) -> list[str]:
+def _fatal(columns: Sequence[Column], *, keep_unmeasured: bool) -> list[str]:
     """SQL: conditions over typed rows under which a record cannot be stored."""
     conditions = [f'v{column.index} IS NULL' for column in columns if column.role == 'series']
     if _time_of(columns) is None:
         return conditions
     conditions.append('_time IS NULL')
     measures = [f'v{column.index} IS NULL' for column in columns if column.role == 'measure']
-    return [*conditions, f'({" AND ".join(measures)})'] if measures else conditions
+    return [*conditions, f'({" AND ".join(measures)})'] if measures and not keep_unmeasured else conditions
 
 
 def _unread(column: Column) -> str:
@@ -276,7 +283,9 @@ def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) ->
     return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
 
 
-def _record_faults(raw: RawTable, columns: Sequence[Column], staged: Staged, *, zone: str) -> list[str]:
+def _record_faults(
+    raw: RawTable, columns: Sequence[Column], staged: Staged, *, zone: str, keep_unmeasured: bool
+) -> list[str]:
     """SQL: the records that cannot be stored, and the times that are stored with a change."""
     stored = duck.files([staged.path])
     time = _time_of(columns)
@@ -295,7 +304,7 @@ def _record_faults(raw: RawTable, columns: Sequence[Column], staged: Staged, *, 
         _listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
     ]
     measures = [duck.identifier(column.name) for column in columns if column.role == 'measure']
-    if measures:
+    if measures and not keep_unmeasured:
         nothing = ' AND '.join(f'{name} IS NULL' for name in measures)
         bare = f'SELECT _row FROM {stored} WHERE _status = 2 AND {nothing}'
         parts.append(_listed(raw, None, bare, CellFault.NO_MEASURE, 'no measure holds a value', zone=zone))

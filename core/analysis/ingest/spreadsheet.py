@@ -119,7 +119,8 @@ class _Sheet:
                 continue
             cells = self._cells(values, layout.width)
             if after_blank and is_heading(cells, layout.profile):
-                return (f'A second table from row {number} on was cut off.',)
+                left = 1 + sum(bool(others) for _, others in rows)
+                return (f'A second table from row {number} on was cut off: {left:,} filled rows were left out.',)
             after_blank = False
             if is_remark(cells, layout.width, layout.profile) and len(self._held) < _SAMPLE:
                 self._held.append((number, values))

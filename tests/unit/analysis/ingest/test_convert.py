@@ -139,6 +139,27 @@ def test_exports_keep_names_and_say_what_happened(tmp_path: Path) -> None:
     assert (report['rows_accepted'], report['rows_rejected']) == (2, 1)
 
 
+def test_records_without_a_measure_can_be_kept(tmp_path: Path) -> None:
+    good = ''.join(f'2024-01-{day:02},{day},1\n' for day in range(1, 20))
+    text = f'ds,a,b\n{good}2024-01-20,,\n2024-01-21,x,\n2024-01-22,,5\n,,\n,7,7\n2024-01-23,9,9\n'
+    manifest, into = converted(tmp_path, text, keep_unmeasured=True)
+    assert stored(into, 'a, b')[19:] == [(None, None), (None, None), (None, 5), (9, 9)]
+    assert faults(into) == [
+        (22, 'a', 'not_a_number', 'x', 'emptied'),
+        (24, 'ds', 'missing_time', '', 'rejected'),
+        (25, 'ds', 'missing_time', '', 'rejected'),
+    ]
+    assert (manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (22, 1, 2)
+
+
+def test_a_folder_is_no_place_to_export_to(tmp_path: Path) -> None:
+    (tmp_path / 'out.csv').mkdir()
+    source = tmp_path / 'file.csv'
+    source.write_text('ds,y\n2024-01-01,1\n', encoding='utf-8')
+    with pytest.raises(UsageError, match='folder'):
+        export(source, name='file.csv', out=tmp_path / 'out.csv', options=Options())
+
+
 def test_an_empty_file_is_answered(tmp_path: Path) -> None:
     report = inspected(tmp_path, '')
     assert (report['rows_read'], report['columns'], report['faults']) == (0, [], [])

@@ -187,6 +187,15 @@ def test_doubled_quotes_and_backslashes_are_told_apart(reader: Reader) -> None:
     assert escaped.dialect.escape == '\\'
 
 
+@pytest.mark.parametrize(
+    ('written', 'cell'),
+    [("'A''s A'", "A's A"), ("'A, B'", 'A, B'), ("'90s", "'90s"), ("the dogs'", "the dogs'"), ("A's", "A's")],
+)
+def test_apostrophes_quote_when_one_cell_shows_it(reader: Reader, written: str, cell: str) -> None:
+    table = reader(CLEAN.replace('b\n', f'{written}\n'))
+    assert (raw(table)[2][2], table.faults_path) == (cell, None)
+
+
 def test_semicolons_with_decimal_commas(reader: Reader) -> None:
     table = reader('ds;y;z\n2020-01-01;1,5;2,5\n2020-01-02;3,5;4,5\n')
     assert (table.dialect.delimiter, table.names) == (';', ('ds', 'y', 'z'))
@@ -234,7 +243,64 @@ def test_units_below_the_header_are_joined(reader: Reader) -> None:
 def test_second_table_is_named(reader: Reader) -> None:
     table = reader(CLEAN + '\nk,v\n1,2\n3,4\n5,6\n')
     assert table.rows_read == 4
-    assert table.notes == ('A second table from line 7 on was cut off.',)
+    assert table.notes == ('A second table from line 7 on was cut off: 4 filled lines were left out.',)
+
+
+def daily(count: int, *, start: int = 0) -> list[str]:
+    return [f'2020-01-01 {i // 60:02}:{i % 60:02},{i}.5,{i % 7},ok' for i in range(start, start + count)]
+
+
+SHORT = ['2020-01-02 00:00,1.5,2'] * 5
+WORDS = ['error,sensor,went,down']
+WIDER = ['2020-01-02 00:00,1,2,ok,5,6']
+
+
+@pytest.mark.parametrize(
+    ('rows', 'count'),
+    [
+        ([*daily(20), *SHORT, *daily(1015)], 1040),
+        ([*daily(20), *SHORT, *SHORT, *SHORT[:2], *daily(1015)], 1047),
+        ([*daily(400), *SHORT[:4]], 404),
+        ([*daily(1200), *SHORT], 1205),
+        ([*daily(20), '', *SHORT, *daily(300)], 325),
+        ([*daily(20), 'a note', *SHORT, *daily(300)], 326),
+        ([*(row + ',' for row in daily(12)), *daily(1000)], 1012),
+        ([*daily(1000), *(row + ',' for row in daily(12))], 1012),
+        ([*(row + ',' for row in daily(1200)), *daily(12)], 1212),
+        ([*daily(20), *WORDS, *daily(1019)], 1040),
+        ([*daily(20), *WORDS * 3, *daily(300)], 323),
+        ([*daily(300), *WORDS, *daily(2)], 303),
+        ([*WIDER, ',,', *daily(300)], 302),
+        ([*WIDER, *WIDER, *daily(300)], 302),
+        ([*WIDER, *WIDER, ',,', *daily(1300)], 1303),
+        ([*SHORT[:3], *daily(1300)], 1303),
+    ],
+)  # fmt: skip
+def test_damaged_rows_cut_nothing_off(reader: Reader, rows: list[str], count: int) -> None:
+    table = reader('\n'.join(['ds,y,n,s', *rows, '']))
+    assert (table.names, table.rows_read, table.notes) == (('ds', 'y', 'n', 's'), count, ())
+
+
+@pytest.mark.parametrize(
+    'second',
+    [
+        ['', 'k,v', '1,2', '3,4', '5,6'],
+        ['k,v', 'a,b', 'c,d', 'e,f', 'g,h'],
+        ['', 'Totals', 'k,v', 'a,2', 'b,4', 'c,6'],
+        ['', 'day,level,high,place', '2021-01-01,1,2,x', '2021-01-02,2,2,y'],
+    ],
+)
+def test_another_table_below_is_left_out_and_counted(reader: Reader, second: list[str]) -> None:
+    table = reader('\n'.join(['ds,y,n,s', *daily(30), *second, '']))
+    count = sum(map(bool, second))
+    start = 32 + (not second[0])
+    assert table.rows_read == 30
+    assert table.notes == (f'A second table from line {start} on was cut off: {count} filled lines were left out.',)
+
+
+def test_a_word_among_single_numbers_cuts_nothing_off(reader: Reader) -> None:
+    cells = [*map(str, range(50)), '', 'oops', *map(str, range(50))]
+    assert reader('\n'.join(['y', *cells, ''])).rows_read == 101
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from core.analysis.ingest.reader import read, write_raw_csv
@@ -49,6 +49,9 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
 def test_written_table_reads_back(
     table: list[list[str]], delimiter: str, quote: str, newline: str, encoding: str, quoting: int
 ) -> None:
+    # Apostrophes around nothing but cells of several lines may as well be words that were cut off: nobody can tell.
+    broken = {'\n' in cell for row in table for cell in row if {*cell} & {delimiter, quote, '\n'}}
+    assume(quote == '"' or quoting == csv.QUOTE_ALL or broken != {True})
     buffer = io.StringIO(newline='')
     csv.writer(buffer, delimiter=delimiter, quotechar=quote, lineterminator=newline, quoting=quoting).writerows(table)
     text = buffer.getvalue()

@@ -1,0 +1,237 @@
+"""Panels: what models are given and what a forecast chart draws."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from core.analysis import panel
+from core.errors import AmbiguousDates, TooLarge, UsageError
+from tests.unit.analysis.stored import Row, store
+
+START = datetime(2024, 1, 1)
+MEMORY = 512 * 2**20
+
+
+def at(**later: float) -> int:
+    """Microseconds since 1970 of a stamp after 2024-01-01 (a Monday)."""
+    return int((START + timedelta(**later)).replace(tzinfo=UTC).timestamp() * 1e6)
+
+
+ROWS: list[Row] = [
+    ('a', at(days=0), 1.0, 10.0),
+    ('a', at(days=1), 2.0, 20.0),
+    ('a', at(days=2), None, 30.0),
+    ('a', at(days=31), 7.0, 40.0),
+    ('b', at(hours=1), 5.0, 50.0),
+    ('b', at(hours=2), 3.0, 60.0),
+]
+
+
+def read(parts: list[Path], folder: Path, **options: object) -> list[tuple[object, ...]]:
+    return panel.read(parts, **{'target': 'y', 'workdir': folder, **options}).rows()
+
+
+def test_all_series_are_read_as_sampled_in_order_with_their_gaps(tmp_path: Path) -> None:
+    frame = panel.read(store(tmp_path, ROWS, parts=2), target='y', workdir=tmp_path)
+    assert frame.schema == {'unique_id': pl.String, 'ds': pl.Datetime('us'), 'y': pl.Float64}
+    assert frame['unique_id'].to_list() == ['a'] * 4 + ['b'] * 2
+    assert frame['y'].to_list() == [1.0, 2.0, None, 7.0, 5.0, 3.0]
+    assert frame['ds'][0] == START
+
+
+def test_only_the_series_asked_for_are_read(tmp_path: Path) -> None:
+    parts = store(tmp_path, ROWS)
+    assert {row[0] for row in read(parts, tmp_path, series=['b'])} == {'b'}
+    assert read(parts, tmp_path, series=["b' or true --"]) == []
+
+
+def test_target_may_have_any_name(tmp_path: Path) -> None:
+    frame = panel.read(store(tmp_path, ROWS), target='a "b"', series=['a'], workdir=tmp_path)
+    assert frame['y'].to_list() == [10.0, 20.0, 30.0, 40.0]
+
+
+def daily(days: int) -> list[Row]:
+    """One row a day from January 2024 on; the value is the day of the month."""
+    return [('a', at(days=day), float((START + timedelta(days=day)).day), None) for day in range(days)]
+
+
+@pytest.mark.parametrize(
+    ('aggregate', 'january', 'february'),
+    [('mean', 16, 15), ('sum', 496, 435), ('min', 1, 1), ('max', 31, 29), ('last', 31, 29)],
+)
+def test_values_are_folded_into_calendar_steps(tmp_path: Path, aggregate: str, january: float, february: float) -> None:
+    found = read(store(tmp_path, daily(60)), tmp_path, step='MS', aggregate=aggregate)
+    assert found == [('a', START, january), ('a', datetime(2024, 2, 1), february)]
+
+
+@pytest.mark.parametrize(('days', 'months'), [(20, 0), (31, 1), (32, 1), (59, 1), (60, 2), (63, 2)])
+def test_last_step_counts_once_the_data_fill_it(tmp_path: Path, days: int, months: int) -> None:
+    assert len(read(store(tmp_path, daily(days)), tmp_path, step='MS', aggregate='sum')) == months
+
+
+@pytest.mark.parametrize(
+    ('step', 'stamp'),
+    [
+        ('h', datetime(2024, 5, 15, 13)),
+        ('D', datetime(2024, 5, 15)),
+        ('W-MON', datetime(2024, 5, 13)),
+        ('MS', datetime(2024, 5, 1)),
+        ('QS', datetime(2024, 4, 1)),
+        ('YS', datetime(2024, 1, 1)),
+    ],
+)
+def test_step_is_named_by_its_start(tmp_path: Path, step: str, stamp: datetime) -> None:
+    moments = [int(datetime(year, 5, 15, 13, 45, tzinfo=UTC).timestamp() * 1e6) for year in (2024, 2026)]
+    found = read(store(tmp_path, [('a', moment, 4.0, None) for moment in moments]), tmp_path, step=step)
+    assert found[0] == ('a', stamp, 4.0)
+
+
+def test_step_without_any_value_stays_empty(tmp_path: Path) -> None:
+    rows: list[Row] = [('a', at(days=day), None, None) for day in range(31)]
+    assert read(store(tmp_path, rows), tmp_path, step='MS', aggregate='sum') == [('a', START, None)]
+
+
+def test_unknown_step_and_aggregate_are_refused(tmp_path: Path) -> None:
+    parts = store(tmp_path, ROWS)
+    with pytest.raises(UsageError, match='"fortnight" is no step'):
+        read(parts, tmp_path, step='fortnight')
+    with pytest.raises(UsageError, match='"median" is no aggregate'):
+        read(parts, tmp_path, step='D', aggregate='median')
+
+
+def test_too_many_points_are_refused_unless_a_step_makes_them_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, 'MOST_POINTS', 10)
+    parts = store(tmp_path, daily(63))
+    with pytest.raises(TooLarge, match='63 points are too many'):
+        read(parts, tmp_path)
+    assert len(read(parts, tmp_path, step='MS')) == 2
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / 'in.csv'
+    path.write_text(text)
+    return path
+
+
+def read_file(path: Path, folder: Path, **given: Any) -> pl.DataFrame:
+    asked = {'time': 'ds', 'id_column': None, 'target': 'y', 'day_first': None, 'memory': MEMORY, **given}
+    frame, left_out = panel.read_file(path, name=path.name, workdir=folder, **asked)
+    assert left_out == 0
+    return frame
+
+
+def test_file_of_one_series_is_named_by_its_target_and_sorted(tmp_path: Path) -> None:
+    frame = read_file(file(tmp_path, 'ds,y\n1949-02,118\n1949-01,112\n1949-03,132\n'), tmp_path)
+    assert frame.rows() == [
+        ('y', datetime(1949, 1, 1), 112.0),
+        ('y', datetime(1949, 2, 1), 118.0),
+        ('y', datetime(1949, 3, 1), 132.0),
+    ]
+
+
+def test_ids_stay_text(tmp_path: Path) -> None:
+    text = 'ds,shop,y\n2024-01-01,007,1\n2024-01-02,007,2\n2024-01-01,7,3\n2024-01-02,7,4\n'
+    frame = read_file(file(tmp_path, text), tmp_path, id_column='shop')
+    assert frame['unique_id'].to_list() == ['007', '007', '7', '7']
+    assert frame['y'].to_list() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_stamps_with_an_offset_become_utc(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02}T00:30:00+02:00,{day}\n' for day in range(1, 6))
+    frame = read_file(file(tmp_path, f'ds,y\n{rows}'), tmp_path)
+    assert frame.schema['ds'] == pl.Datetime('us', 'UTC')
+    assert frame['ds'][0] == datetime(2023, 12, 31, 22, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(('day_first', 'stamp'), [(True, datetime(2024, 2, 1)), (False, datetime(2024, 1, 2))])
+def test_day_and_month_are_told_apart_by_the_user(tmp_path: Path, day_first: bool, stamp: datetime) -> None:
+    path = file(tmp_path, 'ds,y\n01/02/2024,1\n02/02/2024,2\n')
+    with pytest.raises(AmbiguousDates):
+        read_file(path, tmp_path)
+    again = tmp_path / 'again'
+    again.mkdir()
+    assert read_file(path, again, day_first=day_first)['ds'][0] == stamp
+
+
+def test_column_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = file(tmp_path, 'ds,y\n2024-01-01,1\n2024-01-02,2\n')
+    with pytest.raises(UsageError, match='sales'):
+        read_file(path, tmp_path, target='sales')
+
+
+def test_time_that_is_no_time_is_told(tmp_path: Path) -> None:
+    path = file(tmp_path, 'ds,y\nsoon,1\nlater,2\n')
+    with pytest.raises(UsageError, match='ds'):
+        read_file(path, tmp_path)
+
+
+@pytest.mark.parametrize('suffix', ['csv', 'parquet'])
+def test_rows_are_written_by_the_suffix(tmp_path: Path, suffix: str) -> None:
+    rows = pl.DataFrame({'unique_id': ['007'], 'mean': [1.5]})
+    out = tmp_path / f'out.{suffix}'
+    panel.write(rows, out)
+    types = {'unique_id': pl.String}
+    read_back = pl.read_csv(out, schema_overrides=types) if suffix == 'csv' else pl.read_parquet(out)
+    assert read_back.equals(rows)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
+    """A history of 4 points of `a` and 1 of `b`, and a model that worked and one that failed for `a`."""
+    history, ok, failed = (tmp_path / f'{name}.parquet' for name in ('history', 'ok', 'failed'))
+    stamps = [START + timedelta(days=day) for day in range(4)]
+    pl.DataFrame({'unique_id': [*'aaaab'], 'ds': [*stamps, START], 'y': [1.0, 2.0, None, 4.0, 9.0]}).write_parquet(
+        history
+    )
+    later = [START + timedelta(days=day) for day in (5, 4)]
+    common = {'unique_id': ['a', 'a'], 'ds': later, 'cutoff': [stamps[-1]] * 2, 'horizon': [2, 1]}
+    good = {'mean': [6.0, 5.0], 'q0.1': [4.0, 4.5], 'q0.5': [6.0, 5.0], 'q0.9': [8.0, 5.5]}
+    bad = {name: pl.Series([None, None], dtype=pl.Float64) for name in good}
+    for path, values, status, warning in ((ok, good, 'ok', None), (failed, bad, 'failed', 'Too short.')):
+        told = {'model_used': ['theta'] * 2, 'status': [status] * 2, 'warning': [warning] * 2}
+        pl.DataFrame({**common, **values, **told}).write_parquet(path)
+    return history, {'theta': ok, 'ets': failed}
+
+
+def ms(stamp: datetime) -> int:
+    return int(stamp.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def test_chart_holds_the_last_actuals_and_each_models_quantiles(stored: tuple[Path, dict[str, Path]]) -> None:
+    chart = panel.chart(*stored, series='a', points=3)
+    assert chart['history']['y'] == [2.0, None, 4.0]
+    assert chart['history']['t'] == [ms(START + timedelta(days=day)) for day in (1, 2, 3)]
+    assert chart['cutoff'] == ms(START + timedelta(days=3))
+    theta, ets = chart['models']
+    assert (theta['name'], theta['status'], theta['warning']) == ('theta', 'ok', '')
+    assert theta['t'] == [ms(START + timedelta(days=day)) for day in (4, 5)]
+    assert theta['mean'] == [5.0, 6.0]
+    assert theta['q'] == {'0.1': [4.5, 4.0], '0.5': [5.0, 6.0], '0.9': [5.5, 8.0]}
+    assert (ets['status'], ets['warning'], ets['mean'], ets['q']['0.5']) == (
+        'failed',
+        'Too short.',
+        [None] * 2,
+        [None] * 2,
+    )
+
+
+def test_chart_of_an_unknown_series_is_empty(stored: tuple[Path, dict[str, Path]]) -> None:
+    chart = panel.chart(*stored, series="a' or true --")
+    assert (chart['history'], chart['cutoff']) == ({'t': [], 'y': []}, None)
+    assert [(model['t'], model['mean'], model['status']) for model in chart['models']] == [([], [], None)] * 2
+
+
+def test_chart_of_stamps_with_a_zone_is_in_utc(tmp_path: Path) -> None:
+    history, path = tmp_path / 'history.parquet', tmp_path / 'theta.parquet'
+    stamp = pl.Series([START]).dt.replace_time_zone('UTC')
+    pl.DataFrame({'unique_id': ['a'], 'ds': stamp, 'y': [1.0]}).write_parquet(history)
+    pl.DataFrame(
+        {'unique_id': ['a'], 'ds': stamp, 'cutoff': stamp, 'horizon': [1], 'mean': [1.0], 'q0.5': [1.0]}
+    ).write_parquet(path)
+    chart = panel.chart(history, {'theta': path}, series='a')
+    assert chart['history']['t'] == chart['models'][0]['t'] == [chart['cutoff']] == [ms(START)]

@@ -1,0 +1,130 @@
+"""How values, steps and dates of data are written on pages."""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ui.components import formats
+
+
+@pytest.mark.parametrize(
+    ('count', 'noun', 'many', 'text'),
+    [
+        (0, 'fault', None, '0 faults'),
+        (1, 'fault', None, '1 fault'),
+        (1234, 'fault', None, '1,234 faults'),
+        (1, 'series', 'series', '1 series'),
+        (2, 'series', 'series', '2 series'),
+    ],
+)
+def test_counted(count: int, noun: str, many: str | None, text: str) -> None:
+    assert formats.counted(count, noun, many) == text
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        (None, '–'),
+        (math.nan, '–'),
+        (math.inf, '–'),
+        (True, 'True'),
+        ('north', 'north'),
+        (0, '0'),
+        (-0.0, '0'),
+        (7, '7'),
+        (-7, '−7'),
+        (1234567, '1,234,567'),
+        (1234567.0, '1,234,567'),
+        (2.5, '2.5'),
+        (-2.5, '−2.5'),
+        (1.23456, '1.2346'),
+        (123.456, '123.46'),
+        (12345.6789, '12,346'),
+        (99999.9, '100,000'),
+        (0.00123456, '0.001235'),
+        (0.00001234, '1.23e−05'),
+        (1.5e300, '1.5e+300'),
+        (10**20, '100,000,000,000,000,000,000'),
+    ],
+)
+def test_number(value: Any, text: str) -> None:
+    assert formats.number(value) == text
+
+
+@given(st.floats(min_value=-1e300, max_value=1e300))
+def test_number_is_close_to_what_it_writes(value: float) -> None:
+    text = formats.number(value)
+    assert '-' not in text
+    written = float(text.replace('−', '-').replace(',', ''))
+    assert math.isclose(written, value, rel_tol=0.006, abs_tol=1e-6)
+
+
+@given(st.floats(min_value=1e-3, max_value=1e8))
+def test_number_has_at_most_five_figures_behind_the_point(value: float) -> None:
+    text = formats.number(value)
+    if '.' in text:
+        digits = re.sub(r'^0+', '', text.replace('.', '').replace(',', ''))
+        assert len(digits) <= 5
+        assert not text.endswith('0')
+
+
+@pytest.mark.parametrize(
+    ('share', 'places', 'text'), [(None, 1, '–'), (0.0, 1, '0.0%'), (0.1234, 1, '12.3%'), (1.0, 0, '100%')]
+)
+def test_percent(share: float | None, places: int, text: str) -> None:
+    assert formats.percent(share, places) == text
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'),
+    [
+        (None, '–'),
+        (0.25, '0.25 s'),
+        (59, '59 s'),
+        (60, '1 min'),
+        (90, '1.5 min'),
+        (3600, '1 h'),
+        (86400, '1 day'),
+        (4.2 * 86400, '4.2 days'),
+        (31 * 86400, '31 days'),
+    ],
+)
+def test_length(seconds: float | None, text: str) -> None:
+    assert formats.length(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ('freq', 'seconds', 'text'),
+    [
+        ('MS', 2_678_400, 'monthly'),
+        ('QS-OCT', None, 'quarterly'),
+        ('W-MON', 604_800, 'weekly'),
+        ('D', 86_400, 'daily'),
+        ('h', 3600, 'hourly'),
+        ('15min', 900, 'every 15 min'),
+        ('2D', 172_800, 'every 2 days'),
+        (None, 300, 'every 5 min'),
+        (None, None, 'irregular'),
+        ('', 0, 'irregular'),
+    ],
+)
+def test_step(freq: str | None, seconds: float | None, text: str) -> None:
+    assert formats.step(freq, seconds) == text
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'day', 'moment'),
+    [
+        (None, '–', '–'),
+        ('', '–', '–'),
+        ('2026-08-08T02:30:00+00:00', '8 Aug 2026', '8 Aug 2026, 02:30'),
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), '31 Dec 2026', '31 Dec 2026, 23:59'),
+    ],
+)
+def test_day_and_moment(stamp: datetime | str | None, day: str, moment: str) -> None:
+    assert (formats.day(stamp), formats.moment(stamp)) == (day, moment)
