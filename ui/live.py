@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from nicegui import background_tasks, context
 from nicegui.element import Element
+from nicegui.slot import Slot
 
 from core.errors import VariosyncError
 
 log = structlog.get_logger()
 
 PAUSE = 5.0
+
+
+class _Closed(Slot):
+    """The place in a page that is gone: whoever would draw there is cancelled."""
+
+    def __enter__(self) -> NoReturn:
+        raise asyncio.CancelledError('The page is gone.')
 
 
 def follow(
@@ -25,8 +33,9 @@ def follow(
 ) -> None:
     """Call `on_message` in this page, in the slot of `within`, for every message on a channel, until the page is gone.
 
-    Both callbacks may be async. `on_ready` is called whenever listening has begun: what it reads then, together with
-    the messages that follow, leaves nothing out. When the events fail, listening begins again after a pause.
+    Both callbacks may be async; one that comes back from awaiting after the page is gone ends where it would draw, in
+    `within` or beside it. `on_ready` is called whenever listening has begun: what it reads then, together with the
+    messages that follow, leaves nothing out. When the events fail, listening begins again after a pause.
     """
     client = context.client
 
@@ -50,5 +59,12 @@ def follow(
             if asyncio.iscoroutine(result):
                 await result
 
+    def close() -> None:
+        # Some awaitables finish although they are cancelled, and the callback would go on and draw.
+        place = within.parent_slot
+        for element in place.children if place else [within]:
+            element.default_slot = _Closed(element, 'default')
+        task.cancel()
+
     task = background_tasks.create(listen(), name=f'listen to {channel}')
-    client.on_delete(lambda: task.cancel() and None)
+    client.on_delete(close)

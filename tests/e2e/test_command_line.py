@@ -5,6 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.server import ROOT, python
@@ -116,3 +117,66 @@ def test_bad_input_is_one_line_and_status_2(arguments, told):
     assert told in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
     assert said.stdout == ''
+
+
+def panel(path: Path, *, zone: str = '') -> Path:
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['shop', 'when', 'sales'])
+        for day in range(60):
+            stamp = f'2024-{1 + day // 28:02}-{1 + day % 28:02}T06:00:00{zone}'
+            writer.writerow([7, stamp, 100 + day % 7 * 10])
+            writer.writerow([8, stamp, ''])
+    return path
+
+
+def test_series_without_values_fail_alone_and_are_present(tmp_path: Path):
+    source, out = panel(tmp_path / 'panel.csv'), tmp_path / 'out.csv'
+    said = variosync(
+        'forecast', source, '--id', 'shop', '--time', 'when', '--target', 'sales', '--h', 3, '--freq', 'D',
+        '--models', 'seasonal_naive', '--level', '90', '-o', out, '--json',
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert (report['series'], report['series_ok']) == (2, 1)
+    rows = table(out)
+    assert [name for name in rows[0] if name.startswith('q')] == ['q0.05', 'q0.5', 'q0.95']
+    assert {(row['unique_id'], row['status']) for row in rows} == {('7', 'ok'), ('8', 'failed')}
+    assert all(row['q0.5'] == '' for row in rows if row['unique_id'] == '8')
+    assert [row['horizon'] for row in rows if row['unique_id'] == '7'] == ['1', '2', '3']
+
+
+@pytest.mark.parametrize(('zone', 'aware'), [('', False), ('+02:00', True)])
+def test_naive_stays_naive_and_offsets_become_utc(tmp_path: Path, zone: str, aware: bool):
+    source, out = panel(tmp_path / 'panel.csv', zone=zone), tmp_path / 'out.parquet'
+    said = variosync(
+        'forecast', source, '--id', 'shop', '--time', 'when', '--target', 'sales', '--h', 2,
+        '--models', 'seasonal_naive', '-o', out,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    kind = pq.read_schema(out).field('ds').type
+    assert (kind.tz is not None) == aware
+    stamps = sorted(set(pq.read_table(out).column('ds').to_pylist()))
+    assert {stamp.hour for stamp in stamps} == ({4} if aware else {6})
+
+
+def test_ambiguous_dates_are_asked_and_answered(tmp_path: Path):
+    source = tmp_path / 'dates.csv'
+    source.write_text('ds,y\n' + ''.join(f'0{1 + n % 9}/0{1 + n * 5 % 9}/2024,{n}\n' for n in range(9)))
+    said = variosync('convert', source, '-o', tmp_path / 'out.csv')
+    assert said.returncode == 2
+    assert '--day-first or --month-first' in said.stderr
+    for option, first in (('--day-first', '2024-01-01'), ('--month-first', '2024-01-01')):
+        assert variosync('convert', source, '-o', tmp_path / 'out.csv', option).returncode == 0
+        assert table(tmp_path / 'out.csv')[0]['ds'] == first
+
+
+def test_doctor_migrate_and_worker_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
+    applied = variosync('migrate')
+    assert applied.returncode == 0, applied.stderr
+    assert 'main_job.sql' in applied.stdout
+    assert variosync('migrate').stdout.strip() == 'nothing to apply'
+    said = variosync('doctor', '--json')
+    assert said.returncode == 0, said.stderr
+    assert {answer['answer'] for answer in json.loads(said.stdout).values()} == {'ok'}

@@ -140,3 +140,45 @@ def test_paused_upload_goes_on_after_a_reload(server: Server, page: Page, tmp_pa
     page.locator('input[type=file]').set_input_files(path)
     page.wait_for_url(re.compile(r'/datasets/[0-9a-f-]{36}'), timeout=60_000)
     assert min(sizes) > 0
+
+
+def test_correction_makes_a_version_and_undo_brings_the_old_one_back(server: Server, page: Page):
+    sign_up(page, server, 'dana@example.com')
+    upload(page, AIRLINE)
+    address = page.url.split('?')[0]
+    page.goto(f'{address}?tab=columns')
+    page.get_by_label('Role of column 2').click()
+    page.get_by_role('option', name='attribute').click()
+    page.get_by_role('button', name='Make a new version').click()
+    expect(page.get_by_text('v2', exact=True).first).to_be_visible(timeout=30_000)
+    page.goto(f'{address}?tab=versions')
+    page.get_by_role('button', name='Show this one').click()
+    expect(page.get_by_role('row', name='v1')).to_contain_text('shown')
+
+    page.get_by_role('button', name='More').click()
+    page.get_by_role('menuitem', name='Delete').click()
+    expect(page.get_by_text('The dataset was deleted.')).to_be_visible()
+    page.get_by_role('button', name='Undo').click()
+    expect(page.get_by_role('heading', name='air passengers')).to_be_visible()
+
+    for tab in ('faults', 'rows', 'columns', 'versions'):
+        page.goto(f'{address}?tab={tab}')
+        expect(page.get_by_role('heading', name='air passengers')).to_be_visible()
+    for what in ('rows.csv', 'rows.parquet', 'faults.csv'):
+        answer = page.request.get(f'{server.url}/api/v1{address.removeprefix(server.url)}/versions/1/{what}')
+        assert answer.ok
+
+
+def test_running_forecast_is_cancelled_and_run_again(server: Server, page: Page):
+    sign_up(page, server, 'edda@example.com')
+    upload(page, AIRLINE)
+    page.get_by_role('link', name='Forecast', exact=True).click()
+    page.get_by_role('button', name='Prophet', exact=True).click()
+    page.get_by_role('button', name='Run forecast').click()
+    page.wait_for_url(re.compile(r'/forecasts/[0-9a-f-]{36}'))
+    page.get_by_role('button', name='Cancel').click()
+    expect(page.get_by_text('The forecast was cancelled')).to_be_visible()
+    page.get_by_role('button', name='Try again').click()
+    expect(page.get_by_text('Issued', exact=False).first).to_be_visible(timeout=120_000)
+    page.goto(f'{server.url}/jobs')
+    expect(page.get_by_role('table', name='Jobs')).to_contain_text('succeeded')
