@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import tables
 from core.analysis.series import SeriesReader, Window, encode
@@ -209,13 +210,16 @@ class Datasets:
         `options` may hold `roles` (column → time, series, measure or attribute), `time_zone`, `day_first`, `decimal`.
         The file is the shown version's, or the last one uploaded while there is no version yet.
         """
+        _check_options(options)
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
+            await tx.one('dataset_by_id', id=dataset_id)
             current = await tx.first('version_current', dataset_id=dataset_id)
             if current is not None:
                 _check_roles(roles, {column['name'] for column in current['manifest']['columns']})
                 upload = _upload(await tx.one('upload_by_id', id=current['upload_id']))
             else:
+                _check_roles(roles, None)
                 upload = _upload(await tx.one('upload_latest', dataset_id=dataset_id))
             job = await self._order(tx, upload, dataset_id, options=options)
         await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(dataset_id)})
@@ -289,9 +293,20 @@ class Datasets:
             self._readers.popitem()[1].close()
 
 
-def _check_roles(roles: Mapping[str, str], names: set[str]) -> None:
+def _check_options(options: Mapping[str, Any]) -> None:
+    if unknown := set(options) - {'roles', 'time_zone', 'day_first', 'decimal'}:
+        raise UsageError(f'There is no option "{min(unknown)}". Options are roles, time_zone, day_first and decimal.')
+    if options.get('decimal') not in (None, '.', ','):
+        raise UsageError('The decimal mark is "." or ",".')
+    try:
+        ZoneInfo(options.get('time_zone', 'UTC'))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f'"{options["time_zone"]}" is no time zone. Write one such as Europe/Paris.') from error
+
+
+def _check_roles(roles: Mapping[str, str], names: set[str] | None) -> None:
     for column, role in roles.items():
-        if column not in names or role not in ROLES:
+        if (names is not None and column not in names) or role not in ROLES:
             raise UsageError(f'Column "{column}" cannot be read as "{role}". Roles are {", ".join(ROLES)}.')
     if list(roles.values()).count('time') > 1:
         raise UsageError('Only one column can be the time. Choose one and make the others attributes.')

@@ -45,8 +45,12 @@ def follow(
                 async with events.subscribe(channel) as messages:
                     if on_ready:
                         await call(on_ready)
+                    if client.is_deleted:
+                        return
                     async for message in messages:
                         await call(on_message, message)
+                        if client.is_deleted:
+                            return
             except VariosyncError as error:
                 log.warning('page lost its events', channel=channel, error=error.message)
             await asyncio.sleep(PAUSE)

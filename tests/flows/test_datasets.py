@@ -223,6 +223,9 @@ async def test_correction_that_cannot_be_is_refused(product: Product, user: User
     for roles in ({'region': 'boss'}, {'nowhere': 'measure'}, {'ds': 'time', 'region': 'time'}):
         with pytest.raises(UsageError):
             await product.datasets.correct(user.id, dataset.id, {'roles': roles})
+    for options in ({'memory': 1}, {'time_zone': 'Mars/Base'}, {'decimal': ';'}):
+        with pytest.raises(UsageError):
+            await product.datasets.correct(user.id, dataset.id, options)
     assert await product.jobs.running(user.id) == []
 
 

@@ -213,7 +213,8 @@ def laughs() -> str:
 
 
 def dated(number: int) -> str:
-    return f'<row r="{number}"><c r="A{number}"><v>{45000 + number % 10_000}</v></c><c r="B{number}"><v>{number}</v></c></row>'
+    day = 45_000 + number % 10_000
+    return f'<row r="{number}"><c r="A{number}"><v>{day}</v></c><c r="B{number}"><v>{number}</v></c></row>'
 
 
 @hostile('laughing.xlsx', UnreadableFile)

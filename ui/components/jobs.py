@@ -19,6 +19,18 @@ SIGNS = {
 KINDS = {'convert': 'file-up', 'forecast': 'chart-spline'}
 
 
+class Changes:
+    """Whether something differs from what was drawn last: what is the same is not drawn again."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+
+    def seen(self, *state: object) -> bool:
+        """Note what is about to be drawn; False when it stands there already."""
+        before, self._last = self._last, state
+        return before != state
+
+
 class Running:
     """The running jobs of a page, moved in place: drawing a button anew would lose the click that is on its way."""
 
@@ -32,10 +44,16 @@ class Running:
     def tell(self, message: Mapping[str, Any]) -> bool:
         """Show a job's progress where it stands; False when the page has to be drawn again."""
         show = self._told.get(message.get('job', ''))
-        if message.get('state') != JobState.RUNNING or show is None:
+        if message.get('state') not in (JobState.QUEUED, JobState.RUNNING) or show is None:
             return False
         show(message.get('progress', 0.0), message.get('message', ''))
         return True
+
+    def catch_up(self, job: Job | None) -> bool:
+        """Like `tell`, with what the database says now."""
+        if job is None:
+            return False
+        return self.tell({'job': str(job.id), 'state': job.state, 'progress': job.progress, 'message': job.message})
 
     def draw(self, services: Any, job: Job, title: str) -> None:
         """A running or waiting job: its name, how far it is, what it does, the time left, and how to cancel it."""
@@ -54,12 +72,11 @@ class Running:
         def show(part: float, text: str) -> None:
             share.text = f'{100 * part:.0f}%'
             said.text = text or 'Waiting for its turn'
-            left.text = time_left(replace(job, progress=part))
+            left.text = time_left(replace(job, progress=part, started_at=job.started_at or datetime.now(UTC)))
             set_progress(bar, inner, part or None)
 
         show(job.progress, job.message)
-        if job.state == JobState.RUNNING:
-            self._told[str(job.id)] = show
+        self._told[str(job.id)] = show
 
 
 def job_line(services: Any, job: Job, running: Running) -> None:

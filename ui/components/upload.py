@@ -16,7 +16,7 @@ class Upload(Element, component='../static/file_upload.js'):
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
     becomes that dataset's next version. The element carries `data-state` (`idle`, `sending`, `paused`, `done`,
-    `failed`) for tests and styles.
+    `failed`, `refused`) for tests and styles.
     """
 
     def __init__(

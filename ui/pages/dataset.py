@@ -94,7 +94,9 @@ def register(services: Services) -> None:
 
             async def catch_up() -> None:
                 """Whatever ended before this page listened would not be told again."""
-                if not shown or shown[0].unsettled:
+                if shown and not shown[0].unsettled:
+                    return
+                if not running.catch_up(await services.jobs.last(session.user.id, found.id, 'convert')):
                     await draw()
 
             for channel in ('jobs', 'datasets'):

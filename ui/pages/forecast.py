@@ -51,7 +51,9 @@ def register(services: Services) -> None:
 
             async def catch_up() -> None:
                 """Whatever ended before this page listened would not be told again."""
-                if not found.state.final:
+                if found.state.final or found.job_id is None:
+                    return
+                if not running.catch_up(await services.jobs.get(session.user.id, found.job_id)):
                     await draw()
 
             async def changed(message: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from core.services import Services
 from core.values import Job, JobState
-from ui.components.jobs import Running, job_line
+from ui.components.jobs import Changes, Running, job_line
 from ui.components.parts import button, card, page_head, tag
 from ui.components.states import empty_state
 from ui.live import follow
@@ -30,11 +30,13 @@ def register(services: Services) -> None:
                 page_head('Home', f'{today:%A} {today.day} {today:%B}', actions=lambda: upload_button(zone))
             head.move(target_index=0)
             box = tag('div')
-            running = Running()
+            running, changes = Running(), Changes()
 
             async def refresh() -> None:
                 found = await services.datasets.list(session.user.id)
                 jobs = await services.jobs.list(session.user.id, limit=RECENT)
+                if not changes.seen([(d.id, d.updated_at) for d in found], [(job.id, job.state) for job in jobs]):
+                    return
                 running.clear()
                 box.clear()
                 with box:

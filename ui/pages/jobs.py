@@ -7,7 +7,7 @@ from nicegui import ui
 
 from core.services import Services
 from core.values import Job, JobState
-from ui.components.jobs import KINDS, SIGNS, Running, link_of
+from ui.components.jobs import KINDS, SIGNS, Changes, Running, link_of
 from ui.components.parts import badge, button, card, icon, page_head, segment, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
@@ -31,10 +31,12 @@ def register(services: Services) -> None:
             with tag('div', classes='hs'):
                 segment(FILTERS, chosen, label='Show', on_change=lambda value: ui.navigate.to(f'/jobs?show={value}'))
             box = tag('div', classes='stack')
-            running = Running()
+            running, changes = Running(), Changes()
 
             async def refresh() -> None:
                 found = [job for job in await services.jobs.list(session.user.id) if _shown(job, chosen)]
+                if not changes.seen([(job.id, job.state) for job in found]):
+                    return
                 running.clear()
                 box.clear()
                 with box:

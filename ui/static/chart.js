@@ -129,7 +129,11 @@ function area(t, lo, hi, parts) {
 }
 
 const shade = (x, y, fillcolor) =>
-  ({ type: "scatter", x, y, mode: "lines", fill: "toself", fillcolor, line: { width: 0 }, hoverinfo: "skip", hoveron: "points" });
+  ({ type: "scatter", x, y, mode: "lines", fill: "toself", fillcolor, line: { width: 0 }, hoverinfo: "skip", hoveron: "points", showlegend: false });
+
+// How the key draws a line of this dash, in 12 pixels.
+const STROKES = { dash: "5px, transparent 5px 7px", dot: "2px, transparent 2px 5px" };
+const stroke = ({ colour, dash }) => STROKES[dash] ? `repeating-linear-gradient(90deg, ${colour} 0 ${STROKES[dash]})` : colour;
 
 const stamp = (value) => typeof value === "number" ? value : Date.parse(/[zZ]$|[+-]\d\d:?\d\d$/.test(value) ? value : `${value.replace(" ", "T")}${/[T ]/.test(value) ? "" : "T00:00"}Z`);
 
@@ -170,7 +174,7 @@ export default {
         </div>
         <div class="key">
           <span v-for="item in key" :key="item.name" class="cut" :title="item.name">
-            <i :class="item.area ? 'bx' : 'ln'" :style="{ background: item.colour }"></i>{{ item.name }}
+            <i :class="item.area ? 'bx' : 'ln'" :style="{ background: stroke(item) }"></i>{{ item.name }}
           </span>
         </div>
         <div class="acts">
@@ -243,7 +247,7 @@ export default {
       return this.csv || this.query(this.view, { format: "csv" });
     },
     keysLabel() {
-      return `${this.label}. Arrow keys move, plus and minus zoom, 0 shows all.`;
+      return this.mode === "series" ? `${this.label}. Arrow keys move, plus and minus zoom, 0 shows all.` : this.label;
     },
     window() {
       if (!this.span || !this.view || this.span[1] <= this.span[0]) return [0, 100];
@@ -254,7 +258,7 @@ export default {
   mounted() {
     if (this.mode === "series" && this.address) {
       const from = fromAddress("from"), to = fromAddress("to");
-      if (from !== null && to !== null && from < to) this.view = [from, to];
+      if (from !== null && to !== null && from < to) Object.assign(this, { view: [from, to], preset: "" });
     }
     this.themes = new MutationObserver(() => this.restyle());
     this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
@@ -275,6 +279,7 @@ export default {
     if (this.engine) this.engine.purge(this.$refs.plot);
   },
   methods: {
+    stroke,
     // Programs call these.
     setRange(name) {
       this.preset = name;
@@ -311,7 +316,7 @@ export default {
         this.fetches += 1;
         this.width = this.pixels();
         await document.fonts?.ready;
-        await this.draw();
+        await this.draw(this.zoom);
         if (this.mode === "series") await this.overview(request.signal);
         if (!request.signal.aborted) this.ready = true;
       } catch (error) {
@@ -322,8 +327,17 @@ export default {
       if (this.mode === "forecast") return (await answered(this.url, signal)).json();
       const answer = decode(await (await answered(this.query(this.view), signal)).arrayBuffer());
       this.span = answer.span;
+      this.preset = this.matching();
       if (!this.view && answer.span) this.whole = { of: this.picks(), answer };
       return answer;
+    },
+    // The preset that shows just this view, to a second.
+    matching() {
+      if (!this.view || !this.span) return this.view ? "" : "All";
+      const near = (a, b) => Math.abs(a - b) < 1000;
+      if (!near(this.view[1], this.span[1])) return "";
+      if (near(this.view[0], this.span[0])) return "All";
+      return this.presets.find(([, ms]) => near(this.view[0], this.span[1] - ms))?.[0] ?? "";
     },
     picks() {
       return JSON.stringify([this.picked.measure, this.picked.series]);
@@ -428,7 +442,10 @@ export default {
       const from = event["xaxis.range[0]"] ?? event["xaxis.range"]?.[0], to = event["xaxis.range[1]"] ?? event["xaxis.range"]?.[1];
       if (from === undefined || to === undefined || this.drawing) return;
       if (this.mode === "series") this.show([stamp(from), stamp(to)]);
-      else this.draw([stamp(from), stamp(to)]);
+      else {
+        this.preset = "";
+        this.draw([stamp(from), stamp(to)]);
+      }
     },
     resized() {
       if (!this.drawn || !this.$refs.plot.clientWidth) return;
@@ -436,7 +453,7 @@ export default {
       this.resizing = setTimeout(() => {
         if (this.gone || Math.abs(this.pixels() - this.width) < 2) return;
         if (this.mode === "series") this.load();
-        else this.draw();
+        else this.draw(this.zoom);
       }, 150);
     },
     // Drawing
@@ -489,9 +506,9 @@ export default {
         const alone = sparse ? [] : parts.filter(([from, to]) => to - from === 1).map(([from]) => from);
         if (alone.length) {
           data.push({ type: "scatter", x: alone.map((i) => line.t[i]), y: alone.map((i) => line.y[i]), mode: "markers",
-            marker: { size: 3, color: colour, line: { width: 0 } }, hoverinfo: "skip" });
+            marker: { size: 3, color: colour, line: { width: 0 } }, hoverinfo: "skip", showlegend: false });
         }
-        key.push({ name: lines.length === 1 && line.envelope ? "mean" : name, colour });
+        key.push({ name: lines.length === 1 && line.envelope ? "mean" : name, colour, dash: style.dash });
       });
       if (reduced) key.push({ name: "min to max", area: true, colour: lines.length > 1 ? css("line-2") : css("envelope") });
       this.key = key;
@@ -551,7 +568,7 @@ export default {
           const level = Math.round((1 - 2 * Number(low)) * 1000) / 10, fill = css(level > 90 ? "band-95" : "band-80");
           const under = best.q[low].map((v) => v ?? NaN), over = best.q[high].map((v) => v ?? NaN);
           const { x, y } = area(best.t, under, over, runs(under));
-          data.push(shade(x, y, fill));
+          data.push({ ...shade(x, y, fill), name: `${level}%`, showlegend: true });
           bands.unshift({ name: `${level}%`, area: true, colour: fill });
         });
       }
@@ -561,7 +578,7 @@ export default {
       usable.slice(1).forEach((model, place) => {
         const colour = this.colour(place + 1);
         line(model.t, model.mean, known(model.name), { color: colour, width: 1.25, dash: DASHES[place % 2 + 1] });
-        lines.push({ name: known(model.name), colour });
+        lines.push({ name: known(model.name), colour, dash: DASHES[place % 2 + 1] });
       });
       line(history.t, history.y, "actual", { color: css("ink"), width: 1.5 });
       if (best) {
@@ -574,7 +591,8 @@ export default {
       const range = zoom ?? [this.preset === "All" ? start : recent, last];
       const shapes = cutoff === null ? [] : [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }];
       const day = cutoff === null ? "" : new Date(cutoff).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
-      const annotations = cutoff === null ? [] : [{ x: cutoff, y: 1, yref: "paper", xanchor: "right", yanchor: "top", xshift: -6, text: `cutoff ${day}` }];
+      const right = (cutoff - range[0]) / (range[1] - range[0]) * this.pixels() < 120;
+      const annotations = cutoff === null ? [] : [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, text: `cutoff ${day}` }];
       return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes, annotations } };
     },
     seen(data, [from, to]) {
@@ -591,8 +609,11 @@ export default {
     // Taking away
     async savePng() {
       if (!this.drawn) return;
-      const plot = this.$refs.plot;
-      const href = await this.engine.toImage(plot, { format: "png", width: plot.clientWidth, height: this.height, scale: 2 });
+      // On the page the card's head names the chart and its lines; the picture carries both itself.
+      const { data, layout } = this.$refs.plot, width = this.$refs.plot.clientWidth, head = 64;
+      const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head },
+        title: { text: plain(this.name), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14 } } };
+      const href = await this.engine.toImage({ data, layout: named }, { format: "png", width, height: named.height, scale: 2 });
       Object.assign(document.createElement("a"), { href, download: `${this.name}.png` }).click();
     },
     async copyLink() {

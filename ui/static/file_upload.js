@@ -27,11 +27,18 @@ function left(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} left`;
 }
 
+// Whether trying again may help: after an answer that refuses the file itself it does not, after signing in again it does.
+const status = (error) => error.originalResponse?.getStatus() ?? 0;
+const passing = (code) => code === 0 || code >= 500 || [409, 423, 429].includes(code);
+const refused = (code) => !passing(code) && code >= 400 && code !== 401;
+const REFUSED = 'variosync.refused';
+
 // What the server says of an error is problem+json with a sentence for people.
 function reason(error) {
   const response = error.originalResponse;
   if (response) {
-    try { return JSON.parse(response.getBody()).detail; } catch { return `The server answered ${response.getStatus()}.`; }
+    const plain = `The server answered ${response.getStatus()}.`;
+    try { return JSON.parse(response.getBody()).detail ?? plain; } catch { return plain; }
   }
   return 'The server does not answer. What has arrived is kept: continue when it is back.';
 }
@@ -45,16 +52,23 @@ export default {
       <div v-if="over" class="drop-veil" aria-hidden="true"><div class="drop-box"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.upload"></svg><span>Drop to upload</span></div></div>
       <section v-if="items.length || broken.length" class="card" aria-label="Uploads">
         <header><h2>Uploads</h2></header>
-        <div v-for="item in items" :key="item.key" class="job" :data-upload="item.state">
+        <div v-if="done.length" class="job" data-upload="done">
           <div class="l">
-            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[item.state === 'done' ? 'circle-check' : item.state === 'failed' ? 'circle-alert' : 'file-up']"></svg>
+            <svg class="i green" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons['circle-check']"></svg>
+            <span class="w5 cut grow">{{ done.length === 1 ? done[0].name : done.length + ' files' }} received</span>
+            <a class="b small" :href="target">Open</a>
+          </div>
+        </div>
+        <div v-for="item in unfinished" :key="item.key" class="job" :data-upload="item.state">
+          <div class="l">
+            <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[wrong(item) ? 'circle-alert' : 'file-up']"></svg>
             <span class="w5 cut grow">{{ item.name }}</span><span class="t12 t2">{{ percent(item) }}</span>
             <button v-if="item.state === 'sending'" type="button" class="ib small" :aria-label="'Pause ' + item.name" title="Pause" @click="pause(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.pause"></svg></button>
             <button v-if="item.state === 'paused' || item.state === 'failed'" type="button" class="ib small" :aria-label="'Continue ' + item.name" title="Continue" @click="resume(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.play"></svg></button>
-            <button v-if="item.state !== 'done'" type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="discard(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
+            <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="discard(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
           </div>
-          <div class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
-          <div class="l t12 t3"><span class="cut grow" :class="{ red: item.state === 'failed' }">{{ line(item) }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
+          <div v-if="item.state !== 'refused'" class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
+          <div class="l t12 t3"><span class="grow" :class="wrong(item) ? 'red' : 'cut'">{{ line(item) }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
         </div>
         <div v-for="item in broken" :key="item.id" class="job" data-upload="broken">
           <div class="l">
@@ -69,13 +83,18 @@ export default {
       </section>
     </div>`,
   computed: {
+    done() { return this.items.filter((item) => item.state === 'done'); },
+    unfinished() { return this.items.filter((item) => item.state !== 'done'); },
+    target() { return this.done.length === 1 && this.done[0].dataset ? `/datasets/${this.done[0].dataset}` : '/datasets'; },
     state() {
       const states = this.items.map((item) => item.state);
-      return ['failed', 'sending', 'paused', 'done'].find((state) => states.includes(state)) ?? 'idle';
+      return ['failed', 'sending', 'paused', 'done', 'refused'].find((state) => states.includes(state)) ?? 'idle';
     },
   },
   mounted() {
     this.broken = [...(this.waiting ?? [])];
+    this.items = JSON.parse(sessionStorage.getItem(REFUSED) ?? '[]').map((item) => ({ ...item, told: true }));
+    sessionStorage.removeItem(REFUSED);
     this.depth = 0;
     this.listeners = {
       dragenter: (event) => { if (this.carriesFiles(event)) { event.preventDefault(); this.depth += 1; this.over = true; } },
@@ -97,18 +116,21 @@ export default {
     carriesFiles: (event) => [...(event.dataTransfer?.types ?? [])].includes('Files'),
     choose() { this.$refs.files.click(); },
     chosen(event) { this.send([...event.target.files]); event.target.value = ''; },
-    percent: (item) => (item.state === 'done' ? 'Done' : `${Math.floor(100 * item.sent / item.size)}%`),
+    wrong: (item) => item.state === 'failed' || item.state === 'refused',
+    percent: (item) => (item.state === 'refused' ? '' : `${Math.floor(100 * item.sent / item.size)}%`),
     line(item) {
-      if (item.state === 'failed') return item.error;
+      if (this.wrong(item)) return item.error;
       const amount = `${size(item.sent)} of ${size(item.size)}`;
       if (item.state === 'paused') return `${amount}, paused`;
-      if (item.state === 'done') return `${size(item.size)} received`;
       return item.rate ? `${amount}, ${size(item.rate)}/s` : amount;
     },
     async send(files) {
       let tus;
-      try { tus = await load(this.tus); } catch (error) { this.items.push({ key: `${Date.now()}`, name: 'Upload', size: 1, sent: 0, state: 'failed', error: error.message }); return; }
+      try { tus = await load(this.tus); } catch (error) { this.items.push({ key: `${Date.now()}`, name: 'Upload', size: 1, sent: 0, state: 'refused', error: error.message }); return; }
+      this.queued = (this.queued ?? 0) + 1;
       for (const file of files) await this.begin(tus, file);
+      this.queued -= 1;
+      this.settle();
     },
     async begin(tus, file) {
       this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '' });
@@ -118,7 +140,7 @@ export default {
         endpoint: this.endpoint, chunkSize: CHUNK, retryDelays: RETRIES, removeFingerprintOnSuccess: true,
         metadata: { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}) },
         fingerprint: async () => ['variosync', document.body.dataset.user ?? '', this.dataset, file.name, file.size, file.lastModified].join('|'),
-        onShouldRetry: (error) => { const status = error.originalResponse?.getStatus() ?? 0; return status === 0 || status >= 500 || status === 409 || status === 423 || status === 429; },
+        onShouldRetry: (error) => passing(status(error)),
         onProgress: (sent) => {
           const now = performance.now();
           if (clock.first) { Object.assign(clock, { at: now, sent, first: false }); }
@@ -130,8 +152,8 @@ export default {
           item.sent = sent;
         },
         onAfterResponse: (request, response) => { item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset; },
-        onError: (error) => { item.state = 'failed'; item.error = reason(error); },
-        onSuccess: () => { item.sent = item.size; item.state = 'done'; this.finished(item); },
+        onError: (error) => { item.state = refused(status(error)) ? 'refused' : 'failed'; item.error = reason(error); this.settle(); },
+        onSuccess: () => { item.sent = item.size; item.state = 'done'; this.$emit('uploaded', { name: item.name, dataset: item.dataset }); this.settle(); },
       });
       item.upload = Vue.markRaw ? Vue.markRaw(upload) : upload;
       const earlier = await upload.findPreviousUploads();
@@ -139,17 +161,19 @@ export default {
       this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
       upload.start();
     },
-    finished(item) {
-      this.$emit('uploaded', { name: item.name, dataset: item.dataset });
-      if (this.items.some((other) => other.state !== 'done')) return;
-      const target = this.items.length === 1 && item.dataset ? `/datasets/${item.dataset}` : '/datasets';
-      window.location.assign(target);
+    // Once nothing is on its way any more, move to what arrived; what was refused is told there.
+    settle() {
+      if (this.queued || !this.done.length || this.unfinished.some((item) => item.state !== 'refused')) return;
+      const told = this.unfinished.filter((item) => !item.told).map(({ key, name, size, error }) => ({ key, name, size, error, sent: 0, state: 'refused' }));
+      if (told.length) sessionStorage.setItem(REFUSED, JSON.stringify(told));
+      window.location.assign(told.length ? '/datasets' : this.target);
     },
     pause(item) { item.upload.abort(); item.state = 'paused'; item.rate = 0; },
     resume(item) { item.state = 'sending'; item.error = ''; item.upload.start(); },
     async discard(item) {
       await item.upload?.abort(true).catch(() => undefined);
       this.items = this.items.filter((other) => other !== item && other.key !== item.key);
+      this.settle();
     },
     async forget(item) {
       const answer = await fetch(`${this.endpoint}/${item.id}`, { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0' } });

@@ -77,7 +77,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
         profiles = profile.column_profiles(job.connection, parts, columns)
         manifest = Manifest(
-            source=_source(path, name, job.raw),
+            source=_source(path, name, job.raw, notes=job.notes),
             columns=tuple(profiles),
             rows_read=job.raw.rows_read,
             rows_accepted=staged.accepted,
@@ -191,6 +191,7 @@ class _Job:
             self.connection, self.raw, roles=options.roles, decimal=options.decimal, day_first=options.day_first
         )
         columns = choose_roles(self.connection, self.raw, typed, roles=options.roles)
+        self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
         return [self._settled(column, lenient=lenient) for column in columns]
 
     def _settled(self, column: Column, *, lenient: bool) -> Column:
@@ -349,7 +350,7 @@ def _write_export(
     )
 
 
-def _source(path: Path, name: str, raw: RawTable) -> SourceFile:
+def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> SourceFile:
     return SourceFile(
         name=name,
         bytes=path.stat().st_size,
@@ -358,7 +359,7 @@ def _source(path: Path, name: str, raw: RawTable) -> SourceFile:
         format=raw.format,
         dialect=asdict(raw.dialect),
         header_line=raw.header_line,
-        notes=raw.notes,
+        notes=(*raw.notes, *notes),
     )
 
 

@@ -185,7 +185,7 @@ def _east_asian(sample: bytes, high: int) -> str | None:
     text = _decoded(sample, 'gb18030')
     if text is None:
         return None
-    # Everyday Chinese is level 1 of GB 2312, whose lead bytes end at D7; the small accented letters of the west start at DF.
+    # Everyday Chinese is level 1 of GB 2312: lead bytes up to D7. Small accented letters of the west start at DF.
     everyday = sum(0xB0 <= run[place] <= 0xD7 for run in runs for place in range(0, len(run) - 1, 2))
     if everyday * 2 < 0.5 * paired:
         return None

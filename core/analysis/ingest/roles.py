@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from core.analysis import duck
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import trimmed
-from core.analysis.ingest.types import TIME_NAME, Column, rows_of
+from core.analysis.ingest.types import ID_NAME, TIME_NAME, Column, rows_of
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 NUMBERS: Final = ('integer', 'decimal', 'double')
 TIMES: Final = ('date', 'timestamp', 'timestamptz')
 BEST_TIME_NAMES: Final = ('ds', 'timestamp', 'datetime', 'date', 'time', 'ts')
-ID_NAME: Final = re.compile(
-    r'(?i)^(unique_?id|series(_?id)?|item(_?id)?|store(_?(id|nbr|nr))?|symbol|ticker|sensor(_?id)?|station(_?id)?|'
-    r'device(_?id)?|meter(_?id)?|sku|product(_?id)?|site(_?id)?|region|country|location|city|state|entity|asset|instrument|'
-    r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ ](id|key|code|nbr))$'
+LOOSE_ID_NAME: Final = re.compile(
+    r'(?i)^(region|state|family|category|metric|variable|kpi|tag|group|zone|channel|department|dept)$'
 )
 ROW_NAME: Final = re.compile(r'(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|nr|num|number))?|no\.?|nr|#|id)$')
 CHECKED: Final = 200_000
@@ -76,6 +74,8 @@ def _plain(column: Column, given: str, time: Column | None) -> Column:
     if column.type in NUMBERS and column.reading.family != 'time' and column.filled:
         if _is_running_number(column):
             return replace(column, role='attribute', reason='a running number of rows')
+        if _is_number_of_things(column):
+            return replace(column, role='attribute', reason='numbers that are names, by what the column is called')
         return replace(column, role='measure', reason='numbers')
     return column
 
@@ -83,6 +83,11 @@ def _plain(column: Column, given: str, time: Column | None) -> Column:
 def _is_running_number(column: Column) -> bool:
     whole = column.type == 'integer' and column.filled > 2 and not column.unread
     return whole and bool(ROW_NAME.match(column.source.strip())) and column.distinct >= 0.9 * column.filled
+
+
+def _is_number_of_things(column: Column) -> bool:
+    """Whether whole numbers name things, as in `store_id`; words such as `state` may as well be measured."""
+    return column.type == 'integer' and _is_id(column) and not LOOSE_ID_NAME.match(column.source.strip())
 
 
 def _keys(
@@ -103,8 +108,10 @@ def _keys(
         return {}
     check = _Repeats(connection, raw, time, free)
     repeats = check.share([])
+    named = {c.index: 'named as a key' for c in certain if c.type not in NUMBERS or _is_number_of_things(c)}
+    named = dict([*named.items()][:1])
     if repeats <= 0.02:
-        return {c.index: 'named as a key' for c in certain[:1] if c.type not in NUMBERS}
+        return named
     keys: list[Column] = []
     while repeats > 0.001 and len(keys) < MOST_KEYS:
         better = _better(check, keys, free, repeats)
@@ -112,7 +119,8 @@ def _keys(
             break
         key, repeats = better
         keys.append(key)
-    return {key.index: 'tells rows of the same time apart' for key in _needed(keys, check, repeats)}
+    # Rows that repeat whatever the key do not speak against a column that is called one.
+    return {key.index: 'tells rows of the same time apart' for key in _needed(keys, check, repeats)} or named
 
 
 def _better(

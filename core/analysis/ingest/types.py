@@ -3,7 +3,8 @@
 A sample suggests readings; one pass over the whole table counts how many cells each can read; what a reading missed is
 looked at again, so that a format that first appears in the last row still counts.
 
-A column has a type when at most a tenth of its cells (or one of at least four) cannot be read. Whole numbers are
+A column has a type when at most a tenth of its cells (or one of at least four) cannot be read. A quarter may be no
+numbers when they are few different words, unless the column is called an id. Whole numbers are
 `integer`. Others are `decimal` when they are written with at most six decimals and fit 18 digits, and `double`
 otherwise. Numbers with leading zeros and one length, or of more than 18 digits, are names: `text`.
 """
@@ -30,6 +31,11 @@ TIME_NAME: Final = re.compile(
     r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy'
 )
 YEAR_NAME: Final = re.compile(r'(?i)(^|[^a-z])(year|yr|jahr|ann[ée]e|a[ñn]o|anno|date|time|ds|period)s?([^a-z]|$)')
+ID_NAME: Final = re.compile(
+    r'(?i)^(unique_?id|series(_?id)?|item(_?id)?|store(_?(id|nbr|nr))?|symbol|ticker|sensor(_?id)?|station(_?id)?|'
+    r'device(_?id)?|meter(_?id)?|sku|product(_?id)?|site(_?id)?|region|country|location|city|state|entity|asset|instrument|'
+    r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ ](id|key|code|nbr))$'
+)
 EARLIEST: Final = "TIMESTAMP '1000-01-01'"
 LATEST: Final = "TIMESTAMP '2999-12-31 23:59:59.999999'"
 OWN: Final = ('_series', '_time', '_line', '_row', '_status')
@@ -48,6 +54,12 @@ class Tally:
     def bad(self) -> int:
         """Cells that it cannot read."""
         return self.filled - self.ok
+
+    @property
+    def most(self) -> bool:
+        """Whether three quarters are read and the others are few different words."""
+        strange = int(self.figures.get('strange') or 0)
+        return self.ok * 4 >= self.filled * 3 and strange <= max(3, self.filled // 100)
 
     @property
     def enough(self) -> bool:
@@ -288,7 +300,7 @@ class _Asked:
         if not column.filled:
             return replace(column, type=hint or 'text', reason='empty')
         decided = self._time(column, found) or self._boolean(column, found) or self._number(column, found)
-        return decided or replace(column, reason='text')
+        return decided or replace(column, reason=_text_reason(found))
 
     def _must(self, column: Column, decided: Column | None, what: str) -> Column:
         if decided is None:
@@ -331,10 +343,11 @@ class _Asked:
         return reading, replace(tally, figures={**tally.figures, 'undecided': not clear, 'other': found[other].ok})
 
     def _number(self, column: Column, found: Mapping[Reading, Tally], *, forced: bool = False) -> Column | None:
+        coded = bool(ID_NAME.match(column.source.strip()))
         usable = [
             (reading, tally)
             for reading, tally in _best(found, 'number')
-            if (tally.enough or (forced and tally.ok)) and _consistent(reading, tally)
+            if (tally.enough or (forced and tally.ok) or (tally.most and not coded)) and _consistent(reading, tally)
         ]
         if not usable:
             return None
@@ -434,6 +447,7 @@ def _figures(reading: Reading, x: str, k: int) -> dict[str, str]:
         group = duck.text(reading.group)
         return {
             **figures,
+            'strange': f'approx_count_distinct({x}) FILTER ({x} IS NOT NULL AND v{k} IS NULL)',
             'whole': f'count(CASE WHEN {plain} THEN TRY_CAST(p{k} AS BIGINT) END)',
             'plain': f'count(*) FILTER ({plain})',
             'exponents': f"count(*) FILTER ({read} AND contains(lower(p{k}), 'e'))",
@@ -490,7 +504,14 @@ def _is_code(tally: Tally) -> bool:
         return False
     same = figures['shortest'] == figures['longest']
     padded = figures['zeros'] and (same or figures['zeros'] * 20 >= tally.ok)
-    return bool(padded or not replace(tally, ok=figures['whole']).enough)
+    return bool(padded or not replace(tally, filled=tally.ok, ok=figures['whole']).enough)
+
+
+def _text_reason(found: Mapping[Reading, Tally]) -> str:
+    _, numbers = next(iter(_best(found, 'number')), (None, Tally()))
+    if not numbers.ok or numbers.ok * 2 < numbers.filled:
+        return 'text'
+    return f'text, though {numbers.ok:,} of {numbers.filled:,} cells are numbers'
 
 
 def _number_type(tally: Tally, hint: str | None) -> tuple[str, int]:

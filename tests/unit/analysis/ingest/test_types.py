@@ -167,6 +167,34 @@ def test_a_running_number_is_no_measure(tmp_path: Path) -> None:
     assert column(report, 'index') == ('integer', 'attribute')
 
 
+def test_a_measure_with_a_few_unreadable_cells_stays_a_measure(tmp_path: Path) -> None:
+    cells = ['1', '2', 'oops', '4', '5', '6', 'oops', '8', '9', '10']
+    manifest, into = converted(tmp_path, table('value', cells), keep_unmeasured=True)
+    assert (manifest.measures, manifest.faults_by_kind) == (('value',), {'not_a_number': 2})
+    assert [fault[0] for fault in faults(into)] == [4, 8]
+
+
+def test_a_column_that_is_mostly_numbers_and_stays_text_is_noted(tmp_path: Path) -> None:
+    cells = [f'{i}' if i % 4 else f'A{i}' for i in range(60)]
+    report = inspected(tmp_path, table('value', cells))
+    assert column(report, 'value') == ('text', 'attribute')
+    assert report['notes'] == ['Column "value" is text, though 45 of 60 cells are numbers.']
+
+
+def test_whole_numbers_called_an_id_are_never_measured(tmp_path: Path) -> None:
+    apart = [f'{key},2024-{key:02}-{day:02},{day}.5' for key in (1, 2, 3) for day in range(1, 21)]
+    turns = [f'{day % 3},2024-01-{day:02},{day}.5' for day in range(1, 29)]
+    for rows in (apart, turns):
+        report = inspected(tmp_path, '\n'.join(['id,ds,y', *rows, '']))
+        assert (column(report, 'id'), column(report, 'y')[1]) == (('integer', 'series'), 'measure')
+
+
+@pytest.mark.parametrize('key', ['shop', 'a', '7'])
+def test_a_repeated_time_does_not_unseat_a_key(tmp_path: Path, key: str) -> None:
+    rows = [f'{key},2024-01-{day:02},{day}.5' for day in (*range(1, 21), 20)]
+    assert column(inspected(tmp_path, '\n'.join(['store_id,ds,y', *rows, ''])), 'store_id')[1] == 'series'
+
+
 def test_the_user_roles_win(tmp_path: Path) -> None:
     text = 'a,b,c\n2024-01-01,2020-01-01,1\n2024-01-02,2020-01-05,2\n'
     manifest, _ = converted(tmp_path, text, roles={'b': 'time', 'a': 'attribute', 'c': 'measure'})
