@@ -28,6 +28,7 @@ TITLES = {
     503: 'A service does not answer',
 }
 ADVICE = {
+    400: 'Check the address, or start again from the home page.',
     401: 'Sign in, then open the page again.',
     403: 'Go back to the page you came from, or sign in with another account.',
     404: 'Check the address, or start again from the home page.',

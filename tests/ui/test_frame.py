@@ -1,6 +1,9 @@
 """The frame around a page, as its user meets it."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -14,9 +17,10 @@ from tests.ui.doubles import Services
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.palette import Entry
-from ui.components.parts import badge, button, card, chip, page_head, progress_row, segment, tag
+from ui.components.parts import badge, button, card, chip, page_head, progress_row, segment, tabs, tag
 from ui.components.states import empty_state, error_state, skeleton_rows
 from ui.components.table import Column, table
+from ui.components.toast import MOST, toast
 from ui.live import follow
 from ui.session import COOKIE, confirm, current
 from ui.theme import frame
@@ -155,6 +159,123 @@ async def test_a_page_follows_a_channel_until_it_is_gone(room: Room) -> None:
     client.delete()
     await until(lambda: not room.services.events.queues['jobs'])
     assert seen == [{'id': 1}]
+
+
+async def test_a_callback_that_outlives_its_page_draws_nothing(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    begun, answer = asyncio.Event(), asyncio.Event()
+    steps: list[str] = []
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            head = tag('div')
+            box = tag('div')
+
+            async def refresh() -> None:
+                begun.set()
+                try:
+                    await answer.wait()
+                except asyncio.CancelledError:
+                    steps.append('went on')  # as wait_for does when it is cancelled just as it ends
+                head.clear()
+                with head:
+                    tag('p', 'head')
+                    steps.append('drew beside')
+                with box:
+                    tag('p', 'box')
+                    steps.append('drew')
+
+            follow(room.services.events, 'jobs', lambda message: None, within=box, on_ready=refresh)
+
+    client = await room.user.open('/x')
+    await begun.wait()
+    with caplog.at_level(logging.WARNING):
+        client.delete()
+        await until(lambda: steps and not room.services.events.queues['jobs'])
+    assert steps == ['went on']
+    assert 'still being used' not in caplog.text
+
+
+async def test_a_page_that_goes_while_listening_begins_is_not_followed(room: Room) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.left = False
+
+        @asynccontextmanager
+        async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[object]]:
+            waiting.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            async with room.services.events.subscribe(channel) as messages:
+                yield messages
+            self.left = True
+
+    waiting = asyncio.Event()
+    events = Slow()
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            follow(events, 'jobs', lambda message: None, within=tag('div'))
+
+    client = await room.user.open('/x')
+    await waiting.wait()
+    client.delete()
+    await until(lambda: events.left)
+
+
+async def test_a_value_that_cannot_be_read_is_told_on_a_page_and_to_programs(room: Room) -> None:
+    @ui.page('/x/{number}')
+    def page(number: int, v: int | None = None) -> None:
+        tag('p', f'{number} {v}')
+
+    shown = await room.user.http_client.get('/x/1?v=abc', headers={'Accept': 'text/html'})
+    assert (shown.status_code, shown.headers['content-type']) == (400, 'text/html; charset=utf-8')
+    assert 'The value of &quot;v&quot; cannot be read' in shown.text
+    told = await room.user.http_client.get('/x/1?v=abc', headers={'Accept': 'application/json'})
+    assert (told.status_code, told.headers['content-type']) == (400, 'application/problem+json')
+    assert told.json()['code'] == 'usage_error'
+    assert (await room.user.http_client.get('/x/abc')).status_code == 404
+
+
+async def test_the_open_tab_is_the_current_page(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tabs([('Rows', '3', '/x'), ('Faults', '', '/x?tab=faults')], 'Rows')
+
+    await room.user.open('/x')
+    links = [element for element in room.css('tabs')[0].descendants() if element.tag == 'a']
+    assert [link.props.get('aria-current') for link in links] == ['page', None]
+    assert not any('role' in link.props or 'aria-selected' in link.props for link in links)
+
+
+async def test_the_theme_is_chosen_in_the_account_menu_of_a_phone(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    await room.user.open('/x')
+    account = next(element for element in room.css('menu') if element.props['id'] == 'me')
+    group = next(element for element in account.descendants() if element.props.get('role') == 'radiogroup')
+    assert 'phone-only' in group.classes
+    assert [choice.props['data-theme-set'] for choice in group] == ['light', 'dark', 'system']
+
+
+async def test_toasts_do_not_pile_up(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            button('Fail', on_click=lambda: [toast(f'Error {number}', level='bad') for number in range(MOST + 2)])
+
+    await room.user.open('/x')
+    room.user.find('Fail').click()
+    await until(lambda: room.css('toast'))
+    shown = [
+        element.text for note in room.css('toasts')[0] for element in note.descendants() if 'w6' in element.classes
+    ]
+    assert shown == ['Error 2', 'Error 3', 'Error 4']
 
 
 async def test_confirm_notices_a_session_that_ended_elsewhere(room: Room) -> None:

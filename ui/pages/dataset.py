@@ -159,9 +159,7 @@ def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
             (job.error or {}).get('message', job.message),
             rows={
                 'What is kept': 'The file as you uploaded it.',
-                'What to do': 'Say how dates are written.'
-                if code == 'ambiguous_dates'
-                else 'Try again, or discard it.',
+                'What to do': TO_DO.get(code, 'Mend the file and upload it again, or discard this one.'),
             },
             actions=actions,
             number='' if cancelled else str(job.id)[:8],
@@ -558,7 +556,7 @@ def _fault_table(page: Page) -> None:
 
     table(
         [
-            Column[Any](label='Line', cell=lambda r: count(r['line']), num=True, width='12%', classes='mono'),
+            Column[Any](label='Line', cell=lambda r: count(r['line']), num=True, width='12%', classes='mono ln'),
             Column[Any](label='Column', cell=lambda r: r['column'] or 'record', width='14%', classes='mono pad-l'),
             Column[Any](label='Value', cell=lambda r: f'"{(r["value"] or "")[:80]}"', width='24%', classes='mono'),
             Column[Any](label='Outcome', cell=outcome, width='14%'),

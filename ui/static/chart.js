@@ -611,7 +611,7 @@ export default {
       if (!this.drawn) return;
       // On the page the card's head names the chart and its lines; the picture carries both itself.
       const { data, layout } = this.$refs.plot, width = this.$refs.plot.clientWidth, head = 64;
-      const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head },
+      const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head, b: 44 },
         title: { text: plain(this.name), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14 } } };
       const href = await this.engine.toImage({ data, layout: named }, { format: "png", width, height: named.height, scale: 2 });
       Object.assign(document.createElement("a"), { href, download: `${this.name}.png` }).click();

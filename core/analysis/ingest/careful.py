@@ -44,7 +44,7 @@ class Careful:
         self._byte = text.offset
         self._held: list[tuple[int, int, list[str]]] = []
         self._after_blank = self._cut = False
-        self._comments = self._repeats = 0
+        self._comments = self._repeats = self._empties = 0
         self._raw = ''
         self._vain = 0
         self._resumes = 0
@@ -130,7 +130,7 @@ class Careful:
             if any(any(row[layout.width :]) for row in rows):
                 return False
             rows = [row[: layout.width] for row in rows]
-        if self._has_heading(rows):
+        if self._has_heading(rows) or (layout.width > 1 and any(not ''.join(row).strip() for row in rows)):
             return False
         span = 1 if isinstance(starts, range) else max(b - a for a, b in pairwise([*starts, self._line + len(lines)]))
         self._sink.add_block(starts, rows, longest=span * max(map(len, lines)))
@@ -200,16 +200,18 @@ class Careful:
         self._store(line, byte, cells)
 
     def _passes(self, line: int, byte: int, cells: list[str], *, after_blank: bool) -> bool:
-        """Whether a record is a repeated header, or one that counts only when others follow it."""
+        """Whether a record is empty or a repeated header, or one that counts only when others follow it."""
         layout = self._layout
+        if layout.width > 1 and not any(cell.strip() for cell in cells):
+            self._empties += 1
+            return True
         typed = after_blank or any(kind in ('number', 'time') for kind in layout.profile)
         if layout.header and typed and not self._found and cells == list(layout.header):
             self._repeats += 1
             return True
         if len(cells) < layout.width and resplit(self._raw, self._form, layout.profile) is not None:
             return False
-        remark = is_remark(cells, layout.width, layout.profile)
-        if (remark or (layout.width > 1 and not any(cell.strip() for cell in cells))) and len(self._held) < _HELD:
+        if is_remark(cells, layout.width, layout.profile) and len(self._held) < _HELD:
             self._held.append((line, byte, cells))
             return True
         return False
@@ -244,10 +246,11 @@ class Careful:
                 return mended
         best = options.get(width) or min(options.values(), key=lambda option: option[0], default=None)
         cells = best[1] if best is not None else tokenize(text, replace(form, quote='')).cells
-        kind = FaultKind.UNTERMINATED_QUOTE if tokens.open else FaultKind.STRAY_QUOTE
+        endless = tokens.open and tokens.clean
+        kind = FaultKind.UNTERMINATED_QUOTE if endless else FaultKind.STRAY_QUOTE
         reason = (
             'A quote opens a cell and never closes it; the line was read with that quote as an ordinary character.'
-            if tokens.open
+            if endless
             else _STRAY
         )
         self._note(kind, FaultAction.REPAIRED, text, reason)
@@ -488,15 +491,11 @@ class Careful:
 
     def _end(self) -> None:
         """Say what was left out."""
-        remarks = [cells for _, _, cells in self._held if any(cell.strip() for cell in cells)]
-        empty = len(self._held) - len(remarks)
-        if remarks:
-            first = next(line for line, _, cells in self._held if any(cell.strip() for cell in cells))
-            self._notes.append(
-                f'{_count(len(remarks), "footnote")} from line {first} on {_was(len(remarks))} left out.'
-            )
-        if empty:
-            self._notes.append(f'{_count(empty, "record")} of empty cells at the end {_was(empty)} left out.')
+        if self._held:
+            count, first = len(self._held), self._held[0][0]
+            self._notes.append(f'{_count(count, "footnote")} from line {first} on {_was(count)} left out.')
+        if self._empties:
+            self._notes.append(f'{_count(self._empties, "record")} of empty cells {_was(self._empties)} left out.')
         if self._comments:
             self._notes.append(f'{_count(self._comments, "comment line")} {_was(self._comments)} left out.')
         if self._repeats:

@@ -155,7 +155,7 @@ def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, A
         )
         written = job.workdir / f'out{out.suffix}'
         if columns:
-            _write_export(job.connection, staged, columns, written)
+            _write_export(job.connection, staged, columns, written, zone=options.time_zone)
         elif out.suffix == '.csv':
             written.touch()
         else:
@@ -332,7 +332,7 @@ def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, into: Path, 
 
 
 def _write_export(
-    connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], out: Path
+    connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], out: Path, *, zone: str
 ) -> None:
     timed = any(column.role == 'time' for column in columns)
     keys = ''.join(f'{duck.identifier(column.name)}, ' for column in columns if column.role == 'series')
@@ -340,7 +340,7 @@ def _write_export(
     # DuckDB does not tell names apart by case: where only that differs, the stored names stand.
     alike = len({column.source.lower() for column in columns}) < len(columns)
     listed = ', '.join(
-        f'{duck.identifier(column.name)} AS {duck.identifier(column.name if alike else column.source)}'
+        f'{_exported(column, zone=zone)} AS {duck.identifier(column.name if alike else column.source)}'
         for column in columns
     )
     form = 'FORMAT csv, HEADER' if out.suffix == '.csv' else 'FORMAT parquet, COMPRESSION zstd'
@@ -348,6 +348,14 @@ def _write_export(
         f'COPY (SELECT {listed} FROM {duck.files([staged.path])} WHERE _status < 2 ORDER BY {order}) '
         f'TO {duck.text(str(out))} ({form})'
     )
+
+
+def _exported(column: Column, *, zone: str) -> str:
+    """SQL: a column as it is exported; the time as it was understood, also where the zone's clocks change."""
+    if column.role != 'time' or zone == 'UTC' or column.type not in ('timestamp', 'timestamptz'):
+        return duck.identifier(column.name)
+    instant = "timezone('UTC', _time)"
+    return instant if column.type == 'timestamptz' else f'timezone({duck.text(zone)}, {instant})'
 
 
 def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> SourceFile:

@@ -18,6 +18,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, 'utf-16-le'),
     (codecs.BOM_UTF16_BE, 'utf-16-be'),
 )
+_BINARY: Final = 'The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.'
 _UNDEFINED_1252: Final = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 _CODECS: Final = {'shift_jis': 'cp932'}
 
@@ -52,6 +53,8 @@ def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None]) -> 
     A file that is UTF-8 already is not copied. Raises UnreadableFile when the bytes are no text in any known encoding.
     """
     encoding, offset = _by_mark(path)
+    if encoding in (None, 'utf-8-sig') and _has_controls(path):
+        raise UnreadableFile(_BINARY)
     if encoding in (None, 'utf-8-sig'):
         text, invalid = _scan_utf8(path, offset=offset, encoding=encoding or 'utf-8', progress=progress)
         if not invalid and not _is_binary(text):
@@ -62,13 +65,21 @@ def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None]) -> 
     bad = _transcode(path, copy, encoding=encoding, offset=offset, progress=progress)
     text, _ = _scan_utf8(copy, offset=0, encoding=encoding, progress=progress)
     if _is_binary(text):
-        raise UnreadableFile('The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.')
+        raise UnreadableFile(_BINARY)
     values = {name: getattr(text, name) for name in Text.__dataclass_fields__}
     return Text(**(values | {'copied': True, 'bad': bad}))
 
 
 def _is_binary(text: Text) -> bool:
     return text.nuls > 16 and text.nuls * 50 > text.size
+
+
+def _has_controls(path: Path) -> bool:
+    """Whether control characters of many sorts, which no text has, stand in the file's head."""
+    with path.open('rb') as file:
+        head = file.read(_SAMPLE)
+    found = [byte for byte in head if byte < 32 and byte not in b'\t\n\r\x0c\x1b']
+    return len(set(found)) >= 4 and len(found) > 0.03 * len(head)
 
 
 def _by_mark(path: Path) -> tuple[str | None, int]:

@@ -14,6 +14,7 @@ from core.analysis.ingest.dialect import (
     Guess,
     detect,
     has_swallowed,
+    named_separator,
     readings,
     sample_records,
     split_lines,
@@ -152,7 +153,9 @@ def _records(lines: list[str], form: Format, *, whole: bool) -> list[Record]:
         if not clean and width:
             options = readings(line, form, widest=2 * width[0][0])
             cells = options[width[0][0]][1] if width[0][0] in options else cells
-        records.append(Record(line=index + 1, cells=cells if line.strip(' \t') or len(cells) > 1 else []))
+        blank = not line.strip(' \t') and len(cells) < 2
+        named = index == 0 and named_separator(line) is not None
+        records.append(Record(line=index + 1, cells=[] if blank or named else cells))
     _mend_header(records, form, width[0][0] if width else 0)
     return records
 
@@ -265,7 +268,7 @@ def _breaks_in_last(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: P
 
 
 def _looks_broken(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Plan, *, embedded: bool) -> bool:
-    """Whether a cell seems to have swallowed rows, or a second header stands among the records."""
+    """Whether a cell seems to have swallowed rows, or a second header or an empty record stands among the records."""
     layout, table = plan.layout, quoted(work.table)
     columns = [f'c{i}' for i in range(layout.width)]
     if embedded:
@@ -274,6 +277,9 @@ def _looks_broken(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Pla
         ).fetchall()
         if any(has_swallowed(cell, plan.form, layout.width) for row in many for cell in row if cell and len(cell) > 3):
             return True
+    hollow = ' AND '.join(f"trim({name}, E' \\t') = ''" for name in columns)
+    if len(columns) > 1 and connection.execute(f'SELECT 1 FROM {table} WHERE {hollow} LIMIT 1').fetchall():
+        return True
     typed = [i for i, kind in enumerate(layout.profile) if kind in ('number', 'time')]
     if not typed:
         return False

@@ -72,7 +72,7 @@ def tokenize(text: str, form: Format) -> Tokens:
             close, tidy = _closing(text, start, form)
             if close < 0:
                 cells.append(_unescape(text[start + 1 :], form))
-                return Tokens(cells=cells, clean=clean, open=True, quoted=quoted)
+                return Tokens(cells=cells, clean=clean and tidy, open=True, quoted=quoted)
             clean, quoted = clean and tidy, quoted + 1
             cells.append(_unescape(text[start + 1 : close], form))
             position = _skip(text, close + 1, delimiter)
@@ -268,7 +268,7 @@ def _joined(lines: Sequence[str], index: int, form: Format) -> tuple[Tokens | No
 def detect(lines: Sequence[str]) -> Guess:
     """The format that a sample of physical lines speaks. An empty or single-column sample gives the comma."""
     lines = [line for line in lines if line.strip()][: _SAMPLE_ROWS * 2]
-    hint = _named_separator(lines)
+    hint = named_separator(lines[0]) if lines else None
     if hint is not None:
         lines = lines[1:]
     text = ''.join(lines)
@@ -291,9 +291,9 @@ def _single(text: str) -> Format:
     return Format(quote="'" if lines and apostrophes > 0.8 * len(lines) else '"')
 
 
-def _named_separator(lines: Sequence[str]) -> str | None:
-    """The delimiter that a first line `sep=;` names."""
-    match = re.fullmatch(r'"?sep=(.|\\t)"?\s*', lines[0].rstrip('\r\n'), re.IGNORECASE) if lines else None
+def named_separator(line: str) -> str | None:
+    """The delimiter that a first line `sep=;`, as Excel writes it, names."""
+    match = re.fullmatch(r'"?sep=(.|\\t)"?\s*', line.rstrip('\r\n'), re.IGNORECASE)
     return match[1].replace('\\t', '\t') if match else None
 
 

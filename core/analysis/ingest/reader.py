@@ -4,7 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from core.analysis.ingest.archive import unpack
@@ -31,8 +31,8 @@ def read(
 ) -> RawTable:
     """Read `path` (called `name` by its owner) into a raw table below `workdir`, using about `memory` bytes.
 
-    What the file is follows from its content, never from its name. `progress` is given shares from 0 to 1. An empty
-    file gives a table without columns. Raises UnreadableFile, NotSupported or TooLarge.
+    What the file is follows from its content; a name that says Excel or Parquet must be right. `progress` is given
+    shares from 0 to 1. An empty file gives a table without columns. Raises UnreadableFile, NotSupported or TooLarge.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     limits = limits or Limits()
@@ -47,6 +47,7 @@ def read(
     elif unpacked.kind == 'xlsx':
         table = read_xlsx(unpacked.path, work, name=name)
     else:
+        _refuse_disguise(name, unpacked.compression)
         table = _read_text(unpacked.path, work, steps.part(0.2, 0.4))
     if len(table.names) > limits.columns:
         raise TooLarge(f'{name} has {len(table.names):,} columns, more than the {limits.columns:,} allowed.')
@@ -57,6 +58,13 @@ def read(
         )
     progress(1.0)
     return replace(table, compression=unpacked.compression, notes=unpacked.notes + table.notes)
+
+
+def _refuse_disguise(name: str, compression: str | None) -> None:
+    suffix = PurePath(name).suffix.lower()
+    if compression is None and suffix in ('.xlsx', '.parquet'):
+        what = 'an Excel workbook' if suffix == '.xlsx' else 'a Parquet file'
+        raise UnreadableFile(f'{name} is no {suffix} file inside. Upload {what}, or name text .csv.')
 
 
 def _read_text(path: Path, work: Work, progress: Callable[[float], None]) -> RawTable:

@@ -113,7 +113,7 @@ def list_faults(
     """Write the faults, structural ones included, to `out` sorted by line; return how many there are of each kind."""
     parts = []
     if raw.faults_path is not None:
-        parts.append(f'SELECT line, byte, "column", kind, value, action, reason FROM {duck.files([raw.faults_path])}')
+        parts.append(_record_shape_faults(raw.faults_path, staged))
     parts += [
         _cell_faults(raw, column, staged, zone=zone) for column in columns if column.unread and column.role != 'time'
     ]
@@ -266,6 +266,17 @@ def _fault(column: str | None, kind: str, value: str, action: str, reason: str) 
         f'_line AS line, NULL::BIGINT AS byte, {named} AS "column", {kind} AS kind, '
         f'left({value}, {SHOWN}) AS value, {action} AS action, {reason} AS reason'
     )
+
+
+def _record_shape_faults(faults: Path, staged: Staged) -> str:
+    """SQL: the reader's own faults; where no record of a line is stored, its repairs came to nothing."""
+    source = duck.files([faults])
+    lost = (
+        f'SELECT _line AS line, bool_and(_status = 2) AS lost FROM {duck.files([staged.path])} '
+        f'WHERE _line IN (SELECT line FROM {source}) GROUP BY _line'
+    )
+    action = "CASE WHEN lost THEN 'rejected' ELSE action END AS action"
+    return f'SELECT line, byte, "column", kind, value, {action}, reason FROM {source} LEFT JOIN ({lost}) USING (line)'
 
 
 def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:

@@ -144,6 +144,7 @@ def test_broken_bytes_are_replaced_and_listed(reader: Reader) -> None:
         ('2020-01-03,3.5,c', '2020-01-03,"3.5,c', ['2020-01-03', '"3.5', 'c'], ('unterminated_quote', 'repaired')),
         ('2020-01-03,3.5,c', '2020-01-03,3.5,"c "x" d"', ['2020-01-03', '3.5', 'c "x" d'], ('stray_quote', 'repaired')),
         ('2020-01-03,3.5,c', '"2020-01-03",3.5,"c', ['2020-01-03', '3.5', '"c'], ('unterminated_quote', 'repaired')),
+        ('2020-01-03,3.5,c', '2020-01-03,"3.5"x,c', ['2020-01-03', '"3.5"x', 'c'], ('stray_quote', 'repaired')),
         ('2020-01-03,3.5,c', '2020-01-03,3.5,""c"', ['2020-01-03', '3.5', '"c'], ('stray_quote', 'repaired')),
     ],
 )  # fmt: skip
@@ -194,6 +195,27 @@ def test_doubled_quotes_and_backslashes_are_told_apart(reader: Reader) -> None:
 def test_apostrophes_quote_when_one_cell_shows_it(reader: Reader, written: str, cell: str) -> None:
     table = reader(CLEAN.replace('b\n', f'{written}\n'))
     assert (raw(table)[2][2], table.faults_path) == (cell, None)
+
+
+@pytest.mark.parametrize('cell', ['x"y', 'a "b" c', '5"'])
+def test_a_quote_inside_a_bare_cell_is_an_ordinary_character(reader: Reader, cell: str) -> None:
+    table = reader(CLEAN.replace('c\n', f'{cell}\n'))
+    assert (raw(table)[3][2], table.faults_path) == (cell, None)
+
+
+@pytest.mark.parametrize('mark', [';', ',', '\t'])
+def test_a_line_that_names_the_delimiter_is_no_header(reader: Reader, mark: str) -> None:
+    table = reader(f'sep={mark}\nds,y\n2020-01-01,1\n2020-01-02,2\n'.replace(',', mark))
+    assert (table.names, table.header_line, table.rows_read, table.notes) == (('ds', 'y'), 2, 2, ())
+    assert table.dialect.delimiter == mark
+
+
+def test_text_that_is_called_a_workbook_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'upload'
+    path.write_bytes(CLEAN.encode())
+    for name in ('a.xlsx', 'a.parquet'):
+        with pytest.raises(UnreadableFile, match='inside'):
+            read(path, name=name, workdir=tmp_path / 'work')
 
 
 def test_semicolons_with_decimal_commas(reader: Reader) -> None:
@@ -270,15 +292,23 @@ WIDER = ['2020-01-02 00:00,1,2,ok,5,6']
         ([*daily(20), *WORDS, *daily(1019)], 1040),
         ([*daily(20), *WORDS * 3, *daily(300)], 323),
         ([*daily(300), *WORDS, *daily(2)], 303),
-        ([*WIDER, ',,', *daily(300)], 302),
         ([*WIDER, *WIDER, *daily(300)], 302),
-        ([*WIDER, *WIDER, ',,', *daily(1300)], 1303),
+        ([*WIDER, *WIDER, *daily(1300)], 1302),
         ([*SHORT[:3], *daily(1300)], 1303),
     ],
 )  # fmt: skip
 def test_damaged_rows_cut_nothing_off(reader: Reader, rows: list[str], count: int) -> None:
     table = reader('\n'.join(['ds,y,n,s', *rows, '']))
     assert (table.names, table.rows_read, table.notes) == (('ds', 'y', 'n', 's'), count, ())
+
+
+@pytest.mark.parametrize('empty', [',,,', ',,', '"",,,""', ' , ,,', ',,,,,'])
+@pytest.mark.parametrize('place', [0, 1, 15, 300])
+def test_records_of_empty_cells_are_left_out_wherever_they_stand(reader: Reader, empty: str, place: int) -> None:
+    rows = [*WIDER, *daily(299)]
+    table = reader('\n'.join(['ds,y,n,s', *rows[:place], empty, empty, *rows[place:], '']))
+    assert (table.names, table.rows_read) == (('ds', 'y', 'n', 's'), 300)
+    assert table.notes == ('2 records of empty cells were left out.',)
 
 
 @pytest.mark.parametrize(
@@ -407,6 +437,7 @@ def test_xlsx(reader: Reader) -> None:
         (b'PK\x03\x04broken', UnreadableFile, 'zip'),
         (b'PAR1broken', UnreadableFile, 'Parquet'),
         (bytes(range(256)) * 40 + bytes(5000), UnreadableFile, 'binary'),
+        (bytes(range(256)) * 20, UnreadableFile, 'binary'),
     ],
 )
 def test_what_is_no_table_is_refused(reader: Reader, data: bytes, error: type[Exception], word: str) -> None:
