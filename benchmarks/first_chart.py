@@ -1,6 +1,6 @@
 """How long a newcomer waits: start → ready, link → first chart, a dropped 100 MB file → first chart.
 
-`python -m benchmarks.first_chart [--quick]`; `--quick` drops 10 MB, whose figure has no goal. It needs Chromium on the PATH.
+`python -m benchmarks.first_chart [--quick]` needs Chromium on the PATH; `--quick` drops 10 MB, a figure without a goal.
 """
 
 import argparse

@@ -39,24 +39,27 @@ def follow(
     """
     client = context.client
 
+    def gone() -> bool:
+        return client.is_deleted or within.is_deleted
+
     async def listen() -> None:
-        while not client.is_deleted:
+        while not gone():
             try:
                 async with events.subscribe(channel) as messages:
                     if on_ready:
                         await call(on_ready)
-                    if client.is_deleted:
+                    if gone():
                         return
                     async for message in messages:
                         await call(on_message, message)
-                        if client.is_deleted:
+                        if gone():
                             return
             except VariosyncError as error:
                 log.warning('page lost its events', channel=channel, error=error.message)
             await asyncio.sleep(PAUSE)
 
     async def call(callback: Callable[..., Any], *values: Any) -> None:
-        if client.is_deleted or within.is_deleted:
+        if gone():
             return
         with within:
             result = callback(*values)

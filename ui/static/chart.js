@@ -535,7 +535,7 @@ export default {
       const pad = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 1;
       const floor = low >= 0 && low - pad < 0 ? 0 : low - pad;
       return {
-        margin: { l: 44, r: 16, t: 8, b: 36 },
+        margin: { l: 44, r: 16, t: 8, b: 40 },
         xaxis: { type: "date", tickformatstops, range: x[1] > x[0] ? x : [x[0] - 1000, x[1] + 1000], autorange: false, nticks: this.pixels() < 500 ? 4 : 9,
           hoverformat: this.hover(x[1] - x[0]) },
         yaxis: { range: [floor, high + pad], fixedrange: true, automargin: true, tickformat: ticks(low, high) },

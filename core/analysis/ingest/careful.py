@@ -362,9 +362,10 @@ class Careful:
         if not starts:
             return False
         peers = [other for other in [cells, *ahead] if len(other) == width]
-        misfit = heading or width == 1 or not any(map(self._suits, peers))
         parted = self._after_blank and layout.width > 1
-        if (not parted or not misfit) and (not (parted or misfit) or self._goes_on()):
+        typed = any(kind not in ('text', 'empty') for kind in layout.profile)
+        misfit = heading or width == 1 or not any(map(self._suits, peers)) or (parted and not typed)
+        if not misfit or (self._goes_on() and (not parted or not typed)):
             return False
         left = self._left()
         lines = f'{_count(left, "filled line")} {_was(left)} left out'

@@ -285,6 +285,8 @@ WIDER = ['2020-01-02 00:00,1,2,ok,5,6']
         ([*daily(400), *SHORT[:4]], 404),
         ([*daily(1200), *SHORT], 1205),
         ([*daily(20), '', *SHORT, *daily(300)], 325),
+        ([*daily(20), '', *SHORT], 25),
+        ([*daily(20), '', *WIDER * 3], 23),
         ([*daily(20), 'a note', *SHORT, *daily(300)], 326),
         ([*(row + ',' for row in daily(12)), *daily(1000)], 1012),
         ([*daily(1000), *(row + ',' for row in daily(12))], 1012),
