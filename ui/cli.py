@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -272,7 +273,14 @@ def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:
 
 
 def _until_stopped(work: Awaitable[None]) -> None:
+    """Run until Ctrl-C or SIGTERM; either lets the work give back what it holds."""
+
     async def main() -> None:
-        await work
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await work
 
     asyncio.run(main())

@@ -20,7 +20,9 @@ _BOMS: Final = (
 )
 _BINARY: Final = 'The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.'
 _UNDEFINED_1252: Final = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
-_CODECS: Final = {'shift_jis': 'cp932'}
+_CODECS: Final = {'shift_jis': 'cp932', 'big5': 'cp950'}
+# Python reads these single bytes of cp932, which stand for nothing, as private characters.
+_NOTHING_932: Final = re.compile('[\uf8f0-\uf8f3]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,11 @@ def _transcode(path: Path, copy: Path, *, encoding: str, offset: int, progress: 
     with path.open('rb') as source, copy.open('wb') as target:
         source.seek(offset)
         while block := source.read(BLOCK):
-            target.write(decoder.decode(block).encode('utf-8', 'replace'))
+            decoded = decoder.decode(block)
+            if name == 'cp932':
+                decoded, nothings = _NOTHING_932.subn('\ufffd', decoded)
+                bad += nothings
+            target.write(decoded.encode('utf-8', 'replace'))
             done += len(block)
             progress(done / max(size, 1))
         target.write(decoder.decode(b'', final=True).encode('utf-8', 'replace'))
@@ -182,16 +188,19 @@ def _high_lines(path: Path, *, limit: int = _SAMPLE) -> bytes:
 
 
 def _east_asian(sample: bytes, high: int) -> str | None:
-    """Shift-JIS and GB18030 (and their neighbours) by the shape of their byte pairs, confirmed by decoding."""
+    """Shift-JIS, Big5 and GB18030 (and their neighbours) by the shape of their byte pairs, confirmed by decoding."""
     leads = sum(0x81 <= byte <= 0x9F for byte in sample)
     if leads > 0.2 * high and _readable(sample, 'cp932', r'[\u3040-\u30ff\u4e00-\u9fff\uff01-\uff9f\u3000-\u303f]'):
         return 'shift_jis'
+    if _is_big5(sample, high):
+        return 'big5'
     runs = re.findall(rb'[\xa1-\xfe]+', sample)
     paired = sum(len(run) for run in runs if len(run) % 2 == 0)
     if paired < 0.9 * high:
         return None
-    for encoding, letters in (('euc_jp', r'[\u3040-\u30ff]'), ('euc_kr', r'[\uac00-\ud7a3]')):
-        if _readable(sample, encoding, letters, share=0.85 if encoding == 'euc_kr' else 0.4):
+    # A tenth of kana is enough: no other language of these encodings has any.
+    for encoding, letters, share in (('euc_jp', r'[\u3040-\u30ff]', 0.1), ('euc_kr', r'[\uac00-\ud7a3]', 0.85)):
+        if _readable(sample, encoding, letters, share=share):
             return encoding
     text = _decoded(sample, 'gb18030')
     if text is None:
@@ -206,21 +215,30 @@ def _east_asian(sample: bytes, high: int) -> str | None:
     return 'gb18030' if common and len(common) * 2 > 0.6 * high and vowels * 4 < len(common) else None
 
 
+def _is_big5(sample: bytes, high: int) -> bool:
+    """Whether nearly all pairs are everyday characters, and some but not all second bytes are ASCII."""
+    pairs = re.findall(rb'[\x81-\xfe][\x40-\x7e\xa1-\xfe]', sample)
+    everyday = sum(0xA4 <= pair[0] <= 0xC6 for pair in pairs)
+    low = sum(pair[1] < 0x80 for pair in pairs)
+    if len(pairs) < 4 or everyday < 0.95 * len(pairs) or not 0.1 * len(pairs) <= low <= 0.75 * len(pairs):
+        return False
+    return 2 * len(pairs) - low >= 0.98 * high and _decoded(sample, 'cp950') is not None
+
+
 def _readable(sample: bytes, encoding: str, letters: str, *, share: float = 0.8) -> bool:
     text = _decoded(sample, encoding)
     if text is None:
         return False
-    beyond = [character for character in text if ord(character) > 127]
+    beyond = [character for character in text if ord(character) > 127 and character != '\ufffd']
     return bool(beyond) and len(re.findall(letters, ''.join(beyond))) >= share * len(beyond)
 
 
 def _decoded(sample: bytes, encoding: str) -> str | None:
-    """The sample as text, without a last line that may be cut off; None when it is none in this encoding."""
+    """The sample as text, without a last line that may be cut off; None when over 2% cannot be read in this encoding."""
     whole = sample if len(sample) < _SAMPLE else sample[: sample.rfind(b'\n') + 1]
-    try:
-        return whole.decode(encoding)
-    except UnicodeDecodeError:
-        return None
+    text = whole.decode(encoding, 'replace')
+    bad = text.count('\ufffd') + (len(_NOTHING_932.findall(text)) if encoding == 'cp932' else 0)
+    return text if bad <= 0.02 * sum(not character.isascii() for character in text) else None
 
 
 def _single_byte(sample: bytes) -> str:
@@ -232,4 +250,8 @@ def _single_byte(sample: bytes) -> str:
         best = from_bytes(sample, cp_isolation=['cp1251', 'koi8_r', 'cp1253', 'cp1255', 'cp1256', 'iso8859_5']).best()
         if best is not None:
             return best.encoding
+    # Inside words, where the west of Europe has signs such as ³ and ¿, its centre has letters.
+    letters = re.findall(rb'(?<=[A-Za-z\x9c-\xff])[\x9c\x9f\xa3\xa5\xaf\xb3\xb9\xbe\xbf](?=[a-z\xe0-\xff])', sample)
+    if len(letters) > 1 and len(letters) > 0.15 * high:
+        return 'cp1250'
     return 'latin-1' if _UNDEFINED_1252 & set(sample) else 'cp1252'

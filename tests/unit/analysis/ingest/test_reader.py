@@ -115,6 +115,10 @@ def test_table_inside_is_found(reader: Reader, text: str) -> None:
         (CLEAN.replace('a\n', 'caf\x81é\n').encode('latin-1'), 'latin-1'),
         (CLEAN.replace('a\n', '東京カタカナ\n').encode('cp932'), 'shift_jis'),
         (CLEAN.replace('a\n', '北京市上海市\n').encode('gb18030'), 'gb18030'),
+        (CLEAN.replace('a\n', '臺中的溫度測量\n').encode('big5'), 'big5'),
+        (CLEAN.replace('a\n', '名古屋で観測された値\n').encode('euc_jp'), 'euc_jp'),
+        (CLEAN.replace('a\n', 'wartość złoty Gdańsk Łódź źródło żółw\n').encode('cp1250'), 'cp1250'),
+        (CLEAN.replace('a\n', '20 °C, 3 m³ à côté\n').replace('20 °C,', '20 °C').encode('cp1252'), 'cp1252'),
     ],
 )
 def test_encoding_is_found(reader: Reader, data: bytes, encoding: str) -> None:
@@ -122,6 +126,13 @@ def test_encoding_is_found(reader: Reader, data: bytes, encoding: str) -> None:
     assert table.encoding == encoding
     codec = {'shift_jis': 'cp932'}.get(encoding, encoding)
     assert raw(table) == list(csv.reader(data.decode(codec).lstrip('\ufeff').splitlines()))
+
+
+def test_a_broken_byte_does_not_change_the_encoding(reader: Reader) -> None:
+    rows = ''.join(f'2020-01-{day:02},{day},東京ソ表示\n' for day in range(1, 29)).encode('cp932')
+    table = reader(b'ds,y,s\n' + rows.replace(b'2020-01-07,7,', b'2020-01-07,7,\xfd'))
+    assert (table.encoding, raw(table)[7][2]) == ('shift_jis', '\ufffd東京ソ表示')
+    assert [fault[:3] for fault in faults(table)] == [(8, 'bad_encoding', 'repaired')]
 
 
 def test_broken_bytes_are_replaced_and_listed(reader: Reader) -> None:
