@@ -22,7 +22,7 @@ from core.values import Job
 from storage.adapters import Opened
 from tests.e2e.server import Server
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('faults')
 
 PART = 256 * 1024
 T = TypeVar('T')

@@ -9,7 +9,7 @@ from tests.e2e.server import Server
 from tests.e2e.test_faults import ask_for_forecast, begin, ended, send
 from tests.e2e.test_main_job import AIRLINE
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('faults')
 
 
 def test_strangers_get_404_everywhere(server: Server):

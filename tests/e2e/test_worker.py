@@ -11,7 +11,7 @@ from tests.e2e.server import ROOT, Server, python
 from tests.e2e.test_faults import begin, ended, jobs, send
 from tests.e2e.test_main_job import AIRLINE
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('faults')
 
 
 def test_separate_worker_does_what_the_server_accepted(home: Path):

@@ -220,7 +220,7 @@ def _is_big5(sample: bytes, high: int) -> bool:
     pairs = re.findall(rb'[\x81-\xfe][\x40-\x7e\xa1-\xfe]', sample)
     everyday = sum(0xA4 <= pair[0] <= 0xC6 for pair in pairs)
     low = sum(pair[1] < 0x80 for pair in pairs)
-    if len(pairs) < 4 or everyday < 0.95 * len(pairs) or not 0.1 * len(pairs) <= low <= 0.75 * len(pairs):
+    if len(pairs) < 4 or everyday < 0.95 * len(pairs) or not 0.1 * len(pairs) <= low <= 0.85 * len(pairs):
         return False
     return 2 * len(pairs) - low >= 0.98 * high and _decoded(sample, 'cp950') is not None
 
@@ -234,11 +234,12 @@ def _readable(sample: bytes, encoding: str, letters: str, *, share: float = 0.8)
 
 
 def _decoded(sample: bytes, encoding: str) -> str | None:
-    """The sample as text, without a last line that may be cut off; None when over 2% cannot be read in this encoding."""
+    """The sample as text, without a last line that may be cut off; None when too much is none in this encoding."""
     whole = sample if len(sample) < _SAMPLE else sample[: sample.rfind(b'\n') + 1]
     text = whole.decode(encoding, 'replace')
     bad = text.count('\ufffd') + (len(_NOTHING_932.findall(text)) if encoding == 'cp932' else 0)
-    return text if bad <= 0.02 * sum(not character.isascii() for character in text) else None
+    beyond = sum(not character.isascii() for character in text)
+    return text if bad <= 0.02 * beyond or (bad <= 3 and beyond >= 50) else None
 
 
 def _single_byte(sample: bytes) -> str:
@@ -251,7 +252,7 @@ def _single_byte(sample: bytes) -> str:
         if best is not None:
             return best.encoding
     # Inside words, where the west of Europe has signs such as ³ and ¿, its centre has letters.
-    letters = re.findall(rb'(?<=[A-Za-z\x9c-\xff])[\x9c\x9f\xa3\xa5\xaf\xb3\xb9\xbe\xbf](?=[a-z\xe0-\xff])', sample)
-    if len(letters) > 1 and len(letters) > 0.15 * high:
+    letters = re.findall(rb'(?<=[A-Za-z\x9c-\xff])[\xa3\xa5\xaf\xb3\xb9\xbe\xbf](?=[a-z\xe0-\xff])', sample)
+    if len(letters) > 1 and len(letters) > 0.08 * high:
         return 'cp1250'
     return 'latin-1' if _UNDEFINED_1252 & set(sample) else 'cp1252'

@@ -30,7 +30,7 @@ KEYS = st.sampled_from(['a', 'b', 'c', '', 'NA', 'ü "q"', '=1+1'])
 ROWS = st.lists(st.tuples(TIMES, KEYS, NUMBERS, NUMBERS), min_size=1, max_size=30)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, zone=st.sampled_from(['UTC', 'Europe/Paris']))
 def test_every_row_is_accounted_for(rows: list[tuple[str, ...]], zone: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -118,6 +118,7 @@ def test_table_inside_is_found(reader: Reader, text: str) -> None:
         (CLEAN.replace('a\n', '臺中的溫度測量\n').encode('big5'), 'big5'),
         (CLEAN.replace('a\n', '名古屋で観測された値\n').encode('euc_jp'), 'euc_jp'),
         (CLEAN.replace('a\n', 'wartość złoty Gdańsk Łódź źródło żółw\n').encode('cp1250'), 'cp1250'),
+        (CLEAN.replace('a\n', 'cœur à sœur bœuf\n').encode('cp1252'), 'cp1252'),
         (CLEAN.replace('a\n', '20 °C, 3 m³ à côté\n').replace('20 °C,', '20 °C').encode('cp1252'), 'cp1252'),
     ],
 )

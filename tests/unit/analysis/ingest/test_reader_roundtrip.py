@@ -37,7 +37,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
     return [names, *rows]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     table=tables(),
     delimiter=st.sampled_from(',;\t|'),
