@@ -24,6 +24,10 @@ delete from auth.users;
 delete from procrastinate_jobs;
 delete from procrastinate_workers;
 """
+ABANDONED = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'
+"""
 
 
 @pytest.fixture(scope='session')
@@ -63,12 +67,22 @@ async def pools(postgres: EmbeddedPostgres) -> AsyncIterator[Postgres]:
     await database.close()
 
 
-@pytest.fixture
-def database(postgres: EmbeddedPostgres, pools: Postgres) -> Postgres:
+@pytest_asyncio.fixture(loop_scope='session')
+async def database(postgres: EmbeddedPostgres, pools: Postgres) -> Postgres:
     """The Database port on an empty, migrated Postgres."""
-    with psycopg.connect(postgres.dsn('superuser'), autocommit=True) as connection:
-        connection.execute(EMPTY)
+    # In a thread: what the test before has left may need the event loop to end its transaction.
+    await asyncio.to_thread(_empty, postgres.dsn('superuser'))
     return pools
+
+
+def _empty(dsn: str) -> None:
+    """Delete every row; a transaction that was left open for five seconds is ended by force."""
+    with psycopg.connect(dsn, autocommit=True, options='-c lock_timeout=5s') as connection:
+        try:
+            connection.execute(EMPTY)
+        except psycopg.errors.LockNotAvailable:
+            connection.execute(ABANDONED)
+            connection.execute(EMPTY)
 
 
 @pytest_asyncio.fixture(loop_scope='session')
