@@ -460,12 +460,12 @@ def a_web_page() -> bytes:
     return b'<!DOCTYPE html><script>alert(1)</script>'
 
 
-@hostile('program.csv', adds_up)
+@hostile('program.csv', UnreadableFile)
 def a_program() -> bytes:
     return b'\x7fELF\x02\x01\x01' + random.Random(4).randbytes(200_000)
 
 
-@hostile('noise.csv', adds_up)
+@hostile('noise.csv', UnreadableFile)
 def random_bytes_called_csv() -> bytes:
     return random.Random(5).randbytes(300_000)
 
