@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -73,10 +73,12 @@ class LocalStaging:
             return await _stored(objects, key)
         try:
             return await objects.put_file(key, moving, move=True)
-        except Conflict:
+        except (Conflict, NotFound):
+            # Somebody else accepts the same upload; when they are done, they discard its bytes under our hands.
             stored = await _stored(objects, key)
-            if await asyncio.to_thread(_sha256, moving) != stored.sha256:
-                raise
+            with suppress(FileNotFoundError):
+                if await asyncio.to_thread(_sha256, moving) != stored.sha256:
+                    raise
             return stored
         finally:
             await asyncio.to_thread(moving.unlink, missing_ok=True)
@@ -112,10 +114,11 @@ class LocalStaging:
                     _folder_to_disk(self._folder)
                 finally:
                     writer.close()
-        if not whole.exists():
-            return None
         moving = self._folder / f'{upload_id}.{uuid4().hex}'
-        os.link(whole, moving)
+        try:
+            os.link(whole, moving)
+        except FileNotFoundError:
+            return None
         return moving
 
     def _remove(self, upload_id: UUID) -> None:

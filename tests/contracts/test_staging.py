@@ -203,6 +203,28 @@ async def test_accepting_at_the_same_time_returns_the_same(staging: LocalStaging
     assert len(set(infos)) == 1
 
 
+class Rival:
+    """An object store where somebody else has accepted the upload, and discarded its bytes, a moment before us."""
+
+    def __init__(self, objects: Objects, staging: LocalStaging, upload: UUID, data: bytes) -> None:
+        self._objects, self._staging, self._upload, self._data = objects, staging, upload, data
+        self.stream = objects.stream
+
+    async def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
+        await self._objects.put(key, self._data)
+        await self._staging.discard(self._upload)
+        raise Conflict
+
+
+async def test_accepting_after_somebody_has_discarded_the_bytes_returns_the_object(
+    staging: LocalStaging, objects: Objects, key: str
+) -> None:
+    upload = await begun(staging, b'the same bytes')
+    info = await staging.accept(upload, Rival(objects, staging, upload, b'the same bytes'), key)  # type: ignore[arg-type]
+    assert (info.key, info.size) == (key, 14)
+    assert info.sha256 == hashlib.sha256(b'the same bytes').hexdigest()
+
+
 async def test_accept_copies_nothing(staging: LocalStaging, objects: Objects, key: str, tmp_path: Path) -> None:
     upload = await begun(staging, b'data')
     node = (tmp_path / 'staging' / str(upload)).stat().st_ino
