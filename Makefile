@@ -7,7 +7,7 @@ INSTALL = $(UV) pip install --quiet --python $(PY) --require-hashes
 REQUIREMENTS := requirements/base.txt requirements/compute.txt
 NUMBERS ?= 2
 
-.PHONY: run test check format lint types imports unit browser requirements clean
+.PHONY: run test fuzz check format lint types imports unit browser requirements clean
 .SUFFIXES:
 
 run: $(VENV)/.run
@@ -36,6 +36,10 @@ browser: $(VENV)/.dev
 
 test: browser lint types imports
 	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup tests
+
+# More cases for the REST interface than a test run has time for.
+fuzz: $(VENV)/.dev
+	VARIOSYNC_FUZZ_CASES=10000 $(PY) -m pytest tests/e2e/test_openapi.py
 
 check: format lint types imports unit
 

@@ -1,6 +1,7 @@
 """The composition root: the one place that knows the pages, the services and the adapters."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from core import logs
 from core.services import Services
@@ -27,11 +28,16 @@ class Root:
         finally:
             opened.stop()
 
-    async def worker(self, settings: Settings) -> None:
-        """Work on jobs until stopped."""
+    @asynccontextmanager
+    async def services(self, settings: Settings) -> AsyncIterator[Services]:
+        """The services, on the database of a running server or on one that is started for as long as this takes."""
         logs.configure(settings)
         async with Opened(settings, attach=True) as opened:
-            services = Services.open(settings, opened.ports)
+            yield Services.open(settings, opened.ports)
+
+    async def worker(self, settings: Settings) -> None:
+        """Work on jobs until stopped."""
+        async with self.services(settings) as services:
             await services.work(concurrency=max(1, settings.workers))
 
     async def migrate(self, settings: Settings) -> list[str]:

@@ -1,13 +1,21 @@
-"""Sign-up, sign-in, sessions, the owner's link and the audit log."""
+"""Sign-up, sign-in, sessions, API keys, preferences, the owner's link, the audit log, and the end of an account."""
 
+import asyncio
 import hashlib
+import re
 import secrets
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.errors import NotSignedIn, TooMany
-from core.ports import Cache, Database, Identity, Row, Transaction
-from core.values import Session, User
+from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
+from core.ports import Cache, Database, Identity, ObjectStore, Row, Transaction
+from core.values import ApiKey, AuditEntry, Preferences, Session, SignedIn, User
+
+if TYPE_CHECKING:
+    from core.hours import Hours
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
@@ -15,22 +23,51 @@ WINDOW = 15 * 60.0
 ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPTS_PER_ADDRESS = 50
 
+SCOPES = (
+    'datasets:read',
+    'datasets:write',
+    'forecasts:read',
+    'forecasts:write',
+    'jobs:read',
+    'jobs:write',
+    'hours:read',
+    'notices:read',
+    'notices:write',
+)
+MOST_KEYS = 50
+KEY = re.compile(r'vsk_[A-Za-z0-9_-]{43}')
+SHOWN = 10  # characters of a key that tell it from others
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+THEMES = ('system', 'light', 'dark')
+NUMBER_FORMATS = ('1,234.5', '1.234,5', '1 234,5', '1234.5')
+ZONE = re.compile(r'(?!localtime|posix|right/|Factory)[A-Za-z][\w+-]*(/[\w+-]+)*', re.ASCII)
+
+PATIENCE = 5.0  # seconds that the end of an account waits for jobs to stop
+POLL = 0.1
+
 
 class Accounts:
-    """Who may come in. A session is a random token in a cookie; Postgres holds only its hash."""
+    """Who may come in. Tokens of sessions and API keys are random; Postgres holds only their hashes."""
 
-    def __init__(self, database: Database, identity: Identity, cache: Cache) -> None:
+    def __init__(
+        self, database: Database, identity: Identity, cache: Cache, *, objects: ObjectStore | None, hours: 'Hours'
+    ) -> None:
         self._database = database
         self._identity = identity
         self._cache = cache
+        self._objects = objects
+        self._hours = hours
+
+    # coming in
 
     async def sign_up(self, email: str, password: str, *, address: str, user_agent: str = '') -> tuple[str, Session]:
         """Create an account and sign in. Raise Conflict when the e-mail is taken, UsageError for a weak password."""
         await self._limit('sign-up', '', address)
         user_id = await self._identity.sign_up(email, password)
         async with self._database.system() as tx:
-            await tx.run('profile_insert', id=user_id, email=_normal(email), owner=False)
-            await _audit(tx, user_id, 'sign-up', address)
+            await self._admit(tx, user_id, email)
+            await _audit(tx, user_id, 'sign-up', address=address)
         return await self.sign_in(email, password, address=address, user_agent=user_agent)
 
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str = '') -> tuple[str, Session]:
@@ -38,8 +75,8 @@ class Accounts:
         await self._limit('sign-in', _normal(email), address)
         tokens = await self._identity.sign_in(email, password)
         async with self._database.system() as tx:
-            await tx.run('profile_insert', id=tokens.user_id, email=tokens.email, owner=False)
-            await _audit(tx, tokens.user_id, 'sign-in', address)
+            await self._admit(tx, tokens.user_id, tokens.email)
+            await _audit(tx, tokens.user_id, 'sign-in', address=address)
             return await _open_session(tx, tokens.user_id, address, user_agent)
 
     async def owner_link(self, email: str) -> str:
@@ -47,7 +84,7 @@ class Accounts:
         user_id = await self._identity.ensure(email)
         token = secrets.token_urlsafe(32)
         async with self._database.system() as tx:
-            await tx.run('profile_insert', id=user_id, email=_normal(email), owner=True)
+            await self._admit(tx, user_id, email, owner=True)
             await tx.run('link_insert', token_hash=_hash(token), user_id=user_id, expires_at=_now() + LINK_LIFE)
         return token
 
@@ -60,30 +97,217 @@ class Accounts:
                 raise NotSignedIn(
                     'This sign-in link was used already or is too old. Start the server again for a new one.'
                 )
-            await _audit(tx, link['user_id'], 'sign-in by link', address)
+            await _audit(tx, link['user_id'], 'sign-in by link', address=address)
             return await _open_session(tx, link['user_id'], address, user_agent)
 
-    async def session(self, token: str) -> Session | None:
-        """Return the live session behind a cookie's token, or None."""
-        if not 20 <= len(token) <= 100:
-            return None
-        async with self._database.system() as tx:
-            row = await tx.first('session_by_token', token_hash=_hash(token))
-        return None if row is None else _session(row)
-
-    async def sign_out(self, token: str) -> None:
-        """End the session behind a token; an unknown one changes nothing."""
-        async with self._database.system() as tx:
-            await tx.run('session_delete', token_hash=_hash(token))
+    async def _admit(self, tx: Transaction, user_id: UUID, email: str, *, owner: bool = False) -> None:
+        row = await tx.one('profile_insert', id=user_id, email=_normal(email), owner=owner)
+        await self._hours.welcome(tx, user_id, owner=row['owner'])
 
     async def _limit(self, action: str, email: str, address: str) -> None:
         keys = [(f'limit/{action}/address/{address}', ATTEMPTS_PER_ADDRESS)]
         if email:
             keys.append((f'limit/{action}/account/{email}', ATTEMPTS_PER_ACCOUNT))
-        waits = [await self._cache.hit(key, limit=limit, window=WINDOW) for key, limit in keys]
+        waits = [(await self._cache.hit(key, limit=limit, window=WINDOW)).wait for key, limit in keys]
         if wait := max(waits):
             minutes = max(1, round(wait / 60))
             raise TooMany(f'Too many attempts. Wait {minutes} min, then try again.', retry_after=wait)
+
+    # who asks
+
+    async def session(self, token: str) -> Session | None:
+        """Return the live session behind a cookie's token, or None. An API key is no session."""
+        if not 20 <= len(token) <= 100:
+            return None
+        async with self._database.system() as tx:
+            row = await tx.first('session_by_token', token_hash=_hash(token))
+            if row is not None and row['stale']:
+                await tx.run('session_seen', id=row['id'])
+        return None if row is None else _session(row)
+
+    async def principal(self, token: str) -> Session | None:
+        """Return who is behind a bearer token, which is a session's token or an API key, or None.
+
+        With a key the session's id is the key's, `scopes` are the key's, and a key without expiry ends in 9999.
+        """
+        if not KEY.fullmatch(token):
+            return await self.session(token)
+        async with self._database.system() as tx:
+            row = await tx.first('api_key_by_hash', key_hash=_hash(token))
+            if row is not None and row['stale']:
+                await tx.run('api_key_used', id=row['id'])
+        return None if row is None else _session(row, scopes=frozenset(row['scopes']))
+
+    async def refresh(self, token: str, *, address: str = '', user_agent: str = '') -> tuple[str, Session]:
+        """Give a session a new token and a new expiry; the old token ends at once. Raise NotSignedIn when it has."""
+        fresh = secrets.token_urlsafe(32)
+        async with self._database.system() as tx:
+            row = await tx.first(
+                'session_rotate',
+                token_hash=_hash(token),
+                fresh_hash=_hash(fresh),
+                expires_at=_now() + SESSION_LIFE,
+                address=address,
+                user_agent=user_agent[:300],
+            )
+        if row is None:
+            raise NotSignedIn('This session has ended. Sign in again.')
+        return fresh, _session(row)
+
+    async def sign_out(self, token: str, *, address: str = '') -> None:
+        """End the session behind a token; an unknown one changes nothing."""
+        async with self._database.system() as tx:
+            row = await tx.first('session_delete', token_hash=_hash(token))
+            if row is not None:
+                await _audit(tx, row['user_id'], 'sign-out', address=address)
+
+    async def sessions(self, user_id: UUID, *, current: UUID | None = None) -> Sequence[SignedIn]:
+        """Return the user's live sessions, the one used last first; `current` is marked."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('sessions_list')
+        return [SignedIn(**row, current=row['id'] == current) for row in rows]
+
+    async def revoke_session(self, user_id: UUID, session_id: UUID, *, address: str = '') -> UUID:
+        """End one of the user's sessions and return its id. Raise NotFound when it is not theirs or has ended."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('session_revoke', id=session_id)
+            if row is None:
+                raise NotFound('This session has ended already, or it is not yours.')
+            await _audit(tx, user_id, 'session revoked', row['user_agent'][:100], address)
+        return UUID(str(row['id']))
+
+    # API keys
+
+    async def create_key(
+        self, user_id: UUID, *, name: str, scopes: Iterable[str], expires_at: datetime | None = None, address: str = ''
+    ) -> tuple[str, ApiKey]:
+        """Return a new key, which is told this once, and what is kept of it.
+
+        Raise UsageError for an unusable name, an unknown scope or none, or an expiry that has passed or has no time
+        zone; Conflict when the user has 50 keys that open something.
+        """
+        label = _line(name, 'name of a key', most=100)
+        granted = _scopes(scopes)
+        _check_expiry(expires_at)
+        key = f'vsk_{secrets.token_urlsafe(32)}'
+        async with self._database.transaction(user_id) as tx:
+            # Under the account's lock, so that keys made at the same time count one another.
+            await tx.one('profile_lock', id=user_id)
+            if (await tx.one('api_keys_live'))['count'] >= MOST_KEYS:
+                raise Conflict(f'You have {MOST_KEYS} keys already. Revoke one that you no longer use.')
+            row = await tx.one(
+                'api_key_insert',
+                user_id=user_id,
+                name=label,
+                prefix=key[:SHOWN],
+                key_hash=_hash(key),
+                scopes=granted,
+                expires_at=expires_at,
+            )
+            await _audit(tx, user_id, 'API key made', label, address)
+        return key, _api_key(row)
+
+    async def keys(self, user_id: UUID) -> Sequence[ApiKey]:
+        """Return the user's keys, 200 at most: those that are not revoked first, then the newest first."""
+        async with self._database.transaction(user_id) as tx:
+            return [_api_key(row) for row in await tx.all('api_keys_list')]
+
+    async def revoke_key(self, user_id: UUID, key_id: UUID, *, address: str = '') -> None:
+        """End a key at once; revoking it again changes nothing. Raise NotFound when it is not this user's."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('api_key_revoke', id=key_id)
+            if row is None:
+                await tx.one('api_key_by_id', id=key_id)
+            else:
+                await _audit(tx, user_id, 'API key revoked', row['name'], address)
+
+    # profile and preferences
+
+    async def rename(self, user_id: UUID, name: str, *, address: str = '') -> None:
+        """Change the name that pages show; it may be empty. Raise UsageError beyond 200 characters."""
+        label = _line(name, 'name', least=0, most=200)
+        async with self._database.transaction(user_id) as tx:
+            if await tx.run('profile_rename', id=user_id, name=label):
+                await _audit(tx, user_id, 'settings changed', 'name', address)
+
+    async def preferences(self, user_id: UUID) -> Preferences:
+        """Return how the user wants pages to look."""
+        async with self._database.transaction(user_id) as tx:
+            return _preferences(await tx.first('preferences_get', user_id=user_id) or {})
+
+    async def set_preferences(
+        self,
+        user_id: UUID,
+        *,
+        theme: str | None = None,
+        time_zone: str | None = None,
+        number_format: str | None = None,
+        address: str = '',
+    ) -> Preferences:
+        """Change what is given and return all of it. Raise UsageError for a value that does not exist."""
+        given = {'theme': theme, 'time_zone': time_zone, 'number_format': number_format}
+        changes = {name: value for name, value in given.items() if value is not None}
+        _check_preferences(changes)
+        async with self._database.transaction(user_id) as tx:
+            await tx.one('profile_lock', id=user_id)
+            row = await tx.first('preferences_get', user_id=user_id) or {}
+            before = _values(_preferences(row))
+            changed = [name for name, value in changes.items() if before[name] != value]
+            if changed:
+                await tx.run('preferences_set', user_id=user_id, **before | changes)
+                subject = ', '.join(name.replace('_', ' ') for name in changed)
+                await _audit(tx, user_id, 'settings changed', subject, address)
+        return Preferences(**before | changes)
+
+    # audit
+
+    async def record(self, user_id: UUID, action: str, subject: str = '', address: str = '') -> None:
+        """Add an entry to the user's audit log."""
+        async with self._database.transaction(user_id) as tx:
+            await _audit(tx, user_id, action, subject, address)
+
+    async def audit(self, user_id: UUID, *, limit: int = 200, before: int | None = None) -> Sequence[AuditEntry]:
+        """Return entries of the user's audit log, the newest first, older than the entry `before` if one is given."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('audit_list', limit=limit, before=before)
+        return [AuditEntry(**row) for row in rows]
+
+    # the end
+
+    async def delete(self, user_id: UUID, *, confirmation: str, address: str = '') -> Sequence[UUID]:
+        """Remove an account for good and return the ids of the sessions that ended with it.
+
+        `confirmation` is the account's e-mail, typed again; anything else raises UsageError. Sessions, keys and jobs
+        end first; then the rows, the means to sign in, and the stored objects go. The audit log stays, nameless.
+        """
+        ended = await self._close(user_id, confirmation)
+        await self._drain(user_id)
+        async with self._database.system() as tx:
+            await _audit(tx, user_id, 'account deleted', str(user_id), address)
+            await tx.run('profile_delete', id=user_id)
+        await self._identity.delete(user_id)
+        if self._objects is not None:
+            await self._objects.delete(f't/{user_id}/')
+        return ended
+
+    async def _close(self, user_id: UUID, confirmation: str) -> Sequence[UUID]:
+        async with self._database.system() as tx:
+            # Jobs are locked before the account, as everywhere else.
+            await tx.run('jobs_cancel_all', user_id=user_id)
+            row = await tx.one('profile_lock', id=user_id)
+            if _normal(confirmation) != row['email']:
+                raise UsageError('This is not the e-mail of the account. Type it as it is shown to delete the account.')
+            await tx.run('api_keys_revoke_all', user_id=user_id)
+            return [session['id'] for session in await tx.all('sessions_retire', user_id=user_id)]
+
+    async def _drain(self, user_id: UUID) -> None:
+        """Wait a little for running jobs: what they write after the objects were removed would stay behind."""
+        for _ in range(round(PATIENCE / POLL)):
+            async with self._database.system() as tx:
+                row = await tx.one('jobs_running_count', user_id=user_id)
+            if not row['count']:
+                return
+            await asyncio.sleep(POLL)
 
 
 async def _open_session(tx: Transaction, user_id: UUID, address: str, user_agent: str) -> tuple[str, Session]:
@@ -99,13 +323,89 @@ async def _open_session(tx: Transaction, user_id: UUID, address: str, user_agent
     return token, _session(row)
 
 
-async def _audit(tx: Transaction, user_id: UUID, action: str, address: str) -> None:
-    await tx.run('audit_insert', user_id=user_id, action=action, subject='', address=address)
+async def _audit(tx: Transaction, user_id: UUID, action: str, subject: str = '', address: str = '') -> None:
+    await tx.run('audit_insert', user_id=user_id, action=action, subject=subject, address=address)
 
 
-def _session(row: Row) -> Session:
-    user = User(id=row['user_id'], email=row['email'], name=row['name'], owner=row['owner'])
-    return Session(id=row['id'], user=user, created_at=row['created_at'], expires_at=row['expires_at'])
+def _session(row: Row, *, scopes: frozenset[str] | None = None) -> Session:
+    user = User(
+        id=row['user_id'],
+        email=row['email'],
+        name=row['name'],
+        owner=row['owner'],
+        preferences=_preferences(row),
+    )
+    return Session(
+        id=row['id'],
+        user=user,
+        created_at=row['created_at'],
+        expires_at=row['expires_at'] or NEVER,
+        scopes=scopes,
+    )
+
+
+def _api_key(row: Row) -> ApiKey:
+    return ApiKey(**{**row, 'scopes': tuple(row['scopes'])})
+
+
+def _preferences(row: Row) -> Preferences:
+    """The defaults, for a user who has chosen nothing yet, and what they have chosen."""
+    chosen = {name: row[name] for name in ('theme', 'time_zone', 'number_format') if row.get(name) is not None}
+    return Preferences(**chosen)
+
+
+def _values(preferences: Preferences) -> dict[str, str]:
+    return {
+        'theme': preferences.theme,
+        'time_zone': preferences.time_zone,
+        'number_format': preferences.number_format,
+    }
+
+
+def _check_preferences(changes: dict[str, str]) -> None:
+    for name, known in (('theme', THEMES), ('number_format', NUMBER_FORMATS)):
+        if changes.get(name, known[0]) not in known:
+            choices = ', '.join(f'"{value}"' for value in known)
+            raise UsageError(f'"{changes[name][:40]}" is no {name.replace("_", " ")}. Choose one of {choices}.')
+    zone = changes.get('time_zone', 'UTC')
+    if not _is_zone(zone):
+        raise UsageError(f'"{zone[:60]}" is no time zone. Write one such as Europe/Paris.')
+
+
+def _is_zone(name: str) -> bool:
+    if len(name) > 60 or not ZONE.fullmatch(name):
+        return False
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _scopes(scopes: Iterable[str]) -> list[str]:
+    wanted = set(scopes)
+    if not wanted:
+        raise UsageError(f'A key needs a scope at least. Choose from {", ".join(SCOPES)}.')
+    if unknown := sorted(wanted - set(SCOPES)):
+        raise UsageError(f'"{unknown[0][:40]}" is no scope. Choose from {", ".join(SCOPES)}.')
+    return [scope for scope in SCOPES if scope in wanted]
+
+
+def _check_expiry(expires_at: datetime | None) -> None:
+    if expires_at is None:
+        return
+    if expires_at.tzinfo is None:
+        raise UsageError('The expiry of a key needs a time zone, such as 2030-01-01T00:00:00Z.')
+    if expires_at <= _now():
+        raise UsageError('The expiry of a key has passed already. Choose a time to come.')
+
+
+def _line(text: str, what: str, *, least: int = 1, most: int) -> str:
+    """A text of one line that can be shown, without the space around it."""
+    line = text.strip()
+    if not least <= len(line) <= most or not line.isprintable():
+        raise UsageError(f'The {what} has {least} to {most} characters, on one line.')
+    return line
 
 
 def _normal(email: str) -> str:
@@ -113,7 +413,7 @@ def _normal(email: str) -> str:
 
 
 def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode('utf-8', 'surrogatepass')).digest()
 
 
 def _now() -> datetime:

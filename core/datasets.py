@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +12,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import tables
 from core.analysis.series import SeriesReader, Window, encode
-from core.errors import Conflict, NotFound, TooLarge, UsageError
+from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, UsageError
+from core.hours import Hours, short_of
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
-from core.values import Dataset, Job, Upload, Version
+from core.values import Dataset, Job, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
 OPEN_READERS = 16
@@ -31,6 +33,7 @@ class Datasets:
         staging: Staging,
         objects: ObjectStore,
         events: Events,
+        hours: Hours,
         max_upload: int,
     ) -> None:
         self._database = database
@@ -38,6 +41,7 @@ class Datasets:
         self._staging = staging
         self._objects = objects
         self._events = events
+        self._hours = hours
         self._max_upload = max_upload
         self._readers: OrderedDict[UUID, SeriesReader] = OrderedDict()
         self._reading = asyncio.Lock()
@@ -45,7 +49,10 @@ class Datasets:
     # uploads
 
     async def begin_upload(self, user_id: UUID, *, name: str, size: int, dataset_id: UUID | None = None) -> Upload:
-        """Announce a file of `size` bytes; with `dataset_id` it becomes that dataset's next version."""
+        """Announce a file of `size` bytes; with `dataset_id` it becomes that dataset's next version.
+
+        Raise NotEnoughHours when the balance does not cover the quote of its conversion.
+        """
         if size > self._max_upload:
             raise TooLarge(
                 f'{name} has {size:,} bytes; at most {self._max_upload:,} are accepted. Compress or split it.'
@@ -54,6 +61,9 @@ class Datasets:
             raise UsageError(f'{name} is empty. Choose a file that holds data.')
         if dataset_id is not None:
             await self.get(user_id, dataset_id)
+        quote, balance = self._hours.quote_convert(size, name), await self._hours.balance(user_id)
+        if balance.seconds < quote.seconds:
+            raise short_of(quote.seconds, missing=quote.seconds - balance.seconds)
         upload_id = uuid4()
         async with self._database.transaction(user_id) as tx:
             row = await tx.one(
@@ -93,7 +103,10 @@ class Datasets:
         return (await self.accept(user_id, upload_id) if arrived == upload.size else upload), arrived
 
     async def accept(self, user_id: UUID, upload_id: UUID) -> Upload:
-        """Move a complete upload to the object store and order its conversion. Accepting twice changes nothing."""
+        """Move a complete upload to the object store and order its conversion. Accepting twice changes nothing.
+
+        Raise NotEnoughHours when the balance has fallen below the quote; the bytes are kept, and asking again accepts.
+        """
         upload = await self.upload(user_id, upload_id)
         if upload.state != 'receiving':
             return upload
@@ -107,7 +120,7 @@ class Datasets:
             row = await tx.one('upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id)
             job = await self._order(tx, _upload(row), dataset_id, options={})
         await self._staging.discard(upload_id)
-        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(dataset_id)})
+        await self._ordered(user_id, job)
         return _upload(row)
 
     async def discard(self, user_id: UUID, upload_id: UUID) -> None:
@@ -135,8 +148,9 @@ class Datasets:
                 await self._staging.create(upload.id)
                 continue
             if complete:
-                await self.accept(upload.user_id, upload.id)
-                accepted += 1
+                with suppress(NotEnoughHours):  # it waits for hours; its sender asks again
+                    await self.accept(upload.user_id, upload.id)
+                    accepted += 1
         return accepted
 
     async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
@@ -153,7 +167,12 @@ class Datasets:
             title=f'Convert {upload.name}',
             payload=payload,
             dataset_id=dataset_id,
+            quote=self._hours.quote_convert(upload.size, upload.name).seconds,
         )
+
+    async def _ordered(self, user_id: UUID, job: Job) -> None:
+        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(job.dataset_id)})
+        await self._hours.tell(user_id)
 
     # datasets and versions
 
@@ -213,17 +232,18 @@ class Datasets:
         _check_options(options)
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
-            await tx.one('dataset_by_id', id=dataset_id)
-            current = await tx.first('version_current', dataset_id=dataset_id)
-            if current is not None:
-                _check_roles(roles, {column['name'] for column in current['manifest']['columns']})
-                upload = _upload(await tx.one('upload_by_id', id=current['upload_id']))
-            else:
-                _check_roles(roles, None)
-                upload = _upload(await tx.one('upload_latest', dataset_id=dataset_id))
+            upload, current = await _source(tx, dataset_id)
+            names = None if current is None else {column['name'] for column in current['manifest']['columns']}
+            _check_roles(roles, names)
             job = await self._order(tx, upload, dataset_id, options=options)
-        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(dataset_id)})
+        await self._ordered(user_id, job)
         return job
+
+    async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
+        """Return what `correct` costs at most."""
+        async with self._database.transaction(user_id) as tx:
+            upload, _ = await _source(tx, dataset_id)
+        return self._hours.quote_convert(upload.size, upload.name)
 
     async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Commit the version that a conversion made, in the transaction that ends its job."""
@@ -291,6 +311,15 @@ class Datasets:
         """Close what is open for reading."""
         while self._readers:
             self._readers.popitem()[1].close()
+
+
+async def _source(tx: Transaction, dataset_id: UUID) -> tuple[Upload, Row | None]:
+    """The upload that a correction reads again, and the version that is shown, if there is one."""
+    await tx.one('dataset_by_id', id=dataset_id)
+    current = await tx.first('version_current', dataset_id=dataset_id)
+    if current is None:
+        return _upload(await tx.one('upload_latest', dataset_id=dataset_id)), None
+    return _upload(await tx.one('upload_by_id', id=current['upload_id'])), current
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

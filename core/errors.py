@@ -9,6 +9,7 @@
     │   │   └── SeriesTooShort     a series has too few points
     │   └── NotSupported      415  a format or an option that does not exist here
     ├── NotSignedIn           401
+    ├── NotEnoughHours        402  the balance does not cover the quote
     ├── NotAllowed            403
     ├── NotFound              404
     ├── Conflict              409  somebody else was first, or the state forbids it
@@ -94,6 +95,12 @@ class NotSignedIn(VariosyncError):
     """Sign in first."""
 
     status = 401
+
+
+class NotEnoughHours(VariosyncError):
+    """Your hours do not cover this."""
+
+    status = 402
 
 
 class NotAllowed(VariosyncError):

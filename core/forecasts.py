@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 from core.analysis import panel, tables
 from core.analysis.forecasting.registry import MODELS
 from core.errors import NotFound, UsageError
+from core.hours import Hours
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
-from core.values import Forecast, IssuedForecast, Job, JobState, Version
+from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
 
 MOST_STEPS = 5000
 HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
@@ -35,14 +36,27 @@ class Ask:
 class Forecasts:
     """Forecasts of a user's datasets. An issued forecast is never changed."""
 
-    def __init__(self, database: Database, *, queue: JobQueue, objects: ObjectStore, events: Events) -> None:
+    def __init__(
+        self, database: Database, *, queue: JobQueue, objects: ObjectStore, events: Events, hours: Hours
+    ) -> None:
         self._database = database
         self._queue = queue
         self._objects = objects
         self._events = events
+        self._hours = hours
+
+    def quote(self, version: Version, ask: Ask) -> Quote:
+        """Return what a forecast costs at most."""
+        known = version.manifest['series']['count']
+        series = min(len(ask.series), known) or known
+        rows = version.rows * series // max(1, known)
+        return self._hours.quote_forecast(series=series, models=ask.models, rows=rows)
 
     async def request(self, user_id: UUID, version: Version, ask: Ask) -> Forecast:
-        """Record a forecast and order its job in one transaction. Raise UsageError for what cannot be forecast."""
+        """Record a forecast, hold its quote and order its job in one transaction.
+
+        Raise UsageError for what cannot be forecast, NotEnoughHours when the balance is short of the quote.
+        """
         if version.user_id != user_id:
             raise NotFound('There is no such dataset.')
         _check(version, ask)
@@ -75,10 +89,12 @@ class Forecasts:
                 dataset_id=version.dataset_id,
                 forecast_id=made['id'],
                 job_id=job_id,
+                quote=self.quote(version, ask).seconds,
             )
             await tx.run('forecast_job', id=made['id'], job_id=job_id)
             row = await tx.one('forecast_by_id', id=made['id'])
         await self._events.publish(f'{user_id}/jobs', {'job': str(job_id), 'forecast': str(made['id'])})
+        await self._hours.tell(user_id)
         return _forecast(row)
 
     async def list(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Forecast]:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import Conflict, NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, VariosyncError
+from core.hours import Hours
 from core.notices import Notices
 from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Job, JobState, Notice
@@ -29,6 +30,7 @@ class Jobs:
         objects: ObjectStore,
         events: Events,
         notices: Notices,
+        hours: Hours,
         completions: Mapping[str, Completion],
         memory: int,
         timeout: float,
@@ -39,16 +41,17 @@ class Jobs:
         self._objects = objects
         self._events = events
         self._notices = notices
+        self._hours = hours
         self._completions = completions
         self._memory = memory
         self._timeout = timeout
 
     # what users see
 
-    async def list(self, user_id: UUID, *, limit: int = 200) -> Sequence[Job]:
-        """Return jobs, the newest first."""
+    async def list(self, user_id: UUID, *, limit: int = 200, state: JobState | None = None) -> Sequence[Job]:
+        """Return jobs, the newest first; with `state` only those that stand there."""
         async with self._database.transaction(user_id) as tx:
-            return [_job(row) for row in await tx.all('jobs_list', limit=limit)]
+            return [_job(row) for row in await tx.all('jobs_list', limit=limit, state=state and state.value)]
 
     async def get(self, user_id: UUID, job_id: UUID) -> Job:
         """Return a job. Raise NotFound when it is not this user's."""
@@ -77,16 +80,21 @@ class Jobs:
                 await tx.one('job_by_id', id=job_id)
                 raise Conflict('This job has ended already.')
         await self._changed(_job(row))
+        await self._hours.tell(user_id)
 
     async def retry(self, user_id: UUID, job_id: UUID) -> None:
-        """Run a failed or cancelled job again, with all its attempts."""
+        """Run a failed or cancelled job again, with all its attempts, for its quote.
+
+        Raise NotEnoughHours when the balance is short of the quote.
+        """
         async with self._database.transaction(user_id) as tx:
             row = await tx.first('job_retry', id=job_id)
             if row is None:
                 await tx.one('job_by_id', id=job_id)
                 raise Conflict('Only a failed or a cancelled job can be run again.')
-            await self._queue.again(tx, job_id)
+            await self._queue.again(tx, job_id, quote=row['quote'])
         await self._changed(_job(row))
+        await self._hours.tell(user_id)
 
     # what the worker does
 
@@ -124,6 +132,7 @@ class Jobs:
             ended = None if row else await tx.first('job_end_cancelled', id=job_id)
         if ended is not None:
             await self._changed(_job(ended))
+            await self._hours.tell(ended['user_id'])
         if row is None:
             return None
         job = _job(row)
@@ -183,7 +192,9 @@ class Jobs:
                 return
             await self._completions[job.kind](tx, job, result)
             notice = await self._notices.add(tx, job.user_id, level='good', title=f'{job.title}: done', link=_link(job))
-        await self._changed(_job(row), notice)
+            low = await self._hours.warn(tx, job.user_id)
+        await self._changed(_job(row), notice, low)
+        await self._hours.tell(job.user_id)
 
     async def _failed(self, job: Job, error: VariosyncError) -> None:
         cancelled = isinstance(error, TaskCancelled)
@@ -208,6 +219,7 @@ class Jobs:
                     tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link='/jobs'
                 )
         await self._changed(_job(row), notice)
+        await self._hours.tell(job.user_id)
 
     async def _retry_later(self, job: Job, error: VariosyncError) -> None:
         async with self._database.system() as tx:
@@ -224,7 +236,7 @@ class Jobs:
         async with self._database.system() as tx:
             await tx.first('job_release', id=job.id, attempt=job.attempt, spare=1, message='')
 
-    async def _changed(self, job: Job, notice: Notice | None = None, **values: Any) -> None:
+    async def _changed(self, job: Job, *notices: Notice | None, **values: Any) -> None:
         message = {
             'job': str(job.id),
             'kind': job.kind,
@@ -235,8 +247,9 @@ class Jobs:
             'forecast': job.forecast_id and str(job.forecast_id),
         }
         await self._events.publish(f'{job.user_id}/jobs', message | values)
-        if notice is not None:
-            await self._notices.tell(notice)
+        for notice in notices:
+            if notice is not None:
+                await self._notices.tell(notice)
 
 
 def _link(job: Job) -> str:

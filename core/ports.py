@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from core.values import Claims, Job, ObjectInfo, Tokens
+from core.values import Allowance, Claims, Job, ObjectInfo, Tokens
 
 Row = Mapping[str, Any]
 Progress = Callable[[float, str], None]
@@ -55,11 +55,18 @@ class JobQueue(Protocol):
         dataset_id: UUID | None = None,
         forecast_id: UUID | None = None,
         job_id: UUID | None = None,
+        quote: int = 0,
     ) -> Job:
-        """Record a job and enqueue it; neither exists when the transaction rolls back."""
+        """Record a job, hold its quote in seconds and enqueue it; nothing exists when the transaction rolls back.
 
-    async def again(self, tx: Transaction, job_id: UUID, *, delay: float = 0) -> None:
-        """Enqueue a recorded job once more, `delay` seconds from now."""
+        Raise NotEnoughHours when the balance is short of the quote.
+        """
+
+    async def again(self, tx: Transaction, job_id: UUID, *, delay: float = 0, quote: int | None = None) -> None:
+        """Enqueue a recorded job once more, `delay` seconds from now; with a quote, hold that many seconds first.
+
+        Raise NotEnoughHours when the balance is short of the quote.
+        """
 
     async def work(self, advance: Callable[[UUID], Awaitable[None]], *, concurrency: int = 2) -> None:
         """Deliver job ids to `advance` until cancelled; a delivery that was cancelled is delivered again later."""
@@ -172,8 +179,12 @@ class Cache(Protocol):
     async def delete(self, key: str) -> None:
         """Forget the value."""
 
-    async def hit(self, key: str, *, limit: int, window: float) -> float:
-        """Count one attempt; return 0 while at most `limit` fell within `window` seconds, else the seconds to wait."""
+    async def hit(self, key: str, *, limit: int, window: float) -> Allowance:
+        """Count one attempt and say what is left; `wait` is 0 while at most `limit` fell within `window` seconds.
+
+        A refused attempt does not count: `wait` is then the seconds until one is allowed again. `reset` is the seconds
+        until the whole limit is free again if nothing more is attempted.
+        """
 
 
 class Identity(Protocol):
@@ -196,3 +207,6 @@ class Identity(Protocol):
 
     async def sign_out(self, session_id: UUID) -> None:
         """Retire every refresh token of this sign-in."""
+
+    async def delete(self, user_id: UUID) -> None:
+        """Remove an account: nobody signs in to it or refreshes any more. Removing it twice changes nothing."""

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from core.accounts import Accounts
+from core.archive import Archive
 from core.datasets import Datasets
+from core.demo import Demo
 from core.errors import VariosyncError
 from core.forecasts import Forecasts
+from core.hours import Hours
 from core.jobs import Jobs
+from core.metrics import CountedCache, Metrics
 from core.notices import Notices
 from core.ports import Cache, Compute, Database, Events, Identity, JobQueue, ObjectStore, Staging
 from core.settings import Settings, parse_bytes
@@ -74,11 +78,16 @@ class Services:
 
     settings: Settings
     accounts: Accounts
+    archive: Archive
     datasets: Datasets
+    demo: Demo
     forecasts: Forecasts
+    hours: Hours
     jobs: Jobs
+    metrics: Metrics
     notices: Notices
     events: Events
+    cache: Cache
     health: HealthCheck
     _tasks: list['asyncio.Task[None]'] = field(default_factory=list, repr=False)
 
@@ -86,16 +95,21 @@ class Services:
     def open(cls, settings: Settings, adapters: Adapters) -> 'Services':
         """Wire the services to their adapters."""
         a = adapters
+        cache = CountedCache(a.cache)
         notices = Notices(a.database, a.events)
+        hours = Hours(
+            a.database, events=a.events, notices=notices, prices=settings.prices, trial_hours=settings.trial_hours
+        )
         datasets = Datasets(
             a.database,
             queue=a.queue,
             staging=a.staging,
             objects=a.objects,
             events=a.events,
+            hours=hours,
             max_upload=parse_bytes(settings.max_upload),
         )
-        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=a.events)
+        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=a.events, hours=hours)
         jobs = Jobs(
             a.database,
             queue=a.queue,
@@ -103,18 +117,26 @@ class Services:
             objects=a.objects,
             events=a.events,
             notices=notices,
+            hours=hours,
             completions={'convert': datasets.converted, 'forecast': forecasts.forecasted},
             memory=parse_bytes(settings.memory),
             timeout=settings.task_timeout,
         )
         return cls(
             settings=settings,
-            accounts=Accounts(a.database, a.identity, a.cache),
+            accounts=Accounts(a.database, a.identity, cache, objects=a.objects, hours=hours),
+            archive=Archive(a.database, forecasts, a.objects),
             datasets=datasets,
+            demo=Demo(
+                a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=a.events
+            ),
             forecasts=forecasts,
+            hours=hours,
             jobs=jobs,
+            metrics=Metrics(a.database, cache=cache),
             notices=notices,
             events=a.events,
+            cache=cache,
             health=HealthCheck(a),
         )
 
@@ -134,6 +156,7 @@ class Services:
 
     async def stop(self) -> None:
         """Stop working; jobs that run are given back to the queue."""
+        await self.demo.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -152,6 +175,8 @@ class Services:
         while True:
             with suppress(VariosyncError):
                 await self.jobs.recover()
+            with suppress(VariosyncError):
+                await self.hours.sweep()
             await asyncio.sleep(SWEEP)
 
 

@@ -4,8 +4,31 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Prices(BaseModel):
+    """Seconds of the user's hours that a task may cost at most; what is charged is never more than what was measured.
+
+    A conversion costs `convert` + `convert_rows` per million rows; a forecast costs `forecast` + Σ over its models of
+    series × the model's price, for series of up to 1,000 points, and in proportion for longer ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    convert: NonNegativeFloat = 10
+    convert_rows: NonNegativeFloat = 15
+    forecast: NonNegativeFloat = 20
+    models: dict[str, NonNegativeFloat] = {
+        'auto': 6,
+        'seasonal_naive': 0.1,
+        'ets': 2,
+        'theta': 1,
+        'mstl': 1,
+        'prophet': 3,
+        'lightgbm': 1,
+    }
 
 
 class Settings(BaseSettings):
@@ -44,6 +67,29 @@ class Settings(BaseSettings):
         description='Jobs that run at the same time inside `variosync serve`; 0 leaves them to `variosync worker`.',
     )
     max_upload: str = Field('5GB', alias='VARIOSYNC_MAX_UPLOAD', description='Largest file that may be uploaded.')
+    trial_hours: float = Field(
+        2, ge=0, le=10_000, alias='VARIOSYNC_TRIAL_HOURS', description='Hours a new account is given.'
+    )
+    prices: Prices = Field(
+        Prices(),
+        alias='VARIOSYNC_PRICES',
+        description='Price table of tasks in seconds, as JSON such as `{"convert": 10, "models": {"auto": 6}}`.',
+    )
+    rate_limit: int = Field(
+        1200,
+        ge=1,
+        alias='VARIOSYNC_RATE_LIMIT',
+        description='Requests a minute that one user, one API key or one address may make to the REST interface.',
+    )
+    demo: bool = Field(
+        True, alias='VARIOSYNC_DEMO', description='Whether the owner’s first start fills a small workspace.'
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        alias='VARIOSYNC_METRICS_TOKEN',
+        description='Bearer token for `/metrics`; without it there is no `/metrics`.',
+    )
     log_format: Literal['text', 'json'] = Field(
         'text', alias='VARIOSYNC_LOG_FORMAT', description='`json` for one object a line.'
     )

@@ -6,7 +6,7 @@ Times are UTC and time-zone aware.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,15 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """How a user wants pages to look: theme, IANA time zone, and the number 1234.5 written as they write it."""
+
+    theme: str = 'system'  # system | light | dark
+    time_zone: str = 'UTC'
+    number_format: str = '1,234.5'  # 1,234.5 | 1.234,5 | 1 234,5 | 1234.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A person with an account."""
 
@@ -35,6 +44,7 @@ class User:
     email: str
     name: str
     owner: bool = False
+    preferences: Preferences = Preferences()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +71,65 @@ class Claims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A signed-in browser. The cookie holds a random token; only its hash is stored."""
+    """Who asks: a signed-in browser or program, or an API key. The token is random; only its hash is stored.
+
+    `scopes` is None for a person, who may do everything, and the scopes of an API key otherwise.
+    """
 
     id: UUID
     user: User
     created_at: datetime
     expires_at: datetime
+    scopes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A line of the list of sessions; `current` marks the one that asks."""
+
+    id: UUID
+    user_agent: str
+    address: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key for programs; the key itself is shown once, `prefix` tells keys apart."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what: rows are added and never changed."""
+
+    id: int
+    action: str
+    subject: str
+    address: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a limit leaves: attempts now, seconds until all are free again, seconds to wait (0 when allowed)."""
+
+    limit: int
+    remaining: int
+    reset: float
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +216,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    quote: int = 0  # seconds that were reserved
+    charged: int | None = None  # seconds that were kept, once the job has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,3 +274,60 @@ class Health:
 
     state: str
     services: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a task costs at most, in seconds; `basis` says how that was reckoned."""
+
+    task: str
+    seconds: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Seconds that can be used now, seconds held for jobs, how viewing stands, and when the next hours lapse."""
+
+    seconds: int
+    reserved: int = 0
+    state: str = 'off'  # running | idle | paused | off | exhausted
+    expires_next: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Seconds that somebody was given, and what remains of them."""
+
+    id: UUID
+    user_id: UUID
+    source: str  # trial | owner | gift | purchase | refund
+    label: str
+    seconds: int
+    remaining: int
+    expires_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A line of the ledger; `seconds` is signed, `balance` is the sum up to here."""
+
+    id: int
+    kind: str  # grant | viewing | job | refund | expiry
+    label: str
+    seconds: int
+    balance: int
+    at: datetime
+    job_id: UUID | None
+    session_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageDay:
+    """Seconds used on a day of the user's time zone, by what used them."""
+
+    day: date
+    viewing: int
+    convert: int
+    forecast: int

@@ -4,6 +4,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from core.values import Allowance
+
 
 class MemoryCache:
     """Values and limits in memory (`core.ports.Cache`).
@@ -47,8 +49,8 @@ class MemoryCache:
         """Forget the value."""
         self._forget(key)
 
-    async def hit(self, key: str, *, limit: int, window: float) -> float:
-        """Count one attempt; return 0 while at most `limit` fell within `window` seconds, else the seconds to wait.
+    async def hit(self, key: str, *, limit: int, window: float) -> Allowance:
+        """Count one attempt and say what is left; `wait` is 0 while at most `limit` fell within `window` seconds.
 
         A refused attempt does not count, so that the wait ends for who keeps trying.
         """
@@ -59,10 +61,17 @@ class MemoryCache:
             self._hits.popitem(last=False)
         while hits and hits[0] <= now - window:
             hits.popleft()
-        if len(hits) >= limit:
-            return hits[0] + window - now if hits else window
-        hits.append(now)
-        return 0.0
+        allowed = len(hits) < limit
+        if allowed:
+            hits.append(now)
+        first, last = (hits[0], hits[-1]) if hits else (now, now)  # none at all: a limit of 0
+        return Allowance(
+            limit=limit,
+            remaining=max(0, limit - len(hits)),
+            reset=last + window - now,
+            # Never 0 by rounding, which would say that the attempt was allowed.
+            wait=0.0 if allowed else max(0.001, first + window - now),
+        )
 
     def _forget(self, key: str) -> None:
         _, value = self._values.pop(key, (0.0, None))

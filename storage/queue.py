@@ -17,6 +17,7 @@ from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 
 from core.errors import Unavailable
+from core.hours import short_of
 from core.ports import Database, Transaction
 from core.values import Job, JobState
 from storage.postgres import Connection, connection_pool
@@ -69,8 +70,12 @@ class Queue:
         dataset_id: UUID | None = None,
         forecast_id: UUID | None = None,
         job_id: UUID | None = None,
+        quote: int = 0,
     ) -> Job:
-        """Record a job and enqueue it; neither exists when the transaction rolls back."""
+        """Record a job, hold its quote in seconds and enqueue it; nothing exists when the transaction rolls back.
+
+        Raise NotEnoughHours when the balance is short of the quote.
+        """
         row = await tx.one(
             'job_insert',
             id=job_id,
@@ -81,11 +86,18 @@ class Queue:
             dataset_id=dataset_id,
             forecast_id=forecast_id,
         )
-        await self.again(tx, row['id'])
-        return Job(**{**row, 'state': JobState(row['state'])})
+        await self.again(tx, row['id'], quote=quote)
+        return Job(**{**row, 'state': JobState(row['state']), 'quote': quote})
 
-    async def again(self, tx: Transaction, job_id: UUID, *, delay: float = 0) -> None:
-        """Enqueue a recorded job once more, `delay` seconds from now."""
+    async def again(self, tx: Transaction, job_id: UUID, *, delay: float = 0, quote: int | None = None) -> None:
+        """Enqueue a recorded job once more, `delay` seconds from now; with a quote, hold that many seconds first.
+
+        Raise NotEnoughHours when the balance is short of the quote.
+        """
+        if quote is not None:
+            missing = (await tx.one('hours_reserve', job_id=job_id, seconds=quote))['missing']
+            if missing:
+                raise short_of(quote, missing=missing)
         await tx.one('job_enqueue', id=job_id, delay=delay)
 
     async def work(self, advance: Callable[[UUID], Awaitable[None]], *, concurrency: int = 2) -> None:

@@ -19,7 +19,10 @@ from tests import factories
 EMPTY = """
 set search_path to procrastinate;
 delete from public.profiles;
+-- Nothing else removes what the audit log holds.
+set session_replication_role = replica;
 delete from public.audit_logs;
+set session_replication_role = origin;
 delete from auth.users;
 delete from procrastinate_jobs;
 delete from procrastinate_workers;

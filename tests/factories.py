@@ -23,12 +23,23 @@ class Tenant:
     ids: dict[str, Any]
 
 
-async def user(database: Postgres, email: str | None = None, *, owner: bool = False) -> User:
-    """An account with its profile."""
+async def user(database: Postgres, email: str | None = None, *, owner: bool = False, hours: float = 10) -> User:
+    """An account with its profile and hours."""
     user_id = uuid4()
     email = email or f'{user_id.hex}@example.com'
     async with database.system() as tx:
         await tx.run('profile_insert', id=user_id, email=email, owner=owner)
+        if hours:
+            await tx.one(
+                'hours_give',
+                user_id=user_id,
+                seconds=round(hours * 3600),
+                source='gift',
+                label='Hours of a test',
+                key=f'test:{user_id}',
+                priority=50,
+                expires_at=None,
+            )
     return User(id=user_id, email=email, name='', owner=owner)
 
 
@@ -52,6 +63,7 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     connection.execute('insert into public.profiles (id, email) values (%s, %s)', (user_id, f'{key}@example.com'))
     insert('settings', user_id=user_id)
     insert('sessions', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
+    insert('api_keys', user_id=user_id, name='a', prefix='vsk_abcdef', key_hash=uuid4().bytes * 2, scopes=['jobs:read'])
     insert('sign_in_links', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
     upload = insert(
         'uploads', id=uuid4(), user_id=user_id, name='a.csv', size=1, state='accepted', object_key=key, sha256=SHA256
@@ -79,6 +91,16 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     insert(
         'issued_forecasts', forecast_id=forecast, user_id=user_id, model=key, cutoff='2026-01-01', object_key=key,
         sha256=SHA256, rows=1,
+    )  # fmt: skip
+    grant = insert('hour_grants', user_id=user_id, source='gift', label='a', seconds=2, remaining=1, key=key)
+    insert('hour_ledger', user_id=user_id, grant_id=grant, kind='grant', label='a', seconds=2, balance=2, key=key)
+    insert(
+        'hour_reservations', user_id=user_id, job_id=job, seconds=1, charged=1, held_at='2026-01-01',
+        settled_at='2026-01-01',
+    )  # fmt: skip
+    insert(
+        'usage_sessions', user_id=user_id, started_at='2026-01-01', billed_through='2026-01-01', seen_at='2026-01-01',
+        active_at='2026-01-01',
     )  # fmt: skip
     insert('notices', user_id=user_id, level='info', title='a')
     insert('audit_logs', user_id=user_id, action='a')

@@ -9,21 +9,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.errors import NotFound, NotSignedIn, UsageError, VariosyncError
+from core.errors import NotFound, NotSignedIn, NotSupported, UsageError, VariosyncError
 from core.settings import Settings
 from ui import assets
-from ui.api import auth, data, health, palette, uploads
-from ui.errors import error_page, problem, respond, wants_page
+from ui.api import auth, health, palette, rest
+from ui.errors import error_page, is_json, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
+from ui.meter import Meter
 from ui.origins import Origins
-from ui.pages import dataset, datasets, forecast, forecasts, home, jobs, sign_in
+from ui.pages import billing, dataset, datasets, forecast, forecasts, home, jobs, out_of_hours, sign_in
 from ui.sockets import SocketGuard
 from ui.theme import dress
 
 log = structlog.get_logger()
 
-PAGES = (health, palette, uploads, data, sign_in, home, datasets, dataset, forecasts, forecast, jobs)
+SCREENS = (home, datasets, dataset, forecasts, forecast, jobs, billing, out_of_hours)
+PAGES = (health, palette, sign_in, *SCREENS)
 RECONNECT = 30.0
+FRAMEWORK = {
+    405: 'This address does not take that method; the header Allow names those it takes.',
+    413: 'The body is larger than this address takes.',
+}
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20"><rect width="20" height="20" rx="5" fill="#0D9488"/>'
     '<path d="M4 5.5 8 14l2.4-5 1.9 3L16 5.5" fill="none" stroke="#fff" stroke-width="1.75" stroke-linecap="round" '
@@ -37,10 +43,13 @@ def mount(services: Any) -> None:
     sockets = SocketGuard(services)
     sockets.install()
     dress()
+    # Inside the guard, which says whose request it is.
+    app.add_middleware(Meter, services=services)
     app.add_middleware(Guard, services=services, origins=origins)
     _errors()
     app.add_route('/static/{path:path}', assets.serve, methods=['GET', 'HEAD'])
     auth.register(services, sockets=sockets, origins=origins)
+    rest.register(services, sockets=sockets)
     for module in PAGES:
         module.register(services)
 
@@ -86,14 +95,20 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:
-    """A value of the address that is not of its type. A wrong part of the path leads nowhere."""
+    """A value that is not what it must be: the first one is named. A wrong part of the path leads nowhere."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place, *names = first['loc']
-    if place == 'path':
+    where, *names = first['loc']
+    if where == 'path':
         return respond(request.scope, NotFound())
-    name = '.'.join(str(part) for part in names)
-    return respond(request.scope, UsageError(f'The value of "{name[:60]}" cannot be read: {first["msg"]}.'))
+    if first['type'] == 'json_invalid':
+        return respond(request.scope, UsageError('The body cannot be read as JSON.', place='body'))
+    if where == 'body' and not names and not is_json(request.headers.get('content-type', '')):
+        return respond(request.scope, NotSupported('Send the body as application/json.'))
+    place = '.'.join(str(part)[:60] for part in (where, *names))[:200]
+    name = place if where == 'body' else '.'.join(str(part) for part in names)[:60]
+    reason = first['msg'].removeprefix('Value error, ').rstrip('.')[:300]
+    return respond(request.scope, UsageError(f'The value of "{name}" cannot be read: {reason}.', place=place))
 
 
 async def _framework(request: Request, error: Exception) -> Response:
@@ -102,11 +117,12 @@ async def _framework(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     if status == 404:
         return respond(request.scope, NotFound())
-    detail = str(getattr(error, 'detail', '')) or 'The request cannot be answered.'
+    detail = FRAMEWORK.get(status) or str(getattr(error, 'detail', '')) or 'The request cannot be answered.'
     request_id = request.state.request_id
     if wants_page(request.scope):
         return error_page(status, detail, request_id=request_id)
-    return problem(status, detail, code=f'http_{status}', request_id=request_id)
+    headers = getattr(error, 'headers', None)
+    return problem(status, detail, code=f'http_{status}', request_id=request_id, headers=headers)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

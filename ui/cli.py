@@ -5,15 +5,20 @@ import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from uuid import UUID, uuid4
 
 import typer
 from pydantic import ValidationError
 
-from core.errors import AmbiguousDates, UsageError, VariosyncError
+from core.errors import AmbiguousDates, NotFound, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
+
+if TYPE_CHECKING:
+    from core.services import Services
 
 EXIT_USAGE = 2
 CommandError = typer.BadParameter.__mro__[2]  # ClickException, which typer does not name in public
@@ -24,6 +29,9 @@ class Root(Protocol):
 
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""
+
+    def services(self, settings: Settings) -> AbstractAsyncContextManager['Services']:
+        """The services, on the database of a running server or on one that is started for as long as this takes."""
 
     async def worker(self, settings: Settings) -> None:
         """Work on jobs until stopped."""
@@ -82,6 +90,7 @@ def _commands(root: Root) -> typer.Typer:
     )
     _server_commands(app, root)
     _file_commands(app, root)
+    app.add_typer(_hours_commands(root), name='hours')
     return app
 
 
@@ -113,6 +122,85 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
                 print(f'{name:<10} {kind:<28} {said}')
         if any(said != 'ok' for _, said in answers.values()):
             raise typer.Exit(1)
+
+
+EmailArgument = Annotated[str, typer.Argument(metavar='EMAIL', help='The account.')]
+
+
+def _hours_commands(root: Root) -> typer.Typer:
+    app = typer.Typer(help='Give hours to accounts and show them.', no_args_is_help=True)
+
+    async def with_account(email: str, use: 'Callable[[Services, UUID], Awaitable[Any]]') -> Any:
+        async with root.services(Settings()) as services:
+            try:
+                user_id = await services.hours.account(email)
+            except NotFound as error:
+                raise NotFound(f'There is no account {email}.') from error
+            return await use(services, user_id)
+
+    @app.command()
+    def grant(
+        email: EmailArgument,
+        hours: Annotated[float, typer.Argument(min=0.001, max=100_000, help='Hours to give.')],
+        expires: Annotated[
+            datetime | None, typer.Option(formats=['%Y-%m-%d'], help='First day on which they are void, in UTC.')
+        ] = None,
+        label: Annotated[str, typer.Option(help='What the ledger calls them.')] = 'Granted hours',
+    ) -> None:
+        """Give an account hours."""
+        until = expires and expires.replace(tzinfo=UTC)
+        if until is not None and until <= datetime.now(UTC):
+            raise UsageError(f'{expires:%Y-%m-%d} has passed. Choose a later day.')
+
+        async def give(services: 'Services', user_id: UUID) -> int:
+            await services.hours.grant(
+                user_id, round(hours * 3600), source='gift', label=label, key=f'gift:{uuid4()}', expires_at=until
+            )
+            return (await services.hours.balance(user_id)).seconds
+
+        seconds = asyncio.run(with_account(email, give))
+        print(f'{email} was given {hours:g} h and has {seconds / 3600:.2f} h now')
+
+    @app.command()
+    def show(
+        email: EmailArgument, as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False
+    ) -> None:
+        """Show what an account has and used last."""
+
+        async def ask(services: 'Services', user_id: UUID) -> dict[str, Any]:
+            hours = services.hours
+            balance = await hours.balance(user_id)
+            return {
+                'email': email,
+                'seconds': balance.seconds,
+                'reserved': balance.reserved,
+                'state': balance.state,
+                'grants': [
+                    {'label': one.label, 'seconds': one.seconds, 'remaining': one.remaining, 'expires': one.expires_at}
+                    for one in await hours.grants(user_id)
+                ],
+                'ledger': [
+                    {'at': one.at, 'kind': one.kind, 'label': one.label, 'seconds': one.seconds, 'balance': one.balance}
+                    for one in await hours.ledger(user_id, limit=20)
+                ],
+            }
+
+        found = asyncio.run(with_account(email, ask))
+        print(json.dumps(found, default=str, ensure_ascii=False) if as_json else _hours_report(found))
+
+    return app
+
+
+def _hours_report(found: Mapping[str, Any]) -> str:
+    lines = [
+        f'{found["email"]}: {found["seconds"] / 3600:.2f} h, {found["reserved"]} s held for jobs, {found["state"]}'
+    ]
+    for one in found['grants']:
+        until = f', void from {one["expires"]:%Y-%m-%d %H:%M} UTC' if one['expires'] else ''
+        lines.append(f'  {one["label"]}: {one["remaining"] / 3600:.2f} of {one["seconds"] / 3600:.2f} h left{until}')
+    for one in found['ledger']:
+        lines.append(f'  {one["at"]:%Y-%m-%d %H:%M:%S} {one["kind"]:<8} {one["seconds"]:>+9} s  {one["label"]}')
+    return '\n'.join(lines)
 
 
 FileArgument = Annotated[Path, typer.Argument(metavar='FILE', help='The file to read.')]

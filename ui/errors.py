@@ -2,7 +2,9 @@
 
 import html
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -19,22 +21,29 @@ LOGO = (
 TITLES = {
     400: 'This request cannot be answered',
     401: 'Sign in first',
+    402: 'Your hours do not cover this',
     403: 'This is not allowed',
     404: 'There is nothing here',
     405: 'This is not allowed',
+    406: 'This cannot be sent in that form',
     409: 'Something changed meanwhile',
     413: 'This is too large',
+    415: 'This form is not read here',
+    422: 'The data cannot be used for this',
     429: 'Too many attempts',
     503: 'A service does not answer',
 }
 ADVICE = {
     400: 'Check the address, or start again from the home page.',
     401: 'Sign in, then open the page again.',
+    402: 'See the Billing page for your hours.',
     403: 'Go back to the page you came from, or sign in with another account.',
     404: 'Check the address, or start again from the home page.',
     429: 'Wait a little, then try again.',
     503: 'Try again in a moment. Nothing that was saved is lost.',
 }
+
+TOLD = ('place', 'shortfall', 'balance', 'quote')
 
 
 def respond(scope: Scope, error: VariosyncError) -> Response:
@@ -44,23 +53,27 @@ def respond(scope: Scope, error: VariosyncError) -> Response:
     if wants_page(scope):
         answer = error_page(error.status, error.message, request_id=request_id)
     else:
-        answer = problem(error.status, error.message, code=error.code, request_id=request_id)
+        told = {name: error.details[name] for name in TOLD if error.details.get(name) is not None}
+        answer = problem(error.status, error.message, code=error.code, request_id=request_id, **told)
     if seconds := error.details.get('retry_after'):
         answer.headers['Retry-After'] = str(math.ceil(seconds))
     return answer
 
 
-def problem(status: int, detail: str, *, code: str, request_id: str) -> JSONResponse:
-    """An error for programs."""
+def problem(
+    status: int, detail: str, *, code: str, request_id: str, headers: Mapping[str, str] | None = None, **told: Any
+) -> JSONResponse:
+    """An error for programs; `told` are further members, such as the `place` of a wrong value."""
     body = {
         'type': 'about:blank',
         'title': TITLES.get(status, HTTPStatus(status).phrase),
         'status': status,
-        'detail': detail,
+        'detail': _sendable(detail),
         'code': code,
         'request_id': request_id,
+        **{name: _sendable(value) if isinstance(value, str) else value for name, value in told.items()},
     }
-    return JSONResponse(body, status, media_type='application/problem+json')
+    return JSONResponse(body, status, dict(headers or {}), media_type='application/problem+json')
 
 
 def error_page(status: int, message: str, *, request_id: str) -> HTMLResponse:
@@ -77,6 +90,17 @@ def error_page(status: int, message: str, *, request_id: str) -> HTMLResponse:
 <span class="t12 t3" style="margin-left:auto">Error <span class="mono">{status}-{html.escape(request_id)}</span></span>
 </div></div></div></main>"""
     return HTMLResponse(plain_page(title, body), status)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type announces JSON."""
+    kind = content_type.partition(';')[0].strip().lower()
+    return kind == 'application/json' or (kind.startswith('application/') and kind.endswith('+json'))
+
+
+def _sendable(text: str) -> str:
+    """A text that came from outside as UTF-8 can carry it: a lone surrogate becomes a question mark."""
+    return text.encode(errors='replace').decode()
 
 
 def plain_page(title: str, body: str) -> str:

@@ -13,16 +13,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import NotAllowed, NotFound, NotSignedIn, VariosyncError
 from ui.errors import respond, wants_page
+from ui.limits import ROOT, Limits, metered, tell
 from ui.origins import Origins
-from ui.session import live, token_of
+from ui.session import bearer_of, live, token_of
 
 log = structlog.get_logger()
 
 SAFE = frozenset({'GET', 'HEAD', 'OPTIONS'})
-OPEN = ('/sign-in', '/health', '/favicon.ico')
+OPEN = (
+    '/sign-in',
+    '/health',
+    '/metrics',  # asks for a token of its own
+    '/favicon.ico',
+    f'{ROOT}/openapi.json',
+    f'{ROOT}/auth/register',
+    f'{ROOT}/auth/login',
+    f'{ROOT}/auth/verify',
+)
 OPEN_FOLDERS = ('/auth/', '/static/', f'/_nicegui/{nicegui_version}/')
 ASSETS = ('/static/', f'/_nicegui/{nicegui_version}/', '/favicon.ico')
 SOCKET = '/_nicegui_ws/'
+# Asked by machines that call us by whatever name they know.
+UNNAMED = ('/health', '/metrics')
 
 HEADERS = {
     'X-Content-Type-Options': 'nosniff',
@@ -45,6 +57,7 @@ class Guard:
         self._app = app
         self._services = services
         self._origins = origins
+        self._limits = Limits(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it here."""
@@ -72,25 +85,54 @@ class Guard:
 
     async def _check(self, scope: Scope, headers: Headers) -> Response | None:
         path: str = scope['path']
-        unnamed = path == '/health' or path.startswith(ASSETS)
-        if not unnamed and not self._origins.knows(headers.get('host', '')):
-            raise NotAllowed('This address is not known here. Set VARIOSYNC_PUBLIC_URL to the address users see.')
-        token = token_of(headers.get('cookie'))
-        if scope['method'] not in SAFE and not self._origins.accepts(headers, cookie=token is not None):
-            raise NotAllowed('This request does not come from a page of this server, so it was refused.')
+        rest = metered(path)
+        bearer = bearer_of(headers.get('authorization')) if rest else None
+        token = token_of(headers.get('cookie')) if bearer is None else None
+        try:
+            self._check_place(scope, headers, bearer=bearer is not None, cookie=token is not None)
+        except NotAllowed:
+            if rest:
+                await self._limits.count(scope)
+            raise
         if path.startswith(ASSETS):
             return None
-        await self._attach(scope, token)
+        if bearer is None:
+            await self._attach(scope, token)
+        else:
+            await self._attach_bearer(scope, bearer)
+        if rest:
+            await self._limits.count(scope, guessed=bearer is not None and scope['state']['session'] is None)
         if path.startswith(SOCKET):
             raise NotFound('Only WebSockets are served here.')
         if path in OPEN or path.startswith(OPEN_FOLDERS):
             return None
         session = scope['state']['session']
+        if bearer is not None and session is None:
+            raise NotSignedIn('This token opens nothing: it is unknown, has expired or was revoked.')
         if session is None:
             return _ask_to_sign_in(scope)
         if path.startswith('/_nicegui/client/'):
             _only_own_page(path, scope)
         return None
+
+    def _check_place(self, scope: Scope, headers: Headers, *, bearer: bool, cookie: bool) -> None:
+        """Raise NotAllowed for a name that is not ours, and for a change that a foreign page asks for.
+
+        Browsers add no bearer token by themselves, but a foreign page has no business with one either.
+        """
+        unnamed = scope['path'] in UNNAMED or scope['path'].startswith(ASSETS)
+        if not unnamed and not self._origins.knows(headers.get('host', '')):
+            raise NotAllowed('This address is not known here. Set VARIOSYNC_PUBLIC_URL to the address users see.')
+        if (scope['method'] not in SAFE or bearer) and not self._origins.accepts(headers, cookie=cookie):
+            raise NotAllowed('This request does not come from a page of this server, so it was refused.')
+
+    async def _attach_bearer(self, scope: Scope, token: str) -> None:
+        """Only routes of the REST interface get here: an API key reaches no page and no socket."""
+        await self._limits.guess(scope)
+        session = await self._services.accounts.principal(token)
+        state = scope['state']
+        state['session'] = session
+        state['session_token'] = token if session is not None and session.scopes is None else None
 
     async def _attach(self, scope: Scope, token: str | None) -> None:
         state = scope.setdefault('state', {})
@@ -123,6 +165,8 @@ class Guard:
                     headers.setdefault('Strict-Transport-Security', 'max-age=31536000; includeSubDomains')
                 if not scope['path'].startswith(ASSETS):
                     headers.setdefault('Cache-Control', 'private, no-cache')
+                if message['status'] == 401 and metered(scope['path']):
+                    headers.setdefault('WWW-Authenticate', 'Bearer')
                 secure(headers, scope)
             await send(message)
 
@@ -143,6 +187,7 @@ def secure(headers: MutableHeaders, scope: Scope) -> None:
         headers.setdefault(name, value)
     headers.setdefault('Content-Security-Policy', STRICT)
     headers['X-Request-ID'] = scope['state']['request_id']
+    tell(headers, scope)
 
 
 def _ask_to_sign_in(scope: Scope) -> Response:

@@ -10,7 +10,7 @@ from types import FrameType
 import structlog
 from nicegui import app
 
-from core.errors import Misconfigured
+from core.errors import Misconfigured, VariosyncError
 from core.services import Services
 from core.settings import Settings
 from ui.app import mount, run
@@ -31,7 +31,14 @@ def serve(
         await opening()
         await services.start(workers=settings.workers)
         token = await services.accounts.owner_link(settings.owner_email)
-        app.state.announcing = asyncio.create_task(_announce(settings, f'auth/link?token={token}'))
+        app.state.announcing = asyncio.create_task(ready(f'auth/link?token={token}'))
+
+    async def ready(path: str) -> None:
+        await _announce(settings, path)
+        try:
+            await services.demo.resume(owner=settings.demo)
+        except VariosyncError as error:
+            log.warning('the sample workspace waits for the next start', error=error.message)
 
     async def stop() -> None:
         app.state.announcing.cancel()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from core.errors import NotSignedIn
+from core.errors import NotAllowed, NotSignedIn
 from core.values import Session
 
 COOKIE = 'variosync_session'
@@ -35,9 +35,19 @@ async def confirm(accounts: Any) -> Session:
     return session
 
 
-def signed_in(request: Request) -> Session:
-    """The live session of an HTTP request, for routes. Raise NotSignedIn when there is none."""
-    return live(request.scope)
+def signed_in(request: Request, scope: str | None = None) -> Session:
+    """The live session of an HTTP request, for routes. Raise NotSignedIn when there is none.
+
+    An API key must hold `scope`, else NotAllowed; a route that names no scope is closed to every key.
+    """
+    session = live(request.scope)
+    if session.scopes is None:
+        return session
+    if scope is None:
+        raise NotAllowed('API keys are not accepted here. Sign in instead.')
+    if scope not in session.scopes:
+        raise NotAllowed(f'This API key lacks the scope "{scope}". Make a key that has it.')
+    return session
 
 
 def live(scope: Scope) -> Session:
@@ -61,6 +71,12 @@ def token_of(cookie_header: str | None) -> str | None:
         return None
     morsel = cookies.get(COOKIE)
     return morsel.value if morsel and morsel.value else None
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The token in an Authorization header of the scheme Bearer (RFC 6750), maybe empty, or None."""
+    scheme, _, token = (authorization or '').strip().partition(' ')
+    return token.strip() if scheme.lower() == 'bearer' else None
 
 
 def set_cookie(response: Response, token: str, session: Session, *, secure: bool) -> None:

@@ -12,11 +12,13 @@ from nicegui.app.app_config import AppConfig
 from core.errors import VariosyncError
 from core.values import Session
 from ui.assets import head, icon_shapes, vendor_url
+from ui.components.hours import HoursPill, billing_link
 from ui.components.notices import Bell
 from ui.components.palette import Entry, as_data
 from ui.components.parts import icon, icon_button, tag
 from ui.components.toast import toast, toast_corner
 from ui.errors import LOGO
+from ui.meter import balance_of, is_metered
 from ui.session import current
 
 __all__ = ['PAGES', 'SHORTCUTS', 'Crumb', 'dress', 'frame', 'vendor_url']
@@ -28,6 +30,8 @@ PAGES = (
     ('Datasets', '/datasets', 'database', 'g d'),
     ('Forecasts', '/forecasts', 'chart-spline', 'g f'),
     ('Jobs', '/jobs', 'activity', 'g j'),
+    ('Billing', '/billing', 'credit-card', 'g b'),
+    ('Settings', '/settings', 'settings', 'g s'),
 )
 THEMES = (('light', 'Light', 'sun'), ('dark', 'Dark', 'moon'), ('system', 'System', 'monitor'))
 SHORTCUTS = (
@@ -36,6 +40,8 @@ SHORTCUTS = (
     ('Go to datasets', 'G D'),
     ('Go to forecasts', 'G F'),
     ('Go to jobs', 'G J'),
+    ('Go to billing', 'G B'),
+    ('Go to settings', 'G S'),
     ('Move a chart', '← →'),
     ('Zoom a chart', '+ −'),
     ('Show the shortcuts', '?'),
@@ -86,11 +92,14 @@ def _quasar_icons() -> str:
 
 
 @contextmanager
-def frame(services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] = ()) -> Iterator[Session]:
+def frame(
+    services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] = (), metered: bool = True
+) -> Iterator[Session]:
     """The frame of a signed-in page; its content is drawn inside, and the block is given the session.
 
     `crumbs` lead from the section to this page, each a name or (name, address); the last is the page's title.
     `active` is the section's address in the rail; `actions` are this page's lines in the palette.
+    A `metered` page costs hours while it is open, unless its path is free (`ui.meter`).
     """
     session = current()
     names = [crumb if isinstance(crumb, str) else crumb[0] for crumb in crumbs]
@@ -99,7 +108,7 @@ def frame(services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] =
     with tag('div', classes='app', data_actions=json.dumps(as_data(actions))):
         _rail(active)
         with tag('header', classes='top'):
-            bell = _top(services, session, crumbs, active)
+            bell = _top(services, session, crumbs, active, metered)
         # NiceGUI's page is the <main> landmark already.
         with tag('div', classes='main', id='main', tabindex='-1'), tag('div', classes='in'):
             yield session
@@ -113,7 +122,7 @@ def frame(services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] =
 def _say(error: Exception) -> None:
     with context.client:
         if isinstance(error, VariosyncError):
-            toast('That did not work', error.message, level='bad')
+            toast('That did not work', error.message, level='bad', links=billing_link(error))
         else:
             toast('Something went wrong', 'It was logged. Reload the page and try again.', level='bad')
 
@@ -137,7 +146,7 @@ def _rail(active: str) -> None:
     tag('button', classes='rail-close', type='button', aria_label='Close menu', data_rail='')
 
 
-def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str) -> Bell:
+def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str, metered: bool) -> Bell:
     with tag('span', classes='phone-only'):
         icon_button('menu', 'Open menu', data_rail='', aria_controls='rail')
     _crumbs(crumbs, active)
@@ -147,6 +156,13 @@ def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str) 
         tag('span', '⌘K', 'kbd', data_mod='').style('margin-left: auto')
     with tag('span', classes='phone-only').style('margin-left: auto'):
         icon_button('search', 'Search', data_palette='')
+    request = context.client.request
+    HoursPill(
+        services,
+        session,
+        metered=metered and is_metered(request.url.path),
+        balance=balance_of(request.scope),
+    )
     bell = Bell(services, session)
     with tag('button', classes='ib wide-only', type='button', aria_label='Theme', title='Theme', popovertarget='theme'):
         icon('sun')

@@ -274,6 +274,56 @@ def encode(points: Points) -> bytes:
     return b''.join([MAGIC, struct.pack('<I', len(text)), text, *blocks])
 
 
+def plain(points: Points) -> dict[str, Any]:
+    """Return plain dicts, lists and numbers for JSON: times in ms, None where a NaN interrupts a line."""
+    told: dict[str, Any] = {field.name: getattr(points, field.name) for field in fields(points)}
+    told['lines'] = [
+        {
+            'name': line.name,
+            'series': line.series,
+            'measure': line.measure,
+            't': line.t.tolist(),
+            **{name: _known(block) for name, block in (('y', line.y), ('lo', line.lo), ('hi', line.hi))},
+        }
+        for line in points.lines
+    ]
+    return told | {'exact': points.exact}
+
+
+def _known(block: Floats | None) -> list[float | None] | None:
+    return None if block is None else [value if value == value else None for value in block.tolist()]
+
+
+def arrow(points: Points) -> bytes:
+    """Return the points as an Arrow IPC stream: time (µs, UTC), series, measure, value, min, max, one row a point.
+
+    What interrupts a line is no row; min and max equal the value where every value is drawn.
+    """
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    kinds = {'time': pa.timestamp('us', tz='UTC'), 'series': text, 'measure': text}
+    schema = pa.schema(kinds | dict.fromkeys(('value', 'min', 'max'), pa.float64()))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as stream:
+        # One dictionary for all lines: a stream whose dictionaries change cannot become a file.
+        names = [list(dict.fromkeys(getattr(line, name) for line in points.lines)) for name in ('series', 'measure')]
+        for line in points.lines:
+            drawn = np.isfinite(line.y)
+            micros = np.round(line.t[drawn] * 1000).astype(np.int64)
+            labels = [
+                pa.DictionaryArray.from_arrays(
+                    pa.array(np.full(len(micros), known.index(label)), pa.int32()), pa.array(known, pa.string())
+                )
+                for label, known in zip((line.series, line.measure), names, strict=True)
+            ]
+            values = [(line.y if block is None else block)[drawn] for block in (line.y, line.lo, line.hi)]
+            columns = [pa.array(micros, kinds['time']), *labels, *(pa.array(value, pa.float64()) for value in values)]
+            stream.write_batch(pa.record_batch(columns, schema=schema))
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
 def decode(data: bytes) -> Points:
     """Return the points of a binary answer; UsageError when it is none."""
     if data[:4] != MAGIC or len(data) < 8:

@@ -137,6 +137,11 @@ class EmbeddedIdentity:
         async with self._database.system() as tx:
             await tx.run('identity_session_retire', session_id=session_id)
 
+    async def delete(self, user_id: UUID) -> None:
+        """Remove an account and its refresh tokens. Removing it twice changes nothing."""
+        async with self._database.system() as tx:
+            await tx.run('identity_user_delete', id=user_id)
+
     def _tokens(self, user_id: UUID, email: str, session_id: UUID, refresh_token: str) -> Tokens:
         now = datetime.now(UTC)
         claims = {

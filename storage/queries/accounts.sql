@@ -2,7 +2,38 @@
 -- Make sure that an account has its profile.
 insert into public.profiles (id, email, owner)
 values (%(id)s, %(email)s, %(owner)s)
-on conflict (id) do update set owner = public.profiles.owner or excluded.owner;
+on conflict (id) do update set owner = public.profiles.owner or excluded.owner
+returning owner;
+
+-- name: profile_lock
+-- An account, locked until the transaction ends.
+select id, email
+from public.profiles
+where id = %(id)s
+for no key update;
+
+-- name: profile_rename
+-- Change the name that pages show.
+update public.profiles
+set name = %(name)s
+where id = %(id)s and name <> %(name)s;
+
+-- name: profile_delete
+-- Remove an account with all its rows; the audit log keeps its own.
+delete from public.profiles where id = %(id)s;
+
+-- name: preferences_get
+-- How a user wants pages to look.
+select theme, time_zone, number_format
+from public.settings
+where user_id = %(user_id)s;
+
+-- name: preferences_set
+-- Keep how a user wants pages to look.
+insert into public.settings (user_id, theme, time_zone, number_format)
+values (%(user_id)s, %(theme)s, %(time_zone)s, %(number_format)s)
+on conflict (user_id) do update
+set theme = excluded.theme, time_zone = excluded.time_zone, number_format = excluded.number_format, updated_at = now();
 
 -- name: link_insert
 -- A one-time sign-in link.
@@ -23,22 +54,153 @@ with opened as (
     values (%(token_hash)s, %(user_id)s, %(user_agent)s, %(address)s, %(expires_at)s)
     returning id, user_id, created_at, expires_at
 )
-select opened.id, opened.user_id, opened.created_at, opened.expires_at, p.email, p.name, p.owner
+select opened.id, opened.user_id, opened.created_at, opened.expires_at, p.email, p.name, p.owner,
+       w.theme, w.time_zone, w.number_format
 from opened
-join public.profiles p on p.id = opened.user_id;
+join public.profiles p on p.id = opened.user_id
+left join public.settings w on w.user_id = opened.user_id;
 
 -- name: session_by_token
--- The live session behind a token's hash.
-select s.id, s.user_id, s.created_at, s.expires_at, p.email, p.name, p.owner
+-- The live session behind a token's hash, and whether it was last noted as seen over a minute ago.
+select s.id, s.user_id, s.created_at, s.expires_at, p.email, p.name, p.owner, w.theme, w.time_zone, w.number_format,
+       s.seen_at < now() - interval '1 minute' as stale
 from public.sessions s
 join public.profiles p on p.id = s.user_id
+left join public.settings w on w.user_id = s.user_id
 where s.token_hash = %(token_hash)s and s.expires_at > now();
+
+-- name: session_seen
+-- Note that a session is used.
+update public.sessions
+set seen_at = now()
+where id = %(id)s and seen_at < now() - interval '1 minute';
+
+-- name: session_rotate
+-- Give a live session another token and a new expiry.
+with rotated as (
+    update public.sessions
+    set token_hash = %(fresh_hash)s, expires_at = %(expires_at)s, seen_at = now(),
+        address = coalesce(nullif(%(address)s, ''), address),
+        user_agent = coalesce(nullif(%(user_agent)s, ''), user_agent)
+    where token_hash = %(token_hash)s and expires_at > now()
+    returning id, user_id, created_at, expires_at
+)
+select rotated.id, rotated.user_id, rotated.created_at, rotated.expires_at, p.email, p.name, p.owner,
+       w.theme, w.time_zone, w.number_format
+from rotated
+join public.profiles p on p.id = rotated.user_id
+left join public.settings w on w.user_id = rotated.user_id;
 
 -- name: session_delete
 -- End a session.
-delete from public.sessions where token_hash = %(token_hash)s;
+delete from public.sessions
+where token_hash = %(token_hash)s
+returning user_id;
+
+-- name: session_revoke
+-- End a session of the user's, by its id.
+delete from public.sessions
+where id = %(id)s
+returning id, user_agent;
+
+-- name: sessions_retire
+-- End every session of a user.
+delete from public.sessions
+where user_id = %(user_id)s
+returning id;
+
+-- name: sessions_list
+-- The live sessions, the one used last first.
+select id, user_agent, address, created_at, seen_at, expires_at
+from public.sessions
+where expires_at > now()
+order by seen_at desc, id
+limit 200;
+
+-- name: api_key_insert
+-- Keep the hash of a new key.
+insert into public.api_keys (user_id, name, prefix, key_hash, scopes, expires_at)
+values (%(user_id)s, %(name)s, %(prefix)s, %(key_hash)s, %(scopes)s, %(expires_at)s)
+returning id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at;
+
+-- name: api_keys_live
+-- How many keys of the user open something.
+select count(*) as count
+from public.api_keys
+where revoked_at is null and (expires_at is null or expires_at > now());
+
+-- name: api_keys_list
+-- Keys of the user: those that are not revoked first, then the newest first.
+select id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at
+from public.api_keys
+order by revoked_at is not null, created_at desc, id
+limit 200;
+
+-- name: api_key_revoke
+-- Revoke a key, once.
+update public.api_keys
+set revoked_at = now()
+where id = %(id)s and revoked_at is null
+returning name;
+
+-- name: api_keys_revoke_all
+-- Revoke every key of a user.
+update public.api_keys
+set revoked_at = now()
+where user_id = %(user_id)s and revoked_at is null;
+
+-- name: api_key_by_id
+-- A key of the user's.
+select id
+from public.api_keys
+where id = %(id)s;
+
+-- name: api_key_by_hash
+-- The live key behind a hash, and whether its use was last noted over a minute ago.
+select k.id, k.user_id, k.scopes, k.created_at, k.expires_at, p.email, p.name, p.owner,
+       w.theme, w.time_zone, w.number_format,
+       coalesce(k.last_used_at < now() - interval '1 minute', true) as stale
+from public.api_keys k
+join public.profiles p on p.id = k.user_id
+left join public.settings w on w.user_id = k.user_id
+where k.key_hash = %(key_hash)s and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
+
+-- name: api_key_used
+-- Note that a key is used.
+update public.api_keys
+set last_used_at = now()
+where id = %(id)s and coalesce(last_used_at < now() - interval '1 minute', true);
+
+-- name: jobs_cancel_all
+-- Cancel a user's jobs: queued ones end now, running ones are asked to. All are locked before any account is.
+with held as materialized (
+    select id from public.jobs
+    where user_id = %(user_id)s and state in ('queued', 'running')
+    order by id
+    for update
+)
+update public.jobs
+set cancel_requested = true,
+    state = case when state = 'queued' then 'cancelled' else state end,
+    finished_at = case when state = 'queued' then now() end,
+    message = case when state = 'queued' then 'The job was cancelled.' else 'Cancelling' end
+where id = any ((select array_agg(id) from held)::uuid[]) and state in ('queued', 'running');
+
+-- name: jobs_running_count
+-- How many of a user's jobs a worker holds.
+select count(*) as count
+from public.jobs
+where user_id = %(user_id)s and state = 'running';
 
 -- name: audit_insert
 -- Record who did what.
 insert into public.audit_logs (user_id, action, subject, address)
 values (%(user_id)s, %(action)s, %(subject)s, %(address)s);
+
+-- name: audit_list
+-- What a user did, the newest first, from before an entry or from now.
+select id, action, subject, address, at
+from public.audit_logs
+where %(before)s::bigint is null or id < %(before)s
+order by id desc
+limit %(limit)s;

@@ -55,3 +55,7 @@ delete from auth.refresh_tokens where session_id = %(session_id)s;
 -- name: identity_tokens_expired
 -- Remove a user's refresh tokens that can serve no more.
 delete from auth.refresh_tokens where user_id = %(user_id)s and expires_at < now();
+
+-- name: identity_user_delete
+-- Remove an account; its refresh tokens go with it.
+delete from auth.users where id = %(id)s;

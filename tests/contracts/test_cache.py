@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.values import Allowance
 from storage.cache import MemoryCache
 
 
@@ -71,35 +72,49 @@ async def test_the_least_recently_used_values_go_first(cache: MemoryCache) -> No
 
 async def test_attempts_within_the_limit_pass_and_the_next_waits(cache: MemoryCache, clock: Clock) -> None:
     for _ in range(3):
-        assert await cache.hit('key', limit=3, window=60) == 0
+        assert (await cache.hit('key', limit=3, window=60)).wait == 0
         clock.now += 10
-    assert await cache.hit('key', limit=3, window=60) == 30
-    assert await cache.hit('another', limit=3, window=60) == 0
+    assert (await cache.hit('key', limit=3, window=60)).wait == 30
+    assert (await cache.hit('another', limit=3, window=60)).wait == 0
+
+
+async def test_what_is_left_is_told(cache: MemoryCache, clock: Clock) -> None:
+    assert await cache.hit('key', limit=2, window=60) == Allowance(limit=2, remaining=1, reset=60)
+    clock.now += 20
+    assert await cache.hit('key', limit=2, window=60) == Allowance(limit=2, remaining=0, reset=60)
+    clock.now += 10
+    assert await cache.hit('key', limit=2, window=60) == Allowance(limit=2, remaining=0, reset=50, wait=30)
+    clock.now += 50
+    assert await cache.hit('key', limit=2, window=60) == Allowance(limit=2, remaining=1, reset=60)
+
+
+async def test_a_limit_of_nothing_refuses_at_once(cache: MemoryCache) -> None:
+    assert await cache.hit('key', limit=0, window=60) == Allowance(limit=0, remaining=0, reset=60, wait=60)
 
 
 async def test_the_window_slides(cache: MemoryCache, clock: Clock) -> None:
-    assert await cache.hit('key', limit=2, window=60) == 0
+    assert (await cache.hit('key', limit=2, window=60)).wait == 0
     clock.now += 40
-    assert await cache.hit('key', limit=2, window=60) == 0
+    assert (await cache.hit('key', limit=2, window=60)).wait == 0
     clock.now += 20
-    assert await cache.hit('key', limit=2, window=60) == 0, 'the first attempt has left the window'
-    assert await cache.hit('key', limit=2, window=60) == 40
+    assert (await cache.hit('key', limit=2, window=60)).wait == 0, 'the first attempt has left the window'
+    assert (await cache.hit('key', limit=2, window=60)).wait == 40
 
 
 async def test_a_refused_attempt_does_not_prolong_the_wait(cache: MemoryCache, clock: Clock) -> None:
     await cache.hit('key', limit=1, window=60)
     for _ in range(5):
         clock.now += 10
-        assert await cache.hit('key', limit=1, window=60) == pytest.approx(1060 - clock.now)
+        assert (await cache.hit('key', limit=1, window=60)).wait == pytest.approx(1060 - clock.now)
     clock.now += 10
-    assert await cache.hit('key', limit=1, window=60) == 0
+    assert (await cache.hit('key', limit=1, window=60)).wait == 0
 
 
 async def test_a_flood_of_values_does_not_reset_limits(cache: MemoryCache) -> None:
     await cache.hit('limit', limit=1, window=60)
     for number in range(1000):
         await cache.set(str(number), b'x' * 100, ttl=10)
-    assert await cache.hit('limit', limit=1, window=60) > 0
+    assert (await cache.hit('limit', limit=1, window=60)).wait > 0
     for number in range(1000):
         await cache.hit(str(number), limit=1, window=60)
     assert len(cache._hits) == 10
@@ -111,6 +126,8 @@ async def test_no_window_ever_holds_more_than_the_limit(pauses: list[float], lim
     cache, passed = MemoryCache(clock=clock), []
     for pause in pauses:
         clock.now += pause
-        if await cache.hit('key', limit=limit, window=60) == 0:
+        allowance = await cache.hit('key', limit=limit, window=60)
+        assert allowance.remaining == 0 or allowance.wait == 0
+        if allowance.wait == 0:
             passed.append(clock.now)
     assert all(sum(at - 60 < other <= at for other in passed) <= limit for at in passed)

@@ -266,6 +266,19 @@ async def test_sign_out_retires_the_refresh_tokens_of_this_sign_in(identity: Emb
     assert await identity.refresh(other.refresh_token)
 
 
+async def test_a_deleted_account_opens_nothing_any_more(identity: EmbeddedIdentity, tokens: Tokens) -> None:
+    await identity.sign_up('eve@example.com', PASSWORD)
+    other = await identity.sign_in('eve@example.com', PASSWORD)
+    await identity.delete(tokens.user_id)
+    await identity.delete(tokens.user_id)
+    with pytest.raises(NotSignedIn, match='do not match'):
+        await identity.sign_in(EMAIL, PASSWORD)
+    with pytest.raises(NotSignedIn):
+        await identity.refresh(tokens.refresh_token)
+    assert await identity.refresh(other.refresh_token)
+    assert await identity.sign_up(EMAIL, PASSWORD) != tokens.user_id, 'the email is free again'
+
+
 # the key
 
 

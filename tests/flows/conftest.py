@@ -10,9 +10,11 @@ from argon2 import PasswordHasher
 from core.accounts import Accounts
 from core.datasets import Datasets
 from core.forecasts import Forecasts
+from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
 from core.ports import Compute
+from core.settings import Prices
 from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
 from storage.embedded.compute import ChildProcesses
@@ -40,16 +42,20 @@ class Product:
         self.objects = Objects.local(home / 'objects')
         self.staging = LocalStaging(home / 'staging')
         self.compute = compute or ChildProcesses(home, objects=home / 'objects', memory=MEMORY, timeout=120, warm={})
+        self.notices = Notices(database, self.events)
+        self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
         self.datasets = Datasets(
             database,
             queue=self.queue,
             staging=self.staging,
             objects=self.objects,
             events=self.events,
+            hours=self.hours,
             max_upload=2**20,
         )
-        self.forecasts = Forecasts(database, queue=self.queue, objects=self.objects, events=self.events)
-        self.notices = Notices(database, self.events)
+        self.forecasts = Forecasts(
+            database, queue=self.queue, objects=self.objects, events=self.events, hours=self.hours
+        )
         self.jobs = Jobs(
             database,
             queue=self.queue,
@@ -57,12 +63,17 @@ class Product:
             objects=self.objects,
             events=self.events,
             notices=self.notices,
+            hours=self.hours,
             completions={'convert': self.datasets.converted, 'forecast': self.forecasts.forecasted},
             memory=MEMORY,
             timeout=120,
         )
         self.accounts = Accounts(
-            database, EmbeddedIdentity(database, home / 'secrets', hasher=CHEAP), MemoryCache(clock=lambda: 0.0)
+            database,
+            EmbeddedIdentity(database, home / 'secrets', hasher=CHEAP),
+            MemoryCache(clock=lambda: 0.0),
+            objects=self.objects,
+            hours=self.hours,
         )
 
     async def send(self, user: User, name: str, content: bytes, **into: Any) -> Upload:

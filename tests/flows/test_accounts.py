@@ -1,12 +1,19 @@
 """Accounts over a real database: who may come in, how often, and for how long."""
 
+import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import errors
 
-from core.accounts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS
-from core.errors import Conflict, NotSignedIn, TooMany, UsageError
+from core import accounts as module
+from core.accounts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, MOST_KEYS, NEVER, NUMBER_FORMATS, SCOPES, THEMES
+from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
+from core.values import JobState, Preferences, Session
 from storage.embedded.server import EmbeddedPostgres
 from tests.flows.conftest import Product
 
@@ -17,8 +24,19 @@ ELSEWHERE = '192.0.2.2'
 
 
 def audited(postgres: EmbeddedPostgres) -> list[str]:
+    return [action for action, *_ in rows(postgres, 'select action from public.audit_logs order by id')]
+
+
+def rows(postgres: EmbeddedPostgres, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
+    """What the superuser gets for a query; a change is kept."""
     with psycopg.connect(postgres.dsn('superuser')) as connection:
-        return [row[0] for row in connection.execute('select action from public.audit_logs order by id')]
+        cursor = connection.execute(query, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+async def enter(product: Product, email: str = EMAIL) -> tuple[str, Session]:
+    """A new account and its first session."""
+    return await product.accounts.sign_up(email, PASSWORD, address=HOME)
 
 
 async def test_sign_up_signs_in_and_is_written_to_the_log(product: Product, postgres: EmbeddedPostgres) -> None:
@@ -162,3 +180,431 @@ async def test_owners_account_cannot_be_taken_by_sign_up(product: Product) -> No
         await product.accounts.sign_up('owner@example.com', PASSWORD, address=HOME)
     with pytest.raises(NotSignedIn):
         await product.accounts.sign_in('owner@example.com', '', address=HOME)
+
+
+# hours of a new account
+
+
+async def test_new_account_is_given_its_trial_hours_once(product: Product) -> None:
+    _, session = await enter(product)
+    await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME)
+    assert (await product.hours.balance(session.user.id)).seconds == 2 * 3600
+
+
+async def test_owner_is_given_the_owners_hours_once_over_restarts(
+    product: Product, open_product: Callable[..., Product]
+) -> None:
+    links = [await each.accounts.owner_link('owner@example.com') for each in (product, open_product())]
+    _, session = await product.accounts.redeem(links[0], address=HOME)
+    assert (await product.hours.balance(session.user.id)).seconds == 1000 * 3600
+
+
+# sessions
+
+
+async def test_sessions_are_listed_with_the_one_that_asks(product: Product) -> None:
+    _, first = await enter(product)
+    _, second = await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE, user_agent='Firefox')
+    await enter(product, 'eve@example.com')
+    listed = await product.accounts.sessions(first.user.id, current=second.id)
+    assert [(one.id, one.address, one.user_agent, one.current) for one in listed] == [
+        (second.id, ELSEWHERE, 'Firefox', True),
+        (first.id, HOME, '', False),
+    ]
+
+
+async def test_revoked_session_ends_at_once_and_is_its_users_alone(
+    product: Product, postgres: EmbeddedPostgres
+) -> None:
+    token, session = await enter(product)
+    _, eve = await enter(product, 'eve@example.com')
+    with pytest.raises(NotFound):
+        await product.accounts.revoke_session(eve.user.id, session.id)
+    assert await product.accounts.session(token) == session
+    assert await product.accounts.revoke_session(session.user.id, session.id) == session.id
+    assert await product.accounts.session(token) is None
+    with pytest.raises(NotFound, match='ended already'):
+        await product.accounts.revoke_session(session.user.id, session.id)
+    assert audited(postgres)[-1] == 'session revoked'
+
+
+async def test_use_of_a_session_is_noted_once_a_minute(product: Product, postgres: EmbeddedPostgres) -> None:
+    token, session = await enter(product)
+
+    async def seen() -> datetime:
+        assert await product.accounts.session(token) == session
+        return (await product.accounts.sessions(session.user.id))[0].seen_at
+
+    just_now = await seen()
+    assert await seen() == just_now
+    rows(postgres, "update public.sessions set seen_at = seen_at - interval '61 seconds'")
+    assert await seen() >= just_now
+
+
+async def test_refresh_gives_another_token_and_ends_the_old_one(product: Product, postgres: EmbeddedPostgres) -> None:
+    token, session = await enter(product)
+    rows(postgres, "update public.sessions set expires_at = now() + interval '1 minute'")
+    fresh, again = await product.accounts.refresh(token, address=ELSEWHERE)
+    assert fresh != token
+    assert (again.id, again.user) == (session.id, session.user)
+    assert again.expires_at > datetime.now(UTC) + timedelta(days=29)
+    assert await product.accounts.session(token) is None
+    assert await product.accounts.session(fresh) == again
+    with pytest.raises(NotSignedIn):
+        await product.accounts.refresh(token)
+
+
+async def test_one_of_many_refreshes_at_the_same_time_wins(product: Product) -> None:
+    token, _ = await enter(product)
+    answers = await asyncio.gather(*(product.accounts.refresh(token) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(answer, tuple) for answer in answers) == 1
+    assert sum(isinstance(answer, NotSignedIn) for answer in answers) == 4
+
+
+async def test_expired_session_is_not_refreshed(product: Product, postgres: EmbeddedPostgres) -> None:
+    token, _ = await enter(product)
+    rows(postgres, "update public.sessions set expires_at = now() - interval '1 second'")
+    with pytest.raises(NotSignedIn):
+        await product.accounts.refresh(token)
+
+
+# API keys
+
+
+async def test_key_opens_what_its_scopes_say_and_knows_its_user(product: Product) -> None:
+    _, session = await enter(product)
+    key, kept = await product.accounts.create_key(
+        session.user.id, name=' Nightly run ', scopes=['jobs:read', 'datasets:read', 'jobs:read']
+    )
+    assert module.KEY.fullmatch(key)
+    assert (kept.name, kept.prefix, kept.scopes) == ('Nightly run', key[:10], ('datasets:read', 'jobs:read'))
+    assert (kept.expires_at, kept.last_used_at, kept.revoked_at) == (None, None, None)
+    who = await product.accounts.principal(key)
+    assert who is not None
+    assert (who.id, who.user, who.scopes) == (kept.id, session.user, {'datasets:read', 'jobs:read'})
+    assert who.expires_at == NEVER
+
+
+async def test_session_token_is_a_principal_without_scopes(product: Product) -> None:
+    token, session = await enter(product)
+    assert await product.accounts.principal(token) == session
+    assert session.scopes is None
+
+
+async def test_key_is_no_session(product: Product) -> None:
+    _, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='a', scopes=SCOPES)
+    assert await product.accounts.session(key) is None
+    with pytest.raises(NotSignedIn):
+        await product.accounts.refresh(key)
+    await product.accounts.sign_out(key)
+    assert await product.accounts.principal(key) is not None
+
+
+@pytest.mark.parametrize(
+    'token', ['', 'vsk_', 'vsk_' + 'x' * 43, 'vsk_' + 'x' * 5000, 'vsk_' + 'ü' * 43, '\ud800' * 47]
+)
+async def test_key_that_nobody_was_given_opens_nothing(product: Product, token: str) -> None:
+    _, session = await enter(product)
+    await product.accounts.create_key(session.user.id, name='a', scopes=SCOPES)
+    assert await product.accounts.principal(token) is None
+
+
+async def test_expired_and_revoked_keys_open_nothing(product: Product, postgres: EmbeddedPostgres) -> None:
+    _, session = await enter(product)
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    expiring, _ = await product.accounts.create_key(session.user.id, name='a', scopes=SCOPES, expires_at=soon)
+    revoked, kept = await product.accounts.create_key(session.user.id, name='b', scopes=SCOPES)
+    who = await product.accounts.principal(expiring)
+    assert who is not None
+    assert who.expires_at == soon
+    rows(postgres, "update public.api_keys set expires_at = now() - interval '1 second' where name = 'a'")
+    await product.accounts.revoke_key(session.user.id, kept.id)
+    await product.accounts.revoke_key(session.user.id, kept.id)
+    assert await product.accounts.principal(expiring) is None
+    assert await product.accounts.principal(revoked) is None
+    listed = await product.accounts.keys(session.user.id)
+    assert [(one.name, one.revoked_at is None) for one in listed] == [('a', True), ('b', False)]
+    assert audited(postgres)[-3:] == ['API key made', 'API key made', 'API key revoked'], 'and revoked once'
+
+
+async def test_keys_are_their_users_alone(product: Product) -> None:
+    _, ada = await enter(product)
+    _, eve = await enter(product, 'eve@example.com')
+    key, kept = await product.accounts.create_key(ada.user.id, name='a', scopes=['jobs:read'])
+    assert await product.accounts.keys(eve.user.id) == []
+    with pytest.raises(NotFound):
+        await product.accounts.revoke_key(eve.user.id, kept.id)
+    with pytest.raises(NotFound):
+        await product.accounts.revoke_key(ada.user.id, uuid4())
+    assert (await product.accounts.principal(key)) is not None
+
+
+async def test_use_of_a_key_is_noted_once_a_minute(product: Product, postgres: EmbeddedPostgres) -> None:
+    _, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='a', scopes=['jobs:read'])
+
+    async def used() -> datetime | None:
+        await product.accounts.principal(key)
+        return (await product.accounts.keys(session.user.id))[0].last_used_at
+
+    just_now = await used()
+    assert just_now is not None
+    assert await used() == just_now
+    rows(postgres, "update public.api_keys set last_used_at = last_used_at - interval '61 seconds'")
+    again = await used()
+    assert again is not None
+    assert again >= just_now
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'why'),
+    [
+        ({'name': ''}, 'name'),
+        ({'name': ' \t'}, 'name'),
+        ({'name': 'x' * 101}, '100'),
+        ({'name': 'a\nb'}, 'one line'),
+        ({'name': 'a\x00b'}, 'one line'),
+        ({'name': '\ud800'}, 'one line'),
+        ({'scopes': []}, 'needs a scope'),
+        ({'scopes': ['jobs:read', 'jobs:everything']}, '"jobs:everything" is no scope'),
+        ({'scopes': ['']}, 'no scope'),
+        ({'expires_at': datetime(2020, 1, 1, tzinfo=UTC)}, 'passed already'),
+        ({'expires_at': datetime(2999, 1, 1)}, 'time zone'),
+    ],
+    ids=str,
+)
+async def test_unusable_key_is_refused(product: Product, wrong: dict[str, Any], why: str) -> None:
+    _, session = await enter(product)
+    with pytest.raises(UsageError, match=why):
+        await product.accounts.create_key(session.user.id, **{'name': 'a', 'scopes': ['jobs:read']} | wrong)
+    assert await product.accounts.keys(session.user.id) == []
+
+
+async def test_number_of_live_keys_is_limited_also_at_the_same_time(product: Product) -> None:
+    _, session = await enter(product)
+
+    async def make() -> UUID:
+        return (await product.accounts.create_key(session.user.id, name='a', scopes=['jobs:read']))[1].id
+
+    made = await asyncio.gather(*(make() for _ in range(MOST_KEYS + 5)), return_exceptions=True)
+    ids = [one for one in made if isinstance(one, UUID)]
+    assert len(ids) == MOST_KEYS
+    assert all(isinstance(one, Conflict) for one in made if not isinstance(one, UUID))
+    await product.accounts.revoke_key(session.user.id, ids[0])
+    assert await make()
+    with pytest.raises(Conflict, match='Revoke one'):
+        await make()
+
+
+async def test_database_holds_no_key(product: Product, postgres: EmbeddedPostgres) -> None:
+    _, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='a', scopes=['jobs:read'])
+    held = str(
+        rows(postgres, 'select k::text from public.api_keys k')
+        + rows(postgres, 'select a::text from public.audit_logs a')
+    )
+    assert key[:10] in held
+    assert key not in held
+    assert key[10:] not in held
+
+
+async def test_scopes_of_the_code_and_of_the_database_are_the_same(
+    product: Product, postgres: EmbeddedPostgres
+) -> None:
+    _, session = await enter(product)
+    await product.accounts.create_key(session.user.id, name='a', scopes=SCOPES)
+    with pytest.raises(errors.CheckViolation):
+        rows(postgres, "update public.api_keys set scopes = scopes || array['jobs:everything']")
+    with pytest.raises(errors.CheckViolation):
+        rows(postgres, "update public.api_keys set scopes = '{}'")
+
+
+# profile and preferences
+
+
+async def test_preferences_come_with_the_session(product: Product) -> None:
+    token, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='a', scopes=['jobs:read'])
+    user_id = session.user.id
+    assert await product.accounts.preferences(user_id) == session.user.preferences == Preferences()
+    assert await product.accounts.set_preferences(user_id, theme='dark') == Preferences(theme='dark')
+    wanted = Preferences(theme='dark', time_zone='America/Argentina/Buenos_Aires', number_format='1 234,5')
+    changes = {'time_zone': wanted.time_zone, 'number_format': wanted.number_format}
+    assert await product.accounts.set_preferences(user_id, **changes) == wanted
+    assert await product.accounts.preferences(user_id) == wanted
+    for asked in (await product.accounts.session(token), await product.accounts.principal(key)):
+        assert asked is not None
+        assert asked.user.preferences == wanted
+    assert (await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME))[1].user.preferences == wanted
+    assert (await product.accounts.refresh(token))[1].user.preferences == wanted
+
+
+@pytest.mark.parametrize(('name', 'values'), [('theme', THEMES), ('number_format', NUMBER_FORMATS)])
+async def test_every_choice_can_be_kept(product: Product, name: str, values: tuple[str, ...]) -> None:
+    _, session = await enter(product)
+    for value in values:
+        await product.accounts.set_preferences(session.user.id, **{name: value})
+        assert getattr(await product.accounts.preferences(session.user.id), name) == value
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'theme': 'pink'},
+        {'theme': ''},
+        {'number_format': '1.234.5'},
+        *(
+            {'time_zone': zone}
+            for zone in ('', 'Europe', 'Europe/Atlantis', '/etc/passwd', '../UTC', 'localtime', 'a\x00')
+        ),
+        *({'time_zone': zone} for zone in ('posix/UTC', 'Factory', 'x' * 5000, 'Zürich', '\ud800', ' UTC', 'UTC\n')),
+    ],
+    ids=str,
+)
+async def test_preference_that_does_not_exist_is_refused(product: Product, wrong: dict[str, str]) -> None:
+    _, session = await enter(product)
+    with pytest.raises(UsageError, match='is no'):
+        await product.accounts.set_preferences(session.user.id, **wrong)
+    assert await product.accounts.preferences(session.user.id) == Preferences()
+
+
+async def test_name_is_changed_and_cleared(product: Product) -> None:
+    token, session = await enter(product)
+    for name, kept in ((' Ada Lovelace ', 'Ada Lovelace'), ('x' * 200, 'x' * 200), ('', '')):
+        await product.accounts.rename(session.user.id, name)
+        asked = await product.accounts.session(token)
+        assert asked is not None
+        assert asked.user.name == kept
+    with pytest.raises(UsageError, match='200'):
+        await product.accounts.rename(session.user.id, 'x' * 201)
+
+
+# audit log
+
+
+async def test_audit_log_tells_who_did_what_and_when(product: Product) -> None:
+    token, session = await enter(product)
+    user_id = session.user.id
+    _, other = await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE, user_agent='Firefox')
+    _, kept = await product.accounts.create_key(user_id, name='Nightly run', scopes=['jobs:read'], address=HOME)
+    await product.accounts.revoke_key(user_id, kept.id)
+    await product.accounts.set_preferences(user_id, theme='dark', number_format='1234.5')
+    await product.accounts.set_preferences(user_id, theme='dark')
+    await product.accounts.rename(user_id, 'Ada')
+    await product.accounts.rename(user_id, 'Ada')
+    await product.accounts.revoke_session(user_id, other.id)
+    await product.accounts.record(user_id, 'data exported', 'all', HOME)
+    await product.accounts.sign_out(token, address=HOME)
+    await enter(product, 'eve@example.com')
+    entries = await product.accounts.audit(user_id)
+    assert [(entry.action, entry.subject, entry.address) for entry in reversed(entries)] == [
+        ('sign-up', '', HOME),
+        ('sign-in', '', HOME),
+        ('sign-in', '', ELSEWHERE),
+        ('API key made', 'Nightly run', HOME),
+        ('API key revoked', 'Nightly run', ''),
+        ('settings changed', 'theme, number format', ''),
+        ('settings changed', 'name', ''),
+        ('session revoked', 'Firefox', ''),
+        ('data exported', 'all', HOME),
+        ('sign-out', '', HOME),
+    ]
+    assert await product.accounts.audit(user_id, limit=3) == entries[:3]
+    assert await product.accounts.audit(user_id, limit=3, before=entries[2].id) == entries[3:6]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        "update public.audit_logs set action = 'nothing'",
+        'update public.audit_logs set user_id = null',
+        'update public.audit_logs set user_id = user_id',
+        'delete from public.audit_logs',
+        'truncate public.audit_logs',
+    ],
+)
+async def test_audit_log_is_only_added_to_even_by_a_superuser(
+    product: Product, postgres: EmbeddedPostgres, change: LiteralString
+) -> None:
+    await enter(product)
+    with pytest.raises(errors.InsufficientPrivilege, match='never changed'):
+        rows(postgres, change)
+    rows(postgres, 'delete from public.audit_logs where false')
+    assert audited(postgres) == ['sign-up', 'sign-in']
+
+
+# the end of an account
+
+
+async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgres: EmbeddedPostgres) -> None:
+    token, session = await enter(product)
+    user_id = session.user.id
+    other_token, other = await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+    key, _ = await product.accounts.create_key(user_id, name='a', scopes=SCOPES)
+    upload = await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+    assert await product.objects.list(f't/{user_id}/')
+    eve_token, eve = await enter(product, 'eve@example.com')
+    eves = await product.send(eve.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+    ended = await product.accounts.delete(user_id, confirmation=' ADA@example.com ', address=HOME)
+    assert set(ended) == {session.id, other.id}
+    for secret in (token, other_token, key):
+        assert await product.accounts.principal(secret) is None
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME)
+    assert await product.objects.list(f't/{user_id}/') == []
+    with pytest.raises(NotFound):
+        await product.datasets.upload(user_id, upload.id)
+    with pytest.raises(NotFound):
+        await product.accounts.delete(user_id, confirmation=EMAIL)
+    left = rows(postgres, 'select user_id, action, subject, address from public.audit_logs order by id')
+    assert [row[0] for row in left if row[0] != eve.user.id] == [None] * 5
+    assert left[-1] == (None, 'account deleted', str(user_id), HOME)
+    assert await product.accounts.session(eve_token) == eve
+    assert (await product.datasets.upload(eve.user.id, eves.id)).state == 'accepted'
+    assert len(await product.objects.list(f't/{eve.user.id}/')) == 1
+    assert (await enter(product))[1].user.id != user_id, 'the email is free again'
+
+
+@pytest.mark.parametrize('confirmation', ['', 'eve@example.com', 'ada@example.co', 'ada@example.com.', '\ud800'])
+async def test_wrong_confirmation_deletes_nothing(product: Product, confirmation: str) -> None:
+    token, session = await enter(product)
+    await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+    with pytest.raises(UsageError, match='not the e-mail'):
+        await product.accounts.delete(session.user.id, confirmation=confirmation)
+    assert await product.accounts.session(token) == session
+    assert [job.state for job in await product.jobs.list(session.user.id)] == [JobState.QUEUED]
+
+
+async def test_running_job_is_stopped_before_its_objects_are_removed(
+    product: Product, postgres: EmbeddedPostgres
+) -> None:
+    _, session = await enter(product)
+    await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+    rows(postgres, "update public.jobs set state = 'running', attempt = 1, started_at = now()")
+    stopped = asyncio.Event()
+
+    async def work() -> None:
+        """What a worker does: look now and then whether it should stop, and write until then."""
+        while not rows(postgres, 'select from public.jobs where cancel_requested'):
+            await asyncio.sleep(0.01)
+        await product.objects.put(f't/{session.user.id}/convert/late', b'x')
+        rows(postgres, "update public.jobs set state = 'cancelled', finished_at = now()")
+        stopped.set()
+
+    worker = asyncio.create_task(work())
+    await product.accounts.delete(session.user.id, confirmation=EMAIL)
+    await worker
+    assert stopped.is_set()
+    assert await product.objects.list(f't/{session.user.id}/') == []
+
+
+async def test_job_of_a_dead_worker_does_not_hold_up_the_end(
+    product: Product, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'PATIENCE', 0.2)
+    _, session = await enter(product)
+    await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+    rows(postgres, "update public.jobs set state = 'running', attempt = 1, started_at = now()")
+    await product.accounts.delete(session.user.id, confirmation=EMAIL)
+    assert rows(postgres, 'select count(*) from public.jobs') == [(0,)]

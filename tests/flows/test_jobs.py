@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from core.errors import Conflict, NotFound, TaskKilled, TaskOverLimit, UnreadableFile
+from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
+from core.settings import Prices
 from core.values import Job, JobState, User
 from storage.events import PostgresEvents
 from storage.objects import Objects
@@ -29,13 +31,16 @@ class World:
         self.objects = Objects.local(folder)
         self.compute = ScriptedCompute(script)
         self.completed: list[Job] = []
+        self.notices = Notices(database, self.events)
+        self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=0)
         self.jobs = Jobs(
             database,
             queue=self.queue,
             compute=self.compute,
             objects=self.objects,
             events=self.events,
-            notices=Notices(database, self.events),
+            notices=self.notices,
+            hours=self.hours,
             completions={'convert': self.complete, 'forecast': self.complete},
             memory=2**30,
             timeout=5,

@@ -18,11 +18,15 @@ REFUSED = 'refused'
 COMMANDS = ('select', 'insert', 'update', 'delete')
 # What a signed-in user may do to their own rows, by the first letters of the commands.
 GRANTS = {
+    'api_keys': 'siu',
     'audit_logs': 'si',
     'data_sources': 'si',
     'dataset_versions': 's',
     'datasets': 'siu',
     'forecasts': 'siud',
+    'hour_grants': 's',
+    'hour_ledger': 's',
+    'hour_reservations': 's',
     'issued_forecasts': 's',
     'jobs': 'siu',
     'notices': 'su',
@@ -31,11 +35,13 @@ GRANTS = {
     'settings': 'siu',
     'sign_in_links': '',
     'uploads': 'siu',
+    'usage_sessions': 's',
 }
 WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
     'audit_logs': 'si',
     'dataset_versions': 'sid',
     'issued_forecasts': 'si',
+    **dict.fromkeys(('hour_grants', 'hour_ledger', 'hour_reservations', 'usage_sessions'), 's'),
 }
 # Each reference from one user's row to another could smuggle in a row of somebody else.
 REFERENCES = [
@@ -47,6 +53,8 @@ REFERENCES = [
     ('forecasts', 'dataset_id', 'datasets'),
     ('forecasts', 'job_id', 'jobs'),
     ('forecasts', 'version_id', 'dataset_versions'),
+    ('hour_ledger', 'grant_id', 'hour_grants'),
+    ('hour_reservations', 'job_id', 'jobs'),
     ('issued_forecasts', 'forecast_id', 'forecasts'),
     ('jobs', 'dataset_id', 'datasets'),
     ('jobs', 'forecast_id', 'forecasts'),
@@ -220,7 +228,7 @@ def _differs(connection: Connection, tenants: tuple[Tenant, Tenant], table: str)
 def test_every_table_forces_row_level_security(connection: Connection) -> None:
     rows = connection.execute(
         'select relname, relrowsecurity, relforcerowsecurity from pg_class'
-        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')"
+        " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'm', 'f')"
     ).fetchall()
     assert sorted(rows) == [(table, True, True) for table in sorted(GRANTS)]
 
@@ -315,7 +323,55 @@ def test_the_app_without_claims_sees_nothing(postgres: EmbeddedPostgres) -> None
 
 def test_functions_with_their_owners_rights_are_closed(connection: Connection) -> None:
     rows = connection.execute(
-        "select proname, proconfig is not null, has_function_privilege('anon', oid, 'execute') from pg_proc"
-        " where prosecdef and pronamespace in ('public'::regnamespace, 'auth'::regnamespace)"
+        'select proname, proconfig is not null, array(select r from unnest(array[%s, %s, %s]) r'
+        " where has_function_privilege(r, oid, 'execute') and has_schema_privilege(r, pronamespace, 'usage'))"
+        ' from pg_proc'
+        " where prosecdef and pronamespace::regnamespace::text in ('public', 'auth', 'hours') order by proname",
+        ('anon', 'authenticated', 'variosync_worker'),
     ).fetchall()
-    assert rows == [('enqueue_job', True, False)]
+    both, worker = ['authenticated', 'variosync_worker'], ['variosync_worker']
+    assert rows == [
+        ('beat_hours', True, both),
+        ('enqueue_job', True, both),
+        ('give_hours', True, worker),
+        ('pause_hours', True, both),
+        ('reserve_hours', True, both),
+        ('resume_hours', True, both),
+        ('settle_job', True, []),
+        ('sweep_hours', True, worker),
+    ]
+
+
+def test_nobody_calls_the_functions_that_take_the_time(connection: Connection) -> None:
+    open_ones = connection.execute(
+        'select proname, r from pg_proc, unnest(array[%s, %s, %s, %s]) r'
+        " where pronamespace = 'hours'::regnamespace and has_schema_privilege(r, pronamespace, 'usage')",
+        ('anon', 'authenticated', 'variosync_app', 'variosync_worker'),
+    ).fetchall()
+    assert open_ones == []
+
+
+def test_nobody_moves_the_hours_of_somebody_else(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, other = tenants
+    calls = {
+        'select public.beat_hours(%s, 0)': other.user_id,
+        'select public.pause_hours(%s)': other.user_id,
+        'select public.resume_hours(%s)': other.user_id,
+        'select public.reserve_hours(%s, 1)': other.ids['jobs'],
+    }
+    for call, argument in calls.items():
+        with pytest.raises(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(
+                "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+                (f'{{"sub": "{me.user_id}"}}',),
+            )
+            connection.execute(call, (argument,))
+
+
+def test_every_view_asks_as_its_reader(connection: Connection) -> None:
+    views = connection.execute(
+        'select relname, coalesce(array_to_string(reloptions, %s), %s) from pg_class'
+        " where relnamespace = 'public'::regnamespace and relkind = 'v'",
+        (',', ''),
+    ).fetchall()
+    assert views == [('hour_balances', 'security_invoker=true')]

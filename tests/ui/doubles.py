@@ -4,13 +4,15 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from core.errors import Conflict, NotSignedIn, UsageError
 from core.settings import Settings
-from core.values import Dataset, Health, Notice, Session, User
+from core.values import Balance, Dataset, Grant, Health, LedgerEntry, Notice, Quote, Session, UsageDay, User
+from storage.cache import MemoryCache
 
 LINK = 'a-one-time-link-of-the-owner'
 WRONG = 'Email and password do not match an account here.'
@@ -24,6 +26,7 @@ class Accounts:
         self.passwords: dict[str, str] = {}
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, User] = {}
+        self.keys: dict[str, Session] = {}
         self.links = {LINK}
         self.seen: list[dict[str, str]] = []
 
@@ -33,6 +36,12 @@ class Accounts:
         now = datetime.now(UTC)
         self.sessions[token] = Session(id=uuid4(), user=user, created_at=now, expires_at=now + life)
         return token, self.sessions[token]
+
+    def open_key(self, email: str, *scopes: str, life: timedelta = timedelta(days=30)) -> str:
+        user = self.users.setdefault(email, User(id=uuid4(), email=email, name=''))
+        key, now = f'vsk_{secrets.token_urlsafe(32)}', datetime.now(UTC)
+        self.keys[key] = Session(id=uuid4(), user=user, created_at=now, expires_at=now + life, scopes=frozenset(scopes))
+        return key
 
     async def sign_up(self, email: str, password: str, *, address: str, user_agent: str) -> tuple[str, Session]:
         self.seen.append({'address': address, 'user_agent': user_agent})
@@ -57,6 +66,9 @@ class Accounts:
 
     async def session(self, token: str) -> Session | None:
         return self.sessions.get(token)
+
+    async def principal(self, token: str) -> Session | None:
+        return self.keys.get(token) or self.sessions.get(token)
 
     async def sign_out(self, token: str) -> None:
         self.sessions.pop(token, None)
@@ -142,6 +154,65 @@ class Datasets:
         return [dataset for dataset in self.kept if dataset.user_id == user_id]
 
 
+class Hours:
+    """Everybody has ten hours unless a test says otherwise; what a test puts in is what pages show."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.balances: dict[UUID, Balance] = {}
+        self.given: list[Grant] = []
+        self.entries: list[LedgerEntry] = []
+        self.days: list[UsageDay] = []
+        self.beats: list[float] = []
+
+    async def balance(self, user_id: UUID) -> Balance:
+        return self.balances.get(user_id, Balance(seconds=36_000))
+
+    async def beat(self, user_id: UUID, *, idle: float = 0.0) -> Balance:
+        self.beats.append(idle)
+        return await self.balance(user_id)
+
+    async def pause(self, user_id: UUID) -> Balance:
+        return await self.put(user_id, replace(await self.balance(user_id), state='paused'))
+
+    async def resume(self, user_id: UUID) -> Balance:
+        return await self.put(user_id, replace(await self.balance(user_id), state='running'))
+
+    async def put(self, user_id: UUID, balance: Balance) -> Balance:
+        self.balances[user_id] = balance
+        message = {'seconds': balance.seconds, 'state': balance.state, 'reserved': balance.reserved}
+        await self.events.publish(f'{user_id}/hours', message)
+        return balance
+
+    async def grants(self, user_id: UUID) -> Sequence[Grant]:
+        return [grant for grant in self.given if grant.user_id == user_id]
+
+    async def ledger(
+        self,
+        user_id: UUID,
+        *,
+        limit: int = 200,
+        before: int | None = None,
+        kind: str | None = None,
+        grouped: bool = True,
+    ) -> Sequence[LedgerEntry]:
+        known = (entry for entry in self.entries if before is None or entry.id < before)
+        return [entry for entry in known if kind in (None, entry.kind)][:limit]
+
+    async def usage(self, user_id: UUID, *, days: int, time_zone: str = 'UTC') -> Sequence[UsageDay]:
+        today = datetime.now(UTC).date()
+        known = {day.day: day for day in self.days}
+        wanted = (today - timedelta(days=back) for back in reversed(range(days)))
+        return [known.get(day, self.day(day)) for day in wanted]
+
+    @staticmethod
+    def day(day: date, *, viewing: int = 0, convert: int = 0, forecast: int = 0) -> UsageDay:
+        return UsageDay(day=day, viewing=viewing, convert=convert, forecast=forecast)
+
+    def quote_convert(self, size: int, name: str = '') -> Quote:
+        return Quote(task='convert', seconds=10 + size // 1_000_000, basis='about 1k rows')
+
+
 class HealthCheck:
     def __init__(self) -> None:
         self.answer = Health(state='ok', services={'database': 'ok', 'objects': 'ok'})
@@ -157,4 +228,6 @@ class Services:
         self.events = Events()
         self.notices = Notices(self.events)
         self.datasets = Datasets()
+        self.hours = Hours(self.events)
         self.health = HealthCheck()
+        self.cache = MemoryCache()

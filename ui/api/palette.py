@@ -15,7 +15,7 @@ from ui.theme import PAGES
 def register(services: Any) -> None:
     """Answer with pages and the user's datasets."""
 
-    @app.get('/api/v1/palette')
+    @app.get('/api/v1/palette', include_in_schema=False)
     async def palette(request: Request) -> JSONResponse:
         session = signed_in(request)
         pages = [

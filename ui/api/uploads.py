@@ -3,61 +3,165 @@
 import base64
 import binascii
 from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from nicegui import app
+from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from core.errors import NotSupported, UsageError
 from core.services import Services
 from core.values import Upload
-from ui.session import signed_in
+from ui.api.contract import ROOT as API
+from ui.api.contract import Answer, Anybody, DatasetsRead, DatasetsWrite, problems, router
 
-ROOT = '/api/v1/uploads'
+ROOT = f'{API}/uploads'
 VERSION = '1.0.0'
+PART = 'application/offset+octet-stream'
 
 
-def register(services: Services) -> None:
-    """Add the tus routes."""
+class UnfinishedUpload(Answer):
+    """An upload that waits for more bytes: PATCH `location` from `received` on."""
 
-    @app.options(ROOT)
-    async def options() -> Response:
+    id: UUID
+    name: str
+    size: int
+    received: int
+    location: str
+    created_at: datetime
+
+
+class UnfinishedUploads(Answer):
+    """Uploads, the newest first."""
+
+    items: list[UnfinishedUpload]
+
+
+def _header(name: str, description: str, schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    return {'name': name, 'in': 'header', 'required': required, 'description': description, 'schema': schema}
+
+
+SIZE = {'type': 'integer', 'minimum': 0, 'maximum': 10**18 - 1}
+SPEAKS = _header('Tus-Resumable', 'The version of tus.', {'type': 'string', 'const': VERSION})
+LENGTH = _header('Upload-Length', 'The size of the whole file in bytes.', SIZE)
+START = _header('Upload-Offset', 'How many bytes have arrived.', SIZE)
+METADATA = _header(
+    'Upload-Metadata',
+    'Comma-separated pairs of a key and base64 of UTF-8: `filename`, and `dataset` to make a new version of one.',
+    {'type': 'string', 'maxLength': 4096, 'pattern': r'^([A-Za-z0-9_-]+ ([A-Za-z0-9+/]{4})*)?$'},
+    required=False,
+)
+
+
+def _sent(*headers: dict[str, Any]) -> dict[str, Any]:
+    """Headers as they are documented in an answer."""
+    return {header['name']: {'description': header['description'], 'schema': header['schema']} for header in headers}
+
+
+_DATASET = _header('Variosync-Dataset', 'The dataset, once all bytes are there.', {'type': 'string', 'format': 'uuid'})
+
+
+def routes(services: Services) -> APIRouter:
+    """The routes of uploads."""
+    api = router('uploads', most=None)
+
+    @api.options('/uploads', status_code=204, summary='What this server speaks', response_class=Response)
+    async def upload_options(session: Anybody) -> Response:
         return _answer(204, {'Tus-Version': VERSION, 'Tus-Extension': 'creation,termination'})
 
-    @app.post(ROOT)
-    async def create(request: Request) -> Response:
-        user = signed_in(request).user
+    @api.get('/uploads', summary='Uploads that wait for more bytes')
+    async def list_uploads(session: DatasetsRead) -> UnfinishedUploads:
+        waiting = await services.datasets.unfinished(session.user.id)
+        return UnfinishedUploads(
+            items=[
+                UnfinishedUpload(
+                    id=upload.id,
+                    name=upload.name,
+                    size=upload.size,
+                    received=received,
+                    location=f'{ROOT}/{upload.id}',
+                    created_at=upload.created_at,
+                )
+                for upload, received in waiting
+            ]
+        )
+
+    @api.post(
+        '/uploads',
+        status_code=201,
+        summary='Begin an upload',
+        response_class=Response,
+        responses={
+            201: {
+                'description': 'PATCH the bytes to Location.',
+                'headers': {'Location': {'schema': {'type': 'string'}}, **_sent(SPEAKS)},
+            },
+            **problems(402, 404, 409, 413),
+        },
+        openapi_extra={'parameters': [SPEAKS, LENGTH, METADATA]},
+    )
+    async def begin_upload(request: Request, session: DatasetsWrite) -> Response:
         _check_version(request)
         told = _metadata(request.headers.get('upload-metadata', ''))
         size = _number(request, 'upload-length')
         dataset = _uuid(told['dataset']) if told.get('dataset') else None
         upload = await services.datasets.begin_upload(
-            user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset
+            session.user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset
         )
         return _answer(201, {'Location': f'{ROOT}/{upload.id}'})
 
-    @app.head(f'{ROOT}/{{upload_id}}')
-    async def head(request: Request, upload_id: str) -> Response:
-        upload, offset = await services.datasets.received(signed_in(request).user.id, _uuid(upload_id))
+    @api.head(
+        '/uploads/{upload_id}',
+        summary='How much has arrived',
+        response_class=Response,
+        responses={
+            200: {'description': 'Where to go on.', 'headers': _sent(START, LENGTH, _DATASET)},
+            **problems(402, 404, 409, 413),
+        },
+    )
+    async def upload_offset(upload_id: UUID, session: DatasetsWrite) -> Response:
+        upload, offset = await services.datasets.received(session.user.id, upload_id)
         return _answer(
             200, _progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'}
         )
 
-    @app.patch(f'{ROOT}/{{upload_id}}')
-    async def append(request: Request, upload_id: str) -> Response:
-        user = signed_in(request).user
+    @api.patch(
+        '/uploads/{upload_id}',
+        status_code=204,
+        summary='Send the next bytes',
+        response_class=Response,
+        responses={
+            204: {'description': 'Kept.', 'headers': _sent(START, _DATASET)},
+            **problems(402, 404, 409, 413, 415),
+        },
+        openapi_extra={
+            'parameters': [SPEAKS, START],
+            'requestBody': {'required': True, 'content': {PART: {'schema': {'type': 'string', 'format': 'binary'}}}},
+        },
+    )
+    async def append_to_upload(request: Request, upload_id: UUID, session: DatasetsWrite) -> Response:
         _check_version(request)
-        if request.headers.get('content-type') != 'application/offset+octet-stream':
-            raise NotSupported('A part of an upload is sent as application/offset+octet-stream.')
+        if request.headers.get('content-type') != PART:
+            raise NotSupported(f'A part of an upload is sent as {PART}.')
         offset = _number(request, 'upload-offset')
-        upload, arrived = await services.datasets.append(user.id, _uuid(upload_id), offset, _pieces(request))
+        upload, arrived = await services.datasets.append(session.user.id, upload_id, offset, _pieces(request))
         return _answer(204, _progress(upload, arrived))
 
-    @app.delete(f'{ROOT}/{{upload_id}}')
-    async def terminate(request: Request, upload_id: str) -> Response:
-        await services.datasets.discard(signed_in(request).user.id, _uuid(upload_id))
+    @api.delete(
+        '/uploads/{upload_id}',
+        status_code=204,
+        summary='Give up an upload',
+        response_class=Response,
+        responses=problems(404, 409),
+    )
+    async def discard_upload(upload_id: UUID, session: DatasetsWrite) -> Response:
+        await services.datasets.upload(session.user.id, upload_id)
+        await services.datasets.discard(session.user.id, upload_id)
         return _answer(204, {})
+
+    return api
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:

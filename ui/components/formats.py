@@ -1,8 +1,13 @@
-"""How values, steps and dates of data are written on pages; amounts and ages are in `times`."""
+"""How values, steps and dates of data are written on pages, in the number format of the page's user.
+
+Dates of data stay in UTC, as charts draw them; amounts and ages are in `times`.
+"""
 
 import math
 from datetime import datetime
 from typing import Any
+
+from ui.preferences import written
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 STEPS = {
@@ -13,7 +18,7 @@ STEPS = {
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun, such as `1 series` or `12 faults`."""
-    return f'{number:,} {one if number == 1 else many or one + "s"}'
+    return f'{written(f"{number:,}")} {one if number == 1 else many or one + "s"}'
 
 
 def number(value: Any) -> str:
@@ -32,12 +37,12 @@ def number(value: Any) -> str:
         text = text.rstrip('0').rstrip('.') if '.' in text else text
     else:
         text = f'{value:.3g}'
-    return text.replace('-', '−')
+    return written(text).replace('-', '−')
 
 
 def percent(share: float | None, places: int = 1) -> str:
     """Return a share of 1 as a percentage."""
-    return '–' if share is None else f'{100 * share:.{places}f}%'
+    return '–' if share is None else f'{written(f"{100 * share:.{places}f}")}%'
 
 
 def length(seconds: float | None) -> str:
@@ -47,8 +52,8 @@ def length(seconds: float | None) -> str:
     for unit, length in (('days', DAY), ('h', HOUR), ('min', MINUTE)):
         if seconds >= length:
             value = f'{seconds / length:.1f}'.removesuffix('.0')
-            return f'{value} {"day" if unit == "days" and value == "1" else unit}'
-    return f'{seconds:.3g} s'
+            return f'{written(value)} {"day" if unit == "days" and value == "1" else unit}'
+    return f'{written(f"{seconds:.3g}")} s'
 
 
 def step(freq: str | None, seconds: float | None) -> str:

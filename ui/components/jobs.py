@@ -7,7 +7,7 @@ from typing import Any
 
 from core.values import Job, JobState
 from ui.components.parts import icon, icon_button, progress, set_progress, tag
-from ui.components.times import duration, when
+from ui.components.times import clock, duration, when
 from ui.session import current
 
 SIGNS = {
@@ -68,6 +68,8 @@ class Running:
             with tag('div', classes='l t12 t3'):
                 said = tag('span', '', 'cut grow')
                 left = tag('span')
+                if job.quote:
+                    tag('span', f'up to {clock(job.quote)}', title='What it may take of your hours')
 
         def show(part: float, text: str) -> None:
             share.text = f'{100 * part:.0f}%'
@@ -89,6 +91,8 @@ def job_line(services: Any, job: Job, running: Running) -> None:
         with tag('div', classes='l'):
             icon(symbol, classes=colour or 't3')
             tag('a', job.title, 'w5 cut grow', href=link_of(job))
+            if job.charged is not None and job.quote:
+                tag('span', charge_of(job), 't12 t3', title='Taken of your hours')
             if job.finished_at:
                 when(job.finished_at, 't12 t3')
         if job.state == JobState.FAILED and job.error:
@@ -102,6 +106,11 @@ def cancel_button(services: Any, job: Job) -> None:
         await services.jobs.cancel(current().user.id, job.id)
 
     icon_button('x', f'Cancel {job.title}', small=True, on_click=cancel)
+
+
+def charge_of(job: Job) -> str:
+    """What an ended job took of the user's hours."""
+    return '–' if job.charged is None else clock(job.charged)
 
 
 def link_of(job: Job) -> str:

@@ -1,18 +1,22 @@
-"""The bell: what the user should know, kept until read, and told at once on every open page."""
+"""The bell: what the user should know, kept until read, and told once: at once, or by the next page that is opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import context
+from nicegui.element import Element
 
 from core.errors import VariosyncError
 from core.values import Notice, Session
 from ui.components.parts import button, icon, icon_button, tag
-from ui.components.times import ago
+from ui.components.times import when
 from ui.components.toast import toast
 from ui.live import follow
 
 ICONS = {'good': 'circle-check', 'info': 'info', 'warn': 'triangle-alert', 'bad': 'circle-alert'}
+PAGE = '/notices'
+IN_PANEL = 20
+MOST = 99  # unread notices that are counted one by one
 
 
 class Bell:
@@ -21,17 +25,20 @@ class Bell:
     def __init__(self, services: Any, session: Session) -> None:
         self._services = services
         self._user_id = session.user.id
+        self._shown: set[str] = set()
         self._button = icon_button('bell', 'Notices', popovertarget='notices')
         with self._button:
-            self._dot = tag('span', classes='dot').style('display: none')
+            self._count = tag('span', classes='count', aria_hidden='true').style('display: none')
 
     def panel(self) -> None:
         """Draw the list; the frame calls this where menus stand. It fills once a browser listens."""
         with tag('div', classes='menu notices', id='notices', popover='auto'):
             with tag('header'):
                 tag('h2', 'Notices')
-                button('Mark all as read', kind='ghost small', on_click=self._read)
+                button('Mark all as read', kind='ghost small', on_click=self._read_all)
             self._list = tag('div', classes='list')
+            with tag('footer'):
+                tag('a', 'All notices', 'link', href=PAGE)
         self._following = False
         # Only once a browser is there: a page that is fetched and never opened follows nothing.
         context.client.on_connect(self._follow_once)
@@ -42,17 +49,31 @@ class Bell:
         self._following = True
         channel = f'{self._user_id}/notices'
         with self._list:
-            follow(self._services.events, channel, self._arrived, within=self._list, on_ready=self._fill)
+            follow(self._services.events, channel, self._arrived, within=self._list, on_ready=self._catch_up)
 
     async def _arrived(self, message: Mapping[str, Any]) -> None:
-        if 'title' in message:
+        if 'title' in message and message.get('id') not in self._shown:
             links = [('Open', str(message['link']))] if message.get('link') else []
             toast(str(message['title']), str(message.get('text', '')), level=_level(message.get('level')), links=links)
+            if message.get('id'):
+                await self._services.notices.told(self._user_id, message['id'])
+        await self._fill()
+
+    async def _catch_up(self) -> None:
+        """Tell of what came while no page was open, if it matters, in one toast."""
+        try:
+            missed = await self._services.notices.untold(self._user_id)
+        except VariosyncError:
+            return  # the page has its own way to say that a service is gone
+        urgent = [notice for notice in missed if notice.level in ('warn', 'bad')]
+        self._shown.update(str(notice.id) for notice in urgent)
+        if urgent and not self._list.is_deleted:
+            _tell(urgent)
         await self._fill()
 
     async def _fill(self) -> None:
         try:
-            notices = await self._services.notices.latest(self._user_id, limit=20)
+            notices = await self._services.notices.latest(self._user_id, limit=IN_PANEL)
             unread = await self._services.notices.unread(self._user_id)
         except VariosyncError:
             return  # the page has its own way to say that a service is gone
@@ -62,29 +83,55 @@ class Bell:
     def _show(self, notices: Sequence[Notice], unread: int) -> None:
         name = f'Notices, {unread} unread' if unread else 'Notices'
         self._button.props.update({'aria-label': name, 'title': name})
-        self._dot.style('display: block' if unread else 'display: none')
+        self._count.text = f'{MOST}+' if unread > MOST else str(unread)
+        self._count.style('display: grid' if unread else 'display: none')
         self._list.clear()
         with self._list:
             if not notices:
                 tag('p', 'Nothing yet. Finished conversions and forecasts are told here.', 't3').style('padding: 16px')
             for notice in notices:
-                _draw(notice)
+                notice_line(notice, on_open=lambda notice=notice: self._read(notice))
 
-    async def _read(self) -> None:
+    async def _read(self, notice: Notice) -> None:
+        if notice.read_at is None:
+            await self._services.notices.read(self._user_id, notice.id)
+
+    async def _read_all(self) -> None:
         await self._services.notices.read_all(self._user_id)
         await self._fill()
 
 
-def _draw(notice: Notice) -> None:
-    level = _level(notice.level)
+def notice_line(
+    notice: Notice, *, on_open: Callable[[], Any] | None = None, acts: Callable[[], Any] | None = None
+) -> Element:
+    """A notice with its sign, its words and its age; one with a link is a link unless `acts` draws what can be done."""
+    level, linked = _level(notice.level), notice.link and acts is None
     classes = f'notice {level}' + ('' if notice.read_at else ' new')
-    with tag('a' if notice.link else 'div', classes=classes, href=notice.link):
+    row = tag('a' if linked else 'div', classes=classes, href=notice.link if linked else None)
+    with row:
         icon(ICONS[level])
         with tag('div', classes='vs grow'):
             tag('span', notice.title, 'w5')
             if notice.text:
                 tag('span', notice.text, 't12 t2')
-        tag('span', ago(notice.created_at), 't12 t3 nowrap')
+        when(notice.created_at, 't12 t3 nowrap')
+        if acts:
+            with tag('div', classes='acts'):
+                acts()
+    if on_open and linked:
+        row.on('click', on_open)
+    return row
+
+
+def _tell(missed: Sequence[Notice]) -> None:
+    first = missed[0]
+    if len(missed) == 1:
+        toast(first.title, first.text, level=first.level, links=[('Open', first.link)] if first.link else [])
+        return
+    level = 'bad' if any(notice.level == 'bad' for notice in missed) else 'warn'
+    others = len(missed) - 1
+    text = f'The latest: {first.title}. And {others} more.'
+    toast('While you were away', text, level=level, links=[('All notices', PAGE)])
 
 
 def _level(level: Any) -> str:

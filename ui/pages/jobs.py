@@ -7,7 +7,7 @@ from nicegui import ui
 
 from core.services import Services
 from core.values import Job, JobState
-from ui.components.jobs import KINDS, SIGNS, Changes, Running, link_of
+from ui.components.jobs import KINDS, SIGNS, Changes, Running, charge_of, link_of
 from ui.components.parts import badge, button, card, icon, page_head, segment, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
@@ -75,10 +75,11 @@ def _shown(job: Job, chosen: str) -> bool:
 def _table(services: Services, found: Sequence[Job]) -> None:
     table(
         [
-            Column(label='Job', cell=_title, width='36%'),
+            Column(label='Job', cell=_title, width='34%'),
             Column(label='State', cell=_state, width='14%'),
             Column(label='Attempt', cell=lambda job: f'{job.attempt} of {job.max_attempts}', num=True, phone=False),
             Column(label='Took', cell=_took, num=True, phone=False),
+            Column(label='Charged', cell=charge_of, num=True, phone=False),
             Column(label='Started', cell=_created, num=True, phone=False),
             Column(label='', cell=lambda job: _actions(services, job), num=True, width='132px'),
         ],

@@ -173,7 +173,7 @@
   const mac = /Mac|iPhone|iPad/.test(navigator.platform);
   const modifier = () => (mac ? '⌘' : 'Ctrl');
   const typing = (target) => target.closest?.('input, textarea, select, [contenteditable=true], dialog[open]');
-  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs' };
+  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs', b: '/billing', s: '/settings' };
   let awaited = 0;
 
   const showKeys = () => {

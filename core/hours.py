@@ -1,0 +1,276 @@
+"""Hours: grants, ledger, the usage session of a user, and what tasks cost. All amounts are whole seconds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from core.errors import NotEnoughHours, UsageError
+from core.notices import Notices
+from core.ports import Database, Events, Row, Transaction
+from core.settings import Prices
+from core.values import Balance, Grant, LedgerEntry, Notice, Quote, UsageDay
+
+HOUR = 3600
+OWNER_HOURS = 1000
+LOW = (0, 5 * 60, 30 * 60)
+BYTES_A_ROW = 50
+PACKED = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.parquet', '.feather', '.xlsx')
+UNPACKED = 8  # how much larger a packed file is reckoned to be
+POINTS = 1000
+GIFT_PRIORITY = 40
+DEFAULT_PRIORITY = 50
+MOST_HOURS = 100_000
+MOST_DAYS = 366
+
+
+class Hours:
+    """What a user may use and has used. Only SQL functions write it (`supabase/migrations/…_hours.sql`)."""
+
+    def __init__(
+        self, database: Database, *, events: Events, notices: Notices, prices: Prices, trial_hours: float
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._notices = notices
+        self._prices = prices
+        self._trial = round(trial_hours * HOUR)
+
+    # viewing
+
+    async def balance(self, user_id: UUID) -> Balance:
+        """Return what the user can use now, as of the last charge."""
+        async with self._database.transaction(user_id) as tx:
+            return _balance(await tx.one('hours_balance', user_id=user_id))
+
+    async def beat(self, user_id: UUID, *, idle: float = 0.0) -> Balance:
+        """Say that a page is open whose user was active `idle` seconds ago; charge what has passed since the last beat.
+
+        Beats of all tabs and devices of a user run on one clock. The state that is returned is `running`, `idle` (five
+        minutes without activity), `paused` (by hand) or `exhausted`.
+        """
+        if not (math.isfinite(idle) and idle >= 0):
+            raise UsageError('The idle time is a number of seconds, 0 or more.')
+        notice = None
+        async with self._database.system() as tx:
+            before = _balance(await tx.one('hours_balance', user_id=user_id))
+            state = (await tx.one('hours_beat', user_id=user_id, idle=idle))['state']
+            after = _balance(await tx.one('hours_balance', user_id=user_id), state)
+            if after.seconds < before.seconds:
+                notice = await self.warn(tx, user_id, after.seconds)
+        if notice is not None:
+            await self._notices.tell(notice)
+        if after.state != before.state:
+            await self._publish(user_id, after)
+        return after
+
+    async def pause(self, user_id: UUID) -> Balance:
+        """Stop the clock on every page of the user until `resume`."""
+        async with self._database.transaction(user_id) as tx:
+            state = (await tx.one('hours_pause', user_id=user_id))['state']
+        return await self._switched(user_id, state)
+
+    async def resume(self, user_id: UUID) -> Balance:
+        """Let the clock run again."""
+        async with self._database.transaction(user_id) as tx:
+            state = (await tx.one('hours_resume', user_id=user_id))['state']
+        return await self._switched(user_id, state)
+
+    async def _switched(self, user_id: UUID, state: str) -> Balance:
+        balance = replace(await self.balance(user_id), state=state)
+        await self._publish(user_id, balance)
+        return balance
+
+    # what was given and used
+
+    async def grants(self, user_id: UUID) -> Sequence[Grant]:
+        """Return the grants that can still be used, in the order in which they are."""
+        async with self._database.transaction(user_id) as tx:
+            return [Grant(**row) for row in await tx.all('hours_grants', user_id=user_id)]
+
+    async def ledger(
+        self,
+        user_id: UUID,
+        *,
+        limit: int = 200,
+        before: int | None = None,
+        kind: str | None = None,
+        grouped: bool = True,
+    ) -> Sequence[LedgerEntry]:
+        """Return ledger entries, the newest first; `before` is the id of the last one seen.
+
+        `grouped` puts the viewing of a session into one line as long as nothing else comes between.
+        """
+        page = {'user_id': user_id, 'limit': limit, 'before': before, 'kind': kind}
+        async with self._database.transaction(user_id) as tx:
+            rows = await (tx.all('hours_ledger_grouped', **page) if grouped else tx.all('hours_ledger', **page))
+        return [LedgerEntry(**row) for row in rows]
+
+    async def usage(self, user_id: UUID, *, days: int, time_zone: str = 'UTC') -> Sequence[UsageDay]:
+        """Return the seconds used on each of the last `days` days of a time zone, the oldest first."""
+        if not 1 <= days <= MOST_DAYS:
+            raise UsageError(f'Usage is shown for 1 to {MOST_DAYS} days, not {days}.')
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('hours_usage', user_id=user_id, days=days, time_zone=time_zone)
+        return [UsageDay(**row) for row in rows]
+
+    async def grant(
+        self,
+        user_id: UUID,
+        seconds: int,
+        *,
+        source: str,
+        label: str,
+        key: str,
+        expires_at: datetime | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> bool:
+        """Give a user seconds, once for a key; return whether they were given now."""
+        if not 1 <= seconds <= MOST_HOURS * HOUR:
+            raise UsageError(f'A grant is between one second and {MOST_HOURS:,} hours.')
+        async with self._database.system() as tx:
+            given = await _give(
+                tx, user_id, seconds, source=source, label=label, key=key, expires_at=expires_at, priority=priority
+            )
+            notice = None
+            if given:
+                text = f'{clock(seconds)} can be used now.'
+                notice = await self._notices.add(tx, user_id, level='good', title=label, text=text, link='/billing')
+        if notice is not None:
+            await self._notices.tell(notice)
+            await self.tell(user_id)
+        return given
+
+    async def welcome(self, tx: Transaction, user_id: UUID, *, owner: bool) -> None:
+        """Give a new account its trial hours, or the owner theirs, in a worker transaction; once, however often."""
+        if owner:
+            seconds = OWNER_HOURS * HOUR
+            await _give(tx, user_id, seconds, source='owner', label='Owner’s hours', key=f'owner:{user_id}')
+        elif self._trial:
+            await _give(tx, user_id, self._trial, source='trial', label='Trial hours', key=f'trial:{user_id}')
+
+    async def account(self, email: str) -> UUID:
+        """Return the id of the account with this email. Raise NotFound when there is none."""
+        async with self._database.system() as tx:
+            return UUID(str((await tx.one('hours_account', email=email.strip().lower()))['id']))
+
+    async def sweep(self) -> None:
+        """End abandoned sessions and write off expired hours, of all users."""
+        async with self._database.system() as tx:
+            changed = [row['user_id'] for row in await tx.all('hours_sweep')]
+        for user_id in changed:
+            await self.tell(user_id)
+
+    # telling
+
+    async def tell(self, user_id: UUID) -> None:
+        """Tell the user's open pages what the balance is."""
+        async with self._database.system() as tx:
+            balance = _balance(await tx.one('hours_balance', user_id=user_id))
+        await self._publish(user_id, balance)
+
+    async def warn(self, tx: Transaction, user_id: UUID, seconds: int | None = None) -> Notice | None:
+        """Record, in a worker transaction, that hours run low or have run out: once a threshold and grant.
+
+        `tell` the notice, if there is one, once the transaction is committed.
+        """
+        if seconds is None:
+            seconds = (await tx.one('hours_balance', user_id=user_id))['seconds']
+        threshold = next((low for low in LOW if seconds <= low), None)
+        if threshold is None:
+            return None
+        given = (await tx.one('hours_given', user_id=user_id))['count']
+        title = 'Your hours are used up' if seconds == 0 else f'{clock(seconds)} of your hours left'
+        text = (
+            'Your data is kept. Billing and the export of your data stay open.'
+            if seconds == 0
+            else 'Charts go on until they are used up; jobs whose quote is larger will not start.'
+        )
+        return await self._notices.add_once(
+            tx,
+            user_id,
+            key=f'low-hours:{threshold}:{given}',
+            level='bad' if seconds == 0 else 'warn',
+            title=title,
+            text=text,
+            link='/billing',
+        )
+
+    async def _publish(self, user_id: UUID, balance: Balance) -> None:
+        message = {'seconds': balance.seconds, 'state': balance.state, 'reserved': balance.reserved}
+        await self._events.publish(f'{user_id}/hours', message)
+
+    # what tasks cost
+
+    def quote_convert(self, size: int, name: str = '') -> Quote:
+        """Return what converting a file of `size` bytes costs at most; its rows are reckoned from the bytes."""
+        unpacked = size * (UNPACKED if name.lower().endswith(PACKED) else 1)
+        rows = max(1, unpacked // BYTES_A_ROW)
+        seconds = self._prices.convert + self._prices.convert_rows * rows / 1e6
+        return Quote(task='convert', seconds=math.ceil(seconds), basis=f'about {_short(rows)} rows')
+
+    def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0) -> Quote:
+        """Return what a forecast costs at most, for `series` series of `rows` points in all."""
+        length = max(1.0, rows / max(1, series) / POINTS)
+        prices = self._prices.models
+        each = sum(prices.get(model, max(prices.values(), default=0)) for model in models)
+        seconds = self._prices.forecast + each * series * length
+        basis = f'{series:,} series × {len(models)} model{"" if len(models) == 1 else "s"}'
+        return Quote(task='forecast', seconds=math.ceil(seconds), basis=basis)
+
+
+def short_of(quote: int, *, missing: int) -> NotEnoughHours:
+    """Return the error of a balance that is `missing` seconds short of a quote."""
+    return NotEnoughHours(
+        f'This may take up to {clock(quote)} of your hours; {clock(missing)} are missing. Add hours, then try again.',
+        quote=quote,
+        shortfall=missing,
+        balance=quote - missing,
+    )
+
+
+def clock(seconds: int) -> str:
+    """Return seconds as `1:02:03`."""
+    minutes, rest = divmod(seconds, 60)
+    return f'{minutes // 60}:{minutes % 60:02}:{rest:02}'
+
+
+async def _give(
+    tx: Transaction,
+    user_id: UUID,
+    seconds: int,
+    *,
+    source: str,
+    label: str,
+    key: str,
+    expires_at: datetime | None = None,
+    priority: int = DEFAULT_PRIORITY,
+) -> bool:
+    row = await tx.one(
+        'hours_give',
+        user_id=user_id,
+        seconds=seconds,
+        source=source,
+        label=label,
+        key=key,
+        priority=priority,
+        expires_at=expires_at,
+    )
+    return bool(row['given'])
+
+
+def _balance(row: Row, state: str | None = None) -> Balance:
+    return Balance(
+        seconds=row['seconds'],
+        reserved=row['reserved'],
+        state='exhausted' if row['seconds'] == 0 else state or row['viewing'] or 'off',
+        expires_next=row['expires_next'],
+    )
+
+
+def _short(rows: int) -> str:
+    for unit, size in (('B', 10**9), ('M', 10**6), ('k', 10**3)):
+        if rows >= size:
+            return f'{rows / size:.3g}{unit}'
+    return f'{rows}'

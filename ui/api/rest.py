@@ -1,0 +1,62 @@
+"""The REST interface at `/api/v1`: its routers, and the OpenAPI that describes them."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from nicegui import app
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ui.api import access, account, datasets, forecasts, hours, jobs, notices, quotes, series, uploads
+from ui.api.contract import ROOT, Problem, entity_tag, unchanged
+from ui.session import COOKIE
+from ui.sockets import SocketGuard
+
+DESCRIPTION = (
+    'The verbs of the pages, for programs. Sign in by `POST /auth/login` or make an API key under Settings, and send '
+    'it as `Authorization: Bearer …`. Times are UTC; errors are problem+json (RFC 9457).'
+)
+
+
+def register(services: Any, *, sockets: SocketGuard) -> None:
+    """Serve the REST interface and its description."""
+    data = (uploads, datasets, series, forecasts, jobs, notices, quotes, hours)
+    routers = [
+        access.routes(services, sockets=sockets),
+        *(part.routes(services) for part in data),
+        account.routes(services, sockets=sockets),
+    ]
+    for one in routers:
+        app.include_router(one)
+    description = describe(routers)
+    tag = entity_tag(description)
+
+    @app.get(f'{ROOT}/openapi.json', include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        headers = {'ETag': tag, 'Cache-Control': 'no-cache'}
+        if unchanged(request, tag):
+            return Response(status_code=304, headers=headers)
+        return JSONResponse(description, headers=headers)
+
+
+def describe(routers: list[APIRouter]) -> dict[str, Any]:
+    """The OpenAPI of these routers: our own errors in place of the framework's, and both ways to sign in."""
+    described = FastAPI(title='VARIOSYNC', version=version('variosync'), description=DESCRIPTION)
+    for one in routers:
+        described.include_router(one)
+    document = described.openapi()
+    schemas = document['components']['schemas']
+    for name in ('HTTPValidationError', 'ValidationError'):
+        schemas.pop(name, None)
+    schemas['Problem'] = Problem.model_json_schema()
+    document['components']['securitySchemes']['cookie'] = {'type': 'apiKey', 'in': 'cookie', 'name': COOKIE}
+    for path in document['paths'].values():
+        for operation in path.values():
+            answers = operation['responses']
+            if 'application/json' in answers.get('422', {}).get('content', {}):
+                del answers['422']
+            if operation.get('security'):
+                operation['security'].append({'cookie': []})
+            operation['responses'] = dict(sorted(answers.items()))
+    return document

@@ -1,0 +1,78 @@
+"""Audit log: what was done with the account, when, and from which address."""
+
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from core.services import Services
+from core.values import AuditEntry
+from ui.components.parts import button, card, page_head, tag
+from ui.components.states import empty_state
+from ui.components.table import Column, table
+from ui.components.times import dated
+from ui.preferences import preferences
+from ui.session import current
+from ui.theme import frame
+
+AT_ONCE = 100
+CSV = '/api/v1/audit.csv'
+
+
+def register(services: Services) -> None:
+    """Serve `/audit`."""
+
+    @ui.page('/audit')
+    async def audit() -> None:
+        with frame(services, ('Settings', '/settings'), 'Audit log', active='/settings'):
+            page = Audit(services)
+            page_head('Audit log', f'Entries are never changed. Times are in {preferences().time_zone}.', actions=_csv)
+            await page.draw()
+
+
+def _csv() -> None:
+    button('CSV', icon_name='download', href=CSV, download='')
+
+
+class Audit:
+    """The entries of one user, a page at a time."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._last: int | None = None
+
+    async def draw(self) -> None:
+        """Draw the newest entries."""
+        with card():
+            self._box = tag('div', classes='audit')
+            self._foot = tag('div', classes='hs more-row')
+        with self._foot:
+            button('Show more', kind='ghost', on_click=self._next)
+        await self._next()
+
+    async def _next(self) -> None:
+        found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=self._last)
+        self._foot.set_visibility(len(found) > AT_ONCE)
+        with self._box:
+            if found:
+                _table(found[:AT_ONCE], first=self._last is None)
+                self._last = found[:AT_ONCE][-1].id
+            elif self._last is None:
+                empty_state('Nothing yet', 'Sign-ins, keys and changes of the account are written here.')
+
+
+def _table(entries: Sequence[AuditEntry], *, first: bool) -> None:
+    table(
+        [
+            Column(label='When', cell=_at, width='26%'),
+            Column(label='Action', cell=lambda entry: entry.action, width='24%', classes='w5'),
+            Column(label='Subject', cell=lambda entry: entry.subject, classes='t2 sub'),
+            Column(label='Address', cell=lambda entry: entry.address, width='18%', classes='mono sub'),
+        ],
+        entries,
+        classes='cards' if first else 'cards more',
+        label='Audit log',
+    )
+
+
+def _at(entry: AuditEntry) -> None:
+    dated(entry.at)
