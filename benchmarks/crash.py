@@ -43,6 +43,8 @@ MOST_OPEN = 3  # jobs at a time: more would only wait for each other
 LARGE = 20 * 2**20
 PART = 4 * 2**20
 PIECE = 64 * 2**10
+MINUTES = 12.0  # for the kills; what is open then is given time to end
+OVERHEAD = 4.0  # seconds of a kill besides: until its moment comes, and until what was killed is up again
 HELD = 2.0  # a recovery counts when it lasts
 MODELS = (('seasonal_naive',), ('seasonal_naive',), ('seasonal_naive', 'lightgbm'))
 MOMENTS = ('upload', 'convert', 'forecast', 'beat', 'settle')
@@ -74,7 +76,7 @@ class Kill:
 
 
 def plan(kills: int, *, seed: int) -> list[Kill]:
-    """Return the seeded kills; five in a row have each moment once, and each victim has its share."""
+    """Return the seeded kills; five in a row have each moment once, and no victim has more than 40 in 100."""
     rng = random.Random(seed)
     turns = {moment: [] for moment in MOMENTS}
     planned: list[Kill] = []
@@ -82,8 +84,9 @@ def plan(kills: int, *, seed: int) -> list[Kill]:
         for moment in rng.sample(MOMENTS, len(MOMENTS)):
             if not turns[moment]:
                 turns[moment] = rng.sample(VICTIMS[moment], len(VICTIMS[moment]))
-            delay = 0.0 if moment == 'settle' else rng.uniform(0, 0.8)
-            planned.append(Kill(victim=turns[moment].pop(), moment=moment, delay=delay))
+            victim, delay = turns[moment].pop(), 0.0 if moment == 'settle' else rng.uniform(0, 0.8)
+            if sum(kill.victim == victim for kill in planned) < max(1, 0.4 * kills):
+                planned.append(Kill(victim=victim, moment=moment, delay=delay))
     return planned[:kills]
 
 
@@ -249,6 +252,7 @@ class Load:
     site: Site
     ledger: Ledger
     seed: int
+    large: int = LARGE
     wanted: str = 'upload'
     sent: list[Sent] = field(default_factory=list)
     shrunk: int = 0  # times that less was there than had been acknowledged
@@ -363,7 +367,7 @@ class User:
     def _upload(self, *, large: bool) -> None:
         self._number += 1
         name = f'u{self.place}-{self._number}.csv'
-        data, rows = table(self._random, size=LARGE if large else self._random.randint(2_000, 60_000))
+        data, rows = table(self._random, size=self.load.large if large else self._random.randint(2_000, 60_000))
         metadata = f'filename {base64.b64encode(name.encode()).decode()}'
         headers = TUS | {'Upload-Length': str(len(data)), 'Upload-Metadata': metadata}
         answer = self.load.noted(self._client.post('/api/v1/uploads', headers=headers), 'begin upload')
@@ -518,7 +522,10 @@ class Killer:
     recoveries: list[Recovery] = field(default_factory=list)
 
     def run(self, kills: Sequence[Kill], *, until: float, pause: float) -> None:
-        """Kill one after another; the next waits for the recovery from the last, but at most `pause` seconds."""
+        """Kill one after another; the next waits for the recovery from the last, but at most `pause` seconds.
+
+        It waits less when the time is short, and nobody is killed after `until`.
+        """
         threads: list[threading.Thread] = []
         for number, kill in enumerate(kills, 1):
             if time.monotonic() > until:
@@ -531,7 +538,8 @@ class Killer:
             self.recoveries.append(recovery)
             threads.append(threading.Thread(target=self._follow, args=(number, recovery), daemon=True))
             threads[-1].start()
-            threads[-1].join(pause)
+            share = (until - time.monotonic()) / max(1, len(kills) - number)
+            threads[-1].join(max(1.0, min(pause, share - OVERHEAD)))
         for thread in threads:
             thread.join(120)
         self.site.watch()
@@ -706,16 +714,23 @@ def ledger_errors(balances: Sequence[Mapping[str, Any]], jobs: Sequence[Mapping[
             yield f'{row["title"]} ({row["state"]}) was charged {charged} of {row["quote"]} s'
 
 
-def measure(home: Path, *, kills: int, seed: int, minutes: float, pause: float) -> list[Figure]:
-    """Kill `kills` times over a new home, let everything end, and return the figures."""
+def measure(home: Path, *, kills: int, seed: int, quick: bool = False) -> list[Figure]:
+    """Kill `kills` times over a new home, let everything end, and return the figures.
+
+    `quick` sends smaller files and hardly waits between kills.
+    """
     begin = time.monotonic()
     site = Site(home).start()
     try:
         ledger = Ledger(home)
-        load = Load(site, ledger, seed)
+        load = Load(site, ledger, seed, large=LARGE // 4 if quick else LARGE)
         load.start()
         killer = Killer(site, ledger, load, random.Random(f'{seed}-victims'))
-        killer.run(plan(kills, seed=seed), until=begin + minutes * 60, pause=pause)
+        planned = plan(kills, seed=seed)
+        if quick:
+            # What takes longest to come back from first, so that the waits overlap.
+            planned.sort(key=lambda kill: kill.victim in ('child', 'postgres'))
+        killer.run(planned, until=begin + MINUTES * 60, pause=1.0 if quick else 14.0)
         load.stop()
         left = _settled(ledger, patience=240)
         figures = _figures(site, ledger, load, killer, left=left, kills=kills)
@@ -792,12 +807,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     kills = 6 if asked.quick else asked.kills
-    print(
-        f'seed {seed}, {kills} kills; repeat by `python -m benchmarks.crash --kills {kills} --seed {seed}`', flush=True
-    )
+    how = '--quick' if asked.quick else f'--kills {kills}'
+    print(f'seed {seed}, {kills} kills; repeat by `python -m benchmarks.crash {how} --seed {seed}`', flush=True)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started is stopped
     folder = Path(tempfile.mkdtemp(prefix='vs-crash-'))
     try:
-        return report(measure(folder / 'home', kills=kills, seed=seed, minutes=12, pause=1.0 if asked.quick else 14.0))
+        return report(measure(folder / 'home', kills=kills, seed=seed, quick=asked.quick))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -168,11 +168,9 @@ class Demo:
 
     async def made(self, user_id: UUID) -> Sequence[tuple[Dataset, Sequence[Forecast]]]:
         """Return the sample datasets that are there, each with its forecasts."""
-        keys = [row['dataset_id'] for row in (await self._samples(user_id)).values() if _is_there(row)]
-        return [
-            (await self._datasets.get(user_id, key), await self._forecasts.list(user_id, dataset_id=key))
-            for key in keys
-        ]
+        keys = {row['dataset_id'] for row in (await self._samples(user_id)).values()}
+        there = [dataset for dataset in await self._datasets.list(user_id) if dataset.id in keys]
+        return [(one, await self._forecasts.list(user_id, dataset_id=one.id)) for one in there]
 
     async def _clear(self, user_id: UUID) -> None:
         async with self._alone(user_id):
@@ -272,10 +270,10 @@ class Demo:
             row = await tx.one('first_steps', user_id=user_id)
         return FirstSteps(faults_seen=row['faults_seen'], dismissed=row['dismissed'], samples=frozenset(row['samples']))
 
-    async def saw_faults(self, user_id: UUID) -> None:
-        """Note that the user has looked at the faults of a dataset."""
+    async def saw_faults(self, user_id: UUID, dataset_id: UUID) -> None:
+        """Note that the user has looked at the faults of a dataset; a sample's do not count."""
         async with self._database.transaction(user_id) as tx:
-            await tx.run('first_steps_faults_seen', user_id=user_id)
+            await tx.run('first_steps_faults_seen', user_id=user_id, dataset_id=dataset_id)
 
     async def dismiss(self, user_id: UUID) -> None:
         """Note that the user wants to see the first steps no more."""

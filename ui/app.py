@@ -17,13 +17,26 @@ from ui.errors import error_page, is_json, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.meter import Meter
 from ui.origins import Origins
-from ui.pages import billing, dataset, datasets, forecast, forecasts, home, jobs, out_of_hours, sign_in
+from ui.pages import (
+    audit,
+    billing,
+    dataset,
+    datasets,
+    forecast,
+    forecasts,
+    home,
+    jobs,
+    notices,
+    out_of_hours,
+    settings,
+    sign_in,
+)
 from ui.sockets import SocketGuard
 from ui.theme import dress
 
 log = structlog.get_logger()
 
-SCREENS = (home, datasets, dataset, forecasts, forecast, jobs, billing, out_of_hours)
+SCREENS = (home, datasets, dataset, forecasts, forecast, jobs, billing, out_of_hours, notices, settings, audit)
 PAGES = (health, palette, sign_in, *SCREENS)
 RECONNECT = 30.0
 FRAMEWORK = {
@@ -42,6 +55,8 @@ def mount(services: Any) -> None:
     origins = Origins(services.settings)
     sockets = SocketGuard(services)
     sockets.install()
+    # Pages that end sessions find it here.
+    app.state.sockets = sockets
     dress()
     # Inside the guard, which says whose request it is.
     app.add_middleware(Meter, services=services)

@@ -91,6 +91,7 @@ def _commands(root: Root) -> typer.Typer:
     _server_commands(app, root)
     _file_commands(app, root)
     app.add_typer(_hours_commands(root), name='hours')
+    _demo_command(app, root)
     return app
 
 
@@ -201,6 +202,71 @@ def _hours_report(found: Mapping[str, Any]) -> str:
     for one in found['ledger']:
         lines.append(f'  {one["at"]:%Y-%m-%d %H:%M:%S} {one["kind"]:<8} {one["seconds"]:>+9} s  {one["label"]}')
     return '\n'.join(lines)
+
+
+def _demo_command(app: typer.Typer, root: Root) -> None:
+    @app.command()
+    def demo(
+        reset: Annotated[bool, typer.Option('--reset', help='Delete the samples that are there first.')] = False,
+    ) -> None:
+        """Fill the owner's workspace with two sample datasets and a forecast of each."""
+        made = asyncio.run(_fill_demo(root, Settings(), reset=reset))
+        print('\n'.join(made) or 'The samples were deleted; `variosync demo --reset` makes them anew.')
+
+
+async def _fill_demo(root: Root, settings: Settings, *, reset: bool) -> list[str]:
+    """Fill the owner's sample workspace, wait for its jobs, and return a line for each thing that was made."""
+    async with root.services(settings) as services:
+        try:
+            owner = await services.hours.account(settings.owner_email)
+        except NotFound:
+            await services.accounts.owner_link(settings.owner_email)
+            owner = await services.hours.account(settings.owner_email)
+        filling = asyncio.create_task(services.demo.reset(owner) if reset else services.demo.fill(owner))
+        try:
+            with _progress() as progress:
+                await _see_through(services, settings, owner, filling, progress)
+        finally:
+            filling.cancel()
+            await asyncio.gather(filling, return_exceptions=True)
+            await services.stop()
+        return [
+            line
+            for dataset, forecasts in await services.demo.made(owner)
+            for line in (
+                f'{dataset.name}: {dataset.rows or 0:,} rows, {dataset.faults or 0:,} faults',
+                *(f'  {forecast.name}: {forecast.state}' for forecast in forecasts),
+            )
+        ]
+
+
+async def _see_through(
+    services: 'Services',
+    settings: Settings,
+    owner: UUID,
+    filling: 'asyncio.Task[None]',
+    progress: Callable[[float, str], None],
+) -> None:
+    """Show progress until the samples' jobs have ended; when nobody works on them, do it here."""
+    waited, helping = 0.0, False
+    while True:
+        done = filling.done()
+        samples = {dataset.id for dataset, _ in await services.demo.made(owner)}
+        jobs = [job for job in await services.jobs.running(owner) if job.dataset_id in samples]
+        if done and not jobs:
+            return await filling
+        running = next((job for job in jobs if job.state == 'running'), None)
+        waited = waited + PAUSE if jobs and running is None else 0.0
+        if waited > PATIENCE and not helping:
+            helping = True
+            await services.start(workers=max(1, settings.workers))
+        if running is not None:
+            progress(running.progress, f'{running.title}. {running.message}')
+        await asyncio.sleep(PAUSE)
+
+
+PAUSE = 0.25
+PATIENCE = 2.0  # for a server to take a job before we work on it ourselves
 
 
 FileArgument = Annotated[Path, typer.Argument(metavar='FILE', help='The file to read.')]

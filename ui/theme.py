@@ -12,7 +12,7 @@ from nicegui.app.app_config import AppConfig
 from core.errors import VariosyncError
 from core.values import Session
 from ui.assets import head, icon_shapes, vendor_url
-from ui.components.hours import HoursPill, billing_link
+from ui.components.hours import HoursPill, billing_link, switch
 from ui.components.notices import Bell
 from ui.components.palette import Entry, as_data
 from ui.components.parts import icon, icon_button, tag
@@ -36,16 +36,21 @@ PAGES = (
 THEMES = (('light', 'Light', 'sun'), ('dark', 'Dark', 'moon'), ('system', 'System', 'monitor'))
 SHORTCUTS = (
     ('Search or jump to', '⌘ K'),
+    ('Open a result in a new tab', '⌘ ↵'),
     ('Go home', 'G H'),
     ('Go to datasets', 'G D'),
     ('Go to forecasts', 'G F'),
     ('Go to jobs', 'G J'),
+    ('Go to notices', 'G N'),
     ('Go to billing', 'G B'),
     ('Go to settings', 'G S'),
     ('Move a chart', '← →'),
     ('Zoom a chart', '+ −'),
+    ('Close what is open', 'esc'),
     ('Show the shortcuts', '?'),
 )
+
+PAUSE = Entry(label='Pause or resume hours', icon='pause', press='hours-switch')
 
 # Names of Quasar's icon font, and ours; only icons that are drawn by paths alone.
 QUASAR_ICONS = {
@@ -105,7 +110,8 @@ def frame(
     names = [crumb if isinstance(crumb, str) else crumb[0] for crumb in crumbs]
     ui.page_title(f'{names[-1]} · VARIOSYNC')
     ui.on_exception(_say)
-    with tag('div', classes='app', data_actions=json.dumps(as_data(actions))):
+    _account_theme(session)
+    with tag('div', classes='app', data_actions=json.dumps(as_data([*actions, PAUSE]))):
         _rail(active)
         with tag('header', classes='top'):
             bell = _top(services, session, crumbs, active, metered)
@@ -113,8 +119,8 @@ def frame(
         with tag('div', classes='main', id='main', tabindex='-1'), tag('div', classes='in'):
             yield session
     bell.panel()
-    _theme_menu()
-    _user_menu(session)
+    _theme_menu(services)
+    _user_menu(services, session)
     _shortcuts()
     toast_corner()
 
@@ -186,20 +192,36 @@ def _crumbs(crumbs: Sequence[Crumb], active: str) -> None:
         tag('b', last if isinstance(last, str) else last[0], 'cut', aria_current='page')
 
 
-def _theme_menu() -> None:
+def _account_theme(session: Session) -> None:
+    """The account's theme, told to the page's script before anything is painted."""
+    theme = session.user.preferences.theme
+    if theme in {value for value, _, _ in THEMES}:
+        ui.add_head_html(f"<script>variosyncTheme('{theme}')</script>")
+
+
+def _theme_menu(services: Any) -> None:
     with tag('div', classes='menu', id='theme', popover='auto', role='menu', aria_label='Theme'):
-        _themes('menuitemradio')
+        _themes(services, 'menuitemradio', ids=True)
 
 
-def _themes(role: str) -> None:
+def _themes(services: Any, role: str, *, ids: bool = False) -> None:
+    """The three themes: the page's script applies a choice at once, and the account keeps it."""
+
+    async def keep(theme: str) -> None:
+        await services.accounts.set_preferences(current().user.id, theme=theme)
+
     for value, label, symbol in THEMES:
-        with tag('button', classes='mi', type='button', role=role, aria_checked='false', data_theme_set=value):
+        item = tag('button', classes='mi', type='button', role=role, aria_checked='false', data_theme_set=value)
+        if ids:
+            item.props['id'] = f'theme-{value}'
+        item.on('click', lambda _, value=value: keep(value))
+        with item:
             # Not the icons of the top bar's button, of which the theme hides one.
             icon(symbol).classes(remove=f'lucide-{symbol}')
             tag('span', label)
 
 
-def _user_menu(session: Session) -> None:
+def _user_menu(services: Any, session: Session) -> None:
     with tag('div', classes='menu', id='me', popover='auto', aria_label='Account'):
         with tag('div', classes='vs who'):
             tag('span', session.user.name or session.user.email, 'w5 cut')
@@ -209,10 +231,18 @@ def _user_menu(session: Session) -> None:
                 tag('span', ', '.join(below), 't12 t3 cut')
         # The top bar of a phone has no room for the theme's own menu.
         with tag('div', classes='phone-only themes', role='radiogroup', aria_label='Theme'):
-            _themes('radio')
+            _themes(services, 'radio')
+        for label, href, symbol in (('Settings', '/settings', 'settings'), ('Audit log', '/audit', 'history')):
+            with tag('a', classes='mi', href=href):
+                icon(symbol)
+                tag('span', label)
+        with tag('button', classes='mi', type='button', id=PAUSE.press).on('click', lambda: switch(services)):
+            icon(PAUSE.icon)
+            # The pill knows whether they are paused, and writes what a press does.
+            tag('span', 'Pause hours', data_hours_switch='')
         with (
             tag('form', method='post', action='/auth/sign-out'),
-            tag('button', classes='mi', type='submit'),
+            tag('button', classes='mi', type='submit', id='sign-out'),
         ):
             icon('log-out')
             tag('span', 'Sign out')

@@ -32,7 +32,7 @@ ICONS = """
     chart-line chart-spline check chevron-down chevron-left chevron-right chevron-up chevrons-up-down circle
     circle-alert circle-check circle-x clock columns-3 copy corner-down-left credit-card database download
     ellipsis ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text file-up filter
-    folder-open git-commit-horizontal hash history house image info keyboard layers layout-dashboard link list
+    folder-open git-commit-horizontal hash history house image info key keyboard layers layout-dashboard link list
     loader-circle lock log-out mail menu minus monitor moon pause pencil play plug plus refresh-cw rotate-ccw search
     settings share-2 shield-check sliders-horizontal square sun table timer trash-2 triangle-alert undo-2 unplug upload
     user wand-sparkles x zap zoom-in

@@ -43,9 +43,11 @@ from public.settings s
 where s.user_id = %(user_id)s;
 
 -- name: first_steps_faults_seen
--- Note that a user has looked at the faults of a dataset.
-insert into public.settings (user_id, faults_seen_at) values (%(user_id)s, now())
-on conflict (user_id) do update set faults_seen_at = coalesce(public.settings.faults_seen_at, now());
+-- Note that a user has looked at the faults of a dataset that is no sample, the first time.
+insert into public.settings (user_id, faults_seen_at)
+select %(user_id)s, now()
+where not exists (select from public.uploads u where u.dataset_id = %(dataset_id)s and u.sample is not null)
+on conflict (user_id) do update set faults_seen_at = now() where settings.faults_seen_at is null;
 
 -- name: first_steps_dismiss
 -- Note that a user wants to see the first steps no more.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.server import ROOT, python
+from tests.e2e.server import ROOT, Server, python
 
 AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
 
@@ -180,3 +180,26 @@ def test_doctor_migrate_and_worker_start(tmp_path: Path, monkeypatch: pytest.Mon
     said = variosync('doctor', '--json')
     assert said.returncode == 0, said.stderr
     assert {answer['answer'] for answer in json.loads(said.stdout).values()} == {'ok'}
+
+
+def test_hours_are_granted_and_shown_beside_a_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
+    server = Server(tmp_path / 'home', command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='0').start()
+    try:
+        server.client('anna@example.com')
+        granted = variosync('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
+        assert (granted.returncode, granted.stdout) == (0, 'Anna@example.com was given 10 h and has 12.00 h now\n')
+        report = json.loads(variosync('hours', 'show', 'anna@example.com', '--json').stdout)
+        assert report['seconds'] == 12 * 3600
+        assert [(grant['remaining'], grant['expires']) for grant in report['grants']] == [
+            (10 * 3600, '2101-01-01 00:00:00+00:00'),
+            (2 * 3600, None),
+        ]
+        shown = variosync('hours', 'show', 'anna@example.com').stdout
+        assert 'Granted hours: 10.00 of 10.00 h left, void from 2101-01-01 00:00 UTC' in shown
+    finally:
+        server.stop()
+    for arguments in (('nobody@example.com', '1'), ('anna@example.com', '1', '--expires', '2001-01-01')):
+        refused = variosync('hours', 'grant', *arguments)
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1

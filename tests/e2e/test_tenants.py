@@ -1,11 +1,22 @@
 """Two tenants: nothing of one exists for the other, on any page, route or upload."""
 
 import base64
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from playwright.sync_api import Browser, Page
 
-from tests.e2e.server import Server
+from storage.embedded.server import EmbeddedPostgres
+from tests.e2e.conftest import WIDE
+from tests.e2e.recorder import KEYS, ROUTES
+from tests.e2e.server import Server, python
 from tests.e2e.test_faults import ask_for_forecast, begin, ended, send
 from tests.e2e.test_main_job import AIRLINE
 
@@ -80,3 +91,241 @@ def test_foreign_origins_change_nothing(server: Server):
 
 def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+CANARY = 'quokkaword'
+SCREENS = ('/', '/datasets', '/forecasts', '/forecasts/new', '/jobs', '/notices', '/billing', '/settings', '/audit')
+FREE_KEYS = re.compile(r'health$|limit/(sign-in|sign-up|link|api)/')
+UUIDS = re.compile(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+TEXTS = ('text/', 'application/json', 'application/problem+json')
+
+
+@pytest.fixture
+def recorded(home: Path) -> Iterator[Server]:
+    """A server that writes down its addresses and the keys of its cache."""
+    settings = {'VARIOSYNC_DEMO': '0', 'VARIOSYNC_RATE_LIMIT': '1000000', 'VARIOSYNC_TRIAL_HOURS': '100'}
+    running = Server(home, command=python('-m', 'tests.e2e.recorder', 'serve'), **settings)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+class Tenant:
+    """Somebody whose every name holds the canary, and the ids of everything they have."""
+
+    def __init__(self, server: Server, email: str) -> None:
+        self.server = server
+        self.client = server.client(email)
+        self.id = self.get('/auth/verify')['user']['id']
+        self.places: dict[str, str] = {}
+
+    def get(self, path: str) -> Any:
+        answer = self.client.get(f'/api/v1{path}')
+        assert answer.status_code == 200, (path, answer.text)
+        return answer.json()
+
+    def upload(self, name: str, data: bytes) -> str:
+        return send(self.client, begin(self.client, name, len(data)), data, 0).headers['variosync-dataset']
+
+    def finished(self) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + 90
+        while any(not job['finished_at'] for job in self.get('/jobs')['items']):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)  # as often as a program would ask
+        return self.get('/jobs')['items']
+
+    def fill(self) -> None:
+        """Have one of everything."""
+        rows = ''.join(
+            f'{CANARY} shop {shop},2024-01-{day:02},{day + shop}\n' for shop in (1, 2) for day in range(1, 29)
+        )
+        data = f'{CANARY}_shop,day,{CANARY}_sold\n{rows}not a shop,nor a day,oops\n'.encode()
+        dataset = self.upload(f'{CANARY} file.csv', data)
+        self.upload(f'{CANARY} picture.csv', bytes(range(256)) * 8)
+        waiting = begin(self.client, f'{CANARY} waiting.csv', 10)
+        self.finished()
+        renamed = self.client.patch(f'/api/v1/datasets/{dataset}', json={'name': f'{CANARY} dataset'})
+        assert renamed.status_code == 200, renamed.text
+        wanted = {'dataset_id': dataset, 'target': f'{CANARY}_sold', 'h': 5, 'models': ['seasonal_naive']}
+        asked = self.client.post('/api/v1/forecasts', json=wanted | {'name': f'{CANARY} outlook'})
+        assert asked.status_code == 202, asked.text
+        key = self.client.post('/api/v1/keys', json={'name': f'{CANARY} key', 'scopes': ['datasets:read']}).json()
+        assert self.client.patch('/api/v1/settings', json={'name': f'{CANARY} person'}).status_code == 200
+        jobs = self.finished()
+        assert {job['state'] for job in jobs} == {'succeeded', 'failed'}
+        self.places = {
+            'dataset_id': dataset,
+            'forecast_id': asked.json()['id'],
+            'upload_id': waiting.rsplit('/', 1)[1],
+            'job_id': jobs[0]['id'],
+            'notice_id': self.get('/notices')['items'][0]['id'],
+            'key_id': key['id'],
+            'session_id': self.get('/sessions')['items'][0]['id'],
+            'number': '1',
+            'what': 'rows',
+            'form': 'csv',
+        }
+
+    def ids(self) -> set[str]:
+        """Every id that this tenant is told anywhere."""
+        d, f = self.places['dataset_id'], self.places['forecast_id']
+        told = [
+            f'/datasets/{d}/versions',
+            f'/forecasts/{f}',
+            f'/forecasts/{f}/issued',
+            '/hours/ledger',
+            '/hours/grants',
+        ]
+        told += ['/datasets', '/forecasts', '/jobs', '/uploads', '/notices', '/keys', '/sessions', '/audit']
+        return {self.id, *(found for path in told for found in UUIDS.findall(json.dumps(self.get(path))))}
+
+
+def test_a_crawl_of_everything_finds_nothing_of_another_tenant(recorded: Server):
+    with Overheard(recorded) as overheard:
+        anna, boris = Tenant(recorded, 'anna@example.com'), Tenant(recorded, 'boris@example.com')
+        anna.fill()
+        ids = anna.ids()
+        assert len(ids) > 12
+        addresses = every_address(recorded, boris, anna.places)
+        own = [address for method, address in addresses if method == 'GET' and shows(anna, address)]
+        assert len(own) > 25, own
+        with httpx.Client(base_url=recorded.url, headers={'Origin': recorded.url}) as stranger:
+            for asker in (boris.client, stranger):
+                assert [leak for one in addresses if (leak := leaked(asker, *one, ids))] == []
+        # What strangers tried to change is as it was.
+        assert anna.get(f'/datasets/{anna.places["dataset_id"]}')['name'] == f'{CANARY} dataset'
+        assert anna.get('/uploads')['items'][0]['id'] == anna.places['upload_id']
+        assert anna.ids() >= ids
+        assert boris.get('/datasets') == boris.get('/forecasts') == boris.get('/jobs') == {'items': []}
+        channels = overheard.until(f'{anna.id}/jobs')
+    assert {channel.split('/')[0] for channel in channels} <= {anna.id, boris.id, 'health'}
+    assert not [said for channel, said in channels.items() if channel.startswith(boris.id) and CANARY in said]
+    check_keys(recorded, tenants={anna.id, boris.id})
+
+
+def every_address(server: Server, asker: Tenant, places: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Every address of the program, with the ids of a tenant in it, from its own list and from its description."""
+    described = asker.get('/openapi.json')['paths']
+    found = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    for path, methods in json.loads((server.home / ROUTES).read_text()):
+        found |= {(method, re.sub(r':\w+}', '}', path)) for method in methods}
+    assert {path for _, path in found} >= {*SCREENS, '/datasets/{dataset_id}', '/forecasts/{forecast_id}'}
+    # Without an id of the other tenant, a change would be the asker's own affair.
+    asked = sorted(
+        (method, path)
+        for method, path in found
+        if (method in ('GET', 'HEAD') or '_id}' in path) and not path.startswith(('/_nicegui', '/static/'))
+    )
+    assert {name for _, path in asked for name in re.findall(r'{(\w+)}', path)} <= places.keys()
+    filled = [(method, path.format_map(places)) for method, path in asked]
+    dataset, forecast = places['dataset_id'], places['forecast_id']
+    return [
+        *filled,
+        ('GET', f'/forecasts/new?dataset={dataset}'),
+        ('GET', f'/jobs?dataset={dataset}'),
+        ('GET', f'/api/v1/forecasts?dataset={dataset}'),
+        ('GET', f'/api/v1/palette?q={CANARY}'),
+        ('GET', f'/api/v1/datasets/{dataset}/versions/1/series?width=500&format=csv'),
+        ('GET', f'/api/v1/forecasts/{forecast}/chart?series={CANARY}+shop+1'),
+        ('GET', f'/out-of-hours?next=/datasets/{dataset}'),
+    ]
+
+
+def shows(owner: Tenant, address: str) -> bool:
+    """Whether an address tells its owner something that nobody else may know."""
+    answer = owner.client.get(address, headers={'Accept': 'text/html, */*;q=0.5'})
+    assert answer.status_code < 500, (address, answer.text)
+    return CANARY in answer.text or bool(set(UUIDS.findall(answer.text)) & set(owner.places.values()))
+
+
+def leaked(client: httpx.Client, method: str, address: str, ids: set[str]) -> str:
+    """What an answer tells of another tenant beyond what the address itself said; empty when nothing."""
+    answer = client.request(method, address, headers={'Tus-Resumable': '1.0.0', 'Accept': 'text/html, */*;q=0.5'})
+    asked = set(UUIDS.findall(address))
+    refused = method not in ('GET', 'HEAD') and answer.status_code < 400
+    told = answer.text + str(answer.headers) if CANARY not in address else answer.text.replace(address, '')
+    if answer.status_code >= 500 or refused or CANARY in told or (set(UUIDS.findall(told)) & ids) - asked:
+        return f'{method} {address}: {answer.status_code}'
+    return ''
+
+
+class Overheard:
+    """Listens to every message between the processes."""
+
+    def __init__(self, server: Server) -> None:
+        self._connection = psycopg.connect(EmbeddedPostgres(server.home).dsn('superuser'), autocommit=True)
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> 'Overheard':
+        self._connection.execute('listen variosync_events')
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def until(self, channel: str) -> dict[str, str]:
+        """What was said on each channel so far; something must have been on this one."""
+        for notification in self._connection.notifies(timeout=2):
+            content = json.loads(notification.payload)
+            if 'channel' in content:
+                self._said.setdefault(content['channel'], '')
+                self._said[content['channel']] += notification.payload
+        assert channel in self._said
+        return self._said
+
+
+def check_keys(server: Server, *, tenants: set[str]) -> None:
+    """Objects lie under their tenant, and so do keys of the cache, but for counters of attempts."""
+    keys = set((server.home / KEYS).read_text().splitlines())
+    assert keys
+    assert [key for key in keys if key.split('/')[0] not in tenants and not FREE_KEYS.match(key)] == []
+    store = server.home / 'objects'
+    objects = [path.relative_to(store).parts for path in store.rglob('*') if path.is_file()]
+    assert objects
+    assert {parts[:2] for parts in objects} <= {('t', tenant) for tenant in tenants}
+    with psycopg.connect(EmbeddedPostgres(server.home).dsn('superuser')) as connection:
+        named = connection.execute(OBJECT_KEYS).fetchall()
+    assert named
+    assert [key for user_id, key in named if not key.startswith(f't/{user_id}/')] == []
+
+
+OBJECT_KEYS = """
+select user_id, object_key from public.uploads where object_key is not null
+union all select user_id, prefix from public.dataset_versions
+union all select user_id, object_key from public.issued_forecasts
+"""
+
+
+def test_open_pages_are_told_nothing_of_another_tenant(recorded: Server, browser: Browser):
+    anna, boris = Tenant(recorded, 'carol@example.com'), Tenant(recorded, 'boris@example.com')
+    told: list[str] = []
+    context = browser.new_context(viewport=WIDE)
+    context.set_default_timeout(30_000)
+    cookie = next(iter(boris.client.cookies.jar))
+    context.add_cookies([{'name': cookie.name, 'value': str(cookie.value), 'url': recorded.url}])
+
+    def listen(page: Page) -> None:
+        page.on('websocket', lambda socket: socket.on('framereceived', lambda frame: told.append(str(frame))))
+
+    pages = []
+    try:
+        for screen in SCREENS:
+            pages.append(context.new_page())
+            listen(pages[-1])
+            pages[-1].goto(recorded.url + screen)
+        anna.fill()
+        ids = anna.ids()
+        # When his own file is told to his own pages, everything said before has been told, too.
+        boris.upload('wombat.csv', AIRLINE.read_bytes())
+        boris.finished()
+        jobs = pages[SCREENS.index('/jobs')]
+        jobs.get_by_text('wombat.csv').first.wait_for()
+        pages[SCREENS.index('/datasets')].get_by_text('wombat').first.wait_for()
+        told += [page.content() for page in pages]
+    finally:
+        context.close()
+    everything = '\n'.join(told)
+    assert 'wombat' in everything
+    assert CANARY not in everything
+    assert set(UUIDS.findall(everything)) & ids == set()

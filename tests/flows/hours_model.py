@@ -1,11 +1,13 @@
-"""The rules of hours in plain Python, for comparison with the database: one user, one history.
+"""The rules of hours in plain Python, and how to compare them with the database: one user, one history.
 
-Times are whole microseconds since the history began, so that nothing is rounded on the way. Every method does what the
-function of the same name in the schema `hours` does, and returns what it returns.
+Times are whole microseconds since the history began, so that nothing is rounded on the way. Every method of the model
+does what the function of the same name in the schema `hours` does, and returns what that returns.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,50 @@ SECOND = 1_000_000
 GAP = 75 * SECOND
 IDLE = 300 * SECOND
 WEEK = 7 * 24 * 3600 * SECOND
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+CALLS = {
+    'give': "select hours.give(%(user)s, %(seconds)s, 'gift', 'Gift', %(key)s, %(priority)s, %(expires)s, %(at)s)",
+    'lapse': 'select hours.lapse(%(user)s, %(at)s)',
+    'beat': 'select hours.beat(%(user)s, %(idle)s, %(at)s)',
+    'pause': 'select hours.pause(%(user)s, %(at)s)',
+    'resume': 'select hours.resume(%(user)s, %(at)s)',
+    'reserve': 'select hours.reserve(%(job)s, %(seconds)s, %(at)s)',
+    'settle': 'select hours.settle(%(job)s, %(measured)s, %(at)s)',
+}
+NEW_JOB = (
+    "insert into public.jobs (id, user_id, kind, title, payload) values (%(job)s, %(user)s, 'forecast', 'x', '{}')"
+)
+SNAPSHOT = """
+select jsonb_build_object(
+    'balance', (select coalesce(sum(remaining), 0) from public.hour_grants where user_id = %(user)s),
+    'ledger', (select coalesce(sum(seconds), 0) from public.hour_ledger where user_id = %(user)s),
+    'kinds', (select coalesce(jsonb_object_agg(kind, seconds), '{}')
+              from (select kind, sum(seconds) as seconds from public.hour_ledger where user_id = %(user)s
+                    group by kind)),
+    'grants', (select coalesce(jsonb_object_agg(key, remaining), '{}')
+               from public.hour_grants where user_id = %(user)s and source <> 'refund'),
+    'refunds', (select coalesce(sum(remaining), 0) from public.hour_grants
+                where user_id = %(user)s and source = 'refund'),
+    'sessions', (select coalesce(jsonb_agg(state), '[]') from public.usage_sessions
+                 where user_id = %(user)s and ended_at is null),
+    'viewed', (select coalesce(sum(seconds), 0) from public.usage_sessions where user_id = %(user)s),
+    'held', (select coalesce(sum(seconds), 0) from public.hour_reservations
+             where user_id = %(user)s and settled_at is null),
+    'charged', (select coalesce(sum(charged), 0) from public.hour_reservations where user_id = %(user)s),
+    'wrong', (select count(*)
+              from (select balance, sum(seconds) over (order by id) as total
+                    from public.hour_ledger where user_id = %(user)s)
+              where balance <> total or total < 0))
+"""
+
+
+def arguments(user: UUID, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a call as the database takes them."""
+    times = {
+        name: BEGIN + timedelta(microseconds=values[name]) for name in ('at', 'expires') if values.get(name) is not None
+    }
+    return {'user': user, **values, **times}
 
 
 @dataclass
@@ -76,7 +122,7 @@ class Model:
     grants: list[Granted] = field(default_factory=list)
     viewing: Viewing | None = None
     held: dict[UUID, Held] = field(default_factory=dict)
-    ended: dict[UUID, int] = field(default_factory=dict)
+    kept: int = 0
     ledger: Counter[str] = field(default_factory=Counter)
     error: float = 0.0  # most seconds by which a charge fell short of what was viewed
 
@@ -106,7 +152,7 @@ class Model:
 
     def beat(self, idle: float, at: int) -> str:
         """A page is open; its user was active `idle` seconds ago."""
-        active = at - int(idle * SECOND)
+        active = at - int(min(max(idle, 0), 86_400) * SECOND)
         viewing = self.viewing
         if viewing and viewing.state != 'paused' and at - viewing.seen > GAP:
             viewing = self.viewing = None
@@ -157,7 +203,6 @@ class Model:
         if seconds > self.balance:
             return seconds - self.balance
         self.held[job] = Held(seconds, self._take(seconds, 'job'))
-        self.ended.pop(job, None)
         return 0
 
     def settle(self, job: UUID, measured: int, at: int) -> int | None:
@@ -175,7 +220,7 @@ class Model:
                 self.grants.append(Granted('', part, grant.priority, at + WEEK, at, refund=True))
             else:
                 grant.remaining += part
-        self.ended[job] = kept
+        self.kept += kept
         return kept
 
     def _charge(self, through: int, at: int) -> None:
@@ -215,6 +260,78 @@ class Model:
             'sessions': [self.viewing.state] if self.viewing else [],
             'viewed': -self.ledger['viewing'],
             'held': sum(held.seconds for held in self.held.values()),
-            'charged': sum(self.ended.values()),
+            'charged': self.kept,
             'wrong': 0,
         }
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call, what the model returns for it, how the model stands afterwards, and its largest error so far (s)."""
+
+    name: str
+    values: Mapping[str, Any]
+    result: Any
+    state: Mapping[str, Any]
+    error: float
+
+
+def history(random: Random, user: UUID, *, steps: int) -> Iterator[Step]:
+    """A random life: pages of several tabs that beat, twice, late or no more; grants, expiry, pauses and jobs.
+
+    A late beat is one that waited for a lock, so it is late within an open stretch only.
+    """
+    model = Model()
+    at = random.randrange(1, 10 * SECOND)
+    tabs = [0.0] * random.randint(1, 3)  # when each tab's user was last active
+    jobs: list[UUID] = []
+    grants = beats = 0
+    last: dict[str, Any] = {'idle': 0.0, 'at': at}
+
+    def call(name: str, **values: Any) -> Step:
+        return Step(name, values, getattr(model, name)(**values), model.state(), model.error)
+
+    while beats < steps:
+        beats += 1
+        at += random.choice((30, 30, 30, 30, 15, 5, 1, 76, 200, 400)) * SECOND - random.randrange(SECOND)
+        choice = random.random()
+        if grants == 0 or choice < 0.1:
+            grants += 1
+            expires = random.choice((None, None, at + random.randrange(-60, 900) * SECOND))
+            yield call(
+                'give',
+                key=f'{user}:{random.randint(max(1, grants - 3), grants)}',
+                seconds=random.choice((1, 20, 90, 400, 3600)),
+                priority=random.choice((10, 50, 50, 90)),
+                expires=expires,
+                at=at,
+            )
+        elif choice < 0.62:
+            tab = random.randrange(len(tabs))
+            if random.random() < 0.75:
+                tabs[tab] = at - random.randrange(30 * SECOND)
+            late = random.randrange(20 * SECOND) if model.viewing and random.random() < 0.15 else 0
+            last = {'idle': max(0, at - tabs[tab]) // SECOND, 'at': at - late}
+            yield call('beat', **last)
+        elif choice < 0.67:
+            if model.viewing:
+                yield call('beat', **last)
+        elif choice < 0.72:
+            yield call('pause', at=at)
+        elif choice < 0.77:
+            yield call('resume', at=at)
+        elif choice < 0.87:
+            again = [job for job in jobs if job not in model.held]
+            job = (
+                random.choice(again)
+                if again and random.random() < 0.3
+                else UUID(int=random.getrandbits(128), version=4)
+            )
+            if job not in jobs:
+                jobs.append(job)
+                yield Step('job', {'job': job}, None, model.state(), model.error)
+            yield call('reserve', job=job, seconds=random.choice((0, 1, 30, 100, 500)), at=at)
+        elif choice < 0.96 and jobs:
+            yield call('settle', job=random.choice(jobs), measured=random.choice((0, 0, 7, 60, 1000)), at=at)
+        else:
+            yield call('lapse', at=at)

@@ -586,7 +586,7 @@ async def test_running_job_is_stopped_before_its_objects_are_removed(
 
     async def work() -> None:
         """What a worker does: look now and then whether it should stop, and write until then."""
-        while not rows(postgres, 'select from public.jobs where cancel_requested'):
+        while not rows(postgres, 'select 1 from public.jobs where cancel_requested'):
             await asyncio.sleep(0.01)
         await product.objects.put(f't/{session.user.id}/convert/late', b'x')
         rows(postgres, "update public.jobs set state = 'cancelled', finished_at = now()")

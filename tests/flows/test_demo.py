@@ -256,8 +256,14 @@ async def test_who_has_no_hours_is_told_once(product: Product, demo: Demo, datab
 async def test_first_steps_are_remembered(product: Product, demo: Demo, user: User):
     steps = await demo.first_steps(user.id)
     assert (steps.faults_seen, steps.dismissed, steps.samples) == (False, False, frozenset())
-    await demo.saw_faults(user.id)
-    await demo.saw_faults(user.id)
+    await fill(product, demo, user)
+    for dataset, _ in await demo.made(user.id):
+        await demo.saw_faults(user.id, dataset.id)
+    assert not (await demo.first_steps(user.id)).faults_seen
+    own = (await product.send(user, 'own.csv', b'ds,y\n2024-01-01,1\n2024-01-02,2\n')).dataset_id
+    assert own is not None
+    await demo.saw_faults(user.id, own)
+    await demo.saw_faults(user.id, own)
     assert (await demo.first_steps(user.id)).faults_seen
     await demo.dismiss(user.id)
     assert (await demo.first_steps(user.id)).dismissed

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,10 +11,25 @@ from uuid import UUID, uuid4
 
 from core.errors import Conflict, NotSignedIn, UsageError
 from core.settings import Settings
-from core.values import Balance, Dataset, Grant, Health, LedgerEntry, Notice, Quote, Session, UsageDay, User
+from core.values import (
+    Balance,
+    Dataset,
+    Forecast,
+    Grant,
+    Health,
+    JobState,
+    LedgerEntry,
+    Notice,
+    Preferences,
+    Quote,
+    Session,
+    UsageDay,
+    User,
+)
 from storage.cache import MemoryCache
 
 LINK = 'a-one-time-link-of-the-owner'
+DEFAULTS = Preferences()
 WRONG = 'Email and password do not match an account here.'
 
 
@@ -30,8 +45,16 @@ class Accounts:
         self.links = {LINK}
         self.seen: list[dict[str, str]] = []
 
-    def open(self, email: str, *, name: str = '', life: timedelta = timedelta(days=30)) -> tuple[str, Session]:
-        user = self.users.setdefault(email, User(id=uuid4(), email=email, name=name))
+    def open(
+        self,
+        email: str,
+        *,
+        name: str = '',
+        life: timedelta = timedelta(days=30),
+        preferences: Preferences = DEFAULTS,
+    ) -> tuple[str, Session]:
+        made = User(id=uuid4(), email=email, name=name, preferences=preferences)
+        user = self.users.setdefault(email, made)
         token = secrets.token_urlsafe(32)
         now = datetime.now(UTC)
         self.sessions[token] = Session(id=uuid4(), user=user, created_at=now, expires_at=now + life)
@@ -101,6 +124,7 @@ class Notices:
     def __init__(self, events: Events) -> None:
         self.events = events
         self.kept: list[Notice] = []
+        self.known: set[str] = set()
 
     async def add(
         self, user_id: UUID, title: str, *, text: str = '', level: str = 'good', link: str | None = None
@@ -120,14 +144,34 @@ class Notices:
         message = {'id': str(notice.id), 'level': level, 'title': title, 'text': text, 'link': link}
         await self.events.publish(f'{user_id}/notices', message)
 
-    async def latest(self, user_id: UUID, *, limit: int = 20) -> Sequence[Notice]:
-        return [notice for notice in self.kept if notice.user_id == user_id][:limit]
+    async def latest(
+        self, user_id: UUID, *, limit: int = 20, before: UUID | None = None, unread: bool = False
+    ) -> Sequence[Notice]:
+        found = [n for n in self.kept if n.user_id == user_id and not (unread and n.read_at)]
+        after = next((place for place, notice in enumerate(found) if notice.id == before), -1)
+        return found[after + 1 :][:limit]
 
     async def unread(self, user_id: UUID) -> int:
         return sum(notice.user_id == user_id and notice.read_at is None for notice in self.kept)
 
+    async def read(self, user_id: UUID, notice_id: UUID) -> None:
+        self._read(lambda notice: notice.id == notice_id and notice.user_id == user_id)
+        await self.events.publish(f'{user_id}/notices', {})
+
     async def read_all(self, user_id: UUID) -> None:
-        self.kept = [notice for notice in self.kept if notice.user_id != user_id]
+        self._read(lambda notice: notice.user_id == user_id)
+        await self.events.publish(f'{user_id}/notices', {})
+
+    def _read(self, which: Callable[[Notice], bool]) -> None:
+        self.kept = [replace(notice, read_at=datetime.now(UTC)) if which(notice) else notice for notice in self.kept]
+
+    async def untold(self, user_id: UUID) -> Sequence[Notice]:
+        found = [n for n in self.kept if n.user_id == user_id and str(n.id) not in self.known]
+        self.known |= {str(notice.id) for notice in found}
+        return found
+
+    async def told(self, user_id: UUID, notice_id: UUID | str) -> None:
+        self.known.add(str(notice_id))
 
 
 class Datasets:
@@ -152,6 +196,33 @@ class Datasets:
 
     async def list(self, user_id: UUID) -> Sequence[Dataset]:
         return [dataset for dataset in self.kept if dataset.user_id == user_id]
+
+
+class Forecasts:
+    def __init__(self) -> None:
+        self.kept: list[Forecast] = []
+
+    def add(self, user_id: UUID, name: str, *, dataset_name: str) -> Forecast:
+        forecast = Forecast(
+            id=uuid4(),
+            user_id=user_id,
+            dataset_id=uuid4(),
+            version_id=uuid4(),
+            version=1,
+            dataset_name=dataset_name,
+            name=name,
+            request={},
+            result=None,
+            job_id=None,
+            state=JobState.SUCCEEDED,
+            created_at=datetime.now(UTC),
+            issued_at=datetime.now(UTC),
+        )
+        self.kept.append(forecast)
+        return forecast
+
+    async def list(self, user_id: UUID) -> Sequence[Forecast]:
+        return [forecast for forecast in self.kept if forecast.user_id == user_id]
 
 
 class Hours:
@@ -228,6 +299,7 @@ class Services:
         self.events = Events()
         self.notices = Notices(self.events)
         self.datasets = Datasets()
+        self.forecasts = Forecasts()
         self.hours = Hours(self.events)
         self.health = HealthCheck()
         self.cache = MemoryCache()

@@ -12,7 +12,7 @@ from nicegui.testing import User, user_simulation
 
 from core.errors import Conflict
 from core.settings import Settings
-from core.values import Session
+from core.values import Preferences, Session
 from tests.ui.doubles import Services
 from tests.ui.site import until
 from ui.app import mount
@@ -25,6 +25,13 @@ from ui.live import follow
 from ui.session import COOKIE, confirm, current
 from ui.theme import frame
 
+ACTIONS = (
+    'Upload data', 'New forecast', 'Light theme', 'Dark theme', 'System theme', 'Download everything',
+    'Sign out',
+)  # fmt: skip
+PAGES = (
+    'Home', 'Datasets', 'Forecasts', 'Jobs', 'Billing', 'Settings', 'Notices', 'API keys', 'Sessions', 'Audit log',
+)  # fmt: skip
 EVIL = '<img src=x onerror=alert(1)>'
 
 
@@ -119,8 +126,61 @@ async def test_notices_are_listed_and_told_at_once(room: Room) -> None:
         'Forecast issued', '28 days', 'Open',
     ]  # fmt: skip
     await until(lambda: len(room.css('notice')) == 2)
+    (count,) = room.css('count')
+    assert count.text == '2'
     room.user.find('Mark all as read').click()
-    await room.user.should_see('Nothing yet. Finished conversions and forecasts are told here.')
+    await until(lambda: not room.css('new'))
+    assert count.style['display'] == 'none'
+
+
+async def test_what_failed_while_nobody_looked_is_told_once(room: Room) -> None:
+    user_id = room.session.user.id
+
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    await room.services.notices.add(user_id, 'Conversion done', level='good')
+    await room.services.notices.add(user_id, 'Forecast failed', level='bad', link='/forecasts/1')
+    await room.user.open('/x')
+    await until(lambda: room.css('toast'))
+    (note,) = room.css('toast')
+    assert [element.text for element in note.descendants() if getattr(element, 'text', '')] == [
+        'Forecast failed', 'Open',
+    ]  # fmt: skip
+    await room.user.open('/x')
+    await until(lambda: len(room.css('notice')) == 2)
+    assert not room.css('toast')
+
+
+async def test_more_than_one_failure_is_one_toast(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    for title in ('Conversion failed', '24 min left', 'Forecast failed'):
+        await room.services.notices.add(room.session.user.id, title, level='warn')
+    await room.user.open('/x')
+    await until(lambda: room.css('toast'))
+    (note,) = room.css('toast')
+    assert [element.text for element in note.descendants() if getattr(element, 'text', '')] == [
+        'While you were away', 'The latest: Forecast failed. And 2 more.', 'All notices',
+    ]  # fmt: skip
+
+
+async def test_the_theme_of_the_account_comes_first(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    token, _ = room.services.accounts.open('night@example.com', preferences=Preferences(theme='dark'))
+    room.user.http_client.cookies.set(COOKIE, token)
+    text = (await room.user.http_client.get('/x')).text
+    assert "<script>variosyncTheme('dark')</script>" in text
+    assert text.index('app.js') < text.index('variosyncTheme')
 
 
 async def test_an_error_of_ours_in_a_handler_becomes_a_toast(room: Room) -> None:
@@ -296,14 +356,16 @@ async def test_the_palette_offers_pages_and_own_datasets(room: Room) -> None:
     room.services.datasets.add(room.session.user.id, 'Warehouse orders', 63_115_157)
     _, stranger = room.services.accounts.open('bob@example.com')
     room.services.datasets.add(stranger.user.id, 'Not yours', 1)
+    room.services.forecasts.add(room.session.user.id, 'Daily orders, 28 days', dataset_name='Warehouse orders')
+    room.services.forecasts.add(stranger.user.id, 'Not yours either', dataset_name='Not yours')
     entries = (await room.user.http_client.get('/api/v1/palette')).json()
     assert [(entry['label'], entry['hint']) for entry in entries] == [
         ('Warehouse orders', '63,115,157 rows'),
-        ('Home', ''),
-        ('Datasets', ''),
-        ('Forecasts', ''),
-        ('Jobs', ''),
+        ('Daily orders, 28 days', 'issued just now'),
+        *((action, '') for action in ACTIONS),
+        *((page, '') for page in PAGES),
     ]
+    assert entries[1]['where'] == 'Warehouse orders'
 
 
 async def test_a_page_s_own_actions_ride_with_it(room: Room) -> None:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.components import formats
+from core.values import Preferences
+from ui.components import formats, times
+from ui.preferences import MARKS, THIN, local, preferences, written
 
 
 @pytest.mark.parametrize(
@@ -128,3 +130,52 @@ def test_step(freq: str | None, seconds: float | None, text: str) -> None:
 )
 def test_day_and_moment(stamp: datetime | str | None, day: str, moment: str) -> None:
     assert (formats.day(stamp), formats.moment(stamp)) == (day, moment)
+
+
+@pytest.mark.parametrize(
+    ('form', 'text'),
+    [
+        ('1,234.5', '−1,234,567.89'),
+        ('1.234,5', '−1.234.567,89'),
+        ('1 234,5', f'−1{THIN}234{THIN}567,89'),
+        ('1234.5', '−1234567.89'),
+        ('unheard of', '−1,234,567.89'),
+    ],
+)
+def test_numbers_take_the_marks_of_their_reader(form: str, text: str) -> None:
+    assert written('−1,234,567.89', Preferences(number_format=form)) == text
+
+
+@given(st.sampled_from(sorted(MARKS)), st.integers(min_value=0, max_value=10**15))
+def test_a_count_is_read_back_by_its_own_marks(form: str, number: int) -> None:
+    thousands, _ = MARKS[form]
+    text = times.count(number, Preferences(number_format=form))
+    assert int(text.replace(thousands, '')) == number if thousands else int(text) == number
+
+
+def test_without_a_page_the_defaults_hold() -> None:
+    assert preferences() == Preferences()
+    assert times.count(1234) == '1,234'
+
+
+@pytest.mark.parametrize(
+    ('zone', 'text'),
+    [
+        ('UTC', '20 Nov 2026, 23:30:00 UTC'),
+        ('Europe/Berlin', '21 Nov 2026, 00:30:00 CET'),
+        ('Asia/Kolkata', '21 Nov 2026, 05:00:00 IST'),
+        ('Nowhere/Land', '20 Nov 2026, 23:30:00 UTC'),
+        ('../etc/passwd', '20 Nov 2026, 23:30:00 UTC'),
+    ],
+)
+def test_a_moment_is_told_in_the_reader_s_zone(zone: str, text: str) -> None:
+    moment = local(datetime(2026, 11, 20, 23, 30, tzinfo=UTC), Preferences(time_zone=zone))
+    assert f'{moment.day} {moment:%b %Y, %H:%M:%S %Z}' == text
+
+
+def test_yesterday_begins_at_the_reader_s_midnight() -> None:
+    now = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
+    moment = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
+    assert times.ago(moment, now, wanted=Preferences(time_zone='UTC')) == 'yesterday'
+    assert times.ago(moment, now, wanted=Preferences(time_zone='Asia/Tokyo')) == 'yesterday'
+    assert times.ago(moment, now, wanted=Preferences(time_zone='Europe/Berlin')) == '20 Nov'

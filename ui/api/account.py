@@ -1,6 +1,6 @@
 """REST for one's account: API keys, sessions, settings, audit log, export and deletion. Not for API keys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from core import values
 from core.accounts import NUMBER_FORMATS, SCOPES, THEMES
 from core.services import Services
-from core.values import AuditEntry as StoredEntry
 from ui.api.contract import (
     CSV,
     PRIVATE,
@@ -23,9 +23,8 @@ from ui.api.contract import (
     Person,
     RowId,
     Stamp,
-    attachment,
     clean,
-    csv_text,
+    csv_log,
     disposition,
     files,
     problems,
@@ -218,12 +217,10 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
 
     @api.get('/audit.csv', summary='The whole audit log as CSV', response_class=Response, responses=files(CSV))
     async def export_audit(session: Person) -> Response:
-        entries: list[StoredEntry] = []
-        while page := await accounts.audit(session.user.id, limit=PAGE, before=entries[-1].id if entries else None):
-            entries.extend(page)
-        names = ('id', 'at', 'action', 'subject', 'address')
-        body = csv_text(names, ([getattr(entry, name) for name in names] for entry in entries))
-        return attachment(body, f'{CSV}; charset=utf-8', 'VARIOSYNC audit log.csv')
+        async def page(before: int | None) -> Sequence[values.AuditEntry]:
+            return await accounts.audit(session.user.id, limit=PAGE, before=before)
+
+        return await csv_log(('id', 'at', 'action', 'subject', 'address'), page, 'VARIOSYNC audit log.csv')
 
     @api.get(
         '/account/export',

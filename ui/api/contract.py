@@ -3,8 +3,8 @@
 import csv
 import hashlib
 import io
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeVar
@@ -16,10 +16,11 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Strict, StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive
 
 from core.values import Session
 from ui.session import live, signed_in
@@ -139,6 +140,14 @@ def _stamp(value: Any) -> Any:
     return value
 
 
+def _utc(stamp: datetime) -> datetime:
+    """Refuse a time that lies beyond the calendar in UTC."""
+    try:
+        return stamp.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError('it lies beyond the years 1 to 9999') from error
+
+
 class Body(BaseModel):
     """A JSON body: no unknown members, no conversions."""
 
@@ -154,7 +163,12 @@ class Answer(BaseModel):
 T = TypeVar('T')
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r'\S'), AfterValidator(clean)]
 Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(clean)]
-Stamp = Annotated[AwareDatetime, BeforeValidator(_stamp, json_schema_input_type=AwareDatetime)]
+Stamp = Annotated[
+    AwareDatetime,
+    Strict(False),
+    BeforeValidator(_stamp, json_schema_input_type=AwareDatetime),
+    AfterValidator(_utc),
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description='How many at most.')]
 Offset = Annotated[int, Query(ge=0, le=2**53, description='How many to skip.')]
 Number = Annotated[int, InPath(ge=1, le=2**31 - 1, description='The number of a version.')]
@@ -169,14 +183,42 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def router(tag: str, *, most: int | None = MOST_BODY) -> APIRouter:
-    """A router for one part of the interface, with the errors that any route may answer; `most` bytes of a body."""
+class _Route(APIRoute):
+    """A route whose JSON body ends at `MOST_BODY`; the framework's own limit answers in plain text."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def limited(request: Request) -> Response:
+            return await handler(Request(request.scope, _up_to(MOST_BODY, request.receive)))
+
+        return limited
+
+
+def _up_to(most: int, receive: Receive) -> Receive:
+    arrived = 0
+
+    async def limited() -> Message:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get('body', b''))
+        if arrived > most:
+            raise HTTPException(413)
+        return message
+
+    return limited
+
+
+def router(tag: str) -> APIRouter:
+    """A router for one part of the interface, with the errors that any route may answer."""
     return APIRouter(
         prefix=ROOT,
         tags=[tag],
         responses=problems(400, 401, 403, 429, 503),
         generate_unique_id_function=_operation_id,
-        max_body_size=most,
+        route_class=_Route,
     )
 
 
@@ -222,12 +264,10 @@ def unchanged(request: Request, tag: str) -> bool:
     return held.strip() == '*' or tag in (part.strip().removeprefix('W/') for part in held.split(','))
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+def csv_text(rows: Iterable[Sequence[object]]) -> bytes:
     """Rows as CSV in which no text cell starts like a formula."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    csv.writer(out, lineterminator='\n').writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue().encode()
 
 
@@ -243,6 +283,23 @@ def attachment(body: bytes, kind: str, name: str, headers: Mapping[str, str] | N
     return Response(
         body, media_type=kind, headers=PRIVATE | {'Content-Disposition': disposition(name)} | dict(headers or {})
     )
+
+
+async def csv_log(
+    names: Sequence[str], page: Callable[[int | None], Awaitable[Sequence[Any]]], file_name: str
+) -> Response:
+    """Every entry of a log as a CSV file, page by page; `page(before)` returns entries with an `id`, newest first."""
+    first = await page(None)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        entries = first
+        yield csv_text([names])
+        while entries:
+            yield csv_text([getattr(entry, name) for name in names] for entry in entries)
+            entries = await page(entries[-1].id)
+
+    headers = PRIVATE | {'Content-Disposition': disposition(file_name)}
+    return StreamingResponse(pieces(), media_type=f'{CSV}; charset=utf-8', headers=headers)
 
 
 def disposition(name: str) -> str:

@@ -21,6 +21,7 @@ from ui.api.contract import (
     Person,
     RowId,
     attachment,
+    csv_log,
     csv_text,
     files,
     negotiate,
@@ -29,6 +30,8 @@ from ui.api.contract import (
 )
 
 JSON = 'application/json'
+PAGE = 1000
+COLUMNS = ('id', 'at', 'kind', 'label', 'seconds', 'balance', 'job_id', 'session_id')
 
 
 class Balance(Answer):
@@ -130,22 +133,18 @@ def routes(services: Services) -> APIRouter:
         entries = await services.hours.ledger(session.user.id, limit=limit, before=before, grouped=grouped)
         vary = {'Vary': 'Accept'}
         if kind == CSV:
-            return _csv(entries, vary)
+            rows = ([getattr(entry, name) for name in COLUMNS] for entry in entries)
+            return attachment(csv_text([COLUMNS, *rows]), f'{CSV}; charset=utf-8', 'VARIOSYNC ledger.csv', vary)
         after = entries[-1].id if len(entries) == limit else None
         ledger = Ledger(items=[LedgerEntry.model_validate(entry) for entry in entries], next=after)
         return JSONResponse(ledger.model_dump(mode='json'), headers=vary)
 
     @api.get('/hours/ledger.csv', summary='The whole ledger as CSV', response_class=Response, responses=files(CSV))
     async def export_ledger(session: HoursRead) -> Response:
-        entries: list[values.LedgerEntry] = []
-        page: Sequence[values.LedgerEntry] = ()
-        while page or not entries:
-            before = entries[-1].id if entries else None
-            page = await services.hours.ledger(session.user.id, limit=1000, before=before, grouped=False)
-            entries.extend(page)
-            if not page:
-                break
-        return _csv(entries, {})
+        async def page(before: int | None) -> Sequence[values.LedgerEntry]:
+            return await services.hours.ledger(session.user.id, limit=PAGE, before=before, grouped=False)
+
+        return await csv_log(COLUMNS, page, 'VARIOSYNC ledger.csv')
 
     @api.get('/hours/usage', summary='Usage by day')
     async def list_usage(
@@ -168,9 +167,3 @@ def routes(services: Services) -> APIRouter:
         return Balance.model_validate(await services.hours.resume(session.user.id))
 
     return api
-
-
-def _csv(entries: Sequence[values.LedgerEntry], headers: dict[str, str]) -> Response:
-    names = ('id', 'at', 'kind', 'label', 'seconds', 'balance', 'job_id', 'session_id')
-    body = csv_text(names, ([getattr(entry, name) for name in names] for entry in entries))
-    return attachment(body, f'{CSV}; charset=utf-8', 'VARIOSYNC ledger.csv', headers)

@@ -1,34 +1,65 @@
 """`GET /api/v1/palette`: what the command palette of the signed-in user offers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from nicegui import app
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from core.values import Dataset, Forecast, Preferences
 from ui.components.palette import Entry, as_data
-from ui.components.times import count
+from ui.components.times import ago, count
 from ui.session import signed_in
-from ui.theme import PAGES
+from ui.theme import PAGES, THEMES
+
+MORE_PAGES = (
+    ('Notices', '/notices', 'bell', 'g n'),
+    ('API keys', '/settings?tab=keys', 'key', ''),
+    ('Sessions', '/settings?tab=sessions', 'monitor', ''),
+    ('Audit log', '/audit', 'history', ''),
+)
 
 
 def register(services: Any) -> None:
-    """Answer with pages and the user's datasets."""
+    """Answer with pages, actions, datasets and forecasts; a page adds its own lines, such as to pause hours."""
 
     @app.get('/api/v1/palette', include_in_schema=False)
     async def palette(request: Request) -> JSONResponse:
-        session = signed_in(request)
-        pages = [
-            Entry(label=label, icon=icon, group='Pages', keys=keys, href=path) for label, path, icon, keys in PAGES
-        ]
-        datasets = [
-            Entry(
-                label=dataset.name,
-                icon='database',
-                group='Datasets',
-                hint='' if dataset.rows is None else f'{count(dataset.rows)} rows',
-                href=f'/datasets/{dataset.id}',
-            )
-            for dataset in await services.datasets.list(session.user.id)
-        ]
-        return JSONResponse(as_data([*datasets, *pages]), headers={'Cache-Control': 'private, no-store'})
+        user = signed_in(request).user
+        wanted = user.preferences
+        datasets = [_dataset(dataset, wanted) for dataset in await services.datasets.list(user.id)]
+        forecasts = [_forecast(forecast, wanted) for forecast in await services.forecasts.list(user.id)]
+        entries = [*datasets, *forecasts, *_actions(), *_pages()]
+        return JSONResponse(as_data(entries), headers={'Cache-Control': 'private, no-store'})
+
+
+def _dataset(dataset: Dataset, wanted: Preferences) -> Entry:
+    rows = '' if dataset.rows is None else f'{count(dataset.rows, wanted)} rows'
+    return Entry(label=dataset.name, icon='database', group='Datasets', hint=rows, href=f'/datasets/{dataset.id}')
+
+
+def _forecast(forecast: Forecast, wanted: Preferences) -> Entry:
+    hint = f'issued {ago(forecast.issued_at, wanted=wanted)}' if forecast.issued_at else forecast.state.value
+    return Entry(
+        label=forecast.name,
+        where=forecast.dataset_name,
+        icon='chart-spline',
+        group='Forecasts',
+        hint=hint,
+        href=f'/forecasts/{forecast.id}',
+    )
+
+
+def _actions() -> Iterator[Entry]:
+    yield Entry(label='Upload data', icon='upload', press='upload', href='/datasets')
+    yield Entry(label='New forecast', icon='chart-spline', href='/forecasts/new')
+    for value, label, symbol in THEMES:
+        yield Entry(label=f'{label} theme', icon=symbol, press=f'theme-{value}')
+    yield Entry(label='Download everything', icon='download', href='/api/v1/account/export')
+    yield Entry(label='Sign out', icon='log-out', press='sign-out')
+
+
+def _pages() -> Iterator[Entry]:
+    for label, path, symbol, keys in (*PAGES, *MORE_PAGES):
+        yield Entry(label=label, icon=symbol, group='Pages', keys=keys, href=path)

@@ -1,7 +1,7 @@
 """REST for points: a window of a version's series, in the form that Accept prefers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -143,18 +143,14 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _csv(points: Points) -> bytes:
-    return csv_text(
-        ['time', 'series', 'measure', 'value', 'min', 'max'],
-        (
-            [datetime.fromtimestamp(t / 1000, UTC), line.series, line.measure, y, lo, hi]
-            for line in points.lines
-            for t, y, lo, hi in zip(
-                line.t,
-                line.y,
-                line.y if line.lo is None else line.lo,
-                line.y if line.hi is None else line.hi,
-                strict=True,
-            )
-            if y == y
-        ),
-    )
+    return csv_text(_rows(points))
+
+
+def _rows(points: Points) -> Iterator[Sequence[object]]:
+    yield 'time', 'series', 'measure', 'value', 'min', 'max'
+    for line in points.lines:
+        low = line.y if line.lo is None else line.lo
+        high = line.y if line.hi is None else line.hi
+        for t, y, lo, hi in zip(line.t, line.y, low, high, strict=True):
+            if y == y:
+                yield datetime.fromtimestamp(t / 1000, UTC), line.series, line.measure, y, lo, hi

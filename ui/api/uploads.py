@@ -65,7 +65,7 @@ _DATASET = _header('Variosync-Dataset', 'The dataset, once all bytes are there.'
 
 def routes(services: Services) -> APIRouter:
     """The routes of uploads."""
-    api = router('uploads', most=None)
+    api = router('uploads')
 
     @api.options('/uploads', status_code=204, summary='What this server speaks', response_class=Response)
     async def upload_options(session: Anybody) -> Response:

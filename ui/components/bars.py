@@ -28,7 +28,7 @@ class UsageBars(Tag):
 
     def __init__(self, height: int, kinds: Mapping[str, tuple[str, str]]) -> None:
         super().__init__('div', classes='usage')
-        self.style(f'height: {height}px')
+        self.style(f'min-height: {height}px')
         self.props['role'] = 'img'
         self._kinds = kinds
 
@@ -82,7 +82,9 @@ def _drawing(spans: Sequence[Sequence[UsageDay]], kinds: Mapping[str, tuple[str,
     )
     bars = ''.join(_bar(span, kinds, top) for span in spans)
     empty = '' if any(used(day) for span in spans for day in span) else '<p class="t3">Nothing used in this time</p>'
-    return f'<div class="plot">{lines}<div class="bars">{bars}</div>{empty}</div><div class="days">{_dates(spans)}</div>'
+    return (
+        f'<div class="plot">{lines}<div class="bars">{bars}</div>{empty}</div><div class="days">{_dates(spans)}</div>'
+    )
 
 
 def _bar(span: Sequence[UsageDay], kinds: Mapping[str, tuple[str, str]], top: int) -> str:
@@ -113,7 +115,7 @@ def _dates(spans: Sequence[Sequence[UsageDay]]) -> str:
 def _scale(most: int) -> tuple[int, int, int, str]:
     """The top of the axis, the step of its lines and its unit, all in seconds, and the unit's name."""
     unit, word = next((unit, word) for unit, word, least in UNITS if most >= least)
-    rough = max(most, FLOOR) / 4 / unit
+    rough = max(most, FLOOR) / 5 / unit
     power = 10.0 ** math.floor(math.log10(rough))
     step = max(1, round(unit * next(power * factor for factor in (1, 2, 5, 10) if rough <= power * factor * 1.001)))
     return step * math.ceil(max(most, FLOOR) / step), step, unit, word

@@ -11,8 +11,10 @@ from core.values import Balance, Quote, Session
 from ui.assets import icon_shapes
 from ui.components.parts import Tag, icon, tag
 from ui.components.times import clock
+from ui.components.toast import toast
 from ui.live import follow
 from ui.preferences import MARKS
+from ui.session import current
 
 ICONS = ('timer', 'pause', 'play')
 API = '/api/v1/hours'
@@ -67,6 +69,18 @@ class HoursPill(Element, component='../static/hours_pill.js'):
             self.props['balance'] = as_props(balance)
 
 
+async def switch(services: Any) -> None:
+    """Pause the hours of the page's user, or let them run again when they are paused."""
+    user_id = current().user.id
+    balance = await services.hours.balance(user_id)
+    if balance.state == 'paused':
+        await services.hours.resume(user_id)
+    elif balance.state == 'exhausted':
+        toast('Your hours are used up', 'There is nothing to pause.', level='warn', links=[('See Billing', '/billing')])
+    else:
+        await services.hours.pause(user_id)
+
+
 def as_props(balance: Balance) -> dict[str, Any]:
     """A balance for the browser."""
     return {'seconds': balance.seconds, 'reserved': balance.reserved, 'state': balance.state}
@@ -75,20 +89,22 @@ def as_props(balance: Balance) -> dict[str, Any]:
 class Price:
     """A line that says what a task may cost, beside the button that starts it."""
 
-    def __init__(self, balance: Balance) -> None:
+    def __init__(self, balance: Balance, quote: Quote | None = None) -> None:
         self._balance = balance
-        self._quote: Quote | None = None
-        self._button: Tag | None = None
+        self._quote = quote
+        self._why_not = ''
+        self._buttons: tuple[Tag, ...] = ()
         self._line = tag('span', classes='price t12 t3', role='status', aria_live='polite')
         with self._line:
             icon('timer', 12, classes='lead')
-            self._text = tag('span')
-            self._link = tag('a', 'See Billing', 'link', href='/billing')
-        self.show(None)
+            with tag('span'):
+                self._text = tag('span')
+                self._link = tag('a', 'See Billing', 'link', href='/billing')
+        self._draw()
 
-    def guard(self, button: Tag) -> None:
-        """Switch a button off as long as the balance does not cover the quote."""
-        self._button = button
+    def guard(self, *buttons: Tag) -> None:
+        """Switch buttons off as long as the balance does not cover the quote."""
+        self._buttons = buttons
         self._draw()
 
     def show(self, quote: Quote | None, *, why_not: str = '') -> None:
@@ -120,10 +136,10 @@ class Price:
         self._line.classes(remove='red t3', add='red' if self.short else 't3')
         self._text.text = self._why_not if self._quote is None else priced(self._quote, self._balance)
         self._link.set_visibility(self.short > 0)
-        if self._button is not None:
-            blocked = self.short > 0 or (self._quote is None and bool(self._why_not))
-            self._button.props['disabled'] = blocked
-            self._button.props['title'] = self._text.text if blocked else ''
+        blocked = self.short > 0 or (self._quote is None and bool(self._why_not))
+        for button in self._buttons:
+            button.props['disabled'] = blocked
+            button.props['title'] = self._text.text if blocked else ''
 
 
 def priced(quote: Quote, balance: Balance) -> str:

@@ -9,10 +9,14 @@ from ui.assets import icon_shapes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A line of the palette: it opens `href`, or presses the element of the page whose id is `press`."""
+    """A line of the palette: what it is and, after it, `where`.
+
+    It presses the element of the page whose id or `data-act` is `press`, if there is one, and opens `href` otherwise.
+    """
 
     label: str
     icon: str
+    where: str = ''
     group: str = 'Actions'
     hint: str = ''
     keys: str = ''

@@ -7,9 +7,9 @@ from ui.components.parts import Tag, tag
 from ui.preferences import local, written
 
 
-def ago(moment: datetime, now: datetime | None = None) -> str:
+def ago(moment: datetime, now: datetime | None = None, *, wanted: Preferences | None = None) -> str:
     """How long ago, in words: `just now`, `4 min ago`, `3 h ago`, `yesterday`, `12 Nov`, `12 Nov 2024`."""
-    now, moment = local(now or datetime.now(UTC)), local(moment)
+    now, moment = local(now or datetime.now(UTC), wanted), local(moment, wanted)
     seconds = (now - moment).total_seconds()
     if seconds < 60:
         return 'just now'

@@ -1,11 +1,13 @@
 """Resumable uploads from the page: choose or drop files, pause, continue after a reload or a restart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui.element import Element
 
+from core.values import Quote
 from ui.assets import icon_shapes, vendor_url
+from ui.components.times import clock
 
 ICONS = ('upload', 'pause', 'play', 'x', 'file-up', 'circle-check', 'circle-alert')
 ACCEPT = '.csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.xlsx,.gz,.zip'
@@ -15,12 +17,18 @@ class Upload(Element, component='../static/file_upload.js'):
     """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
-    becomes that dataset's next version. The element carries `data-state` (`idle`, `sending`, `paused`, `done`,
+    becomes that dataset's next version. `quote` says what converting a file of a size and a name may cost; each file's
+    line shows it. The element carries `data-state` (`idle`, `sending`, `paused`, `done`,
     `failed`, `refused`) for tests and styles.
     """
 
     def __init__(
-        self, *, dataset: str | None = None, waiting: Sequence[dict[str, Any]] = (), quiet: bool = False
+        self,
+        *,
+        dataset: str | None = None,
+        waiting: Sequence[dict[str, Any]] = (),
+        quiet: bool = False,
+        quote: Callable[[int, str], Quote] | None = None,
     ) -> None:
         super().__init__()
         self.props['tus'] = vendor_url('tus.min.js')
@@ -30,6 +38,12 @@ class Upload(Element, component='../static/file_upload.js'):
         self.props['waiting'] = list(waiting)
         self.props['quiet'] = quiet
         self.props['icons'] = {name: icon_shapes(name) for name in ICONS}
+
+        if quote is not None:
+            self.on('price', lambda event: self._price(quote, **event.args))
+
+    def _price(self, quote: Callable[[int, str], Quote], *, key: str, size: int, name: str) -> None:
+        self.run_method('priced', key, clock(quote(size, name).seconds))
 
     def choose(self) -> None:
         """Open the browser's file dialog."""

@@ -38,7 +38,7 @@ class Audit:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._last: int | None = None
+        self._entries: list[AuditEntry] = []
 
     async def draw(self) -> None:
         """Draw the newest entries."""
@@ -50,28 +50,34 @@ class Audit:
         await self._next()
 
     async def _next(self) -> None:
-        found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=self._last)
+        last = self._entries[-1].id if self._entries else None
+        found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=last)
+        self._entries.extend(found[:AT_ONCE])
         self._foot.set_visibility(len(found) > AT_ONCE)
+        self._box.clear()
         with self._box:
-            if found:
-                _table(found[:AT_ONCE], first=self._last is None)
-                self._last = found[:AT_ONCE][-1].id
-            elif self._last is None:
+            if self._entries:
+                _table(self._entries)
+            else:
                 empty_state('Nothing yet', 'Sign-ins, keys and changes of the account are written here.')
 
 
-def _table(entries: Sequence[AuditEntry], *, first: bool) -> None:
+def _table(entries: Sequence[AuditEntry]) -> None:
     table(
         [
             Column(label='When', cell=_at, width='26%'),
-            Column(label='Action', cell=lambda entry: entry.action, width='24%', classes='w5'),
+            Column(label='Action', cell=_action, width='24%', classes='w5'),
             Column(label='Subject', cell=lambda entry: entry.subject, classes='t2 sub'),
             Column(label='Address', cell=lambda entry: entry.address, width='18%', classes='mono sub'),
         ],
         entries,
-        classes='cards' if first else 'cards more',
+        classes='cards',
         label='Audit log',
     )
+
+
+def _action(entry: AuditEntry) -> str:
+    return entry.action[:1].upper() + entry.action[1:]
 
 
 def _at(entry: AuditEntry) -> None:

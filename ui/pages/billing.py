@@ -12,7 +12,7 @@ from core.services import Services
 from core.values import Balance, Grant, LedgerEntry, Session, UsageDay
 from ui.components.bars import UsageBars, usage_bars, usage_key, used
 from ui.components.formats import day as date_of
-from ui.components.hours import STATES
+from ui.components.hours import STATES, switch
 from ui.components.jobs import Changes
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, segment, tag
 from ui.components.states import empty_state
@@ -20,7 +20,7 @@ from ui.components.table import Column, table
 from ui.components.times import clock, hours, to_the_second
 from ui.live import follow
 from ui.preferences import local
-from ui.session import current
+from ui.session import confirm
 from ui.theme import frame
 
 RANGES = {'30D': 30, '90D': 90, '1Y': 365}
@@ -40,8 +40,9 @@ KINDS = {
     'expiry': ('Expired', 'warn'),
 }
 COLOURS = ('series-6', 'series-1', 'series-3', 'series-4', 'series-2', 'series-8')
-ENTRIES = 50
+ENTRIES = 25
 WEEK = 7
+PULSE = 30.0
 PACKS = (5, 20, 100)
 PROMISES = (
     'Metered to the second',
@@ -84,9 +85,9 @@ class Billing:
         with tag('div', classes='g12 billing'):
             with card('Balance', classes='c4', actions=self._state_place):
                 self._balance = tag('div', classes='body vs')
-            with tag('section', classes='card c8'):
+            with tag('section', classes='card c8 vs'):
                 self._usage_head()
-                self._usage = tag('div', classes='usage-body')
+                self._usage = tag('div', classes='vs grow')
         with tag('div', classes='g12 billing'):
             with card('Add hours', classes='c4'):
                 self._packs()
@@ -97,6 +98,12 @@ class Billing:
         await self.refresh()
         channel = f'{self._user.id}/hours'
         follow(self._services.events, channel, self._changed, within=self._balance, on_ready=self.refresh)
+        # That nobody views any more is not told, and a day ends without a word.
+        ui.timer(PULSE, self._look, immediate=False)
+
+    async def _look(self) -> None:
+        await confirm(self._services.accounts)
+        await self.refresh()
 
     async def _changed(self, _: Mapping[str, Any]) -> None:
         await self.refresh()
@@ -142,16 +149,9 @@ class Billing:
                 self._switch(balance)
 
     def _switch(self, balance: Balance) -> None:
-        async def pause() -> None:
-            await self._services.hours.pause(current().user.id)
-
-        async def resume() -> None:
-            await self._services.hours.resume(current().user.id)
-
-        if balance.state == 'paused':
-            button('Resume', kind='small', icon_name='play', on_click=resume)
-        elif balance.state != 'exhausted':
-            button('Pause', kind='small', icon_name='pause', on_click=pause)
+        if balance.state != 'exhausted':
+            text, symbol = ('Resume', 'play') if balance.state == 'paused' else ('Pause', 'pause')
+            button(text, kind='small', icon_name=symbol, on_click=lambda: switch(self._services))
 
     # usage
 

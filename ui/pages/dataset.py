@@ -13,9 +13,10 @@ from core.analysis.tables import Page
 from core.datasets import ROLES
 from core.errors import NotFound, UsageError
 from core.services import Services
-from core.values import Dataset, Job, JobState, Session, Version
+from core.values import Balance, Dataset, Job, JobState, Quote, Session, Version
 from ui.components import formats
 from ui.components.chart import series_chart
+from ui.components.hours import Price
 from ui.components.jobs import Running, cancel_button
 from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, tabs, tag
 from ui.components.spark import bars, spark
@@ -59,6 +60,8 @@ def register(services: Services) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
         chosen = tab if tab in TABS else 'overview'
+        if chosen == 'faults' and found.version is not None:
+            await services.demo.saw_faults(user.id, found.id)
         with frame(services, ('Datasets', '/datasets'), found.name, active='/datasets') as session:
             box = tag('div', classes='stack')
 
@@ -71,9 +74,10 @@ def register(services: Services) -> None:
                 data = await services.datasets.get(session.user.id, found.id)
                 job = await services.jobs.last(session.user.id, found.id, 'convert')
                 if data.version is None:
+                    cost = await _cost(services, session, data)
                     box.clear()
                     with box:
-                        _without_version(services, data, job, running)
+                        _without_version(services, session, data, job, running, cost)
                     return
                 version = await services.datasets.version(session.user.id, found.id, v)
                 view = View(services, session, data, version, job)
@@ -110,10 +114,23 @@ def _uuid(text: str) -> UUID:
         raise NotFound('There is no such dataset.') from error
 
 
-def _without_version(services: Services, data: Dataset, job: Job | None, running: Running) -> None:
+async def _cost(services: Services, session: Session, data: Dataset) -> tuple[Quote, Balance]:
+    """What reading the file again may cost, and what there is."""
+    quote = await services.datasets.quote(session.user.id, data.id)
+    return quote, await services.hours.balance(session.user.id)
+
+
+def _without_version(
+    services: Services,
+    session: Session,
+    data: Dataset,
+    job: Job | None,
+    running: Running,
+    cost: tuple[Quote, Balance],
+) -> None:
     page_head(data.name, data.source_name if data.source_name != data.name else '')
     if job is not None and job.state in (JobState.FAILED, JobState.CANCELLED):
-        _conversion_failed(services, data, job)
+        _conversion_failed(services, session, data, job, cost)
         return
     with card():
         if job is not None:
@@ -122,7 +139,9 @@ def _without_version(services: Services, data: Dataset, job: Job | None, running
     tag('p', 'You can close this tab; the work goes on.', 't12 t3')
 
 
-def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
+def _conversion_failed(
+    services: Services, session: Session, data: Dataset, job: Job, cost: tuple[Quote, Balance]
+) -> None:
     code = (job.error or {}).get('code', '')
 
     async def again() -> None:
@@ -143,14 +162,18 @@ def _conversion_failed(services: Services, data: Dataset, job: Job) -> None:
 
     def actions() -> None:
         if code == 'ambiguous_dates':
-            button('Day comes first', kind='pri', on_click=lambda: read_as(True))
-            button('Month comes first', on_click=lambda: read_as(False))
+            spending = [button('Day comes first', kind='pri', on_click=lambda: read_as(True))]
+            spending.append(button('Month comes first', on_click=lambda: read_as(False)))
         elif code in ('no_time_column', 'usage_error'):
             column = ui.input(placeholder='Name of the time column').props('aria-label="Name of the time column"')
-            button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or ''))
+            spending = [button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or ''))]
         else:
-            button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
+            spending = [button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)]
         button('Discard', icon_name='trash-2', on_click=remove)
+        quote, balance = cost
+        price = Price(balance, quote)
+        price.guard(*spending)
+        price.follow(services, session)
 
     cancelled = job.state == JobState.CANCELLED
     with card():
@@ -171,6 +194,7 @@ class View:
 
     def __init__(self, services: Services, session: Session, data: Dataset, version: Version, job: Job | None) -> None:
         self.services = services
+        self.session = session
         self.user = session.user
         self.data = data
         self.version = version
@@ -185,6 +209,7 @@ class View:
         self.number = 1
         self.versions: Sequence[Version] = ()
         self.note: Tag | None = None
+        self.cost: tuple[Quote, Balance] | None = None
 
     @property
     def unsettled(self) -> bool:
@@ -214,6 +239,8 @@ class View:
             limit = ROWS if tab == 'faults' else 5
             offset = (self.number - 1) * ROWS if tab == 'faults' else 0
             self.page = await datasets.faults(user, self.version, offset=offset, limit=limit)
+        elif tab == 'columns':
+            self.cost = await _cost(self.services, self.session, self.data)
         self.versions = await datasets.versions(user, self.data.id)
 
     def draw(self, tab: str) -> None:
@@ -479,7 +506,15 @@ class View:
                     ui.select([GUESS, 'day first', 'month first'], value=GUESS).bind_value_to(reading, 'dates')
                 with field('Decimal mark'):
                     ui.select([GUESS, '.', ','], value=GUESS).bind_value_to(reading, 'decimal')
-                button('Make a new version', kind='pri', on_click=apply).style('margin-left:auto; align-self:end')
+                with tag('div', classes='hs spend'):
+                    place = tag('div')
+                    make = button('Make a new version', kind='pri', on_click=apply)
+                if self.cost is not None:
+                    with place:
+                        quote, balance = self.cost
+                        price = Price(balance, quote)
+                    price.guard(make)
+                    price.follow(self.services, self.session)
         self._source()
 
     def _source(self) -> None:
@@ -512,7 +547,7 @@ class View:
             else:
                 button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
 
-        zone = Upload(dataset=str(self.data.id))
+        zone = Upload(dataset=str(self.data.id), quote=self.services.hours.quote_convert)
 
         def more() -> None:
             button('Upload the next one', kind='small', icon_name='upload', on_click=zone.choose)

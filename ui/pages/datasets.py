@@ -86,12 +86,12 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
         {'id': str(upload.id), 'name': upload.name, 'size': upload.size, 'received': offset}
         for upload, offset in await services.datasets.unfinished(session.user.id)
     ]
-    return Upload(dataset=dataset, waiting=waiting)
+    return Upload(dataset=dataset, waiting=waiting, quote=services.hours.quote_convert)
 
 
 def upload_button(zone: Upload) -> None:
     """The one filled button of a page without data."""
-    button('Upload data', icon_name='upload', kind='pri', on_click=zone.choose)
+    button('Upload data', icon_name='upload', kind='pri', on_click=zone.choose, data_act='upload')
 
 
 def nothing_yet(zone: Upload) -> None:

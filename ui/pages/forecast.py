@@ -16,6 +16,7 @@ from ui.components.jobs import Running
 from ui.components.parts import badge, button, card, icon, page_head, tag
 from ui.components.states import error_state, skeleton_rows
 from ui.components.table import Column, table
+from ui.components.times import clock
 from ui.live import follow
 from ui.pages.forecasts import model_name
 from ui.session import current
@@ -92,6 +93,8 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
         if job is not None:
             button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
         button('Ask for another', href=f'/forecasts/new?dataset={forecast.dataset_id}')
+        if job is not None and job.quote:
+            tag('span', f'Up to {clock(job.quote)} of your hours', 't12 t3')
 
     with card():
         error_state(

@@ -11,8 +11,9 @@ from core.analysis.panel import AGGREGATES, STEPS
 from core.errors import NotFound
 from core.forecasts import HORIZONS, Ask, defaults
 from core.services import Services
-from core.values import Dataset, Forecast, JobState, Version
+from core.values import Balance, Dataset, Forecast, JobState, Version
 from ui.components import formats
+from ui.components.hours import Price
 from ui.components.parts import badge, button, card, chip, field, page_head, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
@@ -82,7 +83,7 @@ def register(services: Services) -> None:
         chosen = next((data for data in ready if str(data.id) == dataset), None)
         if dataset and chosen is None:
             raise NotFound('There is no such dataset, or it has not been converted yet.')
-        with frame(services, ('Forecasts', '/forecasts'), 'New forecast', active='/forecasts'):
+        with frame(services, ('Forecasts', '/forecasts'), 'New forecast', active='/forecasts') as session:
             page_head('New forecast')
             if not ready:
                 with card():
@@ -95,7 +96,10 @@ def register(services: Services) -> None:
             chosen = chosen or ready[0]
             version = await services.datasets.version(user_id, chosen.id)
             labels = await services.datasets.labels(user_id, version, limit=MOST_LABELS)
-            Form(services, ready, chosen, version, labels, target, series).draw()
+            form = Form(services, ready, chosen, version, labels, target, series)
+            form.draw(await services.hours.balance(user_id))
+            if form.price:
+                form.price.follow(services, session)
 
 
 def _new_button() -> None:
@@ -151,9 +155,10 @@ class Form:
         self.series = [series] if series in self.labels and len(self.labels) > 1 else []
         self.models = {'auto'}
         self.levels = {80, 95}
+        self.price: Price | None = None
 
-    def draw(self) -> None:
-        """Draw the form."""
+    def draw(self, balance: Balance) -> None:
+        """Draw the form, with what it costs beside its button."""
         if not self.measures:
             with card():
                 empty_state(
@@ -167,13 +172,14 @@ class Form:
                 self._dataset_select()
             with tag('div', classes='form-2'):
                 with field('Measure'):
-                    self.target_select = ui.select(self.measures, value=self.target).classes('target')
+                    measure = ui.select(self.measures, value=self.target, on_change=self._reckon)
+                    self.target_select = measure.classes('target')
                 with field('Series'):
                     self.series_select = self._series_select()
             with tag('div', classes='form-3'):
                 with field('Steps ahead'):
                     self.h = (
-                        ui.number(value=self.start.h, min=1, max=5000, precision=0)
+                        ui.number(value=self.start.h, min=1, max=5000, precision=0, on_change=self._reckon)
                         .classes('horizon')
                         .props('aria-label="Steps ahead"')
                     )
@@ -189,8 +195,11 @@ class Form:
             with field('Name'):
                 self.name = ui.input(placeholder='Optional').props('maxlength=255')
             with tag('div', classes='hs'):
-                button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
-                tag('span', self._sampling(), 't12 t3')
+                run = button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
+                self.price = Price(balance)
+                self.price.guard(run)
+            tag('span', self._sampling(), 't12 t3')
+        self._reckon()
 
     def _suit_horizon(self) -> None:
         """48 hours are a good horizon, 48 months are not."""
@@ -208,7 +217,7 @@ class Form:
     def _series_select(self) -> ui.select:
         if len(self.labels) < 2:
             return ui.select({'': 'The only one'}, value='').props('disable')
-        select = ui.select(self.labels, value=self.series, multiple=True, with_input=True)
+        select = ui.select(self.labels, value=self.series, multiple=True, with_input=True, on_change=self._reckon)
         return select.props('use-chips placeholder="All of them"')
 
     def _chips(self, label: str, options: Mapping[Any, str], chosen: set[Any]) -> None:
@@ -223,6 +232,7 @@ class Form:
             # Changed in place: a click on a neighbour may be on its way already.
             chosen.symmetric_difference_update({key})
             element.props['aria-pressed'] = str(key in chosen).lower()
+            self._reckon()
 
         element = chip(text, on=key in chosen, on_click=toggle)
 
@@ -230,10 +240,9 @@ class Form:
         span = self.version.manifest['time']
         return f'Sampled {formats.step(span["freq"], span["step_seconds"])} until {formats.moment(span["end"])}.'
 
-    async def submit(self) -> None:
-        """Ask for the forecast and open its page."""
+    def _ask(self) -> Ask:
         order = list(MODELS)
-        ask = Ask(
+        return Ask(
             target=self.target_select.value,
             h=int(self.h.value or 0),
             series=tuple(self.series_select.value or ()) if len(self.labels) > 1 else (),
@@ -243,6 +252,18 @@ class Form:
             aggregate=self.aggregate.value,
             name=self.name.value or '',
         )
+
+    def _reckon(self) -> None:
+        """Say what the forecast would cost as the form stands."""
+        if self.price is None:
+            return
+        if not self.models:
+            self.price.show(None, why_not='Choose a model.')
+            return
+        self.price.show(self.services.forecasts.quote(self.version, self._ask()))
+
+    async def submit(self) -> None:
+        """Ask for the forecast and open its page."""
         user_id: UUID = current().user.id
-        forecast = await self.services.forecasts.request(user_id, self.version, ask)
+        forecast = await self.services.forecasts.request(user_id, self.version, self._ask())
         ui.navigate.to(f'/forecasts/{forecast.id}')

@@ -11,7 +11,7 @@ from ui.components.jobs import KINDS, SIGNS, Changes, Running, charge_of, link_o
 from ui.components.parts import badge, button, card, icon, page_head, segment, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
-from ui.components.times import duration, when
+from ui.components.times import clock, duration, when
 from ui.live import follow
 from ui.session import current
 from ui.theme import frame
@@ -116,4 +116,7 @@ def _actions(services: Services, job: Job) -> None:
         await services.jobs.retry(current().user.id, job.id)
 
     if job.state in (JobState.FAILED, JobState.CANCELLED):
-        button('Run again', kind='small', icon_name='rotate-ccw', on_click=retry)
+        with tag('div', classes='vs again'):
+            button('Run again', kind='small', icon_name='rotate-ccw', on_click=retry)
+            if job.quote:
+                tag('span', f'up to {clock(job.quote)}', 't12 t3', title='What it may take of your hours')

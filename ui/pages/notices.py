@@ -104,5 +104,3 @@ class Notices:
     async def _more(self) -> None:
         self._shown += AT_ONCE
         await self._refresh()
-
-

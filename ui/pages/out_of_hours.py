@@ -7,12 +7,17 @@ from nicegui import ui
 
 from core.services import Services
 from core.values import Balance
-from ui.components.parts import button, card, facts, icon, page_head, tag
+from ui.components.parts import button, card, icon, page_head, tag
 from ui.components.times import to_the_second
 from ui.live import follow
 from ui.meter import OUT_OF_HOURS
 from ui.session import safe_next
 from ui.theme import frame
+
+KEPT = {
+    'What is kept': 'All of your data: datasets, their versions, forecasts, and uploads on their way.',
+    'What still works': 'Billing, Settings with the export of your data, and reading through REST.',
+}
 
 
 def register(services: Services) -> None:
@@ -47,16 +52,16 @@ def _used_up(email: str) -> None:
                 tag('h2', 'Charts, tables and forms are closed until hours arrive')
                 tag(
                     'p',
-                    'Nothing below zero is ever charged. This page opens again by itself when you have hours.',
+                    'Nothing below zero is ever charged. This page tells you as soon as hours arrive.',
                     't2',
                 )
-        facts(
-            {
-                'What is kept': 'All of your data: datasets, their versions, forecasts, and uploads on their way.',
-                'What still works': 'Billing, Settings with the export of your data, and reading through REST.',
-                'How to go on': f'Ask the operator for hours: variosync hours grant {email} 10',
-            }
-        )
+        with tag('dl', classes='facts'):
+            for name, words in KEPT.items():
+                tag('dt', name)
+                tag('dd', words)
+            tag('dt', 'How to go on')
+            with tag('dd', 'The operator can grant hours: '):
+                tag('code', f'variosync hours grant {email} 10', 'mono')
         with tag('div', classes='hs'):
             button('See Billing', kind='pri', icon_name='credit-card', href='/billing')
             button('Export your data', icon_name='download', href='/settings')

@@ -10,8 +10,11 @@
     const changed = root.dataset.theme !== theme;
     root.dataset.theme = theme;
     window.Quasar?.Dark.set(theme === 'dark');
-    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute('aria-checked', item.dataset.themeSet === wanted));
+    markThemes();
     if (changed) dispatchEvent(new CustomEvent('variosync:theme', { detail: theme }));
+  }
+  function markThemes() {
+    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute(item.hasAttribute('aria-pressed') ? 'aria-pressed' : 'aria-checked', item.dataset.themeSet === choice()));
   }
   function setTheme(wanted) {
     const secure = location.protocol === 'https:' ? '; Secure' : '';
@@ -19,6 +22,8 @@
     applyTheme();
   }
   applyTheme();
+  // A page calls this from its head with what the account says; the cookie only remembers it for pages without one.
+  window.variosyncTheme = (wanted) => { if (wanted !== choice()) setTheme(wanted); };
   dark.addEventListener('change', applyTheme);
   addEventListener('DOMContentLoaded', applyTheme);
 
@@ -36,16 +41,27 @@
     return svg;
   };
   const SEARCH = '<path d="m21 21-4.34-4.34"/><circle cx="11" cy="11" r="8"/>';
+  const GROUPS = ['Datasets', 'Forecasts', 'Actions', 'Pages'];
+  const AT_FIRST = { Datasets: 4, Forecasts: 4 }; // while nothing is asked for
   let palette, shown = [], chosen = 0;
 
-  function marked(text, query) {
-    const span = el('span', 'cut');
-    const at = query ? text.toLowerCase().indexOf(query) : -1;
-    if (at < 0) { span.textContent = text; return span; }
-    span.append(text.slice(0, at), el('mark', '', text.slice(at, at + query.length)), text.slice(at + query.length));
+  const words = (query) => query.toLowerCase().split(/\s+/).filter(Boolean);
+  function marked(text, query, classes) {
+    const span = el('span', classes), low = text.toLowerCase();
+    const parts = words(query).map((word) => [low.indexOf(word), word.length]).filter(([at]) => at >= 0).sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+    let done = 0;
+    for (const [at, length] of parts) {
+      if (at < done) continue;
+      span.append(text.slice(done, at), el('mark', '', text.slice(at, at + length)));
+      done = at + length;
+    }
+    span.append(text.slice(done));
     return span;
   }
-  const matches = (entry, query) => query.split(/\s+/).every((word) => entry.label.toLowerCase().includes(word));
+  const said = (entry) => `${entry.label} ${entry.where ? `in ${entry.where}` : ''}`.toLowerCase();
+  const matches = (entry, query) => words(query).every((word) => said(entry).includes(word));
+  // What begins like the query comes first, then what has a word that does; otherwise the order is the server's.
+  const rank = (entry, query) => (entry.label.toLowerCase().startsWith(query) ? 0 : said(entry).includes(` ${query}`) ? 1 : 2);
 
   function build() {
     const dialog = el('dialog', 'over');
@@ -92,11 +108,14 @@
   function draw() {
     const query = palette.input.value.trim().toLowerCase();
     const found = palette.entries.filter((entry) => matches(entry, query));
-    const groups = new Map();
-    for (const entry of found.slice(0, 60)) groups.set(entry.group, [...(groups.get(entry.group) || []), entry]);
+    if (query) found.sort((a, b) => rank(a, query) - rank(b, query));
+    const groups = new Map(GROUPS.map((name) => [name, []]));
+    for (const entry of found) groups.set(entry.group, [...(groups.get(entry.group) || []), entry]);
     palette.results.replaceChildren();
     shown = [];
-    for (const [name, entries] of groups) {
+    for (const [name, all] of groups) {
+      const entries = all.slice(0, query ? 20 : AT_FIRST[name] ?? 20);
+      if (!entries.length) continue;
       const group = el('div');
       group.setAttribute('role', 'group');
       group.setAttribute('aria-label', name);
@@ -109,7 +128,10 @@
         const index = shown.push(entry) - 1;
         item.id = `palette-${index}`;
         item.setAttribute('role', 'option');
-        item.append(drawing(entry.icon), marked(entry.label, query));
+        const text = el('span', 'cut');
+        text.append(marked(entry.label, query));
+        if (entry.where) text.append(' ', marked(`in ${entry.where}`, query, 't3'));
+        item.append(drawing(entry.icon), text);
         const right = el('span', 'r', entry.hint || '');
         for (const key of (entry.keys || '').split(' ').filter(Boolean)) right.append(el('span', 'kbd', key.toUpperCase()));
         item.append(right);
@@ -141,7 +163,9 @@
   function open(entry, inTab) {
     if (!entry) return;
     palette.dialog.close();
-    if (entry.press) document.getElementById(entry.press)?.click();
+    const button = entry.press && (document.getElementById(entry.press) || document.querySelector(`[data-act="${entry.press}"]`));
+    if (button) button.click();
+    else if (!entry.href) return;
     else if (inTab) window.open(entry.href, '_blank', 'noopener');
     else location.assign(entry.href);
   }
@@ -173,7 +197,7 @@
   const mac = /Mac|iPhone|iPad/.test(navigator.platform);
   const modifier = () => (mac ? '⌘' : 'Ctrl');
   const typing = (target) => target.closest?.('input, textarea, select, [contenteditable=true], dialog[open]');
-  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs', b: '/billing', s: '/settings' };
+  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs', n: '/notices', b: '/billing', s: '/settings' };
   let awaited = 0;
 
   const showKeys = () => {
@@ -194,6 +218,15 @@
     else if (event.key === 'g') awaited = performance.now();
   });
 
+  // Without https there is no clipboard: then what is to be copied is selected, for the keyboard to copy.
+  function copyText(button) {
+    const source = document.getElementById(button.dataset.copyFrom || '');
+    if (!navigator.clipboard) { if (source) getSelection().selectAllChildren(source); return; }
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      button.classList.add('copied');
+      setTimeout(() => button.classList.remove('copied'), 1600);
+    });
+  }
   addEventListener('click', (event) => {
     const at = (name) => event.target.closest?.(`[${name}]`);
     const rail = at('data-rail');
@@ -205,15 +238,15 @@
     else if (at('data-keys')) showKeys();
     else if (at('data-close')) at('data-close').closest('dialog').close();
     else if (theme) { setTheme(theme.dataset.themeSet); theme.closest('[popover]')?.hidePopover(); }
-    else if (copy) navigator.clipboard?.writeText(copy.dataset.copy);
+    else if (copy) copyText(copy);
     else if (row && !event.target.closest('a, button, input, label') && !String(getSelection())) location.assign(row.dataset.href);
     else if (event.target.matches?.('dialog.over')) event.target.close();
   });
 
-  // Marks what only a browser knows: the modifier key, and times in the reader's zone.
+  // Marks what only a browser knows: the modifier key, and a time's exact value where the page does not say it.
   const finish = () => {
     if (!mac) document.querySelectorAll('[data-mod]').forEach((key) => { const text = key.textContent === '⌘K' ? 'Ctrl K' : key.textContent === '⌘' ? 'Ctrl' : null; if (text) key.textContent = text; });
-    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute('aria-checked', item.dataset.themeSet === choice()));
+    markThemes();
   };
   addEventListener('load', finish);
   addEventListener('mouseover', (event) => {

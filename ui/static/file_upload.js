@@ -27,10 +27,11 @@ function left(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} left`;
 }
 
-// Whether trying again may help: after an answer that refuses the file itself it does not, after signing in again it does.
+// Whether trying again may help: after an answer that refuses the file itself it does not, after signing in
+// again or getting hours it does.
 const status = (error) => error.originalResponse?.getStatus() ?? 0;
 const passing = (code) => code === 0 || code >= 500 || [409, 423, 429].includes(code);
-const refused = (code) => !passing(code) && code >= 400 && code !== 401;
+const refused = (code) => !passing(code) && code >= 400 && ![401, 402].includes(code);
 const REFUSED = 'variosync.refused';
 
 // What the server says of an error is problem+json with a sentence for people.
@@ -68,7 +69,7 @@ export default {
             <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="discard(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
           </div>
           <div v-if="item.state !== 'refused'" class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
-          <div class="l t12 t3"><span class="grow" :class="wrong(item) ? 'red' : 'cut'">{{ line(item) }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
+          <div class="l t12 t3"><span class="grow" :class="wrong(item) ? 'red' : 'cut'">{{ line(item) }}</span><a v-if="item.short" class="link" href="/billing">See Billing</a><span v-if="item.price && !wrong(item)" title="What its conversion may take of your hours">up to {{ item.price }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
         </div>
         <div v-for="item in broken" :key="item.id" class="job" data-upload="broken">
           <div class="l">
@@ -113,6 +114,7 @@ export default {
   },
   methods: {
     size, left,
+    priced(key, price) { const item = this.items.find((other) => other.key === key); if (item) item.price = price; },
     carriesFiles: (event) => [...(event.dataTransfer?.types ?? [])].includes('Files'),
     choose() { this.$refs.files.click(); },
     chosen(event) { this.send([...event.target.files]); event.target.value = ''; },
@@ -133,8 +135,9 @@ export default {
       this.settle();
     },
     async begin(tus, file) {
-      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '' });
+      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', price: '', short: false });
       const item = this.items[this.items.length - 1];
+      this.$emit('price', { key: item.key, size: file.size, name: file.name });
       const clock = { at: performance.now(), sent: 0, first: true };
       const upload = new tus.Upload(file, {
         endpoint: this.endpoint, chunkSize: CHUNK, retryDelays: RETRIES, removeFingerprintOnSuccess: true,
@@ -152,7 +155,7 @@ export default {
           item.sent = sent;
         },
         onAfterResponse: (request, response) => { item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset; },
-        onError: (error) => { item.state = refused(status(error)) ? 'refused' : 'failed'; item.error = reason(error); this.settle(); },
+        onError: (error) => { item.state = refused(status(error)) ? 'refused' : 'failed'; item.error = reason(error); item.short = status(error) === 402; this.settle(); },
         onSuccess: () => { item.sent = item.size; item.state = 'done'; this.$emit('uploaded', { name: item.name, dataset: item.dataset }); this.settle(); },
       });
       item.upload = Vue.markRaw ? Vue.markRaw(upload) : upload;
@@ -169,7 +172,7 @@ export default {
       window.location.assign(told.length ? '/datasets' : this.target);
     },
     pause(item) { item.upload.abort(); item.state = 'paused'; item.rate = 0; },
-    resume(item) { item.state = 'sending'; item.error = ''; item.upload.start(); },
+    resume(item) { Object.assign(item, { state: 'sending', error: '', short: false }); item.upload.start(); },
     async discard(item) {
       await item.upload?.abort(true).catch(() => undefined);
       this.items = this.items.filter((other) => other !== item && other.key !== item.key);

@@ -20,14 +20,14 @@ function exact(seconds, marks) {
   return minutes ? `${minutes} min ${two(rest)} s` : `${rest} s`;
 }
 const SAID = {
-  running: 'counting while a page is open', idle: 'paused while you are away', paused: 'paused', exhausted: 'used up', off: 'not running',
+  running: 'running', idle: 'paused while you are away', paused: 'paused', exhausted: 'used up', off: 'not running',
 };
 
 export default {
   props: { balance: Object, metered: Boolean, url: String, idleAfter: Number, marks: Array, icons: Object },
   data: () => ({ seconds: 0, reserved: 0, state: 'off', known: false, told: 0, now: 0, live: false, away: false, busy: false }),
   template: `
-    <a class="pill hours" :class="level" href="/billing" :aria-label="label" :title="label" :data-state="shown" :data-seconds="left">
+    <a class="pill hours" :class="level" href="/billing" :aria-label="name" :title="title" :data-state="shown" :data-seconds="left">
       <svg class="i14" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[halted ? 'pause' : 'timer']"></svg>
       <span>{{ known ? text : '–' }}</span>
       <Teleport to="body">
@@ -52,10 +52,11 @@ export default {
     text() { return short(this.left, this.marks); },
     halted() { return this.shown === 'paused' || this.shown === 'idle'; },
     level() { return !this.known ? '' : this.left < 300 ? 'stop' : this.left < 1800 ? 'warn' : ''; },
-    label() {
+    name() { return this.known ? `Hours left: ${this.text}, ${SAID[this.shown] ?? this.shown}` : 'Hours left'; },
+    title() {
       if (!this.known) return 'Hours left';
-      const held = this.reserved ? `, ${exact(this.reserved, this.marks)} held for jobs` : '';
-      return `Hours left: ${exact(this.left, this.marks)}, ${SAID[this.shown] ?? this.shown}${held}`;
+      const held = this.reserved ? `; ${exact(this.reserved, this.marks)} more is held for jobs` : '';
+      return `${exact(this.left, this.marks)} left, ${SAID[this.shown] ?? this.shown}${held}`;
     },
     veiled() { return this.metered && this.known && this.state === 'paused'; },
   },
@@ -100,12 +101,14 @@ export default {
     tick() {
       this.now = performance.now();
       this.away = this.idle() >= this.idleAfter;
-      if (this.now >= this.due) this.metered ? this.beat() : this.look();
+      const over = this.metered && this.counting && !this.left;
+      if (over || this.now >= this.due) this.metered ? this.beat() : this.look();
     },
     // Whatever else on the page shows the balance follows the pill.
     tell() {
       if (!this.known) return;
       document.querySelectorAll('[data-hours]').forEach((place) => { place.textContent = (place.dataset.hours === 'exact' ? exact : short)(this.left, this.marks); });
+      document.querySelectorAll('[data-hours-switch]').forEach((place) => { place.textContent = this.state === 'paused' ? 'Resume hours' : 'Pause hours'; });
     },
     idle() {
       let elsewhere = 0;

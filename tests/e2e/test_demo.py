@@ -1,0 +1,129 @@
+"""The sample workspace: soon there on a first start, forecast by itself, whole after kills, filled by command."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.server import ROOT, Server, python
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+MADE = ['Grid load', 'Shop sales']
+SAID = """\
+Shop sales: 13,139 rows, 58 faults
+  Bakery units, 28 days: succeeded
+Grid load: 26,269 rows, 0 faults
+  Load, 48 hours: succeeded
+"""
+
+
+@pytest.fixture
+def first_start(home: Path) -> Iterator[Server]:
+    running = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='true').start()
+    yield running
+    running.stop()
+
+
+def until(condition: Callable[[], Any], *, within: float = 180) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not come to pass'
+        time.sleep(0.1)
+
+
+def items(client: httpx.Client, what: str) -> list[dict[str, Any]]:
+    answer = client.get(f'/api/v1/{what}')
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()['items']
+    return found
+
+
+def is_filled(client: httpx.Client) -> bool:
+    return [forecast['state'] for forecast in items(client, 'forecasts')] == ['succeeded'] * 2
+
+
+def variosync(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*python(str(ROOT / 'run_nicegui.py')), *arguments]
+    environment = {'VARIOSYNC_HOME': str(home), 'PATH': '/usr/bin:/bin'}
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment, cwd=ROOT)
+
+
+def test_first_start_has_a_chart_and_forecasts_and_ticks_nothing(first_start: Server, page: Page):
+    problems: list[str] = []
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
+    page.goto(first_start.link)
+    expect(page.get_by_text('58 faults')).to_be_visible(timeout=60_000)
+    expect(page.get_by_text('0 of 3')).to_be_visible()
+    expect(page.get_by_text('4 scored')).to_be_visible(timeout=240_000)
+    expect(page.get_by_role('img', name='What the bands held in 2 forecasts')).to_be_visible()
+    expect(page.get_by_text('0 of 3')).to_be_visible()
+
+    page.get_by_role('table', name='Datasets').get_by_role('link', name='Shop sales').click()
+    expect(page.locator('[data-ready="1"]').first).to_be_visible()
+    expect(page.locator('.recon').first).to_contain_text('13,146 read = 13,088 accepted + 51 repaired + 7 rejected')
+    assert problems == []
+
+
+def test_somebody_else_may_use_the_sample(first_start: Server, page: Page):
+    page.goto(f'{first_start.url}/sign-in?create=1')
+    page.get_by_label('Email').fill('ada@example.com')
+    page.get_by_label('Password').fill('correct horse battery')
+    page.get_by_role('button', name='Create account').click()
+    page.get_by_role('button', name='Use the sample').click()
+    expect(page.get_by_role('table', name='Datasets')).to_contain_text('Shop sales', timeout=60_000)
+    expect(page.get_by_role('table', name='Datasets')).to_contain_text('58 faults', timeout=60_000)
+
+
+@pytest.mark.xdist_group('faults')
+def test_killed_while_filling_it_goes_on(home: Path):
+    """Killed as soon as it is ready, when the first file has arrived, and when both have."""
+    server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='true')
+    try:
+        server.start()
+        server.kill()
+        for reached in (1, 2):
+            server.start()
+            with httpx.Client(base_url=server.url, timeout=60) as client:
+                client.get(server.link)
+                until(lambda: len(items(client, 'datasets')) >= reached)  # noqa: B023 - called in this round alone
+            server.kill()
+        server.start()
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            client.get(server.link)
+            until(lambda: is_filled(client), within=300)
+            assert sorted(found['name'] for found in items(client, 'datasets')) == MADE
+            assert sorted(job['kind'] for job in items(client, 'jobs')) == ['convert'] * 2 + ['forecast'] * 2
+    finally:
+        server.stop()
+
+
+@pytest.mark.xdist_group('faults')
+def test_command_fills_and_resets(home: Path):
+    """Without a server the command does the work itself; with one it leaves the work to it."""
+    said = variosync(home, 'demo')
+    assert (said.returncode, said.stdout) == (0, SAID), said.stderr
+
+    server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='true').start()
+    try:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            client.get(server.link)
+            before = {found['id'] for found in items(client, 'datasets')}
+            assert len(before) == 2
+            said = variosync(home, 'demo', '--reset')
+            assert (said.returncode, said.stdout) == (0, SAID), said.stderr
+            after = {found['id'] for found in items(client, 'datasets')}
+            assert len(after) == 2
+            assert not before & after
+            for dataset in after:
+                assert client.delete(f'/api/v1/datasets/{dataset}', headers={'Origin': server.url}).status_code == 204
+    finally:
+        server.stop()
+    said = variosync(home, 'demo')
+    assert 'variosync demo --reset' in said.stdout

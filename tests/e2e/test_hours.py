@@ -1,0 +1,184 @@
+"""Hours in a real browser: the live pill, pause on every tab, idleness, prices before buttons, the stop at zero."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.server import ROOT, Server, python
+from tests.e2e.test_hours_rest import pass_time
+from tests.e2e.test_main_job import AIRLINE, sign_up, upload
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+TRIAL = 120
+COUNTED = '([was, by]) => Number(document.querySelector(".pill.hours").dataset.seconds) <= was - by'
+LEAVE = '() => dispatchEvent(new PageTransitionEvent("pagehide"))'
+LATER = '() => { const real = Date.now.bind(Date); Date.now = () => real() + 330_000; }'
+
+
+@pytest.fixture(scope='module')
+def server() -> Iterator[Server]:
+    home = Path(mkdtemp(prefix='vs-'))
+    settings = {'VARIOSYNC_TRIAL_HOURS': str(TRIAL / 3600), 'VARIOSYNC_DEMO': '0'}
+    running = Server(home, command=python('run_nicegui.py', 'serve'), **settings)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+        rmtree(home, ignore_errors=True)
+
+
+def grant(server: Server, email: str, hours: str) -> None:
+    command = python('run_nicegui.py', 'hours', 'grant', email, hours)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={'VARIOSYNC_HOME': str(server.home), 'PATH': '/usr/bin:/bin'},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def pill(page: Page) -> Locator:
+    return page.locator('.pill.hours')
+
+
+def left(page: Page) -> int:
+    expect(pill(page)).to_have_attribute('data-seconds', re.compile(r'\d+'))
+    return int(pill(page).get_attribute('data-seconds') or -1)
+
+
+def test_the_pill_counts_and_a_pause_holds_on_every_tab(server: Server, page: Page):
+    sign_up(page, server, 'ada@example.com')
+    page.goto(f'{server.url}/datasets')
+    expect(pill(page)).to_have_attribute('data-state', 'running')
+    page.wait_for_function(COUNTED, arg=[left(page), 2])
+    expect(pill(page)).to_have_text(re.compile(r'^\s*1:[0-5]\d\s*$'))
+    expect(pill(page)).to_have_class(re.compile('stop'))
+
+    billing = page.context.new_page()
+    billing.goto(f'{server.url}/billing')
+    billing.get_by_role('button', name='Pause', exact=True).click()
+    expect(billing.locator('.billing .badge').first).to_have_text('Paused')
+    expect(page.get_by_text('Paused. Your hours are not running.')).to_be_visible()
+    assert page.evaluate('() => document.getElementById("main").inert')
+    held = left(page)
+    page.reload()
+    expect(page.get_by_text('Paused. Your hours are not running.')).to_be_visible()
+    assert left(page) == held
+
+    page.get_by_role('button', name='Resume', exact=True).click()
+    expect(page.get_by_text('Paused. Your hours are not running.')).to_have_count(0)
+    expect(billing.locator('.billing .badge').first).to_have_text('Running')
+    page.wait_for_function(COUNTED, arg=[held, 2])
+    assert not page.evaluate('() => document.getElementById("main").inert')
+
+
+def test_nobody_there_stops_the_clock_and_a_touch_starts_it(server: Server, page: Page):
+    sign_up(page, server, 'ben@example.com')
+    page.goto(f'{server.url}/jobs')
+    expect(pill(page)).to_have_attribute('data-state', 'running')
+    page.evaluate(LATER)
+    expect(pill(page)).to_have_attribute('data-state', 'idle')
+    assert page.get_by_text('Paused. Your hours are not running.').count() == 0
+    with page.expect_request('**/api/v1/hours/heartbeat') as beat:
+        page.mouse.move(400, 300)
+        page.mouse.move(420, 320)
+    told = beat.value.post_data_json
+    assert told is not None
+    assert told['idle'] < 5
+    expect(pill(page)).to_have_attribute('data-state', 'running')
+
+
+def test_a_page_says_goodbye(server: Server, page: Page):
+    sign_up(page, server, 'cleo@example.com')
+    page.goto(f'{server.url}/datasets')
+    expect(pill(page)).to_have_attribute('data-state', 'running')
+    with page.expect_request('**/api/v1/hours/heartbeat') as beat:
+        page.evaluate(LEAVE)
+    assert beat.value.method == 'POST'
+
+    page.goto(f'{server.url}/billing')
+    expect(pill(page)).to_have_attribute('data-seconds', re.compile(r'\d+'))
+    asked: list[str] = []
+    page.on('request', lambda request: asked.append(request.url.removeprefix(server.url)))
+    page.evaluate(LEAVE)
+    page.evaluate('() => fetch("/api/v1/hours")')
+    assert asked == ['/api/v1/hours']
+
+
+def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page: Page, tmp_path: Path):
+    sign_up(page, server, 'dana@example.com')
+    upload(page, AIRLINE)
+    page.get_by_role('link', name='Forecast', exact=True).click()
+    run, price = page.get_by_role('button', name='Run forecast'), page.locator('.price')
+    expect(price).to_contain_text('Up to 0:00:26 of your hours (1 series × 1 model)')
+    page.get_by_role('button', name='Prophet', exact=True).click()
+    expect(price).to_contain_text('Up to 0:00:29 of your hours (1 series × 2 models)')
+
+    pass_time(server, 'dana@example.com', 60)
+    page.reload()
+    pass_time(server, 'dana@example.com', 25)
+    page.reload()
+    expect(price).to_contain_text(re.compile(r'Needs up to 0:00:26 of your hours .* you are 0:00:\d\d short'))
+    expect(run).to_be_disabled()
+    grant(server, 'dana@example.com', '1')
+    expect(run).to_be_enabled()
+    page.get_by_role('button', name='Auto', exact=True).click()
+    expect(run).to_be_disabled()
+    page.get_by_role('button', name='Seasonal naive', exact=True).click()
+    run.click()
+    page.wait_for_url(re.compile(r'/forecasts/[0-9a-f-]{36}'))
+    expect(page.get_by_text('Issued', exact=False).first).to_be_visible(timeout=120_000)
+
+    page.goto(f'{server.url}/jobs')
+    table = page.get_by_role('table', name='Jobs')
+    expect(table.get_by_role('columnheader', name='Charged')).to_be_visible()
+    expect(table.get_by_role('row').nth(1)).to_contain_text(re.compile(r'0:00:\d\d'))
+    page.goto(f'{server.url}/billing?kind=job')
+    expect(page.get_by_role('table', name='Ledger')).to_contain_text('Forecast y, 12 steps')
+    with page.expect_download() as saved:
+        page.get_by_role('link', name='Save as CSV').click()
+    assert 'Forecast y, 12 steps' in saved.value.path().read_text()
+
+    packed = tmp_path / 'huge.csv.gz'
+    with packed.open('wb') as file:
+        file.truncate(1_600_000_000)
+    page.goto(f'{server.url}/datasets')
+    page.locator('input[type=file]').set_input_files(packed)
+    line = page.locator('[data-upload="failed"]')
+    expect(line).to_contain_text('of your hours')
+    expect(line.get_by_role('link', name='See Billing')).to_be_visible()
+
+
+def test_at_zero_pages_stop_and_hours_bring_them_back(server: Server, page: Page):
+    sign_up(page, server, 'eve@example.com')
+    page.goto(f'{server.url}/datasets?deleted=')
+    for seconds in (60, 48):
+        expect(pill(page)).to_have_attribute('data-state', 'running')
+        pass_time(server, 'eve@example.com', seconds)
+        page.reload()
+    page.wait_for_url('**/out-of-hours?next=%2Fdatasets%3Fdeleted%3D', timeout=40_000)
+    expect(page.get_by_role('heading', name='Your hours are used up')).to_be_visible()
+    expect(pill(page)).to_have_text(re.compile('0:00'))
+
+    page.goto(f'{server.url}/jobs')
+    assert page.url.endswith('/out-of-hours?next=/jobs')
+    page.get_by_role('link', name='See Billing').click()
+    expect(page.locator('.billing .badge').first).to_have_text('Used up')
+    assert page.request.get(f'{server.url}/api/v1/datasets').ok
+
+    page.goto(f'{server.url}/out-of-hours?next=/jobs')
+    expect(page.get_by_role('link', name='Go on')).to_have_count(0)
+    grant(server, 'eve@example.com', '2')
+    page.get_by_role('link', name='Go on').click()
+    expect(page.get_by_role('heading', name='Jobs', exact=True)).to_be_visible()
+    expect(pill(page)).to_have_attribute('data-state', 'running')

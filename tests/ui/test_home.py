@@ -1,0 +1,301 @@
+"""Home as its user meets it: what is ticked, what moves, and what stands there when there is nothing."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from nicegui import ui
+from nicegui.events import GenericEventArguments, handle_event
+from nicegui.testing import User, user_simulation
+
+from core.demo import FirstSteps
+from core.settings import Settings
+from core.values import Balance, Dataset, Forecast, Job, JobState, Session
+from tests.ui import doubles
+from tests.ui.site import until
+from ui.app import mount
+from ui.components.track import track_of
+from ui.pages.home import left
+from ui.session import COOKIE
+
+
+class Datasets(doubles.Datasets):
+    async def unfinished(self, user_id: UUID) -> Sequence[Any]:
+        return []
+
+
+@dataclass
+class Jobs:
+    kept: list[Job] = field(default_factory=list)
+
+    async def list(self, user_id: UUID, *, limit: int = 200) -> Sequence[Job]:
+        return [job for job in self.kept if job.user_id == user_id][:limit]
+
+
+@dataclass
+class Forecasts:
+    kept: list[Forecast] = field(default_factory=list)
+
+    async def list(self, user_id: UUID) -> Sequence[Forecast]:
+        return [forecast for forecast in self.kept if forecast.user_id == user_id]
+
+
+@dataclass
+class Demo:
+    steps: FirstSteps = field(default_factory=FirstSteps)
+    begun: list[tuple[UUID, bool]] = field(default_factory=list)
+
+    def begin(self, user_id: UUID, *, anew: bool = False) -> None:
+        self.begun.append((user_id, anew))
+
+    async def first_steps(self, user_id: UUID) -> FirstSteps:
+        return self.steps
+
+    async def dismiss(self, user_id: UUID) -> None:
+        self.steps = replace(self.steps, dismissed=True)
+
+
+@dataclass
+class Room:
+    user: User
+    services: Any
+    session: Session
+
+    def texts(self) -> list[str]:
+        """Every text on the page."""
+        return [text for e in self.user._client.elements.values() if (text := getattr(e, 'text', ''))]
+
+    def css(self, name: str) -> list[ui.element]:
+        return [element for element in self.user._client.elements.values() if name in element.classes]
+
+    def press(self, element: ui.element) -> None:
+        """Click an element that has no text."""
+        for listener in element._event_listeners.values():
+            handle_event(listener.handler, GenericEventArguments(sender=element, client=element.client, args={}))
+
+    def steps(self) -> dict[str, tuple[bool, str]]:
+        """Title of each step → whether it is ticked, and its address."""
+        found = {}
+        for step in self.css('st'):
+            title = next(e.text for e in step.descendants() if 'w5' in e.classes)
+            found[title] = ('done' in step.classes, step.props.get('href', ''))
+        return found
+
+    def dataset(self, name: str = 'sales', *, faults: int = 0) -> Dataset:
+        made = replace(self.services.datasets.add(self.session.user.id, name, 100), faults=faults)
+        self.services.datasets.kept[-1] = made
+        return made
+
+    def forecast(self, dataset: Dataset, *scores: Mapping[str, Any], age: int = 0) -> Forecast:
+        at = datetime.now(UTC) - timedelta(days=age)
+        made = Forecast(
+            id=uuid4(),
+            user_id=self.session.user.id,
+            dataset_id=dataset.id,
+            version_id=uuid4(),
+            version=1,
+            dataset_name=dataset.name,
+            name='qty, 28 steps',
+            request={},
+            result={'scores': list(scores)} if scores else None,
+            job_id=None,
+            state=JobState.SUCCEEDED,
+            created_at=at,
+            issued_at=at if scores else None,
+        )
+        self.services.forecasts.kept.insert(0, made)
+        return made
+
+    def job(self, dataset: Dataset) -> Job:
+        made = Job(
+            id=uuid4(),
+            user_id=self.session.user.id,
+            kind='convert',
+            title='Convert sales.csv',
+            state=JobState.RUNNING,
+            payload={},
+            progress=0.25,
+            message='Reading',
+            attempt=1,
+            max_attempts=3,
+            error=None,
+            cancel_requested=False,
+            dataset_id=dataset.id,
+            forecast_id=None,
+            call_id=None,
+            created_at=datetime.now(UTC),
+            started_at=datetime.now(UTC),
+            finished_at=None,
+        )
+        self.services.jobs.kept.insert(0, made)
+        return made
+
+    async def tell(self, channel: str, **message: Any) -> None:
+        await until(lambda: self.services.events.queues.get(f'{self.session.user.id}/{channel}'))
+        await self.services.events.publish(f'{self.session.user.id}/{channel}', message)
+
+
+def score(
+    mase: float | None, held80: float, held95: float, *, points: int = 100, model: str = 'auto'
+) -> dict[str, Any]:
+    return {'model': model, 'mase': mase, 'coverage': {'80': held80, '95': held95}, 'points': points}
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with user_simulation() as user:
+        services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
+        services.datasets, services.jobs, services.forecasts = Datasets(), Jobs(), Forecasts()
+        services.demo = Demo()
+        token, session = services.accounts.open('maria.keller@example.com')
+        mount(services)
+        user.http_client.cookies.set(COOKIE, token)
+        yield Room(user, services, session)
+
+
+async def test_newcomer_is_offered_an_upload_and_the_sample(room: Room) -> None:
+    await room.user.open('/')
+    await room.user.should_see('No datasets yet')
+    assert room.steps() == {
+        'Upload a file': (False, ''),
+        'Check its faults': (False, '/datasets'),
+        'Ask for a forecast': (False, '/forecasts/new'),
+    }
+    assert '0 of 3' in room.texts()
+    room.user.find('Use the sample').click()
+    await until(lambda: room.services.demo.begun)
+    assert room.services.demo.begun == [(room.session.user.id, True)]
+    await room.user.should_see('The sample is on its way')
+
+    data = room.dataset('Shop sales', faults=58)
+    room.services.demo.steps = FirstSteps(samples=frozenset({data.id}))
+    await room.tell('datasets', dataset=str(data.id))
+    await room.user.should_see('Shop sales')
+    await room.user.should_not_see('No datasets yet')
+
+
+async def test_samples_tick_nothing(room: Room) -> None:
+    data = room.dataset('Shop sales', faults=58)
+    room.forecast(data)
+    room.services.demo.steps = FirstSteps(samples=frozenset({data.id}))
+    await room.user.open('/')
+    assert [done for done, _ in room.steps().values()] == [False, False, False]
+
+
+async def test_steps_are_ticked_by_the_users_own_data(room: Room) -> None:
+    data = room.dataset('air passengers', faults=3)
+    await room.user.open('/')
+    assert room.steps() == {
+        'Upload a file': (True, f'/datasets/{data.id}'),
+        'Check its faults': (False, f'/datasets/{data.id}?tab=faults'),
+        'Ask for a forecast': (False, f'/forecasts/new?dataset={data.id}'),
+    }
+    assert {'1 of 3', '3 faults', 'air passengers'} <= set(room.texts())
+    (now,) = room.css('now')
+    assert now.props['href'].endswith('?tab=faults')
+
+    room.services.demo.steps = FirstSteps(faults_seen=True)
+    await room.tell('datasets', dataset=str(data.id))
+    await room.user.should_see('2 of 3')
+    room.forecast(data)
+    await room.tell('jobs', job=str(uuid4()), state='queued')
+    await room.user.should_not_see('Get started')
+
+
+async def test_a_clean_file_needs_no_check(room: Room) -> None:
+    room.dataset('clean', faults=0)
+    await room.user.open('/')
+    assert room.steps()['Check its faults'][0]
+    assert 'Nothing was wrong' in room.texts()
+
+
+async def test_first_steps_can_be_dismissed(room: Room) -> None:
+    await room.user.open('/')
+    room.press(next(e for e in room.css('ib') if e.props.get('aria-label') == 'Dismiss the first steps'))
+    await room.user.should_not_see('Get started')
+    assert room.services.demo.steps.dismissed
+    await room.user.open('/')
+    await room.user.should_not_see('Get started')
+
+
+async def test_a_running_job_moves_in_place(room: Room) -> None:
+    job = room.job(room.dataset())
+    await room.user.open('/')
+    await room.user.should_see('1 running')
+    (line,) = room.css('job')
+    await room.tell('jobs', job=str(job.id), state='running', progress=0.64, message='Sorting')
+    await room.user.should_see('64%')
+    await room.user.should_see('Sorting')
+    assert room.css('job') == [line]
+
+    room.services.jobs.kept[0] = replace(job, state=JobState.SUCCEEDED, finished_at=datetime.now(UTC))
+    await room.tell('jobs', job=str(job.id), state='succeeded', progress=1.0)
+    await room.user.should_not_see('1 running')
+    assert [done.props['data-state'] for done in room.css('job')] == ['succeeded']
+
+
+async def test_hours_of_the_week_are_kept_up(room: Room) -> None:
+    room.dataset()
+    today = datetime.now(UTC).date()
+    room.services.hours.days = [room.services.hours.day(today, viewing=7200, forecast=3600)]
+    await room.user.open('/')
+    await room.user.should_see('3.0 h')
+    await room.user.should_see('10.0 h')
+    await room.user.should_see('left, about 23 days at this pace')
+    (bars,) = room.css('usage')
+    room.services.hours.days = [room.services.hours.day(today, viewing=10800, forecast=3600)]
+    await room.services.hours.put(room.session.user.id, Balance(seconds=32_400))
+    await room.user.should_see('4.0 h')
+    await room.user.should_see('9.0 h')
+    assert room.css('usage') == [bars]
+
+
+async def test_track_record_is_told_when_there_is_one(room: Room) -> None:
+    data = room.dataset()
+    await room.user.open('/')
+    await room.user.should_see('No forecast has been scored yet')
+    room.forecast(data, score(0.5, 0.8, 0.96), score(1.1, 0.9, 1.0, points=300, model='seasonal_naive'), age=1)
+    await room.tell('jobs', job=str(uuid4()), state='succeeded')
+    for text in ('2 scored', '87.5%', '99.0%', '0.80', 'in backtests'):
+        await room.user.should_see(text)
+    assert room.css('track') == []
+    room.forecast(data, score(0.7, 0.7, 0.9))
+    await room.tell('jobs', job=str(uuid4()), state='succeeded')
+    await room.user.should_see('3 scored')
+    (chart,) = room.css('track')
+    assert chart.props['aria-label'] == (
+        'What the bands held in 2 forecasts; in the latest, the 95% band 90.0%, the 80% band 70.0%'
+    )
+    assert chart.props['innerHTML'].count('<polyline') == 2
+
+
+async def test_a_forecast_without_measured_points_is_not_scored(room: Room) -> None:
+    data = room.dataset()
+    room.forecast(data)
+    room.forecast(data, score(None, 0.0, 0.0, points=0))
+    assert track_of(room.services.forecasts.kept) is None
+
+
+async def test_unmeasurable_errors_are_left_out_of_the_median(room: Room) -> None:
+    data = room.dataset()
+    room.forecast(data, score(None, 0.5, 0.5), score(0.9, 1.0, 1.0))
+    track = track_of(room.services.forecasts.kept)
+    assert track is not None
+    assert (track.scored, track.mase, track.held) == (2, 0.9, {'95': 0.75, '80': 0.75})
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'spent', 'said'),
+    [
+        (3600, 0, 'left'),
+        (0, 100, 'left'),
+        (36_000, 36_000, 'left, about 7 days at this pace'),
+        (36_000, 10, 'left, over a year at this pace'),
+        (10_000, 70_000, 'left, about 1 day at this pace'),
+    ],
+)
+def test_pace(seconds: int, spent: int, said: str) -> None:
+    assert left(seconds, spent) == said
