@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -520,6 +520,7 @@ class Killer:
     load: Load
     rng: random.Random
     recoveries: list[Recovery] = field(default_factory=list)
+    _before: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, kills: Sequence[Kill], *, until: float, pause: float) -> None:
         """Kill one after another; the next waits for the recovery from the last, but at most `pause` seconds.
@@ -532,9 +533,6 @@ class Killer:
                 break
             self.load.wanted = kill.moment
             recovery = self._strike(kill)
-            if recovery is None:
-                print(f'{number:>3} {kill.victim:<8} {kill.moment:<8} there was none to kill', flush=True)
-                continue
             self.recoveries.append(recovery)
             threads.append(threading.Thread(target=self._follow, args=(number, recovery), daemon=True))
             threads[-1].start()
@@ -551,24 +549,20 @@ class Killer:
             told = f'NOT RECOVERED: {recovery.missing}'
         print(f'{number:>3} {kill.victim:<8} {kill.moment:<8} {len(recovery.open)} open, {told}', flush=True)
 
-    def _strike(self, kill: Kill) -> Recovery | None:
+    def _strike(self, kill: Kill) -> Recovery:
         self.site.watch()
         self._await_moment(kill, patience=25)
         if kill.victim == 'child' and not _wait(lambda: bool(self.site.tasks('web', 'worker')), 25):
-            return None
+            kill = replace(kill, victim='worker')  # nothing runs, perhaps because it still comes back
         if kill.moment != 'settle':
             time.sleep(kill.delay)
         rows = self.ledger.patiently(STANDING, ids=None) if kill.moment != 'settle' else self._before
-        recovery = Recovery(
-            self.site,
-            self.ledger,
-            kill,
-            {row['id']: (row['state'], row['attempt']) for row in rows},
-            time.time(),
-        )
-        return recovery if self.site.kill(kill.victim, rng=self.rng) else None
-
-    _before: list[dict[str, Any]] = field(default_factory=list)
+        was_open = {row['id']: (row['state'], row['attempt']) for row in rows}
+        recovery = Recovery(self.site, self.ledger, kill, was_open, time.time())
+        if not self.site.kill(kill.victim, rng=self.rng):
+            recovery.kill = replace(kill, victim='worker')  # the task has ended meanwhile
+            self.site.kill('worker', rng=self.rng)
+        return recovery
 
     def _await_moment(self, kill: Kill, *, patience: float) -> None:
         """Wait until what the kill is to interrupt is under way; a moment that does not come is passed over."""

@@ -28,7 +28,7 @@ from storage.embedded.server import EmbeddedPostgres
 from storage.migrate import migrate
 from tests.flows.hours_model import CALLS, NEW_JOB, SNAPSHOT, arguments, history
 
-STEPS = 30
+STEPS = 24
 AT_ONCE = 50
 GIVEN = 1000
 QUOTE = 60

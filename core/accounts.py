@@ -6,16 +6,13 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
-from core.ports import Cache, Database, Identity, ObjectStore, Row, Transaction
+from core.hours import Hours
+from core.ports import Cache, Database, Identity, ObjectStore, Row, Staging, Transaction
 from core.values import ApiKey, AuditEntry, Preferences, Session, SignedIn, User
-
-if TYPE_CHECKING:
-    from core.hours import Hours
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
@@ -51,12 +48,20 @@ class Accounts:
     """Who may come in. Tokens of sessions and API keys are random; Postgres holds only their hashes."""
 
     def __init__(
-        self, database: Database, identity: Identity, cache: Cache, *, objects: ObjectStore | None, hours: 'Hours'
+        self,
+        database: Database,
+        identity: Identity,
+        cache: Cache,
+        *,
+        objects: ObjectStore,
+        staging: Staging,
+        hours: Hours,
     ) -> None:
         self._database = database
         self._identity = identity
         self._cache = cache
         self._objects = objects
+        self._staging = staging
         self._hours = hours
 
     # coming in
@@ -282,12 +287,17 @@ class Accounts:
         """
         ended = await self._close(user_id, confirmation)
         await self._drain(user_id)
+        async with self._database.transaction(user_id) as tx:
+            arriving = [row['id'] for row in await tx.all('uploads_receiving')]
         async with self._database.system() as tx:
+            if await tx.first('profile_lock', id=user_id) is None:
+                return ended  # somebody who asked at the same time has removed it
             await _audit(tx, user_id, 'account deleted', str(user_id), address)
             await tx.run('profile_delete', id=user_id)
         await self._identity.delete(user_id)
-        if self._objects is not None:
-            await self._objects.delete(f't/{user_id}/')
+        for upload_id in arriving:
+            await self._staging.discard(upload_id)
+        await self._objects.delete(f't/{user_id}/')
         return ended
 
     async def _close(self, user_id: UUID, confirmation: str) -> Sequence[UUID]:

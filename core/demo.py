@@ -16,10 +16,11 @@ from core.analysis import demo
 from core.datasets import Datasets
 from core.errors import Conflict, VariosyncError
 from core.forecasts import Ask, Forecasts
+from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
 from core.ports import Database, Events, Row
-from core.values import Dataset, Forecast, JobState, Upload
+from core.values import Dataset, Forecast, JobState, Quote, Upload
 
 log = structlog.get_logger()
 
@@ -30,11 +31,17 @@ ENDED = {state.value for state in JobState if state.final}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A file of the workspace, what makes its bytes, and the forecast that is asked for once it is converted."""
+    """A file of the workspace, what makes its bytes, and the forecast that is asked for once it is converted.
+
+    `size` is in bytes; the forecast is of `series` series with `points` points in all.
+    """
 
     key: str
     file: str
     make: Callable[[], bytes] = field(repr=False)
+    size: int
+    series: int
+    points: int
     ask: Ask
 
 
@@ -43,6 +50,9 @@ SAMPLES = (
         key='shop_sales',
         file='Shop sales.csv',
         make=demo.shop_sales,
+        size=544_951,
+        series=6,
+        points=6_569,
         ask=Ask(
             target='units',
             h=28,
@@ -55,9 +65,21 @@ SAMPLES = (
         key='grid_load',
         file='Grid load.csv',
         make=demo.grid_load,
+        size=1_020_190,
+        series=3,
+        points=26_269,
         ask=Ask(target='load_mw', h=48, models=('lightgbm', 'seasonal_naive'), name='Load, 48 hours'),
     ),
 )
+
+
+def price(hours: Hours) -> Quote:
+    """Return what filling a workspace costs at most: the conversions and the forecasts."""
+    quotes = [hours.quote_convert(sample.size, sample.file) for sample in SAMPLES]
+    for sample in SAMPLES:
+        quotes.append(hours.quote_forecast(series=sample.series, models=sample.ask.models, rows=sample.points))
+    files = len(SAMPLES)
+    return Quote(task='demo', seconds=sum(one.seconds for one in quotes), basis=f'the sample: {files} files')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

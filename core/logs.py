@@ -12,7 +12,7 @@ from core.settings import Settings
 
 SECRET_NAMES = re.compile(r'passw|secret|token|cookie|authorization|dsn|api_?key|client_id', re.I)
 SECRET_TEXTS = re.compile(
-    r'(?P<before>(?:password|token|client_id|secret|key)=|Bearer |://[^/\s:@]+:)[^\s&@\'"]+', re.I
+    r'(?P<before>(?:password|token|client_id|secret|key)=|Bearer |vsk_|://[^/\s:@]+:)[^\s&@\'"]+', re.I
 )
 HIDDEN = '***'
 QUIET = (

@@ -124,12 +124,10 @@ class Services:
         )
         return cls(
             settings=settings,
-            accounts=Accounts(a.database, a.identity, cache, objects=a.objects, hours=hours),
+            accounts=Accounts(a.database, a.identity, cache, objects=a.objects, staging=a.staging, hours=hours),
             archive=Archive(a.database, forecasts, a.objects),
             datasets=datasets,
-            demo=Demo(
-                a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=a.events
-            ),
+            demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=a.events),
             forecasts=forecasts,
             hours=hours,
             jobs=jobs,

@@ -1,5 +1,6 @@
 """The whole user interface on NiceGUI's own app: guard, errors, routes, pages; and how it is run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -120,10 +121,22 @@ async def _unreadable(request: Request, error: Exception) -> Response:
         return respond(request.scope, UsageError('The body cannot be read as JSON.', place='body'))
     if where == 'body' and not names and not is_json(request.headers.get('content-type', '')):
         return respond(request.scope, NotSupported('Send the body as application/json.'))
+    names = _within(error.body, names)
     place = '.'.join(str(part)[:60] for part in (where, *names))[:200]
     name = place if where == 'body' else '.'.join(str(part) for part in names)[:60]
     reason = first['msg'].removeprefix('Value error, ').rstrip('.')[:300]
     return respond(request.scope, UsageError(f'The value of "{name}" cannot be read: {reason}.', place=place))
+
+
+def _within(body: Any, names: Sequence[str | int]) -> list[str | int]:
+    """The place of a wrong value without the steps that only our models have, such as the kind of a quote."""
+    place: list[str | int] = []
+    for left, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
+        known = isinstance(body, dict) and name in body
+        if known or not isinstance(body, dict) or not left:
+            place.append(name)
+            body = body[name] if known else None
+    return place
 
 
 async def _framework(request: Request, error: Exception) -> Response:

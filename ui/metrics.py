@@ -28,7 +28,7 @@ CLIENT_LEFT = 499
 disable_created_metrics()
 
 
-class Meters:
+class Counters:
     """The counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class Meters:
         return encode(_Both(self._registry, figures)), content_type
 
 
-class Metering:
+class Counting:
     """Counts and times requests and open sockets. Pure ASGI, so that streams of any length pass untouched."""
 
-    def __init__(self, app: ASGIApp, *, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, *, counters: Counters) -> None:
         self._app = app
-        self._meters = meters
+        self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it through and note how it went."""
@@ -96,7 +96,7 @@ class Metering:
             raise
         finally:
             # What is raised past everything is answered by the framework, outside of us, as a fault of ours.
-            self._meters.count(
+            self._counters.count(
                 method=scope['method'],
                 route=route or template(scope),
                 status=status or 500,
@@ -110,14 +110,14 @@ class Metering:
             nonlocal accepted
             if message['type'] == 'websocket.accept':
                 accepted = True
-                self._meters.sockets.inc()
+                self._counters.sockets.inc()
             await send(message)
 
         try:
             await self._app(scope, receive, note)
         finally:
             if accepted:
-                self._meters.sockets.dec()
+                self._counters.sockets.dec()
 
 
 def template(scope: Mapping[str, Any]) -> str:

@@ -35,6 +35,12 @@ async def confirm(accounts: Any) -> Session:
     return session
 
 
+def address() -> str:
+    """The address of the browser whose page is being used, for the audit log."""
+    client = context.client.request.client
+    return client.host if client else ''
+
+
 def signed_in(request: Request, scope: str | None = None) -> Session:
     """The live session of an HTTP request, for routes. Raise NotSignedIn when there is none.
 

@@ -19,7 +19,7 @@ from ui.components.parts import icon, icon_button, tag
 from ui.components.toast import toast, toast_corner
 from ui.errors import LOGO
 from ui.meter import balance_of, is_metered
-from ui.session import current
+from ui.session import address, current
 
 __all__ = ['PAGES', 'SHORTCUTS', 'Crumb', 'dress', 'frame', 'vendor_url']
 
@@ -208,7 +208,7 @@ def _themes(services: Any, role: str, *, ids: bool = False) -> None:
     """The three themes: the page's script applies a choice at once, and the account keeps it."""
 
     async def keep(theme: str) -> None:
-        await services.accounts.set_preferences(current().user.id, theme=theme)
+        await services.accounts.set_preferences(current().user.id, theme=theme, address=address())
 
     for value, label, symbol in THEMES:
         item = tag('button', classes='mi', type='button', role=role, aria_checked='false', data_theme_set=value)

@@ -1,7 +1,7 @@
 -- name: metrics_read
 -- What a scrape reads: open jobs, and what came between `since` and now; `settled` is what came up to `until`.
 with marks as (
-    -- Ids of the ledger near a time; read backwards from its end, so that no index on the time is needed.
+    -- Ids of the ledger near a time, read backwards from its end, so that no index on the time is needed.
     select coalesce((select max(id) from public.hour_ledger where at <= %(since)s), 0) as begin,
            coalesce((select max(id) from public.hour_ledger where at <= %(until)s), 0) as settled
 ), ended as materialized (

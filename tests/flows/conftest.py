@@ -73,6 +73,7 @@ class Product:
             EmbeddedIdentity(database, home / 'secrets', hasher=CHEAP),
             MemoryCache(clock=lambda: 0.0),
             objects=self.objects,
+            staging=self.staging,
             hours=self.hours,
         )
 

@@ -15,6 +15,7 @@ from core.accounts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, MOST_KEYS,
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
 from core.values import JobState, Preferences, Session
 from storage.embedded.server import EmbeddedPostgres
+from storage.postgres import PostgresTransaction
 from tests.flows.conftest import Product
 
 EMAIL = 'ada@example.com'
@@ -420,6 +421,23 @@ async def test_scopes_of_the_code_and_of_the_database_are_the_same(
         rows(postgres, "update public.api_keys set scopes = '{}'")
 
 
+async def test_who_asks_is_found_by_one_statement(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='a', scopes=['jobs:read'])
+    await product.accounts.principal(key)
+    asked: list[str] = []
+    execute = PostgresTransaction._execute
+
+    async def noted(self: PostgresTransaction, name: str, values: Any) -> Any:
+        asked.append(name)
+        return await execute(self, name, values)
+
+    monkeypatch.setattr(PostgresTransaction, '_execute', noted)
+    for ask in (product.accounts.session(token), product.accounts.principal(token), product.accounts.principal(key)):
+        assert await ask is not None
+    assert asked == ['session_by_token', 'session_by_token', 'api_key_by_hash']
+
+
 # profile and preferences
 
 
@@ -544,6 +562,7 @@ async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgre
     key, _ = await product.accounts.create_key(user_id, name='a', scopes=SCOPES)
     upload = await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
     assert await product.objects.list(f't/{user_id}/')
+    arriving = await product.datasets.begin_upload(user_id, name='b.csv', size=100)
     eve_token, eve = await enter(product, 'eve@example.com')
     eves = await product.send(eve.user, 'a.csv', b'time,y\n2024-01-01,1\n')
     ended = await product.accounts.delete(user_id, confirmation=' ADA@example.com ', address=HOME)
@@ -556,6 +575,8 @@ async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgre
     with pytest.raises(NotFound):
         await product.datasets.upload(user_id, upload.id)
     with pytest.raises(NotFound):
+        await product.staging.offset(arriving.id)
+    with pytest.raises(NotFound):
         await product.accounts.delete(user_id, confirmation=EMAIL)
     left = rows(postgres, 'select user_id, action, subject, address from public.audit_logs order by id')
     assert [row[0] for row in left if row[0] != eve.user.id] == [None] * 5
@@ -564,6 +585,16 @@ async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgre
     assert (await product.datasets.upload(eve.user.id, eves.id)).state == 'accepted'
     assert len(await product.objects.list(f't/{eve.user.id}/')) == 1
     assert (await enter(product))[1].user.id != user_id, 'the email is free again'
+
+
+async def test_account_ends_once_however_often_it_is_asked(product: Product, postgres: EmbeddedPostgres) -> None:
+    _, session = await enter(product)
+    ends = [product.accounts.delete(session.user.id, confirmation=EMAIL) for _ in range(4)]
+    answers = await asyncio.gather(*ends, return_exceptions=True)
+    assert [answer for answer in answers if not isinstance(answer, list | NotFound)] == []
+    assert [session.id] in answers
+    assert audited(postgres).count('account deleted') == 1
+    assert rows(postgres, 'select count(*) from auth.users') == [(0,)]
 
 
 @pytest.mark.parametrize('confirmation', ['', 'eve@example.com', 'ada@example.co', 'ada@example.com.', '\ud800'])

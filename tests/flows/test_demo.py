@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from core.analysis import demo as files
-from core.demo import SAMPLES, Demo
+from core.demo import SAMPLES, Demo, price
 from core.errors import NotEnoughHours
 from core.values import JobState, User
 from storage.postgres import Postgres
@@ -14,7 +14,6 @@ from tests import factories
 from tests.flows.conftest import Product, pieces
 
 NAMES = ['Grid load', 'Shop sales']
-SIZES = {sample.file: len(sample.make()) for sample in SAMPLES}
 
 
 def demo_of(product: Product) -> Demo:
@@ -81,7 +80,7 @@ async def test_workspace_is_uploaded_converted_and_forecast_like_anybodys(produc
     assert forecasts['Bakery units, 28 days'].request['series'] == [f'{shop} · Bakery' for shop in files.SHOPS]
     jobs = await product.jobs.list(user.id)
     assert sorted(job.kind for job in jobs) == ['convert', 'convert', 'forecast', 'forecast']
-    assert all(job.quote > 0 for job in jobs)
+    assert sum(job.quote for job in jobs) == price(product.hours).seconds
 
 
 async def test_filling_twice_changes_nothing(product: Product, demo: Demo, user: User):
@@ -132,8 +131,8 @@ async def test_a_new_process_goes_on_where_the_last_one_stopped(product: Product
 async def test_upload_that_a_crash_left_is_finished(product: Product, demo: Demo, user: User):
     """One upload was begun and not marked, the other had arrived in part."""
     shops, grid = SAMPLES
-    await product.datasets.begin_upload(user.id, name=shops.file, size=SIZES[shops.file])
-    half = await product.datasets.begin_upload(user.id, name=grid.file, size=SIZES[grid.file])
+    await product.datasets.begin_upload(user.id, name=shops.file, size=shops.size)
+    half = await product.datasets.begin_upload(user.id, name=grid.file, size=grid.size)
     async with product.database.transaction(user.id) as tx:
         await tx.run('demo_mark', id=half.id, sample=grid.key)
     await product.datasets.append(user.id, half.id, 0, pieces(grid.make()[:5000]))

@@ -93,7 +93,7 @@ class Accounts:
     async def principal(self, token: str) -> Session | None:
         return self.keys.get(token) or self.sessions.get(token)
 
-    async def sign_out(self, token: str) -> None:
+    async def sign_out(self, token: str, *, address: str = '') -> None:
         self.sessions.pop(token, None)
 
 

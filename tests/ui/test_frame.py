@@ -133,6 +133,20 @@ async def test_notices_are_listed_and_told_at_once(room: Room) -> None:
     assert count.style['display'] == 'none'
 
 
+async def test_the_bell_counts_to_99(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    for number in range(100):
+        await room.services.notices.add(room.session.user.id, f'{number}')
+    await room.user.open('/x')
+    await until(lambda: [count.text for count in room.css('count')] == ['99+'])
+    assert len(room.css('notice')) == 20
+    assert any(e.props.get('aria-label') == 'Notices, 100 unread' for e in room.user._client.elements.values())
+
+
 async def test_what_failed_while_nobody_looked_is_told_once(room: Room) -> None:
     user_id = room.session.user.id
 

@@ -13,13 +13,18 @@ from nicegui.testing import User, user_simulation
 
 from core.demo import FirstSteps
 from core.settings import Settings
-from core.values import Balance, Dataset, Forecast, Job, JobState, Session
+from core.values import Balance, Dataset, Forecast, Job, JobState, Quote, Session
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.track import track_of
 from ui.pages.home import left
 from ui.session import COOKIE
+
+
+class Hours(doubles.Hours):
+    def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0) -> Quote:
+        return Quote(task='forecast', seconds=series * len(models), basis='')
 
 
 class Datasets(doubles.Datasets):
@@ -149,7 +154,7 @@ async def room() -> AsyncIterator[Room]:
     async with user_simulation() as user:
         services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
         services.datasets, services.jobs, services.forecasts = Datasets(), Jobs(), Forecasts()
-        services.demo = Demo()
+        services.demo, services.hours = Demo(), Hours(services.events)
         token, session = services.accounts.open('maria.keller@example.com')
         mount(services)
         user.http_client.cookies.set(COOKIE, token)
@@ -175,6 +180,18 @@ async def test_newcomer_is_offered_an_upload_and_the_sample(room: Room) -> None:
     await room.tell('datasets', dataset=str(data.id))
     await room.user.should_see('Shop sales')
     await room.user.should_not_see('No datasets yet')
+
+
+async def test_the_sample_says_what_it_takes_and_waits_for_hours(room: Room) -> None:
+    await room.services.hours.put(room.session.user.id, Balance(seconds=10))
+    await room.user.open('/')
+    await room.user.should_see('Needs up to 0:00:39 of your hours (the sample: 2 files); you are 0:00:29 short.')
+    (sample,) = [e for e in room.user._client.elements.values() if getattr(e, 'text', '') == 'Use the sample']
+    assert sample.props['disabled']
+    await until(lambda: room.services.events.queues.get(f'{room.session.user.id}/hours'))
+    await room.services.hours.put(room.session.user.id, Balance(seconds=100))
+    await room.user.should_see('Up to 0:00:39 of your hours (the sample: 2 files)')
+    assert not sample.props['disabled']
 
 
 async def test_samples_tick_nothing(room: Room) -> None:

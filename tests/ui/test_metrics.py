@@ -13,7 +13,7 @@ from core.errors import Unavailable
 from core.metrics import Figures
 from core.settings import Settings
 from tests.ui.site import Site, open_site
-from ui.metrics import Metering, Meters
+from ui.metrics import Counters, Counting
 
 TOKEN = 'a-token-for-the-scraper'
 FIGURES = Figures(
@@ -203,31 +203,31 @@ async def test_open_sockets_are_counted(site: Site) -> None:
 
 async def test_a_route_of_an_included_router_has_its_whole_template() -> None:
     """The framework keeps the whole template in a place of its own."""
-    inner, outer, meters = APIRouter(prefix='/things'), APIRouter(prefix='/api'), Meters()
+    inner, outer, counters = APIRouter(prefix='/things'), APIRouter(prefix='/api'), Counters()
     inner.add_api_route('/{thing}', lambda thing: thing)
     outer.include_router(inner)
     site = FastAPI()
     site.include_router(outer)
-    site.add_middleware(Metering, meters=meters)
+    site.add_middleware(Counting, counters=counters)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url='http://test') as client:
         assert (await client.get('/api/things/7')).status_code == 200
-    assert parsed(meters.text(FIGURES)[0].decode())[requests('/api/things/{thing}')] == 1
+    assert parsed(counters.text(FIGURES)[0].decode())[requests('/api/things/{thing}')] == 1
 
 
 async def test_pieces_pass_as_they_come() -> None:
     """A stream is not held back, and its time ends with its last piece."""
-    meters, sent = Meters(), []
+    counters, sent = Counters(), []
 
     async def stream(scope, receive, send) -> None:
         await send({'type': 'http.response.start', 'status': 200, 'headers': []})
         for piece in (b'a', b'b'):
             await send({'type': 'http.response.body', 'body': piece, 'more_body': True})
             assert sent[-1]['body'] == piece
-            assert requests('other') not in parsed(meters.text(None)[0].decode())
+            assert requests('other') not in parsed(counters.text(None)[0].decode())
         await send({'type': 'http.response.body'})
 
     async def send(message) -> None:
         sent.append(message)
 
-    await Metering(stream, meters=meters)({'type': 'http', 'method': 'GET', 'path': '/x'}, None, send)
-    assert parsed(meters.text(None)[0].decode())[requests('other')] == 1
+    await Counting(stream, counters=counters)({'type': 'http', 'method': 'GET', 'path': '/x'}, None, send)
+    assert parsed(counters.text(None)[0].decode())[requests('other')] == 1

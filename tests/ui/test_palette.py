@@ -77,6 +77,18 @@ def test_there_is_no_list_until_it_has_entries(page: Page) -> None:
     expect(page.get_by_role('listbox')).to_have_count(0)
 
 
+def test_who_types_faster_than_the_list_loads_is_served_when_it_has(page: Page) -> None:
+    held: list[Route] = []
+    page.route(f'{SITE}api/v1/palette', lambda route: held.append(route))
+    page.goto(SITE)
+    page.keyboard.press('Control+k')
+    page.get_by_role('combobox').fill('audit')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('status')).to_have_text('Loading…')
+    held[0].fulfill(body=json.dumps(ENTRIES), content_type='application/json')
+    expect(page).to_have_url(f'{SITE}audit')
+
+
 def test_what_matches_is_marked_counted_and_ranked(page: Page, palette: Callable[[str], Any]) -> None:
     options = palette('ware')
     expect(options).to_have_text(

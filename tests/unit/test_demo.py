@@ -11,6 +11,7 @@ import pytest
 
 from core.analysis import demo
 from core.analysis.ingest import Options, convert, inspect
+from core.demo import SAMPLES, Sample
 
 PLANTED = demo.PLANTED['shop_sales']
 EASTER = {1818: (3, 22), 1943: (4, 25), 2000: (4, 23), 2024: (3, 31), 2025: (4, 20), 2026: (4, 5), 2038: (4, 25)}
@@ -42,6 +43,11 @@ def test_a_seed_always_makes_the_same_bytes(make: Any) -> None:
     assert make(5) == make(5)
     assert make(5) != make(6)
     assert make() == make(1)
+
+
+@pytest.mark.parametrize('sample', SAMPLES, ids=lambda sample: sample.key)
+def test_samples_are_as_large_as_they_say(sample: Sample) -> None:
+    assert len(sample.make()) == sample.size
 
 
 @pytest.mark.parametrize(('year', 'day'), EASTER.items())

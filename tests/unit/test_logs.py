@@ -16,6 +16,7 @@ from core.settings import Settings
         'GET /auth/link?token=canary-7',
         'postgresql://app:canary-7@db/variosync',
         'Authorization: Bearer canary-7',
+        'the key "vsk_canary-7" opens nothing',
         'host=x password=canary-7 dbname=y',
         '/_nicegui_ws/?client_id=canary-7&x=1',
     ],

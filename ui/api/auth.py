@@ -33,7 +33,7 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         session: Session | None = request.state.session
         if session is None:
             return
-        await services.accounts.sign_out(request.state.session_token)
+        await services.accounts.sign_out(request.state.session_token, address=_sender(request)['address'])
         await sockets.end_session(session.id)
 
     async def by_form(request: Request, enter: Enter, *, create: bool) -> Response:

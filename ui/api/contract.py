@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Security
@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive
 
+from core.analysis.tables import FORMULA_STARTS
 from core.values import Session
 from ui.session import live, signed_in
 
@@ -29,7 +30,6 @@ ROOT = '/api/v1'
 MOST_BODY = 256 * 1024  # bytes of a JSON body
 PIECE = 256 * 1024
 PRIVATE = {'Cache-Control': 'private, no-cache'}
-FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 
 PROBLEMS = {
     400: 'The request is not valid; `place` names the first wrong value.',
@@ -160,7 +160,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
-T = TypeVar('T')
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r'\S'), AfterValidator(clean)]
 Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(clean)]
 Stamp = Annotated[

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from core.errors import NotFound, Unavailable
 from ui.errors import problem
-from ui.metrics import Meters
+from ui.metrics import Counters
 
 log = structlog.get_logger()
 
 
-def register(services: Any, *, meters: Meters) -> None:
+def register(services: Any, *, counters: Counters) -> None:
     """Answer scrapes; without a token in the settings there is nothing here."""
 
     @app.get('/metrics', include_in_schema=False)
@@ -31,7 +31,7 @@ def register(services: Any, *, meters: Meters) -> None:
             # What this process counts is needed most while the database is away.
             log.warning('metrics without the database', error=error.message)
             figures = None
-        body, content_type = meters.text(figures, accept=request.headers.get('accept', ''))
+        body, content_type = counters.text(figures, accept=request.headers.get('accept', ''))
         return Response(body, headers={'Content-Type': content_type, 'Cache-Control': 'no-store'})
 
 

@@ -39,20 +39,25 @@ class Bell:
             self._list = tag('div', classes='list')
             with tag('footer'):
                 tag('a', 'All notices', 'link', href=PAGE)
+        self._client = context.client
         self._following = False
         # Only once a browser is there: a page that is fetched and never opened follows nothing.
-        context.client.on_connect(self._follow_once)
+        self._client.on_connect(self._connected)
 
-    def _follow_once(self) -> None:
-        if self._following:
-            return
-        self._following = True
-        channel = f'{self._user_id}/notices'
+    async def _connected(self) -> None:
+        """Begin to follow, or tell what came while the browser's socket was away."""
         with self._list:
+            if self._following:
+                await self._catch_up()
+                return
+            self._following = True
+            channel = f'{self._user_id}/notices'
             follow(self._services.events, channel, self._arrived, within=self._list, on_ready=self._catch_up)
 
     async def _arrived(self, message: Mapping[str, Any]) -> None:
-        if 'title' in message and message.get('id') not in self._shown:
+        # A page lives on for a while after its tab was closed; nobody sees what it tells.
+        seen = self._client.has_socket_connection
+        if seen and 'title' in message and message.get('id') not in self._shown:
             links = [('Open', str(message['link']))] if message.get('link') else []
             toast(str(message['title']), str(message.get('text', '')), level=_level(message.get('level')), links=links)
             if message.get('id'):
@@ -61,6 +66,8 @@ class Bell:
 
     async def _catch_up(self) -> None:
         """Tell of what came while no page was open, if it matters, in one toast."""
+        if not self._client.has_socket_connection:
+            return
         try:
             missed = await self._services.notices.untold(self._user_id)
         except VariosyncError:

@@ -289,7 +289,7 @@ def _entry_table(entries: Sequence[LedgerEntry]) -> None:
         [
             Column[LedgerEntry](label='Time', cell=lambda e: _moment(e.at), classes='t2 tn sub', width='17%'),
             Column[LedgerEntry](label='Entry', cell=lambda e: e.label, classes='w5'),
-            Column[LedgerEntry](label='Kind', cell=lambda e: badge(*KINDS[e.kind]) and None, width='14%'),
+            Column[LedgerEntry](label='Kind', cell=_kind, width='14%'),
             Column[LedgerEntry](label='Amount', cell=_amount, num=True, width='15%'),
             Column[LedgerEntry](label='Balance', cell=lambda e: clock(e.balance), num=True, width='15%', phone=False),
         ],
@@ -297,6 +297,10 @@ def _entry_table(entries: Sequence[LedgerEntry]) -> None:
         classes='cards ledger',
         label='Ledger',
     )
+
+
+def _kind(entry: LedgerEntry) -> None:
+    badge(*KINDS[entry.kind])
 
 
 def _amount(entry: LedgerEntry) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 from nicegui import ui
 from nicegui.element import Element
 
-from core.demo import FirstSteps
+from core.demo import FirstSteps, price
 from core.services import Services
 from core.values import Balance, Dataset, Forecast, Job, JobState, Session, UsageDay
 from ui.components.bars import UsageBars, usage_bars, usage_key, used
 from ui.components.formats import counted
+from ui.components.hours import Price
 from ui.components.jobs import Changes, Running, job_line
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, progress, tag
 from ui.components.states import empty_state
@@ -94,8 +95,9 @@ class Home:
         steps = await ours.demo.first_steps(user)
         self._show_start(steps, found, forecasts)
         empty = not found and not any(job.state in OPEN for job in jobs)
+        balance = await ours.hours.balance(user)
         if self._changes['layout'].seen(empty):
-            self._lay_out(empty=empty)
+            self._lay_out(balance, empty=empty)
         if empty:
             return
         if self._changes['datasets'].seen([(d.id, d.updated_at) for d in found], [(j.id, j.state) for j in jobs]):
@@ -118,7 +120,7 @@ class Home:
 
     # layout
 
-    def _lay_out(self, *, empty: bool) -> None:
+    def _lay_out(self, balance: Balance, *, empty: bool) -> None:
         """Make the cards, or the empty state in their place."""
         for part in ('datasets', 'jobs', 'track', 'hours'):
             self._changes[part] = Changes()
@@ -130,7 +132,7 @@ class Home:
         self._body.clear()
         with self._body:
             if empty:
-                self._nothing_yet()
+                self._nothing_yet(balance)
             else:
                 self._cards()
 
@@ -155,19 +157,12 @@ class Home:
             with card('Hours this week', classes='c4', actions=lambda: _all('/billing', 'Billing')):
                 self._hours = tag('div', classes='vs')
 
-    def _nothing_yet(self) -> None:
-        sample: list[Element] = []
-
-        def use() -> None:
-            sample[0].props['disabled'] = True
-            self._services.demo.begin(current().user.id, anew=True)
-            toast('The sample is on its way', 'Two files are uploaded and converted; forecasts of them follow.')
-
+    def _nothing_yet(self, balance: Balance) -> None:
         def ways() -> None:
             upload_button(self._zone)
-            sample.append(button('Use the sample', on_click=use))
+            self._sample_button(balance)
 
-        with card():
+        with card(classes='nothing'):
             empty_state(
                 'No datasets yet',
                 'Drop a CSV, Excel, JSON or Parquet file anywhere on this page. '
@@ -175,6 +170,18 @@ class Home:
                 actions=ways,
                 hint='The sample is three years of daily shop sales, faults included, and a year of hourly power load.',
             )
+
+    def _sample_button(self, balance: Balance) -> None:
+        def use() -> None:
+            cost.guard()
+            sample.props['disabled'] = True
+            self._services.demo.begin(current().user.id, anew=True)
+            toast('The sample is on its way', 'Two files are uploaded and converted; forecasts of them follow.')
+
+        sample = button('Use the sample', on_click=use)
+        cost = Price(balance, price(self._services.hours))
+        cost.guard(sample)
+        cost.follow(self._services, self._session)
 
     # cards
 

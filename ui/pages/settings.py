@@ -21,7 +21,7 @@ from ui.components.table import Column, table
 from ui.components.times import hours, when
 from ui.components.toast import toast
 from ui.preferences import local, written
-from ui.session import current, live
+from ui.session import address, current, live
 from ui.theme import THEMES, frame
 
 TABS = {
@@ -73,7 +73,7 @@ class Profile:
 
     async def _save(self) -> None:
         user = current().user
-        await self._services.accounts.rename(user.id, self._name.value or '', address=_address())
+        await self._services.accounts.rename(user.id, self._name.value or '', address=address())
         _remember(name=(self._name.value or '').strip())
         toast('Saved', 'Your name is shown in the account menu from the next page on.')
 
@@ -136,7 +136,7 @@ class Display:
 
     async def _keep(self, **change: str) -> None:
         accounts = self._services.accounts
-        self._chosen = await accounts.set_preferences(current().user.id, **change, address=_address())
+        self._chosen = await accounts.set_preferences(current().user.id, **change, address=address())
         _remember(preferences=self._chosen)
         self._show()
 
@@ -220,7 +220,7 @@ class Keys:
             name=self._name.value or '',
             scopes=self._wanted(),
             expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
-            address=_address(),
+            address=address(),
         )
         self._name.set_value('')
         self._show_once(key, kept)
@@ -264,7 +264,7 @@ class Keys:
             return
 
         async def revoke() -> None:
-            await self._services.accounts.revoke_key(current().user.id, key.id, address=_address())
+            await self._services.accounts.revoke_key(current().user.id, key.id, address=address())
             await self._refresh()
 
         ask = confirmation(
@@ -330,7 +330,7 @@ class Sessions:
             button('Sign out', kind='small', on_click=revoke, aria_label=f'Sign out {agent(one.user_agent)}')
 
     async def _end(self, one: SignedIn) -> None:
-        ended = await self._services.accounts.revoke_session(current().user.id, one.id, address=_address())
+        ended = await self._services.accounts.revoke_session(current().user.id, one.id, address=address())
         await app.state.sockets.end_session(ended)
 
 
@@ -379,7 +379,7 @@ class Account:
     async def _delete(self) -> None:
         self._button.props['disabled'] = True
         ended = await self._services.accounts.delete(
-            current().user.id, confirmation=self._typed.value or '', address=_address()
+            current().user.id, confirmation=self._typed.value or '', address=address()
         )
         for session_id in ended:
             await app.state.sockets.end_session(session_id)
@@ -425,11 +425,6 @@ def _remember(**changes: Any) -> None:
     scope = context.client.request.scope
     session = live(scope)
     scope['state']['session'] = replace(session, user=replace(session.user, **changes))
-
-
-def _address() -> str:
-    client = context.client.request.client
-    return client.host if client else ''
 
 
 def _alive(key: ApiKey) -> bool:

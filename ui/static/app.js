@@ -91,14 +91,16 @@
     box.append(line, results, none, foot);
     dialog.append(box);
     document.body.append(dialog);
-    input.addEventListener('input', () => { chosen = 0; draw(); });
+    input.addEventListener('input', () => { chosen = 0; palette.hasty = null; draw(); });
     input.addEventListener('keydown', (event) => {
       if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
         event.preventDefault();
         if (shown.length) choose((chosen + (event.key === 'ArrowDown' ? 1 : shown.length - 1)) % shown.length);
       } else if (event.key === 'Enter') {
         event.preventDefault();
-        open(shown[chosen], event.metaKey || event.ctrlKey);
+        const inTab = event.metaKey || event.ctrlKey;
+        if (shown.length || palette.state !== 'loading') open(shown[chosen], inTab);
+        else palette.hasty = { inTab }; // whoever types faster than the list loads is served when it has
       }
     });
     dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
@@ -176,6 +178,7 @@
     if (!palette) build();
     if (palette.dialog.open) return;
     palette.input.value = '';
+    palette.hasty = null;
     chosen = 0;
     palette.dialog.showModal();
     const own = JSON.parse(app.dataset.actions || '[]');
@@ -191,6 +194,7 @@
       palette.state = 'failed';
     }
     draw();
+    if (palette.hasty && palette.dialog.open) open(shown[0], palette.hasty.inTab);
   }
 
   // ---- shortcuts and menus ----
