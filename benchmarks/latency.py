@@ -27,6 +27,7 @@ from tests.e2e.test_faults import begin, send
 
 EMAIL, PASSWORD = 'bench@example.com', 'correct horse battery'
 WARM_UP = 50
+CALM = 1000  # ms after each toast, in which the next child gets ready
 ASKED = 500
 TABLE = b'ds,y\n' + b''.join(b'2024-01-%02d,%d.5\n' % (day, day) for day in range(1, 31))
 NO_TABLE = b'name,colour\nanna,red\nben,blue\n'
@@ -110,6 +111,7 @@ def jobs_and_notices(server: Server, client: httpx.Client, *, files: int) -> lis
             name = f'file-{number:02}.csv'
             drop(client, name, NO_TABLE if number % 4 == 3 else TABLE)
             page.wait_for_function('name => window.toasts.some(one => one[1].includes(name))', arg=name, timeout=60_000)
+            page.wait_for_timeout(CALM)
         toasts = page.evaluate('window.toasts')
         context.close()
         browser.close()

@@ -48,9 +48,9 @@ def main() -> int:
     with postgres() as dsn:
         return report(
             [
-                *play(dsn, histories=300 if chosen.quick else 10_000, seed=chosen.seed),
-                *asyncio.run(start_at_once(dsn, rounds=10 if chosen.quick else 100)),
                 *charge(dsn, seconds=4 if chosen.quick else 20),
+                *asyncio.run(start_at_once(dsn, rounds=10 if chosen.quick else 100)),
+                *play(dsn, histories=300 if chosen.quick else 10_000, seed=chosen.seed),
             ]
         )
 

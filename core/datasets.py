@@ -158,7 +158,15 @@ class Datasets:
         row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name))
         return UUID(str(row['id']))
 
-    async def _order(self, tx: Transaction, upload: Upload, dataset_id: UUID, *, options: Mapping[str, Any]) -> Job:
+    async def _order(
+        self,
+        tx: Transaction,
+        upload: Upload,
+        dataset_id: UUID,
+        *,
+        options: Mapping[str, Any],
+        rows: int | None = None,
+    ) -> Job:
         payload = {'source': upload.object_key, 'name': upload.name, 'upload': str(upload.id), 'options': dict(options)}
         return await self._queue.enqueue(
             tx,
@@ -167,7 +175,7 @@ class Datasets:
             title=f'Convert {upload.name}',
             payload=payload,
             dataset_id=dataset_id,
-            quote=self._hours.quote_convert(upload.size, upload.name).seconds,
+            quote=self._hours.quote_convert(upload.size, upload.name, rows=rows).seconds,
         )
 
     async def _ordered(self, user_id: UUID, job: Job) -> None:
@@ -235,15 +243,15 @@ class Datasets:
             upload, current = await _source(tx, dataset_id)
             names = None if current is None else {column['name'] for column in current['manifest']['columns']}
             _check_roles(roles, names)
-            job = await self._order(tx, upload, dataset_id, options=options)
+            job = await self._order(tx, upload, dataset_id, options=options, rows=_rows_read(current))
         await self._ordered(user_id, job)
         return job
 
     async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
         """Return what `correct` costs at most."""
         async with self._database.transaction(user_id) as tx:
-            upload, _ = await _source(tx, dataset_id)
-        return self._hours.quote_convert(upload.size, upload.name)
+            upload, current = await _source(tx, dataset_id)
+        return self._hours.quote_convert(upload.size, upload.name, rows=_rows_read(current))
 
     async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Commit the version that a conversion made, in the transaction that ends its job."""
@@ -320,6 +328,10 @@ async def _source(tx: Transaction, dataset_id: UUID) -> tuple[Upload, Row | None
     if current is None:
         return _upload(await tx.one('upload_latest', dataset_id=dataset_id)), None
     return _upload(await tx.one('upload_by_id', id=current['upload_id'])), current
+
+
+def _rows_read(version: Row | None) -> int | None:
+    return None if version is None else int(version['manifest']['rows_read'])
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -203,12 +203,14 @@ class Hours:
 
     # what tasks cost
 
-    def quote_convert(self, size: int, name: str = '') -> Quote:
-        """Return what converting a file of `size` bytes costs at most; its rows are reckoned from the bytes."""
+    def quote_convert(self, size: int, name: str = '', *, rows: int | None = None) -> Quote:
+        """Return what converting a file of `size` bytes costs at most; rows that nobody has counted are reckoned."""
         unpacked = size * (UNPACKED if name.lower().endswith(PACKED) else 1)
-        rows = max(1, unpacked // BYTES_A_ROW)
-        seconds = self._prices.convert + self._prices.convert_rows * rows / 1e6
-        return Quote(task='convert', seconds=math.ceil(seconds), basis=f'about {_short(rows)} rows')
+        counted = max(1, unpacked // BYTES_A_ROW) if rows is None else rows
+        seconds = self._prices.convert + self._prices.convert_rows * counted / 1e6
+        about = 'about ' if rows is None else ''
+        basis = f'{about}{_short(counted)} row{"" if counted == 1 else "s"}'
+        return Quote(task='convert', seconds=math.ceil(seconds), basis=basis)
 
     def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0) -> Quote:
         """Return what a forecast costs at most, for `series` series of `rows` points in all."""

@@ -24,7 +24,7 @@ from storage.postgres import Connection, connection_pool
 
 QUEUE = 'jobs'
 TASK = 'advance'
-MAX_BACKOFF = 64
+MAX_BACKOFF = 16
 T = TypeVar('T')
 LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Queue:
     """Jobs on the same database: recorded and enqueued in one transaction, delivered at least once.
 
     A worker says every `heartbeat` seconds that it lives; `rescue` takes what it held when it has been silent for
-    `stalled_after` seconds. A delivery whose `advance` raised comes again after 1, 2, 4, … 64 seconds.
+    `stalled_after` seconds. A delivery whose `advance` raised comes again after 1, 2, 4, … 16 seconds.
     """
 
     def __init__(

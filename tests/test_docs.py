@@ -14,9 +14,7 @@ ROOT = Path(__file__).parent.parent
 def test_every_setting_is_documented():
     rows = re.findall(r'^\| `([A-Z_]+)` \| (.*?) \| (.*?) \|$', (ROOT / 'docs/ENV_VARS.md').read_text(), re.M)
     told = {name: (default.strip('`'), text) for name, default, text in rows}
-    known = {
-        field.alias: (_written(field.default), field.description) for field in Settings.model_fields.values()
-    }
+    known = {field.alias: (_written(field.default), field.description) for field in Settings.model_fields.values()}
     assert told == known
 
 

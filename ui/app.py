@@ -13,10 +13,11 @@ from starlette.responses import Response
 from core.errors import NotFound, NotSignedIn, NotSupported, UsageError, VariosyncError
 from core.settings import Settings
 from ui import assets
-from ui.api import auth, health, palette, rest
+from ui.api import auth, health, metrics, palette, rest
 from ui.errors import error_page, is_json, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.meter import Meter
+from ui.metrics import Counters, Counting
 from ui.origins import Origins
 from ui.pages import (
     audit,
@@ -62,10 +63,14 @@ def mount(services: Any) -> None:
     # Inside the guard, which says whose request it is.
     app.add_middleware(Meter, services=services)
     app.add_middleware(Guard, services=services, origins=origins)
+    # Outside the guard, so that its refusals are counted too.
+    counters = Counters()
+    app.add_middleware(Counting, counters=counters)
     _errors()
     app.add_route('/static/{path:path}', assets.serve, methods=['GET', 'HEAD'])
     auth.register(services, sockets=sockets, origins=origins)
     rest.register(services, sockets=sockets)
+    metrics.register(services, counters=counters)
     for module in PAGES:
         module.register(services)
 

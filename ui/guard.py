@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import NotAllowed, NotFound, NotSignedIn, VariosyncError
 from ui.errors import respond, wants_page
-from ui.limits import ROOT, Limits, metered, tell
+from ui.limits import ROOT, Limits, limited, tell
 from ui.origins import Origins
 from ui.session import bearer_of, live, token_of
 
@@ -85,7 +85,7 @@ class Guard:
 
     async def _check(self, scope: Scope, headers: Headers) -> Response | None:
         path: str = scope['path']
-        rest = metered(path)
+        rest = limited(path)
         bearer = bearer_of(headers.get('authorization')) if rest else None
         token = token_of(headers.get('cookie')) if bearer is None else None
         try:
@@ -165,7 +165,7 @@ class Guard:
                     headers.setdefault('Strict-Transport-Security', 'max-age=31536000; includeSubDomains')
                 if not scope['path'].startswith(ASSETS):
                     headers.setdefault('Cache-Control', 'private, no-cache')
-                if message['status'] == 401 and metered(scope['path']):
+                if message['status'] == 401 and limited(scope['path']):
                     headers.setdefault('WWW-Authenticate', 'Bearer')
                 secure(headers, scope)
             await send(message)

@@ -14,7 +14,7 @@ ROOT = '/api/v1'
 WINDOW = 60.0
 
 
-def metered(path: str) -> bool:
+def limited(path: str) -> bool:
     """Whether a path belongs to the REST interface."""
     return path == ROOT or path.startswith(f'{ROOT}/')
 

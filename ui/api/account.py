@@ -233,9 +233,10 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
         first = await anext(pieces)
 
         async def everything() -> AsyncIterator[bytes]:
-            yield first
-            async for piece in pieces:
-                yield piece
+            async with aclosing(pieces):
+                yield first
+                async for piece in pieces:
+                    yield piece
 
         headers = PRIVATE | {'Content-Disposition': disposition('VARIOSYNC.zip')}
         return StreamingResponse(everything(), media_type=ZIP, headers=headers)
