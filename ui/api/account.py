@@ -1,6 +1,7 @@
 """REST for one's account: API keys, sessions, settings, audit log, export and deletion. Not for API keys."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
