@@ -29,15 +29,15 @@ class Root:
             opened.stop()
 
     @asynccontextmanager
-    async def services(self, settings: Settings) -> AsyncIterator[Services]:
-        """The services, on the database of a running server or on one that is started for as long as this takes."""
+    async def services(self, settings: Settings, *, own: bool = True) -> AsyncIterator[Services]:
+        """The services, on the database of a running server or, with `own`, on one that is started for this."""
         logs.configure(settings)
-        async with Opened(settings, attach=True) as opened:
+        async with Opened(settings, attach=True, own=own) as opened:
             yield Services.open(settings, opened.ports)
 
     async def worker(self, settings: Settings) -> None:
         """Work on jobs until stopped."""
-        async with self.services(settings) as services:
+        async with self.services(settings, own=False) as services:
             await services.work(concurrency=max(1, settings.workers))
 
     async def migrate(self, settings: Settings) -> list[str]:

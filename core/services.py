@@ -25,7 +25,7 @@ from core.values import Health
 log = structlog.get_logger()
 
 HEALTH_TTL = 5.0
-SWEEP = 10.0
+SWEEP = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

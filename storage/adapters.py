@@ -19,26 +19,33 @@ from storage.objects import Objects
 from storage.postgres import Postgres
 from storage.queue import Queue
 
+PATIENCE = 30.0  # of a worker for the server that owns its database
+
 __all__ = ['Opened', 'doctor', 'migrate', 'run_local']
 
 
 class Opened:
     """The adapters of a process: `start` and `stop` block, `connect` and `close` belong to the event loop.
 
-    With `attach`, the database that a running server owns is used; when none runs, it is started for our own duration.
+    With `attach`, the database that a running server owns is used; when none runs, it is started for our own duration,
+    unless `own` is False: then its server is waited for, because a home that somebody else owns keeps that out.
     """
 
-    def __init__(self, settings: Settings, *, attach: bool = False) -> None:
+    def __init__(self, settings: Settings, *, attach: bool = False, own: bool = True) -> None:
         self._home = settings.home_path
         self._memory = parse_bytes(settings.memory)
         self._timeout = settings.task_timeout
         self._attach = attach
+        self._own = own
         self._server = EmbeddedPostgres(self._home)
 
     def start(self) -> None:
         """Run or find the database, and build the adapters. Raise Conflict when another server uses the home."""
         try:
-            self._server.start()
+            if self._own:
+                self._server.start()
+            else:
+                self._server.attach(patience=PATIENCE)
         except Conflict:
             if not self._attach:
                 raise

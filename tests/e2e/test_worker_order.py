@@ -1,0 +1,41 @@
+"""A worker that comes back before its server leaves the home to it."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT, Server, python
+from tests.e2e.test_faults import begin, ended, send
+from tests.e2e.test_main_job import AIRLINE
+
+pytestmark = pytest.mark.xdist_group('faults')
+
+
+def test_a_worker_that_starts_before_the_server_waits_for_it(home: Path):
+    server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_WORKERS='0').start()
+    client = server.client('gina@example.com')
+    data = AIRLINE.read_bytes()
+    send(client, begin(client, AIRLINE.name, len(data)), data, 0)
+    server.kill()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
+    worker = subprocess.Popen(
+        python('run_nicegui.py', 'worker'),
+        cwd=ROOT,
+        env=environment | {'VARIOSYNC_HOME': str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        # It has tried by then: either it waits, or it has taken the database for itself.
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(5)
+        server.start()
+        assert [job.state for job in ended(server, 'gina@example.com', within=60)] == ['succeeded']
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        output, _ = worker.communicate(timeout=40)
+        server.stop()
+    assert worker.returncode == 0, output
