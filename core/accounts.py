@@ -290,6 +290,8 @@ class Accounts:
         async with self._database.transaction(user_id) as tx:
             arriving = [row['id'] for row in await tx.all('uploads_receiving')]
         async with self._database.system() as tx:
+            # A beat or the end of a job that is on its way goes first.
+            await tx.one('usage_lock', user_id=user_id)
             if await tx.first('profile_lock', id=user_id) is None:
                 return ended  # somebody who asked at the same time has removed it
             await _audit(tx, user_id, 'account deleted', str(user_id), address)

@@ -189,9 +189,11 @@ class Demo:
         await self.fill(user_id)
 
     async def made(self, user_id: UUID) -> Sequence[tuple[Dataset, Sequence[Forecast]]]:
-        """Return the sample datasets that are there, each with its forecasts."""
-        keys = {row['dataset_id'] for row in (await self._samples(user_id)).values()}
-        there = [dataset for dataset in await self._datasets.list(user_id) if dataset.id in keys]
+        """Return the sample datasets that are there, in the order of `SAMPLES`, each with its forecasts."""
+        found = await self._samples(user_id)
+        order = [found[sample.key]['dataset_id'] for sample in SAMPLES if sample.key in found]
+        there = [dataset for dataset in await self._datasets.list(user_id) if dataset.id in order]
+        there.sort(key=lambda dataset: order.index(dataset.id))
         return [(one, await self._forecasts.list(user_id, dataset_id=one.id)) for one in there]
 
     async def _clear(self, user_id: UUID) -> None:

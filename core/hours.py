@@ -102,10 +102,20 @@ class Hours:
 
         `grouped` puts the viewing of a session into one line as long as nothing else comes between.
         """
-        page = {'user_id': user_id, 'limit': limit, 'before': before, 'kind': kind}
+        asked = {'user_id': user_id, 'kind': kind}
         async with self._database.transaction(user_id) as tx:
-            rows = await (tx.all('hours_ledger_grouped', **page) if grouped else tx.all('hours_ledger', **page))
-        return [LedgerEntry(**row) for row in rows]
+            if not grouped:
+                rows = await tx.all('hours_ledger', limit=limit, before=before, **asked)
+                return [LedgerEntry(**row) for row in rows]
+            lines: list[LedgerEntry] = []
+            # The statement reads a stretch of the ledger at a time, which may be few lines although more follow.
+            while len(lines) < limit:
+                rows = await tx.all('hours_ledger_grouped', limit=limit - len(lines), before=before, **asked)
+                if not rows:
+                    break
+                lines += [LedgerEntry(**row) for row in rows]
+                before = lines[-1].id
+        return lines
 
     async def usage(self, user_id: UUID, *, days: int, time_zone: str = 'UTC') -> Sequence[UsageDay]:
         """Return the seconds used on each of the last `days` days of a time zone, the oldest first."""

@@ -143,6 +143,9 @@ class Jobs:
         return job
 
     async def _attempt(self, job: Job) -> Mapping[str, Any]:
+        # The database lets users record jobs, so a payload is believed no further than its owner's own objects.
+        if not all(str(key).startswith(f't/{job.user_id}/') for key in _inputs(job)):
+            raise TaskFailed('The job names data that are not yours. Order it again from your own dataset.')
         prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
         await self._objects.delete(f'{prefix}/')
         payload = {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
@@ -246,10 +249,17 @@ class Jobs:
             'dataset': job.dataset_id and str(job.dataset_id),
             'forecast': job.forecast_id and str(job.forecast_id),
         }
-        await self._events.publish(f'{job.user_id}/jobs', message | values)
+        # Notices first: a page draws a toast sooner than its lists.
         for notice in notices:
             if notice is not None:
                 await self._notices.tell(notice)
+        await self._events.publish(f'{job.user_id}/jobs', message | values)
+
+
+def _inputs(job: Job) -> Sequence[Any]:
+    """The keys of the objects that a job reads."""
+    source, parts = job.payload.get('source'), job.payload.get('parts')
+    return [*([] if source is None else [source]), *(parts or ())]
 
 
 def _link(job: Job) -> str:

@@ -18,6 +18,10 @@ update public.profiles
 set name = %(name)s
 where id = %(id)s and name <> %(name)s;
 
+-- name: usage_lock
+-- Lock a user's open usage session and open jobs until the transaction ends: before the account, as everywhere else.
+select public.lock_usage(%(user_id)s)::text as held;
+
 -- name: profile_delete
 -- Remove an account with all its rows; the audit log keeps its own.
 delete from public.profiles where id = %(id)s;

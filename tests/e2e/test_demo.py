@@ -71,8 +71,8 @@ def test_first_start_has_a_chart_and_forecasts_and_ticks_nothing(first_start: Se
     assert problems == []
 
 
-def test_somebody_else_may_use_the_sample(first_start: Server, page: Page):
-    page.goto(f'{first_start.url}/sign-in?create=1')
+def test_somebody_else_may_use_the_sample(server: Server, page: Page):
+    page.goto(f'{server.url}/sign-in?create=1')
     page.get_by_label('Email').fill('ada@example.com')
     page.get_by_label('Password').fill('correct horse battery')
     page.get_by_role('button', name='Create account').click()

@@ -607,6 +607,21 @@ async def test_wrong_confirmation_deletes_nothing(product: Product, confirmation
     assert [job.state for job in await product.jobs.list(session.user.id)] == [JobState.QUEUED]
 
 
+async def test_account_is_removed_while_another_page_beats(product: Product, postgres: EmbeddedPostgres) -> None:
+    _, session = await enter(product)
+    user_id = session.user.id
+    await product.hours.beat(user_id)
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser')) as page:
+        await page.execute('select 1 from public.usage_sessions where user_id = %s for update', (user_id,))
+        removing = asyncio.create_task(product.accounts.delete(user_id, confirmation=EMAIL))
+        while not rows(postgres, waiting):
+            await asyncio.sleep(0.01)
+        await page.execute("select hours.beat(%s, 0, clock_timestamp() + interval '30 s')", (user_id,))
+    assert await removing == [session.id]
+    assert rows(postgres, 'select 1 from public.profiles') == []
+
+
 async def test_running_job_is_stopped_before_its_objects_are_removed(
     product: Product, postgres: EmbeddedPostgres
 ) -> None:

@@ -307,7 +307,8 @@ def test_migrations_apply_once_in_order_and_are_recorded(new_postgres: MakePostg
     recorded = ask(server, "select version || '_' || name || '.sql', cardinality(statements)"
                            ' from supabase_migrations.schema_migrations order by version')  # fmt: skip
     assert [name for name, _ in recorded] == files
-    assert all(count > 1 for _, count in recorded)
+    assert all(count >= 1 for _, count in recorded)
+    assert recorded[0][1] > 20
 
 
 async def test_migrations_at_the_same_time_wait_for_each_other(new_postgres: MakePostgres) -> None:

@@ -369,6 +369,21 @@ async def test_ledger_pages_and_groups(product: Product, user: User, clock: Cloc
     assert [line.kind for line in await product.hours.ledger(user.id, kind='job')] == ['job']
 
 
+async def test_ledger_goes_on_behind_months_of_viewing(product: Product, user: User, clock: Clock) -> None:
+    clock.one(
+        'with days as (select gen_random_uuid() as id, day from generate_series(1, 22) as day), added as ('
+        ' insert into public.hour_ledger (user_id, grant_id, kind, label, seconds, balance, key, session_id)'
+        " select %(user)s, g.id, 'viewing', 'Viewing', -1, g.seconds - (d.day - 1) * 1000 - beat,"
+        " 'viewing:' || d.id || ':' || beat, d.id"
+        ' from days d, generate_series(1, 1000) as beat, public.hour_grants g where g.user_id = %(user)s'
+        ' order by d.day, beat returning 1) select count(*) from added',
+        user,
+    )
+    lines = await product.hours.ledger(user.id, limit=100)
+    assert sum(line.seconds for line in lines) == 10 * HOUR - 22_000
+    assert lines[-1].kind == 'grant'
+
+
 async def test_usage_by_day_has_every_day(product: Product, user: User, clock: Clock) -> None:
     await product.hours.beat(user.id)
     clock.passes(user, seconds=30)

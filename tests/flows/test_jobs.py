@@ -247,3 +247,21 @@ async def test_worker_delivers_to_the_end(world, user):
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert len(here.completed) == 5
+
+
+@pytest.mark.parametrize(
+    'payload', [{'source': 't/{other}/u/x/source'}, {'parts': ['t/{user}/convert/x/data-0.parquet', 't/{other}/y']}]
+)
+async def test_jobs_read_objects_of_their_own_tenant_only(world, database, user: User, payload):
+    """A user may record a job in the database with their own token and any payload."""
+    names = {'user': str(user.id), 'other': str(uuid4())}
+    keys = {
+        name: [key.format_map(names) for key in value] if isinstance(value, list) else value.format_map(names)
+        for name, value in payload.items()
+    }
+    here = world(lambda task, payload: DONE)
+    async with database.transaction(user.id) as tx:
+        job = await here.queue.enqueue(tx, user_id=user.id, kind='convert', title='Convert x', payload=keys)
+    await here.jobs.advance(job.id)
+    assert (await here.jobs.get(user.id, job.id)).state == JobState.FAILED
+    assert here.compute.calls == []

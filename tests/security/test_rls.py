@@ -334,6 +334,7 @@ def test_functions_with_their_owners_rights_are_closed(connection: Connection) -
         ('beat_hours', True, both),
         ('enqueue_job', True, both),
         ('give_hours', True, worker),
+        ('lock_usage', True, worker),
         ('pause_hours', True, both),
         ('reserve_hours', True, both),
         ('resume_hours', True, both),

@@ -182,6 +182,7 @@ def _conversion_failed(
             (job.error or {}).get('message', job.message),
             rows={
                 'What is kept': 'The file as you uploaded it.',
+                'Hours': 'Not charged. What was held for it is back.',
                 'What to do': TO_DO.get(code, 'Mend the file and upload it again, or discard this one.'),
             },
             actions=actions,

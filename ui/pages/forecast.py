@@ -100,7 +100,11 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
         error_state(
             'The forecast was cancelled' if cancelled else 'The forecast failed',
             (job.error or {}).get('message', job.message) if job else 'Its job is gone.',
-            rows={'What is kept': 'The dataset and the request.', 'What to do': 'Try again, or ask for another one.'},
+            rows={
+                'What is kept': 'The dataset and the request.',
+                'Hours': 'Not charged. What was held for it is back.',
+                'What to do': 'Try again, or ask for another one.',
+            },
             actions=actions,
             number='' if cancelled or job is None else str(job.id)[:8],
         )
@@ -237,7 +241,7 @@ def _coverage(result: Mapping[str, Any]) -> None:
                     tag('span', f'{level}% band held {formats.percent(share)}', 'w5')
                     tag('span', f'{round((share or 0) * first["points"]):,} of {first["points"]:,}', 't12 t3')
                 label = f'{level}% promised, {formats.percent(share)} held'
-                with tag('div', classes='track', role='img', aria_label=label):
+                with tag('div', classes='gauge', role='img', aria_label=label):
                     tag('i').style(f'width: {100 * (share or 0):.1f}%')
                     tag('u').style(f'left: calc({float(level):.1f}% - 1px)')
         tag('p', 'Scored on data that the model had not seen.', 't12 t3')
@@ -257,7 +261,7 @@ def _rows(forecast: Forecast, page: Page) -> None:
     quantiles = [name for name in page.columns if name.startswith('q')]
     several = len({row['unique_id'] for row in rows}) > 1
     columns = [
-        Column[Any](label='Time', cell=lambda row: formats.moment(row['ds'])),
+        Column[Any](label='Time', cell=lambda row: formats.moment(row['ds']), width='152px'),
         Column[Any](label='Model', cell=lambda row: model_name(row['model']), classes='t2'),
         *([Column[Any](label='Series', cell=lambda row: row['unique_id'], classes='t2')] if several else []),
         Column[Any](label='Step', cell=lambda row: str(row['horizon']), num=True, phone=False),

@@ -65,7 +65,7 @@ class Profile:
                 self._name = ui.input(value=self._user.name, placeholder='As others should read it')
                 self._name.props('maxlength=200 autocomplete=name').on('keydown.enter', self._save)
             with tag('div', classes='field'):
-                tag('span', 'E-mail')
+                tag('span', 'Email')
                 tag('span', self._user.email)
                 tag('span', 'You sign in with this address. It cannot be changed here.', 't12 t3')
             with tag('div', classes='hs'):

@@ -31,6 +31,8 @@ const css = (name) => getComputedStyle(document.body).getPropertyValue(`--${name
 const dark = () => document.documentElement.dataset.theme === "dark" || document.body.classList.contains("body--dark");
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const count = (value) => Math.round(value).toLocaleString("en");
+// As pages write it: a browser's own short months differ between versions ("Sep", "Sept").
+const calendarDay = (day) => `${day.getUTCDate()} ${day.toLocaleDateString("en-US", { month: "short", timeZone: "UTC" })} ${day.getUTCFullYear()}`;
 
 function remember(key, make) {
   if (!once.has(key)) {
@@ -590,7 +592,7 @@ export default {
       const start = history.t[0] ?? cutoff, recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
       const range = zoom ?? [this.preset === "All" ? start : recent, last];
       const shapes = cutoff === null ? [] : [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }];
-      const day = cutoff === null ? "" : new Date(cutoff).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+      const day = cutoff === null ? "" : calendarDay(new Date(cutoff));
       const right = (cutoff - range[0]) / (range[1] - range[0]) * this.pixels() < 120;
       const annotations = cutoff === null ? [] : [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, text: `cutoff ${day}` }];
       return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes, annotations } };
