@@ -283,12 +283,16 @@ class Accounts:
         """Remove an account for good and return the ids of the sessions that ended with it.
 
         `confirmation` is the account's e-mail, typed again; anything else raises UsageError. Sessions, keys and jobs
-        end first; then the rows, the means to sign in, and the stored objects go. The audit log stays, nameless.
+        end first; then the stored objects, the rows and the means to sign in go. The audit log stays, nameless.
         """
         ended = await self._close(user_id, confirmation)
         await self._drain(user_id)
         async with self._database.transaction(user_id) as tx:
             arriving = [row['id'] for row in await tx.all('uploads_receiving')]
+        # Data go first: whoever is interrupted can sign in and ask again as long as the rows are there.
+        for upload_id in arriving:
+            await self._staging.discard(upload_id)
+        await self._objects.delete(f't/{user_id}/')
         async with self._database.system() as tx:
             # A beat or the end of a job that is on its way goes first.
             await tx.one('usage_lock', user_id=user_id)
@@ -297,9 +301,7 @@ class Accounts:
             await _audit(tx, user_id, 'account deleted', str(user_id), address)
             await tx.run('profile_delete', id=user_id)
         await self._identity.delete(user_id)
-        for upload_id in arriving:
-            await self._staging.discard(upload_id)
-        await self._objects.delete(f't/{user_id}/')
+        await self._objects.delete(f't/{user_id}/')  # what a job wrote meanwhile
         return ended
 
     async def _close(self, user_id: UUID, confirmation: str) -> Sequence[UUID]:

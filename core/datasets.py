@@ -1,6 +1,7 @@
 """Datasets: upload → version → profile → window of series; correction and undo."""
 
 import asyncio
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Mapping, Sequence
@@ -14,11 +15,12 @@ from core.analysis import tables
 from core.analysis.series import SeriesReader, Window, encode
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, UsageError
 from core.hours import Hours, short_of
-from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
+from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import Dataset, Job, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
 OPEN_READERS = 16
+POINTS_KEPT = 3600.0  # seconds
 EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.parquet'}
 
 
@@ -33,6 +35,7 @@ class Datasets:
         staging: Staging,
         objects: ObjectStore,
         events: Events,
+        cache: Cache,
         hours: Hours,
         max_upload: int,
     ) -> None:
@@ -41,6 +44,7 @@ class Datasets:
         self._staging = staging
         self._objects = objects
         self._events = events
+        self._cache = cache
         self._hours = hours
         self._max_upload = max_upload
         self._readers: OrderedDict[UUID, SeriesReader] = OrderedDict()
@@ -272,8 +276,14 @@ class Datasets:
     async def series(self, user_id: UUID, version: Version, window: Window) -> bytes:
         """Return the points for a window in the browser's binary form (`core.analysis.series.encode`)."""
         _own(user_id, version)
+        # A version never changes, so its points may be kept for as long as there is room.
+        key = f'{user_id}/series/{version.id}/{hashlib.sha256(repr(window).encode()).hexdigest()}'
+        if (kept := await self._cache.get(key)) is not None:
+            return kept
         reader = await self._reader(version)
-        return await asyncio.to_thread(lambda: encode(reader.window(window)))
+        points = await asyncio.to_thread(lambda: encode(reader.window(window)))
+        await self._cache.set(key, points, ttl=POINTS_KEPT)
+        return points
 
     async def preview(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return stored rows in their order."""

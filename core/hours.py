@@ -19,7 +19,6 @@ BYTES_A_ROW = 50
 PACKED = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.parquet', '.feather', '.xlsx')
 UNPACKED = 8  # how much larger a packed file is reckoned to be
 POINTS = 1000
-GIFT_PRIORITY = 40
 DEFAULT_PRIORITY = 50
 MOST_HOURS = 100_000
 MOST_DAYS = 366

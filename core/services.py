@@ -106,6 +106,7 @@ class Services:
             staging=a.staging,
             objects=a.objects,
             events=a.events,
+            cache=cache,
             hours=hours,
             max_upload=parse_bytes(settings.max_upload),
         )

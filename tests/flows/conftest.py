@@ -44,12 +44,14 @@ class Product:
         self.compute = compute or ChildProcesses(home, objects=home / 'objects', memory=MEMORY, timeout=120, warm={})
         self.notices = Notices(database, self.events)
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
+        self.cache = MemoryCache()
         self.datasets = Datasets(
             database,
             queue=self.queue,
             staging=self.staging,
             objects=self.objects,
             events=self.events,
+            cache=self.cache,
             hours=self.hours,
             max_upload=2**20,
         )

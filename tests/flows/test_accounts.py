@@ -12,8 +12,9 @@ from psycopg import errors
 
 from core import accounts as module
 from core.accounts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, MOST_KEYS, NEVER, NUMBER_FORMATS, SCOPES, THEMES
-from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
+from core.errors import Conflict, NotFound, NotSignedIn, TooMany, Unavailable, UsageError
 from core.values import JobState, Preferences, Session
+from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import PostgresTransaction
 from tests.flows.conftest import Product
@@ -620,6 +621,22 @@ async def test_account_is_removed_while_another_page_beats(product: Product, pos
         await page.execute("select hours.beat(%s, 0, clock_timestamp() + interval '30 s')", (user_id,))
     assert await removing == [session.id]
     assert rows(postgres, 'select 1 from public.profiles') == []
+
+
+async def test_data_go_first_so_that_an_interrupted_end_leaves_none(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, session = await enter(product)
+    await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
+
+    async def away(self: EmbeddedIdentity, user_id: UUID) -> None:
+        raise Unavailable('The sign-in service does not answer.')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EmbeddedIdentity, 'delete', away)
+        with pytest.raises(Unavailable):
+            await product.accounts.delete(session.user.id, confirmation=EMAIL)
+    assert await product.objects.list(f't/{session.user.id}/') == []
 
 
 async def test_running_job_is_stopped_before_its_objects_are_removed(

@@ -279,6 +279,22 @@ async def test_readers_are_kept_and_closed(product: Product, user: User, monkeyp
     assert not product.datasets._readers
 
 
+async def test_points_are_reckoned_once(product: Product, user: User, database: Postgres) -> None:
+    dataset = await product.bring(user, 'a.csv', MIXED)
+    version = await product.datasets.version(user.id, dataset.id)
+    labels = await product.datasets.labels(user.id, version)
+    window = Window(measures=('y',), series=(labels[0],))
+    first = await product.datasets.series(user.id, version, window)
+    product.datasets.close()
+    assert await product.datasets.series(user.id, version, window) == first
+    assert not product.datasets._readers, 'the second answer came from the cache'
+    other = Window(measures=('y',), series=(labels[0],), width=7)
+    assert await product.datasets.series(user.id, version, other) != first
+    stranger = await factories.user(database)
+    with pytest.raises(NotFound):
+        await product.datasets.series(stranger.id, version, window)
+
+
 async def test_foreign_tenant_finds_nothing(product: Product, user: User, database: Postgres, tmp_path: Path) -> None:
     dataset = await product.bring(user, 'a.csv', MIXED)
     version = await product.datasets.version(user.id, dataset.id)

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from core.services import Services
 from core.values import AuditEntry
+from ui.components.agents import agent
 from ui.components.parts import button, card, page_head, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
@@ -67,7 +68,7 @@ def _table(entries: Sequence[AuditEntry]) -> None:
         [
             Column(label='When', cell=_at, width='26%'),
             Column(label='Action', cell=_action, width='24%', classes='w5'),
-            Column(label='Subject', cell=lambda entry: entry.subject, classes='t2 sub'),
+            Column(label='Subject', cell=_subject, classes='t2 sub'),
             Column(label='Address', cell=lambda entry: entry.address, width='18%', classes='mono sub'),
         ],
         entries,
@@ -78,6 +79,10 @@ def _table(entries: Sequence[AuditEntry]) -> None:
 
 def _action(entry: AuditEntry) -> str:
     return entry.action[:1].upper() + entry.action[1:]
+
+
+def _subject(entry: AuditEntry) -> str:
+    return agent(entry.subject) if entry.action == 'session revoked' and entry.subject else entry.subject
 
 
 def _at(entry: AuditEntry) -> None:

@@ -243,8 +243,10 @@ def pace(seconds: int, week: Sequence[UsageDay], *, now: datetime | None = None)
     days = seconds * len(week) / spent
     if days > 365:
         return 'At this week’s pace it lasts for more than a year.'
-    end = local(now or datetime.now(UTC)) + timedelta(days=days)
-    return f'At this week’s pace it lasts until about {end.day} {end:%B}.'
+    today = local(now or datetime.now(UTC))
+    end = today + timedelta(days=days)
+    year = '' if end.year == today.year else f' {end.year}'
+    return f'At this week’s pace it lasts until about {end.day} {end:%B}{year}.'
 
 
 def _amount_of(seconds: int) -> str:

@@ -116,7 +116,7 @@ def dataset_table(found: Sequence[Dataset], jobs: Sequence[Job]) -> None:
             Column(label='Name', cell=_name, width='34%'),
             Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='14%'),
             Column(label='Shape', cell=_shape, width='20%', phone=False, classes='pad-l'),
-            Column(label='Quality', cell=lambda d: _quality(d, states), width='16%', classes='pad-l', phone=False),
+            Column(label='Quality', cell=lambda d: _quality(d, states), width='16%', classes='pad-l'),
             Column(label='Updated', cell=_updated, num=True, phone=False),
         ],
         found,

@@ -1,6 +1,7 @@
 """A forecast: history, bands and cutoff; how well its bands held; its rows."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from ui.components.table import Column, table
 from ui.components.times import clock
 from ui.live import follow
 from ui.pages.forecasts import model_name
+from ui.preferences import local
 from ui.session import current
 from ui.theme import frame
 
@@ -102,7 +104,7 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
             (job.error or {}).get('message', job.message) if job else 'Its job is gone.',
             rows={
                 'What is kept': 'The dataset and the request.',
-                'Hours': 'Not charged. What was held for it is back.',
+                **({'Hours': 'Not charged. What was held for it is back.'} if job else {}),
                 'What to do': 'Try again, or ask for another one.',
             },
             actions=actions,
@@ -115,7 +117,7 @@ def _result(forecast: Forecast, result: Mapping[str, Any], rows: Page, series: s
     chosen = series if series in known else known[0]
 
     def issued() -> None:
-        badge(f'Issued {formats.moment(forecast.issued_at)}', 'acc', icon_name='lock')
+        badge(f'Issued {_issued(forecast.issued_at)}', 'acc', icon_name='lock')
 
     cutoff = next((model['cutoff'] for model in result['models'] if model['cutoff']), None)
     facts = [
@@ -133,6 +135,11 @@ def _result(forecast: Forecast, result: Mapping[str, Any], rows: Page, series: s
             _coverage(result)
             _warnings(result)
     _rows(forecast, rows)
+
+
+def _issued(at: datetime | None) -> str:
+    at = local(at) if at else None
+    return f'{at.day} {at:%b %Y, %H:%M}' if at else '–'
 
 
 def _actions(forecast: Forecast) -> None:

@@ -16,7 +16,7 @@ from ui.components.hours import Price
 from ui.components.jobs import Changes, Running, job_line
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, progress, tag
 from ui.components.states import empty_state
-from ui.components.times import hours
+from ui.components.times import hours, to_the_second
 from ui.components.toast import toast
 from ui.components.track import Track, figures, track_chart, track_of
 from ui.live import follow
@@ -279,7 +279,8 @@ class Home:
                 usage_key()
                 self._bars = usage_bars(week, height=CHART - 24)
         self._bars.show(week)
-        self._spent.text = hours(spent)
+        # As words below five minutes: 0:56 alone could be hours as well.
+        self._spent.text = hours(spent) if spent >= 300 else to_the_second(spent)
         self._left.text = hours(balance.seconds)
         self._pace.text = left(balance.seconds, spent)
 
