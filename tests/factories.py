@@ -65,8 +65,9 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     insert('sessions', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
     insert('api_keys', user_id=user_id, name='a', prefix='vsk_abcdef', key_hash=uuid4().bytes * 2, scopes=['jobs:read'])
     insert('sign_in_links', token_hash=uuid4().bytes * 2, user_id=user_id, expires_at='infinity')
+    stored = f't/{user_id}/{key}'
     upload = insert(
-        'uploads', id=uuid4(), user_id=user_id, name='a.csv', size=1, state='accepted', object_key=key, sha256=SHA256
+        'uploads', id=uuid4(), user_id=user_id, name='a.csv', size=1, state='accepted', object_key=stored, sha256=SHA256
     )
     source = insert('data_sources', user_id=user_id, kind='upload', name='a.csv', upload_id=upload)
     dataset = insert('datasets', user_id=user_id, source_id=source, name='a')

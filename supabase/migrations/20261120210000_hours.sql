@@ -438,8 +438,12 @@ begin
     where id in (select id from public.usage_sessions
                  where ended_at is null and state <> 'paused' and seen_at < clock_timestamp() - interval '75 seconds'
                  order by id limit 1000 for update skip locked);
-    for holder in select distinct user_id from public.hour_grants
-                  where remaining > 0 and expires_at <= clock_timestamp() order by user_id limit 1000
+    -- Viewing that goes on is charged first, by the next beat: the seconds before the expiry are paid by what expired.
+    for holder in select distinct g.user_id from public.hour_grants g
+                  where g.remaining > 0 and g.expires_at <= clock_timestamp()
+                    and not exists (select from public.usage_sessions s
+                                    where s.user_id = g.user_id and s.ended_at is null and s.state = 'running')
+                  order by g.user_id limit 1000
     loop
         perform hours.lock_account(holder);
         if hours.lapse(holder, clock_timestamp()) > 0 then

@@ -303,6 +303,25 @@ async def test_concurrent_jobs_never_spend_the_same_second(database: Postgres, p
     assert await product.hours.balance(poor.id) == Balance(seconds=10, reserved=90)
 
 
+async def test_sweep_leaves_the_last_seconds_before_an_expiry_to_viewing(
+    hours: Hours, user: User, clock: Clock
+) -> None:
+    await hours.beat(user.id)
+    clock.passes(user, seconds=30)
+    clock.expires(user, seconds=1)
+    clock.one(
+        'insert into public.hour_grants (user_id, source, label, seconds, remaining, key)'
+        " values (%(user)s, 'gift', 'Later', 100, 100, 'later') returning 1",
+        user,
+    )
+    await hours.sweep()
+    assert (await hours.beat(user.id)).seconds == 100
+    assert [grant.label for grant in await hours.grants(user.id)] == ['Later']
+    clock.passes(user, seconds=80)
+    await hours.sweep()
+    assert clock.one('select count(*) from public.hour_grants where user_id = %(user)s and remaining > 0', user) == 1
+
+
 async def test_what_comes_back_after_its_grant_expired_is_good_for_a_week(
     product: Product, user: User, clock: Clock
 ) -> None:

@@ -369,6 +369,18 @@ def test_nobody_moves_the_hours_of_somebody_else(connection: Connection, tenants
             connection.execute(call, (argument,))
 
 
+def test_an_upload_names_an_object_of_its_own_tenant(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, other = tenants
+    change = 'update public.uploads set object_key = %s where id = %s'
+    for stolen in (f't/{other.user_id}/convert/x/data-0.parquet', f't/{me.user_id}', f'/t/{me.user_id}/x'):
+        with pytest.raises(errors.CheckViolation), connection.transaction():
+            connection.execute(
+                "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+                (f'{{"sub": "{me.user_id}"}}',),
+            )
+            connection.execute(change, (stolen, me.ids['uploads']))
+
+
 def test_every_view_asks_as_its_reader(connection: Connection) -> None:
     views = connection.execute(
         'select relname, coalesce(array_to_string(reloptions, %s), %s) from pg_class'

@@ -145,7 +145,7 @@ class Billing:
             if balance.reserved:
                 tag('p', f'{clock(balance.reserved)} more is held for jobs that have not ended.', 't12 t3')
             with tag('div', classes='pace'):
-                tag('p', pace(balance.seconds, week), 't12 t3')
+                tag('p', pace(balance.seconds, week, expires=_last_expiry(grants)), 't12 t3')
                 self._switch(balance)
 
     def _switch(self, balance: Balance) -> None:
@@ -233,7 +233,9 @@ class Billing:
                         tag('span', promise)
 
 
-def pace(seconds: int, week: Sequence[UsageDay], *, now: datetime | None = None) -> str:
+def pace(
+    seconds: int, week: Sequence[UsageDay], *, expires: datetime | None = None, now: datetime | None = None
+) -> str:
     """How long a balance lasts if the coming weeks take what the last one took."""
     if not seconds:
         return 'Nothing is left. Pages open again as soon as hours arrive.'
@@ -241,12 +243,22 @@ def pace(seconds: int, week: Sequence[UsageDay], *, now: datetime | None = None)
     if not spent:
         return 'Nothing was used in the last seven days.'
     days = seconds * len(week) / spent
+    today = local(now or datetime.now(UTC))
+    if expires and expires - today < timedelta(days=days):
+        return f'At this week’s pace some of it is left when it expires on {_full_day(local(expires), today)}.'
     if days > 365:
         return 'At this week’s pace it lasts for more than a year.'
-    today = local(now or datetime.now(UTC))
-    end = today + timedelta(days=days)
-    year = '' if end.year == today.year else f' {end.year}'
-    return f'At this week’s pace it lasts until about {end.day} {end:%B}{year}.'
+    return f'At this week’s pace it lasts until about {_full_day(today + timedelta(days=days), today)}.'
+
+
+def _last_expiry(grants: Sequence[Grant]) -> datetime | None:
+    """When the last of the hours expires; None while some never do."""
+    ends = [grant.expires_at for grant in grants]
+    return max((end for end in ends if end), default=None) if all(ends) else None
+
+
+def _full_day(at: datetime, today: datetime) -> str:
+    return f'{at.day} {at:%B}' if at.year == today.year else f'{at.day} {at:%B %Y}'
 
 
 def _amount_of(seconds: int) -> str:

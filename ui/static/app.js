@@ -222,6 +222,19 @@
     else if (event.key === 'g') awaited = performance.now();
   });
 
+  // Arrows move through an open menu; the browser's own Escape closes it and gives the focus back.
+  addEventListener('keydown', (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const menu = step && document.querySelector('.menu:popover-open');
+    const focused = document.activeElement;
+    if (!menu || !(menu.contains(focused) || focused?.getAttribute('popovertarget') === menu.id)) return;
+    const items = [...menu.querySelectorAll('a[href], button:not(:disabled)')].filter((item) => item.checkVisibility());
+    if (!items.length) return;
+    event.preventDefault();
+    const at = items.indexOf(focused);
+    items[at < 0 ? (step > 0 ? 0 : items.length - 1) : (at + step + items.length) % items.length].focus();
+  });
+
   // Without https there is no clipboard: then what is to be copied is selected, for the keyboard to copy.
   function copyText(button) {
     const source = document.getElementById(button.dataset.copyFrom || '');
