@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from core.errors import NotEnoughHours, UsageError
+from core.errors import NotEnoughHours, NotFound, UsageError
 from core.notices import Notices
 from core.ports import Database, Events, Row, Transaction
 from core.settings import Prices
@@ -168,8 +169,12 @@ class Hours:
         """End abandoned sessions and write off expired hours, of all users."""
         async with self._database.system() as tx:
             changed = [row['user_id'] for row in await tx.all('hours_sweep')]
-        for user_id in changed:
-            await self.tell(user_id)
+            notices = [await self.warn(tx, user_id) for user_id in changed]
+        for user_id, notice in zip(changed, notices, strict=True):
+            with suppress(NotFound):  # deleted meanwhile
+                await self.tell(user_id)
+            if notice is not None:
+                await self._notices.tell(notice)
 
     # telling
 

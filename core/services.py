@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -172,10 +171,11 @@ class Services:
 
     async def _sweep(self) -> None:
         while True:
-            with suppress(VariosyncError):
-                await self.jobs.recover()
-            with suppress(VariosyncError):
-                await self.hours.sweep()
+            for sweep in (self.jobs.recover, self.hours.sweep):
+                try:
+                    await sweep()
+                except VariosyncError as error:
+                    log.warning('a sweep failed', sweep=sweep.__qualname__, error=error.message)
             await asyncio.sleep(SWEEP)
 
 

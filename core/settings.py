@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         1200,
         ge=1,
         alias='VARIOSYNC_RATE_LIMIT',
-        description='Requests a minute that one user, one API key or one address may make to the REST interface.',
+        description='REST requests a minute that one user or one address may make; one API key gets half.',
     )
     demo: bool = Field(
         True, alias='VARIOSYNC_DEMO', description='Whether the owner’s first start fills a small workspace.'

@@ -20,7 +20,7 @@ def limited(path: str) -> bool:
 
 
 class Limits:
-    """Counts requests in `services.cache`, at most `settings.rate_limit` a minute for each who asks.
+    """Counts requests in `services.cache`: at most `settings.rate_limit` a minute, half of it for one API key.
 
     Who asks is the peer of the socket where there is no session: what a header says about addresses is not believed.
     """
@@ -41,8 +41,13 @@ class Limits:
         session: Session | None = scope['state'].get('session')
         if session is not None and _bounded_otherwise(scope):
             return
-        limit = self._services.settings.rate_limit
-        allowance = await self._services.cache.hit(_who(scope, session), limit=limit, window=WINDOW)
+        hits: list[Allowance] = []
+        for who, most in _counters(scope, session, limit=self._services.settings.rate_limit):
+            hits.append(await self._services.cache.hit(who, limit=most, window=WINDOW))
+            if hits[-1].wait:  # what is refused to a key takes nothing from its user
+                break
+        allowance = max(hits, key=lambda hit: (hit.wait, -hit.remaining))
+        limit = allowance.limit
         scope['state']['allowance'] = allowance
         if not allowance.wait:
             return
@@ -71,10 +76,13 @@ def _bounded_otherwise(scope: Scope) -> bool:
     return upload or (method == 'POST' and path == f'{ROOT}/hours/heartbeat')
 
 
-def _who(scope: Scope, session: Session | None) -> str:
+def _counters(scope: Scope, session: Session | None, *, limit: int) -> list[tuple[str, int]]:
+    """Whose limits a request counts for. One API key may use half of what its user may, so that the pages go on."""
     if session is None:
-        return f'limit/api/address/{_address(scope)}'
-    return f'limit/api/user/{session.user.id}' if session.scopes is None else f'limit/api/key/{session.id}'
+        return [(f'limit/api/address/{_address(scope)}', limit)]
+    user = f'{session.user.id}/limit/api'
+    key = [] if session.scopes is None else [(f'{user}/key/{session.id}', max(1, limit // 2))]
+    return [*key, (user, limit)]
 
 
 def _guesses(scope: Scope) -> str:

@@ -14,6 +14,7 @@ select public.enqueue_job(%(id)s, %(delay)s) as queue_id;
 select j.id
 from public.jobs j
 where j.state in ('queued', 'running')
+  and exists (select from public.hour_reservations r where r.job_id = j.id and r.settled_at is null)
   and not exists (
       select from procrastinate.procrastinate_jobs q
       where q.lock = j.id::text and q.status in ('todo', 'doing')

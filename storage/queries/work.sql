@@ -32,11 +32,12 @@ order by created_at desc
 limit 1;
 
 -- name: job_claim
--- Begin an attempt; a job that has ended or was cancelled cannot be claimed.
+-- Begin an attempt; a job that has ended, was cancelled or holds no hours cannot be claimed.
 update public.jobs
 set state = 'running', attempt = attempt + 1, progress = 0, message = 'Starting',
     started_at = coalesce(started_at, now()), claimed_at = clock_timestamp()
 where id = %(id)s and state in ('queued', 'running') and not cancel_requested
+  and exists (select from public.hour_reservations r where r.job_id = jobs.id and r.settled_at is null)
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
           dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
 

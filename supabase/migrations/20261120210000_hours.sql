@@ -302,7 +302,10 @@ declare
     held uuid := gen_random_uuid();
     missing bigint;
 begin
-    select user_id, title into j from public.jobs where id = p_job for update;
+    select user_id, title into j from public.jobs where id = p_job and state in ('queued', 'running') for update;
+    if not found then
+        raise exception 'only an open job can hold hours' using errcode = 'check_violation';
+    end if;
     perform hours.lock_account(j.user_id);
     perform hours.lapse(j.user_id, p_at);
     missing := p_seconds - hours.balance(j.user_id);
@@ -393,6 +396,15 @@ begin
     end if;
 end $$;
 
+-- Jobs are ordered by the server, which asks for their quote, and not by who speaks to the database through its own API.
+create function hours.check_server() returns void language plpgsql set search_path = '' as $$
+begin
+    if not (pg_has_role(session_user, 'variosync_app', 'member')
+            or pg_has_role(session_user, 'variosync_worker', 'member')) then
+        raise exception 'jobs are ordered through the server' using errcode = 'insufficient_privilege';
+    end if;
+end $$;
+
 create function public.beat_hours(p_user uuid, p_idle double precision) returns text
     language plpgsql security definer set search_path = '' as $$
 begin
@@ -417,6 +429,7 @@ end $$;
 create function public.reserve_hours(p_job uuid, p_seconds bigint) returns bigint
     language plpgsql security definer set search_path = '' as $$
 begin
+    perform hours.check_server();
     perform hours.check_caller((select user_id from public.jobs where id = p_job));
     return hours.reserve(p_job, p_seconds, clock_timestamp());
 end $$;
@@ -483,3 +496,7 @@ grant insert (id, user_id, kind, title, payload, dataset_id, forecast_id) on pub
 alter table public.notices add column key text;
 create unique index notices_key on public.notices (user_id, key) where key is not null;
 comment on column public.notices.key is 'What is told once, such as that hours run low.';
+
+-- Jobs that were open before there were hours go on at no cost: without a reservation none is begun.
+insert into public.hour_reservations (user_id, job_id, seconds, held_at)
+select user_id, id, 0, now() from public.jobs where state in ('queued', 'running');

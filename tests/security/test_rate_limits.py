@@ -116,17 +116,20 @@ async def test_pages_are_not_limited(site: Site) -> None:
             assert 'ratelimit-limit' not in answer.headers
 
 
-async def test_each_user_and_each_key_has_a_limit_of_its_own(site: Site) -> None:
+async def test_a_key_has_half_of_what_its_user_has(site: Site) -> None:
     accounts = site.services.accounts
     first, _ = accounts.open('ann@example.com')
     second, _ = accounts.open('ann@example.com')
     bob, _ = accounts.open('bob@example.com')
-    key, another = (accounts.open_key('ann@example.com', 'jobs:read') for _ in range(2))
-    assert await statuses(site, LIMIT, **bearer(first)) == [200] * LIMIT
+    key, another, third = (accounts.open_key('ann@example.com', 'jobs:read') for _ in range(3))
+    half = LIMIT // 2
+    assert await statuses(site, half + 1, **bearer(key)) == [200] * half + [429]
+    assert await statuses(site, LIMIT, **bearer(key)) == [429] * LIMIT
+    assert await statuses(site, LIMIT - half, **bearer(first)) == [200] * (LIMIT - half)
+    assert await statuses(site, 1, **bearer(another)) == [429], 'many keys do not widen the limit of their user'
     assert await statuses(site, 1, **bearer(second)) == [429], 'sessions of one user share theirs'
     assert await statuses(site, 1, Cookie=f'variosync_session={first}') == [429]
-    assert await statuses(site, LIMIT + 1, **bearer(key)) == [200] * LIMIT + [429]
-    assert await statuses(site, 1, **bearer(another)) == [200]
+    assert await statuses(site, 1, **bearer(third)) == [429]
     assert await statuses(site, 1, **bearer(bob)) == [200]
 
 

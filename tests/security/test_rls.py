@@ -8,6 +8,7 @@ import pytest
 from psycopg import errors, sql
 
 from storage.embedded.server import EmbeddedPostgres
+from storage.postgres import load_statements
 from tests import factories
 from tests.factories import Tenant
 
@@ -388,3 +389,36 @@ def test_every_view_asks_as_its_reader(connection: Connection) -> None:
         (',', ''),
     ).fetchall()
     assert views == [('hour_balances', 'security_invoker=true')]
+
+
+def test_who_speaks_to_the_database_directly_orders_no_job(
+    connection: Connection, tenants: tuple[Tenant, Tenant]
+) -> None:
+    me, _ = tenants
+    connection.execute('create role a_gate login')
+    connection.execute('grant authenticated to a_gate')
+    connection.execute('set session authorization a_gate')
+    connection.execute(
+        "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+        (f'{{"sub": "{me.user_id}"}}',),
+    )
+    with pytest.raises(errors.InsufficientPrivilege, match='through the server'), connection.transaction():
+        connection.execute('select public.reserve_hours(%s, 0)', (me.ids['jobs'],))
+    connection.execute('select public.beat_hours(%s, 0)', (me.user_id,))
+    connection.execute('reset session authorization')
+
+
+def test_a_job_without_a_reservation_is_never_begun(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, _ = tenants
+    statements = load_statements()
+    assert connection.execute(statements['job_claim'].sql, {'id': me.ids['jobs']}).fetchall() == []
+    assert me.ids['jobs'] not in [row[0] for row in connection.execute(statements['jobs_unqueued'].sql).fetchall()]
+    connection.execute('select hours.reserve(%s, 0, now())', (me.ids['jobs'],))
+    assert len(connection.execute(statements['job_claim'].sql, {'id': me.ids['jobs']}).fetchall()) == 1
+
+
+def test_an_ended_job_holds_no_hours(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
+    me, _ = tenants
+    connection.execute("update public.jobs set state = 'failed', finished_at = now() where id = %s", (me.ids['jobs'],))
+    with pytest.raises(errors.CheckViolation):
+        connection.execute('select hours.reserve(%s, 1, now())', (me.ids['jobs'],))

@@ -366,7 +366,7 @@ class View:
                 tag('span', column['name'], 'mono w6 cut', title=column['name'])
                 badge(column['type'])
                 tag('span', f'{formats.percent(column["missing"] / rows, 2)} missing', 't12 t3').style(
-                    'margin-left:auto'
+                    'margin-left:auto; white-space:nowrap'
                 )
             if any(value is not None for value in column.get('sparkline') or ()):
                 spark(column['sparkline'], height=32, colour=colour)
