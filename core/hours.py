@@ -44,9 +44,18 @@ class Hours:
         async with self._database.transaction(user_id) as tx:
             return _balance(await tx.one('hours_balance', user_id=user_id))
 
-    async def beat(self, user_id: UUID, *, idle: float = 0.0) -> Balance:
+    async def beat(
+        self,
+        user_id: UUID,
+        *,
+        idle: float = 0.0,
+        page: UUID | None = None,
+        opening: bool = False,
+        leaving: bool = False,
+    ) -> Balance:
         """Say that a page is open whose user was active `idle` seconds ago; charge what has passed since the last beat.
 
+        `page` tells pages apart: when the last known one is `leaving`, the clock stands still until one is `opening`.
         Beats of all tabs and devices of a user run on one clock. The state that is returned is `running`, `idle` (five
         minutes without activity), `paused` (by hand) or `exhausted`.
         """
@@ -55,7 +64,12 @@ class Hours:
         notice = None
         async with self._database.system() as tx:
             before = _balance(await tx.one('hours_balance', user_id=user_id))
-            state = (await tx.one('hours_beat', user_id=user_id, idle=idle))['state']
+            if leaving and page is not None:
+                await tx.one('hours_leave', user_id=user_id, idle=idle, page=page)
+                state = None
+            else:
+                row = await tx.one('hours_beat', user_id=user_id, idle=idle, page=page, opening=opening)
+                state = row['state']
             after = _balance(await tx.one('hours_balance', user_id=user_id), state)
             if after.seconds < before.seconds:
                 notice = await self.warn(tx, user_id, after.seconds)

@@ -67,11 +67,11 @@ def follow(
                 await result
 
     def close() -> None:
+        task.cancel()
         # Some awaitables finish although they are cancelled, and the callback would go on and draw.
-        place = within.parent_slot
+        place = None if within.is_deleted else within.parent_slot
         for element in place.children if place else [within]:
             element.default_slot = _Closed(element, 'default')
-        task.cancel()
 
     task = background_tasks.create(listen(), name=f'listen to {channel}')
     client.on_delete(close)

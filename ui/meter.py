@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID, uuid4
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,14 +33,15 @@ class Meter:
             await self._app(scope, receive, send)
             return
         try:
-            balance = await self._services.hours.beat(session.user.id)
+            page = uuid4()
+            balance = await self._services.hours.beat(session.user.id, page=page, opening=True)
         except VariosyncError as error:
             await respond(scope, error)(scope, receive, send)
             return
         if balance.state == 'exhausted':
             await RedirectResponse(_out_of_hours(scope), 303)(scope, receive, send)
             return
-        scope['state']['balance'] = balance
+        scope['state'] |= {'balance': balance, 'page': page}
         await self._app(scope, receive, send)
 
 
@@ -52,6 +54,12 @@ def balance_of(scope: Scope) -> Balance | None:
     """What the meter found when this page was asked for; None on free pages."""
     balance: Balance | None = scope.get('state', {}).get('balance')
     return balance
+
+
+def page_of(scope: Scope) -> UUID | None:
+    """What the page that was asked for is called in its beats; None on free pages."""
+    page: UUID | None = scope.get('state', {}).get('page')
+    return page
 
 
 def _out_of_hours(scope: Scope) -> str:

@@ -18,7 +18,7 @@ from ui.components.palette import Entry, as_data
 from ui.components.parts import icon, icon_button, tag
 from ui.components.toast import toast, toast_corner
 from ui.errors import LOGO
-from ui.meter import balance_of, is_metered
+from ui.meter import balance_of, is_metered, page_of
 from ui.session import address, current
 
 __all__ = ['PAGES', 'SHORTCUTS', 'Crumb', 'dress', 'frame', 'vendor_url']
@@ -168,6 +168,7 @@ def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str, 
         session,
         metered=metered and is_metered(request.url.path),
         balance=balance_of(request.scope),
+        page=page_of(request.scope),
     )
     bell = Bell(services, session)
     with tag('button', classes='ib wide-only', type='button', aria_label='Theme', title='Theme', popovertarget='theme'):

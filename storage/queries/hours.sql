@@ -6,7 +6,11 @@ where user_id = %(user_id)s;
 
 -- name: hours_beat
 -- A page is open: charge what has passed and go on, or begin. The state is that of viewing.
-select public.beat_hours(%(user_id)s, %(idle)s) as state;
+select public.beat_hours(%(user_id)s, %(idle)s, %(page)s, %(opening)s) as state;
+
+-- name: hours_leave
+-- A page is closed: charge what has passed; after the last one the clock stands still.
+select public.leave_hours(%(user_id)s, %(idle)s, %(page)s) as state;
 
 -- name: hours_pause
 -- Stop viewing by hand, on every page of the user.

@@ -34,6 +34,8 @@ create table public.usage_sessions (
     seen_at timestamptz not null,
     active_at timestamptz not null,
     ended_at timestamptz,
+    pages uuid[] not null default '{}',
+    left_at timestamptz,
     seconds bigint not null default 0 check (seconds >= 0),
     check ((state in ('ended', 'exhausted')) = (ended_at is not null)),
     unique (id, user_id)
@@ -41,6 +43,8 @@ create table public.usage_sessions (
 create unique index usage_sessions_open on public.usage_sessions (user_id) where ended_at is null;
 create index usage_sessions_user on public.usage_sessions (user_id, started_at desc);
 create index usage_sessions_seen on public.usage_sessions (seen_at) where ended_at is null;
+comment on column public.usage_sessions.pages is 'Pages that are known to be open.';
+comment on column public.usage_sessions.left_at is 'When the last of them was closed, until another opens.';
 comment on table public.usage_sessions is 'A stretch of viewing; a user has at most one open, whatever the number of tabs and devices.';
 
 create table public.hour_ledger (
@@ -93,7 +97,8 @@ select p.id as user_id,
                  where r.user_id = p.id and r.settled_at is null), 0)::bigint as reserved,
        (select min(g.expires_at) from public.hour_grants g
         where g.user_id = p.id and g.remaining > 0 and g.expires_at > now()) as expires_next,
-       (select case when s.state = 'paused' then 'paused' when s.seen_at < now() - interval '75 seconds' then 'off'
+       (select case when s.state = 'paused' then 'paused'
+                    when s.left_at is not null or s.seen_at < now() - interval '75 seconds' then 'off'
                     else s.state end
         from public.usage_sessions s where s.user_id = p.id and s.ended_at is null) as viewing
 from public.profiles p;
@@ -189,8 +194,11 @@ end $$;
 
 -- A page is open, and its user was active p_idle seconds ago: go on with the user's one session, or begin it.
 -- A beat that comes more than 75 s after the last one finds the session ended there: what nobody saw is not charged.
--- Five minutes after the last activity the session is idle and costs nothing until there is activity again.
-create function hours.beat(p_user uuid, p_idle double precision, p_at timestamptz) returns text
+-- Five minutes after the last activity the session is idle and costs nothing until there is activity again. A page that
+-- opens (p_opening) after the last one was closed begins anew: the time between costs nothing.
+create function hours.beat(
+    p_user uuid, p_idle double precision, p_at timestamptz, p_page uuid default null, p_opening boolean default false
+) returns text
     language plpgsql set search_path = '' as $$
 declare
     s public.usage_sessions;
@@ -221,6 +229,12 @@ begin
         update public.usage_sessions set seen_at = seen where id = s.id;
         return 'paused';
     end if;
+    if p_opening and s.left_at is not null then
+        update public.usage_sessions
+        set billed_through = greatest(billed_through, seen), active_at = greatest(active_at, active)
+        where id = s.id
+        returning * into s;
+    end if;
     if active > s.active_at + idle_after then
         -- Back after a pause for idleness: nothing is due for the time between.
         perform hours.charge(s.id, s.active_at + idle_after, p_at);
@@ -228,7 +242,9 @@ begin
         where id = s.id and ended_at is null;
     end if;
     update public.usage_sessions
-    set seen_at = seen, active_at = greatest(active_at, active),
+    set seen_at = seen, active_at = greatest(active_at, active), left_at = null,
+        pages = case when p_page is null or p_page = any (pages) or cardinality(pages) >= 100 then pages
+                     else pages || p_page end,
         state = case when greatest(active_at, active) + idle_after > seen then 'running' else 'idle' end
     where id = s.id and ended_at is null
     returning * into s;
@@ -237,6 +253,23 @@ begin
     end if;
     perform hours.charge(s.id, least(s.seen_at, s.active_at + idle_after), p_at);
     return (select state from public.usage_sessions where id = s.id);
+end $$;
+
+-- A page is closed: charge up to now. When it was the last that is known, nothing more is due until one opens.
+create function hours.leave(p_user uuid, p_idle double precision, p_at timestamptz, p_page uuid) returns text
+    language plpgsql set search_path = '' as $$
+declare
+    now_is text;
+begin
+    if not exists (select from public.usage_sessions where user_id = p_user and ended_at is null
+                   and p_at - seen_at <= interval '75 seconds') then
+        return 'off';
+    end if;
+    now_is := hours.beat(p_user, p_idle, p_at, p_page);
+    update public.usage_sessions
+    set pages = array_remove(pages, p_page), left_at = case when pages <@ array[p_page] then seen_at end
+    where user_id = p_user and ended_at is null and state <> 'paused';
+    return now_is;
 end $$;
 
 -- Stop by hand until `hours.resume`, on every page of the user.
@@ -375,7 +408,7 @@ begin
     new.charged := hours.settle(
         new.id,
         case when new.state = 'succeeded'
-             then ceil(extract(epoch from clock_timestamp() - coalesce(new.claimed_at, clock_timestamp())))::bigint
+             then floor(extract(epoch from clock_timestamp() - coalesce(new.claimed_at, clock_timestamp())))::bigint
              else 0 end,
         clock_timestamp());
     return new;
@@ -405,11 +438,19 @@ begin
     end if;
 end $$;
 
-create function public.beat_hours(p_user uuid, p_idle double precision) returns text
+create function public.beat_hours(
+    p_user uuid, p_idle double precision, p_page uuid default null, p_opening boolean default false
+) returns text language plpgsql security definer set search_path = '' as $$
+begin
+    perform hours.check_caller(p_user);
+    return hours.beat(p_user, p_idle, clock_timestamp(), p_page, p_opening);
+end $$;
+
+create function public.leave_hours(p_user uuid, p_idle double precision, p_page uuid) returns text
     language plpgsql security definer set search_path = '' as $$
 begin
     perform hours.check_caller(p_user);
-    return hours.beat(p_user, p_idle, clock_timestamp());
+    return hours.leave(p_user, p_idle, clock_timestamp(), p_page);
 end $$;
 
 create function public.pause_hours(p_user uuid) returns text
@@ -467,9 +508,9 @@ end $$;
 
 revoke all on schema hours from public, anon, authenticated;
 revoke all on all functions in schema hours from public, anon, authenticated;
-revoke all on function public.beat_hours, public.pause_hours, public.resume_hours, public.reserve_hours,
+revoke all on function public.beat_hours, public.leave_hours, public.pause_hours, public.resume_hours, public.reserve_hours,
     public.give_hours, public.sweep_hours from public, anon, authenticated;
-grant execute on function public.beat_hours, public.pause_hours, public.resume_hours, public.reserve_hours
+grant execute on function public.beat_hours, public.leave_hours, public.pause_hours, public.resume_hours, public.reserve_hours
     to authenticated, variosync_worker;
 grant execute on function public.give_hours, public.sweep_hours to variosync_worker;
 

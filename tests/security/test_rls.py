@@ -335,6 +335,7 @@ def test_functions_with_their_owners_rights_are_closed(connection: Connection) -
         ('beat_hours', True, both),
         ('enqueue_job', True, both),
         ('give_hours', True, worker),
+        ('leave_hours', True, both),
         ('lock_usage', True, worker),
         ('pause_hours', True, both),
         ('reserve_hours', True, both),
@@ -357,6 +358,7 @@ def test_nobody_moves_the_hours_of_somebody_else(connection: Connection, tenants
     me, other = tenants
     calls = {
         'select public.beat_hours(%s, 0)': other.user_id,
+        'select public.leave_hours(%s, 0, gen_random_uuid())': other.user_id,
         'select public.pause_hours(%s)': other.user_id,
         'select public.resume_hours(%s)': other.user_id,
         'select public.reserve_hours(%s, 1)': other.ids['jobs'],

@@ -239,7 +239,7 @@ class Hours:
     async def balance(self, user_id: UUID) -> Balance:
         return self.balances.get(user_id, Balance(seconds=36_000))
 
-    async def beat(self, user_id: UUID, *, idle: float = 0.0) -> Balance:
+    async def beat(self, user_id: UUID, *, idle: float = 0.0, **_: Any) -> Balance:
         self.beats.append(idle)
         return await self.balance(user_id)
 

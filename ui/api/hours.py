@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, Strict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -98,9 +98,15 @@ class Usage(Answer):
 
 
 class Heartbeat(Body):
-    """A page is open, and its user was active `idle` seconds ago."""
+    """A page is open, and its user was active `idle` seconds ago.
+
+    With ids, pages are told apart: when the last one is `leaving`, the clock stands still until one is `opening`.
+    """
 
     idle: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 0.0
+    page: Annotated[UUID, Strict(False)] | None = None
+    opening: bool = False
+    leaving: bool = False
 
 
 def routes(services: Services) -> APIRouter:
@@ -156,7 +162,7 @@ def routes(services: Services) -> APIRouter:
 
     @api.post('/hours/heartbeat', summary='A page is open', responses=problems(402, 413, 415))
     async def beat(session: Person, heartbeat: Heartbeat) -> Balance:
-        return Balance.model_validate(await services.hours.beat(session.user.id, idle=heartbeat.idle))
+        return Balance.model_validate(await services.hours.beat(session.user.id, **heartbeat.model_dump()))
 
     @api.post('/hours/pause', summary='Pause viewing')
     async def pause(session: Person) -> Balance:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from nicegui import context
 from nicegui.element import Element
@@ -35,12 +36,15 @@ class HoursPill(Element, component='../static/hours_pill.js'):
     that has `data-hours` (`short` or `exact`).
     """
 
-    def __init__(self, services: Any, session: Session, *, metered: bool, balance: Balance | None) -> None:
+    def __init__(
+        self, services: Any, session: Session, *, metered: bool, balance: Balance | None, page: UUID | None = None
+    ) -> None:
         super().__init__()
         self._services = services
         self._user_id = session.user.id
         self.props['balance'] = as_props(balance) if balance else None
         self.props['metered'] = metered
+        self.props['page'] = page and str(page)
         self.props['url'] = API
         self.props['idleAfter'] = IDLE_AFTER
         self.props['marks'] = list(MARKS.get(session.user.preferences.number_format, MARKS['1,234.5']))

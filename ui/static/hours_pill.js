@@ -24,7 +24,7 @@ const SAID = {
 };
 
 export default {
-  props: { balance: Object, metered: Boolean, url: String, idleAfter: Number, marks: Array, icons: Object },
+  props: { balance: Object, metered: Boolean, page: String, url: String, idleAfter: Number, marks: Array, icons: Object },
   data: () => ({ seconds: 0, reserved: 0, state: 'off', known: false, told: 0, now: 0, live: false, away: false, busy: false }),
   template: `
     <a class="pill hours" :class="level" href="/billing" :aria-label="name" :title="title" :data-state="shown" :data-seconds="left">
@@ -81,7 +81,7 @@ export default {
     document.addEventListener('visibilitychange', this.seen);
     addEventListener('pagehide', this.leave);
     // The server has counted the opening of the page; a page from the browser's cache has not been asked for.
-    this.shownAgain = (event) => { if (event.persisted) { this.touch(); this.beat(); } };
+    this.shownAgain = (event) => { if (event.persisted) { this.touch(); this.beat({ opening: true }); } };
     addEventListener('pageshow', this.shownAgain);
   },
   unmounted() {
@@ -123,11 +123,11 @@ export default {
       try { localStorage.setItem(TOUCHED, now); } catch { /* as above */ }
       if (back && this.metered && this.known) { this.away = false; this.beat(); }
     },
-    seen() { if (this.metered) this.beat(document.visibilityState === 'hidden'); },
-    leave() { this.beat(true); },
-    async beat(parting = false) {
+    seen() { if (this.metered) this.beat({}, document.visibilityState === 'hidden'); },
+    leave() { this.beat({ leaving: true }, true); },
+    async beat(said = {}, parting = false) {
       this.due = performance.now() + BEAT * 1000;
-      await this.ask('heartbeat', { idle: Math.round(10 * this.idle()) / 10 }, parting);
+      await this.ask('heartbeat', { idle: Math.round(10 * this.idle()) / 10, page: this.page, ...said }, parting);
     },
     // A free page costs nothing itself; it counts only while a page elsewhere is seen to be charged.
     async look() {
