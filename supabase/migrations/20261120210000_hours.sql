@@ -352,7 +352,7 @@ begin
     return 0;
 end $$;
 
--- Keep the lesser of what was held and what was measured, and give the rest back to the grants it came from, the last
+-- Keep the lesser of what was held and what was measured (null: the job did not succeed), and give the rest back to the grants it came from, the last
 -- one first. What came from a grant that has expired since comes back as a grant of its own, good for a week.
 create function hours.settle(p_job uuid, p_measured bigint, p_at timestamptz) returns bigint
     language plpgsql set search_path = '' as $$
@@ -373,7 +373,7 @@ begin
     if not found then
         return null;
     end if;
-    kept := least(r.seconds, greatest(0, p_measured));
+    kept := least(r.seconds, greatest(0, coalesce(p_measured, 0)));
     left_over := r.seconds - kept;
     for e in select l.grant_id, -l.seconds as seconds, l.label, g.expires_at <= p_at as expired, g.priority
              from public.hour_ledger l
@@ -394,7 +394,7 @@ begin
             given := e.grant_id;
         end if;
         insert into public.hour_ledger (user_id, grant_id, kind, label, seconds, balance, key, job_id, at)
-        values (r.user_id, given, 'refund', e.label || case when kept = 0 then ', returned' else ', not used' end,
+        values (r.user_id, given, 'refund', e.label || case when p_measured is null then ', returned' else ', not used' end,
                 part, hours.balance(r.user_id), 'refund:' || r.id, p_job, p_at);
     end loop;
     update public.hour_reservations set charged = kept, settled_at = p_at where id = r.id;
@@ -408,8 +408,7 @@ begin
     new.charged := hours.settle(
         new.id,
         case when new.state = 'succeeded'
-             then floor(extract(epoch from clock_timestamp() - coalesce(new.claimed_at, clock_timestamp())))::bigint
-             else 0 end,
+             then floor(extract(epoch from clock_timestamp() - coalesce(new.claimed_at, clock_timestamp())))::bigint end,
         clock_timestamp());
     return new;
 end $$;

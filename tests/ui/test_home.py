@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from nicegui.testing import User, user_simulation
 
 from core.demo import FirstSteps
 from core.settings import Settings
-from core.values import Balance, Dataset, Forecast, Job, JobState, Quote, Session
+from core.values import Balance, Dataset, Forecast, Job, JobState, Quote, Session, UsageDay
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
@@ -257,13 +257,14 @@ async def test_a_running_job_moves_in_place(room: Room) -> None:
 async def test_hours_of_the_week_are_kept_up(room: Room) -> None:
     room.dataset()
     today = datetime.now(UTC).date()
-    room.services.hours.days = [room.services.hours.day(today, viewing=7200, forecast=3600)]
+    yesterday = room.services.hours.day(today - timedelta(days=1), viewing=3600)
+    room.services.hours.days = [yesterday, room.services.hours.day(today, viewing=3600, forecast=3600)]
     await room.user.open('/')
     await room.user.should_see('3.0 h')
     await room.user.should_see('10.0 h')
-    await room.user.should_see('left, about 23 days at this pace')
+    await room.user.should_see('left, about 7 days at this pace')
     (bars,) = room.css('usage')
-    room.services.hours.days = [room.services.hours.day(today, viewing=10800, forecast=3600)]
+    room.services.hours.days = [yesterday, room.services.hours.day(today, viewing=7200, forecast=3600)]
     await room.services.hours.put(room.session.user.id, Balance(seconds=32_400))
     await room.user.should_see('4.0 h')
     await room.user.should_see('9.0 h')
@@ -307,12 +308,15 @@ async def test_unmeasurable_errors_are_left_out_of_the_median(room: Room) -> Non
 @pytest.mark.parametrize(
     ('seconds', 'spent', 'said'),
     [
-        (3600, 0, 'left'),
-        (0, 100, 'left'),
-        (36_000, 36_000, 'left, about 7 days at this pace'),
-        (36_000, 10, 'left, over a year at this pace'),
-        (10_000, 70_000, 'left, about 1 day at this pace'),
+        (3600, [0] * 7, 'left'),
+        (0, [100] * 7, 'left'),
+        (3600, [0] * 6 + [46], 'left'),
+        (36_000, [36_000, *[0] * 6], 'left, about 7 days at this pace'),
+        (36_000, [0] * 5 + [9000, 9000], 'left, about 4 days at this pace'),
+        (36_000, [10, *[0] * 6], 'left, over a year at this pace'),
+        (10_000, [10_000] * 7, 'left, about 1 day at this pace'),
     ],
 )
-def test_pace(seconds: int, spent: int, said: str) -> None:
-    assert left(seconds, spent) == said
+def test_pace(seconds: int, spent: list[int], said: str) -> None:
+    week = [UsageDay(day=date(2026, 11, 1), viewing=day, convert=0, forecast=0) for day in spent]
+    assert left(seconds, week) == said

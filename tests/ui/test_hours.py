@@ -122,6 +122,7 @@ def test_the_pace_names_the_day_on_which_hours_end() -> None:
     assert pace(26 * 3600, week, now=now) == 'At this week’s pace it lasts until about 14 December.'
     assert pace(400 * 3600, week, now=now).endswith('more than a year.')
     assert pace(3600, [Hours.day(date(2026, 11, 18))], now=now) == 'Nothing was used in the last seven days.'
+    assert pace(3600, [Hours.day(date(2026, 11, 18), viewing=46)], now=now).startswith('After a day or two')
     assert pace(0, week, now=now).startswith('Nothing is left.')
 
 

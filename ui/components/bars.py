@@ -60,6 +60,12 @@ def usage_key(kinds: Mapping[str, tuple[str, str]] = KINDS) -> Element:
     return key
 
 
+def since_first_use(days: Sequence[UsageDay]) -> Sequence[UsageDay]:
+    """The days from the first one on which anything was used: what a pace is reckoned from."""
+    first = next((place for place, day in enumerate(days) if used(day)), len(days))
+    return days[first:]
+
+
 def used(day: UsageDay) -> int:
     """Seconds that a day took in all."""
     return day.viewing + day.convert + day.forecast

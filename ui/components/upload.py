@@ -17,9 +17,9 @@ class Upload(Element, component='../static/file_upload.js'):
     """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
-    becomes that dataset's next version. `quote` says what converting a file of a size and a name may cost; each file's
-    line shows it. The element carries `data-state` (`idle`, `sending`, `paused`, `done`,
-    `failed`, `refused`) for tests and styles.
+    becomes that dataset's next version. `quote` says what converting a file of a size and a name may cost: each file's
+    line shows it, and `cost` says it in a sentence before there is a file. The element carries `data-state` (`idle`,
+    `sending`, `paused`, `done`, `failed`, `refused`) for tests and styles.
     """
 
     def __init__(
@@ -38,8 +38,10 @@ class Upload(Element, component='../static/file_upload.js'):
         self.props['waiting'] = list(waiting)
         self.props['quiet'] = quiet
         self.props['icons'] = {name: icon_shapes(name) for name in ICONS}
-
+        self.cost = ''
         if quote is not None:
+            small, large = (clock(quote(size, '').seconds) for size in (2**20, 100 * 2**20))
+            self.cost = f'Converting takes up to {small} of your hours for 1 MB of CSV, {large} for 100 MB.'
             self.on('price', lambda event: self._price(quote, **event.args))
 
     def _price(self, quote: Callable[[int, str], Quote], *, key: str, size: int, name: str) -> None:

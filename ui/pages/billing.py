@@ -10,7 +10,7 @@ from nicegui.element import Element
 
 from core.services import Services
 from core.values import Balance, Grant, LedgerEntry, Session, UsageDay
-from ui.components.bars import UsageBars, usage_bars, usage_key, used
+from ui.components.bars import UsageBars, since_first_use, usage_bars, usage_key, used
 from ui.components.formats import day as date_of
 from ui.components.hours import STATES, switch
 from ui.components.jobs import Changes
@@ -239,10 +239,12 @@ def pace(
     """How long a balance lasts if the coming weeks take what the last one took."""
     if not seconds:
         return 'Nothing is left. Pages open again as soon as hours arrive.'
-    spent = sum(map(used, week))
-    if not spent:
+    recent = since_first_use(week)
+    if not recent:
         return 'Nothing was used in the last seven days.'
-    days = seconds * len(week) / spent
+    if len(recent) < 2:
+        return 'After a day or two of use, this says how long it lasts.'
+    days = seconds * len(recent) / sum(map(used, recent))
     today = local(now or datetime.now(UTC))
     if expires and expires - today < timedelta(days=days):
         return f'At this week’s pace some of it is left when it expires on {_full_day(local(expires), today)}.'

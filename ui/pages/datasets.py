@@ -46,7 +46,9 @@ def register(services: Services) -> None:
                 head.clear()
                 with head:
                     page_head(
-                        'Datasets', counted(len(found), 'dataset') if found else '', actions=lambda: upload_button(zone)
+                        'Datasets',
+                        f'{counted(len(found), "dataset")}. {zone.cost}' if found else '',
+                        actions=lambda: upload_button(zone),
                     )
                 box.clear()
                 with box:
@@ -91,7 +93,7 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
 
 def upload_button(zone: Upload) -> None:
     """The one filled button of a page without data."""
-    button('Upload data', icon_name='upload', kind='pri', on_click=zone.choose, data_act='upload')
+    button('Upload data', icon_name='upload', kind='pri', on_click=zone.choose, data_act='upload', title=zone.cost)
 
 
 def nothing_yet(zone: Upload) -> None:
@@ -102,7 +104,7 @@ def nothing_yet(zone: Upload) -> None:
             'Drop a CSV, Excel, JSON or Parquet file anywhere on this page. '
             'Every row is counted, and each fault is shown at its line.',
             actions=lambda: upload_button(zone),
-            hint='Uploads go on where they stopped, even after a restart.',
+            hint=f'Uploads go on where they stopped, even after a restart. {zone.cost}',
         )
 
 

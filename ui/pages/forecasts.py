@@ -194,10 +194,11 @@ class Form:
             self._chips('Bands', {level: f'{level}%' for level in LEVELS}, self.levels)
             with field('Name'):
                 self.name = ui.input(placeholder='Optional').props('maxlength=255')
-            with tag('div', classes='hs'):
-                run = button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
+            with tag('div', classes='vs quote-box'):
                 self.price = Price(balance)
-                self.price.guard(run)
+                tag('span', 'What is not used comes back when it ends.', 't12 t3')
+            with tag('div', classes='hs'):
+                self.price.guard(button('Run forecast', kind='pri', icon_name='play', on_click=self.submit))
             tag('span', self._sampling(), 't12 t3')
         self._reckon()
 

@@ -10,7 +10,7 @@ from nicegui.element import Element
 from core.demo import FirstSteps, price
 from core.services import Services
 from core.values import Balance, Dataset, Forecast, Job, JobState, Session, UsageDay
-from ui.components.bars import UsageBars, usage_bars, usage_key, used
+from ui.components.bars import UsageBars, since_first_use, usage_bars, usage_key, used
 from ui.components.formats import counted
 from ui.components.hours import Price
 from ui.components.jobs import Changes, Running, job_line
@@ -168,7 +168,8 @@ class Home:
                 'Drop a CSV, Excel, JSON or Parquet file anywhere on this page. '
                 'Every row is counted, and each fault is shown at its line.',
                 actions=ways,
-                hint='The sample is three years of daily shop sales, faults included, and a year of hourly power load.',
+                hint='The sample is three years of daily shop sales, faults included, and a year of hourly power load. '
+                f'{self._zone.cost}',
             )
 
     def _sample_button(self, balance: Balance) -> None:
@@ -282,7 +283,7 @@ class Home:
         # As words below five minutes: 0:56 alone could be hours as well.
         self._spent.text = hours(spent) if spent >= 300 else to_the_second(spent)
         self._left.text = hours(balance.seconds)
-        self._pace.text = left(balance.seconds, spent)
+        self._pace.text = left(balance.seconds, week)
 
 
 def first_steps(steps: FirstSteps, own: Sequence[Dataset], asked: Sequence[Forecast]) -> Sequence[Mapping[str, Any]]:
@@ -313,12 +314,13 @@ def first_steps(steps: FirstSteps, own: Sequence[Dataset], asked: Sequence[Forec
     ]
 
 
-def left(seconds: int, spent: int) -> str:
-    """How long the hours last when every week takes what this one took."""
-    if not spent or not seconds:
+def left(seconds: int, week: Sequence[UsageDay]) -> str:
+    """How long the hours last when every day takes what one of the days since the first use took."""
+    days = since_first_use(week)
+    if not seconds or len(days) < 2:
         return 'left'
-    days = round(seconds * WEEK / spent)
-    return 'left, over a year at this pace' if days > 365 else f'left, about {counted(days, "day")} at this pace'
+    lasts = round(seconds * len(days) / sum(map(used, days)))
+    return 'left, over a year at this pace' if lasts > 365 else f'left, about {counted(lasts, "day")} at this pace'
 
 
 def _faulty(own: Sequence[Dataset]) -> Dataset:
