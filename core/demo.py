@@ -78,8 +78,9 @@ def price(hours: Hours) -> Quote:
     quotes = [hours.quote_convert(sample.size, sample.file) for sample in SAMPLES]
     for sample in SAMPLES:
         quotes.append(hours.quote_forecast(series=sample.series, models=sample.ask.models, rows=sample.points))
-    files = len(SAMPLES)
-    return Quote(task='demo', seconds=sum(one.seconds for one in quotes), basis=f'the sample: {files} files')
+    number = len(SAMPLES)
+    basis = f'{number} files and {number} forecasts'
+    return Quote(task='demo', seconds=sum(one.seconds for one in quotes), basis=basis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,8 @@ class Demo:
         async with self._awakened(user_id) as woken:
             while not await self._advance(user_id):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await woken.wait()
                 woken.clear()
         async with self._database.system() as tx:
             await tx.run('demo_filled', user_id=user_id, filled=True)

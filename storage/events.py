@@ -95,7 +95,9 @@ class PostgresEvents:
                     await self._listening.wait()
                     await self._notify({'mark': mark})
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(passed.wait(), 1)
+                        # Not wait_for: in Python 3.11 it loses a cancellation that comes with the answer.
+                        async with asyncio.timeout(1):
+                            await passed.wait()
         except TimeoutError as error:
             raise Unavailable('The database does not pass messages on. Try again in a moment.') from error
         finally:

@@ -126,7 +126,7 @@ class SocketGuard:
 
     async def _cut(self, sid: str) -> None:
         self._bound.pop(sid, None)
-        await core.sio.emit('open', {'path': '/sign-in', 'new_tab': False}, to=sid)
+        await core.sio.emit('open', {'path': '/sign-in?ended=1', 'new_tab': False}, to=sid)
         await core.sio.disconnect(sid)
 
 

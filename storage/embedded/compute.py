@@ -119,7 +119,8 @@ class ChildProcesses:
             if left <= 0:
                 return None
             with suppress(TimeoutError):
-                await asyncio.wait_for(call.changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await call.changed.wait()
 
     async def cancel(self, call_id: str) -> None:
         """Stop the task with all that it started; it is dead on return. A call that has ended stays as it is."""

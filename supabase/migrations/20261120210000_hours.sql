@@ -352,8 +352,9 @@ begin
     return 0;
 end $$;
 
--- Keep the lesser of what was held and what was measured (null: the job did not succeed), and give the rest back to the grants it came from, the last
--- one first. What came from a grant that has expired since comes back as a grant of its own, good for a week.
+-- Keep the lesser of what was held and what was measured (null: the job did not succeed), and give the rest back to the
+-- grants it came from, the last one first. What came from a grant that has expired since comes back as a grant of its
+-- own, good for a week.
 create function hours.settle(p_job uuid, p_measured bigint, p_at timestamptz) returns bigint
     language plpgsql set search_path = '' as $$
 declare

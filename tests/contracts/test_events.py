@@ -113,3 +113,23 @@ async def _publish(events: PostgresEvents) -> None:
         await events.publish('t/jobs', {'back': True})
     except Unavailable:
         await asyncio.sleep(0)
+
+
+async def test_who_stops_as_listening_begins_has_stopped(events: PostgresEvents) -> None:
+    """The cancellation comes in the same breath as the answer that listening has begun."""
+
+    async def listen() -> None:
+        async with events.subscribe('t/jobs') as messages:
+            async for _ in messages:
+                pass
+
+    task = asyncio.create_task(listen())
+    async with asyncio.timeout(5):
+        while not events._marks:
+            await asyncio.sleep(0)
+        (passed,) = events._marks.values()
+        await passed.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert task in done
+    assert task.cancelled()

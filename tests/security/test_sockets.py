@@ -135,7 +135,7 @@ async def test_sign_out_cuts_the_open_pages_of_the_session(site: Site) -> None:
         async with site.browser(token) as browser:
             assert (await browser.post('/auth/sign-out')).status_code == 303
         await until(lambda: not connection.connected)
-        assert sent_to == ['/sign-in']
+        assert sent_to == ['/sign-in?ended=1']
         assert survivor.connected
     assert await refused(site, page.id, token)
 

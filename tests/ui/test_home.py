@@ -185,12 +185,12 @@ async def test_newcomer_is_offered_an_upload_and_the_sample(room: Room) -> None:
 async def test_the_sample_says_what_it_takes_and_waits_for_hours(room: Room) -> None:
     await room.services.hours.put(room.session.user.id, Balance(seconds=10))
     await room.user.open('/')
-    await room.user.should_see('Needs up to 0:00:39 of your hours (the sample: 2 files); you are 0:00:29 short.')
+    await room.user.should_see('Needs up to 0:00:39 of your hours (2 files and 2 forecasts); you are 0:00:29 short.')
     (sample,) = [e for e in room.user._client.elements.values() if getattr(e, 'text', '') == 'Use the sample']
     assert sample.props['disabled']
     await until(lambda: room.services.events.queues.get(f'{room.session.user.id}/hours'))
     await room.services.hours.put(room.session.user.id, Balance(seconds=100))
-    await room.user.should_see('Up to 0:00:39 of your hours (the sample: 2 files)')
+    await room.user.should_see('Up to 0:00:39 of your hours (2 files and 2 forecasts)')
     assert not sample.props['disabled']
 
 

@@ -103,6 +103,11 @@ async def test_signing_out_ends_the_session_and_takes_the_cookie(site: Site, bro
     assert (await browser.get('/probe')).status_code == 303
 
 
+async def test_whose_session_was_ended_is_told(browser: httpx.AsyncClient) -> None:
+    assert 'You are signed out' in (await browser.get('/sign-in?ended=1')).text
+    assert 'You are signed out' not in (await browser.get('/sign-in')).text
+
+
 async def test_the_owner_s_link_works_once(browser: httpx.AsyncClient, site: Site) -> None:
     answer = await browser.get('/auth/link', params={'token': LINK})
     assert answer.status_code == 303

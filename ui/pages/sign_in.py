@@ -20,10 +20,11 @@ def register(services: Any) -> None:
     """Serve `/sign-in`; whoever is signed in already goes on."""
 
     @app.get('/sign-in')
-    async def sign_in(request: Request, next: str = '', create: str | None = None) -> Response:
+    async def sign_in(request: Request, next: str = '', create: str | None = None, ended: str = '') -> Response:
         if request.state.session is not None:
             return RedirectResponse(safe_next(next), 303)
-        return sign_in_page(create=create is not None, target=next)
+        message = 'You are signed out: this session was ended, here or from another browser.' if ended else ''
+        return sign_in_page(create=create is not None, target=next, message=message)
 
 
 def sign_in_page(
