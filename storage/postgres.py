@@ -157,6 +157,17 @@ class Postgres:
                 yield connection
                 if connection.info.transaction_status == TransactionStatus.INERROR:
                     raise Conflict('A statement failed, so nothing of this transaction was kept.')
+        _deliver_cancellation()
+
+
+def _deliver_cancellation() -> None:
+    """Raise the cancellation that came while the pool or the connection was waited for and was lost there.
+
+    In Python 3.11 `asyncio.wait_for`, which the pool uses, swallows one that comes in the same moment as the answer.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def connection_pool(

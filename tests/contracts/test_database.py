@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -229,3 +230,22 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
 async def test_open_raises_unavailable_when_nothing_answers(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         await Postgres.open(f'host={tmp_path}', f'host={tmp_path}', patience=0.2)
+
+
+async def test_cancellation_that_got_lost_inside_is_delivered_at_the_end(database: Postgres) -> None:
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with database.system():
+            inside.set()
+            with suppress(asyncio.CancelledError):  # as the pool may, where an answer comes in the same moment
+                await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert task in done
+    assert task.cancelled()
+    async with database.system() as tx:
+        assert await tx.all('uploads_receiving') == []
