@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from core.values import Allowance, Claims, Job, ObjectInfo, Tokens
+from core.values import Allowance, Begun, Claims, Direct, Job, ObjectInfo, Tokens
 
 Row = Mapping[str, Any]
 Progress = Callable[[float, str], None]
@@ -122,8 +122,14 @@ class Staging(Protocol):
     async def create(self, upload_id: UUID) -> None:
         """Begin an empty upload. Beginning it twice changes nothing."""
 
+    async def direct(self, upload_id: UUID, size: int) -> Direct | None:
+        """Return where a browser may send the bytes itself, or None when they come by `append` only."""
+
     async def offset(self, upload_id: UUID) -> int:
-        """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone."""
+        """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone.
+
+        Of bytes that a browser sends directly, none count before all are there.
+        """
 
     async def append(self, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes], *, limit: int) -> int:
         """Append from `offset` (else Conflict) up to `limit` bytes in all (else TooLarge); return the new offset.
@@ -202,6 +208,28 @@ class Identity(Protocol):
     async def verify(self, access_token: str) -> Claims:
         """Return what the token says. Raise NotSignedIn unless signature, issuer, audience, expiry and role hold."""
 
+    @property
+    def providers(self) -> Sequence[str]:
+        """Names of those who can say who somebody is in our place, such as google."""
+
+    async def begin(self, provider: str, *, redirect_to: str, state: str) -> Begun:
+        """Return where to send the browser, which comes back to `redirect_to` with `state` and an answer in its query.
+
+        Raise NotFound for an unknown provider, Unavailable when it does not answer.
+        """
+
+    async def send_link(self, email: str, *, redirect_to: str, state: str) -> str:
+        """Mail a link that leads to `redirect_to` with `state` and an answer; return the secret to finish it with.
+
+        Whether there is an account with this e-mail cannot be told from the answer.
+        """
+
+    async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
+        """Return tokens for whom the query `answer` proves; `provider` is `email` for a mailed link.
+
+        An account is made when there is none. Raise NotSignedIn when the answer does not hold or was used before.
+        """
+
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
 
@@ -210,3 +238,10 @@ class Identity(Protocol):
 
     async def delete(self, user_id: UUID) -> None:
         """Remove an account: nobody signs in to it or refreshes any more. Removing it twice changes nothing."""
+
+
+class Mailer(Protocol):
+    """Sends mail."""
+
+    async def send(self, to: str, *, subject: str, text: str) -> None:
+        """Hand a plain-text mail over. Raise Unavailable when it was not taken, UsageError for an unusable address."""

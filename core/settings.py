@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,16 @@ class Prices(BaseModel):
         'prophet': 3,
         'lightgbm': 1,
     }
+
+
+class Issuer(BaseModel):
+    """An OpenID Connect provider that people may sign in with."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
 
 
 class Settings(BaseSettings):
@@ -90,12 +100,150 @@ class Settings(BaseSettings):
         alias='VARIOSYNC_METRICS_TOKEN',
         description='Bearer token for `/metrics`; without it there is no `/metrics`.',
     )
+    environment: Literal['development', 'production'] = Field(
+        'development',
+        alias='VARIOSYNC_ENV',
+        description='`production` refuses to start with a setting that is not safe on the open internet.',
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        alias='DATABASE_URL',
+        description='A Postgres of your own, by its session pooler or directly, as the role that owns the tables.',
+    )
+    database_pool_url: SecretStr | None = Field(
+        None,
+        alias='DATABASE_POOL_URL',
+        description='The same database by its transaction pooler, for the web server.',
+    )
+    supabase_url: str | None = Field(
+        None,
+        alias='SUPABASE_URL',
+        description='Address of a Supabase project: its Auth and Storage replace ours. Needs `DATABASE_URL`.',
+    )
+    supabase_key: SecretStr | None = Field(
+        None,
+        alias='SUPABASE_PUBLISHABLE_KEY',
+        description='Its publishable key, or the legacy anon key; `SUPABASE_KEY` is read too.',
+        validation_alias=AliasChoices('SUPABASE_PUBLISHABLE_KEY', 'SUPABASE_KEY'),
+    )
+    supabase_secret: SecretStr | None = Field(
+        None,
+        alias='SUPABASE_SECRET_KEY',
+        description='Its secret key, or the legacy service key; `SUPABASE_SERVICE_ROLE_KEY` is read too.',
+        validation_alias=AliasChoices('SUPABASE_SECRET_KEY', 'SUPABASE_SERVICE_ROLE_KEY'),
+    )
+    supabase_bucket: str = Field(
+        'uploads', alias='SUPABASE_BUCKET', description='Bucket of Supabase Storage in which uploads arrive.'
+    )
+    providers: tuple[str, ...] = Field(
+        (),
+        alias='VARIOSYNC_PROVIDERS',
+        description='Providers that the Supabase project signs in with, as JSON such as `["google", "github"]`.',
+    )
+    oidc: dict[str, Issuer] = Field(
+        {},
+        alias='VARIOSYNC_OIDC',
+        description='OpenID Connect providers of the embedded identity, as JSON: name → issuer, client_id, client_secret.',
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        alias='VARIOSYNC_SMTP_URL',
+        description='Mail server, such as `smtp://name:password@mail.example.com:587`; without it mails wait in the outbox.',
+    )
+    mail_from: str = Field(
+        'VARIOSYNC <variosync@localhost>', alias='VARIOSYNC_MAIL_FROM', description='Sender of our mails.'
+    )
+    bucket: str | None = Field(
+        None,
+        alias='AWS_BUCKET_NAME',
+        description='Bucket of an S3-compatible store (Wasabi, AWS) that holds the objects instead of local files.',
+    )
+    bucket_endpoint: str | None = Field(
+        None,
+        alias='AWS_ENDPOINT_URL',
+        description='Address of that store, such as `https://s3.eu-central-1.wasabisys.com`; without it AWS itself.',
+    )
+    bucket_region: str = Field('us-east-1', alias='AWS_REGION', description='Region of the bucket.')
+    bucket_key: SecretStr | None = Field(
+        None, alias='AWS_ACCESS_KEY_ID', description='Name of the access key of the bucket.'
+    )
+    bucket_secret: SecretStr | None = Field(
+        None, alias='AWS_SECRET_ACCESS_KEY', description='Secret of that access key.'
+    )
+    object_cache: str = Field(
+        '2GB', alias='VARIOSYNC_OBJECT_CACHE', description='Disk space for local copies of objects of a bucket.'
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        alias='REDIS_URL',
+        description='Redis for caches, limits and messages, such as `rediss://…`; without it they stay in process.',
+    )
+    events: Literal['auto', 'postgres', 'redis', 'realtime'] = Field(
+        'auto',
+        alias='VARIOSYNC_EVENTS',
+        description='What carries messages between processes: `auto` is Redis where it is set, else Postgres.',
+    )
+    modal_token_id: SecretStr | None = Field(
+        None, alias='MODAL_TOKEN_ID', description='Modal account that runs the tasks. Needs `AWS_BUCKET_NAME`.'
+    )
+    modal_token_secret: SecretStr | None = Field(
+        None, alias='MODAL_TOKEN_SECRET', description='Secret of that account.'
+    )
+    modal_app: str = Field('variosync', alias='VARIOSYNC_MODAL_APP', description='Name of the deployed Modal app.')
+    modal_environment: str | None = Field(
+        None, alias='MODAL_ENVIRONMENT', description='Modal environment of the app; without it the account’s default.'
+    )
+    shutdown_delay: float = Field(
+        25,
+        ge=0,
+        le=300,
+        alias='VARIOSYNC_SHUTDOWN_DELAY',
+        description='Seconds that requests on their way may take to end once the server is told to stop.',
+    )
     log_format: Literal['text', 'json'] = Field(
         'text', alias='VARIOSYNC_LOG_FORMAT', description='`json` for one object a line.'
     )
     log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = Field(
         'INFO', alias='VARIOSYNC_LOG_LEVEL', description='Least severe message that is logged.'
     )
+
+    @model_validator(mode='after')
+    def _together(self) -> Self:
+        """Refuse settings that do not work together, each by name."""
+        needs = {
+            'DATABASE_POOL_URL': (self.database_pool_url, {'DATABASE_URL': self.database_url}),
+            'SUPABASE_URL': (
+                self.supabase_url,
+                {
+                    'DATABASE_URL': self.database_url,
+                    'SUPABASE_PUBLISHABLE_KEY': self.supabase_key,
+                    'SUPABASE_SECRET_KEY': self.supabase_secret,
+                },
+            ),
+            'AWS_BUCKET_NAME': (
+                self.bucket,
+                {'AWS_ACCESS_KEY_ID': self.bucket_key, 'AWS_SECRET_ACCESS_KEY': self.bucket_secret},
+            ),
+            'MODAL_TOKEN_ID': (
+                self.modal_token_id,
+                {'AWS_BUCKET_NAME': self.bucket, 'MODAL_TOKEN_SECRET': self.modal_token_secret},
+            ),
+            'VARIOSYNC_EVENTS=redis': (self.events == 'redis', {'REDIS_URL': self.redis_url}),
+            'VARIOSYNC_EVENTS=realtime': (self.events == 'realtime', {'SUPABASE_URL': self.supabase_url}),
+        }
+        for name, (value, others) in needs.items():
+            missing = [other for other, given in others.items() if not given]
+            if value and missing:
+                raise ValueError(f'{name} needs {" and ".join(missing)} too')
+        if self.environment == 'production':
+            self._check_production()
+        return self
+
+    def _check_production(self) -> None:
+        if not (self.public_url or '').startswith('https://'):
+            raise ValueError('VARIOSYNC_ENV=production needs VARIOSYNC_PUBLIC_URL with https://')
+        if self.owner_email == Settings.model_fields['owner_email'].default:
+            raise ValueError('VARIOSYNC_ENV=production needs VARIOSYNC_OWNER_EMAIL')
 
     @property
     def home_path(self) -> Path:

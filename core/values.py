@@ -48,6 +48,27 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sign-in by somebody else that has begun: where the browser goes, and a secret to finish it with."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direct:
+    """Where a browser may send an upload itself by tus 1.0.0: the address to create it at, and what to say there.
+
+    `chunk` is the size in bytes of every piece but the last.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    metadata: Mapping[str, str]
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token."""
 

@@ -123,7 +123,8 @@ export default {
       try { localStorage.setItem(TOUCHED, now); } catch { /* as above */ }
       if (back && this.metered && this.known) { this.away = false; this.beat(); }
     },
-    seen() { if (this.metered) this.beat({}, document.visibilityState === 'hidden'); },
+    // Not when hidden: as a page closes that comes after the parting beat, and would take it back.
+    seen() { if (this.metered && document.visibilityState === 'visible') this.beat(); },
     leave() { this.beat({ leaving: true }, true); },
     async beat(said = {}, parting = false) {
       this.due = performance.now() + BEAT * 1000;
