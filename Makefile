@@ -4,10 +4,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 UV = $(shell command -v uv || echo $(VENV)/bin/uv)
 INSTALL = $(UV) pip install --quiet --python $(PY) --require-hashes
-REQUIREMENTS := requirements/base.txt requirements/compute.txt
+# `make run WITH=cloud` adds what the cloud's adapters need.
+WITH ?=
+REQUIREMENTS := requirements/base.txt requirements/compute.txt $(WITH:%=requirements/%.txt)
 NUMBERS ?= 2
 
-.PHONY: run test fuzz check format lint types imports unit browser requirements clean
+.PHONY: run test counterparts fuzz check format lint types imports unit browser requirements clean
 .SUFFIXES:
 
 run: $(VENV)/.run
@@ -25,8 +27,8 @@ $(VENV)/.run: $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/
 	$(PY) -m ui.vendor
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	$(INSTALL) -r requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/cloud.txt
+	$(INSTALL) -r requirements/dev.txt -r requirements/cloud.txt
 	@touch $@
 
 browser: $(VENV)/.dev
@@ -34,7 +36,16 @@ browser: $(VENV)/.dev
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
 	  else $(PY) -m playwright install chromium; fi; fi
 
-test: browser lint types imports
+# The servers that the cloud's adapters are tested against.
+COUNTERPARTS := redis-server pgbouncer haproxy
+counterparts: $(VENV)/.dev
+	@missing=; for name in $(COUNTERPARTS); do PATH="$$PATH:/usr/sbin" command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	  else echo "Install$$missing first: the tests of the cloud adapters need them." >&2; exit 1; fi; fi
+
+test: browser counterparts lint types imports
 	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup tests
 
 # More cases for the REST interface than a test run has time for.
