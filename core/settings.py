@@ -44,7 +44,7 @@ class Issuer(BaseModel):
 class Settings(BaseSettings):
     """What the environment says; nothing else reads it."""
 
-    model_config = SettingsConfigDict(frozen=True, extra='ignore')
+    model_config = SettingsConfigDict(frozen=True, extra='ignore', env_ignore_empty=True, hide_input_in_errors=True)
 
     home: Path = Field(
         Path('~/.variosync'),
@@ -52,7 +52,14 @@ class Settings(BaseSettings):
         description='Folder of the embedded database, objects and secrets.',
     )
     host: str = Field('127.0.0.1', alias='VARIOSYNC_HOST', description='Address the server listens on.')
-    port: int = Field(8080, ge=1, le=65535, alias='VARIOSYNC_PORT', description='Port the server listens on.')
+    port: int = Field(
+        8080,
+        ge=1,
+        le=65535,
+        alias='VARIOSYNC_PORT',
+        description='Port the server listens on; `PORT` is read too.',
+        validation_alias=AliasChoices('VARIOSYNC_PORT', 'PORT'),
+    )
     public_url: str | None = Field(
         None,
         alias='VARIOSYNC_PUBLIC_URL',
@@ -143,12 +150,12 @@ class Settings(BaseSettings):
     oidc: dict[str, Issuer] = Field(
         {},
         alias='VARIOSYNC_OIDC',
-        description='OpenID Connect providers of the embedded identity, as JSON: name → issuer, client_id, client_secret.',
+        description='OpenID Connect providers, as JSON: name → `issuer`, `client_id`, `client_secret`.',
     )
     smtp_url: SecretStr | None = Field(
         None,
         alias='VARIOSYNC_SMTP_URL',
-        description='Mail server, such as `smtp://name:password@mail.example.com:587`; without it mails wait in the outbox.',
+        description='Mail server, such as `smtp://name:password@host:587`; without it mails wait in the outbox.',
     )
     mail_from: str = Field(
         'VARIOSYNC <variosync@localhost>', alias='VARIOSYNC_MAIL_FROM', description='Sender of our mails.'

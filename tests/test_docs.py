@@ -1,5 +1,6 @@
 """The docs say what the code does."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -21,6 +22,8 @@ def test_every_setting_is_documented():
 def _written(default: object) -> str:
     if isinstance(default, BaseModel):
         return default.model_dump_json()
+    if isinstance(default, (tuple, dict)):
+        return json.dumps(default)
     return '' if default is None else str(default)
 
 

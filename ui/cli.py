@@ -62,8 +62,7 @@ def run(root: Root) -> None:
     except VariosyncError as error:
         _stop(error.message)
     except ValidationError as error:
-        first = error.errors()[0]
-        _stop(f'The setting {first["loc"][0]} is not valid: {first["msg"]}. See docs/ENV_VARS.md.')
+        _stop(f'{_wrong_setting(error)}. See docs/ENV_VARS.md.')
     except typer.Exit as leave:
         raise SystemExit(leave.exit_code) from None
     except (typer.Abort, KeyboardInterrupt):
@@ -72,6 +71,13 @@ def run(root: Root) -> None:
         _stop(f'{error.format_message().rstrip(".")}. Try `variosync --help`.')
     else:
         raise SystemExit(status or 0)
+
+
+def _wrong_setting(error: ValidationError) -> str:
+    first = error.errors(include_input=False)[0]
+    reason = first['msg'].removeprefix('Value error, ').rstrip('.')
+    # Settings that do not work together are named in the reason.
+    return f'The setting {first["loc"][0]} is not valid: {reason}' if first['loc'] else reason
 
 
 def _stop(message: str) -> None:
