@@ -1,5 +1,6 @@
 """Hours in a real browser: the live pill, pause on every tab, idleness, prices before buttons, the stop at zero."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,14 @@ pytestmark = pytest.mark.xdist_group('browser')
 TRIAL = 120
 COUNTED = '([was, by]) => Number(document.querySelector(".pill.hours").dataset.seconds) <= was - by'
 LEAVE = '() => dispatchEvent(new PageTransitionEvent("pagehide"))'
+NOTE_BEATS = """() => {
+  const send = window.fetch;
+  window.fetch = (address, asked) => {
+    const noted = JSON.parse(localStorage.noted ?? '[]');
+    if (String(address).includes('heartbeat')) localStorage.noted = JSON.stringify([...noted, asked.body]);
+    return send(address, asked);
+  };
+}"""
 LATER = '() => { const real = Date.now.bind(Date); Date.now = () => real() + 330_000; }'
 
 
@@ -124,6 +133,17 @@ def test_a_page_says_goodbye(server: Server, page: Page):
     page.evaluate(LEAVE)
     page.evaluate('() => fetch("/api/v1/hours")')
     assert asked == ['/api/v1/hours']
+
+
+def test_leaving_for_another_site_stops_the_clock(server: Server, page: Page):
+    sign_up(page, server, 'otto@example.com')
+    page.goto(f'{server.url}/datasets')
+    expect(pill(page)).to_have_attribute('data-state', 'running')
+    page.evaluate(NOTE_BEATS)
+    page.goto('about:blank')
+    page.goto(f'{server.url}/static/tokens.css')  # of the same origin, and no page that beats
+    beats = [json.loads(body) for body in page.evaluate('() => JSON.parse(localStorage.noted)')]
+    assert [beat.get('leaving', False) for beat in beats] == [True], 'a later beat would take the parting one back'
 
 
 def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page: Page, tmp_path: Path):
