@@ -15,7 +15,7 @@ from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
 from storage.migrate import migrate as apply_migrations
-from storage.objects import Objects
+from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
 
@@ -56,7 +56,10 @@ class Opened:
         self.events = PostgresEvents(self.database, worker)
         self.queue = Queue(self.database, worker)
         self.compute = ChildProcesses(
-            self._home, objects=self._home / 'objects', memory=self._memory, timeout=self._timeout
+            self._home,
+            objects=ObjectsAt(folder=str(self._home / 'objects')),
+            memory=self._memory,
+            timeout=self._timeout,
         )
         self.ports = Adapters(
             database=self.database,

@@ -6,17 +6,22 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, S3Store
 from obstore.store import ObjectStore as Store
 
-from core.errors import Conflict, NotFound, Unavailable, UsageError
+from core import ports
+from core.errors import Conflict, Misconfigured, NotFound, Unavailable, UsageError
+from core.settings import Settings
 from core.values import ObjectInfo
 
 PIECE = 2**20
@@ -24,6 +29,55 @@ WHOLE = 32 * 2**20
 LONGEST_KEY = 900
 _SEGMENT = re.compile(r'[A-Za-z0-9._-]{1,200}')
 _TENANT = re.compile(r't/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/')
+
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsAt:
+    """Where objects are: below a local `folder`, or in a bucket of an S3-compatible store.
+
+    `endpoint` is None for AWS itself. Its JSON holds the secret, so it travels by private channels only.
+    """
+
+    folder: str | None = None
+    bucket: str | None = None
+    endpoint: str | None = None
+    region: str = 'us-east-1'
+    key: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.folder is None) == (self.bucket is None):
+            raise Misconfigured('Objects are in a folder or in a bucket: name one of them.')
+        if self.bucket is not None and not (self.key and self.secret):
+            raise Misconfigured('A bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.')
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what the settings say: the bucket when one is named, else the home's `objects`."""
+        if settings.bucket is None:
+            return cls(folder=str(settings.home_path / 'objects'))
+        return cls(
+            bucket=settings.bucket,
+            endpoint=settings.bucket_endpoint,
+            region=settings.bucket_region,
+            key=settings.bucket_key.get_secret_value() if settings.bucket_key else None,
+            secret=settings.bucket_secret.get_secret_value() if settings.bucket_secret else None,
+        )
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return plain values, the secret among them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """Return what `to_json` told. Raise Misconfigured when it is something else."""
+        try:
+            return cls(**told)
+        except TypeError as error:
+            raise Misconfigured('This is no description of an object store.') from error
 
 
 class Objects:
@@ -44,6 +98,11 @@ class Objects:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return cls(LocalStore(folder, automatic_cleanup=True), folder=folder)
 
+    @classmethod
+    def s3(cls, at: ObjectsAt, *, cache: Path | None = None) -> 'Objects':
+        """Open a bucket; nothing is asked of it yet."""
+        return cls(_bucket(at), cache=cache)
+
     async def put(self, key: str, data: bytes) -> ObjectInfo:
         """Store bytes, verified by reading them back. Raise Conflict when the key is taken."""
         return await self._put(_key(key), data)
@@ -54,11 +113,16 @@ class Objects:
         with _told(key):
             if self._files:
                 return await asyncio.to_thread(self._files.put_file, key, path, move=move)
+        return await self._put_file(key, path, replace=False)
+
+    async def _put_file(self, key: str, path: Path, *, replace: bool) -> ObjectInfo:
+        with _told(key):
             expected = await asyncio.to_thread(_describe, key, path)
             if expected.size <= WHOLE:
-                await obstore.put_async(self._store, key, await asyncio.to_thread(path.read_bytes), mode='create')
+                data = await asyncio.to_thread(path.read_bytes)
+                await obstore.put_async(self._store, key, data, mode='overwrite' if replace else 'create')
             else:
-                await self._put_large(key, path)
+                await self._put_large(key, path, replace=replace)
             return _same(expected, await self._read_back(key))
 
     async def _put(self, key: str, data: bytes) -> ObjectInfo:
@@ -69,11 +133,12 @@ class Objects:
             await obstore.put_async(self._store, key, data, mode='create')
             return _same(expected, await self._read_back(key))
 
-    async def _put_large(self, key: str, path: Path) -> None:
+    async def _put_large(self, key: str, path: Path, *, replace: bool) -> None:
         # A conditional put cannot be made of parts, so a large object is guarded by a look; keys are single-use anyway.
         with suppress(FileNotFoundError):
-            await obstore.head_async(self._store, key)
-            raise Conflict(f'There is an object under {key} already.')
+            if not replace:
+                await obstore.head_async(self._store, key)
+                raise Conflict(f'There is an object under {key} already.')
         await obstore.put_async(self._store, key, path, use_multipart=True)
 
     async def _read_back(self, key: str) -> ObjectInfo:
@@ -167,7 +232,14 @@ class Objects:
             raise Unavailable('The object store does not keep what is written to it.') from error
 
 
-class TaskObjects:
+def task_objects(at: ObjectsAt) -> ports.TaskObjects:
+    """Return the object store as a task sees it, in either world."""
+    if at.folder is not None:
+        return LocalTaskObjects(Path(at.folder))
+    return BucketTaskObjects(Objects.s3(at))
+
+
+class LocalTaskObjects:
     """A local object store as a task sees it (`core.ports.TaskObjects`), blocking."""
 
     def __init__(self, folder: Path) -> None:
@@ -181,6 +253,42 @@ class TaskObjects:
         """Store a copy of a file, verified, replacing what was there."""
         with _told(_key(key)):
             return self._files.put_file(key, path, replace=True)
+
+
+class BucketTaskObjects:
+    """A bucket as a task sees it (`core.ports.TaskObjects`), blocking, on whatever thread it is called."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def fetch(self, key: str, into: Path) -> Path:
+        """Return a file below `into` with the object's content. Raise NotFound when nothing is stored under key."""
+        path = into / 'objects' / _key(key)
+        if not path.exists():
+            _blocking(self._objects._download(key, path))
+        return path
+
+    def put_file(self, key: str, path: Path) -> ObjectInfo:
+        """Store a file, verified, replacing what was there."""
+        return _blocking(self._objects._put_file(_key(key), path, replace=True))
+
+
+def _blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a thread of its own: the caller may be inside an event loop itself."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _bucket(at: ObjectsAt) -> S3Store:
+    return S3Store(
+        at.bucket,
+        endpoint=at.endpoint,
+        region=at.region,
+        access_key_id=at.key,
+        secret_access_key=at.secret,
+        virtual_hosted_style_request=False,
+        client_options={'allow_http': (at.endpoint or '').startswith('http://')},
+    )
 
 
 class _Files:

@@ -107,13 +107,13 @@ def _run(request: Mapping[str, Any], progress: Callable[[float, str], None]) -> 
     workdir = Path(request['workdir'])
     if request['function']:
         return _function(request['function'])(request['payload'], workdir, progress)
-    from storage.objects import TaskObjects
+    from storage.objects import ObjectsAt, task_objects
 
     tasks = importlib.import_module(request['tasks']).TASKS
     if request['task'] not in tasks:
         raise UsageError(f'There is no task "{request["task"]}". Tasks are {", ".join(sorted(tasks))}.')
     task: Callable[..., dict[str, Any]] = tasks[request['task']]
-    return task(request['payload'], TaskObjects(Path(request['objects'])), workdir, progress)
+    return task(request['payload'], task_objects(ObjectsAt.from_json(request['objects'])), workdir, progress)
 
 
 def _function(name: str) -> Callable[..., dict[str, Any]]:

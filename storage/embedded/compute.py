@@ -29,6 +29,7 @@ from core import errors
 from core.errors import NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, Unavailable, VariosyncError
 from core.ports import Progress
 from storage.embedded.child import LARGEST_FRAME, LENGTH
+from storage.objects import ObjectsAt
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, '-P', '-X', 'faulthandler', '-m', 'storage.embedded.child')
@@ -66,7 +67,7 @@ class ChildProcesses:
         self,
         home: Path,
         *,
-        objects: Path,
+        objects: ObjectsAt,
         memory: int,
         timeout: float,
         tasks: str = 'core.tasks',
@@ -90,7 +91,7 @@ class ChildProcesses:
             raise Unavailable('The server is stopping. Try again in a moment.')
         call = self._spares.pop(task, None)
         request = {'function': None, 'tasks': self._tasks, 'task': task, 'payload': payload}
-        request['objects'] = str(self._objects)
+        request['objects'] = self._objects.to_json()
         if call is None or not call.ask(request):
             call = self._start(task)
             call.ask(request)

@@ -27,6 +27,7 @@ from core.errors import (
     UsageError,
 )
 from storage.embedded.compute import ChildProcesses, run_local
+from storage.objects import ObjectsAt
 
 TASKS = 'tests.contracts.tasks_for_tests'
 MEMORY = 200 * 2**20
@@ -36,7 +37,12 @@ SOON = 20.0
 @pytest_asyncio.fixture(loop_scope='session')
 async def compute(tmp_path: Path) -> AsyncIterator[ChildProcesses]:
     opened = ChildProcesses(
-        tmp_path, objects=tmp_path / 'objects', memory=MEMORY, timeout=SOON, tasks=TASKS, warm={'here': ['colorsys']}
+        tmp_path,
+        objects=ObjectsAt(folder=str(tmp_path / 'objects')),
+        memory=MEMORY,
+        timeout=SOON,
+        tasks=TASKS,
+        warm={'here': ['colorsys']},
     )
     yield opened
     await opened.close()
@@ -165,7 +171,7 @@ async def test_memory_of_what_the_task_started_counts(compute: ChildProcesses) -
 
 
 async def test_too_much_time_is_stopped(tmp_path: Path) -> None:
-    compute = ChildProcesses(tmp_path, objects=tmp_path, memory=MEMORY, timeout=0.5, tasks=TASKS)
+    compute = ChildProcesses(tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=0.5, tasks=TASKS)
     call = await compute.submit('sleep', {})
     with pytest.raises(TaskOverLimit, match=r'longer than 0\.5 s'):
         await result(compute, call)
@@ -211,7 +217,9 @@ async def test_an_unknown_call_is_not_found(compute: ChildProcesses) -> None:
 
 
 async def test_close_stops_every_task(tmp_path: Path) -> None:
-    compute = ChildProcesses(tmp_path, objects=tmp_path, memory=MEMORY, timeout=SOON, tasks=TASKS)
+    compute = ChildProcesses(
+        tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=SOON, tasks=TASKS
+    )
     calls = [await compute.submit('sleep', {}) for _ in range(2)]
     pids = [int(await first_words(compute, call)) for call in calls]
     await compute.close()
@@ -274,7 +282,7 @@ async def test_leftovers_are_removed_at_the_start_and_folders_in_use_are_not(tmp
         (tmp_path / 'work' / name / 'file').touch()
     lock = os.open(tmp_path / 'work' / 'used', os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    ChildProcesses(tmp_path, objects=tmp_path, memory=MEMORY, timeout=SOON)
+    ChildProcesses(tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=SOON)
     os.close(lock)
     assert [path.name for path in (tmp_path / 'work').iterdir()] == ['used']
 
@@ -283,10 +291,11 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from storage.embedded.compute import ChildProcesses
+from storage.objects import ObjectsAt
 
 async def main():
     home = Path(sys.argv[1])
-    compute = ChildProcesses(home, objects=home, memory=2**30, timeout=60, tasks=sys.argv[2])
+    compute = ChildProcesses(home, objects=ObjectsAt(folder=str(home)), memory=2**30, timeout=60, tasks=sys.argv[2])
     call = await compute.submit('spawn_grandchild', {})
     await compute.collect(call, progress=lambda part, text: print(text, flush=True), timeout=60)
 

@@ -15,7 +15,7 @@ from obstore.store import LocalStore, MemoryStore
 from core.errors import Conflict, NotFound, Unavailable, UsageError
 from core.values import ObjectInfo
 from storage import objects as module
-from storage.objects import Objects, TaskObjects
+from storage.objects import LocalTaskObjects, Objects
 
 TENANT = UUID('00000000-0000-4000-8000-000000000001')
 KEY = f't/{TENANT}/u/source'
@@ -305,7 +305,7 @@ async def test_no_disk_work_is_done_on_the_event_loop(
 
 
 def test_a_task_stores_and_replaces(tmp_path: Path, file: Path) -> None:
-    objects = TaskObjects(tmp_path / 'objects')
+    objects = LocalTaskObjects(tmp_path / 'objects')
     data = file.read_bytes()
     assert objects.put_file(KEY, file) == info(KEY, data)
     file.write_bytes(b'of the next run')
@@ -317,7 +317,7 @@ def test_a_task_stores_and_replaces(tmp_path: Path, file: Path) -> None:
 
 
 def test_a_task_reaches_nothing_else(tmp_path: Path, file: Path) -> None:
-    objects = TaskObjects(tmp_path / 'objects')
+    objects = LocalTaskObjects(tmp_path / 'objects')
     with pytest.raises(NotFound):
         objects.fetch(KEY, tmp_path)
     for key in WRONG:

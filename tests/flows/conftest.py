@@ -22,7 +22,7 @@ from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
-from storage.objects import Objects
+from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
 
@@ -41,7 +41,9 @@ class Product:
         self.events = PostgresEvents(database, worker)
         self.objects = Objects.local(home / 'objects')
         self.staging = LocalStaging(home / 'staging')
-        self.compute = compute or ChildProcesses(home, objects=home / 'objects', memory=MEMORY, timeout=120, warm={})
+        self.compute = compute or ChildProcesses(
+            home, objects=ObjectsAt(folder=str(home / 'objects')), memory=MEMORY, timeout=120, warm={}
+        )
         self.notices = Notices(database, self.events)
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
         self.cache = MemoryCache()

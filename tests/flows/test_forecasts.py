@@ -13,7 +13,7 @@ from core.errors import NotFound, TaskFailed, UsageError
 from core.forecasts import Ask, defaults
 from core.values import Forecast, JobState, User, Version
 from storage.embedded.server import EmbeddedPostgres
-from storage.objects import TaskObjects
+from storage.objects import LocalTaskObjects
 from storage.postgres import Postgres
 from tests import factories
 from tests.flows.conftest import Product
@@ -36,7 +36,7 @@ class Models:
         return self.answer or self.rows(payload)
 
     def rows(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        objects, folder, prefix = TaskObjects(self.home / 'objects'), self.home / 'made', payload['prefix']
+        objects, folder, prefix = LocalTaskObjects(self.home / 'objects'), self.home / 'made', payload['prefix']
         folder.mkdir(exist_ok=True)
         frames = {'history.parquet': pl.DataFrame({'unique_id': ['air'], 'ds': [CUTOFF], 'y': [432.0]})}
         frames |= {f'forecast-{name}.parquet': _forecast(name) for name in self.names}
