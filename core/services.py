@@ -48,9 +48,13 @@ class HealthCheck:
         self._adapters = adapters
         self._lock = asyncio.Lock()
         self._known: tuple[float, Health] | None = None
+        self.stopping = False  # then whoever sends requests here should send them elsewhere
 
     async def check(self) -> Health:
-        """Return `down` when Postgres or the object store fails, `degraded` when only the rest does, else `ok`."""
+        """Return `stopping` once this process was told to stop, `down` when Postgres or the object store fails,
+        `degraded` when only the rest does, else `ok`."""
+        if self.stopping:
+            return Health(state='stopping', services={})
         async with self._lock:
             if self._known is None or time.monotonic() - self._known[0] > HEALTH_TTL:
                 self._known = (time.monotonic(), await self._ask())
@@ -152,13 +156,18 @@ class Services:
             group.create_task(self.jobs.work(concurrency=concurrency))
             group.create_task(self._sweep())
 
-    async def stop(self) -> None:
-        """Stop working; jobs that run are given back to the queue."""
+    async def drain(self) -> None:
+        """Say in `health` that this process stops, and give the jobs that run back to the queue; go on answering."""
+        self.health.stopping = True
         await self.demo.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+    async def stop(self) -> None:
+        """Stop working; jobs that run are given back to the queue."""
+        await self.drain()
         self.datasets.close()
 
     async def _keep_working(self, workers: int) -> None:

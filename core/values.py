@@ -291,7 +291,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What `/health` answers: `ok`, `degraded` or `down`, and each service by name."""
+    """What `/health` answers: `ok`, `degraded`, `down` or `stopping`, and each service by name."""
 
     state: str
     services: Mapping[str, str]

@@ -49,6 +49,12 @@ def test_the_page_reloads_at_the_guard_s_refusal() -> None:
     assert f'err.message == "{REFUSAL}"' in script
 
 
+def test_a_page_is_told_to_move_by_its_socket() -> None:
+    script = (Path(nicegui.__file__).parent / 'static' / 'nicegui.js').read_text(encoding='utf-8')
+    assert 'run_javascript: (msg) => runJavascript(msg.code' in script
+    assert 'window.socket = io(' in script
+
+
 def test_the_socket_s_transports_can_be_limited() -> None:
     assert set(core.sio.eio.transports) <= {'polling', 'websocket'}
     assert isinstance(AppConfig().socket_io_js_transports, list)

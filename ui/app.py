@@ -75,8 +75,11 @@ def mount(services: Any) -> None:
         module.register(services)
 
 
-def run(settings: Settings) -> None:
-    """Serve until stopped. Client ids ride in socket addresses, so there is no access log."""
+def run(settings: Settings, *, patience: float) -> None:
+    """Serve until stopped; requests on their way then have `patience` seconds.
+
+    Client ids ride in socket addresses, so there is no access log.
+    """
     ui.run(
         host=settings.host,
         port=settings.port,
@@ -93,6 +96,7 @@ def run(settings: Settings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_graceful_shutdown=patience,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from core.errors import AmbiguousDates, NotFound, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
+from ui.origins import address
 
 if TYPE_CHECKING:
     from core.services import Services
@@ -113,6 +114,11 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
         _until_stopped(root.worker(Settings()))
 
     @app.command()
+    def link() -> None:
+        """Print a link that signs the owner in, once."""
+        print(asyncio.run(_owner_link(root, Settings())))
+
+    @app.command()
     def migrate() -> None:
         """Apply the migrations that the database lacks."""
         applied = asyncio.run(root.migrate(Settings()))
@@ -129,6 +135,12 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
                 print(f'{name:<10} {kind:<28} {said}')
         if any(said != 'ok' for _, said in answers.values()):
             raise typer.Exit(1)
+
+
+async def _owner_link(root: Root, settings: Settings) -> str:
+    async with root.services(settings) as services:
+        token = await services.accounts.owner_link(settings.owner_email)
+    return f'{address(settings)}/auth/link?token={token}'
 
 
 EmailArgument = Annotated[str, typer.Argument(metavar='EMAIL', help='The account.')]

@@ -165,6 +165,9 @@ class Guard:
                     headers.setdefault('Strict-Transport-Security', 'max-age=31536000; includeSubDomains')
                 if not scope['path'].startswith(ASSETS):
                     headers.setdefault('Cache-Control', 'private, no-cache')
+                if self._services.health.stopping:
+                    # The connection ends with its answer, so that none is used when we are gone.
+                    headers['Connection'] = 'close'
                 if message['status'] == 401 and limited(scope['path']):
                     headers.setdefault('WWW-Authenticate', 'Bearer')
                 secure(headers, scope)

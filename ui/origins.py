@@ -10,6 +10,16 @@ LOOPBACK = frozenset({'localhost', '127.0.0.1', '::1'})
 WILDCARD = frozenset({'', '0.0.0.0', '::'})  # noqa: S104
 
 
+def address(settings: Settings) -> str:
+    """The address users see, without a path."""
+    return (settings.public_url or f'http://{reachable(settings.host)}:{settings.port}').rstrip('/')
+
+
+def reachable(host: str) -> str:
+    """Under what name something that listens on `host` can be asked from this machine."""
+    return {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(host, host)  # noqa: S104 - compared, not bound
+
+
 class Origins:
     """The public address, and the names under which this machine is asked directly.
 

@@ -14,8 +14,12 @@ from core.errors import Misconfigured, VariosyncError
 from core.services import Services
 from core.settings import Settings
 from ui.app import mount, run
+from ui.origins import address, reachable
 
 log = structlog.get_logger()
+
+NOTICE = 5.0  # seconds in which a balancer sees at /health that we stop
+CLOSING = 5.0  # seconds kept of the shutdown delay for giving back what is open
 
 
 def serve(
@@ -25,13 +29,22 @@ def serve(
     opening: Callable[[], Awaitable[None]],
     closing: Callable[[], Awaitable[None]],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `opening` and `closing` bracket the server's life inside its event loop."""
+    """Serve until SIGINT or SIGTERM; `opening` and `closing` bracket the server's life inside its event loop.
+
+    SIGINT stops at once. SIGTERM gives jobs back and, where a balancer stands before us (VARIOSYNC_PUBLIC_URL), sends
+    requests and open pages elsewhere first. Requests on their way may end, within VARIOSYNC_SHUTDOWN_DELAY in all.
+    """
+    notice = min(NOTICE, settings.shutdown_delay / 5) if settings.public_url else 0.0
+    background: set[asyncio.Task[None]] = set()
 
     async def start() -> None:
         await opening()
         await services.start(workers=settings.workers)
-        token = await services.accounts.owner_link(settings.owner_email)
-        app.state.announcing = asyncio.create_task(ready(f'auth/link?token={token}'))
+        # A log is no place for a secret: in production `variosync link` prints one.
+        production = settings.environment == 'production'
+        path = '' if production else f'/auth/link?token={await services.accounts.owner_link(settings.owner_email)}'
+        background.add(asyncio.create_task(ready(path)))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
 
     async def ready(path: str) -> None:
         await _announce(settings, path)
@@ -40,8 +53,25 @@ def serve(
         except VariosyncError as error:
             log.warning('the sample workspace waits for the next start', error=error.message)
 
+    def terminate() -> None:
+        if not services.health.stopping:
+            services.health.stopping = True
+            background.add(asyncio.create_task(leave()))
+
+    async def leave() -> None:
+        log.info('stopping', notice=notice)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(services.drain())
+                if notice:
+                    group.create_task(app.state.sockets.move())
+                    group.create_task(asyncio.sleep(notice))
+        finally:
+            app.shutdown()
+
     async def stop() -> None:
-        app.state.announcing.cancel()
+        for task in background:
+            task.cancel()
         await services.stop()
         await closing()
 
@@ -50,7 +80,7 @@ def serve(
     app.on_shutdown(stop)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        run(settings)
+        run(settings, patience=max(0.0, settings.shutdown_delay - notice - CLOSING))
     except KeyboardInterrupt:
         log.info('stopped')
 
@@ -72,20 +102,16 @@ async def _announce(settings: Settings, path: str) -> None:
     """Print the one line that people and programs wait for, once connections are answered."""
     while True:
         try:
-            _, writer = await asyncio.open_connection(_reachable(settings.host), settings.port)
+            _, writer = await asyncio.open_connection(reachable(settings.host), settings.port)
         except OSError:
             await asyncio.sleep(0.02)
             continue
         writer.close()
         break
-    address = settings.public_url or f'http://{_reachable(settings.host)}:{settings.port}'
-    sys.stdout.write(f'VARIOSYNC ready: {address.rstrip("/")}/{path}\n')
+    sys.stdout.write(f'VARIOSYNC ready: {address(settings)}{path}\n')
     sys.stdout.flush()
 
 
-def _reachable(host: str) -> str:
-    return {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(host, host)  # noqa: S104 - compared, not bound
-
-
 def _terminate(number: int, frame: FrameType | None) -> None:
+    """End a start that is under way; a server that runs has a handler of its own."""
     raise SystemExit(0)

@@ -287,6 +287,7 @@ class Hours:
 class HealthCheck:
     def __init__(self) -> None:
         self.answer = Health(state='ok', services={'database': 'ok', 'objects': 'ok'})
+        self.stopping = False
 
     async def check(self) -> Health:
         return self.answer

@@ -130,6 +130,15 @@ async def test_a_session_cookie_of_nobody_is_a_stranger(site: Site) -> None:
             assert (await browser.get('/probe')).status_code == 303
 
 
+async def test_who_stops_says_so_and_keeps_no_connection(site: Site, browser: httpx.AsyncClient) -> None:
+    assert (await browser.get('/sign-in')).headers.get('connection') != 'close'
+    site.services.health.stopping = True
+    try:
+        assert (await browser.get('/sign-in')).headers['connection'] == 'close'
+    finally:
+        site.services.health.stopping = False
+
+
 async def test_health_says_down_with_503(site: Site, browser: httpx.AsyncClient) -> None:
     answer = await browser.get('/health')
     assert (answer.status_code, answer.json()['state']) == (200, 'ok')

@@ -43,6 +43,14 @@ async def test_state_follows_what_is_broken(broken, state):
     assert [name for name, said in health.services.items() if said != 'ok'] == ([broken] if broken else [])
 
 
+async def test_who_stops_asks_nobody():
+    world = World()
+    check = HealthCheck(world.adapters())
+    check.stopping = True
+    assert (await check.check()).state == 'stopping'
+    assert world.asked == 0
+
+
 async def test_answer_is_kept_for_five_seconds(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(services, 'time', SimpleNamespace(monotonic=lambda: now[0]))

@@ -7,10 +7,12 @@ from starlette.responses import JSONResponse
 
 
 def register(services: Any) -> None:
-    """Answer health checks; 503 when a service without which nothing works is down."""
+    """Answer health checks; 503 when a service without which nothing works is down, or when we are about to stop."""
 
     @app.get('/health')
     async def health() -> JSONResponse:
         found = await services.health.check()
         body = {'state': found.state, 'services': dict(found.services)}
-        return JSONResponse(body, 503 if found.state == 'down' else 200, headers={'Cache-Control': 'no-store'})
+        return JSONResponse(
+            body, 503 if found.state in ('down', 'stopping') else 200, headers={'Cache-Control': 'no-store'}
+        )

@@ -260,6 +260,15 @@
     else if (event.target.matches?.('dialog.over')) event.target.close();
   });
 
+  // This page's server stops: build the page anew where another one answers, but no earlier than its files have gone.
+  window.variosyncMove = async () => {
+    window.socket?.io.reconnection(false);
+    const sending = () => document.querySelector('.uploads[data-state=sending]');
+    const answers = () => fetch('/health', { cache: 'no-store' }).then((answer) => answer.ok, () => false);
+    do await new Promise((next) => setTimeout(next, 250 + 500 * Math.random())); while (sending() || !(await answers()));
+    location.reload();
+  };
+
   // Marks what only a browser knows: the modifier key, and a time's exact value where the page does not say it.
   const finish = () => {
     if (!mac) document.querySelectorAll('[data-mod]').forEach((key) => { const text = key.textContent === '⌘K' ? 'Ctrl K' : key.textContent === '⌘' ? 'Ctrl' : null; if (text) key.textContent = text; });
