@@ -217,7 +217,7 @@ class Settings(BaseSettings):
     @model_validator(mode='after')
     def _together(self) -> Self:
         """Refuse settings that do not work together, each by name."""
-        needs = {
+        needs: dict[str, tuple[object, dict[str, object]]] = {
             'DATABASE_POOL_URL': (self.database_pool_url, {'DATABASE_URL': self.database_url}),
             'SUPABASE_URL': (
                 self.supabase_url,

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,6 @@ Grid load: 26,269 rows, 0 faults
 """
 
 
-@pytest.fixture
-def first_start(home: Path) -> Iterator[Server]:
-    running = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='true').start()
-    yield running
-    running.stop()
-
-
 def until(condition: Callable[[], Any], *, within: float = 180) -> None:
     deadline = time.monotonic() + within
     while not condition():
@@ -44,8 +37,8 @@ def items(client: httpx.Client, what: str) -> list[dict[str, Any]]:
     return found
 
 
-def is_filled(client: httpx.Client) -> bool:
-    return [forecast['state'] for forecast in items(client, 'forecasts')] == ['succeeded'] * 2
+def cookies(page: Page) -> dict[str, str]:
+    return {cookie['name']: cookie['value'] for cookie in page.context.cookies()}
 
 
 def variosync(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,36 +47,11 @@ def variosync(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment, cwd=ROOT)
 
 
-def test_first_start_has_a_chart_and_forecasts_and_ticks_nothing(first_start: Server, page: Page):
+def test_first_start_fills_it_whatever_is_killed_and_ticks_nothing(home: Path, page: Page):
+    """Killed as soon as it is ready, when the first file has arrived, and when both have."""
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
-    page.goto(first_start.link)
-    expect(page.get_by_text('58 faults')).to_be_visible(timeout=60_000)
-    expect(page.get_by_text('0 of 3')).to_be_visible()
-    expect(page.get_by_text('4 scored')).to_be_visible(timeout=240_000)
-    expect(page.get_by_role('img', name='What the bands held in 2 forecasts')).to_be_visible()
-    expect(page.get_by_text('0 of 3')).to_be_visible()
-
-    page.get_by_role('table', name='Datasets').get_by_role('link', name='Shop sales').click()
-    expect(page.locator('[data-ready="1"]').first).to_be_visible()
-    expect(page.locator('.recon').first).to_contain_text('13,146 read = 13,088 accepted + 51 repaired + 7 rejected')
-    assert problems == []
-
-
-def test_somebody_else_may_use_the_sample(server: Server, page: Page):
-    page.goto(f'{server.url}/sign-in?create=1')
-    page.get_by_label('Email').fill('ada@example.com')
-    page.get_by_label('Password').fill('correct horse battery')
-    page.get_by_role('button', name='Create account').click()
-    page.get_by_role('button', name='Use the sample').click()
-    expect(page.get_by_role('table', name='Datasets')).to_contain_text('Shop sales', timeout=60_000)
-    expect(page.get_by_role('table', name='Datasets')).to_contain_text('58 faults', timeout=60_000)
-
-
-@pytest.mark.xdist_group('faults')
-def test_killed_while_filling_it_goes_on(home: Path):
-    """Killed as soon as it is ready, when the first file has arrived, and when both have."""
     server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='true')
     try:
         server.start()
@@ -95,13 +63,33 @@ def test_killed_while_filling_it_goes_on(home: Path):
                 until(lambda: len(items(client, 'datasets')) >= reached)  # noqa: B023 - called in this round alone
             server.kill()
         server.start()
-        with httpx.Client(base_url=server.url, timeout=60) as client:
-            client.get(server.link)
-            until(lambda: is_filled(client), within=300)
+        page.goto(server.link)
+        expect(page.get_by_text('58 faults')).to_be_visible(timeout=60_000)
+        expect(page.get_by_text('0 of 3')).to_be_visible()
+        expect(page.get_by_text('4 scored')).to_be_visible(timeout=240_000)
+        expect(page.get_by_role('img', name='What the bands held in 2 forecasts')).to_be_visible()
+        expect(page.get_by_text('0 of 3')).to_be_visible()
+
+        page.get_by_role('table', name='Datasets').get_by_role('link', name='Shop sales').click()
+        expect(page.locator('[data-ready="1"]').first).to_be_visible()
+        expect(page.locator('.recon').first).to_contain_text('13,146 read = 13,088 accepted + 51 repaired + 7 rejected')
+        assert problems == []
+        with httpx.Client(base_url=server.url, cookies=cookies(page), timeout=60) as client:
+            assert [forecast['state'] for forecast in items(client, 'forecasts')] == ['succeeded'] * 2
             assert sorted(found['name'] for found in items(client, 'datasets')) == MADE
             assert sorted(job['kind'] for job in items(client, 'jobs')) == ['convert'] * 2 + ['forecast'] * 2
     finally:
         server.stop()
+
+
+def test_somebody_else_may_use_the_sample(server: Server, page: Page):
+    page.goto(f'{server.url}/sign-in?create=1')
+    page.get_by_label('Email').fill('ada@example.com')
+    page.get_by_label('Password').fill('correct horse battery')
+    page.get_by_role('button', name='Create account').click()
+    page.get_by_role('button', name='Use the sample').click()
+    expect(page.get_by_role('table', name='Datasets')).to_contain_text('Shop sales', timeout=60_000)
+    expect(page.get_by_role('table', name='Datasets')).to_contain_text('58 faults', timeout=60_000)
 
 
 @pytest.mark.xdist_group('faults')
