@@ -231,10 +231,16 @@ class Identity(Protocol):
         """
 
     async def refresh(self, refresh_token: str) -> Tokens:
-        """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
+        """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown or expired.
 
-    async def sign_out(self, session_id: UUID) -> None:
-        """Retire every refresh token of this sign-in."""
+        Whoever brings an old one once its successor was used gets NotSignedIn too, and the sign-in ends with it.
+        """
+
+    async def sign_out(self, access_token: str) -> None:
+        """Retire every refresh token of the sign-in that the token is of, which may be done already.
+
+        Raise NotSignedIn when the token does not hold.
+        """
 
     async def delete(self, user_id: UUID) -> None:
         """Remove an account: nobody signs in to it or refreshes any more. Removing it twice changes nothing."""

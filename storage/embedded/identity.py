@@ -3,9 +3,7 @@
 import asyncio
 import hashlib
 import os
-import re
 import secrets
-import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,23 +13,21 @@ from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from joserfc import jws, jwt
+from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from core.errors import Conflict, Misconfigured, NotSignedIn, UsageError
 from core.ports import Database
 from core.values import Claims, Tokens
+from storage.credentials import normal_email, normal_password, strong_password, usable_email
+from storage.tokens import AUDIENCE, ROLE, KnownKeys, Verifier
 
 ALGORITHM = 'ES256'
-AUDIENCE = ROLE = 'authenticated'
 ACCESS_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
-SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1024
-LONGEST_TOKEN = 4096
 HASHES_AT_A_TIME = 2
-_EMAIL = re.compile(r'[^@\s\x00-\x20\x7f\ud800-\udfff]{1,64}@[^@\s\x00-\x20\x7f\ud800-\udfff]{1,255}')
 
 
 class EmbeddedIdentity:
@@ -55,6 +51,7 @@ class EmbeddedIdentity:
         self._hashing = asyncio.Semaphore(HASHES_AT_A_TIME)
         self._key = _signing_key(secrets_folder / 'token-key.pem')
         self._keys = {self._key.thumbprint(): self._key}
+        self._verifier = Verifier(KnownKeys(self._keys), issuer=issuer)
         # What an unknown email is checked against, so that it takes as long as a known one.
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
@@ -65,7 +62,7 @@ class EmbeddedIdentity:
 
     async def sign_up(self, email: str, password: str) -> UUID:
         """Create an account and return its id. A taken email raises Conflict, a weak password UsageError."""
-        address = _address(email)
+        address = usable_email(email)
         hashed = await self._hash(_strong(password, address))
         try:
             async with self._database.system() as tx:
@@ -76,14 +73,13 @@ class EmbeddedIdentity:
 
     async def sign_in(self, email: str, password: str) -> Tokens:
         """Return tokens. Raise NotSignedIn when email and password do not match, whichever is wrong."""
-        address = _normal(email)
         async with self._database.system() as tx:
-            row = await tx.first('identity_user_by_email', email=address if _EMAIL.fullmatch(address) else '')
+            row = await tx.first('identity_user_by_email', email=normal_email(email) or '')
         hashed = row['encrypted_password'] if row else None
         matches = await self._matches(hashed or self._nobody, password)
         if row is None or hashed is None or not matches:
             raise NotSignedIn('Email and password do not match. Try again, or create an account.')
-        renewed = await self._hash(_normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
+        renewed = await self._hash(normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
         async with self._database.system() as tx:
             await tx.run('identity_user_signed_in', id=row['id'], password=renewed)
             await tx.run('identity_tokens_expired', user_id=row['id'])
@@ -101,15 +97,12 @@ class EmbeddedIdentity:
     async def ensure(self, email: str) -> UUID:
         """Return the account's id; create it without a password when there is none."""
         async with self._database.system() as tx:
-            row = await tx.one('identity_user_ensure', email=_address(email))
+            row = await tx.one('identity_user_ensure', email=usable_email(email))
         return UUID(str(row['id']))
 
     async def verify(self, access_token: str) -> Claims:
         """Return what the token says. Raise NotSignedIn unless signature, issuer, audience, expiry and role hold."""
-        try:
-            return self._claims(access_token)
-        except (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise NotSignedIn('This access token is not valid. Sign in again.') from error
+        return await self._verifier.claims(access_token)
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
@@ -132,10 +125,11 @@ class EmbeddedIdentity:
             raise NotSignedIn('This sign-in has ended. Sign in again.')
         return self._tokens(user['id'], user['email'], used['session_id'], fresh)
 
-    async def sign_out(self, session_id: UUID) -> None:
-        """Retire every refresh token of this sign-in."""
+    async def sign_out(self, access_token: str) -> None:
+        """Retire every refresh token of the sign-in that the token is of. Raise NotSignedIn when it does not hold."""
+        claims = await self.verify(access_token)
         async with self._database.system() as tx:
-            await tx.run('identity_session_retire', session_id=session_id)
+            await tx.run('identity_session_retire', session_id=claims.session_id)
 
     async def delete(self, user_id: UUID) -> None:
         """Remove an account and its refresh tokens. Removing it twice changes nothing."""
@@ -165,33 +159,13 @@ class EmbeddedIdentity:
             email=email,
         )
 
-    def _claims(self, token: str) -> Claims:
-        if len(token) > LONGEST_TOKEN:
-            raise ValueError('longer than any token of ours')
-        header = jws.extract_compact(token.encode()).headers()
-        # Ours hold these three and nothing else: no key, and no address of one, is taken from a token.
-        if header != {'alg': ALGORITHM, 'typ': 'JWT', 'kid': header['kid']}:
-            raise ValueError('not a header of ours')
-        claims = jwt.decode(token, self._keys[header['kid']], algorithms=[ALGORITHM]).claims
-        jwt.JWTClaimsRegistry(exp={'essential': True}, sub={'essential': True}).validate(claims)
-        # Compared here, because the registry is content with a list that holds the value among others.
-        if (claims['iss'], claims['aud'], claims['role']) != (self._issuer, AUDIENCE, ROLE):
-            raise ValueError('not a token of ours for a signed-in user')
-        return Claims(
-            user_id=UUID(claims['sub']),
-            email=str(claims['email']),
-            session_id=UUID(claims['session_id']),
-            role=ROLE,
-            expires_at=datetime.fromtimestamp(claims['exp'], UTC),
-        )
-
     async def _hash(self, password: str) -> str:
         async with self._hashing:
             return await asyncio.to_thread(self._hasher.hash, _bytes(password))
 
     async def _matches(self, hashed: str, password: str) -> bool:
         # A password that is too long fails, but not sooner than a wrong one.
-        given = _normal_password(password[:LONGEST_PASSWORD])
+        given = normal_password(password[:LONGEST_PASSWORD])
         async with self._hashing:
             try:
                 matches = await asyncio.to_thread(self._hasher.verify, hashed, _bytes(given))
@@ -200,31 +174,10 @@ class EmbeddedIdentity:
         return matches and len(password) <= LONGEST_PASSWORD
 
 
-def _normal(email: str) -> str:
-    return email.strip().lower()
-
-
-def _address(email: str) -> str:
-    address = _normal(email)
-    if not _EMAIL.fullmatch(address):
-        raise UsageError('This is no email address. It looks like name@example.com.')
-    return address
-
-
-def _normal_password(password: str) -> str:
-    # The same characters come composed or decomposed, depending on the keyboard (NIST SP 800-63B 5.1.1.2).
-    return unicodedata.normalize('NFKC', password)
-
-
 def _strong(password: str, address: str) -> str:
     if len(password) > LONGEST_PASSWORD:
         raise UsageError(f'The password has more than {LONGEST_PASSWORD} characters. Choose a shorter one.')
-    normal = _normal_password(password)
-    if len(normal) < SHORTEST_PASSWORD:
-        raise UsageError(f'The password has fewer than {SHORTEST_PASSWORD} characters. Choose a longer one.')
-    if normal.strip().lower() in (address, address.partition('@')[0]):
-        raise UsageError('The password is the email. Choose another one.')
-    return normal
+    return strong_password(password, address)
 
 
 def _bytes(password: str) -> bytes:

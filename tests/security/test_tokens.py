@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from core.errors import NotSignedIn
 from storage.embedded.identity import EmbeddedIdentity
 from storage.postgres import Postgres
-from tests.contracts.test_identity import CHEAP
+from tests.contracts.conftest import CHEAP
 
 ISSUER = 'https://variosync.example/auth/v1'
 Claims = dict[str, Any]
