@@ -227,7 +227,8 @@ class Identity(Protocol):
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
         """Return tokens for whom the query `answer` proves; `provider` is `email` for a mailed link.
 
-        An account is made when there is none. Raise NotSignedIn when the answer does not hold or was used before.
+        An account is made when there is none; a password from before the address was first proven is void, and the
+        tokens say so. Raise NotSignedIn when the answer does not hold or was used before.
         """
 
     async def refresh(self, refresh_token: str) -> Tokens:

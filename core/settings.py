@@ -253,6 +253,13 @@ class Settings(BaseSettings):
             raise ValueError('VARIOSYNC_ENV=production needs VARIOSYNC_OWNER_EMAIL')
 
     @property
+    def mailed_links(self) -> Literal['sent', 'kept'] | None:
+        """How a sign-in link reaches people: `sent` by mail, `kept` in this machine's outbox, or not at all."""
+        if self.supabase_url or self.smtp_url:
+            return 'sent'
+        return None if self.environment == 'production' else 'kept'
+
+    @property
     def home_path(self) -> Path:
         """The home with `~` expanded, absolute."""
         return self.home.expanduser().absolute()

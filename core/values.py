@@ -70,13 +70,18 @@ class Direct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token."""
+    """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token.
+
+    `reclaimed` says that the address was proven for the first time, and that a password which somebody had set before,
+    maybe somebody else, is void by it.
+    """
 
     access_token: str
     refresh_token: str
     expires_in: int
     user_id: UUID
     email: str
+    reclaimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,26 @@ class Session:
     created_at: datetime
     expires_at: datetime
     scopes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """Somebody whom a provider or a mailed link let in: where to go on to, and the sessions that ended by it."""
+
+    token: str = field(repr=False)
+    session: Session
+    target: str
+    ended: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A plain-text mail that waits in the outbox."""
+
+    to: str
+    subject: str
+    text: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
