@@ -1,0 +1,74 @@
+"""Supabase on loopback: the documented API of Auth, small and in one process.
+
+Facts are from https://supabase.com/docs and from the `openapi.yaml` of https://github.com/supabase/auth.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from tests.fakes.supabase.auth import Auth
+from tests.fakes.supabase.project import Project
+from tests.fakes.supabase.store import Store
+
+__all__ = ['FakeSupabase', 'Project']
+
+
+class FakeSupabase:
+    """A project of Supabase on a port of loopback. What it knows lies in memory, or in `state`, where a kill spares it.
+
+    `project` holds its settings and may be changed while it runs.
+    """
+
+    def __init__(self, *, project: Project | None = None, port: int = 0, state: Path | None = None) -> None:
+        self.project = project or Project()
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(('127.0.0.1', port))
+        self.url = f'http://127.0.0.1:{self.socket.getsockname()[1]}'
+        self.store = Store(state)
+        self.auth = Auth(self.project, self.store, self.url)
+        self.app = Starlette(routes=self._routes())
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app, lifespan='off', log_level='warning', timeout_graceful_shutdown=1)
+        )
+        self._thread = threading.Thread(target=self.run, daemon=True)
+
+    def _routes(self) -> Sequence[BaseRoute]:
+        return self.auth.routes
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        self._server.run(sockets=[self.socket])
+
+    def start(self) -> Self:
+        """Serve in a thread; return once connections are answered."""
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise AssertionError('the fake of Supabase did not start')
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
