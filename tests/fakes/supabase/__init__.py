@@ -3,7 +3,9 @@
 Facts are from https://supabase.com/docs and from the `openapi.yaml` of https://github.com/supabase/auth.
 """
 
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from tests.fakes.supabase.auth import Auth
+from tests.fakes.supabase.auth import Auth, Refused
 from tests.fakes.supabase.project import Project
 from tests.fakes.supabase.store import Store
 
@@ -23,7 +25,8 @@ __all__ = ['FakeSupabase', 'Project']
 
 
 class FakeSupabase:
-    """A project of Supabase on a port of loopback. What it knows lies in memory, or in `state`, where a kill spares it.
+    """A project of Supabase on a port of loopback. What it knows lies in `folder`: in `state`, where a kill spares it,
+    or in a temporary one.
 
     `project` holds its settings and may be changed while it runs.
     """
@@ -34,7 +37,9 @@ class FakeSupabase:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(('127.0.0.1', port))
         self.url = f'http://127.0.0.1:{self.socket.getsockname()[1]}'
-        self.store = Store(state)
+        self.folder = state or Path(tempfile.mkdtemp(prefix='vs-supabase-'))
+        self.store = Store(self.folder)
+        self._temporary = state is None
         self.auth = Auth(self.project, self.store, self.url)
         self.app = Starlette(routes=self._routes())
         self._server = uvicorn.Server(
@@ -44,6 +49,16 @@ class FakeSupabase:
 
     def _routes(self) -> Sequence[BaseRoute]:
         return self.auth.routes
+
+    def role(self, token: str) -> str | None:
+        """What a key or an access token opens: `anon`, `authenticated`, `service_role`, or None."""
+        if role := self.project.role(token):
+            return role
+        try:
+            self.auth.holder(token)
+        except Refused:
+            return None
+        return 'authenticated'
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -64,6 +79,8 @@ class FakeSupabase:
         self._server.should_exit = True
         self._thread.join(10)
         self.store.close()
+        if self._temporary:
+            shutil.rmtree(self.folder)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -57,7 +57,7 @@ def route(*, role: str | None = 'anon') -> Callable[[Handler], Handler]:
     def wrap(handler: Handler) -> Handler:
         @wraps(handler)
         async def answered(auth: 'Auth', request: Request) -> Response:
-            given = auth.project.role(request)
+            given = auth.project.role_of(request)
             if role is not None and given is None:
                 return no_key(request)
             try:
@@ -431,8 +431,10 @@ class Auth:
                 self._store.delete('refresh', token['token'])
 
     def _bearer(self, request: Request) -> tuple[Document, str]:
-        """Who an access token is of, and its session."""
-        token = request.headers.get('authorization', '').removeprefix('Bearer ')
+        return self.holder(request.headers.get('authorization', '').removeprefix('Bearer '))
+
+    def holder(self, token: str) -> tuple[Document, str]:
+        """Who an access token is of, and its session. Raise Refused when it does not hold."""
         keys = {key['kid']: ECKey.import_key(key['pem']) for key in self._store.all('key')}
         try:
             if self.project.signing == 'HS256':

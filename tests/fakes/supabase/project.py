@@ -56,18 +56,27 @@ class Project:
             return True
         return any(_pattern(entry).fullmatch(url.partition('#')[0]) for entry in self.redirects)
 
-    def role(self, request: Request) -> Role | None:
-        """Whose key a request carries: https://supabase.com/docs/guides/api/api-keys.
+    def role(self, key: str) -> Role | None:
+        """Whose key this is, None when it is none: https://supabase.com/docs/guides/api/api-keys."""
+        roles: dict[str, Role] = {
+            self.publishable: 'anon',
+            self.secret: 'service_role',
+            legacy_key('anon'): 'anon',
+            legacy_key('service_role'): 'service_role',
+        }
+        return roles.get(key)
 
-        A legacy key opens what its `Authorization` header says, a new key is turned into one by the gateway.
+    def role_of(self, request: Request) -> Role | None:
+        """Whose key a request carries.
+
+        A legacy key opens what its `Authorization` header says; the gateway turns a new key into such a header.
         """
         key = request.headers.get('apikey', request.query_params.get('apikey', ''))
         bearer = request.headers.get('authorization', '').removeprefix('Bearer ')
-        if key in (self.publishable, self.secret):
-            return 'service_role' if key == self.secret and bearer in ('', key) else 'anon'
-        if key in (legacy_key('anon'), legacy_key('service_role')):
-            return 'service_role' if bearer == legacy_key('service_role') else 'anon'
-        return None
+        role = self.role(key)
+        if role is None or bearer == key or (key.startswith('sb_') and not bearer):
+            return role
+        return 'anon'
 
 
 def no_key(request: Request) -> JSONResponse:

@@ -10,15 +10,12 @@ Document = dict[str, Any]
 
 
 class Store:
-    """Documents, in memory or in a file of `folder`, where they survive a kill of the process."""
+    """Documents in a file of `folder`, where they survive a kill of the process."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
-            ':memory:' if folder is None else folder / 'state.sqlite', isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(folder / 'state.sqlite', isolation_level=None, check_same_thread=False)
         # The file outlives the process, not the machine.
         self._connection.execute('pragma journal_mode = wal')
         self._connection.execute('pragma synchronous = off')
