@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+from structlog.contextvars import bound_contextvars
+
 from core.errors import Conflict, NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, VariosyncError
 from core.hours import Hours
 from core.notices import Notices
@@ -107,6 +109,10 @@ class Jobs:
         job = await self._claim(job_id)
         if job is None:
             return
+        with bound_contextvars(job=str(job.id), tenant=str(job.user_id)):
+            await self._run(job)
+
+    async def _run(self, job: Job) -> None:
         try:
             result = await self._attempt(job)
         except asyncio.CancelledError:

@@ -1,7 +1,9 @@
 """One embedded Postgres for a whole test run; each test that asks for `database` finds it empty."""
 
 import asyncio
+import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+import structlog
 
 from core.values import User
 from storage.embedded.server import EmbeddedPostgres
@@ -86,6 +89,18 @@ def _empty(dsn: str) -> None:
         except psycopg.errors.LockNotAvailable:
             connection.execute(ABANDONED)
             connection.execute(EMPTY)
+
+
+@pytest.fixture
+def logging_kept() -> Iterator[None]:
+    """Whatever a test does to the logs ends with it."""
+    root = logging.getLogger()
+    before, level, hook = root.handlers[:], root.level, sys.excepthook
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    sys.excepthook = hook
+    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture(loop_scope='session')

@@ -93,6 +93,7 @@ def run(settings: Settings, *, patience: float) -> None:
         tailwind=False,
         reconnect_timeout=RECONNECT,
         uvicorn_logging_level='warning',
+        log_config=None,  # its own handlers would write past ours, secrets and all
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -165,7 +166,7 @@ async def _framework(request: Request, error: Exception) -> Response:
 async def _unknown(request: Request, error: Exception) -> Response:
     """A fault of ours. Starlette answers from outside the guard and raises on, so the server logs the traceback."""
     request_id = request.state.request_id
-    log.error('request failed', path=request.url.path, request_id=request_id, error=type(error).__name__)
+    log.error('request failed', path=request.url.path, error=type(error).__name__)
     detail = 'Something went wrong here. It was logged under the number below.'
     if wants_page(request.scope):
         answer: Response = error_page(500, detail, request_id=request_id)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from core.errors import AmbiguousDates, NotFound, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
@@ -64,6 +65,8 @@ def run(root: Root) -> None:
         _stop(error.message)
     except ValidationError as error:
         _stop(f'{_wrong_setting(error)}. See docs/ENV_VARS.md.')
+    except SettingsError as error:
+        _stop(f'A setting that must be JSON cannot be read: {error}. See docs/ENV_VARS.md.')
     except typer.Exit as leave:
         raise SystemExit(leave.exit_code) from None
     except (typer.Abort, KeyboardInterrupt):

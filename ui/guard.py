@@ -10,8 +10,10 @@ from nicegui.version import __version__ as nicegui_version
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from core.errors import NotAllowed, NotFound, NotSignedIn, VariosyncError
+from core.values import Session
 from ui.errors import respond, wants_page
 from ui.limits import ROOT, Limits, limited, tell
 from ui.origins import Origins
@@ -73,15 +75,14 @@ class Guard:
         state = scope.setdefault('state', {})
         state['request_id'] = secrets.token_hex(6)
         send = self._with_headers(scope, headers.get('host', ''), send)
+        # Never unbound: whoever speaks of a request that broke stands outside of us, in the same task.
+        clear_contextvars()
+        bind_contextvars(request_id=state['request_id'])
         try:
             answer = await self._check(scope, headers)
         except VariosyncError as error:
             answer = respond(scope, error)
-        if answer is None:
-            with structlog.contextvars.bound_contextvars(request_id=state['request_id']):
-                await self._app(scope, receive, send)
-        else:
-            await answer(scope, receive, send)
+        await (answer or self._app)(scope, receive, send)
 
     async def _check(self, scope: Scope, headers: Headers) -> Response | None:
         path: str = scope['path']
@@ -130,6 +131,7 @@ class Guard:
         """Only routes of the REST interface get here: an API key reaches no page and no socket."""
         await self._limits.guess(scope)
         session = await self._services.accounts.principal(token)
+        _bind_tenant(session)
         state = scope['state']
         state['session'] = session
         state['session_token'] = token if session is not None and session.scopes is None else None
@@ -138,6 +140,7 @@ class Guard:
         state = scope.setdefault('state', {})
         state['session_token'] = token
         state['session'] = await self._services.accounts.session(token) if token else None
+        _bind_tenant(state['session'])
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a foreign socket before it opens. One without a session goes on to `SocketGuard`, whose refusal makes
@@ -191,6 +194,12 @@ def secure(headers: MutableHeaders, scope: Scope) -> None:
     headers.setdefault('Content-Security-Policy', STRICT)
     headers['X-Request-ID'] = scope['state']['request_id']
     tell(headers, scope)
+
+
+def _bind_tenant(session: Session | None) -> None:
+    """Every log line of this request or socket, and of what it sets going, names whose it is."""
+    if session is not None:
+        bind_contextvars(tenant=str(session.user.id))
 
 
 def _ask_to_sign_in(scope: Scope) -> Response:

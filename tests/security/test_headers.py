@@ -123,7 +123,7 @@ def test_client_ids_stay_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None
     """They stand in the addresses of sockets, which the server would log at `info` and in its access log."""
     given: dict[str, Any] = {}
     monkeypatch.setattr(nicegui.ui, 'run', lambda **options: given.update(options))
-    run(Settings())
+    run(Settings(), patience=1)
     assert given['access_log'] is False
     assert given['uvicorn_logging_level'] == 'warning'
     assert given['proxy_headers'] is False

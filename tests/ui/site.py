@@ -87,7 +87,9 @@ async def open_site(**settings: Any) -> AsyncIterator[Site]:
         mount(services)
         site = Site(f'http://127.0.0.1:{port}', services)
         add_probe(services, site.pressed)
-        config = uvicorn.Config(app, log_level='warning', access_log=False, ws='wsproto', proxy_headers=False)
+        config = uvicorn.Config(
+            app, log_level='warning', log_config=None, access_log=False, ws='wsproto', proxy_headers=False
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))
         await until(lambda: server.started)

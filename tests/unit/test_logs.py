@@ -1,4 +1,4 @@
-"""Logs hold no secret."""
+"""Logs hold no secret and say whose request or job a line belongs to."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from core.logs import configure, redact
+from core.logs import censor, configure, redact
 from core.settings import Settings
 
 
@@ -14,15 +14,33 @@ from core.settings import Settings
     'text',
     [
         'GET /auth/link?token=canary-7',
+        'GET /auth/callback?code=canary-7&state=canary-7',
+        'PUT https://s3.example.com/k?X-Amz-Credential=a&X-Amz-Signature=canary-7',
         'postgresql://app:canary-7@db/variosync',
+        'rediss://:canary-7@cache:6379',
         'Authorization: Bearer canary-7',
+        'Authorization: Basic Y2FuYXJ5canary-7',
         'the key "vsk_canary-7" opens nothing',
+        'sb_secret_canary-7 and sb_publishable_canary-7',
         'host=x password=canary-7 dbname=y',
+        "{'access_token': 'canary-7', 'expires': 3}",
+        '{\\"refresh_token\\": \\"canary-7\\"}',
+        'x-signature: canary-7',
         '/_nicegui_ws/?client_id=canary-7&x=1',
+        'eyJhbGciOiJFUzI1NiJ9.canary-7.canary-7',
+        'the token as-0123456789abcdefABCDEFcanary-7',
+        'AKIA0123456789ABCDEFcanary-7',
     ],
 )
-def test_secrets_inside_texts_are_hidden(text):
-    assert 'canary-7' not in redact(None, 'info', {'event': text})['event']
+def test_secrets_inside_texts_are_hidden(text: str):
+    assert 'canary-7' not in censor(text)
+
+
+@pytest.mark.parametrize(
+    'text', ['state=succeeded code=not_found', 'used as-is', 'a basic forecast', 'http://h:8080/x']
+)
+def test_what_is_no_secret_stays(text: str):
+    assert censor(text) == text
 
 
 def test_values_under_secret_names_are_hidden():
@@ -31,17 +49,12 @@ def test_values_under_secret_names_are_hidden():
     assert event['path'] == '/jobs'
 
 
-def test_json_logs_are_one_object_a_line_and_redacted(capsys, monkeypatch):
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    try:
-        configure(Settings(VARIOSYNC_LOG_FORMAT='json'))
+def test_json_logs_are_one_object_a_line_and_redacted(capsys: pytest.CaptureFixture[str], logging_kept: None):
+    configure(Settings(VARIOSYNC_LOG_FORMAT='json'))
+    with structlog.contextvars.bound_contextvars(request_id='r1', tenant='t1'):
         structlog.get_logger('ours').info('began', token='canary-7', job='a')
         logging.getLogger('theirs').warning('connect password=%s', 'canary-7')
-    finally:
-        root.handlers[:], _ = before
-        root.setLevel(before[1])
-        structlog.reset_defaults()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line['event'] for line in lines] == ['began', 'connect password=***']
+    assert [(line['request_id'], line['tenant']) for line in lines] == [('r1', 't1')] * 2
     assert lines[0]['token'] == '***'
