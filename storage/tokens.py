@@ -85,18 +85,19 @@ class PublishedKeys:
 
 def usable_keys(published: Mapping[str, Any]) -> dict[str, Key]:
     """Return the keys of a key set by id that can verify one of our algorithms; other keys are passed over."""
-    keys = {}
-    for entry in published.get('keys', ()):
+    keys: dict[str, Key] = {}
+    entries = published.get('keys')
+    for entry in entries if isinstance(entries, list) else ():
         try:
             [key] = KeySet.import_key_set({'keys': [entry]}).keys
         except (JoseError, ValueError, TypeError, KeyError, AttributeError):
             continue
-        if isinstance(key, ECKey | RSAKey) and isinstance(key.kid, str) and _algorithm(key):
+        if isinstance(key, ECKey | RSAKey) and isinstance(key.kid, str) and algorithm_of(key):
             keys[key.kid] = key
     return keys
 
 
-def _algorithm(key: Key) -> str | None:
+def algorithm_of(key: Key) -> str | None:
     """The one algorithm that a key signs with here: what a token says about it is compared, never believed."""
     if isinstance(key, ECKey):
         return 'ES256' if key.curve_name == 'P-256' else None
@@ -124,7 +125,7 @@ class Verifier:
         key = await self._keys.find(str(header['kid']))
         if key is None:
             raise ValueError('not signed by a key of ours')
-        algorithm = _algorithm(key)
+        algorithm = algorithm_of(key)
         # Ours hold these three and nothing else: no key, and no address of one, is taken from a token.
         if header != {'alg': algorithm, 'typ': 'JWT', 'kid': header['kid']}:
             raise ValueError('not a header of ours')

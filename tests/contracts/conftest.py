@@ -1,22 +1,33 @@
 """One suite, every adapter: fixtures that run a test of a port once on each place that keeps its promises."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
+import pytest_asyncio
 from argon2 import PasswordHasher
 
 from core.ports import Identity
+from core.settings import Settings
+from storage.cloud.identity import SupabaseIdentity
 from storage.embedded.identity import EmbeddedIdentity
+from storage.mail import OutboxMailer, open_mailer, read_outbox
 from storage.postgres import Postgres
+from tests.fakes.oidc import FakeOidc, open_oidc
+from tests.fakes.outbox import link_to
+from tests.fakes.supabase import FakeSupabase, Project
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+UNUSED = OutboxMailer(Path('/nonexistent'), sender='mail@variosync.example')
+RETURN = 'http://127.0.0.1:8080/auth/return'
 
 Browse = Callable[[str], Awaitable[Mapping[str, str]]]
 Mailed = Callable[[str], Awaitable[str]]
 
 
-@pytest.fixture(params=['embedded'])
+@pytest.fixture(params=['embedded', 'supabase'])
 def place(request: pytest.FixtureRequest) -> str:
     """Where identities are kept in this run of a test."""
     return str(request.param)
@@ -40,6 +51,101 @@ def mailed(place: str, request: pytest.FixtureRequest) -> Mailed:
     return request.getfixturevalue(f'{place}_mailed')
 
 
+@pytest.fixture(scope='session')
+def oidc_server() -> Iterator[FakeOidc]:
+    """A provider that lives as long as the test run."""
+    with open_oidc() as fake:
+        yield fake
+
+
 @pytest.fixture
-def embedded_identity(database: Postgres, tmp_path: Path) -> EmbeddedIdentity:
-    return EmbeddedIdentity(database, tmp_path / 'secrets', hasher=CHEAP)
+def oidc(oidc_server: FakeOidc) -> FakeOidc:
+    """A provider that nobody has asked yet."""
+    oidc_server.forget()
+    return oidc_server
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Settings:
+    """The settings of a home whose outbox holds the mails."""
+    return Settings(VARIOSYNC_HOME=tmp_path)
+
+
+@pytest.fixture
+def embedded_identity(database: Postgres, oidc: FakeOidc, outbox: Settings) -> EmbeddedIdentity:
+    return EmbeddedIdentity(
+        database,
+        outbox.home_path / 'secrets',
+        mailer=open_mailer(outbox),
+        oidc={'google': oidc.settings},
+        hasher=CHEAP,
+    )
+
+
+@pytest.fixture
+def embedded_browser_answer(http: httpx.AsyncClient) -> Browse:
+    return lambda url: answer_at(http, url)
+
+
+@pytest.fixture
+def embedded_mailed(outbox: Settings) -> Mailed:
+    async def mailed(email: str) -> str:
+        return link_to(email, read_outbox(outbox))
+
+    return mailed
+
+
+@pytest.fixture(scope='session')
+def supabase_server() -> Iterator[FakeSupabase]:
+    """One server for all tests: to stop one takes longer than a test."""
+    with FakeSupabase() as fake:
+        yield fake
+
+
+@pytest.fixture
+def supabase(supabase_server: FakeSupabase) -> FakeSupabase:
+    """A new project, set up as we ask its owner to: an old refresh token does not come back, however soon."""
+    supabase_server.reset(Project(reuse_interval=-1))
+    return supabase_server
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """The client that adapters share."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def supabase_identity(supabase: FakeSupabase, http: httpx.AsyncClient) -> SupabaseIdentity:
+    return SupabaseIdentity(
+        supabase.url,
+        publishable=supabase.project.publishable,
+        secret=supabase.project.secret,
+        providers=['google', 'github'],
+        http=http,
+        refusal=0,
+    )
+
+
+@pytest.fixture
+def supabase_browser_answer(http: httpx.AsyncClient) -> Browse:
+    return lambda url: answer_at(http, url)
+
+
+@pytest.fixture
+def supabase_mailed(supabase: FakeSupabase, http: httpx.AsyncClient) -> Mailed:
+    async def mailed(email: str) -> str:
+        mails = (await http.get(f'{supabase.url}/inbox', params={'to': email})).json()
+        return str(mails[-1]['link'])
+
+    return mailed
+
+
+async def answer_at(http: httpx.AsyncClient, url: str) -> Mapping[str, str]:
+    """Follow redirects as a browser does, up to `RETURN`, and return the query that it comes with."""
+    for _ in range(10):
+        if url.startswith(RETURN):
+            return dict(parse_qsl(urlsplit(url).query))
+        url = (await http.get(url, follow_redirects=False)).headers['location']
+    raise AssertionError('redirected without an end')

@@ -60,6 +60,12 @@ class FakeSupabase:
             return None
         return 'authenticated'
 
+    def reset(self, project: Project) -> None:
+        """Become a new project with these settings: no account, no mail, another key to sign with."""
+        vars(self.project).update(vars(project))
+        self.store.clear()
+        self.auth.begin()
+
     def run(self) -> None:
         """Serve until told to stop."""
         self._server.run(sockets=[self.socket])

@@ -80,8 +80,7 @@ class Auth:
         self._store = store
         self._url = url
         self.issuer = f'{url}/auth/v1'
-        if not store.all('key'):
-            self.rotate()
+        self.begin()
 
     @property
     def routes(self) -> list[Route]:
@@ -339,6 +338,11 @@ class Auth:
             for key in keys
         ]
         return JSONResponse({'keys': public}, headers={'cache-control': 'public, max-age=600'})
+
+    def begin(self) -> None:
+        """Have a key to sign with."""
+        if not self._store.all('key'):
+            self.rotate()
 
     def rotate(self) -> None:
         """Sign with a new key from now on; the one before still verifies what it signed."""
@@ -607,7 +611,7 @@ def _shown(user: Document) -> Document:
 
 def _hash(password: str, salt: str) -> str:
     """Slow enough to be noticed, and blind beyond 72 bytes as bcrypt is."""
-    known = password.encode()[:LONGEST_PASSWORD]
+    known = hashlib.sha256(password.encode()[:LONGEST_PASSWORD]).digest()
     return hashlib.scrypt(known, salt=salt.encode(), n=2**13, r=8, p=1).hex()
 
 

@@ -41,6 +41,10 @@ class Store:
             json.loads(row[0]) for row in self._run('select body from documents where kind = ? order by rowid', kind)
         ]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._run('delete from documents')
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
