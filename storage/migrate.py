@@ -1,10 +1,15 @@
-"""Applies the migrations of `supabase/migrations` and the queue's own schema, in order and once."""
+"""Applies the migrations of `supabase/migrations` and the queue's own schema, in order and once.
+
+The history is the one of Supabase's own command line, so that it does not matter which of the two applied a migration.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
+from psycopg import sql
 
 from core.errors import Misconfigured, Unavailable
 
@@ -20,33 +25,59 @@ create table if not exists supabase_migrations.schema_migrations (
     version text primary key,
     statements text[],
     name text
-)
+);
+alter table supabase_migrations.schema_migrations add column if not exists statements text[];
+alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
+QUEUE_SCHEMA = 'procrastinate/schema.sql'
+NO_LOGINS: Mapping[str, str] = {}
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
 
-async def migrate(dsn: str, *, folder: Path = FOLDER, shim: bool) -> list[str]:
+async def migrate(dsn: str, *, folder: Path = FOLDER, shim: bool, logins: Mapping[str, str] = NO_LOGINS) -> list[str]:
     """Bring a database up to date and return the file names that were applied; `shim` adds what Supabase brings along.
 
-    Each file is one transaction, and callers at the same time wait for each other. Raise Misconfigured when a
-    migration fails (nothing of it remains), Unavailable when the database does not answer.
+    `logins` are made or renewed with their passwords, as plain text or as Postgres stores them. Each file is one
+    transaction, and callers at the same time wait for each other. Raise Misconfigured when a migration fails (nothing
+    of it remains) or the owner lacks a right, Unavailable when the database does not answer.
     """
     files = migration_files(folder)
     try:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             await connection.execute("select pg_advisory_lock(hashtext('variosync.migrate'))")
+            await _check_owner(connection)
+            for login, password in logins.items():
+                await _make_login(connection, login, password)
             if shim:
                 await _apply(connection, SHIM.name, SHIM.read_text())
             await _apply(connection, 'the migration history', HISTORY)
-            cursor = await connection.execute('select version from supabase_migrations.schema_migrations')
-            known = {version for (version,) in await cursor.fetchall()}
-            fresh = [file for file in files if _parts(file)[0] not in known]
+            fresh = await _fresh_files(connection, files)
             for file in fresh:
                 await _apply_file(connection, file)
             return [file.name for file in fresh] + await _migrate_queue(connection)
     except psycopg.OperationalError as error:
         raise Unavailable(f'The database did not answer while migrating: {_first_line(error)}') from error
+
+
+async def missing(dsn: str, *, folder: Path = FOLDER) -> list[str]:
+    """Return the names that `migrate` would apply, and change nothing.
+
+    Raise Misconfigured when the folder holds no migrations, Unavailable when the database does not answer.
+    """
+    files = migration_files(folder)
+    try:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+            if await _exists(connection, 'supabase_migrations.schema_migrations'):
+                files = await _fresh_files(connection, files)
+            if not await _exists(connection, 'procrastinate.procrastinate_jobs'):
+                return [file.name for file in files] + [QUEUE_SCHEMA]
+            known = await _column(connection, 'select name from procrastinate.applied')
+            return [file.name for file in files] + [
+                f'procrastinate/{name}' for name, _ in _queue_migrations() if name not in known
+            ]
+    except psycopg.OperationalError as error:
+        raise Unavailable(f'The database does not answer: {_first_line(error)}') from error
 
 
 def migration_files(folder: Path) -> list[Path]:
@@ -59,10 +90,10 @@ def migration_files(folder: Path) -> list[Path]:
     return files
 
 
-def statements(sql: str) -> list[str]:
+def statements(text: str) -> list[str]:
     """Split SQL into its statements at semicolons outside strings, comments and dollar quotes."""
     found, current = [], ''
-    for token in TOKEN.finditer(sql + ';'):
+    for token in TOKEN.finditer(text + ';'):
         if token.group() != ';':
             current += token.group()
             continue
@@ -72,14 +103,50 @@ def statements(sql: str) -> list[str]:
     return found
 
 
+async def _check_owner(connection: Connection) -> None:
+    """Tables hide their rows even from their owner, but not from the functions that work for it: hence BYPASSRLS."""
+    cursor = await connection.execute(
+        'select rolname, rolsuper or (rolcreaterole and rolbypassrls) from pg_roles where rolname = current_user'
+    )
+    owner, able = await cursor.fetchone() or ('', False)
+    if not able:
+        raise Misconfigured(
+            f'The role {owner} cannot own the tables: as a superuser, run `alter role {owner} createrole bypassrls`.'
+        )
+
+
+async def _make_login(connection: Connection, login: str, password: str) -> None:
+    """Have a login with this password; its sessions are in UTC, whatever the database's own zone is."""
+    cursor = await connection.execute('select exists (select from pg_roles where rolname = %s)', (login,))
+    verb = 'alter' if await cursor.fetchone() == (True,) else 'create'
+    name = sql.Identifier(login)
+    statement = sql.SQL("{} role {} login noinherit password {}; alter role {} set timezone to 'UTC'")
+    await _apply(connection, login, statement.format(sql.SQL(verb), name, password, name))
+
+
+async def _fresh_files(connection: Connection, files: list[Path]) -> list[Path]:
+    known = await _column(connection, 'select version from supabase_migrations.schema_migrations')
+    return [file for file in files if _parts(file)[0] not in known]
+
+
+async def _exists(connection: Connection, table: str) -> bool:
+    cursor = await connection.execute('select to_regclass(%s)', (table,))
+    return await cursor.fetchone() != (None,)
+
+
+async def _column(connection: Connection, query: LiteralString) -> set[object]:
+    cursor = await connection.execute(query)
+    return {value for (value,) in await cursor.fetchall()}
+
+
 async def _apply_file(connection: Connection, file: Path) -> None:
     version, name = _parts(file)
-    sql = file.read_text()
+    text = file.read_text()
     async with connection.transaction():
-        await _apply(connection, file.name, sql)
+        await _apply(connection, file.name, text)
         await connection.execute(
             'insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)',
-            (version, statements(sql), name),
+            (version, statements(text), name),
         )
 
 
@@ -88,22 +155,20 @@ async def _migrate_queue(connection: Connection) -> list[str]:
     async with connection.transaction():
         await connection.execute('create schema if not exists procrastinate')
         await connection.execute('set local search_path to procrastinate')
-        cursor = await connection.execute("select to_regclass('procrastinate_jobs')")
-        empty = await cursor.fetchone() == (None,)
+        empty = not await _exists(connection, 'procrastinate.procrastinate_jobs')
         await connection.execute('create table if not exists applied (name text primary key)')
-        cursor = await connection.execute('select name from applied')
-        known = {name for (name,) in await cursor.fetchall()}
-        fresh = [(name, sql) for name, sql in _queue_migrations() if name not in known]
+        known = await _column(connection, 'select name from applied')
+        fresh = [(name, text) for name, text in _queue_migrations() if name not in known]
         if empty:
             await _apply(connection, 'procrastinate', _queue_schema())
-        for name, sql in fresh:
+        for name, text in fresh:
             if not empty:
-                await _apply(connection, name, sql)
+                await _apply(connection, name, text)
             await connection.execute('insert into applied (name) values (%s)', (name,))
         await connection.execute('grant usage on schema procrastinate to variosync_worker')
         await connection.execute('grant all on all tables in schema procrastinate to variosync_worker')
         await connection.execute('grant all on all sequences in schema procrastinate to variosync_worker')
-    return ['procrastinate/schema.sql'] if empty else [f'procrastinate/{name}' for name, _ in fresh]
+    return [QUEUE_SCHEMA] if empty else [f'procrastinate/{name}' for name, _ in fresh]
 
 
 def _queue_schema() -> str:
@@ -119,10 +184,10 @@ def _queue_migrations() -> Iterator[tuple[str, str]]:
         yield file.name, file.read_text()
 
 
-async def _apply(connection: Connection, name: str, sql: str) -> None:
+async def _apply(connection: Connection, name: str, statement: str | sql.Composed) -> None:
     try:
         async with connection.transaction():
-            await connection.execute(sql)
+            await connection.execute(statement)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, LiteralString, Self
+from typing import Any, LiteralString, Self, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -26,6 +27,10 @@ AS_USER: LiteralString = (
     "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %(claims)s, true)"
 )
 
+CHECKED_WITHIN = 5.0  # seconds that a connection has to prove that it lives
+LEFT: 'set[asyncio.Task[Any]]' = set()
+
+T = TypeVar('T')
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
@@ -98,17 +103,24 @@ class PostgresTransaction:
 class Postgres:
     """Two logins, a small pool each: the app's, which row-level security binds to one user, and the worker's."""
 
-    def __init__(self, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10) -> None:
-        """Up to `size` connections a login; a transaction waits `patience` seconds for one. Nothing connects yet."""
-        self._app = connection_pool('app', app_dsn, size=size, patience=patience)
-        self._worker = connection_pool('worker', worker_dsn, size=size, patience=patience)
+    def __init__(
+        self, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10, pooled: bool = False
+    ) -> None:
+        """Up to `size` connections a login; a transaction waits `patience` seconds for one. Nothing connects yet.
+
+        With `pooled`, the addresses may be a transaction pooler's: no session outlives its transaction there.
+        """
+        self._app = connection_pool('app', app_dsn, size=size, patience=patience, pooled=pooled)
+        self._worker = connection_pool('worker', worker_dsn, size=size, patience=patience, pooled=pooled)
         self._patience = patience
         self._statements = load_statements()
 
     @classmethod
-    async def open(cls, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10) -> Self:
+    async def open(
+        cls, app_dsn: str, worker_dsn: str, *, size: int = 8, patience: float = 10, pooled: bool = False
+    ) -> Self:
         """Return a connected database. Raise Unavailable when it does not answer within `patience` seconds."""
-        database = cls(app_dsn, worker_dsn, size=size, patience=patience)
+        database = cls(app_dsn, worker_dsn, size=size, patience=patience, pooled=pooled)
         await database.connect()
         return database
 
@@ -145,10 +157,14 @@ class Postgres:
     async def ping(self) -> None:
         """Raise Unavailable when the database does not answer within two seconds."""
         try:
-            async with asyncio.timeout(2), self._begin(self._app) as connection:
-                await connection.execute('select 1')
+            await _within(2, self._select_one())
         except TimeoutError as error:
             raise Unavailable('The database did not answer within two seconds.') from error
+
+    async def _select_one(self) -> None:
+        async with self._begin(self._app) as connection:
+            with _translated('ping'):
+                await connection.execute('select 1')
 
     @asynccontextmanager
     async def _begin(self, pool: Pool) -> AsyncIterator[Connection]:
@@ -171,14 +187,23 @@ def _deliver_cancellation() -> None:
 
 
 def connection_pool(
-    name: str, dsn: str, *, size: int, patience: float, configure: Callable[[Connection], Awaitable[None]] | None = None
+    name: str,
+    dsn: str,
+    *,
+    size: int,
+    patience: float,
+    pooled: bool = False,
+    configure: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Pool:
-    """Up to `size` checked connections, closed at first; who asks for one waits `patience` seconds at most."""
+    """Up to `size` checked connections, closed at first; who asks for one waits `patience` seconds at most.
+
+    With `pooled`, nothing is prepared on the server: the next statement may meet another one.
+    """
     return AsyncConnectionPool(
         dsn,
         name=name,
         connection_class=psycopg.AsyncConnection[DictRow],
-        kwargs={'row_factory': dict_row},
+        kwargs={'row_factory': dict_row, 'prepare_threshold': None if pooled else 5},
         min_size=1,
         max_size=size,
         timeout=patience,
@@ -186,10 +211,39 @@ def connection_pool(
         # early and `check` lets it begin anew.
         reconnect_timeout=2,
         reconnect_failed=AsyncConnectionPool.check,
-        check=AsyncConnectionPool.check_connection,
+        check=partial(_check, patience=min(patience, CHECKED_WITHIN)),
         configure=configure or _configure,
         open=False,
     )
+
+
+async def _check(connection: Connection, *, patience: float) -> None:
+    await _within(patience, AsyncConnectionPool.check_connection(connection))
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns, or raise TimeoutError after this many seconds.
+
+    Not asyncio.timeout: psycopg answers a cancellation only when the server has, or after ten seconds, and behind a
+    pooler a server that hangs is common. So what was cancelled is left to end by itself.
+    """
+    task = asyncio.create_task(work)
+    LEFT.add(task)
+    task.add_done_callback(_forget)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError
+    finally:
+        if task.cancel():
+            await asyncio.sleep(0)  # it lets go of the connection's socket before somebody closes that
+
+
+def _forget(task: 'asyncio.Task[Any]') -> None:
+    LEFT.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen, or nobody waits for it any more
 
 
 async def _configure(connection: Connection) -> None:

@@ -161,6 +161,19 @@ class EmbeddedPostgres:
             application_name='variosync',
         )
 
+    # What a server at an address needs more (`storage.server`): here `start` did it all.
+
+    name = 'embedded Postgres'
+    pooling = False
+    pooled = dsn
+
+    def logins(self) -> dict[str, str]:
+        """Return no login: they were made with the database."""
+        return {}
+
+    def check_logins(self) -> None:
+        """Return at once."""
+
     @property
     def socket_folder(self) -> Path:
         """`run` in the home, or a short name under /tmp when the home's path is too long for a socket."""
