@@ -3,18 +3,18 @@
 import asyncio
 import errno
 import fcntl
-import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from core.errors import Conflict, NotFound, TooLarge, Unavailable
+from core.errors import Conflict, Unavailable
 from core.ports import ObjectStore
-from core.values import ObjectInfo
+from core.values import Direct, ObjectInfo
+from storage.staging import complete, gone, misplaced, store, stored, too_many
 
 BATCH = 2**20
 
@@ -26,6 +26,8 @@ class LocalStaging:
     keeps that name until `discard`, so that a crash on the way leaves enough to accept it again.
     """
 
+    origins: Sequence[str] = ()
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
@@ -36,12 +38,16 @@ class LocalStaging:
         with _told():
             await asyncio.to_thread(self._create, upload_id)
 
+    async def direct(self, upload_id: UUID, size: int) -> Direct | None:
+        """Return None: bytes come by `append` only."""
+        return None
+
     async def offset(self, upload_id: UUID) -> int:
         """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone."""
         for path in (self._whole(upload_id), self._open(upload_id)):
             if path.exists():
                 return path.stat().st_size
-        raise _gone()
+        raise gone()
 
     async def append(self, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes], *, limit: int) -> int:
         """Append from `offset` up to `limit` bytes in all; return the new offset. What arrived is kept in any case.
@@ -50,7 +56,7 @@ class LocalStaging:
         TooLarge for bytes past the limit, of which none is kept.
         """
         if self._whole(upload_id).exists():
-            raise _complete()
+            raise complete()
         writer = _Writer(self._open(upload_id), offset)
         try:
             with _told():
@@ -70,16 +76,9 @@ class LocalStaging:
         with _told():
             moving = await asyncio.to_thread(self._second_name, upload_id)
         if moving is None:
-            return await _stored(objects, key)
+            return await stored(objects, key)
         try:
-            return await objects.put_file(key, moving, move=True)
-        except (Conflict, NotFound):
-            # Somebody else accepts the same upload; when they are done, they discard its bytes under our hands.
-            stored = await _stored(objects, key)
-            with suppress(FileNotFoundError):
-                if await asyncio.to_thread(_sha256, moving) != stored.sha256:
-                    raise
-            return stored
+            return await store(objects, key, moving)
         finally:
             await asyncio.to_thread(moving.unlink, missing_ok=True)
 
@@ -133,7 +132,7 @@ async def _write(writer: '_Writer', pieces: AsyncIterable[bytes], limit: int) ->
             with _told():
                 await asyncio.to_thread(writer.flush)
         if len(piece) > room:
-            raise TooLarge(f'More than the announced {limit:,} bytes arrived. Upload the file anew.')
+            raise too_many(limit)
 
 
 class _Writer:
@@ -162,9 +161,9 @@ class _Writer:
             except BlockingIOError as error:
                 raise Conflict('Another request is sending this upload. Try again when it has ended.') from error
             if not self._path.exists():
-                raise _complete()
+                raise complete()
             if (size := os.fstat(self._file).st_size) != self.offset:
-                raise Conflict(f'{size} bytes have arrived, so the next one is not {self.offset}.', offset=size)
+                raise misplaced(self.offset, arrived=size)
 
     def add(self, piece: bytes) -> bool:
         """Take a piece; return whether enough wait to be flushed."""
@@ -205,37 +204,12 @@ class _Writer:
                 raise
 
 
-async def _stored(objects: ObjectStore, key: str) -> ObjectInfo:
-    try:
-        pieces = await objects.stream(key)
-    except NotFound as error:
-        raise _gone() from error
-    digest, size = hashlib.sha256(), 0
-    async for piece in pieces:
-        await asyncio.to_thread(digest.update, piece)
-        size += len(piece)
-    return ObjectInfo(key=key, size=size, sha256=digest.hexdigest())
-
-
-def _sha256(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
 def _folder_to_disk(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _complete() -> Conflict:
-    return Conflict('This upload is complete already.')
-
-
-def _gone() -> NotFound:
-    return NotFound('There is no such upload, or it was discarded. Drop the file again.')
 
 
 @contextmanager
@@ -246,5 +220,5 @@ def _told() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable('No space is left for uploads. Free some on the server, then resume.') from error
         if isinstance(error, FileNotFoundError):
-            raise _gone() from error
+            raise gone() from error
         raise Unavailable('The upload folder cannot be used. Look at its permissions on the server.') from error

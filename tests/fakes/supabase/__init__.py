@@ -1,4 +1,4 @@
-"""Supabase on loopback: the documented API of Auth, small and in one process.
+"""Supabase on loopback: the documented API of Auth, Storage and Realtime, small and in one process.
 
 Facts are from https://supabase.com/docs and from the `openapi.yaml` of https://github.com/supabase/auth.
 """
@@ -19,6 +19,8 @@ from starlette.routing import BaseRoute
 
 from tests.fakes.supabase.auth import Auth, Refused
 from tests.fakes.supabase.project import Project
+from tests.fakes.supabase.realtime import Realtime
+from tests.fakes.supabase.storage import Storage
 from tests.fakes.supabase.store import Store
 
 __all__ = ['FakeSupabase', 'Project']
@@ -41,6 +43,8 @@ class FakeSupabase:
         self.store = Store(self.folder)
         self._temporary = state is None
         self.auth = Auth(self.project, self.store, self.url)
+        self.storage = Storage(self.project, self.folder / 'storage')
+        self.realtime = Realtime(self.project)
         self.app = Starlette(routes=self._routes())
         self._server = uvicorn.Server(
             uvicorn.Config(self.app, lifespan='off', log_level='warning', timeout_graceful_shutdown=1)
@@ -48,7 +52,7 @@ class FakeSupabase:
         self._thread = threading.Thread(target=self.run, daemon=True)
 
     def _routes(self) -> Sequence[BaseRoute]:
-        return self.auth.routes
+        return [*self.auth.routes, *self.storage.routes, *self.realtime.routes]
 
     def role(self, token: str) -> str | None:
         """What a key or an access token opens: `anon`, `authenticated`, `service_role`, or None."""
@@ -65,6 +69,8 @@ class FakeSupabase:
         vars(self.project).update(vars(project))
         self.store.clear()
         self.auth.begin()
+        self.storage.begin()
+        self.realtime.begin()
 
     def run(self) -> None:
         """Serve until told to stop."""
