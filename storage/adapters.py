@@ -14,6 +14,7 @@ from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
+from storage.mail import open_mailer
 from storage.migrate import migrate as apply_migrations
 from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
@@ -32,6 +33,7 @@ class Opened:
     """
 
     def __init__(self, settings: Settings, *, attach: bool = False, own: bool = True) -> None:
+        self._settings = settings
         self._home = settings.home_path
         self._memory = parse_bytes(settings.memory)
         self._timeout = settings.task_timeout
@@ -69,7 +71,9 @@ class Opened:
             compute=self.compute,
             events=self.events,
             cache=MemoryCache(),
-            identity=EmbeddedIdentity(self.database, self._home / 'secrets'),
+            identity=EmbeddedIdentity(
+                self.database, self._home / 'secrets', mailer=open_mailer(self._settings), oidc=self._settings.oidc
+            ),
         )
 
     async def connect(self) -> None:

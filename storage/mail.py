@@ -1,7 +1,6 @@
 """Mail that we send (`core.ports.Mailer`): by a mail server, or into a folder where it waits to be read."""
 
 import asyncio
-import ipaddress
 import os
 import re
 import secrets
@@ -20,6 +19,7 @@ from core.errors import Misconfigured, Unavailable, UsageError
 from core.ports import Mailer
 from core.settings import Settings
 from core.values import Mail
+from storage.hosts import is_loopback
 
 PORTS = {'smtp': 587, 'smtps': 465}
 SILENCE = 10.0  # seconds that a mail server may take for one answer
@@ -74,7 +74,7 @@ class SmtpMailer:
     def _hand_over(self, message: EmailMessage, to: str) -> None:
         with self._connect() as server:
             server.ehlo()
-            if not self._encrypted and (server.has_extn('starttls') or not _is_loopback(self._host)):
+            if not self._encrypted and (server.has_extn('starttls') or not is_loopback(self._host)):
                 server.starttls(context=self._tls)
                 server.ehlo()
             if self._name:
@@ -169,13 +169,6 @@ def _parts(url: str) -> tuple[SplitResult, int]:
     except ValueError:
         pass
     raise Misconfigured('VARIOSYNC_SMTP_URL looks like smtp://name:password@mail.example.com:587.')
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == 'localhost'
 
 
 def _not_taken() -> Unavailable:

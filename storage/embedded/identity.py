@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
@@ -17,17 +19,28 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from core.errors import Conflict, Misconfigured, NotSignedIn, UsageError
-from core.ports import Database
-from core.values import Claims, Tokens
+from core.errors import Conflict, Misconfigured, NotFound, NotSignedIn, UsageError
+from core.ports import Database, Mailer, Transaction
+from core.settings import Issuer
+from core.values import Begun, Claims, Tokens
 from storage.credentials import normal_email, normal_password, strong_password, usable_email
+from storage.embedded.oidc import OidcProvider
 from storage.tokens import AUDIENCE, ROLE, KnownKeys, Verifier
 
 ALGORITHM = 'ES256'
 ACCESS_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
+LINK_LIFE = timedelta(hours=1)
 LONGEST_PASSWORD = 1024
 HASHES_AT_A_TIME = 2
+BY_MAIL = 'email'
+LINK_TEXT = """Open this link to sign in to VARIOSYNC:
+
+{link}
+
+It works once, for an hour, in the browser where you asked for it.
+If you did not ask for it, ignore this mail: nothing happens without the link.
+"""
 
 
 class EmbeddedIdentity:
@@ -35,6 +48,9 @@ class EmbeddedIdentity:
 
     Passwords are hashed by argon2id (RFC 9106) with the cost of `hasher`, two at a time. Access tokens are ES256 JWTs
     (RFC 7518, 7519) of 15 minutes; refresh tokens serve once, and one that comes back retires its whole sign-in.
+
+    Who comes by one of `oidc` is known by issuer and `sub`, and the first time by the email that the issuer verified.
+    A mailed link holds an hour, and serves whoever has its secret too.
     """
 
     def __init__(
@@ -42,10 +58,14 @@ class EmbeddedIdentity:
         database: Database,
         secrets_folder: Path,
         *,
+        mailer: Mailer,
+        oidc: Mapping[str, Issuer] | None = None,
         issuer: str = 'variosync',
         hasher: PasswordHasher | None = None,
     ) -> None:
         self._database = database
+        self._mailer = mailer
+        self._oidc = {name: OidcProvider(name, settings) for name, settings in (oidc or {}).items()}
         self._issuer = issuer
         self._hasher = hasher or PasswordHasher()
         self._hashing = asyncio.Semaphore(HASHES_AT_A_TIME)
@@ -81,18 +101,9 @@ class EmbeddedIdentity:
             raise NotSignedIn('Email and password do not match. Try again, or create an account.')
         renewed = await self._hash(normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
         async with self._database.system() as tx:
-            await tx.run('identity_user_signed_in', id=row['id'], password=renewed)
-            await tx.run('identity_tokens_expired', user_id=row['id'])
-            refresh = secrets.token_urlsafe(32)
-            session_id = uuid4()
-            await tx.run(
-                'identity_token_insert',
-                token_hash=_digest(refresh),
-                user_id=row['id'],
-                session_id=session_id,
-                life=REFRESH_LIFE,
-            )
-        return self._tokens(row['id'], row['email'], session_id, refresh)
+            if not await tx.run('identity_user_signed_in', id=row['id'], password=renewed):
+                raise NotSignedIn('This password is no longer valid. Sign in by a link that is mailed to you.')
+            return await self._open(tx, row['id'], row['email'], 'password')
 
     async def ensure(self, email: str) -> UUID:
         """Return the account's id; create it without a password when there is none."""
@@ -104,6 +115,82 @@ class EmbeddedIdentity:
         """Return what the token says. Raise NotSignedIn unless signature, issuer, audience, expiry and role hold."""
         return await self._verifier.claims(access_token)
 
+    @property
+    def providers(self) -> Sequence[str]:
+        """The names under `oidc`."""
+        return tuple(self._oidc)
+
+    async def begin(self, provider: str, *, redirect_to: str, state: str) -> Begun:
+        """Return where to send the browser. Raise NotFound for an unknown provider, Unavailable when it is silent."""
+        if provider not in self._oidc:
+            raise NotFound('Nobody signs in by this provider here. Choose another way.')
+        return await self._oidc[provider].begin(redirect_to=redirect_to, state=state)
+
+    async def send_link(self, email: str, *, redirect_to: str, state: str) -> str:
+        """Mail a link, to whoever it is; return the secret to finish it with."""
+        address = usable_email(email)
+        token, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        async with self._database.system() as tx:
+            await tx.run('identity_links_expired')
+            await tx.run(
+                'identity_link_insert',
+                token_hash=_digest(token),
+                secret_hash=_digest(secret),
+                email=address,
+                life=LINK_LIFE,
+            )
+        link = f'{redirect_to}?{urlencode({"state": state, "code": token})}'
+        await self._mailer.send(address, subject='Sign in to VARIOSYNC', text=LINK_TEXT.format(link=link))
+        return secret
+
+    async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
+        """Return tokens for whom the answer proves. Raise NotSignedIn when it does not hold or was used before."""
+        if provider == BY_MAIL:
+            return await self._finish_link(answer.get('code', ''), secret)
+        if provider not in self._oidc:
+            raise NotSignedIn('Nobody signs in by this provider here any more. Choose another way.')
+        person = await self._oidc[provider].finish(answer, secret=secret, redirect_to=redirect_to)
+        async with self._database.system() as tx:
+            known = {'provider': person.issuer, 'provider_id': person.subject}
+            row = await tx.first('identity_user_by_subject', **known)
+            if row is not None:
+                return await self._enter(tx, row['id'], row['email'], 'oauth')
+            row = await tx.one('identity_user_ensure', email=person.email)
+            await tx.run('identity_subject_insert', user_id=row['id'], **known)
+            return await self._enter(tx, row['id'], person.email, 'oauth')
+
+    async def _finish_link(self, token: str, secret: str) -> Tokens:
+        async with self._database.system() as tx:
+            link = await tx.first('identity_link_use', token_hash=_digest(token), secret_hash=_digest(secret))
+            if link is None:
+                raise NotSignedIn('This sign-in link was used already or is too old. Ask for a new one.')
+            row = await tx.one('identity_user_ensure', email=link['email'])
+            return await self._enter(tx, row['id'], link['email'], 'otp')
+
+    async def _enter(self, tx: Transaction, user_id: UUID, email: str, method: str) -> Tokens:
+        """Let in who proved the address. A password from before anybody had might be a stranger's: it ends here."""
+        reclaimed = bool(await tx.run('identity_user_reclaim', id=user_id))
+        if reclaimed:
+            await tx.run('identity_tokens_retire', user_id=user_id)
+        await tx.run('identity_user_proven', id=user_id)
+        return replace(await self._open(tx, user_id, email, method), reclaimed=reclaimed)
+
+    async def _open(self, tx: Transaction, user_id: UUID, email: str, method: str) -> Tokens:
+        refresh, session_id = secrets.token_urlsafe(32), uuid4()
+        await tx.run('identity_tokens_expired', user_id=user_id)
+        await self._keep(tx, refresh, user_id, session_id, method)
+        return self._tokens(user_id, email, session_id, refresh, method)
+
+    async def _keep(self, tx: Transaction, token: str, user_id: UUID, session_id: UUID, method: str) -> None:
+        await tx.run(
+            'identity_token_insert',
+            token_hash=_digest(token),
+            user_id=user_id,
+            session_id=session_id,
+            method=method,
+            life=REFRESH_LIFE,
+        )
+
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown, used or expired."""
         fresh = secrets.token_urlsafe(32)
@@ -114,16 +201,10 @@ class EmbeddedIdentity:
                 await tx.run('identity_family_retire', token_hash=old)
             else:
                 user = await tx.one('identity_user_by_id', id=used['user_id'])
-                await tx.run(
-                    'identity_token_insert',
-                    token_hash=_digest(fresh),
-                    user_id=used['user_id'],
-                    session_id=used['session_id'],
-                    life=REFRESH_LIFE,
-                )
+                await self._keep(tx, fresh, used['user_id'], used['session_id'], used['method'])
         if used is None:
             raise NotSignedIn('This sign-in has ended. Sign in again.')
-        return self._tokens(user['id'], user['email'], used['session_id'], fresh)
+        return self._tokens(user['id'], user['email'], used['session_id'], fresh, used['method'])
 
     async def sign_out(self, access_token: str) -> None:
         """Retire every refresh token of the sign-in that the token is of. Raise NotSignedIn when it does not hold."""
@@ -136,7 +217,7 @@ class EmbeddedIdentity:
         async with self._database.system() as tx:
             await tx.run('identity_user_delete', id=user_id)
 
-    def _tokens(self, user_id: UUID, email: str, session_id: UUID, refresh_token: str) -> Tokens:
+    def _tokens(self, user_id: UUID, email: str, session_id: UUID, refresh_token: str, method: str) -> Tokens:
         now = datetime.now(UTC)
         claims = {
             'iss': self._issuer,
@@ -146,7 +227,7 @@ class EmbeddedIdentity:
             'role': ROLE,
             'session_id': str(session_id),
             'aal': 'aal1',
-            'amr': [{'method': 'password', 'timestamp': int(now.timestamp())}],
+            'amr': [{'method': method, 'timestamp': int(now.timestamp())}],
             'iat': int(now.timestamp()),
             'exp': int((now + ACCESS_LIFE).timestamp()),
         }

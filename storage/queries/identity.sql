@@ -23,23 +23,48 @@ select id, email
 from auth.users
 where id = %(id)s;
 
+-- name: identity_user_by_subject
+-- The account of somebody whom a provider knows.
+select u.id, u.email
+from auth.identities i
+join auth.users u on u.id = i.user_id
+where i.provider = %(provider)s and i.provider_id = %(provider_id)s;
+
+-- name: identity_subject_insert
+-- Note by which account a provider knows somebody.
+insert into auth.identities (provider, provider_id, user_id)
+values (%(provider)s, %(provider_id)s, %(user_id)s)
+on conflict do nothing;
+
+-- name: identity_user_reclaim
+-- Void a password that was set before anybody had proven the address.
+update auth.users
+set encrypted_password = null
+where id = %(id)s and email_confirmed_at is null and encrypted_password is not null;
+
+-- name: identity_user_proven
+-- Record a sign-in of somebody who proved the address.
+update auth.users
+set email_confirmed_at = coalesce(email_confirmed_at, now()), last_sign_in_at = now()
+where id = %(id)s;
+
 -- name: identity_user_signed_in
--- Record a sign-in, and the password's hash when it was made anew with today's cost.
+-- Record a sign-in by password, and its hash when it was made anew with today's cost; nothing when it is void by now.
 update auth.users
 set last_sign_in_at = now(), encrypted_password = coalesce(%(password)s, encrypted_password)
-where id = %(id)s;
+where id = %(id)s and encrypted_password is not null;
 
 -- name: identity_token_insert
 -- Keep a refresh token's hash.
-insert into auth.refresh_tokens (token_hash, user_id, session_id, expires_at)
-values (%(token_hash)s, %(user_id)s, %(session_id)s, now() + %(life)s::interval);
+insert into auth.refresh_tokens (token_hash, user_id, session_id, method, expires_at)
+values (%(token_hash)s, %(user_id)s, %(session_id)s, %(method)s, now() + %(life)s::interval);
 
 -- name: identity_token_use
 -- Use a refresh token, once.
 update auth.refresh_tokens
 set used_at = now()
 where token_hash = %(token_hash)s and used_at is null and expires_at > now()
-returning user_id, session_id;
+returning user_id, session_id, method;
 
 -- name: identity_family_retire
 -- Retire the sign-in whose refresh token was used a second time.
@@ -55,6 +80,25 @@ delete from auth.refresh_tokens where session_id = %(session_id)s;
 -- name: identity_tokens_expired
 -- Remove a user's refresh tokens that can serve no more.
 delete from auth.refresh_tokens where user_id = %(user_id)s and expires_at < now();
+
+-- name: identity_tokens_retire
+-- Retire every refresh token of a user.
+delete from auth.refresh_tokens where user_id = %(user_id)s;
+
+-- name: identity_link_insert
+-- Keep the hashes of a mailed link and of the secret that it is finished with.
+insert into auth.one_time_tokens (token_hash, secret_hash, email, expires_at)
+values (%(token_hash)s, %(secret_hash)s, %(email)s, now() + %(life)s::interval);
+
+-- name: identity_link_use
+-- Use a mailed link, once.
+delete from auth.one_time_tokens
+where token_hash = %(token_hash)s and secret_hash = %(secret_hash)s and expires_at > now()
+returning email;
+
+-- name: identity_links_expired
+-- Remove links that were never used.
+delete from auth.one_time_tokens where expires_at < now();
 
 -- name: identity_user_delete
 -- Remove an account; its refresh tokens go with it.

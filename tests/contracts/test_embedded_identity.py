@@ -16,7 +16,7 @@ from core.values import Tokens
 from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import Postgres
-from tests.contracts.conftest import CHEAP
+from tests.contracts.conftest import CHEAP, UNUSED
 
 EMAIL = 'ada@example.com'
 PASSWORD = 'analytical engine'
@@ -49,7 +49,7 @@ class Watched(PasswordHasher):
 @pytest.fixture
 def make(database: Postgres, tmp_path: Path) -> Callable[..., EmbeddedIdentity]:
     def open_identity(hasher: PasswordHasher = CHEAP) -> EmbeddedIdentity:
-        return EmbeddedIdentity(database, tmp_path / 'secrets', hasher=hasher)
+        return EmbeddedIdentity(database, tmp_path / 'secrets', mailer=UNUSED, hasher=hasher)
 
     return open_identity
 
@@ -98,7 +98,7 @@ async def test_two_hashes_at_a_time_and_none_on_the_event_loop(make: Callable[..
 
 
 async def test_the_default_cost_is_argon2id_with_tens_of_megabytes(database: Postgres, tmp_path: Path) -> None:
-    nobody = EmbeddedIdentity(database, tmp_path)._nobody
+    nobody = EmbeddedIdentity(database, tmp_path, mailer=UNUSED)._nobody
     assert nobody.startswith('$argon2id$v=19$m=65536,t=3,')
 
 
@@ -173,7 +173,10 @@ async def test_the_key_stays_over_restarts_and_is_ours_alone(
 
 async def test_two_that_start_together_have_one_key(database: Postgres, tmp_path: Path) -> None:
     opened = await asyncio.gather(
-        *(asyncio.to_thread(EmbeddedIdentity, database, tmp_path / 'secrets', hasher=CHEAP) for _ in range(8))
+        *(
+            asyncio.to_thread(EmbeddedIdentity, database, tmp_path / 'secrets', mailer=UNUSED, hasher=CHEAP)
+            for _ in range(8)
+        )
     )
     assert len({each.jwks['keys'][0]['kid'] for each in opened}) == 1
 
@@ -184,4 +187,4 @@ async def test_two_that_start_together_have_one_key(database: Postgres, tmp_path
 def test_a_broken_key_is_told(database: Postgres, tmp_path: Path, content: bytes) -> None:
     (tmp_path / 'token-key.pem').write_bytes(content)
     with pytest.raises(Misconfigured, match='signs tokens'):
-        EmbeddedIdentity(database, tmp_path, hasher=CHEAP)
+        EmbeddedIdentity(database, tmp_path, mailer=UNUSED, hasher=CHEAP)

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from core.errors import Conflict, NotSignedIn, UsageError
+from core.errors import Conflict, NotFound, NotSignedIn, UsageError
 from core.ports import Identity
 from core.values import Tokens
+from tests.contracts.conftest import RETURN, Browse, Mailed
 
 EMAIL = 'ada@example.com'
 PASSWORD = 'analytical engine'
@@ -173,3 +174,110 @@ async def test_a_deleted_account_opens_nothing_any_more(identity: Identity, toke
 
 def test_ids_are_uuids(tokens: Tokens) -> None:
     assert isinstance(tokens.user_id, UUID)
+
+
+# signing in by a provider or a mailed link
+
+STATE = 's' * 43
+
+
+async def by_provider(identity: Identity, browser_answer: Browse) -> Tokens:
+    begun = await identity.begin('google', redirect_to=RETURN, state=STATE)
+    answer = await browser_answer(begun.url)
+    assert answer['state'] == STATE
+    return await identity.finish('google', answer, secret=begun.secret, redirect_to=RETURN)
+
+
+async def by_link(identity: Identity, browser_answer: Browse, mailed: Mailed, email: str = EMAIL) -> Tokens:
+    secret = await identity.send_link(email, redirect_to=RETURN, state=STATE)
+    answer = await browser_answer(await mailed(email))
+    assert answer['state'] == STATE
+    return await identity.finish('email', answer, secret=secret, redirect_to=RETURN)
+
+
+async def test_providers_are_told(identity: Identity) -> None:
+    assert 'google' in identity.providers
+    with pytest.raises(NotFound):
+        await identity.begin('nobody', redirect_to=RETURN, state=STATE)
+
+
+async def test_who_comes_by_a_provider_has_one_account(identity: Identity, browser_answer: Browse) -> None:
+    first = await by_provider(identity, browser_answer)
+    second = await by_provider(identity, browser_answer)
+    assert first.email == second.email == EMAIL
+    assert first.user_id == second.user_id == await identity.ensure(EMAIL)
+    assert (await identity.verify(second.access_token)).user_id == first.user_id
+    assert await identity.refresh(second.refresh_token)
+    assert 'secret' not in repr(await identity.begin('google', redirect_to=RETURN, state=STATE))
+
+
+async def test_a_providers_answer_serves_once_and_with_its_secret_only(
+    identity: Identity, browser_answer: Browse
+) -> None:
+    begun = await identity.begin('google', redirect_to=RETURN, state=STATE)
+    other = await identity.begin('google', redirect_to=RETURN, state=STATE)
+    answer = await browser_answer(begun.url)
+    foreign = await browser_answer(other.url)
+    with pytest.raises(NotSignedIn):
+        await identity.finish('google', foreign, secret=begun.secret, redirect_to=RETURN)
+    assert await identity.finish('google', answer, secret=begun.secret, redirect_to=RETURN)
+    with pytest.raises(NotSignedIn):
+        await identity.finish('google', answer, secret=begun.secret, redirect_to=RETURN)
+
+
+@pytest.mark.parametrize(
+    'answer',
+    [
+        {},
+        {'code': ''},
+        {'code': 'unknown'},
+        {'code': 'x' * 100_000},
+        {'code': '\x00\ud800'},
+        {'error': 'access_denied'},
+    ],
+    ids=lambda answer: str(answer)[:30],
+)
+@pytest.mark.parametrize('provider', ['google', 'email'])
+async def test_an_answer_that_proves_nothing_is_refused(
+    identity: Identity, provider: str, answer: dict[str, str]
+) -> None:
+    begun = await identity.begin('google', redirect_to=RETURN, state=STATE)
+    secret = begun.secret if provider == 'google' else await identity.send_link(EMAIL, redirect_to=RETURN, state=STATE)
+    with pytest.raises(NotSignedIn):
+        await identity.finish(provider, answer, secret=secret, redirect_to=RETURN)
+
+
+async def test_a_mailed_link_signs_in_and_makes_an_account(
+    identity: Identity, browser_answer: Browse, mailed: Mailed
+) -> None:
+    first = await by_link(identity, browser_answer, mailed)
+    assert first.email == EMAIL
+    assert (await by_link(identity, browser_answer, mailed)).user_id == first.user_id == await identity.ensure(EMAIL)
+    assert (await by_provider(identity, browser_answer)).user_id == first.user_id, 'the same email, the same account'
+
+
+async def test_a_mailed_link_serves_once_and_with_its_secret_only(
+    identity: Identity, browser_answer: Browse, mailed: Mailed
+) -> None:
+    secret = await identity.send_link(EMAIL, redirect_to=RETURN, state=STATE)
+    answer = await browser_answer(await mailed(EMAIL))
+    foreign = await identity.send_link('eve@example.com', redirect_to=RETURN, state=STATE)
+    for wrong in (foreign, '', 'guessed'):
+        with pytest.raises(NotSignedIn):
+            await identity.finish('email', answer, secret=wrong, redirect_to=RETURN)
+    tries = (identity.finish('email', answer, secret=secret, redirect_to=RETURN) for _ in range(3))
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(one, Tokens) for one in answers) == 1
+    assert sum(isinstance(one, NotSignedIn) for one in answers) == 2
+
+
+async def test_sending_a_link_does_not_tell_whether_there_is_an_account(identity: Identity, mailed: Mailed) -> None:
+    await identity.ensure(EMAIL)
+    secrets = [
+        await identity.send_link(email, redirect_to=RETURN, state=STATE) for email in (EMAIL, 'nobody@example.com')
+    ]
+    assert len({len(secret) for secret in secrets}) == 1
+    assert len(set(secrets)) == 2
+    assert await mailed('nobody@example.com')
+    with pytest.raises(UsageError, match='no email'):
+        await identity.send_link('no address', redirect_to=RETURN, state=STATE)

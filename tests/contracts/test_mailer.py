@@ -19,6 +19,7 @@ from core.ports import Mailer
 from core.settings import Settings
 from core.values import Mail
 from storage import mail
+from storage.hosts import is_loopback
 from storage.mail import OutboxMailer, SmtpMailer, open_mailer, read_outbox
 from tests.counterparts.smtp import SmtpServer, open_smtp
 
@@ -195,7 +196,7 @@ async def test_name_and_password_are_said_in_tls_only(certificate: Path, served:
 
 
 async def test_a_server_elsewhere_must_offer_tls(smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, '_is_loopback', lambda host: False)
+    monkeypatch.setattr(mail, 'is_loopback', lambda host: False)
     smtp.offers = ('AUTH PLAIN',)
     with pytest.raises(Unavailable):
         await SmtpMailer(f'smtp://a:b@127.0.0.1:{smtp.port}', sender=SENDER).send('a@b.c', subject='a', text='b')
@@ -206,7 +207,7 @@ async def test_a_server_elsewhere_must_offer_tls(smtp: SmtpServer, monkeypatch: 
     ('host', 'local'), [('127.0.0.1', True), ('::1', True), ('localhost', True), ('mail.example.com', False)]
 )
 def test_only_this_machine_may_do_without_tls(host: str, local: bool) -> None:
-    assert mail._is_loopback(host) is local
+    assert is_loopback(host) is local
 
 
 @pytest.mark.parametrize(

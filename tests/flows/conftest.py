@@ -1,6 +1,6 @@
 """The services over a real database, queue, object store and staging; compute is real unless a test scripts it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
 from core.ports import Compute
-from core.settings import Prices
+from core.settings import Issuer, Prices, Settings
 from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
 from storage.embedded.compute import ChildProcesses
@@ -22,6 +22,7 @@ from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
+from storage.mail import open_mailer
 from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
@@ -33,9 +34,17 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 class Product:
     """What `core.services` wires, in a folder of a test. Opening it again over the same folder is a restart."""
 
-    def __init__(self, database: Postgres, postgres: EmbeddedPostgres, home: Path, compute: Compute | None) -> None:
+    def __init__(
+        self,
+        database: Postgres,
+        postgres: EmbeddedPostgres,
+        home: Path,
+        compute: Compute | None,
+        oidc: Mapping[str, Issuer] | None = None,
+    ) -> None:
         worker = postgres.dsn('worker')
         self.home = home
+        self.settings = Settings(VARIOSYNC_HOME=home)
         self.database = database
         self.queue = Queue(database, worker)
         self.events = PostgresEvents(database, worker)
@@ -74,7 +83,9 @@ class Product:
         )
         self.accounts = Accounts(
             database,
-            EmbeddedIdentity(database, home / 'secrets', hasher=CHEAP),
+            EmbeddedIdentity(
+                database, home / 'secrets', mailer=open_mailer(self.settings), oidc=oidc or {}, hasher=CHEAP
+            ),
             MemoryCache(clock=lambda: 0.0),
             objects=self.objects,
             staging=self.staging,
@@ -121,8 +132,8 @@ async def open_product(
     """Open the product, in the same home each time."""
     opened: list[Product] = []
 
-    def make(compute: Compute | None = None) -> Product:
-        opened.append(Product(database, postgres, tmp_path, compute))
+    def make(compute: Compute | None = None, *, oidc: Mapping[str, Issuer] | None = None) -> Product:
+        opened.append(Product(database, postgres, tmp_path, compute, oidc))
         return opened[-1]
 
     yield make

@@ -1,42 +1,51 @@
-"""Forged access tokens: none is accepted, whatever it claims and whoever signed it."""
+"""Forged access tokens: none is accepted, whatever it claims and whoever signed it, by the embedded identity or Supabase's.
 
+Then the keys that somebody publishes: when they are asked for, and what serves while they cannot be had.
+"""
+
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from core.errors import NotSignedIn
+from core.errors import NotSignedIn, Unavailable
+from core.ports import Identity
+from storage.cloud.identity import SupabaseIdentity
 from storage.embedded.identity import EmbeddedIdentity
 from storage.postgres import Postgres
-from tests.contracts.conftest import CHEAP
+from storage.tokens import FRESH, PAUSE, PublishedKeys, Verifier, usable_keys
+from tests.contracts.conftest import CHEAP, UNUSED
+from tests.fakes.supabase import FakeSupabase
 
 ISSUER = 'https://variosync.example/auth/v1'
 Claims = dict[str, Any]
 
 
 class Forge:
-    """Makes tokens with our real key, and with others."""
+    """Makes tokens with an identity's real key, and with others."""
 
-    def __init__(self, folder: Path, identity: EmbeddedIdentity) -> None:
-        self.pem = (folder / 'token-key.pem').read_bytes()
-        self.key = ECKey.import_key(self.pem)
+    def __init__(self, pem: bytes, *, kid: str, issuer: str) -> None:
+        self.key = ECKey.import_key(pem)
         self.foreign = ECKey.generate_key('P-256')
-        self.kid = identity.jwks['keys'][0]['kid']
+        self.kid = kid
+        self.issuer = issuer
 
     def claims(self, **changes: Any) -> Claims:
         now = int(time.time())
         claims = {
-            'iss': ISSUER,
+            'iss': self.issuer,
             'aud': 'authenticated',
             'sub': str(uuid4()),
             'email': 'ada@example.com',
@@ -80,13 +89,46 @@ def cut(token: str, part: int, content: str = '') -> str:
 
 
 @pytest.fixture
-def identity(database: Postgres, tmp_path: Path) -> EmbeddedIdentity:
-    return EmbeddedIdentity(database, tmp_path, issuer=ISSUER, hasher=CHEAP)
+def embedded(database: Postgres, tmp_path: Path) -> EmbeddedIdentity:
+    return EmbeddedIdentity(database, tmp_path, issuer=ISSUER, mailer=UNUSED, hasher=CHEAP)
 
 
 @pytest.fixture
-def forge(identity: EmbeddedIdentity, tmp_path: Path) -> Forge:
-    return Forge(tmp_path, identity)
+def embedded_forge(embedded: EmbeddedIdentity, tmp_path: Path) -> Forge:
+    return Forge((tmp_path / 'token-key.pem').read_bytes(), kid=embedded.jwks['keys'][0]['kid'], issuer=ISSUER)
+
+
+@pytest.fixture(scope='module')
+def fake() -> Iterator[FakeSupabase]:
+    with FakeSupabase() as fake:
+        yield fake
+
+
+@pytest.fixture
+def supabase(fake: FakeSupabase) -> SupabaseIdentity:
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(fake.app))
+    return SupabaseIdentity(fake.url, publishable='sb_publishable_fake', secret='sb_secret_fake', http=http)
+
+
+@pytest.fixture
+def supabase_forge(fake: FakeSupabase, supabase: SupabaseIdentity) -> Forge:
+    key = signing(fake)
+    return Forge(key['pem'].encode(), kid=key['kid'], issuer=fake.auth.issuer)
+
+
+@pytest.fixture(params=['embedded', 'supabase'])
+def place(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def identity(place: str, request: pytest.FixtureRequest) -> Identity:
+    return request.getfixturevalue(place)
+
+
+@pytest.fixture
+def forge(place: str, request: pytest.FixtureRequest) -> Forge:
+    return request.getfixturevalue(f'{place}_forge')
 
 
 FORGED: dict[str, Callable[[Forge], str]] = {
@@ -112,7 +154,7 @@ FORGED: dict[str, Callable[[Forge], str]] = {
     'wrong iss': lambda f: f.token(iss='https://evil.example'),
     'no iss': lambda f: f.token(iss=None),
     'wrong aud': lambda f: f.token(aud='anon'),
-    'iss in a list': lambda f: f.token(iss=[ISSUER, 'https://evil.example']),
+    'iss in a list': lambda f: f.token(iss=[f.issuer, 'https://evil.example']),
     'aud in a list': lambda f: f.token(aud=['authenticated', 'anon']),
     'no aud': lambda f: f.token(aud=None),
     'empty aud': lambda f: f.token(aud=[]),
@@ -132,6 +174,7 @@ FORGED: dict[str, Callable[[Forge], str]] = {
     'roles in a list': lambda f: f.token(role=['authenticated', 'service_role']),
     'no session': lambda f: f.token(session_id=None),
     'no email': lambda f: f.token(email=None),
+    'empty email': lambda f: f.token(email=''),
     'payload tampered': lambda f: tampered(f.token(), 1, sub=str(uuid4())),
     'header tampered': lambda f: tampered(f.token(), 0, typ='at+jwt'),
     'no signature': lambda f: cut(f.token(), 2),
@@ -150,15 +193,15 @@ FORGED: dict[str, Callable[[Forge], str]] = {
 
 
 def test_a_forge_that_forges_nothing_makes_a_good_token(forge: Forge) -> None:
-    assert jwt.decode(forge.token(), forge.key, algorithms=['ES256']).claims['iss'] == ISSUER
+    assert jwt.decode(forge.token(), forge.key, algorithms=['ES256']).claims['iss'] == forge.issuer
 
 
-async def test_the_good_token_is_accepted(identity: EmbeddedIdentity, forge: Forge) -> None:
+async def test_the_good_token_is_accepted(identity: Identity, forge: Forge) -> None:
     assert (await identity.verify(forge.token())).email == 'ada@example.com'
 
 
 @pytest.mark.parametrize('name', FORGED)
-async def test_a_forged_token_is_refused(identity: EmbeddedIdentity, forge: Forge, name: str) -> None:
+async def test_a_forged_token_is_refused(identity: Identity, forge: Forge, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the forge itself breaks rules that the library warns of
         token = FORGED[name](forge)
@@ -167,7 +210,151 @@ async def test_a_forged_token_is_refused(identity: EmbeddedIdentity, forge: Forg
     assert str(caught.value) == 'This access token is not valid. Sign in again.', 'and why is not told'
 
 
-async def test_another_servers_token_is_refused(database: Postgres, forge: Forge, tmp_path: Path) -> None:
-    other = EmbeddedIdentity(database, tmp_path / 'other', issuer=ISSUER, hasher=CHEAP)
+async def test_another_servers_token_is_refused(database: Postgres, embedded_forge: Forge, tmp_path: Path) -> None:
+    other = EmbeddedIdentity(database, tmp_path / 'other', issuer=ISSUER, mailer=UNUSED, hasher=CHEAP)
     with pytest.raises(NotSignedIn):
-        await other.verify(forge.token())
+        await other.verify(embedded_forge.token())
+
+
+async def test_another_projects_token_is_refused(fake: FakeSupabase, supabase: SupabaseIdentity) -> None:
+    other = FakeSupabase()
+    with pytest.raises(NotSignedIn):
+        await supabase.verify(Forge(signing(other)['pem'].encode(), kid=signing(fake)['kid'], issuer='x').token())
+
+
+async def test_a_clock_that_is_a_little_ahead_issues_good_tokens(identity: Identity, forge: Forge) -> None:
+    now = int(time.time())
+    assert await identity.verify(forge.token(iat=now + 10, nbf=now + 10))
+
+
+# published keys
+
+
+class Published:
+    """A key set somewhere, and a clock."""
+
+    def __init__(self, *keys: Any) -> None:
+        self.keys = list(keys)
+        self.asked = 0
+        self.now = 1000.0
+        self.away = False
+        self.held: asyncio.Event | None = None
+
+    async def fetch(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.held:
+            await self.held.wait()
+        if self.away:
+            raise Unavailable
+        return {'keys': [{**key.as_dict(private=False), 'kid': kid} for kid, key in self.keys]}
+
+
+OLD, NEW = ECKey.generate_key('P-256'), RSAKey.generate_key(2048)
+
+
+@pytest.fixture
+def published() -> Published:
+    return Published(('old', OLD))
+
+
+@pytest.fixture
+def keys(published: Published) -> PublishedKeys:
+    return PublishedKeys(published.fetch, clock=lambda: published.now)
+
+
+async def test_keys_are_asked_for_once_for_ten_minutes(published: Published, keys: PublishedKeys) -> None:
+    found = await asyncio.gather(*(keys.find('old') for _ in range(20)))
+    assert [each and each.thumbprint() for each in found] == [OLD.thumbprint()] * 20
+    published.now += FRESH - 1
+    assert await keys.find('old')
+    assert published.asked == 1
+    published.now += 2
+    assert await keys.find('old')
+    assert published.asked == 2
+
+
+async def test_an_unknown_id_asks_again_but_not_at_once(published: Published, keys: PublishedKeys) -> None:
+    assert await keys.find('old')
+    for kid in range(100):
+        assert await keys.find(f'made up {kid}') is None
+    assert published.asked == 1
+    published.keys.append(('new', NEW))
+    published.now += PAUSE
+    assert await keys.find('new')
+    assert published.asked == 2
+
+
+async def test_old_keys_serve_while_new_ones_cannot_be_had(published: Published, keys: PublishedKeys) -> None:
+    assert await keys.find('old')
+    published.away = True
+    published.now += FRESH + 1
+    for _ in range(10):
+        assert await keys.find('old')
+        assert await keys.find('new') is None
+    assert published.asked == 2
+    published.away = False
+    published.keys = [('new', NEW)]
+    published.now += PAUSE
+    assert await keys.find('new')
+    assert await keys.find('old') is None, 'what is published no more verifies nothing'
+
+
+async def test_who_has_an_old_key_does_not_wait_for_others(published: Published, keys: PublishedKeys) -> None:
+    assert await keys.find('old')
+    published.held = asyncio.Event()
+    published.now += FRESH + 1
+    asking = asyncio.create_task(keys.find('new'))
+    while published.asked < 2:
+        await asyncio.sleep(0)
+    assert await keys.find('old')
+    published.held.set()
+    assert await asking is None
+
+
+async def test_without_any_key_nothing_can_be_told(published: Published, keys: PublishedKeys) -> None:
+    published.away = True
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await keys.find('old')
+    assert published.asked == 1, 'a service that is away is not asked by every request'
+
+
+async def test_rsa_signs_rs256_and_nothing_else(published: Published, keys: PublishedKeys) -> None:
+    published.keys = [('new', NEW)]
+    forge = Forge(OLD.as_pem(), kid='new', issuer=ISSUER)
+    verifier = Verifier(keys, issuer=ISSUER)
+    header = {'typ': 'JWT', 'kid': 'new'}
+    good = jwt.encode(header | {'alg': 'RS256'}, forge.claims(), NEW, algorithms=['RS256'])
+    assert (await verifier.claims(good)).email == 'ada@example.com'
+    for algorithm in ('RS512', 'PS256'):
+        token = jwt.encode(header | {'alg': algorithm}, forge.claims(), NEW, algorithms=[algorithm])
+        with pytest.raises(NotSignedIn):
+            await verifier.claims(token)
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        {**OctKey.generate_key(256).as_dict(), 'kid': 'x'},
+        {**OKPKey.generate_key('Ed25519').as_dict(private=False), 'kid': 'x'},
+        {**ECKey.generate_key('P-384').as_dict(private=False), 'kid': 'x'},
+        {key: value for key, value in OLD.as_dict(private=False).items() if key != 'kid'},
+        {'kty': 'EC', 'kid': 'x'},
+        {'kid': 'x'},
+        'x',
+        None,
+    ],
+)
+def test_what_cannot_verify_our_algorithms_is_no_key(entry: Any) -> None:
+    good = {**OLD.as_dict(private=False), 'kid': 'good'}
+    assert list(usable_keys({'keys': [entry, good]})) == ['good']
+
+
+@pytest.mark.parametrize('published', [{}, {'keys': None}, {'keys': 5}, {'keys': {}}, {'keys': 'x'}])
+def test_what_is_no_key_set_holds_no_key(published: dict[str, Any]) -> None:
+    assert usable_keys(published) == {}
+
+
+def signing(fake: FakeSupabase) -> dict[str, Any]:
+    """The key that a project signs with."""
+    return fake.store.all('key')[-1]
