@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from pydantic import TypeAdapter, ValidationError
+
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
 from core.hours import Hours
 from core.ports import Cache, Database, Identity, ObjectStore, Row, Staging, Transaction
@@ -16,6 +18,8 @@ from core.values import ApiKey, AuditEntry, Preferences, Session, SignedIn, User
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
+LENT = 5.0  # seconds a session is taken from the cache; who ends one and cannot tell the cache waits that long
+SESSION = TypeAdapter(Session)
 WINDOW = 15 * 60.0
 ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPTS_PER_ADDRESS = 50
@@ -124,11 +128,31 @@ class Accounts:
         """Return the live session behind a cookie's token, or None. An API key is no session."""
         if not 20 <= len(token) <= 100:
             return None
+        token_hash = _hash(token)
+
+        async def load() -> bytes | None:
+            session = await self._stored_session(token_hash)
+            return None if session is None else SESSION.dump_json(session)
+
+        kept = await self._cache.lend(_loan(token_hash), load, ttl=LENT)
+        if kept is None:
+            return None
+        try:
+            session = SESSION.validate_json(kept)
+        except ValidationError:  # another release keeps other fields
+            return await self._stored_session(token_hash)
+        return session if session.expires_at > _now() else None
+
+    async def _stored_session(self, token_hash: bytes) -> Session | None:
         async with self._database.system() as tx:
-            row = await tx.first('session_by_token', token_hash=_hash(token))
+            row = await tx.first('session_by_token', token_hash=token_hash)
             if row is not None and row['stale']:
                 await tx.run('session_seen', id=row['id'])
         return None if row is None else _session(row)
+
+    async def _recall(self, hashes: Iterable[bytes]) -> None:
+        """Call after the change is committed: no process takes what it read before for the session any more."""
+        await self._cache.recall([_loan(one) for one in hashes], ttl=LENT)
 
     async def principal(self, token: str) -> Session | None:
         """Return who is behind a bearer token, which is a session's token or an API key, or None.
@@ -157,6 +181,7 @@ class Accounts:
             )
         if row is None:
             raise NotSignedIn('This session has ended. Sign in again.')
+        await self._recall([_hash(token)])
         return fresh, _session(row)
 
     async def sign_out(self, token: str, *, address: str = '') -> None:
@@ -165,6 +190,8 @@ class Accounts:
             row = await tx.first('session_delete', token_hash=_hash(token))
             if row is not None:
                 await _audit(tx, row['user_id'], 'sign-out', address=address)
+        if row is not None:
+            await self._recall([_hash(token)])
 
     async def sessions(self, user_id: UUID, *, current: UUID | None = None) -> Sequence[SignedIn]:
         """Return the user's live sessions, the one used last first; `current` is marked."""
@@ -179,6 +206,7 @@ class Accounts:
             if row is None:
                 raise NotFound('This session has ended already, or it is not yours.')
             await _audit(tx, user_id, 'session revoked', row['user_agent'][:100], address)
+        await self._recall([row['token_hash']])
         return UUID(str(row['id']))
 
     # API keys
@@ -232,8 +260,11 @@ class Accounts:
         """Change the name that pages show; it may be empty. Raise UsageError beyond 200 characters."""
         label = _line(name, 'name', least=0, most=200)
         async with self._database.transaction(user_id) as tx:
-            if await tx.run('profile_rename', id=user_id, name=label):
-                await _audit(tx, user_id, 'settings changed', 'name', address)
+            if not await tx.run('profile_rename', id=user_id, name=label):
+                return
+            await _audit(tx, user_id, 'settings changed', 'name', address)
+            sessions = await tx.all('session_hashes')
+        await self._recall(row['token_hash'] for row in sessions)
 
     async def preferences(self, user_id: UUID) -> Preferences:
         """Return how the user wants pages to look."""
@@ -253,6 +284,7 @@ class Accounts:
         given = {'theme': theme, 'time_zone': time_zone, 'number_format': number_format}
         changes = {name: value for name, value in given.items() if value is not None}
         _check_preferences(changes)
+        sessions: Sequence[Row] = ()
         async with self._database.transaction(user_id) as tx:
             await tx.one('profile_lock', id=user_id)
             row = await tx.first('preferences_get', user_id=user_id) or {}
@@ -262,6 +294,8 @@ class Accounts:
                 await tx.run('preferences_set', user_id=user_id, **before | changes)
                 subject = ', '.join(name.replace('_', ' ') for name in changed)
                 await _audit(tx, user_id, 'settings changed', subject, address)
+                sessions = await tx.all('session_hashes')
+        await self._recall(row['token_hash'] for row in sessions)
         return Preferences(**before | changes)
 
     # audit
@@ -312,7 +346,9 @@ class Accounts:
             if _normal(confirmation) != row['email']:
                 raise UsageError('This is not the e-mail of the account. Type it as it is shown to delete the account.')
             await tx.run('api_keys_revoke_all', user_id=user_id)
-            return [session['id'] for session in await tx.all('sessions_retire', user_id=user_id)]
+            ended = await tx.all('sessions_retire', user_id=user_id)
+        await self._recall(row['token_hash'] for row in ended)
+        return [row['id'] for row in ended]
 
     async def _drain(self, user_id: UUID) -> None:
         """Wait a little for running jobs: what they write after the objects were removed would stay behind."""
@@ -420,6 +456,11 @@ def _line(text: str, what: str, *, least: int = 1, most: int) -> str:
     if not least <= len(line) <= most or not line.isprintable():
         raise UsageError(f'The {what} has {least} to {most} characters, on one line.')
     return line
+
+
+def _loan(token_hash: bytes) -> str:
+    """The cache's key of a session: its tenant is not known before it is read."""
+    return f'session/{token_hash.hex()}'
 
 
 def _normal(email: str) -> str:

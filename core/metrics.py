@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -30,12 +30,16 @@ class Figures:
 
 
 class CountedCache:
-    """A cache (`core.ports.Cache`) that counts which reads found something."""
+    """A cache (`core.ports.Cache`) that counts which reads found something; loans are not counted."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self.hits = 0
         self.misses = 0
+
+    async def ping(self) -> None:
+        """Raise Unavailable when what processes share is away; this process goes on alone."""
+        await self._cache.ping()
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None when it is absent or expired."""
@@ -57,6 +61,14 @@ class CountedCache:
     async def hit(self, key: str, *, limit: int, window: float) -> Allowance:
         """Count one attempt and return what the limit leaves."""
         return await self._cache.hit(key, limit=limit, window=window)
+
+    async def lend(self, key: str, load: Callable[[], Awaitable[bytes | None]], *, ttl: float) -> bytes | None:
+        """Return what was loaded under this key within the last `ttl` seconds, else what `load` returns."""
+        return await self._cache.lend(key, load, ttl=ttl)
+
+    async def recall(self, keys: Iterable[str], *, ttl: float) -> None:
+        """Return when no process is lent anything under these keys that was loaded before this call."""
+        await self._cache.recall(keys, ttl=ttl)
 
 
 class Metrics:

@@ -1,6 +1,6 @@
 """What the core asks of the world. Every sentence here has its contract test in `tests/contracts/`."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -176,6 +176,9 @@ class Events(Protocol):
 class Cache(Protocol):
     """Short-lived values and limits. It may forget anything at any time."""
 
+    async def ping(self) -> None:
+        """Raise Unavailable when what processes share is away; this process goes on alone."""
+
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None when it is absent or expired."""
 
@@ -190,6 +193,18 @@ class Cache(Protocol):
 
         A refused attempt does not count: `wait` is then the seconds until one is allowed again. `reset` is the seconds
         until the whole limit is free again if nothing more is attempted.
+        """
+
+    async def lend(self, key: str, load: Callable[[], Awaitable[bytes | None]], *, ttl: float) -> bytes | None:
+        """Return what was loaded under this key within the last `ttl` seconds, else what `load` returns.
+
+        None is not kept, and nothing is where `recall` of another process would not be heard.
+        """
+
+    async def recall(self, keys: Iterable[str], *, ttl: float) -> None:
+        """Return when no process is lent anything under these keys that was loaded before this call.
+
+        With the `ttl` of `lend`, that is the longest it takes, when the others cannot be told.
         """
 
 

@@ -62,7 +62,7 @@ class HealthCheck:
 
     async def _ask(self) -> Health:
         vital = {'database': self._adapters.database.ping, 'objects': self._adapters.objects.ping}
-        rest = {'cache': self._cache, 'events': self._events}
+        rest = {'cache': self._adapters.cache.ping, 'events': self._events}
         answers = {name: await _answer(ping) for name, ping in (vital | rest).items()}
         failed = {name for name, answer in answers.items() if answer != 'ok'}
         state = 'down' if failed & set(vital) else 'degraded' if failed else 'ok'
@@ -70,9 +70,6 @@ class HealthCheck:
 
     async def _events(self) -> None:
         await self._adapters.events.publish('health/ping', {})
-
-    async def _cache(self) -> None:
-        await self._adapters.cache.set('health', b'1', ttl=HEALTH_TTL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

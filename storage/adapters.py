@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from core.errors import Conflict, VariosyncError
+from core.ports import Cache
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
 from storage.cache import MemoryCache
@@ -19,6 +20,9 @@ from storage.migrate import migrate as apply_migrations
 from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
+
+if TYPE_CHECKING:
+    from storage.redis import Redis, RedisEvents
 
 PATIENCE = 30.0  # of a worker for the server that owns its database
 
@@ -37,6 +41,8 @@ class Opened:
         self._home = settings.home_path
         self._memory = parse_bytes(settings.memory)
         self._timeout = settings.task_timeout
+        self._redis = _redis(settings)
+        self._events = settings.events
         self._attach = attach
         self._own = own
         self._server = EmbeddedPostgres(self._home)
@@ -55,7 +61,7 @@ class Opened:
         worker = self._server.dsn('worker')
         self.database = Postgres(self._server.dsn('app'), worker)
         self.objects = Objects.local(self._home / 'objects')
-        self.events = PostgresEvents(self.database, worker)
+        self.cache, self.events = self._shared(PostgresEvents(self.database, worker))
         self.queue = Queue(self.database, worker)
         self.compute = ChildProcesses(
             self._home,
@@ -70,11 +76,20 @@ class Opened:
             staging=LocalStaging(self._home / 'staging'),
             compute=self.compute,
             events=self.events,
-            cache=MemoryCache(),
+            cache=self.cache,
             identity=EmbeddedIdentity(
                 self.database, self._home / 'secrets', mailer=open_mailer(self._settings), oidc=self._settings.oidc
             ),
         )
+
+    def _shared(self, postgres: PostgresEvents) -> tuple[Cache, 'PostgresEvents | RedisEvents']:
+        """What processes share beside the database: cache and messages."""
+        if self._redis is None:
+            return MemoryCache(), postgres
+        from storage.redis import RedisCache, RedisEvents
+
+        by_redis = self._events in ('auto', 'redis')
+        return RedisCache(self._redis), RedisEvents(self._redis, postgres) if by_redis else postgres
 
     async def connect(self) -> None:
         """Apply migrations and connect."""
@@ -86,6 +101,8 @@ class Opened:
         await self.compute.close()
         await self.queue.close()
         await self.events.close()
+        if self._redis is not None:
+            await self._redis.close()
         await self.database.close()
 
     def dsn(self, role: Literal['app', 'worker', 'migrate']) -> str:
@@ -108,6 +125,15 @@ class Opened:
         await asyncio.to_thread(self.stop)
 
 
+def _redis(settings: Settings) -> 'Redis | None':
+    """The Redis of the settings, not connected yet; without one its library is not loaded."""
+    if settings.redis_url is None:
+        return None
+    from storage.redis import Redis
+
+    return Redis(settings.redis_url.get_secret_value())
+
+
 async def migrate(settings: Settings) -> list[str]:
     """Apply the migrations that the database lacks and return their names."""
     opened = Opened(settings, attach=True)
@@ -123,9 +149,6 @@ async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
     async with Opened(settings, attach=True) as opened:
         ports = opened.ports
 
-        async def cache() -> None:
-            await ports.cache.set('doctor', b'1', ttl=1)
-
         async def compute() -> None:
             call = await ports.compute.submit('ping', {})
             while await ports.compute.collect(call, progress=lambda part, text: None, timeout=30) is None:
@@ -140,8 +163,11 @@ async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
         checks = {
             'database': ('embedded Postgres', ports.database.ping),
             'objects': ('local files', ports.objects.ping),
-            'cache': ('in process', cache),
-            'events': ('Postgres LISTEN/NOTIFY', events),
+            'cache': ('Redis' if settings.redis_url else 'in process', ports.cache.ping),
+            'events': (
+                'Postgres LISTEN/NOTIFY' if isinstance(opened.events, PostgresEvents) else 'Redis over Postgres',
+                events,
+            ),
             'compute': ('local child processes', compute),
         }
         answers = {}

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from core.values import Allowance
 
@@ -23,6 +23,9 @@ class MemoryCache:
         self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._held = 0
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def ping(self) -> None:
+        """Nothing is shared, so nothing is away."""
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None when it is absent or expired."""
@@ -72,6 +75,13 @@ class MemoryCache:
             # Never 0 by rounding, which would say that the attempt was allowed.
             wait=0.0 if allowed else max(0.001, first + window - now),
         )
+
+    async def lend(self, key: str, load: Callable[[], Awaitable[bytes | None]], *, ttl: float) -> bytes | None:
+        """Return what `load` returns: what is kept here, another process could not recall."""
+        return await load()
+
+    async def recall(self, keys: Iterable[str], *, ttl: float) -> None:
+        """Nothing is ever lent."""
 
     def _forget(self, key: str) -> None:
         _, value = self._values.pop(key, (0.0, None))

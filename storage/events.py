@@ -3,8 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from secrets import token_urlsafe
 from typing import Any, Self
 from uuid import uuid4
 
@@ -14,18 +16,20 @@ from core.errors import TooLarge, Unavailable
 from core.ports import Database
 
 LIMIT = 7999  # bytes of a notification's payload that Postgres takes
+REMEMBERED = 4096  # notes, so that one that comes again is known
 BACKLOG = 256  # messages kept for a subscriber that does not read; then the oldest go
 PATIENCE = 10.0
 LOG = logging.getLogger(__name__)
 
 
-class _Messages:
+class Messages:
     """What a subscriber iterates over; it ends with the block that made it."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(BACKLOG)
 
     def put(self, message: Mapping[str, Any]) -> None:
+        """Keep a message until it is read; the oldest goes when there are too many."""
         if self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(message)
@@ -37,17 +41,60 @@ class _Messages:
         return await self._queue.get()
 
 
+class Subscribers:
+    """Who listens in this process, by channel. A message that comes twice, on two ways, is passed on once."""
+
+    def __init__(self) -> None:
+        self._by_channel: dict[str, set[Messages]] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_channel.values()))
+
+    @contextmanager
+    def listening(self, channel: str) -> Iterator[Messages]:
+        """What is passed on for a channel while the block lasts."""
+        messages = Messages()
+        self._by_channel.setdefault(channel, set()).add(messages)
+        try:
+            yield messages
+        finally:
+            self._by_channel[channel].discard(messages)
+            if not self._by_channel[channel]:
+                del self._by_channel[channel]
+
+    def pass_on(self, note: Mapping[str, Any]) -> None:
+        """Give a note that `pack` made to those who listen on its channel."""
+        if note['id'] in self._seen:
+            return
+        self._seen[note['id']] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        for messages in self._by_channel.get(note['channel'], ()):
+            messages.put(note['message'])
+
+
+def pack(channel: str, message: Mapping[str, Any]) -> str:
+    """A message as JSON on its way between processes. Raise TooLarge when it passes what Postgres takes."""
+    note = {'id': token_urlsafe(9), 'channel': channel, 'message': dict(message)}
+    packed = json.dumps(note, separators=(',', ':'))
+    if len(packed) > LIMIT:  # json.dumps writes ASCII: characters are bytes
+        raise TooLarge(f'A message of {len(packed):,} bytes cannot be sent: {LIMIT:,} is the limit.')
+    return packed
+
+
 class PostgresEvents:
     """Messages to whoever listens now, across processes. A channel starts with the tenant.
 
     One connection listens for this process and comes back by itself; what is published while it is away is lost, so a
-    page reads the database when it opens and does not live on messages alone.
+    page reads the database when it opens and does not live on messages alone. Whoever else receives notes, on another
+    way, passes them on to the same `subscribers`.
     """
 
     def __init__(self, database: Database, worker_dsn: str) -> None:
         self._database = database
         self._dsn = worker_dsn
-        self._subscribers: dict[str, set[_Messages]] = {}
+        self.subscribers = Subscribers()
         self._marks: dict[str, asyncio.Event] = {}
         self._listening = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
@@ -65,7 +112,7 @@ class PostgresEvents:
 
         Raise TooLarge when channel and message pass 8 kB as JSON, Unavailable when the database does not answer.
         """
-        await self._notify({'channel': channel, 'message': dict(message)})
+        await self.send(pack(channel, message))
 
     @asynccontextmanager
     async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
@@ -74,14 +121,13 @@ class PostgresEvents:
         Raise Unavailable when the database does not answer.
         """
         await self._reach_now()
-        messages = _Messages()
-        self._subscribers.setdefault(channel, set()).add(messages)
-        try:
+        with self.subscribers.listening(channel) as messages:
             yield messages
-        finally:
-            self._subscribers[channel].discard(messages)
-            if not self._subscribers[channel]:
-                del self._subscribers[channel]
+
+    async def send(self, note: str) -> None:
+        """Publish what `pack` made. Raise Unavailable when the database does not answer."""
+        async with self._database.system() as tx:
+            await tx.run('event_publish', payload=note)
 
     async def _reach_now(self) -> None:
         """Return when everything published so far has passed, by publishing a mark and meeting it."""
@@ -93,7 +139,7 @@ class PostgresEvents:
             async with asyncio.timeout(PATIENCE):
                 while not passed.is_set():
                     await self._listening.wait()
-                    await self._notify({'mark': mark})
+                    await self.send(json.dumps({'mark': mark}))
                     with suppress(TimeoutError):
                         # Not wait_for: in Python 3.11 it loses a cancellation that comes with the answer.
                         async with asyncio.timeout(1):
@@ -102,13 +148,6 @@ class PostgresEvents:
             raise Unavailable('The database does not pass messages on. Try again in a moment.') from error
         finally:
             del self._marks[mark]
-
-    async def _notify(self, content: Mapping[str, Any]) -> None:
-        payload = json.dumps(content, separators=(',', ':'))
-        if len(payload) > LIMIT:  # json.dumps writes ASCII: characters are bytes
-            raise TooLarge(f'A message of {len(payload):,} bytes cannot be sent: {LIMIT:,} is the limit.')
-        async with self._database.system() as tx:
-            await tx.run('event_publish', payload=payload)
 
     async def _listen(self) -> None:
         pause = 0.1
@@ -134,5 +173,4 @@ class PostgresEvents:
             if passed := self._marks.get(content['mark']):
                 passed.set()
             return
-        for messages in self._subscribers.get(content['channel'], ()):
-            messages.put(content['message'])
+        self.subscribers.pass_on(content)

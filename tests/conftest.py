@@ -18,6 +18,8 @@ from storage.embedded.server import EmbeddedPostgres
 from storage.migrate import migrate
 from storage.postgres import Postgres
 from tests import factories
+from tests.counterparts.postgres import Bouncer, ServerCounterpart, server_postgres
+from tests.counterparts.redis import RedisServer
 
 EMPTY = """
 set search_path to procrastinate;
@@ -37,7 +39,7 @@ where datname = current_database() and pid <> pg_backend_pid() and state like 'i
 
 
 @pytest.fixture(scope='session')
-def postgres() -> Iterator[EmbeddedPostgres]:
+def embedded_postgres() -> Iterator[EmbeddedPostgres]:
     """A migrated Postgres that lives as long as the test run."""
     home = Path(tempfile.mkdtemp(prefix='vs-'))
     server = EmbeddedPostgres(home)
@@ -48,6 +50,28 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     finally:
         server.stop()
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope='session')
+def supabase_postgres() -> Iterator[ServerCounterpart]:
+    """Postgres 16 as Supabase shapes it, migrated, at a TCP port; it lives as long as the test run."""
+    with server_postgres(major=16, shape='supabase') as server:
+        server.migrate()
+        yield server
+
+
+@pytest.fixture(scope='session')
+def bouncer(supabase_postgres: ServerCounterpart) -> Iterator[Bouncer]:
+    """A transaction pooler before that."""
+    with Bouncer(supabase_postgres) as bouncer:
+        yield bouncer
+
+
+@pytest.fixture(scope='session')
+def postgres(request: pytest.FixtureRequest) -> EmbeddedPostgres | Bouncer:
+    """The embedded Postgres, or for a module that says so (`run_on`) another."""
+    fixtures = {'embedded': 'embedded_postgres', 'server': 'supabase_postgres', 'pooled': 'bouncer'}
+    return request.getfixturevalue(fixtures[getattr(request, 'param', 'embedded')])
 
 
 @pytest.fixture
@@ -65,10 +89,17 @@ def new_postgres() -> Iterator[Callable[..., EmbeddedPostgres]]:
         shutil.rmtree(server.home, ignore_errors=True)
 
 
+@pytest.fixture(scope='session')
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that lives as long as the test run. Tests that kill one make their own."""
+    with RedisServer() as server:
+        yield server
+
+
 @pytest_asyncio.fixture(scope='session', loop_scope='session')
 async def pools(postgres: EmbeddedPostgres) -> AsyncIterator[Postgres]:
     """Connections that live as long as the test run."""
-    database = await Postgres.open(postgres.dsn('app'), postgres.dsn('worker'))
+    database = await Postgres.open(postgres.pooled('app'), postgres.pooled('worker'), pooled=postgres.pooling)
     yield database
     await database.close()
 

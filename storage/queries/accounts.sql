@@ -105,13 +105,18 @@ returning user_id;
 -- End a session of the user's, by its id.
 delete from public.sessions
 where id = %(id)s
-returning id, user_agent;
+returning id, user_agent, token_hash;
 
 -- name: sessions_retire
 -- End every session of a user.
 delete from public.sessions
 where user_id = %(user_id)s
-returning id;
+returning id, token_hash;
+
+-- name: session_hashes
+-- By what the user's sessions are known to the cache.
+select token_hash
+from public.sessions;
 
 -- name: sessions_list
 -- The live sessions, the one used last first.

@@ -3,35 +3,83 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 
 from core.errors import TooLarge, Unavailable
+from core.ports import Events
 from storage.embedded.server import EmbeddedPostgres
 from storage.events import BACKLOG, PostgresEvents
 from storage.migrate import migrate
 from storage.postgres import Postgres
+from storage.redis import Redis, RedisEvents
+from tests.counterparts.redis import RedisServer
+
+Make = Callable[[], Events]
+
+
+@pytest.fixture
+def make_postgres(postgres: EmbeddedPostgres, database: Postgres) -> Make:
+    """Events on LISTEN and NOTIFY."""
+    return lambda: PostgresEvents(database, postgres.dsn('worker'))
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def events(postgres: EmbeddedPostgres, database: Postgres) -> AsyncIterator[PostgresEvents]:
+async def make_redis(make_postgres: Make, redis_server: RedisServer) -> AsyncIterator[Make]:
+    """Events on a Redis that was just connected, so that Postgres carries each message too."""
+    connected: list[Redis] = []
+
+    def make() -> RedisEvents:
+        connected.append(Redis(redis_server.url))
+        return RedisEvents(connected[-1], make_postgres())
+
+    yield make
+    for redis in connected:
+        await redis.close()
+
+
+@pytest.fixture
+def make_settled_redis(make_redis: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Events on a Redis that carries every message alone."""
+    monkeypatch.setattr('storage.redis.client.SETTLED', 0)
+    return make_redis
+
+
+@pytest.fixture(params=['postgres', 'redis', 'settled_redis'])
+def make_one(request: pytest.FixtureRequest) -> Make:
+    """Each adapter in turn."""
+    return request.getfixturevalue(f'make_{request.param}')
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def make(make_one: Make) -> AsyncIterator[Make]:
+    """Make the events of a process; nothing is shared but the servers."""
+    made: list[Events] = []
+
+    def make() -> Events:
+        made.append(make_one())
+        return made[-1]
+
+    yield make
+    for events in made:
+        await events.close()
+
+
+@pytest.fixture
+def events(make: Make) -> Events:
     """Events of this process."""
-    events = PostgresEvents(database, postgres.dsn('worker'))
-    yield events
-    await events.close()
+    return make()
 
 
-@pytest_asyncio.fixture(loop_scope='session')
-async def elsewhere(postgres: EmbeddedPostgres, database: Postgres) -> AsyncIterator[PostgresEvents]:
-    """Events of another process: nothing is shared but the database."""
-    events = PostgresEvents(database, postgres.dsn('worker'))
-    yield events
-    await events.close()
+@pytest.fixture
+def elsewhere(make: Make) -> Events:
+    """Events of another process."""
+    return make()
 
 
-async def test_a_message_reaches_everyone_who_listens(events: PostgresEvents, elsewhere: PostgresEvents) -> None:
+async def test_a_message_reaches_everyone_who_listens(events: Events, elsewhere: Events) -> None:
     async with (
         events.subscribe('t/jobs') as one,
         events.subscribe('t/jobs') as two,
@@ -43,11 +91,11 @@ async def test_a_message_reaches_everyone_who_listens(events: PostgresEvents, el
                 assert await anext(messages) == {'job': 'ü', 'progress': 0.5, 'dataset': None}
 
 
-async def test_nobody_listening_is_no_error(events: PostgresEvents) -> None:
+async def test_nobody_listening_is_no_error(events: Events) -> None:
     assert await events.publish('t/jobs', {'n': 1}) is None
 
 
-async def test_a_channel_hears_only_its_own_messages_in_order(events: PostgresEvents) -> None:
+async def test_a_channel_hears_only_its_own_messages_in_order(events: Events) -> None:
     async with events.subscribe('a/jobs') as messages:
         for n in range(20):
             await events.publish('b/jobs', {'other': n})
@@ -56,7 +104,7 @@ async def test_a_channel_hears_only_its_own_messages_in_order(events: PostgresEv
             assert [await anext(messages) for _ in range(20)] == [{'n': n} for n in range(20)]
 
 
-async def test_only_what_was_published_after_the_block_was_entered(events: PostgresEvents) -> None:
+async def test_only_what_was_published_after_the_block_was_entered(events: Events) -> None:
     for n in range(20):
         await events.publish('t/jobs', {'before': n})
         async with events.subscribe('t/jobs') as messages:
@@ -65,14 +113,14 @@ async def test_only_what_was_published_after_the_block_was_entered(events: Postg
                 assert await anext(messages) == {'after': n}
 
 
-async def test_nothing_is_kept_when_the_block_has_ended(events: PostgresEvents) -> None:
+async def test_nothing_is_kept_when_the_block_has_ended(events: Events) -> None:
     async with events.subscribe('t/jobs'):
-        assert 't/jobs' in events._subscribers
-    assert events._subscribers == {}
+        assert len(events.subscribers) == 1
+    assert len(events.subscribers) == 0
     assert events._marks == {}
 
 
-async def test_a_subscriber_that_does_not_read_keeps_the_newest(events: PostgresEvents) -> None:
+async def test_a_subscriber_that_does_not_read_keeps_the_newest(events: Events) -> None:
     async with events.subscribe('t/jobs') as messages, events.subscribe('t/jobs') as reader:
         for n in range(BACKLOG + 10):
             await events.publish('t/jobs', {'n': n})
@@ -80,12 +128,32 @@ async def test_a_subscriber_that_does_not_read_keeps_the_newest(events: Postgres
         assert await anext(messages) == {'n': 10}
 
 
-async def test_a_message_that_is_too_large_is_refused(events: PostgresEvents) -> None:
+async def test_a_message_that_is_too_large_is_refused(events: Events) -> None:
     async with events.subscribe('t/jobs') as messages:
         await events.publish('t/jobs', {'text': 'ü' * 1300})
         assert len((await anext(messages))['text']) == 1300
         with pytest.raises(TooLarge):
             await events.publish('t/jobs', {'text': 'ü' * 1400})
+
+
+async def test_who_stops_as_listening_begins_has_stopped(events: Events) -> None:
+    """The cancellation comes in the same breath as the answer that listening has begun."""
+
+    async def listen() -> None:
+        async with events.subscribe('t/jobs') as messages:
+            async for _ in messages:
+                pass
+
+    task = asyncio.create_task(listen())
+    async with asyncio.timeout(5):
+        while not events._marks:
+            await asyncio.sleep(0)
+        (passed,) = events._marks.values()
+        await passed.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert task in done
+    assert task.cancelled()
 
 
 async def test_listening_comes_back_when_postgres_was_killed(new_postgres) -> None:
@@ -113,23 +181,3 @@ async def _publish(events: PostgresEvents) -> None:
         await events.publish('t/jobs', {'back': True})
     except Unavailable:
         await asyncio.sleep(0)
-
-
-async def test_who_stops_as_listening_begins_has_stopped(events: PostgresEvents) -> None:
-    """The cancellation comes in the same breath as the answer that listening has begun."""
-
-    async def listen() -> None:
-        async with events.subscribe('t/jobs') as messages:
-            async for _ in messages:
-                pass
-
-    task = asyncio.create_task(listen())
-    async with asyncio.timeout(5):
-        while not events._marks:
-            await asyncio.sleep(0)
-        (passed,) = events._marks.values()
-        await passed.wait()
-    task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=5)
-    assert task in done
-    assert task.cancelled()

@@ -20,7 +20,7 @@ class World:
         return SimpleNamespace(
             database=SimpleNamespace(ping=self.answer('database')),
             objects=SimpleNamespace(ping=self.answer('objects')),
-            cache=SimpleNamespace(set=self.answer('cache')),
+            cache=SimpleNamespace(ping=self.answer('cache')),
             events=SimpleNamespace(publish=self.answer('events')),
         )
 
