@@ -57,6 +57,19 @@ def _rebuild(kind: type[VariosyncError], message: str, details: dict[str, Any]) 
     return kind(message, **details)
 
 
+def to_words(error: VariosyncError) -> list[Any]:
+    """Return an error as plain values, for whoever should not unpickle what a task sends."""
+    return [type(error).__name__, error.message, error.details]
+
+
+def from_words(name: str, message: str, details: dict[str, Any]) -> VariosyncError:
+    """Return the error that `to_words` put into plain values; a name that is none of ours is a TaskFailed."""
+    kind = globals().get(name)
+    if not (isinstance(kind, type) and issubclass(kind, VariosyncError)):
+        kind = TaskFailed
+    return kind(message, **{key: value for key, value in details.items() if key != 'message'})
+
+
 class UsageError(VariosyncError):
     """The request is not valid."""
 

@@ -155,7 +155,7 @@ class Forecasts:
         ledger = await self.issued(user_id, forecast.id)
         order = {model['name']: place for place, model in enumerate(result['models'])}
         rows = sorted(ledger, key=lambda row: order[row.model])
-        history = await self._objects.fetch(f'{result["prefix"]}/history.parquet')
+        history = await self._objects.fetch(f'{result["prefix"]}/{result.get("history", "history.parquet")}')
         return history, {row.model: await self._objects.fetch(row.object_key) for row in rows}
 
 

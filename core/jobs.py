@@ -9,7 +9,17 @@ from uuid import UUID
 
 from structlog.contextvars import bound_contextvars
 
-from core.errors import Conflict, NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, VariosyncError
+from core.calls import Calls, Seen, understood
+from core.errors import (
+    Conflict,
+    NotFound,
+    TaskCancelled,
+    TaskFailed,
+    TaskKilled,
+    TaskOverLimit,
+    UsageError,
+    VariosyncError,
+)
 from core.hours import Hours
 from core.notices import Notices
 from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
@@ -47,6 +57,7 @@ class Jobs:
         self._completions = completions
         self._memory = memory
         self._timeout = timeout
+        self._calls = Calls(database, compute, timeout=timeout)
 
     # what users see
 
@@ -105,12 +116,15 @@ class Jobs:
         await self._queue.work(self.advance, concurrency=concurrency)
 
     async def advance(self, job_id: UUID) -> None:
-        """Make one attempt at a job and record how it ended."""
-        job = await self._claim(job_id)
+        """Make one attempt at a job, or look how its calls stand where they outlive us; record how it ended."""
+        job = await self._resume(job_id) or await self._claim(job_id)
         if job is None:
             return
         with bound_contextvars(job=str(job.id), tenant=str(job.user_id)):
-            await self._run(job)
+            if self._compute.durable:
+                await self._look(job)
+            else:
+                await self._run(job)
 
     async def _run(self, job: Job) -> None:
         try:
@@ -134,6 +148,8 @@ class Jobs:
     async def _claim(self, job_id: UUID) -> Job | None:
         async with self._database.system() as tx:
             row = await tx.first('job_claim', id=job_id)
+            if row is not None and self._compute.durable:
+                await self._calls.dispatch(tx, _job(row), self._payload(_job(row)))
             # A worker that died after the user asked to cancel has left the job for us to end.
             ended = None if row else await tx.first('job_end_cancelled', id=job_id)
         if ended is not None:
@@ -149,21 +165,66 @@ class Jobs:
         return job
 
     async def _attempt(self, job: Job) -> Mapping[str, Any]:
-        # The database lets users record jobs, so a payload is believed no further than its owner's own objects.
-        if not all(str(key).startswith(f't/{job.user_id}/') for key in _inputs(job)):
-            raise TaskFailed('The job names data that are not yours. Order it again from your own dataset.')
-        prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
-        await self._objects.delete(f'{prefix}/')
-        payload = {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
+        if not _own_inputs(job):
+            raise _foreign()
+        payload = self._payload(job)
+        await self._objects.delete(f'{payload["prefix"]}/')
         async with AsyncExitStack() as stack:
             call_id = await self._compute.submit(job.kind, payload)
             stack.push_async_callback(self._compute.cancel, call_id)
             result = await self._follow(job, call_id)
-            for item in result['objects']:
-                if await self._objects.size(item['key']) != item['size']:
-                    raise TaskKilled(f'The result {item["key"]} is not whole.')
+            await self._check_whole(result)
             stack.pop_all()
         return result
+
+    async def _look(self, job: Job) -> None:
+        """Begin an attempt or go on with it. Whatever interrupts this changes nothing: the next delivery goes on."""
+        if not _own_inputs(job):
+            await self._failed(job, _foreign())
+            return
+        seen = await self._calls.look(job, self._payload(job))
+        match seen.outcome:
+            case None:
+                await self._look_later(job, seen)
+            case VariosyncError() as error:
+                await self._failed(job, error)
+            case result:
+                await self._take(job, result)
+
+    async def _take(self, job: Job, result: Mapping[str, Any]) -> None:
+        try:
+            with understood():
+                await self._check_whole(result)
+                await self._succeeded(job, result)
+        except (TaskFailed, NotFound, UsageError) as error:
+            await self._failed(job, error)
+
+    async def _resume(self, job_id: UUID) -> Job | None:
+        if not self._compute.durable:
+            return None
+        async with self._database.system() as tx:
+            row = await tx.first('job_resume', id=job_id)
+        return None if row is None else _job(row)
+
+    async def _look_later(self, job: Job, seen: Seen) -> None:
+        progress, message = max(job.progress, seen.progress), seen.message or job.message
+        async with self._database.system() as tx:
+            row = await tx.first('job_progress', id=job.id, attempt=job.attempt, progress=progress, message=message)
+            if row is not None:
+                await self._queue.again(tx, job.id, delay=0 if row['cancel_requested'] else seen.delay)
+        if row is None:
+            await self._calls.cancel(seen.going)
+        elif (progress, message) != (job.progress, job.message):
+            await self._changed(job, progress=progress, message=message)
+
+    def _payload(self, job: Job) -> dict[str, Any]:
+        prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
+        return {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
+
+    async def _check_whole(self, result: Mapping[str, Any]) -> None:
+        for item in result['objects']:
+            if await self._objects.size(item['key']) != item['size']:
+                raise TaskKilled(f'The result {item["key"]} is not whole.')
 
     async def _follow(self, job: Job, call_id: str) -> Mapping[str, Any]:
         seen = (job.progress, job.message)
@@ -194,13 +255,15 @@ class Jobs:
 
     async def _succeeded(self, job: Job, result: Mapping[str, Any]) -> None:
         async with self._database.system() as tx:
+            if self._compute.durable:
+                await tx.run('job_measured', id=job.id, attempt=job.attempt, seconds=int(result['seconds']))
             row = await tx.first(
                 'job_finish', id=job.id, attempt=job.attempt, state='succeeded', error=None, message=''
             )
             if row is None:
                 return
             await self._completions[job.kind](tx, job, result)
-            notice = await self._notices.add(tx, job.user_id, level='good', title=f'{job.title}: done', link=_link(job))
+            notice = await self._notices.add(tx, job.user_id, link=_link(job), **_done(job, result))
             low = await self._hours.warn(tx, job.user_id)
         await self._changed(_job(row), notice, low)
         await self._hours.tell(job.user_id)
@@ -262,10 +325,24 @@ class Jobs:
         await self._events.publish(f'{job.user_id}/jobs', message | values)
 
 
-def _inputs(job: Job) -> Sequence[Any]:
-    """The keys of the objects that a job reads."""
+def _own_inputs(job: Job) -> bool:
+    """Whether a job reads its owner's objects only: the database lets users record jobs with any payload."""
     source, parts = job.payload.get('source'), job.payload.get('parts')
-    return [*([] if source is None else [source]), *(parts or ())]
+    keys = [*([] if source is None else [source]), *(parts or ())]
+    return all(str(key).startswith(f't/{job.user_id}/') for key in keys)
+
+
+def _foreign() -> TaskFailed:
+    return TaskFailed('The job names data that are not yours. Order it again from your own dataset.')
+
+
+def _done(job: Job, result: Mapping[str, Any]) -> dict[str, str]:
+    """What a notice says of a job that succeeded, all of it or in part."""
+    missing = result.get('missing')
+    if not missing:
+        return {'level': 'good', 'title': f'{job.title}: done'}
+    said = ' '.join(f'Without {part}: {reason}' for part, reason in missing.items())
+    return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': said}
 
 
 def _link(job: Job) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from core.values import Allowance, Begun, Claims, Direct, Job, ObjectInfo, Tokens
+from core.values import Allowance, Begun, Claims, Direct, Job, ObjectInfo, Readable, Tokens
 
 Row = Mapping[str, Any]
 Progress = Callable[[float, str], None]
@@ -91,7 +91,17 @@ class ObjectStore(Protocol):
         """Return the object in pieces. Raise NotFound when nothing is stored under key."""
 
     async def fetch(self, key: str) -> Path:
-        """Return a local file with the object's content, read-only. Raise NotFound when nothing is stored under key."""
+        """Return a local file with the object's content, read-only. Raise NotFound when nothing is stored under key.
+
+        It stays for ten minutes at least after it was last fetched.
+        """
+
+    async def open(self, keys: Sequence[str]) -> Readable:
+        """Return what reads parts of these objects, for ten minutes at least after it was last opened.
+
+        Objects that are large together need not be copied to this machine first. Raise NotFound when nothing is stored
+        under one of the keys.
+        """
 
     async def size(self, key: str) -> int:
         """Return the size in bytes. Raise NotFound when nothing is stored under key."""
@@ -103,7 +113,7 @@ class ObjectStore(Protocol):
         """Remove every object whose key starts with prefix and return how many there were."""
 
     async def ping(self) -> None:
-        """Write, read and remove a small object. Raise Unavailable when that fails."""
+        """Raise Unavailable unless the store answers; a local one is written to as well."""
 
 
 class TaskObjects(Protocol):
@@ -119,11 +129,18 @@ class TaskObjects(Protocol):
 class Staging(Protocol):
     """Where bytes of an upload arrive, in order, resumable; what was acknowledged survives a crash of the process."""
 
+    @property
+    def origins(self) -> Sequence[str]:
+        """Origins that browsers send to by `direct`; none when it always returns None."""
+
     async def create(self, upload_id: UUID) -> None:
         """Begin an empty upload. Beginning it twice changes nothing."""
 
     async def direct(self, upload_id: UUID, size: int) -> Direct | None:
-        """Return where a browser may send the bytes itself, or None when they come by `append` only."""
+        """Return where a browser may send the bytes itself, or None when they come by `append` only.
+
+        Raise Conflict when all of them are there. More bytes than `size` may come: `offset` tells.
+        """
 
     async def offset(self, upload_id: UUID) -> int:
         """Return how many bytes have arrived. Raise NotFound when the upload was never begun or is gone.
@@ -147,20 +164,26 @@ class Staging(Protocol):
 class Compute(Protocol):
     """Runs tasks of `core.tasks` by name, away from this process."""
 
+    @property
+    def durable(self) -> bool:
+        """Whether calls outlive this process, and any other may collect or cancel them by their id."""
+
     async def submit(self, task: str, payload: Mapping[str, Any]) -> str:
-        """Start a task and return a call id."""
+        """Start a task and return a call id. Raise Unavailable when it cannot be started now."""
 
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         """Return the task's result, or None when it is not ready within `timeout` seconds; progress is told meanwhile.
 
-        Raise the task's own error, TaskKilled when it crashed or passed a limit, NotFound when the call is unknown.
+        The result of a durable call tells `seconds`: how long the task itself ran. Raise the task's own error,
+        TaskKilled when it crashed or passed a limit, NotFound when the call is unknown. Where calls are durable,
+        Unavailable means that nothing can be told now and the call goes on.
         """
 
     async def cancel(self, call_id: str) -> None:
         """Stop the task; `collect` then raises TaskCancelled. Cancelling a call that has ended changes nothing."""
 
     async def close(self) -> None:
-        """Stop every running task."""
+        """Stop every running task, unless calls are durable."""
 
 
 class Events(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TaskFailed
+from core.errors import TaskFailed, VariosyncError
 from core.ports import Progress, TaskObjects
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Payload = Mapping[str, Any]
 Task = Callable[[Payload, TaskObjects, Path, Progress], dict[str, Any]]
 MOST_SCORED_SERIES = 50
+WHOLE = 'whole'
 
 
 def convert(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
@@ -68,7 +69,12 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     return {
         'prefix': payload['prefix'],
         'objects': _store(folder, payload['prefix'], objects),
-        'manifest': {'models': models, 'scores': measured, 'series': sorted(set(frame['unique_id']))[:1000]},
+        'manifest': {
+            'models': models,
+            'scores': measured,
+            'series': sorted(set(frame['unique_id']))[:1000],
+            'history': 'history.parquet',
+        },
     }
 
 
@@ -183,3 +189,68 @@ def ping(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progre
 
 
 TASKS: Mapping[str, Task] = {'convert': convert, 'forecast': forecast, 'ping': ping}
+
+
+def split(task: str, payload: Payload) -> dict[str, Payload]:
+    """Return what can run side by side, by name: a forecast's models, else the whole.
+
+    Each part is a payload of the same task, and leaves its objects in a folder of its own below `prefix`.
+    """
+    models = _models(payload) if task == 'forecast' else ()
+    if len(models) < 2:
+        return {WHOLE: payload}
+    return {
+        model: {
+            **payload,
+            'prefix': f'{payload["prefix"]}/{model}',
+            'request': {**payload['request'], 'models': [model]},
+        }
+        for model in models
+    }
+
+
+def _models(payload: Payload) -> list[str]:
+    """Return the models that a payload asks for, or none when it is no payload that could be split."""
+    from core.analysis.forecasting import MODELS
+
+    match payload:
+        case {'request': {'models': [*models]}} if all(isinstance(name, str) and name in MODELS for name in models):
+            return models
+    return []
+
+
+def merge(payload: Payload, answers: Mapping[str, Mapping[str, Any] | VariosyncError]) -> dict[str, Any]:
+    """Return the result of the task that `payload` was split from, in the order of `answers`.
+
+    Parts that failed are named under `missing`, with the reason. Raise the first part's error when all of them failed.
+    """
+    done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
+    missing = {part: answer.message for part, answer in answers.items() if isinstance(answer, VariosyncError)}
+    if not done:
+        raise next(answer for answer in answers.values() if isinstance(answer, VariosyncError))
+    first, result = next(iter(done.items()))
+    if WHOLE in done:
+        return dict(result)
+    models = [_left_out(part, missing[part]) if part in missing else _moved(part, done[part]) for part in answers]
+    return {
+        'prefix': payload['prefix'],
+        'objects': [item for answer in done.values() for item in answer['objects']],
+        'manifest': {
+            'models': models,
+            'scores': [score for answer in done.values() for score in answer['manifest']['scores']],
+            'series': result['manifest']['series'],
+            'history': f'{first}/history.parquet',
+        },
+        'missing': missing,
+        'seconds': sum(answer['seconds'] for answer in done.values()),
+    }
+
+
+def _moved(part: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    (model,) = answer['manifest']['models']
+    return {**model, 'file': f'{part}/{model["file"]}'}
+
+
+def _left_out(model: str, reason: str) -> dict[str, Any]:
+    said = [f'There is no forecast by this model. {reason}']
+    return {'name': model, 'file': None, 'rows': 0, 'cutoff': None, 'series': {}, 'warnings': said}

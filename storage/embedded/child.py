@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from core.errors import TaskFailed, TaskOverLimit, UsageError, VariosyncError
+from core.errors import TaskFailed, TaskOverLimit, UsageError, VariosyncError, to_words
 
 LENGTH = struct.Struct('>I')
 LARGEST_FRAME = 64 * 2**20
@@ -157,7 +157,7 @@ class _Channel:
             )
         elif not isinstance(error, VariosyncError):
             error = TaskFailed(f'The task failed unexpectedly ({kind.__name__}: {str(error)[:300]}).')
-        self.send({'error': [type(error).__name__, error.message, error.details]})
+        self.send({'error': to_words(error)})
 
 
 if __name__ == '__main__':

@@ -25,8 +25,16 @@ from uuid import uuid4
 import psutil
 import structlog
 
-from core import errors
-from core.errors import NotFound, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, Unavailable, VariosyncError
+from core.errors import (
+    NotFound,
+    TaskCancelled,
+    TaskFailed,
+    TaskKilled,
+    TaskOverLimit,
+    Unavailable,
+    VariosyncError,
+    from_words,
+)
 from core.ports import Progress
 from storage.embedded.child import LARGEST_FRAME, LENGTH
 from storage.objects import ObjectsAt
@@ -62,6 +70,8 @@ class ChildProcesses:
     Files of a call lie in `home/work/<call id>` while it runs. `warm` names the modules that a spare process imports
     ahead for a task; a spare follows the first call of its task, or `warm_up`, and waits a quarter of an hour.
     """
+
+    durable = False
 
     def __init__(
         self,
@@ -167,7 +177,25 @@ def run_local(
 
     Raise the function's own error, TaskKilled when it crashed, TaskOverLimit past `memory` bytes or `timeout` seconds.
     """
-    request = {'function': function, 'payload': arguments}
+    return _run({'function': function, 'payload': arguments}, memory=memory, timeout=timeout, progress=progress)
+
+
+def run_task(
+    task: str,
+    payload: Mapping[str, Any],
+    *,
+    objects: ObjectsAt,
+    memory: int,
+    timeout: float,
+    progress: Progress,
+    tasks: str = 'core.tasks',
+) -> dict[str, Any]:
+    """Run a task in a watched child process and wait for its result; raise what `run_local` raises."""
+    request = {'function': None, 'tasks': tasks, 'task': task, 'payload': payload, 'objects': objects.to_json()}
+    return _run(request, memory=memory, timeout=timeout, progress=progress)
+
+
+def _run(request: Mapping[str, Any], *, memory: int, timeout: float, progress: Progress) -> dict[str, Any]:
     base = Path(tempfile.gettempdir())
     with _work_folder(base, f'variosync-{uuid4().hex}') as workdir, _Child(workdir, modules=(), niceness=0) as child:
         return child.run(request, memory=memory, timeout=timeout, progress=progress)
@@ -489,17 +517,9 @@ def _understood(frame: Any, progress: Progress) -> dict[str, Any] | None:
         case {'result': dict(result)}:
             return result
         case {'error': [str(name), str(message), dict(details)]}:
-            raise _error(name, message, details)
+            raise from_words(name, message, details)
         case _:
             raise _garbled()
-
-
-def _error(name: str, message: str, details: dict[str, Any]) -> VariosyncError:
-    kind = getattr(errors, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, VariosyncError)):
-        kind = TaskFailed
-    details.pop('message', None)
-    return kind(message, **details)
 
 
 def _garbled() -> TaskFailed:

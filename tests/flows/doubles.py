@@ -11,6 +11,8 @@ from core.ports import Progress
 class ScriptedCompute:
     """Runs `script(task, payload)` in place of a child; a script that returns None hangs until it is cancelled."""
 
+    durable = False
+
     def __init__(self, script: Callable[[str, Mapping[str, Any]], Any]) -> None:
         self.script = script
         self.calls: list[tuple[str, Mapping[str, Any]]] = []

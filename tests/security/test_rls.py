@@ -21,6 +21,7 @@ COMMANDS = ('select', 'insert', 'update', 'delete')
 GRANTS = {
     'api_keys': 'siu',
     'audit_logs': 'si',
+    'calls': '',
     'data_sources': 'si',
     'dataset_versions': 's',
     'datasets': 'siu',
@@ -46,6 +47,7 @@ WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
 }
 # Each reference from one user's row to another could smuggle in a row of somebody else.
 REFERENCES = [
+    ('calls', 'job_id', 'jobs'),
     ('data_sources', 'upload_id', 'uploads'),
     ('dataset_versions', 'dataset_id', 'datasets'),
     ('dataset_versions', 'upload_id', 'uploads'),
@@ -306,7 +308,7 @@ def test_our_logins_bypass_nothing_and_become_nobody_else(connection: Connection
 
 def test_the_app_without_claims_sees_nothing(postgres: EmbeddedPostgres) -> None:
     with psycopg.connect(postgres.dsn('app')) as app:
-        for table in GRANTS.keys() - {'sign_in_links'}:
+        for table in GRANTS.keys() - {'calls', 'sign_in_links'}:
             with app.transaction():
                 app.execute('set local role authenticated')
                 assert app.execute(sql.SQL('select 1 from {}').format(sql.Identifier(table))).fetchall() == []
@@ -337,6 +339,7 @@ def test_functions_with_their_owners_rights_are_closed(connection: Connection) -
         ('give_hours', True, worker),
         ('leave_hours', True, both),
         ('lock_usage', True, worker),
+        ('look_again', True, []),
         ('pause_hours', True, both),
         ('reserve_hours', True, both),
         ('resume_hours', True, both),
