@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from core.errors import Conflict, VariosyncError
+from core.errors import Conflict, Misconfigured, VariosyncError
 from core.ports import Cache
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
@@ -15,11 +15,14 @@ from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
+from storage.installation import claim, places
 from storage.mail import open_mailer
 from storage.migrate import migrate as apply_migrations
+from storage.migrate import missing
 from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
+from storage.server import ServerPostgres
 
 if TYPE_CHECKING:
     from storage.redis import Redis, RedisEvents
@@ -45,7 +48,7 @@ class Opened:
         self._events = settings.events
         self._attach = attach
         self._own = own
-        self._server = EmbeddedPostgres(self._home)
+        self._server = _server(settings)
 
     def start(self) -> None:
         """Run or find the database, and build the adapters. Raise Conflict when another server uses the home."""
@@ -59,7 +62,7 @@ class Opened:
                 raise
             self._server.attach()
         worker = self._server.dsn('worker')
-        self.database = Postgres(self._server.dsn('app'), worker)
+        self.database = Postgres(self._server.pooled('app'), self._server.pooled('worker'), pooled=self._server.pooling)
         self.objects = Objects.local(self._home / 'objects')
         self.cache, self.events = self._shared(PostgresEvents(self.database, worker))
         self.queue = Queue(self.database, worker)
@@ -92,9 +95,25 @@ class Opened:
         return RedisCache(self._redis), RedisEvents(self._redis, postgres) if by_redis else postgres
 
     async def connect(self) -> None:
-        """Apply migrations and connect."""
-        await apply_migrations(self._server.dsn('migrate'), shim=True)
+        """Apply migrations and connect. On a server in production they are `variosync migrate`'s to apply.
+
+        Raise Misconfigured when they are missing, or when objects or uploads of this database lie elsewhere.
+        """
+        if self._settings.database_url and self._settings.environment == 'production':
+            lacking = await missing(self._server.dsn('migrate'))
+            if lacking:
+                raise Misconfigured(f'The database lacks {", ".join(lacking)}: run `variosync migrate`.')
+        else:
+            await self.migrate()
+        await asyncio.to_thread(self._server.check_logins)
         await self.database.connect()
+        if self._settings.database_url:
+            await claim(self.database, places(self._settings))
+
+    async def migrate(self) -> list[str]:
+        """Apply the migrations that the database lacks and return their names."""
+        shim = self._settings.supabase_url is None
+        return await apply_migrations(self._server.dsn('migrate'), shim=shim, logins=self._server.logins())
 
     async def close(self) -> None:
         """Stop tasks and close connections."""
@@ -115,7 +134,11 @@ class Opened:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
-        await self.connect()
+        try:
+            await self.connect()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -123,6 +146,14 @@ class Opened:
     ) -> None:
         await self.close()
         await asyncio.to_thread(self.stop)
+
+
+def _server(settings: Settings) -> EmbeddedPostgres | ServerPostgres:
+    """The Postgres of the settings. Raise Misconfigured when an address cannot work."""
+    if settings.database_url is None:
+        return EmbeddedPostgres(settings.home_path)
+    pool = settings.database_pool_url
+    return ServerPostgres(settings.database_url.get_secret_value(), pool.get_secret_value() if pool else None)
 
 
 def _redis(settings: Settings) -> 'Redis | None':
@@ -139,7 +170,7 @@ async def migrate(settings: Settings) -> list[str]:
     opened = Opened(settings, attach=True)
     await asyncio.to_thread(opened.start)
     try:
-        return await apply_migrations(opened.dsn('migrate'), shim=True)
+        return await opened.migrate()
     finally:
         await asyncio.to_thread(opened.stop)
 

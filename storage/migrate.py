@@ -56,8 +56,8 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, shim: bool, logins: Mappin
             for file in fresh:
                 await _apply_file(connection, file)
             return [file.name for file in fresh] + await _migrate_queue(connection)
-    except psycopg.OperationalError as error:
-        raise Unavailable(f'The database did not answer while migrating: {_first_line(error)}') from error
+    except psycopg.Error as error:
+        raise _own_error(error) from error
 
 
 async def missing(dsn: str, *, folder: Path = FOLDER) -> list[str]:
@@ -76,8 +76,8 @@ async def missing(dsn: str, *, folder: Path = FOLDER) -> list[str]:
             return [file.name for file in files] + [
                 f'procrastinate/{name}' for name, _ in _queue_migrations() if name not in known
             ]
-    except psycopg.OperationalError as error:
-        raise Unavailable(f'The database does not answer: {_first_line(error)}') from error
+    except psycopg.Error as error:
+        raise _own_error(error) from error
 
 
 def migration_files(folder: Path) -> list[Path]:
@@ -192,6 +192,12 @@ async def _apply(connection: Connection, name: str, statement: str | sql.Compose
         raise
     except psycopg.Error as error:
         raise Misconfigured(f'{name} could not be applied: {_first_line(error)}') from error
+
+
+def _own_error(error: psycopg.Error) -> Unavailable:
+    if isinstance(error, psycopg.OperationalError):
+        return Unavailable(f'The database did not answer about its migrations: {_first_line(error)}')
+    return Misconfigured(f'The owner of the database may not read or write its migrations: {_first_line(error)}')
 
 
 def _parts(file: Path) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString, Self, TypeVar
@@ -28,6 +29,7 @@ AS_USER: LiteralString = (
 )
 
 CHECKED_WITHIN = 5.0  # seconds that a connection has to prove that it lives
+CLOCKS_APART = 5.0
 LEFT: 'set[asyncio.Task[Any]]' = set()
 
 T = TypeVar('T')
@@ -160,6 +162,23 @@ class Postgres:
             await _within(2, self._select_one())
         except TimeoutError as error:
             raise Unavailable('The database did not answer within two seconds.') from error
+
+    async def examine(self) -> None:
+        """Raise Misconfigured when row-level security does not bind a login, or our clock is not the database's."""
+        for pool in (self._app, self._worker):
+            async with self._begin(pool) as connection:
+                begin = datetime.now(UTC)
+                found = await PostgresTransaction(connection, self._statements).one('login_examine')
+            if found['unbound']:
+                raise Misconfigured(
+                    f'The login {found["login"]} bypasses row-level security: run `alter role {found["login"]} '
+                    'nosuperuser nobypassrls`.'
+                )
+            ahead = (begin - found['now']).total_seconds()
+            if abs(ahead) > CLOCKS_APART:
+                raise Misconfigured(
+                    f'The clock here is {abs(ahead):.0f} s {"ahead of" if ahead > 0 else "behind"} the database’s.'
+                )
 
     async def _select_one(self) -> None:
         async with self._begin(self._app) as connection:

@@ -15,6 +15,12 @@ from core.values import JobState, User
 from storage.migrate import migrate
 from storage.postgres import Postgres, Statement, load_statements
 from tests import factories
+from tests.counterparts.postgres import run_on
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    run_on(metafunc, 'embedded', 'server', 'pooled')
+
 
 TRIAL = {
     'echo': 'select %(value)s::jsonb as value, %(id)s::uuid as id, %(at)s::timestamptz as at',

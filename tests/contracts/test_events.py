@@ -15,6 +15,7 @@ from storage.events import BACKLOG, PostgresEvents
 from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.redis import Redis, RedisEvents
+from tests.counterparts.postgres import Bouncer
 from tests.counterparts.redis import RedisServer
 
 Make = Callable[[], Events]
@@ -47,7 +48,18 @@ def make_settled_redis(make_redis: Make, monkeypatch: pytest.MonkeyPatch) -> Mak
     return make_redis
 
 
-@pytest.fixture(params=['postgres', 'redis', 'settled_redis'])
+@pytest_asyncio.fixture(loop_scope='session')
+async def make_pooled(bouncer: Bouncer) -> AsyncIterator[Make]:
+    """What is published goes through a transaction pooler; what listens goes past it."""
+    database = await Postgres.open(bouncer.pooled('app'), bouncer.pooled('worker'), pooled=True)
+    yield lambda: PostgresEvents(database, bouncer.dsn('worker'))
+    await database.close()
+
+
+POOLED = pytest.param('pooled', marks=pytest.mark.xdist_group('server postgres'))
+
+
+@pytest.fixture(params=['postgres', POOLED, 'redis', 'settled_redis'])
 def make_one(request: pytest.FixtureRequest) -> Make:
     """Each adapter in turn."""
     return request.getfixturevalue(f'make_{request.param}')

@@ -20,6 +20,12 @@ from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.queue import Queue
 from tests import factories
+from tests.counterparts.postgres import run_on
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    run_on(metafunc, 'embedded', 'pooled')
+
 
 HOLD_ONE = """
 import asyncio, sys

@@ -315,7 +315,7 @@ def test_the_app_without_claims_sees_nothing(postgres: EmbeddedPostgres) -> None
         for role in ('variosync_worker', 'variosync_migrate', 'service_role', 'postgres'):
             with pytest.raises(errors.InsufficientPrivilege), app.transaction():
                 app.execute(sql.SQL('set role {}').format(sql.Identifier(role)))
-        for schema in ('procrastinate', 'auth', 'supabase_migrations'):
+        for schema in ('procrastinate', 'auth', 'supabase_migrations', 'installation', 'sign_in'):
             rows = app.execute(
                 'select relname from pg_class where relnamespace = to_regnamespace(%s) and relkind in (%s, %s)'
                 " and (has_table_privilege(oid, 'select') or has_table_privilege('authenticated', oid, 'select'))",
