@@ -11,7 +11,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from core.errors import NotSignedIn, Unavailable
+from core.errors import NotSignedIn, Unavailable, VariosyncError
 from core.values import Claims
 
 Key = ECKey | RSAKey
@@ -42,7 +42,7 @@ class KnownKeys:
 
 
 class PublishedKeys:
-    """Keys of a JSON Web Key Set (RFC 7517) that somebody publishes; `fetch` gets it and raises Unavailable.
+    """Keys of a JSON Web Key Set (RFC 7517) that somebody publishes; `fetch` gets it or raises an error of ours.
 
     They are asked for when they are older than ten minutes or an id is unknown, at most every 30 seconds. While they
     cannot be had, those of before are used.
@@ -77,7 +77,7 @@ class PublishedKeys:
         try:
             self._keys = usable_keys(await self._fetch())
             self._fetched = self._clock()
-        except Unavailable:
+        except VariosyncError:
             pass  # those of before serve on
         finally:
             self._asked = self._clock()

@@ -265,7 +265,10 @@ class SupabaseIdentity:
 
     async def _published(self) -> Mapping[str, Any]:
         async with _answers(refused=Unavailable(AWAY)):
-            return await self._get('.well-known/jwks.json')
+            published = await self._get('.well-known/jwks.json')
+            if not isinstance(published.get('keys'), list):
+                raise Unavailable(AWAY)
+            return published
 
     async def _get(self, path: str) -> Mapping[str, Any]:
         url, headers = f'{self._url}/{path}', {'apikey': self._publishable}
