@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from core.errors import TooLarge, Unavailable
 from core.ports import Events
+from storage.cloud.realtime import RealtimeEvents
 from storage.embedded.server import EmbeddedPostgres
 from storage.events import BACKLOG, PostgresEvents
 from storage.migrate import migrate
@@ -17,6 +18,7 @@ from storage.postgres import Postgres
 from storage.redis import Redis, RedisEvents
 from tests.counterparts.postgres import Bouncer
 from tests.counterparts.redis import RedisServer
+from tests.fakes.supabase import FakeSupabase
 
 Make = Callable[[], Events]
 
@@ -59,7 +61,14 @@ async def make_pooled(bouncer: Bouncer) -> AsyncIterator[Make]:
 POOLED = pytest.param('pooled', marks=pytest.mark.xdist_group('server postgres'))
 
 
-@pytest.fixture(params=['postgres', POOLED, 'redis', 'settled_redis'])
+@pytest.fixture
+def make_realtime(supabase: FakeSupabase) -> Make:
+    """Events on Supabase Realtime."""
+    keys = supabase.project
+    return lambda: RealtimeEvents(supabase.url, secret=keys.secret, publishable=keys.publishable)
+
+
+@pytest.fixture(params=['postgres', POOLED, 'redis', 'settled_redis', 'realtime'])
 def make_one(request: pytest.FixtureRequest) -> Make:
     """Each adapter in turn."""
     return request.getfixturevalue(f'make_{request.param}')

@@ -6,6 +6,8 @@ https://supabase.com/docs/guides/realtime/authorization, limits https://supabase
 
 import asyncio
 import json
+from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +54,8 @@ class Realtime:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.sockets: set[Socket] = set()
+        self.beats = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -74,6 +78,7 @@ class Realtime:
         if role is None:
             await socket.send_denial_response(JSONResponse({'error': 'API key is missing'}, 401))
             return
+        self._loop = asyncio.get_running_loop()
         await socket.accept()
         client = Socket(socket, role)
         self.sockets.add(client)
@@ -106,14 +111,34 @@ class Realtime:
                 await self._pass_on(f'realtime:{message["topic"]}', payload, private=private)
         return Response(status_code=202)
 
-    async def drop(self) -> None:
-        """Close every socket, as a restart does."""
-        for client in list(self.sockets):
-            await client.socket.close(1012)
+    def drop(self) -> 'Future[None]':
+        """Close every socket, as a restart does. May be called from another thread."""
+
+        async def drop() -> None:
+            for client in list(self.sockets):
+                await client.socket.close(1012)
+
+        return self._from_outside(drop())
+
+    def close_channels(self) -> 'Future[None]':
+        """Close every channel, as when a token expires. May be called from another thread."""
+
+        async def close() -> None:
+            for client in list(self.sockets):
+                for topic in list(client.joined):
+                    del client.joined[topic]
+                    await client.send(topic, 'phx_close', {})
+
+        return self._from_outside(close())
+
+    def _from_outside(self, work: Coroutine[Any, Any, None]) -> 'Future[None]':
+        assert self._loop is not None, 'nobody has ever connected'
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _answer(self, client: Socket, message: dict[str, Any]) -> None:
         topic, event, payload = message['topic'], message['event'], message['payload']
         if (topic, event) == ('phoenix', 'heartbeat'):
+            self.beats += 1
             await client.reply(message, {})
         elif event == 'phx_join':
             await self._join(client, message)
