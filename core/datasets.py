@@ -47,7 +47,7 @@ class Datasets:
         self._cache = cache
         self._hours = hours
         self._max_upload = max_upload
-        self._readers: OrderedDict[UUID, SeriesReader] = OrderedDict()
+        self._readers: OrderedDict[UUID, tuple[Sequence[str], SeriesReader]] = OrderedDict()
         self._reading = asyncio.Lock()
 
     # uploads
@@ -288,8 +288,8 @@ class Datasets:
     async def preview(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return stored rows in their order."""
         _own(user_id, version)
-        parts = await self.parts(version)
-        return await asyncio.to_thread(tables.page, parts, offset=offset, limit=limit)
+        rows = await self._objects.open(version.parts)
+        return await asyncio.to_thread(tables.page, rows.paths, offset=offset, limit=limit, system=rows.files)
 
     async def faults(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return faults in line order."""
@@ -306,29 +306,32 @@ class Datasets:
     async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
         """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`)."""
         _own(user_id, version)
-        faults = [await self._objects.fetch(f'{version.prefix}/faults.parquet')] if what == 'faults' else []
-        await asyncio.to_thread(tables.export, faults or await self.parts(version), out)
-
-    async def parts(self, version: Version) -> Sequence[Path]:
-        """Return local files of the version's rows, in order."""
-        return [await self._objects.fetch(key) for key in version.parts]
+        keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
+        opened = await self._objects.open(keys)
+        await asyncio.to_thread(tables.export, opened.paths, out, system=opened.files)
 
     async def _reader(self, version: Version) -> SeriesReader:
+        # Opened each time, so that nobody takes the files away; that may wait for the network, others need not.
+        opened = await self._objects.open([*version.parts, f'{version.prefix}/pyramid.parquet'])
         async with self._reading:
-            if (reader := self._readers.get(version.id)) is None:
-                parts = await self.parts(version)
-                pyramid = await self._objects.fetch(f'{version.prefix}/pyramid.parquet')
-                reader = await asyncio.to_thread(SeriesReader, parts, pyramid, measures=version.manifest['measures'])
-                self._readers[version.id] = reader
+            paths, reader = self._readers.get(version.id, (None, None))
+            if reader is None or paths != opened.paths:
+                if reader is not None:
+                    reader.close()
+                *parts, pyramid = opened.paths
+                reader = await asyncio.to_thread(
+                    SeriesReader, parts, pyramid, measures=version.manifest['measures'], system=opened.files
+                )
+                self._readers[version.id] = opened.paths, reader
             self._readers.move_to_end(version.id)
             while len(self._readers) > OPEN_READERS:
-                self._readers.popitem(last=False)[1].close()
+                self._readers.popitem(last=False)[1][1].close()
             return reader
 
     def close(self) -> None:
         """Close what is open for reading."""
         while self._readers:
-            self._readers.popitem()[1].close()
+            self._readers.popitem()[1][1].close()
 
 
 async def _source(tx: Transaction, dataset_id: UUID) -> tuple[Upload, Row | None]:

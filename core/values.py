@@ -59,13 +59,14 @@ class Begun:
 class Direct:
     """Where a browser may send an upload itself by tus 1.0.0: the address to create it at, and what to say there.
 
-    `chunk` is the size in bytes of every piece but the last.
+    `chunk` is the size in bytes of every piece but the last; `expires_in` are the seconds for which the headers hold.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     metadata: Mapping[str, str]
     chunk: int
+    expires_in: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,14 @@ class ObjectInfo:
     key: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """Objects whose parts can be read: local paths, or addresses that the fsspec file system `files` opens."""
+
+    paths: tuple[str, ...]
+    files: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

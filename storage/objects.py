@@ -1,35 +1,45 @@
 """Immutable objects under tenant-first keys: local files, or any store that obstore speaks to, by the same code."""
 
 import asyncio
-import errno
 import hashlib
-import os
 import re
-import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 from obstore.store import ObjectStore as Store
 
 from core import ports
-from core.errors import Conflict, Misconfigured, NotFound, Unavailable, UsageError
-from core.settings import Settings
-from core.values import ObjectInfo
+from core.errors import Conflict, Misconfigured, NotFound, NotSupported, Unavailable, UsageError, VariosyncError
+from core.settings import Settings, parse_bytes
+from core.values import ObjectInfo, Readable
+from storage.object_cache import ObjectCache
+from storage.object_faults import Patience, code_of, told
+from storage.object_files import LocalFiles, describe, same
+from storage.object_reads import ObjectReads, address
 
-PIECE = 2**20
-WHOLE = 32 * 2**20
+PIECE = 4 * 2**20  # bytes of one request to a bucket
+AHEAD = 4  # requests on their way while a piece is used
+LOCAL_PIECE = 2**20
+WHOLE = 16 * 2**20  # larger files are sent in parts, without reading them into memory
+PART = 8 * 2**20
+COPIED = 64 * 2**20  # objects that are read together are copied to the disk first up to this size
+TAIL = 64 * 2**10  # what DuckDB reads first of a Parquet file
+AT_ONCE = 16
+SIZES_KEPT = 100_000
+PING = 5.0  # seconds
 LONGEST_KEY = 900
 _SEGMENT = re.compile(r'[A-Za-z0-9._-]{1,200}')
 _TENANT = re.compile(r't/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/')
-
 
 T = TypeVar('T')
 
@@ -83,25 +93,56 @@ class ObjectsAt:
 class Objects:
     """The object store (`core.ports.ObjectStore`).
 
-    With `folder` the store's objects are files below it, written durably and lent without copying;
-    without it `cache` is where fetched objects are kept.
+    With `files` objects are files of a folder, written durably and lent without copying. Without them they are in
+    `store`, behind a network: it is asked again as `patience` says, and `cache` keeps local copies. `parts` is the
+    store to which large files are sent in parts; it asks again for each part by itself.
     """
 
-    def __init__(self, store: Store, *, folder: Path | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        files: LocalFiles | None = None,
+        cache: ObjectCache | None = None,
+        parts: Store | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self._store = store
-        self._files = _Files(folder) if folder else None
+        self._files = files
         self._cache = cache
+        self._parts = parts or store
+        self._patience = patience or Patience()
+        self._piece, self._ahead = (LOCAL_PIECE, 1) if files else (PIECE, AHEAD)
+        self._conditional = True
+        self._sizes: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> 'Objects':
+        """Open what the settings say."""
+        at, home = ObjectsAt.of(settings), settings.home_path
+        if at.folder is not None:
+            return cls.local(Path(at.folder))
+        return cls.s3(at, cache=ObjectCache(home / 'cache', limit=parse_bytes(settings.object_cache)))
 
     @classmethod
     def local(cls, folder: Path) -> 'Objects':
         """Open the store in a local folder, which is made when it is absent."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(LocalStore(folder, automatic_cleanup=True), folder=folder)
+        store = LocalStore(folder, automatic_cleanup=True)
+        return cls(store, files=LocalFiles(folder), patience=Patience(tries=1))
 
     @classmethod
-    def s3(cls, at: ObjectsAt, *, cache: Path | None = None) -> 'Objects':
+    def s3(cls, at: ObjectsAt, *, cache: ObjectCache | None = None, patience: Patience | None = None) -> 'Objects':
         """Open a bucket; nothing is asked of it yet."""
-        return cls(_bucket(at), cache=cache)
+        patience = patience or Patience()
+        return cls(
+            _bucket(at, patience, retries=0),
+            cache=cache,
+            parts=_bucket(at, patience, retries=patience.tries - 1),
+            patience=patience,
+        )
+
+    # writing
 
     async def put(self, key: str, data: bytes) -> ObjectInfo:
         """Store bytes, verified by reading them back. Raise Conflict when the key is taken."""
@@ -109,127 +150,272 @@ class Objects:
 
     async def put_file(self, key: str, path: Path, *, move: bool = False) -> ObjectInfo:
         """Store a file, verified. With `move` a file on the same disk is renamed, whatever its size."""
-        _key(key)
-        with _told(key):
-            if self._files:
+        if self._files:
+            with told(_key(key)):
                 return await asyncio.to_thread(self._files.put_file, key, path, move=move)
-        return await self._put_file(key, path, replace=False)
+        return await self.upload(key, path, replace=False)
 
-    async def _put_file(self, key: str, path: Path, *, replace: bool) -> ObjectInfo:
-        with _told(key):
-            expected = await asyncio.to_thread(_describe, key, path)
-            if expected.size <= WHOLE:
-                data = await asyncio.to_thread(path.read_bytes)
-                await obstore.put_async(self._store, key, data, mode='overwrite' if replace else 'create')
-            else:
-                await self._put_large(key, path, replace=replace)
-            return _same(expected, await self._read_back(key))
+    async def upload(self, key: str, path: Path, *, replace: bool) -> ObjectInfo:
+        """Store a copy of a file behind the network, verified; `replace` takes the place of what is there."""
+        with told(_key(key)):
+            expected = await asyncio.to_thread(describe, key, path)
+            source = await asyncio.to_thread(path.read_bytes) if expected.size <= WHOLE else path
+        return await self._send(expected, source, replace=replace)
 
     async def _put(self, key: str, data: bytes) -> ObjectInfo:
-        with _told(key):
-            if self._files:
+        if self._files:
+            with told(key):
                 return await asyncio.to_thread(self._files.put, key, data)
-            expected = ObjectInfo(key=key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            await obstore.put_async(self._store, key, data, mode='create')
-            return _same(expected, await self._read_back(key))
+        expected = ObjectInfo(key=key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        return await self._send(expected, data, replace=False)
 
-    async def _put_large(self, key: str, path: Path, *, replace: bool) -> None:
-        # A conditional put cannot be made of parts, so a large object is guarded by a look; keys are single-use anyway.
-        with suppress(FileNotFoundError):
-            if not replace:
-                await obstore.head_async(self._store, key)
-                raise Conflict(f'There is an object under {key} already.')
-        await obstore.put_async(self._store, key, path, use_multipart=True)
+    async def _send(self, expected: ObjectInfo, source: bytes | Path, *, replace: bool) -> ObjectInfo:
+        key, tries = expected.key, 0
+
+        async def send() -> None:
+            nonlocal tries
+            tries += 1
+            await self._send_once(expected, source, replace=replace)
+
+        if not replace:
+            await self._see_that_free(key)
+        try:
+            await self._patience.ask(key, send)
+        except Conflict:
+            # A try that was not answered may have succeeded all the same: then what is there is ours.
+            if tries == 1 or await self._read_back(key) != expected:
+                raise
+            return expected
+        stored = await self._read_back(key)
+        if stored != expected:
+            await self._remove([key])
+        return same(expected, stored)
+
+    async def _see_that_free(self, key: str) -> None:
+        # A large object cannot be put conditionally, and some stores ignore or refuse conditions. Keys are used once.
+        with suppress(NotFound):
+            await self._patience.ask(key, lambda: obstore.head_async(self._store, key))
+            raise Conflict(f'There is an object under {key} already.')
+
+    async def _send_once(self, expected: ObjectInfo, source: bytes | Path, *, replace: bool) -> None:
+        attributes = {'sha256': expected.sha256}
+        if isinstance(source, Path):
+            await obstore.put_async(
+                self._parts,
+                expected.key,
+                source,
+                attributes=attributes,
+                use_multipart=True,
+                chunk_size=PART,
+                max_concurrency=AHEAD,
+            )
+            return
+        if replace or not self._conditional:
+            await obstore.put_async(self._store, expected.key, source, attributes=attributes)
+            return
+        try:
+            await obstore.put_async(self._store, expected.key, source, attributes=attributes, mode='create')
+        except BaseError as error:
+            if code_of(error) != 'NotImplemented':
+                raise
+            self._conditional = False
+            await self._send_once(expected, source, replace=False)
 
     async def _read_back(self, key: str) -> ObjectInfo:
-        digest, size = hashlib.sha256(), 0
-        async for piece in await self._stream(key):
-            digest.update(piece)
-            size += len(piece)
-        return ObjectInfo(key=key, size=size, sha256=digest.hexdigest())
+        opened = await self._open(key)
+        digest = hashlib.sha256()
+        async for piece in self._pieces(key, opened):
+            await asyncio.to_thread(digest.update, piece)
+        return ObjectInfo(key=key, size=opened.size, sha256=digest.hexdigest())
+
+    # reading
 
     async def get(self, key: str) -> bytes:
         """Return the bytes. Raise NotFound when nothing is stored under key."""
-        with _told(_key(key)):
-            answer = await obstore.get_async(self._store, key)
-            return bytes(await answer.bytes_async())
+        return b''.join([piece async for piece in await self.stream(key)])
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """Return the object in pieces of about a megabyte. Raise NotFound when nothing is stored under key."""
-        return await self._stream(_key(key))
+        """Return the object in pieces of a megabyte, of four from a bucket. Raise NotFound when nothing is stored under key.
 
-    async def _stream(self, key: str) -> AsyncIterator[bytes]:
-        with _told(key):
+        After the last piece Unavailable is raised when they are not what was stored.
+        """
+        return self._checked(key, await self._open(_key(key)))
+
+    async def _open(self, key: str) -> '_Opened':
+        """Ask for an object: its size, what was told of it when it was stored, and the first of its bytes."""
+
+        async def ask() -> _Opened:
             answer = await obstore.get_async(self._store, key)
+            size, first = answer.meta['size'], b''
+            async for piece in answer.stream(min_chunk_size=self._piece):
+                first = bytes(piece)
+                break
+            return _Opened(size, answer.attributes.get('sha256'), first)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            with _told(key):
-                async for piece in answer.stream(min_chunk_size=PIECE):
-                    yield bytes(piece)
+        return await self._patience.ask(key, ask)
 
-        return pieces()
+    async def _pieces(self, key: str, opened: '_Opened') -> AsyncIterator[bytes]:
+        """Yield the object in order; the next few requests are on their way while a piece is used."""
+        ahead: deque[asyncio.Task[bytes]] = deque()
+        try:
+            yield opened.first
+            for start in range(len(opened.first), opened.size, self._piece):
+                ahead.append(asyncio.create_task(self._range(key, start, min(start + self._piece, opened.size))))
+                if len(ahead) == self._ahead:
+                    yield await ahead.popleft()
+            while ahead:
+                yield await ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def _range(self, key: str, start: int, end: int) -> bytes:
+        async def ask() -> bytes:
+            return _all(await obstore.get_range_async(self._store, key, start=start, end=end), end - start)
+
+        return await self._patience.ask(key, ask)
+
+    async def _checked(self, key: str, opened: '_Opened') -> AsyncIterator[bytes]:
+        digest, size = hashlib.sha256(), 0
+        async for piece in self._pieces(key, opened):
+            if opened.sha256 is not None:
+                await asyncio.to_thread(digest.update, piece)
+            size += len(piece)
+            yield piece
+        if size != opened.size or opened.sha256 not in (None, digest.hexdigest()):
+            raise Unavailable(f'The object store returned something else than was stored under {key}. Try again.')
 
     async def fetch(self, key: str) -> Path:
-        """Return a local, read-only file with the object's content. Raise NotFound when nothing is stored under key."""
+        """Return a local, read-only file with the object's content. Raise NotFound when nothing is stored under key.
+
+        The file of a bucket's object stays for ten minutes after it was last fetched.
+        """
         if self._files:
             return await asyncio.to_thread(self._files.fetch, _key(key))
-        if self._cache is None:
-            raise UsageError('This object store has no folder to fetch into.')
-        path = self._cache / _key(key)
-        if not path.exists():
-            await self._download(key, path)
-        return path
+        return await self._copies().fetch(_key(key), lambda path: self.download(key, path))
 
-    async def _download(self, key: str, path: Path) -> None:
-        pieces = await self._stream(key)
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-        part = path.with_name(f'{uuid4().hex}.part')
-        try:
-            with await asyncio.to_thread(part.open, 'xb') as file:
+    async def download(self, key: str, path: Path) -> None:
+        """Write an object to a new file. Raise NotFound when nothing is stored under key."""
+        pieces = await self.stream(key)
+        with told(key):
+            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            with await asyncio.to_thread(path.open, 'xb') as file:
                 async for piece in pieces:
                     await asyncio.to_thread(file.write, piece)
-            part.chmod(0o444)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+
+    async def open(self, keys: Sequence[str]) -> Readable:
+        """Return what reads parts of these objects. Raise NotFound when nothing is stored under one of the keys.
+
+        Objects of a bucket that are not on this disk yet are copied first when they have 64 MB or less together, or
+        half the cache if that is less; otherwise what is read of them is fetched, and kept in the cache.
+        """
+        if self._files:
+            return Readable(paths=tuple([str(await self.fetch(key)) for key in keys]))
+        cache = self._copies()
+        found = {key: await asyncio.to_thread(cache.find, _key(key)) for key in keys}
+        sizes = await self._sizes_of([key for key, path in found.items() if path is None])
+        if sum(sizes.values()) <= min(COPIED, cache.limit // 2):
+            return Readable(paths=tuple(map(str, await _together([self.fetch(key) for key in keys]))))
+        await _together([self._keep_tail(key, size) for key, size in sizes.items()])
+        paths = [address(key) if (path := found[key]) is None else str(path) for key in keys]
+        return Readable(paths=tuple(paths), files=ObjectReads(self._read, sizes))
+
+    async def _sizes_of(self, keys: Sequence[str]) -> dict[str, int]:
+        if len(self._sizes) > SIZES_KEPT:
+            self._sizes.clear()
+        unknown = [key for key in keys if key not in self._sizes]
+        self._sizes |= dict(zip(unknown, await _together([self.size(key) for key in unknown]), strict=True))
+        return {key: self._sizes[key] for key in keys}
+
+    async def _keep_tail(self, key: str, size: int) -> None:
+        # DuckDB reads the ends of all files one after the other; here they come together.
+        start = max(0, size - TAIL)
+        if await asyncio.to_thread(self._copies().piece, key, start, size) is None:
+            data = await self._range(key, start, size)
+            await asyncio.to_thread(self._copies().keep_piece, key, start, size, data)
+
+    def _read(self, key: str, start: int, end: int) -> bytes:
+        """Return bytes of an object, on a thread that may wait."""
+        if (data := self._copies().piece(key, start, end)) is None:
+            data = self._patience.ask_blocking(
+                key, lambda: _all(obstore.get_range(self._store, key, start=start, end=end), end - start)
+            )
+            self._copies().keep_piece(key, start, end, data)
+        return data
+
+    def _copies(self) -> ObjectCache:
+        if self._cache is None:
+            raise UsageError('This object store has no cache to copy objects to.')
+        return self._cache
 
     async def size(self, key: str) -> int:
         """Return the size in bytes. Raise NotFound when nothing is stored under key."""
-        with _told(_key(key)):
-            return (await obstore.head_async(self._store, key))['size']
+        _key(key)
+        return (await self._patience.ask(key, lambda: obstore.head_async(self._store, key)))['size']
 
     async def list(self, prefix: str) -> Sequence[str]:
         """Return the keys that start with prefix, sorted. The prefix names a tenant at least."""
         folder = _prefix(prefix).rpartition('/')[0]
-        with _told(prefix):
+
+        async def ask() -> Sequence[str]:
             batches = [batch async for batch in obstore.list(self._store, folder, chunk_size=1000)]
-        return sorted(meta['path'] for batch in batches for meta in batch if meta['path'].startswith(prefix))
+            return sorted(meta['path'] for batch in batches for meta in batch if meta['path'].startswith(prefix))
+
+        return await self._patience.ask(prefix, ask)
 
     async def delete(self, prefix: str) -> int:
-        """Remove every object whose key starts with prefix and return how many there were."""
+        """Remove every object whose key starts with prefix, and its copy here; return how many there were."""
         keys = await self.list(prefix)
-        with _told(prefix):
-            for start in range(0, len(keys), 1000):
-                await self._delete(keys[start : start + 1000])
+        for start in range(0, len(keys), 1000):
+            await self._delete(keys[start : start + 1000])
         return len(keys)
 
     async def _delete(self, keys: Sequence[str]) -> None:
         try:
-            await obstore.delete_async(self._store, keys)
-        except FileNotFoundError:
+            await self._remove(keys)
+        except NotFound:
             for key in keys:
-                with suppress(FileNotFoundError):
-                    await obstore.delete_async(self._store, key)
+                with suppress(NotFound):
+                    await self._remove([key])
+        if self._cache:
+            await asyncio.to_thread(self._cache.forget, keys)
+
+    async def _remove(self, keys: Sequence[str]) -> None:
+        await self._patience.ask(keys[0], lambda: obstore.delete_async(self._store, keys))
+
+    async def presigned(self, key: str, *, seconds: float) -> str:
+        """Return an address from which the object of a bucket can be read without a key for so long.
+
+        Raise NotSupported for a store that signs nothing.
+        """
+        if not isinstance(self._store, S3Store):
+            raise NotSupported('Local objects have no addresses of their own.')
+        with told(_key(key)):
+            return await obstore.sign_async(self._store, 'GET', key, timedelta(seconds=seconds))
 
     async def ping(self) -> None:
-        """Write, read and remove a small object. Raise Unavailable when that fails."""
+        """Raise Unavailable unless the store answers; a local one is written to, a bucket is only asked.
+
+        Wasabi bills whatever is written for ninety days.
+        """
         key = f'ping/{uuid4()}'
+        if self._files is None:
+            patience = replace(self._patience, tries=2, total=PING)
+            await patience.ask(key, lambda: obstore.list_with_delimiter_async(self._store, 'ping/'))
+            return
         try:
             await self._put(key, b'ping')
-            with _told(key):
-                await obstore.delete_async(self._store, key)
+            await self._remove([key])
         except (NotFound, Conflict) as error:
             raise Unavailable('The object store does not keep what is written to it.') from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    size: int
+    sha256: str | None
+    first: bytes = field(repr=False)
 
 
 def task_objects(at: ObjectsAt) -> ports.TaskObjects:
@@ -243,7 +429,7 @@ class LocalTaskObjects:
     """A local object store as a task sees it (`core.ports.TaskObjects`), blocking."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = _Files(folder)
+        self._files = LocalFiles(folder)
 
     def fetch(self, key: str, into: Path) -> Path:
         """Return the object's own file. Raise NotFound when nothing is stored under key."""
@@ -251,7 +437,7 @@ class LocalTaskObjects:
 
     def put_file(self, key: str, path: Path) -> ObjectInfo:
         """Store a copy of a file, verified, replacing what was there."""
-        with _told(_key(key)):
+        with told(_key(key)):
             return self._files.put_file(key, path, replace=True)
 
 
@@ -265,12 +451,20 @@ class BucketTaskObjects:
         """Return a file below `into` with the object's content. Raise NotFound when nothing is stored under key."""
         path = into / 'objects' / _key(key)
         if not path.exists():
-            _blocking(self._objects._download(key, path))
+            _blocking(self._fetch(key, path))
         return path
+
+    async def _fetch(self, key: str, path: Path) -> None:
+        part = path.with_name(f'{path.name}.{uuid4().hex}')
+        try:
+            await self._objects.download(key, part)
+            part.rename(path)
+        finally:
+            part.unlink(missing_ok=True)
 
     def put_file(self, key: str, path: Path) -> ObjectInfo:
         """Store a file, verified, replacing what was there."""
-        return _blocking(self._objects._put_file(_key(key), path, replace=True))
+        return _blocking(self._objects.upload(key, path, replace=True))
 
 
 def _blocking(work: Coroutine[Any, Any, T]) -> T:
@@ -279,7 +473,30 @@ def _blocking(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-def _bucket(at: ObjectsAt) -> S3Store:
+async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines, a few at a time, and return what they return in order; the first error stops all."""
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Coroutine[Any, Any, T]) -> T:
+        async with few:
+            return await each
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(each)) for each in work]
+    except* VariosyncError as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _all(data: obstore.Bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise Unavailable('The object store returned less than was asked for. Try again in a moment.')
+    return bytes(data)
+
+
+def _bucket(at: ObjectsAt, patience: Patience, *, retries: int) -> S3Store:
+    # Neither checksums nor anything else that a store which is only compatible with S3 may lack.
     return S3Store(
         at.bucket,
         endpoint=at.endpoint,
@@ -287,83 +504,21 @@ def _bucket(at: ObjectsAt) -> S3Store:
         access_key_id=at.key,
         secret_access_key=at.secret,
         virtual_hosted_style_request=False,
-        client_options={'allow_http': (at.endpoint or '').startswith('http://')},
+        client_options={
+            'allow_http': (at.endpoint or '').startswith('http://'),
+            'connect_timeout': timedelta(seconds=min(5, patience.timeout)),
+            'timeout': timedelta(seconds=patience.timeout),
+        },
+        retry_config={
+            'max_retries': retries,
+            'retry_timeout': timedelta(seconds=patience.total),
+            'backoff': {
+                'init_backoff': timedelta(seconds=patience.first),
+                'max_backoff': timedelta(seconds=patience.longest),
+                'base': 2,
+            },
+        },
     )
-
-
-class _Files:
-    """Objects as files below a folder: made under another name, on disk before they are visible, then read-only."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._unfinished = folder / '.unfinished'
-
-    def put(self, key: str, data: bytes) -> ObjectInfo:
-        with self._temporary() as path:
-            with path.open('xb') as file:
-                file.write(data)
-            expected = ObjectInfo(key=key, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            return self._publish(path, expected, replace=False)
-
-    def put_file(self, key: str, source: Path, *, move: bool = False, replace: bool = False) -> ObjectInfo:
-        if move:
-            try:
-                info = self._publish(source, _describe(key, source), replace=replace, verify=False)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-            else:
-                source.unlink(missing_ok=True)
-                return info
-        with self._temporary() as path:
-            info = self._publish(path, _copy(key, source, path), replace=replace)
-        if move:
-            source.unlink(missing_ok=True)
-        return info
-
-    def fetch(self, key: str) -> Path:
-        path = self._folder / key
-        if not path.is_file():
-            raise NotFound(f'There is no object under {key}.')
-        return path
-
-    @contextmanager
-    def _temporary(self) -> Iterator[Path]:
-        self._unfinished.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._unfinished / uuid4().hex
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _publish(self, path: Path, expected: ObjectInfo, *, replace: bool, verify: bool = True) -> ObjectInfo:
-        """Make a file visible under its key. A file that was just read needs no `verify`."""
-        path.chmod(0o444)
-        _to_disk(path)
-        target = self._folder / expected.key
-        self._link(path, target, replace=replace)
-        for folder in (target.parent, *target.parent.relative_to(self._folder).parents):
-            _to_disk(self._folder / folder)
-        try:
-            return _same(expected, _describe(expected.key, target)) if verify else _same_size(expected, target)
-        except Unavailable:
-            target.unlink(missing_ok=True)
-            raise
-
-    def _link(self, path: Path, target: Path, *, replace: bool) -> None:
-        while True:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                if replace:
-                    path.replace(target)
-                else:
-                    os.link(path, target)
-            except FileNotFoundError:
-                # A deletion next door may take the empty folder away between the two calls.
-                if not path.exists():
-                    raise
-            else:
-                return
 
 
 def _key(key: str) -> str:
@@ -381,47 +536,3 @@ def _prefix(prefix: str) -> str:
 
 def _sound(segment: str) -> bool:
     return bool(_SEGMENT.fullmatch(segment) and segment.strip('.'))
-
-
-def _describe(key: str, path: Path) -> ObjectInfo:
-    with path.open('rb') as file:
-        digest = hashlib.file_digest(file, 'sha256')
-        return ObjectInfo(key=key, size=file.tell(), sha256=digest.hexdigest())
-
-
-def _copy(key: str, source: Path, target: Path) -> ObjectInfo:
-    shutil.copyfile(source, target)
-    return _describe(key, source)
-
-
-def _same(expected: ObjectInfo, stored: ObjectInfo) -> ObjectInfo:
-    if stored != expected:
-        raise Unavailable(f'The object store returned something else than was stored under {expected.key}. Try again.')
-    return stored
-
-
-def _same_size(expected: ObjectInfo, path: Path) -> ObjectInfo:
-    return _same(expected, ObjectInfo(key=expected.key, size=path.stat().st_size, sha256=expected.sha256))
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _told(key: str) -> Iterator[None]:
-    """Say in our own errors what the store or the disk says."""
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFound(f'There is no object under {key}.') from error
-    except (AlreadyExistsError, FileExistsError, NotADirectoryError) as error:
-        raise Conflict(f'There is an object under {key} already.') from error
-    except (BaseError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unavailable('The object store is full. Free some space, then try again.') from error
-        raise Unavailable(f'The object store does not answer for {key}. Try again in a moment.') from error

@@ -1,19 +1,28 @@
 """DuckDB, locked down: the one way in which this product opens it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from core.errors import Unavailable
 
 if TYPE_CHECKING:
     import duckdb
 
 
 def connect(
-    *, memory: int, threads: int = 1, workdir: Path | None = None, allow: Sequence[Path] | None = None
+    *,
+    memory: int,
+    threads: int = 1,
+    workdir: Path | None = None,
+    allow: Sequence[Path | str] | None = None,
+    system: Any = None,
 ) -> 'duckdb.DuckDBPyConnection':
     """Return an in-memory connection that uses at most `memory` bytes and loads no extension.
 
-    With `allow`, only these files and folders can be read or written; spilling goes to `workdir`.
+    With `allow`, only these files and folders can be read or written; spilling goes to `workdir`. Some of them may be
+    addresses that the fsspec file system `system` opens.
     """
     import duckdb
 
@@ -27,13 +36,26 @@ def connect(
     connection = duckdb.connect(':memory:', config=config)
     connection.execute("set timezone = 'UTC'")
     if allow is not None:
-        files = [str(path) for path in allow if not path.is_dir()]
-        folders = [str(path) for path in (*allow, workdir) if path and path.is_dir()]
+        if system is not None:
+            connection.register_filesystem(system)
+        files = [str(path) for path in allow if not Path(path).is_dir()]
+        folders = [str(path) for path in (*allow, workdir) if path and Path(path).is_dir()]
         connection.execute('set allowed_paths = ' + texts(files))
         connection.execute('set allowed_directories = ' + texts(folders))
         connection.execute('set enable_external_access = false')
     connection.execute('set lock_configuration = true')
     return connection
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say in our own error that stored data cannot be read."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise Unavailable('The stored data could not be read. Try again in a moment.') from error
 
 
 def single(connection: 'duckdb.DuckDBPyConnection', query: str, bound: Sequence[object] = ()) -> tuple[Any, ...]:
@@ -52,7 +74,7 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def files(paths: Sequence[Path]) -> str:
+def files(paths: Sequence[Path | str]) -> str:
     """Return the SQL that reads these Parquet files as one table."""
     return f'read_parquet({texts([str(path) for path in paths])})'
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from core.analysis import duck
 from core.analysis.ingest.pyramid import GAP_IRREGULAR, GAP_REGULAR
-from core.errors import Unavailable, UsageError
+from core.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -105,25 +105,29 @@ class SeriesReader:
     """Reads windows of one stored version. Threads may share it."""
 
     def __init__(
-        self, parts: Sequence[Path], pyramid: Path, *, measures: Sequence[str], memory: int = 256 * 2**20
+        self,
+        parts: Sequence[Path | str],
+        pyramid: Path | str,
+        *,
+        measures: Sequence[str],
+        memory: int = 256 * 2**20,
+        system: Any = None,
     ) -> None:
-        """Open `parts` (the version's data in order) and its pyramid under `memory` bytes, closed to other files."""
+        """Open `parts` (the version's data in order) and its pyramid under `memory` bytes, closed to other files.
+
+        Those that are addresses are opened by the fsspec file system `system`.
+        """
         self._measures = tuple(measures)
         self._data = duck.files(parts)
         self._pyramid = duck.files([pyramid])
         self._kept: dict[tuple[str, str], _Source] = {}
-        self._connection = duck.connect(memory=memory, threads=1, allow=[*parts, pyramid])
+        self._connection = duck.connect(memory=memory, threads=1, allow=[*parts, pyramid], system=system)
 
     def window(self, window: Window) -> Points:
         """Return the points of a window; UsageError when it asks for what is not there or for over 20 lines."""
-        import duckdb
-
         self._check(window)
-        try:
-            with self._connection.cursor() as cursor:
-                return self._window(cursor, window)
-        except duckdb.Error as error:
-            raise Unavailable('The stored points could not be read. Try again in a moment.') from error
+        with duck.told(), self._connection.cursor() as cursor:
+            return self._window(cursor, window)
 
     def close(self) -> None:
         """Let go of the files; a window that is being read still ends well."""

@@ -22,10 +22,15 @@ class Page:
     total: int
 
 
-def page(parts: Sequence[Path], *, offset: int = 0, limit: int = 100, order: Sequence[str] = ()) -> Page:
-    """Return rows in file order, or sorted by the columns `order`, rows without a value last."""
+def page(
+    parts: Sequence[Path | str], *, offset: int = 0, limit: int = 100, order: Sequence[str] = (), system: Any = None
+) -> Page:
+    """Return rows in file order, or sorted by the columns `order`, rows without a value last.
+
+    Parts that are addresses are opened by the fsspec file system `system`.
+    """
     source = duck.files(parts)
-    with duck.connect(memory=MEMORY, allow=parts) as connection:
+    with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
         (total,) = duck.single(connection, f'select count(*) from {source}')
         keys = ', '.join(f'{duck.identifier(name)} nulls last' for name in order)
         ordering = f'order by {keys}' if keys else ''
@@ -44,7 +49,7 @@ def count_flagged(raw: Path) -> int:
 def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
     """Return values of a text column that contain `query`, whatever their case, in order."""
     name = duck.identifier(column)
-    with duck.connect(memory=MEMORY, allow=[path]) as connection:
+    with duck.told(), duck.connect(memory=MEMORY, allow=[path]) as connection:
         found = connection.execute(
             f'select {name} from {duck.files([path])} where contains(lower({name}), lower(?)) order by 1 limit ?',
             [query, limit],
@@ -52,14 +57,16 @@ def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
         return [row[0] for row in found.fetchall()]
 
 
-def export(parts: Sequence[Path], out: Path) -> None:
+def export(parts: Sequence[Path | str], out: Path, *, system: Any = None) -> None:
     """Write the rows without our own columns (`_series`, `_time`, `_line`) as CSV or Parquet, by `out`'s suffix.
 
-    CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe.
+    CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe. Parts
+    that are addresses are opened by the fsspec file system `system`.
     """
     source = duck.files(parts)
     csv = out.suffix == '.csv'
-    with duck.connect(memory=MEMORY, workdir=out.parent, allow=[*parts, out.parent]) as connection:
+    allowed = [*parts, out.parent]
+    with duck.told(), duck.connect(memory=MEMORY, workdir=out.parent, allow=allowed, system=system) as connection:
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in ('_series', '_time', '_line')]
         columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)

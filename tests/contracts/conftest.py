@@ -15,6 +15,7 @@ from storage.cloud.identity import SupabaseIdentity
 from storage.embedded.identity import EmbeddedIdentity
 from storage.mail import OutboxMailer, open_mailer, read_outbox
 from storage.postgres import Postgres
+from tests.counterparts.s3 import broken_moto, broken_rclone, moto, rclone  # noqa: F401 - fixtures
 from tests.fakes.oidc import FakeOidc, open_oidc
 from tests.fakes.outbox import link_to
 from tests.fakes.supabase import FakeSupabase, Project
