@@ -16,7 +16,7 @@ from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
 from storage.installation import claim, places
-from storage.mail import open_mailer
+from storage.mail import open_mailer, read_outbox
 from storage.migrate import migrate as apply_migrations
 from storage.migrate import missing
 from storage.objects import Objects, ObjectsAt
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # of a worker for the server that owns its database
 
-__all__ = ['Opened', 'doctor', 'migrate', 'run_local']
+__all__ = ['Opened', 'doctor', 'migrate', 'read_outbox', 'run_local']
 
 
 class Opened:
@@ -102,7 +102,7 @@ class Opened:
         if self._settings.database_url and self._settings.environment == 'production':
             lacking = await missing(self._server.dsn('migrate'))
             if lacking:
-                raise Misconfigured(f'The database lacks {", ".join(lacking)}: run `variosync migrate`.')
+                raise Misconfigured(f'The database lacks migrations from {lacking[0]} on: run `variosync migrate`.')
         else:
             await self.migrate()
         await asyncio.to_thread(self._server.check_logins)

@@ -33,12 +33,19 @@ def serve(
 
     SIGINT stops at once. SIGTERM gives jobs back and, where a balancer stands before us (VARIOSYNC_PUBLIC_URL), sends
     requests and open pages elsewhere first. Requests on their way may end, within VARIOSYNC_SHUTDOWN_DELAY in all.
+    Raise what `opening` raised, once the server has stopped because of it.
     """
     notice = min(NOTICE, settings.shutdown_delay / 5) if settings.public_url else 0.0
     background: set[asyncio.Task[None]] = set()
+    refused: list[VariosyncError] = []
 
     async def start() -> None:
-        await opening()
+        try:
+            await opening()
+        except VariosyncError as error:
+            refused.append(error)
+            app.shutdown()
+            return
         await services.start(workers=settings.workers)
         # A log is no place for a secret: in production `variosync link` prints one.
         production = settings.environment == 'production'
@@ -83,6 +90,8 @@ def serve(
         run(settings, patience=max(0.0, settings.shutdown_delay - notice - CLOSING))
     except KeyboardInterrupt:
         log.info('stopped')
+    if refused:
+        raise refused[0]
 
 
 def check_port(settings: Settings) -> None:
