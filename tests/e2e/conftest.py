@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.e2e.cloud import PLACES, Cloud, Embedded
 from tests.e2e.server import Server
 
 ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
@@ -20,6 +21,13 @@ def home() -> Iterator[Path]:
     folder = Path(mkdtemp(prefix='vs-'))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope='module')
+def place(request: pytest.FixtureRequest) -> Iterator[Embedded | Cloud]:
+    """Where the servers of a module run; tests name it by `parametrize('place', PLACES, indirect=True)`."""
+    with PLACES[getattr(request, 'param', 'embedded')]() as place:
+        yield place
 
 
 @pytest.fixture

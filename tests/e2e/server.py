@@ -84,8 +84,9 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process that serves, which `make` started."""
-        return int((self.home / 'lock').read_text())
+        """The process that serves."""
+        assert self.process is not None
+        return int((self.home / 'lock').read_text()) if self.command[0] == 'make' else self.process.pid
 
     def kill(self) -> None:
         """End the server as a power cut would."""

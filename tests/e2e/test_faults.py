@@ -20,10 +20,12 @@ from core.services import Services
 from core.settings import Settings
 from core.values import Job
 from storage.adapters import Opened
+from tests.e2e.cloud import PLACES, Cloud, Embedded
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.xdist_group('faults')
 
+EVERYWHERE = pytest.mark.parametrize('place', PLACES, indirect=True, scope='module')
 PART = 256 * 1024
 T = TypeVar('T')
 
@@ -63,11 +65,16 @@ def account(opened: Opened, email: str) -> UUID:
     return UUID(str(row[0]))
 
 
+def beside(server: Server) -> Settings:
+    """The settings of the server, for what this process asks itself."""
+    return Settings(VARIOSYNC_HOME=server.home, **server.settings)
+
+
 def jobs(server: Server, email: str) -> list[Job]:
     """The jobs of an account, read beside the running server."""
 
     async def read() -> list[Job]:
-        settings = Settings(VARIOSYNC_HOME=server.home)
+        settings = beside(server)
         async with Opened(settings, attach=True) as opened:
             return list(await Services.open(settings, opened.ports).jobs.list(account(opened, email)))
 
@@ -94,8 +101,9 @@ def series_file(path: Path, *, series: int, rows: int) -> bytes:
     return path.read_bytes()
 
 
-def test_upload_goes_on_after_kill_of_the_server(home: Path, tmp_path: Path):
-    server = Server(home).start()
+@EVERYWHERE
+def test_upload_goes_on_after_kill_of_the_server(place: Embedded | Cloud, home: Path, tmp_path: Path):
+    server = place.server(home).start()
     try:
         client = server.client('dora@example.com')
         data = series_file(tmp_path / 'stores.csv', series=200, rows=240)
@@ -113,8 +121,9 @@ def test_upload_goes_on_after_kill_of_the_server(home: Path, tmp_path: Path):
         server.stop()
 
 
-def test_forecast_ends_once_after_kill_of_the_server(home: Path, tmp_path: Path):
-    server = Server(home).start()
+@EVERYWHERE
+def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, home: Path, tmp_path: Path):
+    server = place.server(home).start()
     try:
         client = server.client('emil@example.com')
         data = series_file(tmp_path / 'stores.csv', series=60, rows=96)
@@ -141,7 +150,7 @@ def ask_for_forecast(
     server: Server, email: str, dataset: UUID | str, *, models: tuple[str, ...] = ('prophet',)
 ) -> None:
     async def ask() -> None:
-        settings = Settings(VARIOSYNC_HOME=server.home)
+        settings = beside(server)
         async with Opened(settings, attach=True) as opened:
             services = Services.open(settings, opened.ports)
             user = account(opened, email)
@@ -151,8 +160,9 @@ def ask_for_forecast(
     run(ask())
 
 
-def test_ctrl_c_stops_everything(home: Path):
-    server = Server(home).start()
+@EVERYWHERE
+def test_ctrl_c_stops_everything(place: Embedded | Cloud, home: Path):
+    server = place.server(home).start()
     pid = server.pid
     server.stop()
     left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, home)]

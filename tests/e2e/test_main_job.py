@@ -1,17 +1,36 @@
 """The main job in a real browser: link, sign-up, upload, chart, zoom, forecast, sign-out."""
 
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.cloud import PLACES, Cloud, Embedded
 from tests.e2e.server import ROOT, Server
 
 AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
 PASSWORD = 'correct horse battery'
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = [
+    pytest.mark.xdist_group('browser'),
+    pytest.mark.parametrize('place', PLACES, indirect=True, scope='module'),
+]
+# Parts of a file go to us, or past us to Supabase Storage.
+PARTS = re.compile(r'/(api/v1/uploads|storage/v1/upload)/')
+
+
+@pytest.fixture(scope='module')
+def server(place: Embedded | Cloud) -> Iterator[Server]:
+    """One server for all tests of a place; each makes an account of its own."""
+    home = Path(mkdtemp(prefix='vs-'))
+    running = place.server(home).start()
+    yield running
+    running.stop()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def drawn(page: Page, *, at_least: int = 1):
@@ -124,14 +143,14 @@ def test_paused_upload_goes_on_after_a_reload(server: Server, page: Page, tmp_pa
             held.append(route.request.method == 'PATCH') if route.request.method == 'PATCH' else None
             route.continue_()
 
-    page.route('**/api/v1/uploads/*', hold_back)
+    page.route(PARTS, hold_back)
     page.locator('input[type=file]').set_input_files(path)
     page.wait_for_function('() => document.querySelector(".uploads .bar i")?.style.width > "0%"')
     page.on('dialog', lambda dialog: dialog.accept())
     page.reload()
     broken = page.locator('[data-upload="broken"]')
     expect(broken).to_contain_text('long.csv')
-    page.unroute('**/api/v1/uploads/*')
+    page.unroute(PARTS)
     sizes: list[int] = []
     page.on(
         'request',
