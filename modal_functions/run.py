@@ -23,7 +23,7 @@ SECRET = modal.Secret.from_name(
 )
 SPARE = 512  # MiB that a container may use beside its task
 GRACE = 60  # seconds that a container may take beside its task
-TELL = 2.0  # seconds between two words about progress
+SOONEST, LATEST = 0.25, 2.0  # seconds between two words about progress
 MOST_CONTAINERS = 20
 
 
@@ -101,10 +101,11 @@ class _Teller:
             self._thread.join()
 
     def _keep(self) -> None:
-        kept = None
+        kept, pause = None, SOONEST
         with tempfile.TemporaryDirectory(prefix='progress-') as folder:
             path = Path(folder) / 'progress.json'
-            while not self._over.wait(TELL):
+            while not self._over.wait(pause):
+                pause = min(LATEST, 2 * pause)
                 if (said := self._said) is not kept:
                     path.write_text(json.dumps(said))
                     with suppress(VariosyncError):  # whoever cannot be told now will be in a moment

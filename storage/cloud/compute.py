@@ -17,7 +17,6 @@ from core.errors import (
     TaskKilled,
     TaskOverLimit,
     Unavailable,
-    UsageError,
     from_words,
 )
 from core.ports import ObjectStore, Progress
@@ -25,7 +24,6 @@ from core.ports import ObjectStore, Progress
 PATIENCE = 15.0  # seconds that Modal may take to answer
 TURN = 1.0  # seconds between two looks at a task's progress, for whoever waits
 DEPLOY = 'Deploy it: modal deploy -m modal_functions.app'
-FUNCTIONS = {'convert', 'forecast', 'ping'}
 GPU_FUNCTIONS: Mapping[str, str] = {}  # model → function, for models that need a GPU; none of today's does
 
 T = TypeVar('T')
@@ -99,7 +97,7 @@ class ModalCompute:
         try:
             call, _ = await self._call(call_id)
             await _answered(call.cancel.aio(terminate_containers=True))
-        except (NotFound, UsageError):
+        except NotFound:
             return
 
     async def close(self) -> None:
@@ -133,8 +131,7 @@ class ModalCompute:
 
 
 def _function(task: str, payload: Mapping[str, Any]) -> str:
-    if task not in FUNCTIONS:
-        raise UsageError(f'There is no task "{task}". Tasks are {", ".join(sorted(FUNCTIONS))}.')
+    """Return the name of the function that runs a task: the task's own, unless its model needs a GPU."""
     match payload:
         case {'request': {'models': [str(model)]}}:
             return GPU_FUNCTIONS.get(model, task)

@@ -1,13 +1,9 @@
-"""What every Compute promises (`core.ports.Compute`), and what child processes promise beyond it."""
+"""What every Compute promises (`core.ports.Compute`): child processes here, and functions at Modal."""
 
 import asyncio
-import fcntl
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,36 +12,73 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from core.errors import (
-    NotFound,
-    SeriesTooShort,
-    TaskCancelled,
-    TaskFailed,
-    TaskKilled,
-    TaskOverLimit,
-    Unavailable,
-    UsageError,
-)
-from storage.embedded.compute import ChildProcesses, run_local
-from storage.objects import ObjectsAt
+from core.errors import NotFound, SeriesTooShort, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit
+from core.ports import Compute
+from storage.cloud.compute import ModalCompute
+from storage.embedded.compute import ChildProcesses
+from storage.objects import Objects, ObjectsAt
+from tests.fakes.modal import FakeModal
 
 TASKS = 'tests.contracts.tasks_for_tests'
 MEMORY = 200 * 2**20
 SOON = 20.0
 
 
-@pytest_asyncio.fixture(loop_scope='session')
-async def compute(tmp_path: Path) -> AsyncIterator[ChildProcesses]:
-    opened = ChildProcesses(
-        tmp_path,
-        objects=ObjectsAt(folder=str(tmp_path / 'objects')),
+@pytest.fixture(scope='session')
+def modal_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a Modal that runs the tasks for tests; their objects lie in `objects` there."""
+    home = tmp_path_factory.mktemp('modal')
+    with FakeModal(home / 'modal').working(TASKS, env={'VARIOSYNC_HOME': str(home)}):
+        yield home
+
+
+@pytest.fixture
+def fake_modal(modal_home: Path) -> Iterator[FakeModal]:
+    """That Modal in place of the real one, without faults."""
+    fake = FakeModal(modal_home / 'modal')
+    with fake.installed():
+        yield fake
+    fake.mend()
+
+
+def modal_compute(home: Path, *, timeout: float = SOON) -> ModalCompute:
+    """Compute as a process of ours opens it."""
+    return ModalCompute(
+        'variosync',
+        environment=None,
+        token_id='ak-test',
+        token_secret='as-test',
+        objects=Objects.local(home / 'objects'),
         memory=MEMORY,
-        timeout=SOON,
-        tasks=TASKS,
-        warm={'here': ['colorsys']},
+        timeout=timeout,
     )
+
+
+@pytest_asyncio.fixture(loop_scope='session', params=['children', 'modal'])
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
+    """The folder that holds the objects, of one adapter after the other."""
+    if request.param == 'children':
+        yield tmp_path
+    else:
+        request.getfixturevalue('fake_modal')
+        yield request.getfixturevalue('modal_home')
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def compute(home: Path, tmp_path: Path) -> AsyncIterator[Compute]:
+    opened: Compute
+    if home == tmp_path:
+        at = ObjectsAt(folder=str(home / 'objects'))
+        opened = ChildProcesses(home, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={})
+    else:
+        opened = modal_compute(home)
     yield opened
     await opened.close()
+
+
+def placed() -> dict[str, Any]:
+    """A payload whose objects have a place, as every job's has."""
+    return {'prefix': f't/{uuid4()}/job-1'}
 
 
 class Heard(list[tuple[float, str]]):
@@ -55,13 +88,14 @@ class Heard(list[tuple[float, str]]):
         self.append((part, text))
 
 
-async def result(compute: ChildProcesses, call: str, heard: Heard | None = None) -> Mapping[str, Any]:
+async def result(compute: Compute, call: str, heard: Heard | None = None) -> Mapping[str, Any]:
     answer = await compute.collect(call, progress=Heard() if heard is None else heard, timeout=SOON)
     assert answer is not None
-    return answer
+    assert compute.durable == ('seconds' in answer)
+    return {name: value for name, value in answer.items() if name != 'seconds'}
 
 
-async def first_words(compute: ChildProcesses, call: str) -> str:
+async def first_words(compute: Compute, call: str) -> str:
     heard = Heard()
     async with asyncio.timeout(SOON):
         while not heard:
@@ -82,30 +116,30 @@ async def until_dead(pid: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_task_returns_its_result(compute: ChildProcesses) -> None:
+async def test_a_task_returns_its_result(compute: Compute) -> None:
     call = await compute.submit('echo', {'number': 1.5, 'list': [1, None, 'ä']})
     assert await result(compute, call) == {'number': 1.5, 'list': [1, None, 'ä']}
     assert await result(compute, call) == {'number': 1.5, 'list': [1, None, 'ä']}, 'it may be collected again'
 
 
-async def test_a_task_stores_objects(compute: ChildProcesses, tmp_path: Path) -> None:
+async def test_a_task_stores_objects(compute: Compute, home: Path) -> None:
     key = f't/{uuid4()}/echo'
     call = await compute.submit('echo', {'key': key, 'text': 'stored'})
     assert (await result(compute, call))['text'] == 'stored'
-    assert (tmp_path / 'objects' / key).read_text() == 'stored'
+    assert (home / 'objects' / key).read_text() == 'stored'
 
 
-async def test_not_ready_within_the_timeout_is_none(compute: ChildProcesses) -> None:
-    call = await compute.submit('sleep', {})
+async def test_not_ready_within_the_timeout_is_none(compute: Compute) -> None:
+    call = await compute.submit('sleep', placed())
     before = time.monotonic()
     assert await compute.collect(call, progress=Heard(), timeout=0.1) is None
     assert 0.1 <= time.monotonic() - before < 2
     assert await compute.collect(call, progress=Heard(), timeout=0) is None
 
 
-async def test_progress_is_told_meanwhile(compute: ChildProcesses, tmp_path: Path) -> None:
+async def test_progress_is_told_meanwhile(compute: Compute, tmp_path: Path) -> None:
     go = tmp_path / 'go'
-    call = await compute.submit('tell', {'words': ['half', 'whole'], 'go': str(go)})
+    call = await compute.submit('tell', {**placed(), 'words': ['half', 'whole'], 'go': str(go)})
     heard = Heard()
     async with asyncio.timeout(SOON):
         while (1.0, 'whole') not in heard:
@@ -115,35 +149,22 @@ async def test_progress_is_told_meanwhile(compute: ChildProcesses, tmp_path: Pat
     assert heard[-1] == (1.0, 'whole')
 
 
-async def test_a_flood_of_progress_does_not_reach_the_loop(compute: ChildProcesses) -> None:
-    call = await compute.submit('tell', {'words': ['again'] * 100_000})
-    heard = Heard()
-    assert await result(compute, call, heard) == {'told': 100_000}
-    assert 1 <= len(heard) < 1000
-
-
-async def test_the_tasks_own_error_is_raised(compute: ChildProcesses) -> None:
+async def test_the_tasks_own_error_is_raised(compute: Compute) -> None:
     call = await compute.submit('fail', {})
     with pytest.raises(SeriesTooShort, match='Series A has 3 points') as caught:
         await result(compute, call)
     assert caught.value.details == {'series': 'A', 'points': 3}
 
 
-async def test_an_error_that_is_not_ours_is_a_failed_task(compute: ChildProcesses) -> None:
+async def test_an_error_that_is_not_ours_is_a_failed_task(compute: Compute) -> None:
     call = await compute.submit('fail', {'plain': True})
     with pytest.raises(TaskFailed, match=r'failed unexpectedly \(KeyError') as caught:
         await result(compute, call)
     assert not caught.value.retryable
 
 
-async def test_an_unknown_task_is_told(compute: ChildProcesses) -> None:
-    call = await compute.submit('nonsense', {})
-    with pytest.raises(UsageError, match='no task "nonsense"'):
-        await result(compute, call)
-
-
 @pytest.mark.parametrize('number', [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
-async def test_a_crash_kills_its_own_call_only(compute: ChildProcesses, number: signal.Signals) -> None:
+async def test_a_crash_kills_its_own_call_only(compute: Compute, number: signal.Signals) -> None:
     well = await compute.submit('echo', {'well': True})
     call = await compute.submit('abort', {'signal': int(number)})
     with pytest.raises(TaskKilled, match='killed by the system' if number == signal.SIGKILL else number.name) as caught:
@@ -152,50 +173,42 @@ async def test_a_crash_kills_its_own_call_only(compute: ChildProcesses, number: 
     assert await result(compute, well) == {'well': True}
 
 
-async def test_an_exit_without_a_result_is_a_crash(compute: ChildProcesses) -> None:
+async def test_an_exit_without_a_result_is_a_crash(compute: Compute) -> None:
     with pytest.raises(TaskKilled, match='exit status 3'):
         await result(compute, await compute.submit('abort', {}))
 
 
-async def test_too_much_memory_is_stopped(compute: ChildProcesses) -> None:
+async def test_too_much_memory_is_stopped(compute: Compute) -> None:
     call = await compute.submit('eat_memory', {})
     with pytest.raises(TaskOverLimit, match='used more than 200 MB of memory') as caught:
         await result(compute, call)
     assert not caught.value.retryable
 
 
-async def test_memory_of_what_the_task_started_counts(compute: ChildProcesses) -> None:
+async def test_memory_of_what_the_task_started_counts(compute: Compute) -> None:
     call = await compute.submit('eat_memory', {'child': 250 * 2**20})
     with pytest.raises(TaskOverLimit, match='memory'):
         await result(compute, call)
 
 
-async def test_too_much_time_is_stopped(tmp_path: Path) -> None:
-    compute = ChildProcesses(tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=0.5, tasks=TASKS)
-    call = await compute.submit('sleep', {})
-    with pytest.raises(TaskOverLimit, match=r'longer than 0\.5 s'):
-        await result(compute, call)
-    await compute.close()
-
-
-async def test_cancel_stops_the_task(compute: ChildProcesses) -> None:
-    call = await compute.submit('sleep', {})
+async def test_cancel_stops_the_task(compute: Compute) -> None:
+    call = await compute.submit('sleep', placed())
     pid = int(await first_words(compute, call))
     await compute.cancel(call)
-    assert not lives(pid)
+    await until_dead(pid)
     with pytest.raises(TaskCancelled):
         await result(compute, call)
 
 
-async def test_cancel_before_the_task_began(compute: ChildProcesses) -> None:
+async def test_cancel_before_the_task_began(compute: Compute) -> None:
     call = await compute.submit('echo', {})
     await compute.cancel(call)
     with pytest.raises(TaskCancelled):
         await result(compute, call)
 
 
-async def test_cancel_wakes_who_collects(compute: ChildProcesses) -> None:
-    call = await compute.submit('sleep', {})
+async def test_cancel_wakes_who_collects(compute: Compute) -> None:
+    call = await compute.submit('sleep', placed())
     collecting = asyncio.create_task(result(compute, call))
     await first_words(compute, call)
     await compute.cancel(call)
@@ -203,7 +216,7 @@ async def test_cancel_wakes_who_collects(compute: ChildProcesses) -> None:
         await collecting
 
 
-async def test_cancelling_a_call_that_has_ended_changes_nothing(compute: ChildProcesses) -> None:
+async def test_cancelling_a_call_that_has_ended_changes_nothing(compute: Compute) -> None:
     call = await compute.submit('echo', {'kept': 1})
     assert await result(compute, call) == {'kept': 1}
     await compute.cancel(call)
@@ -211,128 +224,6 @@ async def test_cancelling_a_call_that_has_ended_changes_nothing(compute: ChildPr
     assert await result(compute, call) == {'kept': 1}
 
 
-async def test_an_unknown_call_is_not_found(compute: ChildProcesses) -> None:
+async def test_an_unknown_call_is_not_found(compute: Compute) -> None:
     with pytest.raises(NotFound):
         await compute.collect('unknown', progress=Heard(), timeout=0)
-
-
-async def test_close_stops_every_task(tmp_path: Path) -> None:
-    compute = ChildProcesses(
-        tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=SOON, tasks=TASKS
-    )
-    calls = [await compute.submit('sleep', {}) for _ in range(2)]
-    pids = [int(await first_words(compute, call)) for call in calls]
-    await compute.close()
-    assert not any(map(lives, pids))
-    with pytest.raises(TaskCancelled):
-        await result(compute, calls[0])
-    with pytest.raises(Unavailable):
-        await compute.submit('echo', {})
-
-
-# what child processes promise beyond the port
-
-
-async def test_a_task_runs_in_a_folder_of_its_own_that_vanishes(compute: ChildProcesses, tmp_path: Path) -> None:
-    about = await result(compute, await compute.submit('here', {}))
-    assert Path(about['workdir']).parent == tmp_path / 'work'
-    assert about['cwd'] == about['environment']['TMPDIR'] == about['workdir']
-    assert not Path(about['workdir']).exists()
-    assert about['pid'] == about['group'], 'it leads a process group of its own'
-    assert about['environment']['OMP_NUM_THREADS'] == '1'
-    assert about['input'] == ''
-
-
-async def test_a_task_may_print_what_it_likes(compute: ChildProcesses) -> None:
-    assert await result(compute, await compute.submit('shout', {})) == {'quiet': True}
-
-
-async def test_a_spare_process_has_imported_ahead(compute: ChildProcesses) -> None:
-    await compute.warm_up('here')
-    spare = compute._spares['here']
-    call = await compute.submit('here', {})
-    assert call == spare.id
-    assert 'colorsys' in (await result(compute, call))['modules']
-    assert compute._spares['here'].waiting, 'the next one waits already'
-
-
-async def test_a_dead_spare_is_replaced(compute: ChildProcesses) -> None:
-    await compute.warm_up('here')
-    spare = compute._spares['here']
-    async with asyncio.timeout(SOON):
-        while not (started := _children_of_this_process()):
-            await asyncio.sleep(0.005)
-        for child in started:
-            child.kill()
-        while spare.waiting:
-            await asyncio.sleep(0.005)
-    call = await compute.submit('here', {})
-    assert call != spare.id
-    assert (await result(compute, call))['pid'] > 0
-
-
-def _children_of_this_process() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if 'storage.embedded.child' in ' '.join(child.cmdline())]
-
-
-async def test_leftovers_are_removed_at_the_start_and_folders_in_use_are_not(tmp_path: Path) -> None:
-    for name in ('dead', 'used'):
-        (tmp_path / 'work' / name).mkdir(parents=True)
-        (tmp_path / 'work' / name / 'file').touch()
-    lock = os.open(tmp_path / 'work' / 'used', os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    ChildProcesses(tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=SOON)
-    os.close(lock)
-    assert [path.name for path in (tmp_path / 'work').iterdir()] == ['used']
-
-
-PARENT = """
-import asyncio, sys
-from pathlib import Path
-from storage.embedded.compute import ChildProcesses
-from storage.objects import ObjectsAt
-
-async def main():
-    home = Path(sys.argv[1])
-    compute = ChildProcesses(home, objects=ObjectsAt(folder=str(home)), memory=2**30, timeout=60, tasks=sys.argv[2])
-    call = await compute.submit('spawn_grandchild', {})
-    await compute.collect(call, progress=lambda part, text: print(text, flush=True), timeout=60)
-
-asyncio.run(main())
-"""
-
-
-async def test_nothing_outlives_us_when_we_are_killed(tmp_path: Path) -> None:
-    command = [sys.executable, '-c', PARENT, str(tmp_path), TASKS]
-    parent = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    grandchild = int(await asyncio.wait_for(parent.stdout.readline(), SOON))
-    [child] = psutil.Process(parent.pid).children()
-    parent.kill()
-    await parent.wait()
-    await until_dead(child.pid)
-    await until_dead(grandchild)
-
-
-def test_run_local_returns_the_result() -> None:
-    heard = Heard()
-    answer = run_local(f'{TASKS}:local', {'path': 'x'}, memory=MEMORY, timeout=SOON, progress=heard)
-    assert answer['given'] == {'path': 'x'}
-    assert heard == [(0.25, 'reading')]
-    assert not Path(answer['workdir']).exists()
-
-
-def test_run_local_raises_the_functions_error() -> None:
-    with pytest.raises(SeriesTooShort):
-        run_local(f'{TASKS}:local_fails', {}, memory=MEMORY, timeout=SOON, progress=Heard())
-
-
-def test_run_local_cleans_up_when_it_is_interrupted() -> None:
-    def interrupt(part: float, text: str) -> None:
-        raise KeyboardInterrupt
-
-    before = _children_of_this_process()
-    with pytest.raises(KeyboardInterrupt):
-        run_local(f'{TASKS}:local', {}, memory=MEMORY, timeout=SOON, progress=interrupt)
-    assert _children_of_this_process() == before

@@ -1,0 +1,148 @@
+"""What Modal's Compute promises beyond `core.ports.Compute`: calls outlive us, and nothing of Modal's comes through."""
+
+import inspect
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from modal import exception
+
+from core.errors import Misconfigured, NotFound, TaskFailed, TaskKilled, TaskOverLimit, Unavailable, VariosyncError
+from storage.cloud.compute import ModalCompute
+from tests.contracts.test_compute import (
+    Heard,
+    fake_modal,  # noqa: F401 - a fixture
+    first_words,
+    modal_compute,
+    modal_home,  # noqa: F401 - a fixture
+    placed,
+    result,
+)
+from tests.fakes.modal import FakeModal
+
+EXCEPTIONS = sorted(
+    name
+    for name, kind in vars(exception).items()
+    if inspect.isclass(kind) and issubclass(kind, exception.Error) and not issubclass(kind, exception.ImageBuildError)
+)
+GET = {
+    'AuthError': Misconfigured,
+    'ConnectionError': Unavailable,
+    'DeserializationError': TaskFailed,
+    'ExecutionError': TaskFailed,
+    'FunctionTimeoutError': TaskOverLimit,
+    'InternalFailure': TaskKilled,
+    'NotFoundError': NotFound,
+    'OutputExpiredError': TaskKilled,
+    'PermissionDeniedError': Misconfigured,
+    'RemoteError': TaskFailed,
+    'ResourceExhaustedError': Unavailable,
+    'ServiceError': Unavailable,
+}
+
+
+@pytest_asyncio.fixture(loop_scope='session')
+async def compute(fake_modal: FakeModal, modal_home: Path) -> AsyncIterator[ModalCompute]:  # noqa: F811
+    opened = modal_compute(modal_home)
+    yield opened
+    await opened.close()
+
+
+async def test_a_call_outlives_us_and_anybody_collects_it(
+    compute: ModalCompute, modal_home: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    go = tmp_path / 'go'
+    call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
+    assert await first_words(compute, call) == 'begun'
+    await compute.close()
+    other = modal_compute(modal_home)
+    assert await first_words(other, call) == 'begun', 'progress too'
+    go.touch()
+    assert await result(other, call) == {'told': 1}
+    await other.close()
+
+
+async def test_the_time_that_a_task_ran_is_told(compute: ModalCompute) -> None:
+    answer = await compute.collect(await compute.submit('echo', {}), progress=Heard(), timeout=20)
+    assert answer is not None
+    assert 0 < answer['seconds'] < 20
+
+
+async def test_too_much_time_is_stopped(fake_modal: FakeModal, modal_home: Path) -> None:  # noqa: F811
+    compute = modal_compute(modal_home, timeout=0.3)
+    with pytest.raises(TaskOverLimit, match=r'longer than 0\.3 s'):
+        await result(compute, await compute.submit('sleep', placed()))
+
+
+async def test_a_function_that_is_not_deployed_is_told_with_what_to_do(compute: ModalCompute) -> None:
+    with pytest.raises(Misconfigured, match='modal deploy -m'):
+        await compute.submit('nonsense', {})
+
+
+@pytest.mark.parametrize('operation', ['connect', 'spawn', 'get', 'cancel'])
+async def test_no_exception_of_modals_comes_through(
+    compute: ModalCompute, fake_modal: FakeModal, operation: str  # noqa: F811
+) -> None:  # fmt: skip
+    call = await compute.submit('echo', {})
+    for name in EXCEPTIONS:
+        fake_modal.fault(operation, name)
+        try:
+            match operation:
+                case 'get':
+                    await compute.collect(call, progress=Heard(), timeout=0)
+                case 'cancel':
+                    await compute.cancel(call)
+                case _:
+                    await compute.close()
+                    await compute.submit('echo', {})
+        except VariosyncError as error:
+            assert error.message, name  # noqa: PT017 - which of ours it is depends on the exception
+        else:
+            assert (operation, name) == ('cancel', 'NotFoundError')
+
+
+@pytest.mark.parametrize(('name', 'expected'), GET.items())
+async def test_what_modal_says_of_a_call_is_told_in_our_words(
+    compute: ModalCompute, fake_modal: FakeModal, name: str, expected: type[VariosyncError]  # noqa: F811
+) -> None:  # fmt: skip
+    call = await compute.submit('echo', {})
+    fake_modal.fault('get', name)
+    with pytest.raises(expected) as caught:
+        await compute.collect(call, progress=Heard(), timeout=0)
+    assert type(caught.value) is expected
+
+
+async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """The real client, and an address of loopback where nothing listens."""
+    monkeypatch.setenv('MODAL_SERVER_URL', 'http://127.0.0.1:9')
+    monkeypatch.setattr('storage.cloud.compute.PATIENCE', 1.0)
+    with pytest.raises(Unavailable, match='does not answer'):
+        await modal_compute(modal_home).submit('echo', {})
+
+
+async def test_a_container_that_is_preempted_is_no_end(
+    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
+) -> None:  # fmt: skip
+    fake_modal.fault('echo', 'preempt')
+    assert await result(compute, await compute.submit('echo', {'kept': 1})) == {'kept': 1}
+
+
+async def test_a_container_that_is_lost_is_worth_another_attempt(
+    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
+) -> None:  # fmt: skip
+    fake_modal.fault('echo', 'die')
+    with pytest.raises(TaskKilled, match='lost') as caught:
+        await result(compute, await compute.submit('echo', {}))
+    assert caught.value.retryable
+
+
+async def test_a_task_that_runs_twice_leaves_one_result(
+    compute: ModalCompute, fake_modal: FakeModal, modal_home: Path  # noqa: F811
+) -> None:  # fmt: skip
+    fake_modal.fault('echo', 'twice')
+    key = f't/{uuid4()}/echo'
+    call = await compute.submit('echo', {'key': key, 'text': 'once'})
+    assert (await result(compute, call))['text'] == 'once'
+    assert (modal_home / 'objects' / key).read_text() == 'once'
