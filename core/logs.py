@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from core.settings import Settings
 
@@ -66,7 +67,8 @@ def configure(settings: Settings) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if settings.log_format == 'json'
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Its own tracebacks would show the values of local variables.
+        else [ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
     )
     handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(

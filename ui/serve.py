@@ -33,7 +33,7 @@ def serve(
 
     SIGINT stops at once. SIGTERM gives jobs back and, where a balancer stands before us (VARIOSYNC_PUBLIC_URL), sends
     requests and open pages elsewhere first. Requests on their way may end, within VARIOSYNC_SHUTDOWN_DELAY in all.
-    Raise what `opening` raised, once the server has stopped because of it.
+    Raise what went wrong at the start, once the server has stopped because of it.
     """
     notice = min(NOTICE, settings.shutdown_delay / 5) if settings.public_url else 0.0
     background: set[asyncio.Task[None]] = set()
@@ -41,11 +41,13 @@ def serve(
 
     async def start() -> None:
         try:
-            await opening()
+            await begin()
         except VariosyncError as error:
             refused.append(error)
             app.shutdown()
-            return
+
+    async def begin() -> None:
+        await opening()
         await services.start(workers=settings.workers)
         # A log is no place for a secret: in production `variosync link` prints one.
         production = settings.environment == 'production'

@@ -8,25 +8,28 @@ import re
 import runpy
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 from tests.e2e.server import ROOT
 
+EXTRA = (ROOT / 'pyproject.toml').read_text().split('compute = [')[1].split(']')[0]
+# Its packages and the large ones that only they bring along.
+ABSENT = {*re.findall(r'^    "([a-z-]+)', EXTRA, re.M), 'numba', 'scipy', 'sklearn'}
 
-class Absent(MetaPathFinder):
-    """Refuses the extra's packages and the large ones that only they bring along."""
 
-    def __init__(self) -> None:
-        extra = (ROOT / 'pyproject.toml').read_text().split('compute = [')[1].split(']')[0]
-        self._names = {*re.findall(r'^    "([a-z-]+)', extra, re.M), 'numba', 'scipy', 'sklearn'}
+class WithoutCompute(PathFinder):
+    """Finds what is installed, but nothing of the extra."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Say that there is no such module."""
-        if name.partition('.')[0] in self._names:
-            raise ImportError(f'{name} is not in the image of the web server', name=name)
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module is, or None when this image has none."""
+        return None if fullname.partition('.')[0] in ABSENT else super().find_spec(fullname, path, target)
 
 
 if __name__ == '__main__':
-    sys.meta_path.insert(0, Absent())
+    sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutCompute
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)

@@ -44,10 +44,11 @@ def test_no_secret_of_the_settings_is_in_any_line(
     for secret in _texts(SECRETS):
         log.info('told', values=[secret], inner={'a': {'b': secret}})
         log.info(f'in the middle of<{secret}>words')
+        local = f'{CANARY} in a local variable'
         try:
             raise ConnectionError(f'no answer from {secret}')
         except ConnectionError as error:
-            log.error('broke', error=repr(error), exc_info=error)
+            log.error('broke', error=repr(error), length=len(local), exc_info=error)
             logging.getLogger('theirs').exception('broke: %s', secret)
             sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     said = capsys.readouterr().err
