@@ -33,6 +33,7 @@ PASSING = {
     'ConditionalRequestConflict',
 }
 PASSING_STATUS = {408, 429}
+NO_BUCKET = 'NoSuchBucket'
 _STATUS = re.compile(r'status(?: code:)? (\d{3})')
 _CODE = re.compile(r'<Code>(\w+)</Code>')
 
@@ -90,17 +91,13 @@ def told(key: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError) as error:
-        if code_of(error) == 'NoSuchBucket':
-            raise Misconfigured(
-                'There is no such bucket. Look at AWS_BUCKET_NAME, or run `variosync bucket init`.'
-            ) from error
+        if code_of(error) == NO_BUCKET:
+            raise _no_bucket() from error
         raise NotFound(f'There is no object under {key}.') from error
     except (AlreadyExistsError, FileExistsError, NotADirectoryError) as error:
         raise Conflict(f'There is an object under {key} already.') from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise Misconfigured(
-            f'The object store refuses our access key{_named(error)}. Look at AWS_ACCESS_KEY_ID and its secret.'
-        ) from error
+        raise _refused(error) from error
     except BaseError as error:
         raise _failed(key, error) from error
     except OSError as error:
@@ -109,19 +106,34 @@ def told(key: str) -> Iterator[None]:
         raise Unavailable(f'The object store does not answer for {key}. Try again in a moment.') from error
 
 
-def _failed(key: str, error: BaseError) -> Unavailable:
-    status, code = _STATUS.search(str(error)), code_of(error)
-    if code == 'NoSuchBucket':
-        return Misconfigured('There is no such bucket. Look at AWS_BUCKET_NAME, or run `variosync bucket init`.')
-    if status and 400 <= int(status[1]) < 500 and int(status[1]) not in PASSING_STATUS and code not in PASSING:
-        return Misconfigured(f'The object store refuses the request{_named(error)}. Look at the settings AWS_….')
-    return Unavailable(f'The object store does not answer for {key}. Try again in a moment.')
-
-
 def code_of(error: Exception) -> str | None:
     """Return the code in the store's answer, such as NoSuchBucket, if there is one."""
     found = _CODE.search(str(error))
     return found[1] if found else None
+
+
+def _failed(key: str, error: BaseError) -> Unavailable:
+    found, code = _STATUS.search(str(error)), code_of(error)
+    status = int(found[1]) if found else None
+    if code == NO_BUCKET:
+        return _no_bucket()
+    if status in (401, 403):
+        return _refused(error)
+    # The answer to a HEAD has no code, so a status 400 may be a rate limit.
+    passing = status in PASSING_STATUS or code in PASSING or (status == 400 and code is None)
+    if status and 400 <= status < 500 and not passing:
+        return Misconfigured(f'The object store refuses a request{_named(error)}. Look at the settings AWS_….')
+    return Unavailable(f'The object store does not answer for {key}. Try again in a moment.')
+
+
+def _no_bucket() -> Misconfigured:
+    return Misconfigured('There is no such bucket. Look at AWS_BUCKET_NAME, or run `variosync bucket init`.')
+
+
+def _refused(error: Exception) -> Misconfigured:
+    return Misconfigured(
+        f'The object store refuses our access key{_named(error)}. Look at AWS_ACCESS_KEY_ID and its secret.'
+    )
 
 
 def _named(error: Exception) -> str:

@@ -235,7 +235,7 @@ class Objects:
         return b''.join([piece async for piece in await self.stream(key)])
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """Return the object in pieces of a megabyte, of four from a bucket. Raise NotFound when nothing is stored under key.
+        """Return the object in pieces of one megabyte, from a bucket of four. Raise NotFound when there is none.
 
         After the last piece Unavailable is raised when they are not what was stored.
         """

@@ -6,9 +6,12 @@ a range with the status of a whole object, which obstore refuses, and ignores co
 
 import asyncio
 import hashlib
+import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,14 +19,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 
-from core.errors import Conflict, NotFound, Unavailable, UsageError
+from core.analysis import duck, tables
+from core.errors import Conflict, Misconfigured, NotFound, Unavailable, UsageError
+from core.settings import Settings
 from core.values import ObjectInfo
 from storage import objects as module
+from storage.embedded.compute import ChildProcesses
 from storage.object_cache import ObjectCache
 from storage.object_faults import Patience
-from storage.objects import LocalTaskObjects, Objects, ObjectsAt, task_objects
+from storage.objects import Objects, ObjectsAt, task_objects
 
 LIMIT = 2**30
+ROWS = 300_000
 TENANT = UUID('00000000-0000-4000-8000-000000000001')
 KEY = f't/{TENANT}/u/source'
 OTHER = f't/{uuid4()}/u/source'
@@ -84,6 +91,14 @@ def local(tmp_path: Path) -> Objects:
 def file(tmp_path: Path) -> Path:
     path = tmp_path / 'source.csv'
     path.write_bytes(b'ds,y\n' * 1000)
+    return path
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    path = tmp_path / 'rows.parquet'
+    with duck.connect(memory=2**28) as connection:
+        connection.execute(f'copy (select i, i % 7 as v from range({ROWS}) t(i)) to {duck.text(str(path))}')
     return path
 
 
@@ -163,6 +178,38 @@ async def test_fetch_returns_a_read_only_file(objects: Objects) -> None:
     assert path.read_bytes() == b'data'
     assert path.stat().st_mode & 0o777 == 0o444
     assert await objects.fetch(KEY) == path
+
+
+async def test_open_returns_what_reads_parts_of_objects(objects: Objects, parquet: Path) -> None:
+    for key in (KEY, OTHER):
+        await objects.put_file(key, parquet)
+    opened = await objects.open([OTHER, KEY])
+    assert len(opened.paths) == 2
+    assert tables.page(opened.paths, limit=2, system=opened.files).total == 2 * ROWS
+    assert (await objects.open([OTHER, KEY])).paths == opened.paths
+    with pytest.raises(NotFound):
+        await objects.open([KEY, f'{KEY}2'])
+
+
+@without_rclone('it answers a range with 200 instead of 206')
+async def test_large_objects_are_read_in_parts(
+    objects: Objects, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'COPIED', 0)
+    await objects.put_file(KEY, parquet)
+    await objects.put_file(OTHER, parquet)
+    opened = await objects.open([KEY])
+    rows = tables.page(opened.paths, offset=1000, limit=5, system=opened.files)
+    assert rows == tables.page([parquet], offset=1000, limit=5)
+    out = tmp_path / 'out.csv'
+    tables.export(opened.paths, out, system=opened.files)
+    assert out.read_text().startswith('i,v\n0,0\n1,1\n')
+    if opened.files is not None:
+        assert sum(path.stat().st_size for path in (tmp_path / 'cache').rglob('*')) < parquet.stat().st_size * 2
+        for path in ('objects://' + OTHER, '/etc/passwd'):
+            with pytest.raises(Unavailable), duck.told():
+                connection = duck.connect(memory=2**28, allow=opened.paths, system=opened.files)
+                connection.execute(f'select * from read_parquet({duck.texts([path])})')
 
 
 async def test_list_returns_the_keys_that_start_with_prefix_sorted(objects: Objects) -> None:
@@ -326,8 +373,16 @@ async def test_no_disk_work_is_done_on_the_event_loop(
     assert threading.main_thread() not in threads
 
 
-def test_a_task_stores_and_replaces(tmp_path: Path, file: Path) -> None:
-    objects = LocalTaskObjects(tmp_path / 'objects')
+@pytest.fixture(params=['files', 'moto', 'rclone'])
+def at(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectsAt:
+    if request.param == 'files':
+        return ObjectsAt(folder=str(tmp_path / 'objects'))
+    made: ObjectsAt = request.getfixturevalue(request.param).make(f'bucket-{uuid4().hex}')
+    return made
+
+
+def test_a_task_stores_and_replaces(at: ObjectsAt, tmp_path: Path, file: Path) -> None:
+    objects = task_objects(at)
     data = file.read_bytes()
     assert objects.put_file(KEY, file) == info(KEY, data)
     file.write_bytes(b'of the next run')
@@ -335,11 +390,66 @@ def test_a_task_stores_and_replaces(tmp_path: Path, file: Path) -> None:
     assert file.exists()
     path = objects.fetch(KEY, tmp_path)
     assert path.read_bytes() == b'of the next run'
-    assert path == tmp_path / 'objects' / KEY
+    assert path == objects.fetch(KEY, tmp_path) == tmp_path / 'objects' / KEY
 
 
-def test_a_task_reaches_nothing_else(tmp_path: Path, file: Path) -> None:
-    objects = LocalTaskObjects(tmp_path / 'objects')
+def test_a_task_replaces_a_large_file(
+    at: ObjectsAt, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'WHOLE', 100)
+    objects = task_objects(at)
+    for data in (file.read_bytes(), b'of the next run' * 1000):
+        file.write_bytes(data)
+        assert objects.put_file(KEY, file) == info(KEY, data)
+    assert objects.fetch(KEY, tmp_path).read_bytes() == data
+
+
+async def test_a_task_may_be_inside_an_event_loop(at: ObjectsAt, tmp_path: Path, file: Path) -> None:
+    objects = task_objects(at)
+    objects.put_file(KEY, file)
+    assert objects.fetch(KEY, tmp_path).read_bytes() == file.read_bytes()
+
+
+async def test_a_task_in_a_child_process_gets_them(at: ObjectsAt, tmp_path: Path) -> None:
+    compute = ChildProcesses(tmp_path, objects=at, memory=2**29, timeout=60, tasks='tests.contracts.tasks_for_tests')
+
+    async def result(task: str, **payload: str) -> Mapping[str, Any]:
+        call = await compute.submit(task, payload)
+        while (answer := await compute.collect(call, progress=lambda part, text: None, timeout=60)) is None:
+            pass
+        return answer
+
+    try:
+        assert await result('echo', key=KEY, text='stored') == {
+            'sha256': hashlib.sha256(b'stored').hexdigest(),
+            'text': 'stored',
+        }
+        seen = await result('here')
+    finally:
+        await compute.close()
+    assert task_objects(at).fetch(KEY, tmp_path).read_bytes() == b'stored'
+    assert at.secret is None or at.secret not in str(seen), 'the secret came by the request alone'
+
+
+def test_where_objects_are_travels_as_json(at: ObjectsAt) -> None:
+    assert ObjectsAt.from_json(json.loads(json.dumps(at.to_json()))) == at
+    with pytest.raises(Misconfigured):
+        ObjectsAt.from_json({'bucket': 'bucket'})
+    with pytest.raises(Misconfigured):
+        ObjectsAt.from_json({'elsewhere': 'bucket'})
+    with pytest.raises(Misconfigured):
+        ObjectsAt()
+
+
+def test_settings_say_where_objects_are(tmp_path: Path) -> None:
+    settings = {'VARIOSYNC_HOME': tmp_path, 'AWS_ACCESS_KEY_ID': 'key', 'AWS_SECRET_ACCESS_KEY': 'secret'}
+    assert ObjectsAt.of(Settings(**settings)) == ObjectsAt(folder=str(tmp_path / 'objects'))
+    at = ObjectsAt.of(Settings(**settings, AWS_BUCKET_NAME='bucket', AWS_REGION='eu-1'))
+    assert at == ObjectsAt(bucket='bucket', region='eu-1', key='key', secret='secret')
+
+
+def test_a_task_reaches_nothing_else(at: ObjectsAt, tmp_path: Path, file: Path) -> None:
+    objects = task_objects(at)
     with pytest.raises(NotFound):
         objects.fetch(KEY, tmp_path)
     for key in WRONG:

@@ -54,6 +54,7 @@ class FaultProxy(AbstractContextManager['FaultProxy']):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name='fault proxy', daemon=True)
         self._port = 0
+        self._connections: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -97,16 +98,15 @@ class FaultProxy(AbstractContextManager['FaultProxy']):
     # on the proxy's own thread
 
     async def _listen(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, '127.0.0.1', 0)
+        server = await asyncio.start_server(self._connected, '127.0.0.1', 0)
         self._port = server.sockets[0].getsockname()[1]
         return server
 
     async def _close(self) -> None:
         self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _fault(self, method: str) -> Fault:
         for fault in self._faults:
@@ -116,6 +116,11 @@ class FaultProxy(AbstractContextManager['FaultProxy']):
         if self._always is not None and self._always.method in (None, method):
             return self._always
         return Fault()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
