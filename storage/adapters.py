@@ -124,6 +124,11 @@ class Opened:
             await self._redis.close()
         await self.database.close()
 
+    @property
+    def database_name(self) -> str:
+        """What the database is and where, without secrets."""
+        return self._server.name
+
     def dsn(self, role: Literal['app', 'worker', 'migrate']) -> str:
         """Return the database's address for a role; it holds a password."""
         return self._server.dsn(role)
@@ -180,6 +185,10 @@ async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
     async with Opened(settings, attach=True) as opened:
         ports = opened.ports
 
+        async def database() -> None:
+            await ports.database.ping()
+            await opened.database.examine()
+
         async def compute() -> None:
             call = await ports.compute.submit('ping', {})
             while await ports.compute.collect(call, progress=lambda part, text: None, timeout=30) is None:
@@ -192,7 +201,7 @@ async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
                     await anext(messages)
 
         checks = {
-            'database': ('embedded Postgres', ports.database.ping),
+            'database': (opened.database_name, database),
             'objects': ('local files', ports.objects.ping),
             'cache': ('Redis' if settings.redis_url else 'in process', ports.cache.ping),
             'events': (
