@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,16 +13,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
 from core.hours import Hours
+from core.notices import Notices
 from core.ports import Cache, Database, Identity, ObjectStore, Row, Staging, Transaction
-from core.values import ApiKey, AuditEntry, Preferences, Session, SignedIn, User
+from core.values import ApiKey, AuditEntry, Entered, Preferences, Session, SignedIn, User
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
 LENT = 5.0  # seconds a session is taken from the cache; who ends one and cannot tell the cache waits that long
 SESSION = TypeAdapter(Session)
+FLOW_LIFE = timedelta(minutes=10)  # of a sign-in by a provider
+MAIL_LIFE = timedelta(hours=1)  # and by a mailed link
+BY_MAIL = 'email'
 WINDOW = 15 * 60.0
 ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPTS_PER_ADDRESS = 50
+MAILS_PER_ACCOUNT = 5
+BROWSER = re.compile(r'[A-Za-z0-9_-]{43}')
 
 SCOPES = (
     'datasets:read',
@@ -48,6 +54,13 @@ PATIENCE = 5.0  # seconds that the end of an account waits for jobs to stop
 POLL = 0.1
 
 
+RECLAIMED = 'Your password was removed'
+RECLAIMED_WHY = (
+    'It was set before anybody had proven this address, maybe by somebody else. Sessions and API keys of that time '
+    'ended with it. Sign in by a mailed link or a provider from now on.'
+)
+
+
 class Accounts:
     """Who may come in. Tokens of sessions and API keys are random; Postgres holds only their hashes."""
 
@@ -60,6 +73,7 @@ class Accounts:
         objects: ObjectStore,
         staging: Staging,
         hours: Hours,
+        notices: Notices,
     ) -> None:
         self._database = database
         self._identity = identity
@@ -67,6 +81,7 @@ class Accounts:
         self._objects = objects
         self._staging = staging
         self._hours = hours
+        self._notices = notices
 
     # coming in
 
@@ -109,14 +124,106 @@ class Accounts:
             await _audit(tx, link['user_id'], 'sign-in by link', address=address)
             return await _open_session(tx, link['user_id'], address, user_agent)
 
+    @property
+    def providers(self) -> Sequence[str]:
+        """Names of those who can say who somebody is, such as google."""
+        return self._identity.providers
+
+    async def begin(
+        self, provider: str, *, target: str, redirect_to: str, address: str, browser: str = ''
+    ) -> tuple[str, str]:
+        """Begin a sign-in by a provider: return where to send the browser, and the token that it must come back with.
+
+        A browser that has such a token already keeps it. Raise NotFound, TooMany, or Unavailable.
+        """
+        await self._limit('provider', '', address)
+        state, browser = secrets.token_urlsafe(32), _browser(browser)
+        begun = await self._identity.begin(provider, redirect_to=redirect_to, state=state)
+        await self._keep(state, browser, target, provider=provider, secret=begun.secret, life=FLOW_LIFE)
+        return begun.url, browser
+
+    async def send_link(self, email: str, *, target: str, redirect_to: str, address: str, browser: str = '') -> str:
+        """Mail a sign-in link and return the token that the browser must open it with, whether there is an account or
+        not. Raise UsageError for what is no e-mail, TooMany, or Unavailable.
+        """
+        await self._limit('mail', _normal(email), address, per_account=MAILS_PER_ACCOUNT)
+        state, browser = secrets.token_urlsafe(32), _browser(browser)
+        secret = await self._identity.send_link(email, redirect_to=redirect_to, state=state)
+        await self._keep(state, browser, target, provider=BY_MAIL, secret=secret, life=MAIL_LIFE)
+        return browser
+
+    async def finish(
+        self,
+        state: str,
+        answer: Mapping[str, str],
+        *,
+        browser: str,
+        redirect_to: str,
+        address: str,
+        user_agent: str = '',
+    ) -> Entered:
+        """Let in who came back to `redirect_to` with `state` and an answer, once and in the browser that began it.
+
+        Raise NotSignedIn when anything of it does not hold, TooMany, or Unavailable.
+        """
+        await self._limit('finish', '', address)
+        flow = await self._use(state, browser)
+        by, secret = flow['provider'], flow['secret']
+        tokens = await self._identity.finish(by, answer, secret=secret, redirect_to=redirect_to)
+        ended: Sequence[Row] = ()
+        async with self._database.system() as tx:
+            await self._admit(tx, tokens.user_id, tokens.email)
+            if tokens.reclaimed:
+                ended = await self._reclaim(tx, tokens.user_id, address)
+            await _audit(tx, tokens.user_id, f'sign-in by {"mailed link" if by == BY_MAIL else by}', address=address)
+            token, session = await _open_session(tx, tokens.user_id, address, user_agent)
+        await self._recall(row['token_hash'] for row in ended)
+        return Entered(token=token, session=session, target=flow['target'], ended=tuple(row['id'] for row in ended))
+
+    async def _keep(
+        self, state: str, browser: str, target: str, *, provider: str, secret: str, life: timedelta
+    ) -> None:
+        async with self._database.system() as tx:
+            await tx.run('flows_expired')
+            await tx.run(
+                'flow_insert',
+                state_hash=_hash(state),
+                provider=provider,
+                secret=secret,
+                browser_hash=_hash(browser),
+                target=target,
+                life=life,
+            )
+
+    async def _use(self, state: str, browser: str) -> Row:
+        async with self._database.system() as tx:
+            flow = await tx.first('flow_use', state_hash=_hash(state), browser_hash=_hash(browser))
+            known = None if flow else await tx.first('flow_state', state_hash=_hash(state))
+        if flow is not None:
+            return flow
+        if known is None or known['expired']:
+            raise NotSignedIn('This sign-in has expired. Start again.')
+        if known['used']:
+            raise NotSignedIn('This sign-in was finished already. Start again.')
+        raise NotSignedIn('This sign-in was begun in another browser. Finish it there, or start again here.')
+
+    async def _reclaim(self, tx: Transaction, user_id: UUID, address: str) -> Sequence[Row]:
+        """End what was opened before anybody had proven the address: it may have been a stranger who knew it only."""
+        await tx.one('profile_lock', id=user_id)
+        await tx.run('api_keys_revoke_all', user_id=user_id)
+        ended = await tx.all('sessions_retire', user_id=user_id)
+        await self._notices.add(tx, user_id, level='warn', title=RECLAIMED, text=RECLAIMED_WHY, link='/settings')
+        await _audit(tx, user_id, 'password removed', 'with sessions and keys', address)
+        return ended
+
     async def _admit(self, tx: Transaction, user_id: UUID, email: str, *, owner: bool = False) -> None:
         row = await tx.one('profile_insert', id=user_id, email=_normal(email), owner=owner)
         await self._hours.welcome(tx, user_id, owner=row['owner'])
 
-    async def _limit(self, action: str, email: str, address: str) -> None:
+    async def _limit(self, action: str, email: str, address: str, *, per_account: int = ATTEMPTS_PER_ACCOUNT) -> None:
         keys = [(f'limit/{action}/address/{address}', ATTEMPTS_PER_ADDRESS)]
         if email:
-            keys.append((f'limit/{action}/account/{email}', ATTEMPTS_PER_ACCOUNT))
+            keys.append((f'limit/{action}/account/{email}', per_account))
         waits = [(await self._cache.hit(key, limit=limit, window=WINDOW)).wait for key, limit in keys]
         if wait := max(waits):
             minutes = max(1, round(wait / 60))
@@ -461,6 +568,11 @@ def _line(text: str, what: str, *, least: int = 1, most: int) -> str:
 def _loan(token_hash: bytes) -> str:
     """The cache's key of a session: its tenant is not known before it is read."""
     return f'session/{token_hash.hex()}'
+
+
+def _browser(token: str) -> str:
+    """The token of the browser that begins a sign-in: what it has already, so that others it began can be finished."""
+    return token if BROWSER.fullmatch(token) else secrets.token_urlsafe(32)
 
 
 def _normal(email: str) -> str:

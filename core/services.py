@@ -125,7 +125,9 @@ class Services:
         )
         return cls(
             settings=settings,
-            accounts=Accounts(a.database, a.identity, cache, objects=a.objects, staging=a.staging, hours=hours),
+            accounts=Accounts(
+                a.database, a.identity, cache, objects=a.objects, staging=a.staging, hours=hours, notices=notices
+            ),
             archive=Archive(a.database, forecasts, a.objects),
             datasets=datasets,
             demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=a.events),

@@ -29,6 +29,7 @@ set session_replication_role = replica;
 delete from public.audit_logs;
 set session_replication_role = origin;
 delete from auth.users;
+delete from sign_in.flows;
 delete from procrastinate_jobs;
 delete from procrastinate_workers;
 """

@@ -69,7 +69,7 @@ def mount(services: Any) -> None:
     _errors()
     app.add_route('/static/{path:path}', assets.serve, methods=['GET', 'HEAD'])
     auth.register(services, sockets=sockets, origins=origins)
-    rest.register(services, sockets=sockets)
+    rest.register(services, sockets=sockets, origins=origins)
     metrics.register(services, counters=counters)
     for module in PAGES:
         module.register(services)

@@ -4,8 +4,9 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -17,6 +18,7 @@ from pydantic_settings import SettingsError
 
 from core.errors import AmbiguousDates, NotFound, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
+from core.values import Mail
 from ui.origins import address
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ class Root(Protocol):
 
     async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
         """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
+
+    def outbox(self, settings: Settings) -> Sequence[Mail]:
+        """The mails that wait in the outbox, the newest first."""
 
     def run_local(
         self,
@@ -122,6 +127,18 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
         print(asyncio.run(_owner_link(root, Settings())))
 
     @app.command()
+    def outbox(
+        as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False,
+        last: Annotated[bool, typer.Option('--last', help='The newest mail only.')] = False,
+    ) -> None:
+        """Print the mails that wait here because no mail server is set, the newest first."""
+        mails = root.outbox(Settings())[: 1 if last else None]
+        if as_json:
+            print(json.dumps([asdict(mail) for mail in mails], default=str, ensure_ascii=False))
+        else:
+            print('\n\n'.join(map(_mail_report, mails)) or 'the outbox is empty')
+
+    @app.command()
     def migrate() -> None:
         """Apply the migrations that the database lacks."""
         applied = asyncio.run(root.migrate(Settings()))
@@ -138,6 +155,10 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
                 print(f'{name:<10} {kind:<28} {said}')
         if any(said != 'ok' for _, said in answers.values()):
             raise typer.Exit(1)
+
+
+def _mail_report(mail: Mail) -> str:
+    return f'{mail.at:%Y-%m-%d %H:%M:%S} UTC to {mail.to}: {mail.subject}\n\n{mail.text.rstrip()}'
 
 
 async def _owner_link(root: Root, settings: Settings) -> str:

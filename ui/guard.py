@@ -60,6 +60,8 @@ class Guard:
         self._services = services
         self._origins = origins
         self._limits = Limits(services)
+        by_link = (f'{ROOT}/auth/{name}' for name in ('magic', *services.accounts.providers))
+        self._open = frozenset({*OPEN, *by_link})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it here."""
@@ -105,7 +107,7 @@ class Guard:
             await self._limits.count(scope, guessed=bearer is not None and scope['state']['session'] is None)
         if path.startswith(SOCKET):
             raise NotFound('Only WebSockets are served here.')
-        if path in OPEN or path.startswith(OPEN_FOLDERS):
+        if path in self._open or path.startswith(OPEN_FOLDERS):
             return None
         session = scope['state']['session']
         if bearer is not None and session is None:

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from core.errors import NotAllowed
 from core.settings import Settings
 
 LOOPBACK = frozenset({'localhost', '127.0.0.1', '::1'})
@@ -32,6 +33,7 @@ class Origins:
         self.https = public.scheme == 'https'
         self._public_origin = f'{public.scheme}://{public.netloc}'.lower() if public.netloc else None
         self._public_host = public.netloc.lower()
+        self._port = settings.port
         self._any_address = settings.host in WILDCARD
         self._names = {settings.host.lower()} if settings.host not in WILDCARD else set()
         if self._any_address or settings.host in LOOPBACK:
@@ -43,6 +45,17 @@ class Origins:
             return True
         name = _name(host)
         return name in self._names or (self._any_address and _is_address(name))
+
+    def home(self, host: str) -> str:
+        """The address that somebody who asked by this Host header is called back at, by a provider or a mailed link.
+
+        A Host header is written by whoever asks: only one that can lead nowhere else is repeated. Else NotAllowed.
+        """
+        if self._public_origin is not None:
+            return self._public_origin
+        if _name(host) in self._names and _port(host) == self._port:
+            return f'http://{host.lower()}'
+        raise NotAllowed('To sign in this way, set VARIOSYNC_PUBLIC_URL to the address users see.')
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether an Origin header is ours, given the Host header of the same request."""
@@ -71,6 +84,13 @@ def _name(host: str) -> str:
         return (urlsplit(f'//{host}').hostname or '').lower()
     except ValueError:
         return ''
+
+
+def _port(host: str) -> int | None:
+    try:
+        return urlsplit(f'//{host}').port or 80
+    except ValueError:
+        return None
 
 
 def _is_address(name: str) -> bool:

@@ -14,6 +14,7 @@ from core.errors import NotAllowed, NotSignedIn
 from core.values import Session
 
 COOKIE = 'variosync_session'
+BROWSER = 'variosync_browser'  # which browser began to sign in by a provider or a mailed link
 HOME = '/'
 
 
@@ -69,13 +70,13 @@ def end(scope: Scope) -> None:
     scope['state']['session'] = None
 
 
-def token_of(cookie_header: str | None) -> str | None:
-    """The session token in a Cookie header, or None."""
+def token_of(cookie_header: str | None, name: str = COOKIE) -> str | None:
+    """The session token in a Cookie header, or the value of another cookie, or None."""
     try:
         cookies = SimpleCookie(cookie_header or '')
     except CookieError:
         return None
-    morsel = cookies.get(COOKIE)
+    morsel = cookies.get(name)
     return morsel.value if morsel and morsel.value else None
 
 
@@ -91,9 +92,14 @@ def set_cookie(response: Response, token: str, session: Session, *, secure: bool
     response.set_cookie(COOKIE, token, max_age=seconds, path='/', secure=secure, httponly=True, samesite='lax')
 
 
-def clear_cookie(response: Response, *, secure: bool) -> None:
-    """Take the session from the browser."""
-    response.delete_cookie(COOKIE, path='/', secure=secure, httponly=True, samesite='lax')
+def set_browser(response: Response, token: str, *, secure: bool) -> None:
+    """Give the browser what it must bring when a provider or a mailed link leads it back."""
+    response.set_cookie(BROWSER, token, max_age=3600, path='/', secure=secure, httponly=True, samesite='lax')
+
+
+def clear_cookie(response: Response, name: str = COOKIE, *, secure: bool) -> None:
+    """Take the session, or another cookie, from the browser."""
+    response.delete_cookie(name, path='/', secure=secure, httponly=True, samesite='lax')
 
 
 def safe_next(target: str | None) -> str:

@@ -51,6 +51,35 @@ set used_at = now()
 where token_hash = %(token_hash)s and used_at is null and expires_at > now()
 returning user_id;
 
+-- name: flow_insert
+-- A sign-in that has begun.
+insert into sign_in.flows (state_hash, provider, secret, browser_hash, target, expires_at)
+values (%(state_hash)s, %(provider)s, %(secret)s, %(browser_hash)s, %(target)s, now() + %(life)s::interval);
+
+-- name: flow_use
+-- Finish a sign-in in the browser that began it, once.
+update sign_in.flows
+set used_at = now()
+where state_hash = %(state_hash)s and browser_hash = %(browser_hash)s and used_at is null and expires_at > now()
+returning provider, secret, target;
+
+-- name: flow_state
+-- Why a sign-in cannot be finished.
+select used_at is not null as used, expires_at <= now() as expired
+from sign_in.flows
+where state_hash = %(state_hash)s;
+
+-- name: flows_expired
+-- Remove what expired over an hour ago; until then it can be told why it cannot be finished.
+delete from sign_in.flows
+where state_hash in (
+    select state_hash from sign_in.flows
+    where expires_at < now() - interval '1 hour'
+    order by expires_at
+    limit 100
+    for update skip locked
+);
+
 -- name: session_insert
 -- Open a session.
 with opened as (

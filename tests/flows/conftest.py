@@ -90,6 +90,7 @@ class Product:
             objects=self.objects,
             staging=self.staging,
             hours=self.hours,
+            notices=self.notices,
         )
 
     async def send(self, user: User, name: str, content: bytes, **into: Any) -> Upload:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID, uuid4
 
 import psycopg
@@ -11,12 +12,23 @@ import pytest
 from psycopg import errors
 
 from core import accounts as module
-from core.accounts import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, MOST_KEYS, NEVER, NUMBER_FORMATS, SCOPES, THEMES
+from core.accounts import (
+    ATTEMPTS_PER_ACCOUNT,
+    ATTEMPTS_PER_ADDRESS,
+    MAILS_PER_ACCOUNT,
+    MOST_KEYS,
+    NEVER,
+    NUMBER_FORMATS,
+    SCOPES,
+    THEMES,
+)
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, Unavailable, UsageError
-from core.values import JobState, Preferences, Session
+from core.values import Begun, Entered, JobState, Preferences, Session, Tokens
 from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
+from storage.mail import read_outbox
 from storage.postgres import PostgresTransaction
+from tests.fakes.outbox import link_to
 from tests.flows.conftest import Product
 
 EMAIL = 'ada@example.com'
@@ -671,3 +683,182 @@ async def test_job_of_a_dead_worker_does_not_hold_up_the_end(
     rows(postgres, "update public.jobs set state = 'running', attempt = 1, started_at = now()")
     await product.accounts.delete(session.user.id, confirmation=EMAIL)
     assert rows(postgres, 'select count(*) from public.jobs') == [(0,)]
+
+
+# signing in by a provider or a mailed link
+
+BACK = 'http://127.0.0.1:8080/auth/callback'
+
+
+class Vouching:
+    """An identity whose provider vouches for whom a test says, beside a real one."""
+
+    providers = ('google',)
+
+    def __init__(self, user_id: UUID) -> None:
+        self.tokens = Tokens(access_token='', refresh_token='', expires_in=1, user_id=user_id, email=EMAIL)
+        self.finished: list[tuple[str, dict[str, str], str]] = []
+
+    async def begin(self, provider: str, *, redirect_to: str, state: str) -> Begun:
+        return Begun(url=f'https://provider.example/?{urlencode({"back": redirect_to, "state": state})}', secret='s')
+
+    async def finish(self, provider: str, answer: dict[str, str], *, secret: str, redirect_to: str) -> Tokens:
+        self.finished.append((provider, answer, secret))
+        return self.tokens
+
+
+@pytest.fixture
+def vouching(product: Product, monkeypatch: pytest.MonkeyPatch) -> Vouching:
+    identity = Vouching(uuid4())
+    monkeypatch.setattr(product.accounts, '_identity', identity)
+    return identity
+
+
+def state_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)['state'][0]
+
+
+async def begin(product: Product, **options: Any) -> tuple[str, str]:
+    """Begin a sign-in by the provider: its state, and the browser's token."""
+    options = {'target': '/jobs', 'redirect_to': BACK, 'address': HOME} | options
+    url, browser = await product.accounts.begin('google', **options)
+    return state_of(url), browser
+
+
+async def finish(product: Product, state: str, browser: str, **answer: str) -> Entered:
+    return await product.accounts.finish(state, answer, browser=browser, redirect_to=BACK, address=HOME)
+
+
+async def ask_for_link(product: Product, email: str = EMAIL, **options: Any) -> tuple[str, str, str]:
+    """Ask for a link: the state and the code in the mail, and the browser's token."""
+    options = {'target': '/', 'redirect_to': BACK, 'address': HOME} | options
+    browser = await product.accounts.send_link(email, **options)
+    query = parse_qs(urlsplit(link_to(email.strip().lower(), read_outbox(product.settings))).query)
+    return query['state'][0], query['code'][0], browser
+
+
+async def test_who_comes_by_a_provider_is_signed_in_and_goes_on(
+    product: Product, vouching: Vouching, postgres: EmbeddedPostgres
+) -> None:
+    assert product.accounts.providers == ('google',)
+    state, browser = await begin(product)
+    entered = await finish(product, state, browser, code='c')
+    assert vouching.finished == [('google', {'code': 'c'}, 's')]
+    assert (entered.session.user.email, entered.target, entered.ended) == (EMAIL, '/jobs', ())
+    assert await product.accounts.session(entered.token) == entered.session
+    assert entered.token not in repr(entered)
+    assert audited(postgres) == ['sign-in by google']
+    assert (await product.hours.balance(vouching.tokens.user_id)).seconds == 7200, 'the trial, as for whoever signs up'
+
+
+async def test_a_sign_in_that_began_survives_a_restart(
+    product: Product, open_product: Callable[..., Product], postgres: EmbeddedPostgres
+) -> None:
+    state, code, browser = await ask_for_link(product, ' Ada@Example.com')
+    entered = await finish(open_product(), state, browser, code=code)
+    assert entered.session.user.email == EMAIL
+    assert audited(postgres) == ['sign-in by mailed link']
+    [(stored,)] = rows(postgres, 'select f::text from sign_in.flows f')
+    assert not {part for part in (state, browser, code) if part in stored}
+
+
+async def test_a_sign_in_is_finished_once(product: Product, vouching: Vouching) -> None:
+    state, browser = await begin(product)
+    tries = await asyncio.gather(*(finish(product, state, browser) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(one, Entered) for one in tries) == 1
+    assert {str(one) for one in tries if not isinstance(one, Entered)} == {
+        'This sign-in was finished already. Start again.'
+    }
+
+
+async def test_another_browser_cannot_finish_a_sign_in_and_does_not_spoil_it(
+    product: Product, vouching: Vouching
+) -> None:
+    state, browser = await begin(product)
+    for other in ('', 'x' * 43, (await begin(product))[1]):
+        with pytest.raises(NotSignedIn, match='another browser'):
+            await finish(product, state, other)
+    assert not vouching.finished
+    assert await finish(product, state, browser)
+
+
+async def test_a_browser_may_have_several_sign_ins_under_way(product: Product, vouching: Vouching) -> None:
+    first, browser = await begin(product)
+    second, same = await begin(product, browser=browser)
+    assert same == browser
+    assert await finish(product, first, browser)
+    assert await finish(product, second, browser)
+    for odd in ('', 'short', 'x' * 44, 'ü' * 43):
+        assert (await begin(product, browser=odd))[1] != odd
+
+
+async def test_an_unknown_or_expired_sign_in_is_refused_and_removed(
+    product: Product, vouching: Vouching, postgres: EmbeddedPostgres
+) -> None:
+    state, browser = await begin(product)
+    [(life,)] = rows(postgres, 'select expires_at - created_at from sign_in.flows')
+    assert life == timedelta(minutes=10)
+    for unknown in ('', 'x' * 43, '\ud800'):
+        with pytest.raises(NotSignedIn, match='expired'):
+            await finish(product, unknown, browser)
+    rows(postgres, 'update sign_in.flows set expires_at = now()')
+    with pytest.raises(NotSignedIn, match='expired'):
+        await finish(product, state, browser)
+    rows(postgres, "update sign_in.flows set expires_at = now() - interval '2 hours'")
+    await begin(product)
+    assert rows(postgres, 'select count(*) from sign_in.flows') == [(1,)]
+
+
+async def test_a_mailed_link_lasts_an_hour(product: Product, postgres: EmbeddedPostgres) -> None:
+    await ask_for_link(product)
+    assert rows(postgres, 'select expires_at - created_at from sign_in.flows') == [(timedelta(hours=1),)]
+    assert rows(postgres, 'select expires_at - created_at from auth.one_time_tokens') == [(timedelta(hours=1),)]
+    with pytest.raises(UsageError, match='no email'):
+        await ask_for_link(product, 'no address')
+
+
+async def test_nobody_is_flooded_with_mail(product: Product) -> None:
+    for number in range(MAILS_PER_ACCOUNT):
+        await ask_for_link(product, address=f'192.0.2.{number}')
+    for email in (EMAIL, f' {EMAIL.upper()}'):
+        with pytest.raises(TooMany):
+            await ask_for_link(product, email, address=ELSEWHERE)
+    assert len(read_outbox(product.settings)) == MAILS_PER_ACCOUNT
+    assert await ask_for_link(product, 'bea@example.com')
+
+
+async def test_one_address_begins_and_finishes_so_many(product: Product, vouching: Vouching) -> None:
+    for _ in range(ATTEMPTS_PER_ADDRESS):
+        state, browser = await begin(product)
+        with pytest.raises(NotSignedIn):
+            await finish(product, 'x' * 43, browser)
+    with pytest.raises(TooMany):
+        await begin(product)
+    with pytest.raises(TooMany):
+        await finish(product, state, browser)
+    assert await begin(product, address=ELSEWHERE)
+
+
+async def test_who_proves_an_address_takes_it_from_who_only_knew_it(
+    product: Product, postgres: EmbeddedPostgres
+) -> None:
+    """Somebody signed up with a foreign address, and waits for its owner to come (pre-hijacking)."""
+    stolen, session = await enter(product)
+    user_id = session.user.id
+    key, _ = await product.accounts.create_key(user_id, name='waiting', scopes=['jobs:read'])
+    state, code, browser = await ask_for_link(product)
+    entered = await finish(product, state, browser, code=code)
+    assert entered.session.user.id == user_id
+    assert entered.ended == (session.id,)
+    assert await product.accounts.session(stolen) is None
+    assert await product.accounts.principal(key) is None
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+    with pytest.raises(Conflict):
+        await product.accounts.sign_up(EMAIL, PASSWORD, address=ELSEWHERE)
+    assert await product.accounts.session(entered.token)
+    assert 'password removed' in audited(postgres)
+    assert [notice.title for notice in await product.notices.latest(user_id)] == ['Your password was removed']
+    state, code, browser = await ask_for_link(product)
+    assert (await finish(product, state, browser, code=code)).ended == (), 'once: the address is proven now'
+    assert await product.accounts.session(entered.token)

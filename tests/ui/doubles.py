@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
-from core.errors import Conflict, NotSignedIn, UsageError
+from core.errors import Conflict, NotFound, NotSignedIn, UsageError
 from core.settings import Settings
 from core.values import (
     Balance,
     Dataset,
+    Entered,
     Forecast,
     Grant,
     Health,
@@ -34,6 +36,8 @@ WRONG = 'Email and password do not match an account here.'
 
 
 class Accounts:
+    providers: tuple[str, ...] = ('google', 'github')
+
     def __init__(self) -> None:
         self.forget()
 
@@ -43,6 +47,8 @@ class Accounts:
         self.users: dict[str, User] = {}
         self.keys: dict[str, Session] = {}
         self.links = {LINK}
+        self.flows: dict[str, tuple[str, str, str]] = {}
+        self.mails: list[str] = []
         self.seen: list[dict[str, str]] = []
 
     def open(
@@ -86,6 +92,41 @@ class Accounts:
             raise NotSignedIn('This sign-in link was used already or is too old.')
         self.links.remove(link_token)
         return self.open('owner@localhost')
+
+    async def begin(
+        self, provider: str, *, target: str, redirect_to: str, address: str, browser: str = ''
+    ) -> tuple[str, str]:
+        if provider not in self.providers:
+            raise NotFound('Nobody signs in by this provider here. Choose another way.')
+        return self._begin('google@example.com', target, redirect_to, browser)
+
+    async def send_link(self, email: str, *, target: str, redirect_to: str, address: str, browser: str = '') -> str:
+        if '@' not in email:
+            raise UsageError('This is no email address. It looks like name@example.com.')
+        url, browser = self._begin(email, target, redirect_to, browser)
+        self.mails.append(url)
+        return browser
+
+    def _begin(self, email: str, target: str, redirect_to: str, browser: str) -> tuple[str, str]:
+        state, browser = secrets.token_urlsafe(32), browser or secrets.token_urlsafe(32)
+        self.flows[state] = (browser, email, target)
+        return f'https://provider.example/?{urlencode({"back": redirect_to, "state": state})}', browser
+
+    async def finish(
+        self,
+        state: str,
+        answer: Mapping[str, str],
+        *,
+        browser: str,
+        redirect_to: str,
+        address: str,
+        user_agent: str,
+    ) -> Entered:
+        begun_by, email, target = self.flows.pop(state, ('', '', ''))
+        if not begun_by or begun_by != browser or 'error' in answer:
+            raise NotSignedIn('This sign-in has expired. Start again.')
+        token, session = self.open(email)
+        return Entered(token=token, session=session, target=target)
 
     async def session(self, token: str) -> Session | None:
         return self.sessions.get(token)

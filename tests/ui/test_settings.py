@@ -31,6 +31,8 @@ EMAIL = 'maria.keller@example.com'
 class Accounts:
     """What settings ask of accounts, in memory."""
 
+    providers = ()
+
     def __init__(self) -> None:
         self.open: dict[str, Session] = {}
         self.listed: list[SignedIn] = []

@@ -1,17 +1,23 @@
-"""Signing up, in and out by plain forms."""
+"""Signing up, in and out by plain forms, providers and mailed links."""
 
+import html
 import re
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from core.errors import NotAllowed
+from core.settings import Settings
 from core.values import Health
 from tests.ui.doubles import LINK, WRONG
 from tests.ui.site import Site, open_site
-from ui.session import COOKIE
+from ui.origins import Origins
+from ui.session import BROWSER, COOKIE
 
 EMAIL, PASSWORD = 'ann@example.com', 'a long password'
+CROSS_SITE = {'Origin': '', 'Sec-Fetch-Site': 'cross-site'}  # as a browser comes that a provider sends
 
 
 @pytest.fixture(scope='module')
@@ -162,3 +168,123 @@ async def test_an_unexpected_fault_shows_a_number_and_nothing_else(site: Site, m
     assert answer.status_code == 500
     assert 'secret' not in answer.text
     assert answer.json()['request_id'] == answer.headers['x-request-id']
+
+
+# by a provider or a mailed link
+
+
+def led_to(answer: httpx.Response) -> str:
+    """Where a page goes on to by itself."""
+    return answer.headers['refresh'].removeprefix('0; url=')
+
+
+def state_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)['state'][0]
+
+
+async def test_only_ways_that_are_set_up_are_offered(
+    site: Site, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (await browser.get('/sign-in?next=/jobs')).text
+    assert re.findall(r'Continue with (\w+)', page) == ['Google', 'GitHub']
+    assert 'formaction="/auth/magic"' in page
+    assert page.count('name="next" value="/jobs"') == 3
+    assert 'variosync outbox' in page
+    monkeypatch.setattr(type(site.services.accounts), 'providers', ())
+    production = {
+        'VARIOSYNC_ENV': 'production',
+        'VARIOSYNC_PUBLIC_URL': 'https://a.b',
+        'VARIOSYNC_OWNER_EMAIL': 'a@b.c',
+    }
+    monkeypatch.setattr(site.services, 'settings', Settings(**production))
+    page = (await browser.get('/sign-in')).text
+    assert 'Continue with' not in page
+    assert '/auth/magic' not in page
+    answer = await browser.post('/auth/magic', data={'email': EMAIL})
+    assert answer.status_code == 404
+    assert site.services.accounts.mails == []
+    monkeypatch.setattr(site.services, 'settings', Settings(VARIOSYNC_SMTP_URL='smtp://mail.example.com', **production))
+    page = (await browser.get('/sign-in')).text
+    assert 'for an hour, in this browser' in page
+    assert 'variosync outbox' not in page
+
+
+async def test_a_provider_leads_away_and_back(site: Site, browser: httpx.AsyncClient) -> None:
+    answer = await browser.post('/auth/google', data={'next': '/probe'})
+    assert answer.status_code == 200
+    url = led_to(answer)
+    assert html.escape(url) in answer.text
+    assert parse_qs(urlsplit(url).query)['back'] == [f'{site.url}/auth/callback']
+    cookie = answer.headers['set-cookie'].lower()
+    assert 'httponly' in cookie
+    assert 'samesite=lax' in cookie
+    assert 'max-age=3600' in cookie
+    answer = await browser.get('/auth/callback', params={'state': state_of(url), 'code': 'c'}, headers=CROSS_SITE)
+    assert (answer.status_code, answer.headers['location']) == (303, '/probe')
+    assert BROWSER not in browser.cookies
+    assert (await browser.get('/probe')).status_code == 200
+
+
+async def test_a_mailed_link_signs_in(site: Site, browser: httpx.AsyncClient) -> None:
+    answer = await browser.post('/auth/magic', data={'email': EMAIL, 'password': '', 'next': '/probe'})
+    assert answer.status_code == 200
+    assert EMAIL in answer.text
+    assert 'no-store' in answer.headers['cache-control']
+    [url] = site.services.accounts.mails
+    answer = await browser.get('/auth/callback', params={'state': state_of(url), 'code': 'c'})
+    assert answer.headers['location'] == '/probe'
+
+
+async def test_a_sign_in_ends_what_the_browser_had_before(site: Site, browser: httpx.AsyncClient) -> None:
+    before, _ = site.services.accounts.open(EMAIL)
+    browser.cookies.set(COOKIE, before, domain='127.0.0.1')
+    state = state_of(led_to(await browser.post('/auth/google')))
+    answer = await browser.get('/auth/callback', params={'state': state, 'code': 'c'})
+    assert answer.headers['location'] == '/'
+    assert await site.services.accounts.session(before) is None
+
+
+@pytest.mark.parametrize(
+    'query',
+    [{}, {'state': 'unknown', 'code': 'c'}, {'error': '<img src=x>', 'error_description': '<img src=x>'}],
+    ids=str,
+)
+async def test_what_cannot_be_finished_says_what_to_do(browser: httpx.AsyncClient, query: dict[str, str]) -> None:
+    answer = await browser.get('/auth/callback', params=query)
+    assert answer.status_code == 401
+    assert 'Start again' in re.findall(r'role="alert".*?</div>', answer.text)[0]
+    assert '<img' not in answer.text
+    assert COOKIE not in answer.headers.get('set-cookie', '')
+
+
+async def test_an_unknown_provider_and_no_email_are_told(browser: httpx.AsyncClient) -> None:
+    answer = await browser.post('/auth/nobody', data={'next': '/jobs'})
+    assert answer.status_code == 404
+    assert 'Choose another way' in answer.text
+    assert 'value="/jobs"' in answer.text
+    answer = await browser.post('/auth/magic', data={'email': '<b>', 'next': '/jobs'})
+    assert answer.status_code == 400
+    assert 'no email address' in answer.text
+    assert 'value="&lt;b&gt;"' in answer.text
+
+
+async def test_programs_begin_by_rest(site: Site, browser: httpx.AsyncClient) -> None:
+    answer = await browser.post('/api/v1/auth/google', json={'next': '/probe'})
+    assert answer.status_code == 200
+    state = state_of(answer.json()['url'])
+    answer = await browser.post('/api/v1/auth/magic', json={'email': EMAIL})
+    assert (answer.status_code, answer.json()) == (202, {'email': EMAIL})
+    assert len(site.services.accounts.mails) == 1
+    answer = await browser.get('/auth/callback', params={'state': state, 'code': 'c'})
+    assert answer.headers['location'] == '/probe'
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1:1', 'localhost:1', '203.0.113.9:{port}', '[::1]:x'])
+def test_a_link_never_leads_to_where_a_header_says(host: str) -> None:
+    port = 8080
+    origins = Origins(Settings(VARIOSYNC_HOST='0.0.0.0', VARIOSYNC_PORT=port))
+    with pytest.raises(NotAllowed, match='VARIOSYNC_PUBLIC_URL'):
+        origins.home(host.format(port=port))
+    assert origins.home(f'localhost:{port}') == f'http://localhost:{port}'
+    public = Origins(Settings(VARIOSYNC_PUBLIC_URL='https://app.example.com', VARIOSYNC_PORT=port))
+    assert public.home(host.format(port=port)) == 'https://app.example.com'

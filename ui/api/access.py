@@ -6,18 +6,24 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
+from fastapi import Path as InPath
 from pydantic import AfterValidator, StringConstraints
 from starlette.requests import Request
+from starlette.responses import Response
 
 from core import values
 from core.errors import NotAllowed
 from core.services import Services
+from ui.api.auth import by_mail, by_provider
 from ui.api.contract import Answer, Anybody, Body, Person, clean, problems, router, sender
-from ui.session import bearer_of
+from ui.origins import Origins
+from ui.session import bearer_of, safe_next, set_browser
 from ui.sockets import SocketGuard
 
 Email = Annotated[str, StringConstraints(min_length=3, max_length=320), AfterValidator(clean)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(clean)]
+Next = Annotated[str, StringConstraints(max_length=2000), AfterValidator(clean)]
+Provider = Annotated[str, InPath(max_length=40, description='A provider, such as google.')]
 BEARER: Literal['bearer'] = 'bearer'
 
 
@@ -26,6 +32,31 @@ class Credentials(Body):
 
     email: Email
     password: Password
+
+
+class Link(Body):
+    """Whom to mail a sign-in link, and the path of ours that it leads to."""
+
+    email: Email
+    next: Next = '/'
+
+
+class Mailed(Answer):
+    """A mail is on its way."""
+
+    email: str
+
+
+class Beginning(Body):
+    """The path of ours to go on to."""
+
+    next: Next = '/'
+
+
+class Begun(Answer):
+    """Where to send the browser."""
+
+    url: str
 
 
 class User(Answer):
@@ -55,7 +86,7 @@ class Principal(Answer):
     expires_at: datetime
 
 
-def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
+def routes(services: Services, *, sockets: SocketGuard, origins: Origins) -> APIRouter:
     """The routes of signing in."""
     api = router('auth')
     open_to_all: dict[str, Any] = {'openapi_extra': {'security': []}}
@@ -102,6 +133,32 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
             scopes=None if session.scopes is None else sorted(session.scopes),
             expires_at=session.expires_at,
         )
+
+    @api.post(
+        '/auth/magic',
+        status_code=202,
+        summary='Mail a sign-in link',
+        description='The same answer whether there is an account. The link opens in the browser that takes the cookie '
+        'of this answer, once, within an hour.',
+        responses=problems(404, 413, 415),
+        **open_to_all,
+    )
+    async def mail_link(request: Request, response: Response, wanted: Link) -> Mailed:
+        browser = await by_mail(services, origins, request, email=wanted.email, target=safe_next(wanted.next))
+        set_browser(response, browser, secure=origins.https)
+        return Mailed(email=wanted.email)
+
+    @api.post(
+        '/auth/{provider}',
+        summary='Begin to sign in by a provider',
+        description='Send the browser that takes the cookie of this answer to `url`; it comes back signed in.',
+        responses=problems(404, 413, 415),
+        **open_to_all,
+    )
+    async def begin_sign_in(request: Request, response: Response, provider: Provider, wanted: Beginning) -> Begun:
+        url, browser = await by_provider(services, origins, request, provider=provider, target=safe_next(wanted.next))
+        set_browser(response, browser, secure=origins.https)
+        return Begun(url=url)
 
     return api
 

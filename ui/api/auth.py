@@ -1,4 +1,4 @@
-"""Sign-up, sign-in, sign-out and the owner's link: form posts that answer with a page or a redirect."""
+"""Signing up, in and out by forms, providers and links: answers are pages and redirects."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,12 +7,12 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import VariosyncError
+from core.errors import NotFound, VariosyncError
 from core.values import Session
 from ui.errors import error_page
 from ui.origins import Origins
-from ui.pages.sign_in import sign_in_page
-from ui.session import clear_cookie, safe_next, set_cookie, token_of
+from ui.pages.sign_in import leaving_page, mailed_page, sign_in_page, ways_of
+from ui.session import BROWSER, clear_cookie, safe_next, set_browser, set_cookie, token_of
 from ui.sockets import SocketGuard
 
 Enter = Callable[..., Awaitable[tuple[str, Session]]]
@@ -36,13 +36,16 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         await services.accounts.sign_out(request.state.session_token, address=_sender(request)['address'])
         await sockets.end_session(session.id)
 
+    def page(**options: Any) -> Response:
+        return sign_in_page(ways_of(services), **options)
+
     async def by_form(request: Request, enter: Enter, *, create: bool) -> Response:
         form = await _form(request)
         email, password, target = (form.get(name, '') for name in ('email', 'password', 'next'))
         try:
             token, session = await enter(email, password, **_sender(request))
         except VariosyncError as error:
-            return sign_in_page(create=create, target=target, email=email, message=error.message, status=error.status)
+            return page(create=create, target=target, email=email, message=error.message, status=error.status)
         return await admit(request, token, session, target)
 
     @app.post('/auth/sign-in', max_body_size=MOST)
@@ -52,6 +55,37 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     @app.post('/auth/sign-up', max_body_size=MOST)
     async def sign_up(request: Request) -> Response:
         return await by_form(request, services.accounts.sign_up, create=True)
+
+    @app.post('/auth/magic', max_body_size=MOST)
+    async def magic(request: Request) -> Response:
+        form = await _form(request)
+        email, target = form.get('email', ''), safe_next(form.get('next'))
+        try:
+            browser = await by_mail(services, origins, request, email=email, target=target)
+        except VariosyncError as error:
+            return page(target=target, email=email, message=error.message, status=error.status)
+        response = mailed_page(ways_of(services), email=email, target=target)
+        set_browser(response, browser, secure=origins.https)
+        return response
+
+    @app.get('/auth/callback')
+    async def callback(request: Request) -> Response:
+        answer = dict(request.query_params)
+        try:
+            entered = await services.accounts.finish(
+                answer.pop('state', ''),
+                answer,
+                browser=token_of(request.headers.get('cookie'), BROWSER) or '',
+                redirect_to=callback_of(origins, request),
+                **_sender(request),
+            )
+        except VariosyncError as error:
+            return page(message=error.message, status=error.status)
+        for ended in entered.ended:
+            await sockets.end_session(ended)
+        response = await admit(request, entered.token, entered.session, entered.target)
+        clear_cookie(response, BROWSER, secure=origins.https)
+        return response
 
     @app.post('/auth/sign-out', max_body_size=MOST)
     async def sign_out(request: Request) -> Response:
@@ -68,6 +102,47 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         except VariosyncError as error:
             return error_page(error.status, error.message, request_id=request.state.request_id)
         return await admit(request, session_token, session, '/')
+
+    # Last, since its path takes what no route before it did.
+    @app.post('/auth/{provider}', max_body_size=MOST)
+    async def begin(request: Request, provider: str) -> Response:
+        target = safe_next((await _form(request)).get('next'))
+        try:
+            url, browser = await by_provider(services, origins, request, provider=provider, target=target)
+        except VariosyncError as error:
+            return page(target=target, message=error.message, status=error.status)
+        response = leaving_page(provider, url)
+        set_browser(response, browser, secure=origins.https)
+        return response
+
+
+async def by_provider(
+    services: Any, origins: Origins, request: Request, *, provider: str, target: str
+) -> tuple[str, str]:
+    """Begin a sign-in by a provider: where to send the browser, and the token to give it."""
+    begun: tuple[str, str] = await services.accounts.begin(provider, target=target, **_beginning(origins, request))
+    return begun
+
+
+async def by_mail(services: Any, origins: Origins, request: Request, *, email: str, target: str) -> str:
+    """Mail a sign-in link and return the token to give the browser. Raise NotFound when no mail is sent here."""
+    if services.settings.mailed_links is None:
+        raise NotFound('No mail is sent here. Sign in another way.')
+    browser: str = await services.accounts.send_link(email, target=target, **_beginning(origins, request))
+    return browser
+
+
+def callback_of(origins: Origins, request: Request) -> str:
+    """Where a provider or a mailed link leads back to."""
+    return f'{origins.home(request.headers.get("host", ""))}/auth/callback'
+
+
+def _beginning(origins: Origins, request: Request) -> dict[str, str]:
+    return {
+        'redirect_to': callback_of(origins, request),
+        'address': _sender(request)['address'],
+        'browser': token_of(request.headers.get('cookie'), BROWSER) or '',
+    }
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from ui.api import access, account, datasets, forecasts, hours, jobs, notices, quotes, series, uploads
 from ui.api.contract import ROOT, Problem, entity_tag, unchanged
+from ui.origins import Origins
 from ui.session import COOKIE
 from ui.sockets import SocketGuard
 
@@ -19,11 +20,11 @@ DESCRIPTION = (
 )
 
 
-def register(services: Any, *, sockets: SocketGuard) -> None:
+def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     """Serve the REST interface and its description."""
     data = (uploads, datasets, series, forecasts, jobs, notices, quotes, hours)
     routers = [
-        access.routes(services, sockets=sockets),
+        access.routes(services, sockets=sockets, origins=origins),
         *(part.routes(services) for part in data),
         account.routes(services, sockets=sockets),
     ]

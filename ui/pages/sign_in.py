@@ -1,7 +1,9 @@
-"""The sign-in page: plain HTML and real forms, so that it works without scripts and holds no socket for strangers."""
+"""The sign-in pages: plain HTML and real forms, so that they work without scripts and hold no socket for strangers."""
 
 import html
 import math
+import re
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +16,23 @@ from ui.errors import LOGO, plain_page
 from ui.session import safe_next
 
 WIDTH, HEIGHT, CUTOFF = 900, 700, 84
+NO_STORE = {'Cache-Control': 'no-store'}
+# How providers write their names, where that is not with a first capital.
+WRITTEN = {'github': 'GitHub', 'gitlab': 'GitLab', 'linkedin': 'LinkedIn', 'oidc': 'OIDC', 'sso': 'SSO'}
+OUTBOX = 'This server sends no mail: its operator finds the link by <span class="mono t2">variosync outbox</span>.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How to sign in beside a password; `mail` is `sent`, `kept` in the outbox, or None."""
+
+    providers: tuple[str, ...] = ()
+    mail: str | None = None
+
+
+def ways_of(services: Any) -> Ways:
+    """The ways that are set up."""
+    return Ways(providers=tuple(services.accounts.providers), mail=services.settings.mailed_links)
 
 
 def register(services: Any) -> None:
@@ -24,27 +43,56 @@ def register(services: Any) -> None:
         if request.state.session is not None:
             return RedirectResponse(safe_next(next), 303)
         message = 'You are signed out: this session was ended, here or from another browser.' if ended else ''
-        return sign_in_page(create=create is not None, target=next, message=message)
+        return sign_in_page(ways_of(services), create=create is not None, target=next, message=message)
 
 
 def sign_in_page(
-    *, create: bool = False, target: str = '', email: str = '', message: str = '', status: int = 200
+    ways: Ways, *, create: bool = False, target: str = '', email: str = '', message: str = '', status: int = 200
 ) -> HTMLResponse:
     """The page, with what was entered and what was wrong with it. A password is never written back."""
     title = 'Create your account' if create else 'Sign in'
     target = safe_next(target)
+    middle = f"""
+<div class="vs" style="gap:4px"><h1>{title}</h1>{_lead(create, target)}</div>
+{_note(message)}{_providers(ways, target)}{_form(ways, create, target, email, wrong=bool(message))}"""
+    return _page(title, middle, status)
+
+
+def mailed_page(ways: Ways, *, email: str, target: str) -> HTMLResponse:
+    """What to do once a link was asked for."""
+    kept = ways.mail == 'kept'
+    hint = OUTBOX if kept else 'Nothing there? Look among unwanted mail, or ask for another in a few minutes.'
+    query = '' if target == '/' else html.escape(f'?next={_quoted(target)}')
+    middle = f"""
+<div class="vs" style="gap:4px"><h1>Check {'the outbox' if kept else 'your mail'}</h1>
+<p class="lead-in">A sign-in link {'was made for' if kept else 'is on its way to'} <b>{html.escape(email.strip())}</b>.
+ Open it in this browser: it works once, for an hour.</p></div>
+<div class="note">{icon_markup('mail')}<span>{hint}</span></div>
+<a class="b large" href="/sign-in{query}">{icon_markup('arrow-left')}Back to sign in</a>"""
+    return _page('Sign-in link', middle)
+
+
+def leaving_page(provider: str, url: str) -> HTMLResponse:
+    """A page that goes on to a provider by itself, since no form of ours may be answered by a redirect elsewhere."""
+    name = html.escape(_written(provider))
+    body = f"""
+<main class="fault-page"><div class="card"><div class="fault"><h1 style="font:600 var(--t16) var(--font)">
+Going on to {name}</h1><div class="hs"><a class="b pri" href="{html.escape(url)}">{icon_markup('arrow-right')}
+Continue</a></div></div></div></main>"""
+    return HTMLResponse(plain_page('Sign in', body), headers=NO_STORE | {'Refresh': f'0; url={url}'})
+
+
+def _page(title: str, middle: str, status: int = 200) -> HTMLResponse:
     body = f"""
 <div class="sign"><main class="form">
 <a class="brand" href="/sign-in">{LOGO}VARIOSYNC</a>
-<div class="middle"><div class="vs" style="gap:4px"><h1>{title}</h1>{_lead(create, target)}</div>
-{_note(message)}{_form(create, target, email, wrong=bool(message))}</div>
+<div class="middle">{middle}</div>
 <p class="t12 t3">Or run it on your own machine: <span class="mono t2">variosync serve</span></p>
 </main>
 <aside class="motif"><p>Bring a file. See every row accounted for, and a forecast whose bands hold.</p>
 {_drawing()}</aside>
 </div>"""
-    headers = {'Cache-Control': 'no-store'}
-    return HTMLResponse(plain_page(title, body), status, headers=headers)
+    return HTMLResponse(plain_page(title, body), status, headers=NO_STORE)
 
 
 def _lead(create: bool, target: str) -> str:
@@ -56,7 +104,30 @@ def _lead(create: bool, target: str) -> str:
     return f'<p class="lead-in">New here? <a class="link" href="{address}">Create an account</a></p>'
 
 
-def _form(create: bool, target: str, email: str, *, wrong: bool) -> str:
+def _providers(ways: Ways, target: str) -> str:
+    if not ways.providers:
+        return ''
+    buttons = ''.join(
+        f'<form method="post" action="/auth/{html.escape(name)}">'
+        f'<input type="hidden" name="next" value="{html.escape(target)}">'
+        f'<button class="b large" type="submit"><span class="letter" aria-hidden="true">'
+        f'{html.escape(_written(name)[:1])}</span>Continue with {html.escape(_written(name))}</button></form>'
+        for name in ways.providers
+    )
+    return f'<div class="vs" style="gap:8px">{buttons}</div><div class="or">or</div>'
+
+
+def _by_mail(ways: Ways) -> str:
+    if ways.mail is None:
+        return ''
+    hint = OUTBOX if ways.mail == 'kept' else 'A link works once, for an hour, in this browser.'
+    return (
+        '<button class="b large" type="submit" formaction="/auth/magic" formnovalidate aria-describedby="by-mail">'
+        f'{icon_markup("mail")}Email me a link</button><p class="t12 t3" id="by-mail">{hint}</p>'
+    )
+
+
+def _form(ways: Ways, create: bool, target: str, email: str, *, wrong: bool) -> str:
     action, label, symbol = (
         ('/auth/sign-up', 'Create account', 'user') if create else ('/auth/sign-in', 'Sign in', 'corner-down-left')
     )
@@ -73,7 +144,8 @@ def _form(create: bool, target: str, email: str, *, wrong: bool) -> str:
  maxlength="254" autocomplete="username" value="{html.escape(email)}"{'' if email else ' autofocus'}></span></label>
 <label class="field"><span>Password</span><span class="in-box large"><input type="password" name="password" required
  maxlength="200" {rules}{described}{' autofocus' if email else ''}></span></label>{hint}
-<button class="b pri large" type="submit">{icon_markup(symbol)}{label}</button></form>"""
+<button class="b pri large" type="submit">{icon_markup(symbol)}{label}</button>
+{_by_mail(ways)}</form>"""
 
 
 def _note(message: str) -> str:
@@ -81,6 +153,10 @@ def _note(message: str) -> str:
         return ''
     words = f'{icon_markup("circle-alert")}<span>{html.escape(message)}</span>'
     return f'<div class="note bad" role="alert" id="wrong">{words}</div>'
+
+
+def _written(provider: str) -> str:
+    return ' '.join(WRITTEN.get(word, word.capitalize()) for word in re.split('[-_]', provider))
 
 
 def _quoted(target: str) -> str:
