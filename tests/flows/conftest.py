@@ -13,7 +13,7 @@ from core.forecasts import Forecasts
 from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
-from core.ports import Compute
+from core.ports import Cache, Compute
 from core.settings import Issuer, Prices, Settings
 from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
@@ -81,12 +81,17 @@ class Product:
             memory=MEMORY,
             timeout=120,
         )
-        self.accounts = Accounts(
-            database,
-            EmbeddedIdentity(
-                database, home / 'secrets', mailer=open_mailer(self.settings), oidc=oidc or {}, hasher=CHEAP
-            ),
-            MemoryCache(clock=lambda: 0.0),
+        self.identity = EmbeddedIdentity(
+            database, home / 'secrets', mailer=open_mailer(self.settings), oidc=oidc or {}, hasher=CHEAP
+        )
+        self.accounts = self.accounts_with(MemoryCache(clock=lambda: 0.0))
+
+    def accounts_with(self, cache: Cache) -> Accounts:
+        """The accounts as a process sees them that has this cache."""
+        return Accounts(
+            self.database,
+            self.identity,
+            cache,
             objects=self.objects,
             staging=self.staging,
             hours=self.hours,
