@@ -84,12 +84,14 @@ class Calls:
         parts = split(job.kind, payload)
         calls = await self._load(job, parts)
         opened = [call for call in calls if call.answer is None]
-        if job.cancel_requested:
+        if job.cancel_requested or not calls:  # the end of an account takes the calls along
             await self.cancel(_ids(opened))
             return Seen(outcome=TaskCancelled('The job was cancelled.'))
         await asyncio.gather(*(self._hear(job.kind, call, parts[call.part]) for call in opened))
         if await self._record(opened):
-            calls = await self._load(job, parts)
+            recorded = {call.id: call.answer for call in await self._load(job, parts)}
+            for call in calls:
+                call.answer = recorded.get(call.id)
         if all(call.answer is not None for call in calls):
             return Seen(outcome=_outcome(payload, calls))
         return _standing(calls)

@@ -54,7 +54,10 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
     payload = request['payload']
     try:
         at = ObjectsAt.of(Settings())
-        with _Teller(task_objects(at), payload.get('prefix')) as progress:
+        with (
+            tempfile.TemporaryDirectory(prefix='progress-') as folder,
+            _Teller(task_objects(at), payload.get('prefix'), folder) as progress,
+        ):
             result = run_task(
                 task,
                 payload,
@@ -77,9 +80,10 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
 class _Teller:
     """Keeps `progress.json` beside a task's results, from a thread: the task is watched meanwhile."""
 
-    def __init__(self, objects: TaskObjects, prefix: str | None) -> None:
+    def __init__(self, objects: TaskObjects, prefix: str | None, folder: str) -> None:
         self._objects = objects
         self._prefix = prefix
+        self._path = Path(folder) / 'progress.json'
         self._said: dict[str, Any] | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name='progress', daemon=True)
@@ -102,12 +106,10 @@ class _Teller:
 
     def _keep(self) -> None:
         kept, pause = None, SOONEST
-        with tempfile.TemporaryDirectory(prefix='progress-') as folder:
-            path = Path(folder) / 'progress.json'
-            while not self._over.wait(pause):
-                pause = min(LATEST, 2 * pause)
-                if (said := self._said) is not kept:
-                    path.write_text(json.dumps(said))
-                    with suppress(VariosyncError):  # whoever cannot be told now will be in a moment
-                        self._objects.put_file(f'{self._prefix}/progress.json', path)
-                        kept = said
+        while not self._over.wait(pause):
+            pause = min(LATEST, 2 * pause)
+            if (said := self._said) is not kept:
+                with suppress(VariosyncError, OSError):  # whoever cannot be told now will be in a moment
+                    self._path.write_text(json.dumps(said))
+                    self._objects.put_file(f'{self._prefix}/progress.json', self._path)
+                    kept = said

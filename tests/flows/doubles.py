@@ -40,3 +40,30 @@ class ScriptedCompute:
 
     async def close(self) -> None:
         return
+
+
+class DurableCompute(ScriptedCompute):
+    """The same, whose calls outlive the worker; `dies` raises at a point, and `gate` holds back what submit answers."""
+
+    durable = True
+
+    def __init__(self, script: Callable[[str, Mapping[str, Any]], Any]) -> None:
+        super().__init__(script)
+        self.dies: tuple[str, BaseException] | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def submit(self, task: str, payload: Mapping[str, Any]) -> str:
+        self._pass('before submit')
+        call_id = await super().submit(task, payload)
+        if self.gate is not None:
+            await self.gate.wait()
+        self._pass('after submit')
+        return call_id
+
+    async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
+        self._pass('before collect')
+        return await super().collect(call_id, progress=progress, timeout=timeout)
+
+    def _pass(self, point: str) -> None:
+        if self.dies is not None and self.dies[0] == point:
+            raise self.dies[1]

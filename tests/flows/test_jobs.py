@@ -24,12 +24,12 @@ DONE = {'objects': [], 'manifest': {}}
 class World:
     """Jobs over a real database, queue and object store, and a compute that follows a script."""
 
-    def __init__(self, database, postgres, folder: Path, script) -> None:
+    def __init__(self, database, postgres, folder: Path, script, *, compute: ScriptedCompute | None = None) -> None:
         self.database = database
         self.queue = Queue(database, postgres.dsn('worker'))
         self.events = PostgresEvents(database, postgres.dsn('worker'))
         self.objects = Objects.local(folder)
-        self.compute = ScriptedCompute(script)
+        self.compute = compute or ScriptedCompute(script)
         self.completed: list[Job] = []
         self.notices = Notices(database, self.events)
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=0)

@@ -255,12 +255,21 @@ def _coverage(result: Mapping[str, Any]) -> None:
 
 
 def _warnings(result: Mapping[str, Any]) -> None:
-    said = {text: model_name(model['name']) for model in result['models'] for text in model['warnings']}
+    said = warnings(result)
     if not said:
         return
     with card('Warnings'), tag('ul', classes='body vs gap-s plain'):
-        for text, model in list(said.items())[:8]:
-            tag('li', f'{model}: {text}', 't2')
+        for text in said[:8]:
+            tag('li', text, 't2')
+
+
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """Say what to know of a forecast, each thing once with the models that it is about; who gave none comes first."""
+    about: dict[str, list[str]] = {}
+    for model in sorted(result['models'], key=lambda model: model['rows'] > 0):
+        for text in model['warnings']:
+            about.setdefault(text, []).append(model_name(model['name']))
+    return [f'{", ".join(models)}: {text}' for text, models in about.items()]
 
 
 def _rows(forecast: Forecast, page: Page) -> None:

@@ -1,0 +1,311 @@
+"""Calls that outlive us: whoever dies when, there is one result and one charge."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from core.errors import Misconfigured, SeriesTooShort, TaskKilled, TaskOverLimit, Unavailable
+from core.values import JobState, User
+from tests.flows.doubles import DurableCompute
+from tests.flows.test_jobs import World
+
+TWO = {'models': ['theta', 'mstl'], 'h': 1}
+
+
+class Killed(BaseException):
+    """The worker is gone, here and now."""
+
+
+def done(seconds: float = 0.0, **manifest: Any) -> dict[str, Any]:
+    return {'prefix': 'p', 'objects': [], 'manifest': manifest, 'seconds': seconds}
+
+
+def forecast(model: str, seconds: float) -> dict[str, Any]:
+    models = [{'name': model, 'file': f'forecast-{model}.parquet', 'rows': 1, 'cutoff': '1960-12-01', 'warnings': []}]
+    return done(seconds, models=models, scores=[{'model': model}], series=['air'])
+
+
+class Workers(World):
+    """Several workers over one database, and one Compute that outlives them; `kill` says where the next one dies."""
+
+    def __init__(self, database: Any, postgres: Any, folder: Any, script: Callable[..., Any]) -> None:
+        super().__init__(database, postgres, folder, script, compute=DurableCompute(script))
+        self.results: list[Any] = []
+
+    async def complete(self, tx, job, result) -> None:
+        await super().complete(tx, job, result)
+        self.results.append(result)
+
+    async def order(self, user: User, kind: str = 'convert', *, quote: int = 100, **payload: Any) -> UUID:
+        async with self.database.transaction(user.id) as tx:
+            job = await self.queue.enqueue(tx, user_id=user.id, kind=kind, title='Work', payload=payload, quote=quote)
+        return job.id
+
+    async def killed_at(self, point: str, job_id: UUID) -> None:
+        """Have a worker die at a point of Compute's: before or after it took the question."""
+        self.compute.dies = (point, Killed())
+        with pytest.raises(Killed):
+            await self.jobs.advance(job_id)
+        self.compute.dies = None
+
+    async def calls(self, job_id: UUID) -> list[Any]:
+        async with self.database.system() as tx:
+            return list(await tx.all('calls_of_attempt', job_id=job_id, attempt=1))
+
+
+@pytest.fixture
+async def workers(database, postgres, tmp_path):
+    made: list[Workers] = []
+
+    def make(script) -> Workers:
+        made.append(Workers(database, postgres, tmp_path / 'objects', script))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def sql(postgres) -> Iterator[Callable[..., Any]]:
+    """A statement past every rule, for what a test cannot wait for."""
+    with psycopg.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+        connection.execute('set search_path to procrastinate')
+        yield lambda query, *values: connection.execute(query, values)
+
+
+async def charges(here: Workers, user: User) -> list[int]:
+    """What stood in the ledger for jobs: what was held, and what came back."""
+    entries = await here.hours.ledger(user.id)
+    return [entry.seconds for entry in reversed(entries) if entry.job_id]
+
+
+async def test_a_running_call_holds_no_worker(workers, user):
+    here = workers(lambda task, payload: None if len(here.compute.calls) < 5 else done())
+    ids = [await here.order(user) for _ in range(5)]
+    working = asyncio.create_task(here.jobs.work(concurrency=1))
+    async with asyncio.timeout(20):
+        while len(here.completed) < 5:
+            await asyncio.sleep(0.02)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert {(await here.jobs.get(user.id, job_id)).attempt for job_id in ids} == {1}
+
+
+async def test_progress_is_told_and_the_next_look_is_later_and_later(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    here.jobs._calls._timeout = 1000
+    job_id = await here.order(user)
+    for age, expected in ((0, 0.5), (20, 2.0), (900, 5.0)):
+        sql('delete from procrastinate_jobs where lock = %s', str(job_id))
+        sql("update public.calls set dispatched_at = now() - %s * interval '1 second' where job_id = %s", age, job_id)
+        await here.jobs.advance(job_id)
+        (due,) = sql('select scheduled_at from procrastinate_jobs where lock = %s', str(job_id)).fetchone()
+        assert (due - datetime.now(UTC)).total_seconds() == pytest.approx(expected, abs=0.4)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.progress, job.message, job.attempt) == (JobState.RUNNING, 0.5, 'Half way', 1)
+
+
+@pytest.mark.parametrize(('point', 'spawned'), [('before submit', 1), ('after submit', 2), ('before collect', 1)])
+async def test_a_worker_that_dies_leaves_one_result_and_one_charge(workers, user, point, spawned):
+    here = workers(lambda task, payload: done(3.9))
+    job_id = await here.order(user)
+    if point == 'before collect':
+        await here.jobs.advance(job_id)
+    await here.killed_at(point, job_id)
+    for _ in range(3):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, job.charged) == (JobState.SUCCEEDED, 1, 3)
+    assert len(here.completed) == 1
+    assert len(here.compute.calls) == spawned
+    assert len({payload['prefix'] for _, payload in here.compute.calls}) == 1, 'the same keys'
+    assert await charges(here, user) == [-100, 97]
+
+
+async def test_of_two_calls_for_one_part_the_first_that_is_known_counts(workers, user):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    await here.killed_at('before submit', job_id)
+    here.compute.gate = asyncio.Event()
+    both = [asyncio.create_task(here.jobs.advance(job_id)) for _ in range(2)]
+    async with asyncio.timeout(5):
+        while len(here.compute.calls) < 2:
+            await asyncio.sleep(0.01)
+    here.compute.gate.set()
+    await asyncio.gather(*both)
+    (row,) = await here.calls(job_id)
+    assert {row['call_id'], *here.compute.cancelled} == {'0', '1'}
+    assert len(here.compute.cancelled) == 1
+
+
+async def test_what_was_left_running_goes_on_and_is_no_new_attempt(workers, user, sql):
+    here = workers(lambda task, payload: done() if here.ready else None)
+    here.ready = False
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    sql('delete from procrastinate_jobs where lock = %s', str(job_id))
+    assert await here.jobs.recover() >= 1
+    here.ready = True
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, len(here.compute.calls)) == (JobState.SUCCEEDED, 1, 1)
+
+
+async def test_cancelling_stops_the_call_now(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    sql('delete from procrastinate_jobs where lock = %s', str(job_id))
+    await here.jobs.advance(job_id)
+    await here.jobs.cancel(user.id, job_id)
+    due = sql("select scheduled_at from procrastinate_jobs where lock = %s and status = 'todo'", str(job_id))
+    assert [row[0] for row in due] == [None], 'its delivery does not wait for its turn'
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.CANCELLED
+    assert here.compute.cancelled == ['0']
+    assert await charges(here, user) == [-100, 100]
+
+
+async def test_a_late_result_of_an_attempt_before_is_never_taken(workers, user):
+    answers: list[Any] = [TaskKilled('The machine was lost.')]
+    here = workers(lambda task, payload: answers[-1])
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    first = await here.jobs.get(user.id, job_id)
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.QUEUED
+    answers.append(None)
+    await here.jobs.advance(job_id)
+    await here.jobs._take(first, done())
+    await here.jobs._look(first)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, here.completed) == (JobState.RUNNING, 2, [])
+    assert [payload['prefix'][-2:] for _, payload in here.compute.calls] == ['-1', '-2']
+    answers.append(done())
+    await here.jobs.advance(job_id)
+    assert [done.attempt for done in here.completed] == [2]
+
+
+async def test_a_call_that_hangs_ends_by_the_databases_clock(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    sql("update public.calls set dispatched_at = now() - interval '6 seconds' where job_id = %s", job_id)
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.error['code'], job.charged) == (JobState.FAILED, TaskOverLimit().code, 0)
+    assert here.compute.cancelled == ['0']
+
+
+@pytest.mark.parametrize('point', ['before submit', 'before collect'])
+async def test_compute_that_does_not_answer_costs_no_attempt(workers, user, point):
+    here = workers(lambda task, payload: done())
+    job_id = await here.order(user)
+    if point == 'before collect':
+        await here.jobs.advance(job_id)
+    here.compute.dies = (point, Unavailable('Modal does not answer.'))
+    for _ in range(5):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, job.message) == (JobState.RUNNING, 1, 'Modal does not answer. Trying again.')
+    here.compute.dies = None
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
+
+
+async def test_compute_that_is_set_up_wrongly_is_told(workers, user):
+    here = workers(lambda task, payload: done())
+    job_id = await here.order(user)
+    here.compute.dies = ('before submit', Misconfigured('Deploy it.'))
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.error) == (JobState.FAILED, {'code': 'misconfigured', 'message': 'Deploy it.'})
+
+
+async def test_a_call_that_nobody_knows_any_more_is_made_again(workers, user):
+    here = workers(lambda task, payload: done())
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    known, here.compute.calls = here.compute.calls, []
+    await here.jobs.advance(job_id)
+    here.compute.calls = known
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize('garbage', [{}, {'objects': 3}, {'objects': [{}]}, {'objects': [], 'seconds': 'x'}])
+async def test_an_answer_that_is_no_result_fails_once(workers, user, garbage):
+    here = workers(lambda task, payload: garbage)
+    job_id = await here.order(user)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.error['code'], here.completed) == (JobState.FAILED, 'task_failed', [])
+
+
+# several models
+
+
+def by_model(**answers: Any) -> Callable[..., Any]:
+    return lambda task, payload: answers[payload['request']['models'][0]]
+
+
+async def test_models_run_side_by_side_and_are_charged_for_what_they_ran(workers, user):
+    here = workers(by_model(theta=forecast('theta', 2.6), mstl=forecast('mstl', 3.6)))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    await here.jobs.advance(job_id)
+    assert [payload['request']['models'] for _, payload in here.compute.calls] == [['theta'], ['mstl']]
+    prefixes = [payload['prefix'] for _, payload in here.compute.calls]
+    assert prefixes == [f't/{user.id}/forecast/{job_id}-1/{model}' for model in TWO['models']]
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.charged) == (JobState.SUCCEEDED, 6)
+    (result,) = here.results
+    assert result['prefix'] == f't/{user.id}/forecast/{job_id}-1'
+    assert [model['file'] for model in result['manifest']['models']] == [
+        'theta/forecast-theta.parquet',
+        'mstl/forecast-mstl.parquet',
+    ]
+    assert result['manifest']['history'] == 'theta/history.parquet'
+    assert [score['model'] for score in result['manifest']['scores']] == TWO['models']
+
+
+async def test_a_model_that_fails_is_named_and_the_others_are_delivered(workers, user):
+    failed = SeriesTooShort('Series air has 3 points.')
+    here = workers(by_model(theta=failed, mstl=forecast('mstl', 1.0)))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
+    models = here.results[0]['manifest']['models']
+    assert [(model['name'], model['rows']) for model in models] == [('theta', 0), ('mstl', 1)]
+    assert models[0]['warnings'] == ['There is no forecast by this model. Series air has 3 points.']
+    (notice,) = await here.notices.latest(user.id)
+    assert (notice.level, notice.title) == ('warn', 'Work: done in part')
+    assert notice.text == 'Without theta: Series air has 3 points.'
+
+
+async def test_when_all_models_fail_the_job_does_for_the_first_reason(workers, user):
+    here = workers(by_model(theta=SeriesTooShort('Too short.'), mstl=TaskOverLimit('Too slow.')))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.error['code'], job.attempt) == (JobState.FAILED, 'series_too_short', 1)
+
+
+async def test_progress_is_the_mean_of_the_models(workers, user):
+    here = workers(by_model(theta=forecast('theta', 1.0), mstl=None))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.progress, job.message) == (JobState.RUNNING, 0.75, 'Half way')
