@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from core.errors import Conflict, Misconfigured, VariosyncError
-from core.ports import Cache
+from core.ports import Cache, Compute
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
 from storage.cache import MemoryCache
@@ -66,12 +66,7 @@ class Opened:
         self.objects = Objects.local(self._home / 'objects')
         self.cache, self.events = self._shared(PostgresEvents(self.database, worker))
         self.queue = Queue(self.database, worker)
-        self.compute = ChildProcesses(
-            self._home,
-            objects=ObjectsAt(folder=str(self._home / 'objects')),
-            memory=self._memory,
-            timeout=self._timeout,
-        )
+        self.compute = self._compute()
         self.ports = Adapters(
             database=self.database,
             queue=self.queue,
@@ -83,6 +78,28 @@ class Opened:
             identity=EmbeddedIdentity(
                 self.database, self._home / 'secrets', mailer=open_mailer(self._settings), oidc=self._settings.oidc
             ),
+        )
+
+    def _compute(self) -> Compute:
+        """What runs tasks: functions at Modal when there is a token, else processes of this machine."""
+        token_id, token_secret = self._settings.modal_token_id, self._settings.modal_token_secret
+        if token_id is None or token_secret is None:
+            return ChildProcesses(
+                self._home,
+                objects=ObjectsAt(folder=str(self._home / 'objects')),
+                memory=self._memory,
+                timeout=self._timeout,
+            )
+        from storage.cloud.compute import ModalCompute
+
+        return ModalCompute(
+            self._settings.modal_app,
+            environment=self._settings.modal_environment,
+            token_id=token_id.get_secret_value(),
+            token_secret=token_secret.get_secret_value(),
+            objects=self.objects,
+            memory=self._memory,
+            timeout=self._timeout,
         )
 
     def _shared(self, postgres: PostgresEvents) -> tuple[Cache, 'PostgresEvents | RedisEvents']:
@@ -208,7 +225,7 @@ async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
                 'Postgres LISTEN/NOTIFY' if isinstance(opened.events, PostgresEvents) else 'Redis over Postgres',
                 events,
             ),
-            'compute': ('local child processes', compute),
+            'compute': ('Modal' if opened.compute.durable else 'local child processes', compute),
         }
         answers = {}
         for name, (kind, check) in checks.items():
