@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,15 @@ import psycopg
 import pytest
 
 from core.errors import Misconfigured, SeriesTooShort, TaskKilled, TaskOverLimit, Unavailable
+from core.forecasts import Ask
 from core.values import JobState, User
+from storage.cloud.compute import ModalCompute
+from storage.objects import Objects
+from tests.fakes.modal import FakeModal
 from tests.flows.doubles import DurableCompute
 from tests.flows.test_jobs import World
 
+AIR = Path(__file__).resolve().parents[1] / 'data' / 'air_passengers.csv'
 TWO = {'models': ['theta', 'mstl'], 'h': 1}
 
 
@@ -309,3 +315,60 @@ async def test_progress_is_the_mean_of_the_models(workers, user):
         await here.jobs.advance(job_id)
     job = await here.jobs.get(user.id, job_id)
     assert (job.state, job.progress, job.message) == (JobState.RUNNING, 0.75, 'Half way')
+
+
+async def test_two_workers_that_begin_at_once_leave_one_attempt(workers, user):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    here.compute.gate = asyncio.Event()
+    both = [asyncio.create_task(here.jobs.advance(job_id)) for _ in range(2)]
+    async with asyncio.timeout(5):
+        while len(here.compute.calls) < 2:
+            await asyncio.sleep(0.01)
+    here.compute.gate.set()
+    await asyncio.gather(*both)
+    job = await here.jobs.get(user.id, job_id)
+    overtaken = [str(place) for place, (_, p) in enumerate(here.compute.calls) if not p['prefix'].endswith('-2')]
+    assert (job.attempt, here.compute.cancelled) == (2, overtaken)
+
+
+# the functions themselves, at a Modal of this machine
+
+
+async def test_a_file_is_converted_and_forecast_by_the_functions(open_product, user, tmp_path):
+    fake = FakeModal(tmp_path / 'modal')
+    compute = ModalCompute(
+        'variosync',
+        environment=None,
+        token_id='ak-test',
+        token_secret='as-test',
+        objects=Objects.local(tmp_path / 'objects'),
+        memory=2**30,
+        timeout=120,
+    )
+    with fake.installed(), fake.working(env={'VARIOSYNC_HOME': str(tmp_path)}):
+        product = open_product(compute)
+        working = asyncio.create_task(product.jobs.work(concurrency=1))
+        upload = await product.send(user, 'air.csv', AIR.read_bytes())
+        await ended(product, user)
+        dataset = await product.datasets.get(user.id, upload.dataset_id)
+        version = await product.datasets.version(user.id, dataset.id)
+        ask = Ask(target=version.manifest['measures'][0], h=6, models=('seasonal_naive', 'theta'))
+        made = await product.forecasts.request(user.id, version, ask)
+        await ended(product, user)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    assert len(fake.spawned('convert')) == 1
+    assert len(fake.spawned('forecast')) == 2
+    forecast = await product.forecasts.get(user.id, made.id)
+    assert forecast.state == JobState.SUCCEEDED
+    assert [score['model'] for score in forecast.result['scores']] == ['seasonal_naive', 'theta']
+    assert {row.model for row in await product.forecasts.issued(user.id, made.id)} == {'seasonal_naive', 'theta'}
+    chart = await product.forecasts.chart(user.id, made.id)
+    assert len(chart['models']) == 2
+
+
+async def ended(product: Any, user: User) -> None:
+    async with asyncio.timeout(60):
+        while await product.jobs.running(user.id):
+            await asyncio.sleep(0.05)
