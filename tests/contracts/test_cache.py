@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import uuid4
 
 import pytest
@@ -34,14 +33,7 @@ end
 """
 
 
-class Clock(Protocol):
-    """The clock of a cache."""
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-
-
-class StandingClock:
+class Clock:
     """A clock that stands still until it is told."""
 
     def __init__(self) -> None:
@@ -69,7 +61,7 @@ class World:
     """A cache under test, its clock, and another process' cache of the same values."""
 
     cache: Cache
-    clock: Clock
+    clock: Clock | RedisClock
     elsewhere: Cache
 
 
@@ -77,7 +69,7 @@ class World:
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """Each adapter in turn, empty. Nobody else shares the memory of a process."""
     if request.param == 'memory':
-        clock = StandingClock()
+        clock = Clock()
         cache = MemoryCache(clock=clock)
         yield World(cache=cache, clock=clock, elsewhere=cache)
         return
@@ -95,7 +87,7 @@ def cache(world: World) -> Cache:
 
 
 @pytest.fixture
-def clock(world: World) -> Clock:
+def clock(world: World) -> Clock | RedisClock:
     return world.clock
 
 
@@ -113,7 +105,7 @@ async def test_one_that_is_there_answers(cache: Cache) -> None:
     await cache.ping()
 
 
-async def test_a_value_is_kept_until_it_expires(cache: Cache, clock: Clock) -> None:
+async def test_a_value_is_kept_until_it_expires(cache: Cache, clock: Clock | RedisClock) -> None:
     assert await cache.get('key') is None
     await cache.set('key', b'value', ttl=10)
     clock.advance(9)
@@ -122,7 +114,7 @@ async def test_a_value_is_kept_until_it_expires(cache: Cache, clock: Clock) -> N
     assert await cache.get('key') is None
 
 
-async def test_setting_again_replaces_value_and_life(cache: Cache, clock: Clock) -> None:
+async def test_setting_again_replaces_value_and_life(cache: Cache, clock: Clock | RedisClock) -> None:
     await cache.set('key', b'old', ttl=10)
     clock.advance(5)
     await cache.set('key', b'new', ttl=10)
@@ -145,7 +137,7 @@ async def test_any_bytes_are_a_value(cache: Cache) -> None:
         assert await cache.get('key') == value
 
 
-async def test_attempts_within_the_limit_pass_and_the_next_waits(cache: Cache, clock: Clock) -> None:
+async def test_attempts_within_the_limit_pass_and_the_next_waits(cache: Cache, clock: Clock | RedisClock) -> None:
     for _ in range(3):
         assert (await cache.hit('key', limit=3, window=60)).wait == 0
         clock.advance(10)
@@ -153,7 +145,7 @@ async def test_attempts_within_the_limit_pass_and_the_next_waits(cache: Cache, c
     assert (await cache.hit('another', limit=3, window=60)).wait == 0
 
 
-async def test_what_is_left_is_told(cache: Cache, clock: Clock) -> None:
+async def test_what_is_left_is_told(cache: Cache, clock: Clock | RedisClock) -> None:
     assert await cache.hit('key', limit=2, window=60) == allowance(2, 1, reset=60)
     clock.advance(20)
     assert await cache.hit('key', limit=2, window=60) == allowance(2, 0, reset=60)
@@ -167,7 +159,7 @@ async def test_a_limit_of_nothing_refuses_at_once(cache: Cache) -> None:
     assert await cache.hit('key', limit=0, window=60) == allowance(0, 0, reset=60, wait=60)
 
 
-async def test_the_window_slides(cache: Cache, clock: Clock) -> None:
+async def test_the_window_slides(cache: Cache, clock: Clock | RedisClock) -> None:
     assert (await cache.hit('key', limit=2, window=60)).wait == 0
     clock.advance(40)
     assert (await cache.hit('key', limit=2, window=60)).wait == 0
@@ -176,7 +168,7 @@ async def test_the_window_slides(cache: Cache, clock: Clock) -> None:
     assert (await cache.hit('key', limit=2, window=60)).wait == pytest.approx(40, abs=EXACT)
 
 
-async def test_a_refused_attempt_does_not_prolong_the_wait(cache: Cache, clock: Clock) -> None:
+async def test_a_refused_attempt_does_not_prolong_the_wait(cache: Cache, clock: Clock | RedisClock) -> None:
     await cache.hit('key', limit=1, window=60)
     for wait in (50, 40, 30, 20, 10):
         clock.advance(10)
