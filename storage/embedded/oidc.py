@@ -163,8 +163,9 @@ class OidcProvider:
             raise ValueError('of nobody')
         told_email = claims.get('email')
         email = normal_email(told_email) if isinstance(told_email, str) else None
+        verified = claims.get('email_verified')
         # Some providers write it as a text.
-        if email is None or claims.get('email_verified') not in (True, 'true'):
+        if email is None or (verified is not True and verified != 'true'):
             raise NotSignedIn('The provider has verified no email of yours. Verify it there, or sign in another way.')
         return Person(issuer=about.issuer, subject=subject, email=email)
 
