@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from core import logs
 from core.services import Services
 from core.settings import Settings
-from storage.adapters import Opened, doctor, migrate, read_outbox, run_local
+from storage.adapters import Opened, bucket_init, doctor, migrate, read_outbox, run_local
 
 
 class Root:
     """What the `variosync` command is lent."""
 
-    run_local, outbox = staticmethod(run_local), staticmethod(read_outbox)
+    run_local, outbox, bucket_init = staticmethod(run_local), staticmethod(read_outbox), staticmethod(bucket_init)
 
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""

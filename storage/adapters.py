@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # of a worker for the server that owns its database
 
-__all__ = ['Opened', 'doctor', 'migrate', 'read_outbox', 'run_local']
+__all__ = ['Opened', 'bucket_init', 'doctor', 'migrate', 'read_outbox', 'run_local']
 
 
 class Opened:
@@ -195,6 +195,13 @@ async def migrate(settings: Settings) -> list[str]:
         return await opened.migrate()
     finally:
         await asyncio.to_thread(opened.stop)
+
+
+def bucket_init(settings: Settings) -> list[str]:
+    """Make the bucket that the settings name and set it up; return a line for each thing that was done."""
+    from storage import bucket
+
+    return bucket.init(settings)
 
 
 async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:

@@ -46,6 +46,9 @@ class Root(Protocol):
     async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
         """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
 
+    def bucket_init(self, settings: Settings) -> Sequence[str]:
+        """Make the bucket that the settings name and set it up; return a line for each thing that was done."""
+
     def outbox(self, settings: Settings) -> Sequence[Mail]:
         """The mails that wait in the outbox, the newest first."""
 
@@ -106,6 +109,7 @@ def _commands(root: Root) -> typer.Typer:
     _server_commands(app, root)
     _file_commands(app, root)
     app.add_typer(_hours_commands(root), name='hours')
+    app.add_typer(_bucket_commands(root), name='bucket')
     _demo_command(app, root)
     return app
 
@@ -165,6 +169,17 @@ async def _owner_link(root: Root, settings: Settings) -> str:
     async with root.services(settings) as services:
         token = await services.accounts.owner_link(settings.owner_email)
     return f'{address(settings)}/auth/link?token={token}'
+
+
+def _bucket_commands(root: Root) -> typer.Typer:
+    app = typer.Typer(help='Look after the bucket that holds the objects.', no_args_is_help=True)
+
+    @app.command()
+    def init() -> None:
+        """Make the bucket and set it up: private, with versions, unfinished uploads removed. Safe to do again."""
+        print('\n'.join(root.bucket_init(Settings())))
+
+    return app
 
 
 EmailArgument = Annotated[str, typer.Argument(metavar='EMAIL', help='The account.')]

@@ -1,5 +1,8 @@
 """The bucket that `variosync bucket init` makes, and what `variosync doctor` finds out about it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from storage.objects import Objects, ObjectsAt
 from tests.counterparts.fault_proxy import Fault, FaultProxy
 from tests.counterparts.moto import Moto
 from tests.counterparts.rclone import Rclone
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -149,6 +155,16 @@ async def test_a_store_that_signs_is_proven(rclone: Rclone, name: str) -> None:
     with pytest.raises(Misconfigured, match='AWS_ACCESS_KEY_ID'):
         await bucket.check(settings(at, AWS_SECRET_ACCESS_KEY='wrong'))
     assert await Objects.s3(at).list('t/00000000-0000-0000-0000-000000000000/') == []
+
+
+def test_the_command_makes_the_bucket(moto: Moto, name: str) -> None:
+    at = moto.at(name)
+    environment = {'AWS_BUCKET_NAME': name, 'AWS_ENDPOINT_URL': str(at.endpoint)}
+    environment |= {'AWS_ACCESS_KEY_ID': str(at.key), 'AWS_SECRET_ACCESS_KEY': str(at.secret)}
+    command = [sys.executable, 'run_nicegui.py', 'bucket', 'init']
+    done = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith(f'{name}: made in us-east-1\n')
 
 
 async def test_no_bucket_is_told(tmp_path: Path) -> None:
