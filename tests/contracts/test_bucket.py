@@ -20,7 +20,6 @@ from tests.counterparts.fault_proxy import Fault, FaultProxy
 from tests.counterparts.moto import Moto
 from tests.counterparts.rclone import Rclone
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
