@@ -50,7 +50,7 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, shim: bool, logins: Mappin
             for login, password in logins.items():
                 await _make_login(connection, login, password)
             if shim:
-                await _apply(connection, SHIM.name, SHIM.read_text())
+                await _apply_shim(connection)
             await _apply(connection, 'the migration history', HISTORY)
             fresh = await _fresh_files(connection, files)
             for file in fresh:
@@ -113,6 +113,15 @@ async def _check_owner(connection: Connection) -> None:
         raise Misconfigured(
             f'The role {owner} cannot own the tables: as a superuser, run `alter role {owner} createrole bypassrls`.'
         )
+
+
+async def _apply_shim(connection: Connection) -> None:
+    cursor = await connection.execute(
+        "select exists (select from pg_namespace where nspname = 'auth' and not pg_has_role(nspowner, 'usage'))"
+    )
+    if await cursor.fetchone() == (True,):
+        raise Misconfigured('The schema auth belongs to somebody else, as in Supabase’s databases: set SUPABASE_URL.')
+    await _apply(connection, SHIM.name, SHIM.read_text())
 
 
 async def _make_login(connection: Connection, login: str, password: str) -> None:

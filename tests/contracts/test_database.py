@@ -15,7 +15,7 @@ from core.values import JobState, User
 from storage.migrate import migrate
 from storage.postgres import Postgres, Statement, load_statements
 from tests import factories
-from tests.counterparts.postgres import run_on
+from tests.counterparts.places import run_on
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,7 +20,7 @@ from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.queue import Queue
 from tests import factories
-from tests.counterparts.postgres import run_on
+from tests.counterparts.places import run_on
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -18,7 +18,6 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 import psycopg
-import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -238,14 +237,6 @@ def server_postgres(*, major: int = 18, shape: Shape = 'plain') -> Iterator[Serv
     finally:
         server.stop()
         shutil.rmtree(home)
-
-
-def run_on(metafunc: pytest.Metafunc, *places: str) -> None:
-    """Run each test of a module that meets `postgres` on these: `embedded`, `server`, `pooled`."""
-    if 'postgres' in metafunc.fixturenames:
-        group = pytest.mark.xdist_group('server postgres')
-        params = [pytest.param(place, marks=() if place == 'embedded' else group) for place in places]
-        metafunc.parametrize('postgres', params, indirect=True, scope='session')
 
 
 def owner_url(port: int) -> str:

@@ -129,6 +129,11 @@ def test_who_may_not_read_the_history_is_told_so_and_nobody_answering_too(pushed
         asyncio.run(missing('host=/nowhere'))
 
 
+def test_an_identity_of_our_own_beside_supabases_is_refused(pushed: ServerCounterpart) -> None:
+    with pytest.raises(Misconfigured, match='set SUPABASE_URL'):
+        asyncio.run(migrate(pushed.dsn('migrate'), shim=True))
+
+
 def test_a_login_that_somebody_else_made_is_told(pushed: ServerCounterpart) -> None:
     ask(pushed.dsn('superuser'), 'create role variosync_guest login')
     with pytest.raises(Misconfigured, match='variosync_guest could not be applied'):
