@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,14 +14,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import tables
 from core.analysis.series import SeriesReader, Window, encode
-from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, UsageError
+from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError
 from core.hours import Hours, short_of
 from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
-from core.values import Dataset, Job, Quote, Upload, Version
+from core.values import Dataset, Direct, Job, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
 OPEN_READERS = 16
 POINTS_KEPT = 3600.0  # seconds
+ASKED_AT_ONCE = 8  # uploads, of a staging that is far away
+SWEPT = timedelta(days=2)  # an address to send to holds for a day
 EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.parquet'}
 
 
@@ -49,6 +52,7 @@ class Datasets:
         self._max_upload = max_upload
         self._readers: OrderedDict[UUID, tuple[Sequence[str], SeriesReader]] = OrderedDict()
         self._reading = asyncio.Lock()
+        self._since: timedelta | None = None
 
     # uploads
 
@@ -78,13 +82,33 @@ class Datasets:
                 size=size,
                 dataset_id=dataset_id,
             )
-        await self._staging.create(upload_id)
+        try:
+            await self._staging.create(upload_id)
+        except Unavailable:
+            async with self._database.transaction(user_id) as tx:
+                await tx.run('upload_discard', id=upload_id)
+            raise
         return _upload(row)
 
     async def upload(self, user_id: UUID, upload_id: UUID) -> Upload:
         """Return an upload. Raise NotFound when it is not this user's."""
         async with self._database.transaction(user_id) as tx:
             return _upload(await tx.one('upload_by_id', id=upload_id))
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """Origins that browsers send files to themselves; none when all bytes come through us."""
+        return self._staging.origins
+
+    async def direct(self, user_id: UUID, upload_id: UUID) -> Direct | None:
+        """Return where a browser may send the bytes itself, or None when they come by `append` only.
+
+        Raise Conflict when the upload has ended. Who has sent the last byte asks `received`, which accepts.
+        """
+        upload = await self.upload(user_id, upload_id)
+        if upload.state != 'receiving':
+            raise Conflict('This upload has ended already.')
+        return await self._staging.direct(upload_id, upload.size)
 
     async def received(self, user_id: UUID, upload_id: UUID) -> tuple[Upload, int]:
         """Return an upload and how many of its bytes have arrived; a complete one is accepted on the way."""
@@ -94,6 +118,8 @@ class Datasets:
         if upload.state == 'discarded':
             raise NotFound('This upload was discarded. Drop the file again.')
         offset = await self._staging.offset(upload_id)
+        if offset > upload.size:
+            raise TooLarge(f'{offset:,} bytes arrived instead of the announced {upload.size:,}. Upload the file anew.')
         return (await self.accept(user_id, upload_id) if offset == upload.size else upload), offset
 
     async def append(
@@ -116,6 +142,9 @@ class Datasets:
             return upload
         key = f't/{user_id}/u/{upload_id}/source'
         info = await self._staging.accept(upload_id, self._objects, key)
+        if info.size != upload.size:  # whoever sends directly may go on sending while we accept
+            await self._objects.delete(key)
+            raise Conflict(f'{info.size:,} bytes arrived instead of the announced {upload.size:,}. Upload it anew.')
         async with self._database.transaction(user_id) as tx:
             locked = _upload(await tx.one('upload_lock', id=upload_id))
             if locked.state != 'receiving':
@@ -138,24 +167,43 @@ class Datasets:
         """Return the uploads that wait for more bytes, with what has arrived."""
         async with self._database.transaction(user_id) as tx:
             uploads = [_upload(row) for row in await tx.all('uploads_receiving')]
-        return [(upload, await self._staging.offset(upload.id)) for upload in uploads]
+        asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
-    async def recover(self) -> int:
-        """Accept what had arrived whole before the process died; return how many uploads that were."""
+        async def ask(upload: Upload) -> list[tuple[Upload, int]]:
+            async with asking:
+                with suppress(NotFound):  # it has ended meanwhile
+                    return [(upload, await self._staging.offset(upload.id))]
+            return []
+
+        return [found for each in await asyncio.gather(*map(ask, uploads)) for found in each]
+
+    async def recover(self, *, since: timedelta | None = None) -> int:
+        """Accept what had arrived whole before the process died; return how many uploads that were.
+
+        With `since`, uploads that began longer ago are left alone.
+        """
         async with self._database.system() as tx:
             waiting = [_upload(row) for row in await tx.all('uploads_receiving')]
         accepted = 0
         for upload in waiting:
+            if since is not None and datetime.now(UTC) - upload.created_at > since:
+                continue
             try:
                 complete = await self._staging.offset(upload.id) == upload.size
             except NotFound:
                 await self._staging.create(upload.id)
                 continue
             if complete:
-                with suppress(NotEnoughHours):  # it waits for hours; its sender asks again
+                # It waits for hours, until its sender asks again; or it ended meanwhile.
+                with suppress(NotEnoughHours, Conflict, NotFound):
                     await self.accept(upload.user_id, upload.id)
                     accepted += 1
         return accepted
+
+    async def sweep(self) -> None:
+        """Accept what browsers have sent whole and not told us; of old uploads only the first time."""
+        since, self._since = self._since, SWEPT
+        await self.recover(since=since)
 
     async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
         source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 HEALTH_TTL = 5.0
 SWEEP = 5.0
+SWEEP_UPLOADS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,8 @@ class Services:
 
     async def start(self, *, workers: int) -> None:
         """Recover what an earlier process left, then work in the background until `stop`; 0 workers only accept."""
-        await self.datasets.recover()
+        if not self.datasets.origins:  # else there is a service to ask, which must not delay us: `work` does that
+            await self.datasets.recover()
         if workers:
             task = asyncio.create_task(self._keep_working(workers), name='worker')
             task.add_done_callback(_report)
@@ -153,7 +155,9 @@ class Services:
         """Work on jobs and sweep up what dead workers left, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.jobs.work(concurrency=concurrency))
-            group.create_task(self._sweep())
+            group.create_task(_repeat(SWEEP, self.jobs.recover, self.hours.sweep))
+            if self.datasets.origins:
+                group.create_task(_repeat(SWEEP_UPLOADS, self.datasets.sweep))
 
     async def drain(self) -> None:
         """Say in `health` that this process stops, and give the jobs that run back to the queue; go on answering."""
@@ -177,14 +181,15 @@ class Services:
                 log.error('worker stopped, starting again', errors=[str(error) for error in group.exceptions])
             await asyncio.sleep(1)
 
-    async def _sweep(self) -> None:
-        while True:
-            for sweep in (self.jobs.recover, self.hours.sweep):
-                try:
-                    await sweep()
-                except VariosyncError as error:
-                    log.warning('a sweep failed', sweep=sweep.__qualname__, error=error.message)
-            await asyncio.sleep(SWEEP)
+
+async def _repeat(pause: float, *sweeps: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        for sweep in sweeps:
+            try:
+                await sweep()
+            except VariosyncError as error:
+                log.warning('a sweep failed', sweep=sweep.__qualname__, error=error.message)
+        await asyncio.sleep(pause)
 
 
 def _report(task: 'asyncio.Task[None]') -> None:

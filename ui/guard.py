@@ -182,9 +182,10 @@ class Guard:
 
     def _policy(self, host: str) -> str:
         socket = f'{"wss" if self._origins.https else "ws"}://{host}'
+        reached = ' '.join(("'self'", socket, *self._services.datasets.origins))
         return (
             "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-            f"img-src 'self' data: blob:; font-src 'self'; connect-src 'self' {socket}; worker-src 'self' blob:; "
+            f"img-src 'self' data: blob:; font-src 'self'; connect-src {reached}; worker-src 'self' blob:; "
             "manifest-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
         )
 

@@ -275,6 +275,8 @@ def test_refusals_say_what_is_wrong_and_where(api: httpx.Client):
     refused(api.patch(waiting, headers=part, content=b'x'), 409, code='conflict')
     refused(api.patch(waiting, headers=part | {'Content-Type': 'text/plain'}, content=b'x'), 415)
     refused(api.post('/uploads', headers=who | TUS | {'Upload-Length': 'many'}), 400)
+    refused(api.post(f'{waiting}/direct', headers=who), 409, detail='This server takes the bytes itself: PATCH them.')
+    refused(api.post(f'/uploads/{uuid4()}/direct', headers=who), 404)
 
 
 def test_short_balance_is_told_before_anything_is_stored(api: httpx.Client):

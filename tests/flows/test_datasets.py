@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from core.analysis.series import Window, decode
 from core.datasets import Datasets
-from core.errors import Conflict, NotFound, TooLarge, UsageError
-from core.values import JobState, User, Version
+from core.errors import Conflict, NotFound, TooLarge, Unavailable, UsageError
+from core.values import Direct, JobState, Upload, User, Version
+from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.postgres import Postgres
 from tests import factories
@@ -130,6 +132,129 @@ async def test_upload_whose_bytes_are_gone_starts_anew(
     restarted = open_product(uploads.compute)
     assert await restarted.datasets.recover() == 0
     assert (await restarted.datasets.received(user.id, upload.id))[1] == 0
+
+
+class Distant(LocalStaging):
+    """A staging that browsers send to directly: the bytes appear there, and nobody tells us."""
+
+    origins = ('https://storage.example',)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.away = False
+
+    async def create(self, upload_id: UUID) -> None:
+        self._answer()
+        await super().create(upload_id)
+
+    async def direct(self, upload_id: UUID, size: int) -> Direct | None:
+        self._answer()
+        return Direct(url=f'{self.origins[0]}/{upload_id}', headers={}, metadata={}, chunk=size, expires_in=60)
+
+    async def offset(self, upload_id: UUID) -> int:
+        self._answer()
+        return await super().offset(upload_id)
+
+    async def appear(self, upload_id: UUID, content: bytes) -> None:
+        """Hold what a browser has sent."""
+        await self.append(upload_id, 0, pieces(content), limit=len(content))
+
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable
+
+
+@pytest.fixture
+def distant(uploads: Product) -> Distant:
+    """Where the product's uploads arrive."""
+    uploads.datasets._staging = uploads.staging = Distant(uploads.home / 'staging')
+    return uploads.staging
+
+
+async def test_a_browser_is_told_where_to_send_and_the_last_byte_is_looked_for(
+    uploads: Product, distant: Distant, user: User, database: Postgres
+) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    ticket = await uploads.datasets.direct(user.id, upload.id)
+    assert ticket is not None
+    assert ticket.url.startswith(uploads.datasets.origins[0])
+    with pytest.raises(NotFound):
+        await uploads.datasets.direct((await factories.user(database)).id, upload.id)
+    assert await uploads.datasets.received(user.id, upload.id) == (upload, 0)
+    await distant.appear(upload.id, MIXED)
+    accepted, arrived = await uploads.datasets.received(user.id, upload.id)
+    assert (accepted.state, arrived) == ('accepted', len(MIXED))
+    with pytest.raises(Conflict, match='ended'):
+        await uploads.datasets.direct(user.id, upload.id)
+    assert len(await uploads.jobs.list(user.id)) == 1
+
+
+async def test_where_all_bytes_come_through_us_nobody_sends_elsewhere(uploads: Product, user: User) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    assert await uploads.datasets.direct(user.id, upload.id) is None
+    assert uploads.datasets.origins == ()
+
+
+async def test_what_a_browser_sent_and_did_not_tell_is_found(uploads: Product, distant: Distant, user: User) -> None:
+    half = await uploads.datasets.begin_upload(user.id, name='half.csv', size=len(MIXED))
+    await distant.appear(half.id, MIXED[:10])
+    whole = await uploads.datasets.begin_upload(user.id, name='whole.csv', size=len(MIXED))
+    await distant.appear(whole.id, MIXED)
+    await uploads.datasets.sweep()
+    assert (await uploads.datasets.upload(user.id, whole.id)).state == 'accepted'
+    assert [upload.id for upload, _ in await uploads.datasets.unfinished(user.id)] == [half.id]
+
+
+async def test_old_uploads_are_looked_for_once(
+    uploads: Product, distant: Distant, user: User, database: Postgres, postgres: EmbeddedPostgres
+) -> None:
+    async def began_long_ago(name: str) -> Upload:
+        upload = await uploads.datasets.begin_upload(user.id, name=name, size=len(MIXED))
+        await distant.appear(upload.id, MIXED)
+        statement = "update uploads set created_at = now() - interval '3 days' where id = %s"
+        async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+            await connection.execute(statement, [upload.id])
+        return upload
+
+    first = await began_long_ago('first.csv')
+    await uploads.datasets.sweep()
+    assert (await uploads.datasets.upload(user.id, first.id)).state == 'accepted'
+    second = await began_long_ago('second.csv')
+    await uploads.datasets.sweep()
+    assert (await uploads.datasets.upload(user.id, second.id)).state == 'receiving'
+    assert (await uploads.datasets.received(user.id, second.id))[0].state == 'accepted', 'whoever asks is served'
+
+
+@pytest.mark.parametrize('sent', [MIXED + b'!', MIXED * 2])
+async def test_more_than_was_announced_and_paid_for_is_not_accepted(
+    uploads: Product, distant: Distant, user: User, sent: bytes
+) -> None:
+    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    await distant.appear(upload.id, sent)
+    with pytest.raises(TooLarge, match='instead of the announced'):
+        await uploads.datasets.received(user.id, upload.id)
+    with pytest.raises(Conflict, match='instead of the announced'):
+        await uploads.datasets.accept(user.id, upload.id)
+    await uploads.datasets.sweep()
+    assert await uploads.jobs.list(user.id) == []
+    assert await uploads.objects.list(f't/{user.id}/u/') == []
+
+
+async def test_an_upload_that_cannot_begin_leaves_nothing(uploads: Product, distant: Distant, user: User) -> None:
+    distant.away = True
+    with pytest.raises(Unavailable):
+        await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    distant.away = False
+    assert await uploads.datasets.unfinished(user.id) == []
+
+
+async def test_an_upload_that_ends_while_we_look_is_not_unfinished(
+    uploads: Product, distant: Distant, user: User
+) -> None:
+    first = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    second = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    await distant.discard(first.id)
+    assert [upload.id for upload, _ in await uploads.datasets.unfinished(user.id)] == [second.id]
 
 
 async def test_too_large_and_empty_files_are_refused_before_a_byte_is_sent(uploads: Product, user: User) -> None:

@@ -64,6 +64,18 @@ async def test_only_pages_of_the_framework_may_run_inline_scripts(site: Site) ->
     assert "script-src 'self';" in plain
 
 
+async def test_a_page_may_send_files_to_the_storage_and_nowhere_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.services.datasets, 'origins', ('https://abc.storage.example',))
+    token, _ = site.services.accounts.open('ann@example.com')
+    async with site.browser(token) as browser:
+        framework = (await browser.get('/probe')).headers['content-security-policy']
+        plain = (await browser.get('/nothing')).headers['content-security-policy']
+    assert f"connect-src 'self' {site.url.replace('http', 'ws')} https://abc.storage.example;" in framework
+    assert "connect-src 'self';" in plain
+
+
 async def test_a_page_asks_no_other_server_for_anything(site: Site) -> None:
     token, _ = site.services.accounts.open('ann@example.com')
     async with site.browser(token) as browser:

@@ -216,6 +216,8 @@ class Notices:
 
 
 class Datasets:
+    origins: Sequence[str] = ()
+
     def __init__(self) -> None:
         self.kept: list[Dataset] = []
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from core.errors import NotSupported, UsageError
+from core.errors import Conflict, NotSupported, UsageError
 from core.services import Services
 from core.values import Upload
 from ui.api.contract import ROOT as API
@@ -37,6 +37,20 @@ class UnfinishedUploads(Answer):
     """Uploads, the newest first."""
 
     items: list[UnfinishedUpload]
+
+
+class DirectUpload(Answer):
+    """Where the bytes may be sent by tus 1.0.0 without passing this server.
+
+    POST the whole size to `url` with these headers and, as Upload-Metadata, this metadata; then PATCH pieces of `chunk`
+    bytes to where it says. Ask again when the headers have expired, and HEAD this upload after the last byte.
+    """
+
+    url: str
+    headers: dict[str, str]
+    metadata: dict[str, str]
+    chunk: int
+    expires_in: int
 
 
 def _header(name: str, description: str, schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
@@ -148,6 +162,23 @@ def routes(services: Services) -> APIRouter:
         offset = _number(request, 'upload-offset')
         upload, arrived = await services.datasets.append(session.user.id, upload_id, offset, _pieces(request))
         return _answer(204, _progress(upload, arrived))
+
+    @api.post(
+        '/uploads/{upload_id}/direct',
+        summary='Send the bytes past this server',
+        responses=problems(404, 409, 503),
+    )
+    async def direct_upload(upload_id: UUID, session: DatasetsWrite) -> DirectUpload:
+        ticket = await services.datasets.direct(session.user.id, upload_id)
+        if ticket is None:
+            raise Conflict('This server takes the bytes itself: PATCH them.')
+        return DirectUpload(
+            url=ticket.url,
+            headers=dict(ticket.headers),
+            metadata=dict(ticket.metadata),
+            chunk=ticket.chunk,
+            expires_in=ticket.expires_in,
+        )
 
     @api.delete(
         '/uploads/{upload_id}',

@@ -17,9 +17,10 @@ class Upload(Element, component='../static/file_upload.js'):
     """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
-    becomes that dataset's next version. `quote` says what converting a file of a size and a name may cost: each file's
-    line shows it, and `cost` says it in a sentence before there is a file. The element carries `data-state` (`idle`,
-    `sending`, `paused`, `done`, `failed`, `refused`) for tests and styles.
+    becomes that dataset's next version; with `direct` the bytes go where the server says, not to the server. `quote`
+    says what converting a file of a size and a name may cost: each file's line shows it, and `cost` says it in a
+    sentence before there is a file. The element carries `data-state` (`idle`, `sending`, `paused`, `done`, `failed`,
+    `refused`) for tests and styles.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Upload(Element, component='../static/file_upload.js'):
         dataset: str | None = None,
         waiting: Sequence[dict[str, Any]] = (),
         quiet: bool = False,
+        direct: bool = False,
         quote: Callable[[int, str], Quote] | None = None,
     ) -> None:
         super().__init__()
@@ -37,6 +39,7 @@ class Upload(Element, component='../static/file_upload.js'):
         self.props['dataset'] = dataset or ''
         self.props['waiting'] = list(waiting)
         self.props['quiet'] = quiet
+        self.props['direct'] = direct
         self.props['icons'] = {name: icon_shapes(name) for name in ICONS}
         self.cost = ''
         if quote is not None:

@@ -548,7 +548,11 @@ class View:
             else:
                 button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
 
-        zone = Upload(dataset=str(self.data.id), quote=self.services.hours.quote_convert)
+        zone = Upload(
+            dataset=str(self.data.id),
+            direct=bool(self.services.datasets.origins),
+            quote=self.services.hours.quote_convert,
+        )
 
         def more() -> None:
             button('Upload the next one', kind='small', icon_name='upload', on_click=zone.choose)

@@ -1,11 +1,13 @@
 """Datasets: what was uploaded, newest change first, and the place to upload more."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from nicegui import ui
 
+from core.errors import Unavailable
 from core.services import Services
 from core.values import Dataset, Job, JobState, Session
 from ui.components.formats import counted
@@ -84,11 +86,14 @@ def _undo(services: Services, deleted: str) -> None:
 
 async def upload_zone(services: Services, session: Session, *, dataset: str | None = None) -> Upload:
     """The drop zone of a page, with the uploads that broke off."""
-    waiting = [
-        {'id': str(upload.id), 'name': upload.name, 'size': upload.size, 'received': offset}
-        for upload, offset in await services.datasets.unfinished(session.user.id)
-    ]
-    return Upload(dataset=dataset, waiting=waiting, quote=services.hours.quote_convert)
+    waiting: list[dict[str, Any]] = []
+    with suppress(Unavailable):  # where uploads arrive does not answer; the rest of the page does not need it
+        waiting = [
+            {'id': str(upload.id), 'name': upload.name, 'size': upload.size, 'received': offset}
+            for upload, offset in await services.datasets.unfinished(session.user.id)
+        ]
+    direct = bool(services.datasets.origins)
+    return Upload(dataset=dataset, waiting=waiting, direct=direct, quote=services.hours.quote_convert)
 
 
 def upload_button(zone: Upload) -> None:

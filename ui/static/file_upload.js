@@ -1,5 +1,6 @@
 // Resumable uploads by tus-js-client. Files are listed with amount, rate and time left; a page reload or a restart of
 // the server loses nothing that the server has acknowledged: dropping the same file again goes on where it stopped.
+// Where files go straight to a storage, the server announces them, says where to send, and is asked to look at the end.
 const CHUNK = 8 * 1024 * 1024;
 const RETRIES = [0, 500, 1000, 2000, 4000, 8000, 15000, 30000];
 let library;
@@ -32,20 +33,41 @@ function left(seconds) {
 const status = (error) => error.originalResponse?.getStatus() ?? 0;
 const passing = (code) => code === 0 || code >= 500 || [409, 423, 429].includes(code);
 const refused = (code) => !passing(code) && code >= 400 && ![401, 402].includes(code);
+const expired = (code) => [400, 401, 403].includes(code); // what a storage says of headers that hold no longer
 const REFUSED = 'variosync.refused';
 
 // What the server says of an error is problem+json with a sentence for people.
 function reason(error) {
   const response = error.originalResponse;
   if (response) {
-    const plain = `The server answered ${response.getStatus()}.`;
+    const plain = response.getStatus() === 402 ? 'Your hours do not cover its conversion.' : `The server answered ${response.getStatus()}.`;
     try { return JSON.parse(response.getBody()).detail ?? plain; } catch { return plain; }
   }
   return 'The server does not answer. What has arrived is kept: continue when it is back.';
 }
 
+// Ask our server something about an upload; an error looks as those of tus-js-client do.
+async function ask(method, url, headers = {}) {
+  const answer = await fetch(url, { method, headers: { 'Tus-Resumable': '1.0.0', ...headers } });
+  if (answer.ok) return answer;
+  const body = await answer.text();
+  throw Object.assign(new Error('refused'), { originalResponse: { getStatus: () => answer.status, getBody: () => body } });
+}
+
+// Ask again while that may help and the upload is neither paused nor discarded.
+async function patiently(item, question) {
+  for (const delay of RETRIES) {
+    try { return await question(); } catch (error) { if (!passing(status(error)) || item.state !== 'sending') throw error; }
+    await new Promise((done) => setTimeout(done, delay));
+  }
+  return question();
+}
+
+const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+const raw = (thing) => (Vue.markRaw ? Vue.markRaw(thing) : thing);
+
 export default {
-  props: { tus: String, endpoint: String, accept: String, dataset: String, waiting: Array, icons: Object, quiet: Boolean },
+  props: { tus: String, endpoint: String, accept: String, dataset: String, waiting: Array, icons: Object, quiet: Boolean, direct: Boolean },
   data: () => ({ items: [], over: false, broken: [] }),
   template: `
     <div class="uploads" :data-state="state">
@@ -74,12 +96,12 @@ export default {
         <div v-for="item in broken" :key="item.id" class="job" data-upload="broken">
           <div class="l">
             <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons['file-up']"></svg>
-            <span class="w5 cut grow">{{ item.name }}</span><span class="t12 t2">{{ Math.floor(100 * item.received / item.size) }}%</span>
+            <span class="w5 cut grow">{{ item.name }}</span><span v-if="item.received" class="t12 t2">{{ Math.floor(100 * item.received / item.size) }}%</span>
             <button type="button" class="b small" @click="choose">Continue</button>
             <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="forget(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
           </div>
           <div class="bar"><i :style="{ width: (100 * item.received / item.size) + '%' }"></i></div>
-          <div class="l t12 t3"><span class="cut grow">{{ size(item.received) }} of {{ size(item.size) }} kept. Choose or drop the same file again to go on.</span></div>
+          <div class="l t12 t3"><span class="cut grow">{{ item.received ? size(item.received) + ' of ' + size(item.size) + ' kept. ' : '' }}Choose or drop the same file again to go on.</span></div>
         </div>
       </section>
     </div>`,
@@ -124,6 +146,7 @@ export default {
       if (this.wrong(item)) return item.error;
       const amount = `${size(item.sent)} of ${size(item.size)}`;
       if (item.state === 'paused') return `${amount}, paused`;
+      if (item.taken) return `${size(item.size)} sent, being checked`;
       return item.rate ? `${amount}, ${size(item.rate)}/s` : amount;
     },
     async send(files) {
@@ -138,11 +161,16 @@ export default {
       this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', price: '', short: false });
       const item = this.items[this.items.length - 1];
       this.$emit('price', { key: item.key, size: file.size, name: file.name });
+      this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
+      item.print = this.fingerprint(file);
+      item.start = raw(this.direct ? () => this.sendDirect(tus, item, file) : () => this.sendToUs(tus, item, file));
+      await item.start();
+    },
+    // What both ways have in common, for tus-js-client.
+    options(item) {
       const clock = { at: performance.now(), sent: 0, first: true };
-      const upload = new tus.Upload(file, {
-        endpoint: this.endpoint, chunkSize: CHUNK, retryDelays: RETRIES, removeFingerprintOnSuccess: true,
-        metadata: { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}) },
-        fingerprint: async () => ['variosync', document.body.dataset.user ?? '', this.dataset, file.name, file.size, file.lastModified].join('|'),
+      return {
+        retryDelays: RETRIES, removeFingerprintOnSuccess: true,
         onShouldRetry: (error) => passing(status(error)),
         onProgress: (sent) => {
           const now = performance.now();
@@ -154,15 +182,90 @@ export default {
           }
           item.sent = sent;
         },
+        onError: (error) => this.failed(item, error),
+      };
+    },
+    metadata(file) { return { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}) }; },
+    fingerprint(file) { return ['variosync', document.body.dataset.user ?? '', this.dataset, file.name, file.size, file.lastModified].join('|'); },
+    async sendToUs(tus, item, file) {
+      const upload = new tus.Upload(file, {
+        ...this.options(item), endpoint: this.endpoint, chunkSize: CHUNK, metadata: this.metadata(file),
+        fingerprint: async () => item.print,
         onAfterResponse: (request, response) => { item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset; },
-        onError: (error) => { item.state = refused(status(error)) ? 'refused' : 'failed'; item.error = reason(error); item.short = status(error) === 402; this.settle(); },
-        onSuccess: () => { item.sent = item.size; item.state = 'done'; this.$emit('uploaded', { name: item.name, dataset: item.dataset }); this.settle(); },
+        onSuccess: () => this.received(item),
       });
-      item.upload = Vue.markRaw ? Vue.markRaw(upload) : upload;
+      await this.start(item, upload);
+    },
+    async start(item, upload) {
+      item.upload = raw(upload);
+      item.start = raw(() => upload.start());
       const earlier = await upload.findPreviousUploads();
       if (earlier.length) upload.resumeFromPreviousUpload(earlier[0]);
-      this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
-      upload.start();
+      if (item.state === 'sending') upload.start();
+    },
+    // The server keeps the upload's row and says where the bytes go; headers for there are asked for as they expire.
+    async sendDirect(tus, item, file) {
+      try {
+        const place = await patiently(item, () => this.announced(item, file));
+        item.place = place;
+        if (item.dataset) { this.received(item); return; }
+        const ticket = await patiently(item, () => this.ticket(item));
+        const upload = new tus.Upload(file, {
+          ...this.options(item), endpoint: ticket.url, chunkSize: ticket.chunk, metadata: ticket.metadata,
+          fingerprint: async () => `${item.print}|${place}`,
+          onBeforeRequest: async (request) => {
+            for (const [name, value] of Object.entries((await this.ticket(item)).headers)) request.setHeader(name, value);
+          },
+          onShouldRetry: (error) => {
+            if (expired(status(error))) item.ticket = null;
+            return passing(status(error)) || expired(status(error));
+          },
+          onSuccess: () => { item.start = raw(() => this.finish(item)); item.start(); },
+        });
+        await this.start(item, upload);
+      } catch (error) { this.failed(item, error); }
+    },
+    // Our address of this file's upload: an earlier one that goes on, or a new one.
+    async announced(item, file) {
+      const kept = localStorage.getItem(item.print);
+      if (kept) {
+        try {
+          const answer = await ask('HEAD', kept);
+          item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
+          return kept;
+        } catch (error) { if (!refused(status(error)) && status(error) !== 409) throw error; }
+      }
+      const told = Object.entries(this.metadata(file)).map(([name, value]) => `${name} ${base64(value)}`).join(',');
+      const answer = await ask('POST', this.endpoint, { 'Upload-Length': `${file.size}`, 'Upload-Metadata': told });
+      localStorage.setItem(item.print, answer.headers.get('Location'));
+      return answer.headers.get('Location');
+    },
+    async ticket(item) {
+      if (!item.ticket || Date.now() > item.ticket.until) {
+        const ticket = await (await ask('POST', `${item.place}/direct`)).json();
+        item.ticket = raw({ ...ticket, until: Date.now() + 900 * ticket.expires_in });
+      }
+      return item.ticket;
+    },
+    // All bytes are in the storage: the server looks there and takes them over, which for a large file takes a while.
+    async finish(item) {
+      Object.assign(item, { sent: item.size, rate: 0, taken: true });
+      try {
+        const answer = await patiently(item, () => ask('HEAD', item.place));
+        item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
+        if (!item.dataset) throw new Error('incomplete');
+        localStorage.removeItem(item.print);
+        this.received(item);
+      } catch (error) { this.failed(item, error); }
+    },
+    received(item) {
+      item.sent = item.size; item.state = 'done';
+      this.$emit('uploaded', { name: item.name, dataset: item.dataset });
+      this.settle();
+    },
+    failed(item, error) {
+      if (item.state === 'paused') return;
+      item.state = refused(status(error)) ? 'refused' : 'failed'; item.error = reason(error); item.short = status(error) === 402; this.settle();
     },
     // Once nothing is on its way any more, move to what arrived; what was refused is told there.
     settle() {
@@ -171,10 +274,12 @@ export default {
       if (told.length) sessionStorage.setItem(REFUSED, JSON.stringify(told));
       window.location.assign(told.length ? '/datasets' : this.target);
     },
-    pause(item) { item.upload.abort(); item.state = 'paused'; item.rate = 0; },
-    resume(item) { Object.assign(item, { state: 'sending', error: '', short: false }); item.upload.start(); },
+    pause(item) { item.upload?.abort(); item.state = 'paused'; item.rate = 0; },
+    resume(item) { Object.assign(item, { state: 'sending', error: '', short: false }); item.start(); },
     async discard(item) {
-      await item.upload?.abort(true).catch(() => undefined);
+      item.state = 'paused';
+      const ended = item.upload?.abort(true).catch(() => undefined);
+      if (item.place) { localStorage.removeItem(item.print); await ask('DELETE', item.place).catch(() => undefined); } else await ended;
       this.items = this.items.filter((other) => other !== item && other.key !== item.key);
       this.settle();
     },

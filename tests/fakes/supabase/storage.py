@@ -419,12 +419,11 @@ class Storage:
     def _tus(self, handler: Handler) -> Handler:
         async def answer(request: Request) -> Response:
             self.seen.append((request.method, request.url.path))
-            if self.before and (answered := await self.before(request)):
-                return answered
             try:
+                answer = await self.before(request) if self.before else None
                 if request.method != 'OPTIONS' and request.headers.get('tus-resumable') != '1.0.0':
                     raise Refused(412, 'TusError', '', 'Tus-Resumable Required\n')
-                answer = await handler(request)
+                answer = answer or await handler(request)
             except Refused as error:
                 answer = Response(str(error), error.status)
             answer.headers['Tus-Resumable'] = '1.0.0'
