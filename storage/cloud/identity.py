@@ -5,8 +5,11 @@ Codes of errors: https://supabase.com/docs/guides/auth/debugging/error-codes.
 
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
@@ -16,7 +19,7 @@ from supabase_auth import AsyncGoTrueClient, AsyncMemoryStorage
 from supabase_auth.constants import STORAGE_KEY
 from supabase_auth.errors import AuthError, AuthUnknownError
 from supabase_auth.helpers import handle_exception
-from supabase_auth.types import AuthResponse, Provider, SignInWithOAuthCredentialsOptions
+from supabase_auth.types import AuthResponse, Provider, SignInWithOAuthCredentialsOptions, User
 
 from core.errors import (
     Conflict,
@@ -36,6 +39,9 @@ from storage.tokens import PublishedKeys, Verifier, usable_keys
 PATIENCE = 10.0  # seconds that an answer may take
 REFUSAL = 0.5  # seconds that a refused sign-in takes at least
 LONGEST_PASSWORD = 72  # bytes; bcrypt is blind to more
+BY_MAIL = 'email'
+JUST_NOW = timedelta(minutes=10)  # longer than a code lives
+SAME_REQUEST = timedelta(seconds=5)  # shorter than Supabase lets two mails follow each other
 SCOPES = {'azure': 'email'}  # what a provider must be asked for before it tells an email
 
 AWAY = 'The sign-in service does not answer. Try again in a moment.'
@@ -67,6 +73,10 @@ ANSWERS: Mapping[str, tuple[type[VariosyncError], str]] = {
     'captcha_failed': (
         Misconfigured,
         'Supabase wants a CAPTCHA, which we do not show. Switch it off: Authentication → Attack Protection.',
+    ),
+    'current_password_required': (
+        Misconfigured,
+        'Supabase wants the old password for a new one. Switch that off: Authentication → Sign In / Providers → Email.',
     ),
     'no_authorization': (Misconfigured, KEYS),
     'not_admin': (Misconfigured, KEYS),
@@ -196,17 +206,23 @@ class SupabaseIdentity:
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
         """Return tokens for whom the query `answer` proves; `provider` is `email` for a mailed link.
 
-        An account is made when there is none. Raise NotSignedIn when the answer does not hold or was used before.
+        An account is made when there is none; a password from before the address was first proven is void, and the
+        tokens say so. Raise NotSignedIn when the answer does not hold or was used before.
         """
         code = answer.get('code', '')
         if not code or not secret:
             raise NotSignedIn(STALE)
+        client = self._client()
         async with _answers(refused=NotSignedIn(STALE)):
-            return _tokens(
-                await self._client().exchange_code_for_session(
-                    {'auth_code': code, 'code_verifier': secret, 'redirect_to': redirect_to}
-                )
+            entered = await client.exchange_code_for_session(
+                {'auth_code': code, 'code_verifier': secret, 'redirect_to': redirect_to}
             )
+            tokens = _tokens(entered)
+            # For a provider Supabase voids it itself; for a mailed link it lets a stranger's password stand.
+            if provider != BY_MAIL or not _reclaimed(entered.user):
+                return tokens
+            await client.update_user({'password': f'{secrets.token_urlsafe(40)}aA1!'})
+            return replace(tokens, reclaimed=True)
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown or expired.
@@ -233,9 +249,15 @@ class SupabaseIdentity:
     async def check(self) -> str:
         """Return `ok` and what to look after oneself. Raise Misconfigured or Unavailable with what is wrong."""
         async with _answers(refused=Misconfigured(KEYS)):
-            external = (await self._get('settings')).get('external')
+            settings = await self._get('settings')
+            external = settings.get('external')
             if not isinstance(external, dict):
                 raise Unavailable(AWAY)
+            if settings.get('mailer_autoconfirm'):
+                raise Misconfigured(
+                    'Supabase gives an account to whoever names an email. '
+                    'Let it confirm emails: Authentication → Sign In / Providers → Email → Confirm email.'
+                )
             if off := [name for name in self._providers if not external.get(name)]:
                 raise Misconfigured(
                     f'VARIOSYNC_PROVIDERS names {", ".join(off)}, which Supabase has switched off. '
@@ -340,6 +362,14 @@ def _tokens(answer: AuthResponse) -> Tokens:
         user_id=UUID(session.user.id),
         email=session.user.email,
     )
+
+
+def _reclaimed(user: User | None) -> bool:
+    """Whether the mail that has just proven the address is younger than the account, which a stranger may have made."""
+    if user is None or user.email_confirmed_at is None or user.confirmation_sent_at is None:
+        return False
+    proven = (user.last_sign_in_at or user.email_confirmed_at) - user.email_confirmed_at
+    return proven < JUST_NOW and user.confirmation_sent_at - user.created_at > SAME_REQUEST
 
 
 async def _verifier(kept: AsyncMemoryStorage) -> str:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -73,6 +76,10 @@ async def begun(identity: SupabaseIdentity, provider: str = 'google') -> Begun:
 
 async def finished(identity: SupabaseIdentity, secret: str, answer: dict[str, str]) -> Tokens:
     return await identity.finish('google', answer, secret=secret, redirect_to=RETURN)
+
+
+async def by_mail(identity: SupabaseIdentity, secret: str, answer: dict[str, str]) -> Tokens:
+    return await identity.finish('email', answer, secret=secret, redirect_to=RETURN)
 
 
 # accounts
@@ -162,7 +169,7 @@ async def test_a_lost_answer_to_a_refresh_is_given_again(identity: SupabaseIdent
 
 
 async def test_each_request_has_a_client_of_its_own(identity: SupabaseIdentity) -> None:
-    people = [f'user{number}@example.com' for number in range(8)]
+    people = [f'user{number}@example.com' for number in range(4)]
     ids = dict(zip(people, [await identity.sign_up(email, PASSWORD) for email in people], strict=True))
     signed_in = await asyncio.gather(*(identity.sign_in(email, PASSWORD) for email in people))
     assert {tokens.email: tokens.user_id for tokens in signed_in} == ids
@@ -270,8 +277,42 @@ async def test_a_mailed_link_signs_up_where_emails_are_confirmed_too(
 ) -> None:
     project.autoconfirm = confirmed
     secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
-    tokens = await finished(identity, secret, dict(await answer_at(http, await mailed(EMAIL))))
+    tokens = await by_mail(identity, secret, dict(await answer_at(http, await mailed(EMAIL))))
     assert tokens.user_id == await identity.ensure(EMAIL)
+    assert not tokens.reclaimed
+
+
+@pytest.mark.parametrize('way', ['link', 'google'])
+async def test_who_proves_an_address_voids_the_password_of_a_stranger(
+    identity: SupabaseIdentity, project: Project, mailed: Mailed, browse: Browse, way: str
+) -> None:
+    project.autoconfirm = False
+    user_id = await identity.sign_up(EMAIL, 'password of a stranger')
+    project.ahead = 61
+    if way == 'link':
+        secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
+        tokens = await by_mail(identity, secret, dict(await browse(await mailed(EMAIL))))
+        assert tokens.reclaimed
+    else:
+        started = await begun(identity)
+        tokens = await finished(identity, started.secret, dict(await browse(started.url)))
+    assert tokens.user_id == user_id
+    assert await identity.refresh(tokens.refresh_token), 'who has proven it stays'
+    with pytest.raises(NotSignedIn, match='do not match'):
+        await identity.sign_in(EMAIL, 'password of a stranger')
+
+
+async def test_a_password_of_somebody_who_has_proven_the_address_stays(
+    identity: SupabaseIdentity, project: Project, mailed: Mailed, browse: Browse, http: httpx.AsyncClient
+) -> None:
+    project.autoconfirm = False
+    await identity.sign_up(EMAIL, PASSWORD)
+    await http.get(await mailed(EMAIL), follow_redirects=False)
+    project.ahead = 61
+    secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
+    tokens = await by_mail(identity, secret, dict(await browse(await mailed(EMAIL))))
+    assert not tokens.reclaimed
+    assert await identity.sign_in(EMAIL, PASSWORD)
 
 
 async def test_supabase_says_how_long_to_wait_for_the_next_mail(identity: SupabaseIdentity, project: Project) -> None:
@@ -285,7 +326,8 @@ async def test_supabase_says_how_long_to_wait_for_the_next_mail(identity: Supaba
 # keys and what a doctor finds
 
 
-async def test_legacy_keys_work(make: Make) -> None:
+async def test_legacy_keys_work(make: Make, project: Project) -> None:
+    project.autoconfirm = False
     identity = make(publishable=legacy_key('anon'), secret=legacy_key('service_role'))
     assert await identity.ensure(EMAIL)
     assert (await identity.check()).startswith('ok')
@@ -312,7 +354,8 @@ async def test_a_new_key_is_never_sent_as_a_token(supabase: FakeSupabase) -> Non
 
 
 @pytest.mark.parametrize('wrong', [{'secret': 'sb_publishable_fake'}, {'secret': 'x'}, {'publishable': 'x'}])
-async def test_wrong_keys_are_told(make: Make, wrong: dict[str, str]) -> None:
+async def test_wrong_keys_are_told(make: Make, project: Project, wrong: dict[str, str]) -> None:
+    project.autoconfirm = False
     identity = make(**wrong)
     with pytest.raises(Misconfigured, match='does not take our keys'):
         await identity.check()
@@ -320,20 +363,28 @@ async def test_wrong_keys_are_told(make: Make, wrong: dict[str, str]) -> None:
         await (identity.ensure(EMAIL) if 'secret' in wrong else identity.sign_in(EMAIL, PASSWORD))
 
 
-async def test_a_project_in_order_is_ok(identity: SupabaseIdentity) -> None:
+async def test_a_project_in_order_is_ok(identity: SupabaseIdentity, project: Project) -> None:
+    project.autoconfirm = False
     assert (await identity.check()).startswith('ok; ')
 
 
+async def test_a_project_that_confirms_no_email_is_found(identity: SupabaseIdentity) -> None:
+    with pytest.raises(Misconfigured, match='Confirm email'):
+        await identity.check()
+
+
 async def test_a_provider_that_is_off_is_found(identity: SupabaseIdentity, project: Project) -> None:
+    project.autoconfirm = False
     project.providers = ['google']
     with pytest.raises(Misconfigured, match='names github, which Supabase has switched off'):
         await identity.check()
 
 
 async def test_a_shared_secret_is_found(identity: SupabaseIdentity, project: Project) -> None:
-    project.signing = 'HS256'
+    project.signing, project.autoconfirm = 'HS256', False
     with pytest.raises(Misconfigured, match=r'shared secret.*Rotate keys'):
         await identity.check()
+    project.autoconfirm = True
     await identity.sign_up(EMAIL, PASSWORD)
     with pytest.raises(NotSignedIn, match='not valid'):
         await identity.verify((await identity.sign_in(EMAIL, PASSWORD)).access_token)
@@ -481,3 +532,22 @@ async def test_a_sign_in_is_sent_once() -> None:
     with pytest.raises(Unavailable):
         await broken(down).sign_in(EMAIL, PASSWORD)
     assert asked == ['/auth/v1/token']
+
+
+def test_the_fake_survives_a_kill(tmp_path: Path) -> None:
+    command = [sys.executable, '-m', 'tests.fakes.supabase', '--state', str(tmp_path)]
+    tokens: dict[str, Any] = {}
+    for path, content in [
+        ('signup', {'email': EMAIL, 'password': PASSWORD}),
+        ('token?grant_type=refresh_token', tokens),
+    ]:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                url = process.stdout.readline().split()[-1]
+                headers = {'apikey': 'sb_publishable_fake'}
+                answer = httpx.post(f'{url}/auth/v1/{path}', json=content, headers=headers, trust_env=False)
+            finally:
+                process.kill()
+        assert answer.status_code == 200, answer.text
+        tokens |= answer.json()

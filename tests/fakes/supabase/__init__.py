@@ -38,6 +38,7 @@ class FakeSupabase:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(('127.0.0.1', port))
+        self.socket.listen(128)  # who asks early waits, and is not refused
         self.url = f'http://127.0.0.1:{self.socket.getsockname()[1]}'
         self.folder = state or Path(tempfile.mkdtemp(prefix='vs-supabase-'))
         self.store = Store(self.folder)
