@@ -5,6 +5,7 @@ not spawned, or whose id was not kept, is spawned again under the same keys, and
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +109,8 @@ class Calls:
         async with self._database.system() as tx:
             rows = await tx.all('calls_of_attempt', job_id=job.id, attempt=job.attempt)
         order = {part: place for place, part in enumerate(parts)}
-        return sorted(map(_call, rows), key=lambda call: order[call.part])
+        known = (_call(row) for row in rows if row['part'] in order)
+        return sorted(known, key=lambda call: order[call.part])
 
     async def _hear(self, kind: str, call: _Call, payload: Mapping[str, Any]) -> None:
         """Spawn a call, or ask what has become of it."""
@@ -144,14 +146,15 @@ class Calls:
 
 
 def _call(row: Row) -> _Call:
-    answer = row['answer']
+    answer = None if row['answer'] is None else json.loads(row['answer'])
     if answer is not None:
         answer = answer['result'] if 'result' in answer else from_words(*answer['error'])
     return _Call(**{**row, 'answer': answer})
 
 
-def _words(answer: Answer) -> dict[str, Any]:
-    return {'error': to_words(answer)} if isinstance(answer, VariosyncError) else {'result': answer}
+def _words(answer: Answer) -> str:
+    """Text, and not Postgres' own JSON: whatever a task answers can be kept, and is judged when it is read."""
+    return json.dumps({'error': to_words(answer)} if isinstance(answer, VariosyncError) else {'result': answer})
 
 
 def _ids(calls: Iterable[_Call]) -> list[str]:

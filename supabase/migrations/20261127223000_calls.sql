@@ -8,7 +8,7 @@ create table public.calls (
     attempt integer not null check (attempt > 0),
     part text not null,
     call_id text,
-    answer jsonb,
+    answer text,
     dispatched_at timestamptz not null default clock_timestamp(),
     ended_at timestamptz,
     check ((answer is null) = (ended_at is null)),
@@ -17,7 +17,7 @@ create table public.calls (
 );
 create index calls_user on public.calls (user_id);
 comment on column public.calls.call_id is 'What Compute calls it; null until that is known.';
-comment on column public.calls.answer is 'What came of it: {"result": …} or {"error": [name, message, details]}.';
+comment on column public.calls.answer is 'What came of it, as JSON: {"result": …} or {"error": [name, message, details]}.';
 
 alter table public.calls enable row level security;
 alter table public.calls force row level security;

@@ -9,7 +9,16 @@ import pytest
 import pytest_asyncio
 from modal import exception
 
-from core.errors import Misconfigured, NotFound, TaskFailed, TaskKilled, TaskOverLimit, Unavailable, VariosyncError
+from core.errors import (
+    Misconfigured,
+    NotFound,
+    TaskCancelled,
+    TaskFailed,
+    TaskKilled,
+    TaskOverLimit,
+    Unavailable,
+    VariosyncError,
+)
 from storage.cloud.compute import ModalCompute
 from tests.contracts.test_compute import (
     Heard,
@@ -61,6 +70,10 @@ async def test_a_call_outlives_us_and_anybody_collects_it(
     assert await first_words(other, call) == 'begun', 'progress too'
     go.touch()
     assert await result(other, call) == {'told': 1}
+    call = await compute.submit('sleep', placed())
+    await other.cancel(call)
+    with pytest.raises(TaskCancelled):
+        await result(compute, call)
     await other.close()
 
 

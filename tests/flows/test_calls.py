@@ -247,7 +247,9 @@ async def test_a_call_that_nobody_knows_any_more_is_made_again(workers, user):
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
 
 
-@pytest.mark.parametrize('garbage', [{}, {'objects': 3}, {'objects': [{}]}, {'objects': [], 'seconds': 'x'}])
+@pytest.mark.parametrize(
+    'garbage', [{}, {'\x00': '\ud800'}, {'objects': 3}, {'objects': [{}]}, {'objects': [], 'seconds': 'x'}]
+)
 async def test_an_answer_that_is_no_result_fails_once(workers, user, garbage):
     here = workers(lambda task, payload: garbage)
     job_id = await here.order(user)
