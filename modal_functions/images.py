@@ -15,7 +15,7 @@ def _with_us(base: modal.Image) -> modal.Image:
     pinned = base.apt_install('libgomp1').uv_pip_install(
         requirements=[str(ROOT / 'requirements' / 'compute.txt')], extra_options='--require-hashes'
     )
-    return pinned.env({'OMP_NUM_THREADS': '1'}).add_local_python_source(*SOURCE)
+    return pinned.add_local_python_source(*SOURCE)
 
 
 CPU = _with_us(modal.Image.debian_slim(python_version=PYTHON))

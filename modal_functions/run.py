@@ -36,6 +36,7 @@ def limits(settings: Settings) -> dict[str, Any]:
     memory = parse_bytes(settings.memory) // 2**20
     return {
         'secrets': [SECRET],
+        'env': {'VARIOSYNC_TASK_MEMORY': settings.memory},
         'cpu': (1.0, 2.0),
         'memory': (min(memory, 1024), memory + SPARE),
         'timeout': int(settings.task_timeout) + GRACE,
@@ -52,8 +53,9 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
     """
     started = time.monotonic()
     payload = request['payload']
+    settings = Settings()
     try:
-        at = ObjectsAt.of(Settings())
+        at = ObjectsAt.of(settings)
         with (
             tempfile.TemporaryDirectory(prefix='progress-') as folder,
             _Teller(task_objects(at), payload.get('prefix'), folder) as progress,
@@ -62,7 +64,8 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
                 task,
                 payload,
                 objects=at,
-                memory=request['memory'],
+                # A container that runs out of memory would be started again and again: the task must stop before.
+                memory=min(request['memory'], parse_bytes(settings.memory)),
                 timeout=request['timeout'],
                 progress=progress.tell,
                 tasks=tasks,

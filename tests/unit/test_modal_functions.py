@@ -42,8 +42,8 @@ def loaded() -> dict[str, Any]:
 
 
 def test_modals_own_loader_finds_every_function(loaded: dict[str, Any]) -> None:
-    secret = ["modal.Secret.from_name('variosync-objects')"]
-    cpu = [None, [1.0, 2.0], [1024, 2560], secret]
+    secrets = ["modal.Secret.from_name('variosync-objects')", 'Secret.from_dict([VARIOSYNC_TASK_MEMORY])']
+    cpu = [None, [1.0, 2.0], [1024, 2560], secrets]
     assert loaded['app'] == 'variosync'
     assert loaded['functions'] == {'convert': cpu, 'ping': cpu, 'forecast': cpu, 'forecast_gpu': ['T4', *cpu[1:]]}
 
@@ -130,6 +130,12 @@ def test_a_bucket_that_does_not_answer_is_a_reason_to_try_again(
     payload = asked(source=f'{tenant}/u/source', name='a.csv', options={}, prefix=f'{tenant}/convert/job-1')
     error = error_of(convert.local({**payload, 'timeout': 2.0}))
     assert isinstance(error, errors.TaskKilled)
+
+
+def test_a_task_gets_no_more_memory_than_its_container(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('VARIOSYNC_TASK_MEMORY', '1MB')
+    error = error_of(ping.local(asked()))
+    assert isinstance(error, errors.TaskOverLimit)
 
 
 def test_a_disk_that_fails_is_a_reason_to_try_again(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
