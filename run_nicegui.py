@@ -1,18 +1,20 @@
 """The composition root: the one place that knows the pages, the services and the adapters."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core import logs
 from core.services import Services
 from core.settings import Settings
-from storage.adapters import Opened, bucket_init, doctor, migrate, read_outbox, run_local
+from storage.adapters import Opened, bucket_init, migrate, read_outbox, run_local
+from storage.doctor import doctor
 
 
 class Root:
     """What the `variosync` command is lent."""
 
     run_local, outbox, bucket_init = staticmethod(run_local), staticmethod(read_outbox), staticmethod(bucket_init)
+    migrate, doctor = staticmethod(migrate), staticmethod(doctor)
 
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""
@@ -39,14 +41,6 @@ class Root:
         """Work on jobs until stopped."""
         async with self.services(settings, own=False) as services:
             await services.work(concurrency=max(1, settings.workers))
-
-    async def migrate(self, settings: Settings) -> list[str]:
-        """Apply migrations and return the names of those that were new."""
-        return await migrate(settings)
-
-    async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
-        """Try each adapter for real."""
-        return await doctor(settings)
 
 
 def main() -> None:

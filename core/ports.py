@@ -290,3 +290,6 @@ class Mailer(Protocol):
 
     async def send(self, to: str, *, subject: str, text: str) -> None:
         """Hand a plain-text mail over. Raise Unavailable when it was not taken, UsageError for an unusable address."""
+
+    async def ping(self) -> None:
+        """Raise Unavailable, or Misconfigured, when no mail would be taken."""

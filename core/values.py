@@ -386,3 +386,12 @@ class UsageDay:
     viewing: int
     convert: int
     forecast: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What came of trying a service for real: its adapter, whether it does its work, and what is worth knowing."""
+
+    adapter: str
+    ok: bool
+    said: str

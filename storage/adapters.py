@@ -1,12 +1,12 @@
-"""Adapters for every port. `Opened` chooses them by the settings; today all of them are embedded."""
+"""Adapters for every port, each chosen by its own settings; `Opened` starts, connects and closes them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from core.errors import Conflict, Misconfigured, VariosyncError
-from core.ports import Cache, Compute
+from core.errors import Conflict, Misconfigured
+from core.ports import Cache, Compute, Database, Events, Identity, ObjectStore, Staging
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
 from storage.cache import MemoryCache
@@ -25,11 +25,15 @@ from storage.queue import Queue
 from storage.server import ServerPostgres
 
 if TYPE_CHECKING:
+    import httpx
+    from pydantic import SecretStr
+
+    from storage.cloud.realtime import RealtimeEvents
     from storage.redis import Redis, RedisEvents
 
 PATIENCE = 30.0  # of a worker for the server that owns its database
 
-__all__ = ['Opened', 'bucket_init', 'doctor', 'migrate', 'read_outbox', 'run_local']
+__all__ = ['Opened', 'bucket_init', 'migrate', 'read_outbox', 'run_local']
 
 
 class Opened:
@@ -41,14 +45,12 @@ class Opened:
 
     def __init__(self, settings: Settings, *, attach: bool = False, own: bool = True) -> None:
         self._settings = settings
-        self._home = settings.home_path
-        self._memory = parse_bytes(settings.memory)
-        self._timeout = settings.task_timeout
-        self._redis = _redis(settings)
-        self._events = settings.events
         self._attach = attach
         self._own = own
         self._server = _server(settings)
+        self._redis = _redis(settings)
+        self._http: httpx.AsyncClient | None = None
+        self._closing: list[Callable[[], Awaitable[None]]] = []
 
     def start(self) -> None:
         """Run or find the database, and build the adapters. Raise Conflict when another server uses the home."""
@@ -61,55 +63,21 @@ class Opened:
             if not self._attach:
                 raise
             self._server.attach()
-        worker = self._server.dsn('worker')
+        settings, worker = self._settings, self._server.dsn('worker')
         self.database = Postgres(self._server.pooled('app'), self._server.pooled('worker'), pooled=self._server.pooling)
-        self.objects = Objects.local(self._home / 'objects')
-        self.cache, self.events = self._shared(PostgresEvents(self.database, worker))
-        self.queue = Queue(self.database, worker)
-        self.compute = self._compute()
+        objects, queue = Objects.of(settings), Queue(self.database, worker)
+        compute = _compute(settings, objects)
         self.ports = Adapters(
             database=self.database,
-            queue=self.queue,
-            objects=self.objects,
-            staging=LocalStaging(self._home / 'staging'),
-            compute=self.compute,
-            events=self.events,
-            cache=self.cache,
-            identity=EmbeddedIdentity(
-                self.database, self._home / 'secrets', mailer=open_mailer(self._settings), oidc=self._settings.oidc
-            ),
+            queue=queue,
+            objects=objects,
+            staging=self._staging(),
+            compute=compute,
+            events=self._events(PostgresEvents(self.database, worker)),
+            cache=self._cache(),
+            identity=self._identity(self.database),
         )
-
-    def _compute(self) -> Compute:
-        """What runs tasks: functions at Modal when there is a token, else processes of this machine."""
-        token_id, token_secret = self._settings.modal_token_id, self._settings.modal_token_secret
-        if token_id is None or token_secret is None:
-            return ChildProcesses(
-                self._home,
-                objects=ObjectsAt(folder=str(self._home / 'objects')),
-                memory=self._memory,
-                timeout=self._timeout,
-            )
-        from storage.cloud.compute import ModalCompute
-
-        return ModalCompute(
-            self._settings.modal_app,
-            environment=self._settings.modal_environment,
-            token_id=token_id.get_secret_value(),
-            token_secret=token_secret.get_secret_value(),
-            objects=self.objects,
-            memory=self._memory,
-            timeout=self._timeout,
-        )
-
-    def _shared(self, postgres: PostgresEvents) -> tuple[Cache, 'PostgresEvents | RedisEvents']:
-        """What processes share beside the database: cache and messages."""
-        if self._redis is None:
-            return MemoryCache(), postgres
-        from storage.redis import RedisCache, RedisEvents
-
-        by_redis = self._events in ('auto', 'redis')
-        return RedisCache(self._redis), RedisEvents(self._redis, postgres) if by_redis else postgres
+        self._closing += [compute.close, queue.close]
 
     async def connect(self) -> None:
         """Apply migrations and connect. On a server in production they are `variosync migrate`'s to apply.
@@ -134,11 +102,12 @@ class Opened:
 
     async def close(self) -> None:
         """Stop tasks and close connections."""
-        await self.compute.close()
-        await self.queue.close()
-        await self.events.close()
+        for close in self._closing:
+            await close()
         if self._redis is not None:
             await self._redis.close()
+        if self._http is not None:
+            await self._http.aclose()
         await self.database.close()
 
     @property
@@ -169,13 +138,82 @@ class Opened:
         await self.close()
         await asyncio.to_thread(self.stop)
 
+    # one adapter a port
+
+    def _identity(self, database: Database) -> Identity:
+        settings = self._settings
+        if settings.supabase_url is None:
+            return EmbeddedIdentity(
+                database, settings.home_path / 'secrets', mailer=open_mailer(settings), oidc=settings.oidc
+            )
+        from storage.cloud.identity import SupabaseIdentity
+
+        return SupabaseIdentity(
+            settings.supabase_url,
+            publishable=_secret(settings.supabase_key),
+            secret=_secret(settings.supabase_secret),
+            http=self._shared_http(),
+            providers=settings.providers,
+        )
+
+    def _staging(self) -> Staging:
+        settings = self._settings
+        if settings.supabase_url is None:
+            return LocalStaging(settings.home_path / 'staging')
+        from storage.cloud.staging import SupabaseStaging
+
+        return SupabaseStaging(
+            settings.supabase_url,
+            secret=_secret(settings.supabase_secret),
+            publishable=_secret(settings.supabase_key),
+            bucket=settings.supabase_bucket,
+            http=self._shared_http(),
+            largest=parse_bytes(settings.max_upload),
+        )
+
+    def _cache(self) -> Cache:
+        if self._redis is None:
+            return MemoryCache()
+        from storage.redis import RedisCache
+
+        return RedisCache(self._redis)
+
+    def _events(self, postgres: PostgresEvents) -> Events:
+        events = self._chosen_events(postgres)
+        self._closing.append(events.close)
+        return events
+
+    def _chosen_events(self, postgres: PostgresEvents) -> 'PostgresEvents | RedisEvents | RealtimeEvents':
+        settings = self._settings
+        if settings.events == 'realtime':
+            from storage.cloud.realtime import RealtimeEvents
+
+            return RealtimeEvents(
+                settings.supabase_url or '',
+                secret=_secret(settings.supabase_secret),
+                publishable=_secret(settings.supabase_key),
+            )
+        if self._redis is None or settings.events == 'postgres':
+            return postgres
+        from storage.redis import RedisEvents
+
+        return RedisEvents(self._redis, postgres)
+
+    def _shared_http(self) -> 'httpx.AsyncClient':
+        """One client for all that speaks to Supabase."""
+        if self._http is None:
+            import httpx
+
+            self._http = httpx.AsyncClient(timeout=10, transport=httpx.AsyncHTTPTransport(retries=1))
+        return self._http
+
 
 def _server(settings: Settings) -> EmbeddedPostgres | ServerPostgres:
     """The Postgres of the settings. Raise Misconfigured when an address cannot work."""
     if settings.database_url is None:
         return EmbeddedPostgres(settings.home_path)
     pool = settings.database_pool_url
-    return ServerPostgres(settings.database_url.get_secret_value(), pool.get_secret_value() if pool else None)
+    return ServerPostgres(_secret(settings.database_url), _secret(pool) if pool else None)
 
 
 def _redis(settings: Settings) -> 'Redis | None':
@@ -184,7 +222,29 @@ def _redis(settings: Settings) -> 'Redis | None':
         return None
     from storage.redis import Redis
 
-    return Redis(settings.redis_url.get_secret_value())
+    return Redis(_secret(settings.redis_url))
+
+
+def _compute(settings: Settings, objects: ObjectStore) -> Compute:
+    memory, timeout = parse_bytes(settings.memory), settings.task_timeout
+    if settings.modal_token_id is None:
+        at = ObjectsAt.of(settings)
+        return ChildProcesses(settings.home_path, objects=at, memory=memory, timeout=timeout)
+    from storage.cloud.compute import ModalCompute
+
+    return ModalCompute(
+        settings.modal_app,
+        environment=settings.modal_environment,
+        token_id=_secret(settings.modal_token_id),
+        token_secret=_secret(settings.modal_token_secret),
+        objects=objects,
+        memory=memory,
+        timeout=timeout,
+    )
+
+
+def _secret(value: 'SecretStr | None') -> str:
+    return value.get_secret_value() if value else ''
 
 
 async def migrate(settings: Settings) -> list[str]:
@@ -202,46 +262,3 @@ def bucket_init(settings: Settings) -> list[str]:
     from storage import bucket
 
     return bucket.init(settings)
-
-
-async def doctor(settings: Settings) -> Mapping[str, tuple[str, str]]:
-    """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
-    async with Opened(settings, attach=True) as opened:
-        ports = opened.ports
-
-        async def database() -> None:
-            await ports.database.ping()
-            await opened.database.examine()
-
-        async def compute() -> None:
-            call = await ports.compute.submit('ping', {})
-            while await ports.compute.collect(call, progress=lambda part, text: None, timeout=30) is None:
-                pass
-
-        async def events() -> None:
-            async with ports.events.subscribe('doctor/ping') as messages:
-                await ports.events.publish('doctor/ping', {'ok': True})
-                async with asyncio.timeout(5):
-                    await anext(messages)
-
-        checks = {
-            'database': (opened.database_name, database),
-            'objects': ('local files', ports.objects.ping),
-            'cache': ('Redis' if settings.redis_url else 'in process', ports.cache.ping),
-            'events': (
-                'Postgres LISTEN/NOTIFY' if isinstance(opened.events, PostgresEvents) else 'Redis over Postgres',
-                events,
-            ),
-            'compute': ('Modal' if opened.compute.durable else 'local child processes', compute),
-        }
-        answers = {}
-        for name, (kind, check) in checks.items():
-            try:
-                await check()
-            except VariosyncError as error:
-                answers[name] = (kind, error.message)
-            except TimeoutError:
-                answers[name] = (kind, 'did not answer within 5 s')
-            else:
-                answers[name] = (kind, 'ok')
-        return answers

@@ -7,12 +7,14 @@ import secrets
 import smtplib
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parseaddr
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from core.errors import Misconfigured, Unavailable, UsageError
@@ -59,9 +61,16 @@ class SmtpMailer:
     async def send(self, to: str, *, subject: str, text: str) -> None:
         """Hand a mail over. Raise Unavailable when it was not taken, UsageError for an unusable address."""
         message = _message(self._sender, to, subject, text)
+        await self._within_reach(self._hand_over, message, to)
+
+    async def ping(self) -> None:
+        """Raise Unavailable, or Misconfigured, when no mail would be taken."""
+        await self._within_reach(self._greet)
+
+    async def _within_reach(self, use: Callable[..., None], *arguments: Any) -> None:
         try:
             async with asyncio.timeout(PATIENCE), self._slots:
-                await asyncio.to_thread(self._hand_over, message, to)
+                await asyncio.to_thread(use, *arguments)
         except smtplib.SMTPAuthenticationError as error:
             raise Misconfigured('The mail server refuses our name and password: check VARIOSYNC_SMTP_URL.') from error
         except smtplib.SMTPRecipientsRefused as error:
@@ -71,7 +80,18 @@ class SmtpMailer:
         except (smtplib.SMTPException, OSError, UnicodeError) as error:
             raise _not_taken() from error
 
+    def _greet(self) -> None:
+        with self._signed_in() as server:
+            server.noop()
+
     def _hand_over(self, message: EmailMessage, to: str) -> None:
+        with self._signed_in() as server:
+            if not to.isascii() and not server.has_extn('smtputf8'):
+                raise UsageError('The mail server cannot write to an address with these letters. Use another one.')
+            server.send_message(message, to_addrs=[to])
+
+    @contextmanager
+    def _signed_in(self) -> Iterator[smtplib.SMTP]:
         with self._connect() as server:
             server.ehlo()
             if not self._encrypted and (server.has_extn('starttls') or not is_loopback(self._host)):
@@ -79,9 +99,7 @@ class SmtpMailer:
                 server.ehlo()
             if self._name:
                 server.login(self._name, self._password)
-            if not to.isascii() and not server.has_extn('smtputf8'):
-                raise UsageError('The mail server cannot write to an address with these letters. Use another one.')
-            server.send_message(message, to_addrs=[to])
+            yield server
 
     def _connect(self) -> smtplib.SMTP:
         name = _domain(self._sender)
@@ -104,6 +122,15 @@ class OutboxMailer:
             await asyncio.to_thread(self._keep, message.as_bytes(policy=POLICY.clone(utf8=True)))
         except OSError as error:
             raise Unavailable('The mail cannot be kept in the outbox. Try again in a moment.') from error
+
+    async def ping(self) -> None:
+        """Raise Unavailable when no mail would be kept."""
+        try:
+            await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable('No mail can be kept in the outbox.') from error
+        if not os.access(self._folder, os.W_OK):
+            raise Unavailable('No mail can be kept in the outbox.')
 
     def _keep(self, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from pydantic_settings import SettingsError
 
 from core.errors import AmbiguousDates, NotFound, UsageError, VariosyncError
 from core.settings import Settings, parse_bytes
-from core.values import Mail
+from core.values import Diagnosis, Mail
 from ui.origins import address
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Root(Protocol):
     async def migrate(self, settings: Settings) -> list[str]:
         """Apply migrations and return the names of those that were new."""
 
-    async def doctor(self, settings: Settings) -> Mapping[str, tuple[str, str]]:
-        """Try each adapter for real: name → (adapter, `ok` or what is wrong)."""
+    async def doctor(self, settings: Settings) -> Mapping[str, Diagnosis]:
+        """Try each service for real and return what was found by its name."""
 
     def bucket_init(self, settings: Settings) -> Sequence[str]:
         """Make the bucket that the settings name and set it up; return a line for each thing that was done."""
@@ -153,11 +153,11 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
         """Tell which adapters are in force and try each for real."""
         answers = asyncio.run(root.doctor(Settings()))
         if as_json:
-            print(json.dumps({name: {'adapter': kind, 'answer': said} for name, (kind, said) in answers.items()}))
+            print(json.dumps({name: asdict(found) for name, found in answers.items()}))
         else:
-            for name, (kind, said) in answers.items():
-                print(f'{name:<10} {kind:<28} {said}')
-        if any(said != 'ok' for _, said in answers.values()):
+            for name, found in answers.items():
+                print(f'{"✓" if found.ok else "✗"} {name:<10} {found.adapter:<30} {found.said}')
+        if not all(found.ok for found in answers.values()):
             raise typer.Exit(1)
 
 
