@@ -136,10 +136,14 @@ async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: p
 
 
 async def test_a_container_that_is_preempted_is_no_end(
-    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
+    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
-    fake_modal.fault('echo', 'preempt')
-    assert await result(compute, await compute.submit('echo', {'kept': 1})) == {'kept': 1}
+    go = tmp_path / 'go'
+    call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
+    assert await first_words(compute, call) == 'begun'
+    fake_modal.preempt(call.split()[0])
+    go.touch()
+    assert await result(compute, call) == {'told': 1}
 
 
 async def test_a_container_that_is_lost_is_worth_another_attempt(

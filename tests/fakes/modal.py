@@ -70,8 +70,12 @@ class FakeModal:
         found = sorted(self.state.glob('calls/*/request'), key=lambda path: path.stat().st_mtime_ns)
         return [path.parent.name for path in found if name in (None, pickle.loads(path.read_bytes())[0])]
 
+    def preempt(self, call_id: str) -> None:
+        """Kill the container of a call that runs; Modal starts it again."""
+        (self.state / 'calls' / call_id / 'preempt').touch()
+
     @contextmanager
-    def working(self, *tasks: str, env: Mapping[str, str]) -> Iterator[None]:
+    def working(self, *tasks: str, env: Mapping[str, str]) -> Iterator['subprocess.Popen[bytes]']:
         """Run Modal's side as long as the block, with the app's functions or one for each task of a module."""
         command = [sys.executable, '-m', 'tests.fakes.modal', '--state', str(self.state), 'work', *tasks]
         with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}) as process:
@@ -81,7 +85,7 @@ class FakeModal:
                     assert process.poll() is None, 'Modal does not run'
                     assert time.monotonic() < until, 'Modal does not start'
                     time.sleep(TICK)
-                yield
+                yield process
             finally:
                 process.terminate()
 
@@ -176,6 +180,10 @@ class Worker:
 
     def _attend(self, folder: Path) -> None:
         pids = [pid for pid, where in self._running.items() if where == folder]
+        if pids and (folder / 'preempt').exists():
+            (folder / 'preempt').unlink()
+            for pid in pids:
+                _kill(pid)
         if (folder / 'cancelled').exists() and not (folder / 'answer').exists():
             for pid in pids:
                 _kill(pid)
