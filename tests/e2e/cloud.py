@@ -47,15 +47,15 @@ class Cloud(AbstractContextManager['Cloud']):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='vs-cloud-')))
             self._state = folder / 'modal'
-            postgres = stack.enter_context(server_postgres(shape='supabase'))
-            bouncer = stack.enter_context(Bouncer(postgres))
-            redis = stack.enter_context(RedisServer(password='a secret'))
+            self.postgres = stack.enter_context(server_postgres(shape='supabase'))
+            bouncer = stack.enter_context(Bouncer(self.postgres))
+            self.redis = stack.enter_context(RedisServer(password='a secret'))
             objects = _variables(stack.enter_context(Moto()).make(f'objects-{uuid4().hex[:8]}'))
             supabase = stack.enter_context(FakeSupabase())
             self.settings = {
-                'DATABASE_URL': postgres.url,
+                'DATABASE_URL': self.postgres.url,
                 'DATABASE_POOL_URL': bouncer.url,
-                'REDIS_URL': redis.url,
+                'REDIS_URL': self.redis.url,
                 'SUPABASE_URL': supabase.url,
                 'SUPABASE_PUBLISHABLE_KEY': supabase.project.publishable,
                 'SUPABASE_SECRET_KEY': supabase.project.secret,
@@ -63,7 +63,9 @@ class Cloud(AbstractContextManager['Cloud']):
                 'MODAL_TOKEN_ID': 'ak-counterpart',
                 'MODAL_TOKEN_SECRET': 'as-counterpart',
             }
-            stack.enter_context(FakeModal(self._state).working(env=objects | {'VARIOSYNC_HOME': str(folder / 'work')}))
+            self.modal = stack.enter_context(
+                FakeModal(self._state).working(env=objects | {'VARIOSYNC_HOME': str(folder / 'work')})
+            )
             self._stack = stack.pop_all()
         return self
 

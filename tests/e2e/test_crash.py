@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from benchmarks import crash
+from benchmarks.crash.checks import ended_wrongly, ledger_errors
+from benchmarks.crash.plan import COUNTERPARTS, EMBEDDED, plan
 from tests.e2e.server import ROOT, python
 
 pytestmark = pytest.mark.xdist_group('faults')
@@ -44,26 +46,28 @@ def job(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_a_job_that_is_not_settled_once_is_found(changed: dict[str, Any]):
-    assert list(crash.ledger_errors([], [job()])) == []
-    assert len(list(crash.ledger_errors([], [job(**changed)]))) == 1
+    assert list(ledger_errors([], [job()])) == []
+    assert len(list(ledger_errors([], [job(**changed)]))) == 1
 
 
 @pytest.mark.parametrize('changed', [{'remaining': 59}, {'least': -1}, {'below': 1}, {'gaps': 1}, {'sessions': 3}])
 def test_a_balance_that_is_not_the_ledger_is_found(changed: dict[str, Any]):
     row = {'email': 'a@example.com', 'ledger': 60, 'remaining': 60, 'least': 0, 'below': 0, 'gaps': 0}
     row |= {'viewing': 4, 'sessions': 4}
-    assert list(crash.ledger_errors([row], [])) == []
-    assert len(list(crash.ledger_errors([row | changed], []))) == 1
+    assert list(ledger_errors([row], [])) == []
+    assert len(list(ledger_errors([row | changed], []))) == 1
 
 
 @pytest.mark.parametrize('changed', [{'told': 2}, {'told': 0}, {'versions': 2}, {'versions': 0}, {'state': 'failed'}])
 def test_an_end_that_is_not_the_only_one_is_found(changed: dict[str, Any]):
-    assert list(crash.ended_wrongly([job()])) == []
-    assert len(list(crash.ended_wrongly([job(**changed)]))) == 1
+    assert list(ended_wrongly([job()])) == []
+    assert len(list(ended_wrongly([job(**changed)]))) == 1
 
 
-def test_a_plan_is_repeated_by_its_seed_and_covers_everything():
-    assert crash.plan(50, seed=3) == crash.plan(50, seed=3) != crash.plan(50, seed=4)
-    assert {(kill.victim, kill.moment) for kill in crash.plan(200, seed=3)} == {
-        (victim, moment) for moment, victims in crash.VICTIMS.items() for victim in victims
+@pytest.mark.parametrize('victims', [EMBEDDED, COUNTERPARTS], ids=['embedded', 'counterparts'])
+def test_a_plan_is_repeated_by_its_seed_and_covers_everything(victims: Mapping[str, Sequence[str]]):
+    assert plan(50, seed=3, victims=victims) == plan(50, seed=3, victims=victims)
+    assert plan(50, seed=3, victims=victims) != plan(50, seed=4, victims=victims)
+    assert {(kill.victim, kill.moment) for kill in plan(200, seed=3, victims=victims)} == {
+        (victim, moment) for moment, named in victims.items() for victim in named
     }
