@@ -138,7 +138,7 @@ class RedisCache:
                 while not await self._marked(names, ttl=ttl):
                     await self._redis.back()
 
-    async def _marked(self, names: list[str], *, ttl: float) -> bool:
+    async def _marked(self, names: list[bytes], *, ttl: float) -> bool:
         try:
             for name in names:
                 await self._redis.run('SET', name, RECALLED, 'PX', max(1, round(ttl * 1000)))
@@ -146,7 +146,7 @@ class RedisCache:
             return False
         return True
 
-    def _value(self, key: str) -> str:
+    def _value(self, key: str) -> bytes:
         return self._redis.key('values', key)
 
     def _note_change(self, key: str) -> None:

@@ -29,8 +29,8 @@ Run = Callable[..., Awaitable[Any]]
 class Redis:
     """A Redis that is shared by all processes. Nothing connects before the first command.
 
-    The first command that fails, or that is not answered in half a second, opens the breaker: from then on every
-    command raises Unavailable at once, and one task asks in the background until Redis takes writes again.
+    The first command that fails, or that is not answered in half a second, opens the breaker: those that wait then
+    and all that follow raise Unavailable at once, and one task asks in the background until Redis takes writes again.
     """
 
     def __init__(self, url: str, *, prefix: str = 'variosync') -> None:
@@ -43,6 +43,7 @@ class Redis:
         self._probe: asyncio.Task[None] | None = None
         self._catch_up: Callable[[Run], Awaitable[None]] = _nothing
         self._settled_at = 0.0
+        self._waiting: set[asyncio.Timeout] = set()
 
     @property
     def away(self) -> bool:
@@ -54,15 +55,15 @@ class Redis:
         """Whether Redis is there and no connection is so new that other processes may still be without one."""
         return not self.away and time.monotonic() >= self._settled_at
 
-    def key(self, use: str, name: str) -> str:
-        """The key of `name`, which starts with the tenant, among those of one use."""
-        return f'{self._prefix}:{use}:{name}'
+    def key(self, use: str, name: str) -> bytes:
+        """The key of `name`, which starts with the tenant and may be any text, among those of one use."""
+        return f'{self._prefix}:{use}:{name}'.encode('utf-8', 'surrogatepass')
 
     async def run(self, *command: Any) -> Any:
         """Return the answer to a command. Raise Unavailable when there is none in time, at once while Redis is away."""
         return await self._ask(lambda: self._client.execute_command(*command))
 
-    async def call(self, script: AsyncScript, key: str, *values: Any) -> Any:
+    async def call(self, script: AsyncScript, key: bytes, *values: Any) -> Any:
         """Return the answer of a script, as `run` does. After the first call it costs one command."""
         return await self._ask(lambda: script([key], values))
 
@@ -82,7 +83,7 @@ class Redis:
         await self._present.wait()
 
     @asynccontextmanager
-    async def subscription(self, channel: str) -> AsyncIterator[vendor.client.PubSub]:
+    async def subscription(self, channel: bytes) -> AsyncIterator[vendor.client.PubSub]:
         """A connection that listens on a channel. What breaks inside the block raises Unavailable."""
         listener = self._client.pubsub()
         with translated():
@@ -130,7 +131,13 @@ class Redis:
         if self.away:
             raise Unavailable('Redis does not answer, so each process goes on alone.')
         try:
-            return await _in_time(command, PATIENCE)
+            with translated():
+                async with asyncio.timeout(PATIENCE) as limit:
+                    self._waiting.add(limit)
+                    try:
+                        return await command()
+                    finally:
+                        self._waiting.discard(limit)
         except Unavailable as error:
             self._leave(error)
             raise
@@ -139,6 +146,9 @@ class Redis:
         if self.away:
             return
         self._present.clear()
+        for limit in self._waiting:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
         LOG.warning('Redis is away, this process goes on alone: %s', _reason(error.__cause__))
         self._probe = asyncio.create_task(self._await_return(), name='await Redis')
 
@@ -158,7 +168,9 @@ class Redis:
         LOG.warning('Redis is back after %.1f s', time.monotonic() - began)
 
     async def _run_anyway(self, *command: Any) -> Any:
-        return await _in_time(lambda: self._client.execute_command(*command), PROBING)
+        with translated():
+            async with asyncio.timeout(PROBING):
+                return await self._client.execute_command(*command)
 
 
 async def _nothing(run: Run) -> None:
@@ -176,12 +188,6 @@ def translated() -> Iterator[None]:
         raise Unavailable(f'Redis refuses a command ({_code(error)}).') from error
     except (RedisError, OSError) as error:
         raise Unavailable('Redis does not answer, so each process goes on alone.') from error
-
-
-async def _in_time(command: Callable[[], Awaitable[Any]], patience: float) -> Any:
-    with translated():
-        async with asyncio.timeout(patience):
-            return await command()
 
 
 def _code(error: ResponseError) -> str:

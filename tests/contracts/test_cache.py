@@ -137,6 +137,14 @@ async def test_any_bytes_are_a_value(cache: Cache) -> None:
         assert await cache.get('key') == value
 
 
+@pytest.mark.parametrize('key', ['', 'a b\r\nc*?[x]', 'ü@example.com', '\ud800', 'x' * 10_000])
+async def test_any_text_is_a_key(cache: Cache, key: str) -> None:
+    await cache.set(key, b'value', ttl=10)
+    assert await cache.get(key) == b'value'
+    assert (await cache.hit(key, limit=1, window=60)).wait == 0
+    assert await cache.lend(key, loader(b'loan'), ttl=10) == b'loan'
+
+
 async def test_attempts_within_the_limit_pass_and_the_next_waits(cache: Cache, clock: Clock | RedisClock) -> None:
     for _ in range(3):
         assert (await cache.hit('key', limit=3, window=60)).wait == 0

@@ -16,9 +16,9 @@ from storage.postgres import Postgres
 from storage.redis import Redis, RedisCache, RedisEvents
 from tests.counterparts.redis import RedisServer
 
-PATIENCE = 0.1
+PATIENCE = 0.25
 PASSWORD = 'geheim-und-lang'
-RECOVERY = 2.0
+RECOVERY = 5.0
 
 Connect = Callable[[RedisServer], Redis]
 
@@ -68,7 +68,7 @@ def elsewhere(connect: Connect, server: RedisServer) -> RedisCache:
 
 
 async def back(redis: Redis) -> None:
-    """Return when Redis is not away; that takes two seconds at most and nobody has to ask."""
+    """Return when Redis is not away; that takes seconds at most, and nobody has to ask."""
     async with asyncio.timeout(RECOVERY):
         await redis.back()
 
@@ -86,7 +86,7 @@ async def use(cache: RedisCache) -> None:
     assert (await cache.hit('limit', limit=1, window=60)).wait == 0
     assert (await cache.hit('limit', limit=1, window=60)).wait > 59
     assert await cache.lend('loan', loaded, ttl=10) == b'value'
-    await cache.recall(['loan'], ttl=0.01)
+    await cache.recall(['loan'], ttl=0.001)
 
 
 # being away
@@ -159,10 +159,22 @@ async def test_nobody_waits_twice_for_one_that_hangs(cache: RedisCache, server: 
     server.hold()
     began = time.monotonic()
     await asyncio.gather(*(cache.get(str(number)) for number in range(100)))
-    assert time.monotonic() - began < 3 * PATIENCE
-    began = time.monotonic()
     await use(cache)
-    assert time.monotonic() - began < PATIENCE
+    for number in range(100):
+        await cache.get(str(number))
+    assert time.monotonic() - began < 10 * PATIENCE
+
+
+async def test_who_asked_later_does_not_wait_longer(
+    cache: RedisCache, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cache.ping()
+    server.hold()
+    first = asyncio.create_task(cache.get('first'))
+    await asyncio.sleep(0)
+    monkeypatch.setattr('storage.redis.client.PATIENCE', 60)
+    async with asyncio.timeout(10 * PATIENCE):
+        await asyncio.gather(first, *(cache.get(str(number)) for number in range(100)))
 
 
 async def test_one_that_takes_no_writes_is_away(cache: RedisCache, redis: Redis, server: RedisServer) -> None:
@@ -171,7 +183,7 @@ async def test_one_that_takes_no_writes_is_away(cache: RedisCache, redis: Redis,
     await cache.set('key', b'value', ttl=10)
     assert await cache.get('key') == b'value'
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(0.4):
             await redis.back()
     server.run('CONFIG', 'SET', 'maxmemory', '0')
     await back(redis)
@@ -328,7 +340,7 @@ async def test_every_value_goes_when_more_was_changed_than_is_remembered(
 async def test_what_is_recalled_without_it_does_not_come_back(
     fault: str, cache: RedisCache, elsewhere: RedisCache, server: RedisServer
 ) -> None:
-    life = 3 * PATIENCE
+    life = 2 * PATIENCE
     await elsewhere.lend('key', lambda: loaded(b'old'), ttl=life)
     getattr(server, fault)()
     await cache.recall(['key'], ttl=life)
@@ -339,7 +351,7 @@ async def test_what_is_recalled_without_it_does_not_come_back(
 async def test_what_is_lent_late_is_not_lent_longer(
     cache: RedisCache, elsewhere: RedisCache, server: RedisServer
 ) -> None:
-    life = 3 * PATIENCE
+    life = 2 * PATIENCE
 
     async def load() -> bytes:
         server.hold()
@@ -376,8 +388,8 @@ async def make_events(
     database: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Callable[[], RedisEvents]]:
-    """Make the events of a process. It believes in Redis after 0.4 s, and listens again somewhat sooner."""
-    monkeypatch.setattr('storage.redis.client.SETTLED', 0.4)
+    """Make the events of a process. It believes in Redis after 0.8 s, and listens again somewhat sooner."""
+    monkeypatch.setattr('storage.redis.client.SETTLED', 0.8)
     monkeypatch.setattr('storage.redis.events.PAUSES', (0.2, 0.2))
     made: list[RedisEvents] = []
 
@@ -473,7 +485,7 @@ async def test_listening_begins_without_redis(
     getattr(server, fault)()
     began = time.monotonic()
     async with here.subscribe('t/jobs') as messages:
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         await there.publish('t/jobs', {'n': 1})
         async with asyncio.timeout(1):
             assert await anext(messages) == {'n': 1}

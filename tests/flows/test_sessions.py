@@ -19,7 +19,7 @@ from tests.flows.conftest import Product
 
 EMAIL = 'ada@example.com'
 PASSWORD = 'analytical engine'
-LENT = 0.3
+LENT = 0.5
 
 
 class Processes:
@@ -54,7 +54,7 @@ async def processes(product: Product, redis_server: RedisServer) -> AsyncIterato
 @pytest_asyncio.fixture(loop_scope='session')
 async def fragile(product: Product, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]:
     """Two processes with a Redis of their own; what is short in production is shorter."""
-    monkeypatch.setattr('storage.redis.client.PATIENCE', 0.1)
+    monkeypatch.setattr('storage.redis.client.PATIENCE', LENT / 2)
     monkeypatch.setattr(module, 'LENT', LENT)
     with RedisServer() as server:
         processes = await Processes(product, server).begin()
