@@ -310,11 +310,12 @@ class Objects:
         Objects of a bucket that are not on this disk yet are copied first when they have 64 MB or less together, or
         half the cache if that is less; otherwise what is read of them is fetched, and kept in the cache.
         """
-        if self._files:
-            return Readable(paths=tuple([str(await self.fetch(key)) for key in keys]))
-        cache = self._copies()
-        found = {key: await asyncio.to_thread(cache.find, _key(key)) for key in keys}
-        sizes = await self._sizes_of([key for key, path in found.items() if path is None])
+        look = self._files.fetch if self._files else self._copies().find
+        found = await asyncio.to_thread(lambda: {key: look(_key(key)) for key in keys})
+        missing = [key for key, path in found.items() if path is None]
+        if not missing:
+            return Readable(paths=tuple(str(found[key]) for key in keys))
+        cache, sizes = self._copies(), await self._sizes_of(missing)
         if sum(sizes.values()) <= min(COPIED, cache.limit // 2):
             return Readable(paths=tuple(map(str, await _together([self.fetch(key) for key in keys]))))
         await _together([self._keep_tail(key, size) for key, size in sizes.items()])
