@@ -66,6 +66,20 @@ async def test_a_mail_arrives_as_it_was_written(mailer: Mailer, received: Receiv
     assert before <= one.at <= dt.datetime.now(dt.UTC)
 
 
+async def test_a_ping_sends_nothing(mailer: Mailer, received: Received) -> None:
+    assert await mailer.ping() is None
+    assert received() == []
+
+
+async def test_a_ping_tells_that_no_mail_would_be_taken(tmp_path: Path) -> None:
+    async with open_smtp(SmtpServer()) as server:
+        gone = f'smtp://127.0.0.1:{server.port}'
+    (tmp_path / 'outbox').write_text('no folder')
+    for mailer in (SmtpMailer(gone, sender=SENDER), OutboxMailer(tmp_path / 'outbox', sender=SENDER)):
+        with pytest.raises(Unavailable):
+            await mailer.ping()
+
+
 async def test_an_address_may_have_letters_of_any_alphabet(mailer: Mailer, received: Received) -> None:
     await mailer.send('用户@例え.jp', subject='a', text='b')
     assert received()[0].to == '用户@例え.jp'

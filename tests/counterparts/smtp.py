@@ -67,6 +67,9 @@ class Dialogue:
         offers = ['test', *self.server.offers]
         await self.say(*(f'250{" " if last else "-"}{offer}' for offer, last in zip(offers, ends(offers), strict=True)))
 
+    async def on_noop(self, line: str) -> None:
+        await self.say('250 ok')
+
     async def on_starttls(self, line: str) -> None:
         assert self.server.tls
         await self.say('220 go on')

@@ -51,7 +51,7 @@ class Cloud(AbstractContextManager['Cloud']):
             bouncer = stack.enter_context(Bouncer(self.postgres))
             self.redis = stack.enter_context(RedisServer(password='a secret'))
             objects = _variables(stack.enter_context(Moto()).make(f'objects-{uuid4().hex[:8]}'))
-            supabase = stack.enter_context(FakeSupabase())
+            self.supabase = supabase = stack.enter_context(FakeSupabase())
             self.settings = {
                 'DATABASE_URL': self.postgres.url,
                 'DATABASE_POOL_URL': bouncer.url,

@@ -454,5 +454,6 @@ def belongings(api: httpx.Client, who: dict[str, str]) -> dict[str, str]:
         'notice_id': api.get('/notices', headers=who).json()['items'][0]['id'],
         'upload_id': begun.headers['location'].rpartition('/')[2],
         'key_id': key,
+        'provider': 'nobody',
         'session_id': api.get('/sessions', headers=who).json()['items'][0]['id'],
     }
