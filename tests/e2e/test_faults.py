@@ -138,7 +138,8 @@ def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, ho
         server.start()
         job = next(job for job in ended(server, 'emil@example.com', within=150) if job.kind == 'forecast')
         assert job.state == 'succeeded', job.error
-        assert job.attempt >= 2
+        # What runs at Modal goes on without us; a child of ours dies with us and is run again.
+        assert job.attempt == 1 if isinstance(place, Cloud) else job.attempt >= 2
         page = client.get(f'/forecasts/{job.forecast_id}')
         assert page.status_code == 200
         assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 60 * 12
