@@ -431,6 +431,7 @@ BODIES: dict[str, dict[str, Any]] = {
     'change_dataset': {'json': {'name': 'Mine'}},
     'correct_dataset': {'json': {}},
     'append_to_upload': {'content': b'x'},
+    'begin_sign_in': {'json': {}},
 }
 HEADERS = {'append_to_upload': {'Content-Type': 'application/offset+octet-stream'}}
 
