@@ -1,1 +1,1 @@
-"""Adapters for services that run elsewhere. Each module needs the `cloud` extra and is imported only when it is used."""
+"""Adapters for services that run elsewhere. Each module needs the `cloud` extra and is imported when it is used."""

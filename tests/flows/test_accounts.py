@@ -812,7 +812,9 @@ async def test_an_unknown_or_expired_sign_in_is_refused_and_removed(
 async def test_a_mailed_link_lasts_an_hour(product: Product, postgres: EmbeddedPostgres) -> None:
     await ask_for_link(product)
     assert rows(postgres, 'select expires_at - created_at from sign_in.flows') == [(timedelta(hours=1),)]
-    assert rows(postgres, 'select distinct expires_at - created_at from auth.one_time_tokens') == [(timedelta(hours=1),)]
+    assert rows(postgres, 'select distinct expires_at - created_at from auth.one_time_tokens') == [
+        (timedelta(hours=1),)
+    ]
     with pytest.raises(UsageError, match='no email'):
         await ask_for_link(product, 'no address')
 
