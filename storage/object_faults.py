@@ -49,8 +49,8 @@ class Patience:
     tries: int = 8
     first: float = 0.1
     longest: float = 8.0
-    timeout: float = 60.0
-    total: float = 90.0
+    timeout: float = 30.0
+    total: float = 60.0
 
     async def ask(self, key: str, call: Callable[[], Awaitable[T]]) -> T:
         """Return what `call` returns, called again while it fails for a passing reason. It raises our errors only."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 import obstore
@@ -26,6 +26,9 @@ from storage.object_cache import ObjectCache
 from storage.object_faults import Patience, code_of, told
 from storage.object_files import LocalFiles, describe, same
 from storage.object_reads import ObjectReads, address
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config, S3Credential
 
 PIECE = 4 * 2**20  # bytes of one request to a bucket
 AHEAD = 4  # requests on their way while a piece is used
@@ -498,13 +501,26 @@ def _all(data: obstore.Bytes, size: int) -> bytes:
 
 def _bucket(at: ObjectsAt, patience: Patience, *, retries: int) -> S3Store:
     # Neither checksums nor anything else that a store which is only compatible with S3 may lack.
+    # Said although it is the default: obstore would let AWS_… of the environment, or a token left there, say otherwise.
+    config: S3Config = {
+        'region': at.region,
+        'virtual_hosted_style_request': False,
+        'skip_signature': False,
+        'unsigned_payload': False,
+        'conditional_put': 'etag',
+    }
+    credential: S3Credential = {
+        'access_key_id': at.key or '',
+        'secret_access_key': at.secret or '',
+        'token': None,
+        'expires_at': None,
+    }
+    if at.endpoint:
+        config['endpoint'] = at.endpoint.rstrip('/')
     return S3Store(
         at.bucket,
-        endpoint=at.endpoint,
-        region=at.region,
-        access_key_id=at.key,
-        secret_access_key=at.secret,
-        virtual_hosted_style_request=False,
+        config=config,
+        credential_provider=lambda: credential,
         client_options={
             'allow_http': (at.endpoint or '').startswith('http://'),
             'connect_timeout': timedelta(seconds=min(5, patience.timeout)),

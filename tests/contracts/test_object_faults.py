@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from core.analysis import duck, tables
 from core.errors import Conflict, Misconfigured, NotFound, Unavailable, VariosyncError
 from core.values import ObjectInfo
 from storage import objects as module
@@ -217,6 +218,46 @@ async def test_a_wrong_secret_is_named(rclone: Rclone) -> None:
     for call in (objects.put(KEY, b''), objects.get(KEY), objects.size(KEY), objects.ping()):
         with pytest.raises(Misconfigured, match='AWS_ACCESS_KEY_ID'):
             await call
+
+
+async def test_the_environment_changes_nothing(rclone: Rclone, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = rclone.make(f'bucket-{uuid4().hex}')
+    others = {'AWS_SESSION_TOKEN': 'theirs', 'AWS_ACCESS_KEY_ID': 'theirs', 'AWS_SKIP_SIGNATURE': 'true'}
+    for variable, value in others.items():
+        monkeypatch.setenv(variable, value)
+    objects = Objects.s3(at, patience=QUICK)
+    assert await objects.put(KEY, b'data')
+    assert await objects.get(KEY) == b'data'
+    assert 'theirs' not in await objects.presigned(KEY, seconds=60)
+
+
+def test_aws_itself_needs_no_endpoint() -> None:
+    Objects.s3(ObjectsAt(bucket='bucket', region='eu-central-1', key='key', secret='secret'))
+
+
+async def test_what_is_read_in_parts_survives_faults_too(
+    at: ObjectsAt, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'COPIED', 0)
+    source = tmp_path / 'rows.parquet'
+    with duck.connect(memory=2**28) as connection:
+        connection.execute(f'copy (select i from range(300_000) t(i)) to {duck.text(str(source))}')
+    patience = replace(QUICK, tries=2)
+    objects = Objects.s3(at, cache=ObjectCache(tmp_path / 'cache', limit=2**30), patience=patience)
+    await objects.put_file(KEY, source)
+    opened = await objects.open([KEY])
+
+    def read(first: int) -> list[tuple[int]]:
+        return list(tables.page(opened.paths, offset=first, limit=1, system=opened.files).rows)
+
+    proxy.fail(RATE_LIMIT)
+    assert await asyncio.to_thread(read, 1000) == [(1000,)]
+    proxy.fail(DOWN, times=None)
+    assert await asyncio.to_thread(read, 1000) == [(1000,)], 'what was read once is kept'
+    with pytest.raises(Unavailable):
+        await asyncio.to_thread(read, 200_000)
+    proxy.heal()
+    assert await asyncio.to_thread(read, 200_000) == [(200_000,)]
 
 
 async def test_a_missing_bucket_is_named(moto: Moto, rclone: Rclone) -> None:
