@@ -65,6 +65,13 @@ class Settings(BaseSettings):
         alias='VARIOSYNC_PUBLIC_URL',
         description='Address users see, such as `https://app.example.com`; forms and sockets from it are trusted.',
     )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        alias='VARIOSYNC_TRUSTED_PROXIES',
+        description='Proxies before the server: browsers are that many from the right of `X-Forwarded-For`.',
+    )
     owner_email: str = Field(
         'owner@localhost',
         alias='VARIOSYNC_OWNER_EMAIL',

@@ -14,6 +14,7 @@ from core.errors import NotFound, NotSignedIn, NotSupported, UsageError, Variosy
 from core.settings import Settings
 from ui import assets
 from ui.api import auth, health, metrics, palette, rest
+from ui.edge import Edge
 from ui.errors import error_page, is_json, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.meter import Meter
@@ -66,6 +67,7 @@ def mount(services: Any) -> None:
     # Outside the guard, so that its refusals are counted too.
     counters = Counters()
     app.add_middleware(Counting, counters=counters)
+    app.add_middleware(Edge, proxies=services.settings.trusted_proxies)
     _errors()
     app.add_route('/static/{path:path}', assets.serve, methods=['GET', 'HEAD'])
     auth.register(services, sockets=sockets, origins=origins)

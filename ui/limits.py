@@ -22,7 +22,7 @@ def limited(path: str) -> bool:
 class Limits:
     """Counts requests in `services.cache`: at most `settings.rate_limit` a minute, half of it for one API key.
 
-    Who asks is the peer of the socket where there is no session: what a header says about addresses is not believed.
+    Who asks is the peer of the socket where there is no session, or whom our own proxies name (`ui.edge`).
     """
 
     def __init__(self, services: Any) -> None:

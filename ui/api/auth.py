@@ -152,7 +152,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _sender(request: Request) -> dict[str, str]:
-    """Who asks: the peer of the socket, since no forwarded header can be trusted without a verified edge."""
+    """Who asks: the peer of the socket, or whom our own proxies name (`ui.edge`)."""
     return {
         'address': request.client.host if request.client else '',
         'user_agent': request.headers.get('user-agent', '')[:300],
