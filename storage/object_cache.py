@@ -65,7 +65,8 @@ class ObjectCache:
         with suppress(OSError):
             data = path.read_bytes()
             os.utime(path)
-            return data
+            # A machine that lost its power may have kept the name and not the bytes.
+            return data if len(data) == end - start else None
         return None
 
     def keep_piece(self, key: str, start: int, end: int, data: bytes) -> None:
@@ -94,9 +95,7 @@ class ObjectCache:
             await asyncio.to_thread(path.parent.mkdir, exist_ok=True, mode=0o700)
             try:
                 await download(part)
-                part.chmod(0o444)
-                size = part.stat().st_size
-                part.replace(path)
+                size = await asyncio.to_thread(_finish, part, path)
             finally:
                 part.unlink(missing_ok=True)
         await asyncio.to_thread(self._grown, size)
@@ -148,3 +147,16 @@ class ObjectCache:
             with suppress(FileNotFoundError):
                 if time.time() - part.stat().st_mtime > ABANDONED:
                     part.unlink()
+
+
+def _finish(part: Path, path: Path) -> int:
+    """Give a written file its name, and return its size; its bytes are on the disk first, whatever happens then."""
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, 0o444)
+        os.fsync(descriptor)
+        size = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    part.replace(path)
+    return size

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -405,14 +405,20 @@ class Objects:
         """
         key = f'ping/{uuid4()}'
         if self._files is None:
-            patience = replace(self._patience, tries=2, total=PING)
-            await patience.ask(key, lambda: obstore.list_with_delimiter_async(self._store, 'ping/'))
+            await self._ask_for_a_sign()
             return
         try:
             await self._put(key, b'ping')
             await self._remove([key])
         except (NotFound, Conflict) as error:
             raise Unavailable('The object store does not keep what is written to it.') from error
+
+    async def _ask_for_a_sign(self) -> None:
+        try:
+            async with asyncio.timeout(PING):
+                await self._patience.ask('ping', lambda: obstore.list_with_delimiter_async(self._store, 'ping/'))
+        except TimeoutError as error:
+            raise Unavailable(f'The object store does not answer within {PING:g} s.') from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,22 @@ def test_a_piece_that_cannot_be_kept_is_no_fault(
     assert cache.piece(key(0), 0, 3) is None, 'other pieces are other pieces'
 
 
+def test_a_piece_that_lost_its_bytes_is_none(cache: ObjectCache, folder: Path) -> None:
+    cache.keep_piece(key(0), 0, 4, b'data')
+    [path] = [path for path in folder.rglob('*') if path.is_file()]
+    path.write_bytes(b'')
+    assert cache.piece(key(0), 0, 4) is None
+
+
+async def test_a_copy_is_on_the_disk_before_it_has_its_name(
+    cache: ObjectCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, 'fsync', lambda file: synced.append(Path(f'/proc/self/fd/{file}').readlink()))
+    await cache.fetch(key(0), writing())
+    assert [path.suffix for path in synced] == ['.part']
+
+
 async def test_what_a_dead_process_was_writing_is_removed(cache: ObjectCache, folder: Path) -> None:
     path = await cache.fetch(key(0), writing())
     old, new = path.with_name('old.part'), path.with_name('new.part')

@@ -268,6 +268,13 @@ async def test_a_missing_bucket_is_named(moto: Moto, rclone: Rclone) -> None:
                 await call
 
 
+async def test_ping_does_not_wait_for_long(at: ObjectsAt, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, 'PING', 0.1)
+    proxy.fail(SLOW, times=None)
+    with pytest.raises(Unavailable, match=r'within 0\.1 s'):
+        await Objects.s3(at).ping()
+
+
 async def test_a_store_that_is_not_there_is_unavailable_soon(moto: Moto) -> None:
     objects = Objects.s3(replace(moto.at('bucket'), endpoint='http://127.0.0.1:9'), patience=QUICK)
     started = time.monotonic()
