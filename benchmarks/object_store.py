@@ -1,9 +1,9 @@
 """What a bucket costs against local files: `python -m benchmarks.object_store [--quick]`, the same dataset in both.
 
 The bucket is on moto in a process of its own: rclone's server answers ranges wrongly. Times are medians of interleaved
-rounds, in milliseconds, ratios the medians of those within a round; every one goes through `core.datasets`, without its cache of points. Cold is an empty cache of
-objects, warm a filled one. In parts is how datasets are read that are too large to be copied first; here they are made
-to be so. Far is cold with 30 ms before each answer, as a store in another building has.
+rounds, in milliseconds; ratios are medians of those within a round. All goes through `core.datasets` without its cache
+of points. Cold is an empty cache of objects, warm a filled one. In parts is how datasets are read that are too large to
+be copied first; here they are made to be so. Far is cold with 30 ms before each answer, as from another place.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> int:
     quick = parser.parse_args().quick
     folder = Path(tempfile.mkdtemp(prefix='vs-bench-'))
     try:
-        return report(asyncio.run(measure(folder, rows=10**6 if quick else 5 * 10**6, rounds=5 if quick else 9)))
+        return report(asyncio.run(measure(folder, rows=10**6 if quick else 5 * 10**6, rounds=3 if quick else 9)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
