@@ -100,8 +100,8 @@ async def test_no_error_of_redis_escapes_when_it_was_killed(cache: RedisCache, s
         await cache.ping()
 
 
-async def test_no_error_of_redis_escapes_from_a_first_command(connect: Connect) -> None:
-    away = RedisServer()
+async def test_no_error_of_redis_escapes_from_a_first_command(connect: Connect, server: RedisServer) -> None:
+    server.kill()
     commands: list[Callable[[RedisCache], Awaitable[object]]] = [
         lambda cache: cache.get('key'),
         lambda cache: cache.set('key', b'value', ttl=10),
@@ -111,9 +111,9 @@ async def test_no_error_of_redis_escapes_from_a_first_command(connect: Connect) 
         lambda cache: cache.recall(['key'], ttl=0.01),
     ]
     for command in commands:
-        await command(RedisCache(connect(away)))
+        await command(RedisCache(connect(server)))
     with pytest.raises(Unavailable):
-        await RedisCache(connect(away)).ping()
+        await RedisCache(connect(server)).ping()
 
 
 async def test_it_may_be_away_from_the_start_and_come_later(connect: Connect) -> None:
