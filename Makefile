@@ -7,12 +7,13 @@ INSTALL = $(UV) pip install --quiet --python $(PY) --require-hashes
 # `make run WITH=cloud` adds what the cloud's adapters need.
 WITH ?=
 REQUIREMENTS := requirements/base.txt requirements/compute.txt $(WITH:%=requirements/%.txt)
+RUN := $(VENV)/.run$(WITH:%=-%)
 NUMBERS ?= 2
 
 .PHONY: run test counterparts fuzz check format lint types imports unit browser requirements clean
 .SUFFIXES:
 
-run: $(VENV)/.run
+run: $(RUN)
 	@exec $(PY) -X faulthandler run_nicegui.py serve
 
 $(VENV)/.venv:
@@ -21,13 +22,13 @@ $(VENV)/.venv:
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check uv
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/vendor.py
+$(RUN): $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/vendor.py
 	$(INSTALL) $(addprefix -r ,$(REQUIREMENTS))
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	$(PY) -m ui.vendor
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/cloud.txt
+$(VENV)/.dev: $(RUN) requirements/dev.txt requirements/cloud.txt
 	$(INSTALL) -r requirements/dev.txt -r requirements/cloud.txt
 	@touch $@
 
