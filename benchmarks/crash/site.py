@@ -17,8 +17,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from benchmarks.crash import plan
+from core.settings import Settings
 from storage.embedded.server import EmbeddedPostgres
-from storage.objects import Objects, ObjectsAt
+from storage.objects import Objects
 from tests.counterparts.front import Front
 from tests.e2e.cloud import Cloud
 from tests.e2e.server import ROOT, Server, python
@@ -221,15 +222,8 @@ class CounterpartSite(Site):
 
     def objects(self) -> Objects:
         """The bucket, past the front."""
-        settings = self._cloud.settings
-        return Objects.s3(
-            ObjectsAt(
-                bucket=settings['AWS_BUCKET_NAME'],
-                endpoint=settings['AWS_ENDPOINT_URL'],
-                key=settings['AWS_ACCESS_KEY_ID'],
-                secret=settings['AWS_SECRET_ACCESS_KEY'],
-            )
-        )
+        home = self.home.with_name(f'{self.home.name}-checks')
+        return Objects.of(Settings(**{**self._cloud.settings, 'VARIOSYNC_HOME': home}))
 
     def tasks(self, *owners: str) -> list[psutil.Process]:
         """The processes of Modal's calls, whoever ordered them."""
