@@ -25,15 +25,16 @@ from tests.counterparts.rclone import Rclone
 TENANT = UUID('00000000-0000-4000-8000-000000000001')
 KEY = f't/{TENANT}/u/source'
 DATA = os.urandom(300_000)
-QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=0.25, total=10)
+QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=5, total=20)
 DOWN = Fault(kind='answer', status=503, code='ServiceUnavailable')
 RESET = Fault(kind='reset')
 LOST = Fault(kind='lost')
 SLOW = Fault(kind='slow', seconds=1)
 TORN = Fault(kind='torn', after=1000)
-PASSING = [DOWN, RATE_LIMIT, RESET, LOST, SLOW, TORN]
+PASSING = [DOWN, RATE_LIMIT, RESET, LOST, TORN]
 LASTING = [
     *PASSING,
+    SLOW,
     Fault(kind='answer', status=500, code='InternalError'),
     Fault(kind='answer', status=400, code='AuthorizationHeaderMalformed'),
     Fault(kind='answer', status=403, code='SignatureDoesNotMatch'),
@@ -92,6 +93,14 @@ async def test_what_passes_by_itself_is_waited_for(objects: Objects, proxy: Faul
         await objects.get(KEY)
 
 
+async def test_a_slow_answer_is_asked_for_again(at: ObjectsAt, proxy: FaultProxy) -> None:
+    objects = Objects.s3(at, patience=replace(QUICK, tries=8, timeout=0.3))
+    for method in ('PUT', 'GET'):
+        proxy.fail(replace(SLOW, method=method))
+    assert await objects.put(KEY, DATA) == info(DATA)
+    assert await objects.get(KEY) == DATA
+
+
 @pytest.mark.parametrize('fault', [DOWN, RATE_LIMIT, RESET, LOST], ids=name)
 @pytest.mark.parametrize('method', ['POST', 'PUT'])
 async def test_a_large_file_survives_a_fault_in_any_of_its_requests(
@@ -108,8 +117,8 @@ async def test_what_does_not_pass_is_told_in_our_words_and_soon(
     at: ObjectsAt, proxy: FaultProxy, file: Path, tmp_path: Path, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience = replace(QUICK, tries=2, timeout=0.1, total=1)
+    await Objects.s3(at, patience=QUICK).put(KEY, DATA)
     objects = Objects.s3(at, cache=ObjectCache(tmp_path / 'cache', limit=2**30), patience=patience)
-    await objects.put(KEY, DATA)
     new = [f't/{TENANT}/new/{number}' for number in range(3)]
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: objects.put(new[0], b'data'),
@@ -136,7 +145,7 @@ async def test_what_does_not_pass_is_told_in_our_words_and_soon(
     told = [answer for answer in answers if answer is not None]
     assert set(told) <= lasting
     assert len(told) >= (4 if fault == TORN else 8)
-    assert await objects.get(KEY) == DATA, 'nothing was removed'
+    assert await Objects.s3(at, patience=QUICK).get(KEY) == DATA, 'nothing was removed'
     assert not [path for path in tmp_path.rglob('*') if path.is_file() and path.parent != tmp_path], 'nothing is kept'
 
 
