@@ -4,11 +4,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from core.settings import Settings
@@ -44,6 +45,18 @@ FILLED = {
     'MODAL_TOKEN_ID': 'ak-x',
     'MODAL_TOKEN_SECRET': 'as-x',
 }
+
+
+def known(commands: typer.Typer, before: str = '') -> Iterator[str]:
+    """Every command, with the words that lead to it."""
+    for command in commands.registered_commands:
+        yield f'{before}{command.name or getattr(command.callback, "__name__", "")}'
+    for group in commands.registered_groups:
+        assert group.typer_instance is not None
+        yield from known(group.typer_instance, f'{before}{group.name} ')
+
+
+COMMANDS = set(known(_commands(object())))  # type: ignore[arg-type] - none is run
 
 
 def variables(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -93,11 +106,10 @@ def test_what_is_referred_to_exists():
 
 
 def test_commands_and_files_exist():
-    known = {command.name or command.callback.__name__ for command in _commands(object()).registered_commands}  # type: ignore[arg-type, union-attr]
     for command in (WEB['preDeployCommand'], WEB['startCommand'], WORKER['startCommand']):
         program, verb = shlex.split(command)
         assert program == 'variosync'
-        assert verb in known
+        assert verb in COMMANDS
     for service in (WEB, WORKER):
         for path in re.findall(r'-r (\S+)', service['buildCommand']):
             assert (ROOT / path).is_file()
@@ -118,34 +130,16 @@ def test_the_balancer_s_configuration_is_valid_and_knows_every_variable():
     assert f'monitor-uri {BALANCER["healthCheckPath"]}\n' in config.read_text()
 
 
-def test_the_web_image_needs_no_model_library(tmp_path: Path):
-    """With the cloud's settings, what `serve` builds before its event loop runs imports none of the compute extra."""
-    extra = (ROOT / 'pyproject.toml').read_text().split('compute = [')[1].split(']')[0]
-    absent = {*re.findall(r'^    "([a-z-]+)', extra, re.M), 'numba', 'scipy', 'sklearn'}
-    script = f"""
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in {absent!r}:
-            raise ImportError('not in this image: ' + name)
-sys.meta_path.insert(0, Absent())
-from core.services import Services
-from core.settings import Settings
-from storage.adapters import Opened
-from ui.app import mount
-settings = Settings()
-opened = Opened(settings)
-opened.start()
-try:
-    mount(Services.open(settings, opened.ports))
-finally:
-    opened.stop()
-"""
-    run = subprocess.run(
-        [sys.executable, '-c', script],
-        cwd=ROOT,
-        env={'PATH': os.environ['PATH'], 'VARIOSYNC_HOME': str(tmp_path)} | environment(WEB),
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+@pytest.mark.parametrize('name', ['DEPLOYMENT.md', 'RUNBOOK.md'])
+def test_commands_and_variables_of_the_docs_exist(name: str):
+    text = (ROOT / 'docs' / name).read_text()
+    for words in re.findall(r'(?:^|`)variosync ([a-z]+(?: [a-z]+)?)', text, re.M):
+        assert words in COMMANDS or words.split()[0] in COMMANDS, words
+    named = set(re.findall(r'\b((?:VARIOSYNC|SUPABASE|DATABASE|AWS|REDIS|MODAL)_[A-Z_]+)\b', text))
+    assert named - ALIASES == set()
+    if name == 'DEPLOYMENT.md':
+        asked = {variable for variable, entry in variables(WEB).items() if entry.get('sync') is False}
+        assert asked - named == set(), 'it is not said where these come from'
+        secret = re.search(r'modal secret create ([a-z-]+)', text)
+        assert secret
+        assert f"'{secret[1]}'" in (ROOT / 'modal_functions/run.py').read_text()
