@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+import structlog
 from structlog.contextvars import bound_contextvars
 
 from core.calls import Calls, Seen, understood
@@ -24,6 +25,8 @@ from core.hours import Hours
 from core.notices import Notices
 from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Job, JobState, Notice
+
+log = structlog.get_logger()
 
 POLL = 0.5
 BACKOFF = 2.0
@@ -117,14 +120,12 @@ class Jobs:
 
     async def advance(self, job_id: UUID) -> None:
         """Make one attempt at a job, or look how its calls stand where they outlive us; record how it ended."""
-        job = await self._resume(job_id) or await self._claim(job_id)
-        if job is None:
-            return
-        with bound_contextvars(job=str(job.id), tenant=str(job.user_id)):
-            if self._compute.durable:
-                await self._look(job)
-            else:
-                await self._run(job)
+        with bound_contextvars(job=str(job_id)):
+            job = await self._resume(job_id) or await self._claim(job_id)
+            if job is None:
+                return
+            with bound_contextvars(tenant=str(job.user_id)):
+                await (self._look(job) if self._compute.durable else self._run(job))
 
     async def _run(self, job: Job) -> None:
         try:
@@ -265,6 +266,7 @@ class Jobs:
             await self._completions[job.kind](tx, job, result)
             notice = await self._notices.add(tx, job.user_id, link=_link(job), **_done(job, result))
             low = await self._hours.warn(tx, job.user_id)
+        _tell(job, 'succeeded')
         await self._changed(_job(row), notice, low)
         await self._hours.tell(job.user_id)
 
@@ -290,6 +292,7 @@ class Jobs:
                 notice = await self._notices.add(
                     tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link='/jobs'
                 )
+        _tell(job, state, error=error.code)
         await self._changed(_job(row), notice)
         await self._hours.tell(job.user_id)
 
@@ -301,6 +304,7 @@ class Jobs:
             if row is None:
                 return
             await self._queue.again(tx, job.id, delay=BACKOFF**job.attempt)
+        _tell(job, 'again', error=error.code)
         await self._changed(_job(row))
 
     async def _release(self, job: Job) -> None:
@@ -343,6 +347,12 @@ def _done(job: Job, result: Mapping[str, Any]) -> dict[str, str]:
         return {'level': 'good', 'title': f'{job.title}: done'}
     said = ' '.join(f'Without {part}: {reason}' for part, reason in missing.items())
     return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': said}
+
+
+def _tell(job: Job, end: str, **values: str) -> None:
+    log.info(
+        'an attempt at a job ended', end=end, kind=job.kind, attempt=job.attempt, tenant=str(job.user_id), **values
+    )
 
 
 def _link(job: Job) -> str:
