@@ -429,9 +429,9 @@ class Accounts:
         ended = await self._close(user_id, confirmation)
         await self._drain(user_id)
         async with self._database.transaction(user_id) as tx:
-            arriving = [row['id'] for row in await tx.all('uploads_receiving')]
+            staged = [row['id'] for row in await tx.all('uploads_staged')]
         # Data go first: whoever is interrupted can sign in and ask again as long as the rows are there.
-        for upload_id in arriving:
+        for upload_id in staged:
             await self._staging.discard(upload_id)
         await self._objects.delete(f't/{user_id}/')
         async with self._database.system() as tx:

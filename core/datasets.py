@@ -4,27 +4,35 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import structlog
+
 from core.analysis import tables
 from core.analysis.series import SeriesReader, Window, encode
-from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError
+from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
 from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import Dataset, Direct, Job, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
 OPEN_READERS = 16
+READING_AT_ONCE = 8
 POINTS_KEPT = 3600.0  # seconds
 ASKED_AT_ONCE = 8  # uploads, of a staging that is far away
 SWEPT = timedelta(days=2)  # an address to send to holds for a day
+T = TypeVar('T')
 EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.parquet'}
+
+
+log = structlog.get_logger()
 
 
 class Datasets:
@@ -52,6 +60,7 @@ class Datasets:
         self._max_upload = max_upload
         self._readers: OrderedDict[UUID, tuple[Sequence[str], SeriesReader]] = OrderedDict()
         self._reading = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix='reading')
         self._since: timedelta | None = None
 
     # uploads
@@ -152,7 +161,7 @@ class Datasets:
             dataset_id = locked.dataset_id or await self._new_dataset(tx, locked)
             row = await tx.one('upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id)
             job = await self._order(tx, _upload(row), dataset_id, options={})
-        await self._staging.discard(upload_id)
+        await self._clear(upload_id)
         await self._ordered(user_id, job)
         return _upload(row)
 
@@ -161,7 +170,17 @@ class Datasets:
         async with self._database.transaction(user_id) as tx:
             if not await tx.run('upload_discard', id=upload_id):
                 raise Conflict('This upload has ended already; delete its dataset instead.')
-        await self._staging.discard(upload_id)
+        await self._clear(upload_id)
+
+    async def _clear(self, upload_id: UUID) -> None:
+        """Have staging let go of an upload that has ended; what fails is left to `recover`, for the end stands."""
+        try:
+            await self._staging.discard(upload_id)
+        except VariosyncError as error:
+            log.warning('bytes of an upload are left in staging', upload=str(upload_id), error=error.message)
+            return
+        async with self._database.system() as tx:
+            await tx.run('upload_cleared', id=upload_id)
 
     async def unfinished(self, user_id: UUID) -> Sequence[tuple[Upload, int]]:
         """Return the uploads that wait for more bytes, with what has arrived."""
@@ -184,21 +203,32 @@ class Datasets:
         """
         async with self._database.system() as tx:
             waiting = [_upload(row) for row in await tx.all('uploads_receiving')]
+            left = [row['id'] for row in await tx.all('uploads_left')]
+        for upload_id in left:
+            await self._clear(upload_id)
         accepted = 0
         for upload in waiting:
-            if since is not None and datetime.now(UTC) - upload.created_at > since:
-                continue
-            try:
-                complete = await self._staging.offset(upload.id) == upload.size
-            except NotFound:
-                await self._staging.create(upload.id)
-                continue
-            if complete:
-                # It waits for hours, until its sender asks again; or it ended meanwhile.
-                with suppress(NotEnoughHours, Conflict, NotFound):
-                    await self.accept(upload.user_id, upload.id)
-                    accepted += 1
+            if since is None or datetime.now(UTC) - upload.created_at <= since:
+                try:
+                    accepted += await self._look_at(upload)
+                except VariosyncError as error:
+                    # The next one may fare better, and this one has its turn again.
+                    log.warning('an upload waits', upload=str(upload.id), error=error.message)
         return accepted
+
+    async def _look_at(self, upload: Upload) -> bool:
+        """Accept an upload if all of it is there, and say whether it was."""
+        try:
+            complete = await self._staging.offset(upload.id) == upload.size
+        except NotFound:
+            await self._staging.create(upload.id)
+            return False
+        if complete:
+            # It waits for hours, until its sender asks again; or it ended meanwhile.
+            with suppress(NotEnoughHours, Conflict, NotFound):
+                await self.accept(upload.user_id, upload.id)
+                return True
+        return False
 
     async def sweep(self) -> None:
         """Accept what browsers have sent whole and not told us; of old uploads only the first time."""
@@ -329,7 +359,7 @@ class Datasets:
         if (kept := await self._cache.get(key)) is not None:
             return kept
         reader = await self._reader(version)
-        points = await asyncio.to_thread(lambda: encode(reader.window(window)))
+        points = await self._read(lambda: encode(reader.window(window)))
         await self._cache.set(key, points, ttl=POINTS_KEPT)
         return points
 
@@ -337,26 +367,26 @@ class Datasets:
         """Return stored rows in their order."""
         _own(user_id, version)
         rows = await self._objects.open(version.parts)
-        return await asyncio.to_thread(tables.page, rows.paths, offset=offset, limit=limit, system=rows.files)
+        return await self._read(lambda: tables.page(rows.paths, offset=offset, limit=limit, system=rows.files))
 
     async def faults(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return faults in line order."""
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
-        return await asyncio.to_thread(tables.page, [path], offset=offset, limit=limit, order=('line', 'column'))
+        return await self._read(lambda: tables.page([path], offset=offset, limit=limit, order=('line', 'column')))
 
     async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
         """Return series labels that contain `query`."""
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/series.parquet')
-        return await asyncio.to_thread(tables.search, path, column='series', query=query, limit=limit)
+        return await self._read(lambda: tables.search(path, column='series', query=query, limit=limit))
 
     async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
         """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`)."""
         _own(user_id, version)
         keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
         opened = await self._objects.open(keys)
-        await asyncio.to_thread(tables.export, opened.paths, out, system=opened.files)
+        await self._read(lambda: tables.export(opened.paths, out, system=opened.files))
 
     async def _reader(self, version: Version) -> SeriesReader:
         # Opened each time, so that nobody takes the files away; that may wait for the network, others need not.
@@ -367,14 +397,17 @@ class Datasets:
                 if reader is not None:
                     reader.close()
                 *parts, pyramid = opened.paths
-                reader = await asyncio.to_thread(
-                    SeriesReader, parts, pyramid, measures=version.manifest['measures'], system=opened.files
-                )
+                measures, files = version.manifest['measures'], opened.files
+                reader = await self._read(lambda: SeriesReader(parts, pyramid, measures=measures, system=files))
                 self._readers[version.id] = opened.paths, reader
             self._readers.move_to_end(version.id)
             while len(self._readers) > OPEN_READERS:
                 self._readers.popitem(last=False)[1][1].close()
             return reader
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Read on a thread of our own: it may wait for a bucket, and what else runs on threads must not."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     def close(self) -> None:
         """Close what is open for reading."""

@@ -15,6 +15,7 @@ from core.errors import VariosyncError
 from core.forecasts import Forecasts
 from core.hours import Hours
 from core.jobs import Jobs
+from core.messages import BestEffort
 from core.metrics import CountedCache, Metrics
 from core.notices import Notices
 from core.ports import Cache, Compute, Database, Events, Identity, JobQueue, ObjectStore, Staging
@@ -64,7 +65,8 @@ class HealthCheck:
     async def _ask(self) -> Health:
         vital = {'database': self._adapters.database.ping, 'objects': self._adapters.objects.ping}
         rest = {'cache': self._adapters.cache.ping, 'events': self._events}
-        answers = {name: await _answer(ping) for name, ping in (vital | rest).items()}
+        pings = vital | rest
+        answers = dict(zip(pings, await asyncio.gather(*map(_answer, pings.values())), strict=True))
         failed = {name for name, answer in answers.items() if answer != 'ok'}
         state = 'down' if failed & set(vital) else 'degraded' if failed else 'ok'
         return Health(state=state, services=answers)
@@ -96,28 +98,28 @@ class Services:
     def open(cls, settings: Settings, adapters: Adapters) -> 'Services':
         """Wire the services to their adapters."""
         a = adapters
-        cache = CountedCache(a.cache)
-        notices = Notices(a.database, a.events)
+        cache, events = CountedCache(a.cache), BestEffort(a.events)
+        notices = Notices(a.database, events)
         hours = Hours(
-            a.database, events=a.events, notices=notices, prices=settings.prices, trial_hours=settings.trial_hours
+            a.database, events=events, notices=notices, prices=settings.prices, trial_hours=settings.trial_hours
         )
         datasets = Datasets(
             a.database,
             queue=a.queue,
             staging=a.staging,
             objects=a.objects,
-            events=a.events,
+            events=events,
             cache=cache,
             hours=hours,
             max_upload=parse_bytes(settings.max_upload),
         )
-        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=a.events, hours=hours)
+        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=events, hours=hours)
         jobs = Jobs(
             a.database,
             queue=a.queue,
             compute=a.compute,
             objects=a.objects,
-            events=a.events,
+            events=events,
             notices=notices,
             hours=hours,
             completions={'convert': datasets.converted, 'forecast': forecasts.forecasted},
@@ -131,13 +133,13 @@ class Services:
             ),
             archive=Archive(a.database, forecasts, a.objects),
             datasets=datasets,
-            demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=a.events),
+            demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=events),
             forecasts=forecasts,
             hours=hours,
             jobs=jobs,
             metrics=Metrics(a.database, cache=cache),
             notices=notices,
-            events=a.events,
+            events=events,
             cache=cache,
             health=HealthCheck(a),
         )

@@ -4,7 +4,16 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -220,6 +229,12 @@ class Settings(BaseSettings):
     log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = Field(
         'INFO', alias='VARIOSYNC_LOG_LEVEL', description='Least severe message that is logged.'
     )
+
+    @field_validator('memory', 'max_upload', 'object_cache')
+    @classmethod
+    def _is_a_size(cls, text: str) -> str:
+        parse_bytes(text)
+        return text
 
     @model_validator(mode='after')
     def _together(self) -> Self:

@@ -25,6 +25,7 @@ SAFE = frozenset({'GET', 'HEAD', 'OPTIONS'})
 OPEN = (
     '/sign-in',
     '/health',
+    '/health/live',
     '/metrics',  # asks for a token of its own
     '/favicon.ico',
     f'{ROOT}/openapi.json',
@@ -36,7 +37,7 @@ OPEN_FOLDERS = ('/auth/', '/static/', f'/_nicegui/{nicegui_version}/')
 ASSETS = ('/static/', f'/_nicegui/{nicegui_version}/', '/favicon.ico')
 SOCKET = '/_nicegui_ws/'
 # Asked by machines that call us by whatever name they know.
-UNNAMED = ('/health', '/metrics')
+UNNAMED = ('/health', '/health/live', '/metrics')
 
 HEADERS = {
     'X-Content-Type-Options': 'nosniff',

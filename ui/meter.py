@@ -12,7 +12,9 @@ from core.values import Balance
 from ui.errors import respond
 
 OUT_OF_HOURS = '/out-of-hours'
-FREE = frozenset({'/billing', '/settings', '/audit', '/notices', '/sign-in', '/health', '/metrics', OUT_OF_HOURS})
+FREE = frozenset(
+    {'/billing', '/settings', '/audit', '/notices', '/sign-in', '/health', '/health/live', '/metrics', OUT_OF_HOURS}
+)
 FREE_FOLDERS = ('/api/', '/auth/', '/static/', '/_nicegui/', '/_nicegui_ws/', '/favicon', '/settings/')
 
 

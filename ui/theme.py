@@ -67,6 +67,9 @@ QUASAR_ICONS = {
     'keyboard_arrow_up': 'chevron-up',
 }
 
+# Seconds that a page may take to build which asks a service behind us; then that has said itself that it is away.
+PATIENCE = 20.0
+
 
 def dress() -> None:
     """Set the head and the defaults of every page; `mount` calls this once."""

@@ -36,6 +36,24 @@ returning id, user_id, name, size, state, object_key, sha256, dataset_id, create
 -- Give up an upload that is still arriving.
 update public.uploads set state = 'discarded' where id = %(id)s and state = 'receiving';
 
+-- name: upload_cleared
+-- Note that staging holds nothing of an ended upload any more.
+update public.uploads set cleared = true where id = %(id)s and state <> 'receiving';
+
+-- name: uploads_left
+-- Ended uploads of which staging may still hold bytes.
+select id
+from public.uploads
+where state <> 'receiving' and not cleared
+order by created_at
+limit 100;
+
+-- name: uploads_staged
+-- The user's uploads of which staging may hold bytes.
+select id
+from public.uploads
+where not cleared;
+
 -- name: uploads_receiving
 -- Uploads that wait for more bytes, the newest first.
 select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at

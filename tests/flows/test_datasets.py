@@ -13,7 +13,8 @@ import pytest
 from core.analysis.series import Window, decode
 from core.datasets import Datasets
 from core.errors import Conflict, NotFound, TooLarge, Unavailable, UsageError
-from core.values import Direct, JobState, Upload, User, Version
+from core.ports import ObjectStore
+from core.values import Direct, JobState, ObjectInfo, Upload, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.postgres import Postgres
@@ -238,6 +239,47 @@ async def test_more_than_was_announced_and_paid_for_is_not_accepted(
     await uploads.datasets.sweep()
     assert await uploads.jobs.list(user.id) == []
     assert await uploads.objects.list(f't/{user.id}/u/') == []
+
+
+async def test_what_staging_did_not_let_go_of_is_swept_up(
+    uploads: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = uploads.staging.discard
+
+    async def away(upload_id: UUID) -> None:
+        raise Unavailable('Storage is away.')
+
+    monkeypatch.setattr(uploads.staging, 'discard', away)
+    accepted = await uploads.send(user, 'a.csv', MIXED)
+    assert accepted.state == 'accepted', 'the end stands, whatever becomes of the bytes'
+    given_up = await uploads.datasets.begin_upload(user.id, name='b.csv', size=10)
+    await uploads.datasets.discard(user.id, given_up.id)
+    assert await uploads.staging.offset(accepted.id) == len(MIXED)
+    monkeypatch.setattr(uploads.staging, 'discard', let_go)
+    await uploads.datasets.recover()
+    for upload in (accepted, given_up):
+        with pytest.raises(NotFound):
+            await uploads.staging.offset(upload.id)
+
+
+async def test_an_upload_that_cannot_be_accepted_holds_up_no_other(
+    uploads: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    second = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    for upload in (first, second):
+        await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
+    accept = uploads.staging.accept
+
+    async def refuse(upload_id: UUID, objects: ObjectStore, key: str) -> ObjectInfo:
+        if upload_id == second.id:
+            raise Unavailable('The bucket does not answer.')
+        return await accept(upload_id, objects, key)
+
+    monkeypatch.setattr(uploads.staging, 'accept', refuse)
+    assert await uploads.datasets.recover() == 1
+    assert (await uploads.datasets.upload(user.id, first.id)).state == 'accepted'
+    assert (await uploads.datasets.upload(user.id, second.id)).state == 'receiving'
 
 
 async def test_an_upload_that_cannot_begin_leaves_nothing(uploads: Product, distant: Distant, user: User) -> None:

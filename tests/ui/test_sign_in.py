@@ -158,6 +158,19 @@ async def test_health_says_down_with_503(site: Site, browser: httpx.AsyncClient)
     assert answer.json() == {'state': 'down', 'services': {'database': 'does not answer'}}
 
 
+async def test_requests_come_here_until_we_stop_whatever_is_down(site: Site, browser: httpx.AsyncClient) -> None:
+    health = site.services.health
+    healthy, health.answer = health.answer, Health(state='down', services={'objects': 'does not answer'})
+    try:
+        assert (await browser.get('/health')).status_code == 503
+        assert (await browser.get('/health/live')).status_code == 200
+        health.stopping = True
+        answer = await browser.get('/health/live')
+        assert (answer.status_code, answer.json()) == (503, {'state': 'stopping'})
+    finally:
+        health.answer, health.stopping = healthy, False
+
+
 async def test_an_unexpected_fault_shows_a_number_and_nothing_else(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken() -> Health:
         raise RuntimeError('postgres://user:secret@host')

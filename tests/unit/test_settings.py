@@ -97,3 +97,10 @@ def test_an_empty_variable_is_unset(monkeypatch):
     settings = Settings()
     assert settings.redis_url is None
     assert settings.port == 10000
+
+
+@pytest.mark.parametrize('name', ['VARIOSYNC_TASK_MEMORY', 'VARIOSYNC_MAX_UPLOAD', 'VARIOSYNC_OBJECT_CACHE'])
+def test_what_is_no_size_is_refused_by_name(monkeypatch, name):
+    monkeypatch.setenv(name, 'many')
+    with pytest.raises(ValidationError, match=f'{name}[^$]*"many" is no size'):
+        Settings()

@@ -1,4 +1,4 @@
-"""`GET /health`: whether this server can do its work."""
+"""`GET /health`: whether this server can do its work, and `GET /health/live`: whether requests should come here."""
 
 from typing import Any
 
@@ -16,3 +16,10 @@ def register(services: Any) -> None:
         return JSONResponse(
             body, 503 if found.state in ('down', 'stopping') else 200, headers={'Cache-Control': 'no-store'}
         )
+
+    @app.get('/health/live')
+    async def live() -> JSONResponse:
+        # Asks nobody: what all instances share may be away, and sending users nowhere would not bring it back.
+        stopping = services.health.stopping
+        body = {'state': 'stopping' if stopping else 'ok'}
+        return JSONResponse(body, 503 if stopping else 200, headers={'Cache-Control': 'no-store'})

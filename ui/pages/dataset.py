@@ -27,7 +27,7 @@ from ui.components.toast import toast
 from ui.components.upload import Upload
 from ui.live import follow
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 ROWS = 100
 MOST_LABELS = 1000
@@ -48,7 +48,7 @@ TO_DO = {
 def register(services: Services) -> None:
     """Serve `/datasets/{id}`."""
 
-    @ui.page('/datasets/{dataset_id}')
+    @ui.page('/datasets/{dataset_id}', response_timeout=PATIENCE)
     async def dataset(
         dataset_id: str,
         tab: str = 'overview',

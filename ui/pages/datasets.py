@@ -19,7 +19,7 @@ from ui.components.times import count, when
 from ui.components.upload import Upload
 from ui.live import follow
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 WITHOUT_VERSION = {
     JobState.QUEUED: ('Queued', 'line'),
@@ -33,7 +33,7 @@ WITHOUT_VERSION = {
 def register(services: Services) -> None:
     """Serve `/datasets`."""
 
-    @ui.page('/datasets')
+    @ui.page('/datasets', response_timeout=PATIENCE)
     async def datasets(deleted: str = '') -> None:
         with frame(services, 'Datasets', active='/datasets') as session:
             zone = await upload_zone(services, session)

@@ -22,7 +22,7 @@ from ui.live import follow
 from ui.pages.forecasts import model_name
 from ui.preferences import local
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 ROWS = 60
 FEW = 10
@@ -31,7 +31,7 @@ FEW = 10
 def register(services: Services) -> None:
     """Serve `/forecasts/{id}`."""
 
-    @ui.page('/forecasts/{forecast_id}')
+    @ui.page('/forecasts/{forecast_id}', response_timeout=PATIENCE)
     async def forecast(forecast_id: str, series: str = '') -> None:
         found = await services.forecasts.get(current().user.id, _uuid(forecast_id))
         with frame(services, ('Forecasts', '/forecasts'), found.name, active='/forecasts') as session:
