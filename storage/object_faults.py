@@ -95,6 +95,9 @@ def told(key: str) -> Iterator[None]:
             raise _no_bucket() from error
         raise NotFound(f'There is no object under {key}.') from error
     except (AlreadyExistsError, FileExistsError, NotADirectoryError) as error:
+        # Status 409 also says that two requests met, which tells nothing of an object.
+        if code_of(error) in PASSING:
+            raise _passing(key) from error
         raise Conflict(f'There is an object under {key} already.') from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise _refused(error) from error
@@ -103,7 +106,7 @@ def told(key: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable('The disk for objects is full. Free some space, then try again.') from error
-        raise Unavailable(f'The object store does not answer for {key}. Try again in a moment.') from error
+        raise _passing(key) from error
 
 
 def code_of(error: Exception) -> str | None:
@@ -123,6 +126,10 @@ def _failed(key: str, error: BaseError) -> Unavailable:
     passing = status in PASSING_STATUS or code in PASSING or (status == 400 and code is None)
     if status and 400 <= status < 500 and not passing:
         return Misconfigured(f'The object store refuses a request{_named(error)}. Look at the settings AWS_….')
+    return _passing(key)
+
+
+def _passing(key: str) -> Unavailable:
     return Unavailable(f'The object store does not answer for {key}. Try again in a moment.')
 
 

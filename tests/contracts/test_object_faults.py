@@ -165,7 +165,18 @@ async def test_a_put_whose_answer_was_lost_is_no_conflict(objects: Objects, prox
         await objects.put(KEY, DATA)
 
 
-async def test_one_of_many_wins_whatever_is_lost(objects: Objects, proxy: FaultProxy) -> None:
+@pytest.mark.parametrize('code', ['ConditionalRequestConflict', 'OperationAborted'])
+async def test_a_conflict_of_requests_is_no_conflict_of_objects(objects: Objects, proxy: FaultProxy, code: str) -> None:
+    busy = Fault(kind='answer', method='PUT', status=409, code=code)
+    proxy.fail(busy)
+    assert await objects.put(KEY, DATA) == info(DATA)
+    proxy.fail(busy, times=None)
+    with pytest.raises(Unavailable, match='does not answer'):
+        await objects.put(f'{KEY}2', DATA)
+
+
+async def test_one_of_many_wins_whatever_is_lost(at: ObjectsAt, proxy: FaultProxy) -> None:
+    objects = Objects.s3(at, patience=replace(QUICK, tries=7))  # one of them may meet all six faults
     for fault in (LOST, DOWN, RESET):
         proxy.fail(replace(fault, method='PUT'), times=2)
     puts = [objects.put(KEY, str(number).encode()) for number in range(6)]
