@@ -15,7 +15,7 @@ from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
-from storage.installation import claim, places
+from storage.installation import claim, compare, places
 from storage.mail import open_mailer, read_outbox
 from storage.migrate import migrate as apply_migrations
 from storage.migrate import missing
@@ -54,6 +54,11 @@ class Opened:
 
     def start(self) -> None:
         """Run or find the database, and build the adapters. Raise Conflict when another server uses the home."""
+        self.start_database()
+        self.build()
+
+    def start_database(self) -> None:
+        """Run or find the database. Raise Conflict when another server uses the home, Unavailable when it is away."""
         try:
             if self._own:
                 self._server.start()
@@ -63,6 +68,9 @@ class Opened:
             if not self._attach:
                 raise
             self._server.attach()
+
+    def build(self) -> None:
+        """Make an adapter for each port; none of them asks its service yet."""
         settings, worker = self._settings, self._server.dsn('worker')
         self.database = Postgres(self._server.pooled('app'), self._server.pooled('worker'), pooled=self._server.pooling)
         objects, queue = Objects.of(settings), Queue(self.database, worker)
@@ -85,15 +93,30 @@ class Opened:
         Raise Misconfigured when they are missing, or when objects or uploads of this database lie elsewhere.
         """
         if self._settings.database_url and self._settings.environment == 'production':
-            lacking = await missing(self._server.dsn('migrate'))
-            if lacking:
-                raise Misconfigured(f'The database lacks migrations from {lacking[0]} on: run `variosync migrate`.')
+            await self._check_migrations()
         else:
             await self.migrate()
-        await asyncio.to_thread(self._server.check_logins)
-        await self.database.connect()
+        await self._sign_in()
         if self._settings.database_url:
             await claim(self.database, places(self._settings))
+
+    async def look(self) -> None:
+        """Connect as `connect` does, but change nothing in a database that has an address of its own."""
+        if self._settings.database_url is None:
+            await self.connect()
+            return
+        await self._check_migrations()
+        await self._sign_in()
+        await compare(self.database, places(self._settings))
+
+    async def _check_migrations(self) -> None:
+        lacking = await missing(self._server.dsn('migrate'))
+        if lacking:
+            raise Misconfigured(f'The database lacks migrations from {lacking[0]} on: run `variosync migrate`.')
+
+    async def _sign_in(self) -> None:
+        await asyncio.to_thread(self._server.check_logins)
+        await self.database.connect()
 
     async def migrate(self) -> list[str]:
         """Apply the migrations that the database lacks and return their names."""

@@ -27,9 +27,15 @@ class Checked(Protocol):
 
 
 async def doctor(settings: Settings) -> Mapping[str, Diagnosis]:
-    """Try each service the settings name, whatever becomes of the others, and return what was found by its name."""
+    """Try each service the settings name, whatever becomes of the others, and return what was found by its name.
+
+    A database that has an address of its own is looked at and not changed. Raise Conflict, Misconfigured or
+    Unavailable when the embedded one cannot run.
+    """
     opened = Opened(settings, attach=True)
-    await asyncio.to_thread(opened.start)
+    if settings.database_url is None:
+        await asyncio.to_thread(opened.start_database)
+    opened.build()
     try:
         return {
             name: await _diagnosed(adapter, check) for name, (adapter, check) in _services(settings, opened).items()
@@ -76,7 +82,7 @@ async def _silent(check: Awaitable[None]) -> str:
 
 
 async def _database(opened: Opened) -> str:
-    await opened.connect()
+    await opened.look()
     await opened.database.ping()
     await opened.database.examine()
     return ''

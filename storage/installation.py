@@ -27,9 +27,15 @@ async def claim(database: Database, places: Mapping[str, str]) -> None:
     async with database.system() as tx:
         for what, place in places.items():
             await tx.run('place_claim', what=what, place=place)
-        known = {row['what']: row for row in await tx.all('places')}
-    for what, place in places.items():
-        there, since = known[what]['place'], known[what]['since']
+    await compare(database, places)
+
+
+async def compare(database: Database, places: Mapping[str, str]) -> None:
+    """Raise Misconfigured when other places are remembered than these; nothing is changed."""
+    async with database.system() as tx:
+        known = {row['what']: (row['place'], row['since']) for row in await tx.all('places')}
+    for what, (there, since) in known.items():
+        place = places[what]
         if there != place:
             raise Misconfigured(
                 f'The {NAMES[what]} of this database lie at {there} since {since:%Y-%m-%d}, not at {place}: '

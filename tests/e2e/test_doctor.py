@@ -14,12 +14,17 @@ from tests.e2e.server import ROOT
 pytestmark = [pytest.mark.xdist_group('faults'), pytest.mark.parametrize('place', ['cloud'], indirect=True)]
 
 
-def doctor(place: Cloud, home: Path, **settings: str) -> tuple[int, dict[str, Any]]:
+def variosync(place: Cloud, home: Path, *verb: str, **settings: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
     environment = clean | dict(place.settings) | {'VARIOSYNC_HOME': str(home)} | settings
-    said = subprocess.run(
-        [*place.program('doctor'), '--json'], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    program, *rest = verb
+    return subprocess.run(
+        [*place.program(program), *rest], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
+
+
+def doctor(place: Cloud, home: Path, **settings: str) -> tuple[int, dict[str, Any]]:
+    said = variosync(place, home, 'doctor', '--json', **settings)
     assert said.stdout, said.stderr
     found: dict[str, Any] = json.loads(said.stdout)
     return said.returncode, found
@@ -27,6 +32,10 @@ def doctor(place: Cloud, home: Path, **settings: str) -> tuple[int, dict[str, An
 
 def test_every_service_answers_for_itself(place: Cloud, home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(place.supabase.project, 'autoconfirm', False)  # as doctor wants it
+    before, found = doctor(place, home)
+    assert before == 1
+    assert 'variosync migrate' in found['database']['said'], 'doctor itself changes nothing'
+    assert variosync(place, home, 'migrate').returncode == 0
     status, found = doctor(place, home)
     assert {name: service['said'] for name, service in found.items() if not service['ok']} == {}
     assert status == 0
@@ -35,9 +44,13 @@ def test_every_service_answers_for_itself(place: Cloud, home: Path, monkeypatch:
 
 
 def test_what_is_wrong_is_told_beside_what_works(place: Cloud, home: Path):
+    nobody = place.settings['DATABASE_URL'].replace(f':{place.postgres.port}/', ':1/')
     wrong = {'SUPABASE_SECRET_KEY': 'sb_secret_of_another_project', 'AWS_BUCKET_NAME': 'nobody-made-this'}
-    status, found = doctor(place, home, REDIS_URL='redis://127.0.0.1:1', **wrong)
+    away = {'DATABASE_URL': nobody, 'DATABASE_POOL_URL': nobody, 'REDIS_URL': 'redis://127.0.0.1:1'}
+    status, found = doctor(place, home, **away, **wrong)
     assert status == 1
-    assert {name for name, service in found.items() if not service['ok']} >= {'identity', 'staging', 'objects', 'cache'}
+    failed = {name for name, service in found.items() if not service['ok']}
+    assert failed == {'database', 'identity', 'staging', 'objects', 'cache', 'events'}
+    assert 'did not answer' in found['database']['said']
     assert found['compute']['ok']
     assert all(secret not in json.dumps(found) for secret in wrong.values() if secret.startswith('sb_'))

@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from core.errors import Misconfigured, Unavailable
 from core.settings import Settings
@@ -176,7 +177,8 @@ async def test_instances_of_one_home_start_at_once_and_one_of_another_home_is_re
     with pytest.raises(Misconfigured, match='lie at home:'):
         await start(migrated)
     with pytest.raises(Misconfigured, match=r'not at s3:https://s3\.example\.com/b: '):
-        await start(elsewhere(stranger, stranger.home, bucket='b', bucket_endpoint='https://S3.example.com/'))
+        keys = {'bucket_key': SecretStr('id'), 'bucket_secret': SecretStr('secret')}
+        await start(elsewhere(stranger, stranger.home, bucket='b', bucket_endpoint='https://S3.example.com/', **keys))
 
 
 def test_a_server_that_refuses_its_owner_is_told_from_one_that_is_away(server: ServerCounterpart) -> None:
