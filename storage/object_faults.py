@@ -31,6 +31,7 @@ PASSING = {
     'XAmzContentSHA256Mismatch',
     'OperationAborted',
     'ConditionalRequestConflict',
+    'NoSuchUpload',  # to who completes an upload in parts again whose completion was not heard: it is sent anew
 }
 PASSING_STATUS = {408, 429}
 NO_BUCKET = 'NoSuchBucket'
@@ -93,6 +94,8 @@ def told(key: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError) as error:
         if code_of(error) == NO_BUCKET:
             raise _no_bucket() from error
+        if code_of(error) in PASSING:
+            raise _passing(key) from error
         raise NotFound(f'There is no object under {key}.') from error
     except (AlreadyExistsError, FileExistsError, NotADirectoryError) as error:
         # Status 409 also says that two requests met, which tells nothing of an object.

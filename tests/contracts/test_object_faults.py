@@ -102,14 +102,31 @@ async def test_a_slow_answer_is_asked_for_again(at: ObjectsAt, proxy: FaultProxy
 
 
 @pytest.mark.parametrize('fault', [DOWN, RATE_LIMIT, RESET, LOST], ids=name)
-@pytest.mark.parametrize('method', ['POST', 'PUT'])
+@pytest.mark.parametrize('which', ['begin', 'first part', 'last part', 'complete'])
 async def test_a_large_file_survives_a_fault_in_any_of_its_requests(
-    objects: Objects, proxy: FaultProxy, file: Path, fault: Fault, method: str, monkeypatch: pytest.MonkeyPatch
+    at: ObjectsAt, proxy: FaultProxy, tmp_path: Path, fault: Fault, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, 'WHOLE', 1000)
+    monkeypatch.setattr(module, 'PART', 5 * 2**20)  # the least that S3 takes of all but the last
+    data = os.urandom(module.PART + 1)
+    (tmp_path / 'file').write_bytes(data)
+    objects = Objects.s3(at, patience=QUICK)
+    method = 'PUT' if 'part' in which else 'POST'
+    if which in ('last part', 'complete'):
+        proxy.fail(Fault(method=method))
     proxy.fail(replace(fault, method=method))
+    assert await objects.put_file(KEY, tmp_path / 'file') == info(data)
+    assert await objects.get(KEY) == data
+
+
+async def test_a_large_file_is_stored_when_its_completion_was_not_heard(
+    at: ObjectsAt, proxy: FaultProxy, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'WHOLE', 1000)
+    objects = Objects.s3(at, patience=QUICK)
+    for fault in (Fault(), LOST, Fault(kind='answer', status=404, code='NoSuchUpload')):
+        proxy.fail(replace(fault, method='POST'))
     assert await objects.put_file(KEY, file) == info(DATA)
-    assert await objects.get(KEY) == DATA
 
 
 @pytest.mark.parametrize('fault', LASTING, ids=name)
