@@ -1,12 +1,13 @@
 """Local copies of objects on a disk: bounded, the least recently used given up first; processes may share a folder."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -44,15 +45,14 @@ class ObjectCache:
     def find(self, key: str) -> Path | None:
         """Return the copy of an object, if there is one, and keep it for a while."""
         path = self._path(key)
-        with suppress(FileNotFoundError):
+        # What the disk refuses to look up is asked of the store again.
+        with suppress(OSError), self._alone():
             os.utime(path)
             return path
         return None
 
     async def fetch(self, key: str, download: Callable[[Path], Awaitable[None]]) -> Path:
         """Return the copy of an object; when there is none, `download` writes it, once for all who ask meanwhile."""
-        if (path := self.find(key)) is not None:
-            return path
         if (task := self._loading.get(key)) is None:
             task = self._loading[key] = asyncio.create_task(self._load(key, download))
             task.add_done_callback(lambda done: self._loaded(key, done))
@@ -89,6 +89,8 @@ class ObjectCache:
                 copy.unlink(missing_ok=True)
 
     async def _load(self, key: str, download: Callable[[Path], Awaitable[None]]) -> Path:
+        if (found := await asyncio.to_thread(self.find, key)) is not None:
+            return found
         path = self._path(key)
         part = self._part(path)
         with told(key):
@@ -130,9 +132,26 @@ class ObjectCache:
             if self._used <= self._limit:
                 break
             lent = '.' not in path.name and stamp > recent
-            if not lent:
-                path.unlink(missing_ok=True)
+            if not lent and self._removed(path, stamp):
                 self._used -= size
+
+    def _removed(self, path: Path, stamp: float) -> bool:
+        """Remove a copy and return True, unless somebody has asked for it since it had this stamp."""
+        with self._alone(), suppress(FileNotFoundError):
+            if path.stat().st_mtime != stamp:
+                return False
+            path.unlink()
+        return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else lends or removes while the block lasts, no other process either; it is let go of by the dead."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _copies(self) -> Iterable[tuple[float, int, Path]]:
         for path in self._folder.glob('??/*'):

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -77,6 +79,46 @@ async def test_what_is_lent_stays_over_the_limit(folder: Path) -> None:
     assert all(path.exists() for path in paths[15:])
 
 
+async def test_what_is_asked_for_while_room_is_made_stays(
+    folder: Path, cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, copies, lent = ObjectCache(folder, limit=LIMIT), ObjectCache._copies, list[Path | None]()
+    for number in range(10):
+        os.utime(await cache.fetch(key(number), writing()), (0, number))
+
+    def asked_meanwhile(cache: ObjectCache) -> Iterable[tuple[float, int, Path]]:
+        yield from copies(cache)
+        lent.append(other.find(key(0)))
+
+    monkeypatch.setattr(ObjectCache, '_copies', asked_meanwhile)
+    await cache.fetch(key(10), writing())
+    [path] = lent
+    assert path
+    assert path.exists()
+    assert held(folder) <= LIMIT, 'the next one went instead'
+
+
+async def test_what_is_being_removed_is_not_lent(
+    folder: Path, cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, unlink, asked = ObjectCache(folder, limit=LIMIT), Path.unlink, list[Future[Path | None]]()
+    path = await cache.fetch(key(0), writing())
+    os.utime(path, (0, 0))
+    with ThreadPoolExecutor() as threads:
+
+        def asked_meanwhile(removed: Path, *, missing_ok: bool = False) -> None:
+            if removed == path:
+                asked.append(threads.submit(other.find, key(0)))
+                with suppress(TimeoutError):
+                    asked[0].result(0.05)
+            unlink(removed, missing_ok=missing_ok)
+
+        monkeypatch.setattr(Path, 'unlink', asked_meanwhile)
+        await cache.fetch(key(1), writing(b'x' * LIMIT))
+        assert not path.exists()
+        assert asked[0].result() is None
+
+
 async def test_asking_again_prolongs_the_loan(folder: Path) -> None:
     cache = ObjectCache(folder, limit=LIMIT, grace=600)
     path = await cache.fetch(key(0), writing())
@@ -88,19 +130,21 @@ async def test_asking_again_prolongs_the_loan(folder: Path) -> None:
 
 
 async def test_many_who_ask_at_once_cause_one_download(cache: ObjectCache) -> None:
-    begun, may = 0, asyncio.Event()
+    begun, loading, may = 0, asyncio.Event(), asyncio.Event()
 
     async def download(path: Path) -> None:
         nonlocal begun
         begun += 1
+        loading.set()
         await may.wait()
         await asyncio.to_thread(path.write_bytes, b'data')
 
+    first = asyncio.create_task(cache.fetch(key(0), download))
+    await loading.wait()
     asking = [asyncio.create_task(cache.fetch(key(0), download)) for _ in range(10)]
-    await asyncio.sleep(0)
-    asking[0].cancel()
+    first.cancel()
     may.set()
-    paths = await asyncio.gather(*asking[1:])
+    paths = await asyncio.gather(*asking)
     assert begun == 1
     assert len(set(paths)) == 1
     assert paths[0].read_bytes() == b'data'
