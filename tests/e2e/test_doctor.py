@@ -32,9 +32,6 @@ def doctor(place: Cloud, home: Path, **settings: str) -> tuple[int, dict[str, An
 
 def test_every_service_answers_for_itself(place: Cloud, home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(place.supabase.project, 'autoconfirm', False)  # as doctor wants it
-    before, found = doctor(place, home)
-    assert before == 1
-    assert 'variosync migrate' in found['database']['said'], 'doctor itself changes nothing'
     assert variosync(place, home, 'migrate').returncode == 0
     status, found = doctor(place, home)
     assert {name: service['said'] for name, service in found.items() if not service['ok']} == {}

@@ -158,6 +158,21 @@ def elsewhere(settings: Settings, home: Path, **changes: object) -> Settings:
     return settings.model_copy(update={'home': home, **changes})
 
 
+async def test_a_look_changes_nothing(server: ServerCounterpart, tmp_path: Path) -> None:
+    ask(server, 'create database looked_at owner variosync_migrate')
+    url = server.url.removesuffix('/variosync') + '/looked_at'
+    opened = Opened(Settings(VARIOSYNC_HOME=tmp_path, DATABASE_URL=url))
+    opened.build()
+    try:
+        with pytest.raises(Misconfigured, match='run `variosync migrate`'):
+            await opened.look()
+    finally:
+        await opened.close()
+    with psycopg.connect(url) as connection:
+        found = connection.execute("select to_regclass('public.profiles'), to_regclass('installation.places')")
+        assert found.fetchall() == [(None, None)]
+
+
 async def test_instances_of_one_home_start_at_once_and_one_of_another_home_is_refused(
     migrated: Settings, server: ServerCounterpart, tmp_path: Path
 ) -> None:
