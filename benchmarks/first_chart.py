@@ -1,6 +1,7 @@
 """How long a newcomer waits: start → ready, link → first chart, a dropped 100 MB file → first chart.
 
-`python -m benchmarks.first_chart [--quick]` needs Chromium on the PATH; `--quick` drops 10 MB, a figure without a goal.
+`python -m benchmarks.first_chart [--quick] [--on counterparts]` needs Chromium on the PATH; `--quick` drops 10 MB, a
+figure without a goal. On counterparts of the cloud's services the web process imports no model library.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import Figure, report
+from tests.e2e.cloud import Cloud, Embedded
 from tests.e2e.conftest import ARGUMENTS, WIDE
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.server import ROOT, Server
 
 ROWS_A_MEGABYTE = 20_700
 SERIES = 20
@@ -33,15 +35,18 @@ def main() -> int:
     """Measure and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='a 10 MB file instead of 100 MB, one round')
-    quick = parser.parse_args().quick
+    parser.add_argument('--on', choices=('counterparts',), help='in the settings of the cloud, instead of embedded')
+    asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix='vs-bench-'))
     try:
-        return report(measure(folder, megabytes=10 if quick else 100, rounds=1 if quick else 3))
+        with Cloud() if asked.on else Embedded() as place:
+            megabytes, rounds = (10, 1) if asked.quick else (100, 3)
+            return report(measure(folder, place, megabytes=megabytes, rounds=rounds))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measure(folder: Path, *, megabytes: int, rounds: int) -> list[Figure]:
+def measure(folder: Path, place: Embedded | Cloud, *, megabytes: int, rounds: int) -> list[Figure]:
     """Start servers over homes in `folder`, drive a real browser, and return the figures in seconds."""
     file = write_csv(folder / 'orders.csv', rows=megabytes * ROWS_A_MEGABYTE)
     size = file.stat().st_size / 1e6
@@ -49,8 +54,8 @@ def measure(folder: Path, *, megabytes: int, rounds: int) -> list[Figure]:
     first, again, link, dropped = [], [], [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        for place in range(rounds):
-            server = Server(folder / f'home-{place}', command=python('run_nicegui.py', 'serve'))
+        for number in range(rounds):
+            server = place.server(folder / f'home-{number}')
             first.append(timed(server.start))
             with_page(browser, lambda page, server=server: (page.goto(server.link), drop(page, AIRLINE)))
             server.stop()
