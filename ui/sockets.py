@@ -66,7 +66,7 @@ class SocketGuard:
 
     async def move(self) -> None:
         """Ask every open page to build itself anew as soon as a server that does not stop answers (`static/app.js`)."""
-        await core.sio.emit('run_javascript', {'code': 'variosyncMove()'})
+        await core.sio.emit('run_javascript', {'code': 'setTimeout(variosyncMove)'})
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         query = {key: values[0] for key, values in parse_qs(environ.get('QUERY_STRING', '')).items()}

@@ -16,6 +16,8 @@ from tests.e2e.server import Server, python
 from tests.fakes.modal import FakeModal
 from tests.fakes.supabase import FakeSupabase
 
+REDIS_PASSWORD = 'a password of Redis'
+
 
 class Embedded(AbstractContextManager['Embedded']):
     """Where nothing is set: each server brings its own services along."""
@@ -49,7 +51,7 @@ class Cloud(AbstractContextManager['Cloud']):
             self._state = folder / 'modal'
             self.postgres = stack.enter_context(server_postgres(shape='supabase'))
             bouncer = stack.enter_context(Bouncer(self.postgres))
-            self.redis = stack.enter_context(RedisServer(password='a secret'))
+            self.redis = stack.enter_context(RedisServer(password=REDIS_PASSWORD))
             objects = _variables(stack.enter_context(Moto()).make(f'objects-{uuid4().hex[:8]}'))
             self.supabase = supabase = stack.enter_context(FakeSupabase())
             self.settings = {

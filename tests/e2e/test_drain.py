@@ -10,13 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.counterparts.haproxy import Haproxy
-from tests.e2e.cloud import Cloud
+from tests.counterparts.postgres import PASSWORD
+from tests.e2e.cloud import REDIS_PASSWORD, Cloud
 from tests.e2e.server import Server, free_port
 from tests.e2e.test_faults import begin, offset
 from tests.e2e.test_main_job import AIRLINE, sign_up
@@ -27,13 +29,20 @@ USERS = 3
 DELAY = 25.0  # seconds: VARIOSYNC_SHUTDOWN_DELAY as it is by default
 PIECES = 3
 PAUSE = 0.5
-SETTINGS = {'VARIOSYNC_WORKERS': '1', 'VARIOSYNC_RATE_LIMIT': '1000000'}
+SETTINGS = {
+    'VARIOSYNC_WORKERS': '1',
+    'VARIOSYNC_RATE_LIMIT': '1000000',
+    'VARIOSYNC_LOG_FORMAT': 'json',
+    'VARIOSYNC_LOG_LEVEL': 'DEBUG',
+}
+SECRETS = ('SUPABASE_SECRET_KEY', 'AWS_SECRET_ACCESS_KEY', 'MODAL_TOKEN_ID', 'MODAL_TOKEN_SECRET')
 
 
 @dataclass
 class Site:
     """Two instances behind one address."""
 
+    cloud: Cloud
     balancer: Haproxy
     instances: list[Server]
 
@@ -59,7 +68,7 @@ def site() -> Iterator[Site]:
             stack.callback(instance.stop)
             instances.append(instance.start())
         _until(lambda: httpx.get(f'{balancer.url}/health').status_code == 200, within=5)
-        yield Site(balancer, instances)
+        yield Site(cloud, balancer, instances)
 
 
 @dataclass
@@ -186,3 +195,7 @@ def test_an_instance_that_stops_under_load_is_not_missed(site: Site, page: Page)
         _until(lambda user=user: user.states() <= {'succeeded', 'failed', 'cancelled'}, within=60)
         assert Counter(job['state'] for job in user.listed()) == {'succeeded': user.jobs}
         user.close()
+    secrets = {*(site.cloud.settings[name] for name in SECRETS), REDIS_PASSWORD, PASSWORD, quote(PASSWORD, safe='')}
+    lines = [line for instance in site.instances for line in instance.lines]
+    assert [secret for secret in secrets if any(secret in line for line in lines)] == []
+    assert any('"job"' in line and '"tenant"' in line for line in lines)

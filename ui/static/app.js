@@ -264,7 +264,7 @@
   window.variosyncMove = async () => {
     window.socket?.io.reconnection(false);
     const sending = () => document.querySelector('.uploads[data-state=sending]');
-    const answers = () => fetch('/health/live', { cache: 'no-store' }).then((answer) => answer.ok, () => false);
+    const answers = () => fetch('/health/live', { cache: 'no-store', signal: AbortSignal.timeout(3000) }).then((answer) => answer.ok, () => false);
     do await new Promise((next) => setTimeout(next, 250 + 500 * Math.random())); while (sending() || !(await answers()));
     location.reload();
   };
