@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 import httpx
 
 ROOT = Path(__file__).parent.parent.parent
-READY = re.compile(r'VARIOSYNC ready: (?P<link>http://\S+)')
+READY = re.compile(r'VARIOSYNC ready: (?P<link>https?://\S+)')
 
 
 def free_port() -> int:
@@ -43,17 +43,21 @@ class Server:
         """The server's address without a path."""
         return f'http://127.0.0.1:{self.port}'
 
-    def start(self, *, patience: float = 90) -> 'Server':
-        """Start and return when the ready line was printed."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that it is started with."""
         # The framework behaves differently under pytest; this process is to be as a user's.
         clean = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
         own = {'VARIOSYNC_HOME': str(self.home), 'VARIOSYNC_PORT': str(self.port)}
         # The sample takes two thirds of a minute of computing; who wants it says so.
-        environment = clean | {'VARIOSYNC_DEMO': '0'} | own | self.settings
+        return clean | {'VARIOSYNC_DEMO': '0'} | own | self.settings
+
+    def start(self, *, patience: float = 90) -> 'Server':
+        """Start and return when the ready line was printed."""
         self.process = subprocess.Popen(
             self.command,
             cwd=ROOT,
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
