@@ -14,16 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
 from core.hours import Hours
 from core.notices import Notices
-from core.ports import Cache, Database, Identity, ObjectStore, Row, Staging, Transaction
-from core.values import ApiKey, AuditEntry, Entered, Preferences, Session, SignedIn, User
+from core.ports import Cache, Database, Events, Identity, ObjectStore, Row, Staging, Transaction
+from core.values import BY_MAIL, ApiKey, AuditEntry, Entered, Preferences, Session, SignedIn, User
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
 LENT = 5.0  # seconds a session is taken from the cache; who ends one and cannot tell the cache waits that long
+SOON = 0.5  # seconds that who changes a name or a theme waits for others to see it, when they cannot be told
 SESSION = TypeAdapter(Session)
 FLOW_LIFE = timedelta(minutes=10)  # of a sign-in by a provider
 MAIL_LIFE = timedelta(hours=1)  # and by a mailed link
-BY_MAIL = 'email'
 WINDOW = 15 * 60.0
 ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPTS_PER_ADDRESS = 50
@@ -54,11 +54,15 @@ PATIENCE = 5.0  # seconds that the end of an account waits for jobs to stop
 POLL = 0.1
 
 
-RECLAIMED = 'Your password was removed'
+TOLD = 100  # ids in one message
+
+RECLAIMED = 'Your password, sessions and API keys from before have ended'
 RECLAIMED_WHY = (
-    'It was set before anybody had proven this address, maybe by somebody else. Sessions and API keys of that time '
-    'ended with it. Sign in by a mailed link or a provider from now on.'
+    'Nobody had proven this address until now, so they may have been somebody else’s. Set a password in the settings '
+    'if you want to sign in with one.'
 )
+ENDED = 'This session has ended. Sign in again.'
+CHANGED = 'This password was changed or removed meanwhile. Sign in again.'
 
 
 class Accounts:
@@ -72,6 +76,7 @@ class Accounts:
         *,
         objects: ObjectStore,
         staging: Staging,
+        events: Events,
         hours: Hours,
         notices: Notices,
     ) -> None:
@@ -80,6 +85,7 @@ class Accounts:
         self._cache = cache
         self._objects = objects
         self._staging = staging
+        self._events = events
         self._hours = hours
         self._notices = notices
 
@@ -97,9 +103,13 @@ class Accounts:
     async def sign_in(self, email: str, password: str, *, address: str, user_agent: str = '') -> tuple[str, Session]:
         """Return a fresh session's token and the session. Raise NotSignedIn or TooMany."""
         await self._limit('sign-in', _normal(email), address)
+        async with self._database.system() as tx:
+            began = (await tx.one('moment'))['now']
         tokens = await self._identity.sign_in(email, password)
         async with self._database.system() as tx:
-            await self._admit(tx, tokens.user_id, tokens.email)
+            profile = await self._admit(tx, tokens.user_id, tokens.email)
+            if profile['password_since'] is not None and profile['password_since'] >= began:
+                raise NotSignedIn(CHANGED)
             await _audit(tx, tokens.user_id, 'sign-in', address=address)
             return await _open_session(tx, tokens.user_id, address, user_agent)
 
@@ -170,15 +180,14 @@ class Accounts:
         flow = await self._use(state, browser)
         by, secret = flow['provider'], flow['secret']
         tokens = await self._identity.finish(by, answer, secret=secret, redirect_to=redirect_to)
-        ended: Sequence[Row] = ()
+        ended = await self._disarm(tokens.user_id)
         async with self._database.system() as tx:
-            await self._admit(tx, tokens.user_id, tokens.email)
-            if tokens.reclaimed:
-                ended = await self._reclaim(tx, tokens.user_id, address)
+            profile = await self._admit(tx, tokens.user_id, tokens.email)
+            late = [] if profile['proven_at'] else await self._reclaim(tx, tokens.user_id, address)
             await _audit(tx, tokens.user_id, f'sign-in by {"mailed link" if by == BY_MAIL else by}', address=address)
             token, session = await _open_session(tx, tokens.user_id, address, user_agent)
-        await self._recall(row['token_hash'] for row in ended)
-        return Entered(token=token, session=session, target=flow['target'], ended=tuple(row['id'] for row in ended))
+        ended += await self._tell_ended(tokens.user_id, late)
+        return Entered(token=token, session=session, target=flow['target'], ended=tuple(ended))
 
     async def _keep(
         self, state: str, browser: str, target: str, *, provider: str, secret: str, life: timedelta
@@ -207,18 +216,36 @@ class Accounts:
             raise NotSignedIn('This sign-in was finished already. Start again.')
         raise NotSignedIn('This sign-in was begun in another browser. Finish it there, or start again here.')
 
+    async def _disarm(self, user_id: UUID) -> list[UUID]:
+        """Void the password of an account whose address nobody has proven so far, after its sessions have ended.
+
+        Whoever is interrupted before the address counts as proven finds all of it to do again. Sessions go first, so
+        that none of them can set another password afterwards.
+        """
+        async with self._database.system() as tx:
+            profile = await tx.first('profile_lock', id=user_id)
+            if profile is not None and profile['proven_at']:
+                return []
+            ended = await tx.all('sessions_retire', user_id=user_id)
+        told = await self._tell_ended(user_id, ended)
+        await self._identity.set_password(user_id, None)
+        return told
+
     async def _reclaim(self, tx: Transaction, user_id: UUID, address: str) -> Sequence[Row]:
         """End what was opened before anybody had proven the address: it may have been a stranger who knew it only."""
-        await tx.one('profile_lock', id=user_id)
+        await tx.run('profile_prove', id=user_id)
         await tx.run('api_keys_revoke_all', user_id=user_id)
         ended = await tx.all('sessions_retire', user_id=user_id)
-        await self._notices.add(tx, user_id, level='warn', title=RECLAIMED, text=RECLAIMED_WHY, link='/settings')
-        await _audit(tx, user_id, 'password removed', 'with sessions and keys', address)
+        if (await tx.one('entered_before', user_id=user_id))['entered']:
+            await self._notices.add(tx, user_id, level='warn', title=RECLAIMED, text=RECLAIMED_WHY, link='/settings')
+            await _audit(tx, user_id, 'password removed', 'with sessions and keys', address)
         return ended
 
-    async def _admit(self, tx: Transaction, user_id: UUID, email: str, *, owner: bool = False) -> None:
-        row = await tx.one('profile_insert', id=user_id, email=_normal(email), owner=owner)
-        await self._hours.welcome(tx, user_id, owner=row['owner'])
+    async def _admit(self, tx: Transaction, user_id: UUID, email: str, *, owner: bool = False) -> Row:
+        """Make sure of the account's profile and return it, locked until the transaction ends."""
+        profile = await tx.one('profile_insert', id=user_id, email=_normal(email), owner=owner)
+        await self._hours.welcome(tx, user_id, owner=profile['owner'])
+        return profile
 
     async def _limit(self, action: str, email: str, address: str, *, per_account: int = ATTEMPTS_PER_ACCOUNT) -> None:
         keys = [(f'limit/{action}/address/{address}', ATTEMPTS_PER_ADDRESS)]
@@ -257,9 +284,21 @@ class Accounts:
                 await tx.run('session_seen', id=row['id'])
         return None if row is None else _session(row)
 
-    async def _recall(self, hashes: Iterable[bytes]) -> None:
-        """Call after the change is committed: no process takes what it read before for the session any more."""
-        await self._cache.recall([_loan(one) for one in hashes], ttl=LENT)
+    async def _recall(self, hashes: Iterable[bytes], *, within: float = LENT) -> None:
+        """Call after the change is committed: no process takes what it read before for the session any more.
+
+        With less time than a session is lent for, one that cannot be told may do so until that has passed.
+        """
+        await self._cache.recall([_loan(one) for one in hashes], ttl=within)
+
+    async def _tell_ended(self, user_id: UUID, sessions: Sequence[Row]) -> list[UUID]:
+        """Call after the end of sessions is committed: every process drops them. Return their ids."""
+        ids = [row['id'] for row in sessions]
+        await self._recall(row['token_hash'] for row in sessions)
+        for start in range(0, len(ids), TOLD):
+            ended = [str(one) for one in ids[start : start + TOLD]]
+            await self._events.publish(f'{user_id}/sessions', {'ended': ended})
+        return ids
 
     async def principal(self, token: str) -> Session | None:
         """Return who is behind a bearer token, which is a session's token or an API key, or None.
@@ -287,7 +326,7 @@ class Accounts:
                 user_agent=user_agent[:300],
             )
         if row is None:
-            raise NotSignedIn('This session has ended. Sign in again.')
+            raise NotSignedIn(ENDED)
         await self._recall([_hash(token)])
         return fresh, _session(row)
 
@@ -298,7 +337,7 @@ class Accounts:
             if row is not None:
                 await _audit(tx, row['user_id'], 'sign-out', address=address)
         if row is not None:
-            await self._recall([_hash(token)])
+            await self._tell_ended(row['user_id'], [row])
 
     async def sessions(self, user_id: UUID, *, current: UUID | None = None) -> Sequence[SignedIn]:
         """Return the user's live sessions, the one used last first; `current` is marked."""
@@ -313,18 +352,46 @@ class Accounts:
             if row is None:
                 raise NotFound('This session has ended already, or it is not yours.')
             await _audit(tx, user_id, 'session revoked', row['user_agent'][:100], address)
-        await self._recall([row['token_hash']])
-        return UUID(str(row['id']))
+        [ended] = await self._tell_ended(user_id, [row])
+        return ended
+
+    async def set_password(
+        self, user_id: UUID, password: str, *, current_session: UUID, address: str = ''
+    ) -> Sequence[UUID]:
+        """Give the account a password, or another one, end every session but this one, and return their ids.
+
+        Raise UsageError for a weak password, TooMany, or NotSignedIn when this session has ended meanwhile; then no
+        password signs in.
+        """
+        await self._limit('password', str(user_id), address)
+        await self._identity.set_password(user_id, password)
+        async with self._database.system() as tx:
+            await tx.one('profile_password_changed', id=user_id)
+            lives = await tx.first('session_lives', id=current_session, user_id=user_id) is not None
+            if lives:
+                ended = await tx.all('sessions_retire_others', user_id=user_id, current=current_session)
+                await _audit(tx, user_id, 'password set', address=address)
+        if not lives:  # maybe by somebody who has just proven the address
+            await self._identity.set_password(user_id, None)
+            raise NotSignedIn(ENDED)
+        return await self._tell_ended(user_id, ended)
 
     # API keys
 
     async def create_key(
-        self, user_id: UUID, *, name: str, scopes: Iterable[str], expires_at: datetime | None = None, address: str = ''
+        self,
+        user_id: UUID,
+        *,
+        name: str,
+        scopes: Iterable[str],
+        expires_at: datetime | None = None,
+        current_session: UUID | None = None,
+        address: str = '',
     ) -> tuple[str, ApiKey]:
         """Return a new key, which is told this once, and what is kept of it.
 
         Raise UsageError for an unusable name, an unknown scope or none, or an expiry that has passed or has no time
-        zone; Conflict when the user has 50 keys that open something.
+        zone; Conflict when the user has 50 keys that open something; NotSignedIn when the session that asks has ended.
         """
         label = _line(name, 'name of a key', most=100)
         granted = _scopes(scopes)
@@ -333,6 +400,8 @@ class Accounts:
         async with self._database.transaction(user_id) as tx:
             # Under the account's lock, so that keys made at the same time count one another.
             await tx.one('profile_lock', id=user_id)
+            if current_session and not await tx.first('session_lives', id=current_session, user_id=user_id):
+                raise NotSignedIn(ENDED)
             if (await tx.one('api_keys_live'))['count'] >= MOST_KEYS:
                 raise Conflict(f'You have {MOST_KEYS} keys already. Revoke one that you no longer use.')
             row = await tx.one(
@@ -371,7 +440,7 @@ class Accounts:
                 return
             await _audit(tx, user_id, 'settings changed', 'name', address)
             sessions = await tx.all('session_hashes')
-        await self._recall(row['token_hash'] for row in sessions)
+        await self._recall((row['token_hash'] for row in sessions), within=SOON)
 
     async def preferences(self, user_id: UUID) -> Preferences:
         """Return how the user wants pages to look."""
@@ -402,7 +471,7 @@ class Accounts:
                 subject = ', '.join(name.replace('_', ' ') for name in changed)
                 await _audit(tx, user_id, 'settings changed', subject, address)
                 sessions = await tx.all('session_hashes')
-        await self._recall(row['token_hash'] for row in sessions)
+        await self._recall((row['token_hash'] for row in sessions), within=SOON)
         return Preferences(**before | changes)
 
     # audit
@@ -454,8 +523,7 @@ class Accounts:
                 raise UsageError('This is not the e-mail of the account. Type it as it is shown to delete the account.')
             await tx.run('api_keys_revoke_all', user_id=user_id)
             ended = await tx.all('sessions_retire', user_id=user_id)
-        await self._recall(row['token_hash'] for row in ended)
-        return [row['id'] for row in ended]
+        return await self._tell_ended(user_id, ended)
 
     async def _drain(self, user_id: UUID) -> None:
         """Wait a little for running jobs: what they write after the objects were removed would stay behind."""

@@ -265,8 +265,7 @@ class Identity(Protocol):
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
         """Return tokens for whom the query `answer` proves; `provider` is `email` for a mailed link.
 
-        An account is made when there is none; a password from before the address was first proven is void, and the
-        tokens say so. Raise NotSignedIn when the answer does not hold or was used before.
+        An account is made when there is none. Raise NotSignedIn when the answer does not hold or was used before.
         """
 
     async def refresh(self, refresh_token: str) -> Tokens:
@@ -279,6 +278,12 @@ class Identity(Protocol):
         """Retire every refresh token of the sign-in that the token is of, which may be done already.
 
         Raise NotSignedIn when the token does not hold.
+        """
+
+    async def set_password(self, user_id: UUID, password: str | None) -> None:
+        """Let this password sign in from now on and none from before; with None, none does. Refresh tokens are retired.
+
+        Raise UsageError for a weak password, NotFound when there is no such account.
         """
 
     async def delete(self, user_id: UUID) -> None:

@@ -129,7 +129,14 @@ class Services:
         return cls(
             settings=settings,
             accounts=Accounts(
-                a.database, a.identity, cache, objects=a.objects, staging=a.staging, hours=hours, notices=notices
+                a.database,
+                a.identity,
+                cache,
+                objects=a.objects,
+                staging=a.staging,
+                events=events,
+                hours=hours,
+                notices=notices,
             ),
             archive=Archive(a.database, forecasts, a.objects),
             datasets=datasets,

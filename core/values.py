@@ -47,6 +47,9 @@ class User:
     preferences: Preferences = Preferences()
 
 
+BY_MAIL = 'email'  # what stands in for a provider when somebody comes by a mailed link
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """A sign-in by somebody else that has begun: where the browser goes, and a secret to finish it with."""
@@ -71,18 +74,13 @@ class Direct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token.
-
-    `reclaimed` says that the address was proven for the first time, and that a password which somebody had set before,
-    maybe somebody else, is void by it.
-    """
+    """What a sign-in yields: a short ES256 access token (JWT) and an opaque refresh token."""
 
     access_token: str
     refresh_token: str
     expires_in: int
     user_id: UUID
     email: str
-    reclaimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,6 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
@@ -19,7 +17,7 @@ from supabase_auth import AsyncGoTrueClient, AsyncMemoryStorage
 from supabase_auth.constants import STORAGE_KEY
 from supabase_auth.errors import AuthError, AuthUnknownError
 from supabase_auth.helpers import handle_exception
-from supabase_auth.types import AuthResponse, Provider, SignInWithOAuthCredentialsOptions, User
+from supabase_auth.types import AuthResponse, Provider, SignInWithOAuthCredentialsOptions
 
 from core.errors import (
     Conflict,
@@ -39,9 +37,6 @@ from storage.tokens import PublishedKeys, Verifier, usable_keys
 PATIENCE = 10.0  # seconds that an answer may take
 REFUSAL = 0.5  # seconds that a refused sign-in takes at least
 LONGEST_PASSWORD = 72  # bytes; bcrypt is blind to more
-BY_MAIL = 'email'
-JUST_NOW = timedelta(minutes=10)  # longer than a code lives
-SAME_REQUEST = timedelta(seconds=5)  # shorter than Supabase lets two mails follow each other
 SCOPES = {'azure': 'email'}  # what a provider must be asked for before it tells an email
 
 AWAY = 'The sign-in service does not answer. Try again in a moment.'
@@ -206,23 +201,17 @@ class SupabaseIdentity:
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
         """Return tokens for whom the query `answer` proves; `provider` is `email` for a mailed link.
 
-        An account is made when there is none; a password from before the address was first proven is void, and the
-        tokens say so. Raise NotSignedIn when the answer does not hold or was used before.
+        An account is made when there is none. Raise NotSignedIn when the answer does not hold or was used before.
         """
         code = answer.get('code', '')
         if not code or not secret:
             raise NotSignedIn(STALE)
-        client = self._client()
         async with _answers(refused=NotSignedIn(STALE)):
-            entered = await client.exchange_code_for_session(
-                {'auth_code': code, 'code_verifier': secret, 'redirect_to': redirect_to}
+            return _tokens(
+                await self._client().exchange_code_for_session(
+                    {'auth_code': code, 'code_verifier': secret, 'redirect_to': redirect_to}
+                )
             )
-            tokens = _tokens(entered)
-            # For a provider Supabase voids it itself; for a mailed link it lets a stranger's password stand.
-            if provider != BY_MAIL or not _reclaimed(entered.user):
-                return tokens
-            await client.update_user({'password': f'{secrets.token_urlsafe(40)}aA1!'})
-            return replace(tokens, reclaimed=True)
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens and retire the old refresh token. Raise NotSignedIn when it is unknown or expired.
@@ -241,6 +230,20 @@ class SupabaseIdentity:
                 await self._client().admin.sign_out(access_token, 'local')
 
     async def delete(self, user_id: UUID) -> None:
+    async def set_password(self, user_id: UUID, password: str | None) -> None:
+        """Let this password sign in from now on and none from before; with None, none does. Refresh tokens are retired.
+
+        Raise UsageError for a weak password, NotFound when there is no such account.
+        """
+        admin = self._client(self._secret).admin
+        async with _answers(refused=UsageError('This password cannot be used. Choose another one.')):
+            if password is None:  # an account there has a password always: one that nobody knows
+                chosen = f'{secrets.token_urlsafe(40)}aA1!'
+            else:
+                address = (await admin.get_user_by_id(str(user_id))).user.email or ''
+                chosen = _sendable(strong_password(password, address))
+            await admin.update_user_by_id(str(user_id), {'password': chosen})
+
         """Remove an account: nobody signs in to it or refreshes any more. Removing it twice changes nothing."""
         with suppress(NotFound):
             async with _answers(refused=Misconfigured(KEYS)):
@@ -362,14 +365,6 @@ def _tokens(answer: AuthResponse) -> Tokens:
         user_id=UUID(session.user.id),
         email=session.user.email,
     )
-
-
-def _reclaimed(user: User | None) -> bool:
-    """Whether the mail that has just proven the address is younger than the account, which a stranger may have made."""
-    if user is None or user.email_confirmed_at is None or user.confirmation_sent_at is None:
-        return False
-    proven = (user.last_sign_in_at or user.email_confirmed_at) - user.email_confirmed_at
-    return proven < JUST_NOW and user.confirmation_sent_at - user.created_at > SAME_REQUEST
 
 
 async def _verifier(kept: AsyncMemoryStorage) -> str:

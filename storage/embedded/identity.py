@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from joserfc.jwk import ECKey
 from core.errors import Conflict, Misconfigured, NotFound, NotSignedIn, UsageError
 from core.ports import Database, Mailer, Transaction
 from core.settings import Issuer
-from core.values import Begun, Claims, Tokens
+from core.values import BY_MAIL, Begun, Claims, Tokens
 from storage.credentials import normal_email, normal_password, strong_password, usable_email
 from storage.embedded.oidc import OidcProvider
 from storage.tokens import AUDIENCE, ROLE, KnownKeys, Verifier
@@ -33,7 +32,6 @@ REFRESH_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=1)
 LONGEST_PASSWORD = 1024
 HASHES_AT_A_TIME = 2
-BY_MAIL = 'email'
 LINK_TEXT = """Open this link to sign in to VARIOSYNC:
 
 {link}
@@ -101,8 +99,8 @@ class EmbeddedIdentity:
             raise NotSignedIn('Email and password do not match. Try again, or create an account.')
         renewed = await self._hash(normal_password(password)) if self._hasher.check_needs_rehash(hashed) else None
         async with self._database.system() as tx:
-            if not await tx.run('identity_user_signed_in', id=row['id'], password=renewed):
-                raise NotSignedIn('This password is no longer valid. Sign in by a link that is mailed to you.')
+            if not await tx.run('identity_user_signed_in', id=row['id'], checked=hashed, renewed=renewed):
+                raise NotSignedIn('This password was changed or removed meanwhile. Sign in again.')
             return await self._open(tx, row['id'], row['email'], 'password')
 
     async def ensure(self, email: str) -> UUID:
@@ -168,12 +166,8 @@ class EmbeddedIdentity:
             return await self._enter(tx, row['id'], link['email'], 'otp')
 
     async def _enter(self, tx: Transaction, user_id: UUID, email: str, method: str) -> Tokens:
-        """Let in who proved the address. A password from before anybody had might be a stranger's: it ends here."""
-        reclaimed = bool(await tx.run('identity_user_reclaim', id=user_id))
-        if reclaimed:
-            await tx.run('identity_tokens_retire', user_id=user_id)
         await tx.run('identity_user_proven', id=user_id)
-        return replace(await self._open(tx, user_id, email, method), reclaimed=reclaimed)
+        return await self._open(tx, user_id, email, method)
 
     async def _open(self, tx: Transaction, user_id: UUID, email: str, method: str) -> Tokens:
         refresh, session_id = secrets.token_urlsafe(32), uuid4()
@@ -211,6 +205,15 @@ class EmbeddedIdentity:
         claims = await self.verify(access_token)
         async with self._database.system() as tx:
             await tx.run('identity_session_retire', session_id=claims.session_id)
+
+    async def set_password(self, user_id: UUID, password: str | None) -> None:
+        """Let this password, or none, sign in from now on, and retire refresh tokens. Raise UsageError or NotFound."""
+        async with self._database.system() as tx:
+            user = await tx.one('identity_user_by_id', id=user_id)
+        hashed = None if password is None else await self._hash(_strong(password, user['email']))
+        async with self._database.system() as tx:
+            await tx.run('identity_password_set', id=user_id, password=hashed)
+            await tx.run('identity_tokens_retire', user_id=user_id)
 
     async def delete(self, user_id: UUID) -> None:
         """Remove an account and its refresh tokens. Removing it twice changes nothing."""

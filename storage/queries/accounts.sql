@@ -1,16 +1,40 @@
 -- name: profile_insert
--- Make sure that an account has its profile.
+-- Make sure that an account has its profile, locked until the transaction ends.
 insert into public.profiles (id, email, owner)
 values (%(id)s, %(email)s, %(owner)s)
 on conflict (id) do update set owner = public.profiles.owner or excluded.owner
-returning owner;
+returning owner, proven_at, password_since;
 
 -- name: profile_lock
 -- An account, locked until the transaction ends.
-select id, email
+select id, email, proven_at
 from public.profiles
 where id = %(id)s
 for no key update;
+
+-- name: profile_prove
+-- Note that somebody has proven the address; no sign-in holds that began before with a password.
+update public.profiles
+set proven_at = clock_timestamp(), password_since = clock_timestamp()
+where id = %(id)s;
+
+-- name: profile_password_changed
+-- Note that no sign-in holds that began before with a password, on an account locked until the transaction ends.
+update public.profiles
+set password_since = clock_timestamp()
+where id = %(id)s
+returning id;
+
+-- name: entered_before
+-- Whether anybody has come in without proving the address: by a password, or by the owner's link.
+select exists (
+    select from public.audit_logs
+    where user_id = %(user_id)s and action in ('sign-up', 'sign-in', 'sign-in by link')
+) as entered;
+
+-- name: moment
+-- What time it is, by the clock that accounts go by.
+select clock_timestamp() as now;
 
 -- name: profile_rename
 -- Change the name that pages show.
@@ -128,7 +152,7 @@ left join public.settings w on w.user_id = rotated.user_id;
 -- End a session.
 delete from public.sessions
 where token_hash = %(token_hash)s
-returning user_id;
+returning user_id, id, token_hash;
 
 -- name: session_revoke
 -- End a session of the user's, by its id.
@@ -141,6 +165,18 @@ returning id, user_agent, token_hash;
 delete from public.sessions
 where user_id = %(user_id)s
 returning id, token_hash;
+
+-- name: sessions_retire_others
+-- End every session of a user but one.
+delete from public.sessions
+where user_id = %(user_id)s and id <> %(current)s
+returning id, token_hash;
+
+-- name: session_lives
+-- A session of a user's that has not ended.
+select id
+from public.sessions
+where id = %(id)s and user_id = %(user_id)s and expires_at > now();
 
 -- name: session_hashes
 -- By what the user's sessions are known to the cache.

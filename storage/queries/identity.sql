@@ -36,11 +36,11 @@ insert into auth.identities (provider, provider_id, user_id)
 values (%(provider)s, %(provider_id)s, %(user_id)s)
 on conflict do nothing;
 
--- name: identity_user_reclaim
--- Void a password that was set before anybody had proven the address.
+-- name: identity_password_set
+-- Keep the hash of a new password, or none.
 update auth.users
-set encrypted_password = null
-where id = %(id)s and email_confirmed_at is null and encrypted_password is not null;
+set encrypted_password = %(password)s
+where id = %(id)s;
 
 -- name: identity_user_proven
 -- Record a sign-in of somebody who proved the address.
@@ -49,10 +49,10 @@ set email_confirmed_at = coalesce(email_confirmed_at, now()), last_sign_in_at = 
 where id = %(id)s;
 
 -- name: identity_user_signed_in
--- Record a sign-in by password, and its hash when it was made anew with today's cost; nothing when it is void by now.
+-- Record a sign-in by password, and its hash when it was made anew with today's cost; nothing when it is another by now.
 update auth.users
-set last_sign_in_at = now(), encrypted_password = coalesce(%(password)s, encrypted_password)
-where id = %(id)s and encrypted_password is not null;
+set last_sign_in_at = now(), encrypted_password = coalesce(%(renewed)s, encrypted_password)
+where id = %(id)s and encrypted_password = %(checked)s;
 
 -- name: identity_token_insert
 -- Keep a refresh token's hash.

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -157,6 +157,49 @@ async def test_sign_out_retires_the_refresh_tokens_of_this_sign_in(identity: Ide
     assert await identity.refresh(other.refresh_token)
     with pytest.raises(NotSignedIn, match='not valid'):
         await identity.sign_out(fresh.access_token + 'x')
+
+
+async def test_a_new_password_signs_in_and_no_other_does(identity: Identity, tokens: Tokens) -> None:
+    await identity.set_password(tokens.user_id, 'mot de passe\u0301')
+    with pytest.raises(NotSignedIn, match='do not match'):
+        await identity.sign_in(EMAIL, PASSWORD)
+    fresh = await identity.sign_in(EMAIL, 'mot de passé')
+    assert fresh.user_id == tokens.user_id
+    with pytest.raises(NotSignedIn):
+        await identity.refresh(tokens.refresh_token)
+    assert await identity.refresh(fresh.refresh_token)
+
+
+async def test_without_a_password_none_signs_in(identity: Identity, tokens: Tokens) -> None:
+    for _ in range(2):
+        await identity.set_password(tokens.user_id, None)
+    for password in (PASSWORD, ''):
+        with pytest.raises(NotSignedIn, match='do not match'):
+            await identity.sign_in(EMAIL, password)
+    with pytest.raises(NotSignedIn):
+        await identity.refresh(tokens.refresh_token)
+    await identity.set_password(tokens.user_id, PASSWORD)
+    assert await identity.sign_in(EMAIL, PASSWORD)
+
+
+async def test_whoever_came_without_a_password_may_set_one(identity: Identity) -> None:
+    await identity.set_password(await identity.ensure(EMAIL), PASSWORD)
+    assert await identity.sign_in(EMAIL, PASSWORD)
+
+
+@pytest.mark.parametrize('password', ['', '123456789', 'x' * 1025, EMAIL, ' ADA@example.com'])
+async def test_a_weak_new_password_is_refused_and_the_old_one_stays(
+    identity: Identity, tokens: Tokens, password: str
+) -> None:
+    with pytest.raises(UsageError):
+        await identity.set_password(tokens.user_id, password)
+    assert await identity.sign_in(EMAIL, PASSWORD)
+
+
+@pytest.mark.parametrize('password', [PASSWORD, None])
+async def test_nobody_has_no_password_to_set(identity: Identity, password: str | None) -> None:
+    with pytest.raises(NotFound):
+        await identity.set_password(uuid4(), password)
 
 
 async def test_a_deleted_account_opens_nothing_any_more(identity: Identity, tokens: Tokens) -> None:

@@ -278,40 +278,6 @@ async def test_a_mailed_link_signs_up_where_emails_are_confirmed_too(
     secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
     tokens = await by_mail(identity, secret, dict(await answer_at(http, await mailed(EMAIL))))
     assert tokens.user_id == await identity.ensure(EMAIL)
-    assert not tokens.reclaimed
-
-
-@pytest.mark.parametrize('way', ['link', 'google'])
-async def test_who_proves_an_address_voids_the_password_of_a_stranger(
-    identity: SupabaseIdentity, project: Project, mailed: Mailed, browse: Browse, way: str
-) -> None:
-    project.autoconfirm = False
-    user_id = await identity.sign_up(EMAIL, 'password of a stranger')
-    project.ahead = 61
-    if way == 'link':
-        secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
-        tokens = await by_mail(identity, secret, dict(await browse(await mailed(EMAIL))))
-        assert tokens.reclaimed
-    else:
-        started = await begun(identity)
-        tokens = await finished(identity, started.secret, dict(await browse(started.url)))
-    assert tokens.user_id == user_id
-    assert await identity.refresh(tokens.refresh_token), 'who has proven it stays'
-    with pytest.raises(NotSignedIn, match='do not match'):
-        await identity.sign_in(EMAIL, 'password of a stranger')
-
-
-async def test_a_password_of_somebody_who_has_proven_the_address_stays(
-    identity: SupabaseIdentity, project: Project, mailed: Mailed, browse: Browse, http: httpx.AsyncClient
-) -> None:
-    project.autoconfirm = False
-    await identity.sign_up(EMAIL, PASSWORD)
-    await http.get(await mailed(EMAIL), follow_redirects=False)
-    project.ahead = 61
-    secret = await identity.send_link(EMAIL, redirect_to=RETURN, state='s')
-    tokens = await by_mail(identity, secret, dict(await browse(await mailed(EMAIL))))
-    assert not tokens.reclaimed
-    assert await identity.sign_in(EMAIL, PASSWORD)
 
 
 async def test_supabase_says_how_long_to_wait_for_the_next_mail(identity: SupabaseIdentity, project: Project) -> None:

@@ -94,6 +94,7 @@ class Product:
             cache,
             objects=self.objects,
             staging=self.staging,
+            events=self.events,
             hours=self.hours,
             notices=self.notices,
         )

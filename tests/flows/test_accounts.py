@@ -19,6 +19,7 @@ from core.accounts import (
     MOST_KEYS,
     NEVER,
     NUMBER_FORMATS,
+    RECLAIMED,
     SCOPES,
     THEMES,
 )
@@ -702,6 +703,9 @@ class Vouching:
     async def begin(self, provider: str, *, redirect_to: str, state: str) -> Begun:
         return Begun(url=f'https://provider.example/?{urlencode({"back": redirect_to, "state": state})}', secret='s')
 
+    async def set_password(self, user_id: UUID, password: str | None) -> None:
+        assert password is None
+
     async def finish(self, provider: str, answer: dict[str, str], *, secret: str, redirect_to: str) -> Tokens:
         self.finished.append((provider, answer, secret))
         return self.tokens
@@ -860,7 +864,178 @@ async def test_who_proves_an_address_takes_it_from_who_only_knew_it(
         await product.accounts.sign_up(EMAIL, PASSWORD, address=ELSEWHERE)
     assert await product.accounts.session(entered.token)
     assert 'password removed' in audited(postgres)
-    assert [notice.title for notice in await product.notices.latest(user_id)] == ['Your password was removed']
+    assert [notice.title for notice in await product.notices.latest(user_id)] == [RECLAIMED]
     state, code, browser = await ask_for_link(product)
     assert (await finish(product, state, browser, code=code)).ended == (), 'once: the address is proven now'
     assert await product.accounts.session(entered.token)
+
+
+async def test_a_new_account_by_a_link_is_told_of_nothing(product: Product, postgres: EmbeddedPostgres) -> None:
+    state, code, browser = await ask_for_link(product)
+    entered = await finish(product, state, browser, code=code)
+    assert await product.notices.latest(entered.session.user.id) == []
+    assert audited(postgres) == ['sign-in by mailed link']
+
+
+@pytest.mark.parametrize('step', ['password', 'commit'])
+async def test_an_address_is_reclaimed_however_often_that_is_interrupted(
+    product: Product, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    stolen, session = await enter(product)
+    key, _ = await product.accounts.create_key(session.user.id, name='waiting', scopes=['jobs:read'])
+
+    async def away(*_: object) -> None:
+        raise Unavailable('Gone.')
+
+    with monkeypatch.context() as patched:
+        if step == 'password':
+            patched.setattr(EmbeddedIdentity, 'set_password', away)
+        else:
+            patched.setattr(module, '_open_session', away)
+        state, code, browser = await ask_for_link(product)
+        with pytest.raises(Unavailable):
+            await finish(product, state, browser, code=code)
+    state, code, browser = await ask_for_link(product)
+    await finish(product, state, browser, code=code)
+    assert await product.accounts.session(stolen) is None
+    assert await product.accounts.principal(key) is None
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+
+
+async def test_a_password_that_never_opened_an_account_is_void_too(product: Product) -> None:
+    await product.identity.sign_up(EMAIL, PASSWORD)  # and whoever did it was broken off there
+    state, code, browser = await ask_for_link(product)
+    await finish(product, state, browser, code=code)
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+
+
+@pytest.mark.parametrize('way', ['reclaimed', 'changed'])
+async def test_a_sign_in_whose_password_ended_meanwhile_opens_nothing(
+    product: Product, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    _, session = await enter(product)
+    state, code, browser = await ask_for_link(product)
+    check = EmbeddedIdentity.sign_in
+
+    async def slow(self: EmbeddedIdentity, email: str, password: str) -> Tokens:
+        tokens = await check(self, email, password)
+        if way == 'reclaimed':
+            await finish(product, state, browser, code=code)
+        else:
+            await product.accounts.set_password(session.user.id, 'another engine', current_session=session.id)
+        return tokens
+
+    monkeypatch.setattr(EmbeddedIdentity, 'sign_in', slow)
+    with pytest.raises(NotSignedIn, match='meanwhile'):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+    assert len(await product.accounts.sessions(session.user.id)) == 1
+
+
+async def test_a_session_that_ended_meanwhile_makes_no_key(product: Product) -> None:
+    token, session = await enter(product)
+    await product.accounts.sign_out(token)
+    with pytest.raises(NotSignedIn):
+        await product.accounts.create_key(
+            session.user.id, name='late', scopes=['jobs:read'], current_session=session.id
+        )
+    assert await product.accounts.keys(session.user.id) == []
+
+
+# a new password
+
+
+async def test_a_new_password_signs_in_and_ends_every_other_session(
+    product: Product, postgres: EmbeddedPostgres
+) -> None:
+    token, session = await enter(product)
+    other_token, other = await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+    _, eve = await enter(product, 'eve@example.com')
+    ended = await product.accounts.set_password(
+        session.user.id, 'another engine', current_session=session.id, address=HOME
+    )
+    assert list(ended) == [other.id]
+    assert await product.accounts.session(token) == session
+    assert await product.accounts.session(other_token) is None
+    assert len(await product.accounts.sessions(eve.user.id)) == 1
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME)
+    assert await product.accounts.sign_in(EMAIL, 'another engine', address=HOME)
+    assert 'password set' in audited(postgres)
+
+
+async def test_who_lost_a_password_by_proving_the_address_sets_another(product: Product) -> None:
+    await enter(product)
+    state, code, browser = await ask_for_link(product)
+    session = (await finish(product, state, browser, code=code)).session
+    await product.accounts.set_password(session.user.id, PASSWORD, current_session=session.id)
+    state, code, browser = await ask_for_link(product)
+    await finish(product, state, browser, code=code)
+    assert await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME), 'the address is proven: it stays'
+
+
+async def test_a_weak_password_changes_nothing(product: Product) -> None:
+    _, session = await enter(product)
+    await product.accounts.sign_in(EMAIL, PASSWORD, address=ELSEWHERE)
+    for weak in ('short', EMAIL):
+        with pytest.raises(UsageError):
+            await product.accounts.set_password(session.user.id, weak, current_session=session.id)
+    assert len(await product.accounts.sessions(session.user.id)) == 2
+    assert await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME)
+
+
+async def test_passwords_are_set_so_often_and_no_more(product: Product) -> None:
+    _, session = await enter(product)
+    for number in range(ATTEMPTS_PER_ACCOUNT):
+        with pytest.raises(UsageError):
+            await product.accounts.set_password(
+                session.user.id, 'short', current_session=session.id, address=f'192.0.2.{number}'
+            )
+    with pytest.raises(TooMany):
+        await product.accounts.set_password(session.user.id, PASSWORD, current_session=session.id, address=HOME)
+
+
+async def test_a_session_that_ended_meanwhile_leaves_no_password(product: Product) -> None:
+    """A stranger's session sets one in the moment in which the owner of the address takes it back."""
+    _, session = await enter(product)
+    state, code, browser = await ask_for_link(product)
+    await finish(product, state, browser, code=code)
+    with pytest.raises(NotSignedIn):
+        await product.accounts.set_password(session.user.id, 'of a stranger', current_session=session.id)
+    with pytest.raises(NotSignedIn):
+        await product.accounts.sign_in(EMAIL, 'of a stranger', address=ELSEWHERE)
+
+
+# the end of a session, told to every process
+
+
+async def test_every_process_is_told_which_sessions_ended(product: Product) -> None:
+    _, session = await enter(product)
+    user_id = session.user.id
+    others = [(await product.accounts.sign_in(EMAIL, PASSWORD, address=HOME)) for _ in range(4)]
+    ids = [str(one.id) for _, one in others]
+    async with asyncio.timeout(10), product.events.subscribe(f'{user_id}/sessions') as messages:
+        await product.accounts.sign_out(others[0][0])
+        assert await anext(messages) == {'ended': [ids[0]]}
+        await product.accounts.revoke_session(user_id, others[1][1].id)
+        assert await anext(messages) == {'ended': [ids[1]]}
+        await product.accounts.set_password(user_id, 'another engine', current_session=others[2][1].id)
+        assert set((await anext(messages))['ended']) == {str(session.id), ids[3]}
+        state, code, browser = await ask_for_link(product)
+        await finish(product, state, browser, code=code)
+        assert await anext(messages) == {'ended': [ids[2]]}
+        await product.accounts.delete(user_id, confirmation=EMAIL)
+        assert len((await anext(messages))['ended']) == 1
+
+
+async def test_many_sessions_that_end_at_once_are_told_too(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, 'TOLD', 2)
+    _, session = await enter(product)
+    ids = {str(session.id)}
+    for number in range(4):
+        ids.add(str((await product.accounts.sign_in(EMAIL, PASSWORD, address=f'192.0.2.{number}'))[1].id))
+    async with asyncio.timeout(10), product.events.subscribe(f'{session.user.id}/sessions') as messages:
+        await product.accounts.delete(session.user.id, confirmation=EMAIL)
+        told = [(await anext(messages))['ended'] for _ in range(3)]
+    assert {one for some in told for one in some} == ids

@@ -100,7 +100,7 @@ class Auth:
             Route(f'{at}/.well-known/jwks.json', self.jwks, methods=['GET']),
             Route(f'{at}/admin/users', self.admin_users, methods=['GET']),
             Route(f'{at}/admin/users', self.admin_create, methods=['POST']),
-            Route(f'{at}/admin/users/{{id}}', self.admin_user, methods=['GET', 'DELETE']),
+            Route(f'{at}/admin/users/{{id}}', self.admin_user, methods=['GET', 'PUT', 'DELETE']),
             Route(f'{at}/admin/generate_link', self.admin_link, methods=['POST']),
             Route('/idp/authorize', self.idp_authorize, methods=['GET']),
             Route('/idp/person', self.idp_person, methods=['POST']),
@@ -284,12 +284,17 @@ class Auth:
 
     @route(role='service_role')
     async def admin_user(self, request: Request) -> Response:
-        """openapi.yaml, `GET` and `DELETE /admin/users/{userId}`."""
+        """openapi.yaml, `GET`, `PUT` and `DELETE /admin/users/{userId}`; a new password ends every session."""
         user = self._store.get('user', request.path_params['id'])
         if user is None:
             raise Refused(404, 'user_not_found', 'User not found')
         if request.method == 'GET':
             return JSONResponse(_shown(user))
+        if request.method == 'PUT':
+            password = (await body_of(request))['password']
+            self._check_password(password)
+            self._end_all(user)
+            return JSONResponse(_shown(self._keep(user | {'password': _hash(password, user['id'])})))
         self._end_all(user)
         self._store.delete('user', user['id'])
         return JSONResponse({})
