@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from core.errors import NotAllowed
+from core.errors import NotAllowed, Unconfirmed
 from core.settings import Settings
 from core.values import Health
 from tests.ui.doubles import LINK, WRONG
@@ -85,6 +85,22 @@ async def test_a_new_account_is_signed_in(browser: httpx.AsyncClient) -> None:
     answer = await browser.post('/auth/sign-up', data=form)
     assert answer.headers['location'] == '/probe'
     assert (await browser.get('/probe')).status_code == 200
+
+
+async def test_who_has_to_confirm_an_email_is_told_so_and_not_refused(
+    site: Site, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unconfirmed(email: str, password: str, **sender: str) -> None:
+        raise Unconfirmed
+
+    monkeypatch.setattr(site.services.accounts, 'sign_up', unconfirmed)
+    form = {'email': '<i>@example.com', 'password': 'correct horse battery', 'next': '/jobs'}
+    answer = await browser.post('/auth/sign-up', data=form)
+    assert answer.status_code == 200
+    assert 'Confirm your email' in answer.text
+    assert '&lt;i&gt;@example.com' in answer.text
+    assert 'href="/sign-in?next=/jobs"' in answer.text
+    assert 'set-cookie' not in answer.headers
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import NotFound, VariosyncError
+from core.errors import NotFound, Unconfirmed, VariosyncError
 from core.values import Session
 from ui.errors import error_page
 from ui.origins import Origins
-from ui.pages.sign_in import leaving_page, mailed_page, sign_in_page, ways_of
+from ui.pages.sign_in import confirm_page, leaving_page, mailed_page, sign_in_page, ways_of
 from ui.session import BROWSER, clear_cookie, safe_next, set_browser, set_cookie, token_of
 from ui.sockets import SocketGuard
 
@@ -44,6 +44,8 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         email, password, target = (form.get(name, '') for name in ('email', 'password', 'next'))
         try:
             token, session = await enter(email, password, **_sender(request))
+        except Unconfirmed:
+            return confirm_page(email=email, target=target)
         except VariosyncError as error:
             return page(create=create, target=target, email=email, message=error.message, status=error.status)
         return await admit(request, token, session, target)

@@ -72,6 +72,18 @@ def mailed_page(ways: Ways, *, email: str, target: str) -> HTMLResponse:
     return _page('Sign-in link', middle)
 
 
+def confirm_page(*, email: str, target: str) -> HTMLResponse:
+    """What to do before an account with a password can be used."""
+    target = safe_next(target)
+    query = '' if target == '/' else html.escape(f'?next={_quoted(target)}')
+    middle = f"""
+<div class="vs" style="gap:4px"><h1>Confirm your email</h1>
+<p class="lead-in">A link was mailed to <b>{html.escape(email.strip())}</b>. Open it once, then sign in here.</p></div>
+<div class="note">{icon_markup('mail')}<span>Nothing there? Look among unwanted mail.</span></div>
+<a class="b pri large" href="/sign-in{query}">{icon_markup('corner-down-left')}Sign in</a>"""
+    return _page('Confirm your email', middle)
+
+
 def leaving_page(provider: str, url: str) -> HTMLResponse:
     """A page that goes on to a provider by itself, since no form of ours may be answered by a redirect elsewhere."""
     name = html.escape(_written(provider))
