@@ -43,14 +43,16 @@ _CODE = re.compile(r'<Code>(\w+)</Code>')
 class Patience:
     """How long a store behind a network is asked again while that may help.
 
-    A request takes at most `timeout` seconds; there are at most `tries` of them, none begun after `total` seconds. The
-    pauses between them are random, up to `first` seconds, then doubled each time up to `longest`.
+    A request takes at most `timeout` seconds, of which `silence` pass without a byte; there are at most `tries` of
+    them, none begun after `total` seconds. The pauses between them are random, up to `first` seconds, then doubled each
+    time up to `longest`.
     """
 
     tries: int = 8
     first: float = 0.1
     longest: float = 8.0
     timeout: float = 30.0
+    silence: float = 30.0
     total: float = 60.0
 
     async def ask(self, key: str, call: Callable[[], Awaitable[T]]) -> T:

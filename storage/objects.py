@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import re
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +24,7 @@ from core.values import ObjectInfo, Readable
 from storage.object_cache import ObjectCache
 from storage.object_faults import Patience, code_of, told
 from storage.object_files import LocalFiles, describe, same
+from storage.object_reader import Opened, Reader
 from storage.object_reads import ObjectReads, address
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ TAIL = 64 * 2**10  # what DuckDB reads first of a Parquet file
 AT_ONCE = 16
 SIZES_KEPT = 100_000
 PING = 5.0  # seconds
+READING = Patience(tries=5, silence=3.5, total=4.5)  # with what a page waits for: eight seconds at most
 LONGEST_KEY = 900
 _SEGMENT = re.compile(r'[A-Za-z0-9._-]{1,200}')
 _TENANT = re.compile(r't/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/')
@@ -98,7 +99,8 @@ class Objects:
 
     With `files` objects are files of a folder, written durably and lent without copying. Without them they are in
     `store`, behind a network: it is asked again as `patience` says, and `cache` keeps local copies. `parts` is the
-    store to which large files are sent in parts; it asks again for each part by itself.
+    store to which large files are sent in parts; it asks again for each part by itself. `reads` is the store for those
+    who wait for what they read, which is asked again as `reading` says.
     """
 
     def __init__(
@@ -109,13 +111,17 @@ class Objects:
         cache: ObjectCache | None = None,
         parts: Store | None = None,
         patience: Patience | None = None,
+        reads: Store | None = None,
+        reading: Patience | None = None,
     ) -> None:
         self._store = store
         self._files = files
         self._cache = cache
         self._parts = parts or store
         self._patience = patience or Patience()
-        self._piece, self._ahead = (LOCAL_PIECE, 1) if files else (PIECE, AHEAD)
+        piece, ahead = (LOCAL_PIECE, 1) if files else (PIECE, AHEAD)
+        self._patient = Reader(store, self._patience, piece=piece, ahead=ahead)
+        self._prompt = Reader(reads or store, reading or self._patience, piece=piece, ahead=ahead)
         self._conditional = True
         self._sizes: dict[str, int] = {}
 
@@ -125,7 +131,7 @@ class Objects:
         at, home = ObjectsAt.of(settings), settings.home_path
         if at.folder is not None:
             return cls.local(Path(at.folder))
-        return cls.s3(at, cache=ObjectCache(home / 'cache', limit=parse_bytes(settings.object_cache)))
+        return cls.s3(at, cache=ObjectCache(home / 'cache', limit=parse_bytes(settings.object_cache)), reading=READING)
 
     @classmethod
     def local(cls, folder: Path) -> 'Objects':
@@ -135,14 +141,23 @@ class Objects:
         return cls(store, files=LocalFiles(folder), patience=Patience(tries=1))
 
     @classmethod
-    def s3(cls, at: ObjectsAt, *, cache: ObjectCache | None = None, patience: Patience | None = None) -> 'Objects':
-        """Open a bucket; nothing is asked of it yet."""
+    def s3(
+        cls,
+        at: ObjectsAt,
+        *,
+        cache: ObjectCache | None = None,
+        patience: Patience | None = None,
+        reading: Patience | None = None,
+    ) -> 'Objects':
+        """Open a bucket; nothing is asked of it yet. `reading` is the patience with what is opened, fetched or got."""
         patience = patience or Patience()
         return cls(
             _bucket(at, patience, retries=0),
             cache=cache,
             parts=_bucket(at, patience, retries=patience.tries - 1),
             patience=patience,
+            reads=_bucket(at, reading, retries=0) if reading else None,
+            reading=reading,
         )
 
     # writing
@@ -152,11 +167,14 @@ class Objects:
         return await self._put(_key(key), data)
 
     async def put_file(self, key: str, path: Path, *, move: bool = False) -> ObjectInfo:
-        """Store a file, verified. With `move` a file on the same disk is renamed, whatever its size."""
-        if self._files:
-            with told(_key(key)):
+        """Store a file, verified. With `move` it is gone then: renamed, whatever its size, or removed."""
+        with told(_key(key)):
+            if self._files:
                 return await asyncio.to_thread(self._files.put_file, key, path, move=move)
-        return await self.upload(key, path, replace=False)
+            info = await self.upload(key, path, replace=False)
+            if move:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+            return info
 
     async def upload(self, key: str, path: Path, *, replace: bool) -> ObjectInfo:
         """Store a copy of a file behind the network, verified; `replace` takes the place of what is there."""
@@ -197,7 +215,7 @@ class Objects:
     async def _see_that_free(self, key: str) -> None:
         # A large object cannot be put conditionally, and some stores ignore or refuse conditions. Keys are used once.
         with suppress(NotFound):
-            await self._patience.ask(key, lambda: obstore.head_async(self._store, key))
+            await self._patient.size(key)
             raise Conflict(f'There is an object under {key} already.')
 
     async def _send_once(self, expected: ObjectInfo, source: bytes | Path, *, replace: bool) -> None:
@@ -225,9 +243,9 @@ class Objects:
             await self._send_once(expected, source, replace=False)
 
     async def _read_back(self, key: str) -> ObjectInfo:
-        opened = await self._open(key)
+        opened = await self._patient.open(key)
         digest = hashlib.sha256()
-        async for piece in self._pieces(key, opened):
+        async for piece in self._patient.pieces(key, opened):
             await asyncio.to_thread(digest.update, piece)
         return ObjectInfo(key=key, size=opened.size, sha256=digest.hexdigest())
 
@@ -242,46 +260,11 @@ class Objects:
 
         After the last piece Unavailable is raised when they are not what was stored.
         """
-        return self._checked(key, await self._open(_key(key)))
+        return self._checked(key, await self._prompt.open(_key(key)))
 
-    async def _open(self, key: str) -> '_Opened':
-        """Ask for an object: its size, what was told of it when it was stored, and the first of its bytes."""
-
-        async def ask() -> _Opened:
-            answer = await obstore.get_async(self._store, key)
-            size, first = answer.meta['size'], b''
-            async for piece in answer.stream(min_chunk_size=self._piece):
-                first = bytes(piece)
-                break
-            return _Opened(size, answer.attributes.get('sha256'), first)
-
-        return await self._patience.ask(key, ask)
-
-    async def _pieces(self, key: str, opened: '_Opened') -> AsyncIterator[bytes]:
-        """Yield the object in order; the next few requests are on their way while a piece is used."""
-        ahead: deque[asyncio.Task[bytes]] = deque()
-        try:
-            yield opened.first
-            for start in range(len(opened.first), opened.size, self._piece):
-                ahead.append(asyncio.create_task(self._range(key, start, min(start + self._piece, opened.size))))
-                if len(ahead) == self._ahead:
-                    yield await ahead.popleft()
-            while ahead:
-                yield await ahead.popleft()
-        finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
-
-    async def _range(self, key: str, start: int, end: int) -> bytes:
-        async def ask() -> bytes:
-            return _all(await obstore.get_range_async(self._store, key, start=start, end=end), end - start)
-
-        return await self._patience.ask(key, ask)
-
-    async def _checked(self, key: str, opened: '_Opened') -> AsyncIterator[bytes]:
+    async def _checked(self, key: str, opened: Opened) -> AsyncIterator[bytes]:
         digest, size = hashlib.sha256(), 0
-        async for piece in self._pieces(key, opened):
+        async for piece in self._prompt.pieces(key, opened):
             if opened.sha256 is not None:
                 await asyncio.to_thread(digest.update, piece)
             size += len(piece)
@@ -329,22 +312,20 @@ class Objects:
         if len(self._sizes) > SIZES_KEPT:
             self._sizes.clear()
         unknown = [key for key in keys if key not in self._sizes]
-        self._sizes |= dict(zip(unknown, await _together([self.size(key) for key in unknown]), strict=True))
+        self._sizes |= dict(zip(unknown, await _together([self._prompt.size(key) for key in unknown]), strict=True))
         return {key: self._sizes[key] for key in keys}
 
     async def _keep_tail(self, key: str, size: int) -> None:
         # DuckDB reads the ends of all files one after the other; here they come together.
         start = max(0, size - TAIL)
         if await asyncio.to_thread(self._copies().piece, key, start, size) is None:
-            data = await self._range(key, start, size)
+            data = await self._prompt.range(key, start, size)
             await asyncio.to_thread(self._copies().keep_piece, key, start, size, data)
 
     def _read(self, key: str, start: int, end: int) -> bytes:
         """Return bytes of an object, on a thread that may wait."""
         if (data := self._copies().piece(key, start, end)) is None:
-            data = self._patience.ask_blocking(
-                key, lambda: _all(obstore.get_range(self._store, key, start=start, end=end), end - start)
-            )
+            data = self._prompt.range_blocking(key, start, end)
             self._copies().keep_piece(key, start, end, data)
         return data
 
@@ -355,8 +336,7 @@ class Objects:
 
     async def size(self, key: str) -> int:
         """Return the size in bytes. Raise NotFound when nothing is stored under key."""
-        _key(key)
-        return (await self._patience.ask(key, lambda: obstore.head_async(self._store, key)))['size']
+        return await self._patient.size(_key(key))
 
     async def list(self, prefix: str) -> Sequence[str]:
         """Return the keys that start with prefix, sorted. The prefix names a tenant at least."""
@@ -419,13 +399,6 @@ class Objects:
                 await self._patience.ask('ping', lambda: obstore.list_with_delimiter_async(self._store, 'ping/'))
         except TimeoutError as error:
             raise Unavailable(f'The object store does not answer within {PING:g} s.') from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    size: int
-    sha256: str | None
-    first: bytes = field(repr=False)
 
 
 def task_objects(at: ObjectsAt) -> ports.TaskObjects:
@@ -499,12 +472,6 @@ async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def _all(data: obstore.Bytes, size: int) -> bytes:
-    if len(data) != size:
-        raise Unavailable('The object store returned less than was asked for. Try again in a moment.')
-    return bytes(data)
-
-
 def _bucket(at: ObjectsAt, patience: Patience, *, retries: int) -> S3Store:
     # Neither checksums nor anything else that a store which is only compatible with S3 may lack.
     # Said although it is the default: obstore would let AWS_… of the environment, or a token left there, say otherwise.
@@ -530,6 +497,7 @@ def _bucket(at: ObjectsAt, patience: Patience, *, retries: int) -> S3Store:
         client_options={
             'allow_http': (at.endpoint or '').startswith('http://'),
             'connect_timeout': timedelta(seconds=min(5, patience.timeout)),
+            'read_timeout': timedelta(seconds=patience.silence),
             'timeout': timedelta(seconds=patience.timeout),
         },
         retry_config={

@@ -13,6 +13,7 @@ import pytest
 
 from core.analysis import duck, tables
 from core.errors import Conflict, Misconfigured, NotFound, Unavailable, VariosyncError
+from core.settings import Settings
 from core.values import ObjectInfo
 from storage import objects as module
 from storage.object_cache import ObjectCache
@@ -310,6 +311,34 @@ async def test_ping_does_not_wait_for_long(at: ObjectsAt, proxy: FaultProxy, mon
     proxy.fail(SLOW, times=None)
     with pytest.raises(Unavailable, match=r'within 0\.1 s'):
         await Objects.s3(at).ping()
+
+
+async def test_who_waits_for_what_a_hanging_store_holds_is_told_soon(
+    at: ObjectsAt, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert module.READING.silence + module.READING.total <= 8, 'seconds'
+    monkeypatch.setattr(module, 'READING', replace(module.READING, silence=0.1, total=0.15))
+    monkeypatch.setattr(module, 'COPIED', 0)
+    names = {'AWS_BUCKET_NAME': at.bucket, 'AWS_ENDPOINT_URL': at.endpoint}
+    keys = {'AWS_ACCESS_KEY_ID': at.key, 'AWS_SECRET_ACCESS_KEY': at.secret}
+    objects = Objects.of(Settings(VARIOSYNC_HOME=tmp_path, **names, **keys))
+    await objects.put(KEY, DATA)
+    await objects.put(f'{KEY}2', DATA)
+    opened = await objects.open([KEY])
+    assert opened.files is not None
+    proxy.fail(Fault(kind='slow', seconds=60), times=None)
+    reads: list[Callable[[], Awaitable[object]]] = [
+        lambda: objects.get(KEY),
+        lambda: objects.stream(KEY),
+        lambda: objects.fetch(KEY),
+        lambda: objects.open([f'{KEY}2']),
+        lambda: asyncio.to_thread(opened.files.open(opened.paths[0]).read, 10),
+    ]
+    started = time.monotonic()
+    for read in reads:
+        with pytest.raises(Unavailable):
+            await read()
+    assert time.monotonic() - started < len(reads) * 2
 
 
 async def test_a_store_that_is_not_there_is_unavailable_soon(moto: Moto) -> None:

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -66,20 +67,30 @@ QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=2, total=10)
 
 
 @pytest.fixture(params=['files', 'memory', 'moto', 'rclone'])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    match request.param:
-        case 'files':
-            return Objects.local(tmp_path / 'objects')
-        case 'memory':
-            return Objects(MemoryStore(), cache=ObjectCache(tmp_path / 'cache', limit=LIMIT))
-        case server:
-            at = request.getfixturevalue(server).make(f'bucket-{uuid4().hex}')
-            return Objects.s3(at, cache=ObjectCache(tmp_path / 'cache', limit=LIMIT), patience=QUICK)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Objects]:
+    """Make a store whose local copies have so many bytes of room."""
+
+    def make(limit: int = LIMIT) -> Objects:
+        match request.param:
+            case 'files':
+                return Objects.local(tmp_path / 'objects')
+            case 'memory':
+                return Objects(MemoryStore(), cache=ObjectCache(tmp_path / 'cache', limit=limit))
+            case server:
+                at = request.getfixturevalue(server).make(f'bucket-{uuid4().hex}')
+                return Objects.s3(at, cache=ObjectCache(tmp_path / 'cache', limit=limit), patience=QUICK)
+
+    return make
+
+
+@pytest.fixture
+def objects(make: Callable[..., Objects]) -> Objects:
+    return make()
 
 
 def without_rclone(why: str) -> pytest.MarkDecorator:
     """Run a test on the stores that can do what it needs; `why` says what rclone does instead."""
-    return pytest.mark.parametrize('objects', ['files', 'memory', 'moto'], indirect=True)
+    return pytest.mark.parametrize('make', ['files', 'memory', 'moto'], indirect=True)
 
 
 @pytest.fixture
@@ -154,6 +165,7 @@ async def test_put_file_may_move(objects: Objects, file: Path) -> None:
     data = file.read_bytes()
     assert await objects.put_file(KEY, file, move=True) == info(KEY, data)
     assert await objects.get(KEY) == data
+    assert not file.exists()
 
 
 async def test_what_is_not_there_is_not_found(objects: Objects) -> None:
@@ -189,6 +201,23 @@ async def test_open_returns_what_reads_parts_of_objects(objects: Objects, parque
     assert (await objects.open([OTHER, KEY])).paths == opened.paths
     with pytest.raises(NotFound):
         await objects.open([KEY, f'{KEY}2'])
+
+
+async def test_what_was_fetched_or_opened_last_stays_for_ten_minutes(
+    make: Callable[..., Objects], tmp_path: Path
+) -> None:
+    objects = make(limit=3000)
+    for key in (KEY, OTHER):
+        await objects.put(key, b'x' * 1000)
+    fetched, opened = await objects.fetch(KEY), await objects.open([OTHER])
+    almost = time.time() - 599
+    for path in tmp_path.rglob('*'):
+        os.utime(path, (almost, almost))
+    for number in range(5):
+        await objects.put(f'{KEY}{number}', b'y' * 1000)
+        await objects.fetch(f'{KEY}{number}')
+    for kept in (fetched, *map(Path, opened.paths)):
+        assert kept.read_bytes() == b'x' * 1000
 
 
 @without_rclone('it answers a range with 200 instead of 206')
