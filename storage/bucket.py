@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +19,8 @@ from core.settings import Settings
 from storage.object_faults import Patience
 from storage.objects import Objects, ObjectsAt
 
-RULE = 'variosync'  # our rules carry this name, so that rules of others stay
+RULE = 'variosync'  # names of our rules begin with this, so that rules of others stay
+DELETED_KEPT = 30  # days
 NOBODY = UUID(int=0)
 PROBE = b'0123456789'
 LINK_LASTS = 60.0  # seconds
@@ -50,14 +51,15 @@ def init(settings: Settings) -> list[str]:
     Raise Misconfigured when no bucket is named or it is not ours, Unavailable when the store does not answer.
     """
     at = _bucket_of(settings)
-    client = _client(at)
     steps: Sequence[tuple[str, Callable[[Any, str, Settings], None]]] = (
         ('public access blocked', _block_public),
         ('versions kept', _keep_versions),
+        (f'what was deleted can be brought back for {DELETED_KEPT} days and is gone then', _remove_deleted),
         ('uploads given up after two days are removed', _remove_unfinished),
         (f'pages of {_origin(settings)} may read by signed addresses', _let_pages_read),
     )
     with _told():
+        client = _client(at)
         made = _make(client, at)
         return [made, *(_done(what, partial(step, client, str(at.bucket), settings)) for what, step in steps)]
 
@@ -68,9 +70,10 @@ async def check(settings: Settings) -> list[str]:
     Raise Misconfigured or Unavailable, whose message says what is wrong, when the bucket cannot be used.
     """
     at = _bucket_of(settings)
-    objects, client = Objects.s3(at, patience=PATIENCE), _client(at)
+    objects = Objects.s3(at, patience=PATIENCE)
     key = f't/{NOBODY}/{uuid4()}/probe'
     with _told():
+        client = _client(at)
         await objects.put(key, PROBE)
         try:
             await _read_by_link(objects, key)
@@ -103,6 +106,8 @@ def _look(client: Any, bucket: str, key: str) -> list[str]:
         notes.append('it ignores conditional puts, so objects are guarded by a look before they are stored')
     if _ask(lambda: client.get_bucket_versioning(Bucket=bucket).get('Status')) != 'Enabled':
         notes.append('it keeps no versions')
+    elif not _removes_deleted(client, bucket):
+        notes.append('what is deleted stays as an old version: run `variosync bucket init`')
     if not _private(client, bucket):
         notes.append('public access is not blocked')
     return notes
@@ -122,6 +127,11 @@ def _forget_versions(client: Any, bucket: str, key: str) -> None:
     found = _ask(lambda: client.list_object_versions(Bucket=bucket, Prefix=key)) or {}
     for version in [*found.get('Versions', []), *found.get('DeleteMarkers', [])]:
         client.delete_object(Bucket=bucket, Key=key, VersionId=version['VersionId'])
+
+
+def _removes_deleted(client: Any, bucket: str) -> bool:
+    rules = _lifecycle(client, bucket)
+    return any(rule['Status'] == 'Enabled' and 'NoncurrentVersionExpiration' in rule for rule in rules)
 
 
 def _private(client: Any, bucket: str) -> bool:
@@ -177,15 +187,23 @@ def _keep_versions(client: Any, bucket: str, settings: Settings) -> None:
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={'Status': 'Enabled'})
 
 
+def _remove_deleted(client: Any, bucket: str, settings: Settings) -> None:
+    gone = {'NoncurrentVersionExpiration': {'NoncurrentDays': DELETED_KEPT}}
+    _rule(client, bucket, f'{RULE}-deleted', {**gone, 'Expiration': {'ExpiredObjectDeleteMarker': True}})
+
+
 def _remove_unfinished(client: Any, bucket: str, settings: Settings) -> None:
-    rule = {
-        'ID': RULE,
-        'Status': 'Enabled',
-        'Filter': {'Prefix': ''},
-        'AbortIncompleteMultipartUpload': {'DaysAfterInitiation': 2},
-    }
-    others = _others(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket).get('Rules'))
-    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={'Rules': [*others, rule]})
+    _rule(client, bucket, RULE, {'AbortIncompleteMultipartUpload': {'DaysAfterInitiation': 2}})
+
+
+def _rule(client: Any, bucket: str, name: str, what: Mapping[str, Any]) -> None:
+    rule = {'ID': name, 'Status': 'Enabled', 'Filter': {'Prefix': ''}, **what}
+    rules = [*_but(name, _lifecycle(client, bucket)), rule]
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={'Rules': rules})
+
+
+def _lifecycle(client: Any, bucket: str) -> list[Any]:
+    return _ask(lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket).get('Rules')) or []
 
 
 def _let_pages_read(client: Any, bucket: str, settings: Settings) -> None:
@@ -197,12 +215,12 @@ def _let_pages_read(client: Any, bucket: str, settings: Settings) -> None:
         'ExposeHeaders': ['ETag', 'Content-Length', 'Content-Range'],
         'MaxAgeSeconds': 3600,
     }
-    others = _others(lambda: client.get_bucket_cors(Bucket=bucket).get('CORSRules'))
-    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={'CORSRules': [*others, rule]})
+    rules = _ask(lambda: client.get_bucket_cors(Bucket=bucket).get('CORSRules')) or []
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={'CORSRules': [*_but(RULE, rules), rule]})
 
 
-def _others(rules: Callable[[], Any]) -> list[Any]:
-    return [rule for rule in _ask(rules) or [] if rule.get('ID') != RULE]
+def _but(name: str, rules: Sequence[Any]) -> list[Any]:
+    return [rule for rule in rules if rule.get('ID') != name]
 
 
 def _origin(settings: Settings) -> str:
@@ -216,22 +234,26 @@ def _bucket_of(settings: Settings) -> ObjectsAt:
 
 
 def _client(at: ObjectsAt) -> Any:
-    client = boto3.client(
-        's3',
-        endpoint_url=at.endpoint,
-        region_name=at.region,
-        aws_access_key_id=at.key,
-        aws_secret_access_key=at.secret,
-        config=Config(
-            # Stores that are only compatible with S3 may refuse newer checksums.
-            request_checksum_calculation='when_required',
-            response_checksum_validation='when_required',
-            retries=RETRIES,
-            connect_timeout=5,
-            read_timeout=REQUEST,
-            s3={'addressing_style': 'path'},
-        ),
+    config = Config(
+        # Stores that are only compatible with S3 may refuse newer checksums.
+        request_checksum_calculation='when_required',
+        response_checksum_validation='when_required',
+        retries=RETRIES,
+        connect_timeout=5,
+        read_timeout=REQUEST,
+        s3={'addressing_style': 'path'},
     )
+    try:
+        client = boto3.client(
+            's3',
+            endpoint_url=at.endpoint,
+            region_name=at.region,
+            aws_access_key_id=at.key,
+            aws_secret_access_key=at.secret,
+            config=config,
+        )
+    except ValueError as error:
+        raise Misconfigured(f'AWS_ENDPOINT_URL or AWS_REGION names no object store ({error}).') from error
     for operation in ('PutBucketLifecycleConfiguration', 'PutBucketCors', 'PutPublicAccessBlock'):
         client.meta.events.register(f'before-call.s3.{operation}', _add_digest)
     return client

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import obstore
@@ -67,6 +68,8 @@ class ObjectsAt:
             raise Misconfigured('Objects are in a folder or in a bucket: name one of them.')
         if self.bucket is not None and not (self.key and self.secret):
             raise Misconfigured('A bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.')
+        if self.endpoint is not None and not _is_address(self.endpoint):
+            raise Misconfigured('AWS_ENDPOINT_URL looks like https://s3.eu-central-1.wasabisys.com.')
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -510,6 +513,14 @@ def _bucket(at: ObjectsAt, patience: Patience, *, retries: int) -> S3Store:
             },
         },
     )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _key(key: str) -> str:

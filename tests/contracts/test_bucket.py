@@ -57,14 +57,19 @@ def test_init_makes_the_bucket_and_says_so(moto: Moto, client: Any, name: str) -
         f'{name}: made in us-east-1',
         'public access blocked',
         'versions kept',
+        'what was deleted can be brought back for 30 days and is gone then',
         'uploads given up after two days are removed',
         'pages of https://app.example.com may read by signed addresses',
     ]
     assert all(client.get_public_access_block(Bucket=name)['PublicAccessBlockConfiguration'].values())
     assert client.get_bucket_versioning(Bucket=name)['Status'] == 'Enabled'
-    [rule] = client.get_bucket_lifecycle_configuration(Bucket=name)['Rules']
-    assert rule['AbortIncompleteMultipartUpload'] == {'DaysAfterInitiation': 2}
-    assert not [word for word in rule if 'Expiration' in word or 'Transition' in word], 'nothing removes data'
+    rules = client.get_bucket_lifecycle_configuration(Bucket=name)['Rules']
+    deleted, unfinished = sorted(rules, key=lambda rule: 'AbortIncompleteMultipartUpload' in rule)
+    assert deleted['NoncurrentVersionExpiration'] == {'NoncurrentDays': 30}
+    assert deleted['Expiration'] == {'ExpiredObjectDeleteMarker': True}, 'nothing removes what was not deleted'
+    assert unfinished['AbortIncompleteMultipartUpload'] == {'DaysAfterInitiation': 2}
+    assert not [word for rule in rules for word in rule if 'Transition' in word]
+    assert not [word for word in unfinished if 'Expiration' in word]
     [cors] = client.get_bucket_cors(Bucket=name)['CORSRules']
     assert (cors['AllowedOrigins'], cors['AllowedMethods']) == (['https://app.example.com'], ['GET', 'HEAD'])
 
@@ -83,7 +88,7 @@ def test_init_again_changes_nothing_and_keeps_the_rules_of_others(moto: Moto, cl
     client.put_object(Bucket=name, Key='kept', Body=b'data')
     assert bucket.init(settings(moto.at(name)))[0] == f'{name}: there already'
     names = [rule['ID'] for rule in client.get_bucket_lifecycle_configuration(Bucket=name)['Rules']]
-    assert sorted(names) == ['theirs', 'variosync']
+    assert sorted(names) == ['theirs', 'variosync', 'variosync-deleted']
     assert len(client.get_bucket_cors(Bucket=name)['CORSRules']) == 1
     assert client.get_object(Bucket=name, Key='kept')['Body'].read() == b'data'
 
@@ -91,7 +96,7 @@ def test_init_again_changes_nothing_and_keeps_the_rules_of_others(moto: Moto, cl
 def test_init_tells_what_a_store_does_not_offer(rclone: Rclone, name: str) -> None:
     made, *lines = bucket.init(settings(rclone.at(name)))
     assert made == f'{name}: made in us-east-1'
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert 'not offered by this store' in ' '.join(lines)
 
 
@@ -131,6 +136,8 @@ async def test_a_good_bucket_has_no_notes(moto: Moto, client: Any, name: str) ->
 async def test_what_is_worth_knowing_is_told(moto: Moto, client: Any, name: str) -> None:
     chosen = settings(moto.make(name))
     assert await bucket.check(chosen) == ['it keeps no versions', 'public access is not blocked']
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={'Status': 'Enabled'})
+    assert (await bucket.check(chosen))[0] == 'what is deleted stays as an old version: run `variosync bucket init`'
     bucket.init(chosen)
     client.put_public_access_block(
         Bucket=name, PublicAccessBlockConfiguration=bucket.BLOCK | {'BlockPublicAcls': False}
@@ -164,6 +171,14 @@ def test_the_command_makes_the_bucket(moto: Moto, name: str) -> None:
     done = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.startswith(f'{name}: made in us-east-1\n')
+
+
+@pytest.mark.parametrize('address', ['nonsense', 'http://', 'http://a:b', 'http://[::1', 'http://_.example.com'])
+async def test_an_address_that_is_none_is_told(moto: Moto, name: str, address: str) -> None:
+    with pytest.raises(Misconfigured, match='AWS_ENDPOINT_URL'):
+        bucket.init(settings(moto.at(name), AWS_ENDPOINT_URL=address))
+    with pytest.raises(Misconfigured, match='AWS_ENDPOINT_URL'):
+        await bucket.check(settings(moto.at(name), AWS_ENDPOINT_URL=address))
 
 
 async def test_no_bucket_is_told(tmp_path: Path) -> None:

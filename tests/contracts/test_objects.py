@@ -477,6 +477,12 @@ def test_settings_say_where_objects_are(tmp_path: Path) -> None:
     assert at == ObjectsAt(bucket='bucket', region='eu-1', key='key', secret='secret')
 
 
+@pytest.mark.parametrize('address', ['', 'nonsense', 'ftp://store', 'http://', 'http://a:b', 'http://[::1'])
+def test_an_address_of_a_store_that_is_none_is_told(address: str) -> None:
+    with pytest.raises(Misconfigured, match='AWS_ENDPOINT_URL'):
+        ObjectsAt(bucket='bucket', endpoint=address, key='key', secret='secret')
+
+
 def test_a_task_reaches_nothing_else(at: ObjectsAt, tmp_path: Path, file: Path) -> None:
     objects = task_objects(at)
     with pytest.raises(NotFound):
