@@ -9,6 +9,7 @@
     │   │   └── SeriesTooShort     a series has too few points
     │   └── NotSupported      415  a format or an option that does not exist here
     ├── NotSignedIn           401
+    │   └── Unconfirmed            the e-mail waits for its owner to open a mailed link
     ├── NotEnoughHours        402  the balance does not cover the quote
     ├── NotAllowed            403
     ├── NotFound              404
@@ -27,6 +28,8 @@ because compute tasks raise in another process.
 """
 
 from typing import Any, ClassVar
+
+LONGEST = 500  # characters of a text from a task: as JSON, they and what goes with them fit into a message of 8 kB
 
 
 class VariosyncError(Exception):
@@ -54,7 +57,9 @@ class VariosyncError(Exception):
 
 
 def _rebuild(kind: type[VariosyncError], message: str, details: dict[str, Any]) -> VariosyncError:
-    return kind(message, **details)
+    error = kind(message)
+    error.details = details  # names of details may be any, those of our parameters too
+    return error
 
 
 def to_words(error: VariosyncError) -> list[Any]:
@@ -63,11 +68,20 @@ def to_words(error: VariosyncError) -> list[Any]:
 
 
 def from_words(name: str, message: str, details: dict[str, Any]) -> VariosyncError:
-    """Return the error that `to_words` put into plain values; a name that is none of ours is a TaskFailed."""
+    """Return the error that `to_words` put into plain values; a name that is none of ours is a TaskFailed.
+
+    The message can be stored, whatever the task has read.
+    """
     kind = globals().get(name)
     if not (isinstance(kind, type) and issubclass(kind, VariosyncError)):
         kind = TaskFailed
-    return kind(message, **{key: value for key, value in details.items() if key != 'message'})
+    return _rebuild(kind, storable(message), details)
+
+
+def storable(text: str, *, most: int = LONGEST) -> str:
+    """Return a text that Postgres takes: at most `most` characters, no NUL among them, no half of a surrogate pair."""
+    plain = text.replace('\x00', '').encode('utf-8', 'replace').decode('utf-8')
+    return plain if len(plain) <= most else f'{plain[: most - 1]}…'
 
 
 class UsageError(VariosyncError):
@@ -108,6 +122,10 @@ class NotSignedIn(VariosyncError):
     """Sign in first."""
 
     status = 401
+
+
+class Unconfirmed(NotSignedIn):
+    """This email is not confirmed yet. Open the link that was mailed to it, then sign in."""
 
 
 class NotEnoughHours(VariosyncError):

@@ -18,8 +18,10 @@ from core.errors import (
     TaskFailed,
     TaskKilled,
     TaskOverLimit,
+    Unavailable,
     UsageError,
     VariosyncError,
+    storable,
 )
 from core.hours import Hours
 from core.notices import Notices
@@ -30,6 +32,7 @@ log = structlog.get_logger()
 
 POLL = 0.5
 BACKOFF = 2.0
+REASON = 200  # characters of why a part is missing
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
 
 
@@ -60,7 +63,7 @@ class Jobs:
         self._completions = completions
         self._memory = memory
         self._timeout = timeout
-        self._calls = Calls(database, compute, timeout=timeout)
+        self._calls = Calls(database, compute, objects, timeout=timeout)
 
     # what users see
 
@@ -125,7 +128,7 @@ class Jobs:
             if job is None:
                 return
             with bound_contextvars(tenant=str(job.user_id)):
-                await (self._look(job) if self._compute.durable else self._run(job))
+                await (self._go_on(job) if self._compute.durable else self._run(job))
 
     async def _run(self, job: Job) -> None:
         try:
@@ -139,11 +142,12 @@ class Jobs:
             await self._succeeded(job, result)
 
     async def recover(self) -> int:
-        """Put what a dead worker left back into the queue; return how many jobs that were."""
+        """Put what a dead worker left back into the queue; return how many jobs that were. Stop calls without a job."""
         lost = await self._queue.rescue()
         for job_id in lost:
             async with self._database.system() as tx:
                 await self._queue.again(tx, job_id)
+        await self._calls.sweep()
         return len(lost)
 
     async def _claim(self, job_id: UUID) -> Job | None:
@@ -177,6 +181,21 @@ class Jobs:
             await self._check_whole(result)
             stack.pop_all()
         return result
+
+    async def _go_on(self, job: Job) -> None:
+        """Look how an attempt stands; what would meet every further look alike ends the job."""
+        try:
+            await self._look(job)
+        except Exception as error:  # the last resort: nobody else is there to end the job
+            if await self._passes(job, error):
+                raise
+            log.exception('a job could not be brought to its end')
+            await self._calls.stop(job)
+            await self._failed(job, TaskFailed('What the task answered could not be taken in. Order it again.'))
+
+    async def _passes(self, job: Job, error: Exception) -> bool:
+        """Whether an error may be gone at the next delivery."""
+        return isinstance(error, Unavailable) and error.retryable and not await self._calls.overdue(job)
 
     async def _look(self, job: Job) -> None:
         """Begin an attempt or go on with it. Whatever interrupts this changes nothing: the next delivery goes on."""
@@ -234,7 +253,7 @@ class Jobs:
 
         def told(part: float, text: str) -> None:
             nonlocal latest
-            latest = (min(1.0, max(0.0, part)), text)
+            latest = (min(1.0, max(0.0, part)), storable(text))
 
         while True:
             result = await self._compute.collect(call_id, progress=told, timeout=POLL)
@@ -345,7 +364,7 @@ def _done(job: Job, result: Mapping[str, Any]) -> dict[str, str]:
     missing = result.get('missing')
     if not missing:
         return {'level': 'good', 'title': f'{job.title}: done'}
-    said = ' '.join(f'Without {part}: {reason}' for part, reason in missing.items())
+    said = ' '.join(f'Without {part}: {storable(reason, most=REASON)}' for part, reason in missing.items())
     return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': said}
 
 

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from core.errors import storable
 from core.ports import Database, Events, Row, Transaction
 from core.values import Notice
+
+SHOWN = 300  # characters of a title or a text that pages are told; the notice itself holds all of it
 
 
 class Notices:
@@ -32,8 +35,14 @@ class Notices:
 
     async def tell(self, notice: Notice) -> None:
         """Tell the user's open pages about a committed notice."""
-        message = {'id': str(notice.id), 'level': notice.level, 'title': notice.title}
-        await self._events.publish(f'{notice.user_id}/notices', message | {'text': notice.text, 'link': notice.link})
+        message = {
+            'id': str(notice.id),
+            'level': notice.level,
+            'title': storable(notice.title, most=SHOWN),
+            'text': storable(notice.text, most=SHOWN),
+            'link': notice.link,
+        }
+        await self._events.publish(f'{notice.user_id}/notices', message)
 
     async def latest(
         self, user_id: UUID, *, limit: int = 20, before: UUID | None = None, unread: bool = False

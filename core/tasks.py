@@ -222,33 +222,38 @@ def _models(payload: Payload) -> list[str]:
 def merge(payload: Payload, answers: Mapping[str, Mapping[str, Any] | VariosyncError]) -> dict[str, Any]:
     """Return the result of the task that `payload` was split from, in the order of `answers`.
 
-    Parts that failed are named under `missing`, with the reason. Raise the first part's error when all of them failed.
+    Files are named from the folder of all attempts, because parts may come from different ones. Parts that failed are
+    named under `missing`, with the reason. Raise the first part's error when all of them failed.
     """
     done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
     missing = {part: answer.message for part, answer in answers.items() if isinstance(answer, VariosyncError)}
     if not done:
         raise next(answer for answer in answers.values() if isinstance(answer, VariosyncError))
-    first, result = next(iter(done.items()))
     if WHOLE in done:
-        return dict(result)
-    models = [_left_out(part, missing[part]) if part in missing else _moved(part, done[part]) for part in answers]
+        return dict(done[WHOLE])
+    attempts, _, _ = payload['prefix'].rpartition('/')
+    folders = {part: answer['prefix'].removeprefix(f'{attempts}/') for part, answer in done.items()}
+    models = [
+        _left_out(part, missing[part]) if part in missing else _moved(folders[part], done[part]) for part in answers
+    ]
+    first, result = next(iter(done.items()))
     return {
-        'prefix': payload['prefix'],
+        'prefix': attempts,
         'objects': [item for answer in done.values() for item in answer['objects']],
         'manifest': {
             'models': models,
             'scores': [score for answer in done.values() for score in answer['manifest']['scores']],
             'series': result['manifest']['series'],
-            'history': f'{first}/history.parquet',
+            'history': f'{folders[first]}/history.parquet',
         },
         'missing': missing,
         'seconds': sum(answer['seconds'] for answer in done.values()),
     }
 
 
-def _moved(part: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+def _moved(folder: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     (model,) = answer['manifest']['models']
-    return {**model, 'file': f'{part}/{model["file"]}'}
+    return {**model, 'file': f'{folder}/{model["file"]}'}
 
 
 def _left_out(model: str, reason: str) -> dict[str, Any]:

@@ -265,7 +265,6 @@ class Job:
     cancel_requested: bool
     dataset_id: UUID | None
     forecast_id: UUID | None
-    call_id: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -24,6 +24,7 @@ from tests.counterparts.redis import RedisServer
 EMPTY = """
 set search_path to procrastinate;
 delete from public.profiles;
+delete from public.calls;
 -- Nothing else removes what the audit log holds.
 set session_replication_role = replica;
 delete from public.audit_logs;

@@ -72,7 +72,7 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
     source = insert('data_sources', user_id=user_id, kind='upload', name='a.csv', upload_id=upload)
     dataset = insert('datasets', user_id=user_id, source_id=source, name='a')
     job = insert('jobs', user_id=user_id, kind='convert', title='a', payload={}, dataset_id=dataset)
-    insert('calls', user_id=user_id, job_id=job, attempt=secrets.randbelow(10**9) + 1, part='whole')
+    insert('calls', user_id=user_id, job_id=job, attempt=secrets.randbelow(10**9) + 1, part='whole', prefix=stored)
     version = insert(
         'dataset_versions',
         dataset_id=dataset,

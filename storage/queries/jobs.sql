@@ -3,7 +3,7 @@
 insert into public.jobs (id, user_id, kind, title, payload, dataset_id, forecast_id)
 values (coalesce(%(id)s::uuid, gen_random_uuid()), %(user_id)s, %(kind)s, %(title)s, %(payload)s, %(dataset_id)s, %(forecast_id)s)
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_enqueue
 -- Enqueue a recorded job, `delay` seconds from now; a delivery that waits already is brought forward.

@@ -1,7 +1,7 @@
 -- name: jobs_list
 -- The user's jobs, in one state or in any, the newest first.
 select id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-       dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged
+       dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged
 from public.jobs
 where %(state)s::text is null or state = %(state)s::text
 order by created_at desc
@@ -10,14 +10,14 @@ limit %(limit)s;
 -- name: job_by_id
 -- One job.
 select id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-       dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged
+       dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged
 from public.jobs
 where id = %(id)s;
 
 -- name: jobs_open
 -- Jobs that have not ended, of one dataset or of all.
 select id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-       dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged
+       dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged
 from public.jobs
 where state in ('queued', 'running') and (%(dataset_id)s::uuid is null or dataset_id = %(dataset_id)s::uuid)
 order by created_at;
@@ -25,7 +25,7 @@ order by created_at;
 -- name: job_last
 -- The newest job of a kind on a dataset.
 select id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-       dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged
+       dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged
 from public.jobs
 where dataset_id = %(dataset_id)s and kind = %(kind)s
 order by created_at desc
@@ -39,15 +39,15 @@ set state = 'running', attempt = attempt + 1, progress = 0, message = 'Starting'
 where id = %(id)s and state in ('queued', 'running') and not cancel_requested
   and exists (select from public.hour_reservations r where r.job_id = jobs.id and r.settled_at is null)
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_end_cancelled
--- End a job whose worker died after it was asked to stop.
+-- End a job that was asked to stop, but whose worker died or gave it back.
 update public.jobs
 set state = 'cancelled', finished_at = now(), message = 'The job was cancelled.'
-where id = %(id)s and state = 'running' and cancel_requested
+where id = %(id)s and state in ('queued', 'running') and cancel_requested
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_progress
 -- Record progress of the current attempt; no row means that the attempt was overtaken.
@@ -63,7 +63,7 @@ set state = %(state)s, error = %(error)s, message = %(message)s, finished_at = n
     progress = case when %(state)s = 'succeeded' then 1 else progress end
 where id = %(id)s and attempt = %(attempt)s and state = 'running'
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_release
 -- Give a running job back to the queue; `spare` more attempts make up for one that was no fault of the job.
@@ -71,7 +71,7 @@ update public.jobs
 set state = 'queued', max_attempts = max_attempts + %(spare)s::integer, message = %(message)s, progress = 0
 where id = %(id)s and attempt = %(attempt)s and state = 'running'
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_cancel
 -- Cancel a job: a queued one ends now, a running one is asked to.
@@ -82,7 +82,7 @@ set cancel_requested = true,
     message = case when state = 'queued' then 'The job was cancelled.' else 'Cancelling' end
 where id = %(id)s and state in ('queued', 'running')
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;
 
 -- name: job_retry
 -- Make an ended job ready to run again.
@@ -91,4 +91,4 @@ set state = 'queued', max_attempts = attempt + 3, progress = 0, message = '', er
     started_at = null, finished_at = null
 where id = %(id)s and state in ('failed', 'cancelled')
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
-          dataset_id, forecast_id, call_id, created_at, started_at, finished_at, quote, charged;
+          dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;

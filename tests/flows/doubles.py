@@ -9,12 +9,16 @@ from core.ports import Progress
 
 
 class ScriptedCompute:
-    """Runs `script(task, payload)` in place of a child; a script that returns None hangs until it is cancelled."""
+    """Runs `script(task, payload)` in place of a child; a script that returns None hangs until it is cancelled.
+
+    `words` are told as progress; with None, none is.
+    """
 
     durable = False
 
     def __init__(self, script: Callable[[str, Mapping[str, Any]], Any]) -> None:
         self.script = script
+        self.words: str | None = 'Half way'
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
         self.cancelled: list[str] = []
 
@@ -27,7 +31,8 @@ class ScriptedCompute:
             raise NotFound()
         if call_id in self.cancelled:
             raise TaskCancelled()
-        progress(0.5, 'Half way')
+        if self.words is not None:
+            progress(0.5, self.words)
         answer = self.script(*self.calls[int(call_id)])
         if isinstance(answer, Exception):
             raise answer
@@ -63,6 +68,10 @@ class DurableCompute(ScriptedCompute):
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         self._pass('before collect')
         return await super().collect(call_id, progress=progress, timeout=timeout)
+
+    async def cancel(self, call_id: str) -> None:
+        self._pass('before cancel')
+        await super().cancel(call_id)
 
     def _pass(self, point: str) -> None:
         if self.dies is not None and self.dies[0] == point:

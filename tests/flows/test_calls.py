@@ -1,7 +1,8 @@
 """Calls that outlive us: whoever dies when, there is one result and one charge."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,19 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from core.errors import Misconfigured, SeriesTooShort, TaskKilled, TaskOverLimit, Unavailable
+from core.errors import (
+    AmbiguousDates,
+    Conflict,
+    Misconfigured,
+    SeriesTooShort,
+    TaskFailed,
+    TaskKilled,
+    TaskOverLimit,
+    Unavailable,
+    UsageError,
+    VariosyncError,
+    from_words,
+)
 from core.forecasts import Ask
 from core.values import JobState, User
 from storage.cloud.compute import ModalCompute
@@ -32,6 +45,7 @@ def done(seconds: float = 0.0, **manifest: Any) -> dict[str, Any]:
 
 
 def forecast(model: str, seconds: float) -> dict[str, Any]:
+    """What a task that forecasts by one model returns, but for its prefix."""
     models = [{'name': model, 'file': f'forecast-{model}.parquet', 'rows': 1, 'cutoff': '1960-12-01', 'warnings': []}]
     return done(seconds, models=models, scores=[{'model': model}], series=['air'])
 
@@ -42,8 +56,11 @@ class Workers(World):
     def __init__(self, database: Any, postgres: Any, folder: Any, script: Callable[..., Any]) -> None:
         super().__init__(database, postgres, folder, script, compute=DurableCompute(script))
         self.results: list[Any] = []
+        self.refuses: VariosyncError | None = None
 
     async def complete(self, tx, job, result) -> None:
+        if self.refuses:
+            raise self.refuses
         await super().complete(tx, job, result)
         self.results.append(result)
 
@@ -200,12 +217,78 @@ async def test_a_late_result_of_an_attempt_before_is_never_taken(workers, user):
 async def test_a_call_that_hangs_ends_by_the_databases_clock(workers, user, sql):
     here = workers(lambda task, payload: None)
     job_id = await here.order(user)
-    await here.jobs.advance(job_id)
-    sql("update public.calls set dispatched_at = now() - interval '6 seconds' where job_id = %s", job_id)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    sql("update public.calls set started_at = now() - interval '6 seconds' where job_id = %s", job_id)
     await here.jobs.advance(job_id)
     job = await here.jobs.get(user.id, job_id)
     assert (job.state, job.error['code'], job.charged) == (JobState.FAILED, TaskOverLimit().code, 0)
     assert here.compute.cancelled == ['0']
+
+
+async def test_the_time_that_a_call_waited_for_a_machine_is_not_its_own(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    here.compute.words = None
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    sql("update public.calls set dispatched_at = now() - interval '4 seconds' where job_id = %s", job_id)
+    await here.jobs.advance(job_id)
+    here.compute.words = 'Half way'
+    await here.jobs.advance(job_id)
+    sql("update public.calls set dispatched_at = now() - interval '9 seconds' where job_id = %s", job_id)
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.RUNNING
+
+
+async def test_a_call_that_waits_too_long_for_a_machine_is_made_again(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    here.compute.words = None
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    sql("update public.calls set dispatched_at = now() - interval '6 seconds' where job_id = %s", job_id)
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.message) == (
+        JobState.QUEUED,
+        'The task waited too long for a free machine. Trying again.',
+    )
+    assert here.compute.cancelled == ['0']
+
+
+async def test_a_call_that_is_stopped_by_somebody_else_is_made_again(workers, user):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    await here.compute.cancel('0')
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 1)
+    assert 'stopped from outside' in job.message
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).attempt == 2
+
+
+@pytest.mark.parametrize('error', [TaskFailed('No.'), Unavailable(), Misconfigured()])
+async def test_a_job_is_cancelled_though_its_call_cannot_be_stopped(workers, user, error):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    here.compute.dies = ('before cancel', error)
+    await here.jobs.cancel(user.id, job_id)
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.CANCELLED
+
+
+async def test_a_job_that_is_cancelled_while_it_is_given_back_is_ended(workers, user, database):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    await here.jobs.cancel(user.id, job_id)
+    async with database.system() as tx:
+        assert await tx.first('job_release', id=job_id, attempt=1, spare=0, message='')
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.CANCELLED
+    assert await charges(here, user) == [-100, 100]
 
 
 @pytest.mark.parametrize('point', ['before submit', 'before collect'])
@@ -248,7 +331,15 @@ async def test_a_call_that_nobody_knows_any_more_is_made_again(workers, user):
 
 
 @pytest.mark.parametrize(
-    'garbage', [{}, {'\x00': '\ud800'}, {'objects': 3}, {'objects': [{}]}, {'objects': [], 'seconds': 'x'}]
+    'garbage',
+    [
+        {},
+        {'\x00': '\ud800'},
+        {'objects': 3},
+        {'objects': [{}]},
+        {'objects': [], 'seconds': 'x'},
+        {'objects': [], 'seconds': math.inf},
+    ],
 )
 async def test_an_answer_that_is_no_result_fails_once(workers, user, garbage):
     here = workers(lambda task, payload: garbage)
@@ -259,11 +350,142 @@ async def test_an_answer_that_is_no_result_fails_once(workers, user, garbage):
     assert (job.state, job.error['code'], here.completed) == (JobState.FAILED, 'task_failed', [])
 
 
+UNSTORABLE = ['d\x00x', 'd\ud800x']
+
+
+@pytest.mark.parametrize('name', UNSTORABLE)
+async def test_an_error_whose_text_cannot_be_stored_ends_its_job(workers, user, name):
+    said = from_words('AmbiguousDates', f'Say how to read "{name}".', {'self': 1, 'message': 2})
+    here = workers(lambda task, payload: said)
+    job_id = await here.order(user)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.error['code']) == (JobState.FAILED, AmbiguousDates().code)
+    assert job.error['message'] in ('Say how to read "dx".', 'Say how to read "d?x".')
+    assert await charges(here, user) == [-100, 100]
+
+
+@pytest.mark.parametrize('name', UNSTORABLE)
+async def test_progress_whose_text_cannot_be_stored_is_told_all_the_same(workers, user, name):
+    here = workers(lambda task, payload: None)
+    here.compute.words = f'Reading {name}'
+    job_id = await here.order(user)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).message in ('Reading dx', 'Reading d?x')
+
+
+async def test_a_column_that_cannot_be_stored_is_named_all_the_same(product, user):
+    lines = b''.join(b'{"d\\u0000x": "01/%02d/2024", "y": %d}\n' % (day, day) for day in range(1, 13))
+    await product.send(user, 'a.jsonl', lines)
+    (job,) = await product.work_off(user)
+    assert (job.state, job.attempt, job.error['code']) == (JobState.FAILED, 1, AmbiguousDates().code)
+
+
+@pytest.mark.parametrize('error', [Conflict('Somebody was first.'), UsageError(), VariosyncError(), TypeError()])
+async def test_an_end_that_is_refused_for_good_fails_once(workers, user, error):
+    here = workers(lambda task, payload: done())
+    here.refuses = error
+    job_id = await here.order(user)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert job.state == JobState.FAILED
+    assert await charges(here, user) == [-100, 100]
+
+
+async def test_an_end_that_cannot_be_reached_now_is_tried_until_it_is_too_late(workers, user, sql):
+    here = workers(lambda task, payload: done())
+    here.refuses = Unavailable('The object store does not answer.')
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    with pytest.raises(Unavailable):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.RUNNING
+    sql("update public.calls set dispatched_at = now() - interval '11 seconds' where job_id = %s", job_id)
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.FAILED
+
+
+async def test_a_deploy_that_splits_otherwise_goes_on_with_the_calls_there_are(workers, user, monkeypatch):
+    here = workers(by_model(theta=forecast('theta', 1.0), mstl=forecast('mstl', 1.0)))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    await here.killed_at('before submit', job_id)
+    monkeypatch.setattr('core.calls.split', lambda task, payload: {'other': payload})
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
+    assert [model['name'] for model in here.results[0]['manifest']['models']] == ['theta', 'mstl']
+
+
+# calls whose job is gone
+
+
+async def gone(here: Workers, user: User, sql: Callable[..., Any]) -> str:
+    """Have an account end while a call of it runs, which goes on storing; return where."""
+    job_id = await here.order(user)
+    await here.jobs.advance(job_id)
+    sql('delete from public.profiles where id = %s', user.id)
+    prefix = here.compute.calls[0][1]['prefix']
+    await here.objects.put(f'{prefix}/late', b'x')
+    return prefix
+
+
+async def test_a_call_whose_account_is_gone_is_stopped_and_leaves_nothing(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    prefix = await gone(here, user, sql)
+    await here.jobs.recover()
+    assert here.compute.cancelled == ['0']
+    assert await here.objects.list(prefix) == []
+    assert sql('select user_id, job_id, payload from public.calls').fetchall() == [(None, None, None)]
+    await here.objects.put(f'{prefix}/later', b'x')
+    await here.jobs.recover()
+    assert here.compute.cancelled == ['0'], 'once'
+    sql("update public.calls set dispatched_at = now() - interval '11 seconds'")
+    await here.jobs.recover()
+    assert await here.objects.list(prefix) == []
+    assert sql('select count(*) from public.calls').fetchone() == (0,)
+
+
+async def test_a_call_whose_account_is_gone_is_stopped_once_compute_answers(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    await gone(here, user, sql)
+    here.compute.dies = ('before cancel', Unavailable())
+    await here.jobs.recover()
+    here.compute.dies = None
+    await here.jobs.recover()
+    assert here.compute.cancelled == ['0']
+
+
+async def test_a_call_that_is_spawned_while_its_account_ends_is_stopped(workers, user, sql):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user)
+    here.compute.gate = asyncio.Event()
+    advancing = asyncio.create_task(here.jobs.advance(job_id))
+    async with asyncio.timeout(5):
+        while not here.compute.calls:
+            await asyncio.sleep(0.01)
+    sql('delete from public.profiles where id = %s', user.id)
+    here.compute.gate.set()
+    await advancing
+    assert '0' in here.compute.cancelled
+
+
 # several models
 
 
 def by_model(**answers: Any) -> Callable[..., Any]:
-    return lambda task, payload: answers[payload['request']['models'][0]]
+    """A script that answers for each model; of several answers, one an attempt."""
+
+    def answer(task: str, payload: Mapping[str, Any]) -> Any:
+        (model,) = payload['request']['models']
+        given = answers[model]
+        if isinstance(given, list):
+            given = given[int(payload['prefix'].split('/')[-2].rpartition('-')[2]) - 1]
+        return given | {'prefix': payload['prefix']} if isinstance(given, dict) else given
+
+    return answer
 
 
 async def test_models_run_side_by_side_and_are_charged_for_what_they_ran(workers, user):
@@ -277,12 +499,12 @@ async def test_models_run_side_by_side_and_are_charged_for_what_they_ran(workers
     job = await here.jobs.get(user.id, job_id)
     assert (job.state, job.charged) == (JobState.SUCCEEDED, 6)
     (result,) = here.results
-    assert result['prefix'] == f't/{user.id}/forecast/{job_id}-1'
+    assert result['prefix'] == f't/{user.id}/forecast'
     assert [model['file'] for model in result['manifest']['models']] == [
-        'theta/forecast-theta.parquet',
-        'mstl/forecast-mstl.parquet',
+        f'{job_id}-1/theta/forecast-theta.parquet',
+        f'{job_id}-1/mstl/forecast-mstl.parquet',
     ]
-    assert result['manifest']['history'] == 'theta/history.parquet'
+    assert result['manifest']['history'] == f'{job_id}-1/theta/history.parquet'
     assert [score['model'] for score in result['manifest']['scores']] == TWO['models']
 
 
@@ -299,6 +521,74 @@ async def test_a_model_that_fails_is_named_and_the_others_are_delivered(workers,
     (notice,) = await here.notices.latest(user.id)
     assert (notice.level, notice.title) == ('warn', 'Work: done in part')
     assert notice.text == 'Without theta: Series air has 3 points.'
+
+
+LOST = TaskKilled('The machine was lost.')
+
+
+async def test_a_model_that_was_lost_is_called_again_and_the_others_are_kept(workers, user):
+    here = workers(by_model(theta=[LOST, forecast('theta', 2.0)], mstl=[forecast('mstl', 1.0)]))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.message, here.results) == (
+        JobState.QUEUED,
+        'The machine was lost. Trying again.',
+        [],
+    )
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, job.charged) == (JobState.SUCCEEDED, 2, 3)
+    folders = [payload['prefix'].split('/', 3)[-1] for _, payload in here.compute.calls]
+    assert folders == [f'{job_id}-1/theta', f'{job_id}-1/mstl', f'{job_id}-2/theta']
+    (result,) = here.results
+    assert [model['file'].rpartition('/')[0] for model in result['manifest']['models']] == [folders[2], folders[1]]
+    assert result['missing'] == {}
+
+
+async def test_a_model_that_is_lost_in_every_attempt_is_named_and_the_others_are_delivered(workers, user):
+    here = workers(by_model(theta=[LOST] * 3, mstl=[forecast('mstl', 1.0)]))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(6):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, len(here.compute.calls)) == (JobState.SUCCEEDED, 3, 4)
+    assert here.results[0]['missing'] == {'theta': 'The machine was lost.'}
+
+
+async def test_a_model_that_cannot_succeed_is_not_called_again_for_another_that_may(workers, user):
+    here = workers(by_model(theta=[SeriesTooShort('Too short.')], mstl=[LOST, forecast('mstl', 1.0)]))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(4):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
+    assert here.results[0]['missing'] == {'theta': 'Too short.'}
+    assert len(here.compute.calls) == 3
+
+
+async def test_a_result_that_is_not_whole_is_made_anew_whole(workers, user):
+    lacking = forecast('theta', 1.0) | {'objects': [{'key': f't/{user.id}/forecast/x', 'size': 3, 'sha256': '0' * 64}]}
+    here = workers(by_model(theta=lacking, mstl=forecast('mstl', 1.0)))
+    await here.objects.put(f't/{user.id}/forecast/x', b'x')
+    job_id = await here.order(user, 'forecast', request=TWO)
+    for _ in range(3):
+        await here.jobs.advance(job_id)
+    assert len(here.compute.calls) == 4
+
+
+async def test_reasons_are_told_however_long_they_are(workers, user):
+    told = from_words('SeriesTooShort', 'ö' * 5000, {})
+    here = workers(by_model(theta=told, mstl=forecast('mstl', 1.0)))
+    job_id = await here.order(user, 'forecast', request=TWO)
+    async with here.events.subscribe(f'{user.id}/notices') as messages:
+        for _ in range(2):
+            await here.jobs.advance(job_id)
+        async with asyncio.timeout(5):
+            message = await anext(messages)
+    assert message['title'] == 'Work: done in part'
+    assert message['text'].startswith('Without theta: ööö')
 
 
 async def test_when_all_models_fail_the_job_does_for_the_first_reason(workers, user):

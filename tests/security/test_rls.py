@@ -107,7 +107,7 @@ def reached(connection: Connection, role: str, me: Tenant, table: str, command: 
 
 def _updatable(connection: Connection, role: str, table: str) -> str:
     cursor = connection.execute(
-        'select attname from pg_attribute where attrelid = %(table)s::regclass and attnum > 0'
+        'select attname from pg_attribute where attrelid = %(table)s::regclass and attnum > 0 and not attisdropped'
         " order by has_column_privilege(%(role)s, attrelid, attnum, 'update') desc, attnum desc limit 1",
         {'table': f'public.{table}', 'role': role},
     )

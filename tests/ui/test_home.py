@@ -130,7 +130,6 @@ class Room:
             cancel_requested=False,
             dataset_id=dataset.id,
             forecast_id=None,
-            call_id=None,
             created_at=datetime.now(UTC),
             started_at=datetime.now(UTC),
             finished_at=None,
