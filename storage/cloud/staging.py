@@ -6,13 +6,14 @@ See https://supabase.com/docs/guides/storage and https://supabase.com/docs/refer
 import asyncio
 import base64
 import errno
+import hashlib
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,12 +26,15 @@ from core.errors import Misconfigured, NotFound, TooLarge, Unavailable, Variosyn
 from core.ports import ObjectStore
 from core.values import Direct, ObjectInfo
 from storage.staging import complete, gone, misplaced, store, stored, too_many
+from storage.work import remove_leftovers, work_folder
 
 BATCH = 6 * 2**20  # bytes: the size of a part, and of a browser's piece, which Supabase prescribes
 PIECE = 2**20
 PAGE = 1000  # objects that one answer lists, or one request deletes
 PATIENCE = 30.0  # seconds without a byte
+COPIES = 2  # uploads that are copied at a time, so that they do not fill the disk
 BEGUN, WHOLE = 'begun', 'whole'
+CONTENT = b'begun'
 
 T = TypeVar('T')
 
@@ -42,6 +46,9 @@ class SupabaseStaging:
     holds bytes that came by `append`. Storage has no write that fails because somebody else was first, so parts have
     names of their own: two senders at the same offset leave two parts, and what has arrived is the longest unbroken
     run of parts. It never gets shorter, so what was acknowledged stays.
+
+    An upload is copied by way of `folder`, where only folders of `storage.work` may be; without one, by way of the
+    system's folder for temporary files, where what a killed process leaves stays.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class SupabaseStaging:
         bucket: str,
         http: httpx.AsyncClient,
         largest: int | None = None,
+        folder: Path | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._url = url.rstrip('/')
@@ -62,8 +70,13 @@ class SupabaseStaging:
         self._http = http
         self._largest = largest
         self._patience = patience
+        self._folder = folder or Path(gettempdir())
+        self._copies = asyncio.Semaphore(COPIES)
         self._accepting: dict[tuple[UUID, str], asyncio.Task[ObjectInfo]] = {}
         self._ending: set[asyncio.Task[Any]] = set()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            remove_leftovers(folder)
 
     @property
     def origins(self) -> Sequence[str]:
@@ -72,7 +85,7 @@ class SupabaseStaging:
 
     async def create(self, upload_id: UUID) -> None:
         """Begin an empty upload. Beginning it twice changes nothing."""
-        await self._put(upload_id, BEGUN, b'begun', replace=True)
+        await self._put(upload_id, BEGUN, CONTENT, replace=True)
 
     async def direct(self, upload_id: UUID, size: int) -> Direct | None:
         """Return where a browser may send the bytes itself: the one object of this upload, for two hours.
@@ -192,28 +205,34 @@ class SupabaseStaging:
     async def _copy(self, upload_id: UUID, objects: ObjectStore, key: str) -> ObjectInfo:
         try:
             arrived = await self._look(upload_id)
-            with _local_file() as path:
-                await self._download(upload_id, arrived.sources, path)
-                return await store(objects, key, path)
+            async with self._copies:
+                with _local_file(self._folder) as path:
+                    await self._download(upload_id, arrived.sources, path)
+                    return await store(objects, key, path)
         except NotFound:
             return await stored(objects, key)
 
-    async def _download(self, upload_id: UUID, sources: Sequence[tuple[str, int]], path: Path) -> None:
+    async def _download(self, upload_id: UUID, sources: Sequence['_Source'], path: Path) -> None:
         with path.open('xb') as file:
-            for name, size in sources:
-                before = file.tell()
-                async with self._open(f'{upload_id}/{name}') as answer:
+            for source in sources:
+                before, digest = file.tell(), hashlib.md5(usedforsecurity=False)
+                async with self._open(f'{upload_id}/{source.name}') as answer:
                     async for piece in answer.aiter_bytes(PIECE):
                         await asyncio.to_thread(file.write, piece)
-                if file.tell() - before != size:
-                    raise Unavailable('Supabase Storage sent fewer or more bytes than it holds. Try again.')
+                        await asyncio.to_thread(digest.update, piece)
+                if file.tell() - before != source.size or source.md5 not in (None, digest.hexdigest()):
+                    raise Unavailable('Supabase Storage sent other bytes than it holds. Try again.')
 
     async def _look(self, upload_id: UUID) -> '_Arrived':
-        sizes = {entry.name: entry.metadata.size for entry in await self._list(upload_id) if entry.metadata}
-        if BEGUN not in sizes:
+        there = {entry.name: entry.metadata for entry in await self._list(upload_id) if entry.metadata}
+        if BEGUN not in there:
             raise gone()
-        parts = [_Part(name, int(name[:20]), size) for name, size in sizes.items() if _PART.fullmatch(name)]
-        return _Arrived(sizes.get(WHOLE), _longest_run(parts))
+        # An eTag is the MD5 of an object that was stored at once by a service that keeps it so. Whether this one does
+        # is seen from the object whose content we know. Of other objects the size is all that can be compared.
+        told = there[BEGUN].md5 == hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+        sources = [_Source(name, about.size, about.md5 if told else None) for name, about in there.items()]
+        whole = next((source for source in sources if source.name == WHOLE), None)
+        return _Arrived(whole, _longest_run([source for source in sources if _PART.fullmatch(source.name)]))
 
     async def _list(self, upload_id: UUID) -> Sequence['_Entry']:
         entries: list[_Entry] = []
@@ -320,36 +339,42 @@ class _Writer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Source:
+    """An object that holds bytes of an upload; the name of a part begins with where it starts."""
+
     name: str
-    start: int
     size: int
+    md5: str | None
+
+    @property
+    def start(self) -> int:
+        return int(self.name[:20])
 
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
     """What is there of an upload: the whole, or parts without a gap."""
 
-    whole: int | None
-    parts: Sequence[_Part]
+    whole: _Source | None
+    parts: Sequence[_Source]
 
     @property
     def size(self) -> int:
-        return sum(part.size for part in self.parts) if self.whole is None else self.whole
+        return sum(source.size for source in self.sources)
 
     @property
-    def sources(self) -> Sequence[tuple[str, int]]:
-        """The names of the objects whose bytes make up the upload, in order, with their sizes."""
-        return [(part.name, part.size) for part in self.parts] if self.whole is None else [(WHOLE, self.whole)]
+    def sources(self) -> Sequence[_Source]:
+        """The objects whose bytes make up the upload, in order."""
+        return self.parts if self.whole is None else [self.whole]
 
 
-def _longest_run(parts: Sequence[_Part]) -> Sequence[_Part]:
+def _longest_run(parts: Sequence[_Source]) -> Sequence[_Source]:
     """Return the parts that lead furthest from offset 0, each beginning where the one before it ends."""
-    ends: dict[int, _Part] = {}
+    ends: dict[int, _Source] = {}
     for part in sorted(parts, key=lambda part: (part.start, part.name)):
         if part.start == 0 or part.start in ends:
             ends.setdefault(part.start + part.size, part)
-    run: list[_Part] = []
+    run: list[_Source] = []
     end = max(ends, default=0)
     while end:
         run.append(ends[end])
@@ -359,6 +384,13 @@ def _longest_run(parts: Sequence[_Part]) -> Sequence[_Part]:
 
 class _Metadata(BaseModel):
     size: int
+    etag: str = Field('', validation_alias='eTag')
+
+    @property
+    def md5(self) -> str | None:
+        """The MD5 that the eTag may be, if it looks like one."""
+        digest = self.etag.strip('"').lower()
+        return digest if _MD5.fullmatch(digest) else None
 
 
 class _Entry(BaseModel):
@@ -397,6 +429,7 @@ class _Refusal(BaseModel):
 
 _ENTRIES, _BUCKET, _SIGNED = TypeAdapter(list[_Entry]), TypeAdapter(_Bucket), TypeAdapter(_Signed)
 _PART = re.compile(r'\d{20}-[0-9a-f]{32}')
+_MD5 = re.compile(r'[0-9a-f]{32}')
 
 
 def _read(kind: TypeAdapter[T], answer: httpx.Response) -> T:
@@ -422,15 +455,15 @@ def _direct_host(url: str) -> str:
 
 
 @contextmanager
-def _local_file() -> Iterator[Path]:
+def _local_file(base: Path) -> Iterator[Path]:
     """A name for a file that is gone afterwards."""
     try:
-        with TemporaryDirectory(prefix='variosync-') as folder:
-            yield Path(folder) / 'upload'
+        with work_folder(base, f'variosync-{uuid4().hex}') as folder:
+            yield folder / 'upload'
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable('No space is left to accept uploads. Free some on the server, then resume.') from error
-        raise Unavailable('The temporary folder of the server cannot be used.') from error
+        raise Unavailable('The folder for copies of uploads cannot be used.') from error
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 import asyncio
 import errno
-import fcntl
 import json
 import os
 import queue
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +36,7 @@ from core.errors import (
 from core.ports import Progress
 from storage.embedded.child import LARGEST_FRAME, LENGTH
 from storage.objects import ObjectsAt
+from storage.work import remove_leftovers, work_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, '-P', '-X', 'faulthandler', '-m', 'storage.embedded.child')
@@ -93,7 +92,7 @@ class ChildProcesses:
         self._spares: dict[str, _Call] = {}
         self._closed = False
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_leftovers(self._work)
+        remove_leftovers(self._work)
 
     async def submit(self, task: str, payload: Mapping[str, Any]) -> str:
         """Start a task and return a call id. Raise Unavailable when no process can be started."""
@@ -551,29 +550,10 @@ def _environment(workdir: Path) -> dict[str, str]:
 
 @contextmanager
 def _work_folder(base: Path, name: str) -> Iterator[Path]:
-    """A folder that is locked while it is in use, so that another process can tell it from a leftover."""
-    folder = base / name
-    with _told():
-        folder.mkdir(mode=0o700)
-        lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with _told():
+            folder = stack.enter_context(work_folder(base, name))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _remove_leftovers(work: Path) -> None:
-    for folder in work.iterdir():
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(lock)
 
 
 @contextmanager

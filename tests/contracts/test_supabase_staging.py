@@ -22,6 +22,7 @@ from core.values import Direct
 from storage.cloud import staging as module
 from storage.cloud.staging import BATCH, SupabaseStaging
 from storage.objects import Objects
+from storage.work import work_folder
 from tests.contracts.staging import LIMIT, SOON, begun, pieces, supabase_staging
 from tests.fakes.supabase import FakeSupabase, Project
 from tests.fakes.supabase.project import legacy_key
@@ -313,9 +314,73 @@ async def test_a_copy_that_comes_short_is_not_accepted(
         return Response(b'dat') if request.method == 'GET' else None
 
     supabase.storage.before = short
-    with pytest.raises(Unavailable, match='fewer or more'):
+    with pytest.raises(Unavailable, match='other bytes'):
         await staging.accept(upload, objects, key)
     assert not await objects.list(key)
+
+
+async def test_a_copy_with_other_bytes_is_not_accepted(
+    staging: SupabaseStaging, objects: Objects, key: str, supabase: FakeSupabase
+) -> None:
+    upload = await begun(staging, b'data')
+
+    async def garbled(request: Request) -> Response | None:
+        return Response(b'dato') if request.method == 'GET' else None
+
+    supabase.storage.before = garbled
+    with pytest.raises(Unavailable, match='other bytes'):
+        await staging.accept(upload, objects, key)
+    assert not await objects.list(key)
+
+
+async def test_etags_of_another_kind_say_nothing(
+    staging: SupabaseStaging, objects: Objects, key: str, supabase: FakeSupabase
+) -> None:
+    """As those of objects that the store encrypts, or of a service that keeps files."""
+    for number, etag in enumerate(('"' + 'a' * 32 + '"', '"19c1d8-4"', '')):
+        supabase.storage.etag = lambda path, etag=etag: etag
+        upload = await begun(staging, b'data')
+        assert (await staging.accept(upload, objects, f'{key}{number}')).size == 4
+
+
+async def test_few_uploads_are_copied_at_a_time_and_nothing_stays(
+    make: Callable[..., SupabaseStaging], objects: Objects, key: str, supabase: FakeSupabase, tmp_path: Path
+) -> None:
+    staging, held, go = make(folder=tmp_path / 'work'), asyncio.Semaphore(0), asyncio.Event()
+    uploads = [await begun(staging, b'data') for _ in range(module.COPIES + 2)]
+    loop = asyncio.get_running_loop()
+
+    async def hold_copies(request: Request) -> None:
+        if request.method == 'GET':
+            loop.call_soon_threadsafe(held.release)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go.wait(), loop))
+
+    supabase.storage.before = hold_copies
+    accepting = [
+        asyncio.create_task(staging.accept(upload, objects, f'{key}{number}')) for number, upload in enumerate(uploads)
+    ]
+    async with asyncio.timeout(SOON):
+        for _ in range(module.COPIES):
+            await held.acquire()
+        for upload in uploads:
+            await staging.offset(upload)
+        assert len(list((tmp_path / 'work').iterdir())) == module.COPIES
+        assert held.locked()
+        go.set()
+        await asyncio.gather(*accepting)
+    assert not list((tmp_path / 'work').iterdir())
+
+
+async def test_what_a_killed_process_was_copying_is_removed(
+    make: Callable[..., SupabaseStaging], tmp_path: Path
+) -> None:
+    left = tmp_path / 'work' / 'variosync-dead'
+    left.mkdir(parents=True)
+    (left / 'upload').write_bytes(b'half')
+    with work_folder(tmp_path / 'work', 'in-use') as used:
+        make(folder=tmp_path / 'work')
+        assert not left.exists()
+        assert used.exists()
 
 
 async def test_a_failure_behind_a_leaving_sender_is_nobodys_error(

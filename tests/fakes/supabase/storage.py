@@ -9,6 +9,7 @@ An error other than 500 is HTTP 400 with the meant status in its body, except at
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 import secrets
 import shutil
@@ -31,6 +32,7 @@ from tests.fakes.supabase.project import Project, no_key
 ROOT = '/storage/v1'
 CHUNK = 6 * 2**20  # of every piece of a resumable upload but the last
 MOST_AT_ONCE = 1000  # objects in one deletion
+PART = 5 * 2**20  # larger objects are brought to S3 in parts
 EXPOSED = (
     'Location, Tus-Complete, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, '
     'Upload-Length, Upload-Metadata, Upload-Offset'
@@ -72,6 +74,7 @@ class Storage:
     """The state of the fake. Tests may change the attributes at any time.
 
     `before` sees every request first and may answer it, or raise, in place of the fake. `seen` holds (method, path).
+    `etag` is what is said of a file.
     """
 
     def __init__(self, project: Project, folder: Path) -> None:
@@ -92,6 +95,7 @@ class Storage:
         self.largest = 50 * 10**9  # what the project takes, whatever its buckets say
         self.before: Callable[[Request], Awaitable[Response | None]] | None = None
         self.seen: list[tuple[str, str]] = []
+        self.etag: Callable[[Path], str] = etag_of_s3
 
     def _fill(self) -> None:
         self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -377,12 +381,14 @@ class Storage:
         return bucket
 
     def _about(self, bucket: str, name: str) -> dict[str, Any]:
-        size = self._path(bucket, name).stat().st_size
+        path = self._path(bucket, name)
+        size = path.stat().st_size
+        about = {'eTag': self.etag(path), 'size': size, 'contentLength': size, 'mimetype': 'application/octet-stream'}
         return {
             'id': str(uuid4()),
             'name': name,
             'bucket_id': bucket,
-            'metadata': {'size': size, 'contentLength': size, 'mimetype': 'application/octet-stream'},
+            'metadata': about,
         }
 
     def _bucket_path(self, name: str) -> Path:
@@ -432,6 +438,14 @@ class Storage:
             return answer
 
         return answer
+
+
+def etag_of_s3(path: Path) -> str:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html: the MD5 of what came at once."""
+    parts = -(-path.stat().st_size // PART)
+    if parts > 1:
+        return f'"{hashlib.md5(str(path).encode()).hexdigest()}-{parts}"'
+    return f'"{hashlib.md5(path.read_bytes()).hexdigest()}"'
 
 
 def _number(request: Request, header: str) -> int | None:
