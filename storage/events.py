@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from secrets import token_urlsafe
 from typing import Any, Self
@@ -19,6 +20,8 @@ LIMIT = 7999  # bytes of a notification's payload that Postgres takes
 REMEMBERED = 4096  # notes, so that one that comes again is known
 BACKLOG = 256  # messages kept for a subscriber that does not read; then the oldest go
 PATIENCE = 10.0
+PAUSES = (0.1, 2.0)  # seconds between two tries to listen: the first, doubled up to the last
+STEADY = 5.0  # seconds after which a connection that ends was a good one
 LOG = logging.getLogger(__name__)
 
 
@@ -74,6 +77,61 @@ class Subscribers:
             messages.put(note['message'])
 
 
+class Marks(dict[str, asyncio.Event]):
+    """Marks that a process sends to itself: when one comes back, all that was sent before it has passed."""
+
+    @contextmanager
+    def made(self) -> Iterator[tuple[str, asyncio.Event]]:
+        """A new mark, and what is set when it has come back while the block lasts."""
+        mark, passed = uuid4().hex, asyncio.Event()
+        self[mark] = passed
+        try:
+            yield mark, passed
+        finally:
+            del self[mark]
+
+    def met(self, mark: str) -> None:
+        """Say that a mark has come back; it may be somebody else's."""
+        if passed := self.get(mark):
+            passed.set()
+
+
+class Listener:
+    """A task that listens on one connection after the other; `listen` returns when its connection has ended.
+
+    The pauses between them grow from the first to the last of `pauses`, and are short again after a good connection.
+    """
+
+    def __init__(self, listen: Callable[[], Awaitable[None]], *, name: str, pauses: tuple[float, float]) -> None:
+        self._listen = listen
+        self._name = name
+        self._pauses = pauses
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen until `close`, unless that is so already."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=self._name)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        pause, longest = self._pauses
+        while True:
+            begun = time.monotonic()
+            await self._listen()
+            if time.monotonic() - begun > STEADY:
+                pause = self._pauses[0]
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+
 def pack(channel: str, message: Mapping[str, Any]) -> str:
     """A message as JSON on its way between processes. Raise TooLarge when it passes what Postgres takes."""
     note = {'id': token_urlsafe(9), 'channel': channel, 'message': dict(message)}
@@ -95,17 +153,13 @@ class PostgresEvents:
         self._database = database
         self._dsn = worker_dsn
         self.subscribers = Subscribers()
-        self._marks: dict[str, asyncio.Event] = {}
+        self._marks = Marks()
         self._listening = asyncio.Event()
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(self._listen, name='events listener', pauses=PAUSES)
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._listener:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
-            self._listener = None
+        await self._listener.close()
 
     async def publish(self, channel: str, message: Mapping[str, Any]) -> None:
         """Tell everyone who listens on channel. Nobody listening is no error.
@@ -131,46 +185,36 @@ class PostgresEvents:
 
     async def _reach_now(self) -> None:
         """Return when everything published so far has passed, by publishing a mark and meeting it."""
-        if self._listener is None:
-            self._listener = asyncio.create_task(self._listen(), name='events listener')
-        mark, passed = uuid4().hex, asyncio.Event()
-        self._marks[mark] = passed
+        self._listener.start()
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not passed.is_set():
-                    await self._listening.wait()
-                    await self.send(json.dumps({'mark': mark}))
-                    with suppress(TimeoutError):
-                        # Not wait_for: in Python 3.11 it loses a cancellation that comes with the answer.
-                        async with asyncio.timeout(1):
-                            await passed.wait()
+            with self._marks.made() as (mark, passed):
+                async with asyncio.timeout(PATIENCE):
+                    while not passed.is_set():
+                        await self._listening.wait()
+                        await self.send(json.dumps({'mark': mark}))
+                        with suppress(TimeoutError):
+                            # Not wait_for: in Python 3.11 it loses a cancellation that comes with the answer.
+                            async with asyncio.timeout(1):
+                                await passed.wait()
         except TimeoutError as error:
             raise Unavailable('The database does not pass messages on. Try again in a moment.') from error
-        finally:
-            del self._marks[mark]
 
     async def _listen(self) -> None:
-        pause = 0.1
-        while True:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._dsn, autocommit=True, keepalives_idle=20, keepalives_interval=5, keepalives_count=3
-                ) as connection:
-                    await connection.execute('listen variosync_events')
-                    self._listening.set()
-                    pause = 0.1
-                    async for notification in connection.notifies():
-                        self._pass_on(json.loads(notification.payload))
-            except psycopg.OperationalError as error:
-                LOG.warning('the connection that listens for events broke: %s', error)
-            finally:
-                self._listening.clear()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2)
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, keepalives_idle=20, keepalives_interval=5, keepalives_count=3
+            ) as connection:
+                await connection.execute('listen variosync_events')
+                self._listening.set()
+                async for notification in connection.notifies():
+                    self._heard(json.loads(notification.payload))
+        except psycopg.OperationalError as error:
+            LOG.warning('the connection that listens for events broke: %s', error)
+        finally:
+            self._listening.clear()
 
-    def _pass_on(self, content: Mapping[str, Any]) -> None:
+    def _heard(self, content: Mapping[str, Any]) -> None:
         if 'mark' in content:
-            if passed := self._marks.get(content['mark']):
-                passed.set()
-            return
-        self.subscribers.pass_on(content)
+            self._marks.met(content['mark'])
+        else:
+            self.subscribers.pass_on(content)

@@ -16,12 +16,26 @@ from pydantic import BaseModel, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from core.errors import Misconfigured, Unavailable
-from storage.events import Subscribers, pack
+from core.errors import Misconfigured, TooLarge, Unavailable, VariosyncError
+from storage.events import PAUSES, Listener, Marks, Subscribers, pack
 
 PATIENCE = 5.0  # seconds for a connection, and for each answer
 HEARTBEAT = 20.0  # seconds; Realtime asks for one every 25
-PAUSES = (0.1, 2.0)  # seconds between two tries to connect: the first, doubled up to the last
+# Codes with which Realtime begins the reason of a refusal that stays. Others pass: too many joins, messages or
+# connections, a restart, a database that is not ready (https://supabase.com/docs/guides/realtime/error_codes).
+LASTING = {
+    'Unauthorized',
+    'InvalidJWTToken',
+    'InvalidJWTExpiration',
+    'MalformedJWT',
+    'JwtSignatureError',
+    'JwtSignerError',
+    'PrivateOnly',
+    'TenantNotFound',
+    'RealtimeDisabledForTenant',
+    'RealtimeDisabledForConfiguration',
+}
+TOO_LARGE = 'payload_size_exceeded'
 _SILENT = 'Supabase Realtime does not answer. Try again in a moment.'
 LOG = logging.getLogger(__name__)
 
@@ -44,24 +58,21 @@ class RealtimeEvents:
         name = hmac.new(secret.encode(), b'variosync events', hashlib.sha256).hexdigest()[:32]
         self._topic = f'realtime:variosync-{name}'
         self.subscribers = Subscribers()
-        self._marks: dict[str, asyncio.Event] = {}
+        self._marks = Marks()
         self._joined = asyncio.Event()
         self._channel: _Channel | None = None
         self._trouble = Unavailable(_SILENT)
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(self._listen, name='Realtime events listener', pauses=PAUSES)
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._listener:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
-            self._listener = None
+        await self._listener.close()
 
     async def publish(self, channel: str, message: Mapping[str, Any]) -> None:
         """Tell everyone who listens on channel. Nobody listening is no error.
 
-        Raise TooLarge when channel and message pass 8 kB as JSON, Unavailable when Realtime does not answer.
+        Raise TooLarge when channel and message pass 8 kB as JSON or what the project takes, Unavailable when Realtime
+        does not answer or has too much to do.
         """
         await self._send(json.loads(pack(channel, message)))
 
@@ -97,20 +108,16 @@ class RealtimeEvents:
 
     async def _reach_now(self) -> None:
         """Return when everything published so far has passed, by publishing a mark and meeting it."""
-        mark, passed = uuid4().hex, asyncio.Event()
-        self._marks[mark] = passed
         try:
-            await self._send({'mark': mark})
-            async with asyncio.timeout(self._patience):
-                await passed.wait()
+            with self._marks.made() as (mark, passed):
+                await self._send({'mark': mark})
+                async with asyncio.timeout(self._patience):
+                    await passed.wait()
         except TimeoutError as error:
             raise Unavailable('Supabase Realtime does not pass messages on. Try again in a moment.') from error
-        finally:
-            del self._marks[mark]
 
     async def _send(self, content: Mapping[str, Any]) -> None:
-        if self._listener is None:
-            self._listener = asyncio.create_task(self._listen(), name='Realtime events listener')
+        self._listener.start()
         try:
             async with asyncio.timeout(self._patience):
                 await self._joined.wait()
@@ -121,23 +128,18 @@ class RealtimeEvents:
         await self._channel.push('broadcast', {'type': 'broadcast', 'event': 'note', 'payload': content})
 
     async def _listen(self) -> None:
-        pause, longest = PAUSES
-        while True:
-            try:
-                async with self._connected(self._secret, self._heard) as self._channel:
-                    await self._channel.join()
-                    self._joined.set()
-                    pause = PAUSES[0]
-                    await self._channel.stay()
-            except Unavailable as error:
-                if self._joined.is_set() or error.message != self._trouble.message:
-                    LOG.warning('events do not pass: %s', error)
-                self._trouble = error
-            finally:
-                self._joined.clear()
-                self._channel = None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
+        try:
+            async with self._connected(self._secret, self._heard) as self._channel:
+                await self._channel.join()
+                self._joined.set()
+                await self._channel.stay()
+        except Unavailable as error:
+            if self._joined.is_set() or error.message != self._trouble.message:
+                LOG.warning('events do not pass: %s', error)
+            self._trouble = error
+        finally:
+            self._joined.clear()
+            self._channel = None
 
     @asynccontextmanager
     async def _connected(self, key: str, heard: Callable[[Mapping[str, Any]], None]) -> AsyncIterator['_Channel']:
@@ -163,10 +165,9 @@ class RealtimeEvents:
 
     def _heard(self, content: Mapping[str, Any]) -> None:
         if 'mark' in content:
-            if passed := self._marks.get(content['mark']):
-                passed.set()
-            return
-        self.subscribers.pass_on(content)
+            self._marks.met(content['mark'])
+        else:
+            self.subscribers.pass_on(content)
 
 
 class _Said(BaseModel):
@@ -210,7 +211,7 @@ class _Channel:
             await self.push('heartbeat', {}, topic='phoenix')
 
     async def push(self, event: str, payload: Mapping[str, Any], *, topic: str | None = None) -> None:
-        """Send a message and wait for its answer. Raise Unavailable without one, Misconfigured when it is a refusal."""
+        """Send a message and wait for its answer. Raise Unavailable without one, and what a refusal means."""
         if self._ended.is_set():
             raise Unavailable(_SILENT)
         ref = str(next(self._refs))
@@ -226,7 +227,7 @@ class _Channel:
         finally:
             del self._answers[ref]
         if said.get('status') != 'ok':
-            raise Misconfigured(f'Supabase Realtime refuses us: {said.get("response")}')
+            raise _refusal(said.get('response'))
 
     async def read(self, heard: Callable[[Mapping[str, Any]], None]) -> None:
         """Pass on answers and broadcasts until the connection or the channel ends."""
@@ -247,3 +248,12 @@ class _Channel:
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(Unavailable(_SILENT))
+
+
+def _refusal(response: Any) -> VariosyncError:
+    reason = str(response['reason']) if isinstance(response, dict) and 'reason' in response else str(response)
+    if reason == TOO_LARGE:
+        return TooLarge(f'The project takes no message of this size in Supabase Realtime ({reason}).')
+    if reason.partition(':')[0] in LASTING:
+        return Misconfigured(f'Supabase Realtime refuses us: {reason}')
+    return Unavailable(f'Supabase Realtime cannot serve us now ({reason}). Try again in a moment.')

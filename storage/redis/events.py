@@ -6,12 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import uuid4
 
 from redis.asyncio.client import PubSub
 
 from core.errors import Unavailable
-from storage.events import PostgresEvents, pack
+from storage.events import Listener, Marks, PostgresEvents, pack
 from storage.redis.client import PATIENCE, Redis, translated
 
 PAUSES = (0.1, 1.0)  # seconds between two tries to listen again: the first, doubled up to the last
@@ -33,18 +32,14 @@ class RedisEvents:
         self._postgres = postgres
         self.subscribers = postgres.subscribers
         self._channel = redis.key('events', 'all')
-        self._marks: dict[bytes, asyncio.Event] = {}
+        self._marks = Marks()
         self._listening = asyncio.Event()
         self._connection: PubSub | None = None
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(self._listen, name='Redis events listener', pauses=PAUSES)
 
     async def close(self) -> None:
         """Stop listening; Redis itself stays connected."""
-        if self._listener:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
-            self._listener = None
+        await self._listener.close()
         await self._postgres.close()
 
     async def publish(self, channel: str, message: Mapping[str, Any]) -> None:
@@ -80,43 +75,31 @@ class RedisEvents:
 
         Without an answer in time this goes on: messages come by Postgres then.
         """
-        if self._listener is None:
-            self._listener = asyncio.create_task(self._listen(), name='Redis events listener')
+        self._listener.start()
         if self._redis.away:
             return
-        mark, passed = uuid4().bytes, asyncio.Event()
-        self._marks[mark] = passed
-        try:
-            with suppress(Unavailable), translated():
-                async with asyncio.timeout(PATIENCE):
-                    await self._listening.wait()
-                    if self._connection is not None:
-                        await self._connection.ping(mark)
-                        await passed.wait()
-        finally:
-            del self._marks[mark]
+        with self._marks.made() as (mark, passed), suppress(Unavailable), translated():
+            async with asyncio.timeout(PATIENCE):
+                await self._listening.wait()
+                if self._connection is not None:
+                    await self._connection.ping(mark)
+                    await passed.wait()
 
     async def _listen(self) -> None:
-        pause, longest = PAUSES
-        while True:
-            with suppress(Unavailable):
-                async with self._redis.subscription(self._channel) as self._connection:
-                    async for said in self._connection.listen():
-                        self._heard(said)
-                        pause = PAUSES[0]
-            if self._listening.is_set():
-                LOG.warning('the connection that listens for events on Redis broke')
-                self._listening.clear()
-            self._connection = None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
+        with suppress(Unavailable):
+            async with self._redis.subscription(self._channel) as self._connection:
+                async for said in self._connection.listen():
+                    self._heard(said)
+        if self._listening.is_set():
+            LOG.warning('the connection that listens for events on Redis broke')
+            self._listening.clear()
+        self._connection = None
 
     def _heard(self, said: Mapping[str, Any]) -> None:
         match said['type']:
             case 'subscribe':
                 self._listening.set()
             case 'pong':
-                if passed := self._marks.get(said['data']):
-                    passed.set()
+                self._marks.met(said['data'].decode())
             case 'message':
                 self.subscribers.pass_on(json.loads(said['data']))

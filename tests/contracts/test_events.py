@@ -12,7 +12,7 @@ from core.errors import TooLarge, Unavailable
 from core.ports import Events
 from storage.cloud.realtime import RealtimeEvents
 from storage.embedded.server import EmbeddedPostgres
-from storage.events import BACKLOG, PostgresEvents
+from storage.events import BACKLOG, Listener, PostgresEvents
 from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.redis import Redis, RedisEvents
@@ -175,6 +175,23 @@ async def test_who_stops_as_listening_begins_has_stopped(events: Events) -> None
     done, _ = await asyncio.wait({task}, timeout=5)
     assert task in done
     assert task.cancelled()
+
+
+async def test_after_a_good_connection_the_next_one_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('storage.events.STEADY', 0)
+    times, many = 0, asyncio.Event()
+
+    async def listen() -> None:
+        nonlocal times
+        times += 1
+        if times == 20:
+            many.set()
+
+    listener = Listener(listen, name='listener', pauses=(0.001, 60))
+    listener.start()
+    async with asyncio.timeout(5):
+        await many.wait()
+    await listener.close()
 
 
 async def test_listening_comes_back_when_postgres_was_killed(new_postgres) -> None:

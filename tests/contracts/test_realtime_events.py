@@ -3,8 +3,9 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -204,5 +205,43 @@ async def test_the_check_finds_a_project_that_lets_everybody_listen(make: Make, 
 
 async def test_what_the_project_finds_too_large_is_refused(make: Make, supabase: FakeSupabase) -> None:
     supabase.realtime.largest = 1000
-    with pytest.raises((TooLarge, Misconfigured), match='payload_size_exceeded'):
-        await make().publish('t/jobs', {'text': 'x' * 2000})
+    events = make()
+    with pytest.raises(TooLarge, match='payload_size_exceeded'):
+        await events.publish('t/jobs', {'text': 'x' * 2000})
+    await events.publish('t/jobs', {'text': 'x'})
+
+
+@pytest.mark.parametrize(
+    ('reason', 'error'),
+    [
+        ('ClientJoinRateLimitReached: Too many joins per second', Unavailable),
+        ('ConnectionRateLimitReached: Too many connected users', Unavailable),
+        ('DatabaseLackOfConnections: Database can not accept more connections', Unavailable),
+        ('RealtimeRestarting: Realtime is restarting, please standby', Unavailable),
+        ('Unknown Error on Channel', Unavailable),
+        ('InvalidJWTToken: Token expiration time is invalid', Misconfigured),
+        ('RealtimeDisabledForTenant: Realtime disabled for this tenant', Misconfigured),
+    ],
+)
+async def test_a_refusal_that_passes_is_no_fault_of_the_settings(
+    make: Make, supabase: FakeSupabase, reason: str, error: type[Exception]
+) -> None:
+    supabase.realtime.refusal = reason
+    events = make(patience=0.2)
+    with pytest.raises(Unavailable, match=reason) as caught:
+        await events.publish('t/jobs', {})
+    assert caught.type is error
+    supabase.realtime.refusal = ''
+    await make().publish('t/jobs', {})
+
+
+async def test_a_service_that_closes_what_it_has_opened_is_not_pressed(make: Make, supabase: FakeSupabase) -> None:
+    supabase.realtime.fickle = True
+    before, started = supabase.realtime.joins, time.monotonic()
+    events = make()
+    with suppress(Unavailable):
+        await events.publish('t/jobs', {})
+    async with asyncio.timeout(SOON):
+        while supabase.realtime.joins < before + 4:
+            await asyncio.sleep(0.01)
+    assert time.monotonic() - started > 0.1 + 0.2 + 0.4, 'seconds, each pause twice the one before'

@@ -47,6 +47,8 @@ class Socket:
 class Realtime:
     """The state of the fake. `largest` is in bytes; a `silent` server takes everything and answers nothing.
 
+    With `refusal` nobody may join, for that reason; a `fickle` server closes each channel as soon as it is joined.
+
     A private channel is joined, and written to, by the service role, and by whom a policy on `realtime.messages` lets:
     by default there is none, with `open_to_all` everybody with a key may.
     """
@@ -55,6 +57,7 @@ class Realtime:
         self.project = project
         self.sockets: set[Socket] = set()
         self.beats = 0
+        self.joins = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.begin()
 
@@ -62,6 +65,8 @@ class Realtime:
         """Become the Realtime of a new project."""
         self.largest = 256_000
         self.silent = False
+        self.refusal = ''
+        self.fickle = False
         self.open_to_all = False
 
     @property
@@ -153,12 +158,18 @@ class Realtime:
     async def _join(self, client: Socket, message: dict[str, Any]) -> None:
         """https://supabase.com/docs/guides/realtime/protocol#phx_join"""
         config = message['payload'].get('config', {})
-        if not self._may(client.role, private=config.get('private', False)):
-            reason = UNAUTHORIZED + message['topic'].removeprefix('realtime:')
-            await client.reply(message, {'reason': reason}, status='error')
+        topic = message['topic']
+        allowed = self._may(client.role, private=config.get('private', False))
+        refusal = self.refusal or ('' if allowed else UNAUTHORIZED + topic.removeprefix('realtime:'))
+        if refusal:
+            await client.reply(message, {'reason': refusal}, status='error')
             return
-        client.joined[message['topic']] = config
+        client.joined[topic] = config
+        self.joins += 1
         await client.reply(message, {'postgres_changes': []})
+        if self.fickle:
+            del client.joined[topic]
+            await client.send(topic, 'phx_close', {})
 
     async def _broadcast(self, client: Socket, message: dict[str, Any], payload: dict[str, Any]) -> None:
         """https://supabase.com/docs/guides/realtime/protocol#broadcast; an answer comes to who asked for `ack`."""
