@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import structlog
-from nicegui import background_tasks, context
+from nicegui import app, background_tasks, context
 from nicegui.element import Element
 from nicegui.slot import Slot
 
@@ -33,9 +33,10 @@ def follow(
 ) -> None:
     """Call `on_message` in this page, in the slot of `within`, for every message on a channel, until the page is gone.
 
-    Both callbacks may be async; one that comes back from awaiting after the page is gone ends where it would draw, in
-    `within` or beside it. `on_ready` is called whenever listening has begun: what it reads then, together with the
-    messages that follow, leaves nothing out. When the events fail, listening begins again after a pause.
+    Neither callback is called once the page's session has ended. Both may be async; one that comes back from awaiting
+    after the page is gone ends where it would draw, in `within` or beside it. `on_ready` is called whenever listening
+    has begun: what it reads then, together with the messages that follow, leaves nothing out. When the events fail, or
+    the accounts, listening begins again after a pause.
     """
     client = context.client
 
@@ -59,7 +60,8 @@ def follow(
             await asyncio.sleep(PAUSE)
 
     async def call(callback: Callable[..., Any], *values: Any) -> None:
-        if gone():
+        # The message that a session has ended elsewhere may be lost; nobody is told anything because of that.
+        if gone() or not await app.state.sockets.admits(client) or gone():
             return
         with within:
             result = callback(*values)

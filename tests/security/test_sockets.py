@@ -1,6 +1,8 @@
 """A socket speaks only for the page that its own session fetched, from our own origin, while the session lives."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ from nicegui import Client, app
 from starlette.responses import PlainTextResponse
 
 from tests.ui.site import Site, open_site, press, until
-from ui.sockets import REFUSAL
+from ui.sockets import REFUSAL, SocketGuard
 
 ANN, BOB = 'ann@example.com', 'bob@example.com'
 
@@ -148,6 +150,83 @@ async def test_an_event_after_revocation_is_refused(site: Site) -> None:
         await connection.emit('event', press(page))
         await until(lambda: not connection.connected)
     assert site.pressed == []
+
+
+async def told_elsewhere(site: Site, *tokens: str) -> None:
+    """End sessions as another process does: it tells every process."""
+    for token in tokens:
+        session = site.services.accounts.sessions.pop(token)
+        await site.services.events.publish(f'{session.user.id}/sessions', {'ended': [str(session.id)]})
+
+
+async def test_sign_out_cuts_the_open_pages_in_every_process(site: Site) -> None:
+    here, there = app.state.sockets, SocketGuard(site.services)
+    tokens = [site.services.accounts.open(ANN)[0] for _ in range(3)]
+    pages = [await site.open_probe(token) for token in tokens]
+    sent_to: list[str] = []
+    async with site.socket(pages[0].id, tokens[0]) as first, site.socket(pages[1].id, tokens[1]) as kept:
+        there.install()
+        try:
+            async with site.socket(pages[2].id, tokens[2]) as second:
+                for connection in (first, second):
+                    connection.on('open', lambda message: sent_to.append(message['path']))
+                assert (len(here._bound), len(there._bound)) == (2, 1)
+                await listened(site, ANN, 2)
+                await told_elsewhere(site, tokens[0], tokens[2])
+                await until(lambda: not first.connected and not second.connected)
+                assert sent_to == ['/sign-in?ended=1'] * 2
+                assert kept.connected
+        finally:
+            here.install()
+
+
+async def test_a_session_that_ended_before_anybody_listened_is_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, ready = asyncio.Event(), asyncio.Event()
+    subscribe = site.services.events.subscribe
+
+    @asynccontextmanager
+    async def slow(channel: str) -> AsyncIterator[Any]:
+        asked.set()
+        await ready.wait()
+        async with subscribe(channel) as messages:
+            yield messages
+
+    monkeypatch.setattr(site.services.events, 'subscribe', slow)
+    token, _ = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    async with site.socket(page.id, token) as connection:
+        await asked.wait()
+        await told_elsewhere(site, token)
+        ready.set()
+        await until(lambda: not connection.connected)
+
+
+async def test_a_page_is_told_nothing_once_its_session_has_ended(site: Site) -> None:
+    """As if the message that it has ended were lost."""
+    token, session = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    heard: list[str] = []
+    async with site.socket(page.id, token) as connection:
+        connection.on('*', lambda name, *data: heard.append(f'{name} {data}'))
+        await site.services.notices.add(session.user.id, 'A first notice')
+        await until(lambda: 'A first notice' in str(heard))
+        del site.services.accounts.sessions[token]
+        await site.services.notices.add(session.user.id, 'Not for a stranger')
+        await until(lambda: not connection.connected)
+    assert 'Not for a stranger' not in str(heard)
+
+
+async def test_nobody_listens_for_who_has_left(site: Site) -> None:
+    token, session = site.services.accounts.open(ANN)
+    page = await site.open_probe(token)
+    async with site.socket(page.id, token):
+        await listened(site, ANN, 1)
+    await until(lambda: not site.services.events.queues[f'{session.user.id}/sessions'])
+
+
+async def listened(site: Site, email: str, processes: int) -> None:
+    channel = f'{site.services.accounts.users[email].id}/sessions'
+    await until(lambda: len(site.services.events.queues.get(channel, [])) == processes)
 
 
 async def test_an_expired_session_fetches_no_page(site: Site) -> None:

@@ -22,6 +22,7 @@ from ui.app import mount
 from ui.components.agents import agent
 from ui.pages.settings import access_of, zones
 from ui.session import COOKIE
+from ui.sockets import SocketGuard
 
 KEY = 'vsk_' + 'k' * 43
 EVIL = '<img src=x onerror=alert(1)>'
@@ -125,8 +126,9 @@ class Room:
         element._handle_event({'listener_id': listener.id, 'args': {}})
 
 
-class Cutter:
-    def __init__(self) -> None:
+class Cutter(SocketGuard):
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
         self.cut: list[UUID] = []
 
     async def end_session(self, session_id: UUID) -> None:
@@ -141,7 +143,7 @@ async def room() -> AsyncIterator[Room]:
         services.accounts = accounts
         token, session = accounts.sign_in(EMAIL)
         mount(services)
-        app.state.sockets = cutter = Cutter()
+        app.state.sockets = cutter = Cutter(services)
         user.http_client.cookies.set(COOKIE, token)
         yield Room(user, services, accounts, session, cutter.cut)
 
