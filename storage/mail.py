@@ -46,7 +46,7 @@ class SmtpMailer:
     """Hands mail to a server (RFC 5321), each on a connection of its own.
 
     `smtps://` is encrypted from the first byte (RFC 8314), `smtp://` by STARTTLS (RFC 3207); only a server on this
-    machine may do without.
+    machine may do without, or show a certificate that nobody vouches for.
     """
 
     def __init__(self, url: str, *, sender: str, tls: ssl.SSLContext | None = None) -> None:
@@ -55,7 +55,7 @@ class SmtpMailer:
         self._host, self._port = parts.hostname or '', port
         self._name, self._password = unquote(parts.username or ''), unquote(parts.password or '')
         self._sender = _sender(sender)
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _tls(self._host)
         self._slots = asyncio.Semaphore(AT_A_TIME)
 
     async def send(self, to: str, *, subject: str, text: str) -> None:
@@ -69,8 +69,8 @@ class SmtpMailer:
 
     async def _within_reach(self, use: Callable[..., None], *arguments: Any) -> None:
         try:
-            async with asyncio.timeout(PATIENCE), self._slots:
-                await asyncio.to_thread(use, *arguments)
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.shield(await self._begun(use, *arguments))
         except smtplib.SMTPAuthenticationError as error:
             raise Misconfigured('The mail server refuses our name and password: check VARIOSYNC_SMTP_URL.') from error
         except smtplib.SMTPRecipientsRefused as error:
@@ -79,6 +79,18 @@ class SmtpMailer:
             raise _not_taken() from error
         except (smtplib.SMTPException, OSError, UnicodeError) as error:
             raise _not_taken() from error
+
+    async def _begun(self, use: Callable[..., None], *arguments: Any) -> 'asyncio.Task[None]':
+        """Use the server on a thread, which has its slot until it ends: only the limits of its socket can end it."""
+        await self._slots.acquire()
+        work = asyncio.create_task(asyncio.to_thread(use, *arguments))
+        work.add_done_callback(self._ended)
+        return work
+
+    def _ended(self, work: 'asyncio.Task[None]') -> None:
+        self._slots.release()
+        if not work.cancelled():
+            work.exception()  # whoever still waits has it
 
     def _greet(self) -> None:
         with self._signed_in() as server:
@@ -196,6 +208,15 @@ def _parts(url: str) -> tuple[SplitResult, int]:
     except ValueError:
         pass
     raise Misconfigured('VARIOSYNC_SMTP_URL looks like smtp://name:password@mail.example.com:587.')
+
+
+def _tls(host: str) -> ssl.SSLContext:
+    """Whose certificates are trusted: on the way to a server on this machine nobody can be in between."""
+    context = ssl.create_default_context()
+    if is_loopback(host):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _not_taken() -> Unavailable:

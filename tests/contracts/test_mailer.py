@@ -158,6 +158,24 @@ async def test_nobody_there_and_nobody_who_answers_are_unavailable(
         await mailer.send('ada@example.com', subject='a', text='b')
 
 
+async def test_a_slow_server_is_not_asked_more_at_a_time_when_we_have_given_up(
+    smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, 'AT_A_TIME', 1)
+    monkeypatch.setattr(mail, 'SILENCE', 1)
+    mailer = SmtpMailer(f'smtp://127.0.0.1:{smtp.port}', sender=SENDER)
+    smtp.refusals['EHLO'] = '250-but there is more'
+    with monkeypatch.context() as impatient:
+        impatient.setattr(mail, 'PATIENCE', 0.1)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await mailer.ping()
+    assert smtp.heard.count('EHLO') <= 1, 'the others have waited'
+    smtp.refusals.clear()
+    await mailer.send('ada@example.com', subject='a', text='b')
+    assert len(smtp.taken) == 1
+
+
 async def test_an_address_that_the_server_cannot_write_to_is_unusable() -> None:
     async with open_smtp(SmtpServer()) as server:
         mailer = SmtpMailer(f'smtp://127.0.0.1:{server.port}', sender=SENDER)
@@ -194,7 +212,10 @@ def served(certificate: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize('scheme', ['smtp', 'smtps'])
-async def test_name_and_password_are_said_in_tls_only(certificate: Path, served: ssl.SSLContext, scheme: str) -> None:
+async def test_name_and_password_are_said_in_tls_only(
+    certificate: Path, served: ssl.SSLContext, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, 'is_loopback', lambda host: False)
     server = SmtpServer(tls=served, offers=('STARTTLS', 'AUTH PLAIN'))
     async with open_smtp(server, encrypted=scheme == 'smtps'):
         url = f'{scheme}://na%40me:se%2Fcret@127.0.0.1:{server.port}'
@@ -207,6 +228,15 @@ async def test_name_and_password_are_said_in_tls_only(certificate: Path, served:
         with pytest.raises(Unavailable):
             await SmtpMailer(url, sender=SENDER).send('ada@example.com', subject='a', text='b')
     assert len(server.taken) == 1, 'who is not trusted gets nothing'
+
+
+@pytest.mark.parametrize('scheme', ['smtp', 'smtps'])
+async def test_a_server_on_this_machine_vouches_for_itself(served: ssl.SSLContext, scheme: str) -> None:
+    server = SmtpServer(tls=served, offers=('STARTTLS', 'AUTH PLAIN') if scheme == 'smtp' else ('AUTH PLAIN',))
+    async with open_smtp(server, encrypted=scheme == 'smtps'):
+        mailer = SmtpMailer(f'{scheme}://name:secret@127.0.0.1:{server.port}', sender=SENDER)
+        await mailer.send('ada@example.com', subject='a', text='b')
+    assert [(taken.encrypted, taken.login) for taken in server.taken] == [(True, '\x00name\x00secret')]
 
 
 async def test_a_server_elsewhere_must_offer_tls(smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
