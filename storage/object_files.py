@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from core.errors import NotFound, Unavailable
 from core.values import ObjectInfo
+from storage.disk import to_disk
 
 
 class LocalFiles:
@@ -64,11 +65,11 @@ class LocalFiles:
     def _publish(self, path: Path, expected: ObjectInfo, *, replace: bool, verify: bool = True) -> ObjectInfo:
         """Make a file visible under its key. A file that was just read needs no `verify`."""
         path.chmod(0o444)
-        _to_disk(path)
+        to_disk(path)
         target = self._folder / expected.key
         self._link(path, target, replace=replace)
         for folder in (target.parent, *target.parent.relative_to(self._folder).parents):
-            _to_disk(self._folder / folder)
+            to_disk(self._folder / folder)
         try:
             return same(expected, describe(expected.key, target)) if verify else _same_size(expected, target)
         except Unavailable:
@@ -112,11 +113,3 @@ def same(expected: ObjectInfo, stored: ObjectInfo) -> ObjectInfo:
 
 def _same_size(expected: ObjectInfo, path: Path) -> ObjectInfo:
     return same(expected, ObjectInfo(key=expected.key, size=path.stat().st_size, sha256=expected.sha256))
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,6 +26,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from core.errors import Conflict, Misconfigured, Unavailable
+from storage.disk import to_disk
 
 Role = Literal['app', 'worker', 'migrate', 'superuser']
 
@@ -286,7 +287,7 @@ class EmbeddedPostgres:
         statements = ROLES.strip().format(**self._passwords())
         self._run('postgres', '--single', '-D', str(folder), '-c', 'log_statement=none', 'postgres', text=statements)
         folder.rename(self.data)
-        _sync_folder(self.home)
+        to_disk(self.home)
 
     def _run(self, *command: str, text: str = '') -> None:
         done = subprocess.run(
@@ -322,7 +323,7 @@ class EmbeddedPostgres:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._secrets_file)
-        _sync_folder(self._secrets_file.parent)
+        to_disk(self._secrets_file.parent)
         return passwords
 
     @property
@@ -389,11 +390,3 @@ def _living_in(data: Path) -> Iterator[int]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(data):
                 yield process.pid
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

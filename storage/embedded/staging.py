@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from core.errors import Conflict, Unavailable
 from core.ports import ObjectStore
 from core.values import Direct, ObjectInfo
+from storage.disk import to_disk
 from storage.staging import complete, gone, misplaced, store, stored, too_many
 
 BATCH = 2**20
@@ -96,7 +97,7 @@ class LocalStaging:
     def _create(self, upload_id: UUID) -> None:
         if not self._whole(upload_id).exists():
             self._open(upload_id).touch(mode=0o600)
-            _folder_to_disk(self._folder)
+            to_disk(self._folder)
 
     def _second_name(self, upload_id: UUID) -> Path | None:
         """Close the upload to further bytes and return another name of its file, or None when the bytes are gone.
@@ -110,7 +111,7 @@ class LocalStaging:
                 try:
                     writer.open()
                     path.rename(whole)
-                    _folder_to_disk(self._folder)
+                    to_disk(self._folder)
                 finally:
                     writer.close()
         moving = self._folder / f'{upload_id}.{uuid4().hex}'
@@ -202,14 +203,6 @@ class _Writer:
             except OSError:
                 self._waiting.clear()  # what follows a gap is not the upload
                 raise
-
-
-def _folder_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

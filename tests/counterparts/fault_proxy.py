@@ -6,11 +6,12 @@ import struct
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
+
+from tests.counterparts.running import Running
 
 HEAD_END = b'\r\n\r\n'
 PIECE = 2**16
@@ -39,7 +40,7 @@ class Fault:
 RATE_LIMIT = Fault(kind='answer', status=400, code='RequestRateLimitExceeded')
 
 
-class FaultProxy(AbstractContextManager['FaultProxy']):
+class FaultProxy(Running):
     """Passes requests on to `upstream`, from `start` to `stop`. `fail` says what becomes of the next ones.
 
     `requests` are the methods and paths that have arrived, in order.
@@ -86,14 +87,6 @@ class FaultProxy(AbstractContextManager['FaultProxy']):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # on the proxy's own thread
 

@@ -8,19 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
 
+from tests.counterparts.running import Running
 from tests.e2e.server import ROOT, free_port, python
 
 PIECE = 2**16
 PATIENCE = 10.0
 
 
-class Front:
+class Front(Running):
     """Answers on a port of its own for `upstream`, from `start` to `stop`; after `kill` it may be started again."""
 
     def __init__(self, upstream: str) -> None:
@@ -51,14 +51,6 @@ class Front:
             self._process = None
 
     stop = kill
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

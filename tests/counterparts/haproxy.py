@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from tests.counterparts.running import Running
 from tests.e2e.server import ROOT, free_port
 
 CONFIG = ROOT / 'deploy' / 'haproxy' / 'haproxy.cfg'
@@ -17,7 +17,7 @@ TEMPLATE = 'server-template instance 10 "${VARIOSYNC_INSTANCES}:${VARIOSYNC_PORT
 PATIENCE = 10.0
 
 
-class Haproxy:
+class Haproxy(Running):
     """Runs from `start` to `stop`; `ports` are those of the instances, which may start later and end sooner."""
 
     def __init__(self, ports: Sequence[int]) -> None:
@@ -61,14 +61,6 @@ class Haproxy:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

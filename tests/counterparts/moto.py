@@ -2,19 +2,18 @@
 
 import logging
 import urllib.request
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Self
 
 from moto.server import ThreadedMotoServer
 
 from storage.objects import ObjectsAt
+from tests.counterparts.running import Running
 
 KEY = 'AKIACOUNTERPART'
 SECRET = 'counterpart-secret'
 
 
-class Moto(AbstractContextManager['Moto']):
+class Moto(Running):
     """moto's S3 on a free port of 127.0.0.1, from `start` to `stop`; it forgets everything then."""
 
     def __init__(self) -> None:
@@ -44,11 +43,3 @@ class Moto(AbstractContextManager['Moto']):
     def stop(self) -> None:
         """Stop and forget."""
         self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

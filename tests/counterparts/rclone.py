@@ -4,15 +4,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import boto3
 
 from storage.objects import ObjectsAt
+from tests.counterparts.running import Running
 
 PROGRAM = Path(sys.executable).with_name('rclone')
 KEY = 'AKIACOUNTERPART'
@@ -20,7 +19,7 @@ SECRET = 'counterpart-secret'
 SOON = 20.0
 
 
-class Rclone(AbstractContextManager['Rclone']):
+class Rclone(Running):
     """`rclone serve s3` on a free port of 127.0.0.1, from `start` to `stop`. Its buckets are folders of `root`."""
 
     def __init__(self) -> None:
@@ -92,11 +91,3 @@ class Rclone(AbstractContextManager['Rclone']):
             self._process.stderr.close()
             self._process = None
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

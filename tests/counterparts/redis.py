@@ -7,17 +7,17 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import redis
 
+from tests.counterparts.running import Running
 from tests.e2e.server import free_port
 
 PATIENCE = 10.0
 
 
-class RedisServer:
+class RedisServer(Running):
     """Nothing is saved: what starts again is empty. `with RedisServer() as server:` starts it and cleans up."""
 
     def __init__(self, *, password: str = '', tls: bool = False) -> None:
@@ -80,14 +80,6 @@ class RedisServer:
         """Run a command as an administrator would, apart from what is tested."""
         with redis.Redis.from_url(self.url, socket_timeout=PATIENCE) as client:
             return client.execute_command(*command)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from tests.counterparts.running import Running
 from tests.fakes.supabase.auth import Auth, Refused
 from tests.fakes.supabase.project import Project
 from tests.fakes.supabase.realtime import Realtime
@@ -26,7 +26,7 @@ from tests.fakes.supabase.store import Store
 __all__ = ['FakeSupabase', 'Project']
 
 
-class FakeSupabase:
+class FakeSupabase(Running):
     """A project of Supabase on a port of loopback. What it knows lies in `folder`: in `state`, where a kill spares it,
     or in a temporary one.
 
@@ -94,11 +94,3 @@ class FakeSupabase:
         self.store.close()
         if self._temporary:
             shutil.rmtree(self.folder)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
