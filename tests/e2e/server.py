@@ -77,6 +77,9 @@ class Server:
             if found := READY.search(line):
                 self.link = found['link']
                 return self
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self._wait()
         raise AssertionError('the server did not get ready:\n' + ''.join(self.lines[-40:]))
 
     def _read(self, process: 'subprocess.Popen[str]', told: 'SimpleQueue[str]') -> None:

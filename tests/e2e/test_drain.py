@@ -23,7 +23,7 @@ from tests.e2e.server import Server, free_port
 from tests.e2e.test_faults import begin, offset
 from tests.e2e.test_main_job import AIRLINE, sign_up
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('drain')
 
 USERS = 3
 DELAY = 25.0  # seconds: VARIOSYNC_SHUTDOWN_DELAY as it is by default

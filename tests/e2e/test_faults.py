@@ -126,7 +126,7 @@ def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, ho
     server = place.server(home).start()
     try:
         client = server.client('emil@example.com')
-        data = series_file(tmp_path / 'stores.csv', series=60, rows=96)
+        data = series_file(tmp_path / 'stores.csv', series=24, rows=96)
         address = begin(client, 'stores.csv', len(data))
         dataset = UUID(send(client, address, data, 0).headers['variosync-dataset'])
         ended(server, 'emil@example.com', within=60)
@@ -142,7 +142,7 @@ def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, ho
         assert job.attempt == 1 if isinstance(place, Cloud) else job.attempt >= 2
         page = client.get(f'/forecasts/{job.forecast_id}')
         assert page.status_code == 200
-        assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 60 * 12
+        assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 24 * 12
     finally:
         server.stop()
 
