@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
 from core.analysis.ingest import profile, readings
-from core.analysis.ingest.manifest import Manifest, SourceFile, StoredFile
+from core.analysis.ingest.manifest import ColumnProfile, Manifest, SourceFile, StoredFile
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.rejects import Staged, list_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
@@ -53,7 +53,8 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
     """Convert the file `path` (called `name` by its owner) into a dataset version in the folder `into`.
 
     Writes `data-00000.parquet` … (sorted by `_series, _time, _line`), `faults.parquet`, `series.parquet`,
-    `pyramid.parquet` and `manifest.json`. Every record is accepted, repaired or rejected, and nothing else.
+    `pyramid.parquet` and `manifest.json`, the same bytes each time. Every record is accepted, repaired or rejected, and
+    nothing else.
     Raises UnreadableFile, NotSupported, TooLarge, NoTimeColumn, AmbiguousDates, UnusableData or UsageError.
     """
     from core.analysis.ingest.pyramid import build_pyramid
@@ -75,22 +76,23 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
         profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
-        profiles = profile.column_profiles(job.connection, parts, columns)
+        times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
+        labelled = profile.series_profile(job.connection, series, columns)
+        job.connection.close()
         manifest = Manifest(
             source=_source(path, name, job.raw, notes=job.notes),
-            columns=tuple(profiles),
+            columns=_column_profiles(parts, columns, options=options, workdir=job.workdir),
             rows_read=job.raw.rows_read,
             rows_accepted=staged.accepted,
             rows_repaired=staged.repaired,
             rows_rejected=staged.rejected,
             faults_total=sum(kinds.values()),
             faults_by_kind=kinds,
-            time=profile.time_profile(job.connection, series, time, zone=options.time_zone),
-            series=profile.series_profile(job.connection, series, columns),
+            time=times,
+            series=labelled,
             measures=tuple(column.name for column in columns if column.role == 'measure'),
             files=(),
         )
-        job.connection.close()
         progress(0.85, 'Building the pyramid')
         build_pyramid(
             parts,
@@ -329,6 +331,14 @@ def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, into: Path, 
         f'COPY ({rows}) TO {duck.text(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})'
     )
     return part
+
+
+def _column_profiles(
+    parts: Sequence[Path], columns: Sequence[Column], *, options: Options, workdir: Path
+) -> tuple[ColumnProfile, ...]:
+    """Return the profiles of the stored rows, from one thread: on several, means and quantiles vary by who is first."""
+    with duck.connect(memory=_engine_memory(options), workdir=workdir, allow=[*parts, workdir]) as connection:
+        return tuple(profile.column_profiles(connection, parts, columns))
 
 
 def _write_export(

@@ -51,7 +51,8 @@ def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: 
     ).fetchone()
     start, end, gaps, longest, duplicates = row or (None, None, 0, None, 0)
     common = connection.execute(
-        f'SELECT freq, step_seconds FROM {source} GROUP BY ALL ORDER BY sum(rows) DESC, freq NULLS LAST LIMIT 1'
+        f'SELECT freq, step_seconds FROM {source} GROUP BY ALL '
+        'ORDER BY sum(rows) DESC, freq NULLS LAST, step_seconds NULLS LAST LIMIT 1'
     ).fetchone()
     freq, step = common or (None, None)
     return TimeProfile(

@@ -125,7 +125,7 @@ def list_faults(
     union = ' UNION ALL '.join([nothing, *parts])
     target = duck.text(str(out))
     connection.execute(
-        f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind) '
+        f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind, byte, value) '
         f'TO {target} (FORMAT parquet, COMPRESSION zstd)'
     )
     counted = connection.execute(f'SELECT kind, count(*) FROM read_parquet({target}) GROUP BY kind ORDER BY 2 DESC, 1')

@@ -9,6 +9,8 @@ import duckdb
 import pytest
 
 from core.analysis.ingest import Manifest, Options, convert, export, inspect
+from core.analysis.ingest.convert import _column_profiles
+from core.analysis.ingest.types import Column
 from core.errors import NoTimeColumn, UnusableData, UsageError
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
@@ -34,13 +36,23 @@ def test_a_version_holds_sorted_rows_and_their_lines(tmp_path: Path) -> None:
 def test_converting_twice_gives_the_same_objects(tmp_path: Path) -> None:
     source = tmp_path / 'file.csv'
     source.write_text('ds,y\n' + ''.join(f'2024-01-01 {i // 60:02}:{i % 60:02},{i}\n' for i in range(600)))
-    sums = []
+    objects = []
     for name in ('a', 'b'):
         into = tmp_path / name
         into.mkdir()
-        manifest = convert(source, name='file.csv', into=into, options=Options(), progress=lambda share, text: None)
-        sums.append([file.sha256 for file in manifest.files])
-    assert sums[0] == sums[1]
+        convert(source, name='file.csv', into=into, options=Options(), progress=lambda share, text: None)
+        objects.append({file.name: file.read_bytes() for file in into.iterdir()})
+    assert objects[0] == objects[1]
+
+
+def test_figures_of_many_rows_are_the_same_each_time(tmp_path: Path) -> None:
+    """Several threads would sum and estimate them in any order, and the manifest is an object too."""
+    part = tmp_path / 'data-00000.parquet'
+    rows = "SELECT 'a' AS _series, TIMESTAMP '2024-01-01' + INTERVAL 1 SECOND * i AS _time, sin(i) AS y"
+    duckdb.sql(f"COPY ({rows} FROM range(1_500_000) t(i)) TO '{part}' (ROW_GROUP_SIZE 50_000)")
+    measure = Column(index=0, source='y', name='y', type='double', role='measure')
+    figures = [_column_profiles([part], [measure], options=Options(), workdir=tmp_path) for _ in range(3)]
+    assert figures[0] == figures[1] == figures[2]
 
 
 def test_every_kind_of_cell_fault_is_listed_at_its_line(tmp_path: Path) -> None:
