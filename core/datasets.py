@@ -221,7 +221,10 @@ class Datasets:
         try:
             complete = await self._staging.offset(upload.id) == upload.size
         except NotFound:
-            await self._staging.create(upload.id)
+            if (await self.upload(upload.user_id, upload.id)).state == 'receiving':
+                await self._staging.create(upload.id)
+                if (await self.upload(upload.user_id, upload.id)).state != 'receiving':
+                    await self._clear(upload.id)  # it ended meanwhile, in another process
             return False
         if complete:
             # It waits for hours, until its sender asks again; or it ended meanwhile.

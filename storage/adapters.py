@@ -190,6 +190,7 @@ class Opened:
             secret=_secret(settings.supabase_secret),
             publishable=_secret(settings.supabase_key),
             bucket=settings.supabase_bucket,
+            folder=settings.home_path / 'work',
             http=self._shared_http(),
             largest=parse_bytes(settings.max_upload),
         )
