@@ -313,6 +313,7 @@ def test_api_keys_do_what_their_scopes_say_and_no_more(api: httpx.Client):
     ):
         refused(api.request(method, url, headers=key), 403, code='not_allowed')
     refused(api.request('DELETE', '/account', headers=key, json={'confirmation': 'dot@example.com'}), 403)
+    refused(api.put('/account/password', headers=key, json={'password': 'of a program'}), 403)
     assert api.delete(f'/keys/{made["id"]}', headers=who).status_code == 204
     refused(api.get('/datasets', headers=key), 401)
     past = {'name': 'old', 'scopes': ['datasets:read'], 'expires_at': '2020-01-01T00:00:00Z'}
@@ -331,6 +332,14 @@ def test_account_from_login_to_deletion(api: httpx.Client):
     assert api.delete(f'/sessions/{other}', headers=fresh).status_code == 204
     refused(api.get('/settings', headers=first), 401)
 
+    elsewhere = bearer(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}).json()['token'])
+    refused(api.put('/account/password', headers=fresh, json={'password': 'short'}), 400)
+    assert api.get('/settings', headers=elsewhere).status_code == 200
+    assert api.put('/account/password', headers=fresh, json={'password': 'another horse'}).status_code == 204
+    refused(api.get('/settings', headers=elsewhere), 401)
+    refused(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}), 401)
+    assert api.post('/auth/login', json={'email': 'eva@example.com', 'password': 'another horse'}).status_code == 200
+
     changed = api.patch('/settings', headers=fresh, json={'name': 'Eva', 'time_zone': 'Asia/Tokyo', 'theme': 'dark'})
     assert changed.json() == api.get('/settings', headers=fresh).json()
     assert (changed.json()['name'], changed.json()['time_zone']) == ('Eva', 'Asia/Tokyo')
@@ -342,7 +351,7 @@ def test_account_from_login_to_deletion(api: httpx.Client):
     assert api.post('/hours/resume', headers=fresh).json()['state'] != 'paused'
 
     audit = api.get('/audit', headers=fresh).json()['items']
-    assert {'sign-up', 'sign-in', 'settings changed'} <= {entry['action'] for entry in audit}
+    assert {'sign-up', 'sign-in', 'settings changed', 'password set'} <= {entry['action'] for entry in audit}
     assert len(api.get('/audit.csv', headers=fresh).text.splitlines()) == len(audit) + 1
     archive = api.get('/account/export', headers=fresh)
     assert (archive.status_code, archive.content[:2]) == (200, b'PK')

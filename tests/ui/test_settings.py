@@ -40,6 +40,7 @@ class Accounts:
         self.made: list[ApiKey] = []
         self.entries: list[AuditEntry] = []
         self.ended: list[UUID] = []
+        self.passwords: list[str] = []
 
     def sign_in(self, email: str) -> tuple[str, Session]:
         token, now = secrets.token_urlsafe(32), datetime.now(UTC)
@@ -68,7 +69,14 @@ class Accounts:
                 self.open[token] = replace(session, user=replace(session.user, **changes))
 
     async def create_key(
-        self, user_id: UUID, *, name: str, scopes: Iterable[str], expires_at: datetime | None, address: str = ''
+        self,
+        user_id: UUID,
+        *,
+        name: str,
+        scopes: Iterable[str],
+        expires_at: datetime | None,
+        current_session: UUID,
+        address: str = '',
     ) -> tuple[str, ApiKey]:
         if not name:
             raise UsageError('Give the key a name.')
@@ -91,6 +99,14 @@ class Accounts:
     async def revoke_session(self, user_id: UUID, session_id: UUID, *, address: str = '') -> UUID:
         self.ended.append(session_id)
         return session_id
+
+    async def set_password(
+        self, user_id: UUID, password: str, *, current_session: UUID, address: str = ''
+    ) -> Sequence[UUID]:
+        if len(password) < 10:
+            raise UsageError('The password has fewer than 10 characters. Choose a longer one.')
+        self.passwords.append(password)
+        return [one.id for one in self.listed if one.id != current_session]
 
     async def audit(self, user_id: UUID, *, limit: int, before: int | None) -> Sequence[AuditEntry]:
         return [entry for entry in self.entries if before is None or entry.id < before][:limit]
@@ -159,13 +175,35 @@ async def test_each_section_has_an_address(room: Room) -> None:
 async def test_the_name_is_kept_and_the_email_is_shown(room: Room) -> None:
     await room.user.open('/settings')
     await room.user.should_see(EMAIL)
-    room.user.find(ui.input).type(EVIL)
+    room.element(autocomplete='name').set_value(EVIL)
     room.user.find('Save').click()
     await room.user.should_see('Saved')
     assert next(iter(room.accounts.open.values())).user.name == EVIL
     await room.user.open('/audit')
     await room.user.should_see(EVIL)
     assert EVIL not in (await room.user.http_client.get('/audit')).text
+
+
+async def test_a_password_is_set_and_every_other_session_cut(room: Room) -> None:
+    now = datetime.now(UTC)
+    other = SignedIn(id=uuid4(), user_agent='', address='', created_at=now, seen_at=now, expires_at=now, current=False)
+    room.accounts.listed = [other]
+    await room.user.open('/settings')
+    field = room.element(autocomplete='new-password')
+    field.set_value('short')
+    room.user.find('Set password').click()
+    await room.user.should_see('The password has fewer than 10 characters. Choose a longer one.')
+    assert room.element(role='alert')
+    assert room.accounts.passwords == []
+    room.press(room.element(aria_label='Show password'))
+    assert field.props['type'] == 'text'
+    field.set_value('analytical engine')
+    room.user.find('Set password').click()
+    await room.user.should_see('You are signed out everywhere else.')
+    assert room.accounts.passwords == ['analytical engine']
+    assert room.cut == [other.id]
+    assert (field.value, field.props['type']) == ('', 'password'), 'nobody reads it over a shoulder afterwards'
+    assert not [e for e in room.user._client.elements.values() if e.props.get('role') == 'alert']
 
 
 async def test_display_is_kept_at_once_and_the_next_page_follows(room: Room) -> None:

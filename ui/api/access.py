@@ -15,13 +15,12 @@ from core import values
 from core.errors import NotAllowed
 from core.services import Services
 from ui.api.auth import by_mail, by_provider
-from ui.api.contract import Answer, Anybody, Body, Person, clean, problems, router, sender
+from ui.api.contract import Answer, Anybody, Body, Password, Person, clean, problems, router, sender
 from ui.origins import Origins
 from ui.session import bearer_of, safe_next, set_browser
 from ui.sockets import SocketGuard
 
 Email = Annotated[str, StringConstraints(min_length=3, max_length=320), AfterValidator(clean)]
-Password = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(clean)]
 Next = Annotated[str, StringConstraints(max_length=2000), AfterValidator(clean)]
 Provider = Annotated[str, InPath(max_length=40, description='A provider, such as google.')]
 BEARER: Literal['bearer'] = 'bearer'

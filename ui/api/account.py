@@ -21,6 +21,7 @@ from ui.api.contract import (
     Answer,
     Body,
     Limit,
+    Password,
     Person,
     RowId,
     Stamp,
@@ -142,6 +143,12 @@ class Audit(Answer):
     next: int | None
 
 
+class NewPassword(Body):
+    """A password to sign in with, of 10 characters at least."""
+
+    password: Password
+
+
 class Farewell(Body):
     """The account's e-mail, typed again."""
 
@@ -164,6 +171,7 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
             name=wanted.name,
             scopes=wanted.scopes,
             expires_at=wanted.expires_at,
+            current_session=session.id,
             address=sender(request)['address'],
         )
         return NewApiKey(key=key, **ApiKey.model_validate(kept).model_dump())
@@ -222,6 +230,23 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
             return await accounts.audit(session.user.id, limit=PAGE, before=before)
 
         return await csv_log(('id', 'at', 'action', 'subject', 'address'), page, 'VARIOSYNC audit log.csv')
+
+    @api.put(
+        '/account/password',
+        status_code=204,
+        summary='Set a password, or another one',
+        description='Every other session ends.',
+        responses=problems(413, 415),
+    )
+    async def set_password(request: Request, session: Person, wanted: NewPassword) -> None:
+        ended = await accounts.set_password(
+            session.user.id,
+            wanted.password,
+            current_session=session.id,
+            address=sender(request)['address'],
+        )
+        for session_id in ended:
+            await sockets.end_session(session_id)
 
     @api.get(
         '/account/export',

@@ -168,6 +168,7 @@ Stamp = Annotated[
     BeforeValidator(_stamp, json_schema_input_type=AwareDatetime),
     AfterValidator(_utc),
 ]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(clean)]
 Limit = Annotated[int, Query(ge=1, le=1000, description='How many at most.')]
 Offset = Annotated[int, Query(ge=0, le=2**53, description='How many to skip.')]
 Number = Annotated[int, InPath(ge=1, le=2**31 - 1, description='The number of a version.')]
