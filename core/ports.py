@@ -174,13 +174,17 @@ class Compute(Protocol):
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         """Return the task's result, or None when it is not ready within `timeout` seconds; progress is told meanwhile.
 
-        The result of a durable call tells `seconds`: how long the task itself ran. Raise the task's own error,
-        TaskKilled when it crashed or passed a limit, NotFound when the call is unknown. Where calls are durable,
-        Unavailable means that nothing can be told now and the call goes on.
+        Nothing is told of a task that waits for a machine. The result of a durable call tells `seconds`: how long the
+        task itself ran. Raise the task's own error, TaskKilled when it crashed or passed a limit, TaskCancelled when it
+        was stopped, NotFound when the call is unknown. Where calls are durable, Unavailable means that nothing can be
+        told now and the call goes on.
         """
 
     async def cancel(self, call_id: str) -> None:
-        """Stop the task; `collect` then raises TaskCancelled. Cancelling a call that has ended changes nothing."""
+        """Stop the task; `collect` then raises TaskCancelled. A call that has ended, or is unknown, stays as it is.
+
+        Where calls are durable, Unavailable means that it may go on.
+        """
 
     async def close(self) -> None:
         """Stop every running task, unless calls are durable."""

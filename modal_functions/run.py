@@ -4,7 +4,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ SECRET = modal.Secret.from_name(
 )
 SPARE = 512  # MiB that a container may use beside its task
 GRACE = 60  # seconds that a container may take beside its task
-SOONEST, LATEST = 0.25, 2.0  # seconds between two words about progress
+FIRST, NEXT = 10.0, 15.0  # seconds until the first word about progress, and at least from one to the next
 MOST_CONTAINERS = 20
 
 
@@ -46,7 +46,18 @@ def limits(settings: Settings) -> dict[str, Any]:
     }
 
 
-def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> dict[str, Any]:
+def pause(ran: float) -> float:
+    """Return the seconds until the next word about a task that has run for `ran` seconds.
+
+    Stores bill each of them for months: tasks that end soon say none, and what long ones said is a tenth of their time
+    old at most.
+    """
+    return FIRST if ran < FIRST else max(NEXT, ran / 10)
+
+
+def run(
+    task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks', pause: Callable[[float], float] = pause
+) -> dict[str, Any]:
     """Run a task as `request` says (`payload`, bytes of `memory`, seconds of `timeout`) and return what came of it.
 
     That is `{'result': …, 'seconds': …}` or `{'error': [name, message, details]}`: plain values, no pickled errors.
@@ -58,7 +69,7 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
         at = ObjectsAt.of(settings)
         with (
             tempfile.TemporaryDirectory(prefix='progress-') as folder,
-            _Teller(task_objects(at), payload.get('prefix'), folder) as progress,
+            _Teller(task_objects(at), payload.get('prefix'), folder, pause) as progress,
         ):
             result = run_task(
                 task,
@@ -83,11 +94,12 @@ def run(task: str, request: Mapping[str, Any], *, tasks: str = 'core.tasks') -> 
 class _Teller:
     """Keeps `progress.json` beside a task's results, from a thread: the task is watched meanwhile."""
 
-    def __init__(self, objects: TaskObjects, prefix: str | None, folder: str) -> None:
+    def __init__(self, objects: TaskObjects, prefix: str | None, folder: str, pause: Callable[[float], float]) -> None:
         self._objects = objects
         self._prefix = prefix
         self._path = Path(folder) / 'progress.json'
-        self._said: dict[str, Any] | None = None
+        self._pause = pause
+        self._said: dict[str, Any] = {'part': 0.0, 'text': ''}  # of a task that says nothing it is known that it runs
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name='progress', daemon=True)
 
@@ -108,11 +120,10 @@ class _Teller:
             self._thread.join()
 
     def _keep(self) -> None:
-        kept, pause = None, SOONEST
-        while not self._over.wait(pause):
-            pause = min(LATEST, 2 * pause)
-            if (said := self._said) is not kept:
-                with suppress(VariosyncError, OSError):  # whoever cannot be told now will be in a moment
+        kept, started = None, time.monotonic()
+        while not self._over.wait(self._pause(time.monotonic() - started)):
+            if (said := self._said) != kept:
+                with suppress(VariosyncError, OSError):  # whoever cannot be told now will be later
                     self._path.write_text(json.dumps(said))
                     self._objects.put_file(f'{self._prefix}/progress.json', self._path)
                     kept = said

@@ -33,8 +33,11 @@ class ModalCompute:
     """Compute at Modal (`core.ports.Compute`): calls outlive us and are known by Modal's id.
 
     A function may use `memory` bytes and `timeout` seconds; its container is limited by what was deployed. Progress is
-    read from the object that the function keeps beside its results (`modal_functions.run`): functions have no access to
-    Modal, where they could have told it, and what they say there would have to be unpickled here.
+    read from the object that the function keeps beside its results (`modal_functions.run`), as it has no access to
+    Modal, where it could have told it.
+
+    Modal's client unpickles what a function returns or raises: whoever answers in its place runs code here. So nothing
+    that a user sends is opened in a function itself, but in a child process of it that answers in JSON.
     """
 
     durable = True
@@ -78,8 +81,9 @@ class ModalCompute:
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         """Return the task's result, or None when it is not ready within `timeout` seconds; progress is told meanwhile.
 
-        Raise the task's own error, TaskKilled when it crashed, TaskOverLimit when it passed a limit, TaskCancelled,
-        NotFound for an unknown call; Unavailable when Modal does not answer: the call goes on.
+        Raise the task's own error, TaskKilled when it crashed, TaskOverLimit when it passed a limit, TaskCancelled when
+        it was stopped, by us or at Modal, NotFound for an unknown call; Unavailable when Modal does not answer: the
+        call goes on.
         """
         call, prefix = await self._call(call_id)
         until = time.monotonic() + timeout
@@ -93,12 +97,17 @@ class ModalCompute:
                 return None
 
     async def cancel(self, call_id: str) -> None:
-        """Stop the task with its container. A call that has ended, or is unknown, stays as it is."""
+        """Stop the task with its container. A call that has ended, or is unknown, stays as it is.
+
+        Raise Unavailable when Modal does not do so now: the task may go on.
+        """
         try:
             call, _ = await self._call(call_id)
             await _answered(call.cancel.aio(terminate_containers=True))
         except NotFound:
             return
+        except TaskFailed as error:
+            raise Unavailable(f'Modal did not stop the task: {error.message}') from error
 
     async def close(self) -> None:
         """Let go of the connection. Calls go on."""
@@ -125,8 +134,8 @@ class ModalCompute:
             return
         try:
             said = json.loads(await self._objects.get(f'{prefix}/progress.json'))
-            progress(min(1.0, max(0.0, float(said['part']))), str(said['text'])[:300])
-        except (NotFound, Unavailable, ValueError, TypeError, LookupError):
+            progress(min(1.0, max(0.0, float(said['part']))), str(said['text']))
+        except (NotFound, Unavailable, ValueError, TypeError, LookupError, OverflowError):
             return
 
 
@@ -177,7 +186,7 @@ def _translated(error: BaseException) -> BaseException:
         case told.AuthError() | told.PermissionDeniedError() | told.VersionError():
             return Misconfigured(f'Modal refuses us: {message}. Check MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.')
         case told.RemoteError() if not message or 'cancel' in message.lower():
-            return TaskCancelled()
+            return TaskCancelled(message)
         case told.RemoteError() | told.ExecutionError() | told.DeserializationError():
             return TaskFailed(f'The task failed at Modal ({message}).')
         case told.InvalidError() | told.SerializationError() | told.RequestSizeError():

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from core.errors import NotFound, SeriesTooShort, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit
+from core.errors import NotFound, SeriesTooShort, TaskCancelled, TaskFailed, TaskKilled, TaskOverLimit, Unavailable
 from core.ports import Compute
 from storage.cloud.compute import ModalCompute
 from storage.embedded.compute import ChildProcesses
@@ -98,9 +98,9 @@ async def result(compute: Compute, call: str, heard: Heard | None = None) -> Map
 async def first_words(compute: Compute, call: str) -> str:
     heard = Heard()
     async with asyncio.timeout(SOON):
-        while not heard:
+        while not any(text for _, text in heard):
             assert await compute.collect(call, progress=heard, timeout=0.05) is None
-    return heard[0][1]
+    return next(text for _, text in heard if text)
 
 
 def lives(pid: int) -> bool:
@@ -227,3 +227,22 @@ async def test_cancelling_a_call_that_has_ended_changes_nothing(compute: Compute
 async def test_an_unknown_call_is_not_found(compute: Compute) -> None:
     with pytest.raises(NotFound):
         await compute.collect('unknown', progress=Heard(), timeout=0)
+
+
+async def test_a_task_that_cannot_be_started_now_is_told(compute: Compute, request: pytest.FixtureRequest) -> None:
+    if compute.durable:
+        request.getfixturevalue('fake_modal').fault('spawn', 'ResourceExhaustedError')
+    else:
+        await compute.close()
+    with pytest.raises(Unavailable) as caught:
+        await compute.submit('echo', {})
+    assert caught.value.retryable
+
+
+async def test_close_stops_what_runs_unless_calls_are_durable(compute: Compute) -> None:
+    call = await compute.submit('sleep', placed())
+    pid = int(await first_words(compute, call))
+    await compute.close()
+    assert lives(pid) == compute.durable
+    await compute.cancel(call)
+    await until_dead(pid)

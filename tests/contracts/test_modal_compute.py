@@ -112,6 +112,7 @@ async def test_no_exception_of_modals_comes_through(
                     await compute.submit('echo', {})
         except VariosyncError as error:
             assert error.message, name  # noqa: PT017 - which of ours it is depends on the exception
+            assert operation != 'cancel' or isinstance(error, Unavailable), name  # noqa: PT017
         else:
             assert (operation, name) == ('cancel', 'NotFoundError')
 
@@ -125,6 +126,39 @@ async def test_what_modal_says_of_a_call_is_told_in_our_words(
     with pytest.raises(expected) as caught:
         await compute.collect(call, progress=Heard(), timeout=0)
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize('operation', ['get', 'cancel'])
+async def test_a_call_goes_on_while_modal_does_not_answer(
+    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path, operation: str  # noqa: F811
+) -> None:  # fmt: skip
+    go = tmp_path / 'go'
+    call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
+    fake_modal.fault(operation, 'ConnectionError')
+    with pytest.raises(Unavailable):
+        await (compute.cancel(call) if operation == 'cancel' else result(compute, call))
+    fake_modal.mend()
+    go.touch()
+    assert await result(compute, call) == {'told': 1}
+
+
+async def test_a_call_that_waits_for_a_machine_tells_nothing(compute: ModalCompute, fake_modal: FakeModal) -> None:  # noqa: F811
+    fake_modal.fault('tell', 'hang')
+    call = await compute.submit('tell', {**placed(), 'words': ['begun']})
+    heard = Heard()
+    assert await compute.collect(call, progress=heard, timeout=0.3) is None
+    assert heard == []
+    await compute.cancel(call)
+
+
+async def test_what_modal_says_of_a_call_that_was_stopped_there_is_kept(
+    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
+) -> None:  # fmt: skip
+    call = await compute.submit('sleep', placed())
+    await first_words(compute, call)
+    await compute.cancel(call)
+    with pytest.raises(TaskCancelled, match='cancelled by user'):
+        await result(compute, call)
 
 
 async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

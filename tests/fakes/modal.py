@@ -35,6 +35,7 @@ from modal._utils.async_utils import synchronizer
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK = 0.01
+SOON = 0.1  # seconds between two words about progress of tasks for tests
 PASSED_ON = ('PATH', 'HOME', 'LANG', 'PYTHONPATH', 'VIRTUAL_ENV', 'VARIOSYNC_HOME')
 FOREVER = 120
 
@@ -251,7 +252,8 @@ def deployed(tasks: str | None) -> dict[str, Callable[..., Any]]:
     from modal_functions.run import run
 
     if tasks:
-        return {name: partial(run, name, tasks=tasks) for name in importlib.import_module(tasks).TASKS}
+        soon = partial(run, tasks=tasks, pause=lambda ran: SOON)
+        return {name: partial(soon, name) for name in importlib.import_module(tasks).TASKS}
     from modal_functions.app import app
 
     return {name: synchronizer._translate_out(function).local for name, function in app._local_state.functions.items()}

@@ -14,10 +14,12 @@ import pytest
 from core import errors
 from modal_functions.data_processing import convert, ping
 from modal_functions.ml_inference import forecast, forecast_gpu
+from modal_functions.run import pause, run
 from storage.objects import Objects, ObjectsAt
 from tests.counterparts.moto import Moto
 
 ROOT = Path(__file__).resolve().parents[2]
+TASKS = 'tests.contracts.tasks_for_tests'
 AIR = ROOT / 'tests' / 'data' / 'air_passengers.csv'
 LOAD = """
 import json, sys
@@ -143,3 +145,28 @@ def test_a_disk_that_fails_is_a_reason_to_try_again(objects: Objects, monkeypatc
     error = error_of(ping.local(asked(prefix=f't/{uuid4()}/x')))
     assert isinstance(error, errors.TaskKilled)
     assert error.retryable
+
+
+def test_a_task_that_ends_soon_leaves_no_progress_behind(objects: Objects) -> None:
+    prefix = f't/{uuid4()}/x-1'
+    run('tell', asked(prefix=prefix, words=['begun']), tasks=TASKS)
+    assert asyncio.run(objects.list(prefix)) == []
+
+
+def test_progress_is_told_seldom_and_at_once_when_it_is_new(objects: Objects) -> None:
+    prefix, ran = f't/{uuid4()}/x-1', []
+    run('tell', asked(prefix=prefix, words=['begun', 'done']), tasks=TASKS, pause=lambda s: ran.append(s) or 0.001)
+    assert asyncio.run(objects.list(prefix)) == [f'{prefix}/progress.json']
+    assert len(ran) > 1
+
+
+@pytest.mark.parametrize(('ran', 'expected'), [(0.0, 10.0), (10.0, 15.0), (150.0, 15.0), (3600.0, 360.0)])
+def test_the_longer_a_task_runs_the_less_often_it_tells(ran: float, expected: float) -> None:
+    assert pause(ran) == expected
+
+
+def test_an_hour_of_progress_is_few_objects() -> None:
+    said, ran = 0, 0.0
+    while (ran := ran + pause(ran)) < 3600:
+        said += 1
+    assert said < 50
