@@ -242,7 +242,7 @@ class Identity(Protocol):
         """Create an account and return its id. A taken e-mail raises Conflict, a weak password UsageError."""
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Return tokens. Raise NotSignedIn when e-mail and password do not match."""
+        """Return tokens. Raise NotSignedIn when the two do not match, Unconfirmed before a mail was opened."""
 
     async def ensure(self, email: str) -> UUID:
         """Return the account's id; create it without a password when there is none."""

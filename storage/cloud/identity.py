@@ -27,6 +27,7 @@ from core.errors import (
     NotSignedIn,
     TooMany,
     Unavailable,
+    Unconfirmed,
     UsageError,
     VariosyncError,
 )
@@ -52,7 +53,7 @@ ANSWERS: Mapping[str, tuple[type[VariosyncError], str]] = {
     'email_exists': (Conflict, TAKEN),
     'user_already_exists': (Conflict, TAKEN),
     'email_address_invalid': (UsageError, UNUSABLE),
-    'email_not_confirmed': (NotSignedIn, 'This email is not confirmed yet. Open the link that was mailed to it.'),
+    'email_not_confirmed': (Unconfirmed, Unconfirmed().message),
     'user_banned': (NotSignedIn, WRONG),
     'user_not_found': (NotFound, 'There is no such account.'),
     'signup_disabled': (NotAllowed, CLOSED),
@@ -112,7 +113,7 @@ class SupabaseIdentity:
     async def sign_up(self, email: str, password: str) -> UUID:
         """Create an account and return its id. A taken email raises Conflict, a weak password UsageError.
 
-        Where the project confirms emails, `sign_in` raises NotSignedIn until the mailed link was opened.
+        Where the project confirms emails, `sign_in` raises Unconfirmed until the mailed link was opened.
         """
         address = usable_email(email)
         chosen = _sendable(strong_password(password, address))
@@ -126,7 +127,7 @@ class SupabaseIdentity:
             return UUID(answer.user.id)
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Return tokens. Raise NotSignedIn when email and password do not match, or the email is not confirmed."""
+        """Return tokens. Raise NotSignedIn when the two do not match, Unconfirmed before the mail was opened."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + self._refusal
         try:
@@ -229,7 +230,6 @@ class SupabaseIdentity:
             async with _answers(refused=NotSignedIn(ENDED)):
                 await self._client().admin.sign_out(access_token, 'local')
 
-    async def delete(self, user_id: UUID) -> None:
     async def set_password(self, user_id: UUID, password: str | None) -> None:
         """Let this password sign in from now on and none from before; with None, none does. Refresh tokens are retired.
 
@@ -244,6 +244,7 @@ class SupabaseIdentity:
                 chosen = _sendable(strong_password(password, address))
             await admin.update_user_by_id(str(user_id), {'password': chosen})
 
+    async def delete(self, user_id: UUID) -> None:
         """Remove an account: nobody signs in to it or refreshes any more. Removing it twice changes nothing."""
         with suppress(NotFound):
             async with _answers(refused=Misconfigured(KEYS)):

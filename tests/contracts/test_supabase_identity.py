@@ -20,6 +20,7 @@ from core.errors import (
     NotSignedIn,
     TooMany,
     Unavailable,
+    Unconfirmed,
     UsageError,
     VariosyncError,
 )
@@ -90,7 +91,7 @@ async def test_where_emails_are_confirmed_nobody_comes_in_before(
 ) -> None:
     project.autoconfirm = False
     user_id = await identity.sign_up(EMAIL, PASSWORD)
-    with pytest.raises(NotSignedIn, match=r'not confirmed yet. Open the link'):
+    with pytest.raises(Unconfirmed, match=r'not confirmed yet. Open the link'):
         await identity.sign_in(EMAIL, PASSWORD)
     with pytest.raises(NotSignedIn, match='do not match'):
         await identity.sign_in(EMAIL, 'wrong password')
