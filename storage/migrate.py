@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import LiteralString
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from core.errors import Misconfigured, Unavailable
 
@@ -31,6 +31,7 @@ alter table supabase_migrations.schema_migrations add column if not exists name 
 """
 QUEUE_SCHEMA = 'procrastinate/schema.sql'
 NO_LOGINS: Mapping[str, str] = {}
+PATIENCE = 60  # seconds to wait for another process that migrates
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
@@ -39,13 +40,13 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, shim: bool, logins: Mappin
     """Bring a database up to date and return the file names that were applied; `shim` adds what Supabase brings along.
 
     `logins` are made or renewed with their passwords, as plain text or as Postgres stores them. Each file is one
-    transaction, and callers at the same time wait for each other. Raise Misconfigured when a migration fails (nothing
-    of it remains) or the owner lacks a right, Unavailable when the database does not answer.
+    transaction, and callers at the same time wait a minute for each other. Raise Misconfigured when a migration fails
+    (nothing of it remains) or the owner lacks a right, Unavailable when the database does not answer or is not free.
     """
     files = migration_files(folder)
     try:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-            await connection.execute("select pg_advisory_lock(hashtext('variosync.migrate'))")
+            await _wait_for_turn(connection)
             await _check_owner(connection)
             for login, password in logins.items():
                 await _make_login(connection, login, password)
@@ -101,6 +102,22 @@ def statements(text: str) -> list[str]:
             found.append(current.strip())
         current = ''
     return found
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says first: what follows may repeat values."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+async def _wait_for_turn(connection: Connection) -> None:
+    await connection.execute("select set_config('lock_timeout', %s, false)", (f'{PATIENCE}s',))
+    try:
+        await connection.execute("select pg_advisory_lock(hashtext('variosync.migrate'))")
+    except errors.LockNotAvailable as error:
+        raise Unavailable(
+            f'Another process has been migrating this database for {PATIENCE} s. Try again when it is done, or end it.'
+        ) from error
+    await connection.execute('reset lock_timeout')
 
 
 async def _check_owner(connection: Connection) -> None:
@@ -200,13 +217,13 @@ async def _apply(connection: Connection, name: str, statement: str | sql.Compose
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        raise Misconfigured(f'{name} could not be applied: {_first_line(error)}') from error
+        raise Misconfigured(f'{name} could not be applied: {first_line(error)}') from error
 
 
 def _own_error(error: psycopg.Error) -> Unavailable:
     if isinstance(error, psycopg.OperationalError):
-        return Unavailable(f'The database did not answer about its migrations: {_first_line(error)}')
-    return Misconfigured(f'The owner of the database may not read or write its migrations: {_first_line(error)}')
+        return Unavailable(f'The database did not answer about its migrations: {first_line(error)}')
+    return Misconfigured(f'The owner of the database may not read or write its migrations: {first_line(error)}')
 
 
 def _parts(file: Path) -> tuple[str, str]:
@@ -214,7 +231,3 @@ def _parts(file: Path) -> tuple[str, str]:
     if not match:
         raise Misconfigured(f'{file} is not named <14 digits of UTC time>_<name>.sql.')
     return match['version'], match['name']
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +29,7 @@ AS_USER: LiteralString = (
 )
 
 CHECKED_WITHIN = 5.0  # seconds that a connection has to prove that it lives
+ANSWERED_WITHIN = 30.0  # seconds that a statement or a commit may take; no use case needs as many
 CLOCKS_APART = 5.0
 LEFT: 'set[asyncio.Task[Any]]' = set()
 
@@ -99,7 +100,7 @@ class PostgresTransaction:
         if not statement:
             raise Misconfigured(f'There is no statement named {name} in storage/queries.')
         with _translated(name):
-            return await self._connection.execute(statement.sql, values)
+            return await _answered(self._connection, self._connection.execute(statement.sql, values))
 
 
 class Postgres:
@@ -147,7 +148,7 @@ class Postgres:
         claims = json.dumps({'sub': str(user_id), 'role': 'authenticated'})
         async with self._begin(self._app) as connection:
             with _translated('sign in'):
-                await connection.execute(AS_USER, {'claims': claims})
+                await _answered(connection, connection.execute(AS_USER, {'claims': claims}))
             yield PostgresTransaction(connection, self._statements)
 
     @asynccontextmanager
@@ -189,9 +190,15 @@ class Postgres:
     async def _begin(self, pool: Pool) -> AsyncIterator[Connection]:
         with _translated('transaction'):
             async with pool.connection() as connection:
-                yield connection
-                if connection.info.transaction_status == TransactionStatus.INERROR:
-                    raise Conflict('A statement failed, so nothing of this transaction was kept.')
+                try:
+                    yield connection
+                    if connection.info.transaction_status == TransactionStatus.INERROR:
+                        raise Conflict('A statement failed, so nothing of this transaction was kept.')
+                except BaseException:
+                    with suppress(psycopg.Error, Unavailable):
+                        await _answered(connection, connection.rollback())
+                    raise
+                await _answered(connection, connection.commit())
         _deliver_cancellation()
 
 
@@ -238,6 +245,15 @@ def connection_pool(
 
 async def _check(connection: Connection, *, patience: float) -> None:
     await _within(patience, AsyncConnectionPool.check_connection(connection))
+
+
+async def _answered(connection: Connection, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` of a connection returns. When the server is silent for too long, close it: Unavailable."""
+    try:
+        return await _within(ANSWERED_WITHIN, work)
+    except TimeoutError as error:
+        await connection.close()
+        raise Unavailable('The database does not answer. Try again in a moment.') from error
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:

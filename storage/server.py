@@ -17,6 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.errors import Misconfigured, Unavailable
+from storage.migrate import first_line
 
 Role = Literal['app', 'worker', 'migrate']
 
@@ -78,9 +79,9 @@ class ServerPostgres:
                 psycopg.connect(self.dsn('migrate')).close()
             except psycopg.OperationalError as error:
                 if _refused(error):
-                    raise Misconfigured(f'DATABASE_URL is not accepted: {_first_line(error)}') from error
+                    raise Misconfigured(f'DATABASE_URL is not accepted: {first_line(error)}') from error
                 if time.monotonic() - begin > patience:
-                    raise Unavailable(f'{self.name} does not answer: {_first_line(error)}') from error
+                    raise Unavailable(f'{self.name} does not answer: {first_line(error)}') from error
             else:
                 return
             time.sleep(0.2)
@@ -95,9 +96,9 @@ class ServerPostgres:
             except psycopg.OperationalError as error:
                 if _refused(error):
                     raise Misconfigured(
-                        f'{login} cannot sign in: run `variosync migrate` (the database said: {_first_line(error)}).'
+                        f'{login} cannot sign in: run `variosync migrate` (the database said: {first_line(error)}).'
                     ) from error
-                raise Unavailable(f'{self.name} does not answer: {_first_line(error)}') from error
+                raise Unavailable(f'{self.name} does not answer: {first_line(error)}') from error
 
     def stop(self) -> None:
         """Leave it running."""
@@ -174,7 +175,3 @@ def _scram(password: str, *, salt: bytes) -> str:
 def _refused(error: psycopg.OperationalError) -> bool:
     """Whether the server was reached, asked for the password and then said no."""
     return error.pgconn is not None and error.pgconn.used_password
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -134,6 +134,17 @@ def test_an_identity_of_our_own_beside_supabases_is_refused(pushed: ServerCounte
         asyncio.run(migrate(pushed.dsn('migrate'), shim=True))
 
 
+def test_whoever_waits_for_another_migration_is_told_of_it(
+    pushed: ServerCounterpart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('storage.migrate.PATIENCE', 1)
+    with psycopg.connect(pushed.dsn('superuser')) as other:
+        other.execute("select pg_advisory_lock(hashtext('variosync.migrate'))")
+        with pytest.raises(Unavailable, match='Another process has been migrating'):
+            pushed.migrate()
+    assert pushed.migrate() == []
+
+
 def test_a_login_that_somebody_else_made_is_told(pushed: ServerCounterpart) -> None:
     ask(pushed.dsn('superuser'), 'create role variosync_guest login')
     with pytest.raises(Misconfigured, match='variosync_guest could not be applied'):

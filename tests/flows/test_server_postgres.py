@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,10 +15,10 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from core.errors import Misconfigured, Unavailable
+from core.errors import Misconfigured, NotFound, Unavailable
 from core.settings import Settings
 from storage.adapters import Opened, migrate
-from storage.postgres import Postgres
+from storage.postgres import LEFT, Postgres
 from storage.server import ServerPostgres
 from tests import factories
 from tests.counterparts.postgres import PASSWORD, Bouncer, ServerCounterpart, server_postgres
@@ -306,22 +306,52 @@ async def test_a_server_that_hangs_behind_its_pooler_holds_nobody_up(
     database: Postgres, server: ServerCounterpart
 ) -> None:
     await use(database)
-    frozen = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
-    for process in frozen:
+    with frozen(server):
+        with answered_within(2.5), pytest.raises(Unavailable):
+            await database.ping()
+        with answered_within(2.5), pytest.raises(Unavailable):
+            await use(database)
+    await until_back(database)
+
+
+@pytest.mark.parametrize('on_its_way', ['statement', 'commit', 'rollback'])
+async def test_whoever_waits_for_a_server_that_hangs_is_told_in_time(
+    database: Postgres, server: ServerCounterpart, monkeypatch: pytest.MonkeyPatch, on_its_way: str
+) -> None:
+    monkeypatch.setattr('storage.postgres.ANSWERED_WITHIN', 0.5)
+    told = NotFound if on_its_way == 'rollback' else Unavailable
+    with ExitStack() as ending, answered_within(2.5), pytest.raises(told):
+        async with database.system() as tx:
+            await tx.all('places')
+            ending.enter_context(frozen(server))
+            if on_its_way == 'statement':
+                await tx.all('places')
+            if on_its_way == 'rollback':
+                raise NotFound
+    async with asyncio.timeout(20):
+        while LEFT:  # and nothing of it goes on for ever
+            await asyncio.sleep(0.05)
+    await until_back(database)
+
+
+@contextmanager
+def frozen(server: ServerCounterpart) -> Iterator[None]:
+    """Nothing of the server moves while the block lasts."""
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+    for process in processes:
         process.suspend()
     try:
-        begin = time.monotonic()
-        with pytest.raises(Unavailable):
-            await database.ping()
-        assert time.monotonic() - begin < 2.5
-        begin = time.monotonic()
-        with pytest.raises(Unavailable):
-            await use(database)
-        assert time.monotonic() - begin < 2.5
+        yield
     finally:
-        for process in reversed(frozen):
+        for process in reversed(processes):
             process.resume()
-    await until_back(database)
+
+
+@contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    assert time.monotonic() - begin < seconds
 
 
 def test_the_counterpart_asks_for_the_password_that_its_url_holds(server: ServerCounterpart) -> None:
