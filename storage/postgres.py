@@ -307,6 +307,9 @@ def _own_error(error: psycopg.Error, where: str) -> VariosyncError:
             return UsageError(f'A value is not valid ({where}{": " if constraint else ""}{constraint}).')
         case psycopg.OperationalError() | psycopg.InterfaceError() | PoolTimeout() | PoolClosed():
             return Unavailable(f'The database does not answer ({where}). Try again in a moment.')
+        case psycopg.InternalError() if error.sqlstate is None:
+            # Psycopg's own: what came was no answer, because the connection broke on the way.
+            return Unavailable(f'The database does not answer ({where}). Try again in a moment.')
         case _:
             return VariosyncError(
                 f'The database refused a statement ({where}: {error.sqlstate or type(error).__name__}).'

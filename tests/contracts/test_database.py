@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from core.errors import Conflict, Misconfigured, NotAllowed, NotFound, Unavailable, UsageError, VariosyncError
 from core.values import JobState, User
 from storage.migrate import migrate
-from storage.postgres import Postgres, Statement, load_statements
+from storage.postgres import Postgres, Statement, _translated, load_statements
 from tests import factories
 from tests.counterparts.places import run_on
 
@@ -255,3 +256,9 @@ async def test_cancellation_that_got_lost_inside_is_delivered_at_the_end(databas
     assert task.cancelled()
     async with database.system() as tx:
         assert await tx.all('uploads_receiving') == []
+
+
+def test_an_answer_that_psycopg_cannot_make_sense_of_is_none() -> None:
+    """It says so when a connection breaks on its way to `begin` and a statement, sent together."""
+    with pytest.raises(Unavailable), _translated('x'):
+        raise psycopg.InternalError("received 2 results from command 'BEGIN'")
