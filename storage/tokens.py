@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from joserfc import jws, jwt
@@ -15,6 +15,7 @@ from core.errors import NotSignedIn, Unavailable, VariosyncError
 from core.values import Claims
 
 Key = ECKey | RSAKey
+T = TypeVar('T')
 
 AUDIENCE = ROLE = 'authenticated'
 LONGEST = 4096
@@ -41,6 +42,59 @@ class KnownKeys:
         return self._keys.get(kid)
 
 
+class Published(Generic[T]):
+    """Something that somebody publishes; `fetch` gets it or raises an error of ours.
+
+    It is asked for when it is older than `fresh` seconds, or not enough for who asks, but not within `pause` seconds of
+    the last answer or failure. Everybody waits for one request. While it cannot be had, that of before is used.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[T]],
+        *,
+        fresh: float,
+        pause: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._fresh = fresh
+        self._pause = pause
+        self._clock = clock
+        self._had: T | None = None
+        self._failed: VariosyncError = Unavailable()
+        self._fetched = self._asked = -float('inf')
+        self._asking = asyncio.Lock()
+
+    async def get(self, enough: Callable[[T], bool] = lambda _: True) -> T:
+        """Return it, whether it is enough or not. Raise what its last failure was when it could not be had so far."""
+        # Who has an old one does not wait for somebody else's request.
+        if self._due(enough) and not (self._has(enough) and self._asking.locked()):
+            async with self._asking:
+                if self._due(enough):
+                    await self._ask()
+        if self._had is None:
+            raise type(self._failed)(self._failed.message) from self._failed
+        return self._had
+
+    def _has(self, enough: Callable[[T], bool]) -> bool:
+        return self._had is not None and enough(self._had)
+
+    def _due(self, enough: Callable[[T], bool]) -> bool:
+        now = self._clock()
+        good = self._has(enough) and now - self._fetched < self._fresh
+        return not good and now - self._asked >= self._pause
+
+    async def _ask(self) -> None:
+        try:
+            self._had = await self._fetch()
+            self._fetched = self._clock()
+        except VariosyncError as error:
+            self._failed = error
+        # Not where whoever asked has gone meanwhile: the next one asks.
+        self._asked = self._clock()
+
+
 class PublishedKeys:
     """Keys of a JSON Web Key Set (RFC 7517) that somebody publishes; `fetch` gets it or raises an error of ours.
 
@@ -51,36 +105,14 @@ class PublishedKeys:
     def __init__(
         self, fetch: Callable[[], Awaitable[Mapping[str, Any]]], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._fetch = fetch
-        self._clock = clock
-        self._keys: dict[str, Key] = {}
-        self._fetched = self._asked = -float('inf')
-        self._asking = asyncio.Lock()
+        async def keys() -> dict[str, Key]:
+            return usable_keys(await fetch())
+
+        self._published = Published(keys, fresh=FRESH, pause=PAUSE, clock=clock)
 
     async def find(self, kid: str) -> Key | None:
         """Return the key, or None when there is none of this id. Raise Unavailable when none could be had so far."""
-        # Who has an old key does not wait for somebody else's request.
-        if self._due(kid) and not (kid in self._keys and self._asking.locked()):
-            async with self._asking:
-                if self._due(kid):
-                    await self._ask()
-        if self._fetched == -float('inf'):
-            raise Unavailable('The keys that sign-ins are checked with cannot be had. Try again in a moment.')
-        return self._keys.get(kid)
-
-    def _due(self, kid: str) -> bool:
-        now = self._clock()
-        good = kid in self._keys and now - self._fetched < FRESH
-        return not good and now - self._asked >= PAUSE
-
-    async def _ask(self) -> None:
-        try:
-            self._keys = usable_keys(await self._fetch())
-            self._fetched = self._clock()
-        except VariosyncError:
-            pass  # those of before serve on
-        finally:
-            self._asked = self._clock()
+        return (await self._published.get(lambda keys: kid in keys)).get(kid)
 
 
 def usable_keys(published: Mapping[str, Any]) -> dict[str, Key]:

@@ -12,7 +12,7 @@ import re
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from core.settings import Issuer
 from core.values import Begun
 from storage.credentials import normal_email
 from storage.hosts import is_loopback
-from storage.tokens import PublishedKeys, algorithm_of
+from storage.tokens import Published, PublishedKeys, algorithm_of
 
 if TYPE_CHECKING:
     from authlib.oauth2.client import OAuth2Client
@@ -38,6 +38,7 @@ LONGEST = 256 * 2**10  # bytes of its answer
 LONGEST_CODE = 4096
 LONGEST_TOKEN = 16_384
 FRESH = 3600.0  # seconds that a provider's description is used without asking again
+PAUSE = 5.0  # seconds between two requests for it at least
 SKEW = 30  # seconds that its clock may differ from ours
 # `email` is a mailed link, and the others are routes beside those of the providers.
 TAKEN = frozenset({'callback', 'email', 'link', 'login', 'logout', 'magic', 'refresh', 'register', 'verify'})
@@ -71,7 +72,7 @@ class About:
 class OidcProvider:
     """One provider. What it says is bounded in time and size, and believed from its own https addresses only."""
 
-    def __init__(self, name: str, settings: Issuer) -> None:
+    def __init__(self, name: str, settings: Issuer, *, clock: Callable[[], float] = time.monotonic) -> None:
         if not NAME.fullmatch(name) or name in TAKEN:
             raise Misconfigured(f'VARIOSYNC_OIDC: "{name}" cannot be the name of a provider. Take one such as google.')
         if not _is_safe(settings.issuer):
@@ -79,12 +80,11 @@ class OidcProvider:
         self._name = name
         self._settings = settings
         self._keys = PublishedKeys(self._fetch_keys)
-        self._known: tuple[float, About] | None = None
-        self._asking = asyncio.Lock()
+        self._about = Published(self._describe, fresh=FRESH, pause=PAUSE, clock=clock)
 
     async def begin(self, *, redirect_to: str, state: str) -> Begun:
         """Return where to send the browser. Raise Unavailable when the provider does not answer."""
-        about = await self._about()
+        about = await self._about.get()
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         url, _ = self._client(about, redirect_to).create_authorization_url(
             about.authorize, state=state, code_verifier=verifier, nonce=nonce
@@ -96,7 +96,7 @@ class OidcProvider:
         kept = _kept(secret, self._name)
         if 'error' in answer:
             raise NotSignedIn('The provider was not allowed to say who you are. Try again, or sign in another way.')
-        about = await self._about()
+        about = await self._about.get()
         named = answer.get('iss')
         code = answer.get('code', '')
         if not 0 < len(code) <= LONGEST_CODE or (about.names_itself if named is None else named != about.issuer):
@@ -181,12 +181,8 @@ class OidcProvider:
             code_challenge_method='S256',
         )
 
-    async def _about(self) -> About:
-        async with self._asking:
-            if self._known is None or time.monotonic() - self._known[0] > FRESH:
-                address = f'{self._settings.issuer.rstrip("/")}/.well-known/openid-configuration'
-                self._known = time.monotonic(), self._described(await _json(address))
-            return self._known[1]
+    async def _describe(self) -> About:
+        return self._described(await _json(f'{self._settings.issuer.rstrip("/")}/.well-known/openid-configuration'))
 
     def _described(self, said: Mapping[str, Any]) -> About:
         addresses = [said.get(name) for name in ('authorization_endpoint', 'token_endpoint', 'jwks_uri')]
@@ -207,7 +203,7 @@ class OidcProvider:
         )
 
     async def _fetch_keys(self) -> Mapping[str, Any]:
-        return await _json((await self._about()).keys)
+        return await _json((await self._about.get()).keys)
 
 
 def _kept(secret: str, name: str) -> Mapping[str, str]:

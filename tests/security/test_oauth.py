@@ -1,9 +1,10 @@
 """Sign-ins by a provider that must not succeed: twelve ways to cheat, none accepted; and a provider that misbehaves."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from core.errors import Misconfigured, NotSignedIn, Unavailable
 from core.settings import Issuer
 from core.values import Entered
-from storage.embedded.oidc import LONGEST, OidcProvider
+from storage.embedded.oidc import FRESH, LONGEST, PAUSE, OidcProvider
 from storage.embedded.server import EmbeddedPostgres
 from tests.fakes.oidc import FakeOidc, open_oidc, unsigned
 from tests.flows.conftest import Product, open_product, product
@@ -292,17 +293,62 @@ async def test_an_odd_answer_is_unavailable(victim: Victim, oidc: FakeOidc, path
         await victim.come_back(await victim.visit(url), browser)
 
 
+DESCRIPTION = '/.well-known/openid-configuration'
+
+
+class Clock:
+    """The time of a provider in a test."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.mark.parametrize('odd', ODD)
 async def test_an_odd_description_is_unavailable_until_it_is_right(oidc: FakeOidc, odd: str) -> None:
-    provider = OidcProvider('google', oidc.settings)
-    oidc.answers['/.well-known/openid-configuration'] = ODD[odd]
+    clock = Clock()
+    provider = OidcProvider('google', oidc.settings, clock=clock)
+    oidc.answers[DESCRIPTION] = ODD[odd]
     with pytest.raises(Unavailable):
         await provider.begin(redirect_to=BACK, state='s')
     oidc.answers.clear()
+    clock.now += PAUSE
     assert await provider.begin(redirect_to=BACK, state='s')
-    asked = oidc.asked.count('/.well-known/openid-configuration')
+    asked = oidc.asked.count(DESCRIPTION)
     assert await provider.begin(redirect_to=BACK, state='s')
-    assert oidc.asked.count('/.well-known/openid-configuration') == asked, 'it is kept'
+    assert oidc.asked.count(DESCRIPTION) == asked, 'it is kept'
+
+
+async def test_a_silent_provider_is_waited_for_once_by_all_together(
+    oidc: FakeOidc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def silent(url: str, headers: object = None) -> NoReturn:
+        asked.append(url)
+        await asyncio.sleep(0.05)
+        raise Unavailable('The provider does not answer.')
+
+    monkeypatch.setattr('storage.embedded.oidc._json', silent)
+    provider = OidcProvider('google', oidc.settings, clock=Clock())
+    begun = [provider.begin(redirect_to=BACK, state='s') for _ in range(20)]
+    answers = await asyncio.gather(*begun, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Unavailable}
+    with pytest.raises(Unavailable):
+        await provider.begin(redirect_to=BACK, state='s')
+    assert len(asked) == 1
+
+
+async def test_an_older_description_serves_while_there_is_no_new_one(oidc: FakeOidc) -> None:
+    clock = Clock()
+    provider = OidcProvider('google', oidc.settings, clock=clock)
+    assert await provider.begin(redirect_to=BACK, state='s')
+    oidc.answers[DESCRIPTION] = ODD['an error']
+    clock.now += FRESH
+    for _ in range(3):
+        assert await provider.begin(redirect_to=BACK, state='s')
+    assert oidc.asked.count(DESCRIPTION) == 2
 
 
 @pytest.mark.parametrize(

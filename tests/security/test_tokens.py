@@ -305,6 +305,19 @@ async def test_who_has_an_old_key_does_not_wait_for_others(published: Published,
     assert await asking is None
 
 
+async def test_who_asked_first_and_went_away_holds_nobody_up(published: Published, keys: PublishedKeys) -> None:
+    published.held = asyncio.Event()
+    first = asyncio.create_task(keys.find('old'))
+    while not published.asked:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(keys.find('old'))
+    await asyncio.sleep(0)
+    first.cancel()
+    published.held.set()
+    assert await second
+    assert published.asked == 2
+
+
 async def test_without_any_key_nothing_can_be_told(published: Published, keys: PublishedKeys) -> None:
     published.away = True
     for _ in range(5):
