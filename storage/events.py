@@ -66,15 +66,23 @@ class Subscribers:
             if not self._by_channel[channel]:
                 del self._by_channel[channel]
 
-    def pass_on(self, note: Mapping[str, Any]) -> None:
-        """Give a note that `pack` made to those who listen on its channel."""
-        if note['id'] in self._seen:
-            return
-        self._seen[note['id']] = None
+    def pass_on(self, note: object) -> None:
+        """Give a note that `pack` made to those who listen on its channel; what is none is logged and passed over."""
+        match note:
+            case {'id': str(name), 'channel': str(channel), 'message': dict(message)}:
+                if self._is_new(name):
+                    for messages in self._by_channel.get(channel, ()):
+                        messages.put(message)
+            case _:
+                LOG.warning('a message between processes cannot be read')
+
+    def _is_new(self, name: str) -> bool:
+        if name in self._seen:
+            return False
+        self._seen[name] = None
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
-        for messages in self._by_channel.get(note['channel'], ()):
-            messages.put(note['message'])
+        return True
 
 
 class Marks(dict[str, asyncio.Event]):
@@ -90,9 +98,9 @@ class Marks(dict[str, asyncio.Event]):
         finally:
             del self[mark]
 
-    def met(self, mark: str) -> None:
-        """Say that a mark has come back; it may be somebody else's."""
-        if passed := self.get(mark):
+    def met(self, mark: object) -> None:
+        """Say that a mark has come back; it may be somebody else's, or none."""
+        if isinstance(mark, str) and (passed := self.get(mark)):
             passed.set()
 
 
@@ -139,6 +147,14 @@ def pack(channel: str, message: Mapping[str, Any]) -> str:
     if len(packed) > LIMIT:  # json.dumps writes ASCII: characters are bytes
         raise TooLarge(f'A message of {len(packed):,} bytes cannot be sent: {LIMIT:,} is the limit.')
     return packed
+
+
+def unpack(text: str | bytes) -> object:
+    """What `pack` made, or whatever else came; None when that is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 class PostgresEvents:
@@ -207,14 +223,15 @@ class PostgresEvents:
                 await connection.execute('listen variosync_events')
                 self._listening.set()
                 async for notification in connection.notifies():
-                    self._heard(json.loads(notification.payload))
-        except psycopg.OperationalError as error:
+                    self._heard(unpack(notification.payload))
+        except psycopg.Error as error:
             LOG.warning('the connection that listens for events broke: %s', error)
         finally:
             self._listening.clear()
 
-    def _heard(self, content: Mapping[str, Any]) -> None:
-        if 'mark' in content:
-            self._marks.met(content['mark'])
-        else:
-            self.subscribers.pass_on(content)
+    def _heard(self, content: object) -> None:
+        match content:
+            case {'mark': mark}:
+                self._marks.met(mark)
+            case _:
+                self.subscribers.pass_on(content)

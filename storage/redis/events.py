@@ -1,7 +1,6 @@
 """The Events port on Redis' publish and subscribe, with Postgres' LISTEN and NOTIFY under it."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +9,7 @@ from typing import Any
 from redis.asyncio.client import PubSub
 
 from core.errors import Unavailable
-from storage.events import Listener, Marks, PostgresEvents, pack
+from storage.events import Listener, Marks, PostgresEvents, pack, unpack
 from storage.redis.client import PATIENCE, Redis, translated
 
 PAUSES = (0.1, 1.0)  # seconds between two tries to listen again: the first, doubled up to the last
@@ -73,7 +72,8 @@ class RedisEvents:
     async def _reach_now(self) -> None:
         """Return when everything published on Redis so far has passed: what a mark sent after it has come back.
 
-        Without an answer in time this goes on: messages come by Postgres then.
+        Without an answer in time this goes on: where Redis is away for all, everybody publishes by Postgres. Where only
+        this process does not hear it, what others publish by Redis alone is missed until it does.
         """
         self._listener.start()
         if self._redis.away:
@@ -102,4 +102,4 @@ class RedisEvents:
             case 'pong':
                 self._marks.met(said['data'].decode())
             case 'message':
-                self.subscribers.pass_on(json.loads(said['data']))
+                self.subscribers.pass_on(unpack(said['data']))

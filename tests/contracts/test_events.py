@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -155,6 +156,33 @@ async def test_a_message_that_is_too_large_is_refused(events: Events) -> None:
         assert len((await anext(messages))['text']) == 1300
         with pytest.raises(TooLarge):
             await events.publish('t/jobs', {'text': 'ü' * 1400})
+
+
+UNREADABLE = ['x', '[' * 3000, 'null', '[]', '{}', '{"mark": []}', '{"id": [], "channel": "t/a", "message": {}}']
+
+
+async def test_a_note_that_cannot_be_read_ends_no_listening(make_postgres: Make, postgres: EmbeddedPostgres) -> None:
+    events = make_postgres()
+    async with asyncio.timeout(10), events.subscribe('t/a') as messages:
+        with psycopg.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+            for note in UNREADABLE:
+                connection.execute("select pg_notify('variosync_events', %s)", (note,))
+        await events.publish('t/a', {'n': 1})
+        assert await anext(messages) == {'n': 1}
+    await events.close()
+
+
+async def test_a_note_on_redis_that_cannot_be_read_ends_no_listening(
+    make_settled_redis: Make, redis_server: RedisServer
+) -> None:
+    events = make_settled_redis()
+    async with asyncio.timeout(10), events.subscribe('t/a') as messages:
+        for note in [*UNREADABLE, b'\xff']:
+            assert redis_server.run('PUBLISH', 'variosync:events:all', note) == 1
+        await events.publish('t/a', {'n': 1})
+        assert await anext(messages) == {'n': 1}
+        assert events._connection is not None, 'it came this way'
+    await events.close()
 
 
 async def test_who_stops_as_listening_begins_has_stopped(events: Events) -> None:
