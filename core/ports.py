@@ -231,7 +231,8 @@ class Cache(Protocol):
     async def recall(self, keys: Iterable[str], *, ttl: float) -> None:
         """Return when no process is lent anything under these keys that was loaded before this call.
 
-        With the `ttl` of `lend`, that is the longest it takes, when the others cannot be told.
+        With the `ttl` of `lend`, that is the longest it takes, when the others cannot be told. With a shorter one it
+        returns after that all the same, and what they are lent ends with their own.
         """
 
 

@@ -363,6 +363,22 @@ async def test_what_is_lent_late_is_not_lent_longer(
     assert server.run('GET', 'variosync:loans:key') is None
 
 
+@pytest.mark.parametrize('fault', ['kill', 'hold'])
+async def test_a_recall_may_wait_for_less_than_a_loan(
+    fault: str, cache: RedisCache, elsewhere: RedisCache, server: RedisServer
+) -> None:
+    life = 4 * PATIENCE
+    await elsewhere.lend('key', lambda: loaded(b'old'), ttl=life)
+    getattr(server, fault)()
+    began = time.monotonic()
+    await cache.recall(['key'], ttl=PATIENCE)
+    assert time.monotonic() - began < 2 * PATIENCE
+    (server.start if fault == 'kill' else server.resume)()
+    async with asyncio.timeout(life + RECOVERY):
+        while await elsewhere.lend('key', lambda: loaded(b'new'), ttl=life) != b'new':
+            await asyncio.sleep(0.02)
+
+
 async def test_a_recall_ends_as_soon_as_the_others_can_be_told(
     cache: RedisCache, elsewhere: RedisCache, server: RedisServer
 ) -> None:

@@ -194,6 +194,21 @@ async def test_a_session_that_ended_without_redis_does_not_come_back(fragile: Pr
     assert await fragile.here.session(fragile.token) is None
 
 
+@pytest.mark.parametrize('fault', ['kill', 'hold'])
+async def test_nobody_waits_for_a_name_or_a_theme_to_be_seen_everywhere(
+    fragile: Processes, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'LENT', 30)
+    user_id = fragile.session.user.id
+    getattr(fragile.server, fault)()
+    async with asyncio.timeout(5):
+        await fragile.here.rename(user_id, 'Ada')
+        await fragile.here.set_preferences(user_id, theme='dark')
+    known = await fragile.there.session(fragile.token)
+    assert known is not None
+    assert (known.user.name, known.user.preferences.theme) == ('Ada', 'dark'), 'without Redis nothing is lent'
+
+
 async def test_a_session_that_is_ended_while_many_look_it_up_is_gone_for_all(processes: Processes) -> None:
     async def look(accounts: Accounts) -> list[bool]:
         return [await accounts.session(processes.token) is not None for _ in range(50)]
