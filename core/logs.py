@@ -3,10 +3,11 @@
 Every line of a request carries `request_id`, of a job `job`, and of either `tenant` once it is known who asks.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Set
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -31,7 +32,7 @@ SECRET_TEXTS = re.compile(
     re.I | re.X,
 )
 HIDDEN = '***'
-SHORTEST = 6  # letters of a secret: shorter ones would be found in any text
+SHORT = 6  # letters of a secret: shorter ones are part of any text, and hidden only where they stand alone
 QUIET = (
     'urllib3',
     'cmdstanpy',
@@ -103,7 +104,7 @@ class _Censor(logging.Formatter):
         super().__init__()
         self._formatter = formatter
         words = sorted(known, key=len, reverse=True)
-        self._known = re.compile('|'.join(map(re.escape, words))) if words else None
+        self._known = re.compile('|'.join(map(_pattern, words))) if words else None
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._formatter.format(record)
@@ -113,7 +114,7 @@ class _Censor(logging.Formatter):
 
 
 def _secrets(settings: BaseModel) -> Iterator[str]:
-    """Every secret that the settings hold, as it stands and as an address spells it."""
+    """Every secret that the settings hold, in each form in which a line may show it."""
     for name in type(settings).model_fields:
         yield from _within(getattr(settings, name))
 
@@ -123,12 +124,31 @@ def _within(value: Any) -> Iterator[str]:
         text = value.get_secret_value()
         password = urlsplit(text).password if '://' in text else None
         for secret in (text, password or '', unquote(password or '')):
-            yield from {form for form in (secret, quote(secret, safe='')) if len(form) >= SHORTEST}
+            yield from _escaped(_escaped({secret, quote(secret, safe='')})) - {''}
     elif isinstance(value, BaseModel):
         yield from _secrets(value)
     elif isinstance(value, dict):
         for item in value.values():
             yield from _within(item)
+
+
+def _escaped(texts: Set[str]) -> Set[str]:
+    """Texts as they stand, and as a string of JSON or of Python spells them; one inside another takes it twice."""
+    return {
+        form
+        for text in texts
+        for form in (
+            text,
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
+            repr(text)[1:-1],
+            repr('"' + text)[2:-1],  # beside a double quote, Python escapes a single one
+        )
+    }
+
+
+def _pattern(secret: str) -> str:
+    return re.escape(secret) if len(secret) >= SHORT else rf'(?<!\w){re.escape(secret)}(?!\w)'
 
 
 def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

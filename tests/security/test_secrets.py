@@ -56,6 +56,30 @@ def test_no_secret_of_the_settings_is_in_any_line(
     assert CANARY not in said
 
 
+@pytest.mark.parametrize('odd', ['"', '\\', 'ü', "'", '\'"', 'ñ"\\', ' '])
+@pytest.mark.parametrize('form', FORMS)
+def test_a_secret_is_hidden_however_a_line_spells_it(
+    form: str, odd: str, capsys: pytest.CaptureFixture[str], logging_kept: None
+) -> None:
+    secret = f'a{odd}{CANARY}{odd}z'
+    configure(Settings(VARIOSYNC_LOG_FORMAT=form, VARIOSYNC_OIDC=_own(secret)))
+    log = structlog.get_logger('ours')
+    log.info('told', values=[secret], inner={'a': {'b': secret}}, twice=str({'a': secret}), text=f'before {secret}')
+    log.info('as JSON', body=json.dumps({'a': secret}), bare=json.dumps([secret], ensure_ascii=False))
+    log.info(f'in the middle of <{secret}> words')
+    logging.getLogger('theirs').error('broke: %s', secret, exc_info=ConnectionError(secret))
+    said = capsys.readouterr().err
+    assert said.count('***') >= 8
+    assert CANARY not in said
+
+
+def test_a_short_secret_is_hidden_where_it_stands_alone(capsys: pytest.CaptureFixture[str], logging_kept: None) -> None:
+    configure(Settings(VARIOSYNC_LOG_FORMAT='json', VARIOSYNC_OIDC=_own('dev')))
+    structlog.get_logger('ours').info('said dev to a developer', answer='dev', list=['dev-1'])
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (line['event'], line['answer'], line['list']) == ('said *** to a developer', '***', ['***-1'])
+
+
 async def test_no_secret_is_on_an_error_page_and_its_log_lines_name_request_and_tenant(
     capsys: pytest.CaptureFixture[str], logging_kept: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +123,10 @@ async def test_what_a_page_is_asked_by_its_socket_names_the_tenant(
                     await asyncio.sleep(0.01)
     (line,) = [one for one in map(json.loads, said.splitlines()) if one['event'] == 'pressed']
     assert line['tenant'] == str(session.user.id)
+
+
+def _own(secret: str) -> dict[str, dict[str, str]]:
+    return {'own': {'issuer': 'https://id.example.com', 'client_id': 'us', 'client_secret': secret}}
 
 
 def _texts(value: object) -> Iterator[str]:
