@@ -305,7 +305,7 @@ async def _see_through(
     progress: Callable[[float, str], None],
 ) -> None:
     """Show progress until the samples' jobs have ended; when nobody works on them, do it here."""
-    waited, helping = 0.0, False
+    seen, waited, helping = None, 0.0, False
     while True:
         done = filling.done()
         samples = {dataset.id for dataset, _ in await services.demo.made(owner)}
@@ -313,8 +313,10 @@ async def _see_through(
         if done and not jobs:
             return await filling
         running = next((job for job in jobs if job.state == 'running'), None)
-        waited = waited + PAUSE if jobs and running is None else 0.0
-        if waited > PATIENCE and not helping:
+        now = [(job.id, job.state, job.progress, job.message) for job in jobs]
+        waited, seen = (waited + PAUSE if now and now == seen else 0.0), now
+        # What a killed server left looks as if it ran.
+        if waited > (PATIENCE if running is None else SILENCE) and not helping:
             helping = True
             await services.start(workers=max(1, settings.workers))
         if running is not None:
@@ -324,6 +326,7 @@ async def _see_through(
 
 PAUSE = 0.25
 PATIENCE = 2.0  # for a server to take a job before we work on it ourselves
+SILENCE = 10.0  # of a job that runs, before we look whether anybody works on it
 
 
 FileArgument = Annotated[Path, typer.Argument(metavar='FILE', help='The file to read.')]
