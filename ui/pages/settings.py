@@ -97,7 +97,8 @@ class Password:
                 self._field.props('aria-describedby=password-hint')
                 with self._field.add_slot('append'):
                     self._eye = tag('span', classes='hs')
-                tag('span', 'At least 10 characters. Setting one signs you out everywhere else.', 't12 t3', id='password-hint')
+                hint = 'At least 10 characters. Setting one signs you out everywhere else.'
+                tag('span', hint, 't12 t3', id='password-hint')
             self._wrong = tag('div', classes='slot')
             with tag('div', classes='hs'):
                 button('Set password', kind='pri', on_click=self._save)
