@@ -26,10 +26,10 @@ def record() -> None:
         setattr(MemoryCache, name, _noted(getattr(MemoryCache, name), keys))
     begin = ui.serve.run
 
-    def run(settings: Settings) -> None:
+    def run(settings: Settings, **options: Any) -> None:
         found = [(route.path, sorted(route.methods or ())) for route in app.routes if getattr(route, 'methods', None)]
         (settings.home_path / ROUTES).write_text(json.dumps(found))
-        begin(settings)
+        begin(settings, **options)
 
     ui.serve.run = run  # type: ignore[assignment]
 

@@ -95,7 +95,7 @@ def _encoded(text: str) -> str:
 
 CANARY = 'quokkaword'
 SCREENS = ('/', '/datasets', '/forecasts', '/forecasts/new', '/jobs', '/notices', '/billing', '/settings', '/audit')
-FREE_KEYS = re.compile(r'health$|limit/(sign-in|sign-up|link|api)/')
+FREE_KEYS = re.compile(r'health$|limit/(api|finish|link|mail|password|provider|sign-in|sign-up)/')
 UUIDS = re.compile(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 TEXTS = ('text/', 'application/json', 'application/problem+json')
 
