@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 HEALTH_TTL = 5.0
 SWEEP = 5.0
+STOPPING = 10.0  # seconds that workers have to give their jobs back
 SWEEP_UPLOADS = 60.0
 
 
@@ -174,7 +175,8 @@ class Services:
         await self.demo.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # whoever waits for a service that hangs is left behind; the queue gives its job to another
+            await asyncio.wait(self._tasks, timeout=STOPPING)
         self._tasks.clear()
 
     async def stop(self) -> None:

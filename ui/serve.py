@@ -49,11 +49,18 @@ def serve(
     async def begin() -> None:
         await opening()
         await services.start(workers=settings.workers)
-        # A log is no place for a secret: in production `variosync link` prints one.
-        production = settings.environment == 'production'
-        path = '' if production else f'/auth/link?token={await services.accounts.owner_link(settings.owner_email)}'
+        path = await owner_path()
         background.add(asyncio.create_task(ready(path)))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+
+    async def owner_path() -> str:
+        """Where the owner signs in, whose account is made before anybody else can take its address."""
+        production = settings.environment == 'production'
+        if production and settings.supabase_url:  # there an address is confirmed, and its service may be away now
+            return ''
+        token = await services.accounts.owner_link(settings.owner_email)
+        # A log is no place for a secret: in production `variosync link` prints one.
+        return '' if production else f'/auth/link?token={token}'
 
     async def ready(path: str) -> None:
         await _announce(settings, path)

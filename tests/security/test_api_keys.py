@@ -220,7 +220,7 @@ async def test_key_is_heard_in_its_header_alone(site: Site, ann: Person) -> None
 
 @pytest.mark.parametrize(
     ('path', 'status'),
-    [('/', 303), ('/probe', 303), ('/API/v1/palette', 303), ('/api/v10/x', 401), ('/api', 303), ('/auth/nothing', 404)],
+    [('/', 303), ('/probe', 303), ('/API/v1/palette', 303), ('/api/v10/x', 401), ('/api', 303), ('/auth/nothing', 405)],
 )
 async def test_key_and_token_open_no_page(site: Site, ann: Person, path: str, status: int) -> None:
     for secret in (await ann.key(*SCOPES), ann.token):
