@@ -129,7 +129,7 @@ class Accounts:
             link = await tx.first('link_use', token_hash=_hash(link_token))
             if link is None:
                 raise NotSignedIn(
-                    'This sign-in link was used already or is too old. `variosync link` prints a new one.'
+                    'This sign-in link was used already or is too old. The command “variosync link” prints a new one.'
                 )
             await _audit(tx, link['user_id'], 'sign-in by link', address=address)
             return await _open_session(tx, link['user_id'], address, user_agent)

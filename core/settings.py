@@ -236,6 +236,13 @@ class Settings(BaseSettings):
         parse_bytes(text)
         return text
 
+    @field_validator('supabase_url', 'public_url')
+    @classmethod
+    def _is_an_address(cls, text: str | None) -> str | None:
+        if text is not None and not re.match(r'https?://[^/\s]', text):
+            raise ValueError(f'"{text}" is no address: write one such as https://app.example.com')
+        return text
+
     @model_validator(mode='after')
     def _together(self) -> Self:
         """Refuse settings that do not work together, each by name."""

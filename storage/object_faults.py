@@ -135,7 +135,8 @@ def _failed(key: str, error: BaseError) -> Unavailable:
 
 
 def _passing(key: str) -> Unavailable:
-    return Unavailable(f'The object store does not answer for {key}. Try again in a moment.')
+    # The key is for the log: it tells nothing to whom the message is shown.
+    return Unavailable('Your data cannot be reached now: the object store does not answer.', key=key)
 
 
 def _no_bucket() -> Misconfigured:

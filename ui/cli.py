@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -74,7 +75,9 @@ def run(root: Root) -> None:
     except ValidationError as error:
         _stop(f'{_wrong_setting(error)}. See docs/ENV_VARS.md.')
     except SettingsError as error:
-        _stop(f'A setting that must be JSON cannot be read: {error}. See docs/ENV_VARS.md.')
+        found = re.search(r'field "(\w+)"', str(error))
+        field = Settings.model_fields.get(found[1]) if found else None
+        _stop(f'The setting {field.alias if field else ""} must be JSON and cannot be read. See docs/ENV_VARS.md.')
     except typer.Exit as leave:
         raise SystemExit(leave.exit_code) from None
     except (typer.Abort, KeyboardInterrupt):
@@ -89,7 +92,7 @@ def _wrong_setting(error: ValidationError) -> str:
     first = error.errors(include_input=False)[0]
     reason = first['msg'].removeprefix('Value error, ').rstrip('.')
     # Settings that do not work together are named in the reason.
-    return f'The setting {first["loc"][0]} is not valid: {reason}' if first['loc'] else reason
+    return f'The setting {".".join(map(str, first["loc"]))} is not valid: {reason}' if first['loc'] else reason
 
 
 def _stop(message: str) -> None:

@@ -104,3 +104,11 @@ def test_what_is_no_size_is_refused_by_name(monkeypatch, name):
     monkeypatch.setenv(name, 'many')
     with pytest.raises(ValidationError, match=f'{name}[^$]*"many" is no size'):
         Settings()
+
+
+@pytest.mark.parametrize('name', ['SUPABASE_URL', 'VARIOSYNC_PUBLIC_URL'])
+@pytest.mark.parametrize('text', ['nonsense', 'app.example.com', 'ftp://app.example.com', 'https://'])
+def test_what_is_no_address_is_refused_by_name(monkeypatch, name, text):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ValidationError, match=f'{name}[^$]*is no address'):
+        Settings()
