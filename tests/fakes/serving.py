@@ -14,7 +14,7 @@ import uvicorn
 def serving(app: Any) -> Iterator[str]:
     """Serve in a thread with an event loop of its own; the address holds as long as the block."""
     listener = socket.create_server(('127.0.0.1', 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False, lifespan='off'))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan='off'))
     thread = threading.Thread(target=server.run, kwargs={'sockets': [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10

@@ -48,7 +48,7 @@ class FakeSupabase(Running):
         self.realtime = Realtime(self.project)
         self.app = Starlette(routes=self._routes())
         self._server = uvicorn.Server(
-            uvicorn.Config(self.app, lifespan='off', log_level='warning', timeout_graceful_shutdown=1)
+            uvicorn.Config(self.app, lifespan='off', log_config=None, timeout_graceful_shutdown=1)
         )
         self._thread = threading.Thread(target=self.run, daemon=True)
 
