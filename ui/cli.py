@@ -158,8 +158,9 @@ def _server_commands(app: typer.Typer, root: Root) -> None:
         if as_json:
             print(json.dumps({name: asdict(found) for name, found in answers.items()}))
         else:
+            width = max(len(found.adapter) for found in answers.values())
             for name, found in answers.items():
-                print(f'{"✓" if found.ok else "✗"} {name:<10} {found.adapter:<30} {found.said}')
+                print(f'{"✓" if found.ok else "✗"} {name:<10} {found.adapter:<{width}}  {found.said}')
         if not all(found.ok for found in answers.values()):
             raise typer.Exit(1)
 
