@@ -31,4 +31,5 @@ comment on column public.calls.prefix is 'Where it may write objects, below the 
 comment on column public.calls.payload is 'What it was asked; null once its job is gone and it was stopped.';
 comment on column public.calls.started_at is 'When it was first seen to run; null while it may still wait for a machine.';
 
+-- Nothing ever wrote it; a program from before this file does not run on what follows.
 alter table public.jobs drop column call_id;
