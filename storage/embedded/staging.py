@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from storage.disk import to_disk
 from storage.staging import complete, gone, misplaced, store, stored, too_many
 
 BATCH = 2**20
+TURN = 0.2  # seconds that another process may take to close an upload
 
 
 class LocalStaging:
@@ -106,20 +108,32 @@ class LocalStaging:
         """
         path, whole = self._open(upload_id), self._whole(upload_id)
         with self._renaming:
-            if path.exists() and not whole.exists():
-                writer = _Writer(path, path.stat().st_size)
-                try:
-                    writer.open()
-                    path.rename(whole)
-                    to_disk(self._folder)
-                finally:
-                    writer.close()
+            until = time.monotonic() + TURN
+            # Another process may be closing it at this moment.
+            while path.exists() and not whole.exists() and not self._close(path, whole, last=time.monotonic() > until):
+                time.sleep(0.005)
         moving = self._folder / f'{upload_id}.{uuid4().hex}'
         try:
             os.link(whole, moving)
         except FileNotFoundError:
             return None
         return moving
+
+    def _close(self, path: Path, whole: Path, *, last: bool) -> bool:
+        """Rename an upload's file, unless somebody else holds it; the `last` try says so by its error."""
+        try:
+            writer = _Writer(path, path.stat().st_size)
+            try:
+                writer.open()
+                path.rename(whole)
+                to_disk(self._folder)
+            finally:
+                writer.close()
+        except (Conflict, FileNotFoundError):
+            if last:
+                raise
+            return False
+        return True
 
     def _remove(self, upload_id: UUID) -> None:
         for path in self._folder.glob(f'{upload_id}*'):
