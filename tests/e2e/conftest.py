@@ -7,13 +7,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.cloud import PLACES, Cloud, Embedded
 from tests.e2e.server import Server
 
 ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
 WIDE = {'width': 1440, 'height': 900}
+PATIENCE = 30_000  # ms that a page may take to show what a test waits for
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -50,6 +52,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport=WIDE)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()

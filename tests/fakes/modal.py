@@ -167,7 +167,9 @@ class Worker:
     def run(self) -> None:
         """Run calls until terminated, or until the folder is gone."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-        (self._state / 'deployed').write_text(' '.join(self._functions))
+        part = self._state / 'deployed.part'
+        part.write_text(' '.join(self._functions))
+        part.replace(self._state / 'deployed')
         try:
             while (self._state / 'calls').exists():
                 for folder in (self._state / 'calls').iterdir():
