@@ -1,8 +1,8 @@
 """Forecasts of many series with calibrated bands: `forecast(frame, request)`; measured by `scores(frame, request)`."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.analysis.forecasting.base import Outcome, Run, quiet
@@ -12,7 +12,7 @@ from core.errors import UnusableData, UsageError
 if TYPE_CHECKING:
     import polars
 
-    from core.analysis.forecasting.frequency import Series
+    from core.analysis.forecasting.repair import Series
 
 __all__ = ['MODELS', 'Request', 'cross_validation', 'forecast', 'quantiles', 'scores']
 
@@ -25,6 +25,12 @@ class Request:
 
     `freq` (a pandas offset alias) and `season_length` (steps) are read from each series when None. `timeout` is the
     time in seconds that one series may take where a model's optimiser can hang (Prophet).
+
+    `regressors` are numeric columns that are known for the horizon too, in rows after the last value of a series;
+    `static` are columns of categories that stay the same within a series; `holidays` is a country (ISO 3166, such as
+    `DE`) whose holidays matter. `options` are settings of one model, by its name. `budget` is how many seconds `auto`
+    may take in all: it then leaves out what it has no time for. `adapted` are levels to draw in the place of those
+    promised, by model and level, where earlier forecasts held more or less than they promised (`conformal.adapt`).
     """
 
     h: int
@@ -35,6 +41,12 @@ class Request:
     cores: int = 1
     seed: int = 1
     timeout: float = 60.0
+    regressors: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    holidays: str | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget: float | None = None
+    adapted: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
 
 
 def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> 'polars.DataFrame':
@@ -46,31 +58,36 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
 
     Returns:
         A row per model × series × step: `unique_id, ds, cutoff, horizon, model, model_used, mean`, a column `q…` per
-        quantile, `status` (`ok`, `fallback`, `failed`) and `warning`. `ds` is naive when it came naive, else UTC.
-        `mean` is the model's point forecast. Nothing lies below zero where the history does not.
+        quantile, `status` (`ok`, `fallback`, `failed`), `flags` (of `repair.FLAGS`) and `warning`. `ds` is naive when
+        it came naive, else UTC. `mean` is the model's point forecast. Nothing lies below zero where the history does
+        not.
 
     Raises:
         UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
     """
-    from core.analysis.forecasting import frequency
     from core.analysis.forecasting.ensemble import Bench, still
+    from core.analysis.forecasting.repair import groups
 
     check(request)
-    typed, aware, dropped = tidy(frame)
+    typed, aware, dropped = tidy(frame, request)
     asked = quantiles(request.levels)
-    series = frequency.prepare(typed, freq=request.freq, h=request.h, season_length=request.season_length)
+    series = prepare(typed, request)
     outcomes: dict[tuple[str, int], Outcome] = {}
     for place, one in enumerate(series):
         if one.observed and one.is_still:
             outcomes |= {(model, place): still(one, request.h, asked) for model in request.models}
     usable = [place for place, one in enumerate(series) if one.observed and not one.is_still]
-    panels = frequency.groups([series[place] for place in usable])
+    panels = groups([series[place] for place in usable])
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
         run = Run(
             cores=request.cores,
             seed=request.seed,
             timeout=request.timeout,
+            holidays=request.holidays,
+            regressors=request.regressors,
+            options=request.options,
+            budget=request.budget and request.budget / len(panels),
             progress=_part(progress, index, len(panels)),
         )
         bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=run)
@@ -128,28 +145,57 @@ def check(request: Request) -> None:
         frequency.parse(request.freq)
 
 
-def tidy(frame: 'polars.DataFrame') -> tuple['polars.DataFrame', bool, int]:
+def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame', bool, int]:
     """Return the frame typed (text, naive UTC, float), whether stamps had a zone, and how many rows were left out."""
     import polars as pl
 
-    if missing := [name for name in ('unique_id', 'ds', 'y') if name not in frame.columns]:
-        raise UnusableData(f'The table has no column "{missing[0]}"; it needs unique_id, ds and y.')
+    needed = ('unique_id', 'ds', 'y', *request.regressors, *request.static)
+    if missing := [name for name in needed if name not in frame.columns]:
+        raise UnusableData(f'The table has no column "{missing[0]}"; it needs {", ".join(needed)}.')
     kind = frame.schema['ds']
     if not isinstance(kind, pl.Date | pl.Datetime):
         raise UnusableData(f'The column "ds" must hold dates or times, not {kind}.')
-    if not frame.schema['y'].is_numeric() and frame.schema['y'] != pl.Null:
-        raise UnusableData(f'The column "y" must hold numbers, not {frame.schema["y"]}.')
+    for name in ('y', *request.regressors):
+        if not frame.schema[name].is_numeric() and frame.schema[name] not in (pl.Null, pl.Boolean):
+            raise UnusableData(f'The column "{name}" must hold numbers, not {frame.schema[name]}.')
     if frame.is_empty():
         raise UnusableData('The table has no rows.')
     zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
     stamps = pl.col('ds').dt.convert_time_zone('UTC').dt.replace_time_zone(None) if zone else pl.col('ds')
     typed = frame.select(
-        pl.col('unique_id').cast(pl.String), stamps.cast(pl.Datetime('us')), pl.col('y').cast(pl.Float64)
+        pl.col('unique_id').cast(pl.String),
+        stamps.cast(pl.Datetime('us')),
+        pl.col('y', *request.regressors).cast(pl.Float64),
+        *(pl.col(name).cast(pl.String) for name in request.static),
     )
     kept = typed.filter(pl.col('unique_id').is_not_null() & pl.col('ds').is_not_null())
     if kept.is_empty():
         raise UnusableData('No row has both a time and a series.')
     return kept, zone is not None, typed.height - kept.height
+
+
+def prepare(typed: 'polars.DataFrame', request: Request) -> list['Series']:
+    """Return the repaired series of a tidy frame. Raise UnusableData for a regressor that no series knows ahead."""
+    import numpy as np
+
+    from core.analysis.forecasting import repair
+
+    found = repair.prepare(
+        typed,
+        freq=request.freq,
+        h=request.h,
+        season_length=request.season_length,
+        regressors=request.regressors,
+        static=request.static,
+    )
+    tables = [one.regressors for one in found if one.observed]
+    for column, name in enumerate(request.regressors):
+        if tables and not any(np.isfinite(table[:, column]).all() for table in tables):
+            raise UnusableData(
+                f'The regressor "{name}" is not known for the {request.h} steps ahead in any series. Add rows with its '
+                'values after the last time, or leave it out.'
+            )
+    return found
 
 
 def _part(progress: Progress, index: int, count: int) -> Progress:
@@ -184,6 +230,7 @@ def _rows(
                 'mean': center,
                 **{f'q{q:g}': bands[:, at] for at, q in enumerate(asked)},
                 'status': [outcome.status] * h,
+                'flags': [','.join(one.flags)] * h,
                 'warning': [' '.join(note for note in notes if note)] * h,
             }
             parts.append(pl.DataFrame(columns))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import polars
 
     from core.analysis.forecasting import Progress, Request
-    from core.analysis.forecasting.frequency import Array, Series
+    from core.analysis.forecasting.frequency import Array
+    from core.analysis.forecasting.repair import Series
 
 WINDOWS = 2
 MOST_SERIES = 20
@@ -120,11 +121,10 @@ def _held(rows: 'polars.DataFrame', level: float) -> float | None:
 
 def _series(frame: 'polars.DataFrame', request: 'Request') -> tuple[list['Series'], 'polars.DataFrame']:
     from core.analysis import forecasting
-    from core.analysis.forecasting import frequency
 
     forecasting.check(request)
-    tidy, _, _ = forecasting.tidy(frame)
-    found = frequency.prepare(tidy, freq=request.freq, h=request.h, season_length=request.season_length)
+    tidy, _, _ = forecasting.tidy(frame, request)
+    found = forecasting.prepare(tidy, request)
     return found, tidy
 
 

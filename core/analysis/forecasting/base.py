@@ -1,10 +1,11 @@
 """What every forecasting model gives and gets."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from core.analysis.forecasting.frequency import Array, Series
+from core.analysis.forecasting.frequency import Array
+from core.analysis.forecasting.repair import Series
 
 
 def quiet(part: float, text: str) -> None:
@@ -13,11 +14,18 @@ def quiet(part: float, text: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How to run: processes to use, the seed, the seconds one series may take, and whom to tell of progress."""
+    """How to run: processes to use, the seed, the seconds one series may take, and whom to tell of progress.
+
+    The rest is as in `forecasting.Request`; `regressors` names the columns of `Series.regressors`.
+    """
 
     cores: int = 1
     seed: int = 1
     timeout: float = 60.0
+    holidays: str | None = None
+    regressors: tuple[str, ...] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget: float | None = None
     progress: Callable[[float, str], None] = quiet
 
 

@@ -11,8 +11,9 @@ from statistics import NormalDist
 import numpy as np
 
 from core.analysis.forecasting.base import Origin, Raw
-from core.analysis.forecasting.frequency import Array, Series
+from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import scale
+from core.analysis.forecasting.repair import Series
 
 ORIGINS = 4
 MOST_ORIGINS = 8

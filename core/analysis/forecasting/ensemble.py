@@ -7,7 +7,8 @@ import numpy as np
 
 from core.analysis.forecasting import conformal, registry
 from core.analysis.forecasting.base import Outcome, Raw, Run
-from core.analysis.forecasting.frequency import DAY, Array, Series, Step
+from core.analysis.forecasting.frequency import DAY, Array, Step
+from core.analysis.forecasting.repair import Series
 
 FEW_SERIES = 6
 """Up to so many series, `auto` also holds out its costly members."""

@@ -1,20 +1,15 @@
-"""Frequencies and regular series: what step a series has, and the series on that step with its gaps marked.
+"""Frequencies: what step a series has, and the stamps that lie on it.
 
 Names follow pandas' offset aliases (`h`, `15min`, `D`, `B`, `W-SUN`, `MS`, `ME`, `QS`, `YS` …).
 """
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from core.errors import UnusableData, UsageError
-
-if TYPE_CHECKING:
-    import polars
+from core.errors import UsageError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,7 +23,6 @@ ALIASES = {
 }  # fmt: skip
 MONTHS = {'MS': 1, 'ME': 1, 'QS': 3, 'QE': 3, 'YS': 12, 'YE': 12}
 NAME = re.compile(r'(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?')
-MOST_FREE_STEPS = 10_000
 MOST_STEPS_A_POINT = 20
 """A grid may hold this many steps a point: beyond, the step was read from stray stamps."""
 
@@ -72,26 +66,6 @@ class Step:
             day = np.busday_offset(origin.astype('datetime64[D]'), places * self.size, roll='backward')
             return np.asarray(day.astype('datetime64[us]') + (origin - origin.astype('datetime64[D]')))
         return np.asarray(origin + (places * self.size).astype('timedelta64[us]'))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """One series on a regular grid: `y` (n) with NaN at gaps, `filled` (n) without; empty when nothing was observed."""
-
-    unique_id: str
-    step: Step
-    stamps: Array
-    y: Array
-    filled: Array
-    cutoff: np.datetime64
-    observed: int
-    notes: tuple[str, ...] = ()
-    future: Array = field(default_factory=lambda: np.zeros(0, 'datetime64[us]'))
-
-    @property
-    def is_still(self) -> bool:
-        """Whether nothing can be learnt from it: one value, or the same one throughout."""
-        return self.observed == 1 or bool(np.ptp(self.filled) == 0)
 
 
 def parse(name: str) -> Step:
@@ -144,112 +118,6 @@ def infer(stamps: Array) -> Step | None:
     return _fixed(size, weekday=int(((stamps[-1].astype('datetime64[D]').astype(np.int64)) + 3) % 7))
 
 
-def regular(unique_id: str, stamps: Array, values: Array, *, step: Step, h: int, season_length: int | None) -> Series:
-    """Return the series on its grid: sorted, one value a step (the last read wins), gaps and infinities as NaN.
-
-    Args:
-        stamps: datetime64[us] (n) in any order; `values`: float (n), may hold NaN and infinities.
-        step: the distance of the grid, which is laid through the last stamp.
-    """
-    notes: list[str] = []
-    values = np.array(values, dtype=np.float64)
-    infinite = np.isinf(values)
-    if infinite.any():
-        notes.append(f'{_count(infinite.sum(), "infinite value")} read as missing.')
-        values[infinite] = np.nan
-    order = np.argsort(stamps, kind='stable')
-    stamps, values = stamps[order], values[order]
-    season = season_length or step.season_length
-    step = step if season == step.season_length else _with_season(step, season)
-    cutoff = stamps[-1]
-    places, off = step.positions(stamps, cutoff)
-    if (off > 0.1).any():
-        notes.append(
-            f'Stamps are irregular: {_count((off > 0.1).sum(), "stamp")} moved to the nearest {step.name} step.'
-        )
-    last = np.append(places[1:] != places[:-1], True)
-    if not last.all():
-        notes.append(f'{_count((~last).sum(), "value")} shared a step with a later one; the last was kept.')
-    places, values = places[last], values[last]
-    future = step.after(cutoff, np.arange(1, h + 1))
-    known = np.isfinite(values)
-    if not known.any():
-        empty = np.zeros(0)
-        return Series(
-            unique_id=unique_id, step=step, stamps=future[:0], y=empty, filled=empty, cutoff=cutoff, observed=0,
-            notes=(*notes, 'The series holds no values.'), future=future,
-        )  # fmt: skip
-    start = int(places[known][0])
-    if -start > MOST_STEPS_A_POINT * len(places) + MOST_FREE_STEPS:
-        raise UnusableData(
-            f'Steps of {step.name} make {1 - start:,} points of the {len(places):,} of series "{unique_id}". '
-            'Name a coarser frequency.'
-        )
-    y = np.full(1 - start, np.nan)
-    y[places[known] - start] = values[known]
-    missing = int(np.isnan(y).sum())
-    if missing:
-        notes.append(f'{_count(missing, "step")} of {len(y):,} had no value and were interpolated.')
-    return Series(
-        unique_id=unique_id,
-        step=step,
-        stamps=step.after(cutoff, np.arange(start, 1)),
-        y=y,
-        filled=fill(y, season),
-        cutoff=cutoff,
-        observed=int(known.sum()),
-        notes=tuple(notes),
-        future=future,
-    )
-
-
-def fill(y: Array, season_length: int) -> Array:
-    """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back."""
-    gaps = np.isnan(y)
-    if not gaps.any():
-        return y.copy()
-    profile = np.zeros(len(y))
-    known = np.flatnonzero(~gaps)
-    if season_length > 1 and len(known) >= 2 * season_length:
-        phase = np.arange(len(y)) % season_length
-        trend = np.interp(np.arange(len(y)), known, _smooth(y[known], season_length))
-        sums = np.bincount(phase[known], (y - trend)[known], season_length)
-        counts = np.bincount(phase[known], minlength=season_length)
-        if counts.min() >= 2:
-            profile = (sums / counts)[phase]
-    filled = y.copy()
-    filled[gaps] = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
-    return np.maximum(filled, 0.0) if y[known].min() >= 0 else filled
-
-
-def prepare(frame: 'polars.DataFrame', *, freq: str | None, h: int, season_length: int | None) -> list[Series]:
-    """Return the regular series of a frame `unique_id, ds, y` (naive UTC, typed), ordered by id.
-
-    A series too short to show its own step takes the panel's commonest one.
-    """
-    parts: dict[str, tuple[Array, Array]] = {}
-    for (name,), rows in frame.group_by(['unique_id'], maintain_order=True):
-        parts[str(name)] = (rows['ds'].to_numpy().astype('datetime64[us]'), rows['y'].to_numpy())
-    if freq is not None:
-        steps: Mapping[str, Step | None] = dict.fromkeys(parts, parse(freq))
-    else:
-        steps = {name: infer(np.unique(stamps)) for name, (stamps, _) in parts.items()}
-    common = Counter(step for step in steps.values() if step is not None).most_common(1)
-    usual = common[0][0] if common else _fixed(DAY)
-    return [
-        regular(name, *parts[name], step=steps[name] or usual, h=h, season_length=season_length)
-        for name in sorted(parts)
-    ]
-
-
-def groups(series: Sequence[Series]) -> list[list[int]]:
-    """Return the positions of series that share step and season, so that one model may learn from all of them."""
-    found: dict[tuple[str, int, int], list[int]] = {}
-    for place, one in enumerate(series):
-        found.setdefault((one.step.unit, one.step.size, one.step.season_length), []).append(place)
-    return list(found.values())
-
-
 def _infer_months(stamps: Array) -> Step | None:
     days = stamps.astype('datetime64[D]')
     months = days.astype('datetime64[M]')
@@ -271,10 +139,6 @@ def _fixed(size: int, *, name: str | None = None, weekday: int | None = None) ->
     if name is None and size == 7 * DAY:
         name = f'W-{WEEKDAYS[weekday]}' if weekday is not None else 'W'
     return Step(name=name or _name(size), unit='fixed', size=size, season_length=_season(size))
-
-
-def _with_season(step: Step, season_length: int) -> Step:
-    return Step(name=step.name, unit=step.unit, size=step.size, season_length=season_length)
 
 
 def _season(size: int) -> int:
@@ -306,13 +170,6 @@ def _tidy(size: int) -> int:
     return size
 
 
-def _smooth(values: Array, width: int) -> Array:
-    """Return the centred moving average over `width`, of fewer values at the ends."""
-    kernel = np.ones(width)
-    sums, counts = np.convolve(values, kernel, 'same'), np.convolve(np.ones_like(values), kernel, 'same')
-    return np.asarray(sums / counts)
-
-
 def _month(stamps: Array) -> Array:
     return stamps.astype('datetime64[M]').astype(np.int64)
 
@@ -327,10 +184,6 @@ def _add_months(origin: np.datetime64, months: Array) -> Array:
     is_end = day + np.timedelta64(1, 'D') == (month + 1).astype('datetime64[D]')
     inside = length - 1 if is_end else np.minimum(inside, length - 1)
     return np.asarray((target.astype('datetime64[D]') + inside).astype('datetime64[us]') + (origin - day))
-
-
-def _count(number: int, noun: str) -> str:
-    return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
 
 
 def _unknown(name: str) -> UsageError:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.analysis.forecasting.base import Origin, Raw, Run
-from core.analysis.forecasting.frequency import DAY, Array, Series, Step
+from core.analysis.forecasting.frequency import DAY, Array, Step
 from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.repair import Series
 
 MOST_ROWS = 150_000
 MOST_WINDOWS = 150

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.analysis.forecasting.base import Origin, Raw, Run
-from core.analysis.forecasting.frequency import Array, Series
+from core.analysis.forecasting.frequency import Array
+from core.analysis.forecasting.repair import Series
 
 
 def repeat(y: Array, *, h: int, season_length: int, warning: str = '') -> Raw:

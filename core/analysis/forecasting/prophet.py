@@ -12,8 +12,8 @@ import numpy as np
 
 from core.analysis.forecasting import workers
 from core.analysis.forecasting.base import Origin, Raw, Run
-from core.analysis.forecasting.frequency import Series
 from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.repair import Series
 
 LONGEST_HISTORY = 3000
 LEAST_VALUES = 5

@@ -12,8 +12,9 @@ import numpy as np
 
 from core.analysis.forecasting import workers
 from core.analysis.forecasting.base import Origin, Raw, Run
-from core.analysis.forecasting.frequency import Array, Series
+from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.repair import Series
 
 LONGEST_HISTORY = 2000
 LONGEST_ETS_SEASON = 24

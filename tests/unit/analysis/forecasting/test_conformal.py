@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from core.analysis import evaluate
-from core.analysis.forecasting import Request, conformal, forecast, frequency
+from core.analysis.forecasting import Request, conformal, forecast, repair
 from tests.unit.analysis.forecasting.frames import frame, wave
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
@@ -47,7 +47,7 @@ def test_origins_leave_enough_before_and_never_sit_a_season_apart():
     tidy = pl.concat([frame(wave(n), name=str(n)) for n in (5, 30, 200)]).with_columns(
         pl.col('ds').cast(pl.Datetime('us'))
     )
-    panel = frequency.prepare(tidy, freq='D', h=21, season_length=None)
+    panel = repair.prepare(tidy, freq='D', h=21, season_length=None)
     origins = conformal.choose(panel, h=21, most=10, seed=1)
     long = [at.size for at in origins if len(panel[at.place].y) == 200]
     assert len(long) >= conformal.ORIGINS

@@ -3,7 +3,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from core.analysis.forecasting import frequency
+from core.analysis.forecasting import frequency, repair
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import wave
 
@@ -90,14 +90,14 @@ def test_an_unknown_frequency_is_refused(name: str):
 def test_a_step_far_too_fine_is_refused():
     stamps = days('2000-01-01', '2024-01-01')
     with pytest.raises(UnusableData, match='coarser'):
-        frequency.regular('a', stamps, np.ones(2), step=frequency.parse('s'), h=1, season_length=None)
+        repair.regular('a', stamps, np.ones(2), step=frequency.parse('s'), h=1, season_length=None)
 
 
 def test_disorder_duplicates_gaps_and_infinities_are_repaired_and_told():
     stamps = days('2024-01-03', '2024-01-01', '2024-01-05', '2024-01-03', '2024-01-06')
     values = np.array([9.0, 1.0, np.inf, 3.0, 6.0])
     values.setflags(write=False)
-    found = frequency.regular('a', stamps, values, step=frequency.parse('D'), h=2, season_length=None)
+    found = repair.regular('a', stamps, values, step=frequency.parse('D'), h=2, season_length=None)
     np.testing.assert_allclose(found.y, [1, np.nan, 3, np.nan, np.nan, 6])
     np.testing.assert_allclose(found.filled, [1, 2, 3, 4, 5, 6])
     assert list(found.future) == list(days('2024-01-07', '2024-01-08'))
@@ -112,7 +112,7 @@ def test_irregular_stamps_are_told_and_do_not_blow_up_the_grid():
     stamps = np.sort(np.datetime64('2020-01-01', 'us') + rng.integers(0, 10**13, 60).astype('timedelta64[us]'))
     step = frequency.infer(stamps)
     assert step is not None
-    found = frequency.regular('a', stamps, np.arange(60.0), step=step, h=3, season_length=None)
+    found = repair.regular('a', stamps, np.arange(60.0), step=step, h=3, season_length=None)
     assert len(found.y) < 60 * (frequency.MOST_STEPS_A_POINT + 1)
     assert 'irregular' in ' '.join(found.notes)
 
@@ -121,7 +121,7 @@ def test_a_local_midnight_in_utc_is_one_day_over_daylight_saving():
     local = [datetime(2024, 3, day).astimezone().replace(tzinfo=None) for day in range(1, 29)]
     shift = np.where(np.arange(28) < 20, 1, 2).astype('timedelta64[h]')
     stamps = np.array(local, dtype='datetime64[us]') - shift
-    found = frequency.regular('a', stamps, np.arange(28.0), step=frequency.infer(stamps), h=1, season_length=None)
+    found = repair.regular('a', stamps, np.arange(28.0), step=frequency.infer(stamps), h=1, season_length=None)
     assert found.step.name == 'D'
     np.testing.assert_allclose(found.y, np.arange(28.0))
     assert found.notes == ()
@@ -132,6 +132,6 @@ def test_gaps_are_filled_with_their_season():
     holed = y.copy()
     holed[50:57] = np.nan
     holed[::13] = np.nan
-    np.testing.assert_allclose(frequency.fill(holed, 7), y, atol=3.0)
+    np.testing.assert_allclose(repair.fill(holed, 7), y, atol=3.0)
     flat = np.interp(np.arange(140), np.flatnonzero(np.isfinite(holed)), holed[np.isfinite(holed)])
-    assert np.abs(frequency.fill(holed, 7) - y).sum() < 0.5 * np.abs(flat - y).sum()
+    assert np.abs(repair.fill(holed, 7) - y).sum() < 0.5 * np.abs(flat - y).sum()

@@ -1,0 +1,263 @@
+"""Repair before model: each series on a regular grid, with its gaps marked, its flags, and what is known of the future.
+
+A frame holds `unique_id, ds, y`, and a column for each regressor and each static category. Rows after the last `y` of a
+series bring the regressors of the horizon.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.analysis.forecasting import frequency
+from core.analysis.forecasting.frequency import MOST_STEPS_A_POINT, Array, Step
+from core.errors import UnusableData
+
+if TYPE_CHECKING:
+    import polars
+
+MOST_FREE_STEPS = 10_000
+FLAGS = ('constant', 'short', 'intermittent', 'non_finite', 'irregular', 'duplicates', 'gaps')
+"""What is said of a series before any model sees it, in this order."""
+INTERMITTENT = 1.32
+"""From this mean distance between demands on (steps), demand is intermittent (Syntetos & Boylan 2005)."""
+
+
+def _no_stamps() -> Array:
+    return np.zeros(0, 'datetime64[us]')
+
+
+def _no_regressors() -> Array:
+    return np.zeros((0, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series on a regular grid: `y` (n) with NaN at gaps, `filled` (n) without; empty when nothing was observed.
+
+    `regressors` (n + h × names) are known for the horizon too: all NaN where that is not so. `static` are categories.
+    """
+
+    unique_id: str
+    step: Step
+    stamps: Array
+    y: Array
+    filled: Array
+    cutoff: np.datetime64
+    observed: int
+    notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    future: Array = field(default_factory=_no_stamps)
+    regressors: Array = field(default_factory=_no_regressors)
+    static: tuple[str, ...] = ()
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing can be learnt from it: one value, or the same one throughout."""
+        return self.observed == 1 or bool(np.ptp(self.filled) == 0)
+
+
+def regular(
+    unique_id: str,
+    stamps: Array,
+    values: Array,
+    *,
+    step: Step,
+    h: int,
+    season_length: int | None,
+    regressors: Mapping[str, Array] | None = None,
+    static: tuple[str, ...] = (),
+) -> Series:
+    """Return the series on its grid: sorted, one value a step (the last read wins), gaps and infinities as NaN.
+
+    Args:
+        stamps: datetime64[us] (n) in any order; `values`: float (n), may hold NaN and infinities.
+        step: the distance of the grid, which is laid through the last stamp (with regressors: the last that has a
+            value, because those after it are the horizon).
+        regressors: floats (n) by name.
+    """
+    notes: list[str] = []
+    flags: set[str] = set()
+    named = regressors or {}
+    values = np.array(values, dtype=np.float64)
+    infinite = np.isinf(values)
+    if infinite.any():
+        flags.add('non_finite')
+        notes.append(f'{_count(infinite.sum(), "infinite value")} read as missing.')
+        values[infinite] = np.nan
+    order = np.argsort(stamps, kind='stable')
+    stamps, values = stamps[order], values[order]
+    columns = np.stack([np.asarray(column, float)[order] for column in named.values()], axis=1) if named else None
+    step = _with_season(step, season_length or step.season_length)
+    finite = np.isfinite(values)
+    cutoff = stamps[finite][-1] if named and finite.any() else stamps[-1]
+    places, off = step.positions(stamps, cutoff)
+    past = stamps <= cutoff
+    if (off[past] > 0.1).any():
+        flags.add('irregular')
+        moved = _count((off[past] > 0.1).sum(), 'stamp')
+        notes.append(f'Stamps are irregular: {moved} moved to the nearest {step.name} step.')
+    future = step.after(cutoff, np.arange(1, h + 1))
+    all_places = places
+    places, values = places[past], values[past]
+    last = np.append(places[1:] != places[:-1], True)
+    if not last.all():
+        flags.add('duplicates')
+        notes.append(f'{_count((~last).sum(), "value")} shared a step with a later one; the last was kept.')
+    places, values = places[last], values[last]
+    known = np.isfinite(values)
+    if not known.any():
+        empty = np.zeros(0)
+        return Series(
+            unique_id=unique_id, step=step, stamps=future[:0], y=empty, filled=empty, cutoff=cutoff, observed=0,
+            notes=(*notes, 'The series holds no values.'), flags=_ordered(flags), future=future, static=static,
+        )  # fmt: skip
+    start = int(places[known][0])
+    if -start > MOST_STEPS_A_POINT * len(places) + MOST_FREE_STEPS:
+        raise UnusableData(
+            f'Steps of {step.name} make {1 - start:,} points of the {len(places):,} of series "{unique_id}". '
+            'Name a coarser frequency.'
+        )
+    y = np.full(1 - start, np.nan)
+    y[places[known] - start] = values[known]
+    missing = int(np.isnan(y).sum())
+    if missing:
+        flags.add('gaps')
+        notes.append(f'{_count(missing, "step")} of {len(y):,} had no value and were interpolated.')
+    table = _no_regressors()
+    if columns is not None:
+        table, unknown = _on_grid(columns, all_places - start, size=len(y), h=h, names=list(named))
+        notes += unknown
+    filled = fill(y, step.season_length)
+    return Series(
+        unique_id=unique_id,
+        step=step,
+        stamps=step.after(cutoff, np.arange(start, 1)),
+        y=y,
+        filled=filled,
+        cutoff=cutoff,
+        observed=int(known.sum()),
+        notes=tuple(notes),
+        flags=_ordered(flags | _of_values(filled, step.season_length)),
+        future=future,
+        regressors=table,
+        static=static,
+    )
+
+
+def _of_values(filled: Array, season_length: int) -> set[str]:
+    """Return the flags that follow from the values alone."""
+    found = set()
+    if np.ptp(filled) == 0:
+        found.add('constant')
+    if len(filled) < 2 * season_length + 4:
+        found.add('short')
+    demands = np.count_nonzero(filled)
+    if filled.min() >= 0 and demands > 0 and len(filled) / demands >= INTERMITTENT:
+        found.add('intermittent')
+    return found
+
+
+def _ordered(flags: set[str]) -> tuple[str, ...]:
+    return tuple(flag for flag in FLAGS if flag in flags)
+
+
+def _on_grid(columns: Array, places: Array, *, size: int, h: int, names: Sequence[str]) -> tuple[Array, list[str]]:
+    """Return regressors on the grid (size + h × names), interpolated in the past, and what to say of those left out.
+
+    A regressor that is not known for the whole horizon is all NaN: no model may use it for this series.
+    """
+    table = np.full((size + h, len(names)), np.nan)
+    inside = (places >= 0) & (places < size + h)
+    for column in range(len(names)):
+        known = inside & np.isfinite(columns[:, column])
+        table[places[known], column] = columns[known, column]
+    notes = []
+    for column, name in enumerate(names):
+        missing = int(np.isnan(table[size:, column]).sum())
+        at = np.flatnonzero(np.isfinite(table[:, column]))
+        if missing or len(at) == 0:
+            notes.append(f'Regressor "{name}" is not known for {missing} of {h} steps ahead and was left out.')
+            table[:, column] = np.nan
+        else:
+            table[:, column] = np.interp(np.arange(size + h), at, table[at, column])
+    return table, notes
+
+
+def fill(y: Array, season_length: int) -> Array:
+    """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back."""
+    gaps = np.isnan(y)
+    if not gaps.any():
+        return y.copy()
+    profile = np.zeros(len(y))
+    known = np.flatnonzero(~gaps)
+    if season_length > 1 and len(known) >= 2 * season_length:
+        phase = np.arange(len(y)) % season_length
+        trend = np.interp(np.arange(len(y)), known, _smooth(y[known], season_length))
+        sums = np.bincount(phase[known], (y - trend)[known], season_length)
+        counts = np.bincount(phase[known], minlength=season_length)
+        if counts.min() >= 2:
+            profile = (sums / counts)[phase]
+    filled = y.copy()
+    filled[gaps] = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
+    return np.maximum(filled, 0.0) if y[known].min() >= 0 else filled
+
+
+def prepare(
+    frame: 'polars.DataFrame', *, freq: str | None, h: int, season_length: int | None,
+    regressors: Sequence[str] = (), static: Sequence[str] = (),
+) -> list[Series]:  # fmt: skip
+    """Return the regular series of a frame `unique_id, ds, y` (naive UTC, typed) and named columns, ordered by id.
+
+    A series too short to show its own step takes the panel's commonest one.
+    """
+    parts: dict[str, polars.DataFrame] = {}
+    for (name,), rows in frame.group_by(['unique_id'], maintain_order=True):
+        parts[str(name)] = rows
+    stamps = {name: rows['ds'].to_numpy().astype('datetime64[us]') for name, rows in parts.items()}
+    if freq is not None:
+        steps: Mapping[str, Step | None] = dict.fromkeys(parts, frequency.parse(freq))
+    else:
+        steps = {name: frequency.infer(np.unique(own)) for name, own in stamps.items()}
+    common = Counter(step for step in steps.values() if step is not None).most_common(1)
+    usual = common[0][0] if common else frequency.parse('D')
+    return [
+        regular(
+            name,
+            stamps[name],
+            parts[name]['y'].to_numpy(),
+            step=steps[name] or usual,
+            h=h,
+            season_length=season_length,
+            regressors={column: parts[name][column].to_numpy() for column in regressors},
+            static=tuple(str(parts[name][column].drop_nulls().last(ignore_nulls=True)) for column in static),
+        )
+        for name in sorted(parts)
+    ]
+
+
+def groups(series: Sequence[Series]) -> list[list[int]]:
+    """Return the positions of series that share step and season, so that one model may learn from all of them."""
+    found: dict[tuple[str, int, int], list[int]] = {}
+    for place, one in enumerate(series):
+        found.setdefault((one.step.unit, one.step.size, one.step.season_length), []).append(place)
+    return list(found.values())
+
+
+def _with_season(step: Step, season_length: int) -> Step:
+    if season_length == step.season_length:
+        return step
+    return Step(name=step.name, unit=step.unit, size=step.size, season_length=season_length)
+
+
+def _smooth(values: Array, width: int) -> Array:
+    """Return the centred moving average over `width`, of fewer values at the ends."""
+    kernel = np.ones(width)
+    sums, counts = np.convolve(values, kernel, 'same'), np.convolve(np.ones_like(values), kernel, 'same')
+    return np.asarray(sums / counts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
