@@ -58,7 +58,7 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
 
     Returns:
         A row per model × series × step: `unique_id, ds, cutoff, horizon, model, model_used, mean`, a column `q…` per
-        quantile, `status` (`ok`, `fallback`, `failed`), `flags` (of `repair.FLAGS`) and `warning`. `ds` is naive when
+        quantile, `status` (`ok`, `fallback`, `failed`), `warning` and `flags` (of `repair.FLAGS`). `ds` is naive when
         it came naive, else UTC. `mean` is the model's point forecast. Nothing lies below zero where the history does
         not.
 
@@ -230,8 +230,8 @@ def _rows(
                 'mean': center,
                 **{f'q{q:g}': bands[:, at] for at, q in enumerate(asked)},
                 'status': [outcome.status] * h,
-                'flags': [','.join(one.flags)] * h,
                 'warning': [' '.join(note for note in notes if note)] * h,
+                'flags': [','.join(one.flags)] * h,
             }
             parts.append(pl.DataFrame(columns))
     result = pl.concat(parts).with_columns(pl.col(pl.Float64).fill_nan(None))

@@ -24,7 +24,7 @@ def test_airline_passengers_are_forecast_by_every_quick_model_in_the_contracts_f
     told: list[float] = []
     asked = Request(h=12, models=(*QUICK, 'auto'))
     rows = forecast(history[:-12], asked, progress=lambda part, _: told.append(part))
-    assert rows.columns == [*COLUMNS, *BANDS, 'status', 'flags', 'warning']
+    assert rows.columns == [*COLUMNS, *BANDS, 'status', 'warning', 'flags']
     assert rows.height == 12 * len(asked.models)
     assert rows['ds'].dtype == pl.Datetime('us')
     assert rows['ds'].unique().sort().to_list() == history['ds'][-12:].to_list()
