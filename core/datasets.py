@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import structlog
 
 from core.analysis import tables
+from core.analysis.ahead import Ahead, known_ahead
 from core.analysis.series import SeriesReader, Window, encode
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
@@ -383,6 +384,13 @@ class Datasets:
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/series.parquet')
         return await self._read(lambda: tables.search(path, column='series', query=query, limit=limit))
+
+    async def known_ahead(self, user_id: UUID, version: Version, target: str) -> Mapping[str, Ahead]:
+        """Return how far the other measures are known after the last value of `target`, by name."""
+        _own(user_id, version)
+        others = [name for name in version.manifest['measures'] if name != target]
+        opened = await self._objects.open(version.parts)
+        return await self._read(lambda: known_ahead(opened.paths, target=target, columns=others, system=opened.files))
 
     async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
         """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`)."""
