@@ -293,12 +293,13 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedForecast:
-    """One model's forecast as it was issued: never changed, scored as actuals arrive."""
+    """One file of a model's forecast as it was issued: never changed, scored as actuals arrive."""
 
     id: UUID
     forecast_id: UUID
     user_id: UUID
     model: str
+    part: int
     cutoff: datetime
     object_key: str
     sha256: str
