@@ -1,8 +1,9 @@
-"""Scores of forecasts: MASE, sMAPE, OWA against Naive2, quantile losses, coverage. NaN among the actuals is left out.
+"""Scores of forecasts: MASE, RMSSE, sMAPE, OWA against Naive2, quantile losses, coverage. NaN among the actuals is left out.
 
 Sources: MASE, Hyndman & Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001; sMAPE, OWA and Naive2 as in the M4
-competition, Makridakis, Spiliotis & Assimakopoulos 2020, doi:10.1016/j.ijforecast.2019.04.014; weighted and scaled
-quantile losses as in the M5 uncertainty competition, doi:10.1016/j.ijforecast.2021.10.009, and GluonTS.
+competition, Makridakis, Spiliotis & Assimakopoulos 2020, doi:10.1016/j.ijforecast.2019.04.014; RMSSE as in the M5
+accuracy competition, doi:10.1016/j.ijforecast.2021.11.013, with the seasonal naive method for its scale; weighted and
+scaled quantile losses as in the M5 uncertainty competition, doi:10.1016/j.ijforecast.2021.10.009, and GluonTS.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,19 @@ def mase(actual: Array, predicted: Array, history: Array, season_length: int) ->
     """Return the mean absolute scaled error of one series; NaN when its history does not vary."""
     size = scale(history, season_length)
     return _mean(np.abs(actual - predicted)) / size if size > 0 else float('nan')
+
+
+def scale2(history: Array, season_length: int) -> float:
+    """Return the mean squared seasonal difference of a history (n), NaN when it is no longer than a season."""
+    if len(history) <= season_length:
+        return float('nan')
+    return _mean(np.square(history[season_length:] - history[:-season_length]))
+
+
+def rmsse(actual: Array, predicted: Array, history: Array, season_length: int) -> float:
+    """Return the root mean squared scaled error of one series; NaN when its history does not vary."""
+    size = scale2(history, season_length)
+    return float(np.sqrt(_mean(np.square(actual - predicted)) / size)) if size > 0 else float('nan')
 
 
 def smape(actual: Array, predicted: Array) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.repair import Series
@@ -53,6 +53,25 @@ class Outcome:
     warning: str = ''
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """A named part of what one series' forecast rests on: `value` (k), at the stamps `ds` (k, datetime64) if it has any.
+
+    `kind` is one of KINDS. An importance has one value and no stamps.
+    """
+
+    unique_id: str
+    kind: str
+    name: str
+    ds: Array | None
+    value: Array
+
+
+KINDS = ('component', 'contribution', 'importance', 'attention')
+"""A component's values over history and horizon, a group of features' share in each step ahead (both in units of y), a
+share in the whole model (from 0 to 1), and how much each past step was looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A past moment to forecast from: the first `size` points of the panel's series at `place`."""
@@ -62,7 +81,11 @@ class Origin:
 
 
 class Member(Protocol):
-    """A model by its uncalibrated forecasts of a panel: series of one frequency, none empty."""
+    """A model by its uncalibrated forecasts of a panel: series of one frequency, none empty.
+
+    A member that can tell what its forecasts rest on is an `Explainer` too. An instance may keep what it fitted last, so
+    that explaining after predicting is cheap.
+    """
 
     name: str
     held_series: int
@@ -73,3 +96,11 @@ class Member(Protocol):
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return, for each origin, the forecast made without anything after it."""
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """A member that tells what its forecasts rest on."""
+
+    def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
+        """Return the parts of the forecasts of the panel's series at `places`; none for a series it did not forecast."""

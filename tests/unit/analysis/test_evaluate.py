@@ -46,3 +46,10 @@ def test_quantile_losses_weigh_both_sides():
 
 def test_coverage_counts_the_ends():
     assert evaluate.coverage(np.array([1.0, 2, 5]), np.ones(3), np.full(3, 2.0)) == pytest.approx(2 / 3)
+
+
+def test_rmsse_is_the_root_of_squares_over_squared_seasonal_differences():
+    history = np.array([1.0, 2, 3, 5])
+    assert evaluate.rmsse(np.array([6.0, 8]), np.array([5.0, 5]), history, 1) == pytest.approx(np.sqrt(5 / 2))
+    assert np.isnan(evaluate.rmsse(np.ones(2), np.ones(2), np.ones(9), 1))
+    assert np.isnan(evaluate.rmsse(np.ones(2), np.ones(2), np.ones(3), 12))
