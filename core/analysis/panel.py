@@ -1,6 +1,7 @@
 """Panels: a stored version's series as the frame that models take, and forecasts as a page reads them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,10 @@ def read(
     series: Sequence[str] = (),
     step: str | None = None,
     aggregate: str = 'mean',
+    since: datetime | None = None,
     workdir: Path,
 ) -> 'polars.DataFrame':
-    """Return `unique_id, ds, y` (naive UTC, sorted) of the series asked for, or of all.
+    """Return `unique_id, ds, y` (naive UTC, sorted) of the series asked for, or of all; `since` a time only.
 
     With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
     Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate.
@@ -36,12 +38,14 @@ def read(
     if aggregate not in AGGREGATES:
         raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
     value = duck.identifier(target)
-    chosen = f'where list_contains({duck.texts(series)}, _series)' if series else ''
-    source = f'from {duck.files(parts)} {chosen}'
+    chosen = f'list_contains({duck.texts(series)}, _series)' if series else 'true'
+    source = f'from {duck.files(parts)} where {chosen}'
+    late = '' if since is None else f'>= timestamp {duck.text(str(since))}'
     if step is None:
-        query = f'select _series as unique_id, _time as ds, {value}::double as y {source} order by 1, 2, _line'
+        columns = f'_series as unique_id, _time as ds, {value}::double as y'
+        query = f'select {columns} {source} {late and f"and _time {late}"} order by 1, 2, _line'
     else:
-        query = _folded(value, STEPS[step], aggregate, source)
+        query = _folded(value, STEPS[step], aggregate, source, late and f'ds {late} and')
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
         (count,) = duck.single(connection, f'select count(*) from ({query})')
         if count > MOST_POINTS:
@@ -52,7 +56,7 @@ def read(
         return _frame(connection, query)
 
 
-def _folded(value: str, unit: str, aggregate: str, source: str) -> str:
+def _folded(value: str, unit: str, aggregate: str, source: str, late: str) -> str:
     """Return SQL that folds values into calendar steps, without a last step that the data has only begun to fill."""
     folded = f'last({value} order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
     length = '3 months' if unit == 'quarter' else f'1 {unit}'
@@ -66,7 +70,7 @@ def _folded(value: str, unit: str, aggregate: str, source: str) -> str:
         )
         select _series as unique_id, ds, y
         from folded join ends using (_series)
-        where last < ds or epoch_us(last) + 1.5 * step >= epoch_us(ds + interval '{length}')
+        where {late} (last < ds or epoch_us(last) + 1.5 * step >= epoch_us(ds + interval '{length}'))
         order by 1, 2
     """
 

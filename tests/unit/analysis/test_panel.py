@@ -53,6 +53,15 @@ def test_target_may_have_any_name(tmp_path: Path) -> None:
     assert frame['y'].to_list() == [10.0, 20.0, 30.0, 40.0]
 
 
+def test_values_since_a_time_are_those_of_the_whole_from_there_on(tmp_path: Path) -> None:
+    parts = store(tmp_path, [*daily(40), *ROWS[4:]])
+    since = START + timedelta(days=30)
+    assert len(read(parts, tmp_path, since=since)) == 10
+    for options in ({}, {'step': 'D'}, {'step': 'W-MON', 'aggregate': 'sum'}):
+        whole = read(parts, tmp_path, **options)
+        assert read(parts, tmp_path, since=since, **options) == [row for row in whole if row[1] >= since]
+
+
 def daily(days: int) -> list[Row]:
     """One row a day from January 2024 on; the value is the day of the month."""
     return [('a', at(days=day), float((START + timedelta(days=day)).day), None) for day in range(days)]
