@@ -16,21 +16,28 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from core.analysis.forecasting.base import Raw, Run
+from core.analysis.forecasting.base import Run
 
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 START_TIME = 60.0
 """Seconds a new worker may take to start and import its libraries, on top of the time of its first series."""
 PR_SET_PDEATHSIG = 1
-StandIn = Callable[[dict[str, Any], str], Raw]
+Result = TypeVar('Result')
 
 
 def each(
-    function: str, tasks: Sequence[dict[str, Any]], *, run: Run, stand_in: StandIn, apart: bool = False
-) -> list[Raw]:
+    function: str,
+    tasks: Sequence[dict[str, Any]],
+    *,
+    run: Run,
+    stand_in: Callable[[dict[str, Any], str], Result],
+    apart: bool = False,
+) -> list[Result]:
     """Return `function` (`module:name`) of every task, in order; `stand_in(task, reason)` where a worker failed.
+
+    What `function` returns must survive pickling.
 
     With one core it runs here, unless `apart` asks for a process that can be killed after `run.timeout` seconds.
     """
@@ -40,14 +47,21 @@ def each(
         call = _load(function)
         done = []
         for place, task in enumerate(tasks):
-            done.append(call(task))
+            done.append(cast(Result, call(task)))
             run.progress((place + 1) / len(tasks), '')
         return done
-    results: dict[int, Raw] = {}
+    results: dict[int, Result] = {}
     for place, answer in _apart(function, tasks, run):
-        results[place] = answer if isinstance(answer, Raw) else stand_in(tasks[place], answer)
+        results[place] = stand_in(tasks[place], answer.reason) if isinstance(answer, _Fault) else cast(Result, answer)
         run.progress(len(results) / len(tasks), '')
     return [results[place] for place in range(len(tasks))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why a task has no result."""
+
+    reason: str
 
 
 @dataclass(slots=True)
@@ -59,8 +73,8 @@ class _Worker:
     fresh: bool = True
 
 
-def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, Raw | str]]:
-    """Yield each task's place with its result, or with the reason why there is none."""
+def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, object]]:
+    """Yield each task's place with its result, or with the fault for which there is none."""
     waiting = list(range(len(tasks)))[::-1]
     busy: list[_Worker] = []
     with tempfile.TemporaryDirectory(prefix='forecast-', ignore_cleanup_errors=True) as folder:
@@ -71,7 +85,7 @@ def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator
                 for worker in _ready(busy):
                     place, answer = worker.place, _answer(worker, run.timeout)
                     busy.remove(worker)
-                    if waiting and isinstance(answer, Raw):
+                    if waiting and not isinstance(answer, _Fault):
                         busy.append(_give(worker, function, tasks, waiting.pop(), run.timeout))
                     else:
                         _stop(worker)
@@ -81,14 +95,14 @@ def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator
                 _stop(worker)
 
 
-def _answer(worker: _Worker, timeout: float) -> Raw | str:
+def _answer(worker: _Worker, timeout: float) -> object:
     try:
         if not worker.pipe.poll(0):
-            return f'It took longer than {timeout:g} s and was stopped.'
-        answer: Raw | str = worker.pipe.recv()
+            return _Fault(f'It took longer than {timeout:g} s and was stopped.')
+        done, answer = worker.pipe.recv()
     except (EOFError, OSError):
-        return 'Its process died.'
-    return answer
+        return _Fault('Its process died.')
+    return answer if done else _Fault(answer)
 
 
 def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
@@ -139,9 +153,9 @@ def _stop(worker: _Worker) -> None:
     worker.pipe.close()
 
 
-def _load(function: str) -> Callable[[dict[str, Any]], Raw]:
+def _load(function: str) -> Callable[[dict[str, Any]], object]:
     module, name = function.split(':')
-    found: Callable[[dict[str, Any]], Raw] = getattr(import_module(module), name)
+    found: Callable[[dict[str, Any]], object] = getattr(import_module(module), name)
     return found
 
 
@@ -157,16 +171,16 @@ def _die_with(parent: int) -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Answer tasks from the pipe until it closes: a result, or a text that says what went wrong."""
+    """Answer tasks from the pipe until it closes: true and a result, or false and a text that says what went wrong."""
     while True:
         try:
             function, task = pipe.recv()
         except EOFError:
             return
         try:
-            answer: Raw | str = _load(function)(task)
+            answer: tuple[bool, object] = True, _load(function)(task)
         except Exception as error:  # noqa: BLE001 - the border of a process: its parent decides what stands in
-            answer = f'{type(error).__name__}: {error}'
+            answer = False, f'{type(error).__name__}: {error}'
         pipe.send(answer)
 
 
