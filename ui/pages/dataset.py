@@ -11,7 +11,7 @@ from nicegui.element import Element
 
 from core.analysis.tables import Page
 from core.datasets import ROLES
-from core.errors import NotFound, UsageError
+from core.errors import NotFound, Unavailable, UsageError
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session, Version
 from ui.components import formats
@@ -207,6 +207,8 @@ class View:
         self.series: list[str] = []
         self.labels: Sequence[str] = ()
         self.page: Page | None = None
+        self.away = ''
+        """Why what is stored cannot be read now."""
         self.number = 1
         self.versions: Sequence[Version] = ()
         self.note: Tag | None = None
@@ -230,19 +232,27 @@ class View:
         known = self.manifest['measures']
         self.measures = [name for name in measures if name in known] or list(known[:1])
         self.labels = self.manifest['series']['first']
+        self.number = max(1, page)
+        self.versions = await datasets.versions(user, self.data.id)
+        if tab == 'columns':
+            self.cost = await _cost(self.services, self.session, self.data)
+        try:
+            await self._read(tab)
+        except Unavailable as error:
+            self.away = error.message
+        self.series = [name for name in series if name in self.labels] or list(self.labels[:1])
+
+    async def _read(self, tab: str) -> None:
+        """Read what is stored. Raise Unavailable while it is out of reach."""
+        datasets, user = self.services.datasets, self.user.id
         if self.manifest['series']['count'] > len(self.labels):
             self.labels = await datasets.labels(user, self.version, limit=MOST_LABELS)
-        self.series = [name for name in series if name in self.labels] or list(self.labels[:1])
-        self.number = max(1, page)
         if tab == 'rows':
             self.page = await datasets.preview(user, self.version, offset=(self.number - 1) * ROWS, limit=ROWS)
         elif tab in ('overview', 'faults'):
             limit = ROWS if tab == 'faults' else 5
             offset = (self.number - 1) * ROWS if tab == 'faults' else 0
             self.page = await datasets.faults(user, self.version, offset=offset, limit=limit)
-        elif tab == 'columns':
-            self.cost = await _cost(self.services, self.session, self.data)
-        self.versions = await datasets.versions(user, self.data.id)
 
     def draw(self, tab: str) -> None:
         """Draw the head, the tabs and the open tab."""
@@ -413,6 +423,8 @@ class View:
                     actions()
             if self.page and self.page.total:
                 _fault_table(self.page)
+            elif self.away:
+                self._out_of_reach()
             else:
                 with tag('p', 'Every record was stored as it was read.', 't2').style('padding: 12px 16px'):
                     pass
@@ -435,8 +447,19 @@ class View:
 
     # rows
 
+    def _out_of_reach(self) -> None:
+        error_state(
+            'What is stored is out of reach',
+            self.away,
+            rows={'What is kept': 'Every version of the dataset.', 'What to do': 'Load the page again in a moment.'},
+            actions=lambda: button('Load again', icon_name='rotate-ccw', on_click=ui.navigate.reload),
+        )
+
     def _rows(self) -> None:
-        assert self.page is not None
+        if self.page is None:
+            with card():
+                self._out_of_reach()
+            return
         shown = [(place, name) for place, name in enumerate(self.page.columns) if name not in ('_series', '_time')]
         kinds = {column['name']: column['type'] for column in self.manifest['columns']}
         columns = [
