@@ -1,4 +1,4 @@
-"""Scores of forecasts: MASE, RMSSE, sMAPE, OWA against Naive2, quantile losses, coverage. NaN among the actuals is left out.
+"""Scores of forecasts: MASE, RMSSE, sMAPE, OWA against Naive2, quantile losses, coverage. Missing actuals are left out.
 
 Sources: MASE, Hyndman & Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001; sMAPE, OWA and Naive2 as in the M4
 competition, Makridakis, Spiliotis & Assimakopoulos 2020, doi:10.1016/j.ijforecast.2019.04.014; RMSSE as in the M5

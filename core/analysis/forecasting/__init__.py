@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from core.analysis.forecasting.base import Outcome, Run, quiet
+from core.analysis.forecasting.base import Explained, Outcome, Run, quiet
 from core.analysis.forecasting.registry import MODELS
 from core.errors import UnusableData, UsageError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from core.analysis.forecasting.repair import Series
 
-__all__ = ['MODELS', 'Request', 'cross_validation', 'forecast', 'quantiles', 'scores']
+__all__ = ['MODELS', 'Forecasts', 'Request', 'cross_validation', 'forecast', 'quantiles', 'run', 'scores']
 
 Progress = Callable[[float, str], None]
 
@@ -49,6 +50,20 @@ class Request:
     adapted: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecasts:
+    """Forecast rows (see `forecast`), and what is known of how they were made.
+
+    `seconds` is what each model took; what models share counts for the first of them. `weights` are the shares of a
+    model's members, `explained` what forecasts rest on, by model.
+    """
+
+    rows: 'polars.DataFrame'
+    seconds: Mapping[str, float]
+    weights: Mapping[str, Mapping[str, float]]
+    explained: Mapping[str, Sequence[Explained]]
+
+
 def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> 'polars.DataFrame':
     """Return the forecasts of every series by every model asked for; a series that fails never fails the others.
 
@@ -65,6 +80,11 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
     Raises:
         UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
     """
+    return run(frame, request, progress=progress).rows
+
+
+def run(frame: 'polars.DataFrame', request: Request, *, explain: int = 0, progress: Progress = quiet) -> Forecasts:
+    """Return `forecast`'s rows, what each model took, and the first `explain` series' forecasts explained."""
     from core.analysis.forecasting.ensemble import Bench, still
     from core.analysis.forecasting.repair import groups
 
@@ -77,24 +97,47 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
         if one.observed and one.is_still:
             outcomes |= {(model, place): still(one, request.h, asked) for model in request.models}
     usable = [place for place, one in enumerate(series) if one.observed and not one.is_still]
+    shown = set(usable[:explain])
     panels = groups([series[place] for place in usable])
+    seconds = dict.fromkeys(request.models, 0.0)
+    weighed: list[tuple[int, Mapping[str, float]]] = []
+    explained: dict[str, list[Explained]] = {model: [] for model in request.models}
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
-        run = Run(
+        context = Run(
             cores=request.cores,
             seed=request.seed,
             timeout=request.timeout,
             holidays=request.holidays,
             regressors=request.regressors,
             options=request.options,
-            budget=request.budget and request.budget / len(panels),
+            budget=request.budget and request.budget * len(places) / len(usable),
             progress=_part(progress, index, len(panels)),
         )
-        bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=run)
+        bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=context)
+        began = perf_counter()
         for model, found in bench.run(request.models):
             outcomes |= {(model, place): outcome for place, outcome in zip(places, found, strict=True)}
+            seconds[model] += perf_counter() - began
+            if here := [at for at, place in enumerate(places) if place in shown]:
+                explained[model] += bench.explain(model, here)
+            began = perf_counter()
+        if 'auto' in request.models:
+            weighed.append((len(places), bench.weights))
     progress(1.0, 'Done')
-    return _rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped)
+    return Forecasts(
+        rows=_rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped),
+        seconds=seconds,
+        weights={'auto': _shares(weighed)} if weighed else {},
+        explained=explained,
+    )
+
+
+def _shares(weighed: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+    """Return the mean of panels' weights, each as much as it has series."""
+    total = sum(count for count, _ in weighed)
+    names = dict.fromkeys(name for _, weights in weighed for name in weights)
+    return {name: sum(count * weights.get(name, 0.0) for count, weights in weighed) / total for name in names}
 
 
 def cross_validation(
@@ -107,11 +150,13 @@ def cross_validation(
     return backtest.cross_validation(frame, request, n_windows=n_windows, step_size=step_size, progress=progress)
 
 
-def scores(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> list[dict[str, Any]]:
+def scores(
+    frame: 'polars.DataFrame', request: Request, *, n_windows: int = 3, progress: Progress = quiet
+) -> list[dict[str, Any]]:
     """Return how well each model of the request did on the recent past; see `backtest.scores`."""
     from core.analysis.forecasting import backtest
 
-    return backtest.scores(frame, request, progress=progress)
+    return backtest.scores(frame, request, n_windows=n_windows, progress=progress)
 
 
 def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:

@@ -1,131 +1,375 @@
 """Rolling origins: what the models would have forecast, beside what came."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.analysis import evaluate
 from core.analysis.forecasting.base import quiet
+from core.analysis.forecasting.frequency import Array
 from core.errors import UsageError
 
 if TYPE_CHECKING:
     import polars
 
     from core.analysis.forecasting import Progress, Request
-    from core.analysis.forecasting.frequency import Array
     from core.analysis.forecasting.repair import Series
 
-WINDOWS = 2
-MOST_SERIES = 20
-"""`scores` measures on at most this many series: it costs about as much as WINDOWS forecasts of them."""
+    Rows = Mapping[str, Any] | polars.DataFrame
+
+WINDOWS = 3
+MEASURED = 60
+"""`scores` measures on at most this many series."""
+COMPANY = 150
+"""As many series, those that are measured among them, a model sees that learns from all series."""
+LEARNS_FROM_ALL = ('auto', 'lightgbm', 'tft')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Backtest rows (see `cross_validation`) and the seconds that each model took for them."""
+
+    rows: 'polars.DataFrame'
+    seconds: Mapping[str, float]
 
 
 def cross_validation(
-    frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = 3, step_size: int | None = None,
+    frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = WINDOWS, step_size: int | None = None,
     progress: 'Progress' = quiet,
 ) -> 'polars.DataFrame':  # fmt: skip
     """Return `forecast`'s rows from `n_windows` past cutoffs, `step_size` (default h) steps apart, with `y` as it came.
 
-    Each window is forecast from the rows up to its cutoff alone, everything refitted. A window that would leave a
-    series with less than a third of its points, or fewer than h + 4, is left out for that series.
+    Each window is forecast from the rows up to its cutoff alone, everything refitted and its bands calibrated anew;
+    after the cutoff, regressors stay known. `adapted` levels are not used: they were learnt from what came. A window
+    that would leave a series with less than a third of its points, or fewer than h + 4, is left out for that series.
+
+    `scale` and `scale2` are the mean absolute and the mean squared seasonal difference up to the cutoff (those of MASE
+    and RMSSE): every score can be told from the rows alone (`leaderboard`).
+    """
+    return run(frame, request, n_windows=n_windows, step_size=step_size, progress=progress).rows
+
+
+def run(
+    frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = WINDOWS, step_size: int | None = None,
+    budget: float | None = None, progress: 'Progress' = quiet,
+) -> Backtest:  # fmt: skip
+    """Return `cross_validation`'s rows, and how long each model took.
+
+    The latest window comes first. With a `budget` in seconds, no window is begun that would probably not end within it.
     """
     import polars as pl
 
-    from core.analysis import forecasting
-
-    series, tidy = _series(frame, request)
-    if n_windows < 1 or (step_size is not None and step_size < 1):
-        raise UsageError('n_windows and step_size must be at least 1.')
-    parts = []
-    for window in range(n_windows):
-        cut = [_cut(one, request.h, window * (step_size or request.h)) for one in series]
-        known = [(one, at) for one, at in zip(series, cut, strict=True) if at]
-        if not known:
-            continue
-        cutoffs = pl.DataFrame(
-            {
-                'unique_id': [one.unique_id for one, _ in known],
-                '_cutoff': np.array([one.stamps[at - 1] for one, at in known], 'datetime64[us]'),
-            }
-        )
-        past = tidy.join(cutoffs, on='unique_id').filter(pl.col('ds') <= pl.col('_cutoff')).drop('_cutoff')
-        actual = pl.concat([_actual(one, at, request.h) for one, at in known])
-        rows = forecasting.forecast(past, request, progress=_part(progress, window, n_windows))
-        parts.append(rows.join(actual, on=['unique_id', 'horizon'], how='left'))
-    progress(1.0, 'Done')
-    if parts:
-        return pl.concat(parts)
-    return (
-        forecasting.forecast(tidy, replace(request, models=('seasonal_naive',)))
-        .clear()
-        .with_columns(pl.lit(None, pl.Float64).alias('y'))
-    )
-
-
-def scores(frame: 'polars.DataFrame', request: 'Request', *, progress: 'Progress' = quiet) -> list[dict[str, Any]]:
-    """Return how each model did on the last two horizons of at most twenty series, bands calibrated before each.
-
-    Returns:
-        A dict per model: `model`, `mase`, `smape`, `sql` (means over series and windows), `wql`, `coverage` (from the
-        level as text, such as `'80'`, to the share from 0 to 1 that its band held), `points` measured, `n_series` and
-        `n_windows` (series × cutoffs). A figure that cannot be measured is None.
-    """
-    import polars as pl
-
-    names = frame['unique_id'].cast(pl.String).unique().sort()
-    chosen = frame.filter(pl.col('unique_id').cast(pl.String).is_in(names.gather_every(_every(len(names))).implode()))
-    rows = cross_validation(chosen, request, n_windows=WINDOWS, progress=progress)
-    series = {one.unique_id: one for one in _series(chosen, request)[0]}
-    return [_score(model, rows.filter(pl.col('model') == model), series, request) for model in request.models]
-
-
-def _score(model: str, rows: 'polars.DataFrame', series: dict[str, 'Series'], request: 'Request') -> dict[str, Any]:
-    from core.analysis.forecasting import quantiles
-
-    asked = quantiles(request.levels)
-    names = [f'q{q:g}' for q in asked]
-    measured = rows.filter(rows['y'].is_not_null() & rows['mean'].is_not_null())
-    by_window = []
-    for (name, cutoff), own in measured.group_by(['unique_id', 'cutoff'], maintain_order=True):
-        one = series[str(name)]
-        stamp = np.datetime64(cutoff.replace(tzinfo=None), 'us')
-        history, season = one.y[: int(np.searchsorted(one.stamps, stamp, side='right'))], one.step.season_length
-        actual, mean = own['y'].to_numpy(), own['mean'].to_numpy()
-        lost = evaluate.sql(actual, own.select(names).to_numpy(), asked, history, season)
-        by_window.append((evaluate.mase(actual, mean, history, season), evaluate.smape(actual, mean), lost))
-    table = np.array(by_window, dtype=np.float64).reshape(-1, 3)
-    actual = measured['y'].to_numpy()
-    return {
-        'model': model,
-        'mase': _mean(table[:, 0]),
-        'smape': _mean(table[:, 1]),
-        'sql': _mean(table[:, 2]),
-        'wql': _figure(evaluate.wql(actual, measured.select(names).to_numpy(), asked)),
-        'coverage': {f'{level:g}': _held(measured, level) for level in request.levels},
-        'points': measured.height,
-        'n_series': measured['unique_id'].n_unique(),
-        'n_windows': len(by_window),
-    }
-
-
-def _held(rows: 'polars.DataFrame', level: float) -> float | None:
-    from core.analysis.forecasting import quantiles
-
-    low, _, high = quantiles((level,))
-    share = evaluate.coverage(rows['y'].to_numpy(), rows[f'q{low:g}'].to_numpy(), rows[f'q{high:g}'].to_numpy())
-    return _figure(share)
-
-
-def _series(frame: 'polars.DataFrame', request: 'Request') -> tuple[list['Series'], 'polars.DataFrame']:
     from core.analysis import forecasting
 
     forecasting.check(request)
-    tidy, _, _ = forecasting.tidy(frame, request)
-    found = forecasting.prepare(tidy, request)
-    return found, tidy
+    if n_windows < 1 or (step_size is not None and step_size < 1):
+        raise UsageError('n_windows and step_size must be at least 1.')
+    typed, aware, _ = forecasting.tidy(frame, request)
+    history = _history(typed, request)
+    asked = replace(request, adapted={}, budget=request.budget and request.budget / n_windows)
+    started, longest = perf_counter(), 0.0
+    parts, seconds = [], dict.fromkeys(request.models, 0.0)
+    for window in range(n_windows):
+        began = perf_counter()
+        if budget is not None and began - started + longest > budget:
+            break
+        past = history.fold(window * (step_size or request.h))
+        if past is None:
+            continue
+        found = forecasting.run(past, asked, progress=_part(progress, window, n_windows))
+        parts.append(history.beside(found.rows))
+        seconds = {model: seconds[model] + found.seconds[model] for model in request.models}
+        longest = max(longest, perf_counter() - began)
+    progress(1.0, 'Done')
+    rows = pl.concat(parts) if parts else history.beside(_no_rows(typed, request))
+    if aware:
+        rows = rows.with_columns(pl.col('ds', 'cutoff').dt.replace_time_zone('UTC'))
+    return Backtest(rows=rows, seconds=seconds)
+
+
+def sample(
+    frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = WINDOWS, budget: float | None = None,
+    most: int = MEASURED, progress: 'Progress' = quiet,
+) -> Backtest:  # fmt: skip
+    """Return `run`'s rows of at most `most` series, drawn by the seed: the same for every model, so that they compare.
+
+    A model that learns from all series is fitted on COMPANY of them: on fewer than there are, it does no better.
+    """
+    import polars as pl
+
+    ids = frame['unique_id'].cast(pl.String)
+    names = np.array(sorted(ids.drop_nulls().unique().to_list()), dtype=object)
+    order = names[np.random.default_rng(request.seed).permutation(len(names))]
+    measured = pl.col('unique_id').is_in(order[:most].tolist())
+    widely = [name for name in request.models if name in LEARNS_FROM_ALL]
+    alone = [name for name in request.models if name not in LEARNS_FROM_ALL]
+    asked = [(models, count) for models, count in ((widely, max(most, COMPANY)), (alone, most)) if models]
+    found: list[Backtest] = []
+    for place, (models, count) in enumerate(asked):
+        panel = frame.filter(ids.is_in(order[:count].tolist()))
+        share = budget and budget * len(models) / len(request.models)
+        own = replace(request, models=tuple(models), budget=share if share and 'auto' in models else request.budget)
+        told = _part(progress, place, len(asked))
+        found.append(run(panel, own, n_windows=n_windows, budget=share, progress=told))
+    rows = pl.concat([one.rows for one in found]).filter(measured)
+    return Backtest(rows=rows, seconds={model: took for one in found for model, took in one.seconds.items()})
+
+
+def scores(
+    frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = WINDOWS, progress: 'Progress' = quiet
+) -> list[dict[str, Any]]:
+    """Return how each model did on the recent past: `leaderboard` of a `sample`, bands calibrated before each window.
+
+    A model that could not be measured is there with None for its figures.
+    """
+    found = sample(frame, request, n_windows=n_windows, budget=request.budget, progress=progress)
+    return leaderboard(found.rows, request.levels, models=request.models, seconds=found.seconds)
+
+
+def leaderboard(
+    rows: 'Rows', levels: Sequence[float | int], by: str | None = None, *,
+    models: Sequence[str] = (), seconds: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return how well each model did, from the rows of `cross_validation` alone.
+
+    Args:
+        rows: the columns by name, as a frame of polars or arrays of numpy (as DuckDB's `fetchnumpy` gives them).
+        levels: the bands to measure, in percent; the rows need a quantile for both ends of each.
+        by: `horizon` or `series` for a score of each, which then stands under `horizon` or `unique_id`.
+        models: those to tell of, in this order; those of the rows, as they appear, when none is named.
+        seconds: how long each model took.
+
+    Returns:
+        A dict per score: `model`; `mase`, `rmsse`, `smape`, `sql` and `width` (by level) are means over windows (a
+        series at a cutoff), `width` in units of the MASE scale; `wql` and `coverage` (from the level as text, such as
+        `'80'`, to the share from 0 to 1 that its band held) are of all points; `points`, `n_series` and `n_windows` say
+        how many were measured. A figure that cannot be measured is None.
+    """
+    table = _Table.read(rows, levels)
+    found = []
+    for model in models or table.models:
+        place = table.models.index(model) if model in table.models else -1
+        own = np.flatnonzero((table.model == place) & table.measured)
+        if by is None:
+            parts: list[tuple[dict[str, Any], Array]] = [({}, own)]
+        elif by == 'horizon':
+            parts = [({'horizon': int(step)}, own[table.horizon[own] == step]) for step in np.unique(table.horizon)]
+        elif by == 'series':
+            parts = [({'unique_id': name}, own[table.series[own] == at]) for at, name in enumerate(table.ids)]
+        else:
+            raise UsageError(f'A leaderboard is by horizon or series, not by "{by}".')
+        took = None if by else (seconds or {}).get(model)
+        found += [{'model': model, **head, **_score(table, here, levels), 'seconds': took} for head, here in parts]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """Backtest rows (n) as arrays: numbers for what is text, NaN for what is missing."""
+
+    models: list[str]
+    ids: list[str]
+    model: Array
+    series: Array
+    window: Array
+    horizon: Array
+    y: Array
+    mean: Array
+    scale: Array
+    scale2: Array
+    asked: tuple[float, ...]
+    bands: Array
+
+    @property
+    def measured(self) -> Array:
+        return np.asarray(np.isfinite(self.y) & np.isfinite(self.mean))
+
+    @classmethod
+    def read(cls, rows: 'Rows', levels: Sequence[float | int]) -> '_Table':
+        from core.analysis.forecasting import quantiles
+
+        asked = quantiles(levels)
+        numbers = {name: _numbers(rows[name]) for name in ('y', 'mean', 'scale', 'scale2')}
+        models, model = _codes(_texts(rows['model']))
+        ids, series = _codes(_texts(rows['unique_id']), ordered=True)
+        _, cutoff = np.unique(np.asarray(rows['cutoff']).astype('datetime64[us]'), return_inverse=True)
+        return cls(
+            models=models, ids=ids, model=model, series=series,
+            window=series * (int(cutoff.max(initial=0)) + 1) + cutoff,
+            horizon=np.asarray(rows['horizon']).astype(np.int64),
+            asked=asked, bands=np.stack([_numbers(rows[f'q{q:g}']) for q in asked], axis=1), **numbers,
+        )  # fmt: skip
+
+
+def _texts(column: Any) -> Array:
+    return np.asarray([str(value) for value in np.asarray(column)], dtype=object)
+
+
+def _numbers(column: Any) -> Array:
+    """Return a column as floats with NaN for null; DuckDB masks nulls, polars gives None or NaN."""
+    values = column if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
+    found: Array = np.ma.filled(np.ma.asarray(values.astype(np.float64)), np.nan)
+    return found
+
+
+def _codes(texts: Array, *, ordered: bool = False) -> tuple[list[str], Array]:
+    """Return the distinct texts, as they first appear or sorted, and each text's place among them."""
+    seen = list(dict.fromkeys(texts.tolist()))
+    names = sorted(seen) if ordered else seen
+    places = {name: place for place, name in enumerate(names)}
+    return names, np.array([places[text] for text in texts.tolist()], dtype=np.int64)
+
+
+def _score(table: _Table, here: Array, levels: Sequence[float | int]) -> dict[str, Any]:
+    """Return the figures of the points at `here`."""
+    from core.analysis.forecasting import quantiles
+
+    y, mean, bands = table.y[here], table.mean[here], table.bands[here]
+    _, first, window = np.unique(table.window[here], return_index=True, return_inverse=True)
+    scale, scale2 = table.scale[here], table.scale2[here]
+    ends = [quantiles((level,)) for level in levels]
+    low = {level: bands[:, table.asked.index(end[0])] for level, end in zip(levels, ends, strict=True)}
+    high = {level: bands[:, table.asked.index(end[-1])] for level, end in zip(levels, ends, strict=True)}
+    lost = evaluate.pinball(y, bands, table.asked).mean(axis=1)
+    both = np.abs(y) + np.abs(mean)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        squares = _by_window(np.square(y - mean), window) / scale2[first]
+        return {
+            'mase': _mean(_by_window(np.abs(y - mean), window) / scale[first]),
+            'rmsse': _mean(np.sqrt(squares)),
+            'smape': _mean(_by_window(200 * np.abs(y - mean) / np.where(both == 0, 1.0, both), window)),
+            'sql': _mean(_by_window(lost, window) / scale[first]),
+            'wql': _figure(evaluate.wql(y, bands, table.asked)),
+            'coverage': {f'{level:g}': _figure(evaluate.coverage(y, low[level], high[level])) for level in levels},
+            'width': {
+                f'{level:g}': _mean(_by_window(high[level] - low[level], window) / scale[first]) for level in levels
+            },
+            'points': len(here),
+            'n_series': len(np.unique(table.series[here])),
+            'n_windows': len(first),
+        }
+
+
+def _by_window(values: Array, window: Array) -> Array:
+    """Return the mean of the finite values of each window."""
+    known = np.isfinite(values)
+    sums, counts = np.bincount(window, np.where(known, values, 0.0)), np.bincount(window, known)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _History:
+    """What is known: the rows (naive UTC) with their `_place` on the grid of their series, and the series by label.
+
+    `ends` are the last stamps of each regressor's values, by series.
+    """
+
+    typed: 'polars.DataFrame'
+    series: Mapping[str, 'Series']
+    ends: Mapping[str, Array]
+    request: 'Request'
+
+    def fold(self, back: int) -> 'polars.DataFrame | None':
+        """Return the rows before the window that ends `back` steps before each series' end, with its regressors.
+
+        None when no series is long enough.
+        """
+        import polars as pl
+
+        known = [(one, at) for one in self.series.values() if (at := self._cut(one, back))]
+        if not known:
+            return None
+        ends = pl.DataFrame({'unique_id': [one.unique_id for one, _ in known], '_end': [at for _, at in known]})
+        past = self.typed.join(ends, on='unique_id').filter(pl.col('_place') < pl.col('_end')).drop('_place', '_end')
+        if not self.request.regressors:
+            return past
+        return pl.concat([past, *(self._ahead(one, at) for one, at in known)], how='diagonal')
+
+    def _cut(self, series: 'Series', back: int) -> int:
+        """Return how many steps lie before a window; 0 for too few. Where regressors go on, a value tells the end."""
+        at = _cut(series, self.request.h, back)
+        if at and self.request.regressors:
+            at = int(np.flatnonzero(np.isfinite(series.y[:at]))[-1]) + 1
+        return at
+
+    def _ahead(self, series: 'Series', at: int) -> 'polars.DataFrame':
+        """Return the rows of a window's regressors. A gap within them was filled, because they do not depend on `y`."""
+        import polars as pl
+
+        window = slice(at, at + self.request.h)
+        stamps = series.stamps[window].astype('datetime64[us]')
+        table = np.where(stamps[:, None] <= self.ends[series.unique_id], series.regressors[window], np.nan)
+        named = {name: table[:, column] for column, name in enumerate(self.request.regressors)}
+        return pl.DataFrame({'unique_id': [series.unique_id] * len(stamps), 'ds': stamps, **named})
+
+    def beside(self, rows: 'polars.DataFrame') -> 'polars.DataFrame':
+        """Return forecast rows with `y` as it came, `scale` and `scale2`. A row stands where its stamp does."""
+        import polars as pl
+
+        keys = rows.select('unique_id', 'ds', 'cutoff').unique(maintain_order=True)
+        kinds = {'y': pl.Float64, 'scale': pl.Float64, 'scale2': pl.Float64}
+        found = [keys.clear().with_columns(pl.lit(None, kind).alias(name) for name, kind in kinds.items())]
+        for (name,), own in keys.group_by(['unique_id'], maintain_order=True):
+            found.append(own.with_columns(_as_it_came(self.series[str(name)], own['ds'], own['cutoff'])))
+        actual = pl.concat(found).with_columns(pl.col(*kinds).fill_nan(None))
+        return rows.join(actual, on=['unique_id', 'ds', 'cutoff'], how='left', nulls_equal=True, maintain_order='left')
+
+
+def _as_it_came(series: 'Series', ds: 'polars.Series', cutoff: 'polars.Series') -> list['polars.Series']:
+    import polars as pl
+
+    size = len(series.y)
+    places = size - 1 + series.step.positions(ds.to_numpy().astype('datetime64[us]'), series.cutoff)[0]
+    inside = (places >= 0) & (places < size)
+    came = np.where(inside, series.y[np.clip(places, 0, size - 1)], np.nan)
+    ends = size + series.step.positions(cutoff.to_numpy().astype('datetime64[us]'), series.cutoff)[0]
+    scales = {end: _scales(series, int(end)) for end in np.unique(ends)}
+    table = np.array([scales[end] for end in ends])
+    return [pl.Series('y', came), pl.Series('scale', table[:, 0]), pl.Series('scale2', table[:, 1])]
+
+
+def _scales(series: 'Series', end: int) -> tuple[float, float]:
+    past, season = series.y[: max(0, end)], series.step.season_length
+    return evaluate.scale(past, season), evaluate.scale2(past, season)
+
+
+def _history(typed: 'polars.DataFrame', request: 'Request') -> _History:
+    import polars as pl
+
+    from core.analysis.forecasting import repair
+
+    if request.regressors:
+        last = typed.filter(pl.col('y').is_finite()).group_by('unique_id').agg(pl.col('ds').max().alias('_last'))
+        typed = typed.join(last, on='unique_id', maintain_order='left').filter(pl.col('ds') <= pl.col('_last'))
+        typed = typed.drop('_last')
+    found = repair.prepare(
+        typed,
+        freq=request.freq,
+        h=0,
+        season_length=request.season_length,
+        regressors=request.regressors,
+        static=request.static,
+    )
+    series = {one.unique_id: one for one in found}
+    placed, ends = [], {}
+    for (name,), own in typed.group_by(['unique_id'], maintain_order=True):
+        one = series[str(name)]
+        places, _ = one.step.positions(own['ds'].to_numpy().astype('datetime64[us]'), one.cutoff)
+        placed.append(own.with_columns(pl.Series('_place', len(one.y) - 1 + places)))
+        known = [own.filter(pl.col(column).is_finite())['ds'].max() for column in request.regressors]
+        ends[one.unique_id] = np.array(known, 'datetime64[us]')
+    return _History(typed=pl.concat(placed) if placed else typed, series=series, ends=ends, request=request)
+
+
+def _no_rows(typed: 'polars.DataFrame', request: 'Request') -> 'polars.DataFrame':
+    from core.analysis import forecasting
+
+    plain = replace(request, models=('seasonal_naive',), regressors=(), static=())
+    return forecasting.forecast(typed, plain).clear()
 
 
 def _cut(series: 'Series', h: int, back: int) -> int:
@@ -135,22 +379,8 @@ def _cut(series: 'Series', h: int, back: int) -> int:
     return size if size >= least and np.isfinite(series.y[:size]).any() else 0
 
 
-def _actual(series: 'Series', at: int, h: int) -> 'polars.DataFrame':
-    import polars as pl
-
-    came: Array = series.y[at : at + h]
-    frame = pl.DataFrame(
-        {'unique_id': [series.unique_id] * len(came), 'horizon': np.arange(1, len(came) + 1), 'y': came}
-    )
-    return frame.with_columns(pl.col('horizon').cast(pl.Int32), pl.col('y').fill_nan(None))
-
-
 def _part(progress: 'Progress', window: int, windows: int) -> 'Progress':
     return lambda part, text: progress((window + part) / windows, text)
-
-
-def _every(count: int) -> int:
-    return max(1, -(-count // MOST_SERIES))
 
 
 def _mean(values: 'Array | Sequence[float]') -> float | None:

@@ -55,9 +55,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """A named part of what one series' forecast rests on: `value` (k), at the stamps `ds` (k, datetime64) if it has any.
+    """A named part of what a forecast rests on: `value` (k), at the stamps `ds` (k, datetime64) if it has any.
 
-    `kind` is one of KINDS. An importance has one value and no stamps.
+    `kind` is one of KINDS. An importance has one value and no stamps; of a whole model, its `unique_id` is empty.
     """
 
     unique_id: str
@@ -83,8 +83,8 @@ class Origin:
 class Member(Protocol):
     """A model by its uncalibrated forecasts of a panel: series of one frequency, none empty.
 
-    A member that can tell what its forecasts rest on is an `Explainer` too. An instance may keep what it fitted last, so
-    that explaining after predicting is cheap.
+    A member that can tell what its forecasts rest on is an `Explainer` too. An instance may keep what it fitted last,
+    so that explaining after predicting is cheap.
     """
 
     name: str
@@ -103,4 +103,4 @@ class Explainer(Protocol):
     """A member that tells what its forecasts rest on."""
 
     def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
-        """Return the parts of the forecasts of the panel's series at `places`; none for a series it did not forecast."""
+        """Return the parts of what was forecast for the series at `places`; none for a series it did not forecast."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.analysis.forecasting import conformal, registry
-from core.analysis.forecasting.base import Outcome, Raw, Run
+from core.analysis.forecasting.base import Explained, Explainer, Member, Outcome, Raw, Run
 from core.analysis.forecasting.frequency import DAY, Array, Step
 from core.analysis.forecasting.repair import Series
 
@@ -34,6 +34,8 @@ class Bench:
         self._run = run
         self._raws: dict[str, list[Raw]] = {}
         self._held: dict[str, conformal.Held] = {}
+        self._members: dict[str, Member] = {}
+        self.weights: dict[str, float] = {}
         self._stage = 0
         self._stages = 1
 
@@ -47,15 +49,30 @@ class Bench:
             factors = conformal.shape(table, self._quantiles, h=self._h)
             yield model, [_outcome(model, one, raw, factors) for one, raw in zip(self._panel, raws, strict=True)]
 
+    def explain(self, model: str, places: Sequence[int]) -> list[Explained]:
+        """Return what a model that has run rests on, for the series at `places`; `auto` rests on its members."""
+        if model == 'auto':
+            return [
+                Explained(unique_id='', kind='importance', name=name, ds=None, value=np.array([share]))
+                for name, share in self.weights.items()
+            ]
+        member = self._member(model)
+        return member.explain(self._panel, places, h=self._h, run=self._run) if isinstance(member, Explainer) else []
+
+    def _member(self, name: str) -> Member:
+        if name not in self._members:
+            self._members[name] = registry.member(name)
+        return self._members[name]
+
     def _predict(self, name: str) -> list[Raw]:
         if name not in self._raws:
-            found = registry.member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
+            found = self._member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
             self._raws[name] = [self._floor(raw, place) for place, raw in enumerate(found)]
         return self._raws[name]
 
     def _hold_out(self, name: str) -> conformal.Held:
         if name not in self._held:
-            model = registry.member(name)
+            model = self._member(name)
             origins = conformal.choose(self._panel, h=self._h, most=model.held_series, seed=self._run.seed)
             found = model.hold_out(self._panel, origins, h=self._h, run=self._told(f'{name}: measuring its bands'))
             raws = tuple(self._floor(raw, at.place, at.size) for at, raw in zip(origins, found, strict=True))
@@ -73,6 +90,7 @@ class Bench:
 
     def _mean(self, names: Sequence[str]) -> tuple[list[Raw], conformal.Held]:
         """Return the mean of the members, and the mean of those members that could be held out at the same origins."""
+        self.weights = {name: 1 / len(names) for name in names}
         by_model = [self._predict(name) for name in names]
         raws = [_average(own, names) for own in zip(*by_model, strict=True)]
         few = len(self._panel) <= FEW_SERIES

@@ -1,8 +1,13 @@
+from dataclasses import replace
+from datetime import datetime
+
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import Request, cross_validation, scores
+from core.analysis import evaluate, forecasting
+from core.analysis.forecasting import Request, backtest, cross_validation, scores
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
@@ -17,13 +22,149 @@ def test_windows_end_step_size_apart_and_show_what_came():
     assert middle['y'].to_list() == air()['y'][-10:-4].to_list()
 
 
-def test_what_comes_later_changes_no_window():
-    history = air()
-    changed = history.with_columns(pl.when(pl.int_range(pl.len()) >= 132).then(9e6).otherwise(pl.col('y')).alias('y'))
-    asked = Request(h=6, models=('theta', 'lightgbm'))
-    first, second = (cross_validation(f, asked, n_windows=1, step_size=6) for f in (history[:138], changed[:138]))
+QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'lightgbm', 'auto')
+
+
+@pytest.mark.parametrize('model', QUICK)
+def test_what_comes_later_changes_no_forecast(model):
+    panel = pl.concat([air().tail(72), air().tail(66).with_columns(unique_id=pl.lit('b'), y=pl.col('y') * 2)])
+    cutoff = panel['ds'].sort().unique()[-13]
+    changed = panel.with_columns(pl.when(pl.col('ds') > cutoff).then(9e6).otherwise(pl.col('y')).alias('y'))
+    asked = Request(h=6, models=(model,))
+    first, second = (
+        cross_validation(panel, asked, n_windows=3, step_size=6).filter(pl.col('cutoff') <= cutoff)
+        for panel in (panel, changed)
+    )
+    assert first['cutoff'].n_unique() == 2
     assert first.drop('y').equals(second.drop('y'))
     assert not first['y'].equals(second['y'])
+
+
+def promoted(*, days: int = 140, ahead: int = 0, name: str = 'a') -> pl.DataFrame:
+    """Sales that follow a promotion, which is known `ahead` days more."""
+    on = np.random.default_rng(7).random(days + ahead) < 0.3
+    rows = frame(wave(days + ahead) + 80 * on, name=name)
+    return rows.with_columns(
+        y=pl.when(pl.int_range(pl.len()) < days).then(pl.col('y')), promo=pl.Series(on.astype(float))
+    )
+
+
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
+    """Return the frames that are forecast from now on."""
+    frames: list[pl.DataFrame] = []
+    made = forecasting.run
+    monkeypatch.setattr(
+        forecasting, 'run', lambda rows, *given, **named: frames.append(rows) or made(rows, *given, **named)
+    )
+    return frames
+
+
+@pytest.mark.parametrize('ahead', [0, 5])
+def test_regressors_stay_known_after_a_cutoff_and_the_target_does_not(monkeypatch, ahead):
+    frames = seen(monkeypatch)
+    rows = promoted(ahead=ahead)
+    asked = Request(h=5, models=('seasonal_naive',), regressors=('promo',))
+    found = cross_validation(rows, asked, n_windows=2)
+    assert found['y'].to_list() == [*rows['y'][135:140], *rows['y'][130:135]]
+    for size, past in zip((135, 130), frames, strict=True):
+        assert past['y'].drop_nulls().to_list() == rows['y'][:size].to_list()
+        assert past['ds'].to_list() == rows['ds'][: size + 5].to_list()
+        assert past['promo'].to_list() == rows['promo'][: size + 5].to_list()
+
+
+def test_a_gap_of_a_regressor_costs_no_window(monkeypatch):
+    frames = seen(monkeypatch)
+    rows = promoted().filter(pl.int_range(pl.len()) != 137)
+    cross_validation(rows, Request(h=5, models=('seasonal_naive',), regressors=('promo',)), n_windows=1)
+    assert frames[0].height == 140
+    assert frames[0]['promo'].null_count() == 0
+
+
+def test_a_regressor_that_ends_early_is_not_made_up(monkeypatch):
+    rows = pl.concat([promoted(), promoted(name='b')])
+    late = (pl.col('unique_id') == 'b') & (pl.col('ds') > rows['ds'][100])
+    rows = rows.with_columns(promo=pl.when(~late).then(pl.col('promo')))
+    frames = seen(monkeypatch)
+    found = cross_validation(rows, Request(h=5, models=('seasonal_naive',), regressors=('promo',)), n_windows=1)
+    assert frames[0].filter(pl.col('unique_id') == 'b')['promo'][-5:].is_nan().all()
+    assert 'promo' in found.filter(pl.col('unique_id') == 'b')['warning'][0]
+    assert 'promo' not in found.filter(pl.col('unique_id') == 'a')['warning'][0]
+
+
+def test_scores_can_be_recomputed_from_stored_rows_alone(tmp_path):
+    panel = pl.concat([air(), air().with_columns(unique_id=pl.lit('b'), y=pl.col('y').reverse())])
+    asked = Request(h=6, models=('theta', 'seasonal_naive'), levels=(80,))
+    found = scores(panel, asked)
+    path = tmp_path / 'rows.parquet'
+    backtest.sample(panel, asked).rows.write_parquet(path)
+    arrays = duckdb.sql(f"select * from read_parquet('{path}')").fetchnumpy()
+    for rows in (pl.read_parquet(path), arrays):
+        again = backtest.leaderboard(rows, asked.levels, models=asked.models)
+        for score, other in zip(found, again, strict=True):
+            assert {**score, 'seconds': None} == {**other, 'coverage': pytest.approx(other['coverage'])}
+            assert other['points'] == 36
+
+    rows, history = pl.read_parquet(path).filter(model='theta'), panel.filter(unique_id='air')['y'].to_numpy()
+    window = rows.filter(pl.col('unique_id') == 'air').head(6)
+    assert window['scale'][0] == pytest.approx(evaluate.scale(history[:138], 12))
+    one = backtest.leaderboard(window, asked.levels)[0]
+    assert one['mase'] == pytest.approx(evaluate.mase(history[138:], window['mean'].to_numpy(), history[:138], 12))
+    assert one['rmsse'] == pytest.approx(evaluate.rmsse(history[138:], window['mean'].to_numpy(), history[:138], 12))
+    bands = window.select('q0.1', 'q0.5', 'q0.9').to_numpy()
+    assert one['sql'] == pytest.approx(evaluate.sql(history[138:], bands, (0.1, 0.5, 0.9), history[:138], 12))
+    assert one['width']['80'] == pytest.approx(np.mean(bands[:, 2] - bands[:, 0]) / window['scale'][0])
+
+
+BOARD = pl.DataFrame(
+    {
+        'unique_id': ['b', 'b', 'a', 'a'], 'cutoff': [datetime(2024, 1, 1)] * 4, 'horizon': [1, 2, 1, 2], 'model': 'm',
+        'y': [None, 4.0, 1.0, 2.0], 'mean': [2.0, 4.0, 1.0, 3.0],
+        'q0.1': [0.0] * 4, 'q0.5': [2.0, 4.0, 1.0, 3.0], 'q0.9': [3.0, 3.0, 2.0, 4.0],
+        'scale': [2.0, 2.0, 1.0, 1.0], 'scale2': [4.0, 4.0, 1.0, 1.0],
+    }
+)  # fmt: skip
+
+
+def test_a_leaderboard_is_of_models_or_of_each_step_or_of_each_series():
+    (whole,) = backtest.leaderboard(BOARD, (80,))
+    assert (whole['mase'], whole['rmsse'], whole['points']) == (0.25, pytest.approx(0.5**0.5 / 2), 3)
+    assert whole['coverage'] == {'80': pytest.approx(2 / 3)}
+    assert whole['width'] == {'80': pytest.approx((3 / 2 + 3) / 2)}
+    by_step = backtest.leaderboard(BOARD, (80,), 'horizon')
+    assert [(one['horizon'], one['mase'], one['points']) for one in by_step] == [(1, 0.0, 1), (2, 0.5, 2)]
+    by_series = backtest.leaderboard(BOARD, (80,), by='series')
+    assert [(one['unique_id'], one['mase'], one['points']) for one in by_series] == [('a', 0.5, 2), ('b', 0.0, 1)]
+    with pytest.raises(UsageError, match='weekday'):
+        backtest.leaderboard(BOARD, (80,), by='weekday')
+
+
+def test_stamps_with_a_zone_stay_in_utc():
+    rows = cross_validation(
+        air().with_columns(pl.col('ds').dt.replace_time_zone('UTC')), Request(h=6, models=('seasonal_naive',))
+    )
+    assert rows.schema['ds'] == rows.schema['cutoff'] == pl.Datetime('us', 'UTC')
+    assert rows['y'].null_count() == 0
+
+
+def test_jittered_stamps_are_compared_with_what_came_at_their_step():
+    rows = frame(wave(120))
+    jitter = pl.Series(np.random.default_rng(1).integers(-1200, 1200, 120)).cast(pl.Duration('ms')) * 1000
+    found = cross_validation(rows.with_columns(pl.col('ds') + jitter), Request(h=7, models=('seasonal_naive',)))
+    plain = cross_validation(rows, Request(h=7, models=('seasonal_naive',)))
+    assert found['y'].to_list() == plain['y'].to_list()
+
+
+def test_no_window_is_begun_that_would_not_end_in_time(monkeypatch):
+    clock = iter(np.arange(0.0, 1e6, 10.0))
+    monkeypatch.setattr(backtest, 'perf_counter', lambda: float(next(clock)))
+    asked = Request(h=6, models=('seasonal_naive',))
+    assert backtest.run(air(), asked, budget=45).rows['cutoff'].n_unique() == 2
+    assert backtest.run(air(), asked, budget=1).rows.is_empty()
+
+
+def test_levels_that_were_learnt_from_what_came_are_not_used():
+    asked = Request(h=6, models=('seasonal_naive',), adapted={'seasonal_naive': {80: 99.0}})
+    assert cross_validation(air(), asked).equals(cross_validation(air(), replace(asked, adapted={})))
 
 
 def test_series_too_short_for_a_window_are_left_out():
@@ -44,15 +185,25 @@ def test_scores_give_errors_and_the_share_that_bands_held():
     assert theta['sql'] < naive['sql']
     assert set(theta['coverage']) == {'80', '95'}
     assert 0 <= theta['coverage']['80'] <= theta['coverage']['95'] <= 1
-    assert (theta['points'], theta['n_windows'], theta['n_series']) == (24, 2, 1)
+    assert (theta['points'], theta['n_windows'], theta['n_series']) == (36, 3, 1)
+    assert theta['width']['80'] < theta['width']['95']
+    assert theta['rmsse'] < naive['rmsse']
+    assert theta['seconds'] > 0
     assert told == sorted(told)
 
 
-def test_scores_measure_a_few_of_many_series():
-    many = pl.concat([frame(wave(60, seed=n), name=f'{n:03}') for n in range(50)])
-    (naive,) = scores(many, Request(h=4, models=('seasonal_naive',)))
-    assert 10 <= naive['n_series'] <= 20
-    assert naive['points'] == naive['n_series'] * 8
+def test_scores_measure_the_same_few_of_many_series_by_every_model(monkeypatch):
+    monkeypatch.setattr(backtest, 'MEASURED', 6)
+    monkeypatch.setattr(backtest, 'COMPANY', 9)
+    many = pl.concat([frame(wave(60, seed=n), name=f'{n:03}') for n in range(12)])
+    asked = Request(h=4, models=('seasonal_naive', 'lightgbm'))
+    found = backtest.sample(many, asked, most=6)
+    series = {model: set(own['unique_id']) for (model,), own in found.rows.group_by(['model'])}
+    assert len(series['lightgbm']) == 6
+    assert series['lightgbm'] == series['seasonal_naive']
+    naive, lightgbm = backtest.leaderboard(found.rows, asked.levels, models=asked.models, seconds=found.seconds)
+    assert (naive['n_series'], naive['points'], naive['n_windows']) == (6, 72, 18)
+    assert lightgbm['model'] == 'lightgbm'
     assert np.isfinite(naive['wql'])
 
 
