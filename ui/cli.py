@@ -83,6 +83,9 @@ def run(root: Root) -> None:
     except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except CommandError as error:
+        if type(error).__name__ == 'NoArgsIsHelpError':  # its message is the help, in lines
+            print(error.format_message(), file=sys.stderr)
+            raise SystemExit(EXIT_USAGE) from None
         _stop(f'{error.format_message().rstrip(".")}. Try `variosync --help`.')
     else:
         raise SystemExit(status or 0)

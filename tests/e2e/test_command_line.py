@@ -130,6 +130,13 @@ def panel(path: Path, *, zone: str = '') -> Path:
     return path
 
 
+def test_without_a_command_the_help_is_shown_in_lines():
+    said = variosync()
+    assert (said.returncode, said.stdout) == (2, '')
+    assert any(line.split()[:1] == ['serve'] for line in said.stderr.splitlines())
+    assert not said.stderr.startswith('variosync:')
+
+
 def test_series_without_values_fail_alone_and_are_present(tmp_path: Path):
     source, out = panel(tmp_path / 'panel.csv'), tmp_path / 'out.csv'
     said = variosync(
