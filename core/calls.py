@@ -27,15 +27,14 @@ from core.errors import (
     storable,
     to_words,
 )
+from core.parts import Answer, merge, split, standing
 from core.ports import Compute, Database, ObjectStore, Row, Transaction
-from core.tasks import merge, split
 from core.values import Job
 
 SOONEST, LATEST = 0.5, 5.0  # seconds until calls are looked at again
 PATIENCE = 0.1  # of their age, within these bounds
 LIVES = 2  # timeouts that a call has at most: one to wait for a machine, one to run
 
-Answer = Mapping[str, Any] | VariosyncError
 log = structlog.get_logger(__name__)
 
 
@@ -259,10 +258,11 @@ def _outcome(job: Job, payload: Mapping[str, Any], calls: Iterable[_Call]) -> An
 
 def _standing(calls: Sequence[_Call]) -> Seen:
     going = [call for call in calls if call.answer is None]
-    done = len(calls) - len(going) + sum(call.progress for call in going)
+    ended = len(calls) - len(going)
+    text = next((call.message for call in going if call.message), '')
     return Seen(
-        progress=done / len(calls),
-        message=next((call.message for call in going if call.message), ''),
+        progress=(ended + sum(call.progress for call in going)) / len(calls),
+        message=standing((call.part for call in calls), ended) or text,
         delay=min(LATEST, max(SOONEST, PATIENCE * max(call.age for call in going))),
         going=_ids(going),
     )

@@ -12,6 +12,7 @@ from core.analysis import panel, results, tables
 from core.analysis.forecasting.registry import MODELS
 from core.errors import NotFound, UsageError
 from core.hours import Hours
+from core.parts import listed
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
 
@@ -188,19 +189,6 @@ class Forecasts:
 
     async def _fetched(self, keys: Iterable[str]) -> Sequence[Path]:
         return [await self._objects.fetch(key) for key in keys]
-
-
-def listed(manifest: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the names under `kind` in a result, or in what it says of a model, from the result's prefix.
-
-    Results that were stored before chunks name one `file` and one `history`.
-    """
-    said = manifest.get(kind)
-    if said is None and kind == 'files':
-        said = manifest.get('file')
-    if said is None and kind == 'history':
-        said = 'history.parquet'
-    return [said] if isinstance(said, str) else list(said or ())
 
 
 def defaults(version: Version) -> Ask:

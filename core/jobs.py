@@ -1,9 +1,7 @@
 """Jobs: request, advance, cancel, recover. A job ends exactly once."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +15,6 @@ from core.errors import (
     TaskCancelled,
     TaskFailed,
     TaskKilled,
-    TaskOverLimit,
     Unavailable,
     UsageError,
     VariosyncError,
@@ -25,6 +22,7 @@ from core.errors import (
 )
 from core.hours import Hours
 from core.notices import Notices
+from core.parts import Answer, SideBySide, merge, split, width
 from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Job, JobState, Notice
 
@@ -33,6 +31,7 @@ log = structlog.get_logger()
 POLL = 0.5
 BACKOFF = 2.0
 REASON = 200  # characters of why a part is missing
+QUIET = ('score',)  # nobody ordered it, so nobody waits to hear that it is done
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
 
 
@@ -64,6 +63,7 @@ class Jobs:
         self._memory = memory
         self._timeout = timeout
         self._calls = Calls(database, compute, objects, timeout=timeout)
+        self._spare = asyncio.Semaphore(width(memory) - 1)
 
     # what users see
 
@@ -174,12 +174,12 @@ class Jobs:
             raise _foreign()
         payload = self._payload(job)
         await self._objects.delete(f'{payload["prefix"]}/')
-        async with AsyncExitStack() as stack:
-            call_id = await self._compute.submit(job.kind, payload)
-            stack.push_async_callback(self._compute.cancel, call_id)
-            result = await self._follow(job, call_id)
+        parts = split(job.kind, payload)
+        together = SideBySide(self._compute, job.kind, parts, spare=self._spare, timeout=self._timeout)
+        answers = await self._follow(job, together)
+        with understood():
+            result = merge(payload, answers)
             await self._check_whole(result)
-            stack.pop_all()
         return result
 
     async def _go_on(self, job: Job) -> None:
@@ -246,32 +246,26 @@ class Jobs:
             if await self._objects.size(item['key']) != item['size']:
                 raise TaskKilled(f'The result {item["key"]} is not whole.')
 
-    async def _follow(self, job: Job, call_id: str) -> Mapping[str, Any]:
+    async def _follow(self, job: Job, together: SideBySide) -> Mapping[str, Answer]:
+        """Tell how an attempt stands until it ends. Whatever ends this ends its calls too."""
         seen = (job.progress, job.message)
-        latest = seen
-        started = time.monotonic()
-
-        def told(part: float, text: str) -> None:
-            nonlocal latest
-            latest = (min(1.0, max(0.0, part)), storable(text))
-
-        while True:
-            result = await self._compute.collect(call_id, progress=told, timeout=POLL)
-            if result is not None:
-                return result
-            if time.monotonic() - started > self._timeout:
-                raise TaskOverLimit(
-                    f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.'
-                )
-            async with self._database.system() as tx:
-                row = await tx.first(
-                    'job_progress', id=job.id, attempt=job.attempt, progress=latest[0], message=latest[1]
-                )
-            if row is None or row['cancel_requested']:
-                raise TaskCancelled('The job was cancelled.')
-            if latest != seen:
-                seen = latest
-                await self._changed(job, progress=latest[0], message=latest[1])
+        running = asyncio.create_task(together.run())
+        try:
+            while not (await asyncio.wait([running], timeout=POLL))[0]:
+                progress, message = latest = together.standing()
+                async with self._database.system() as tx:
+                    row = await tx.first(
+                        'job_progress', id=job.id, attempt=job.attempt, progress=progress, message=message
+                    )
+                if row is None or row['cancel_requested']:
+                    raise TaskCancelled('The job was cancelled.')
+                if latest != seen:
+                    seen = latest
+                    await self._changed(job, progress=progress, message=message)
+            return running.result()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     async def _succeeded(self, job: Job, result: Mapping[str, Any]) -> None:
         async with self._database.system() as tx:
@@ -283,7 +277,8 @@ class Jobs:
             if row is None:
                 return
             await self._completions[job.kind](tx, job, result)
-            notice = await self._notices.add(tx, job.user_id, link=_link(job), **_done(job, result))
+            told = job.kind not in QUIET
+            notice = await self._notices.add(tx, job.user_id, link=_link(job), **_done(job, result)) if told else None
             low = await self._hours.warn(tx, job.user_id)
         _tell(job, 'succeeded')
         await self._changed(_job(row), notice, low)
@@ -350,8 +345,9 @@ class Jobs:
 
 def _own_inputs(job: Job) -> bool:
     """Whether a job reads its owner's objects only: the database lets users record jobs with any payload."""
-    source, parts = job.payload.get('source'), job.payload.get('parts')
-    keys = [*([] if source is None else [source]), *(parts or ())]
+    source, parts, issued = (job.payload.get(name) for name in ('source', 'parts', 'issued'))
+    scored = [key for one in issued or () for key in (one['key'], *one['history'])]
+    keys = [*([] if source is None else [source]), *(parts or ()), *scored]
     return all(str(key).startswith(f't/{job.user_id}/') for key in keys)
 
 

@@ -500,11 +500,11 @@ async def test_models_run_side_by_side_and_are_charged_for_what_they_ran(workers
     assert (job.state, job.charged) == (JobState.SUCCEEDED, 6)
     (result,) = here.results
     assert result['prefix'] == f't/{user.id}/forecast'
-    assert [model['file'] for model in result['manifest']['models']] == [
-        f'{job_id}-1/theta/forecast-theta.parquet',
-        f'{job_id}-1/mstl/forecast-mstl.parquet',
+    assert [model['files'] for model in result['manifest']['models']] == [
+        [f'{job_id}-1/theta/forecast-theta.parquet'],
+        [f'{job_id}-1/mstl/forecast-mstl.parquet'],
     ]
-    assert result['manifest']['history'] == f'{job_id}-1/theta/history.parquet'
+    assert result['manifest']['history'] == [f'{job_id}-1/theta/history.parquet']
     assert [score['model'] for score in result['manifest']['scores']] == TWO['models']
 
 
@@ -544,7 +544,8 @@ async def test_a_model_that_was_lost_is_called_again_and_the_others_are_kept(wor
     folders = [payload['prefix'].split('/', 3)[-1] for _, payload in here.compute.calls]
     assert folders == [f'{job_id}-1/theta', f'{job_id}-1/mstl', f'{job_id}-2/theta']
     (result,) = here.results
-    assert [model['file'].rpartition('/')[0] for model in result['manifest']['models']] == [folders[2], folders[1]]
+    files = [model['files'][0] for model in result['manifest']['models']]
+    assert [file.rpartition('/')[0] for file in files] == [folders[2], folders[1]]
     assert result['missing'] == {}
 
 

@@ -39,20 +39,30 @@ class Models:
         objects, folder, prefix = LocalTaskObjects(self.home / 'objects'), self.home / 'made', payload['prefix']
         folder.mkdir(exist_ok=True)
         frames = {'history.parquet': pl.DataFrame({'unique_id': ['air'], 'ds': [CUTOFF], 'y': [432.0]})}
-        frames |= {f'forecast-{name}.parquet': _forecast(name) for name in self.names}
+        asked = payload['request']['models']
+        names = [name for name in asked if name in self.names]
+        frames |= {f'forecast-{name}.parquet': _forecast(name) for name in names}
         stored = []
         for name, frame in frames.items():
             frame.write_parquet(folder / name)
             stored.append(objects.put_file(f'{prefix}/{name}', folder / name))
         models = [
-            {'name': name, 'file': f'forecast-{name}.parquet', 'rows': 2, 'cutoff': str(CUTOFF), 'series': {'ok': 1}}
-            for name in self.names
+            {
+                'name': name,
+                'files': [f'forecast-{name}.parquet'],
+                'rows': 2,
+                'cutoff': str(CUTOFF),
+                'series': {'ok': 1},
+            }
+            for name in names
         ]
-        empty = {'name': 'mstl', 'file': 'forecast-mstl.parquet', 'rows': 2, 'cutoff': None, 'series': {'failed': 1}}
+        if 'mstl' in asked:
+            failed = {'name': 'mstl', 'files': ['forecast-mstl.parquet'], 'rows': 2, 'cutoff': None}
+            models.append({**failed, 'series': {'failed': 1}})
         return {
             'prefix': prefix,
             'objects': [{'key': info.key, 'size': info.size, 'sha256': info.sha256} for info in stored],
-            'manifest': {'models': [*models, empty], 'scores': {}, 'series': ['air']},
+            'manifest': {'models': models, 'scores': [], 'series': ['air'], 'history': ['history.parquet']},
         }
 
 
@@ -159,7 +169,7 @@ async def test_each_model_is_issued_once_and_a_failed_one_not_at_all(
     assert forecast.job_id is not None
     await scripted.jobs.advance(forecast.job_id)
     assert await scripted.forecasts.issued(user.id, forecast.id) == ledger
-    assert len(scripted.compute.calls) == 1
+    assert len(scripted.compute.calls) == 3, 'a model a call, once'
     assert (await scripted.notices.latest(user.id))[0].link == f'/forecasts/{forecast.id}'
 
 

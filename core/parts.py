@@ -1,0 +1,365 @@
+"""Parts of a task that run side by side, each by a call of its own, and how their answers become one result.
+
+A forecast is split by model. A model that takes each series by itself is split further, by chunks of series; one that
+learns from all series together is trained once. Each part is a payload of the same task and leaves its objects in a
+folder of its own.
+"""
+
+import asyncio
+import os
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from core.analysis.forecasting.registry import MODELS
+from core.errors import TaskCancelled, TaskOverLimit, Unavailable, VariosyncError, storable
+from core.ports import Compute
+
+Payload = Mapping[str, Any]
+Answer = Mapping[str, Any] | VariosyncError
+
+WHOLE = 'whole'
+LOCAL = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
+CHUNK = 200  # series of a model that takes each by itself
+CHUNK_OF_AUTO = 2000  # series: some of its members learn from all of them
+MOST_PARTS = 100  # of one forecast: each is a call to make, to follow and to store
+TRIES = 3  # of a part whose process was lost
+WIDEST = 16  # parts of one job that run at once on this machine
+POLL = 0.5
+FIGURES = ('mase', 'rmsse', 'smape', 'sql')
+SHARES = ('coverage', 'width')
+COUNTS = ('points', 'n_series', 'n_windows')
+FILES = ('files', 'backtests', 'explained')
+MOST_LABELS = 1000
+MOST_WARNINGS = 20
+_CHUNKED = re.compile(r'(?P<model>.+)\.(?P<number>\d+)-of-(?P<count>\d+)')
+
+
+def split(task: str, payload: Payload) -> dict[str, Payload]:
+    """Return what can run side by side, by name: a forecast's models and chunks of series, else the whole.
+
+    `n_series` of the payload tells how many series there are; without it nothing is chunked. A chunk's payload holds
+    `chunk: [i, n]`, or the labels themselves where the request names them. What `auto` may take is shared by its
+    chunks.
+    """
+    models = _models(payload) if task == 'forecast' else ()
+    known = payload.get('n_series')
+    n_series = known if type(known) is int else 0
+    most = MOST_PARTS // max(1, len(models))
+    counts = {model: min(chunks(model, n_series), most) for model in models}
+    if sum(counts.values()) < 2:
+        return {WHOLE: payload}
+    parts: dict[str, Payload] = {}
+    for model, count in counts.items():
+        for number in range(count):
+            part = model if count == 1 else f'{model}.{number + 1}-of-{count}'
+            parts[part] = _part(payload, model, part, number, count)
+    return parts
+
+
+def chunks(model: str, n_series: int) -> int:
+    """Return how many chunks of series a model is best run in."""
+    size = CHUNK if model in LOCAL else CHUNK_OF_AUTO if model == 'auto' else 0
+    return max(1, -(-n_series // size)) if size else 1
+
+
+def _models(payload: Payload) -> Sequence[str]:
+    """Return the models that a payload asks for, or none when it is no payload that could be split."""
+    match payload:
+        case {'request': {'models': [*models]}} if all(isinstance(name, str) and name in MODELS for name in models):
+            return models
+    return ()
+
+
+def _part(payload: Payload, model: str, part: str, number: int, count: int) -> Payload:
+    request = {**payload['request'], 'models': [model]}
+    asked = {**payload, 'prefix': f'{payload["prefix"]}/{part}', 'request': request}
+    if count == 1:
+        return asked
+    if model == 'auto' and request.get('budget'):
+        request['budget'] /= count
+    if labels := sorted(set(request.get('series') or ())):
+        request['series'] = labels[number * len(labels) // count : (number + 1) * len(labels) // count]
+    else:
+        asked['chunk'] = [number, count]
+    return asked
+
+
+def of(part: str) -> tuple[str, int, int]:
+    """Return the model of a part, which chunk it is (from 0) and of how many."""
+    found = _CHUNKED.fullmatch(part)
+    if found is None:
+        return part, 0, 1
+    return found['model'], int(found['number']) - 1, int(found['count'])
+
+
+def standing(parts: Iterable[str], done: int) -> str:
+    """Return how far a task is whose series run in chunks; nothing where none does."""
+    names = list(parts)
+    return f'{done} of {len(names)} chunks' if any(of(name)[2] > 1 for name in names) else ''
+
+
+def listed(manifest: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the names under `kind` in a result, or in what it says of a model, from the result's prefix.
+
+    Results that were stored before there were chunks name one `file` a model and one `history`.
+    """
+    said = manifest.get(kind)
+    if said is None and kind == 'files':
+        said = manifest.get('file')
+    if said is None and kind == 'history':
+        said = 'history.parquet'
+    return [said] if isinstance(said, str) else list(said or ())
+
+
+# answers
+
+
+def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return the result of the task that `payload` was split from, in the order of `answers`.
+
+    Files are named from the folder of all attempts, because parts may come from different ones. What failed is named
+    under `missing`, with the reason. Raise the first part's error when all of them failed.
+
+    Scores of chunks become one: means over windows weighted by their number, shares and WQL by points.
+    """
+    done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
+    if not done:
+        raise next(answer for answer in answers.values() if isinstance(answer, VariosyncError))
+    if WHOLE in done:
+        return dict(done[WHOLE])
+    attempts, _, _ = payload['prefix'].rpartition('/')
+    moved = {part: _moved(answer, attempts) for part, answer in done.items()}
+    models = list(dict.fromkeys(of(part)[0] for part in answers))
+    failed = {
+        model: {part: one for part, one in answers.items() if of(part)[0] == model and part not in done}
+        for model in models
+    }
+    found = {model: [one for part, one in moved.items() if of(part)[0] == model] for model in models}
+    history = [moved[part] for part in _covering(moved)]
+    scores = [[score for one in found[model] for score in one['scores'] if score['model'] == model] for model in models]
+    labels = {label for one in history for label in one['series']}
+    return {
+        'prefix': attempts,
+        'objects': [item for answer in done.values() for item in answer['objects']],
+        'manifest': {
+            'models': [_joined(model, found[model], failed[model]) for model in models],
+            'scores': [_score(own) for own in scores if own],
+            'series': sorted(labels)[:MOST_LABELS],
+            'n_series': sum(one.get('n_series', len(one['series'])) for one in history),
+            'history': [name for one in history for name in one['history']],
+            'notes': [name for one in history for name in one['notes']],
+        },
+        'missing': {_named(model, failed[model]): _reason(failed[model]) for model in models if failed[model]},
+        'seconds': sum(answer.get('seconds', 0.0) for answer in done.values()),
+    }
+
+
+def _moved(answer: Mapping[str, Any], attempts: str) -> dict[str, Any]:
+    """Return a part's manifest with its files named from the folder of all attempts."""
+    folder = answer['prefix'].removeprefix(f'{attempts}/')
+    manifest = answer['manifest']
+
+    def named(said: Mapping[str, Any], kind: str) -> list[str]:
+        return [f'{folder}/{name}' for name in listed(said, kind)]
+
+    models = [{**model, **{kind: named(model, kind) for kind in FILES}} for model in manifest['models']]
+    return {**manifest, 'models': models, 'history': named(manifest, 'history'), 'notes': named(manifest, 'notes')}
+
+
+def _covering(parts: Iterable[str]) -> list[str]:
+    """Return parts whose series are all there are, each once; or as many as any way of cutting them has left."""
+    cuts: dict[int, dict[int, str]] = {}
+    for part in parts:
+        _, number, count = of(part)
+        cuts.setdefault(count, {}).setdefault(number, part)
+    best = max(cuts, key=lambda count: (len(cuts[count]) / count, -count))
+    return [part for _, part in sorted(cuts[best].items())]
+
+
+def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return what the parts of one model say of it, as one."""
+    parts = [model for manifest in manifests for model in manifest['models'] if model['name'] == name]
+    files = [{'file': file, 'rows': part['rows'], 'cutoff': part['cutoff']} for part in parts for file in part['files']]
+    warnings = {text for part in parts for text in part.get('warnings', ())}
+    counted: Counter[str] = Counter()
+    for part in parts:
+        counted.update(part.get('series', {}))
+    return {
+        'name': name,
+        'files': [file['file'] for file in files],
+        'parts': files,
+        'backtests': [file for part in parts for file in part['backtests']],
+        'explained': [file for part in parts for file in part['explained']],
+        'rows': sum(part['rows'] for part in parts),
+        'cutoff': max((part['cutoff'] for part in parts if part['cutoff']), default=None),
+        'series': dict(counted),
+        'warnings': [*_left_out(failed, some=bool(parts)), *sorted(warnings)][:MOST_WARNINGS],
+        'weights': _weights(parts),
+        'seconds': sum(part.get('seconds') or 0.0 for part in parts),
+    }
+
+
+def _left_out(failed: Mapping[str, Answer], *, some: bool) -> list[str]:
+    if not failed:
+        return []
+    if not some:
+        return [f'There is no forecast by this model. {_reason(failed)}']
+    count = of(next(iter(failed)))[2]
+    return [f'{len(failed)} of {count} chunks of series have no forecast by this model. {_reason(failed)}']
+
+
+def _named(model: str, failed: Mapping[str, Answer]) -> str:
+    count = of(next(iter(failed)))[2]
+    return model if count == 1 else f'{model} for {len(failed)} of {count} chunks of series'
+
+
+def _reason(failed: Mapping[str, Answer]) -> str:
+    return next((one.message for one in failed.values() if isinstance(one, VariosyncError)), '')
+
+
+def _weights(parts: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Return the mean share of each member, over chunks by their rows."""
+    told = [part for part in parts if part.get('weights') and part['rows']]
+    rows = sum(part['rows'] for part in told)
+    members = dict.fromkeys(member for part in told for member in part['weights'])
+    if not members:
+        return None
+    return {name: sum(part['weights'].get(name, 0.0) * part['rows'] for part in told) / rows for name in members}
+
+
+def _score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one model's score over all its chunks."""
+    if len(scores) == 1:
+        return dict(scores[0])
+    made: dict[str, Any] = {'model': scores[0]['model']}
+    for figure in FIGURES:
+        made[figure] = _mean((score.get(figure), score['n_windows']) for score in scores)
+    made['wql'] = _mean((score.get('wql'), score['points']) for score in scores)
+    for kind in SHARES:
+        levels = dict.fromkeys(level for score in scores for level in score.get(kind) or ())
+        made[kind] = {
+            level: _mean(((score.get(kind) or {}).get(level), score['points']) for score in scores) for level in levels
+        }
+    for count in COUNTS:
+        made[count] = sum(score[count] for score in scores)
+    return {**made, 'seconds': sum(score.get('seconds') or 0.0 for score in scores)}
+
+
+def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
+    known = [(value, weight) for value, weight in weighted if value is not None and weight]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else None
+
+
+# where calls end with us
+
+
+class SideBySide:
+    """Runs the parts of one attempt in a Compute whose calls end with us.
+
+    One part runs at a time, and as many more as there are places in `spare`, which all jobs of this process share.
+    """
+
+    def __init__(
+        self, compute: Compute, task: str, parts: Mapping[str, Payload], *, spare: asyncio.Semaphore, timeout: float
+    ) -> None:
+        self._compute = compute
+        self._task = task
+        self._parts = parts
+        self._spare = spare
+        self._timeout = timeout
+        self._waiting = deque(parts)
+        self._answers: dict[str, Answer] = {}
+        self._told: dict[str, tuple[float, str]] = {}
+
+    async def run(self) -> dict[str, Answer]:
+        """Return what each part answered, its own error included; a part whose process was lost is run again.
+
+        Raise TaskCancelled when a call was stopped, Unavailable when Compute cannot be asked now: then nothing runs on.
+        """
+        places: list[AbstractAsyncContextManager[object]] = [nullcontext()]
+        places += [self._spare] * min(len(self._parts) - 1, WIDEST - 1)
+        running = [asyncio.create_task(self._work(place)) for place in places]
+        going = set(running)
+        try:
+            # Not until all have ended: some may wait for a place that another job holds.
+            while len(self._answers) < len(self._parts):
+                ended, going = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return {part: self._answers[part] for part in self._parts}
+
+    def standing(self) -> tuple[float, str]:
+        """Return how far they are in all (0 to 1), and what they do."""
+        going = {part: told for part, told in self._told.items() if part not in self._answers}
+        done = len(self._answers)
+        text = next((text for _, text in going.values() if text), '')
+        progress = (done + sum(part for part, _ in going.values())) / len(self._parts)
+        return progress, standing(self._parts, done) or text
+
+    async def _work(self, place: AbstractAsyncContextManager[object]) -> None:
+        while self._waiting:
+            async with place:
+                if not self._waiting:
+                    return
+                part = self._waiting.popleft()
+                self._answers[part] = await self._answer(part)
+
+    async def _answer(self, part: str) -> Answer:
+        tries = TRIES if len(self._parts) > 1 else 1
+        while True:
+            tries -= 1
+            try:
+                return await self._call(part)
+            except (TaskCancelled, Unavailable):
+                self._waiting.clear()
+                raise
+            except VariosyncError as error:
+                if not (error.retryable and tries):
+                    return error
+
+    async def _call(self, part: str) -> Mapping[str, Any]:
+        call_id = await self._compute.submit(self._task, self._parts[part])
+        started = time.monotonic()
+        try:
+            while time.monotonic() - started <= self._timeout:
+                result = await self._compute.collect(call_id, progress=partial(self._tell, part), timeout=POLL)
+                if result is not None:
+                    return result
+        except BaseException:
+            await self._compute.cancel(call_id)
+            raise
+        await self._compute.cancel(call_id)
+        raise TaskOverLimit(f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.')
+
+    def _tell(self, part: str, share: float, text: str) -> None:
+        self._told[part] = (min(1.0, max(0.0, share)), storable(text))
+
+
+def width(memory: int) -> int:
+    """Return how many tasks of `memory` bytes this machine runs side by side, or the container that we are in."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    quota, _, period = _limit('cpu.max').partition(' ')
+    if quota.isdecimal() and period.isdecimal():
+        cores = min(cores, int(quota) // int(period))
+    space = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if (most := _limit('memory.max')).isdecimal():
+        space = min(space, int(most))
+    return max(1, min(cores, space // memory, WIDEST))
+
+
+def _limit(name: str) -> str:
+    """Return a limit of our container (Linux control groups, version 2), or nothing."""
+    with suppress(OSError):
+        return Path('/sys/fs/cgroup', name).read_text().strip()
+    return ''

@@ -1,0 +1,331 @@
+"""How a task is split into calls, how their answers become one, and how they run where calls end with us."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from core.errors import (
+    SeriesTooShort,
+    TaskCancelled,
+    TaskFailed,
+    TaskKilled,
+    TaskOverLimit,
+    Unavailable,
+    VariosyncError,
+)
+from core.parts import MOST_PARTS, WHOLE, SideBySide, chunks, listed, merge, split, standing, width
+from tests.flows.doubles import ScriptedCompute
+
+PAYLOAD = {'prefix': 't/a/forecast/j-1', 'parts': ['p'], 'request': {'models': ['theta', 'mstl'], 'h': 2}}
+
+
+def many(n_series: int, *models: str, **request: Any) -> dict[str, Any]:
+    """A payload that asks for the forecast of many series."""
+    return {**PAYLOAD, 'n_series': n_series, 'request': {'models': list(models), 'h': 2, **request}}
+
+
+# splitting
+
+
+def test_a_forecast_is_split_by_model() -> None:
+    parts = split('forecast', PAYLOAD)
+    assert {name: (part['prefix'], part['request']) for name, part in parts.items()} == {
+        model: (f't/a/forecast/j-1/{model}', {'models': [model], 'h': 2}) for model in ('theta', 'mstl')
+    }
+    assert all(part['parts'] == ['p'] for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    'payload',
+    [
+        {},
+        {'request': None},
+        {'request': {'models': 'theta'}},
+        {'request': {'models': ['theta']}},
+        {'request': {'models': ['theta', {}]}},
+        {'request': {'models': ['theta', '../mstl']}},
+        {'request': {'models': ['theta']}, 'n_series': '900'},
+        {'request': {'models': ['theta']}, 'n_series': True},
+        {'request': {'models': ['theta']}, 'n_series': -900},
+    ],
+)
+def test_what_cannot_be_split_stays_whole(payload: dict[str, Any]) -> None:
+    assert split('forecast', payload) == {WHOLE: payload}
+
+
+def test_only_forecasts_are_split() -> None:
+    assert split('convert', PAYLOAD) == {WHOLE: PAYLOAD}
+
+
+@pytest.mark.parametrize(
+    ('model', 'n_series', 'expected'),
+    [
+        *(('theta', 200, 1), ('theta', 201, 2), ('prophet', 1000, 5), ('croston', 10_000, 50)),
+        *(('auto', 2000, 1), ('auto', 2001, 2), ('lightgbm', 100_000, 1), ('tft', 100_000, 1), ('theta', 0, 1)),
+    ],
+)
+def test_models_that_take_each_series_by_itself_run_in_chunks(model: str, n_series: int, expected: int) -> None:
+    assert chunks(model, n_series) == expected
+
+
+def test_each_chunk_is_a_call_of_its_own() -> None:
+    parts = split('forecast', many(401, 'theta', 'lightgbm'))
+    assert [(name, part.get('chunk'), part['prefix'][17:]) for name, part in parts.items()] == [
+        ('theta.1-of-3', [0, 3], 'theta.1-of-3'),
+        ('theta.2-of-3', [1, 3], 'theta.2-of-3'),
+        ('theta.3-of-3', [2, 3], 'theta.3-of-3'),
+        ('lightgbm', None, 'lightgbm'),
+    ]
+    assert all(part['request']['models'] == [name.partition('.')[0]] for name, part in parts.items())
+
+
+def test_named_series_are_shared_by_the_chunks() -> None:
+    labels = [f's{number:03}' for number in reversed(range(300))]
+    parts = split('forecast', many(300, 'theta', series=labels))
+    shares = [part['request']['series'] for part in parts.values()]
+    assert [len(share) for share in shares] == [150, 150]
+    assert [label for share in shares for label in share] == sorted(labels)
+    assert not any('chunk' in part for part in parts.values())
+
+
+def test_the_budget_of_auto_is_shared_by_its_chunks() -> None:
+    parts = split('forecast', many(4000, 'auto', budget=60))
+    assert [part['request']['budget'] for part in parts.values()] == [30, 30]
+
+
+def test_there_are_never_too_many_calls() -> None:
+    parts = split('forecast', many(10**9, 'theta', 'ets', 'mstl'))
+    assert len(parts) == MOST_PARTS // 3 * 3
+
+
+# merging
+
+
+def answer(part: str, model: str, labels: list[str], **score: Any) -> dict[str, Any]:
+    """What the task answers for a part: one model, some series."""
+    prefix = f't/a/forecast/j-1/{part}'
+    rows = 2 * len(labels)
+    told = {
+        'name': model,
+        'files': [f'forecast-{model}.parquet'],
+        'backtests': [f'backtest-{model}.parquet'],
+        'explained': [],
+        'rows': rows,
+        'cutoff': f'2024-01-0{len(labels)}',
+        'series': {'ok': len(labels)},
+        'warnings': [f'about {part}'],
+        'weights': {'theta': 1 / len(labels)},
+        'seconds': 1.5,
+    }
+    scored = {'model': model, 'points': 10, 'n_series': len(labels), 'n_windows': len(labels), 'seconds': 1.0, **score}
+    return {
+        'prefix': prefix,
+        'objects': [{'key': f'{prefix}/forecast-{model}.parquet', 'size': 1, 'sha256': '0' * 64}],
+        'manifest': {
+            'models': [told],
+            'scores': [scored],
+            'series': labels,
+            'n_series': len(labels),
+            'history': ['history.parquet'],
+            'notes': ['notes.parquet'],
+        },
+        'seconds': 2.0,
+    }
+
+
+def chunked(**replaced: VariosyncError) -> dict[str, Any]:
+    """Two chunks of theta and all of lightgbm; some of them failed."""
+    answers: dict[str, Any] = {
+        'theta.1-of-2': answer('theta.1-of-2', 'theta', ['a'], mase=1.0, wql=0.1, coverage={'80': 0.5}),
+        'theta.2-of-2': answer('theta.2-of-2', 'theta', ['b', 'c', 'd'], mase=2.0, wql=None, coverage={'80': 0.9}),
+        'lightgbm': answer('lightgbm', 'lightgbm', ['a', 'b', 'c', 'd'], mase=3.0),
+    }
+    return answers | {name.replace('_', '.', 1).replace('_', '-'): error for name, error in replaced.items()}
+
+
+def test_a_whole_answer_is_the_result() -> None:
+    answer = {'prefix': 'p', 'objects': [], 'manifest': {}, 'seconds': 1.0}
+    assert merge(PAYLOAD, {WHOLE: answer}) == answer
+
+
+def test_chunks_of_a_model_become_one() -> None:
+    result = merge(PAYLOAD, chunked())
+    theta, lightgbm = result['manifest']['models']
+    assert result['prefix'] == 't/a/forecast'
+    assert theta['files'] == [f'j-1/theta.{number}-of-2/forecast-theta.parquet' for number in (1, 2)]
+    assert theta['backtests'] == [f'j-1/theta.{number}-of-2/backtest-theta.parquet' for number in (1, 2)]
+    assert [(part['rows'], part['cutoff']) for part in theta['parts']] == [(2, '2024-01-01'), (6, '2024-01-03')]
+    assert (theta['rows'], theta['cutoff'], theta['series']) == (8, '2024-01-03', {'ok': 4})
+    assert theta['weights'] == {'theta': pytest.approx(0.5)}
+    assert theta['warnings'] == ['about theta.1-of-2', 'about theta.2-of-2']
+    assert lightgbm['files'] == ['j-1/lightgbm/forecast-lightgbm.parquet']
+    assert (result['missing'], result['seconds'], len(result['objects'])) == ({}, 6.0, 3)
+
+
+def test_each_series_is_in_the_history_once() -> None:
+    manifest = merge(PAYLOAD, chunked())['manifest']
+    assert manifest['history'] == ['j-1/lightgbm/history.parquet'], 'one file that holds them all'
+    assert manifest['notes'] == ['j-1/lightgbm/notes.parquet']
+    assert (manifest['series'], manifest['n_series']) == (['a', 'b', 'c', 'd'], 4)
+    manifest = merge(PAYLOAD, chunked(lightgbm=TaskFailed('No.')))['manifest']
+    assert manifest['history'] == [f'j-1/theta.{number}-of-2/history.parquet' for number in (1, 2)]
+    assert (manifest['series'], manifest['n_series']) == (['a', 'b', 'c', 'd'], 4)
+
+
+def test_scores_of_chunks_are_weighted() -> None:
+    theta, lightgbm = merge(PAYLOAD, chunked())['manifest']['scores']
+    assert (theta['mase'], theta['coverage'], theta['wql']) == (1.75, {'80': pytest.approx(0.7)}, 0.1)
+    assert (theta['points'], theta['n_series'], theta['n_windows'], theta['seconds']) == (20, 4, 4, 2.0)
+    assert theta['rmsse'] is None
+    assert lightgbm['mase'] == 3.0
+
+
+def test_chunks_that_failed_leave_the_others() -> None:
+    result = merge(PAYLOAD, chunked(theta_2_of_2=TaskOverLimit('Too slow.')))
+    theta = result['manifest']['models'][0]
+    assert result['missing'] == {'theta for 1 of 2 chunks of series': 'Too slow.'}
+    assert theta['warnings'][0] == '1 of 2 chunks of series have no forecast by this model. Too slow.'
+    assert (theta['rows'], theta['series']) == (2, {'ok': 1})
+
+
+def test_a_model_without_any_chunk_is_left_out() -> None:
+    lost = TaskKilled('Lost.')
+    result = merge(PAYLOAD, chunked(theta_1_of_2=lost, theta_2_of_2=lost))
+    theta = result['manifest']['models'][0]
+    assert (theta['files'], theta['rows'], theta['cutoff'], theta['weights']) == ([], 0, None, None)
+    assert theta['warnings'] == ['There is no forecast by this model. Lost.']
+    assert [score['model'] for score in result['manifest']['scores']] == ['lightgbm']
+
+
+def test_when_every_part_failed_the_first_reason_is_raised() -> None:
+    with pytest.raises(SeriesTooShort, match='first'):
+        merge(PAYLOAD, {'theta': SeriesTooShort('first'), 'mstl': TaskFailed('second')})
+
+
+def test_results_that_were_stored_before_chunks_are_read() -> None:
+    assert listed({'file': 'forecast-theta.parquet'}, 'files') == ['forecast-theta.parquet']
+    assert listed({'file': None}, 'files') == []
+    assert listed({'history': 'a/history.parquet'}, 'history') == ['a/history.parquet']
+    assert listed({}, 'history') == ['history.parquet']
+    assert listed({}, 'notes') == []
+
+
+def test_progress_is_told_by_chunk() -> None:
+    assert standing(['theta.1-of-2', 'theta.2-of-2', 'lightgbm'], 1) == '1 of 3 chunks'
+    assert standing(['theta', 'lightgbm'], 1) == ''
+
+
+# running
+
+
+Script = Callable[[str, Mapping[str, Any]], Any]
+PARTS = {name: {'prefix': name} for name in ('a', 'b', 'c', 'd')}
+
+
+class Slow(ScriptedCompute):
+    """Remembers how many calls ran at once."""
+
+    most = 0
+
+    async def collect(self, call_id: str, **asked: Any) -> Mapping[str, Any] | None:
+        running = len(self.calls) - self.ended
+        self.most = max(self.most, running)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        answer = await super().collect(call_id, **asked)
+        self.ended += answer is not None
+        return answer
+
+    ended = 0
+
+
+def together(script: Script, *, spare: int = 2, parts: Mapping[str, Any] = PARTS) -> tuple[SideBySide, Slow]:
+    compute = Slow(script)
+    return SideBySide(compute, 'forecast', parts, spare=asyncio.Semaphore(spare), timeout=5), compute
+
+
+@pytest.mark.parametrize(('spare', 'most'), [(0, 1), (2, 3)])
+async def test_parts_run_side_by_side_as_far_as_there_is_room(spare: int, most: int) -> None:
+    running, compute = together(lambda task, payload: dict(payload), spare=spare)
+    async with asyncio.timeout(5):
+        assert await running.run() == PARTS
+    assert compute.most == most
+
+
+async def test_a_part_that_fails_leaves_the_others() -> None:
+    failed = TaskOverLimit('Too slow.')
+    running, _ = together(lambda task, payload: failed if payload['prefix'] == 'b' else dict(payload))
+    assert await running.run() == PARTS | {'b': failed}
+
+
+async def test_a_part_whose_process_was_lost_is_run_again() -> None:
+    lost = TaskKilled('Lost.')
+    tried: list[str] = []
+
+    def script(task: str, payload: Mapping[str, Any]) -> Any:
+        tried.append(payload['prefix'])
+        return lost if payload['prefix'] == 'b' and tried.count('b') < 3 else dict(payload)
+
+    running, _ = together(script)
+    assert await running.run() == PARTS
+    assert tried.count('b') == 3
+
+
+async def test_a_part_that_is_lost_again_and_again_is_given_up() -> None:
+    lost = TaskKilled('Lost.')
+    running, compute = together(lambda task, payload: lost if payload['prefix'] == 'b' else dict(payload))
+    assert await running.run() == PARTS | {'b': lost}
+    assert len(compute.calls) == 6
+
+
+async def test_the_only_part_is_not_run_again_here() -> None:
+    lost = TaskKilled('Lost.')
+    running, compute = together(lambda task, payload: lost, parts={WHOLE: {}})
+    assert await running.run() == {WHOLE: lost}
+    assert len(compute.calls) == 1
+
+
+@pytest.mark.parametrize('error', [TaskCancelled('Stopped.'), Unavailable('Stopping.')])
+async def test_what_stops_one_part_stops_all(error: VariosyncError) -> None:
+    running, compute = together(lambda task, payload: error if payload['prefix'] == 'b' else None)
+    with pytest.raises(type(error)):
+        await running.run()
+    assert sorted(compute.cancelled) == ['0', '1', '2']
+
+
+async def test_cancelling_stops_every_call() -> None:
+    running, compute = together(lambda task, payload: None)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(5):
+        while len(compute.calls) < 3:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(compute.cancelled) == ['0', '1', '2']
+
+
+async def test_a_part_that_never_ends_is_stopped() -> None:
+    compute = Slow(lambda task, payload: None)
+    running = SideBySide(compute, 'forecast', {WHOLE: {}}, spare=asyncio.Semaphore(0), timeout=0.1)
+    (outcome,) = (await running.run()).values()
+    assert isinstance(outcome, TaskOverLimit)
+    assert compute.cancelled == ['0']
+
+
+async def test_progress_is_the_mean_of_the_parts() -> None:
+    running, compute = together(lambda task, payload: dict(payload) if payload['prefix'] == 'a' else None, spare=0)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(5):
+        while len(compute.calls) < 2 or running.standing()[0] < 0.375:
+            await asyncio.sleep(0.01)
+    assert running.standing() == (0.375, 'Half way')
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_machine_runs_as_many_tasks_as_fit_into_its_memory() -> None:
+    assert width(2**80) == 1
+    assert 1 <= width(1) <= 16
