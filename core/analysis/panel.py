@@ -1,6 +1,9 @@
 """Panels: a stored version's series as the frame that models take, and forecasts as a page reads them."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,10 @@ MOST_POINTS = 5_000_000
 STEPS = {'h': 'hour', 'D': 'day', 'W-MON': 'week', 'MS': 'month', 'QS': 'quarter', 'YS': 'year'}
 AGGREGATES = {'mean': 'avg', 'sum': 'sum', 'min': 'min', 'max': 'max', 'last': 'last'}
 
+NUMERIC = re.compile(r'(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL|BOOLEAN)')
+RESERVED = ('unique_id', 'ds', 'y')
+"""What a panel's own columns are called."""
+
 
 def read(
     parts: Sequence[Path],
@@ -25,28 +32,37 @@ def read(
     series: Sequence[str] = (),
     step: str | None = None,
     aggregate: str = 'mean',
+    regressors: Sequence[str] = (),
+    static: Sequence[str] = (),
+    chunk: Sequence[int] | None = None,
     since: datetime | None = None,
     workdir: Path,
 ) -> 'polars.DataFrame':
-    """Return `unique_id, ds, y` (naive UTC, sorted) of the series asked for, or of all; `since` a time only.
+    """Return `unique_id, ds, y`, regressors and static columns (naive UTC, sorted) of the series asked for, or of all.
 
     With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
-    Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate.
+    Regressors are numbers, and go on after the last value of the target where they are known: their mean is taken of a
+    step, of a static column (text) the last. With `chunk` (i, n), only the i-th (from 0) of n parts of the sorted
+    series is read; with `since` (naive UTC), only what is not earlier.
+    Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate or an unsuitable column.
     """
     if step is not None and step not in STEPS:
         raise UsageError(f'"{step}" is no step. Steps are {", ".join(STEPS)}.')
     if aggregate not in AGGREGATES:
         raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
-    value = duck.identifier(target)
-    chosen = f'list_contains({duck.texts(series)}, _series)' if series else 'true'
-    source = f'from {duck.files(parts)} where {chosen}'
+    distinct(target, *regressors, *static)
+    source = f'from {duck.files(parts)} where {_chosen(parts, series, chunk)}'
     late = '' if since is None else f'>= timestamp {duck.text(str(since))}'
+    named = [*(_number(name) for name in regressors), *(_word(name) for name in static)]
     if step is None:
-        columns = f'_series as unique_id, _time as ds, {value}::double as y'
+        columns = ', '.join(['_series as unique_id', '_time as ds', f'{duck.identifier(target)}::double as y', *named])
         query = f'select {columns} {source} {late and f"and _time {late}"} order by 1, 2, _line'
     else:
-        query = _folded(value, STEPS[step], aggregate, source, late and f'ds {late} and')
+        columns = ', '.join(['_series', '_time', f'{duck.identifier(target)} as _y', *named])
+        rows = f'select {columns} {source}'
+        query = _folded(rows, STEPS[step], aggregate, late and f'ds {late} and', regressors, static)
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
+        _check(connection, parts, regressors, static)
         (count,) = duck.single(connection, f'select count(*) from ({query})')
         if count > MOST_POINTS:
             raise TooLarge(
@@ -56,23 +72,105 @@ def read(
         return _frame(connection, query)
 
 
-def _folded(value: str, unit: str, aggregate: str, source: str, late: str) -> str:
-    """Return SQL that folds values into calendar steps, without a last step that the data has only begun to fill."""
-    folded = f'last({value} order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}({value}::double)'
+def distinct(*names: str) -> None:
+    """Raise UsageError when a column is named twice, or one beside the first (the target) like a panel's own."""
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise UsageError(f'The column "{twice}" is named twice. Name each column for one thing.')
+    if taken := next((name for name in names[1:] if name in RESERVED), None):
+        raise UsageError(f'A forecast has a column "{taken}" of its own. Give your column "{taken}" another name.')
+
+
+def _number(name: str) -> str:
+    return f'{duck.identifier(name)}::double as {duck.identifier(name)}'
+
+
+def _word(name: str) -> str:
+    return f'{duck.identifier(name)}::varchar as {duck.identifier(name)}'
+
+
+def _chosen(parts: Sequence[Path], series: Sequence[str], chunk: Sequence[int] | None) -> str:
+    """Return the SQL condition for rows of the series asked for."""
+    chosen = f'list_contains({duck.texts(series)}, _series)' if series else 'true'
+    if chunk is None:
+        return chosen
+    number, count = (int(value) for value in chunk)
+    if not 0 <= number < count:
+        raise UsageError(f'There is no chunk {number} of {count}: chunks are counted from 0.')
+    return f"""_series in (
+        select _series from (
+            select _series, row_number() over (order by _series) - 1 as place, count(*) over () as size
+            from (select distinct _series from {duck.files(parts)} where {chosen})
+        ) where place >= {number} * size // {count} and place < {number + 1} * size // {count}
+    )"""
+
+
+def _check(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], regressors: Sequence[str], static: Sequence[str]
+) -> None:
+    if not (regressors or static):
+        return
+    kinds = {row[0]: row[1] for row in connection.execute(f'describe select * from {duck.files(parts)}').fetchall()}
+    if unknown := next((name for name in (*regressors, *static) if name not in kinds), None):
+        raise UsageError(f'There is no column "{unknown}".')
+    if wordy := next((name for name in regressors if not NUMERIC.match(kinds[name])), None):
+        raise UsageError(f'The column "{wordy}" holds no numbers, so it cannot be a regressor.')
+
+
+def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequence[str], static: Sequence[str]) -> str:
+    """Return SQL that folds values into calendar steps, without a last step that the data has only begun to fill.
+
+    Where regressors go on, a step that the target has only begun to fill has no value.
+    """
+    folded = 'last(_y order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}(_y::double)'
     length = '3 months' if unit == 'quarter' else f'1 {unit}'
+    means = [f'avg({duck.identifier(name)}) as {duck.identifier(name)}' for name in regressors]
+    lasts = [
+        f'last({name} order by _time) filter (where {name} is not null) as {name}'
+        for name in map(duck.identifier, static)
+    ]
+    columns = ', '.join(
+        ["date_trunc('" + unit + "', _time)::timestamp as ds", f'({folded})::double as y', *means, *lasts]
+    )
+    others = ''.join(f', {duck.identifier(name)}' for name in (*regressors, *static))
+    value = f'case when {_full("_valued", length)} then y end as y' if regressors else 'y'
     return f"""
-        with folded as (
-            select _series, date_trunc('{unit}', _time)::timestamp as ds, ({folded})::double as y {source} group by 1, 2
-        ), ends as (
-            select _series, max(_time) as last,
-                (epoch_us(max(_time)) - epoch_us(min(_time))) / greatest(count(distinct _time) - 1, 1) as step
-            {source} group by 1
+        with rows as ({rows}), folded as (select _series, {columns} from rows group by _series, 2), ends as (
+            select _series, max(_time) as _last, max(_time) filter (where _y is not null) as _valued,
+                (epoch_us(max(_time)) - epoch_us(min(_time))) / greatest(count(distinct _time) - 1, 1) as _step
+            from rows group by 1
         )
-        select _series as unique_id, ds, y
+        select _series as unique_id, ds, {value}{others}
         from folded join ends using (_series)
-        where {late} (last < ds or epoch_us(last) + 1.5 * step >= epoch_us(ds + interval '{length}'))
+        where {late} ({_full('_last', length)})
         order by 1, 2
     """
+
+
+def _full(end: str, length: str) -> str:
+    return f"{end} < ds or epoch_us({end}) + 1.5 * _step >= epoch_us(ds + interval '{length}')"
+
+
+def changed(frame: 'polars.DataFrame', changes: Mapping[str, Mapping[str, Any]]) -> 'polars.DataFrame':
+    """Return a panel whose regressors are other than thought after the last value of each series; nothing before is.
+
+    `changes` maps a regressor to `how` (`scale`, `shift` or `set`) and `value`. Raise UsageError for anything else.
+    """
+    import polars as pl
+
+    ahead = pl.col('ds') > pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
+    columns = []
+    for name, change in changes.items():
+        if name not in frame.columns or name in RESERVED:
+            raise UsageError(f'"{name}" is no regressor of this forecast, so it cannot be changed.')
+        how, value = change.get('how'), change.get('value')
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise UsageError(f'The change of "{name}" needs a number, not {value!r}.')
+        number = pl.lit(float(value))
+        after = {'scale': pl.col(name) * number, 'shift': pl.col(name) + number, 'set': number}.get(str(how))
+        if after is None:
+            raise UsageError(f'A regressor can be changed by scale, shift or set, not by "{how}".')
+        columns.append(pl.when(ahead).then(after).otherwise(pl.col(name)).alias(name))
+    return frame.with_columns(columns)
 
 
 def read_file(
@@ -85,31 +183,84 @@ def read_file(
     day_first: bool | None,
     memory: int,
     workdir: Path,
+    regressors: Sequence[str] = (),
+    static: Sequence[str] = (),
+    future: Path | None = None,
 ) -> tuple['polars.DataFrame', int]:
     """Return `unique_id` (text), `ds` (naive as in the file, else UTC) and `y` of a foreign file, in time order.
 
-    Beside it stands how many records had no readable time or series and were left out. Raise UsageError when a column
-    is not there or is named twice; what else can go wrong is what `ingest.convert` raises.
+    Regressors and static columns stand beside them; `future` is another file, of time, id and regressors after the
+    last value of each series. Beside the frame stands how many records had no readable time or series and were left
+    out. Raise UsageError when a column is not there or is named twice; what else can go wrong is what `ingest.convert`
+    raises.
     """
+    import polars as pl
+
+    distinct(target, *regressors, *static)
+    own = _Columns(time=time, id=id_column, target=target, regressors=tuple(regressors), static=tuple(static))
+
+    def foreign(path: Path, name: str, columns: _Columns, folder: str) -> tuple['polars.DataFrame', int]:
+        return _foreign(path, name, columns, day_first=day_first, memory=memory, workdir=workdir / folder)
+
+    frame, left_out = foreign(path, name, own, 'panel')
+    if future is None:
+        return frame, left_out
+    if not regressors:
+        raise UsageError('A file of the future tells of regressors. Name them.')
+    ahead, lost = foreign(future, future.name, replace(own, static=(), ahead=True), 'future')
+    if ahead.schema['ds'] != frame.schema['ds']:
+        raise UsageError(f'The times of {name} and {future.name} must both have a zone, or neither.')
+    ends = frame.filter(pl.col('y').is_finite()).group_by('unique_id').agg(pl.col('ds').max().alias('_end'))
+    ahead = ahead.join(ends, on='unique_id').filter(pl.col('ds') > pl.col('_end')).drop('_end')
+    if ahead.is_empty():
+        raise UsageError(f'{future.name} has no row after the last value of a series of {name}.')
+    before = frame.join(ahead.select('unique_id', 'ds'), on=['unique_id', 'ds'], how='anti')
+    return pl.concat([before, ahead], how='diagonal').sort('unique_id', 'ds', maintain_order=True), left_out + lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Which columns of a file to read; in a file of the time `ahead` there is no target."""
+
+    time: str
+    id: str | None
+    target: str
+    regressors: tuple[str, ...]
+    static: tuple[str, ...]
+    ahead: bool = False
+
+    def roles(self) -> dict[str, str]:
+        """Return the role of each column. Raise UsageError when one has two."""
+        keys = [self.time, *([self.id] if self.id else [])]
+        measures = [*([] if self.ahead else [self.target]), *self.regressors]
+        if len({*keys, *measures}) < len(keys) + len(measures) or self.time in self.static:
+            raise UsageError(
+                f'Time, id, target and regressors must be different columns, not {", ".join(keys + measures)}.'
+            )
+        roles = dict.fromkeys(self.static, 'attribute') | dict.fromkeys(measures, 'measure') | {self.time: 'time'}
+        return roles | ({self.id: 'series'} if self.id else {})
+
+
+def _foreign(
+    path: Path, name: str, columns: _Columns, *, day_first: bool | None, memory: int, workdir: Path
+) -> tuple['polars.DataFrame', int]:
+    """Return a file's panel, and how many records were left out; without an id, the target names its one series."""
     from core.analysis.ingest import Options, convert
 
-    named = [column for column in (time, id_column, target) if column]
-    if len(set(named)) < len(named):
-        raise UsageError(f'Time, id and target must be different columns, not {", ".join(named)}.')
-    roles = {time: 'time', target: 'measure'} | ({id_column: 'series'} if id_column else {})
-    folder = workdir / 'panel'
-    folder.mkdir()
+    roles = columns.roles()
+    workdir.mkdir()
     options = Options(roles=roles, memory=memory, day_first=day_first, keep_unmeasured=True)
-    manifest = convert(path, name=name, into=folder, options=options, progress=lambda part, text: None)
-    parts = sorted(folder.glob('data-*.parquet'))
-    series = f'{duck.identifier(id_column)}::varchar' if id_column else duck.text(target)
+    manifest = convert(path, name=name, into=workdir, options=options, progress=lambda part, text: None)
+    parts = sorted(workdir.glob('data-*.parquet'))
+    series = f'{duck.identifier(columns.id)}::varchar' if columns.id else duck.text(columns.target)
     zone = '' if manifest.time.naive else " at time zone 'UTC'"
-    query = (
-        f'select {series} as unique_id, _time{zone} as ds, {duck.identifier(target)}::double as y '
-        f'from {duck.files(parts)} order by 1, 2, _line'
-    )
+    value = [] if columns.ahead else [f'{duck.identifier(columns.target)}::double as y']
+    named = [*value, *map(_number, columns.regressors), *map(_word, columns.static)]
+    listed = ', '.join([f'{series} as unique_id', f'_time{zone} as ds', *named])
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        return _frame(connection, query), manifest.rows_rejected
+        return _frame(
+            connection, f'select {listed} from {duck.files(parts)} order by 1, 2, _line'
+        ), manifest.rows_rejected
 
 
 def _frame(connection: 'duckdb.DuckDBPyConnection', query: str) -> 'polars.DataFrame':

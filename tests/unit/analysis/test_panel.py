@@ -121,6 +121,105 @@ def test_too_many_points_are_refused_unless_a_step_makes_them_fewer(
     assert len(read(parts, tmp_path, step='MS')) == 2
 
 
+def ahead(days: int, known: int) -> list[Row]:
+    """One row a day from January 2024 on; the target is the day of the month for `days`, a regressor goes on."""
+    stamps = [START + timedelta(days=day) for day in range(days + known)]
+    return [
+        ('a', at(days=day), float(stamp.day) if day < days else None, float(stamp.month))
+        for day, stamp in enumerate(stamps)
+    ]
+
+
+def with_kinds(parts: list[Path]) -> list[Path]:
+    """Add a column of text, `kind`: the series and the row's place in its file; none in every other row."""
+    for path in parts:
+        rows = pl.read_parquet(path).with_row_index()
+        told = pl.when(pl.col('index') % 2 == 0).then(pl.col('_series') + '-kind')
+        rows.with_columns(kind=told).drop('index').write_parquet(path)
+    return parts
+
+
+def test_regressors_go_on_after_the_last_value(tmp_path: Path) -> None:
+    parts = with_kinds(store(tmp_path, ahead(30, 5), parts=2))
+    frame = panel.read(parts, target='y', regressors=['a "b"'], static=['kind'], workdir=tmp_path)
+    assert frame.columns == ['unique_id', 'ds', 'y', 'a "b"', 'kind']
+    assert frame.schema['a "b"'] == pl.Float64
+    assert frame['y'].null_count() == 5
+    assert frame['ds'][-1] == START + timedelta(days=34)
+    assert frame['a "b"'].to_list() == [1.0] * 31 + [2.0] * 4
+    assert frame['kind'][:2].to_list() == ['a-kind', None]
+
+
+@pytest.mark.parametrize(('days', 'months'), [(59, 1), (60, 2), (61, 2)])
+def test_regressors_are_folded_and_a_step_that_the_target_only_began_has_no_value(
+    tmp_path: Path, days: int, months: int
+) -> None:
+    parts = with_kinds(store(tmp_path, ahead(days, 91 + 30 - days)))
+    frame = panel.read(parts, target='y', step='MS', regressors=['a "b"'], static=['kind'], workdir=tmp_path)
+    assert frame['ds'].to_list() == [datetime(2024, month, 1) for month in (1, 2, 3, 4)]
+    assert frame['y'].drop_nulls().to_list() == [16.0, 15.0][:months]
+    assert frame['a "b"'].to_list() == [1.0, 2.0, 3.0, 4.0]
+    assert frame['kind'].to_list() == ['a-kind'] * 4
+
+
+def test_chunks_part_the_sorted_series(tmp_path: Path) -> None:
+    names = ['b', 'a', 'ä', 'B', 'c', '10', '9']
+    rows: list[Row] = [(name, at(days=day), 1.0, None) for name in names for day in range(2)]
+    parts = store(tmp_path, rows, parts=3)
+    found = [panel.read(parts, target='y', chunk=[i, 3], workdir=tmp_path)['unique_id'].to_list() for i in range(3)]
+    assert [sorted(set(chunk)) for chunk in found] == [['10', '9'], ['B', 'a'], ['b', 'c', 'ä']]
+    some = panel.read(parts, target='y', chunk=[1, 2], series=['9', 'c', 'a', 'b'], workdir=tmp_path)
+    assert set(some['unique_id']) == {'b', 'c'}
+    with pytest.raises(UsageError, match='chunk'):
+        panel.read(parts, target='y', chunk=[3, 3], workdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('named', 'told'),
+    [
+        ({'regressors': ['price']}, 'no column "price"'),
+        ({'static': ['price']}, 'no column "price"'),
+        ({'regressors': ['kind']}, 'no numbers'),
+        ({'regressors': ['y']}, 'named twice'),
+        ({'regressors': ['ds']}, 'another name'),
+    ],
+)
+def test_unsuitable_columns_are_told(tmp_path: Path, named: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        panel.read(with_kinds(store(tmp_path, ROWS)), target='y', workdir=tmp_path, **named)
+
+
+def test_what_if_changes_the_horizon_alone() -> None:
+    stamps = [START + timedelta(days=day) for day in range(4)]
+    rows = {
+        'unique_id': ['a', 'a', 'a', 'b'],
+        'ds': stamps,
+        'y': [1.0, None, None, 4.0],
+        'price': [1.0, 2.0, None, 4.0],
+    }
+    frame = pl.DataFrame(rows)
+    for how, value, after in (('scale', 2, 4.0), ('shift', -1.5, 0.5), ('set', 0, 0.0)):
+        found = panel.changed(frame, {'price': {'how': how, 'value': value}})
+        assert found['price'].to_list() == [1.0, after, 0.0 if how == 'set' else None, 4.0]
+        assert found.drop('price').equals(frame.drop('price'))
+    assert panel.changed(frame, {}).equals(frame)
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'told'),
+    [
+        ('y', {'how': 'set', 'value': 1}, '"y" is no regressor'),
+        ('price', {'how': 'double', 'value': 1}, 'scale, shift or set'),
+        ('price', {'how': 'set', 'value': 'much'}, 'needs a number'),
+        ('price', {'how': 'set', 'value': float('nan')}, 'needs a number'),
+    ],
+)
+def test_a_what_if_that_makes_no_sense_is_told(name: str, change: dict[str, Any], told: str) -> None:
+    frame = pl.DataFrame({'unique_id': ['a'], 'ds': [START], 'y': [1.0], 'price': [1.0]})
+    with pytest.raises(UsageError, match=told):
+        panel.changed(frame, {name: change})
+
+
 def file(folder: Path, text: str) -> Path:
     path = folder / 'in.csv'
     path.write_text(text)
@@ -177,6 +276,53 @@ def test_time_that_is_no_time_is_told(tmp_path: Path) -> None:
     path = file(tmp_path, 'ds,y\nsoon,1\nlater,2\n')
     with pytest.raises(UsageError, match='ds'):
         read_file(path, tmp_path)
+
+
+def shops(folder: Path) -> Path:
+    rows = ''.join(f'2024-01-{day:02},{shop},{day},{day % 2},north\n' for shop in ('007', '7') for day in range(1, 11))
+    return file(folder, f'ds,shop,sales,promo,region\n{rows}2024-01-11,7,,1,north\n')
+
+
+def test_regressors_and_static_columns_of_a_file(tmp_path: Path) -> None:
+    frame = read_file(
+        shops(tmp_path), tmp_path, id_column='shop', target='sales', regressors=['promo'], static=['region']
+    )
+    assert frame.columns == ['unique_id', 'ds', 'y', 'promo', 'region']
+    assert frame.row(-1) == ('7', datetime(2024, 1, 11), None, 1.0, 'north')
+
+
+def test_a_file_of_the_future_brings_regressors(tmp_path: Path) -> None:
+    future = tmp_path / 'future.csv'
+    rows = ''.join(f'2024-01-{day:02},{shop},0.5\n' for shop in ('007', '7') for day in range(9, 14))
+    future.write_text(f'ds,shop,promo\n{rows}')
+    frame = read_file(shops(tmp_path), tmp_path, id_column='shop', target='sales', regressors=['promo'], future=future)
+    own = frame.filter(unique_id='7')
+    assert own['ds'].to_list() == [datetime(2024, 1, day) for day in range(1, 14)]
+    assert own['y'].to_list() == [*range(1, 11), None, None, None]
+    assert own['promo'].to_list() == [1.0, 0.0] * 5 + [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    ('text', 'regressors', 'told'),
+    [
+        ('ds,shop,promo\n2024-01-01,7,1\n2024-01-02,7,1\n', ['promo'], 'no row after'),
+        ('ds,shop,promo\n2024-02-01T00:00Z,7,1\n2024-02-02T00:00Z,7,1\n', ['promo'], 'zone'),
+        ('ds,shop,promo\n2024-02-01,7,1\n2024-02-02,7,1\n', [], 'Name them'),
+        ('ds,shop,price\n2024-02-01,7,1\n2024-02-02,7,1\n', ['promo'], 'promo'),
+    ],
+)
+def test_a_file_of_the_future_that_cannot_serve_is_told(
+    tmp_path: Path, text: str, regressors: list[str], told: str
+) -> None:
+    future = tmp_path / 'future.csv'
+    future.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        read_file(shops(tmp_path), tmp_path, id_column='shop', target='sales', regressors=regressors, future=future)
+
+
+def test_a_regressor_of_words_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='region'):
+        read_file(shops(tmp_path), tmp_path, id_column='shop', target='sales', regressors=['region'])
 
 
 @pytest.mark.parametrize('suffix', ['csv', 'parquet'])
