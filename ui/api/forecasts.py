@@ -36,10 +36,9 @@ from ui.api.contract import (
 from ui.api.models import Rows, plain, rows_of
 
 Form = Literal['csv', 'parquet']
-Model = Literal['auto', 'seasonal_naive', 'ets', 'theta', 'mstl', 'prophet', 'lightgbm']
+Model = Literal[*MODELS]
 Step = Literal['h', 'D', 'W-MON', 'MS', 'QS', 'YS']
 Aggregate = Literal['mean', 'sum', 'min', 'max', 'last']
-assert (*Model.__args__,) == tuple(MODELS)
 assert (*Step.__args__,) == tuple(STEPS)
 assert (*Aggregate.__args__,) == tuple(AGGREGATES)
 

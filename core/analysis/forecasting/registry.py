@@ -1,33 +1,62 @@
-"""The models by name. Nothing here imports a model library: a model is loaded when it runs."""
+"""The models by name, built in and installed. Nothing here imports a model library: a model is loaded when it runs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
+from core.analysis.forecasting import plugins
 from core.analysis.forecasting.base import Member
+from core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """Where a model of ours is: its module here, its class and the arguments of that; and the package it needs."""
+
+    about: str
+    module: str = ''
+    kind: str = ''
+    arguments: tuple[str, ...] = ()
+    package: str = ''
+    extra: str = ''
+
+
+_BUILT = {
+    'auto': _Built('The mean of models that suit the frequency'),
+    'seasonal_naive': _Built('The last season again', 'naive', 'SeasonalNaive'),
+    'ets': _Built('Exponential smoothing', 'statistical', 'Statistical', ('ets',)),
+    'theta': _Built('Dynamic optimised Theta', 'statistical', 'Statistical', ('theta',)),
+    'mstl': _Built('Seasonal-trend decomposition with exponential smoothing', 'statistical', 'Statistical', ('mstl',)),
+    'arima': _Built('ARIMA, chosen by series', 'statistical', 'Statistical', ('arima',)),
+    'croston': _Built('Croston for intermittent demand', 'statistical', 'Statistical', ('croston',)),
+    'prophet': _Built('Prophet', 'prophet', 'ProphetModel'),
+    'lightgbm': _Built('Gradient boosting over all series', 'lightgbm', 'Windowed'),
+    'tft': _Built('Temporal Fusion Transformer over all series', 'tft.member', 'Tft', package='torch', extra='tft'),
+}
 
 MODELS: Mapping[str, str] = {
-    'auto': 'The mean of models that suit the frequency',
-    'seasonal_naive': 'The last season again',
-    'ets': 'Exponential smoothing',
-    'theta': 'Dynamic optimised Theta',
-    'mstl': 'Seasonal-trend decomposition with exponential smoothing',
-    'prophet': 'Prophet',
-    'lightgbm': 'Gradient boosting over all series',
+    **{name: built.about for name, built in _BUILT.items()},
+    **{name: f'Plug-in of {origin}' for name, origin in plugins.installed().items() if name not in _BUILT},
 }
-"""Each model that a request may name, with its description."""
+"""Each model that a request may name, with its description: ours in a fixed order, then plug-ins by name."""
 
-_WHERE = {
-    'seasonal_naive': ('naive', 'SeasonalNaive', ()),
-    'ets': ('statistical', 'Statistical', ('ets',)),
-    'theta': ('statistical', 'Statistical', ('theta',)),
-    'mstl': ('statistical', 'Statistical', ('mstl',)),
-    'prophet': ('prophet', 'ProphetModel', ()),
-    'lightgbm': ('lightgbm', 'Windowed', ()),
-}
+
+def hint(name: str) -> str:
+    """Return what to do before the model `name` can run in this installation; empty when it can."""
+    built = _BUILT.get(name)
+    if built is None or not built.package or find_spec(built.package) is not None:
+        return ''
+    return f'The model "{name}" is not installed. Add it with: make run WITH={built.extra}'
 
 
 def member(name: str) -> Member:
-    """Return the model `name` (any but `auto`) by its uncalibrated forecasts."""
-    module, kind, arguments = _WHERE[name]
-    return cast(Member, getattr(import_module(f'core.analysis.forecasting.{module}'), kind)(*arguments))
+    """Return the model `name` (any but `auto`) by its uncalibrated forecasts. Raise UsageError when it cannot run."""
+    if missing := hint(name):
+        raise UsageError(missing)
+    if name not in _BUILT:
+        return plugins.member(name)
+    built = _BUILT[name]
+    module = import_module(f'core.analysis.forecasting.{built.module}')
+    return cast(Member, getattr(module, built.kind)(*built.arguments))

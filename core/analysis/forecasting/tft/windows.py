@@ -1,0 +1,256 @@
+"""Windows of series as batches for the network: normalised one by one, anchored at the seasonal naive forecast.
+
+A window is a series up to an origin. It is centred and scaled by its own context alone, so that nothing after the
+origin is seen and series of any size are alike; the network learns the scaled difference from the anchor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from core.analysis.forecasting.base import Run
+from core.analysis.forecasting.frequency import Array, Step
+from core.analysis.forecasting.repair import Series
+from core.analysis.forecasting.tft.module import Batch, Sizes
+
+SEASONS = 3
+"""So many last seasons are averaged for an input of each step ahead."""
+LEAST_CONTEXT = 12
+LEAST_SCALE = 1e-3
+PAST = ('value', 'value a season before', 'has a value', 'distance')
+FUTURE = ('last season', 'mean of seasons', 'distance')
+NUMBERS = ('level', 'length', 'last value', 'last season', 'trend')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What a window holds: all that must be known to read series as the network was trained to.
+
+    `vocabularies` are the categories of each static column, in the order of their numbers from 1 on (0: any other).
+    """
+
+    h: int
+    season: int
+    long_season: int
+    context: int
+    calendar: bool
+    regressors: tuple[str, ...] = ()
+    vocabularies: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def past(self) -> tuple[str, ...]:
+        """The variables of each step of the context."""
+        return (*PAST, *self._ahead)
+
+    @property
+    def future(self) -> tuple[str, ...]:
+        """The variables of each step ahead."""
+        return (*FUTURE, *(('last week',) if self.long_season else ()), *self._ahead)
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        """The variables of a whole window: numbers, then categories."""
+        return (*NUMBERS, *(f'category {place}' for place in range(1, len(self.vocabularies) + 1)))
+
+    @property
+    def least(self) -> int:
+        """How many points a series needs before an origin."""
+        return self.season + 3
+
+    @property
+    def _ahead(self) -> tuple[str, ...]:
+        return (*(CALENDAR if self.calendar else ()), *self.regressors)
+
+    def sizes(self, *, hidden: int, quantiles: int, dropout: float) -> Sizes:
+        """Return what a network for such windows is built from."""
+        return Sizes(
+            past=len(self.past),
+            future=len(self.future),
+            numbers=len(NUMBERS),
+            categories=tuple(len(values) + 1 for values in self.vocabularies),
+            hidden=hidden,
+            quantiles=quantiles,
+            dropout=dropout,
+        )
+
+
+CALENDAR = ('year sin', 'year cos', 'month sin', 'month cos', 'week sin', 'week cos', 'day sin', 'day cos')
+
+
+def _calendar(stamps: Array) -> Array:
+    days = stamps.astype('datetime64[D]')
+    years, months = days.astype('datetime64[Y]'), days.astype('datetime64[M]')
+    parts = [
+        (days - years.astype('datetime64[D]')).astype(float) / 365.25,
+        (days - months.astype('datetime64[D]')).astype(float) / 31,
+        (days.astype(np.int64) + 3) % 7 / 7,
+        (stamps - days).astype('timedelta64[m]').astype(float) / 1440,
+    ]
+    return np.stack([f(2 * np.pi * p) for p in parts for f in (np.sin, np.cos)], -1).astype(np.float32)
+
+
+def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None = None) -> Layout:
+    """Return the layout that suits a panel: two to three seasons of context, or a week where the season is a day."""
+    step = panel[0].step
+    season = step.season_length
+    median = float(np.median([len(series.filled) for series in panel]))
+    if median < 2 * season + 4:
+        season = 1
+    known = [
+        column
+        for column in range(len(run.regressors))
+        if any(np.isfinite(series.regressors[:, column]).all() for series in panel)
+    ]
+    columns = zip(*(series.static for series in panel), strict=True)
+    return Layout(
+        h=h,
+        season=season,
+        long_season=step.long_season if season > 1 else 0,
+        context=context or _context(step, season, median),
+        calendar=False,
+        regressors=tuple(run.regressors[column] for column in known),
+        vocabularies=tuple(tuple(sorted(set(values))) for values in columns),
+    )
+
+
+def _context(step: Step, season: int, median: float) -> int:
+    if step.long_season and season > 1:
+        return step.long_season
+    if step.unit == 'month' or season > 24:
+        return max(LEAST_CONTEXT, (3 if median >= 10 * season else 2) * season)
+    return max(LEAST_CONTEXT, 8 * season)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A batch with what puts its answers back into units of y: `anchor` (b, h), `level` and `scale` (b, 1).
+
+    `target` (b, h) is scaled, NaN where nothing was observed or may not be known.
+    """
+
+    batch: Batch
+    anchor: torch.Tensor
+    level: Array
+    scale: Array
+    target: torch.Tensor
+
+    def to(self, device: torch.device) -> 'Drawn':
+        """Return the batch on a device."""
+        if device.type == 'cpu':
+            return self
+        parts = (getattr(self.batch, field.name).to(device) for field in fields(Batch))
+        return Drawn(Batch(*parts), self.anchor.to(device), self.level, self.scale, self.target.to(device))
+
+
+class Source:
+    """Windows of a panel, of whose series only the first `ends` points count: regressors are scaled by them.
+
+    No target shows a value after the first `shown` points of a series, which are `ends` by default.
+    """
+
+    def __init__(
+        self, panel: Sequence[Series], ends: Sequence[int], layout: Layout, *, run: Run,
+        shown: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        self._layout = layout
+        self._pad = max(layout.context + layout.season, SEASONS * layout.season, layout.long_season)
+        sizes = np.array([len(series.filled) for series in panel])
+        self._starts = np.cumsum(np.concatenate([[0], sizes[:-1] + layout.h + self._pad])) + self._pad
+        total = int(sizes.sum()) + len(panel) * (layout.h + self._pad)
+        self._values = np.zeros(total)
+        self._exists = np.zeros(total, bool)
+        self._observed = np.full(total, np.nan)
+        self._ahead = np.zeros((total, len(layout._ahead)), np.float32)
+        self._has_value = np.zeros(total, bool)
+        for series, start, size, end, last in zip(panel, self._starts, sizes, ends, shown or ends, strict=True):
+            whole = slice(start, start + size)
+            self._values[whole] = series.filled
+            self._exists[whole] = True
+            self._has_value[whole] = np.isfinite(series.y)
+            self._observed[start : start + last] = series.y[:last]
+            self._ahead[start : start + size + layout.h] = _known_ahead(series, end, layout, run)
+        self._categories = np.array([_numbered(series.static, layout) for series in panel]).reshape(len(panel), -1)
+
+    def draw(self, places: Array, sizes: Array) -> Drawn:
+        """Return the windows of the series at `places` (b) that end after `sizes` (b) points."""
+        layout = self._layout
+        starts = self._starts[places][:, None]
+        ends = starts + sizes[:, None]
+        before, ahead = ends + np.arange(-layout.context, 0), ends + np.arange(layout.h)
+        exists = self._exists[before]
+        level, scale = _level_and_scale(self._values, before, exists, layout.season)
+
+        def scaled(at: Array, default: Array | float = 0.0) -> Array:
+            return np.where(at >= starts, (self._values[at] - level) / scale, default)
+
+        value = scaled(before)
+        seasonal = ends - layout.season + np.arange(layout.h) % layout.season
+        anchor = scaled(seasonal)
+        back = [seasonal - layout.season * k for k in range(SEASONS)]
+        counts = np.sum([at >= starts for at in back], axis=0)
+        mean = np.sum([scaled(at) for at in back], axis=0) / np.maximum(counts, 1)
+        distance = np.broadcast_to(
+            np.arange(-layout.context, layout.h) / layout.context, (len(places), layout.context + layout.h)
+        )
+        past = [value, scaled(before - layout.season), self._has_value[before], distance[:, : layout.context]]
+        future = [anchor, mean, distance[:, layout.context :]]
+        if layout.long_season:
+            weekly = ends - layout.long_season + np.arange(layout.h) % layout.long_season
+            future.append(scaled(weekly, anchor))
+        last, one_before = (scaled(ends - 1 - np.arange(layout.season) - k * layout.season) for k in range(2))
+        numbers = [
+            np.sign(level) * np.log1p(np.abs(level) / scale),
+            exists.mean(axis=1, keepdims=True),
+            value[:, -1:],
+            last.mean(axis=1, keepdims=True),
+            (last - one_before).mean(axis=1, keepdims=True),
+        ]
+        batch = Batch(
+            _tensor(np.concatenate([np.stack(past, -1), self._ahead[before]], -1)),
+            _tensor(np.concatenate([np.stack(future, -1), self._ahead[ahead]], -1)),
+            _tensor(np.concatenate(numbers, 1)),
+            torch.from_numpy(self._categories[places]),
+            torch.from_numpy(exists),
+        )
+        target = (self._observed[ahead] - level) / scale
+        return Drawn(batch, _tensor(anchor), level, scale, _tensor(target))
+
+
+def _level_and_scale(values: Array, before: Array, exists: Array, season: int) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation of each context (b, 1)."""
+    count = np.maximum(exists.sum(axis=1, keepdims=True), 1)
+    window = values[before]
+    level = np.where(exists, window, 0.0).sum(axis=1, keepdims=True) / count
+    apart = np.where(exists, window - level, 0.0)
+    scale = np.sqrt((apart**2).sum(axis=1, keepdims=True) / count)
+    scale = np.maximum(scale, LEAST_SCALE * np.abs(level))
+    return level, np.where(scale > 0, scale, 1.0)
+
+
+def _known_ahead(series: Series, end: int, layout: Layout, run: Run) -> Array:
+    """Return what is known of each step of history and horizon (n + h × variables), regressors scaled by history."""
+    parts = []
+    size = len(series.filled)
+    if layout.calendar:
+        parts.append(_calendar(series.step.after(series.cutoff, np.arange(1 - size, layout.h + 1))))
+    for name in layout.regressors:
+        column = series.regressors[: size + layout.h, run.regressors.index(name)]
+        past = column[: max(end, 1)]
+        spread = float(past.std())
+        scaled = (column - past.mean()) / (spread if spread > 0 else 1.0)
+        parts.append(np.where(np.isfinite(scaled), np.clip(scaled, -10, 10), 0.0)[:, None])
+    return np.concatenate(parts, axis=1) if parts else np.zeros((size + layout.h, 0))
+
+
+def _numbered(static: Sequence[str], layout: Layout) -> list[int]:
+    """Return the numbers of a series' categories; 0 for those that were not there in training."""
+    return [
+        values.index(value) + 1 if value in values else 0
+        for value, values in zip(static, layout.vocabularies, strict=True)
+    ]
+
+
+def _tensor(values: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
