@@ -1,11 +1,14 @@
-"""ETS, Theta and MSTL by statsforecast, one series at a time.
+"""ETS, Theta, MSTL, ARIMA and Croston by statsforecast, one series at a time, and what stands in where one fails.
 
 Sources: ETS, Hyndman et al. 2002, doi:10.1016/S0169-2070(01)00110-8; the dynamic optimised Theta method, Fiorucci et
-al. 2016, doi:10.1016/j.ijforecast.2016.02.005; MSTL, Bandara, Hyndman & Bergmeir 2021, arXiv:2107.13462.
+al. 2016, doi:10.1016/j.ijforecast.2016.02.005; MSTL, Bandara, Hyndman & Bergmeir 2021, arXiv:2107.13462; the choice of
+ARIMA, Hyndman & Khandakar 2008, doi:10.18637/jss.v027.i03; Croston's method without its bias, Syntetos & Boylan 2005,
+doi:10.1016/j.ijforecast.2004.10.001.
 """
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,82 +18,154 @@ from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.repair import Series
+from core.errors import UsageError
 
-LONGEST_HISTORY = 2000
-LONGEST_ETS_SEASON = 24
+HISTORY = {'ets': (400, 40), 'theta': (2000, 10), 'mstl': (2000, 10), 'arima': (250, 8), 'croston': (2000, 10)}
+"""How much of its past a model learns from: the last so many steps, or so many seasons where that is more."""
+LONGEST_SEASON = {'ets': 24, 'arima': 24}
+"""The longest season that a model holds as a state (steps)."""
+HARMONICS = 5
+"""Fourier terms that carry a season too long for ARIMA (Hyndman & Athanasopoulos, 3rd ed., 10.5)."""
+LARGEST_ARIMA = {'max_p': 3, 'max_q': 3, 'max_P': 1, 'max_Q': 1, 'max_d': 1, 'nmodels': 15}
+SIMPLER = dict.fromkeys(('prophet', 'arima', 'mstl', 'ets', 'croston'), 'theta')
+"""The model that stands in for one that fails; below Theta it is the last season, or the last value."""
+HELD_SERIES = {'theta': 400, 'croston': 400, 'arima': 40}
 FAILURES = (ValueError, ArithmeticError, NotImplementedError, IndexError, RuntimeError, np.linalg.LinAlgError)
 NORMAL_80 = 1.2815515655446004
 
 
 class Statistical:
-    """The member `ets`, `theta` or `mstl`."""
+    """The member `ets`, `theta`, `mstl`, `arima` or `croston`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.held_series = 400 if name == 'theta' else 60
+        self.held_series = HELD_SERIES.get(name, 60)
 
     def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
-        """Return each series' forecast; seasonal naive stands in where the model cannot be fitted."""
-        tasks = [self._task(one, len(one.filled), h) for one in panel]
-        return workers.each(f'{__name__}:fit', tasks, run=run, stand_in=_stand_in)
+        """Return each series' forecast; a simpler model stands in where this one cannot be fitted."""
+        return self._each([self._task(one, len(one.filled), h, run) for one in panel], run)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return the forecasts from each origin, refitted on what lies before it."""
-        tasks = [self._task(panel[at.place], at.size, h) for at in origins]
-        return workers.each(f'{__name__}:fit', tasks, run=run, stand_in=_stand_in)
+        return self._each([self._task(panel[at.place], at.size, h, run) for at in origins], run)
 
-    def _task(self, series: Series, size: int, h: int) -> dict[str, Any]:
-        most = max(LONGEST_HISTORY, 10 * series.step.season_length)
+    def _each(self, tasks: Sequence[dict[str, Any]], run: Run) -> list[Raw]:
+        if run.options.get(self.name):
+            raise UsageError(f'The model "{self.name}" has no options.')
+        return workers.each(f'{__name__}:fit', tasks, run=run, stand_in=stand_in)
+
+    def _task(self, series: Series, size: int, h: int, run: Run) -> dict[str, Any]:
+        steps, seasons = HISTORY[self.name]
+        start = max(0, size - max(steps, seasons * series.step.season_length))
         return {
             'name': self.name,
-            'y': series.filled[max(0, size - most) : size],
+            'y': series.filled[start:size],
             'h': h,
             'season_length': series.step.season_length,
             'long_season': series.step.long_season,
+            'regressors': series.regressors[start : size + h] if self.name == 'arima' and run.regressors else None,
         }
 
 
 def fit(task: dict[str, Any]) -> Raw:
-    """Return the forecast that a task asks for; seasonal naive with the reason when statsforecast cannot fit."""
+    """Return the forecast that a task asks for; that of a simpler model, with the reason, when it cannot be fitted."""
+    name = task['name']
     y = np.ascontiguousarray(task['y'], dtype=np.float64)
     size = float(np.abs(y).max()) or 1.0
     try:
         with warnings.catch_warnings(), np.errstate(all='ignore'):
             warnings.simplefilter('ignore', RuntimeWarning)
             warnings.simplefilter('ignore', UserWarning)
-            found = _fitted(task, y / size)
+            center, spread = FITS[name](task, y / size)
     except FAILURES as error:
-        return _stand_in(task, f'{task["name"]} could not be fitted ({error}).')
+        return stand_in(task, f'It could not be fitted ({error}).')
     except Exception as error:
         if type(error) is not Exception:  # statsforecast raises bare Exception where no model can be fitted
             raise
-        return _stand_in(task, f'{task["name"]} could not be fitted ({error}).')
-    center = found['mean'] * size
-    spread = (found['hi-80'] - found['lo-80']) * size / (2 * NORMAL_80)
-    if not (np.isfinite(center).all() and np.abs(center).max() <= 100 * size):
-        return _stand_in(task, f'{task["name"]} gave no finite forecast.')
-    return Raw(center=center, spread=np.nan_to_num(spread, nan=0.0, posinf=0.0), used=task['name'])
+        return stand_in(task, f'It could not be fitted ({error}).')
+    if not (np.isfinite(center).all() and np.abs(center).max() <= 100):
+        return stand_in(task, 'It gave no finite forecast.')
+    return Raw(center=size * center, spread=size * np.nan_to_num(spread, nan=0.0, posinf=0.0), used=name)
 
 
-def _fitted(task: dict[str, Any], y: Array) -> dict[str, Array]:
-    from statsforecast.models import MSTL, AutoETS, DynamicOptimizedTheta
-
-    season = task['season_length'] if len(y) >= 2 * task['season_length'] + 1 else 1
-    if task['name'] == 'ets':
-        model = AutoETS(season_length=season if season <= LONGEST_ETS_SEASON else 1)
-    elif task['name'] == 'theta':
-        model = DynamicOptimizedTheta(season_length=season, decomposition_type=_decomposition(y))
-    else:
-        seasons = [s for s in (season, task['long_season']) if s > 1 and len(y) >= 2 * s + 1]
-        trend = AutoETS(model='ZZN')
-        model = MSTL(season_length=seasons, trend_forecaster=trend) if seasons else trend
-    result: dict[str, Array] = model.forecast(y=y, h=task['h'], level=[80])
-    return result
+def stand_in(task: dict[str, Any], reason: str) -> Raw:
+    """Return the forecast of the next simpler model than `task['name']`, which failed for `reason`."""
+    reason = f'{task["name"]}: {reason}'
+    below = SIMPLER.get(task['name'])
+    if below is None:
+        return repeat(task['y'], h=task['h'], season_length=task['season_length'], warning=reason)
+    found = fit({**task, 'name': below})
+    return replace(found, warning=f'{reason} {found.warning}'.strip())
 
 
-def _decomposition(y: Array) -> str:
-    return 'multiplicative' if y.min() > 0 else 'additive'
+def _ets(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
+    from statsforecast.models import AutoETS
+
+    season = _season(task, y)
+    return _bands(AutoETS(season_length=season if season <= LONGEST_SEASON['ets'] else 1), task, y)
 
 
-def _stand_in(task: dict[str, Any], reason: str) -> Raw:
-    return repeat(task['y'], h=task['h'], season_length=task['season_length'], warning=reason)
+def _theta(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
+    from statsforecast.models import DynamicOptimizedTheta
+
+    decomposition = 'multiplicative' if y.min() > 0 else 'additive'
+    return _bands(DynamicOptimizedTheta(season_length=_season(task, y), decomposition_type=decomposition), task, y)
+
+
+def _mstl(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
+    from statsforecast.models import MSTL, AutoETS
+
+    seasons = [s for s in (_season(task, y), task['long_season']) if s > 1 and len(y) >= 2 * s + 1]
+    trend = AutoETS(model='ZZN')
+    return _bands(MSTL(season_length=seasons, trend_forecaster=trend) if seasons else trend, task, y)
+
+
+def _arima(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
+    """Return ARIMA's forecast, with the regressors that are known ahead and say something."""
+    from statsforecast.models import AutoARIMA
+
+    n, season = len(y), _season(task, y)
+    columns = [np.zeros((n + task['h'], 0))]
+    if task['regressors'] is not None:
+        columns.append(_standard(task['regressors'], n))
+    if season > LONGEST_SEASON['arima']:
+        columns.append(_waves(n + task['h'], season))
+        season = 1
+    table = np.hstack(columns)
+    known = {'X': table[:n], 'X_future': table[n:]} if table.shape[1] else {}
+    return _bands(AutoARIMA(season_length=season, approximation=True, **LARGEST_ARIMA), task, y, **known)
+
+
+def _croston(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
+    """Return the rate of demand a step, and how far demand of a step lies from it (the root mean square)."""
+    from statsforecast.models import CrostonSBA
+
+    if y.min() < 0:
+        raise ValueError('demand is never below zero')
+    rate: Array = CrostonSBA().forecast(y=y, h=task['h'])['mean']
+    return rate, np.full(task['h'], np.sqrt(np.mean((y - rate[0]) ** 2)))
+
+
+FITS = {'ets': _ets, 'theta': _theta, 'mstl': _mstl, 'arima': _arima, 'croston': _croston}
+
+
+def _bands(model: Any, task: dict[str, Any], y: Array, **known: Array) -> tuple[Array, Array]:
+    found = model.forecast(y=y, h=task['h'], level=[80], **known)
+    return found['mean'], (found['hi-80'] - found['lo-80']) / (2 * NORMAL_80)
+
+
+def _season(task: dict[str, Any], y: Array) -> int:
+    season: int = task['season_length']
+    return season if len(y) >= 2 * season + 1 else 1
+
+
+def _standard(table: Array, n: int) -> Array:
+    """Return the columns (n + h × …) that are known and vary in the history (n), with mean 0 and deviation 1 there."""
+    known = table[:, np.isfinite(table).all(axis=0)]
+    varied = known[:, np.ptp(known[:n], axis=0) > 0]
+    return np.asarray((varied - varied[:n].mean(axis=0)) / varied[:n].std(axis=0))
+
+
+def _waves(size: int, season: int) -> Array:
+    turns = 2 * np.pi * np.outer(np.arange(size), np.arange(1, HARMONICS + 1)) / season
+    return np.hstack([np.sin(turns), np.cos(turns)])
