@@ -1,9 +1,12 @@
 """Forecasts: request, result and the ledger of issued forecasts."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +20,14 @@ from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
 
 MOST_STEPS = 5000
+FEWEST_WINDOWS, MOST_WINDOWS = 3, 10
+LEAST_BUDGET, MOST_BUDGET = 5, 3600
+MOST_COLUMNS = 50
+MOST_OPTIONS = 50
+LONGEST = 200  # characters of an option's name or value
+COUNTRY = re.compile('[A-Z]{2}')
+HOW = ('scale', 'shift', 'set')
+BY = ('horizon', 'series')
 HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
 
 
@@ -86,7 +97,9 @@ class Forecasts:
         """Return what a forecast costs at most."""
         series = _counted(version, ask)
         rows = version.rows * series // max(1, version.manifest['series']['count'])
-        return self._hours.quote_forecast(series=series, models=ask.models, rows=rows)
+        return self._hours.quote_forecast(
+            series=series, models=ask.models, rows=rows, windows=ask.windows, budget=ask.budget
+        )
 
     async def request(self, user_id: UUID, version: Version, ask: Ask) -> Forecast:
         """Record a forecast, hold its quote and order its job in one transaction.
@@ -158,14 +171,106 @@ class Forecasts:
                     object_key=key,
                     sha256=stored[key]['sha256'],
                     rows=part['rows'],
+                    code=model.get('code'),
+                    seed=model.get('seed'),
                 )
         await tx.run('forecast_issue', id=job.forecast_id, result={'prefix': result['prefix'], **result['manifest']})
 
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
-        """Return what the chart of one series draws (`results.chart`); the first series when none is named."""
+        """Return what the chart of one series draws (`results.chart`); the first series when none is named.
+
+        Of a what-if, `base` is the forecast that it started from, by the first model of both; else it is None.
+        """
         forecast = await self.get(user_id, forecast_id)
+        result, name = _result(forecast), _named(forecast, series)
         history, files = await self._files(user_id, forecast)
-        return await asyncio.to_thread(results.chart, history, files, series=_named(forecast, series))
+        notes = await self._named_files(result, listed(result, 'notes'))
+        drawn = await asyncio.to_thread(results.chart, history, files, series=name, notes=notes)
+        return {**drawn, 'base': await self._base(user_id, forecast, files, name)}
+
+    async def leaderboard(
+        self, user_id: UUID, forecast_id: UUID, *, by: str | None = None, model: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the scores of the models, or of one: in all, by `horizon` or by `series` (`backtest.leaderboard`).
+
+        Results that were stored before backtests were kept have scores in all only.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        result = _result(forecast)
+        if by is None:
+            return [score for score in result['scores'] if model in (None, score['model'])]
+        if by not in BY:
+            raise UsageError(f'A leaderboard is by {" or ".join(BY)}, not by "{by}".')
+        chosen = result['models'] if model is None else [_model(result, model)]
+        files = await self._named_files(result, (name for one in chosen for name in listed(one, 'backtests')))
+        levels = forecast.request['levels']
+        return await asyncio.to_thread(results.leaderboard, files, levels, by=by)
+
+    async def explained(
+        self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return what a model's forecast of a series rests on (`results.explained`); nothing where it tells nothing."""
+        forecast = await self.get(user_id, forecast_id)
+        result = _result(forecast)
+        files = await self._named_files(result, listed(_model(result, model), 'explained'))
+        return await asyncio.to_thread(results.explained, files, series=_named(forecast, series))
+
+    async def notes(
+        self, user_id: UUID, forecast_id: UUID, *, series: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return anomalies and changepoints of a series' history (`results.noted`)."""
+        forecast = await self.get(user_id, forecast_id)
+        result = _result(forecast)
+        files = await self._named_files(result, listed(result, 'notes'))
+        return await asyncio.to_thread(results.noted, files, series=_named(forecast, series))
+
+    async def residuals(
+        self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
+    ) -> Mapping[str, Any]:
+        """Return what the errors of a model's backtest look like (`diagnose.residuals`), of one series or of all."""
+        result = _result(await self.get(user_id, forecast_id))
+        files = await self._named_files(result, listed(_model(result, model), 'backtests'))
+        return await asyncio.to_thread(results.residuals, files, series=series)
+
+    async def series_page(
+        self, user_id: UUID, forecast_id: UUID, *, search: str = '', offset: int = 0, limit: int = 50
+    ) -> Mapping[str, Any]:
+        """Return series by a part of their label, each with its shape, its state and its scores (`results.grid`).
+
+        They are told by the `model` that was best on the past, which each item names.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        result = _result(forecast)
+        name = _best(result)
+        history, files = await self._files(user_id, forecast)
+        measured = await self._named_files(result, listed(_model(result, name), 'backtests'))
+        found = await asyncio.to_thread(
+            results.grid,
+            history,
+            files.get(name, ()),
+            measured,
+            levels=forecast.request['levels'],
+            search=search,
+            offset=offset,
+            limit=limit,
+        )
+        return {**found, 'items': [{**item, 'model': name} for item in found['items']]}
+
+    async def what_if(self, user_id: UUID, forecast_id: UUID, changes: Mapping[str, Mapping[str, Any]]) -> Forecast:
+        """Ask for the same forecast of the same version, with other values of its regressors on the horizon.
+
+        Raise UsageError for a change of anything else, NotEnoughHours when the balance is short of the quote.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        if not changes:
+            raise UsageError('Say which regressors change, and how.')
+        ask = replace(ask_of(forecast), changes=changes, base=forecast.id, name=f'{forecast.name[:245]}, changed')
+        return await self.request(user_id, await self._version(user_id, forecast), ask)
+
+    async def quote_again(self, user_id: UUID, forecast_id: UUID) -> Quote:
+        """Return what a forecast costs at most when it is asked for once more."""
+        forecast = await self.get(user_id, forecast_id)
+        return self.quote(await self._version(user_id, forecast), ask_of(forecast))
 
     async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return rows of every model, in the order of the request."""
@@ -184,8 +289,30 @@ class Forecasts:
         keys: dict[str, list[str]] = {model['name']: [] for model in result['models']}
         for row in ledger:
             keys[row.model].append(row.object_key)
-        history = await self._fetched(f'{result["prefix"]}/{name}' for name in listed(result, 'history'))
+        history = await self._named_files(result, listed(result, 'history'))
         return history, {model: await self._fetched(own) for model, own in keys.items() if own}
+
+    async def _base(
+        self, user_id: UUID, forecast: Forecast, files: Mapping[str, Sequence[Path]], series: str
+    ) -> Mapping[str, Any] | None:
+        """Return the line of the forecast that a what-if started from, None when there is none or it is gone."""
+        if not (base_id := forecast.request.get('base')):
+            return None
+        with suppress(NotFound):
+            base = await self.get(user_id, UUID(base_id))
+            _, before = await self._files(user_id, base)
+            for name in files:
+                if name in before:
+                    return await asyncio.to_thread(results.line, before[name], model=name, series=series)
+        return None
+
+    async def _version(self, user_id: UUID, forecast: Forecast) -> Version:
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.one('version_by_number', dataset_id=forecast.dataset_id, number=forecast.version)
+        return Version(**row)
+
+    async def _named_files(self, result: Mapping[str, Any], names: Iterable[str]) -> Sequence[Path]:
+        return await self._fetched(f'{result["prefix"]}/{name}' for name in names)
 
     async def _fetched(self, keys: Iterable[str]) -> Sequence[Path]:
         return [await self._objects.fetch(key) for key in keys]
@@ -198,6 +325,17 @@ def defaults(version: Version) -> Ask:
     letter = 'h' if freq.endswith('h') else next((c for c in freq if c in 'DWMQY'), 'h')
     rows = version.rows // max(1, version.manifest['series']['count'])
     return Ask(target=measures[0] if measures else '', h=max(1, min(HORIZONS[letter], rows // 4)))
+
+
+def ask_of(forecast: Forecast) -> Ask:
+    """Return what was asked for; what a forecast could not be asked when it was stands as it would be by default."""
+    asked = forecast.request
+    known = {one.name for one in fields(Ask)} & set(asked) - {'base'}
+    given: dict[str, Any] = {
+        name: tuple(asked[name]) if isinstance(asked[name], list) else asked[name] for name in known
+    }
+    base = asked.get('base')
+    return Ask(**given | {'name': forecast.name, 'base': base and UUID(base)})
 
 
 def _check(version: Version, ask: Ask) -> None:
@@ -215,6 +353,77 @@ def _check(version: Version, ask: Ask) -> None:
         raise UsageError(f'"{ask.step}" is no step. Steps are {", ".join(panel.STEPS)}.')
     if ask.aggregate not in panel.AGGREGATES:
         raise UsageError(f'"{ask.aggregate}" is no aggregate. Aggregates are {", ".join(panel.AGGREGATES)}.')
+    if not FEWEST_WINDOWS <= ask.windows <= MOST_WINDOWS:
+        raise UsageError(
+            f'Models are measured from {FEWEST_WINDOWS} to {MOST_WINDOWS} past cutoffs, not {ask.windows}.'
+        )
+    if ask.budget is not None and not LEAST_BUDGET <= ask.budget <= MOST_BUDGET:
+        raise UsageError(f'A budget is {LEAST_BUDGET} to {MOST_BUDGET:,} seconds, not {ask.budget:g}.')
+    if ask.holidays is not None and not COUNTRY.fullmatch(ask.holidays):
+        raise UsageError(f'"{ask.holidays}" is no country. Write two capital letters (ISO 3166), such as DE.')
+    _check_columns(version, ask)
+    _check_options(ask)
+    _check_changes(ask)
+
+
+def _check_columns(version: Version, ask: Ask) -> None:
+    """Refuse regressors and static columns that the version has not, or that cannot be used as such."""
+    for kind, names in (('regressor', ask.regressors), ('static column', ask.static)):
+        if len(set(names)) != len(names):
+            raise UsageError(f'Name each {kind} once.')
+        if len(names) > MOST_COLUMNS:
+            raise UsageError(f'At most {MOST_COLUMNS} {kind}s can be used.')
+    for name in ask.regressors:
+        if name == ask.target:
+            raise UsageError(f'"{name}" is what is forecast, so it is not known ahead. Leave it out of the regressors.')
+        if name not in version.manifest['measures']:
+            raise UsageError(f'"{name}" is no measure of this dataset, so it cannot be a regressor.')
+    columns = {column['name']: column['role'] for column in version.manifest['columns']}
+    for name in ask.static:
+        if columns.get(name) not in ('series', 'attribute'):
+            raise UsageError(f'"{name}" is no text column of this dataset. Choose a column of categories.')
+
+
+def _check_options(ask: Ask) -> None:
+    """Refuse options of a model that is not asked for, and values that are no plain ones; the model knows the rest."""
+    for model, options in ask.options.items():
+        if model not in ask.models:
+            raise UsageError(f'There are options of "{model}", which is not among the models asked for.')
+        if not isinstance(options, Mapping) or len(options) > MOST_OPTIONS:
+            raise UsageError(f'Options of "{model}" are at most {MOST_OPTIONS} names, each with a value.')
+        for name, value in options.items():
+            plain = value is None or isinstance(value, bool | int | str) or (type(value) is float and isfinite(value))
+            if not plain or not isinstance(name, str) or len(name) > LONGEST or len(str(value)) > LONGEST:
+                raise UsageError(
+                    f'The option "{str(name)[:LONGEST]}" of "{model}" must be a number, a text or a switch.'
+                )
+
+
+def _check_changes(ask: Ask) -> None:
+    for name, change in ask.changes.items():
+        if name not in ask.regressors:
+            raise UsageError(f'"{name}" is no regressor of this forecast, so it cannot be changed.')
+        if not isinstance(change, Mapping) or set(change) != {'how', 'value'} or change['how'] not in HOW:
+            raise UsageError(f'Say how "{name}" changes: {", ".join(HOW)}, with a value.')
+        value = change['value']
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            raise UsageError(f'The change of "{name}" needs a number.')
+
+
+def _model(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return what a result says of a model. Raise NotFound when it was not asked for."""
+    for model in result['models']:
+        if model['name'] == name:
+            return dict(model)
+    raise NotFound(f'This forecast has no model "{name}".')
+
+
+def _best(result: Mapping[str, Any]) -> str:
+    """Return the model with rows that has the lowest MASE, else the first one with rows."""
+    mase = {score['model']: score['mase'] for score in result['scores'] if score['mase'] is not None}
+    names: list[str] = [model['name'] for model in result['models'] if model['rows']]
+    names = names or [model['name'] for model in result['models']]
+    return min(names, key=lambda name: (mase.get(name, inf), names.index(name)))
 
 
 def _counted(version: Version, ask: Ask) -> int:

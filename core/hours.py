@@ -20,6 +20,7 @@ BYTES_A_ROW = 50
 PACKED = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.parquet', '.feather', '.xlsx')
 UNPACKED = 8  # how much larger a packed file is reckoned to be
 POINTS = 1000
+WINDOWS = 3  # past cutoffs that the prices of models hold for
 DEFAULT_PRIORITY = 50
 MOST_HOURS = 100_000
 MOST_DAYS = 366
@@ -240,14 +241,31 @@ class Hours:
         basis = f'{about}{_short(counted)} row{"" if counted == 1 else "s"}'
         return Quote(task='convert', seconds=math.ceil(seconds), basis=basis)
 
-    def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0) -> Quote:
-        """Return what a forecast costs at most, for `series` series of `rows` points in all."""
+    def quote_forecast(
+        self,
+        *,
+        series: int,
+        models: Sequence[str],
+        rows: int = 0,
+        windows: int = WINDOWS,
+        budget: float | None = None,
+    ) -> Quote:
+        """Return what a forecast costs at most, for `series` series of `rows` points in all.
+
+        Prices hold for models that are measured from three past cutoffs; each of the `windows` costs about as much as
+        the forecast itself. A `budget` in seconds bounds what the models cost together.
+        """
         length = max(1.0, rows / max(1, series) / POINTS)
         prices = self._prices.models
         each = sum(prices.get(model, max(prices.values(), default=0)) for model in models)
-        seconds = self._prices.forecast + each * series * length
+        work = each * series * length * (1 + windows) / (1 + WINDOWS)
         basis = f'{series:,} series × {len(models)} model{"" if len(models) == 1 else "s"}'
-        return Quote(task='forecast', seconds=math.ceil(seconds), basis=basis)
+        if windows != WINDOWS:
+            basis += f' × {windows} past cutoffs'
+        if budget is not None and budget < work:
+            work = budget
+            basis += f', within {clock(math.ceil(budget))}'
+        return Quote(task='forecast', seconds=math.ceil(self._prices.forecast + work), basis=basis)
 
 
 def short_of(quote: int, *, missing: int) -> NotEnoughHours:

@@ -1,6 +1,6 @@
 """Results of forecasts as pages and programs read them: charts, figures and lists from the files of a result.
 
-A model has one file, or one a chunk of series. Times are milliseconds since 1970 UTC.
+A model has one file of a kind, or one a chunk of series. Times are milliseconds since 1970 UTC.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,31 +12,222 @@ from core.analysis import duck
 if TYPE_CHECKING:
     import duckdb
 
+    from core.analysis.forecasting.frequency import Array
+
 MEMORY = 512 * 2**20
+SPARKLINE = 60
+KNOWN = 'y is not null and not isnan(y)'
+FIGURES = ('mase', 'rmsse', 'smape', 'sql', 'coverage', 'points')
+NOTE = ('kind', 't', 'y', 'expected', 'low', 'high', 'score')
+IMPORTANCE = 'importance'
+UNTOLD: Mapping[str, Any] = {
+    'status': 'failed', 'model_used': None, 'warning': 'There is no forecast of this series.', 'flags': [],
+    'forecast': [], 'low': [], 'high': [],
+}  # fmt: skip
 
 
 def chart(
-    history: Sequence[Path], forecasts: Mapping[str, Sequence[Path]], *, series: str, points: int = 1500
+    history: Sequence[Path],
+    forecasts: Mapping[str, Sequence[Path]],
+    *,
+    series: str,
+    notes: Sequence[Path] = (),
+    points: int = 1500,
 ) -> dict[str, Any]:
     """Return what a forecast chart draws for one series: the last `points` actuals and each model's quantiles.
 
-    `q` maps a quantile such as `0.1` to its values, null where a model failed.
+    `q` maps a quantile such as `0.1` to its values, null where a model failed; `notes` are as from `noted`.
     """
-    paths = [*history, *(path for own in forecasts.values() for path in own)]
+    paths = [*history, *(path for own in forecasts.values() for path in own), *notes]
     with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
-        actual = connection.execute(
-            f'select epoch_ms(ds) as t, y from {duck.files(history)} where unique_id = ? order by ds desc limit ?',
-            [series, points],
-        ).fetchall()
+        actual = connection.execute(_past(history, 'unique_id = ?', points), [series]).fetchall()
         models = [_model(connection, name, own, series) for name, own in forecasts.items()]
-    actual.reverse()
+        found = _noted(connection, notes, series)
     cutoffs = [model.pop('cutoff') for model in models]
     return {
         'series': series,
-        'history': {'t': [row[0] for row in actual], 'y': [row[1] for row in actual]},
+        'history': {'t': [row[1] for row in actual], 'y': [row[2] for row in actual]},
         'cutoff': next((c for c in cutoffs if c is not None), None),
         'models': models,
+        'notes': found,
     }
+
+
+def line(paths: Sequence[Path], *, model: str, series: str) -> dict[str, Any]:
+    """Return one model's forecast of one series, as a chart draws it."""
+    with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
+        return _model(connection, model, paths, series)
+
+
+def noted(paths: Sequence[Path], *, series: str) -> list[dict[str, Any]]:
+    """Return what is odd about the history of a series, in order of time.
+
+    Each has its `kind`, `t` and `y`. Of an `anomaly`, `expected` lay between `low` and `high`, and `score` is −log10 of
+    its probability; of a `changepoint`, `low` and `high` are the levels before and after it.
+    """
+    with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
+        return _noted(connection, paths, series)
+
+
+def explained(paths: Sequence[Path], *, series: str) -> list[dict[str, Any]]:
+    """Return what one model's forecast of a series rests on: a `kind` (`base.KINDS`), a `name`, its `t` and `value`.
+
+    Importances have one value each, the largest first, and no `t`: of the series, or of the whole model (then their
+    mean over chunks).
+    """
+    if not paths:
+        return []
+    query = f"""
+        select kind, name, list(epoch_ms(ds::timestamp) order by ds), list(value order by ds), avg(value)
+        from {duck.files(paths)} where coalesce(unique_id, '') in (?, '')
+        group by kind, name order by kind, name
+    """
+    with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
+        rows = connection.execute(query, [series]).fetchall()
+    lines = [
+        {'kind': kind, 'name': name, 't': t, 'value': value} for kind, name, t, value, _ in rows if kind != IMPORTANCE
+    ]
+    means = sorted(((mean or 0.0, name) for kind, name, _, _, mean in rows if kind == IMPORTANCE), reverse=True)
+    return [*lines, *({'kind': IMPORTANCE, 'name': name, 't': [], 'value': [mean]} for mean, name in means)]
+
+
+def leaderboard(
+    paths: Sequence[Path],
+    levels: Sequence[float | int],
+    *,
+    by: str | None = None,
+    models: Sequence[str] = (),
+    labels: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the scores of models from their backtest files (`backtest.leaderboard`), of some series when `labels` are.
+
+    Raise UsageError for another `by` than `horizon` or `series`.
+    """
+    from core.analysis.forecasting import quantiles
+    from core.analysis.forecasting.backtest import leaderboard as score
+
+    if not paths:
+        return []
+    columns = ['unique_id', 'cutoff', 'horizon', 'model', *(_number(name) for name in ('y', 'mean', 'scale', 'scale2'))]
+    columns += [_number(f'q{q:g}') for q in quantiles(levels)]
+    found = score(_columns(paths, columns, labels), levels, by, models=models)
+    return [one for one in found if one['points']] if by else found
+
+
+def residuals(paths: Sequence[Path], *, series: str | None = None) -> dict[str, Any]:
+    """Return what the errors of one model's backtest look like (`diagnose.residuals`), of one series or of all."""
+    from core.analysis.forecasting import diagnose
+
+    columns = ['unique_id', 'cutoff', 'horizon', 'ds', *(_number(name) for name in ('y', 'mean', 'scale'))]
+    return diagnose.residuals(_columns(paths, columns, None if series is None else [series]))
+
+
+def grid(
+    history: Sequence[Path],
+    forecast: Sequence[Path],
+    backtests: Sequence[Path],
+    *,
+    levels: Sequence[float | int],
+    search: str = '',
+    offset: int = 0,
+    limit: int = 50,
+) -> dict[str, Any]:
+    """Return series whose label contains `search`, whatever their case: the `total`, and `items` from `offset` on.
+
+    An item has its `unique_id`; `status`, `model_used`, `warning` and `flags` of one model's forecast; the last 60
+    values (`history`), the first 60 medians (`forecast`) and the ends of the widest band (`low`, `high`); and how that
+    model did on it where it was measured: `mase`, `rmsse`, `smape`, `sql`, `coverage` by level, `points`.
+    """
+    with duck.told(), duck.connect(memory=MEMORY, allow=[*history, *forecast]) as connection:
+        names = f'select distinct unique_id from {duck.files(history)} where contains(lower(unique_id), lower(?))'
+        (total,) = duck.single(connection, f'select count(*) from ({names})', [search])
+        found = connection.execute(f'{names} order by 1 limit ? offset ?', [search, max(0, limit), max(0, offset)])
+        labels = [row[0] for row in found.fetchall()]
+        past: dict[str, list[Any]] = {label: [] for label in labels}
+        query = _past(history, 'unique_id in (select unnest(?))', SPARKLINE)
+        for label, _, value in connection.execute(query, [labels]).fetchall():
+            past[label].append(value)
+        told = _told(connection, forecast, labels, max(levels)) if forecast else {}
+    scored = leaderboard(backtests, levels, by='series', labels=labels) if labels else []
+    scores = {score['unique_id']: {name: score[name] for name in FIGURES} for score in scored}
+    items = [
+        {
+            'unique_id': label,
+            **(told.get(label) or UNTOLD),
+            'history': past[label],
+            **(scores.get(label) or dict.fromkeys(FIGURES)),
+        }
+        for label in labels
+    ]
+    return {'items': items, 'offset': offset, 'total': total}
+
+
+def _past(history: Sequence[Path], which: str, points: int) -> str:
+    """Return SQL for `unique_id, t, y` of series, in order: the last `points` up to their last value."""
+    return f"""
+        with rows as (select unique_id, ds, y from {duck.files(history)} where {which}),
+        ends as (select unique_id, max(ds) as last from rows where {KNOWN} group by 1)
+        select unique_id, epoch_ms(ds::timestamp) as t, case when {KNOWN} then y end as y
+        from rows join ends using (unique_id)
+        where ds <= last
+        qualify row_number() over (partition by unique_id order by ds desc) <= {points:d}
+        order by unique_id, ds
+    """
+
+
+def _told(
+    connection: 'duckdb.DuckDBPyConnection', paths: Sequence[Path], labels: Sequence[str], level: float
+) -> dict[str, dict[str, Any]]:
+    """Return how a model's forecast of each of some series ended, with its medians and a band."""
+    from core.analysis.forecasting import quantiles
+
+    source = duck.files(paths)
+    columns = {row[0] for row in connection.execute(f'describe select * from {source}').fetchall()}
+    flags = 'any_value(flags)' if 'flags' in columns else "''"
+    low, median, high = (f'list("q{q:g}" order by horizon)[:{SPARKLINE}]' for q in quantiles((level,)))
+    rows = connection.execute(
+        f'select unique_id, any_value(status), any_value(model_used), any_value(warning), {flags}, {median}, {low}, '
+        f'{high} from {source} where unique_id in (select unnest(?)) group by 1',
+        [labels],
+    ).fetchall()
+    return {
+        label: {
+            'status': status,
+            'model_used': used,
+            'warning': warning or '',
+            'flags': [flag for flag in (said or '').split(',') if flag],
+            'forecast': values,
+            'low': lows,
+            'high': highs,
+        }
+        for label, status, used, warning, said, values, lows, highs in rows
+    }
+
+
+def _columns(paths: Sequence[Path], columns: Sequence[str], labels: Sequence[str] | None) -> 'dict[str, Array]':
+    """Return columns of files as arrays, of some series or of all."""
+    chosen = '' if labels is None else 'where unique_id in (select unnest(?))'
+    query = f'select {", ".join(columns)} from {duck.files(paths)} {chosen} order by model, unique_id, cutoff, horizon'
+    with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
+        found: dict[str, Array] = connection.execute(query, [] if labels is None else [list(labels)]).fetchnumpy()
+        return found
+
+
+def _number(name: str) -> str:
+    """Return a column of numbers in which null is NaN."""
+    column = duck.identifier(name)
+    return f"coalesce({column}::double, 'nan'::double) as {column}"
+
+
+def _noted(connection: 'duckdb.DuckDBPyConnection', paths: Sequence[Path], series: str) -> list[dict[str, Any]]:
+    if not paths:
+        return []
+    rows = connection.execute(
+        'select kind, epoch_ms(ds::timestamp), y, expected, low, high, score '
+        f'from {duck.files(paths)} where unique_id = ? order by ds, kind',
+        [series],
+    ).fetchall()
+    return [dict(zip(NOTE, row, strict=True)) for row in rows]
 
 
 def _model(connection: 'duckdb.DuckDBPyConnection', name: str, paths: Sequence[Path], series: str) -> dict[str, Any]:
