@@ -10,7 +10,8 @@ from core.ports import Cache, Database
 from core.values import Allowance, JobState
 
 SETTLING = timedelta(minutes=1)
-KINDS = ('convert', 'forecast')
+PAID = ('convert', 'forecast')
+KINDS = (*PAID, 'score')
 OPEN = tuple(state.value for state in JobState if not state.final)
 ENDED = tuple(state.value for state in JobState if state.final)
 Key = tuple[str, str, str]
@@ -119,6 +120,6 @@ class Metrics:
             ended={(kind, state): int(value('ended', kind, state)) for kind in KINDS for state in ENDED},
             rows_converted=int(value('rows')),
             forecast_seconds=value('forecast'),
-            charged={kind: int(value('charged', kind)) for kind in ('viewing', *KINDS)},
+            charged={kind: int(value('charged', kind)) for kind in ('viewing', *PAID)},
             cache={'hit': self._cache.hits, 'miss': self._cache.misses},
         )

@@ -20,6 +20,7 @@ from core.metrics import CountedCache, Metrics
 from core.notices import Notices
 from core.ports import Cache, Compute, Database, Events, Identity, JobQueue, ObjectStore, Staging
 from core.settings import Settings, parse_bytes
+from core.track import TrackRecord
 from core.values import Health
 
 log = structlog.get_logger()
@@ -90,6 +91,7 @@ class Services:
     jobs: Jobs
     metrics: Metrics
     notices: Notices
+    track: TrackRecord
     events: Events
     cache: Cache
     health: HealthCheck
@@ -115,6 +117,7 @@ class Services:
             max_upload=parse_bytes(settings.max_upload),
         )
         forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=events, hours=hours)
+        track = TrackRecord(a.database, queue=a.queue)
         jobs = Jobs(
             a.database,
             queue=a.queue,
@@ -123,7 +126,11 @@ class Services:
             events=events,
             notices=notices,
             hours=hours,
-            completions={'convert': datasets.converted, 'forecast': forecasts.forecasted},
+            completions={
+                'convert': track.after(datasets.converted),
+                'forecast': track.after(forecasts.forecasted),
+                'score': track.scored,
+            },
             memory=parse_bytes(settings.memory),
             timeout=settings.task_timeout,
         )
@@ -147,6 +154,7 @@ class Services:
             jobs=jobs,
             metrics=Metrics(a.database, cache=cache),
             notices=notices,
+            track=track,
             events=events,
             cache=cache,
             health=HealthCheck(a),

@@ -1,4 +1,4 @@
-"""Files become datasets. A foreign file gets a container that nobody uses after it."""
+"""Files become datasets, which forecasts are scored on. A foreign file gets a container that nobody uses after it."""
 
 from typing import Any
 
@@ -16,6 +16,12 @@ LIMITS = limits(Settings())
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Convert an uploaded file (`core.tasks.convert`)."""
     return run('convert', request)
+
+
+@app.function(image=CPU, **LIMITS)
+def score(request: dict[str, Any]) -> dict[str, Any]:
+    """Score issued forecasts on what came (`core.tasks.score`)."""
+    return run('score', request)
 
 
 @app.function(image=CPU, **LIMITS)

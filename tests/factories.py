@@ -90,9 +90,13 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
         'forecasts', user_id=user_id, dataset_id=dataset, version_id=version, name='a', request={}, job_id=job
     )
     connection.execute('update public.jobs set forecast_id = %s where id = %s', (forecast, job))
-    insert(
+    issued = insert(
         'issued_forecasts', forecast_id=forecast, user_id=user_id, model=key, cutoff='2026-01-01', object_key=key,
         sha256=SHA256, rows=1,
+    )  # fmt: skip
+    insert(
+        'forecast_scores', user_id=user_id, issued_id=issued, version_id=version, points=0, reaches=False, blocks='[]',
+        code='a',
     )  # fmt: skip
     grant = insert('hour_grants', user_id=user_id, source='gift', label='a', seconds=2, remaining=1, key=key)
     insert('hour_ledger', user_id=user_id, grant_id=grant, kind='grant', label='a', seconds=2, balance=2, key=key)

@@ -15,6 +15,7 @@ from core.jobs import Jobs
 from core.notices import Notices
 from core.ports import Cache, Compute
 from core.settings import Issuer, Prices, Settings
+from core.track import TrackRecord
 from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
 from storage.embedded.compute import ChildProcesses
@@ -69,6 +70,7 @@ class Product:
         self.forecasts = Forecasts(
             database, queue=self.queue, objects=self.objects, events=self.events, hours=self.hours
         )
+        self.track = TrackRecord(database, queue=self.queue)
         self.jobs = Jobs(
             database,
             queue=self.queue,
@@ -77,7 +79,11 @@ class Product:
             events=self.events,
             notices=self.notices,
             hours=self.hours,
-            completions={'convert': self.datasets.converted, 'forecast': self.forecasts.forecasted},
+            completions={
+                'convert': self.track.after(self.datasets.converted),
+                'forecast': self.track.after(self.forecasts.forecasted),
+                'score': self.track.scored,
+            },
             memory=MEMORY,
             timeout=120,
         )

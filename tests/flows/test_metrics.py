@@ -63,11 +63,10 @@ def figures(database: Postgres) -> Metrics:
 
 async def test_nothing_has_happened(figures: Metrics) -> None:
     found = await figures.read()
-    assert found.jobs == dict.fromkeys(
-        [('queued', 'convert'), ('queued', 'forecast'), ('running', 'convert'), ('running', 'forecast')], 0
-    )
+    kinds = ('convert', 'forecast', 'score')
+    assert found.jobs == dict.fromkeys([(state, kind) for state in ('queued', 'running') for kind in kinds], 0)
     assert found.oldest == {'queued': 0, 'running': 0}
-    assert len(found.ended) == 6
+    assert len(found.ended) == 9
     assert not any(found.ended.values())
     assert (found.rows_converted, found.forecast_seconds) == (0, 0)
     assert found.charged == {'viewing': 0, 'convert': 0, 'forecast': 0}

@@ -25,6 +25,7 @@ GRANTS = {
     'data_sources': 'si',
     'dataset_versions': 's',
     'datasets': 'siu',
+    'forecast_scores': 's',
     'forecasts': 'siud',
     'hour_grants': 's',
     'hour_ledger': 's',
@@ -42,6 +43,7 @@ GRANTS = {
 WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
     'audit_logs': 'si',
     'dataset_versions': 'sid',
+    'forecast_scores': 'si',
     'issued_forecasts': 'si',
     **dict.fromkeys(('hour_grants', 'hour_ledger', 'hour_reservations', 'usage_sessions'), 's'),
 }
@@ -53,6 +55,8 @@ REFERENCES = [
     ('dataset_versions', 'upload_id', 'uploads'),
     ('datasets', 'current_version', 'dataset_versions'),
     ('datasets', 'source_id', 'data_sources'),
+    ('forecast_scores', 'issued_id', 'issued_forecasts'),
+    ('forecast_scores', 'version_id', 'dataset_versions'),
     ('forecasts', 'dataset_id', 'datasets'),
     ('forecasts', 'job_id', 'jobs'),
     ('forecasts', 'version_id', 'dataset_versions'),
@@ -393,7 +397,7 @@ def test_every_view_asks_as_its_reader(connection: Connection) -> None:
         " where relnamespace = 'public'::regnamespace and relkind = 'v'",
         (',', ''),
     ).fetchall()
-    assert views == [('hour_balances', 'security_invoker=true')]
+    assert sorted(views) == [(view, 'security_invoker=true') for view in ('forecast_record', 'hour_balances')]
 
 
 def test_who_speaks_to_the_database_directly_orders_no_job(

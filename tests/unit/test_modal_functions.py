@@ -47,7 +47,13 @@ def test_modals_own_loader_finds_every_function(loaded: dict[str, Any]) -> None:
     secrets = ["modal.Secret.from_name('variosync-objects')", 'Secret.from_dict([VARIOSYNC_TASK_MEMORY])']
     cpu = [None, [1.0, 2.0], [1024, 2560], secrets]
     assert loaded['app'] == 'variosync'
-    assert loaded['functions'] == {'convert': cpu, 'ping': cpu, 'forecast': cpu, 'forecast_gpu': ['T4', *cpu[1:]]}
+    assert loaded['functions'] == {
+        'convert': cpu,
+        'score': cpu,
+        'ping': cpu,
+        'forecast': cpu,
+        'forecast_gpu': ['T4', *cpu[1:]],
+    }
 
 
 def test_functions_need_neither_a_web_framework_nor_a_database(loaded: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ SIGNS = {
     JobState.CANCELLED: ('ban', ''),
     JobState.QUEUED: ('clock', ''),
 }
-KINDS = {'convert': 'file-up', 'forecast': 'chart-spline'}
+KINDS = {'convert': 'file-up', 'forecast': 'chart-spline', 'score': 'shield-check'}
 
 
 class Changes:

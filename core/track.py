@@ -1,0 +1,229 @@
+"""The track record: issued forecasts are scored as new versions bring what came, and kept beside what they promised."""
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from core.parts import listed
+from core.ports import Database, JobQueue, Row, Transaction
+from core.values import Job, Version
+
+AT_ONCE = 100  # files that one job scores; the next one scores the rest
+MOST_SHOWN = 200
+Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
+By = Literal['model', 'horizon']
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How issued forecasts did on what came after them; None is a figure that cannot be measured.
+
+    `model` is None where it is about all of them, `first` and `last` (steps ahead) where it is about the whole horizon.
+    `mase`, `rmsse`, `smape` and `sql` are taken over `points`; `coverage` is the share that a band held and `width` its
+    mean width in MASE scales, each by level in percent as text.
+    """
+
+    model: str | None
+    first: int | None
+    last: int | None
+    forecasts: int
+    points: int
+    mase: float | None
+    rmsse: float | None
+    smape: float | None
+    sql: float | None
+    coverage: Mapping[str, float]
+    width: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What has become of one model of an issued forecast: `points` of it have come up to `version` of the dataset."""
+
+    forecast_id: UUID
+    name: str
+    dataset_id: UUID
+    dataset_name: str
+    model: str
+    cutoff: datetime
+    issued_at: datetime
+    version: int
+    last: int
+    points: int
+    mase: float | None
+    coverage: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """One time that a model of a forecast was scored, on a version; `problem` says why a part of it was not."""
+
+    model: str
+    version: int
+    points: int
+    scored_at: datetime
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """What a selection of forecasts held: in all, by model, by steps ahead, and by both.
+
+    `overall` is None as long as nothing was scored; `issued` is how many forecasts there are, scored or not.
+    """
+
+    issued: int
+    overall: Figures | None
+    models: Sequence[Figures]
+    horizons: Sequence[Figures]
+    parts: Sequence[Figures]
+
+
+class TrackRecord:
+    """Orders the scoring of issued forecasts and tells how they did. Scoring costs no hours."""
+
+    def __init__(self, database: Database, *, queue: JobQueue) -> None:
+        self._database = database
+        self._queue = queue
+
+    # what jobs do
+
+    def after(self, completion: Completion) -> Completion:
+        """Return a completion that also orders the scoring which it makes possible, in the same transaction."""
+
+        async def both(tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
+            await completion(tx, job, result)
+            await self.order(tx, job)
+
+        return both
+
+    async def order(self, tx: Transaction, after: Job) -> Job | None:
+        """Order the scoring of a dataset's newest version for what was issued before it, unless it is done or ordered.
+
+        `after` is the job that ends in this transaction. Return the new job, None when there is nothing to do.
+        """
+        dataset = await tx.first('track_lock', dataset_id=after.dataset_id)
+        newest = dataset and await tx.first('track_newest', dataset_id=after.dataset_id)
+        if not dataset or not newest or await tx.first('track_open', dataset_id=after.dataset_id):
+            return None
+        version = Version(**newest)
+        pending = await tx.all('track_pending', version_id=version.id, limit=AT_ONCE)
+        if not pending:
+            return None
+        return await self._queue.enqueue(
+            tx,
+            user_id=version.user_id,
+            kind='score',
+            title=f'Score forecasts of {dataset["name"]}'[:255],
+            payload={
+                'version': str(version.id),
+                'parts': version.parts,
+                'issued': [_issued(row) for row in pending],
+            },
+            dataset_id=version.dataset_id,
+        )
+
+    async def scored(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
+        """Keep the scores of a job, in the transaction that ends it, and order what is left."""
+        manifest = result['manifest']
+        for one in manifest['scores']:
+            await tx.run(
+                'score_insert',
+                user_id=job.user_id,
+                issued_id=one['id'],
+                version_id=job.payload['version'],
+                points=one['points'],
+                reaches=one['reaches'],
+                blocks=json.dumps(one['blocks']),
+                problem=one.get('problem'),
+                code=manifest['code'],
+            )
+        if manifest['scores']:
+            await self.order(tx, job)
+
+    # what users see
+
+    async def track(self, user_id: UUID, *, dataset_id: UUID | None = None, model: str | None = None) -> Track:
+        """Return what the user's forecasts held, of one dataset or of all, by one model or by all."""
+        async with self._database.transaction(user_id) as tx:
+            issued = await tx.one('track_issued', dataset_id=dataset_id)
+            rows = await tx.all('track_sums', dataset_id=dataset_id, model=model, forecast_id=None)
+        return _track(issued['forecasts'], rows)
+
+    async def of_forecast(self, user_id: UUID, forecast_id: UUID) -> tuple[Track, Sequence[Scoring]]:
+        """Return what one forecast held, and each time that it was scored, the newest first.
+
+        Raise NotFound when it is not this user's.
+        """
+        async with self._database.transaction(user_id) as tx:
+            await tx.one('forecast_by_id', id=forecast_id)
+            rows = await tx.all('track_sums', dataset_id=None, model=None, forecast_id=forecast_id)
+            scorings = [Scoring(**row) for row in await tx.all('track_scorings', forecast_id=forecast_id)]
+        return _track(1, rows), scorings
+
+    async def forecasts(
+        self, user_id: UUID, *, dataset_id: UUID | None = None, model: str | None = None, limit: int = MOST_SHOWN
+    ) -> Sequence[Scored]:
+        """Return what became of each model of each forecast, the one that was issued last first."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('track_forecasts', dataset_id=dataset_id, model=model, limit=limit)
+        return [_scored(row) for row in rows]
+
+
+def _issued(row: Row) -> dict[str, Any]:
+    """What the task is told of a file that was issued (`core.analysis.record.scores`)."""
+    asked = row['request']
+    return {
+        'id': str(row['id']),
+        'key': row['object_key'],
+        'sha256': row['sha256'],
+        'history': [f'{row["prefix"]}/{name}' for name in listed({'history': row['history']}, 'history')],
+        **{name: asked[name] for name in ('target', 'series', 'step', 'aggregate')},
+    }
+
+
+def _track(issued: int, rows: Sequence[Row]) -> Track:
+    found = [_figures(row) for row in rows]
+    return Track(
+        issued=issued,
+        overall=next((one for one in found if one.model is None and one.first is None), None),
+        models=[one for one in found if one.model is not None and one.first is None],
+        horizons=[one for one in found if one.model is None and one.first is not None],
+        parts=[one for one in found if one.model is not None and one.first is not None],
+    )
+
+
+def _figures(row: Row) -> Figures:
+    levels = row['levels'] or {}
+    square = _share(row['square'], row['scaled'])
+    return Figures(
+        **{name: row[name] for name in ('model', 'first', 'last', 'forecasts', 'points')},
+        mase=_share(row['abs'], row['scaled']),
+        rmsse=None if square is None else math.sqrt(square),
+        smape=_share(row['smape'], row['points']),
+        sql=_share(row['pinball'], row['drawn']),
+        coverage=_coverage(levels),
+        width={level: sums['width'] / row['scaled'] for level, sums in _by_level(levels) if row['scaled']},
+    )
+
+
+def _scored(row: Row) -> Scored:
+    mase = _share(row['abs'], row['scaled'])
+    rest = {name: value for name, value in row.items() if name not in ('abs', 'scaled', 'levels')}
+    return Scored(**rest, mase=mase, coverage=_coverage(row['levels'] or {}))
+
+
+def _coverage(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    return {level: sums['inside'] / sums['points'] for level, sums in _by_level(levels) if sums['points']}
+
+
+def _by_level(levels: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted(levels.items(), key=lambda item: float(item[0]))
+
+
+def _share(total: float | None, count: int | None) -> float | None:
+    return None if total is None or not count else float(total) / count

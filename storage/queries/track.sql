@@ -1,0 +1,136 @@
+-- name: track_lock
+-- One dataset, locked until the transaction ends, so that scoring of a version is ordered once.
+select name from public.datasets where id = %(dataset_id)s and deleted_at is null for no key update;
+
+-- name: track_newest
+-- The version of a dataset that came last.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.dataset_versions v
+where v.dataset_id = %(dataset_id)s
+order by v.number desc
+limit 1;
+
+-- name: track_open
+-- A job that scores forecasts of a dataset and has not ended.
+select id from public.jobs where dataset_id = %(dataset_id)s and kind = 'score' and state in ('queued', 'running') limit 1;
+
+-- name: track_pending
+-- Files that were issued from earlier versions of a dataset and that a version has not been scored for, the newest first.
+select i.id, i.object_key, i.sha256, f.result ->> 'prefix' as prefix, f.result -> 'history' as history, f.request
+from public.dataset_versions n
+join public.forecasts f on f.dataset_id = n.dataset_id
+join public.dataset_versions v on v.id = f.version_id and v.number < n.number
+join public.issued_forecasts i on i.forecast_id = f.id
+where n.id = %(version_id)s
+  -- A what-if tells of a future that nobody expects.
+  and coalesce(f.request -> 'changes', '{}') in ('{}', 'null')
+  and n.manifest -> 'measures' ? (f.request ->> 'target')
+  and not exists (select from public.forecast_scores s where s.issued_id = i.id and s.version_id = n.id)
+order by i.issued_at desc, i.id
+limit %(limit)s;
+
+-- name: score_insert
+-- Add the score of an issued file on a version.
+insert into public.forecast_scores (user_id, issued_id, version_id, points, reaches, blocks, problem, code)
+select i.user_id, i.id, %(version_id)s, %(points)s, %(reaches)s, %(blocks)s::jsonb, %(problem)s, %(code)s
+from public.issued_forecasts i
+where i.id = %(issued_id)s and i.user_id = %(user_id)s
+on conflict (issued_id, version_id) do nothing;
+
+-- name: track_issued
+-- How many forecasts were issued, of one dataset or of all.
+select count(*) as forecasts
+from public.forecasts
+where issued_at is not null and (%(dataset_id)s::uuid is null or dataset_id = %(dataset_id)s::uuid);
+
+-- name: track_sums
+-- Sums of the scores that count, in all, by model, by block of the horizon, and by both; null stands for all.
+with blocks as (
+    select r.model, r.forecast_id, b.*
+    from public.forecast_record r
+    cross join lateral jsonb_to_recordset(r.blocks) as b (
+        first integer, last integer, points bigint, smape float8, scaled bigint, abs float8, square float8, drawn bigint,
+        pinball float8, levels jsonb
+    )
+    where (%(dataset_id)s::uuid is null or r.dataset_id = %(dataset_id)s::uuid)
+      and (%(forecast_id)s::uuid is null or r.forecast_id = %(forecast_id)s::uuid)
+      and (%(model)s::text is null or r.model = %(model)s::text)
+), sums as (
+    select model, first, last, count(distinct forecast_id) as forecasts, sum(points)::bigint as points,
+           sum(smape) as smape, sum(scaled)::bigint as scaled, sum(abs) as abs, sum(square) as square,
+           sum(drawn)::bigint as drawn, sum(pinball) as pinball
+    from blocks
+    group by grouping sets ((), (model), (first, last), (model, first, last))
+), held as (
+    select model, first, l.level, sum((l.held ->> 'points')::bigint)::bigint as points,
+           sum((l.held ->> 'inside')::bigint)::bigint as inside, sum((l.held ->> 'width')::float8) as width
+    from blocks
+    cross join lateral jsonb_each(levels) as l (level, held)
+    group by grouping sets ((l.level), (model, l.level), (first, l.level), (model, first, l.level))
+)
+select s.*,
+       (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside, 'width', h.width))
+        from held h
+        where h.model is not distinct from s.model and h.first is not distinct from s.first) as levels
+from sums s
+where s.points > 0
+order by s.model nulls first, s.first nulls first;
+
+-- name: track_forecasts
+-- What became of each model of each forecast, the one that was issued last first.
+with scored as (
+    select r.forecast_id, r.model, max(r.cutoff) as cutoff, max(r.version) as version, max(r.issued_at) as issued_at
+    from public.forecast_record r
+    where (%(dataset_id)s::uuid is null or r.dataset_id = %(dataset_id)s::uuid)
+      and (%(model)s::text is null or r.model = %(model)s::text)
+    group by r.forecast_id, r.model
+    order by issued_at desc, r.forecast_id, r.model
+    limit %(limit)s
+), sums as (
+    select s.forecast_id, s.model, sum(b.points)::bigint as points, sum(b.scaled)::bigint as scaled, sum(b.abs) as abs,
+           max(b.last) as last
+    from scored s
+    join public.forecast_record r using (forecast_id, model)
+    cross join lateral jsonb_to_recordset(r.blocks) as b (points bigint, scaled bigint, abs float8, last integer)
+    group by s.forecast_id, s.model
+), held as (
+    select s.forecast_id, s.model, l.level, sum((l.held ->> 'points')::bigint)::bigint as points,
+           sum((l.held ->> 'inside')::bigint)::bigint as inside
+    from scored s
+    join public.forecast_record r using (forecast_id, model)
+    cross join lateral jsonb_array_elements(r.blocks) as b
+    cross join lateral jsonb_each(b -> 'levels') as l (level, held)
+    group by s.forecast_id, s.model, l.level
+)
+select s.forecast_id, f.name, f.dataset_id, d.name as dataset_name, s.model, s.cutoff, s.version, s.issued_at, m.last, m.points,
+       m.scaled, m.abs,
+       (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside))
+        from held h
+        where h.forecast_id = s.forecast_id and h.model = s.model) as levels
+from scored s
+join sums m using (forecast_id, model)
+join public.forecasts f on f.id = s.forecast_id
+join public.datasets d on d.id = f.dataset_id
+order by s.issued_at desc, s.forecast_id, s.model;
+
+-- name: track_scorings
+-- Each time that a forecast was scored, by model, the newest version first.
+select i.model, v.number as version, sum(s.points)::bigint as points, max(s.scored_at) as scored_at, max(s.problem) as problem
+from public.forecast_scores s
+join public.issued_forecasts i on i.id = s.issued_id
+join public.dataset_versions v on v.id = s.version_id
+where i.forecast_id = %(forecast_id)s
+group by i.model, v.number
+order by v.number desc, i.model;
+
+-- name: track_held
+-- What the bands of the forecasts of a target held, by model and level, in the order of their cutoffs.
+select r.model, l.level, max(r.cutoff) as cutoff, sum((l.held ->> 'points')::bigint)::bigint as points,
+       sum((l.held ->> 'inside')::bigint)::bigint as inside
+from public.forecast_record r
+cross join lateral jsonb_array_elements(r.blocks) as b
+cross join lateral jsonb_each(b -> 'levels') as l (level, held)
+where r.dataset_id = %(dataset_id)s and r.request ->> 'target' = %(target)s
+  and r.request ->> 'step' is not distinct from %(step)s::text and r.model = any(%(models)s)
+group by r.forecast_id, r.model, l.level
+order by max(r.cutoff), r.forecast_id;

@@ -1,0 +1,405 @@
+"""The track record: issued forecasts are scored when a version brings what came, once, and the same again."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+
+from core.analysis import panel
+from core.errors import NotFound
+from core.forecasts import Ask
+from core.ports import Progress
+from core.tasks import TASKS
+from core.values import Dataset, Forecast, JobState, User
+from storage.embedded.server import EmbeddedPostgres
+from storage.objects import LocalTaskObjects
+from storage.postgres import Postgres
+from tests import factories
+from tests.flows.conftest import Product
+from tests.flows.doubles import ScriptedCompute
+
+H = 6
+START = date(2024, 1, 1)
+HISTORY = 35
+
+
+class Tasks(ScriptedCompute):
+    """Runs the real tasks in threads of this process; forecasts are last week's values, with bands of a fixed width."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(lambda task, payload: None)
+        self.home = home
+        self.objects = LocalTaskObjects(home / 'objects')
+
+    async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
+        task, payload = self.calls[int(call_id)]
+        run = self.forecast if task == 'forecast' else TASKS[task]
+        workdir = Path(mkdtemp(dir=self.home))
+        return {**await asyncio.to_thread(run, payload, self.objects, workdir, progress), 'seconds': 0.0}
+
+    @staticmethod
+    def forecast(
+        payload: Mapping[str, Any], objects: LocalTaskObjects, workdir: Path, progress: Progress
+    ) -> dict[str, Any]:
+        asked = payload['request']
+        parts = [objects.fetch(key, workdir) for key in payload['parts']]
+        frame = panel.read(parts, target=asked['target'], workdir=workdir)
+        frame.write_parquet(workdir / 'history.parquet')
+        stored = [objects.put_file(f'{payload["prefix"]}/history.parquet', workdir / 'history.parquet')]
+        models = []
+        for place, model in enumerate(asked['models']):
+            rows = pl.concat([last_week(own, model, H, 1.0 + place) for own in frame.partition_by('unique_id')])
+            path = workdir / f'forecast-{model}.parquet'
+            rows.write_parquet(path)
+            stored.append(objects.put_file(f'{payload["prefix"]}/{path.name}', path))
+            told = {'rows': rows.height, 'cutoff': str(rows['cutoff'].max()), 'series': {'ok': 2}, 'warnings': []}
+            files = {'files': [path.name], 'backtests': [], 'explained': []}
+            models.append({'name': model, **told, **files, 'code': '0.1.0+abc', 'seed': 1})
+        lists = {'scores': [], 'series': sorted(set(frame['unique_id'])), 'history': ['history.parquet'], 'notes': []}
+        return {
+            'prefix': payload['prefix'],
+            'objects': [{'key': one.key, 'size': one.size, 'sha256': one.sha256} for one in stored],
+            'manifest': {'models': models, **lists},
+        }
+
+
+def last_week(own: pl.DataFrame, model: str, h: int, width: float) -> pl.DataFrame:
+    """A forecast of one series in the form of `forecasting.forecast`."""
+    cutoff, values = own['ds'].max(), own['y'].tail(7).to_list()
+    assert isinstance(cutoff, datetime)
+    center = pl.Series([values[step % 7] for step in range(h)])
+    return pl.DataFrame(
+        {
+            'unique_id': [own['unique_id'][0]] * h,
+            'ds': [cutoff + timedelta(days=step + 1) for step in range(h)],
+            'cutoff': [cutoff] * h,
+            'horizon': pl.Series(range(1, h + 1), dtype=pl.Int32),
+            'model': [model] * h,
+            'model_used': [model] * h,
+            'mean': center,
+            'q0.025': center - 2 * width,
+            'q0.1': center - width,
+            'q0.5': center,
+            'q0.9': center + width,
+            'q0.975': center + 2 * width,
+            'status': ['ok'] * h,
+            'warning': [''] * h,
+        }
+    )
+
+
+@pytest.fixture
+def product(open_product: Callable[..., Product], tmp_path: Path) -> Product:
+    """The product with its real tasks, but for models."""
+    return open_product(Tasks(tmp_path))
+
+
+def table(days: int, *, first: int = 0, names: tuple[str, ...] = ('north', 'south'), shift: float = 0.0) -> bytes:
+    """Daily rows of shops; the value repeats each week and grows a little."""
+    lines = ['shop,day,sold']
+    for name in names:
+        for day in range(first, days):
+            value = 20 + 5 * (day % 7) + day * 0.1 + (day * 7919 % 13) / 3 + shift * (day >= HISTORY)
+            lines.append(f'{name},{START + timedelta(days=day)},{value:.3f}')
+    return ('\n'.join(lines) + '\n').encode()
+
+
+async def forecast_of(product: Product, user: User, dataset: Dataset, **asked: Any) -> Forecast:
+    """Ask for a forecast of the shown version and work it off."""
+    version = await product.datasets.version(user.id, dataset.id)
+    ask = Ask(**{'target': 'sold', 'h': H, 'models': ('seasonal_naive', 'theta'), **asked})
+    forecast = await product.forecasts.request(user.id, version, ask)
+    await product.work_off(user)
+    found = await product.forecasts.get(user.id, forecast.id)
+    assert found.state == JobState.SUCCEEDED, await product.jobs.list(user.id)
+    return found
+
+
+async def brought(product: Product, user: User) -> Dataset:
+    return await product.bring(user, 'shops.csv', table(HISTORY))
+
+
+async def more(product: Product, user: User, dataset: Dataset, content: bytes) -> list[Any]:
+    """Bring the next version and let its jobs end; return the jobs that scored."""
+    await product.bring(user, 'shops.csv', content, dataset_id=dataset.id)
+    return [job for job in await product.work_off(user) if job.kind == 'score']
+
+
+def stored(postgres: EmbeddedPostgres) -> list[Any]:
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        return connection.execute(
+            'select i.model, v.number, s.points, s.reaches, s.blocks, s.problem from public.forecast_scores s '
+            'join public.issued_forecasts i on i.id = s.issued_id '
+            'join public.dataset_versions v on v.id = s.version_id order by v.number, i.model'
+        ).fetchall()
+
+
+async def test_a_version_that_brings_what_came_is_scored_for_nothing(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset)
+    issued = await product.forecasts.issued(user.id, forecast.id)
+    assert [(row.model, row.code, row.seed) for row in issued] == [
+        ('seasonal_naive', '0.1.0+abc', 1),
+        ('theta', '0.1.0+abc', 1),
+    ]
+    assert (await product.track.track(user.id)).overall is None
+    assert (await product.track.track(user.id)).issued == 1
+    before, notices = await product.hours.balance(user.id), len(await product.notices.latest(user.id))
+    (job,) = await more(product, user, dataset, table(HISTORY + 4))
+    assert (job.state, job.quote, job.charged, job.title) == (JobState.SUCCEEDED, 0, 0, 'Score forecasts of shops')
+    convert = next(job for job in await product.jobs.list(user.id) if job.kind == 'convert')
+    assert (await product.hours.balance(user.id)).seconds == before.seconds - (convert.charged or 0)
+    assert len(await product.notices.latest(user.id)) == notices + 1
+    track = await product.track.track(user.id)
+    assert track.overall is not None
+    assert (track.overall.forecasts, track.overall.points) == (1, 16)
+    assert [(one.model, one.points) for one in track.models] == [('seasonal_naive', 8), ('theta', 8)]
+    assert [(one.first, one.last, one.points) for one in track.horizons] == [(1, 1, 4), (2, 2, 4), (3, 3, 4), (4, 6, 4)]
+    assert len(track.parts) == 8
+    for one in (track.overall, *track.models, *track.horizons):
+        assert one.mase is not None
+        assert 0 < one.mase < 3
+        assert one.rmsse is not None
+        assert one.sql is not None
+        assert one.smape is not None
+        assert list(one.coverage) == list(one.width) == ['80', '95']
+        assert all(0 <= share <= 1 for share in one.coverage.values())
+    rows = await product.track.forecasts(user.id)
+    assert [(row.forecast_id, row.model, row.points, row.version, row.last) for row in rows] == [
+        (forecast.id, 'seasonal_naive', 8, 2, 6),
+        (forecast.id, 'theta', 8, 2, 6),
+    ]
+    own, scorings = await product.track.of_forecast(user.id, forecast.id)
+    assert own.overall == track.overall
+    assert [(one.model, one.version, one.points) for one in scorings] == [('seasonal_naive', 2, 8), ('theta', 2, 8)]
+
+
+async def test_a_later_version_counts_in_place_of_the_earlier_and_both_are_kept(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 2))
+    first = await product.track.track(user.id)
+    await more(product, user, dataset, table(HISTORY + H + 5))
+    second = await product.track.track(user.id)
+    await more(product, user, dataset, table(HISTORY + H + 5, shift=4))
+    corrected = await product.track.track(user.id)
+    assert [one.overall and one.overall.points for one in (first, second, corrected)] == [4, 12, 12]
+    assert first.overall != second.overall != corrected.overall
+    assert corrected.overall is not None
+    assert (await product.track.forecasts(user.id))[0].version == 4
+    assert [(row[1], row[2]) for row in stored(postgres)] == [(2, 4), (3, 12), (4, 12)]
+
+
+async def test_a_file_of_the_latest_days_alone_keeps_what_was_scored_before(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 4, first=HISTORY))
+    (before,) = (await product.track.track(user.id)).models
+    assert before.points == 8
+    await more(product, user, dataset, table(HISTORY + 30, first=HISTORY + 5))
+    assert (await product.track.track(user.id)).models == [before]
+
+
+async def test_scoring_the_stored_files_again_gives_the_same_numbers(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset)
+    (job,) = await more(product, user, dataset, table(HISTORY + 5))
+    before = stored(postgres)
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute('delete from public.forecast_scores')
+        connection.execute(
+            "update public.jobs set state = 'failed', error = '{}', finished_at = now() where id = %s", (job.id,)
+        )
+    assert stored(postgres) == []
+    await product.jobs.retry(user.id, job.id)
+    await product.work_off(user)
+    assert stored(postgres) == before
+
+
+async def test_a_job_that_is_delivered_twice_scores_once(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset)
+    (job,) = await more(product, user, dataset, table(HISTORY + 5))
+    before = stored(postgres)
+    await product.jobs.advance(job.id)
+    assert stored(postgres) == before
+    scores = [{'id': one['id'], 'points': 1, 'reaches': True, 'blocks': []} for one in job.payload['issued']]
+    async with product.database.system() as tx:
+        await product.track.scored(tx, job, {'manifest': {'scores': scores, 'code': 'x'}})
+    assert stored(postgres) == before
+    assert await product.jobs.running(user.id) == []
+
+
+async def test_what_is_issued_while_a_version_arrives_is_scored_too(product: Product, user: User) -> None:
+    """The version came after the one that was forecast from, and before the forecast was issued."""
+    dataset = await brought(product, user)
+    version = await product.datasets.version(user.id, dataset.id)
+    await product.bring(user, 'shops.csv', table(HISTORY + 4), dataset_id=dataset.id)
+    ask = Ask(target='sold', h=H, models=('seasonal_naive',))
+    await product.forecasts.request(user.id, version, ask)
+    await product.work_off(user)
+    (job,) = await product.work_off(user)
+    assert (job.kind, job.state) == ('score', JobState.SUCCEEDED)
+    assert [one.points for one in (await product.track.track(user.id)).models] == [8]
+
+
+async def test_many_forecasts_are_scored_by_one_job_after_the_other(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.track.AT_ONCE', 2)
+    dataset = await brought(product, user)
+    for name in ('a', 'b', 'c'):
+        await forecast_of(product, user, dataset, models=('seasonal_naive',), name=name)
+    upload = await product.send(user, 'shops.csv', table(HISTORY + 5), dataset_id=dataset.id)
+    assert upload.dataset_id == dataset.id
+    ended = [await product.work_off(user) for _ in range(4)]
+    assert [[job.kind for job in jobs] for jobs in ended] == [['convert'], ['score'], ['score'], []]
+    assert (await product.track.track(user.id)).models[0].forecasts == 3
+
+
+async def test_a_second_version_waits_for_the_scoring_under_way(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await product.bring(user, 'shops.csv', table(HISTORY + 1), dataset_id=dataset.id)
+    (waiting,) = await product.jobs.running(user.id)
+    upload = await product.send(user, 'shops.csv', table(HISTORY + 2), dataset_id=dataset.id)
+    convert = next(job for job in await product.jobs.running(user.id) if job.id != waiting.id)
+    assert convert.payload['upload'] == str(upload.id)
+    await product.jobs.advance(convert.id)
+    assert [job.id for job in await product.jobs.running(user.id)] == [waiting.id]
+    await product.work_off(user)
+    await product.work_off(user)
+    assert [(row[1], row[2]) for row in stored(postgres)] == [(2, 2), (3, 4)]
+
+
+async def test_a_what_if_and_a_measure_that_is_gone_are_not_scored(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute('alter table public.forecasts disable trigger forecasts_issued')
+        connection.execute(
+            'update public.forecasts set request = request || %s', ('{"changes": {"price": {"how": "set"}}}',)
+        )
+        connection.execute('alter table public.forecasts enable trigger forecasts_issued')
+    assert await more(product, user, dataset, table(HISTORY + 5)) == []
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    renamed = table(HISTORY + 6).replace(b'sold', b'count')
+    assert await more(product, user, dataset, renamed) == []
+
+
+async def test_a_lost_file_is_named_and_the_rest_is_scored(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset)
+    theta = next(row for row in await product.forecasts.issued(user.id, forecast.id) if row.model == 'theta')
+    await product.objects.delete(theta.object_key)
+    await more(product, user, dataset, table(HISTORY + 3))
+    track, scorings = await product.track.of_forecast(user.id, forecast.id)
+    assert [one.model for one in track.models] == ['seasonal_naive']
+    assert [(one.model, one.points, bool(one.problem)) for one in scorings] == [
+        ('seasonal_naive', 6, False),
+        ('theta', 0, True),
+    ]
+
+
+async def test_a_selection_is_by_dataset_and_model(product: Product, user: User) -> None:
+    datasets = [await brought(product, user) for _ in range(2)]
+    for dataset in datasets:
+        await forecast_of(product, user, dataset)
+        await more(product, user, dataset, table(HISTORY + 3))
+    one = await product.track.track(user.id, dataset_id=datasets[0].id)
+    assert (one.issued, one.overall and one.overall.forecasts) == (1, 1)
+    theta = await product.track.track(user.id, model='theta')
+    assert [(row.model, row.forecasts) for row in theta.models] == [('theta', 2)]
+    assert {row.dataset_id for row in await product.track.forecasts(user.id, dataset_id=datasets[1].id)} == {
+        datasets[1].id
+    }
+    assert len(await product.track.forecasts(user.id, limit=3)) == 3
+
+
+async def test_another_tenant_sees_nothing(product: Product, user: User, database: Postgres) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 3))
+    stranger = await factories.user(database)
+    track = await product.track.track(stranger.id)
+    assert (track.issued, track.overall, track.models) == (0, None, [])
+    assert (await product.track.track(stranger.id, dataset_id=dataset.id)).overall is None
+    assert await product.track.forecasts(stranger.id) == []
+    with pytest.raises(NotFound):
+        await product.track.of_forecast(stranger.id, forecast.id)
+
+
+async def test_a_job_that_names_foreign_objects_is_not_run(product: Product, user: User, database: Postgres) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    (issued,) = await product.forecasts.issued(user.id, forecast.id)
+    stranger = await factories.user(database)
+    one = {'id': str(issued.id), 'key': issued.object_key, 'sha256': issued.sha256, 'history': []}
+    async with product.database.system() as tx:
+        job = await product.queue.enqueue(
+            tx, user_id=stranger.id, kind='score', title='x', payload={'version': str(dataset.id), 'issued': [one]}
+        )
+    await product.jobs.advance(job.id)
+    ended = await product.jobs.get(stranger.id, job.id)
+    assert (ended.state, 'not yours' in ended.message) == (JobState.FAILED, True)
+
+
+CHANGES = [
+    "update public.forecasts set result = '{}'",
+    "update public.forecasts set request = '{}'",
+    'update public.forecasts set issued_at = now()',
+    'update public.forecasts set issued_at = null',
+    'update public.issued_forecasts set seed = 2',
+    'update public.forecast_scores set points = 9',
+]
+
+
+@pytest.mark.parametrize('role', ['superuser', 'worker', 'app'])
+async def test_nobody_changes_what_was_issued_or_scored(
+    product: Product, user: User, postgres: EmbeddedPostgres, role: Any
+) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 3))
+    changes = [*CHANGES, 'delete from public.forecasts'] if role == 'app' else CHANGES
+    for change in changes:
+        with psycopg.connect(postgres.dsn(role)) as connection:
+            if role == 'app':
+                connection.execute('set local role authenticated')
+                claims = json.dumps({'sub': str(user.id)})
+                connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change)
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute("update public.forecasts set name = 'another'")
+    assert (await product.forecasts.get(user.id, forecast.id)).name == 'another'
+
+
+async def test_an_account_takes_its_track_record_along(
+    product: Product, user: User, postgres: EmbeddedPostgres, open_product: Callable[..., Product]
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 3))
+    async with product.database.system() as tx:
+        await tx.run('profile_delete', id=user.id)
+    assert stored(postgres) == []
