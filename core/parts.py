@@ -202,6 +202,7 @@ def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[s
         'warnings': [*_left_out(failed, some=bool(parts)), *sorted(warnings)][:MOST_WARNINGS],
         'weights': _weights(parts),
         'seconds': sum(part.get('seconds') or 0.0 for part in parts),
+        **{said: next((part[said] for part in parts if part.get(said)), None) for said in ('code', 'seed')},
     }
 
 

@@ -253,7 +253,7 @@ class Job:
 
     id: UUID
     user_id: UUID
-    kind: str  # convert | forecast
+    kind: str  # convert | forecast | score
     title: str
     state: JobState
     payload: Mapping[str, Any] = field(repr=False)
@@ -293,7 +293,10 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedForecast:
-    """One file of a model's forecast as it was issued: never changed, scored as actuals arrive."""
+    """One file of a model's forecast as it was issued: never changed, scored as actuals arrive.
+
+    `code` is the state of the code that made it, `seed` what its random numbers began with.
+    """
 
     id: UUID
     forecast_id: UUID
@@ -305,6 +308,8 @@ class IssuedForecast:
     sha256: str
     rows: int
     issued_at: datetime
+    code: str | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,13 @@ update public.forecasts set result = %(result)s, issued_at = now() where id = %(
 
 -- name: issued_insert
 -- Add a file of one model's forecast to the ledger.
-insert into public.issued_forecasts (forecast_id, user_id, model, part, cutoff, object_key, sha256, rows)
-values (%(forecast_id)s, %(user_id)s, %(model)s, %(part)s, %(cutoff)s, %(object_key)s, %(sha256)s, %(rows)s);
+insert into public.issued_forecasts (forecast_id, user_id, model, part, cutoff, object_key, sha256, rows, code, seed)
+values (%(forecast_id)s, %(user_id)s, %(model)s, %(part)s, %(cutoff)s, %(object_key)s, %(sha256)s, %(rows)s, %(code)s,
+        %(seed)s);
 
 -- name: issued_by_forecast
 -- The ledger rows of a forecast.
-select id, forecast_id, user_id, model, part, cutoff, object_key, sha256, rows, issued_at
+select id, forecast_id, user_id, model, part, cutoff, object_key, sha256, rows, issued_at, code, seed
 from public.issued_forecasts
 where forecast_id = %(forecast_id)s
 order by model, part;

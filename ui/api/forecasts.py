@@ -183,7 +183,11 @@ class ForecastChart(Answer):
 
 
 class Issued(Answer):
-    """One model's forecast as it was issued: never changed. `sha256` is of its rows as stored."""
+    """A file of one model's forecast as it was issued: never changed. `sha256` is of its rows as stored.
+
+    `code` is the state of the code that made it, `seed` what its random numbers began with; null where that was not
+    kept yet.
+    """
 
     id: UUID
     model: str
@@ -191,6 +195,8 @@ class Issued(Answer):
     rows: int
     sha256: str
     issued_at: datetime
+    code: str | None
+    seed: int | None
 
 
 class IssuedForecasts(Answer):
