@@ -4,10 +4,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 UV = $(shell command -v uv || echo $(VENV)/bin/uv)
 INSTALL = $(UV) pip install --quiet --python $(PY) --require-hashes
-# `make run WITH=cloud` adds what the cloud's adapters need.
+# PyTorch comes by pip, which takes the build that suits the machine; requirements/tft.txt pins what it needs.
+TORCH := torch==2.13.0
+INSTALL_TORCH = $(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
+# `make run WITH=cloud` adds what the cloud's adapters need, `WITH=tft` the model of that name, `WITH='cloud tft'` both.
 WITH ?=
-REQUIREMENTS := requirements/base.txt requirements/compute.txt $(WITH:%=requirements/%.txt)
-RUN := $(VENV)/.run$(WITH:%=-%)
+EXTRAS := $(sort $(WITH))
+REQUIREMENTS := requirements/base.txt requirements/compute.txt $(EXTRAS:%=requirements/%.txt)
+NOTHING :=
+RUN := $(VENV)/.run$(subst $(NOTHING) ,,$(EXTRAS:%=-%))
 NUMBERS ?= 2
 
 .PHONY: run test counterparts fuzz check format lint types imports unit browser requirements clean
@@ -24,12 +29,14 @@ $(VENV)/.venv:
 
 $(RUN): $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/vendor.py
 	$(INSTALL) $(addprefix -r ,$(REQUIREMENTS))
+	$(if $(filter tft,$(EXTRAS)),$(INSTALL_TORCH))
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	$(PY) -m ui.vendor
 	@touch $@
 
-$(VENV)/.dev: $(RUN) requirements/dev.txt requirements/cloud.txt
-	$(INSTALL) -r requirements/dev.txt -r requirements/cloud.txt
+$(VENV)/.dev: $(RUN) requirements/dev.txt requirements/cloud.txt requirements/tft.txt
+	$(INSTALL) -r requirements/dev.txt -r requirements/cloud.txt -r requirements/tft.txt
+	$(INSTALL_TORCH)
 	@touch $@
 
 browser: $(VENV)/.dev
@@ -76,7 +83,7 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes
 requirements: $(VENV)/.venv
 	mkdir -p requirements build
 	$(COMPILE) --all-extras -o build/all.txt
-	for extra in compute cloud dev; do $(COMPILE) --extra $$extra -c build/all.txt -o requirements/$$extra.txt || exit 1; done
+	for extra in compute cloud tft dev; do $(COMPILE) --extra $$extra -c build/all.txt -o requirements/$$extra.txt || exit 1; done
 	$(COMPILE) -c build/all.txt -o requirements/base.txt
 
 clean:

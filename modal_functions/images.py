@@ -7,16 +7,16 @@ import modal
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ('core', 'storage', 'modal_functions')
 PYTHON = '3.11'
-CUDA = 'nvidia/cuda:12.8.1-runtime-ubuntu24.04'
+TORCH = 'torch==2.13.0'  # as in the Makefile
 
 
-def _with_us(base: modal.Image) -> modal.Image:
-    """Add the libraries of the models by their hashes, what LightGBM links to, and our source."""
-    pinned = base.apt_install('libgomp1').uv_pip_install(
-        requirements=[str(ROOT / 'requirements' / 'compute.txt')], extra_options='--require-hashes'
-    )
-    return pinned.add_local_python_source(*SOURCE)
+def _with(*extras: str) -> modal.Image:
+    """Return an image with the libraries of the extras by their hashes, and what LightGBM links to."""
+    base = modal.Image.debian_slim(python_version=PYTHON).apt_install('libgomp1')
+    pinned = [str(ROOT / 'requirements' / f'{extra}.txt') for extra in extras]
+    return base.uv_pip_install(requirements=pinned, extra_options='--require-hashes')
 
 
-CPU = _with_us(modal.Image.debian_slim(python_version=PYTHON))
-GPU = _with_us(modal.Image.from_registry(CUDA, add_python=PYTHON))
+CPU = _with('compute').add_local_python_source(*SOURCE)
+# pip brings the build for CUDA with its libraries: the machine needs to give the driver only
+GPU = _with('compute', 'tft').pip_install(TORCH).add_local_python_source(*SOURCE)

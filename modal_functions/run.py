@@ -27,16 +27,17 @@ FIRST, NEXT = 10.0, 15.0  # seconds until the first word about progress, and at 
 MOST_CONTAINERS = 20
 
 
-def limits(settings: Settings) -> dict[str, Any]:
+def limits(settings: Settings, *, beside: int = 0) -> dict[str, Any]:
     """Return what every function is deployed with: the server's own limits of a task, and room for who watches it.
 
-    Functions cannot use Modal in turn. What fails for a reason of its own is tried again by its job; Modal itself
-    tries again once when the function could not even answer.
+    `beside` are bytes of memory on top, for what a library takes before it works. Functions cannot use Modal in turn.
+    What fails for a reason of its own is tried again by its job; Modal itself tries again once when the function could
+    not even answer.
     """
-    memory = parse_bytes(settings.memory) // 2**20
+    memory = (parse_bytes(settings.memory) + beside) // 2**20
     return {
         'secrets': [SECRET],
-        'env': {'VARIOSYNC_TASK_MEMORY': settings.memory},
+        'env': {'VARIOSYNC_TASK_MEMORY': f'{memory}MB' if beside else settings.memory},
         'cpu': (1.0, 2.0),
         'memory': (min(memory, 1024), memory + SPARE),
         'timeout': int(settings.task_timeout) + GRACE,

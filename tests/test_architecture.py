@@ -21,7 +21,7 @@ def test_import_rules_hold():
 def test_web_process_imports_no_model_library():
     script = (
         'import sys, run_nicegui, ui.app, ui.cli, core.services, storage.adapters\n'
-        'heavy = {"pandas", "polars", "lightgbm", "prophet", "statsforecast", "numba", "scipy", "sklearn"}\n'
+        'heavy = {"pandas", "polars", "lightgbm", "prophet", "statsforecast", "numba", "scipy", "sklearn", "torch"}\n'
         'print(sorted(heavy & set(sys.modules)))'
     )
     result = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True, check=True)

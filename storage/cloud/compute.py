@@ -24,7 +24,8 @@ from core.ports import ObjectStore, Progress
 PATIENCE = 15.0  # seconds that Modal may take to answer
 TURN = 1.0  # seconds between two looks at a task's progress, for whoever waits
 DEPLOY = 'Deploy it: modal deploy -m modal_functions.app'
-GPU_FUNCTIONS: Mapping[str, str] = {}  # model → function, for models that need a GPU; none of today's does
+GPU_FUNCTIONS: Mapping[str, str] = {'tft': 'forecast_gpu'}  # model → function, for models that need a GPU
+GPU_MEMORY = 2**31  # bytes that such a function may use beside a task's own: CUDA takes them before it works
 
 T = TypeVar('T')
 
@@ -73,7 +74,8 @@ class ModalCompute:
             function = modal.Function.from_name(
                 self._app, name, environment_name=self._environment, client=await self._client()
             )
-            call = await _answered(function.spawn.aio({'payload': dict(payload), **self._limits}))
+            limits = {**self._limits, 'memory': self._limits['memory'] + (GPU_MEMORY if name != task else 0)}
+            call = await _answered(function.spawn.aio({'payload': dict(payload), **limits}))
         except NotFound as error:
             raise Misconfigured(f'Modal has no function {name} in the app {self._app}. {DEPLOY}') from error
         return f'{call.object_id} {payload.get("prefix", "")}'.strip()

@@ -77,6 +77,12 @@ async def test_a_call_outlives_us_and_anybody_collects_it(
     await other.close()
 
 
+async def test_a_model_that_needs_a_gpu_goes_to_its_own_function(compute: ModalCompute) -> None:
+    for models, function in ((['tft'], 'forecast_gpu'), (['theta'], 'forecast'), (['tft', 'theta'], 'forecast')):
+        with pytest.raises(Misconfigured, match=f'no function {function} '):  # this Modal has the tests' tasks only
+            await compute.submit('forecast', {**placed(), 'request': {'models': models}})
+
+
 async def test_the_time_that_a_task_ran_is_told(compute: ModalCompute) -> None:
     answer = await compute.collect(await compute.submit('echo', {}), progress=Heard(), timeout=20)
     assert answer is not None

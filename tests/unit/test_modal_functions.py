@@ -12,9 +12,12 @@ from uuid import uuid4
 import pytest
 
 from core import errors
+from core.analysis.forecasting.registry import MODELS
 from modal_functions.data_processing import convert, ping
+from modal_functions.images import TORCH
 from modal_functions.ml_inference import forecast, forecast_gpu
 from modal_functions.run import pause, run
+from storage.cloud.compute import GPU_FUNCTIONS
 from storage.objects import Objects, ObjectsAt
 from tests.counterparts.moto import Moto
 
@@ -52,12 +55,21 @@ def test_modals_own_loader_finds_every_function(loaded: dict[str, Any]) -> None:
         'score': cpu,
         'ping': cpu,
         'forecast': cpu,
-        'forecast_gpu': ['T4', *cpu[1:]],
+        'forecast_gpu': ['L4', [1.0, 2.0], [1024, 4608], secrets],
     }
 
 
+def test_the_image_with_a_gpu_has_the_pytorch_of_the_makefile() -> None:
+    assert f'TORCH := {TORCH}\n' in (ROOT / 'Makefile').read_text()
+
+
+def test_every_function_for_a_gpu_is_deployed(loaded: dict[str, Any]) -> None:
+    assert set(GPU_FUNCTIONS.values()) <= set(loaded['functions'])
+    assert set(GPU_FUNCTIONS) <= set(MODELS)
+
+
 def test_functions_need_neither_a_web_framework_nor_a_database(loaded: dict[str, Any]) -> None:
-    assert {'nicegui', 'fastapi', 'psycopg', 'procrastinate', 'polars'} & set(loaded['modules']) == set()
+    assert {'nicegui', 'fastapi', 'psycopg', 'procrastinate', 'polars', 'torch'} & set(loaded['modules']) == set()
 
 
 @pytest.fixture(scope='module')
