@@ -1,19 +1,96 @@
-"""What a forecast's page says of its models."""
+"""What a forecast's page says of its models, and how its address holds what it shows."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
-from ui.pages.forecast import warnings
+from core.values import Forecast, JobState
+from tests.ui.made_up import MODELS, result, score
+from ui.pages.forecast import again
+from ui.pages.forecast.receipt import sentence, verdict, warnings
+from ui.pages.forecast.state import Shown, State, address, read
+from ui.pages.forecast.what_if import told
 
 
 def model(name: str, *said: str, rows: int = 3) -> dict[str, Any]:
     return {'name': name, 'rows': rows, 'warnings': list(said)}
 
 
+def issued(**request: Any) -> Forecast:
+    return Forecast(
+        id=uuid4(),
+        user_id=uuid4(),
+        dataset_id=uuid4(),
+        version_id=uuid4(),
+        version=1,
+        dataset_name='Stores',
+        name='Monthly sales',
+        request={'target': 'sales', 'h': 12, 'models': list(MODELS), 'levels': [80, 95], **request},
+        result=result(),
+        job_id=None,
+        state=JobState.SUCCEEDED,
+        created_at=datetime.now(UTC),
+        issued_at=datetime.now(UTC),
+    )
+
+
+def shown(state: State, **changed: Any) -> Shown:
+    nothing = cast(Any, None)
+    return Shown(services=nothing, session=nothing, forecast=issued(), result={**result(), **changed}, state=state)
+
+
 def test_a_model_without_a_forecast_is_told_first_and_each_thing_once() -> None:
     lost = 'There is no forecast by this model. The task was lost.'
-    result = {'models': [model('theta', 'Short.'), model('ets', 'Short.'), model('mstl', lost, rows=0)]}
-    mstl, shared = warnings(result)
+    found = {'models': [model('theta', 'Short.'), model('ets', 'Short.'), model('mstl', lost, rows=0)]}
+    mstl, shared = warnings(found)
     assert mstl.endswith(f': {lost}')
     assert shared.endswith(': Short.')
     assert shared.count(',') == 1, 'both models are named'
     assert warnings({'models': [model('theta')]}) == []
+
+
+def test_every_view_survives_a_reload() -> None:
+    state = State(tab='explain', series='a&b', model='prophet', models=('auto', 'prophet'), marks=0, page=3, step=7)
+    forecast = issued()
+    found = urlsplit(address(forecast, state))
+    assert read(dict(parse_qsl(found.query))) == state
+    assert address(forecast, State()) == f'/forecasts/{forecast.id}'
+    assert read({'tab': 'nonsense', 'by': 'moon', 'page': '-4', 'step': 'x'}) == State()
+
+
+def test_the_best_model_is_looked_at_and_a_few_are_drawn() -> None:
+    many = [{**result()['models'][0], 'name': name} for name in (*MODELS, 'ets', 'mstl')]
+    page = shown(State(), models=many)
+    assert page.model == 'auto'
+    assert page.drawn == ['auto', 'lightgbm', 'prophet', 'theta']
+    assert shown(State(model='mstl'), models=many).drawn == ['auto', 'lightgbm', 'prophet', 'mstl']
+    assert shown(State(models=('theta',))).drawn == ['theta']
+    assert page.colour('lightgbm') == 'series-2'
+
+
+def test_a_series_beyond_the_listed_ones_can_be_opened() -> None:
+    assert shown(State(series='Store 05')).series == 'Store 05'
+    assert shown(State(series='Nowhere')).series == 'Store 01'
+    assert shown(State(series='Store 2000'), n_series=5000).series == 'Store 2000'
+
+
+def test_coverage_is_told_beside_what_was_promised() -> None:
+    assert sentence(score('auto')) == '80% band held 79%, 95% band held 95% of 1,284 backtest points'
+    assert sentence(None) == 'Too short to measure how often the bands held.'
+    assert verdict(score('auto')) == ('hold', 'ok')
+    assert verdict(score('theta')) == ('too narrow', 'warn')
+    assert verdict({**score('auto'), 'n_series': 1}) == ('too few to judge', 'line')
+    assert verdict({**score('auto'), 'coverage': {'80': None}}) == ('not measured', 'line')
+
+
+def test_another_forecast_begins_with_what_this_one_was_asked() -> None:
+    query = dict(parse_qsl(urlsplit(again(issued(regressors=['price'], holidays='DE', step=None))).query))
+    assert query['target'] == 'sales'
+    assert (query['regressors'], query['holidays'], query['levels']) == ('price', 'DE', '95')
+    assert 'step' not in query
+
+
+def test_changes_are_told_in_words() -> None:
+    changes = {'price': {'how': 'scale', 'value': 1.1}, 'plan': {'how': 'set', 'value': 0}}
+    assert told(changes) == 'price × 1.1, plan = 0'

@@ -27,6 +27,14 @@ class SeriesChart(ui.element, component=SCRIPT):
         """Show the last `1D`, `1W`, `1M`, `1Y`, `5Y`, or `All`."""
         self.run_method('setRange', preset)
 
+    def compare(self, shown: Sequence[str], chosen: str) -> None:
+        """Draw these models of a forecast, with the bands of `chosen`."""
+        self.props.update({'shown': list(shown), 'chosen': chosen})
+
+    def mark(self, on: bool) -> None:
+        """Mark what stands out in the history of a forecast, or do not."""
+        self.props['marks'] = on
+
 
 def series_chart(
     url: str,
@@ -71,14 +79,19 @@ def forecast_chart(
     *,
     labels: Mapping[str, str] | None = None,
     series: str | None = None,
+    shown: Sequence[str] = (),
+    chosen: str = '',
+    marks: bool = True,
     csv: str = '',
     name: str = 'Forecast',
     height: int = 360,
 ) -> SeriesChart:
-    """A chart of a forecast: actuals, a line a model, the first model's bands, and the cutoff.
+    """A chart of a forecast: actuals, a line a model, the bands of one of them, and the cutoff.
 
-    `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}]}`, times in epoch
-    ms; `labels` gives models their shown names; `csv` is where the rows are downloaded.
+    `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}], notes, base}`,
+    times in epoch ms; `notes` (`kind`, `t`, `y`, `low`, `high`) are marked on the history with `marks`, `base` is the
+    line (`t`, `mean`) that a what-if started from. `labels` gives models their shown names, `shown` tells which are
+    drawn (none: all) and `chosen` whose bands; `compare` changes both. `csv` is where the rows are downloaded.
     """
     return SeriesChart(
         mode='forecast',
@@ -91,6 +104,9 @@ def forecast_chart(
         chosen_measures=[],
         chosen_series=[],
         labels=dict(labels or {}),
+        shown=list(shown),
+        chosen=chosen,
+        marks=marks,
         csv=csv,
         address=False,
     )

@@ -144,6 +144,13 @@ def card(
         yield element
 
 
+@contextmanager
+def panel(title: str, sub: str = '', *, span: int = 6) -> Iterator[Element]:
+    """A card with a body, `span` of twelve columns wide."""
+    with tag('div', classes=f'c{span}'), card(title, sub), tag('div', classes='body vs gap-s') as body:
+        yield body
+
+
 def page_head(
     title: str, facts: str = '', *, beside: Callable[[], Any] | None = None, actions: Callable[[], Any] | None = None
 ) -> None:

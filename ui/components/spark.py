@@ -29,6 +29,41 @@ def spark(values: Sequence[float | None], *, height: int = 24, colour: str = 'se
     )
 
 
+def forecast_spark(
+    history: Sequence[float | None],
+    forecast: Sequence[float | None],
+    *,
+    low: Sequence[float | None] = (),
+    high: Sequence[float | None] = (),
+    height: int = 56,
+) -> Element:
+    """The end of a history, what is forecast after it, and the band between `low` and `high`."""
+    known = [v for v in (*history, *forecast, *low, *high) if v is not None and math.isfinite(v)]
+    count = len(history) + len(forecast)
+    if not known or count < 2:
+        return _drawing('', height)
+    least, most = min(known), max(known)
+
+    def points(values: Sequence[float | None], start: int) -> list[str]:
+        return [
+            f'{(start + place) * WIDTH / (count - 1):.1f},'
+            f'{height - PAD - (height - 2 * PAD) * (value - least) / ((most - least) or 1):.1f}'
+            for place, value in enumerate(values)
+            if value is not None and math.isfinite(value)
+        ]
+
+    start, last = len(history), [value for value in history[-1:] if value is not None]
+    band = ' '.join(points(high, start) + points(low, start)[::-1])
+    ahead = ' '.join(points([*last, *forecast], start - len(last)))
+    line = 'fill="none" stroke-linejoin="round" vector-effect="non-scaling-stroke"'
+    return _drawing(
+        f'<polygon points="{band}" fill="var(--band-80)"/>'
+        f'<polyline points="{" ".join(points(history, 0))}" stroke="var(--ink)" stroke-width="1.25" {line}/>'
+        f'<polyline points="{ahead}" stroke="var(--series-1)" stroke-width="1.75" {line}/>',
+        height,
+    )
+
+
 def bars(counts: Sequence[float], *, height: int = 32, colour: str = 'series-1') -> Element:
     """Bars of a histogram."""
     top = max(counts, default=0) or 1

@@ -28,11 +28,15 @@ def table(
     rows: Sequence[R],
     *,
     href: Callable[[R], str] | None = None,
+    on: Callable[[R], bool] | None = None,
     classes: str = 'tall cards',
     label: str = '',
     height: int | None = None,
 ) -> Element:
-    """A table of at most a few hundred rows. With `href` a whole row is a link; with `height` (px) it scrolls."""
+    """A table of at most a few hundred rows. With `href` a whole row is a link; with `height` (px) it scrolls.
+
+    Rows that are `on` are marked as chosen.
+    """
     box = tag('div', classes='scroll' if height else '')
     if height:
         box.style(f'max-height: {height}px').props('tabindex=0')
@@ -44,14 +48,14 @@ def table(
                     head.style(f'width: {column.width}')
         with tag('tbody'):
             for row in rows:
-                with tag('tr', data_href=href(row) if href else None):
+                with tag('tr', classes='on' if on and on(row) else '', data_href=href(row) if href else None):
                     for place, column in enumerate(columns):
                         _cell(column, row, href(row) if href and place == 0 else None)
     return box
 
 
 def _cell(column: Column[Any], row: Any, href: str | None) -> None:
-    with tag('td', classes=_classes(column)) as cell:
+    with tag('td', classes=_classes(column), data_label=column.label or None) as cell:
         # The first cell holds a real link, so that the row can be reached by keyboard and opened in a tab.
         if href:
             with tag('a', classes='whole', href=href) as link:

@@ -12,6 +12,7 @@ sheet.replaceSync(`
   .series-chart > .chart-head { min-height: var(--head); display: flex; flex-wrap: wrap; align-items: center; gap: var(--s2); padding: 6px var(--s2) 6px var(--s4); }
   .chart-head .acts { margin-left: auto; display: flex; align-items: center; } .chart-behind { margin-right: var(--s2); }
   .chart-head .key { margin-left: var(--s1); min-width: 0; flex-wrap: wrap; row-gap: 0; }
+  .chart-head .key .ring { width: 8px; height: 8px; border: 1.5px solid; border-radius: 50%; } .chart-head .key .post { width: 2px; height: 12px; }
   .chart-menu { position: relative; min-width: 0; } .chart-menu .chip { max-width: 220px; }
   .chart-list { position: absolute; z-index: 10; top: 32px; left: 0; min-width: 180px; max-width: min(320px, 80vw); max-height: 280px; overflow: auto; padding: var(--s1); border-radius: var(--r-lg); background: var(--raised); box-shadow: var(--overlay-shadow); }
   .chart-list label { min-height: 32px; display: flex; align-items: center; gap: var(--s2); padding: 0 var(--s2); border-radius: var(--r-md); cursor: pointer; }
@@ -176,7 +177,7 @@ export default {
         </div>
         <div class="key">
           <span v-for="item in key" :key="item.name" class="cut" :title="item.name">
-            <i :class="item.area ? 'bx' : 'ln'" :style="{ background: stroke(item) }"></i>{{ item.name }}
+            <i :class="item.shape ?? 'ln'" :style="item.shape === 'ring' ? { borderColor: item.colour } : { background: stroke(item) }"></i>{{ item.name }}
           </span>
         </div>
         <div class="acts">
@@ -220,6 +221,8 @@ export default {
     mode: String, url: String, height: Number, label: String, name: String, plotly: String, template_url: String,
     measures: Array, series: Array, chosen_measures: Array, chosen_series: Array, labels: Object, csv: String,
     icons: Object, address: Boolean, most: Number,
+    // Of forecasts: the models to draw (none: all), whose bands, and whether to mark what stands out in the history.
+    shown: { type: Array, default: () => [] }, chosen: { type: String, default: "" }, marks: { type: Boolean, default: true },
   },
   emits: ["view"],
   data() {
@@ -256,6 +259,11 @@ export default {
       const part = (t) => Math.min(100, Math.max(0, (t - this.span[0]) / (this.span[1] - this.span[0]) * 100));
       return [part(this.view[0]), part(this.view[1])];
     },
+  },
+  watch: {
+    shown() { this.again(); },
+    chosen() { this.again(); },
+    marks() { this.again(); },
   },
   mounted() {
     if (this.mode === "series" && this.address) {
@@ -466,6 +474,12 @@ export default {
       await this.draw(this.zoom);
       this.ready = true;
     },
+    async again() {
+      if (!this.drawn) return;
+      this.ready = false;
+      await this.draw(this.zoom);
+      this.ready = true;
+    },
     async draw(zoom = null) {
       if (!this.answer) return;
       this.theme = dark();
@@ -512,7 +526,7 @@ export default {
         }
         key.push({ name: lines.length === 1 && line.envelope ? "mean" : name, colour, dash: style.dash });
       });
-      if (reduced) key.push({ name: "min to max", area: true, colour: lines.length > 1 ? css("line-2") : css("envelope") });
+      if (reduced) key.push({ name: "min to max", shape: "bx", colour: lines.length > 1 ? css("line-2") : css("envelope") });
       this.key = key;
       return { data, layout: { ...this.axes([start, end], this.reach(lines)), ...this.shades(gaps, end - start) } };
     },
@@ -558,44 +572,73 @@ export default {
       return { shapes, annotations };
     },
     forecastFigure(zoom) {
-      const { history, cutoff, models } = this.answer;
+      const { history, cutoff, base } = this.answer, known = (name) => this.labels[name] ?? name;
+      const models = this.answer.models.map((model, at) => {
+        const named = Object.keys(this.labels).indexOf(model.name), place = named < 0 ? at : named;
+        return { ...model, colour: this.colour(place), dash: DASHES[1 + place % 2] };
+      });
       const usable = models.filter((model) => model.t.length && model.mean.some((value) => value !== null));
-      const data = [], bands = [], known = (name) => this.labels[name] ?? name;
-      const [best] = usable, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
-      if (best) {
-        const lows = Object.keys(best.q).filter((q) => Number(q) < 0.5).sort((a, b) => a - b);
-        lows.forEach((low) => {
-          const high = Object.keys(best.q).find((q) => Math.abs(Number(q) + Number(low) - 1) < 1e-9);
-          if (!high) return;
-          const level = Math.round((1 - 2 * Number(low)) * 1000) / 10, fill = css(level > 90 ? "band-95" : "band-80");
-          const under = best.q[low].map((v) => v ?? NaN), over = best.q[high].map((v) => v ?? NaN);
-          const { x, y } = area(best.t, under, over, runs(under));
-          data.push({ ...shade(x, y, fill), name: `${level}%`, showlegend: true });
-          bands.unshift({ name: `${level}%`, area: true, colour: fill });
-        });
-      }
+      const drawn = usable.filter((model) => !this.shown.length || this.shown.includes(model.name));
+      const best = drawn.find((model) => model.name === this.chosen) ?? drawn[0];
+      const data = [], lines = [{ name: "actual", colour: css("ink") }], bands = best ? this.bands(best, data) : [];
       const line = (x, y, name, style) => data.push({ type: "scatter", x, y: y.map((v) => v ?? NaN), name: plain(name), mode: y.length === 1 ? "markers" : "lines",
         line: style, marker: { color: style.color }, hovertemplate: `%{y:,.5~g}<extra>${plain(name)}</extra>` });
-      const lines = [{ name: "actual", colour: css("ink") }];
-      usable.slice(1).forEach((model, place) => {
-        const colour = this.colour(place + 1);
-        line(model.t, model.mean, known(model.name), { color: colour, width: 1.25, dash: DASHES[place % 2 + 1] });
-        lines.push({ name: known(model.name), colour, dash: DASHES[place % 2 + 1] });
+      if (base) {
+        line(base.t, base.mean, "before the change", { color: css("text-3"), width: 1.5, dash: "dash" });
+        lines.push({ name: "before the change", colour: css("text-3"), dash: "dash" });
+      }
+      drawn.filter((model) => model !== best).forEach(({ t, mean, name, colour, dash }) => {
+        line(t, mean, known(name), { color: colour, width: 1.25, dash });  // named by its switch above the chart
       });
       line(history.t, history.y, "actual", { color: css("ink"), width: 1.5 });
       if (best) {
-        line(best.t, best.mean, known(best.name), { color: this.colour(0), width: 2 });
-        lines.splice(1, 0, { name: known(best.name), colour: this.colour(0) });
+        line(best.t, best.mean, known(best.name), { color: best.colour, width: 2 });
+        lines.splice(1, 0, { name: known(best.name), colour: best.colour });
       }
-      this.key = [...lines, ...bands];
-      this.empty = !history.t.length && !best;
-      const start = history.t[0] ?? cutoff, recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
+      const start = history.t[0] ?? cutoff, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
+      const recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
       const range = zoom ?? [this.preset === "All" ? start : recent, last];
-      const shapes = cutoff === null ? [] : [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }];
-      const day = cutoff === null ? "" : calendarDay(new Date(cutoff));
+      const noted = this.noted(start, data);
+      this.key = [...lines, ...bands, ...noted.key];
+      this.empty = !history.t.length && !best;
+      const { shapes, annotations } = this.cutLine(cutoff, range);
+      return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes: [...shapes, ...noted.shapes], annotations } };
+    },
+    // The widest band lies lowest; returns their lines of the key, the narrowest first.
+    bands(model, data) {
+      const key = [], blue = model.colour === this.colour(0);
+      for (const low of Object.keys(model.q).filter((q) => Number(q) < 0.5).sort((a, b) => a - b)) {
+        const high = Object.keys(model.q).find((q) => Math.abs(Number(q) + Number(low) - 1) < 1e-9);
+        if (!high) continue;
+        const level = Math.round((1 - 2 * Number(low)) * 1000) / 10, wide = level > 90;
+        const fill = blue ? css(wide ? "band-95" : "band-80") : faded(model.colour, wide ? 0.15 : 0.26);
+        const under = model.q[low].map((v) => v ?? NaN), over = model.q[high].map((v) => v ?? NaN);
+        const { x, y } = area(model.t, under, over, runs(under));
+        data.push({ ...shade(x, y, fill), name: `${level}%`, showlegend: true });
+        key.unshift({ name: `${level}%`, shape: "bx", colour: fill });
+      }
+      return key;
+    },
+    noted(start, data) {
+      const inside = (this.marks && this.answer.notes || []).filter((note) => note.t >= start), of = (kind) => inside.filter((note) => note.kind === kind);
+      const anomalies = of("anomaly"), changes = of("changepoint"), red = css("red"), amber = css("amber"), key = [];
+      if (anomalies.length) {
+        data.push({ type: "scatter", mode: "markers", name: "anomaly", x: anomalies.map((note) => note.t), y: anomalies.map((note) => note.y),
+          customdata: anomalies.map((note) => [note.low, note.high]), marker: { size: 9, color: "rgba(0, 0, 0, 0)", line: { width: 1.75, color: red } },
+          hovertemplate: "expected %{customdata[0]:,.4~g} to %{customdata[1]:,.4~g}<extra>anomaly</extra>" });
+        key.push({ name: anomalies.length === 1 ? "anomaly" : "anomalies", shape: "ring", colour: red });
+      }
+      if (changes.length) key.push({ name: changes.length === 1 ? "changepoint" : "changepoints", shape: "post", colour: amber });
+      const shapes = changes.map(({ t }) => ({ type: "line", x0: t, x1: t, y0: 0, y1: 1, yref: "paper", layer: "below", line: { color: amber, dash: "dot", width: 1.5 } }));
+      return { key, shapes };
+    },
+    cutLine(cutoff, range) {
+      if (cutoff === null) return { shapes: [], annotations: [] };
       const right = (cutoff - range[0]) / (range[1] - range[0]) * this.pixels() < 120;
-      const annotations = cutoff === null ? [] : [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, text: `cutoff ${day}` }];
-      return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes, annotations } };
+      return {
+        shapes: [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }],
+        annotations: [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, text: `cutoff ${calendarDay(new Date(cutoff))}` }],
+      };
     },
     seen(data, [from, to]) {
       let low = Infinity, high = -Infinity;

@@ -1,0 +1,112 @@
+"""The form for a forecast as its address holds it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import pytest
+
+from core.analysis.ahead import Ahead
+from core.values import Version
+from tests.ui.made_up import LABELS, manifest
+from ui.components.countries import COUNTRIES
+from ui.pages.forecast_choices import Choices, problems, read, start, write
+
+FULL = Choices(
+    target='price',
+    h=24,
+    step='QS',
+    aggregate='sum',
+    series=('Store 03', 'Store 01'),
+    regressors=('sales', 'visitors'),
+    static=('region',),
+    holidays='DE',
+    models=('prophet', 'theta'),
+    levels=(50, 90),
+    windows=5,
+    budget=10,
+    seasonality='multiplicative',
+    changes=0.2,
+    name='Plan B & more',
+)
+
+
+@pytest.fixture
+def version() -> Version:
+    return Version(
+        id=uuid4(),
+        dataset_id=uuid4(),
+        user_id=uuid4(),
+        number=1,
+        prefix='p',
+        manifest=manifest(),
+        rows=2880,
+        upload_id=uuid4(),
+        created_at=datetime.now(UTC),
+    )
+
+
+def again(choices: Choices, version: Version) -> Choices:
+    address = write(choices, version, dataset='d')
+    return read(parse_qs(urlsplit(address).query, keep_blank_values=True), version, LABELS)
+
+
+def test_every_choice_survives_a_reload(version: Version) -> None:
+    assert again(FULL, version) == FULL
+
+
+def test_an_untouched_form_has_a_short_address(version: Version) -> None:
+    assert write(start(version), version, dataset='d') == '/forecasts/new?dataset=d'
+    assert again(start(version), version) == start(version)
+
+
+def test_no_model_and_an_empty_horizon_survive_too(version: Version) -> None:
+    bare = replace(start(version), models=(), levels=(), h=None)
+    assert again(bare, version) == bare
+
+
+def test_what_does_not_fit_the_data_is_left_out(version: Version) -> None:
+    query = {
+        'target': ['nothing'],
+        'series': ['Store 02', 'Store 99'],
+        'regressors': ['price', 'sales', 'region'],
+        'static': ['region', 'sales'],
+        'models': ['theta', 'crystal_ball'],
+        'holidays': ['ZZ'],
+        'step': ['fortnight'],
+        'levels': ['80', '200'],
+        'h': ['many'],
+    }
+    found = read(query, version, LABELS)
+    assert (found.target, found.series, found.regressors) == ('sales', ('Store 02',), ('price',))
+    assert (found.static, found.models, found.holidays) == (('region',), ('theta',), None)
+    assert (found.step, found.levels, found.h) == (None, (80,), None)
+
+
+def test_a_form_says_what_to_mend(version: Version) -> None:
+    ahead = {'price': Ahead(steps=12, series=30, of=30), 'visitors': Ahead(steps=0, series=0, of=30)}
+    fine = replace(start(version), regressors=('price',))
+    assert problems(fine, ahead) == {}
+    wrong = replace(
+        fine, h=0, models=(), levels=(), windows=99, budget=0, changes=0.0, regressors=('price', 'visitors')
+    )
+    found = problems(wrong, ahead)
+    assert set(found) == {'h', 'models', 'levels', 'windows', 'budget', 'changes', 'regressors'}
+    assert found['regressors'].startswith('visitors has no values after the last sales.')
+
+
+def test_a_request_holds_what_was_chosen() -> None:
+    ask = FULL.ask()
+    assert (ask.target, ask.h, ask.step, ask.aggregate) == ('price', 24, 'QS', 'sum')
+    assert (ask.regressors, ask.static, ask.holidays) == (('sales', 'visitors'), ('region',), 'DE')
+    assert (ask.windows, ask.budget) == (5, 600.0)
+    assert ask.options == {'prophet': {'seasonality_mode': 'multiplicative', 'changepoint_prior_scale': 0.2}}
+    assert replace(FULL, models=('theta',)).ask().options == {}
+
+
+def test_countries_are_those_whose_holidays_are_known() -> None:
+    from holidays.registry import COUNTRIES as KNOWN
+
+    assert set(COUNTRIES) == {entry[1] for entry in KNOWN.values()}
+    assert COUNTRIES['DE'] == 'Germany'

@@ -1,0 +1,79 @@
+"""Choices with a line that explains them, and what is wrong with a field beside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui.element import Element
+
+from ui.components.parts import Tag, badge, field, icon, tag
+
+
+def option(
+    name: str,
+    text: str,
+    *,
+    on: bool,
+    on_change: Callable[[bool], Any],
+    state: tuple[str, str] | None = None,
+    classes: str = '',
+) -> Tag:
+    """A line that is switched on and off: its name, what it is, and a state (text and kind of badge) at its end."""
+    element = tag('button', classes=f'option {classes}'.strip(), type='button', aria_label=name)
+    element.props['aria-pressed'] = str(on).lower()
+    with element:
+        with tag('span', classes='check'):
+            icon('check', 12)
+        with tag('span', classes='vs grow'):
+            tag('span', name, 'w5 cut')
+            if text:
+                tag('span', text, 't12 t3')
+        if state:
+            badge(*state)
+
+    def toggle() -> Any:
+        now = element.props['aria-pressed'] != 'true'
+        element.props['aria-pressed'] = str(now).lower()
+        return on_change(now)
+
+    element.on('click', toggle)
+    return element
+
+
+def group(label: str) -> Element:
+    """Choices that belong together: `with group('Models'): option(…)`."""
+    element = tag('fieldset', classes='options')
+    with element:
+        tag('legend', label, 'vh')
+    return element
+
+
+class Complaint:
+    """The line under a field that says what is wrong with it."""
+
+    def __init__(self, name: str) -> None:
+        self.place = f'wrong-{name}'
+        self._line = tag('p', classes='wrong t12 red', id=self.place, role='alert')
+        self._inputs: tuple[Element, ...] = ()
+        self.say('')
+
+    def about(self, *inputs: Element) -> 'Complaint':
+        """Tie the line to its inputs, for screen readers."""
+        self._inputs = inputs
+        for element in inputs:
+            element.props['aria-describedby'] = self.place
+        return self
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing when all is well."""
+        self._line.text = text
+        self._line.set_visibility(bool(text))
+        for element in self._inputs:
+            element.props['aria-invalid'] = 'true' if text else 'false'
+
+
+def explained(label: str, text: str) -> Element:
+    """A field with a line of explanation under its label."""
+    element = field(label)
+    with element:
+        tag('span', text, 't12 t3 hint')
+    return element

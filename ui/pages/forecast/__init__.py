@@ -1,0 +1,209 @@
+"""A forecast: its chart over history, its leaderboard, its series, its residuals and what explains it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import Request
+from nicegui import ui
+
+from core.errors import NotFound
+from core.services import Services
+from core.values import Forecast, Job, JobState, Session
+from ui.components import formats
+from ui.components.jobs import Running
+from ui.components.parts import badge, button, card, icon, page_head, tabs, tag
+from ui.components.states import error_state, skeleton_rows
+from ui.components.times import clock
+from ui.live import follow
+from ui.pages.forecast.chart_tab import ChartTab
+from ui.pages.forecast.explain_tab import ExplainTab
+from ui.pages.forecast.leaderboard_tab import LeaderboardTab
+from ui.pages.forecast.residuals_tab import ResidualsTab
+from ui.pages.forecast.series_tab import SeriesTab
+from ui.pages.forecast.state import Shown, State, read
+from ui.pages.forecast.what_if import told
+from ui.preferences import local
+from ui.session import current
+from ui.theme import PATIENCE, frame
+
+VIEWS = {
+    'chart': ChartTab,
+    'leaderboard': LeaderboardTab,
+    'series': SeriesTab,
+    'residuals': ResidualsTab,
+    'explain': ExplainTab,
+}
+
+FORMS = (('csv', 'CSV'), ('parquet', 'Parquet'))
+
+
+def register(services: Services) -> None:
+    """Serve `/forecasts/{id}`."""
+
+    @ui.page('/forecasts/{forecast_id}', response_timeout=PATIENCE)
+    async def forecast(request: Request, forecast_id: str) -> None:
+        state = read(request.query_params)
+        found = await services.forecasts.get(current().user.id, _uuid(forecast_id))
+        with frame(services, ('Forecasts', '/forecasts'), found.name, active='/forecasts') as session:
+            box = tag('div', classes='stack')
+            running = Running()
+
+            async def draw() -> None:
+                running.clear()
+                data = await services.forecasts.get(session.user.id, found.id)
+                if data.result is not None:
+                    await _result(services, session, data, data.result, state, box)
+                    return
+                job = await services.jobs.get(session.user.id, data.job_id) if data.job_id else None
+                box.clear()
+                with box:
+                    _waiting(services, data, job, running)
+
+            await draw()
+
+            async def catch_up() -> None:
+                """Whatever ended before this page listened would not be told again."""
+                if found.state.final or found.job_id is None:
+                    return
+                if not running.catch_up(await services.jobs.get(session.user.id, found.job_id)):
+                    await draw()
+
+            async def changed(message: Mapping[str, Any]) -> None:
+                if message.get('forecast') == str(found.id) and not running.tell(message):
+                    await draw()
+
+            follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=catch_up)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound('There is no such forecast.') from error
+
+
+def _waiting(services: Services, forecast: Forecast, job: Job | None, running: Running) -> None:
+    page_head(forecast.name, f'{forecast.dataset_name} v{forecast.version}')
+    if job is None or job.state in (JobState.FAILED, JobState.CANCELLED):
+        _failed(services, forecast, job)
+        return
+    with card():
+        running.draw(services, job, f'Forecasting {forecast.request["target"]}')
+        skeleton_rows(6)
+    tag('p', 'You can close this tab; the work goes on.', 't12 t3')
+
+
+def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
+    cancelled = job is not None and job.state == JobState.CANCELLED
+
+    async def again() -> None:
+        if job is not None:
+            await services.jobs.retry(current().user.id, job.id)
+
+    def actions() -> None:
+        if job is not None:
+            button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
+        button('Ask for another', href=f'/forecasts/new?dataset={forecast.dataset_id}')
+        if job is not None and job.quote:
+            tag('span', f'Up to {clock(job.quote)} of your hours', 't12 t3')
+
+    with card():
+        error_state(
+            'The forecast was cancelled' if cancelled else 'The forecast failed',
+            (job.error or {}).get('message', job.message) if job else 'Its job is gone.',
+            rows={
+                'What is kept': 'The dataset and the request.',
+                **({'Hours': 'Not charged. What was held for it is back.'} if job else {}),
+                'What to do': 'Try again, or ask for another one.',
+            },
+            actions=actions,
+            number='' if cancelled or job is None else str(job.id)[:8],
+        )
+
+
+async def _result(
+    services: Services, session: Session, forecast: Forecast, result: Mapping[str, Any], state: State, box: Any
+) -> None:
+    shown = Shown(services=services, session=session, forecast=forecast, result=result, state=state)
+    view = VIEWS[state.tab](shown)
+    await view.load()
+    box.clear()
+    with box:
+        _head(shown)
+        await view.draw()
+
+
+def _head(shown: Shown) -> None:
+    forecast = shown.forecast
+
+    def issued() -> None:
+        badge(f'Issued {_issued(forecast.issued_at)}', 'acc', icon_name='lock')
+
+    cutoff = next((model['cutoff'] for model in shown.result['models'] if model['cutoff']), None)
+    facts = [
+        f'{forecast.dataset_name} v{forecast.version}',
+        formats.counted(shown.n_series, 'series', 'series'),
+        f'cutoff {formats.day(cutoff)}',
+        formats.counted(forecast.request['h'], 'step'),
+        *([f'holidays {forecast.request["holidays"]}'] if forecast.request.get('holidays') else []),
+    ]
+    page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(forecast))
+    _changed(forecast)
+    tabs(
+        [
+            ('Chart', '', shown.address(tab='chart', page=1)),
+            ('Leaderboard', '', shown.address(tab='leaderboard', page=1)),
+            ('Series', f'{shown.n_series:,}', shown.address(tab='series', page=1)),
+            ('Residuals', '', shown.address(tab='residuals', page=1)),
+            ('Explain', '', shown.address(tab='explain', page=1)),
+        ],
+        shown.state.tab.capitalize(),
+    )
+
+
+def _changed(forecast: Forecast) -> None:
+    """Say of a what-if what it differs in, and from what."""
+    changes = forecast.request.get('changes')
+    if not changes:
+        return
+    with tag('div', classes='note', role='note'):
+        icon('sliders-horizontal')
+        tag('span', f'What if: {told(changes)}.', 'grow')
+        if base := forecast.request.get('base'):
+            tag('a', 'The forecast before', 'link nowrap', href=f'/forecasts/{base}')
+
+
+def _issued(at: datetime | None) -> str:
+    at = local(at) if at else None
+    return f'{at.day} {at:%b %Y, %H:%M}' if at else '–'
+
+
+def _actions(forecast: Forecast) -> None:
+    with tag('button', 'Export', 'b', type='button', popovertarget='export'):
+        icon('download', classes='lead')
+    api = f'/api/v1/forecasts/{forecast.id}'
+    links = [(f'{api}/rows.{form}', f'Rows as {name}') for form, name in FORMS]
+    if any(model.get('backtests') for model in (forecast.result or {}).get('models', ())):
+        links += [(f'{api}/backtest.{form}', f'Backtest as {name}') for form, name in FORMS]
+    with tag('div', classes='menu', id='export', popover='auto', role='menu', aria_label='Export'):
+        for href, label in links:
+            tag('a', label, 'mi', href=href, role='menuitem')
+    button('Ask for another', kind='pri', icon_name='play', href=again(forecast))
+
+
+def again(forecast: Forecast) -> str:
+    """The form with what this forecast was asked for."""
+    request = forecast.request
+    pairs = [('dataset', str(forecast.dataset_id))]
+    pairs += [
+        (name, str(request[name])) for name in ('target', 'h', 'step', 'aggregate', 'holidays') if request.get(name)
+    ]
+    pairs += [
+        (name, str(value))
+        for name in ('series', 'regressors', 'static', 'models', 'levels')
+        for value in request.get(name) or ()
+    ]
+    return f'/forecasts/new?{urlencode(pairs)}'

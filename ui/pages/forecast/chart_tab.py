@@ -1,0 +1,223 @@
+"""The chart of one series with several models over each other, how well their bands held, and the rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+
+from core.analysis.tables import Page
+from ui.components import formats
+from ui.components.chart import SeriesChart, forecast_chart
+from ui.components.parts import Tag, badge, card, chip, tag
+from ui.components.shares import Share, share_bars
+from ui.components.table import Column, table
+from ui.pages.forecast import leaderboard_tab
+from ui.pages.forecast.receipt import receipt, sentence, warnings_card
+from ui.pages.forecast.state import Shown
+from ui.pages.forecast.what_if import what_if_card
+from ui.pages.forecast_words import model_name
+
+ROWS = 60
+NOTES_NAMED = {'anomaly': ('anomaly', 'anomalies'), 'changepoint': ('changepoint', 'changepoints')}
+
+
+class ChartTab:
+    """The chart, and what follows the models that are switched on it."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.notes: Sequence[Mapping[str, Any]] = ()
+        self.page: Page | None = None
+        self.by_horizon: Sequence[Mapping[str, Any]] = ()
+        self.chart: SeriesChart | None = None
+        self._chips: dict[str, Tag] = {}
+        self._receipt: Element | None = None
+        self._sentence: Tag | None = None
+        self._bands: ui.select | None = None
+
+    async def load(self) -> None:
+        """Read what the tab shows."""
+        forecasts, user, of = self.shown.services.forecasts, self.shown.session.user.id, self.shown.forecast.id
+        self.notes = await forecasts.notes(user, of, series=self.shown.series)
+        self.page = await forecasts.rows(user, of, limit=ROWS)
+        self.by_horizon = await forecasts.leaderboard(user, of, by='horizon')
+
+    async def draw(self) -> None:
+        """Draw the tab; the panel that asks for a what-if reads what it costs."""
+        self._models()
+        with tag('div', classes='g12'):
+            with tag('div', classes='c8 vs gap'):
+                self._card()
+                leaderboard_tab.short(self.shown)
+            with tag('div', classes='c4 vs gap'):
+                self._receipt = tag('div')
+                self._draw_receipt()
+                weights_card(self.shown)
+                await what_if_card(self.shown)
+                warnings_card(self.shown.result)
+        if self.page is not None:
+            rows_card(self.page)
+
+    def _models(self) -> None:
+        if len(self.shown.usable) < 2:
+            return
+        with tag('div', classes='hs chips wrap', role='group', aria_label='Models on the chart'):
+            for name in self.shown.usable:
+                self._chips[name] = chip(
+                    model_name(name),
+                    on=name in self.shown.drawn,
+                    colour=self.shown.colour(name),
+                    on_click=lambda name=name: self._toggle(name),
+                )
+
+    def _card(self) -> None:
+        shown, forecast = self.shown, self.shown.forecast
+        with tag('section', classes='card'):
+            with tag('header', classes='two chart-of'):
+                tag('h2', forecast.request['target'], 'mono cut')
+                self._series_select()
+                with tag('div', classes='acts'):
+                    self._bands_select()
+                    self._marks_switch()
+            self.chart = forecast_chart(
+                f'/api/v1/forecasts/{forecast.id}/chart',
+                series=shown.series,
+                labels={name: model_name(name) for name in shown.names},
+                shown=shown.drawn,
+                chosen=shown.model,
+                marks=bool(shown.state.marks),
+                csv=f'/api/v1/forecasts/{forecast.id}/rows.csv',
+                name=forecast.name,
+            )
+            self._sentence = tag('p', classes='held t12 t2', role='status')
+            self._say_held()
+
+    def _series_select(self) -> None:
+        known = list(self.shown.result['series'])
+        if self.shown.n_series < 2:
+            return
+        if self.shown.series not in known:
+            known.insert(0, self.shown.series)
+        ui.select(
+            known,
+            value=self.shown.series,
+            with_input=True,
+            on_change=lambda event: ui.navigate.to(self.shown.address(series=event.value)) if event.value else None,
+        ).props('aria-label=Series').classes('series-select')
+
+    def _bands_select(self) -> None:
+        if len(self.shown.usable) < 2:
+            return
+        tag('span', 'Bands of', 't12 t3 nowrap', id='bands-of')
+        self._bands = ui.select(
+            {name: model_name(name) for name in self.shown.drawn},
+            value=self.shown.model,
+            on_change=lambda event: self._choose(event.value),
+        )
+        self._bands.props('aria-labelledby=bands-of aria-label="Bands of"').classes('bands-select')
+
+    def _marks_switch(self) -> None:
+        if not self.notes:
+            return
+        counts = {kind: sum(note['kind'] == kind for note in self.notes) for kind in NOTES_NAMED}
+        named = [formats.counted(number, *NOTES_NAMED[kind]) for kind, number in counts.items() if number]
+
+        def toggle() -> None:
+            self._change(marks=0 if self.shown.state.marks else 1)
+            on = bool(self.shown.state.marks)
+            element.props['aria-pressed'] = str(on).lower()
+            assert self.chart is not None
+            self.chart.mark(on)
+
+        element = chip(', '.join(named), on=bool(self.shown.state.marks), on_click=toggle)
+
+    # what the switches do
+
+    def _change(self, **changed: Any) -> None:
+        self.shown = replace(self.shown, state=replace(self.shown.state, **changed))
+        ui.navigate.history.replace(self.shown.address())
+
+    def _toggle(self, name: str) -> None:
+        drawn = [other for other in self.shown.usable if (other in self.shown.drawn) != (other == name)]
+        if not drawn:
+            return
+        model = self.shown.model if self.shown.model in drawn else drawn[0]
+        self._change(models=tuple(drawn), model=model)
+        self._chips[name].props['aria-pressed'] = str(name in drawn).lower()
+        if self._bands is not None:
+            self._bands.set_options({other: model_name(other) for other in drawn}, value=model)
+        self._show()
+
+    def _choose(self, model: str) -> None:
+        if model and model != self.shown.model:
+            self._change(model=model)
+            self._show()
+
+    def _show(self) -> None:
+        assert self.chart is not None
+        assert self._receipt is not None
+        self.chart.compare(self.shown.drawn, self.shown.model)
+        self._receipt.clear()
+        self._draw_receipt()
+        self._say_held()
+
+    def _draw_receipt(self) -> None:
+        shown, model = self.shown, self.shown.model
+        assert self._receipt is not None
+        rows = [row for row in self.by_horizon if row['model'] == model]
+        with self._receipt:
+            receipt(model, shown.score(model), rows, shown.colour(model))
+
+    def _say_held(self) -> None:
+        assert self._sentence is not None
+        self._sentence.text = f'{model_name(self.shown.model)}: {sentence(self.shown.score(self.shown.model))}'
+
+
+def weights_card(shown: Shown) -> None:
+    """What `auto` is made of, nothing for results that do not tell."""
+    weights = next((model.get('weights') for model in shown.result['models'] if model.get('weights')), None)
+    if not weights:
+        return
+    ranked = sorted(weights.items(), key=lambda item: -item[1])
+    with card('What Auto is made of', 'share of each member'), tag('div', classes='body'):
+        share_bars(
+            [
+                Share(
+                    name=model_name(name),
+                    value=share,
+                    text=formats.percent(share, 0),
+                    colour=shown.colour('auto'),
+                )
+                for name, share in ranked
+            ],
+            label='Weights of Auto',
+        )
+
+
+def rows_card(page: Page) -> None:
+    """The first rows as they are exported."""
+    rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
+    quantiles = [name for name in page.columns if name.startswith('q')]
+    several = len({row['unique_id'] for row in rows}) > 1
+    columns = [
+        Column[Any](label='Time', cell=lambda row: formats.moment(row['ds']), width='152px'),
+        Column[Any](label='Model', cell=lambda row: model_name(row['model']), classes='t2'),
+        *([Column[Any](label='Series', cell=lambda row: row['unique_id'], classes='t2')] if several else []),
+        Column[Any](label='Step', cell=lambda row: str(row['horizon']), num=True, phone=False),
+        *[
+            Column[Any](
+                label=name, cell=lambda row, name=name: formats.number(row[name]), num=True, phone=name == 'q0.5'
+            )
+            for name in quantiles
+        ],
+        Column[Any](label='Status', cell=_status, phone=False),
+    ]
+    shown = f'{len(rows):,} of {page.total:,} rows' if page.total > len(rows) else formats.counted(page.total, 'row')
+    with card('Rows', shown):
+        table(columns, rows, classes='tight cards labelled', label='Forecast rows', height=420)
+
+
+def _status(row: Mapping[str, Any]) -> None:
+    badge(row['status'], {'ok': 'ok', 'fallback': 'warn', 'failed': 'bad'}[row['status']])

@@ -1,0 +1,178 @@
+"""Why a forecast is as it is: components, contributions, importances and attention, as its model tells them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from nicegui import ui
+
+from ui.components import formats
+from ui.components.parts import card, panel, segment, tag
+from ui.components.plot import Line, plot, thinned, time_ticks
+from ui.components.shares import Share, share_bars
+from ui.components.states import empty_state
+from ui.pages.forecast.state import Shown
+from ui.pages.forecast_words import model_name
+
+MOST_SHARES = 14
+MOST_SERIES_SHOWN = 1000
+Row = Mapping[str, Any]
+
+
+class ExplainTab:
+    """What one model tells about one series."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.rows: Sequence[Row] = ()
+        self.models = [model['name'] for model in shown.result['models'] if model.get('explained')]
+        self.model = shown.state.model if shown.state.model in self.models else (self.models or [''])[0]
+
+    async def load(self) -> None:
+        """Read what the model tells."""
+        shown = self.shown
+        if self.model:
+            self.rows = await shown.services.forecasts.explained(
+                shown.session.user.id, shown.forecast.id, model=self.model, series=shown.series
+            )
+
+    async def draw(self) -> None:
+        """Draw each kind of explanation that there is."""
+        if not self.models:
+            with card():
+                empty_state(
+                    'No explanation was kept',
+                    'Prophet, LightGBM and TFT explain their forecasts; ask for another forecast by one of them.',
+                )
+            return
+        self._choices()
+        if not self.rows:
+            with card():
+                empty_state(
+                    'Nothing about this series',
+                    f'{model_name(self.model)} tells nothing about "{self.shown.series}": it may have been given by '
+                    'another model, or lies beyond the series that are explained.',
+                )
+            return
+        of = {kind: [row for row in self.rows if row['kind'] == kind] for kind in dict.fromkeys(_kinds(self.rows))}
+        if components := of.get('component'):
+            self._components(components)
+        if contributions := of.get('contribution'):
+            self._contributions(contributions)
+        with tag('div', classes='g12'):
+            if importances := of.get('importance'):
+                self._importances(importances)
+            if attention := of.get('attention'):
+                self._attention(attention)
+
+    def _choices(self) -> None:
+        shown = self.shown
+        with tag('div', classes='hs wrap'):
+            if len(self.models) > 1:
+                segment(
+                    {name: model_name(name) for name in self.models},
+                    self.model,
+                    label='Model',
+                    on_change=lambda model: ui.navigate.to(shown.address(model=model)),
+                )
+            if shown.n_series > 1:
+                ui.select(
+                    list(dict.fromkeys([shown.series, *shown.result['series']])),
+                    value=shown.series,
+                    with_input=True,
+                    on_change=lambda event: ui.navigate.to(shown.address(series=event.value)) if event.value else None,
+                ).props('aria-label=Series').classes('series-select')
+
+    def _components(self, rows: Sequence[Row]) -> None:
+        with tag('div', classes='g12'):
+            for row in rows:
+                x, y = thinned(row['t'], row['value'])
+                with panel(_named(row['name']), model_name(self.model)):
+                    plot(
+                        [Line(x=x, y=y, colour=self.shown.colour(self.model))],
+                        label=f'Component {row["name"]} over time',
+                        height=150,
+                        x_ticks=time_ticks(x[0], x[-1]),
+                    )
+
+    def _contributions(self, rows: Sequence[Row]) -> None:
+        shown = self.shown
+        steps = len(rows[0]['value'])
+        step = shown.state.step if 1 <= shown.state.step <= steps else 0
+        options = {'0': 'Averaged'} | {str(place): f'step {place}' for place in range(1, steps + 1)}
+
+        def choose() -> None:
+            select = ui.select(
+                options,
+                value=str(step),
+                on_change=lambda event: ui.navigate.to(shown.address(step=int(event.value))),
+            )
+            select.props('aria-label="Step ahead"').classes('bands-select')
+
+        about = 'size of what moves the forecast, averaged over all steps' if not step else _moment(rows[0], step)
+        with card('What moves the forecast', about, actions=choose), tag('div', classes='body'):
+            share_bars(
+                _shares(rows, step, shown.colour(self.model)),
+                label='Contributions by group of features',
+                signed=bool(step),
+            )
+
+    def _importances(self, rows: Sequence[Row]) -> None:
+        total = sum(abs(row['value'][0]) for row in rows) or 1.0
+        ranked = sorted(rows, key=lambda row: -abs(row['value'][0]))[:MOST_SHARES]
+        colour = self.shown.colour(self.model)
+        shares = [
+            Share(
+                name=_named(row['name']),
+                value=row['value'][0],
+                text=formats.percent(row['value'][0] / total, 0),
+                colour=colour,
+            )
+            for row in ranked
+        ]
+        with panel('What the model looks at', 'importance over all series'):
+            share_bars(shares, label='Importances')
+
+    def _attention(self, rows: Sequence[Row]) -> None:
+        row = rows[0]
+        with panel('Which past it attends to', 'share of the attention'):
+            plot(
+                [Line(x=row['t'], y=row['value'], colour=self.shown.colour(self.model))],
+                label='Attention to past steps',
+                height=200,
+                x_ticks=time_ticks(row['t'][0], row['t'][-1]),
+                y_text=lambda share: formats.percent(share, 1),
+            )
+
+
+def _shares(rows: Sequence[Row], step: int, colour: str) -> list[Share]:
+    """Of one step what each group adds or takes away, or of all steps how much it moves the forecast."""
+    values = {
+        row['name']: row['value'][step - 1] if step else sum(map(abs, row['value'])) / max(1, len(row['value']))
+        for row in rows
+    }
+    ranked = sorted(values.items(), key=lambda item: -abs(item[1]))[:MOST_SHARES]
+    return [
+        Share(
+            name=_named(name),
+            value=value,
+            text=('+' if step and value > 0 else '') + formats.number(float(f'{value:.4g}')),
+            colour='red' if step and value < 0 else colour,
+        )
+        for name, value in ranked
+    ]
+
+
+def _moment(row: Row, step: int) -> str:
+    at = row['t'][step - 1] if row['t'] else None
+    return f'step {step}' + (f', {formats.moment(datetime.fromtimestamp(at / 1000, UTC))}' if at is not None else '')
+
+
+def _kinds(rows: Sequence[Row]) -> list[str]:
+    return [row['kind'] for row in rows]
+
+
+def _named(name: str) -> str:
+    """A name as a model gives it, as words."""
+    text = name.replace('_', ' ')
+    return text[:1].upper() + text[1:]

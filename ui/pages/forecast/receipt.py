@@ -1,0 +1,124 @@
+"""How well bands held, beside what they promised; and what to know of a forecast."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicegui.element import Element
+
+from ui.components import formats
+from ui.components.parts import badge, card, tag
+from ui.components.plot import Line, Rule, plot, whole_ticks
+from ui.pages.forecast_words import model_name
+
+FEW = 10
+MOST_WARNINGS = 8
+
+
+def verdict(score: Mapping[str, Any]) -> tuple[str, str]:
+    """Say whether bands held what they promised: within two standard errors of the promise for every level.
+
+    Errors of one forecast are alike, so fewer than ten forecasts (series × past cutoffs) are not judged.
+    """
+    points = score['points']
+    if not points or not score['coverage'] or any(share is None for share in score['coverage'].values()):
+        return 'not measured', 'line'
+    if score['n_series'] * score['n_windows'] < FEW:
+        return 'too few to judge', 'line'
+    gaps = []
+    for level, share in score['coverage'].items():
+        promise = float(level) / 100
+        gaps.append((share - promise) / max(1e-9, (promise * (1 - promise) / points) ** 0.5))
+    if min(gaps) < -2:
+        return 'too narrow', 'warn'
+    return ('too wide', 'warn') if max(gaps) > 2 else ('hold', 'ok')
+
+
+def sentence(score: Mapping[str, Any] | None) -> str:
+    """What stands under a chart: `80% band held 79% of 1,284 backtest points`, for each level."""
+    if score is None or not score['points']:
+        return 'Too short to measure how often the bands held.'
+    held = [
+        f'{level}% band held {formats.percent(share, 0)}'
+        for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0]))
+        if share is not None
+    ]
+    return f'{", ".join(held)} of {score["points"]:,} backtest points' if held else 'The bands were not measured.'
+
+
+def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Mapping[str, Any]], colour: str) -> None:
+    """The card: each level's share held with a mark at what was promised, by step ahead, and how it was counted."""
+
+    def judged() -> None:
+        if score is not None:
+            text, kind = verdict(score)
+            badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
+
+    head = card('Coverage receipt', model_name(model), actions=judged, classes='receipt')
+    with head, tag('div', classes='body vs gap-s'):
+        if score is None or not score['points']:
+            tag('p', 'The series are too short to measure how often the bands held.', 't2')
+            return
+        for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
+            _gauge(level, share, score['points'], colour)
+        _by_step(by_horizon, colour)
+        counted = f'{score["n_series"]:,} series × {formats.counted(score["n_windows"], "past cutoff")}'
+        tag('p', f'{counted}, on data that the model had not seen.', 't12 t3')
+
+
+def _gauge(level: str, share: float | None, points: int, colour: str) -> None:
+    with tag('div', classes='hold'):
+        with tag('div', classes='kv'):
+            tag('span', f'{level}% band held {formats.percent(share)}', 'w5')
+            tag('span', f'{round((share or 0) * points):,} of {points:,}', 't12 t3')
+        label = f'{level}% promised, {formats.percent(share)} held'
+        with tag('div', classes='gauge', role='img', aria_label=label):
+            tag('i').style(f'width: {100 * (share or 0):.1f}%; background: var(--{colour})')
+            tag('u').style(f'left: calc({float(level):.1f}% - 1px)')
+
+
+def _by_step(rows: Sequence[Mapping[str, Any]], colour: str) -> None:
+    levels = sorted({level for row in rows for level in row['coverage']}, key=float)
+    if len(rows) < 2 or not levels:
+        return
+    level = '80' if '80' in levels else levels[0]
+    held_by_step(rows, level, colour, height=112)
+
+
+def held_by_step(rows: Sequence[Mapping[str, Any]], level: str, colour: str, *, height: int) -> Element:
+    """A line of what a level held, by step ahead, over what it promised."""
+    steps = [row['horizon'] for row in rows]
+    held = [row['coverage'].get(level) for row in rows]
+    known = [share for share in held if share is not None]
+    promise = float(level) / 100
+    low, high = min([*known, promise]), max([*known, promise])
+    tag('span', f'Held by step ahead, {level}% band', 't12 t3')
+    return plot(
+        [Line(x=steps, y=held, colour=colour, dots=len(steps) <= 60)],
+        label=f'What the {level}% band held by step ahead, from {formats.percent(low)} to {formats.percent(high)}',
+        height=height,
+        x_ticks=whole_ticks(steps[0], steps[-1]),
+        y_text=lambda share: formats.percent(share, 0),
+        y_range=(max(0.0, low - 0.06), min(1.03, high + 0.06)),
+        rules=[Rule(y=promise)],
+    )
+
+
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """Say what to know of a forecast, each thing once with the models that it is about; who gave none comes first."""
+    about: dict[str, list[str]] = {}
+    for model in sorted(result['models'], key=lambda model: model['rows'] > 0):
+        for text in model['warnings']:
+            about.setdefault(text, []).append(model_name(model['name']))
+    return [f'{", ".join(models)}: {text}' for text, models in about.items()]
+
+
+def warnings_card(result: Mapping[str, Any]) -> None:
+    """A card with the warnings, none when there are none."""
+    said = warnings(result)
+    if not said:
+        return
+    with card('Warnings'), tag('ul', classes='body vs gap-s plain'):
+        for text in said[:MOST_WARNINGS]:
+            tag('li', text, 't2')
+        if len(said) > MOST_WARNINGS:
+            tag('li', f'and {len(said) - MOST_WARNINGS} more: see the rows', 't12 t3')

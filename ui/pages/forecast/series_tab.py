@@ -1,0 +1,83 @@
+"""Every series of a forecast: found by name, each with its shape, its state and its scores."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import ui
+
+from ui.components import formats
+from ui.components.parts import badge, card, icon, tag
+from ui.components.spark import forecast_spark
+from ui.components.states import empty_state
+from ui.pages.forecast.leaderboard_tab import pager
+from ui.pages.forecast.state import Shown
+from ui.pages.forecast_words import model_name
+
+PAGE = 24
+STATES = {'ok': ('ok', 'ok'), 'fallback': ('fallback', 'warn'), 'failed': ('failed', 'bad')}
+
+
+class SeriesTab:
+    """A page of tiles, one a series."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.found: Mapping[str, Any] = {'total': 0, 'items': []}
+
+    async def load(self) -> None:
+        """Read the page of series that the address names."""
+        shown = self.shown
+        self.found = await shown.services.forecasts.series_page(
+            shown.session.user.id,
+            shown.forecast.id,
+            search=shown.state.q,
+            offset=self._start,
+            limit=PAGE,
+        )
+
+    @property
+    def _start(self) -> int:
+        return (self.shown.state.page - 1) * PAGE
+
+    async def draw(self) -> None:
+        """Draw the search and the tiles."""
+        shown, total = self.shown, self.found['total']
+        with tag('div', classes='hs wide wrap'):
+            search = ui.input(value=shown.state.q, placeholder='Find a series')
+            search.props('aria-label="Find a series" clearable type=search').classes('series-search')
+            search.on('keydown.enter', lambda: ui.navigate.to(shown.address(q=search.value or '', page=1)))
+            search.on('clear', lambda: ui.navigate.to(shown.address(q='', page=1)))
+            tag('span', f'{formats.counted(total, "series", "series")} found' if shown.state.q else '', 't12 t3')
+        if not total:
+            with card():
+                empty_state('No series found', f'No series has "{shown.state.q}" in its name.')
+            return
+        with tag('div', classes='tiles'):
+            for item in self.found['items']:
+                self._tile(item)
+        pager(shown, start=self._start, count=PAGE, total=total)
+
+    def _tile(self, item: Mapping[str, Any]) -> None:
+        shown, status = self.shown, item['status']
+        href = shown.address(tab='chart', series=item['unique_id'], page=1, q='')
+        with tag('a', classes='card tile', href=href, aria_label=item['unique_id']):
+            with tag('div', classes='hs'):
+                tag('span', item['unique_id'], 'w6 cut grow', title=item['unique_id'])
+                badge(*STATES.get(status, (status, 'line')))
+            forecast_spark(item['history'], item['forecast'], low=item['low'], high=item['high'])
+            with tag('div', classes='kv t12 t3'):
+                tag('span', _figures(item), 'cut')
+                tag('span', model_name(item['model']))
+            if item['warning']:
+                with tag('div', classes='hs t12 amber tile-warning'):
+                    icon('triangle-alert', 12)
+                    tag('span', item['warning'], 'two-lines', title=item['warning'])
+
+
+def _figures(item: Mapping[str, Any]) -> str:
+    parts = [] if item['mase'] is None else [f'MASE {item["mase"]:.2f}']
+    held = item['coverage'] or {}
+    parts += [
+        f'{level}% held {formats.percent(share, 0)}' for level, share in list(held.items())[:1] if share is not None
+    ]
+    return ' · '.join(parts) or 'not measured'

@@ -1,0 +1,129 @@
+"""What the page of a forecast shows, as its address says it, and what all of its parts read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from core.services import Services
+from core.values import Forecast, Session
+
+TABS = ('chart', 'leaderboard', 'series', 'residuals', 'explain')
+BY = ('overall', 'horizon', 'series')
+COLOURS = 8
+MOST_AT_FIRST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The open tab, the series and the model that are looked at, which models are drawn, and places in lists.
+
+    What is empty is chosen by the page: the first series, the best model, the best few models.
+    """
+
+    tab: str = 'chart'
+    series: str = ''
+    model: str = ''
+    models: tuple[str, ...] = ()
+    marks: int = 1
+    by: str = 'overall'
+    q: str = ''
+    page: int = 1
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A forecast with its result, as one request sees it."""
+
+    services: Services
+    session: Session
+    forecast: Forecast
+    result: Mapping[str, Any]
+    state: State
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The models, in the order of the request."""
+        return [model['name'] for model in self.result['models']]
+
+    @property
+    def usable(self) -> Sequence[str]:
+        """The models that gave rows."""
+        return [model['name'] for model in self.result['models'] if model['rows']]
+
+    @property
+    def best(self) -> str:
+        """The usable model with the lowest MASE, the first one where nothing was measured."""
+        usable = self.usable or self.names
+        mase = {score['model']: score['mase'] for score in self.result['scores'] if score['mase'] is not None}
+        return min(usable, key=lambda name: (mase.get(name, float('inf')), usable.index(name)))
+
+    @property
+    def model(self) -> str:
+        """The model that is looked at."""
+        return self.state.model if self.state.model in self.names else self.best
+
+    @property
+    def drawn(self) -> Sequence[str]:
+        """The models that are drawn."""
+        if asked := [name for name in self.usable if name in self.state.models]:
+            return asked
+        mase = {score['model']: score['mase'] for score in self.result['scores'] if score['mase'] is not None}
+        ranked = sorted(self.usable, key=lambda name: (name != self.model, mase.get(name, float('inf'))))
+        return [name for name in self.usable if name in ranked[:MOST_AT_FIRST]]
+
+    @property
+    def series(self) -> str:
+        """The series that is looked at: any that the address names, since a result lists its first thousand alone."""
+        known = self.result['series']
+        if self.state.series and (self.state.series in known or self.n_series > len(known)):
+            return self.state.series
+        return known[0] if known else ''
+
+    @property
+    def n_series(self) -> int:
+        """How many series were forecast."""
+        return int(self.result.get('n_series') or len(self.result['series']))
+
+    def score(self, model: str) -> Mapping[str, Any] | None:
+        """How a model did on the past, None when it was not measured."""
+        return next((score for score in self.result['scores'] if score['model'] == model), None)
+
+    def colour(self, model: str) -> str:
+        """The token of a model's colour: the same wherever it is drawn."""
+        return f'series-{self.names.index(model) % COLOURS + 1}' if model in self.names else 'series-8'
+
+    def address(self, **changed: Any) -> str:
+        """The address of this page with some of it changed."""
+        return address(self.forecast, replace(self.state, **changed))
+
+
+def address(forecast: Forecast, state: State) -> str:
+    """The address that shows a state; what stands there anyhow is left out."""
+    pairs = []
+    for field in fields(State):
+        value = getattr(state, field.name)
+        if value != field.default:
+            pairs.append((field.name, ','.join(value) if isinstance(value, tuple) else str(value)))
+    return f'/forecasts/{forecast.id}' + (f'?{urlencode(pairs)}' if pairs else '')
+
+
+def read(query: Mapping[str, str]) -> State:
+    """A state from an address; what makes no sense there is left out."""
+    tab, by = query.get('tab', ''), query.get('by', '')
+    return State(
+        tab=tab if tab in TABS else TABS[0],
+        series=query.get('series', ''),
+        model=query.get('model', ''),
+        models=tuple(name for name in query.get('models', '').split(',') if name),
+        marks=0 if query.get('marks') == '0' else 1,
+        by=by if by in BY else BY[0],
+        q=query.get('q', ''),
+        page=_whole(query.get('page', ''), 1),
+        step=_whole(query.get('step', ''), 0),
+    )
+
+
+def _whole(text: str, otherwise: int) -> int:
+    return max(otherwise, int(text)) if text.isdecimal() and len(text) < 8 else otherwise

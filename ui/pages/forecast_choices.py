@@ -1,0 +1,176 @@
+"""What the form for a forecast holds: read from an address, written into one, checked, and turned into a request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from core.analysis.ahead import Ahead
+from core.analysis.forecasting.registry import MODELS
+from core.analysis.panel import AGGREGATES, STEPS
+from core.forecasts import MOST_STEPS, Ask, defaults
+from core.values import Version
+from ui.components.countries import COUNTRIES
+
+LEVELS = (50, 80, 90, 95)
+SEASONALITIES = ('additive', 'multiplicative')
+SCALE = 0.05
+MOST_WINDOWS = 12
+MOST_MINUTES = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """Everything that the form holds. `budget` is in minutes; `step` None means as sampled."""
+
+    target: str
+    h: int | None
+    step: str | None = None
+    aggregate: str = 'mean'
+    series: tuple[str, ...] = ()
+    regressors: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    holidays: str | None = None
+    models: tuple[str, ...] = ('auto',)
+    levels: tuple[int, ...] = (80, 95)
+    windows: int | None = 3
+    budget: int | None = None
+    seasonality: str = 'additive'
+    changes: float | None = SCALE
+    name: str = ''
+
+    def ask(self) -> Ask:
+        """The core's form of it, for choices without `problems`."""
+        return Ask(
+            target=self.target,
+            h=self.h or 0,
+            series=self.series,
+            models=self.models,
+            levels=self.levels,
+            step=self.step,
+            aggregate=self.aggregate,
+            name=self.name,
+            regressors=self.regressors,
+            static=self.static,
+            holidays=self.holidays,
+            options=self._options(),
+            budget=None if self.budget is None else 60.0 * self.budget,
+            windows=self.windows or 0,
+        )
+
+    def _options(self) -> dict[str, dict[str, Any]]:
+        if 'prophet' not in self.models:
+            return {}
+        chosen: dict[str, Any] = {}
+        if self.seasonality != SEASONALITIES[0]:
+            chosen['seasonality_mode'] = self.seasonality
+        if self.changes != SCALE:
+            chosen['changepoint_prior_scale'] = self.changes
+        return {'prophet': chosen} if chosen else {}
+
+
+def start(version: Version) -> Choices:
+    """The choices of a form that nobody has touched."""
+    ask = defaults(version)
+    return Choices(target=ask.target, h=ask.h)
+
+
+def read(query: Mapping[str, Sequence[str]], version: Version, labels: Sequence[str]) -> Choices:
+    """Choices from an address; what does not fit the version is left out, what is not a number stays to be mended."""
+    given = start(version)
+    one = {name: values[-1] for name, values in query.items() if values}
+    target = one.get('target', '')
+    if target in version.manifest['measures']:
+        given = replace(given, target=target)
+    known = set(labels)
+    columns = {column['name']: column['role'] for column in version.manifest['columns']}
+    return replace(
+        given,
+        h=_whole(one['h']) if 'h' in one else given.h,
+        step=_among(one.get('step'), STEPS, None),
+        aggregate=_among(one.get('aggregate'), AGGREGATES, 'mean') or 'mean',
+        series=_several(query, 'series', lambda name: name in known) if len(labels) > 1 else (),
+        regressors=_several(query, 'regressors', lambda name: name in possible_regressors(version, given.target)),
+        static=_several(query, 'static', lambda name: columns.get(name) == 'attribute'),
+        holidays=_among(one.get('holidays'), COUNTRIES, None),
+        models=_several(query, 'models', lambda name: name in MODELS) if 'models' in query else given.models,
+        levels=tuple(sorted(map(int, _several(query, 'levels', _is_level)))) if 'levels' in query else given.levels,
+        windows=_whole(one['windows']) if 'windows' in one else given.windows,
+        budget=_whole(one.get('budget', '')),
+        seasonality=_among(one.get('seasonality'), SEASONALITIES, SEASONALITIES[0]) or SEASONALITIES[0],
+        changes=_number(one['changes']) if 'changes' in one else given.changes,
+        name=one.get('name', '')[:255],
+    )
+
+
+def write(choices: Choices, version: Version, *, dataset: str) -> str:
+    """The address of the form with these choices; what stands there anyhow is left out."""
+    untouched = start(version)
+    pairs: list[tuple[str, str]] = [('dataset', dataset)]
+    for field in fields(Choices):
+        value = getattr(choices, field.name)
+        if value == getattr(untouched, field.name):
+            continue
+        # An empty list that differs from the start must be told too: `models=` says that none is chosen.
+        values = (value or ('',)) if isinstance(value, tuple) else ('' if value is None else value,)
+        pairs += [(field.name, f'{item:g}' if isinstance(item, float) else str(item)) for item in values]
+    return f'/forecasts/new?{urlencode(pairs)}'
+
+
+def possible_regressors(version: Version, target: str) -> list[str]:
+    """The numeric columns that may help to forecast `target`."""
+    return [name for name in version.manifest['measures'] if name != target]
+
+
+def possible_static(version: Version) -> list[str]:
+    """The columns that may hold one category a series."""
+    return [column['name'] for column in version.manifest['columns'] if column['role'] == 'attribute']
+
+
+def problems(choices: Choices, ahead: Mapping[str, Ahead]) -> dict[str, str]:
+    """What has to be mended, by field."""
+    found = {}
+    if choices.h is None or not 1 <= choices.h <= MOST_STEPS:
+        found['h'] = f'A whole number from 1 to {MOST_STEPS:,}.'
+    if not choices.models:
+        found['models'] = 'Choose a model.'
+    if not choices.levels:
+        found['levels'] = 'Choose at least one band.'
+    if choices.windows is None or not 0 <= choices.windows <= MOST_WINDOWS:
+        found['windows'] = f'A whole number from 0 to {MOST_WINDOWS}.'
+    if choices.budget is not None and not 1 <= choices.budget <= MOST_MINUTES:
+        found['budget'] = f'From 1 to {MOST_MINUTES} minutes, or nothing.'
+    if choices.changes is None or not 0.0005 <= choices.changes <= 10:
+        found['changes'] = 'A number from 0.0005 to 10.'
+    unknown = [name for name in choices.regressors if name in ahead and not ahead[name].steps]
+    if unknown:
+        names = ' and '.join(unknown)
+        found['regressors'] = (
+            f'{names} {"has" if len(unknown) == 1 else "have"} no values after the last {choices.target}. '
+            'Add rows with what will be, or leave it out.'
+        )
+    return found
+
+
+def _several(query: Mapping[str, Sequence[str]], name: str, fits: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in query.get(name, ()) if fits(value)))
+
+
+def _among(value: str | None, known: Any, otherwise: str | None) -> str | None:
+    return value if value in known else otherwise
+
+
+def _is_level(text: str) -> bool:
+    return text.isdecimal() and int(text) in LEVELS
+
+
+def _whole(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.lstrip('-').isdecimal() and len(text) < 10 else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

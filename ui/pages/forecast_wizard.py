@@ -1,0 +1,362 @@
+"""The form that asks for a forecast: what, how far, with what beside it, by which models, and what it costs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nicegui import ui
+
+from core.analysis.ahead import Ahead
+from core.analysis.forecasting.registry import MODELS
+from core.analysis.panel import AGGREGATES, STEPS
+from core.forecasts import HORIZONS
+from core.services import Services
+from core.values import Balance, Dataset, Session, Version
+from ui.components import formats
+from ui.components.countries import COUNTRIES
+from ui.components.hours import Price
+from ui.components.options import Complaint, explained, group, option
+from ui.components.parts import Tag, button, card, chip, field, tag
+from ui.pages import forecast_choices as choosing
+from ui.pages.forecast_choices import LEVELS, SEASONALITIES, Choices
+from ui.pages.forecast_words import model_name
+from ui.session import current
+
+AS_SAMPLED = 'as sampled'
+STEP_NAMES = {'h': 'hours', 'D': 'days', 'W-MON': 'weeks', 'MS': 'months', 'QS': 'quarters', 'YS': 'years'}
+NO_HOLIDAYS = ''
+SOME = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """What may be forecast: the datasets, the chosen one's version, its series, what is known ahead, and the models.
+
+    `models` maps those that can run here to their descriptions.
+    """
+
+    datasets: Sequence[Dataset]
+    dataset: Dataset
+    version: Version
+    labels: Sequence[str]
+    ahead: Mapping[str, Ahead]
+    models: Mapping[str, str]
+
+
+class Wizard:
+    """The form. Its address holds every choice, so that a link to it brings the same form."""
+
+    def __init__(self, services: Services, matter: Matter, choices: Choices) -> None:
+        self.services = services
+        self.matter = matter
+        self.choices = choices
+        self.price: Price | None = None
+        self._complaints: dict[str, Complaint] = {}
+        self._run: Tag | None = None
+        self._facts: dict[str, Tag] = {}
+
+    def draw(self, balance: Balance, session: Session) -> None:
+        """Draw the sections, and beside them what is asked for and what it costs."""
+        with tag('div', classes='wizard'):
+            with tag('div', classes='stack'):
+                self._what()
+                self._how_far()
+                self._beside()
+                self._models()
+                self._advanced()
+            with tag('aside', classes='vs gap', aria_label='What you ask for'):
+                self._summary(balance)
+        self._reckon()
+        assert self.price is not None
+        self.price.follow(self.services, session)
+
+    # sections
+
+    def _what(self) -> None:
+        matter, choices = self.matter, self.choices
+        with card('1. What to forecast'), tag('div', classes='vs body form'):
+            with tag('div', classes='form-2'):
+                with field('Dataset'):
+                    ui.select(
+                        {str(data.id): data.name for data in matter.datasets},
+                        value=str(matter.dataset.id),
+                        on_change=lambda event: ui.navigate.to(f'/forecasts/new?dataset={event.value}'),
+                    )
+                with field('Measure'):
+                    ui.select(
+                        list(matter.version.manifest['measures']), value=choices.target, on_change=self._other_target
+                    ).classes('target')
+            with field('Series'):
+                self._series_select()
+            tag('span', self._sampling(), 't12 t3')
+
+    def _series_select(self) -> None:
+        if len(self.matter.labels) < 2:
+            ui.select({'': 'The only one'}, value='').props('disable')
+            return
+        ui.select(
+            list(self.matter.labels),
+            value=list(self.choices.series),
+            multiple=True,
+            with_input=True,
+            on_change=lambda event: self._choose(series=tuple(event.value or ())),
+        ).props('use-chips placeholder="All of them"')
+
+    def _how_far(self) -> None:
+        choices = self.choices
+        with card('2. How far'), tag('div', classes='vs body form'), tag('div', classes='form-3'):
+            with tag('div', classes='vs'):
+                with field('Steps ahead'):
+                    self._h = self._number(choices.h, 'Steps ahead', lambda value: self._choose(h=_whole(value)))
+                    self._h.classes('horizon')
+                self._complain('h', self._h)
+            with field('Each step is'):
+                ui.select(
+                    {AS_SAMPLED: AS_SAMPLED, **{key: STEP_NAMES[key] for key in STEPS}},
+                    value=choices.step or AS_SAMPLED,
+                    on_change=lambda event: self._other_step(event.value),
+                )
+            with field('Values of a step'):
+                self._aggregate = ui.select(
+                    list(AGGREGATES),
+                    value=choices.aggregate,
+                    on_change=lambda event: self._choose(aggregate=event.value),
+                )
+                self._aggregate.set_enabled(choices.step is not None)
+
+    def _beside(self) -> None:
+        matter, choices = self.matter, self.choices
+        regressors = choosing.possible_regressors(matter.version, choices.target)
+        static = choosing.possible_static(matter.version)
+        with card('3. What else is known', 'optional'), tag('div', classes='vs body form'):
+            if regressors:
+                with tag('div', classes='vs gap-s'):
+                    tag('span', 'Numbers that are known ahead, such as a price or a plan', 't12 w5 t2')
+                    with group('Regressors'):
+                        for name in regressors:
+                            self._regressor(name)
+                    self._complain('regressors')
+            with tag('div', classes='form-2'):
+                with field('Holidays'):
+                    ui.select(
+                        {NO_HOLIDAYS: 'None', **COUNTRIES},
+                        value=choices.holidays or NO_HOLIDAYS,
+                        with_input=True,
+                        on_change=lambda event: self._choose(holidays=event.value or None),
+                    ).props('aria-label="Holidays of a country"')
+                with field('Categories of a series'):
+                    self._static_select(static)
+
+    def _regressor(self, name: str) -> None:
+        known = self.matter.ahead.get(name)
+        text, kind = _known(known, self.choices)
+        option(
+            name,
+            '' if known is None or known.series in (0, known.of) else f'in {known.series:,} of {known.of:,} series',
+            on=name in self.choices.regressors,
+            state=(text, kind),
+            on_change=lambda on: self._toggle('regressors', name, on),
+        )
+
+    def _static_select(self, static: Sequence[str]) -> None:
+        if not static:
+            ui.select({'': 'The dataset has none'}, value='').props('disable')
+            return
+        ui.select(
+            list(static),
+            value=list(self.choices.static),
+            multiple=True,
+            with_input=True,
+            on_change=lambda event: self._choose(static=tuple(event.value or ())),
+        ).props('use-chips placeholder=None aria-label="Categories of a series"')
+
+    def _models(self) -> None:
+        with card('4. Models', 'each is measured on the past'), tag('div', classes='vs body form'):
+            with group('Models'):
+                for name, text in self.matter.models.items():
+                    option(
+                        model_name(name),
+                        text,
+                        on=name in self.choices.models,
+                        on_change=lambda on, name=name: self._toggle('models', name, on),
+                    )
+            self._complain('models')
+
+    def _advanced(self) -> None:
+        choices = self.choices
+        with tag('details', classes='card more', open=True if self._has_advanced() else None):
+            with tag('summary'):
+                tag('h2', '5. Advanced')
+                tag('span', 'bands, backtest, time, name', 't12 t3 cut')
+            with tag('div', classes='vs body form'):
+                self._bands()
+                with tag('div', classes='form-3'):
+                    with tag('div', classes='vs'):
+                        with explained('Past cutoffs', 'the more, the surer the scores'):
+                            windows = self._number(
+                                choices.windows, 'Past cutoffs', lambda value: self._choose(windows=_whole(value))
+                            )
+                        self._complain('windows', windows)
+                    with tag('div', classes='vs'):
+                        with explained('Time in minutes', 'Auto leaves out what is too slow'):
+                            budget = self._number(
+                                choices.budget, 'Time in minutes', lambda value: self._choose(budget=_whole(value))
+                            ).props('placeholder="no limit" clearable')
+                        self._complain('budget', budget)
+                    with explained('Name', 'for the list of forecasts'):
+                        ui.input(
+                            value=choices.name,
+                            placeholder='Optional',
+                            on_change=lambda event: self._choose(name=event.value or ''),
+                        ).props('maxlength=255 aria-label="Name"')
+                self._prophet()
+
+    def _bands(self) -> None:
+        with tag('fieldset', classes='chips-field'):
+            tag('legend', 'Bands')
+            with tag('div', classes='hs chips wrap'):
+                for level in LEVELS:
+                    self._band(level)
+            self._complain('levels')
+
+    def _band(self, level: int) -> None:
+        def toggle() -> None:
+            on = level not in self.choices.levels
+            element.props['aria-pressed'] = str(on).lower()
+            self._toggle('levels', level, on)
+
+        element = chip(f'{level}%', on=level in self.choices.levels, on_click=toggle)
+
+    def _prophet(self) -> None:
+        choices = self.choices
+        with tag('div', classes='form-3 of-prophet') as self._for_prophet:
+            with explained('Prophet: seasons', 'multiplicative: they grow with the level'):
+                ui.select(
+                    list(SEASONALITIES),
+                    value=choices.seasonality,
+                    on_change=lambda event: self._choose(seasonality=event.value),
+                )
+            with tag('div', classes='vs'):
+                with explained('Prophet: flexible trend', '0.05 is usual, more bends sooner'):
+                    scale = ui.number(
+                        value=choices.changes, step=0.01, on_change=lambda event: self._choose(changes=event.value)
+                    ).props('aria-label="Changepoint scale of Prophet"')
+                self._complain('changes', scale)
+
+    def _has_advanced(self) -> bool:
+        untouched = choosing.start(self.matter.version)
+        names = ('levels', 'windows', 'budget', 'name', 'seasonality', 'changes')
+        return any(getattr(self.choices, name) != getattr(untouched, name) for name in names)
+
+    def _summary(self, balance: Balance) -> None:
+        with card('You ask for'), tag('div', classes='vs body gap-s'):
+            with tag('dl', classes='facts asked'):
+                for name in ('Forecast', 'Series', 'Beside', 'Models', 'Measured'):
+                    tag('dt', name)
+                    self._facts[name] = tag('dd')
+            with tag('div', classes='vs quote-box'):
+                self.price = Price(balance)
+                tag('span', 'What is not used comes back when it ends.', 't12 t3')
+            self._run = button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
+            self.price.guard(self._run)
+
+    # small parts
+
+    def _number(self, value: float | None, label: str, on_change: Callable[[Any], None]) -> ui.number:
+        return ui.number(value=value, precision=0, on_change=lambda event: on_change(event.value)).props(
+            f'aria-label="{label}"'
+        )
+
+    def _complain(self, name: str, *inputs: Any) -> None:
+        self._complaints[name] = Complaint(name).about(*inputs)
+
+    def _sampling(self) -> str:
+        span = self.matter.version.manifest['time']
+        return f'Sampled {formats.step(span["freq"], span["step_seconds"])} until {formats.moment(span["end"])}.'
+
+    # changes
+
+    def _choose(self, **changed: Any) -> None:
+        self.choices = replace(self.choices, **changed)
+        ui.navigate.history.replace(self.address)
+        self._reckon()
+
+    def _toggle(self, name: str, value: Any, on: bool) -> None:
+        """Keep the order of what is offered: clicks on neighbours may be on their way already."""
+        kept = [other for other in getattr(self.choices, name) if other != value]
+        self._choose(**{name: _ordered(name, [*kept, value] if on else kept)})
+
+    def _other_target(self, event: Any) -> None:
+        """What is known ahead depends on the measure: the page is built anew, with the other choices kept."""
+        kept = tuple(name for name in self.choices.regressors if name != event.value)
+        self.choices = replace(self.choices, target=event.value, regressors=kept)
+        ui.navigate.to(self.address)
+
+    def _other_step(self, step: str) -> None:
+        """48 hours are a good horizon, 48 months are not."""
+        sampled = step == AS_SAMPLED
+        h = choosing.start(self.matter.version).h if sampled else HORIZONS[step[0]]
+        self._aggregate.set_enabled(not sampled)
+        self._choose(step=None if sampled else step, h=h)
+        self._h.value = h
+
+    @property
+    def address(self) -> str:
+        """The address that brings this form with its choices."""
+        return choosing.write(self.choices, self.matter.version, dataset=str(self.matter.dataset.id))
+
+    def _reckon(self) -> None:
+        """Say what is asked for as the form stands, what it would cost and what has to be mended."""
+        wrong = choosing.problems(self.choices, self.matter.ahead)
+        for name, complaint in self._complaints.items():
+            complaint.say(wrong.get(name, ''))
+        self._for_prophet.set_visibility('prophet' in self.choices.models)
+        for name, text in _told(self.choices, len(self.matter.labels)).items():
+            self._facts[name].text = text
+        assert self.price is not None
+        if wrong:
+            self.price.show(None, why_not='The price follows once what is marked red is mended.')
+        else:
+            self.price.show(self.services.forecasts.quote(self.matter.version, self.choices.ask()))
+
+    async def submit(self) -> None:
+        """Ask for the forecast and open its page."""
+        if choosing.problems(self.choices, self.matter.ahead):
+            return
+        forecast = await self.services.forecasts.request(current().user.id, self.matter.version, self.choices.ask())
+        ui.navigate.to(f'/forecasts/{forecast.id}')
+
+
+def _told(choices: Choices, labels: int) -> dict[str, str]:
+    """What is asked for, in words."""
+    steps = STEP_NAMES.get(choices.step or '', 'steps')
+    beside = [*choices.regressors, *choices.static]
+    if choices.holidays:
+        beside.append(f'holidays of {COUNTRIES[choices.holidays]}')
+    several = f'{len(choices.series):,} of {labels:,}' if choices.series else f'all {labels:,}' if labels > 1 else '1'
+    bands = ' and '.join(f'{level}%' for level in choices.levels)
+    return {
+        'Forecast': f'{choices.target}, {"–" if choices.h is None else f"{choices.h:,}"} {steps} ahead',
+        'Series': several,
+        'Beside': ', '.join(beside) or 'nothing',
+        'Models': ', '.join(map(model_name, choices.models)) or 'none',
+        'Measured': f'bands {bands or "none"}, {formats.counted(choices.windows or 0, "past cutoff")}',
+    }
+
+
+def _known(known: Ahead | None, choices: Choices) -> tuple[str, str]:
+    """How far a column is known, and the kind of its badge. Folded steps are counted by the task alone."""
+    if known is None or not known.steps:
+        return 'not known ahead', 'line'
+    if choices.step is None and choices.h and known.steps < choices.h:
+        return f'known {known.steps:,} of {choices.h:,} steps', 'warn'
+    return f'known {formats.counted(known.steps, "step")} ahead', 'ok'
+
+
+def _ordered(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    order = list(MODELS) if name == 'models' else sorted(values)
+    return tuple(sorted(set(values), key=order.index))
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
