@@ -56,7 +56,9 @@ def chart(
 def line(paths: Sequence[Path], *, model: str, series: str) -> dict[str, Any]:
     """Return one model's forecast of one series, as a chart draws it."""
     with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
-        return _model(connection, model, paths, series)
+        drawn = _model(connection, model, paths, series)
+    del drawn['cutoff']
+    return drawn
 
 
 def noted(paths: Sequence[Path], *, series: str) -> list[dict[str, Any]]:

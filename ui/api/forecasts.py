@@ -1,9 +1,10 @@
 """REST for forecasts: ask, list, draw, read and export."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -13,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.datasets import EXPORTS
-from core.forecasts import MOST_STEPS, Ask
+from core.forecasts import LEAST_BUDGET, MOST_BUDGET, MOST_COLUMNS, MOST_OPTIONS, MOST_STEPS, Ask
 from core.services import Services
 from core.values import Forecast as StoredForecast
-from core.values import JobState
+from core.values import JobState, Session
 from ui.api.contract import (
     CSV,
     PARQUET,
@@ -42,6 +43,20 @@ Aggregate = Literal['mean', 'sum', 'min', 'max', 'last']
 assert (*Step.__args__,) == tuple(STEPS)
 assert (*Aggregate.__args__,) == tuple(AGGREGATES)
 
+By = Literal['horizon', 'series']
+Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[Text, Field(max_length=200)] | None
+Options = Annotated[dict[Text, Value], Field(max_length=MOST_OPTIONS)]
+
+
+class Change(Body):
+    """How a regressor differs on the horizon: times `value`, plus `value`, or `value` itself."""
+
+    how: Literal['scale', 'shift', 'set']
+    value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+Changes = Annotated[dict[Text, Change], Field(max_length=MOST_COLUMNS)]
+
 
 class ForecastRequest(Body):
     """What to forecast: `h` steps of the measure `target`, for the named series or for all."""
@@ -59,6 +74,23 @@ class ForecastRequest(Body):
     step: Annotated[Step | None, Field(description='Fold into calendar steps first; null: as sampled.')] = None
     aggregate: Annotated[Aggregate, Field(description='How values are folded into a step.')] = 'mean'
     name: Annotated[Text, Field(max_length=255)] = ''
+    regressors: Annotated[
+        list[Text],
+        Field(max_length=MOST_COLUMNS, description='Measures whose rows go on after the last value of the target.'),
+    ] = []
+    static: Annotated[list[Text], Field(max_length=MOST_COLUMNS, description='Columns of categories.')] = []
+    holidays: Annotated[
+        str | None, Field(pattern='^[A-Z]{2}$', description='A country (ISO 3166) whose holidays matter.')
+    ] = None
+    options: Annotated[
+        dict[Text, Options], Field(max_length=len(MODELS), description='Settings of a model, by its name.')
+    ] = {}
+    budget: Annotated[
+        float | None,
+        Field(ge=LEAST_BUDGET, le=MOST_BUDGET, allow_inf_nan=False, description='Seconds that it may take.'),
+    ] = None
+    windows: Annotated[int, Field(ge=3, le=10, description='Past cutoffs that models are measured from.')] = 3
+    changes: Annotated[Changes, Field(description='How regressors differ on the horizon.')] = {}
 
     def ask(self) -> Ask:
         """The core's form of it."""
@@ -71,7 +103,20 @@ class ForecastRequest(Body):
             step=self.step,
             aggregate=self.aggregate,
             name=self.name,
+            regressors=tuple(self.regressors),
+            static=tuple(self.static),
+            holidays=self.holidays,
+            options=self.options,
+            budget=self.budget,
+            windows=self.windows,
+            changes=_plain_changes(self.changes),
         )
+
+
+class WhatIf(Body):
+    """The same forecast, with other values of its regressors on the horizon."""
+
+    changes: Annotated[Changes, Field(min_length=1)]
 
 
 class Asked(Answer):
@@ -84,38 +129,71 @@ class Asked(Answer):
     levels: list[int]
     step: str | None
     aggregate: str
+    regressors: list[str] = []
+    static: list[str] = []
+    holidays: str | None = None
+    options: dict[str, dict[str, Any]] = {}
+    budget: float | None = None
+    windows: int | None = None
+    changes: dict[str, dict[str, Any]] = {}
+    base: UUID | None = None
 
 
 class ModelOutcome(Answer):
-    """What came of one model: how many series ended in which way, and what to know."""
+    """What came of one model: how many series ended in which way, and what to know.
+
+    `weights` are the shares of the members of `auto`.
+    """
 
     name: str
     rows: int
     cutoff: str | None
     series: dict[str, int]
     warnings: list[str]
+    weights: dict[str, float] | None = None
+    seconds: float | None = None
 
 
 class Score(Answer):
-    """How a model did on the recent past; null is a figure that cannot be measured. `coverage` is a share by level."""
+    """How a model did on the recent past; null is a figure that cannot be measured.
+
+    By level, `coverage` is the share of points that a band held and `width` how wide it is, in units of the MASE scale.
+    """
 
     model: str
     mase: float | None
+    rmsse: float | None = None
     smape: float | None
     sql: float | None
     wql: float | None
     coverage: dict[str, float | None]
+    width: dict[str, float | None] = {}
     points: int
     n_series: int
     n_windows: int
+    seconds: float | None = None
+
+
+class Place(Score):
+    """A line of a leaderboard, of a step ahead or of a series when it is by one of them."""
+
+    horizon: int | None = None
+    unique_id: str | None = None
+
+
+class Leaderboard(Answer):
+    """Scores of models on the recent past."""
+
+    items: list[Place]
 
 
 class Outcome(Answer):
-    """What came of a forecast; `series` are the first 1,000 labels."""
+    """What came of a forecast; `series` are the first 1,000 labels of `n_series`."""
 
     models: list[ModelOutcome]
     scores: list[Score]
     series: list[str]
+    n_series: int | None = None
 
 
 class Forecast(Answer):
@@ -173,24 +251,144 @@ class ModelChart(Answer):
     q: dict[str, list[float | None]]
 
 
+class Note(Answer):
+    """Something odd about the history of a series, at `t` in milliseconds since 1970 UTC.
+
+    Of an `anomaly`, `expected` lay between `low` and `high`, and `score` is −log10 of its probability; of a
+    `changepoint`, `low` and `high` are the levels before and after it.
+    """
+
+    kind: Literal['anomaly', 'changepoint']
+    t: float
+    y: float | None
+    expected: float | None
+    low: float | None
+    high: float | None
+    score: float | None
+
+
+class Notes(Answer):
+    """What is odd about the history of a series, in order of time."""
+
+    items: list[Note]
+
+
 class ForecastChart(Answer):
-    """What a chart draws for one series; times in milliseconds since 1970 UTC."""
+    """What a chart draws for one series; times in milliseconds since 1970 UTC.
+
+    `base` is the forecast that a what-if started from.
+    """
 
     series: str
     history: Actuals
     cutoff: float | None
     models: list[ModelChart]
+    notes: list[Note]
+    base: ModelChart | None
+
+
+class Explanation(Answer):
+    """A part of what a forecast rests on: its `value` at each `t`, in milliseconds since 1970 UTC.
+
+    A component over history and horizon or a contribution to each step ahead, both in units of the target; the
+    attention that past steps got; or an importance: one value, without a time.
+    """
+
+    kind: Literal['component', 'contribution', 'importance', 'attention']
+    name: str
+    t: list[float | None]
+    value: list[float | None]
+
+
+class Explanations(Answer):
+    """What one model's forecast of one series rests on; empty when it tells nothing."""
+
+    items: list[Explanation]
+
+
+class OfHorizon(Answer):
+    """Residuals of a step ahead."""
+
+    horizon: int
+    bias: float
+    spread: float
+    points: int
+
+
+class Histogram(Answer):
+    """`counts[i]` residuals lie from `edges[i]` to `edges[i + 1]`."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Autocorrelation(Answer):
+    """How much errors of neighbouring steps are alike, by their distance, with its 95% `limit`."""
+
+    lag: list[int]
+    value: list[float]
+    limit: float | None
+
+
+class Residual(Answer):
+    """Residuals one by one, at most 2,000; times in milliseconds since 1970 UTC."""
+
+    t: list[float]
+    horizon: list[int]
+    value: list[float]
+
+
+class Residuals(Answer):
+    """What the errors of a model's backtest look like, in units of each series' MASE scale."""
+
+    points: int
+    bias: float | None
+    spread: float | None
+    by_horizon: list[OfHorizon]
+    histogram: Histogram
+    autocorrelation: Autocorrelation
+    shown: Residual
+
+
+class SeriesOutcome(Answer):
+    """A series and its forecast by `model`: the last values, the first medians, the ends of the widest band."""
+
+    unique_id: str
+    model: str
+    status: str
+    model_used: str | None
+    warning: str
+    flags: list[str]
+    history: list[float | None]
+    forecast: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    mase: float | None
+    rmsse: float | None
+    smape: float | None
+    sql: float | None
+    coverage: dict[str, float | None] | None
+    points: int | None
+
+
+class SeriesOutcomes(Answer):
+    """Series `offset` … of `total`, in the order of their labels."""
+
+    items: list[SeriesOutcome]
+    offset: int
+    total: int
 
 
 class Issued(Answer):
     """A file of one model's forecast as it was issued: never changed. `sha256` is of its rows as stored.
 
-    `code` is the state of the code that made it, `seed` what its random numbers began with; null where that was not
-    kept yet.
+    A model of many series has several, told apart by `part`. `code` is the state of the code that made it, `seed` what
+    its random numbers began with; null where that was not kept yet.
     """
 
     id: UUID
     model: str
+    part: int
     cutoff: datetime
     rows: int
     sha256: str
@@ -200,9 +398,13 @@ class Issued(Answer):
 
 
 class IssuedForecasts(Answer):
-    """The ledger of a forecast, one row a model."""
+    """The ledger of a forecast."""
 
     items: list[Issued]
+
+
+OfModel = Annotated[Text, Query(description='A model of the forecast.')]
+OfSeries = Annotated[Text | None, Query(description='A label; the first series if none.')]
 
 
 def routes(services: Services) -> APIRouter:
@@ -248,7 +450,7 @@ def routes(services: Services) -> APIRouter:
     async def get_forecast_chart(
         session: ForecastsRead,
         forecast_id: UUID,
-        series: Annotated[Text | None, Query(description='A label; the first series if none.')] = None,
+        series: OfSeries = None,
     ) -> Response:
         figure = await forecasts.chart(session.user.id, forecast_id, series=series)
         return JSONResponse(plain(figure), headers=PRIVATE)
@@ -266,13 +468,86 @@ def routes(services: Services) -> APIRouter:
         responses=files(CSV, PARQUET) | problems(404),
     )
     async def export_forecast_rows(session: ForecastsRead, forecast_id: UUID, form: Form) -> Response:
+        return await _exported(session, forecast_id, form, forecasts.export, 'rows')
+
+    @api.get('/forecasts/{forecast_id}/leaderboard', summary='How the models did on the past', responses=problems(404))
+    async def get_leaderboard(
+        session: ForecastsRead,
+        forecast_id: UUID,
+        by: Annotated[By | None, Query(description='A line for each step ahead or each series.')] = None,
+        model: Annotated[Text | None, Query(description='Of one model only.')] = None,
+    ) -> Leaderboard:
+        found = await forecasts.leaderboard(session.user.id, forecast_id, by=by, model=model)
+        return Leaderboard.model_validate({'items': plain(found)})
+
+    @api.get(
+        '/forecasts/{forecast_id}/backtest.{form}',
+        summary='Backtest rows as a file',
+        description='What each model would have forecast from past cutoffs, beside what came.',
+        response_class=Response,
+        responses=files(CSV, PARQUET) | problems(404),
+    )
+    async def export_backtest(session: ForecastsRead, forecast_id: UUID, form: Form) -> Response:
+        return await _exported(session, forecast_id, form, forecasts.export_backtest, 'backtest')
+
+    @api.get('/forecasts/{forecast_id}/series', summary='Find series', responses=problems(404))
+    async def list_forecast_series(
+        session: ForecastsRead,
+        forecast_id: UUID,
+        search: Annotated[Text, Query(description='A part of the label.')] = '',
+        offset: Offset = 0,
+        limit: Annotated[int, Query(ge=1, le=200, description='How many at most.')] = 50,
+    ) -> SeriesOutcomes:
+        found = await forecasts.series_page(session.user.id, forecast_id, search=search, offset=offset, limit=limit)
+        return SeriesOutcomes.model_validate(plain(found))
+
+    @api.get('/forecasts/{forecast_id}/residuals', summary='Errors of the backtest', responses=problems(404))
+    async def get_residuals(
+        session: ForecastsRead,
+        forecast_id: UUID,
+        model: OfModel,
+        series: Annotated[Text | None, Query(description='A label; all series if none.')] = None,
+    ) -> Residuals:
+        found = await forecasts.residuals(session.user.id, forecast_id, model=model, series=series)
+        return Residuals.model_validate(plain(found))
+
+    @api.get('/forecasts/{forecast_id}/explained', summary='What a forecast rests on', responses=problems(404))
+    async def get_explained(
+        session: ForecastsRead, forecast_id: UUID, model: OfModel, series: OfSeries = None
+    ) -> Explanations:
+        found = await forecasts.explained(session.user.id, forecast_id, model=model, series=series)
+        return Explanations.model_validate({'items': plain(found)})
+
+    @api.get('/forecasts/{forecast_id}/notes', summary='Anomalies and changepoints', responses=problems(404))
+    async def get_notes(session: ForecastsRead, forecast_id: UUID, series: OfSeries = None) -> Notes:
+        found = await forecasts.notes(session.user.id, forecast_id, series=series)
+        return Notes.model_validate({'items': plain(found)})
+
+    @api.post(
+        '/forecasts/{forecast_id}/what-if',
+        status_code=202,
+        summary='Ask again, with other regressors',
+        description='Orders a job for the same version and models; follow it at `/jobs/{job_id}`.',
+        responses=problems(402, 404, 409, 413, 415),
+    )
+    async def ask_what_if(session: ForecastsWrite, forecast_id: UUID, wanted: WhatIf) -> Forecast:
+        return _told(await forecasts.what_if(session.user.id, forecast_id, _plain_changes(wanted.changes)))
+
+    async def _exported(
+        session: Session, forecast_id: UUID, form: Form, export: Callable[..., Awaitable[None]], what: str
+    ) -> Response:
         forecast = await forecasts.get(session.user.id, forecast_id)
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
-        await forecasts.export(session.user.id, forecast_id, out)
-        return download(folder, out, EXPORTS[form], f'{forecast.name}.{form}')
+        await export(session.user.id, forecast_id, out)
+        named = forecast.name if what == 'rows' else f'{forecast.name} {what}'
+        return download(folder, out, EXPORTS[form], f'{named}.{form}')
 
     return api
+
+
+def _plain_changes(changes: Mapping[str, Change]) -> dict[str, dict[str, Any]]:
+    return {name: change.model_dump() for name, change in changes.items()}
 
 
 def _told(forecast: StoredForecast) -> Forecast:
