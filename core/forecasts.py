@@ -17,6 +17,7 @@ from core.errors import NotFound, UsageError
 from core.hours import Hours
 from core.parts import listed
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
+from core.track import adapted
 from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
 
 MOST_STEPS = 5000
@@ -113,6 +114,14 @@ class Forecasts:
         name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
         job_id = uuid4()
         async with self._database.transaction(user_id) as tx:
+            asked['adapted'] = await adapted(
+                tx,
+                dataset_id=version.dataset_id,
+                target=ask.target,
+                step=ask.step,
+                models=ask.models,
+                levels=ask.levels,
+            )
             made = await tx.one(
                 'forecast_insert',
                 user_id=user_id,
@@ -281,6 +290,17 @@ class Forecasts:
         """Write the rows of every model as CSV or Parquet, by `out`'s suffix."""
         _, files = await self._files(user_id, await self.get(user_id, forecast_id))
         await asyncio.to_thread(tables.export, _flat(files), out)
+
+    async def export_backtest(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
+        """Write the backtest rows of every model as CSV or Parquet, by `out`'s suffix.
+
+        Raise NotFound when none were kept: the series were too short, or the result was stored before they were.
+        """
+        result = _result(await self.get(user_id, forecast_id))
+        files = await self._named_files(result, (name for one in result['models'] for name in listed(one, 'backtests')))
+        if not files:
+            raise NotFound('This forecast keeps no backtest.')
+        await asyncio.to_thread(tables.export, files, out)
 
     async def _files(self, user_id: UUID, forecast: Forecast) -> tuple[Sequence[Path], Mapping[str, Sequence[Path]]]:
         """Return the files of the history and, by model in the order of the request, those that were issued."""

@@ -174,6 +174,30 @@ class TrackRecord:
         return [_scored(row) for row in rows]
 
 
+async def adapted(
+    tx: Transaction, *, dataset_id: UUID, target: str, step: str | None, models: Sequence[str], levels: Sequence[int]
+) -> dict[str, dict[str, float]]:
+    """Return the level to draw in the place of each promised one, by model and level in percent as text.
+
+    It follows from what the bands of the earlier forecasts of a target held, as far as their values have come
+    (`conformal.adapt`). Models and levels without a record are left out.
+    """
+    rows = await tx.all('track_held', dataset_id=dataset_id, target=target, step=step, models=list(models))
+    if not rows:
+        return {}
+    from core.analysis.forecasting import conformal
+
+    wanted = {f'{level:g}' for level in levels}
+    found: dict[str, dict[str, float]] = {}
+    for model in dict.fromkeys(row['model'] for row in rows):
+        own = [row for row in rows if row['model'] == model and row['level'] in wanted and row['points']]
+        record = [(float(row['level']), row['inside'] / row['points'], row['points']) for row in own]
+        drawn = {f'{level:g}': level_drawn for level, level_drawn in conformal.adapt(record).items()}
+        if drawn:
+            found[model] = drawn
+    return found
+
+
 def _issued(row: Row) -> dict[str, Any]:
     """What the task is told of a file that was issued (`core.analysis.record.scores`)."""
     asked = row['request']

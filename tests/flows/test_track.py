@@ -335,6 +335,20 @@ async def test_a_selection_is_by_dataset_and_model(product: Product, user: User)
     assert len(await product.track.forecasts(user.id, limit=3)) == 3
 
 
+async def test_bands_that_held_too_little_are_drawn_wider_the_next_time(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    first = await forecast_of(product, user, dataset, levels=(80, 95))
+    assert first.request['adapted'] == {}
+    await more(product, user, dataset, table(HISTORY + H, shift=30))
+    assert [one.coverage for one in (await product.track.track(user.id)).models] == [{'80': 0, '95': 0}] * 2
+    second = await forecast_of(product, user, dataset, models=('theta', 'ets'), levels=(80,))
+    assert list(second.request['adapted']) == ['theta']
+    assert list(second.request['adapted']['theta']) == ['80']
+    assert 80 < second.request['adapted']['theta']['80'] < 100
+    other = await forecast_of(product, user, dataset, models=('theta',), step='W-MON')
+    assert other.request['adapted'] == {}
+
+
 async def test_another_tenant_sees_nothing(product: Product, user: User, database: Postgres) -> None:
     dataset = await brought(product, user)
     forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
