@@ -23,6 +23,13 @@ FLAGS = ('constant', 'short', 'intermittent', 'non_finite', 'irregular', 'duplic
 """What is said of a series before any model sees it, in this order."""
 INTERMITTENT = 1.32
 """From this mean distance between demands on (steps), demand is intermittent (Syntetos & Boylan 2005)."""
+LARGEST = 1e150
+"""Values beyond cannot be squared and summed: they are read as infinite."""
+OTHER_PACE = 3
+"""The frequency of a series changed when its last values come so many times as far apart as its first, or as near."""
+LEAST_PACES = 4
+FEW_STAMPS = 4
+"""A series of fewer stamps takes the panel's step where they lie on it."""
 
 
 def _no_stamps() -> Array:
@@ -82,7 +89,8 @@ def regular(
     flags: set[str] = set()
     named = regressors or {}
     values = np.array(values, dtype=np.float64)
-    infinite = np.isinf(values)
+    with np.errstate(invalid='ignore'):
+        infinite = np.abs(values) > LARGEST
     if infinite.any():
         flags.add('non_finite')
         notes.append(f'{_count(infinite.sum(), "infinite value")} read as missing.')
@@ -108,6 +116,9 @@ def regular(
         notes.append(f'{_count((~last).sum(), "value")} shared a step with a later one; the last was kept.')
     places, values = places[last], values[last]
     known = np.isfinite(values)
+    if changed := _change_of_pace(places[known], step):
+        flags.add('irregular')
+        notes.append(changed)
     if not known.any():
         empty = np.zeros(0)
         return Series(
@@ -140,24 +151,36 @@ def regular(
         cutoff=cutoff,
         observed=int(known.sum()),
         notes=tuple(notes),
-        flags=_ordered(flags | _of_values(filled, step.season_length)),
+        flags=_ordered(flags | _of_values(y[np.isfinite(y)], len(y), step.season_length)),
         future=future,
         regressors=table,
         static=static,
     )
 
 
-def _of_values(filled: Array, season_length: int) -> set[str]:
-    """Return the flags that follow from the values alone."""
+def _of_values(values: Array, size: int, season_length: int) -> set[str]:
+    """Return the flags that follow from the values observed over `size` steps."""
     found = set()
-    if np.ptp(filled) == 0:
+    if np.ptp(values) == 0:
         found.add('constant')
-    if len(filled) < 2 * season_length + 4:
+    if size < 2 * season_length + 4:
         found.add('short')
-    demands = np.count_nonzero(filled)
-    if filled.min() >= 0 and demands > 0 and len(filled) / demands >= INTERMITTENT:
+    demands = np.count_nonzero(values)
+    if values.min() >= 0 and demands > 0 and len(values) / demands >= INTERMITTENT:
         found.add('intermittent')
     return found
+
+
+def _change_of_pace(places: Array, step: Step) -> str:
+    """Return what to say when the last quarter of the values comes at another pace than the first; else nothing."""
+    paces = np.diff(places)
+    part = max(LEAST_PACES, len(paces) // 4)
+    if len(paces) < 2 * part:
+        return ''
+    first, last = int(np.median(paces[:part])), int(np.median(paces[-part:]))
+    if max(first, last) < OTHER_PACE * min(first, last):
+        return ''
+    return f'The frequency changes: values come every {first} steps of {step.name} at first, every {last} at the end.'
 
 
 def _ordered(flags: set[str]) -> tuple[str, ...]:
@@ -178,8 +201,11 @@ def _on_grid(columns: Array, places: Array, *, size: int, h: int, names: Sequenc
     for column, name in enumerate(names):
         missing = int(np.isnan(table[size:, column]).sum())
         at = np.flatnonzero(np.isfinite(table[:, column]))
-        if missing or len(at) == 0:
+        if missing:
             notes.append(f'Regressor "{name}" is not known for {missing} of {h} steps ahead and was left out.')
+            table[:, column] = np.nan
+        elif at[0] >= size:
+            notes.append(f'Regressor "{name}" is not known in the past and was left out.')
             table[:, column] = np.nan
         else:
             table[:, column] = np.interp(np.arange(size + h), at, table[at, column])
@@ -211,18 +237,22 @@ def prepare(
 ) -> list[Series]:  # fmt: skip
     """Return the regular series of a frame `unique_id, ds, y` (naive UTC, typed) and named columns, ordered by id.
 
-    A series too short to show its own step takes the panel's commonest one.
+    A series too short to show its own step takes the panel's commonest one, where its stamps lie on that.
     """
     parts: dict[str, polars.DataFrame] = {}
     for (name,), rows in frame.group_by(['unique_id'], maintain_order=True):
         parts[str(name)] = rows
     stamps = {name: rows['ds'].to_numpy().astype('datetime64[us]') for name, rows in parts.items()}
     if freq is not None:
-        steps: Mapping[str, Step | None] = dict.fromkeys(parts, frequency.parse(freq))
+        steps: dict[str, Step | None] = dict.fromkeys(parts, frequency.parse(freq))
     else:
         steps = {name: frequency.infer(np.unique(own)) for name, own in stamps.items()}
-    common = Counter(step for step in steps.values() if step is not None).most_common(1)
+    long = [step for name, step in steps.items() if step is not None and len(np.unique(stamps[name])) >= FEW_STAMPS]
+    common = Counter(long or [step for step in steps.values() if step is not None]).most_common(1)
     usual = common[0][0] if common else frequency.parse('D')
+    if freq is None:
+        few = [name for name, own in stamps.items() if len(np.unique(own)) < FEW_STAMPS]
+        steps.update({name: usual for name in few if _lies_on(np.unique(stamps[name]), usual)})
     return [
         regular(
             name,
@@ -236,6 +266,12 @@ def prepare(
         )
         for name in sorted(parts)
     ]
+
+
+def _lies_on(stamps: Array, step: Step) -> bool:
+    """Whether sorted, distinct stamps each have a place of their own on the step's grid."""
+    places, off = step.positions(stamps, stamps[-1])
+    return bool((off <= 0.1).all() and (np.diff(places) > 0).all() and -places[0] <= MOST_STEPS_A_POINT * len(stamps))
 
 
 def groups(series: Sequence[Series]) -> list[list[int]]:
