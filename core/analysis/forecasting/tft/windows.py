@@ -91,7 +91,7 @@ def _calendar(stamps: Array) -> Array:
     return np.stack([f(2 * np.pi * p) for p in parts for f in (np.sin, np.cos)], -1).astype(np.float32)
 
 
-def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None = None) -> Layout:
+def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None) -> Layout:
     """Return the layout that suits a panel: two to three seasons of context, or a week where the season is a day."""
     step = panel[0].step
     season = step.season_length
