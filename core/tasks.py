@@ -3,20 +3,26 @@
 Each task takes `(payload, objects, workdir, progress)`; running it twice with the same payload leaves the same objects.
 """
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TaskFailed, VariosyncError
+from core.errors import TaskFailed
 from core.ports import Progress, TaskObjects
 
 if TYPE_CHECKING:
     import polars
 
+    from core.analysis.forecasting import Forecasts, Request
+    from core.analysis.forecasting.backtest import Backtest
+
 Payload = Mapping[str, Any]
 Task = Callable[[Payload, TaskObjects, Path, Progress], dict[str, Any]]
-MOST_SCORED_SERIES = 50
-WHOLE = 'whole'
+HISTORY, NOTES = 'history.parquet', 'notes.parquet'
+EXPLAINED = 20  # series
+MOST_LABELS = 1000
 
 
 def convert(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
@@ -38,49 +44,96 @@ def convert(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pro
 
 
 def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """Forecast the series of a stored version: history, one file a model and the scores, under `prefix`."""
+    """Forecast the series of a stored version, or a `chunk` of them, and measure the models on the past.
+
+    Leaves the history and its notes, and of each model its forecasts, its backtest and what explains it, under
+    `prefix`. With a `budget` in seconds, what would take longer is left out: members of `auto`, then past windows.
+    """
     from core.analysis import panel
-    from core.analysis.forecasting import Request, scores
-    from core.analysis.forecasting import forecast as run
+    from core.analysis.forecasting import backtest, diagnose, run
+    from core.analysis.record import code_version
 
     progress(0.0, 'Reading series')
     parts = [objects.fetch(key, workdir) for key in payload['parts']]
     asked = payload['request']
+    request = _request(asked)
     frame = panel.read(
         parts,
         target=asked['target'],
         series=asked['series'],
         step=asked['step'],
         aggregate=asked['aggregate'],
+        regressors=request.regressors,
+        static=request.static,
+        chunk=payload.get('chunk'),
         workdir=workdir,
     )
-    request = Request(
-        h=asked['h'], freq=asked['step'], models=tuple(asked['models']), levels=tuple(asked['levels']), cores=1
+    frame = panel.changed(frame, asked.get('changes') or {})
+    windows, began = asked.get('windows') or backtest.WINDOWS, time.perf_counter()
+    share = backtest.share_of_forecast(frame['unique_id'].n_unique(), windows)
+    found = run(
+        frame,
+        replace(request, budget=request.budget and request.budget * share),
+        explain=EXPLAINED,
+        progress=_phase(progress, 0.02, 0.6),
     )
-    rows = run(frame, request, progress=lambda part, text: progress(0.02 + 0.78 * part, text))
-    if rows.is_empty() or rows['status'].eq('failed').all():
-        raise TaskFailed(_why(rows))
-    progress(0.8, 'Measuring how well the bands hold')
-    measured = scores(_some(frame), request, progress=lambda part, text: progress(0.8 + 0.17 * part, text))
+    if found.rows.is_empty() or found.rows['status'].eq('failed').all():
+        raise TaskFailed(_why(found.rows))
+    progress(0.6, 'Measuring how well the bands hold')
+    tested = backtest.sample(
+        frame,
+        request,
+        n_windows=windows,
+        budget=request.budget and max(0.0, request.budget - (time.perf_counter() - began)),
+        of=payload.get('n_series'),
+        progress=_phase(progress, 0.6, 0.9),
+    )
+    progress(0.9, 'Looking for anomalies and changepoints')
     folder = workdir / 'forecast'
     folder.mkdir()
-    frame.write_parquet(folder / 'history.parquet')
-    models = [_write_model(rows, name, folder) for name in request.models]
+    frame.drop(request.static).write_parquet(folder / HISTORY)
+    diagnose.notes(frame, request).write_parquet(folder / NOTES)
+    made_by = {'code': code_version(), 'seed': request.seed}
+    models = [{**_write_model(found, tested, name, folder), **made_by} for name in request.models]
+    progress(0.97, 'Storing')
+    labels = sorted(set(frame['unique_id']))
     return {
         'prefix': payload['prefix'],
         'objects': _store(folder, payload['prefix'], objects),
         'manifest': {
             'models': models,
-            'scores': measured,
-            'series': sorted(set(frame['unique_id']))[:1000],
-            'history': 'history.parquet',
+            'scores': backtest.leaderboard(tested.rows, request.levels, models=request.models, seconds=tested.seconds),
+            'series': labels[:MOST_LABELS],
+            'n_series': len(labels),
+            'history': [HISTORY],
+            'notes': [NOTES],
         },
     }
 
 
-def _some(frame: 'polars.DataFrame') -> 'polars.DataFrame':
-    ids = sorted(set(frame['unique_id']))[:MOST_SCORED_SERIES]
-    return frame.filter(frame['unique_id'].is_in(ids))
+def _request(asked: Payload) -> 'Request':
+    """Return what a payload's request (or a command's arguments) asks of the models."""
+    from core.analysis.forecasting import Request
+
+    adapted = asked.get('adapted') or {}
+    return Request(
+        h=asked['h'],
+        freq=asked.get('freq') or asked.get('step'),
+        models=tuple(asked['models']),
+        levels=tuple(asked['levels']),
+        cores=asked.get('cores') or 1,
+        seed=asked.get('seed') or 1,
+        regressors=tuple(asked.get('regressors') or ()),
+        static=tuple(asked.get('static') or ()),
+        holidays=asked.get('holidays') or None,
+        options=asked.get('options') or {},
+        budget=asked.get('budget') or None,
+        adapted={model: {float(level): to for level, to in own.items()} for model, own in adapted.items()},
+    )
+
+
+def _phase(progress: Progress, begin: float, end: float) -> Progress:
+    return lambda part, text: progress(begin + (end - begin) * part, text)
 
 
 def _why(rows: 'polars.DataFrame') -> str:
@@ -88,20 +141,32 @@ def _why(rows: 'polars.DataFrame') -> str:
     return f'No series could be forecast. {warnings[0] if warnings else "The data holds no values."}'
 
 
-def _write_model(rows: 'polars.DataFrame', name: str, folder: Path) -> dict[str, Any]:
-    """Write one model's rows and count its series by status."""
-    own = rows.filter(rows['model'] == name)
-    file = f'forecast-{name}.parquet'
-    own.write_parquet(folder / file)
+def _write_model(found: 'Forecasts', tested: 'Backtest', name: str, folder: Path) -> dict[str, Any]:
+    """Write one model's rows, backtest and explanation, and count its series by status."""
+    from core.analysis.forecasting import explained
+
+    own = found.rows.filter(found.rows['model'] == name)
+    tables = {
+        'files': (f'forecast-{name}.parquet', own),
+        'backtests': (f'backtest-{name}.parquet', tested.rows.filter(tested.rows['model'] == name)),
+        'explained': (f'explained-{name}.parquet', explained(found.explained.get(name, ()))),
+    }
+    written: dict[str, list[str]] = {kind: [] for kind in tables}
+    for kind, (file, table) in tables.items():
+        if not table.is_empty():
+            table.write_parquet(folder / file)
+            written[kind].append(file)
     counts = own.select(['unique_id', 'status']).unique()['status'].value_counts()
     latest = own['cutoff'].drop_nulls().max()
     return {
         'name': name,
-        'file': file,
+        **written,
         'rows': own.height,
         'cutoff': str(latest) if latest is not None else None,
         'series': dict(counts.iter_rows()),
         'warnings': sorted({text for text in own['warning'] if text})[:20],
+        'weights': found.weights.get(name),
+        'seconds': round(found.seconds[name], 3),
     }
 
 
@@ -148,27 +213,10 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
 def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync forecast`: forecast every series of a file and write the rows to `out`."""
     from core.analysis import panel
-    from core.analysis.forecasting import Request
     from core.analysis.forecasting import forecast as run
 
-    frame, left_out = panel.read_file(
-        Path(arguments['path']),
-        name=arguments['name'],
-        time=arguments['time'],
-        id_column=arguments['id'],
-        target=arguments['target'],
-        day_first=arguments['day_first'],
-        memory=arguments['memory'],
-        workdir=workdir,
-    )
-    request = Request(
-        h=arguments['h'],
-        freq=arguments['freq'],
-        models=tuple(arguments['models']),
-        levels=tuple(arguments['levels']),
-        cores=arguments['cores'],
-    )
-    rows = run(frame, request, progress=progress)
+    frame, left_out = _read_file(arguments, workdir)
+    rows = run(frame, _request(arguments), progress=progress)
     out = Path(arguments['out'])
     panel.write(rows, out)
     ok = rows.filter(rows['status'] != 'failed')['unique_id'].n_unique()
@@ -183,79 +231,66 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     }
 
 
+def score(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
+    """Score what was `issued` on the rows `parts` of a later version; nothing is stored."""
+    from core.analysis import record
+
+    parts = [objects.fetch(key, workdir) for key in payload['parts']]
+    found = record.scores(
+        parts, payload['issued'], fetch=lambda key: objects.fetch(key, workdir), workdir=workdir, progress=progress
+    )
+    manifest = {'scores': found, 'code': record.code_version()}
+    return {'prefix': payload['prefix'], 'objects': [], 'manifest': manifest}
+
+
+def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
+    """`variosync backtest`: write the leaderboard of a file's past to `out`, and the rows behind it to `rows`."""
+    from core.analysis import panel
+    from core.analysis.forecasting import backtest
+
+    frame, left_out = _read_file(arguments, workdir)
+    request = _request(arguments)
+    found = backtest.run(
+        frame, request, n_windows=arguments['n_windows'], step_size=arguments['step_size'], progress=progress
+    )
+    board = backtest.leaderboard(found.rows, request.levels, models=request.models, seconds=found.seconds)
+    by = arguments['by']
+    written = board if by is None else backtest.leaderboard(found.rows, request.levels, by, models=request.models)
+    out = Path(arguments['out'])
+    panel.write(backtest.flat(written), out)
+    if arguments['rows']:
+        panel.write(found.rows, Path(arguments['rows']))
+    return {
+        'out': str(out),
+        'series': frame['unique_id'].n_unique(),
+        'rows_rejected': left_out,
+        'rows': found.rows.height,
+        'scores': board,
+    }
+
+
+def _read_file(arguments: Payload, workdir: Path) -> tuple['polars.DataFrame', int]:
+    from core.analysis import panel
+
+    future = arguments.get('future')
+    return panel.read_file(
+        Path(arguments['path']),
+        name=arguments['name'],
+        time=arguments['time'],
+        id_column=arguments['id'],
+        target=arguments['target'],
+        day_first=arguments['day_first'],
+        memory=arguments['memory'],
+        workdir=workdir,
+        regressors=arguments.get('regressors') or (),
+        static=arguments.get('static') or (),
+        future=Path(future) if future else None,
+    )
+
+
 def ping(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
     """Show that tasks run at all (`variosync doctor`)."""
     return {}
 
 
-TASKS: Mapping[str, Task] = {'convert': convert, 'forecast': forecast, 'ping': ping}
-
-
-def split(task: str, payload: Payload) -> dict[str, Payload]:
-    """Return what can run side by side, by name: a forecast's models, else the whole.
-
-    Each part is a payload of the same task, and leaves its objects in a folder of its own below `prefix`.
-    """
-    models = _models(payload) if task == 'forecast' else ()
-    if len(models) < 2:
-        return {WHOLE: payload}
-    return {
-        model: {
-            **payload,
-            'prefix': f'{payload["prefix"]}/{model}',
-            'request': {**payload['request'], 'models': [model]},
-        }
-        for model in models
-    }
-
-
-def _models(payload: Payload) -> list[str]:
-    """Return the models that a payload asks for, or none when it is no payload that could be split."""
-    from core.analysis.forecasting import MODELS
-
-    match payload:
-        case {'request': {'models': [*models]}} if all(isinstance(name, str) and name in MODELS for name in models):
-            return models
-    return []
-
-
-def merge(payload: Payload, answers: Mapping[str, Mapping[str, Any] | VariosyncError]) -> dict[str, Any]:
-    """Return the result of the task that `payload` was split from, in the order of `answers`.
-
-    Files are named from the folder of all attempts, because parts may come from different ones. Parts that failed are
-    named under `missing`, with the reason. Raise the first part's error when all of them failed.
-    """
-    done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
-    missing = {part: answer.message for part, answer in answers.items() if isinstance(answer, VariosyncError)}
-    if not done:
-        raise next(answer for answer in answers.values() if isinstance(answer, VariosyncError))
-    if WHOLE in done:
-        return dict(done[WHOLE])
-    attempts, _, _ = payload['prefix'].rpartition('/')
-    folders = {part: answer['prefix'].removeprefix(f'{attempts}/') for part, answer in done.items()}
-    models = [
-        _left_out(part, missing[part]) if part in missing else _moved(folders[part], done[part]) for part in answers
-    ]
-    first, result = next(iter(done.items()))
-    return {
-        'prefix': attempts,
-        'objects': [item for answer in done.values() for item in answer['objects']],
-        'manifest': {
-            'models': models,
-            'scores': [score for answer in done.values() for score in answer['manifest']['scores']],
-            'series': result['manifest']['series'],
-            'history': f'{folders[first]}/history.parquet',
-        },
-        'missing': missing,
-        'seconds': sum(answer['seconds'] for answer in done.values()),
-    }
-
-
-def _moved(folder: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    (model,) = answer['manifest']['models']
-    return {**model, 'file': f'{folder}/{model["file"]}'}
-
-
-def _left_out(model: str, reason: str) -> dict[str, Any]:
-    said = [f'There is no forecast by this model. {reason}']
-    return {'name': model, 'file': None, 'rows': 0, 'cutoff': None, 'series': {}, 'warnings': said}
+TASKS: Mapping[str, Task] = {'convert': convert, 'forecast': forecast, 'score': score, 'ping': ping}

@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from core.analysis.forecasting.base import Explained, Outcome, Run, quiet
+from core.analysis.forecasting.base import Explained, Explainer, Outcome, Run, quiet
 from core.analysis.forecasting.registry import MODELS
 from core.errors import UnusableData, UsageError
 
 if TYPE_CHECKING:
     import polars
 
+    from core.analysis.forecasting.ensemble import Bench
     from core.analysis.forecasting.repair import Series
 
-__all__ = ['MODELS', 'Forecasts', 'Request', 'cross_validation', 'forecast', 'quantiles', 'run', 'scores']
+__all__ = ['MODELS', 'Forecasts', 'Request', 'cross_validation', 'explained', 'forecast', 'quantiles', 'run', 'scores']
 
 Progress = Callable[[float, str], None]
 
@@ -100,7 +101,7 @@ def run(frame: 'polars.DataFrame', request: Request, *, explain: int = 0, progre
     shown = set(usable[:explain])
     panels = groups([series[place] for place in usable])
     seconds = dict.fromkeys(request.models, 0.0)
-    weighed: list[tuple[int, Mapping[str, float]]] = []
+    weighed: list[tuple[int, Mapping[str, Mapping[str, float]]]] = []
     explained: dict[str, list[Explained]] = {model: [] for model in request.models}
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
@@ -114,30 +115,47 @@ def run(frame: 'polars.DataFrame', request: Request, *, explain: int = 0, progre
             budget=request.budget and request.budget * len(places) / len(usable),
             progress=_part(progress, index, len(panels)),
         )
-        bench = Bench([series[place] for place in places], h=request.h, quantiles=asked, run=context)
+        panel = [series[place] for place in places]
+        bench = Bench(panel, h=request.h, quantiles=asked, run=context, adapted=request.adapted)
         began = perf_counter()
         for model, found in bench.run(request.models):
             outcomes |= {(model, place): outcome for place, outcome in zip(places, found, strict=True)}
             seconds[model] += perf_counter() - began
             if here := [at for at, place in enumerate(places) if place in shown]:
-                explained[model] += bench.explain(model, here)
+                explained[model] += _explained(bench, model, panel, here, h=request.h, run=context)
             began = perf_counter()
-        if 'auto' in request.models:
-            weighed.append((len(places), bench.weights))
+        weighed.append((len(places), dict(bench.weights)))
     progress(1.0, 'Done')
     return Forecasts(
         rows=_rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped),
         seconds=seconds,
-        weights={'auto': _shares(weighed)} if weighed else {},
+        weights={model: _shares(model, weighed) for model in request.models if any(model in own for _, own in weighed)},
         explained=explained,
     )
 
 
-def _shares(weighed: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, float]:
+def _shares(model: str, weighed: Sequence[tuple[int, Mapping[str, Mapping[str, float]]]]) -> dict[str, float]:
     """Return the mean of panels' weights, each as much as it has series."""
-    total = sum(count for count, _ in weighed)
-    names = dict.fromkeys(name for _, weights in weighed for name in weights)
-    return {name: sum(count * weights.get(name, 0.0) for count, weights in weighed) / total for name in names}
+    total = sum(count for count, own in weighed if model in own)
+    names = dict.fromkeys(name for _, own in weighed for name in own.get(model, ()))
+    return {
+        name: sum(count * own[model].get(name, 0.0) for count, own in weighed if model in own) / total for name in names
+    }
+
+
+def _explained(
+    bench: 'Bench', model: str, panel: Sequence['Series'], places: Sequence[int], *, h: int, run: Run
+) -> list[Explained]:
+    """Return what a model's forecasts of the series at `places` rest on; a mean of members rests on their shares."""
+    import numpy as np
+
+    if model in bench.weights:
+        return [
+            Explained(unique_id='', kind='importance', name=name, ds=None, value=np.array([share]))
+            for name, share in bench.weights[model].items()
+        ]
+    member = bench.member(model)
+    return member.explain(panel, places, h=h, run=run) if isinstance(member, Explainer) else []
 
 
 def cross_validation(
@@ -157,6 +175,23 @@ def scores(
     from core.analysis.forecasting import backtest
 
     return backtest.scores(frame, request, n_windows=n_windows, progress=progress)
+
+
+def explained(parts: Sequence[Explained]) -> 'polars.DataFrame':
+    """Return what forecasts rest on as rows `unique_id, kind, name, ds, value`; `ds` is null where a part has none."""
+    import numpy as np
+    import polars as pl
+
+    kinds: dict[str, Any] = {
+        'unique_id': pl.String, 'kind': pl.String, 'name': pl.String, 'ds': pl.Datetime('us'), 'value': pl.Float64
+    }  # fmt: skip
+    tables = [pl.DataFrame(schema=kinds)]
+    for part in parts:
+        size = len(part.value)
+        stamps = np.full(size, 'NaT', 'datetime64[us]') if part.ds is None else part.ds.astype('datetime64[us]')
+        columns = [[part.unique_id] * size, [part.kind] * size, [part.name] * size, stamps, part.value]
+        tables.append(pl.DataFrame(dict(zip(kinds, columns, strict=True)), schema_overrides=kinds))
+    return pl.concat(tables)
 
 
 def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:

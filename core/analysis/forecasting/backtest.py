@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 WINDOWS = 3
 MEASURED = 60
-"""`scores` measures on at most this many series."""
+"""`scores` measures on about this many series."""
 COMPANY = 150
-"""As many series, those that are measured among them, a model sees that learns from all series."""
-LEARNS_FROM_ALL = ('auto', 'lightgbm', 'tft')
+"""About as many, those that are measured among them, a model sees that learns from all series."""
+ALONE = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
+"""Models that take each series by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ def run(
     parts, seconds = [], dict.fromkeys(request.models, 0.0)
     for window in range(n_windows):
         began = perf_counter()
-        if budget is not None and began - started + longest > budget:
+        if budget is not None and began - started + longest >= budget:
             break
         past = history.fold(window * (step_size or request.h))
         if past is None:
@@ -93,30 +95,46 @@ def run(
 
 def sample(
     frame: 'polars.DataFrame', request: 'Request', *, n_windows: int = WINDOWS, budget: float | None = None,
-    most: int = MEASURED, progress: 'Progress' = quiet,
+    of: int | None = None, progress: 'Progress' = quiet,
 ) -> Backtest:  # fmt: skip
-    """Return `run`'s rows of at most `most` series, drawn by the seed: the same for every model, so that they compare.
+    """Return `run`'s rows of about MEASURED series, drawn by seed and label: the same for every model.
 
-    A model that learns from all series is fitted on COMPANY of them: on fewer than there are, it does no better.
+    A model that learns from all series is fitted on about COMPANY of them: fewer than there are, so it does no better
+    than it would on all. `of` is how many series there are in all, where the frame holds a chunk of them.
     """
     import polars as pl
 
     ids = frame['unique_id'].cast(pl.String)
-    names = np.array(sorted(ids.drop_nulls().unique().to_list()), dtype=object)
-    order = names[np.random.default_rng(request.seed).permutation(len(names))]
-    measured = pl.col('unique_id').is_in(order[:most].tolist())
-    widely = [name for name in request.models if name in LEARNS_FROM_ALL]
-    alone = [name for name in request.models if name not in LEARNS_FROM_ALL]
-    asked = [(models, count) for models, count in ((widely, max(most, COMPANY)), (alone, most)) if models]
+    names = ids.drop_nulls().unique().to_list()
+    total = max(of or 0, len(names))
+    drawn = {name: total * _lot(request.seed, name) for name in names}
+    widely = [name for name in request.models if name not in ALONE]
+    alone = [name for name in request.models if name in ALONE]
+    asked = [(models, count) for models, count in ((widely, COMPANY), (alone, MEASURED)) if models]
     found: list[Backtest] = []
     for place, (models, count) in enumerate(asked):
-        panel = frame.filter(ids.is_in(order[:count].tolist()))
-        share = budget and budget * len(models) / len(request.models)
-        own = replace(request, models=tuple(models), budget=share if share and 'auto' in models else request.budget)
+        panel = frame.filter(ids.is_in([name for name in names if drawn[name] < count]))
+        if panel.is_empty():
+            continue
+        share = None if budget is None else budget * len(models) / len(request.models)
+        own = replace(request, models=tuple(models), budget=share)
         told = _part(progress, place, len(asked))
         found.append(run(panel, own, n_windows=n_windows, budget=share, progress=told))
+    measured = pl.col('unique_id').is_in([name for name in names if drawn[name] < MEASURED])
+    found = found or [run(frame, request, budget=0)]
     rows = pl.concat([one.rows for one in found]).filter(measured)
     return Backtest(rows=rows, seconds={model: took for one in found for model, took in one.seconds.items()})
+
+
+def share_of_forecast(n_series: int, n_windows: int) -> float:
+    """Return the share of a time budget that a forecast may take when a `sample` of its past is measured as well."""
+    return n_series / (n_series + n_windows * min(n_series, COMPANY)) if n_series else 1.0
+
+
+def _lot(seed: int, name: str) -> float:
+    """Return a number from 0 to 1 that is drawn for a label: the same in whichever chunk it is."""
+    digest = blake2b(f'{seed} {name}'.encode(errors='surrogatepass'), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def scores(
@@ -165,6 +183,24 @@ def leaderboard(
         took = None if by else (seconds or {}).get(model)
         found += [{'model': model, **head, **_score(table, here, levels), 'seconds': took} for head, here in parts]
     return found
+
+
+def flat(scores: Sequence[Mapping[str, Any]]) -> 'polars.DataFrame':
+    """Return a leaderboard as a table: coverage and width of a level in columns of their own, such as `coverage_80`."""
+    import polars as pl
+
+    rows = []
+    for score in scores:
+        row = {name: value for name, value in score.items() if name not in ('coverage', 'width')}
+        for kind in ('coverage', 'width'):
+            row |= {f'{kind}_{level}': value for level, value in score[kind].items()}
+        rows.append(row)
+    floats = {name: pl.Float64 for row in rows for name in row if name not in WORDS | COUNTS}
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=floats)
+
+
+WORDS = {'model', 'unique_id'}
+COUNTS = {'horizon', 'points', 'n_series', 'n_windows'}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,10 +378,9 @@ def _history(typed: 'polars.DataFrame', request: 'Request') -> _History:
 
     from core.analysis.forecasting import repair
 
-    if request.regressors:
-        last = typed.filter(pl.col('y').is_finite()).group_by('unique_id').agg(pl.col('ds').max().alias('_last'))
-        typed = typed.join(last, on='unique_id', maintain_order='left').filter(pl.col('ds') <= pl.col('_last'))
-        typed = typed.drop('_last')
+    last = typed.filter(pl.col('y').is_finite()).group_by('unique_id').agg(pl.col('ds').max().alias('_last'))
+    typed = typed.join(last, on='unique_id', maintain_order='left').filter(pl.col('ds') <= pl.col('_last'))
+    typed = typed.drop('_last')
     found = repair.prepare(
         typed,
         freq=request.freq,

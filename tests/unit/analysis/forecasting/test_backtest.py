@@ -72,6 +72,14 @@ def test_regressors_stay_known_after_a_cutoff_and_the_target_does_not(monkeypatc
         assert past['promo'].to_list() == rows['promo'][: size + 5].to_list()
 
 
+def test_a_window_ends_with_the_last_value():
+    rows = air().with_columns(pl.when(pl.int_range(pl.len()) < 140).then(pl.col('y')).alias('y'))
+    found = cross_validation(rows, Request(h=6, models=('seasonal_naive',)), n_windows=1)
+    assert found['y'].to_list() == air()['y'][134:140].to_list()
+    nothing = rows.with_columns(pl.lit(None, pl.Float64).alias('y'))
+    assert cross_validation(nothing, Request(h=6, models=('seasonal_naive',))).is_empty()
+
+
 def test_a_gap_of_a_regressor_costs_no_window(monkeypatch):
     frames = seen(monkeypatch)
     rows = promoted().filter(pl.int_range(pl.len()) != 137)
@@ -192,19 +200,35 @@ def test_scores_give_errors_and_the_share_that_bands_held():
     assert told == sorted(told)
 
 
-def test_scores_measure_the_same_few_of_many_series_by_every_model(monkeypatch):
+def test_scores_measure_the_same_few_of_many_series_by_every_model_and_chunk(monkeypatch):
     monkeypatch.setattr(backtest, 'MEASURED', 6)
     monkeypatch.setattr(backtest, 'COMPANY', 9)
+    frames = seen(monkeypatch)
     many = pl.concat([frame(wave(60, seed=n), name=f'{n:03}') for n in range(12)])
     asked = Request(h=4, models=('seasonal_naive', 'lightgbm'))
-    found = backtest.sample(many, asked, most=6)
-    series = {model: set(own['unique_id']) for (model,), own in found.rows.group_by(['model'])}
-    assert len(series['lightgbm']) == 6
-    assert series['lightgbm'] == series['seasonal_naive']
+    found = backtest.sample(many, asked)
+    company, alone = (set(frames[place]['unique_id']) for place in (0, 3))
+    series = {str(model): set(own['unique_id']) for (model,), own in found.rows.group_by(['model'])}
+    assert series['lightgbm'] == series['seasonal_naive'] == alone < company < set(many['unique_id'])
     naive, lightgbm = backtest.leaderboard(found.rows, asked.levels, models=asked.models, seconds=found.seconds)
-    assert (naive['n_series'], naive['points'], naive['n_windows']) == (6, 72, 18)
+    assert (naive['n_series'], naive['points'], naive['n_windows']) == (len(alone), 12 * len(alone), 3 * len(alone))
     assert lightgbm['model'] == 'lightgbm'
     assert np.isfinite(naive['wql'])
+    by_chunk = [
+        backtest.sample(
+            many.filter(pl.col('unique_id').is_in(labels)), replace(asked, models=('seasonal_naive',)), of=12
+        )
+        for labels in (['000', '001', '002', '003', '004'], ['005', '006', '007', '008', '009', '010', '011'])
+    ]
+    assert set().union(*(set(one.rows['unique_id']) for one in by_chunk)) == alone
+
+
+def test_a_chunk_of_which_no_series_is_measured_is_no_error():
+    asked = Request(h=6, models=('seasonal_naive',))
+    found = backtest.sample(air(), asked, of=10**9)
+    assert found.rows.is_empty()
+    (score,) = backtest.leaderboard(found.rows, asked.levels, models=asked.models)
+    assert (score['mase'], score['n_series']) == (None, 0)
 
 
 def test_what_cannot_be_measured_is_none():
