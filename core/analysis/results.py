@@ -149,7 +149,7 @@ def grid(
         query = _past(history, 'unique_id in (select unnest(?))', SPARKLINE)
         for label, _, value in connection.execute(query, [labels]).fetchall():
             past[label].append(value)
-        told = _told(connection, forecast, labels, max(levels)) if forecast else {}
+        told = _told(connection, forecast, labels) if forecast else {}
     scored = leaderboard(backtests, levels, by='series', labels=labels) if labels else []
     scores = {score['unique_id']: {name: score[name] for name in FIGURES} for score in scored}
     items = [
@@ -178,15 +178,17 @@ def _past(history: Sequence[Path], which: str, points: int) -> str:
 
 
 def _told(
-    connection: 'duckdb.DuckDBPyConnection', paths: Sequence[Path], labels: Sequence[str], level: float
+    connection: 'duckdb.DuckDBPyConnection', paths: Sequence[Path], labels: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return how a model's forecast of each of some series ended, with its medians and a band."""
-    from core.analysis.forecasting import quantiles
-
+    """Return how a model's forecast of each of some series ended, with its medians and its widest band."""
     source = duck.files(paths)
-    columns = {row[0] for row in connection.execute(f'describe select * from {source}').fetchall()}
+    columns = [row[0] for row in connection.execute(f'describe select * from {source}').fetchall()]
     flags = 'any_value(flags)' if 'flags' in columns else "''"
-    low, median, high = (f'list("q{q:g}" order by horizon)[:{SPARKLINE}]' for q in quantiles((level,)))
+    quantiles = sorted((name for name in columns if name[:1] == 'q'), key=lambda name: float(name[1:]))
+    low, median, high = (
+        f'list({duck.identifier(name)} order by horizon)[:{SPARKLINE}]'
+        for name in (quantiles[0], 'q0.5', quantiles[-1])
+    )
     rows = connection.execute(
         f'select unique_id, any_value(status), any_value(model_used), any_value(warning), {flags}, {median}, {low}, '
         f'{high} from {source} where unique_id in (select unnest(?)) group by 1',

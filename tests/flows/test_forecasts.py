@@ -1,6 +1,7 @@
 """Forecasts from the request to the ledger, over a real version; one of them by real models."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import polars as pl
 import psycopg
 import pytest
 
-from core.errors import NotFound, TaskFailed, UsageError
-from core.forecasts import Ask, defaults
+from core.analysis.forecasting.base import KINDS
+from core.errors import NotFound, TaskFailed, TaskOverLimit, UsageError
+from core.forecasts import Ask, ask_of, defaults
 from core.values import Forecast, JobState, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects
@@ -31,9 +33,16 @@ class Models:
         self.home = home
         self.answer: Exception | None = None
         self.names = ('theta', 'ets')
+        self.old = False
+        self.fails = ' '
 
     def __call__(self, task: str, payload: Mapping[str, Any]) -> Any:
-        return self.answer or self.rows(payload)
+        if self.fails in payload['prefix']:
+            return TaskOverLimit('No memory.')
+        answer = self.answer or self.rows(payload)
+        if self.old and isinstance(answer, dict):
+            _as_before(answer['manifest'])
+        return answer
 
     def rows(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         objects, folder, prefix = LocalTaskObjects(self.home / 'objects'), self.home / 'made', payload['prefix']
@@ -64,6 +73,13 @@ class Models:
             'objects': [{'key': info.key, 'size': info.size, 'sha256': info.sha256} for info in stored],
             'manifest': {'models': models, 'scores': [], 'series': ['air'], 'history': ['history.parquet']},
         }
+
+
+def _as_before(manifest: dict[str, Any]) -> None:
+    """Tell it as results were told before there were chunks."""
+    manifest['history'] = manifest['history'][0]
+    for model in manifest['models']:
+        (model['file'],) = model.pop('files')
 
 
 def _forecast(model: str) -> pl.DataFrame:
@@ -128,6 +144,23 @@ async def issue(product: Product, user: User, version: Version, **asked: Any) ->
         ({'levels': (80, 100)}, 'whole percentages'),
         ({'step': 'fortnight'}, 'no step'),
         ({'aggregate': 'median'}, 'no aggregate'),
+        ({'windows': 2}, '3 to 10 past cutoffs, not 2'),
+        ({'windows': 11}, '3 to 10 past cutoffs'),
+        ({'budget': 4.9}, '5 to 3,600 seconds, not 4.9'),
+        ({'budget': 3601}, '5 to 3,600 seconds'),
+        ({'budget': float('nan')}, '5 to 3,600 seconds'),
+        ({'holidays': 'Germany'}, 'no country'),
+        ({'holidays': 'de'}, 'two capital letters'),
+        ({'regressors': ('y',)}, 'not known ahead'),
+        ({'regressors': ('ds',)}, 'no measure of this dataset'),
+        ({'regressors': ('price', 'price')}, 'each regressor once'),
+        ({'static': ('y',)}, 'no text column'),
+        ({'static': ('shop',)}, 'no text column'),
+        ({'options': {'prophet': {}}}, 'not among the models'),
+        ({'options': {'auto': {'a': [1]}}}, 'a number, a text or a switch'),
+        ({'options': {'auto': {'a': float('inf')}}}, 'a number, a text or a switch'),
+        ({'options': {'auto': {'a' * 201: 1}}}, 'a number, a text or a switch'),
+        ({'changes': {'price': {'how': 'scale', 'value': 2}}}, 'no regressor of this forecast'),
     ],
 )
 async def test_request_that_cannot_be_forecast_is_refused(
@@ -263,6 +296,169 @@ async def test_real_models_forecast_the_airline_passengers(product: Product, use
         assert (model['status'], len(model['t']), sorted(model['q'])) == ('ok', 12, ['0.1', '0.5', '0.9'])
         assert all(low < high for low, high in zip(model['q']['0.1'], model['q']['0.9'], strict=True))
         assert 380 < sum(model['mean']) / 12 < 600
+
+
+# many columns and many series
+
+
+SALES = b'day,shop,kind,units,price\n' + b''.join(
+    f'2024-{1 + day // 28:02}-{1 + day % 28:02},{shop},{kind},{units},{1 + day % 7}\n'.encode()
+    for shop, kind in (('North', 'big'), ('South', 'small'))
+    for day in range(84)
+    for units in (str(20 + day % 7 + (5 if kind == 'big' else 0)) if day < 80 else '',)
+)
+
+
+@pytest.fixture
+async def sales(product: Product, user: User) -> Version:
+    """Units of two shops over 80 days, and their prices for four days more."""
+    dataset = await product.bring(user, 'sales.csv', SALES)
+    return await product.datasets.version(user.id, dataset.id)
+
+
+PRICED: Mapping[str, Any] = {'target': 'units', 'h': 4, 'models': ('theta',), 'regressors': ('price',)}
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'how': 'double', 'value': 1}, {'how': 'set'}, {'how': 'set', 'value': '1'}, {'how': 'set', 'value': True}, {}],
+)
+async def test_a_change_says_how_and_by_how_much(
+    scripted: Product, user: User, sales: Version, change: Mapping[str, Any]
+) -> None:
+    with pytest.raises(UsageError):
+        await scripted.forecasts.request(user.id, sales, Ask(**PRICED, changes={'price': change}))
+
+
+async def test_everything_that_is_asked_reaches_the_task(scripted: Product, user: User, sales: Version) -> None:
+    ask = Ask(
+        **PRICED,
+        static=('kind',),
+        holidays='DE',
+        options={'theta': {'season_length': 7}},
+        budget=60,
+        windows=4,
+        changes={'price': {'how': 'shift', 'value': 1.5}},
+    )
+    made = await scripted.forecasts.request(user.id, sales, ask)
+    (job,) = await scripted.jobs.running(user.id)
+    assert job.payload['n_series'] == 2
+    expected = {
+        **{'regressors': ['price'], 'static': ['kind'], 'holidays': 'DE', 'budget': 60, 'windows': 4, 'base': None},
+        **{'options': {'theta': {'season_length': 7}}, 'changes': {'price': {'how': 'shift', 'value': 1.5}}},
+    }
+    assert {name: job.payload['request'][name] for name in expected} == expected
+    assert ask_of(made) == replace(ask, name=made.name)
+
+
+async def test_what_if_asks_again_with_other_regressors(scripted: Product, user: User, sales: Version) -> None:
+    base = await issue(scripted, user, sales, **PRICED, step='D', levels=(80,))
+    changes = {'price': {'how': 'scale', 'value': 1.1}}
+    quote = await scripted.forecasts.quote_again(user.id, base.id)
+    made = await scripted.forecasts.what_if(user.id, base.id, changes)
+    same = {**base.request, 'changes': changes, 'base': str(base.id)}
+    assert (made.request, made.version_id, made.name) == (same, base.version_id, f'{base.name}, changed')
+    (job,) = await scripted.jobs.running(user.id)
+    assert job.quote == quote.seconds
+    await scripted.work_off(user)
+    chart = await scripted.forecasts.chart(user.id, made.id, series='air')
+    assert (chart['base']['name'], chart['base']['mean']) == ('theta', [400.0, 401.0])
+    assert (await scripted.forecasts.chart(user.id, base.id, series='air'))['base'] is None
+    for refused in ({}, {'units': {'how': 'set', 'value': 1}}):
+        with pytest.raises(UsageError):
+            await scripted.forecasts.what_if(user.id, base.id, refused)
+
+
+async def test_results_of_the_program_before_are_read(
+    scripted: Product, user: User, version: Version, models: Models, tmp_path: Path
+) -> None:
+    models.old = True
+    forecast = await issue(scripted, user, version, models=('theta',))
+    assert forecast.result is not None
+    assert forecast.result['models'][0]['file'] == 'forecast-theta.parquet'
+    chart = await scripted.forecasts.chart(user.id, forecast.id)
+    assert (chart['models'][0]['mean'], chart['notes']) == ([400.0, 401.0], [])
+    assert (await scripted.forecasts.rows(user.id, forecast.id)).total == 2
+    assert await scripted.forecasts.leaderboard(user.id, forecast.id) == []
+    assert await scripted.forecasts.leaderboard(user.id, forecast.id, by='series') == []
+    assert await scripted.forecasts.notes(user.id, forecast.id) == []
+    assert await scripted.forecasts.explained(user.id, forecast.id, model='theta') == []
+    (item,) = (await scripted.forecasts.series_page(user.id, forecast.id))['items']
+    assert (item['unique_id'], item['model'], item['flags'], item['mase']) == ('air', 'theta', [], None)
+    with pytest.raises(NotFound, match='no backtest'):
+        await scripted.forecasts.export_backtest(user.id, forecast.id, tmp_path / 'out.csv')
+
+
+async def test_a_forecast_tells_how_well_it_is_founded(
+    product: Product, user: User, sales: Version, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two chunks of one series each, by a real model, and a global model beside them."""
+    monkeypatch.setattr('core.parts.CHUNK', 1)
+    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('seasonal_naive', 'lightgbm')})
+    assert forecast.state == JobState.SUCCEEDED, await product.jobs.list(user.id)
+    ledger = await product.forecasts.issued(user.id, forecast.id)
+    assert [(row.model, row.part, row.rows) for row in ledger] == [
+        ('lightgbm', 0, 8),
+        ('seasonal_naive', 0, 4),
+        ('seasonal_naive', 1, 4),
+    ]
+    assert len({row.sha256 for row in ledger}) == 3
+    user_id, of = user.id, forecast.id
+    forecasts = product.forecasts
+    for label in ('North', 'South'):
+        chart = await forecasts.chart(user_id, of, series=label)
+        assert (len(chart['history']['t']), [len(model['t']) for model in chart['models']]) == (80, [4, 4])
+    page = await forecasts.series_page(user_id, of, search='OUT')
+    assert (page['total'], page['items'][0]['unique_id'], page['items'][0]['status']) == (1, 'South', 'ok')
+    assert len(page['items'][0]['forecast']) == 4
+    scores = await forecasts.leaderboard(user_id, of)
+    assert [(score['model'], score['n_series'], score['n_windows']) for score in scores] == [
+        ('seasonal_naive', 2, 6),
+        ('lightgbm', 2, 6),
+    ]
+    rows = await forecasts.leaderboard(user_id, of, by='horizon', model='seasonal_naive')
+    assert [(row['horizon'], row['points']) for row in rows] == [(step, 6) for step in range(1, 5)]
+    rows = await forecasts.leaderboard(user_id, of, by='series')
+    assert sorted((row['model'], row['unique_id']) for row in rows) == [
+        (model, label) for model in ('lightgbm', 'seasonal_naive') for label in ('North', 'South')
+    ]
+    residuals = await forecasts.residuals(user_id, of, model='seasonal_naive', series='North')
+    assert residuals['points'] == 12
+    assert {row['kind'] for row in await forecasts.explained(user_id, of, model='lightgbm')} <= set(KINDS)
+    assert await forecasts.explained(user_id, of, model='seasonal_naive') == []
+    assert isinstance(await forecasts.notes(user_id, of, series='South'), list)
+    await forecasts.export_backtest(user_id, of, tmp_path / 'out.parquet')
+    assert pl.read_parquet(tmp_path / 'out.parquet')['model'].value_counts().sort('model').rows() == [
+        ('lightgbm', 24),
+        ('seasonal_naive', 24),
+    ]
+    for unknown in (
+        lambda: forecasts.leaderboard(user_id, of, by='series', model='ets'),
+        lambda: forecasts.explained(user_id, of, model='ets'),
+        lambda: forecasts.residuals(user_id, of, model='ets'),
+    ):
+        with pytest.raises(NotFound, match='no model "ets"'):
+            await unknown()
+    with pytest.raises(UsageError, match='horizon or series'):
+        await forecasts.leaderboard(user_id, of, by='moon')
+
+
+async def test_a_chunk_that_fails_leaves_the_others(
+    scripted: Product, models: Models, user: User, sales: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.parts.CHUNK', 1)
+    models.fails = '1-of-2'
+    forecast = await issue(scripted, user, sales, **PRICED)
+    assert forecast.state == JobState.SUCCEEDED
+    assert forecast.result is not None
+    (theta,) = forecast.result['models']
+    assert theta['warnings'] == ['1 of 2 chunks of series have no forecast by this model. No memory.']
+    assert [row.part for row in await scripted.forecasts.issued(user.id, forecast.id)] == [0]
+    (notice, *_) = await scripted.notices.latest(user.id)
+    assert (notice.title.endswith('done in part'), notice.text) == (
+        True,
+        'Without theta for 1 of 2 chunks of series: No memory.',
+    )
 
 
 def _ms(stamp: datetime) -> int:
