@@ -1,10 +1,13 @@
 """Bands from held-out origins: pooled scaled residuals by block of the horizon (split conformal prediction).
 
 Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World; scaled scores as in Lei et al. 2018,
-doi:10.1080/01621459.2017.1307116. Pooling assumes that scaled residuals of a panel's series are alike.
+doi:10.1080/01621459.2017.1307116. Pooling assumes that scaled residuals of a panel's series are alike. Where few
+windows could be held out, a Student shape stands behind what they show.
+
+`adapt` is the online variant: Gibbs & Candès 2021, arXiv:2106.00170.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -15,13 +18,29 @@ from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import scale
 from core.analysis.forecasting.repair import Series
 
-ORIGINS = 4
+ORIGINS = 6
 MOST_ORIGINS = 8
-ENOUGH_WINDOWS = 40
-"""From this many held-out windows on, quantiles are read from residuals by block; below, they widen a normal shape."""
+NEWER, NEWEST = 0.5, 0.6
+"""No origin lies before the first share of the history: errors from half of it are not those from all. They are spread
+out over what lies after the second, unless they would lie too near to each other."""
+FEW, ENOUGH = 10, 40
+"""Up to FEW independent windows a Student shape is scaled; from ENOUGH on, residuals alone give the quantiles."""
 BLOCKS = 6
-UNMEASURED = 1.3
+LEAST_RESIDUALS = 20
+"""A step ahead is calibrated by itself when so many origins reached it."""
+UNMEASURED = 1.25
 """How far a normal shape is widened when nothing could be held out: bands of short series are too narrow otherwise."""
+BELIEF = 4.0
+"""How many independent windows the prior belief in UNMEASURED is worth."""
+LEAST_SHARE = 0.1
+"""No spread is less than this share of the seasonal scale."""
+MOST_SKEW = 1.5
+SHOCK = 8.0
+"""Degrees of freedom that one horizon's worth of origins has, about what all series do together."""
+
+PACE = 0.005
+MOST_PACE = 0.5
+FURTHEST = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +55,46 @@ class Held:
         return dict(zip(self.origins, self.raws, strict=True))
 
 
+def origins_a_series(count: int) -> int:
+    """Return how many origins a series of a panel of `count` gives at most: the more, the fewer there are of them."""
+    return int(np.clip(-(-24 // max(1, count)), ORIGINS, MOST_ORIGINS))
+
+
 def choose(panel: Sequence[Series], *, h: int, most: int, seed: int) -> tuple[Origin, ...]:
     """Return the past origins of at most `most` series: the same order for every model, so that few are part of many.
 
-    Origins lie a third of the horizon apart and never a whole season, so that a calendar effect does not sit at the
-    same step of each. A short series gives fewer of them, of fewer steps.
+    Origins lie a third to two thirds of the horizon apart, as far as the newer part of the history has room, and never
+    a whole season, so that a calendar effect does not sit at the same step of each. A short series gives fewer of them,
+    of fewer steps.
     """
     order = np.random.default_rng(seed).permutation(len(panel))[:most]
-    count = int(np.clip(-(-24 // max(1, len(panel))), ORIGINS, MOST_ORIGINS))
+    count = origins_a_series(len(panel))
     found: list[Origin] = []
     for place in order:
         series = panel[place]
         season = series.step.season_length
         size = len(series.filled)
-        stride = max(1, -(-h // 3))
-        stride += 1 if season > 1 and stride % season == 0 else 0
         least = 2 * season + 4 if size >= 2 * season + 4 + max(1, h // 2) else max(4, size // 2)
         first = size - min(h, max(1, size - least))
-        found += [Origin(int(place), first - k * stride) for k in range(count) if first - k * stride >= least]
+        room = (first - max(least, int(NEWEST * size))) // (count - 1)
+        stride = int(np.clip(room, -(-h // 3), -(-2 * h // 3)))
+        stride += 1 if season > 1 and stride % season == 0 else 0
+        earliest = max(least, int(NEWER * size))
+        sizes = [first - k * stride for k in range(count)]
+        found += [Origin(int(place), own) for own in sizes if own == first >= least or own >= earliest]
     return tuple(found)
 
 
-def floor(raw: Raw, y: Array, season_length: int) -> Raw:
-    """Return the forecast with a spread of no less than a tenth of the series' own seasonal scale."""
-    least = 0.1 * scale(y, season_length)
-    spread = np.where(np.isfinite(raw.spread), raw.spread, least)
-    return Raw(center=raw.center, spread=np.maximum(spread, least), used=raw.used, warning=raw.warning)
+def scaled(raw: Raw, y: Array, season_length: int) -> Raw:
+    """Return the forecast from `y` with the spread that its residuals are measured in.
+
+    It is the geometric mean of what the model says and the series' own mean absolute seasonal difference: each alone
+    is wrong on some panels, and their errors differ. The latter grows with the square root of the seasons ahead.
+    """
+    own = scale(y, season_length)
+    ahead = own * np.sqrt(np.arange(len(raw.center)) // season_length + 1)
+    told = np.maximum(np.where(np.isfinite(raw.spread), raw.spread, 0.0), LEAST_SHARE * own)
+    return Raw(center=raw.center, spread=np.sqrt(told * ahead), used=raw.used, warning=raw.warning)
 
 
 def residuals(panel: Sequence[Series], held: Held, *, h: int) -> Array:
@@ -75,24 +108,61 @@ def residuals(panel: Sequence[Series], held: Held, *, h: int) -> Array:
     return table
 
 
-def shape(table: Array, quantiles: Sequence[float], *, h: int) -> Array:
-    """Return how many spreads each quantile lies from the centre (h × quantiles), learnt from scaled residuals."""
-    normal = np.array([NormalDist().inv_cdf(q) for q in quantiles])
-    windows = int(np.isfinite(table).any(axis=1).sum())
-    if windows == 0:
-        return np.tile(normal * UNMEASURED, (h, 1))
-    if windows < ENOUGH_WINDOWS:
-        growth = _growth(table, windows)
-        return np.outer(growth, normal * _widening(table / growth, quantiles, windows))
+def independent(origins: Sequence[Origin], *, h: int) -> float:
+    """Return how many windows that share no value the origins are worth: those of a series overlap."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for at in origins:
+        first[at.place] = min(at.size, first.get(at.place, at.size))
+        last[at.place] = max(at.size, last.get(at.place, at.size))
+    return sum(1 + (last[place] - first[place]) / h for place in first)
+
+
+def in_time(panel: Sequence[Series], origins: Sequence[Origin], *, h: int) -> float:
+    """Return over how many horizons the origins are spread, counted back from the end of their series."""
+    behind = [len(panel[at.place].filled) - at.size for at in origins]
+    return 1 + (max(behind) - min(behind)) / h if behind else 1.0
+
+
+def older(panel: Sequence[Series], origins: Sequence[Origin]) -> Array:
+    """Return which origins lie in the older half, counted back from the end of their series."""
+    behind = np.array([len(panel[at.place].filled) - at.size for at in origins])
+    return np.asarray(behind > np.median(behind)) if len(behind) else np.zeros(0, bool)
+
+
+def calibrate(panel: Sequence[Series], held: Held, quantiles: Sequence[float], *, h: int) -> Array:
+    """Return how many spreads each quantile lies from the centre (h × quantiles), learnt from held-out forecasts.
+
+    What strikes all series at once in a stretch of time is seen once, however many series there are: bands are widened
+    as a Student shape is, the more the fewer horizons the origins are spread over.
+    """
+    table = residuals(panel, held, h=h)
+    return shape(
+        table, quantiles, h=h, windows=independent(held.origins, h=h), old=older(panel, held.origins)
+    )  # fmt: skip
+
+
+def shape(
+    table: Array, quantiles: Sequence[float], *, h: int, windows: float | None = None, old: Array | None = None
+) -> Array:
+    """Return how many spreads each quantile lies from the centre (h × quantiles), learnt from scaled residuals.
+
+    Args:
+        table: residuals (origins × h), NaN where unknown.
+        windows: how many independent windows the rows are worth (all, when None).
+        old: which rows are of the older half, to tell lasting asymmetry from a passing one.
+    """
+    rows = np.isfinite(table).any(axis=1)
+    count = float(rows.sum()) if windows is None else min(windows, float(rows.sum()))
+    if count == 0:
+        return np.tile(_student(quantiles, BELIEF) * UNMEASURED, (h, 1))
+    weight = float(np.clip((count - FEW) / (ENOUGH - FEW), 0.0, 1.0))
     found = np.zeros((h, len(quantiles)))
-    known = np.flatnonzero(np.isfinite(table).sum(axis=0) >= ENOUGH_WINDOWS // 2)
-    if len(known) == 0:
-        known = np.flatnonzero(np.isfinite(table).any(axis=0))
-    for block in np.array_split(known, min(len(known), BLOCKS)):
-        values = table[:, block]
-        values = values[np.isfinite(values)]
-        found[block] = _spread_out(values, quantiles)
-    found[known[-1] + 1 :] = found[known[-1]]
+    if weight < 1:
+        growth = _growth(table, count)
+        found += (1 - weight) * np.outer(growth, _student(quantiles, count + BELIEF) * _widening(table / growth, count))
+    if weight > 0:
+        found += weight * _measured(table, quantiles, h=h, old=np.zeros(len(table), bool) if old is None else old)
     return found
 
 
@@ -101,40 +171,111 @@ def apply(raw: Raw, factors: Array) -> Array:
     return np.asarray(np.sort(raw.center[:, None] + raw.spread[:, None] * factors, axis=1))
 
 
-def _spread_out(values: Array, quantiles: Sequence[float]) -> Array:
-    """Return quantiles of residuals about their median, a finite-sample step further out than the sample's own."""
-    count = len(values)
-    levels = [min(1.0, max(0.0, 0.5 + (q - 0.5) * (1 + 1 / count))) for q in quantiles]
-    found: Array = np.quantile(values, levels) - np.median(values)
+def drawn(quantiles: Sequence[float], adapted: Mapping[float, float]) -> tuple[float, ...]:
+    """Return the quantiles to draw in the place of those named, where `adapted` gives other levels (percent)."""
+    found = []
+    for q in quantiles:
+        level = round(abs(2 * q - 1) * 100, 4)
+        other = next((to for of, to in adapted.items() if abs(of - level) < 1e-3), level)
+        found.append(0.5 + np.sign(q - 0.5) * other / 200)
+    return tuple(float(q) for q in found)
+
+
+def adapt(record: Iterable[tuple[float, float, int]]) -> dict[float, float]:
+    """Return the level (percent) to draw in the place of each promised one, from how its bands held so far.
+
+    Adaptive conformal inference: after each issued forecast the share that may be missed moves by what was missed too
+    much or too little, so that in the long run bands hold what they promise however the data drift.
+
+    Args:
+        record: for each issued forecast, oldest first: the promised level (percent), the share of its points (0 to 1)
+            that the band held as it was drawn, and how many points came. Points of one forecast are not independent:
+            many of them move the level by no more than MOST_PACE of the difference.
+    """
+    missed: dict[float, float] = {}
+    for level, held, points in record:
+        promised = 1 - level / 100
+        now = missed.get(level, promised)
+        if points > 0 and np.isfinite(held):
+            now += min(MOST_PACE, PACE * points) * (promised - (1 - held))
+        missed[level] = float(np.clip(now, promised / FURTHEST, 1 - (1 - promised) / 2))
+    return {level: 100 * (1 - share) for level, share in missed.items()}
+
+
+def _measured(table: Array, quantiles: Sequence[float], *, h: int, old: Array) -> Array:
+    """Return the quantiles (h × quantiles) that residuals themselves show, by block of the horizon."""
+    reached = np.isfinite(table).sum(axis=0)
+    known = np.flatnonzero(reached >= min(LEAST_RESIDUALS, reached.max()))
+    blocks = np.array_split(known, min(len(known), BLOCKS))
+    levels = sorted({round(abs(2 * q - 1), 9) for q in quantiles} - {0.0})
+    found = np.zeros((h, len(quantiles)))
+    for level in levels:
+        skew = _skew(table, blocks, level, old)
+        for block in blocks:
+            values = table[:, block]
+            windows = int(np.isfinite(values).any(axis=1).sum())
+            scores = np.where(values > 0, values * np.exp(-skew), -values * np.exp(skew))
+            size = np.quantile(scores[np.isfinite(scores)], min(1.0, level * (1 + 1 / windows)))
+            for at, q in enumerate(quantiles):
+                if abs(abs(2 * q - 1) - level) < 1e-8:
+                    found[block, at] = size * np.exp(skew) if q > 0.5 else -size * np.exp(-skew)
+    found[known[-1] + 1 :] = found[known[-1]]
     return found
 
 
-def _growth(table: Array, windows: int) -> Array:
-    """Return how residuals grow along the horizon (h), about 1: by thirds, never falling, leaning towards none."""
+def _skew(table: Array, blocks: Sequence[Array], level: float, old: Array) -> float:
+    """Return half the log ratio of the upper to the lower end of a band, as far as older and newer windows agree.
+
+    Ends are counted from the median of all, since what all series missed together in a window will not come again.
+    """
+    sizes = [np.nanquantile(np.abs(table[:, block]), level) for block in blocks]
+    level_table = np.concatenate(
+        [table[:, block] / (size or 1.0) for block, size in zip(blocks, sizes, strict=True)], axis=1
+    )
+    halves = [level_table[old], level_table[~old]] if old.any() and not old.all() else [level_table]
+    skews = []
+    for half in halves:
+        values = half[np.isfinite(half)]
+        if len(values) < LEAST_RESIDUALS:
+            return 0.0
+        low, middle, high = np.quantile(values, [0.5 - level / 2, 0.5, 0.5 + level / 2])
+        if high - middle <= 0 or middle - low <= 0:
+            return 0.0
+        skews.append(float(np.log((high - middle) / (middle - low)) / 2))
+    if len(skews) == 2 and skews[0] * skews[1] <= 0:
+        return 0.0
+    return float(np.clip(min(skews, key=abs), -MOST_SKEW, MOST_SKEW)) * (1.0 if len(skews) == 2 else 0.5)
+
+
+def _student(quantiles: Sequence[float], freedom: float) -> Array:
+    """Return Student's quantiles, by the expansion of Cornish & Fisher about the normal ones (freedom ≥ 4).
+
+    Source: Abramowitz & Stegun 1964, 26.7.5.
+    """
+    z = np.array([NormalDist().inv_cdf(q) for q in quantiles])
+    n = max(freedom, 4.0)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return np.asarray(z + first / n + second / n**2 + third / n**3)
+
+
+def _growth(table: Array, windows: float) -> Array:
+    """Return how residuals grow along the horizon (h), about 1: by thirds, leaning towards none."""
     h = table.shape[1]
     parts = np.array_split(np.arange(h), min(3, h))
     sizes = [np.abs(table[:, part][np.isfinite(table[:, part])]) for part in parts]
     whole = float(np.median(np.concatenate(sizes)))
     if whole <= 0 or any(len(part) < 2 for part in sizes):
         return np.ones(h)
-    measured = np.clip([np.median(part) / whole for part in sizes], 0.25, 4.0) ** (windows / (windows + 4))
+    measured = np.clip([np.median(part) / whole for part in sizes], 0.25, 4.0) ** (windows / (windows + BELIEF))
     middles = [float(part.mean()) for part in parts]
-    return np.asarray(np.interp(np.arange(h), middles, np.maximum.accumulate(measured)))
+    return np.asarray(np.interp(np.arange(h), middles, measured))
 
 
-def _widening(table: Array, quantiles: Sequence[float], windows: int) -> Array:
-    """Return a factor for each quantile of the normal shape, from the absolute residuals of few windows.
-
-    Few windows say little: the factor leans towards UNMEASURED by the weight of four windows.
-    """
+def _widening(table: Array, windows: float) -> float:
+    """Return the factor of a normal shape that the residuals of few windows show, leaning towards UNMEASURED."""
     values = np.abs(table[np.isfinite(table)])
-    weight = windows / (windows + 4)
-    factors = []
-    for q in quantiles:
-        level = abs(2 * q - 1)
-        if level < 1e-9:
-            factors.append(1.0)
-            continue
-        measured = np.quantile(values, min(1.0, level * (1 + 1 / len(values)))) / NormalDist().inv_cdf(0.5 + level / 2)
-        factors.append(float(max(0.5, measured) ** weight * UNMEASURED ** (1 - weight)))
-    return np.array(factors)
+    weight = windows / (windows + BELIEF)
+    measured = max(0.3, float(np.quantile(values, 0.8)) / NormalDist().inv_cdf(0.9))
+    return float(measured**weight * UNMEASURED ** (1 - weight))

@@ -1,102 +1,348 @@
-"""Calibrated forecasts of a panel: each model once, `auto` as the mean of members, bands from held-out origins."""
+"""Calibrated forecasts of a panel: each model once, `auto` as a weighted mean of members, bands from held-out origins.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+Weights are one set for the whole panel, by greedy selection with replacement (Caruana et al. 2004,
+doi:10.1145/1015330.1015432) on held-out windows, drawn halfway to equal ones: weights of each series by itself, and
+unshrunk ones, were measured worse. Residuals that calibrate the bands come from weights that never saw their series
+(of a few series: their window).
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from core.analysis.forecasting import conformal, registry
-from core.analysis.forecasting.base import Explained, Explainer, Member, Outcome, Raw, Run
+from core.analysis.forecasting.base import Member, Origin, Outcome, Raw, Run
+from core.analysis.forecasting.conformal import Held
 from core.analysis.forecasting.frequency import DAY, Array, Step
+from core.analysis.forecasting.naive import scale
 from core.analysis.forecasting.repair import Series
 
+FLOOR = 'seasonal_naive'
+LUMPY = 'croston'
+DEEP = 'tft'
+DEEP_SERIES = 100
+"""From so many series on, `auto` takes the deep model, where it is installed and a budget has room for it."""
+DEEP_SECONDS = 90.0
+START_SECONDS = 3.0
+"""What libraries take to be loaded."""
+GLOBAL_SECONDS: Mapping[str, tuple[float, float]] = {'lightgbm': (4.0, 0.01), 'linear': (0.5, 0.005)}
+"""What models of all series take, to be trained and held out: seconds, and seconds a series."""
+FIT_SECONDS: Mapping[str, tuple[float, float]] = {
+    'theta': (0.001, 0.018), 'mstl': (0.003, 0.02), 'ets': (0.02, 0.25), 'prophet': (0.01, 0.01), LUMPY: (0.001, 0.002)
+}  # fmt: skip
+"""What models of one series take: seconds a fit, and seconds a thousand values. Guesses, so that choices do not hang on
+how busy a machine is."""
+TWO_SEASONS = 5.0
+"""How much longer decomposition takes by two seasons."""
+REAL_PROPHET_SECONDS = 0.3
+LONGEST_HISTORY = 2000
+ALLOWANCE = (2.0, 0.05)
+"""What models of one series may take in all without a budget: seconds, and seconds a series."""
+LEAST_PAIRS, MOST_PAIRS = 60, 2400
+ROUNDS = 20
+NEAR = 1.2
+"""Members whose held-out loss is within this ratio of the best one's share the equal part of the weights."""
+LEAST_SHARE = 0.04
+ENOUGH_WINDOWS = 12
+"""From so many independent windows on, greedy weights make half of the whole; of fewer, less."""
 FEW_SERIES = 6
-"""Up to so many series, `auto` also holds out its costly members."""
-COSTLY = ('prophet',)
+"""Up to so many series, weights and bands are told apart by windows instead of series."""
 
 
-def members(step: Step) -> tuple[str, ...]:
-    """Return the members of `auto` for a step, as measured on M3, M4, tourism and NN5."""
-    if step.unit == 'fixed' and step.size < DAY:
-        return 'lightgbm', 'mstl'
-    if step.unit == 'business' or (step.unit == 'fixed' and step.size < 7 * DAY):
-        return 'prophet', 'lightgbm', 'theta', 'ets'
-    return 'lightgbm', 'theta'
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which members `auto` takes, on how many series it holds them out, and what it left out for want of time."""
+
+    names: tuple[str, ...]
+    held_series: int
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """A panel's forecasts and held-out ones; of several members also their weights, and who is missing and why."""
+
+    raws: Sequence[Raw]
+    held: Held
+    weights: Mapping[str, float] = field(default_factory=dict)
+    warning: str = ''
 
 
 class Bench:
-    """The forecasts of one panel: series of one step, none empty and none still; every model runs at most once."""
+    """The forecasts of one panel: series of one step, none empty and none still; every model runs at most once.
 
-    def __init__(self, panel: Sequence[Series], *, h: int, quantiles: Sequence[float], run: Run) -> None:
+    `weights` tells, once a model was yielded, the shares of its members in its forecasts: they sum to 1.
+    """
+
+    def __init__(
+        self, panel: Sequence[Series], *, h: int, quantiles: Sequence[float], run: Run,
+        adapted: Mapping[str, Mapping[float, float]] | None = None,
+    ) -> None:  # fmt: skip
+        self.weights: dict[str, dict[str, float]] = {}
         self._panel = panel
         self._h = h
         self._quantiles = quantiles
         self._run = run
-        self._raws: dict[str, list[Raw]] = {}
-        self._held: dict[str, conformal.Held] = {}
+        self._adapted = adapted or {}
+        self._started = time.monotonic()
         self._members: dict[str, Member] = {}
-        self.weights: dict[str, float] = {}
+        self._raws: dict[str, list[Raw]] = {}
+        self._held: dict[str, Held] = {}
         self._stage = 0
         self._stages = 1
 
     def run(self, models: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
         """Yield each model with its calibrated forecasts, one a series in the panel's order."""
-        parts = {model: members(self._panel[0].step) if model == 'auto' else (model,) for model in models}
-        self._stages = 2 * len({name for names in parts.values() for name in names})
-        for model, names in parts.items():
-            raws, held = self._mean(names) if model == 'auto' else (self._predict(model), self._hold_out(model))
-            table = conformal.residuals(self._panel, held, h=self._h)
-            factors = conformal.shape(table, self._quantiles, h=self._h)
-            yield model, [_outcome(model, one, raw, factors) for one, raw in zip(self._panel, raws, strict=True)]
+        lumpy = np.array(['intermittent' in one.flags for one in self._panel])
+        mixed = 'auto' in models and lumpy.any() and not lumpy.all()
+        chosen = Plan((), 0) if mixed or 'auto' not in models else plan(self._panel, h=self._h, run=self._run)
+        self._stages = 2 * len({*models, *chosen.names} - {'auto'}) + 2 * ('auto' in models)
+        for model in models:
+            if model == 'auto' and mixed:
+                yield model, self._apart(lumpy)
+            elif model == 'auto':
+                blend = self._blend(chosen, lumpy=bool(lumpy.all()), models=models)
+                self.weights[model] = dict(blend.weights)
+                yield model, self._outcomes(model, blend)
+            else:
+                held = self._hold_out(model)
+                yield model, self._outcomes(model, Blend(self._predict(model), held))
 
-    def explain(self, model: str, places: Sequence[int]) -> list[Explained]:
-        """Return what a model that has run rests on, for the series at `places`; `auto` rests on its members."""
-        if model == 'auto':
-            return [
-                Explained(unique_id='', kind='importance', name=name, ds=None, value=np.array([share]))
-                for name, share in self.weights.items()
-            ]
-        member = self._member(model)
-        return member.explain(self._panel, places, h=self._h, run=self._run) if isinstance(member, Explainer) else []
-
-    def _member(self, name: str) -> Member:
+    def member(self, name: str) -> Member:
+        """Return the model `name`, always the same instance: it may keep its last fit."""
         if name not in self._members:
             self._members[name] = registry.member(name)
         return self._members[name]
 
+    def _apart(self, lumpy: Array) -> list[Outcome]:
+        """Return `auto` of intermittent series and of the others, each as a panel of its own."""
+        found: dict[int, Outcome] = {}
+        weights: dict[str, float] = {}
+        for group in (np.flatnonzero(~lumpy).tolist(), np.flatnonzero(lumpy).tolist()):
+            share = len(group) / len(lumpy)
+            run = replace(self._told(''), budget=self._run.budget and self._run.budget * share)
+            part = Bench(
+                [self._panel[place] for place in group],
+                h=self._h, quantiles=self._quantiles, run=run, adapted=self._adapted,
+            )  # fmt: skip
+            for _, outcomes in part.run(('auto',)):
+                found |= dict(zip(group, outcomes, strict=True))
+            for name, weight in part.weights['auto'].items():
+                weights[name] = weights.get(name, 0.0) + share * weight
+        self.weights['auto'] = weights
+        return [found[place] for place in range(len(lumpy))]
+
+    def _outcomes(self, model: str, blend: Blend) -> list[Outcome]:
+        asked = conformal.drawn(self._quantiles, self._adapted.get(model, {}))
+        factors = conformal.calibrate(self._panel, blend.held, asked, h=self._h)
+        return [
+            _outcome(model, one, raw, factors, blend.warning)
+            for one, raw in zip(self._panel, blend.raws, strict=True)
+        ]  # fmt: skip
+
     def _predict(self, name: str) -> list[Raw]:
         if name not in self._raws:
-            found = self._member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
-            self._raws[name] = [self._floor(raw, place) for place, raw in enumerate(found)]
+            found = self.member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
+            self._raws[name] = [self._scaled(raw, place) for place, raw in enumerate(found)]
         return self._raws[name]
 
-    def _hold_out(self, name: str) -> conformal.Held:
+    def _hold_out(self, name: str, most: int | None = None) -> Held:
         if name not in self._held:
-            model = self._member(name)
-            origins = conformal.choose(self._panel, h=self._h, most=model.held_series, seed=self._run.seed)
+            model = self.member(name)
+            origins = conformal.choose(self._panel, h=self._h, most=most or model.held_series, seed=self._run.seed)
             found = model.hold_out(self._panel, origins, h=self._h, run=self._told(f'{name}: measuring its bands'))
-            raws = tuple(self._floor(raw, at.place, at.size) for at, raw in zip(origins, found, strict=True))
-            self._held[name] = conformal.Held(origins, raws)
+            raws = tuple(self._scaled(raw, at.place, at.size) for at, raw in zip(origins, found, strict=True))
+            self._held[name] = Held(origins, raws)
         return self._held[name]
 
-    def _floor(self, raw: Raw, place: int, size: int | None = None) -> Raw:
+    def _scaled(self, raw: Raw, place: int, size: int | None = None) -> Raw:
         series = self._panel[place]
-        return conformal.floor(raw, series.filled[:size], series.step.season_length)
+        return conformal.scaled(raw, series.filled[:size], series.step.season_length)
 
     def _told(self, text: str) -> Run:
         told, stage = self._run.progress, self._stage
         self._stage += 1
-        return replace(self._run, progress=lambda part, _: told((stage + part) / self._stages, text))
+        return replace(self._run, progress=lambda part, own: told(min(1.0, (stage + part) / self._stages), own or text))
 
-    def _mean(self, names: Sequence[str]) -> tuple[list[Raw], conformal.Held]:
-        """Return the mean of the members, and the mean of those members that could be held out at the same origins."""
-        self.weights = {name: 1 / len(names) for name in names}
-        by_model = [self._predict(name) for name in names]
-        raws = [_average(own, names) for own in zip(*by_model, strict=True)]
-        few = len(self._panel) <= FEW_SERIES
-        held = [self._hold_out(name).by_origin() for name in names if few or name not in COSTLY]
-        shared = tuple(at for at in held[0] if all(at in other for other in held[1:]))
-        return raws, conformal.Held(shared, tuple(_average([own[at] for own in held], names) for at in shared))
+    def _blend(self, chosen: Plan, *, lumpy: bool, models: Sequence[str]) -> Blend:
+        """Hold out the members, weigh them, and let those that count forecast, as far as time is left."""
+        left_out = list(chosen.left_out)
+        held: dict[str, Held] = {}
+        for name in chosen.names:
+            if self._is_late(name, chosen):
+                left_out.append(name)
+            else:
+                held[name] = self._hold_out(name, None if name in models else chosen.held_series)
+        table = Table.of(self._panel, held, h=self._h, squared=lumpy)
+        weights, raws = table.weigh(keep=LUMPY if lumpy else None)
+        late = [name for name in weights if name not in self._raws and self._is_late(name, chosen)]
+        left_out += late
+        kept = {name: weight for name, weight in weights.items() if name not in late} or {FLOOR: 1.0}
+        whole = sum(kept.values())
+        weights = {name: weight / whole for name, weight in kept.items()}
+        found = [self._predict(name) for name in weights]
+        return Blend(
+            raws=[_average(own, weights) for own in zip(*found, strict=True)],
+            held=Held(table.origins, tuple(raws)),
+            weights=weights,
+            warning=_told_of(left_out, self._run.budget),
+        )
+
+    def _is_late(self, name: str, chosen: Plan) -> bool:
+        """Return whether the budget has no time for another pass of a member."""
+        if self._run.budget is None or name == FLOOR:
+            return False
+        fixed, each = seconds(name, self._panel, self._run)
+        need = fixed / 2 + each * len(self._panel)
+        return time.monotonic() - self._started + need > self._run.budget
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the members forecast from the same past origins: `raws` (members × origins) beside what came."""
+
+    names: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    raws: tuple[tuple[Raw, ...], ...]
+    centers: Array
+    real: Array
+    actual: Array
+    scales: Array
+    folds: Array
+    windows: float
+    squared: bool
+
+    @classmethod
+    def of(cls, panel: Sequence[Series], held: Mapping[str, Held], *, h: int, squared: bool) -> 'Table':
+        """Return the table of the origins that all members were held out at."""
+        by_origin = {name: own.by_origin() for name, own in held.items()}
+        first, *rest = by_origin.values()
+        origins = tuple(at for at in first if all(at in other for other in rest))
+        raws = tuple(tuple(own[at] for at in origins) for own in by_origin.values())
+        centers = np.array([[raw.center for raw in own] for own in raws]).reshape(len(held), len(origins), h)
+        actual = np.full((len(origins), h), np.nan)
+        for row, at in enumerate(origins):
+            came = panel[at.place].y[at.size : at.size + h]
+            actual[row, : len(came)] = came
+        own = np.array([scale(panel[at.place].filled[: at.size], panel[at.place].step.season_length) for at in origins])
+        return cls(
+            names=tuple(held),
+            origins=origins,
+            raws=raws,
+            centers=centers,
+            real=np.array([[_is_real(name, raw) for raw in own] for name, own in zip(held, raws, strict=True)]),
+            actual=actual,
+            scales=_divisors(centers, actual, own),
+            folds=_folds(panel, origins),
+            windows=conformal.independent(origins, h=h),
+            squared=squared,
+        )
+
+    def weigh(self, *, keep: str | None) -> tuple[dict[str, float], list[Raw]]:
+        """Return the members' weights and their mean from each origin, by weights that its fold had no part in.
+
+        `keep` names a member that has its part in the equal half whatever its loss.
+        """
+        every = np.ones(len(self.origins), bool)
+        usable = every & (np.isfinite(self.actual).any(axis=1) & (self.scales > 0))
+        learnt = [self._weights(usable & (self.folds != fold), keep) for fold in (0, 1)]
+        final = np.mean(learnt, axis=0)
+        final = np.where(final >= LEAST_SHARE, final, 0.0) / final[final >= LEAST_SHARE].sum()
+        raws = [
+            _average(own, dict(zip(self.names, learnt[fold], strict=True)))
+            for own, fold in zip(zip(*self.raws, strict=True), self.folds, strict=True)
+        ]
+        if usable.any() and self.names[-1] == FLOOR:
+            blended = np.array([raw.center for raw in raws])
+            if self._loss(blended, usable) > self._loss(self.centers[-1], usable):
+                return {FLOOR: 1.0}, list(self.raws[-1])
+        return {name: float(weight) for name, weight in zip(self.names, final, strict=True) if weight > 0}, raws
+
+    def _weights(self, rows: Array, keep: str | None) -> Array:
+        members = np.array([name != FLOOR for name in self.names])
+        if not members.any():
+            return np.ones(len(self.names)) / len(self.names)
+        if rows.sum() < 2:
+            return np.asarray(members / members.sum())
+        losses = np.array([self._loss(own, rows) for own in self.centers])
+        near = members & (losses <= NEAR * losses[members].min())
+        near |= np.array([name == keep for name in self.names])
+        trust = 0.5 * min(1.0, self.windows / ENOUGH_WINDOWS)
+        return np.asarray(trust * self._greedy(rows) + (1 - trust) * near / near.sum())
+
+    def _greedy(self, rows: Array) -> Array:
+        """Return weights by adding, again and again, the member that makes the mean better most."""
+        chosen, total = np.zeros(len(self.names)), np.zeros_like(self.actual)
+        for round_ in range(ROUNDS):
+            losses = [self._loss((total + own) / (round_ + 1), rows) for own in self.centers]
+            best = int(np.argmin(losses))
+            chosen[best] += 1
+            total = total + self.centers[best]
+        return chosen / ROUNDS
+
+    def _loss(self, centers: Array, rows: Array) -> float:
+        """Return the mean scaled error of forecasts: absolute, or (of intermittent demand) squared under a root."""
+        apart = np.abs(self.actual[rows] - centers[rows])
+        if self.squared:
+            return float(np.mean(np.sqrt(np.nanmean(apart**2, axis=1)) / self.scales[rows]))
+        return float(np.mean(np.nanmean(apart, axis=1) / self.scales[rows]))
+
+
+def pool(step: Step) -> tuple[str, ...]:
+    """Return who may be a member of `auto` for a step, the most useful first, as measured on M3, M4, tourism, NN5."""
+    if step.unit == 'fixed' and step.size < DAY:
+        return 'lightgbm', 'linear', 'mstl'
+    if step.unit == 'business' or (step.unit == 'fixed' and step.size < 7 * DAY):
+        return 'lightgbm', 'linear', 'prophet', 'theta', 'ets', 'mstl'
+    return 'lightgbm', 'linear', 'theta', 'mstl', 'ets'
+
+
+def plan(panel: Sequence[Series], *, h: int, run: Run) -> Plan:
+    """Return the members that a panel and the time allow, with the floor, and how many series to hold them out on."""
+    count = len(panel)
+    names = [name for name in pool(panel[0].step) if name in registry.MODELS]
+    if all('intermittent' in one.flags for one in panel):
+        names = [name for name in (LUMPY, 'lightgbm', 'mstl') if name in registry.MODELS]
+    if run.budget is not None and count >= DEEP_SERIES and DEEP in registry.MODELS and not registry.hint(DEEP):
+        names.append(DEEP)
+    room = ALLOWANCE[0] + ALLOWANCE[1] * count if run.budget is None else run.budget - START_SECONDS
+    origins = conformal.origins_a_series(count)
+    least = min(LEAST_PAIRS, origins * count)
+    taken, left_out, each_fit = [], [], 0.0
+    for name in names:
+        fixed, each = seconds(name, panel, run)
+        shared = name in GLOBAL_SECONDS or name == DEEP
+        need = fixed + each * (count + (0 if shared else least))
+        if shared and run.budget is None:
+            taken.append(name)
+        elif need <= room:
+            taken.append(name)
+            room -= need
+            each_fit += 0.0 if shared else each
+        else:
+            left_out.append(name)
+    pairs = MOST_PAIRS if each_fit == 0 else min(MOST_PAIRS, least + max(0.0, room) / each_fit)
+    return Plan(
+        names=(*taken, FLOOR),
+        held_series=max(1, int(pairs / origins)),
+        left_out=tuple(left_out) if run.budget is not None else (),
+    )
+
+
+def seconds(name: str, panel: Sequence[Series], run: Run) -> tuple[float, float]:
+    """Return about how long a member takes: seconds in any case, and seconds a fit (of all series: a series)."""
+    if name == DEEP:
+        return DEEP_SECONDS, 0.0
+    if name in GLOBAL_SECONDS:
+        return GLOBAL_SECONDS[name]
+    if name == 'prophet' and (run.regressors or run.holidays or run.options.get(name)):
+        return START_SECONDS, REAL_PROPHET_SECONDS
+    fixed, thousand = FIT_SECONDS[name]
+    values = np.mean([min(len(one.filled), LONGEST_HISTORY) for one in panel]) / 1000
+    longer = TWO_SEASONS if name == 'mstl' and panel[0].step.long_season else 1.0
+    return 0.0, float(fixed + thousand * values * longer)
 
 
 def still(series: Series, h: int, quantiles: Sequence[float]) -> Outcome:
@@ -112,22 +358,59 @@ def still(series: Series, h: int, quantiles: Sequence[float]) -> Outcome:
     return Outcome(center=center, quantiles=bands, used='naive', status='fallback', warning=warning)
 
 
-def _outcome(model: str, series: Series, raw: Raw, factors: Array) -> Outcome:
-    stood_in = raw.used in ('naive', 'seasonal_naive') and raw.used != model
+def _outcome(model: str, series: Series, raw: Raw, factors: Array, warning: str) -> Outcome:
+    stood_in = model != 'auto' and raw.used != model
     values, center = conformal.apply(raw, factors), raw.center
     if series.filled.min() >= 0:
         values, center = np.maximum(values, 0.0), np.maximum(center, 0.0)
     status = 'fallback' if stood_in else 'ok'
-    return Outcome(center=center, quantiles=values, used=raw.used, status=status, warning=raw.warning)
+    told = ' '.join(note for note in (raw.warning, warning) if note)
+    return Outcome(center=center, quantiles=values, used=raw.used, status=status, warning=told)
 
 
-def _average(raws: Sequence[Raw], names: Sequence[str]) -> Raw:
-    """Return the mean of members' forecasts, without those that seasonal naive stood in for while others did not."""
-    real = [raw for raw in raws if raw.used in names] or list(raws[:1])
-    gone = [raw.warning for raw in raws if raw.used not in names and raw.warning]
+def _average(raws: Sequence[Raw], weights: Mapping[str, float]) -> Raw:
+    """Return the weighted mean of the members' forecasts, without those that another model stood in for.
+
+    Where all have failed, the first stand-in is the forecast.
+    """
+    names = list(weights)
+    real = [(raw, weights[name]) for raw, name in zip(raws, names, strict=True) if _is_real(name, raw)]
+    real = [(raw, weight) for raw, weight in real if weight > 0]
+    gone = [raw.warning for raw, name in zip(raws, names, strict=True) if not _is_real(name, raw) and weights[name] > 0]
+    if not real:
+        return raws[0]
+    whole = sum(weight for _, weight in real)
     return Raw(
-        center=np.mean([raw.center for raw in real], axis=0),
-        spread=np.mean([raw.spread for raw in real], axis=0),
-        used='+'.join(dict.fromkeys(raw.used for raw in real)),
-        warning=' '.join(dict.fromkeys(gone)),
+        center=np.sum([raw.center * (weight / whole) for raw, weight in real], axis=0),
+        spread=np.sum([raw.spread * (weight / whole) for raw, weight in real], axis=0),
+        used='+'.join(dict.fromkeys(raw.used for raw, _ in real)),
+        warning=' '.join(dict.fromkeys(note for note in gone if note)),
     )
+
+
+def _is_real(name: str, raw: Raw) -> bool:
+    return raw.used == name or (name == FLOOR and raw.used == 'naive')
+
+
+def _divisors(centers: Array, actual: Array, own: Array) -> Array:
+    """Return what each origin's errors are divided by: its seasonal scale, unless that is tiny beside all errors."""
+    with np.errstate(invalid='ignore'):
+        apart = np.abs(centers - actual)
+    known = np.isfinite(actual)
+    usual = np.where(known, apart, 0.0).sum(axis=(0, 2)) / np.maximum(len(centers) * known.sum(axis=1), 1)
+    return np.asarray(np.maximum(own, 0.1 * usual))
+
+
+def _folds(panel: Sequence[Series], origins: Sequence[Origin]) -> Array:
+    """Return the fold (0 or 1) of each origin: by series, or of few series by older and newer windows."""
+    places = list(dict.fromkeys(at.place for at in origins))
+    if len(places) > FEW_SERIES:
+        number = {place: at % 2 for at, place in enumerate(places)}
+        return np.array([number[at.place] for at in origins])
+    return conformal.older(panel, origins).astype(int)
+
+
+def _told_of(left_out: Sequence[str], budget: float | None) -> str:
+    if not left_out or budget is None:
+        return ''
+    return f'The budget of {budget:g} s left no time for {", ".join(dict.fromkeys(left_out))}.'

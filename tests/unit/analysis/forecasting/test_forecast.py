@@ -37,7 +37,7 @@ def test_airline_passengers_are_forecast_by_every_quick_model_in_the_contracts_f
     for model, most in {'theta': 6, 'mstl': 7, 'lightgbm': 7, 'ets': 9, 'seasonal_naive': 11, 'auto': 5}.items():
         mean = one(rows, 'air', model)['mean'].to_numpy()
         assert 100 * np.mean(np.abs(mean - actual) / actual) < most
-    assert set(one(rows, 'air', 'auto')['model_used']) == {'lightgbm+theta'}
+    assert {'lightgbm', 'theta'} <= set(one(rows, 'air', 'auto')['model_used'][0].split('+'))
     assert told == sorted(told)
     assert told[-1] == 1.0
 

@@ -1,0 +1,122 @@
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.analysis.forecasting import Request, ensemble, frequency, repair, run
+from core.analysis.forecasting.base import Origin, Raw, Run
+from core.analysis.forecasting.conformal import Held
+from tests.unit.analysis.forecasting.frames import air, frame, wave
+
+
+def panel(*values: np.ndarray, every: str = '1mo', h: int = 6) -> list[repair.Series]:
+    frames = [frame(own, every=every, name=f'{at:03}') for at, own in enumerate(values)]
+    rows = pl.concat(frames).with_columns(pl.col('ds').cast(pl.Datetime('us')))
+    return repair.prepare(rows, freq=None, h=h, season_length=None)
+
+
+def raw(center: np.ndarray, used: str) -> Raw:
+    return Raw(center=center, spread=np.ones(len(center)), used=used)
+
+
+def held(series: list[repair.Series], errors: dict[str, float], *, seed: int = 1) -> dict[str, Held]:
+    """Held-out forecasts whose errors have these sizes, four origins a series."""
+    rng = np.random.default_rng(seed)
+    origins = tuple(Origin(place, size) for place in range(len(series)) for size in (60, 50, 40, 30))
+    found = {}
+    for name, size in errors.items():
+        came = [series[at.place].y[at.size : at.size + 6] for at in origins]
+        found[name] = Held(origins, tuple(raw(own + size * rng.standard_normal(6), name) for own in came))
+    return found
+
+
+def weights(series: list[repair.Series], errors: dict[str, float], **options: bool) -> dict[str, float]:
+    table = ensemble.Table.of(series, held(series, errors), h=6, squared=options.get('squared', False))
+    return table.weigh(keep=None)[0]
+
+
+def test_weights_lie_between_what_was_measured_and_equal_ones():
+    series = panel(*(wave(66, season=12, seed=seed) for seed in range(20)))
+    found = weights(series, {'good': 1.0, 'fair': 1.15, 'bad': 9.0, 'seasonal_naive': 6.0})
+    assert set(found) == {'good', 'fair'}
+    assert sum(found.values()) == pytest.approx(1)
+    assert 0.5 < found['good'] < 0.9
+
+
+def test_seasonal_naive_is_the_floor():
+    series = panel(*(wave(66, season=12, seed=seed) for seed in range(20)))
+    assert weights(series, {'bad': 5.0, 'worse': 9.0, 'seasonal_naive': 0.5}) == {'seasonal_naive': 1.0}
+
+
+def test_few_windows_weigh_nearly_equally():
+    series = panel(wave(66, season=12))
+    found = weights(series, {'good': 1.0, 'fair': 1.1, 'seasonal_naive': 6.0})
+    assert found['fair'] > 0.25
+
+
+def test_forecasts_that_another_model_stood_in_for_have_no_part():
+    one, other = raw(np.array([1.0]), 'theta'), raw(np.array([5.0]), 'naive')
+    assert ensemble._average([one, other], {'theta': 0.5, 'ets': 0.5}).center == 1.0
+    assert ensemble._average([other, other], {'theta': 0.5, 'ets': 0.5}).used == 'naive'
+
+
+def test_residuals_come_from_weights_that_did_not_see_their_series():
+    series = panel(*(wave(66, season=12, seed=seed) for seed in range(20)))
+    table = ensemble.Table.of(series, held(series, {'a': 1.0, 'b': 1.0, 'seasonal_naive': 9.0}), h=6, squared=False)
+    of_series = {at.place: fold for at, fold in zip(table.origins, table.folds, strict=True)}
+    assert all(of_series[at.place] == fold for at, fold in zip(table.origins, table.folds, strict=True))
+    assert set(of_series.values()) == {0, 1}
+    alone = panel(wave(66, season=12))
+    folds = ensemble.Table.of(alone, held(alone, {'a': 1.0}), h=6, squared=False).folds
+    assert folds.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'among'), [('h', 'mstl'), ('D', 'prophet'), ('MS', 'theta'), ('QS', 'theta'), ('W-SUN', 'theta')]
+)
+def test_members_suit_the_frequency(name: str, among: str):
+    assert among in ensemble.pool(frequency.parse(name))
+    assert 'lightgbm' in ensemble.pool(frequency.parse(name))
+
+
+def test_costly_members_are_left_out_of_long_histories_and_of_small_budgets():
+    short, long = panel(wave(100, season=12)), panel(wave(3000), every='1d')
+    assert 'ets' in ensemble.plan(short, h=6, run=Run()).names
+    assert 'ets' not in ensemble.plan(long, h=6, run=Run()).names
+    assert 'ets' in ensemble.plan(long, h=6, run=Run(budget=60)).names
+    small = ensemble.plan(long, h=6, run=Run(budget=3))
+    assert small.names == ('seasonal_naive',)
+    assert {'lightgbm', 'ets'} <= set(small.left_out)
+
+
+def test_members_are_held_out_on_fewer_series_the_more_they_cost():
+    many = panel(*[wave(100, season=12)] * 400)
+    quick, slow = ensemble.plan(many, h=6, run=Run(budget=200)), ensemble.plan(many, h=6, run=Run(budget=40))
+    assert slow.held_series < quick.held_series <= 400
+
+
+def test_a_budget_that_is_too_small_is_told_and_still_gives_a_forecast():
+    found = run(air(), Request(h=6, budget=0.001))
+    assert found.rows['status'].unique().to_list() == ['ok']
+    assert found.rows['model_used'].unique().to_list() == ['seasonal_naive']
+    assert 'budget of 0.001 s left no time for lightgbm' in found.rows['warning'][0]
+    assert found.weights == {'auto': {'seasonal_naive': 1.0}}
+
+
+def test_intermittent_series_get_the_intermittent_model_and_the_others_do_not():
+    rng = np.random.default_rng(4)
+    demand = [rng.poisson(0.3, 90) * rng.integers(1, 9, 90) for _ in range(4)]
+    parts = [frame(own, name=f'demand {at}') for at, own in enumerate(demand)]
+    parts += [frame(wave(90, seed=at), name=f'wave {at}') for at in range(4)]
+    found = run(pl.concat(parts), Request(h=7))
+    used = {name: own['model_used'][0] for (name,), own in found.rows.group_by('unique_id')}
+    assert all(('croston' in model) == name.startswith('demand') for name, model in used.items())
+    assert sum(found.weights['auto'].values()) == pytest.approx(1)
+    assert found.rows.filter(pl.col('unique_id').str.starts_with('demand'))['q0.025'].min() >= 0
+
+
+def test_weights_of_auto_are_told():
+    found = run(frame(wave(80, season=12), every='1mo', start=datetime(2010, 1, 1)), Request(h=6))
+    assert sum(found.weights['auto'].values()) == pytest.approx(1)
+    assert '+'.join(found.weights['auto']) == found.rows['model_used'][0]
