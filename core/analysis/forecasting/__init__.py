@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from core.analysis.forecasting.base import Explained, Explainer, Outcome, Run, quiet
-from core.analysis.forecasting.registry import MODELS
+from core.analysis.forecasting.plugins import fit_predict
+from core.analysis.forecasting.registry import MODELS, hint
 from core.errors import UnusableData, UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from core.analysis.forecasting.ensemble import Bench
     from core.analysis.forecasting.repair import Series
 
-__all__ = ['MODELS', 'Forecasts', 'Request', 'cross_validation', 'explained', 'forecast', 'quantiles', 'run', 'scores']
+__all__ = [
+    'MODELS', 'Forecasts', 'Request', 'cross_validation', 'explained', 'fit_predict', 'forecast', 'quantiles', 'run',
+    'scores',
+]  # fmt: skip
 
 Progress = Callable[[float, str], None]
 
@@ -211,6 +215,8 @@ def check(request: Request) -> None:
         raise UsageError(f'Name at least one model of {", ".join(MODELS)}.')
     if unknown := [name for name in request.models if name not in MODELS]:
         raise UsageError(f'There is no model "{unknown[0]}". Models are {", ".join(MODELS)}.')
+    if missing := [hint(name) for name in request.models if hint(name)]:
+        raise UsageError(missing[0])
     if len(set(request.models)) != len(request.models):
         raise UsageError('Name each model once.')
     if not all(isinstance(level, int | float) and 0 < level < 100 for level in request.levels):
