@@ -35,6 +35,7 @@ grants.csv                hours that you were given, and what remains of them
 ledger.csv                every second of your hours that came or went, with the balance after it
 audit.csv                 what was done with your account, when and from which address
 notices.json, jobs.json   what you were told, and what was computed for you
+issued.json, scores.json  every forecast as it was issued, and what became of it on later versions of its dataset
 
 datasets/NAME/
   dataset.json            its name, when it was made, and which file is which upload
@@ -189,6 +190,8 @@ _TABLES: Mapping[str, Page] = {
     'audit.csv': lambda tx, last: tx.all('archive_audit', after=last and last['id']),
     'notices.json': lambda tx, last: tx.all('archive_notices', **_after(last, 'created_at', 'id')),
     'jobs.json': lambda tx, last: tx.all('archive_jobs', **_after(last, 'created_at', 'id')),
+    'issued.json': lambda tx, last: tx.all('archive_issued', **_after(last, 'issued_at', 'id')),
+    'scores.json': lambda tx, last: tx.all('archive_scores', **_after(last, 'scored_at', 'id')),
 }
 
 

@@ -33,13 +33,14 @@ from ui.pages import (
     out_of_hours,
     settings,
     sign_in,
+    track,
 )
 from ui.sockets import SocketGuard
 from ui.theme import dress
 
 log = structlog.get_logger()
 
-SCREENS = (home, datasets, dataset, forecasts, forecast, jobs, billing, out_of_hours, notices, settings, audit)
+SCREENS = (home, datasets, dataset, forecasts, forecast, track, jobs, billing, out_of_hours, notices, settings, audit)
 PAGES = (health, palette, sign_in, *SCREENS)
 RECONNECT = 30.0
 FRAMEWORK = {

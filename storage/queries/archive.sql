@@ -80,3 +80,19 @@ where d.id = %(dataset_id)s;
 -- name: archive_forecasts
 -- Every forecast of the user, the oldest first.
 select id from public.forecasts order by created_at, id;
+
+-- name: archive_issued
+-- A page of the ledger of the user's forecasts, the oldest first.
+select id, forecast_id, model, part, cutoff, sha256, rows, code, seed, issued_at
+from public.issued_forecasts
+where %(id)s::uuid is null or (issued_at, id) > (%(issued_at)s::timestamptz, %(id)s::uuid)
+order by issued_at, id
+limit 500;
+
+-- name: archive_scores
+-- A page of what became of issued forecasts, the oldest score first.
+select id, issued_id, version_id, points, reaches, blocks, problem, code, scored_at
+from public.forecast_scores
+where %(id)s::uuid is null or (scored_at, id) > (%(scored_at)s::timestamptz, %(id)s::uuid)
+order by scored_at, id
+limit 500;

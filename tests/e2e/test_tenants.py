@@ -94,7 +94,18 @@ def _encoded(text: str) -> str:
 
 
 CANARY = 'quokkaword'
-SCREENS = ('/', '/datasets', '/forecasts', '/forecasts/new', '/jobs', '/notices', '/billing', '/settings', '/audit')
+SCREENS = (
+    '/',
+    '/datasets',
+    '/forecasts',
+    '/forecasts/new',
+    '/track',
+    '/jobs',
+    '/notices',
+    '/billing',
+    '/settings',
+    '/audit',
+)
 FREE_KEYS = re.compile(r'health$|limit/(api|finish|link|mail|password|provider|sign-in|sign-up)/')
 UUIDS = re.compile(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 TEXTS = ('text/', 'application/json', 'application/problem+json')

@@ -73,6 +73,10 @@ async def test_everything_of_a_user_is_there_and_every_file_opens(
         'notices.json'
     ]
 
+    issued = json.loads(files['issued.json'])
+    assert sorted(row['model'] for row in issued) == ['ets', 'theta']
+    assert json.loads(files['scores.json']) == []
+
     ledger = list(csv.DictReader(io.StringIO(files['ledger.csv'].decode())))
     balance = (await product.hours.balance(user.id)).seconds
     assert sum(int(row['seconds']) for row in ledger) == int(ledger[-1]['balance']) == balance
@@ -105,7 +109,8 @@ async def test_nothing_of_another_user_is_there(
     await fill(product, scripted, user)
     before = await unpacked(product, stranger)
     assert sorted(before) == [
-        'README.txt', 'account.json', 'audit.csv', 'grants.csv', 'jobs.json', 'ledger.csv', 'notices.json',
+        'README.txt', 'account.json', 'audit.csv', 'grants.csv', 'issued.json', 'jobs.json', 'ledger.csv',
+        'notices.json', 'scores.json',
     ]  # fmt: skip
     await fill(product, scripted, stranger)
     mine, theirs = await unpacked(product, user), await unpacked(product, stranger)

@@ -24,6 +24,7 @@ from storage.postgres import Postgres
 from tests import factories
 from tests.flows.conftest import Product
 from tests.flows.doubles import ScriptedCompute
+from tests.flows.test_archive import unpacked
 
 H = 6
 START = date(2024, 1, 1)
@@ -406,6 +407,15 @@ async def test_nobody_changes_what_was_issued_or_scored(
     with psycopg.connect(postgres.dsn('superuser')) as connection:
         connection.execute("update public.forecasts set name = 'another'")
     assert (await product.forecasts.get(user.id, forecast.id)).name == 'another'
+
+
+async def test_the_archive_of_an_account_holds_its_scores(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 3))
+    files = await unpacked(product, user)
+    (score,), (issued,) = json.loads(files['scores.json']), json.loads(files['issued.json'])
+    assert (score['issued_id'], score['points'], issued['seed']) == (issued['id'], 6, 1)
 
 
 async def test_an_account_takes_its_track_record_along(

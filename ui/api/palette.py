@@ -14,6 +14,7 @@ from ui.session import signed_in
 from ui.theme import PAGES, THEMES
 
 MORE_PAGES = (
+    ('Track record', '/track', 'shield-check', ''),
     ('Notices', '/notices', 'bell', 'g n'),
     ('API keys', '/settings?tab=keys', 'key', ''),
     ('Sessions', '/settings?tab=sessions', 'monitor', ''),

@@ -31,7 +31,7 @@ def register(services: Services) -> None:
     @ui.page('/forecasts')
     async def forecasts() -> None:
         with frame(services, 'Forecasts', active='/forecasts') as session:
-            page_head('Forecasts', 'Each one is kept as it was issued.', actions=_new_button)
+            page_head('Forecasts', 'Each one is kept as it was issued.', actions=_actions)
             box = tag('div')
 
             async def refresh() -> None:
@@ -96,6 +96,11 @@ def _models(services: Services) -> Mapping[str, str]:
     """The models that can run: at Modal all of them, here those whose package is installed."""
     elsewhere = services.settings.modal_token_id is not None
     return {name: about for name, about in MODELS.items() if elsewhere or not hint(name)}
+
+
+def _actions() -> None:
+    button('Track record', icon_name='shield-check', href='/track')
+    _new_button()
 
 
 def _new_button() -> None:

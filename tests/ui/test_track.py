@@ -1,0 +1,195 @@
+"""The track record as its user meets it: what stands there before anything came, figures, filters and links."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
+
+import pytest
+from nicegui import ui
+from nicegui.testing import User, user_simulation
+
+from core.settings import Settings
+from core.track import Figures, Scored, Track
+from core.values import Session
+from tests.ui import doubles
+from tests.ui.site import until
+from ui.app import mount
+from ui.components.record import steps_of, verdict
+from ui.pages.track import address, over_time
+from ui.session import COOKIE
+
+NOTHING = Track(issued=0, overall=None, models=[], horizons=[], parts=[])
+
+
+def figures(model: str | None = None, steps: tuple[int, int] | None = None, **values: Any) -> Figures:
+    first, last = steps or (None, None)
+    plain = {'forecasts': 3, 'points': 60, 'mase': 0.7, 'rmsse': 0.8, 'smape': 12.5, 'sql': 0.5}
+    plain |= {'coverage': {'80': 0.78, '95': 0.94}, 'width': {'80': 1.0, '95': 2.0}}
+    return Figures(model=model, first=first, last=last, **(plain | values))
+
+
+def scored(model: str, *, forecast: UUID, age: int = 0, **values: Any) -> Scored:
+    at = datetime.now(UTC) - timedelta(days=age)
+    plain = {'name': 'sold, 6 steps', 'dataset_id': uuid4(), 'dataset_name': 'shops', 'cutoff': at, 'issued_at': at}
+    plain |= {'version': 2, 'last': 6, 'points': 10, 'mase': 0.7, 'coverage': {'80': 0.5, '95': 1.0}}
+    return Scored(model=model, forecast_id=forecast, **(plain | values))
+
+
+@dataclass
+class Records:
+    """What a test says of the track record, and what was asked for."""
+
+    found: Track = NOTHING
+    rows: Sequence[Scored] = ()
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def track(self, user_id: UUID, **asked: Any) -> Track:
+        self.asked.append(asked)
+        return self.found
+
+    async def forecasts(self, user_id: UUID, **asked: Any) -> Sequence[Scored]:
+        return self.rows
+
+
+@dataclass
+class Room:
+    user: User
+    services: Any
+    session: Session
+
+    @property
+    def records(self) -> Records:
+        found: Records = self.services.track
+        return found
+
+    def texts(self) -> list[str]:
+        return [text for e in self.user._client.elements.values() if (text := getattr(e, 'text', ''))]
+
+    def hrefs(self) -> list[str]:
+        return [e.props['href'] for e in self.user._client.elements.values() if e.props.get('href')]
+
+    def selects(self) -> dict[str, ui.select]:
+        selects = [e for e in self.user._client.elements.values() if isinstance(e, ui.select)]
+        return {e.props['aria-label']: e for e in selects}
+
+    def fill(self) -> tuple[UUID, UUID]:
+        """Two forecasts by two models each, of which values have come."""
+        first, second = uuid4(), uuid4()
+        horizons = [figures(steps=(1, 1), points=20), figures(steps=(4, 6), points=40)]
+        parts = [replace(row, model=model) for model in ('auto', 'theta') for row in horizons]
+        self.services.track.found = Track(
+            issued=2, overall=figures(), models=[figures('auto'), figures('theta')], horizons=horizons, parts=parts
+        )
+        self.services.track.rows = [
+            scored(model, forecast=forecast, age=age)
+            for forecast, age in ((second, 0), (first, 7))
+            for model in ('auto', 'theta')
+        ]
+        return first, second
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    async with user_simulation() as user:
+        services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
+        services.track = Records()
+        token, session = services.accounts.open('maria.keller@example.com')
+        mount(services)
+        user.http_client.cookies.set(COOKIE, token)
+        yield Room(user, services, session)
+
+
+async def test_without_a_forecast_the_page_says_how_to_begin(room: Room) -> None:
+    await room.user.open('/track')
+    await room.user.should_see('No forecast has been issued yet')
+    assert '/forecasts/new' in room.hrefs()
+    assert room.selects() == {}
+
+
+async def test_forecasts_of_which_nothing_came_wait_for_the_next_version(room: Room) -> None:
+    room.records.found = replace(NOTHING, issued=3)
+    await room.user.open('/track')
+    await room.user.should_see('Nothing has come yet')
+    await room.user.should_see('3 forecasts wait for values.')
+    assert '/datasets' in room.hrefs()
+
+
+async def test_promises_stand_beside_what_was_held_and_rows_lead_to_forecasts(room: Room) -> None:
+    first, second = room.fill()
+    await room.user.open('/track')
+    await room.user.should_see('80% band held 78.0%')
+    texts = room.texts()
+    for text in ('47 of 60', 'Of 60 values that came after they were forecast.', '4–6', '0.700', 'Theta', '3 scored'):
+        assert text in texts, text
+    for forecast in (first, second):
+        assert f'/forecasts/{forecast}' in room.hrefs()
+    (chart,) = [e for e in room.user._client.elements.values() if 'track' in e.classes]
+    assert 'in 2 forecasts' in chart.props['aria-label']
+
+
+async def test_filters_are_in_the_address(room: Room) -> None:
+    room.fill()
+    dataset = room.services.datasets.add(room.session.user.id, 'shops', 100)
+    await room.user.open(f'/track?dataset={dataset.id}&model=theta')
+    await room.user.should_see('By model')
+    assert room.records.asked[0] == {'dataset_id': dataset.id, 'model': 'theta'}
+    assert {name: select.value for name, select in room.selects().items()} == {
+        'Dataset': str(dataset.id),
+        'Model': 'theta',
+    }
+    assert parse_qs(urlsplit(address(str(dataset.id), 'theta')).query) == {
+        'dataset': [str(dataset.id)],
+        'model': ['theta'],
+    }
+    assert address('', '') == '/track'
+
+
+async def test_a_dataset_of_somebody_else_selects_nothing_of_it(room: Room) -> None:
+    room.fill()
+    foreign = room.services.datasets.add(uuid4(), 'secret', 100)
+    await room.user.open(f'/track?dataset={foreign.id}')
+    await room.user.should_see('By model')
+    assert room.records.asked[0]['dataset_id'] is None
+    assert 'secret' not in room.texts()
+
+
+async def test_a_selection_that_holds_nothing_keeps_its_filters(room: Room) -> None:
+    room.records.found = replace(NOTHING, issued=1)
+    await room.user.open('/track?model=prophet')
+    await room.user.should_see('1 forecast waits for values.')
+    assert set(room.selects()) == {'Dataset', 'Model'}
+
+
+async def test_the_page_draws_itself_again_when_a_version_was_scored(room: Room) -> None:
+    await room.user.open('/track')
+    room.fill()
+    channel = f'{room.session.user.id}/jobs'
+    await until(lambda: room.services.events.queues.get(channel))
+    await room.services.events.publish(channel, {'kind': 'score', 'state': 'succeeded'})
+    await room.user.should_see('Promised and held')
+
+
+def test_bands_are_judged_by_the_forecasts_behind_them() -> None:
+    few, many = [figures(steps=(1, 1), points=9)], [figures(steps=(1, 1), points=400)]
+    assert verdict(figures(coverage={'80': 0.2}), few) == ('too few to judge', 'line')
+    assert verdict(figures(coverage={'80': 0.79, '95': 0.95}), many) == ('hold', 'ok')
+    assert verdict(figures(coverage={'80': 0.7}), many) == ('too narrow', 'warn')
+    assert verdict(figures(coverage={'80': 0.9}), many) == ('too wide', 'warn')
+    assert verdict(figures(coverage={}), many) == ('too few to judge', 'line')
+    assert [steps_of(figures(steps=steps)) for steps in ((1, 1), (7, 12))] == ['1', '7–12']
+
+
+def test_over_time_a_forecast_is_one_point_over_its_models() -> None:
+    old, new = uuid4(), uuid4()
+    rows = [
+        scored('auto', forecast=new, points=10, coverage={'80': 0.5}),
+        scored('theta', forecast=new, points=30, coverage={'80': 0.9}),
+        scored('auto', forecast=old, age=3, coverage={'95': 1.0}),
+    ]
+    first, second = over_time(rows)
+    assert first.held == {'95': 1.0}
+    assert second.held == {'80': pytest.approx(0.8)}
+    assert first.at < second.at

@@ -1,0 +1,87 @@
+"""REST for the track record: how issued forecasts did on what came after them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from core.services import Services
+from ui.api.contract import Answer, ForecastsRead, Text, problems, router
+
+
+class Figures(Answer):
+    """How issued forecasts did; null is a figure that cannot be measured, `model` null is all of them.
+
+    `first` and `last` are steps ahead, null for the whole horizon. `coverage` is the share that a band held, `width`
+    its mean width in MASE scales, each by its level in percent.
+    """
+
+    model: str | None
+    first: int | None
+    last: int | None
+    forecasts: int
+    points: int
+    mase: float | None
+    rmsse: float | None
+    smape: float | None
+    sql: float | None
+    coverage: dict[str, float]
+    width: dict[str, float]
+
+
+class Track(Answer):
+    """What became of issued forecasts: `overall` is null as long as none of their values has come.
+
+    `issued` is how many forecasts there are, scored or not.
+    """
+
+    issued: int
+    overall: Figures | None
+    items: list[Figures]
+
+
+class Scoring(Answer):
+    """One time that a model of a forecast was scored, on a version; `problem` says why it could not be."""
+
+    model: str
+    version: int
+    points: int
+    scored_at: datetime
+    problem: str | None
+
+
+class ForecastTrack(Answer):
+    """What became of one forecast: by model, and by model and steps ahead; the newest scoring comes first."""
+
+    models: list[Figures]
+    horizons: list[Figures]
+    scorings: list[Scoring]
+
+
+def routes(services: Services) -> APIRouter:
+    """The routes of the track record."""
+    api = router('forecasts')
+
+    @api.get('/track', summary='How issued forecasts did, by model or by steps ahead')
+    async def get_track(
+        session: ForecastsRead,
+        dataset: Annotated[UUID | None, Query(description='Of one dataset only.')] = None,
+        model: Annotated[Text | None, Query(description='Of one model only.')] = None,
+        by: Literal['model', 'horizon'] = 'model',
+    ) -> Track:
+        found = await services.track.track(session.user.id, dataset_id=dataset, model=model)
+        rows = found.models if by == 'model' else found.horizons
+        overall = found.overall and Figures.model_validate(found.overall)
+        return Track(issued=found.issued, overall=overall, items=[Figures.model_validate(row) for row in rows])
+
+    @api.get('/forecasts/{forecast_id}/track', summary='What became of a forecast', responses=problems(404))
+    async def get_forecast_track(session: ForecastsRead, forecast_id: UUID) -> ForecastTrack:
+        found, scorings = await services.track.of_forecast(session.user.id, forecast_id)
+        return ForecastTrack(
+            models=[Figures.model_validate(row) for row in found.models],
+            horizons=[Figures.model_validate(row) for row in found.parts],
+            scorings=[Scoring.model_validate(row) for row in scorings],
+        )
+
+    return api

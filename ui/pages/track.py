@@ -1,0 +1,256 @@
+"""The track record: what issued forecasts promised and what came, by model, by steps ahead and over time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from nicegui import ui
+
+from core.services import Services
+from core.track import Figures, Scored, Track
+from core.values import Dataset, JobState
+from ui.components import formats
+from ui.components.parts import badge, button, card, page_head, tag
+from ui.components.record import score, steps_of, track_receipt, verdict
+from ui.components.states import empty_state
+from ui.components.table import Column, table
+from ui.components.times import when
+from ui.components.track import Point, track_chart
+from ui.live import follow
+from ui.pages.forecast_words import model_name
+from ui.theme import frame
+
+ALL = ''
+CHART = 220
+LEVELS = ('80', '95')
+
+
+def register(services: Services) -> None:
+    """Serve `/track`."""
+
+    @ui.page('/track')
+    async def track(dataset: str = '', model: str = '') -> None:
+        with frame(services, ('Forecasts', '/forecasts'), 'Track record', active='/forecasts') as session:
+            page_head('Track record', 'What forecasts promised, and what came after they were issued.', actions=_new)
+            box = tag('div', classes='stack')
+
+            async def refresh() -> None:
+                found = await Selection.read(services, session.user.id, dataset, model)
+                box.clear()
+                with box:
+                    found.draw()
+
+            await refresh()
+
+            async def changed(message: Mapping[str, Any]) -> None:
+                if message.get('kind') in ('score', 'forecast') and message.get('state') == JobState.SUCCEEDED:
+                    await refresh()
+
+            follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=refresh)
+
+
+def _new() -> None:
+    button('New forecast', icon_name='plus', kind='pri', href='/forecasts/new')
+
+
+class Selection:
+    """What the page shows: the forecasts of one dataset or of all, by one model or by all."""
+
+    def __init__(
+        self, datasets: Sequence[Dataset], dataset: Dataset | None, model: str, track: Track, scored: Sequence[Scored]
+    ) -> None:
+        self._datasets = datasets
+        self._dataset = dataset
+        self._model = model
+        self._track = track
+        self._scored = scored
+
+    @classmethod
+    async def read(cls, services: Services, user_id: UUID, dataset: str, model: str) -> 'Selection':
+        """Read what is selected; a dataset that is not the user's selects all."""
+        datasets = await services.datasets.list(user_id)
+        chosen = next((one for one in datasets if str(one.id) == dataset), None)
+        asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
+        track = await services.track.track(user_id, **asked)
+        scored = await services.track.forecasts(user_id, **asked)
+        return cls(datasets, chosen, model, track, scored)
+
+    def draw(self) -> None:
+        """Draw the filters and what they leave."""
+        if self._track.overall is None and not (self._dataset or self._model):
+            with card(classes='nothing'):
+                self._nothing_yet()
+            return
+        self._filters()
+        if self._track.overall is None:
+            with card(), tag('div', classes='low'):
+                self._nothing_yet()
+            return
+        with tag('div', classes='g12 even'):
+            self._over_time(self._track.overall)
+            with tag('div', classes='c4'):
+                track_receipt(
+                    self._track.overall,
+                    self._track.horizons,
+                    actions=lambda: _judge(self._track.overall, self._track.horizons),
+                )
+        self._by_model()
+        self._by_steps()
+        self._forecasts()
+
+    def _nothing_yet(self) -> None:
+        waiting = self._track.issued
+        if waiting:
+            empty_state(
+                'Nothing has come yet',
+                f'{formats.counted(waiting, "forecast waits", "forecasts wait")} for values. Upload the file of the '
+                'dataset again when it has new rows: what was forecast is then scored, at no cost.',
+                actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
+            )
+            return
+        empty_state(
+            'No forecast has been issued yet',
+            'Each one is kept as it was issued, and scored as new versions of its dataset bring what came.',
+            actions=_new,
+        )
+
+    def _filters(self) -> None:
+        names = {ALL: 'All datasets', **{str(one.id): one.name for one in self._datasets}}
+        known = {row.model for row in self._track.models} | {self._model} - {ALL}
+        models = {ALL: 'All models', **{name: model_name(name) for name in sorted(known, key=model_name)}}
+        chosen = str(self._dataset.id) if self._dataset else ALL
+        with tag('div', classes='hs wrap'):
+            ui.select(
+                names, value=chosen, on_change=lambda event: ui.navigate.to(address(event.value, self._model))
+            ).props('aria-label=Dataset').classes('series-select')
+            ui.select(
+                models, value=self._model, on_change=lambda event: ui.navigate.to(address(chosen, event.value))
+            ).props('aria-label=Model').classes('series-select')
+
+    def _over_time(self, overall: Figures) -> None:
+        points = over_time(self._scored)
+
+        def counted() -> None:
+            badge(f'{overall.forecasts:,} scored', 'line')
+
+        with card('Held over time', 'by forecast', classes='c8', actions=counted):
+            with tag('div', classes='stats'):
+                for level in LEVELS:
+                    if level in overall.coverage:
+                        _figure(formats.percent(overall.coverage[level]), f'{level}% band held')
+                _figure(score(overall.mase), 'MASE')
+                _figure(f'{overall.points:,}', 'values came')
+            if len(points) > 1:
+                track_chart(points).style(f'height: {CHART}px')
+            else:
+                tag('p', 'A chart over time follows with the second forecast.', 't12 t3 quiet')
+
+    def _by_model(self) -> None:
+        rows = self._track.models
+
+        def held(row: Figures) -> None:
+            _judge(row, [part for part in self._track.parts if part.model == row.model])
+
+        with card('By model', 'Lower scores are better'):
+            table(
+                [
+                    Column[Figures](label='Model', cell=lambda row: model_name(row.model or ''), classes='w5'),
+                    Column[Figures](label='Forecasts', cell=lambda row: f'{row.forecasts:,}', num=True, phone=False),
+                    *_columns(rows),
+                    Column[Figures](label='Bands', cell=held, classes='pad-l', width='164px'),
+                ],
+                rows,
+                label='By model',
+            )
+
+    def _by_steps(self) -> None:
+        rows = self._track.horizons
+        with card('By steps ahead'):
+            table(
+                [
+                    Column[Figures](label='Steps ahead', cell=steps_of, classes='w5 tn'),
+                    Column[Figures](label='Forecasts', cell=lambda row: f'{row.forecasts:,}', num=True, phone=False),
+                    *_columns(rows),
+                ],
+                rows,
+                label='By steps ahead',
+            )
+
+    def _forecasts(self) -> None:
+        def name(row: Scored) -> None:
+            with tag('div', classes='vs'):
+                tag('span', row.name, 'w5 cut')
+                tag('span', f'{row.dataset_name}, scored on v{row.version}', 't12 t3 cut')
+
+        with card('Forecasts', 'Each row opens one'):
+            table(
+                [
+                    Column[Scored](label='Name', cell=name, width='34%'),
+                    Column[Scored](label='Model', cell=lambda row: model_name(row.model), classes='t2', phone=False),
+                    Column[Scored](label='Values', cell=lambda row: f'{row.points:,}', num=True),
+                    Column[Scored](label='MASE', cell=lambda row: score(row.mase), num=True),
+                    *_held(self._scored),
+                    Column[Scored](
+                        label='Issued', cell=lambda row: when(row.issued_at) and None, num=True, phone=False
+                    ),
+                ],
+                self._scored,
+                href=lambda row: f'/forecasts/{row.forecast_id}',
+                label='Scored forecasts',
+            )
+
+
+def address(dataset: str, model: str) -> str:
+    """The address of a selection."""
+    query = {name: value for name, value in (('dataset', dataset), ('model', model)) if value}
+    return f'/track?{urlencode(query)}' if query else '/track'
+
+
+def over_time(scored: Sequence[Scored]) -> list[Point]:
+    """What the bands of each forecast held, over its models by the values that came, the oldest first."""
+    found = []
+    for forecast_id in dict.fromkeys(row.forecast_id for row in reversed(scored)):
+        own = [row for row in scored if row.forecast_id == forecast_id]
+        held = {}
+        for level in LEVELS:
+            if points := sum(row.points for row in own if level in row.coverage):
+                inside = sum(row.coverage[level] * row.points for row in own if level in row.coverage)
+                held[level] = inside / points
+        if held:
+            found.append(Point(at=own[0].issued_at, held=held))
+    return found
+
+
+def _columns(rows: Sequence[Figures]) -> list[Column[Any]]:
+    return [
+        Column(label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
+        Column(label='MASE', cell=lambda row: score(row.mase), num=True),
+        Column(label='sMAPE', cell=lambda row: score(row.smape), num=True, phone=False),
+        Column(label='SQL', cell=lambda row: score(row.sql), num=True, phone=False),
+        *_held(rows),
+    ]
+
+
+def _held(rows: Sequence[Figures] | Sequence[Scored]) -> list[Column[Any]]:
+    levels = sorted({level for row in rows for level in row.coverage}, key=float)
+    return [
+        Column(
+            label=f'{level}% held',
+            cell=lambda row, level=level: formats.percent(row.coverage.get(level)),
+            num=True,
+            phone=level == levels[0],
+        )
+        for level in levels
+    ]
+
+
+def _judge(figures: Figures | None, horizons: Sequence[Figures]) -> None:
+    if figures is not None:
+        badge(*verdict(figures, horizons))
+
+
+def _figure(value: str, label: str) -> None:
+    with tag('div', classes='s'):
+        tag('span', value, 'metric small')
+        tag('span', label, 't12 t3')
