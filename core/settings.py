@@ -21,7 +21,8 @@ class Prices(BaseModel):
     """Seconds of the user's hours that a task may cost at most; what is charged is never more than what was measured.
 
     A conversion costs `convert` + `convert_rows` per million rows; a forecast costs `forecast` + Σ over its models of
-    series × the model's price, for series of up to 1,000 points, and in proportion for longer ones.
+    series × the model's price, for series of up to 1,000 points and three past cutoffs, and in proportion for more. A
+    model without a price has the highest of them.
     """
 
     model_config = ConfigDict(frozen=True, extra='forbid')
@@ -35,8 +36,11 @@ class Prices(BaseModel):
         'ets': 2,
         'theta': 1,
         'mstl': 1,
+        'arima': 4,
+        'croston': 0.5,
         'prophet': 3,
         'lightgbm': 1,
+        'tft': 6,
     }
 
 

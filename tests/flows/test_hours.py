@@ -496,3 +496,12 @@ def test_forecast_is_priced_by_series_and_models() -> None:
     assert hours.quote_forecast(series=10, models=['ets'], rows=50_000).seconds == 120
     assert hours.quote_forecast(series=1, models=['unheard of']).seconds == 26
     assert hours.quote_forecast(series=1, models=['ets']).basis == '1 series × 1 model'
+
+
+def test_past_cutoffs_count_and_a_budget_bounds_the_quote() -> None:
+    hours = pricing(forecast=20, models={'auto': 6, 'ets': 2})
+    more = hours.quote_forecast(series=10, models=['ets'], windows=7)
+    assert (more.seconds, more.basis) == (60, '10 series × 1 model × 7 past cutoffs')
+    bounded = hours.quote_forecast(series=1000, models=['auto'], budget=90)
+    assert (bounded.seconds, bounded.basis) == (110, '1,000 series × 1 model, within 0:01:30')
+    assert hours.quote_forecast(series=10, models=['auto'], budget=90).seconds == 80
