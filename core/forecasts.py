@@ -216,9 +216,12 @@ class Forecasts:
         return await asyncio.to_thread(results.leaderboard, files, levels, by=by)
 
     async def explained(
-        self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
+        self, user_id: UUID, forecast_id: UUID, *, model: str | None = None, series: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """Return what a model's forecast of a series rests on (`results.explained`); nothing where it tells nothing."""
+        """Return what a model's forecast of a series rests on (`results.explained`); nothing where it tells nothing.
+
+        When none is named, it is the model that was best on the past.
+        """
         forecast = await self.get(user_id, forecast_id)
         result = _result(forecast)
         files = await self._named_files(result, listed(_model(result, model), 'explained'))
@@ -234,9 +237,12 @@ class Forecasts:
         return await asyncio.to_thread(results.noted, files, series=_named(forecast, series))
 
     async def residuals(
-        self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
+        self, user_id: UUID, forecast_id: UUID, *, model: str | None = None, series: str | None = None
     ) -> Mapping[str, Any]:
-        """Return what the errors of a model's backtest look like (`diagnose.residuals`), of one series or of all."""
+        """Return what the errors of a model's backtest look like (`diagnose.residuals`), of one series or of all.
+
+        When none is named, it is the model that was best on the past.
+        """
         result = _result(await self.get(user_id, forecast_id))
         files = await self._named_files(result, listed(_model(result, model), 'backtests'))
         return await asyncio.to_thread(results.residuals, files, series=series)
@@ -430,10 +436,10 @@ def _check_changes(ask: Ask) -> None:
             raise UsageError(f'The change of "{name}" needs a number.')
 
 
-def _model(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return what a result says of a model. Raise NotFound when it was not asked for."""
+def _model(result: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    """Return what a result says of a model, of the best when none is named. Raise NotFound for any other."""
     for model in result['models']:
-        if model['name'] == name:
+        if model['name'] == (_best(result) if name is None else name):
             return dict(model)
     raise NotFound(f'This forecast has no model "{name}".')
 

@@ -1,4 +1,4 @@
-"""Panels: a stored version's series as the frame that models take, and forecasts as a page reads them."""
+"""Panels: a stored version's series as the frame that models take."""
 
 import math
 import re
@@ -277,45 +277,3 @@ def write(rows: 'polars.DataFrame', out: Path) -> None:
         rows.write_csv(out)
     else:
         rows.write_parquet(out)
-
-
-def chart(history: Path, forecasts: Mapping[str, Path], *, series: str, points: int = 1500) -> dict[str, Any]:
-    """Return what a forecast chart draws for one series: the last `points` actuals and each model's quantiles.
-
-    Times are epoch milliseconds; `q` maps a quantile such as `0.1` to its values, null where a model failed.
-    """
-    with duck.connect(memory=MEMORY, allow=[history, *forecasts.values()]) as connection:
-        actual = connection.execute(
-            f'select epoch_ms(ds) as t, y from {duck.files([history])} where unique_id = ? order by ds desc limit ?',
-            [series, points],
-        ).fetchall()
-        models = [_model(connection, name, path, series) for name, path in forecasts.items()]
-    actual.reverse()
-    cutoffs = [model.pop('cutoff') for model in models]
-    return {
-        'series': series,
-        'history': {'t': [row[0] for row in actual], 'y': [row[1] for row in actual]},
-        'cutoff': next((c for c in cutoffs if c is not None), None),
-        'models': models,
-    }
-
-
-def _model(connection: Any, name: str, path: Path, series: str) -> dict[str, Any]:
-    result = connection.execute(
-        f'select * replace (epoch_ms(ds::timestamp) as ds, epoch_ms(cutoff::timestamp) as cutoff) '
-        f'from {duck.files([path])} where unique_id = ? order by horizon',
-        [series],
-    )
-    columns = [column[0] for column in result.description]
-    values = dict(zip(columns, zip(*result.fetchall(), strict=True), strict=False))
-    first = {key: (column[0] if column else None) for key, column in values.items()}
-    return {
-        'name': name,
-        'model_used': first.get('model_used'),
-        'status': first.get('status'),
-        'warning': first.get('warning') or '',
-        'cutoff': first.get('cutoff'),
-        't': list(values.get('ds', ())),
-        'mean': list(values.get('mean', ())),
-        'q': {key[1:]: list(values[key]) for key in columns if key.startswith('q') and key in values},
-    }

@@ -210,8 +210,36 @@ def read_forecast(api: httpx.Client, who: dict[str, str], forecast: str) -> None
     assert len(rows) == 13
     page = api.get(f'/forecasts/{forecast}/rows', headers=who, params={'limit': 5}).json()
     assert (len(page['rows']), page['total']) == (5, 12)
-    parquet = api.get(f'/forecasts/{forecast}/rows.parquet', headers=who)
-    assert parquet.content[:4] == b'PAR1'
+    for table in ('rows', 'backtest'):
+        parquet = api.get(f'/forecasts/{forecast}/{table}.parquet', headers=who)
+        assert parquet.content[:4] == b'PAR1'
+    read_what_it_rests_on(api, who, f'/forecasts/{forecast}')
+
+
+def read_what_it_rests_on(api: httpx.Client, who: dict[str, str], url: str) -> None:
+    def got(path: str, **params: Any) -> dict[str, Any]:
+        answer = api.get(f'{url}/{path}', headers=who, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    (score,) = got('leaderboard')['items']
+    assert (score['model'], score['n_windows'], score['points']) == ('seasonal_naive', 3, 36)
+    assert [line['horizon'] for line in got('leaderboard', by='horizon')['items']] == list(range(1, 13))
+    (item,) = got('leaderboard', by='series')['items']
+    (series,) = got('series')['items']
+    assert (item['unique_id'], item['mase']) == (series['unique_id'], series['mase'])
+    assert (series['status'], len(series['history']), len(series['forecast'])) == ('ok', 60, 12)
+    assert got('series', search='nothing like it') == {'items': [], 'offset': 0, 'total': 0}
+    assert got('residuals')['points'] == 36
+    assert got('explained') == {'items': []}
+    assert isinstance(got('notes')['items'], list)
+    lines = api.get(f'{url}/backtest.csv', headers=who).text.splitlines()
+    assert len(lines) == 37
+    refused(api.get(f'{url}/leaderboard', headers=who, params={'by': 'moon'}), 400, place='query.by')
+    refused(api.get(f'{url}/residuals', headers=who, params={'model': 'ets'}), 404)
+    change = {'changes': {'price': {'how': 'scale', 'value': 1.1}}}
+    assert 'no regressor' in refused(api.post(f'{url}/what-if', headers=who, json=change), 400)['detail']
+    refused(api.post(f'{url}/what-if', headers=who, json={'changes': {}}), 400, place='body.changes')
 
 
 def read_ledger(api: httpx.Client, who: dict[str, str], balance: int) -> None:
@@ -386,7 +414,7 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
 def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     text = (ROOT / 'docs' / 'rest.md').read_text()
     code = '\n'.join(re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S))
-    assert text.count('```') == 2 * text.count('```python') == 10
+    assert text.count('```') == 2 * text.count('```python') == 12
     copyfile(AIRLINE, tmp_path / 'sales.csv')
     program = code.replace('http://127.0.0.1:8080', server.url).replace('2024-01-01', '1955-01-01')
     program = program.replace('ada@example.com', 'docs@example.com')
@@ -402,6 +430,8 @@ def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     assert (said[0], said[1], said[-1]) == ('api_key', '144', '400 body.h')
     assert said[2] == '[242.0, 233.0, 267.0]'
     assert said[4].endswith('12')
+    assert said[6].startswith('seasonal_naive ')
+    assert said[7].split()[0] == '12'
 
 
 def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
@@ -441,6 +471,7 @@ BODIES: dict[str, dict[str, Any]] = {
     'correct_dataset': {'json': {}},
     'append_to_upload': {'content': b'x'},
     'begin_sign_in': {'json': {}},
+    'ask_what_if': {'json': {'changes': {'price': {'how': 'scale', 'value': 1.1}}}},
 }
 HEADERS = {'append_to_upload': {'Content-Type': 'application/offset+octet-stream'}}
 

@@ -403,7 +403,7 @@ class IssuedForecasts(Answer):
     items: list[Issued]
 
 
-OfModel = Annotated[Text, Query(description='A model of the forecast.')]
+OfModel = Annotated[Text | None, Query(description='A model; the best on the past if none.')]
 OfSeries = Annotated[Text | None, Query(description='A label; the first series if none.')]
 
 
@@ -505,7 +505,7 @@ def routes(services: Services) -> APIRouter:
     async def get_residuals(
         session: ForecastsRead,
         forecast_id: UUID,
-        model: OfModel,
+        model: OfModel = None,
         series: Annotated[Text | None, Query(description='A label; all series if none.')] = None,
     ) -> Residuals:
         found = await forecasts.residuals(session.user.id, forecast_id, model=model, series=series)
@@ -513,7 +513,7 @@ def routes(services: Services) -> APIRouter:
 
     @api.get('/forecasts/{forecast_id}/explained', summary='What a forecast rests on', responses=problems(404))
     async def get_explained(
-        session: ForecastsRead, forecast_id: UUID, model: OfModel, series: OfSeries = None
+        session: ForecastsRead, forecast_id: UUID, model: OfModel = None, series: OfSeries = None
     ) -> Explanations:
         found = await forecasts.explained(session.user.id, forecast_id, model=model, series=series)
         return Explanations.model_validate({'items': plain(found)})

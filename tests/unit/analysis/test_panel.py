@@ -1,4 +1,4 @@
-"""Panels: what models are given and what a forecast chart draws."""
+"""Panels: what models are given."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -333,60 +333,3 @@ def test_rows_are_written_by_the_suffix(tmp_path: Path, suffix: str) -> None:
     types = {'unique_id': pl.String}
     read_back = pl.read_csv(out, schema_overrides=types) if suffix == 'csv' else pl.read_parquet(out)
     assert read_back.equals(rows)
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
-    """A history of 4 points of `a` and 1 of `b`, and a model that worked and one that failed for `a`."""
-    history, ok, failed = (tmp_path / f'{name}.parquet' for name in ('history', 'ok', 'failed'))
-    stamps = [START + timedelta(days=day) for day in range(4)]
-    pl.DataFrame({'unique_id': [*'aaaab'], 'ds': [*stamps, START], 'y': [1.0, 2.0, None, 4.0, 9.0]}).write_parquet(
-        history
-    )
-    later = [START + timedelta(days=day) for day in (5, 4)]
-    common = {'unique_id': ['a', 'a'], 'ds': later, 'cutoff': [stamps[-1]] * 2, 'horizon': [2, 1]}
-    good = {'mean': [6.0, 5.0], 'q0.1': [4.0, 4.5], 'q0.5': [6.0, 5.0], 'q0.9': [8.0, 5.5]}
-    bad = {name: pl.Series([None, None], dtype=pl.Float64) for name in good}
-    for path, values, status, warning in ((ok, good, 'ok', None), (failed, bad, 'failed', 'Too short.')):
-        told = {'model_used': ['theta'] * 2, 'status': [status] * 2, 'warning': [warning] * 2}
-        pl.DataFrame({**common, **values, **told}).write_parquet(path)
-    return history, {'theta': ok, 'ets': failed}
-
-
-def ms(stamp: datetime) -> int:
-    return int(stamp.replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def test_chart_holds_the_last_actuals_and_each_models_quantiles(stored: tuple[Path, dict[str, Path]]) -> None:
-    chart = panel.chart(*stored, series='a', points=3)
-    assert chart['history']['y'] == [2.0, None, 4.0]
-    assert chart['history']['t'] == [ms(START + timedelta(days=day)) for day in (1, 2, 3)]
-    assert chart['cutoff'] == ms(START + timedelta(days=3))
-    theta, ets = chart['models']
-    assert (theta['name'], theta['status'], theta['warning']) == ('theta', 'ok', '')
-    assert theta['t'] == [ms(START + timedelta(days=day)) for day in (4, 5)]
-    assert theta['mean'] == [5.0, 6.0]
-    assert theta['q'] == {'0.1': [4.5, 4.0], '0.5': [5.0, 6.0], '0.9': [5.5, 8.0]}
-    assert (ets['status'], ets['warning'], ets['mean'], ets['q']['0.5']) == (
-        'failed',
-        'Too short.',
-        [None] * 2,
-        [None] * 2,
-    )
-
-
-def test_chart_of_an_unknown_series_is_empty(stored: tuple[Path, dict[str, Path]]) -> None:
-    chart = panel.chart(*stored, series="a' or true --")
-    assert (chart['history'], chart['cutoff']) == ({'t': [], 'y': []}, None)
-    assert [(model['t'], model['mean'], model['status']) for model in chart['models']] == [([], [], None)] * 2
-
-
-def test_chart_of_stamps_with_a_zone_is_in_utc(tmp_path: Path) -> None:
-    history, path = tmp_path / 'history.parquet', tmp_path / 'theta.parquet'
-    stamp = pl.Series([START]).dt.replace_time_zone('UTC')
-    pl.DataFrame({'unique_id': ['a'], 'ds': stamp, 'y': [1.0]}).write_parquet(history)
-    pl.DataFrame(
-        {'unique_id': ['a'], 'ds': stamp, 'cutoff': stamp, 'horizon': [1], 'mean': [1.0], 'q0.5': [1.0]}
-    ).write_parquet(path)
-    chart = panel.chart(history, {'theta': path}, series='a')
-    assert chart['history']['t'] == chart['models'][0]['t'] == [chart['cutoff']] == [ms(START)]

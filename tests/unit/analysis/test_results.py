@@ -136,9 +136,28 @@ def test_a_chart_shows_the_last_points_of_a_long_history(history: list[Path]) ->
     assert (drawn['models'], drawn['cutoff'], drawn['notes']) == ([], None, [])
 
 
-def test_a_series_that_is_nowhere_draws_nothing(history: list[Path], theta: list[Path]) -> None:
-    drawn = results.chart(history, {'theta': theta}, series='nowhere')
-    assert (drawn['history'], drawn['models'][0]['t']) == ({'t': [], 'y': []}, [])
+@pytest.mark.parametrize('label', ['nowhere', "a' or true --"])
+def test_a_series_that_is_nowhere_draws_nothing(history: list[Path], theta: list[Path], label: str) -> None:
+    drawn = results.chart(history, {'theta': theta}, series=label)
+    assert (drawn['history'], drawn['models'][0]['t'], drawn['models'][0]['status']) == ({'t': [], 'y': []}, [], None)
+
+
+def test_a_chart_of_a_model_that_failed_says_why(history: list[Path], tmp_path: Path) -> None:
+    failed = forecast('a', status='failed').with_columns(warning=pl.lit('Too short.'))
+    drawn = results.chart(history, {'ets': [_stored(failed, tmp_path / 'failed.parquet')]}, series='a')
+    (line,) = drawn['models']
+    assert (line['status'], line['warning'], line['mean']) == ('failed', 'Too short.', [None] * 3)
+
+
+def test_a_chart_of_stamps_with_a_zone_is_in_utc(tmp_path: Path) -> None:
+    stamp = pl.Series([START]).dt.replace_time_zone('UTC')
+    history = pl.DataFrame({'unique_id': ['a'], 'ds': stamp, 'y': [1.0]})
+    rows = pl.DataFrame(
+        {'unique_id': ['a'], 'ds': stamp, 'cutoff': stamp, 'horizon': [1], 'mean': [1.0], 'q0.5': [1.0]}
+    )
+    files = [_stored(rows, tmp_path / 'forecast.parquet')]
+    drawn = results.chart([_stored(history, tmp_path / 'history.parquet')], {'theta': files}, series='a')
+    assert drawn['history']['t'] == drawn['models'][0]['t'] == [drawn['cutoff']] == [ms(0)]
 
 
 def test_what_is_odd_is_told_of_its_series_alone(tmp_path: Path) -> None:
