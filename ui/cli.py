@@ -345,6 +345,22 @@ DayFirstOption = Annotated[
 ]
 
 
+OutOption = Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')]
+TimeOption = Annotated[str, typer.Option(help='Column of time.')]
+TargetOption = Annotated[str, typer.Option(help='Column to forecast.')]
+HorizonOption = Annotated[int, typer.Option('--h', min=1, max=5000, help='Steps ahead.')]
+IdOption = Annotated[str | None, typer.Option('--id', help='Column that tells series apart.')]
+FreqOption = Annotated[str | None, typer.Option(help='Step, such as MS, D, h; inferred when absent.')]
+ModelsOption = Annotated[str, typer.Option(help='Models, comma-separated.')]
+LevelOption = Annotated[str, typer.Option(help='Bands in percent, comma-separated.')]
+RegressorsOption = Annotated[str, typer.Option(help='Columns that are known ahead, comma-separated.')]
+StaticOption = Annotated[str, typer.Option(help='Columns that stay the same within a series, comma-separated.')]
+HolidaysOption = Annotated[str | None, typer.Option(help='Country whose holidays matter, such as DE.')]
+BudgetOption = Annotated[float | None, typer.Option(min=1, help='Seconds that auto may take.')]
+SeedOption = Annotated[int, typer.Option(min=1, help='Seed of whatever is drawn by chance.')]
+CoresOption = Annotated[int, typer.Option(min=1, max=256, help='Processes to use.')]
+
+
 def _file_commands(app: typer.Typer, root: Root) -> None:
     def local(verb: str, file: Path, memory: str, **arguments: Any) -> dict[str, Any]:
         if not file.is_file():
@@ -378,7 +394,7 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
     @app.command()
     def convert(
         file: FileArgument,
-        out: Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')],
+        out: OutOption,
         raw: Annotated[bool, typer.Option('--raw', help='The table as text, cells unchanged (to .csv).')] = False,
         memory: MemoryOption = '512MB',
         time_zone: ZoneOption = 'UTC',
@@ -386,39 +402,49 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         as_json: JsonOption = False,
     ) -> None:
         """Write the clean table of a file as Parquet or CSV."""
-        if out.suffix not in SUFFIXES:
-            raise UsageError(f'{out} must end in .csv or .parquet.')
+        target = _table(out)
         if raw and out.suffix != '.csv':
             raise UsageError(f'--raw writes text: {out} must end in .csv.')
-        report = local(
-            'convert', file, memory, out=str(_writable(out)), raw=raw, time_zone=time_zone, day_first=day_first
-        )
+        report = local('convert', file, memory, out=str(target), raw=raw, time_zone=time_zone, day_first=day_first)
         print(json.dumps(report, ensure_ascii=False) if as_json else _summary(report, out))
 
     @app.command()
     def forecast(
         file: FileArgument,
-        time: Annotated[str, typer.Option(help='Column of time.')],
-        target: Annotated[str, typer.Option(help='Column to forecast.')],
-        h: Annotated[int, typer.Option('--h', min=1, max=5000, help='Steps ahead.')],
-        out: Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')],
-        id_column: Annotated[str | None, typer.Option('--id', help='Column that tells series apart.')] = None,
-        freq: Annotated[str | None, typer.Option(help='Step, such as MS, D, h; inferred when absent.')] = None,
-        models: Annotated[str, typer.Option(help='Models, comma-separated.')] = 'auto',
-        level: Annotated[str, typer.Option(help='Bands in percent, comma-separated.')] = '80,95',
+        time: TimeOption,
+        target: TargetOption,
+        h: HorizonOption,
+        out: OutOption,
+        id_column: IdOption = None,
+        freq: FreqOption = None,
+        models: ModelsOption = 'auto',
+        level: LevelOption = '80,95',
+        regressors: RegressorsOption = '',
+        static: StaticOption = '',
+        holidays: HolidaysOption = None,
+        future: Annotated[
+            Path | None, typer.Option(help='File of time, id and regressors after the last value.')
+        ] = None,
+        budget: BudgetOption = None,
+        seed: SeedOption = 1,
         day_first: DayFirstOption = None,
-        cores: Annotated[int, typer.Option(min=1, max=256, help='Processes to use.')] = 1,
+        cores: CoresOption = 1,
         memory: MemoryOption = '4GB',
         as_json: JsonOption = False,
     ) -> None:
         """Forecast every series of a file."""
-        if out.suffix not in SUFFIXES:
-            raise UsageError(f'{out} must end in .csv or .parquet.')
-        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores}
+        if future is not None and not future.is_file():
+            raise UsageError(f'There is no file {future}. Check the path.')
+        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
         asked |= {
             'models': _words(models),
             'levels': _levels(level),
-            'out': str(_writable(out)),
+            'regressors': _words(regressors),
+            'static': _words(static),
+            'holidays': holidays,
+            'future': future and str(future.absolute()),
+            'budget': budget,
+            'out': str(_table(out)),
             'day_first': day_first,
         }
         report = local('forecast', file, memory, **asked)
@@ -427,6 +453,56 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
             raise VariosyncError(
                 f'No series could be forecast: {report["warnings"][0] if report["warnings"] else "no values"}'
             )
+
+    @app.command()
+    def backtest(
+        file: FileArgument,
+        time: TimeOption,
+        target: TargetOption,
+        h: HorizonOption,
+        out: OutOption,
+        id_column: IdOption = None,
+        freq: FreqOption = None,
+        models: ModelsOption = 'auto',
+        level: LevelOption = '80,95',
+        n_windows: Annotated[int, typer.Option(min=1, max=100, help='Past cutoffs to forecast from.')] = 3,
+        step_size: Annotated[
+            int | None, typer.Option(min=1, help='Steps between two cutoffs; the horizon when absent.')
+        ] = None,
+        by: Annotated[str | None, typer.Option(help='A score for each: horizon or series.')] = None,
+        rows: Annotated[Path | None, typer.Option(help='Where to write every forecast beside what came.')] = None,
+        regressors: RegressorsOption = '',
+        static: StaticOption = '',
+        holidays: HolidaysOption = None,
+        budget: BudgetOption = None,
+        seed: SeedOption = 1,
+        day_first: DayFirstOption = None,
+        cores: CoresOption = 1,
+        memory: MemoryOption = '4GB',
+        as_json: JsonOption = False,
+    ) -> None:
+        """Measure models on the past of a file: what they would have forecast, beside what came."""
+        if by not in (None, 'horizon', 'series'):
+            raise UsageError(f'--by takes horizon or series, not "{by}".')
+        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
+        asked |= {
+            'models': _words(models),
+            'levels': _levels(level),
+            'n_windows': n_windows,
+            'step_size': step_size,
+            'by': by,
+            'regressors': _words(regressors),
+            'static': _words(static),
+            'holidays': holidays,
+            'budget': budget,
+            'out': str(_table(out)),
+            'rows': rows and str(_table(rows)),
+            'day_first': day_first,
+        }
+        report = local('backtest', file, memory, **asked)
+        print(json.dumps(report, ensure_ascii=False) if as_json else _leaderboard(report, out))
+        if not any(score['points'] for score in report['scores']):
+            raise VariosyncError('Nothing could be measured: no series has a value after a cutoff. Take a smaller --h.')
 
 
 SUFFIXES = ('.csv', '.parquet')
@@ -440,6 +516,12 @@ def _writable(out: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f'There is no folder {folder}. Make it first.')
     return out.absolute()
+
+
+def _table(out: Path) -> Path:
+    if out.suffix not in SUFFIXES:
+        raise UsageError(f'{out} must end in .csv or .parquet.')
+    return _writable(out)
 
 
 def _bytes(text: str) -> int:
@@ -491,6 +573,34 @@ def _report(report: Mapping[str, Any]) -> str:
 
 def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:
     return f'{out}: {report["rows"]:,} rows, {report["series_ok"]:,} of {report["series"]:,} series forecast'
+
+
+def _leaderboard(report: Mapping[str, Any], out: Path) -> str:
+    """Return the models by their error, the best first."""
+    scores = sorted(report['scores'], key=lambda score: (score['mase'] is None, score['mase']))
+    figures = {'MASE': 'mase', 'RMSSE': 'rmsse', 'sMAPE': 'smape', 'SQL': 'sql', 'WQL': 'wql'}
+    levels = list(scores[0]['coverage'])
+    head = ['model', *figures, *(f'{level}% held' for level in levels), *(f'{level}% width' for level in levels)]
+    lines = [[*head, 'points', 'seconds']]
+    for score in scores:
+        held = [_figure(score['coverage'][level], '.1%') for level in levels]
+        wide = [_figure(score['width'][level], '.2f') for level in levels]
+        errors = [_figure(score[name], '.2f' if name == 'smape' else '.3f') for name in figures.values()]
+        lines.append([score['model'], *errors, *held, *wide, f'{score["points"]:,}', _figure(score['seconds'], '.1f')])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        '  '.join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    ]
+    measured = max(score['n_series'] for score in scores)
+    windows = max(score['n_windows'] for score in scores)
+    return '\n'.join([*table, f'{out}: {measured:,} of {report["series"]:,} series, {windows:,} windows'])
+
+
+def _figure(value: float | None, form: str) -> str:
+    return '–' if value is None else format(value, form)
 
 
 def _until_stopped(work: Awaitable[None]) -> None:

@@ -108,6 +108,28 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
             'magic',
         ),
         (['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '0', '-o', 'x.csv'], '--h'),
+        (
+            [
+                'forecast',
+                AIRLINE,
+                '--time',
+                'ds',
+                '--target',
+                'y',
+                '--h',
+                '3',
+                '-o',
+                'x.csv',
+                '--future',
+                'nowhere.csv',
+            ],
+            'nowhere.csv',
+        ),
+        (
+            ['backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '3', '-o', 'x.csv', '--by', 'weekday'],
+            'weekday',
+        ),
+        (['backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '140', '-o', '/dev/null'], '.csv or .parquet'),
         (['frobnicate'], 'frobnicate'),
     ],
 )
@@ -117,6 +139,73 @@ def test_bad_input_is_one_line_and_status_2(arguments, told):
     assert told in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
     assert said.stdout == ''
+
+
+def promotions(path: Path, days: range, *, target: bool) -> Path:
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['shop', 'when', 'promo', 'region', *(['sales'] if target else [])])
+        for shop in (7, 8):
+            for day in days:
+                stamp = f'2024-{1 + day // 28:02}-{1 + day % 28:02}T06:00:00'
+                sales = [100 + day % 7 * 10 + 50 * (day % 3 == 0)] if target else []
+                writer.writerow([shop, stamp, int(day % 3 == 0), 'north', *sales])
+    return path
+
+
+def test_forecast_with_regressors_that_a_second_file_knows_ahead(tmp_path: Path):
+    history = promotions(tmp_path / 'history.csv', range(50), target=True)
+    future = promotions(tmp_path / 'future.csv', range(50, 55), target=False)
+    out = tmp_path / 'out.csv'
+    asked = (
+        'forecast', history, '--id', 'shop', '--time', 'when', '--target', 'sales', '--h', 5, '--freq', 'D',
+        '--models', 'seasonal_naive', '--regressors', 'promo', '--static', 'region', '--seed', 3, '--budget', 60,
+        '-o', out,
+    )  # fmt: skip
+    said = variosync(*asked, '--future', future, '--json')
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)['series_ok'] == 2
+    rows = table(out)
+    assert len(rows) == 10
+    assert not any('promo' in row['warning'] for row in rows)
+    unknown = variosync(*asked)
+    assert unknown.returncode == 2
+    assert '"promo" is not known for the 5 steps ahead' in unknown.stderr
+
+
+def test_backtest_of_the_airline_passengers(tmp_path: Path):
+    out, kept = tmp_path / 'scores.parquet', tmp_path / 'rows.parquet'
+    asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 6, '--models', 'theta,seasonal_naive')
+    said = variosync(*asked, '--n-windows', 4, '--step-size', 3, '--level', 90, '-o', out, '--rows', kept, '--json')
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert [score['model'] for score in report['scores']] == ['theta', 'seasonal_naive']
+    scores = pq.read_table(out).to_pylist()
+    assert [score['mase'] for score in scores] == [score['mase'] for score in report['scores']]
+    assert scores[0]['mase'] < scores[1]['mase']
+    assert {*scores[0]} == {
+        'model', 'mase', 'rmsse', 'smape', 'sql', 'wql', 'coverage_90', 'width_90', 'points', 'n_series', 'n_windows',
+        'seconds',
+    }  # fmt: skip
+    rows = pq.read_table(kept).to_pylist()
+    assert (len(rows), scores[0]['points'], report['rows']) == (48, 24, 48)
+    assert {'y', 'scale', 'scale2', 'q0.05', 'cutoff'} <= {*rows[0]}
+
+    steps = tmp_path / 'steps.csv'
+    said = variosync(*asked, '--by', 'horizon', '-o', steps)
+    assert said.returncode == 0, said.stderr
+    assert [row['horizon'] for row in table(steps)] == [*'123456', *'123456']
+    head, best, worst, where = said.stdout.splitlines()
+    assert head.split()[:3] == ['model', 'MASE', 'RMSSE']
+    assert (best.split()[0], worst.split()[0]) == ('theta', 'seasonal_naive')
+    assert where == f'{steps}: 1 of 1 series, 3 windows'
+
+
+def test_a_past_too_short_to_measure_is_told(tmp_path: Path):
+    asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 140, '--models', 'seasonal_naive')
+    said = variosync(*asked, '-o', tmp_path / 'scores.csv')
+    assert said.returncode == 2
+    assert 'Nothing could be measured' in said.stderr
 
 
 def panel(path: Path, *, zone: str = '') -> Path:

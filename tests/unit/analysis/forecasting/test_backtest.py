@@ -52,9 +52,9 @@ def promoted(*, days: int = 140, ahead: int = 0, name: str = 'a') -> pl.DataFram
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
     """Return the frames that are forecast from now on."""
     frames: list[pl.DataFrame] = []
-    made = forecasting.run
+    made = forecasting.forecast
     monkeypatch.setattr(
-        forecasting, 'run', lambda rows, *given, **named: frames.append(rows) or made(rows, *given, **named)
+        forecasting, 'forecast', lambda rows, *given, **named: frames.append(rows) or made(rows, *given, **named)
     )
     return frames
 
@@ -166,7 +166,7 @@ def test_no_window_is_begun_that_would_not_end_in_time(monkeypatch):
     clock = iter(np.arange(0.0, 1e6, 10.0))
     monkeypatch.setattr(backtest, 'perf_counter', lambda: float(next(clock)))
     asked = Request(h=6, models=('seasonal_naive',))
-    assert backtest.run(air(), asked, budget=45).rows['cutoff'].n_unique() == 2
+    assert backtest.run(air(), asked, budget=90).rows['cutoff'].n_unique() == 2
     assert backtest.run(air(), asked, budget=1).rows.is_empty()
 
 
