@@ -7,8 +7,9 @@ history shows them. Priors: k, m ~ Normal(0, 5), δ ~ Laplace(0, 0.05), β ~ Nor
 
 The mode is found by iteratively reweighted least squares: |δ| is bounded above by a parabola that touches it at the
 last δ (a majorisation; Hunter & Lange 2004, doi:10.1198/0003130042836), so each round solves one linear system made of
-the Gram matrix, whose size does not grow with the history. Unlike Stan's optimisers it cannot hang on a series without
-noise.
+the Gram matrix, whose size does not grow with the history. Every third round starts from where the sizes of δ would end
+if each went on shrinking at its pace (Aitken's extrapolation), when that lowers the cost. Unlike Stan's optimisers it
+cannot hang on a series without noise, and it ends nearer to the mode.
 """
 
 from collections.abc import Sequence
@@ -28,9 +29,12 @@ SEASON_SCALE = 10.0
 NOISE_SCALE = 0.5
 LEAST_NOISE = 1e-4
 """The smallest noise (share of the largest value) to fit: the posterior of a series without noise has no mode."""
-MOST_ROUNDS = 200
-CLOSE = 1e-5
-"""The fit is done when a round moves no fitted value by more than this share of the noise (root mean square)."""
+MOST_ROUNDS = 50
+"""Three linear systems are solved in each."""
+CLOSE = 2e-5
+"""The fit is done when solving again moves fitted values by no more than this share of the noise (quadratic mean)."""
+FASTEST_PACE = 0.97
+SMALLEST = 1e-14
 SAMPLES = 1000
 MOST_DRAWS = 400_000
 NORMAL_80 = NormalDist().inv_cdf(0.9)
@@ -155,26 +159,74 @@ def _draws(h: int, seed: int) -> tuple[Array, Array, Array]:
     return rng.laplace(size=shape), rng.random(shape), rng.standard_normal(shape)
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Coefficients, what the Gram matrix makes of them, the noise, log |δ|, and the cost: minus the log posterior."""
+
+    found: Array
+    fitted: Array
+    noise: float
+    sizes: Array
+    cost: float
+
+
+class _Problem:
+    """The posterior of a design (n × columns), whose changes of slope stand at 2 … 2 + `changes`."""
+
+    def __init__(self, design: Array, y: Array, *, changes: int) -> None:
+        self._n, columns = design.shape
+        self._gram, self._moments, self._power = design.T @ design, design.T @ y, float(y @ y)
+        self._changed = slice(2, 2 + changes)
+        self._scales = np.full(columns, SEASON_SCALE)
+        self._scales[:2] = TREND_SCALE
+        self._diagonal = np.diag_indices(columns)
+
+    def solve(self, sizes: Array, noise: float) -> _Point:
+        """Return the least squares solution where each |δ| is bounded by the parabola that touches it at `sizes`."""
+        scales = self._scales.copy()
+        scales[self._changed] = np.sqrt(CHANGEPOINT_SCALE * np.exp(sizes))
+        system = self._gram * np.outer(scales, scales)
+        system[self._diagonal] += noise**2
+        found = scales * np.linalg.solve(system, scales * self._moments)
+        fitted = self._gram @ found
+        rest = max(0.0, self._power - 2 * float(found @ self._moments) + float(found @ fitted))
+        noise = max(LEAST_NOISE, _noise(rest, self._n))
+        changes = np.abs(found[self._changed])
+        normal = found / self._scales
+        normal[self._changed] = 0.0
+        cost = (
+            self._n * np.log(noise)
+            + (rest / noise**2 + (noise / NOISE_SCALE) ** 2 + normal @ normal) / 2
+            + changes.sum() / CHANGEPOINT_SCALE
+        )
+        return _Point(found, fitted, noise, np.log(changes + SMALLEST), float(cost))
+
+    def is_close(self, one: _Point, two: _Point) -> bool:
+        """Whether the fitted values of two points are alike."""
+        moved = float((two.found - one.found) @ (two.fitted - one.fitted))
+        return bool(moved <= self._n * (CLOSE * two.noise) ** 2)
+
+
 def _mode(design: Array, y: Array, *, changes: int) -> tuple[Array, float]:
-    """Return the coefficients and the noise of the posterior mode; the changes of slope stand at 2 … 2 + changes."""
-    n, columns = design.shape
-    gram, moments, power = design.T @ design, design.T @ y, float(y @ y)
-    scales = np.full(columns, SEASON_SCALE)
-    scales[:2] = TREND_SCALE
-    changed = slice(2, 2 + changes)
-    scales[changed] = CHANGEPOINT_SCALE
-    found, noise = np.zeros(columns), 0.1
+    """Return the coefficients and the noise of the posterior mode."""
+    problem = _Problem(design, y, changes=changes)
+    point = problem.solve(np.full(changes, np.log(CHANGEPOINT_SCALE)), 0.1)
     for _ in range(MOST_ROUNDS):
-        system = gram * np.outer(scales, scales)
-        system[np.diag_indices(columns)] += noise**2
-        before, found = found, scales * np.linalg.solve(system, scales * moments)
-        rest = max(0.0, power - 2 * float(found @ moments) + float(found @ gram @ found))
-        noise = max(LEAST_NOISE, _noise(rest, n))
-        scales[changed] = np.sqrt(CHANGEPOINT_SCALE * np.abs(found[changed]))
-        moved = found - before
-        if float(moved @ gram @ moved) <= n * (CLOSE * noise) ** 2:
-            break
-    return found, noise
+        first = problem.solve(point.sizes, point.noise)
+        second = problem.solve(first.sizes, first.noise)
+        if problem.is_close(first, second):
+            return second.found, second.noise
+        bold = problem.solve(_ahead(point.sizes, first.sizes, second.sizes), second.noise)
+        point = bold if bold.cost <= second.cost else second
+    return point.found, point.noise
+
+
+def _ahead(before: Array, first: Array, second: Array) -> Array:
+    """Return where three steps of each value lead if its moves go on shrinking by the same factor."""
+    earlier, later = first - before, second - first
+    pace = np.divide(later, earlier, out=np.zeros_like(later), where=earlier != 0)
+    pace = np.clip(pace, 0.0, FASTEST_PACE)
+    return np.asarray(np.clip(second + later * pace / (1 - pace), np.log(SMALLEST), np.log(1 / CHANGEPOINT_SCALE)))
 
 
 def _noise(rest: float, n: int) -> float:
