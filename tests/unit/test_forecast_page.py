@@ -80,7 +80,7 @@ def test_coverage_is_told_beside_what_was_promised() -> None:
     assert sentence(None) == 'Too short to measure how often the bands held.'
     assert verdict(score('auto')) == ('hold', 'ok')
     assert verdict(score('theta')) == ('too narrow', 'warn')
-    assert verdict({**score('auto'), 'n_series': 1}) == ('too few to judge', 'line')
+    assert verdict({**score('auto'), 'n_windows': 9}) == ('too few to judge', 'line')
     assert verdict({**score('auto'), 'coverage': {'80': None}}) == ('not measured', 'line')
 
 

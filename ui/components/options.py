@@ -41,10 +41,7 @@ def option(
 
 def group(label: str) -> Element:
     """Choices that belong together: `with group('Models'): option(…)`."""
-    element = tag('fieldset', classes='options')
-    with element:
-        tag('legend', label, 'vh')
-    return element
+    return tag('div', classes='options', role='group', aria_label=label)
 
 
 class Complaint:

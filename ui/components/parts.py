@@ -168,13 +168,16 @@ def page_head(
                 actions()
 
 
-def tabs(items: Sequence[tuple[str, str, str]], active: str) -> None:
+def tabs(items: Sequence[tuple[str, str, str]], active: str) -> list[Tag]:
     """Tabs that are links: (label, count or nothing, address) each; `active` is the label of the open one."""
+    links = []
     with tag('nav', classes='tabs', aria_label='Sections'):
         for label, count, href in items:
-            with tag('a', label, href=href, aria_current='page' if label == active else None):
-                if count:
+            links.append(tag('a', label, href=href, aria_current='page' if label == active else None))
+            if count:
+                with links[-1]:
                     tag('span', count, 'n')
+    return links
 
 
 def progress(value: float | None, *, label: str) -> Element:

@@ -36,8 +36,9 @@ def forecast_spark(
     low: Sequence[float | None] = (),
     high: Sequence[float | None] = (),
     height: int = 56,
+    colour: str = 'series-1',
 ) -> Element:
-    """The end of a history, what is forecast after it, and the band between `low` and `high`."""
+    """The end of a history, what is forecast after it, and the band between `low` and `high`; `colour` is a token."""
     known = [v for v in (*history, *forecast, *low, *high) if v is not None and math.isfinite(v)]
     count = len(history) + len(forecast)
     if not known or count < 2:
@@ -57,9 +58,9 @@ def forecast_spark(
     ahead = ' '.join(points([*last, *forecast], start - len(last)))
     line = 'fill="none" stroke-linejoin="round" vector-effect="non-scaling-stroke"'
     return _drawing(
-        f'<polygon points="{band}" fill="var(--band-80)"/>'
+        f'<polygon points="{band}" fill="var(--{colour})" opacity=".22"/>'
         f'<polyline points="{" ".join(points(history, 0))}" stroke="var(--ink)" stroke-width="1.25" {line}/>'
-        f'<polyline points="{ahead}" stroke="var(--series-1)" stroke-width="1.75" {line}/>',
+        f'<polyline points="{ahead}" stroke="var(--{colour})" stroke-width="1.75" {line}/>',
         height,
     )
 

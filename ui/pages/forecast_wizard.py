@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
@@ -52,7 +53,7 @@ class Wizard:
         self.choices = choices
         self.price: Price | None = None
         self._complaints: dict[str, Complaint] = {}
-        self._run: Tag | None = None
+        self._regressors: Element | None = None
         self._facts: dict[str, Tag] = {}
 
     def draw(self, balance: Balance, session: Session) -> None:
@@ -132,9 +133,8 @@ class Wizard:
             if regressors:
                 with tag('div', classes='vs gap-s'):
                     tag('span', 'Numbers that are known ahead, such as a price or a plan', 't12 w5 t2')
-                    with group('Regressors'):
-                        for name in regressors:
-                            self._regressor(name)
+                    self._regressors = group('Regressors')
+                    self._draw_regressors()
                     self._complain('regressors')
             with tag('div', classes='form-2'):
                 with field('Holidays'):
@@ -146,6 +146,15 @@ class Wizard:
                     ).props('aria-label="Holidays of a country"')
                 with field('Categories of a series'):
                     self._static_select(static)
+
+    def _draw_regressors(self) -> None:
+        """Whether they are known far enough depends on the horizon."""
+        if self._regressors is None:
+            return
+        self._regressors.clear()
+        with self._regressors:
+            for name in choosing.possible_regressors(self.matter.version, self.choices.target):
+                self._regressor(name)
 
     def _regressor(self, name: str) -> None:
         known = self.matter.ahead.get(name)
@@ -257,8 +266,7 @@ class Wizard:
             with tag('div', classes='vs quote-box'):
                 self.price = Price(balance)
                 tag('span', 'What is not used comes back when it ends.', 't12 t3')
-            self._run = button('Run forecast', kind='pri', icon_name='play', on_click=self.submit)
-            self.price.guard(self._run)
+            self.price.guard(button('Run forecast', kind='pri', icon_name='play', on_click=self.submit))
 
     # small parts
 
@@ -272,13 +280,15 @@ class Wizard:
 
     def _sampling(self) -> str:
         span = self.matter.version.manifest['time']
-        return f'Sampled {formats.step(span["freq"], span["step_seconds"])} until {formats.moment(span["end"])}.'
+        return f'Rows are {formats.step(span["freq"], span["step_seconds"])}, until {formats.moment(span["end"])}.'
 
     # changes
 
     def _choose(self, **changed: Any) -> None:
         self.choices = replace(self.choices, **changed)
         ui.navigate.history.replace(self.address)
+        if changed.keys() & {'h', 'step'}:
+            self._draw_regressors()
         self._reckon()
 
     def _toggle(self, name: str, value: Any, on: bool) -> None:

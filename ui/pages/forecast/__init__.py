@@ -1,6 +1,6 @@
 """A forecast: its chart over history, its leaderboard, its series, its residuals and what explains it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from core.services import Services
 from core.values import Forecast, Job, JobState, Session
 from ui.components import formats
 from ui.components.jobs import Running
-from ui.components.parts import badge, button, card, icon, page_head, tabs, tag
+from ui.components.parts import Tag, badge, button, card, icon, page_head, tabs, tag
 from ui.components.states import error_state, skeleton_rows
 from ui.components.times import clock
 from ui.live import follow
@@ -23,13 +23,13 @@ from ui.pages.forecast.explain_tab import ExplainTab
 from ui.pages.forecast.leaderboard_tab import LeaderboardTab
 from ui.pages.forecast.residuals_tab import ResidualsTab
 from ui.pages.forecast.series_tab import SeriesTab
-from ui.pages.forecast.state import Shown, State, read
+from ui.pages.forecast.state import TABS, Shown, State, View, read
 from ui.pages.forecast.what_if import told
 from ui.preferences import local
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
-VIEWS = {
+VIEWS: Mapping[str, type[View]] = {
     'chart': ChartTab,
     'leaderboard': LeaderboardTab,
     'series': SeriesTab,
@@ -132,11 +132,23 @@ async def _result(
     await view.load()
     box.clear()
     with box:
-        _head(shown)
+        links = _head(shown)
+        view.on_change = lambda now: _follow(links, now)
         await view.draw()
 
 
-def _head(shown: Shown) -> None:
+def _follow(links: Sequence[Tag], shown: Shown) -> None:
+    """Let the tabs lead to what is chosen now."""
+    for link, (_, _, href) in zip(links, _tabs(shown), strict=True):
+        link.props['href'] = href
+
+
+def _tabs(shown: Shown) -> list[tuple[str, str, str]]:
+    counts = {'series': f'{shown.n_series:,}'}
+    return [(name.capitalize(), counts.get(name, ''), shown.address(tab=name, page=1)) for name in TABS]
+
+
+def _head(shown: Shown) -> list[Tag]:
     forecast = shown.forecast
 
     def issued() -> None:
@@ -152,16 +164,7 @@ def _head(shown: Shown) -> None:
     ]
     page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(forecast))
     _changed(forecast)
-    tabs(
-        [
-            ('Chart', '', shown.address(tab='chart', page=1)),
-            ('Leaderboard', '', shown.address(tab='leaderboard', page=1)),
-            ('Series', f'{shown.n_series:,}', shown.address(tab='series', page=1)),
-            ('Residuals', '', shown.address(tab='residuals', page=1)),
-            ('Explain', '', shown.address(tab='explain', page=1)),
-        ],
-        shown.state.tab.capitalize(),
-    )
+    return tabs(_tabs(shown), shown.state.tab.capitalize())
 
 
 def _changed(forecast: Forecast) -> None:

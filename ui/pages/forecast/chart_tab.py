@@ -15,7 +15,7 @@ from ui.components.shares import Share, share_bars
 from ui.components.table import Column, table
 from ui.pages.forecast import leaderboard_tab
 from ui.pages.forecast.receipt import receipt, sentence, warnings_card
-from ui.pages.forecast.state import Shown
+from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast.what_if import what_if_card
 from ui.pages.forecast_words import model_name
 
@@ -23,11 +23,11 @@ ROWS = 60
 NOTES_NAMED = {'anomaly': ('anomaly', 'anomalies'), 'changepoint': ('changepoint', 'changepoints')}
 
 
-class ChartTab:
+class ChartTab(View):
     """The chart, and what follows the models that are switched on it."""
 
     def __init__(self, shown: Shown) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.notes: Sequence[Mapping[str, Any]] = ()
         self.page: Page | None = None
         self.by_horizon: Sequence[Mapping[str, Any]] = ()
@@ -86,7 +86,7 @@ class ChartTab:
                 series=shown.series,
                 labels={name: model_name(name) for name in shown.names},
                 shown=shown.drawn,
-                chosen=shown.model,
+                chosen=shown.banded,
                 marks=bool(shown.state.marks),
                 csv=f'/api/v1/forecasts/{forecast.id}/rows.csv',
                 name=forecast.name,
@@ -113,7 +113,7 @@ class ChartTab:
         tag('span', 'Bands of', 't12 t3 nowrap', id='bands-of')
         self._bands = ui.select(
             {name: model_name(name) for name in self.shown.drawn},
-            value=self.shown.model,
+            value=self.shown.banded,
             on_change=lambda event: self._choose(event.value),
         )
         self._bands.props('aria-labelledby=bands-of aria-label="Bands of"').classes('bands-select')
@@ -138,6 +138,7 @@ class ChartTab:
     def _change(self, **changed: Any) -> None:
         self.shown = replace(self.shown, state=replace(self.shown.state, **changed))
         ui.navigate.history.replace(self.shown.address())
+        self.on_change(self.shown)
 
     def _toggle(self, name: str) -> None:
         drawn = [other for other in self.shown.usable if (other in self.shown.drawn) != (other == name)]
@@ -151,20 +152,20 @@ class ChartTab:
         self._show()
 
     def _choose(self, model: str) -> None:
-        if model and model != self.shown.model:
+        if model and model != self.shown.banded:
             self._change(model=model)
             self._show()
 
     def _show(self) -> None:
         assert self.chart is not None
         assert self._receipt is not None
-        self.chart.compare(self.shown.drawn, self.shown.model)
+        self.chart.compare(self.shown.drawn, self.shown.banded)
         self._receipt.clear()
         self._draw_receipt()
         self._say_held()
 
     def _draw_receipt(self) -> None:
-        shown, model = self.shown, self.shown.model
+        shown, model = self.shown, self.shown.banded
         assert self._receipt is not None
         rows = [row for row in self.by_horizon if row['model'] == model]
         with self._receipt:
@@ -172,7 +173,7 @@ class ChartTab:
 
     def _say_held(self) -> None:
         assert self._sentence is not None
-        self._sentence.text = f'{model_name(self.shown.model)}: {sentence(self.shown.score(self.shown.model))}'
+        self._sentence.text = f'{model_name(self.shown.banded)}: {sentence(self.shown.score(self.shown.banded))}'
 
 
 def weights_card(shown: Shown) -> None:

@@ -11,7 +11,7 @@ from ui.components.parts import card, panel, segment, tag
 from ui.components.plot import Line, plot, thinned, time_ticks
 from ui.components.shares import Share, share_bars
 from ui.components.states import empty_state
-from ui.pages.forecast.state import Shown
+from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 MOST_SHARES = 14
@@ -19,11 +19,11 @@ MOST_SERIES_SHOWN = 1000
 Row = Mapping[str, Any]
 
 
-class ExplainTab:
+class ExplainTab(View):
     """What one model tells about one series."""
 
     def __init__(self, shown: Shown) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.rows: Sequence[Row] = ()
         self.models = [model['name'] for model in shown.result['models'] if model.get('explained')]
         self.model = shown.state.model if shown.state.model in self.models else (self.models or [''])[0]

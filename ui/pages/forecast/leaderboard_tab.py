@@ -12,7 +12,7 @@ from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import duration
 from ui.pages.forecast.receipt import held_by_step, verdict
-from ui.pages.forecast.state import Shown
+from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 VIEWS = {'overall': 'Overall', 'horizon': 'By step', 'series': 'By series'}
@@ -26,11 +26,11 @@ FIGURES = (
 AT_A_GLANCE = ('mase', 'sql')
 
 
-class LeaderboardTab:
+class LeaderboardTab(View):
     """One of three views of the same backtest."""
 
     def __init__(self, shown: Shown) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.rows: Sequence[Mapping[str, Any]] = ()
 
     async def load(self) -> None:
@@ -181,7 +181,7 @@ def _table(shown: Shown, figures: Sequence[tuple[str, str, str]], *, wide: bool)
         columns += [_width(level) for level in _levels(scores)[:1]]
     columns.append(Column[Any](label='Bands', cell=_verdict, classes='pad-l', width='150px'))
     if wide:
-        columns.append(Column[Any](label='Time', cell=_seconds, num=True, phone=False, width='76px'))
+        columns.append(Column[Any](label='Time', cell=_seconds, num=True, phone=False, width='100px'))
     chosen = shown.model
     table(columns, scores, label='Leaderboard', classes='cards labelled', on=lambda score: score['model'] == chosen)
 

@@ -22,7 +22,7 @@ def verdict(score: Mapping[str, Any]) -> tuple[str, str]:
     points = score['points']
     if not points or not score['coverage'] or any(share is None for share in score['coverage'].values()):
         return 'not measured', 'line'
-    if score['n_series'] * score['n_windows'] < FEW:
+    if score['n_windows'] < FEW:
         return 'too few to judge', 'line'
     gaps = []
     for level, share in score['coverage'].items():
@@ -61,8 +61,8 @@ def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Ma
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
             _gauge(level, share, score['points'], colour)
         _by_step(by_horizon, colour)
-        counted = f'{score["n_series"]:,} series × {formats.counted(score["n_windows"], "past cutoff")}'
-        tag('p', f'{counted}, on data that the model had not seen.', 't12 t3')
+        counted = f'{formats.counted(score["n_windows"], "past forecast")} of {score["n_series"]:,} series'
+        tag('p', f'{counted}, scored on data that the model had not seen.', 't12 t3')
 
 
 def _gauge(level: str, share: float | None, points: int, colour: str) -> None:

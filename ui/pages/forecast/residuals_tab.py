@@ -10,17 +10,17 @@ from ui.components import formats
 from ui.components.parts import card, panel, tag
 from ui.components.plot import Band, Columns, Dots, Line, Rule, plot, time_ticks, whole_ticks
 from ui.pages.forecast.leaderboard_tab import model_segment, nothing_measured
-from ui.pages.forecast.state import Shown
+from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 ALL = ''
 
 
-class ResidualsTab:
+class ResidualsTab(View):
     """Residuals of a model, of all series together or of one."""
 
     def __init__(self, shown: Shown) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.found: Mapping[str, Any] = {'points': 0}
 
     async def load(self) -> None:

@@ -10,18 +10,18 @@ from ui.components.parts import badge, card, icon, tag
 from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
 from ui.pages.forecast.leaderboard_tab import pager
-from ui.pages.forecast.state import Shown
+from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 PAGE = 24
 STATES = {'ok': ('ok', 'ok'), 'fallback': ('fallback', 'warn'), 'failed': ('failed', 'bad')}
 
 
-class SeriesTab:
+class SeriesTab(View):
     """A page of tiles, one a series."""
 
     def __init__(self, shown: Shown) -> None:
-        self.shown = shown
+        super().__init__(shown)
         self.found: Mapping[str, Any] = {'total': 0, 'items': []}
 
     async def load(self) -> None:
@@ -64,7 +64,13 @@ class SeriesTab:
             with tag('div', classes='hs'):
                 tag('span', item['unique_id'], 'w6 cut grow', title=item['unique_id'])
                 badge(*STATES.get(status, (status, 'line')))
-            forecast_spark(item['history'], item['forecast'], low=item['low'], high=item['high'])
+            forecast_spark(
+                item['history'],
+                item['forecast'],
+                low=item['low'],
+                high=item['high'],
+                colour=shown.colour(item['model']),
+            )
             with tag('div', classes='kv t12 t3'):
                 tag('span', _figures(item), 'cut')
                 tag('span', model_name(item['model']))

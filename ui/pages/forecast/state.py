@@ -1,6 +1,6 @@
 """What the page of a forecast shows, as its address says it, and what all of its parts read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -74,6 +74,11 @@ class Shown:
         return [name for name in self.usable if name in ranked[:MOST_AT_FIRST]]
 
     @property
+    def banded(self) -> str:
+        """The model whose bands are drawn: the one that is looked at, if it is drawn itself."""
+        return self.model if self.model in self.drawn or not self.drawn else self.drawn[0]
+
+    @property
     def series(self) -> str:
         """The series that is looked at: any that the address names, since a result lists its first thousand alone."""
         known = self.result['series']
@@ -97,6 +102,20 @@ class Shown:
     def address(self, **changed: Any) -> str:
         """The address of this page with some of it changed."""
         return address(self.forecast, replace(self.state, **changed))
+
+
+class View:
+    """A tab: it loads what it shows, then draws it; `on_change` is told when what is chosen changes in place."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.on_change: Callable[[Shown], None] = lambda shown: None
+
+    async def load(self) -> None:
+        """Read what the tab shows."""
+
+    async def draw(self) -> None:
+        """Draw the tab."""
 
 
 def address(forecast: Forecast, state: State) -> str:

@@ -1,0 +1,265 @@
+"""The form for a forecast and the page of its result, as their user meets them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from nicegui import ui
+from nicegui.testing import User, UserInteraction, user_simulation
+
+from core.settings import Settings
+from core.values import Balance, Session
+from tests.ui import doubles
+from tests.ui.made_up import Issued, Shop
+from tests.ui.site import until
+from ui.app import mount
+from ui.components.chart import SeriesChart
+from ui.components.parts import Tag
+from ui.session import COOKIE
+
+
+class History:
+    """What a page makes of its own address."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        self.replace = addresses.append
+
+
+@dataclass
+class Desk:
+    """A user with a dataset, before a page; `addresses` is what the page has made of its own address."""
+
+    user: User
+    services: Any
+    session: Session
+    dataset: UUID
+    addresses: list[str] = field(default_factory=list)
+
+    @property
+    def elements(self) -> list[Any]:
+        return list(self.user._client.elements.values())
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.addresses[-1]).query, keep_blank_values=True)
+
+    def texts(self) -> list[str]:
+        return [text for e in self.elements if (text := getattr(e, 'text', ''))]
+
+    def button(self, name: str) -> Tag:
+        """The button of this name, by its label or by its text."""
+        found = [
+            e
+            for e in self.elements
+            if e.tag == 'button' and name in (e.props.get('aria-label'), getattr(e, 'text', ''))
+        ]
+        assert len(found) == 1, f'{len(found)} buttons "{name}"'
+        return found[0]
+
+    def press(self, name: str) -> None:
+        UserInteraction(self.user, {self.button(name)}, None).click()
+
+    def field(self, label: str) -> Any:
+        """The input of this name."""
+        (found,) = [
+            e
+            for e in self.elements
+            if isinstance(e, ui.select | ui.number | ui.input) and label in (e.props.get('aria-label'), _label_of(e))
+        ]
+        return found
+
+    def wrong(self, name: str) -> str:
+        """What is said beside a field."""
+        (line,) = [e for e in self.elements if e.props.get('id') == f'wrong-{name}']
+        return line.text if line.visible else ''
+
+    def hrefs(self, text: str) -> list[str]:
+        return [e.props['href'] for e in self.elements if e.tag == 'a' and getattr(e, 'text', '') == text]
+
+    @property
+    def chart(self) -> SeriesChart:
+        (found,) = [e for e in self.elements if isinstance(e, SeriesChart)]
+        return found
+
+    async def open_form(self, query: str = '') -> None:
+        await self.user.open(f'/forecasts/new?dataset={self.dataset}{query}')
+        await self.user.should_see('What to forecast', content='1. What to forecast')
+
+    async def open_result(self, query: str = '', **request: Any) -> Any:
+        forecast = self.services.forecasts.issue(self.session.user.id, **request)
+        await self.user.open(f'/forecasts/{forecast.id}{query}')
+        await self.user.should_see('Monthly sales')
+        return forecast
+
+
+def _label_of(element: Any) -> str:
+    around = element.parent_slot.parent
+    return next((getattr(child, 'text', '') for child in around if around.tag == 'label'), '')
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with user_simulation() as user:
+        services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
+        services.datasets, services.forecasts = Shop(), Issued()
+        token, session = services.accounts.open('maria.keller@example.com')
+        data = services.datasets.add(session.user.id, 'Stores', 2880)
+        mount(services)
+        user.http_client.cookies.set(COOKIE, token)
+        desk = Desk(user, services, session, data.id)
+        user.navigate.history = History(desk.addresses)  # type: ignore[assignment]
+        yield desk
+
+
+async def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(desk: Desk) -> None:
+    await desk.open_form()
+    desk.press('price')
+    desk.press('Prophet')
+    desk.field('Holidays of a country').value = 'DE'
+    desk.field('Steps ahead').value = 6
+    await until(lambda: desk.addresses and 'h' in desk.query)
+    assert desk.query == {
+        'dataset': [str(desk.dataset)],
+        'h': ['6'],
+        'regressors': ['price'],
+        'holidays': ['DE'],
+        'models': ['auto', 'prophet'],
+    }
+    await desk.user.open(desk.addresses[-1])
+    assert desk.button('price').props['aria-pressed'] == 'true'
+    assert desk.button('Prophet').props['aria-pressed'] == 'true'
+    assert desk.button('Theta').props['aria-pressed'] == 'false'
+    assert desk.field('Steps ahead').value == 6
+    assert {'sales, 6 steps ahead', 'price, holidays of Germany', 'Auto, Prophet'} <= set(desk.texts())
+
+
+async def test_the_form_tells_what_is_known_ahead_and_what_is_wrong(desk: Desk) -> None:
+    await desk.open_form()
+    assert {'known 12 steps ahead', 'not known ahead'} <= set(desk.texts())
+    run = desk.button('Run forecast')
+    assert not run.props.get('disabled')
+    desk.press('visitors')
+    await until(lambda: desk.wrong('regressors'))
+    assert desk.wrong('regressors').startswith('visitors has no values after the last sales.')
+    assert run.props['disabled']
+    desk.press('visitors')
+    await until(lambda: not desk.wrong('regressors'))
+    desk.field('Steps ahead').value = None
+    await until(lambda: desk.wrong('h'))
+    assert desk.field('Steps ahead').props['aria-invalid'] == 'true'
+    await desk.open_form('&h=24')
+    assert 'known 12 of 24 steps' in desk.texts()
+
+
+async def test_a_coarser_step_brings_its_own_horizon(desk: Desk) -> None:
+    await desk.open_form('&h=24')
+    desk.field('Each step is').value = 'YS'
+    await until(lambda: desk.addresses and desk.query.get('h') == ['5'])
+    assert desk.field('Steps ahead').value == 5
+    assert desk.field('Values of a step').enabled
+
+
+async def test_the_form_orders_what_it_shows_and_says_what_it_costs(desk: Desk) -> None:
+    await desk.open_form('&regressors=price&models=theta&models=prophet&seasonality=multiplicative&windows=5&budget=2')
+    assert 'Up to 0:01:00 of your hours (2 models)' in desk.texts()
+    desk.press('Run forecast')
+    await until(lambda: desk.services.forecasts.asked)
+    (ask,) = desk.services.forecasts.asked
+    assert (ask.regressors, set(ask.models), ask.windows, ask.budget) == (('price',), {'theta', 'prophet'}, 5, 120.0)
+    assert ask.options == {'prophet': {'seasonality_mode': 'multiplicative'}}
+    await desk.user.should_see('Monthly sales')
+
+
+async def test_without_hours_nothing_can_be_run(desk: Desk) -> None:
+    await desk.services.hours.put(desk.session.user.id, Balance(seconds=10))
+    await desk.open_form()
+    assert desk.button('Run forecast').props['disabled']
+
+
+async def test_models_are_switched_and_their_bands_told(desk: Desk) -> None:
+    await desk.open_result()
+    assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet', 'theta']
+    assert 'Auto: 80% band held 79%, 95% band held 95% of 1,284 backtest points' in desk.texts()
+    desk.press('Theta')
+    await until(lambda: desk.addresses)
+    assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet']
+    desk.field('Bands of').value = 'prophet'
+    await until(lambda: desk.query.get('model') == ['prophet'])
+    assert desk.chart.props['chosen'] == 'prophet'
+    assert 'Prophet: 80% band held 75%, 95% band held 92% of 1,284 backtest points' in desk.texts()
+    assert '80% band held 75.2%' in desk.texts()
+    desk.press('2 anomalies, 1 changepoint')
+    await until(lambda: desk.query.get('marks') == ['0'])
+    assert desk.chart.props['marks'] is False
+    await desk.user.open(desk.addresses[-1])
+    assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet']
+    assert desk.chart.props['chosen'] == 'prophet'
+    assert desk.chart.props['marks'] is False
+
+    await desk.open_result('?models=theta')
+    desk.press('Theta')
+    assert desk.chart.props['shown'] == ['theta']
+    assert desk.button('Theta').props['aria-pressed'] == 'true'
+
+
+TABS = {
+    '?tab=leaderboard': '80% width',
+    '?tab=leaderboard&by=horizon': 'Error by step ahead',
+    '?tab=leaderboard&by=series&model=lightgbm': 'LightGBM, the hardest first',
+    '?tab=series': '1 to 24 of 30',
+    '?tab=series&q=store%2007': '1 series found',
+    '?tab=series&q=nothing': 'No series found',
+    '?tab=residuals': 'On average right; spread 0.7; one error tells of the next.',
+    '?tab=explain&model=prophet': 'Yearly',
+    '?tab=explain&model=lightgbm': 'size of what moves the forecast, averaged over all steps',
+    '?tab=explain&model=lightgbm&step=1': '+310',
+}
+LACKING = {
+    '': 'Auto: Too short to measure how often the bands held.',
+    '?tab=leaderboard': 'Nothing was measured',
+    '?tab=residuals': 'Nothing was measured',
+    '?tab=explain': 'No explanation was kept',
+}
+
+
+async def test_every_tab_is_found_at_its_address(desk: Desk) -> None:
+    for query, said in TABS.items():
+        await desk.open_result(query)
+        assert said in desk.texts(), query
+
+
+async def test_old_results_say_what_they_lack(desk: Desk) -> None:
+    for query, said in LACKING.items():
+        await desk.open_result(query, old=True)
+        assert said in desk.texts(), query
+        assert not desk.hrefs('Backtest as CSV')
+
+
+async def test_a_tile_opens_its_series(desk: Desk) -> None:
+    forecast = await desk.open_result('?tab=series&page=2')
+    tiles = [e.props['href'] for e in desk.elements if 'tile' in e.classes]
+    assert len(tiles) == 6
+    assert tiles[0] == f'/forecasts/{forecast.id}?series=Store+25'
+    await desk.user.open(tiles[0])
+    assert 'series=Store+25' in desk.chart.props['url']
+
+
+async def test_what_if_asks_for_the_change_and_tells_it(desk: Desk) -> None:
+    first = await desk.open_result()
+    desk.press('Forecast with this')
+    await until(lambda: desk.wrong('what-if') == 'Change at least one of them.')
+    desk.field('How price changes').value = 'scale'
+    assert desk.field('Value for price').value == 1.1
+    desk.press('Forecast with this')
+    await until(lambda: desk.services.forecasts.changed)
+    assert desk.services.forecasts.changed == [{'price': {'how': 'scale', 'value': 1.1}}]
+    await desk.user.should_see('What if: price × 1.1.')
+    assert desk.hrefs('The forecast before') == [f'/forecasts/{first.id}']
+
+
+async def test_forecasts_without_numbers_ahead_offer_no_what_if(desk: Desk) -> None:
+    await desk.open_result(regressors=[])
+    assert 'What if' not in desk.texts()
