@@ -41,6 +41,12 @@ def test_a_fault_costs_one_series_and_no_process_is_left(monkeypatch: pytest.Mon
     assert not [child for child in psutil.Process().children() if workers.__name__ in child.cmdline()]
 
 
+def test_a_result_may_be_anything_that_pickles():
+    tasks = [{'number': n} for n in range(2)]
+    found = workers.each(f'{fits.__name__}:word', tasks, run=Run(), stand_in=lambda task, reason: '', apart=True)
+    assert found == ['number 0', 'number 1']
+
+
 def test_a_worker_dies_with_its_parent():
     program = (
         'from core.analysis.forecasting import workers\n'
