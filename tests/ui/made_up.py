@@ -189,6 +189,14 @@ class Issued(Forecasts):
                 {'kind': 'contribution', 'name': name, 't': ahead, 'value': [v * (1 - s / 40) for s in range(H)]}
                 for name, v in moves.items()
             ]
+        if model == 'theta':
+            weights = {'past: sales': 0.7, 'past: price': 0.3, 'future: month': 1.0}
+            told = [{'kind': 'importance', 'name': name, 't': [], 'value': [w]} for name, w in weights.items()]
+            looks = [0.01 + 0.04 * (place % 12 == 0) for place in range(36)]
+            return [*told, {'kind': 'attention', 'name': 'attention', 't': past[-36:], 'value': looks}]
+        if model == 'auto':
+            members = {'lightgbm': 0.46, 'theta': 0.31, 'prophet': 0.23}
+            return [{'kind': 'importance', 'name': name, 't': [], 'value': [w]} for name, w in members.items()]
         return []
 
     async def series_page(
@@ -253,7 +261,7 @@ def result(*, old: bool = False) -> dict[str, Any]:
         today = {
             'files': [f'forecast-{name}.parquet'],
             'backtests': [f'backtest-{name}.parquet'],
-            'explained': [f'explained-{name}.parquet'] if name in ('prophet', 'lightgbm') else [],
+            'explained': [f'explained-{name}.parquet'],
             'weights': {'lightgbm': 0.46, 'theta': 0.31, 'prophet': 0.23} if name == 'auto' else None,
         }
         models.append({**common, 'file': f'forecast-{name}.parquet'} if old else {**common, **today})

@@ -190,7 +190,7 @@ async def test_models_are_switched_and_their_bands_told(desk: Desk) -> None:
     await until(lambda: desk.query.get('model') == ['prophet'])
     assert desk.chart.props['chosen'] == 'prophet'
     assert 'Prophet: 80% band held 75%, 95% band held 92% of 1,284 backtest points' in desk.texts()
-    assert '80% band held 75.2%' in desk.texts()
+    await until(lambda: '80% band held 75.2%' in desk.texts())
     desk.press('2 anomalies, 1 changepoint')
     await until(lambda: desk.query.get('marks') == ['0'])
     assert desk.chart.props['marks'] is False
@@ -216,6 +216,9 @@ TABS = {
     '?tab=explain&model=prophet': 'Yearly',
     '?tab=explain&model=lightgbm': 'size of what moves the forecast, averaged over all steps',
     '?tab=explain&model=lightgbm&step=1': '+310',
+    '?tab=explain&model=auto': 'What Auto is made of',
+    '?tab=explain&model=theta': 'What it looks at, past',
+    '?tab=explain&model=theta&series=Store%2003': 'Which past it attends to',
 }
 LACKING = {
     '': 'Auto: Too short to measure how often the bands held.',

@@ -30,7 +30,7 @@ class ChartTab(View):
         super().__init__(shown)
         self.notes: Sequence[Mapping[str, Any]] = ()
         self.page: Page | None = None
-        self.by_horizon: Sequence[Mapping[str, Any]] = ()
+        self.by_horizon: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.chart: SeriesChart | None = None
         self._chips: dict[str, Tag] = {}
         self._receipt: Element | None = None
@@ -42,7 +42,15 @@ class ChartTab(View):
         forecasts, user, of = self.shown.services.forecasts, self.shown.session.user.id, self.shown.forecast.id
         self.notes = await forecasts.notes(user, of, series=self.shown.series)
         self.page = await forecasts.rows(user, of, limit=ROWS)
-        self.by_horizon = await forecasts.leaderboard(user, of, by='horizon')
+        await self._measure(self.shown.banded)
+
+    async def _measure(self, model: str) -> None:
+        """Read how a model did by step ahead, once."""
+        if model not in self.by_horizon:
+            forecasts, user = self.shown.services.forecasts, self.shown.session.user.id
+            self.by_horizon[model] = await forecasts.leaderboard(
+                user, self.shown.forecast.id, by='horizon', model=model
+            )
 
     async def draw(self) -> None:
         """Draw the tab; the panel that asks for a what-if reads what it costs."""
@@ -140,7 +148,7 @@ class ChartTab(View):
         ui.navigate.history.replace(self.shown.address())
         self.on_change(self.shown)
 
-    def _toggle(self, name: str) -> None:
+    async def _toggle(self, name: str) -> None:
         drawn = [other for other in self.shown.usable if (other in self.shown.drawn) != (other == name)]
         if not drawn:
             return
@@ -149,27 +157,29 @@ class ChartTab(View):
         self._chips[name].props['aria-pressed'] = str(name in drawn).lower()
         if self._bands is not None:
             self._bands.set_options({other: model_name(other) for other in drawn}, value=model)
-        self._show()
+        await self._show()
 
-    def _choose(self, model: str) -> None:
+    async def _choose(self, model: str) -> None:
         if model and model != self.shown.banded:
             self._change(model=model)
-            self._show()
+            await self._show()
 
-    def _show(self) -> None:
+    async def _show(self) -> None:
         assert self.chart is not None
         assert self._receipt is not None
         self.chart.compare(self.shown.drawn, self.shown.banded)
-        self._receipt.clear()
-        self._draw_receipt()
         self._say_held()
+        await self._measure(model := self.shown.banded)
+        # Another model may have been chosen meanwhile: its own call draws it.
+        if model == self.shown.banded and not self._receipt.is_deleted:
+            self._receipt.clear()
+            self._draw_receipt()
 
     def _draw_receipt(self) -> None:
         shown, model = self.shown, self.shown.banded
         assert self._receipt is not None
-        rows = [row for row in self.by_horizon if row['model'] == model]
         with self._receipt:
-            receipt(model, shown.score(model), rows, shown.colour(model))
+            receipt(model, shown.score(model), self.by_horizon.get(model, ()), shown.colour(model))
 
     def _say_held(self) -> None:
         assert self._sentence is not None

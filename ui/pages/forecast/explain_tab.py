@@ -15,7 +15,6 @@ from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 MOST_SHARES = 14
-MOST_SERIES_SHOWN = 1000
 Row = Mapping[str, Any]
 
 
@@ -26,7 +25,9 @@ class ExplainTab(View):
         super().__init__(shown)
         self.rows: Sequence[Row] = ()
         self.models = [model['name'] for model in shown.result['models'] if model.get('explained')]
-        self.model = shown.state.model if shown.state.model in self.models else (self.models or [''])[0]
+        # Auto tells its members' weights alone; a member tells more.
+        telling = sorted(self.models, key=lambda name: name == 'auto')
+        self.model = shown.state.model if shown.state.model in self.models else (telling or [''])[0]
 
     async def load(self) -> None:
         """Read what the model tells."""
@@ -118,20 +119,28 @@ class ExplainTab(View):
             )
 
     def _importances(self, rows: Sequence[Row]) -> None:
-        total = sum(abs(row['value'][0]) for row in rows) or 1.0
-        ranked = sorted(rows, key=lambda row: -abs(row['value'][0]))[:MOST_SHARES]
+        """Each group of importances adds up to one: TFT weighs what is static, past and future by themselves."""
+        if self.model == 'auto':
+            weights = {model_name(row['name']): row['value'][0] for row in rows}
+            self._weights('What Auto is made of', 'share of each member', weights)
+            return
+        groups: dict[str, dict[str, float]] = {}
+        for row in rows:
+            group, parted, name = row['name'].partition(': ')
+            groups.setdefault(group if parted else '', {})[_named(name if parted else group)] = row['value'][0]
+        for group, weights in groups.items():
+            self._weights(f'What it looks at{f", {group}" if group else ""}', 'importance over all series', weights)
+
+    def _weights(self, title: str, sub: str, weights: Mapping[str, float]) -> None:
+        total = sum(map(abs, weights.values())) or 1.0
+        ranked = sorted(weights.items(), key=lambda item: -abs(item[1]))[:MOST_SHARES]
         colour = self.shown.colour(self.model)
         shares = [
-            Share(
-                name=_named(row['name']),
-                value=row['value'][0],
-                text=formats.percent(row['value'][0] / total, 0),
-                colour=colour,
-            )
-            for row in ranked
+            Share(name=name, value=weight, text=formats.percent(weight / total, 0), colour=colour)
+            for name, weight in ranked
         ]
-        with panel('What the model looks at', 'importance over all series'):
-            share_bars(shares, label='Importances')
+        with panel(title, sub):
+            share_bars(shares, label=title)
 
     def _attention(self, rows: Sequence[Row]) -> None:
         row = rows[0]
