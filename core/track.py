@@ -52,7 +52,6 @@ class Scored:
     cutoff: datetime
     issued_at: datetime
     version: int
-    last: int
     points: int
     mase: float | None
     coverage: Mapping[str, float]

@@ -173,13 +173,14 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
         scale[place] = evaluate.scale(history, series.step.season_length)
         square[place] = evaluate.scale2(history, series.step.season_length)
     measured = np.isfinite(y)
-    blocks = np.digitize(given['horizon'].to_numpy(), BLOCKS)
+    horizon = given['horizon'].to_numpy()
+    blocks, h = np.digitize(horizon, BLOCKS), int(horizon.max(initial=0))
     table = _Table(given, y, np.where(scale > 0, scale, np.nan), np.where(square > 0, square, np.nan))
     return {
         'points': int(measured.sum()),
         'reaches': bool(reaches and measured.any()),
         'blocks': [
-            {'first': BLOCKS[block - 1], 'last': BLOCKS[block] - 1, **table.sums(measured & (blocks == block))}
+            {'first': BLOCKS[block - 1], 'last': min(BLOCKS[block] - 1, h), **table.sums(measured & (blocks == block))}
             for block in sorted(set(blocks[measured].tolist()))
         ],
     }

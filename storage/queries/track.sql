@@ -56,11 +56,11 @@ with blocks as (
       and (%(forecast_id)s::uuid is null or r.forecast_id = %(forecast_id)s::uuid)
       and (%(model)s::text is null or r.model = %(model)s::text)
 ), sums as (
-    select model, first, last, count(distinct forecast_id) as forecasts, sum(points)::bigint as points,
+    select model, first, max(last) as last, count(distinct forecast_id) as forecasts, sum(points)::bigint as points,
            sum(smape) as smape, sum(scaled)::bigint as scaled, sum(abs) as abs, sum(square) as square,
            sum(drawn)::bigint as drawn, sum(pinball) as pinball
     from blocks
-    group by grouping sets ((), (model), (first, last), (model, first, last))
+    group by grouping sets ((), (model), (first), (model, first))
 ), held as (
     select model, first, l.level, sum((l.held ->> 'points')::bigint)::bigint as points,
            sum((l.held ->> 'inside')::bigint)::bigint as inside, sum((l.held ->> 'width')::float8) as width
@@ -68,7 +68,8 @@ with blocks as (
     cross join lateral jsonb_each(levels) as l (level, held)
     group by grouping sets ((l.level), (model, l.level), (first, l.level), (model, first, l.level))
 )
-select s.*,
+select s.model, s.first, case when s.first is not null then s.last end as last, s.forecasts, s.points, s.smape, s.scaled,
+       s.abs, s.square, s.drawn, s.pinball,
        (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside, 'width', h.width))
         from held h
         where h.model is not distinct from s.model and h.first is not distinct from s.first) as levels
@@ -87,11 +88,10 @@ with scored as (
     order by issued_at desc, r.forecast_id, r.model
     limit %(limit)s
 ), sums as (
-    select s.forecast_id, s.model, sum(b.points)::bigint as points, sum(b.scaled)::bigint as scaled, sum(b.abs) as abs,
-           max(b.last) as last
+    select s.forecast_id, s.model, sum(b.points)::bigint as points, sum(b.scaled)::bigint as scaled, sum(b.abs) as abs
     from scored s
     join public.forecast_record r using (forecast_id, model)
-    cross join lateral jsonb_to_recordset(r.blocks) as b (points bigint, scaled bigint, abs float8, last integer)
+    cross join lateral jsonb_to_recordset(r.blocks) as b (points bigint, scaled bigint, abs float8)
     group by s.forecast_id, s.model
 ), held as (
     select s.forecast_id, s.model, l.level, sum((l.held ->> 'points')::bigint)::bigint as points,
@@ -102,7 +102,7 @@ with scored as (
     cross join lateral jsonb_each(b -> 'levels') as l (level, held)
     group by s.forecast_id, s.model, l.level
 )
-select s.forecast_id, f.name, f.dataset_id, d.name as dataset_name, s.model, s.cutoff, s.version, s.issued_at, m.last, m.points,
+select s.forecast_id, f.name, f.dataset_id, d.name as dataset_name, s.model, s.cutoff, s.version, s.issued_at, m.points,
        m.scaled, m.abs,
        (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside))
         from held h

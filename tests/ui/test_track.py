@@ -34,7 +34,7 @@ def figures(model: str | None = None, steps: tuple[int, int] | None = None, **va
 def scored(model: str, *, forecast: UUID, age: int = 0, **values: Any) -> Scored:
     at = datetime.now(UTC) - timedelta(days=age)
     plain = {'name': 'sold, 6 steps', 'dataset_id': uuid4(), 'dataset_name': 'shops', 'cutoff': at, 'issued_at': at}
-    plain |= {'version': 2, 'last': 6, 'points': 10, 'mase': 0.7, 'coverage': {'80': 0.5, '95': 1.0}}
+    plain |= {'version': 2, 'points': 10, 'mase': 0.7, 'coverage': {'80': 0.5, '95': 1.0}}
     return Scored(model=model, forecast_id=forecast, **(plain | values))
 
 

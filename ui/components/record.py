@@ -59,9 +59,13 @@ def verdict(figures: Figures, horizons: Sequence[Figures]) -> tuple[str, str]:
 
 
 def track_receipt(
-    overall: Figures | None, horizons: Sequence[Figures], *, sub: str = '', actions: Callable[[], Any] | None = None
+    overall: Figures | None,
+    horizons: Sequence[Figures] = (),
+    *,
+    sub: str = '',
+    actions: Callable[[], Any] | None = None,
 ) -> None:
-    """A card: the share that each level held of what has come, with a mark at what was promised, and by steps ahead."""
+    """A card: the share that each level held of what has come, with a mark at what was promised, and by `horizons`."""
     with card('Promised and held', sub, actions=actions, classes='receipt'), tag('div', classes='body vs gap-s'):
         if overall is None:
             tag('p', 'No value that was forecast has come yet.', 't2')

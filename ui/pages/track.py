@@ -90,11 +90,7 @@ class Selection:
         with tag('div', classes='g12 even'):
             self._over_time(self._track.overall)
             with tag('div', classes='c4'):
-                track_receipt(
-                    self._track.overall,
-                    self._track.horizons,
-                    actions=lambda: _judge(self._track.overall, self._track.horizons),
-                )
+                track_receipt(self._track.overall, actions=lambda: _judge(self._track.overall, self._track.horizons))
         self._by_model()
         self._by_steps()
         self._forecasts()
@@ -181,6 +177,7 @@ class Selection:
         def name(row: Scored) -> None:
             with tag('div', classes='vs'):
                 tag('span', row.name, 'w5 cut')
+                tag('span', model_name(row.model), 't12 t2 phone-only')
                 tag('span', f'{row.dataset_name}, scored on v{row.version}', 't12 t3 cut')
 
         with card('Forecasts', 'Each row opens one'):
@@ -188,7 +185,7 @@ class Selection:
                 [
                     Column[Scored](label='Name', cell=name, width='34%'),
                     Column[Scored](label='Model', cell=lambda row: model_name(row.model), classes='t2', phone=False),
-                    Column[Scored](label='Values', cell=lambda row: f'{row.points:,}', num=True),
+                    Column[Scored](label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
                     Column[Scored](label='MASE', cell=lambda row: score(row.mase), num=True),
                     *_held(self._scored),
                     Column[Scored](
@@ -247,7 +244,8 @@ def _held(rows: Sequence[Figures] | Sequence[Scored]) -> list[Column[Any]]:
 
 def _judge(figures: Figures | None, horizons: Sequence[Figures]) -> None:
     if figures is not None:
-        badge(*verdict(figures, horizons))
+        text, kind = verdict(figures, horizons)
+        badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
 
 
 def _figure(value: str, label: str) -> None:
