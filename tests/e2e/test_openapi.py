@@ -113,6 +113,7 @@ def test_no_generated_request_gets_an_answer_that_is_not_described(target: Targe
         'get_series',
         'get_version',
         'get_forecast_chart',
+        'get_leaderboard',
         'export_rows',
         'correct_dataset',
         'request_forecast',
@@ -208,7 +209,14 @@ def test_odd_bytes_are_refused_and_break_nothing(target: Target):
     for odd in ODD:
         places = (b'/series?from=', b'/series?to=', b'/series?series=', b'/labels?query=', b'/rows?offset=', b'/rows.')
         asked += [(b'GET', version + place + odd, (), b'') for place in places]
-        asked += [(b'GET', forecast + place + odd, (), b'') for place in (b'/chart?series=', b'/rows?limit=')]
+        places = (
+            b'/chart?series=',
+            b'/rows?limit=',
+            b'/series?search=',
+            b'/leaderboard?by=series&model=',
+            b'/backtest.',
+        )
+        asked += [(b'GET', forecast + place + odd, (), b'') for place in places]
         asked += [
             (b'GET', root + place + odd, (), b'') for place in (b'/datasets/', b'/jobs?state=', b'/audit?before=')
         ]
@@ -227,6 +235,7 @@ def test_odd_bytes_are_refused_and_break_nothing(target: Target):
         asked += [(b'POST', root + place, kind, body) for place in (b'/quotes', b'/forecasts', b'/auth/register')]
         asked += [(b'PATCH', root + b'/settings', kind, body), (b'PATCH', dataset, kind, body)]
         asked.append((b'POST', dataset + b'/corrections', kind, body))
+        asked.append((b'POST', forecast + b'/what-if', kind, body))
     answers = Counter(answer_to(target, *one) for one in asked)
     assert not [code for code in answers if not 200 <= code < 500], answers
     assert answers[400] > len(asked) // 4

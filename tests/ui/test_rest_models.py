@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from core.analysis.tables import FORMULA_STARTS, Page
+from core.forecasts import Ask
 from ui.api.account import KeyRequest
 from ui.api.contract import csv_text, negotiate
 from ui.api.datasets import Correction, DatasetChange
-from ui.api.forecasts import ForecastRequest
+from ui.api.forecasts import ForecastRequest, WhatIf
 from ui.api.models import plain, rows_of
 
 OFFERED = ('application/octet-stream', 'application/json', 'text/csv')
@@ -91,6 +92,17 @@ FORECAST = {'dataset_id': str(uuid4()), 'target': 'y', 'h': 1}
         (ForecastRequest, FORECAST | {'levels': []}),
         (ForecastRequest, FORECAST | {'models': ['auto', 'magic']}),
         (ForecastRequest, FORECAST | {'step': 'fortnight'}),
+        (ForecastRequest, FORECAST | {'windows': 2}),
+        (ForecastRequest, FORECAST | {'budget': 4}),
+        (ForecastRequest, FORECAST | {'budget': float('nan')}),
+        (ForecastRequest, FORECAST | {'holidays': 'Germany'}),
+        (ForecastRequest, FORECAST | {'regressors': 'price'}),
+        (ForecastRequest, FORECAST | {'options': {'auto': {'a': [1]}}}),
+        (ForecastRequest, FORECAST | {'options': {'auto': {'a': float('inf')}}}),
+        (ForecastRequest, FORECAST | {'changes': {'price': {'how': 'double', 'value': 1}}}),
+        (ForecastRequest, FORECAST | {'base': str(uuid4())}),
+        (WhatIf, {'changes': {}}),
+        (WhatIf, {'changes': {'price': {'how': 'set', 'value': '1'}}}),
         (KeyRequest, {'name': 'k', 'scopes': []}),
         (KeyRequest, {'name': 'k', 'scopes': ['jobs:read'], 'expires_at': 4_102_444_800}),
         (KeyRequest, {'name': 'k', 'scopes': ['jobs:read'], 'expires_at': '2099-01-01T00:00:00'}),
@@ -104,7 +116,7 @@ def test_bodies_are_strict(model: Any, body: dict[str, Any]):
 
 def test_bodies_have_the_defaults_of_the_pages():
     ask = ForecastRequest.model_validate(FORECAST).ask()
-    assert (ask.models, ask.levels, ask.step, ask.aggregate) == (('auto',), (80, 95), None, 'mean')
+    assert ask == Ask(target='y', h=1)
     assert Correction().model_dump(exclude_unset=True) == {}
     key = KeyRequest.model_validate({'name': 'k', 'scopes': ['jobs:read'], 'expires_at': '2099-01-01T01:00:00+01:00'})
     assert key.expires_at == datetime(2099, 1, 1, tzinfo=UTC)
