@@ -11,11 +11,13 @@ from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft import training
 from core.analysis.forecasting.tft.training import Fitted, Options
-from core.analysis.forecasting.tft.windows import Source, layout_of
+from core.analysis.forecasting.tft.windows import COSINE, SINE, Source, layout_of
 
 NORMAL_90 = 1.2815515655446004
 TOO_FEW = 'tft needs a longer history or more series.'
 TOO_SHORT = 'The series is too short for tft.'
+MOST_STEPS = 500
+"""Attention costs memory by the square of the horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,14 @@ class Tft:
             'future': np.concatenate([answer.future.float().cpu().numpy() for answer in answers]).mean(axis=(0, 1)),
         }
         names = {'static': fitted.layout.static, 'past': fitted.layout.past, 'future': fitted.layout.future}
+        shares: dict[str, float] = {}
+        for group, values in weights.items():
+            for name, weight in zip(names[group], values, strict=True):
+                label = f'{group}: {name.removesuffix(SINE).removesuffix(COSINE)}'
+                shares[label] = shares.get(label, 0.0) + float(weight)
         found = [
-            Explained(
-                unique_id='', kind='importance', name=f'{group}: {name}', ds=None, value=np.array([weight], float)
-            )
-            for group, values in weights.items()
-            for name, weight in zip(names[group], values, strict=True)
+            Explained(unique_id='', kind='importance', name=name, ds=None, value=np.array([share]))
+            for name, share in shares.items()
         ]
         looks = np.concatenate([answer.attention.float().mean(1).cpu().numpy() for answer in answers])
         rows = dict(zip(usable.tolist(), looks, strict=True))
@@ -85,7 +89,9 @@ class Tft:
 
 def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> Fitted | None:
     options = Options.of(run.options.get('tft', {}))
-    layout = layout_of(panel, h=h, run=run, context=options.context)
+    if h > MOST_STEPS:
+        return None
+    layout = layout_of(panel, ends, h=h, run=run, context=options.context)
     return training.fit(panel, ends, layout, options=options, run=run)
 
 
@@ -97,7 +103,8 @@ def _raws(
     `ends` is what the network was fitted to of each series.
     """
     if fitted is None:
-        return [_stand_in(panel[at.place], at, h, TOO_FEW) for at in origins]
+        reason = TOO_FEW if h <= MOST_STEPS else f'tft forecasts at most {MOST_STEPS} steps ahead.'
+        return [_stand_in(panel[at.place], at, h, reason) for at in origins]
     places = np.array([at.place for at in origins], int)
     sizes = np.array([at.size for at in origins], int)
     source = Source(panel, ends, fitted.layout, run=run)

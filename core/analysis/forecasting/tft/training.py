@@ -38,8 +38,8 @@ MOST_HELD = 128
 REACH = 20.0
 """A scaled error costs no more than this: beyond lie breaks in level that no window explains."""
 CLIP = 1.0
-A_PASS = 256
-"""Windows that are predicted at once."""
+STEPS_A_PASS, MOST_A_PASS = 32_768, 256
+"""Steps and windows that are predicted at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Options:
 
     hidden: int = 32
     dropout: float = 0.1
-    steps: int = 300
+    steps: int = 400
     rate: float = 3e-3
     context: int | None = None
     seconds: float | None = None
@@ -97,9 +97,10 @@ class Fitted:
     def answers(self, source: Source, places: Array, sizes: Array) -> Iterator[tuple[Drawn, Answer]]:
         """Yield what the network says about the windows, some at a time and in order."""
         device = next(self.network.parameters()).device
+        some = int(np.clip(STEPS_A_PASS // (self.layout.context + self.layout.h), 1, MOST_A_PASS))
         with one_thread(), torch.inference_mode():
-            for first in range(0, len(places), A_PASS):
-                drawn = source.draw(places[first : first + A_PASS], sizes[first : first + A_PASS]).to(device)
+            for first in range(0, len(places), some):
+                drawn = source.draw(places[first : first + some], sizes[first : first + some]).to(device)
                 with _precision(device):
                     answer = self.network(drawn.batch)
                 yield drawn, answer

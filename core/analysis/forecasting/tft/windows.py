@@ -10,17 +10,20 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
+from core.analysis.forecasting import calendars
 from core.analysis.forecasting.base import Run
-from core.analysis.forecasting.frequency import Array, Step
+from core.analysis.forecasting.frequency import DAY, Array, Step
 from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft.module import Batch, Sizes
 
 SEASONS = 3
 """So many last seasons are averaged for an input of each step ahead."""
-LEAST_CONTEXT = 12
+LEAST_CONTEXT, MOST_CONTEXT = 12, 336
 LEAST_SCALE = 1e-3
 PAST = ('value', 'value a season before', 'has a value', 'distance')
 FUTURE = ('last season', 'mean of seasons', 'distance')
+SINE, COSINE = ' (sine)', ' (cosine)'
+WEEKDAY = f'weekday{SINE}'
 NUMBERS = ('level', 'length', 'last value', 'last season', 'trend')
 
 
@@ -28,6 +31,7 @@ NUMBERS = ('level', 'length', 'last value', 'last season', 'trend')
 class Layout:
     """What a window holds: all that must be known to read series as the network was trained to.
 
+    `calendar` names what is known of every date, `holidays` is the country whose holidays are among it.
     `vocabularies` are the categories of each static column, in the order of their numbers from 1 on (0: any other).
     """
 
@@ -35,7 +39,8 @@ class Layout:
     season: int
     long_season: int
     context: int
-    calendar: bool
+    calendar: tuple[str, ...] = ()
+    holidays: str | None = None
     regressors: tuple[str, ...] = ()
     vocabularies: tuple[tuple[str, ...], ...] = ()
 
@@ -61,7 +66,7 @@ class Layout:
 
     @property
     def _ahead(self) -> tuple[str, ...]:
-        return (*(CALENDAR if self.calendar else ()), *self.regressors)
+        return (*self.calendar, *self.regressors)
 
     def sizes(self, *, hidden: int, quantiles: int, dropout: float) -> Sizes:
         """Return what a network for such windows is built from."""
@@ -76,26 +81,14 @@ class Layout:
         )
 
 
-CALENDAR = ('year sin', 'year cos', 'month sin', 'month cos', 'week sin', 'week cos', 'day sin', 'day cos')
+def layout_of(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, context: int | None) -> Layout:
+    """Return the layout that suits the first `ends` points of a panel, with so many steps of context if it is named.
 
-
-def _calendar(stamps: Array) -> Array:
-    days = stamps.astype('datetime64[D]')
-    years, months = days.astype('datetime64[Y]'), days.astype('datetime64[M]')
-    parts = [
-        (days - years.astype('datetime64[D]')).astype(float) / 365.25,
-        (days - months.astype('datetime64[D]')).astype(float) / 31,
-        (days.astype(np.int64) + 3) % 7 / 7,
-        (stamps - days).astype('timedelta64[m]').astype(float) / 1440,
-    ]
-    return np.stack([f(2 * np.pi * p) for p in parts for f in (np.sin, np.cos)], -1).astype(np.float32)
-
-
-def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None) -> Layout:
-    """Return the layout that suits a panel: two to three seasons of context, or a week where the season is a day."""
+    Raise UsageError for a country whose holidays are not known.
+    """
     step = panel[0].step
     season = step.season_length
-    median = float(np.median([len(series.filled) for series in panel]))
+    median = float(np.median(ends))
     if median < 2 * season + 4:
         season = 1
     known = [
@@ -103,13 +96,15 @@ def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None)
         for column in range(len(run.regressors))
         if any(np.isfinite(series.regressors[:, column]).all() for series in panel)
     ]
+    dates = calendars.usable(panel, ends)
     columns = zip(*(series.static for series in panel), strict=True)
     return Layout(
         h=h,
         season=season,
         long_season=step.long_season if season > 1 else 0,
         context=context or _context(step, season, median),
-        calendar=False,
+        calendar=tuple(_of_dates(panel[0].stamps[-1:], step, dates=dates, holidays=run.holidays)),
+        holidays=run.holidays,
         regressors=tuple(run.regressors[column] for column in known),
         vocabularies=tuple(tuple(sorted(set(values))) for values in columns),
     )
@@ -117,10 +112,12 @@ def layout_of(panel: Sequence[Series], *, h: int, run: Run, context: int | None)
 
 def _context(step: Step, season: int, median: float) -> int:
     if step.long_season and season > 1:
-        return step.long_season
-    if step.unit == 'month' or season > 24:
-        return max(LEAST_CONTEXT, (3 if median >= 10 * season else 2) * season)
-    return max(LEAST_CONTEXT, 8 * season)
+        length = step.long_season
+    elif step.unit == 'month' or season > 24:
+        length = (3 if median >= 10 * season else 2) * season
+    else:
+        length = 8 * season
+    return int(np.clip(length, LEAST_CONTEXT, MOST_CONTEXT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +231,9 @@ def _known_ahead(series: Series, end: int, layout: Layout, run: Run) -> Array:
     parts = []
     size = len(series.filled)
     if layout.calendar:
-        parts.append(_calendar(series.step.after(series.cutoff, np.arange(1 - size, layout.h + 1))))
+        stamps = series.step.after(series.cutoff, np.arange(1 - size, layout.h + 1))
+        found = _of_dates(stamps, series.step, dates=WEEKDAY in layout.calendar, holidays=layout.holidays)
+        parts.append(np.stack([found[name] for name in layout.calendar], axis=1))
     for name in layout.regressors:
         column = series.regressors[: size + layout.h, run.regressors.index(name)]
         past = column[: max(end, 1)]
@@ -242,6 +241,23 @@ def _known_ahead(series: Series, end: int, layout: Layout, run: Run) -> Array:
         scaled = (column - past.mean()) / (spread if spread > 0 else 1.0)
         parts.append(np.where(np.isfinite(scaled), np.clip(scaled, -10, 10), 0.0)[:, None])
     return np.concatenate(parts, axis=1) if parts else np.zeros((size + layout.h, 0))
+
+
+def _of_dates(stamps: Array, step: Step, *, dates: bool, holidays: str | None) -> dict[str, Array]:
+    """Return what is known of stamps (n) by its name: places in week, month, year and day if `dates` mean anything."""
+    found: dict[str, Array] = {}
+    if dates:
+        read = calendars.columns(stamps)
+        year = (read['month'] - 1 + (read['day of month'] - 1) / 31) / 12
+        circles = {'weekday': read['weekday'] / 7, 'time of year': year}
+        if step.unit == 'fixed' and step.size < DAY:
+            circles['time of day'] = (stamps - stamps.astype('datetime64[D]')).astype(np.int64) / DAY
+        for name, part in circles.items():
+            found[f'{name}{SINE}'], found[f'{name}{COSINE}'] = np.sin(2 * np.pi * part), np.cos(2 * np.pi * part)
+        found['day of month'] = (read['day of month'] - 16) / 15
+    if holidays:
+        found |= calendars.holiday_columns(stamps, holidays, step=step)
+    return found
 
 
 def _numbered(static: Sequence[str], layout: Layout) -> list[int]:

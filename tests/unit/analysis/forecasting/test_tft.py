@@ -169,7 +169,7 @@ def test_a_category_that_training_did_not_have_is_forecast_all_the_same():
 
 def fitted_to(series: Sequence[Series], **given: Any) -> training.Fitted:
     options = training.Options.of({**SMALL, **given})
-    layout = layout_of(series, h=H, run=run(), context=options.context)
+    layout = layout_of(series, [len(one.y) for one in series], h=H, run=run(), context=options.context)
     fitted = training.fit(series, [len(one.y) for one in series], layout, options=options, run=run())
     assert fitted is not None
     return fitted
@@ -283,6 +283,12 @@ def test_too_little_history_gives_the_seasonal_naive_forecast_and_says_why():
     assert Tft().hold_out(panel(), [], h=H, run=run()) == []
 
 
+def test_a_horizon_that_would_not_fit_into_memory_is_left_to_the_seasonal_naive_forecast():
+    found = Tft().predict(panel(), h=501, run=run())
+    assert {raw.used for raw in found} == {'seasonal_naive'}
+    assert 'at most 500 steps' in found[0].warning
+
+
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
@@ -303,7 +309,7 @@ def test_hours_have_a_day_and_a_week():
     stamps = frame(wave(24 * 21, season=24), every='1h', start=datetime(2024, 1, 1))
     request = Request(h=H)
     series = prepare(tidy(stamps, request)[0], request)
-    layout = layout_of(series, h=H, run=run(), context=None)
+    layout = layout_of(series, [24 * 21], h=H, run=run(), context=None)
     assert (layout.season, layout.long_season, layout.context) == (24, 168, 168)
     assert 'last week' in layout.future
     assert np.isfinite(centers(Tft().predict(series, h=H, run=run(steps=3, context=None)))).all()
