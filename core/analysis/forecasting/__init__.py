@@ -227,6 +227,13 @@ def check(request: Request) -> None:
         raise UsageError(f'cores must be at least 1, not {request.cores}.')
     if not (math.isfinite(request.timeout) and request.timeout > 0):
         raise UsageError('timeout must be a number of seconds above 0.')
+    if request.budget is not None and not (math.isfinite(request.budget) and request.budget > 0):
+        raise UsageError('budget must be a number of seconds above 0.')
+    columns = ['unique_id', 'ds', 'y', *request.regressors, *request.static]
+    if twice := next((name for place, name in enumerate(columns) if name in columns[:place]), None):
+        raise UsageError(f'The column "{twice}" cannot be used twice. Name each column for one thing.')
+    if unasked := [name for name in request.options if name not in MODELS]:
+        raise UsageError(f'There are options for "{unasked[0]}", which is no model.')
     if request.freq is not None:
         frequency.parse(request.freq)
 

@@ -119,7 +119,7 @@ def sample(
         if panel.is_empty():
             continue
         share = None if budget is None else budget * len(models) / len(request.models)
-        own = replace(request, models=tuple(models), budget=share)
+        own = replace(request, models=tuple(models), budget=share or request.budget)
         told = _part(progress, place, len(asked))
         found.append(run(panel, own, n_windows=n_windows, budget=share, progress=told))
     measured = pl.col('unique_id').is_in([name for name in names if drawn[name] < MEASURED])

@@ -200,6 +200,10 @@ def test_rows_after_the_cutoff_are_never_used():
         (Request(h=3, season_length=0), 'season_length'),
         (Request(h=3, cores=0), 'cores'),
         (Request(h=3, timeout=0.0), 'timeout'),
+        (Request(h=3, budget=0.0), 'budget'),
+        (Request(h=3, regressors=('y',)), 'twice'),
+        (Request(h=3, regressors=('a',), static=('a',)), 'twice'),
+        (Request(h=3, options={'oracle': {}}), 'oracle'),
     ],
 )
 def test_a_wrong_request_is_refused(request_: Request, words: str):
