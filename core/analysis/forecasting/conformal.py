@@ -20,8 +20,8 @@ from core.analysis.forecasting.repair import Series
 
 ORIGINS = 6
 MOST_ORIGINS = 8
-NEWER, NEWEST = 0.5, 0.6
-"""No origin lies before the first share of the history: errors from half of it are not those from all. They are spread
+NEWER, NEWEST = 0.4, 0.6
+"""No origin lies before the first share of the history: errors from little are not those from all. They are spread
 out over what lies after the second, unless they would lie too near to each other."""
 FEW, ENOUGH = 10, 40
 """Up to FEW independent windows a Student shape is scaled; from ENOUGH on, residuals alone give the quantiles."""
@@ -134,12 +134,18 @@ def calibrate(panel: Sequence[Series], held: Held, quantiles: Sequence[float], *
     """Return how many spreads each quantile lies from the centre (h × quantiles), learnt from held-out forecasts.
 
     What strikes all series at once in a stretch of time is seen once, however many series there are: bands are widened
-    as a Student shape is, the more the fewer horizons the origins are spread over.
+    as a Student shape is, the more the fewer horizons the origins are spread over, and the fewer values lie before
+    them.
     """
     table = residuals(panel, held, h=h)
-    return shape(
-        table, quantiles, h=h, windows=independent(held.origins, h=h), old=older(panel, held.origins)
-    )  # fmt: skip
+    found = shape(table, quantiles, h=h, windows=independent(held.origins, h=h), old=older(panel, held.origins))
+    if not held.origins:
+        return found
+    known = float(np.median([at.size for at in held.origins]))
+    freedom = min(known, SHOCK * in_time(panel, held.origins, h=h) ** 2)
+    normal = np.array([NormalDist().inv_cdf(q) for q in quantiles])
+    wider = _student(quantiles, freedom) / np.where(normal == 0, 1.0, normal)
+    return np.asarray(found * np.where(normal == 0, 1.0, wider))
 
 
 def shape(
