@@ -33,6 +33,7 @@ _BUILT = {
     'croston': _Built('Croston for intermittent demand', 'statistical', 'Statistical', ('croston',)),
     'prophet': _Built('Prophet', 'prophet', 'ProphetModel'),
     'lightgbm': _Built('Gradient boosting over all series', 'lightgbm', 'Windowed'),
+    'linear': _Built('Ridge regression over all series', 'linear', 'Ridge'),
     'tft': _Built('Temporal Fusion Transformer over all series', 'tft.member', 'Tft', package='torch', extra='tft'),
 }
 
