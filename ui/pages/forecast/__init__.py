@@ -185,6 +185,8 @@ def _issued(at: datetime | None) -> str:
 
 
 def _actions(forecast: Forecast) -> None:
+    with tag('span', classes='wide-only'):
+        button('Track record', icon_name='shield-check', href=f'/track?dataset={forecast.dataset_id}')
     with tag('button', 'Export', 'b', type='button', popovertarget='export'):
         icon('download', classes='lead')
     api = f'/api/v1/forecasts/{forecast.id}'

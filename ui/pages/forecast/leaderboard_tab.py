@@ -79,7 +79,7 @@ class LeaderboardTab(View):
 
     def _key(self) -> None:
         with tag('div', classes='key wrap'):
-            for name in self.shown.names:
+            for name in dict.fromkeys(row['model'] for row in self.rows):
                 with tag('span', model_name(name)):
                     tag('i', classes='ln lead').style(f'background: var(--{self.shown.colour(name)})')
 

@@ -1,0 +1,97 @@
+"""The form and the page of a forecast in a real browser, from a file to a what-if."""
+
+import math
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.server import Server
+from tests.e2e.test_main_job import drawn, sign_up, upload
+
+pytestmark = pytest.mark.xdist_group('browser')
+H = 6
+ISSUED = re.compile(r'/forecasts/[0-9a-f-]{36}')
+
+
+def shops(path: Path) -> Path:
+    """Four years of monthly sales of three shops, whose prices are known half a year ahead."""
+    random = Random(5)
+    with path.open('w') as file:
+        file.write('month,shop,sales,price\n')
+        for shop in range(3):
+            for month in range(48 + H):
+                price = 5 + math.sin(month / 4 + shop)
+                sales = 900 * (1 + shop) * (1 + 0.2 * math.sin(month * math.pi / 6)) - 60 * price + random.gauss(0, 20)
+                known = f'{sales:.1f}' if month < 48 else ''
+                file.write(f'{2020 + month // 12}-{month % 12 + 1:02}-01,Shop {shop + 1},{known},{price:.2f}\n')
+    return path
+
+
+def traces(chart: Locator) -> list[str]:
+    """The names of what is drawn."""
+    return list(chart.evaluate('el => el.querySelector(".js-plotly-plot").data.map(t => t.name ?? "")'))
+
+
+def wait_for_result(page: Page) -> Locator:
+    """The chart, once the forecast is there."""
+    ended = page.get_by_text('Issued', exact=False).or_(page.get_by_role('alert'))
+    expect(ended.first).to_be_visible(timeout=180_000)
+    expect(page.get_by_role('alert').filter(visible=True)).to_have_count(0)
+    return drawn(page)
+
+
+def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) -> None:
+    problems: list[str] = []
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
+    sign_up(page, server, 'fay@example.com')
+    upload(page, shops(tmp_path / 'shops.csv'))
+
+    page.get_by_role('link', name='Forecast', exact=True).click()
+    page.goto(f'{page.url}&windows=1')
+    page.get_by_label('Steps ahead').fill(str(H))
+    expect(page.get_by_text(f'known {H} steps ahead')).to_be_visible()
+    for name in ('price', 'Auto', 'Seasonal naive', 'LightGBM'):
+        page.get_by_role('button', name=name, exact=True).click()
+    page.wait_for_function('() => new URLSearchParams(location.search).getAll("models").includes("lightgbm")')
+    form = page.url
+    page.reload()
+    expect(page.get_by_role('button', name='LightGBM', exact=True)).to_have_attribute('aria-pressed', 'true')
+    expect(page.get_by_role('button', name='Auto', exact=True)).to_have_attribute('aria-pressed', 'false')
+    assert page.url == form
+    page.get_by_role('button', name='Run forecast').click()
+    page.wait_for_url(ISSUED)
+
+    chart = wait_for_result(page)
+    assert {'actual', 'Seasonal naive', 'LightGBM', '80%', '95%'} <= set(traces(chart))
+    expect(page.get_by_text(re.compile(r'80% band held \d+%.* of [\d,]+ backtest points'))).to_be_visible()
+    page.get_by_role('button', name='Seasonal naive', exact=True).click()
+    page.wait_for_function('() => new URLSearchParams(location.search).get("models") === "lightgbm"')
+    page.reload()
+    assert 'Seasonal naive' not in traces(drawn(page))
+
+    for tab, heading in (
+        ('Leaderboard', 'Leaderboard'),
+        ('Residuals', 'By step ahead'),
+        ('Explain', 'What moves the forecast'),
+    ):
+        page.get_by_role('navigation', name='Sections').get_by_role('link', name=tab).click()
+        expect(page.get_by_role('heading', name=heading, exact=True)).to_be_visible()
+    page.get_by_role('navigation', name='Sections').get_by_role('link', name='Series').click()
+    page.get_by_role('link', name='Shop 2').click()
+    expect(drawn(page)).to_be_visible()
+    assert 'series=Shop+2' in page.url
+
+    before = page.url
+    page.get_by_label('How price changes').click()
+    page.get_by_role('option', name='times').click()
+    page.get_by_label('Value for price').fill('1.2')
+    page.get_by_role('button', name='Forecast with this').click()
+    page.wait_for_url(lambda address: address.split('?')[0] != before.split('?')[0])
+    chart = wait_for_result(page)
+    expect(page.get_by_text('What if: price × 1.2.')).to_be_visible()
+    assert 'before the change' in traces(chart)
+    assert problems == []
