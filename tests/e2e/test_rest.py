@@ -158,6 +158,7 @@ def test_main_job_by_an_api_key(api: httpx.Client):
     assert finished(api, key)[0]['state'] == 'succeeded'
     versions = api.get(f'/datasets/{dataset}/versions', headers=key).json()['items']
     assert [(item['number'], item['shown']) for item in versions] == [(2, True), (1, False)]
+    read_track(api, key, ordered.json()['id'], dataset)
     assert api.post(f'{version}/restore', headers=key).json()['version'] == 1
     assert api.delete(f'/datasets/{dataset}', headers=key).status_code == 204
     refused(api.get(f'/datasets/{dataset}', headers=key), 404)
@@ -240,6 +241,19 @@ def read_what_it_rests_on(api: httpx.Client, who: dict[str, str], url: str) -> N
     change = {'changes': {'price': {'how': 'scale', 'value': 1.1}}}
     assert 'no regressor' in refused(api.post(f'{url}/what-if', headers=who, json=change), 400)['detail']
     refused(api.post(f'{url}/what-if', headers=who, json={'changes': {}}), 400, place='body.changes')
+
+
+def read_track(api: httpx.Client, who: dict[str, str], forecast: str, dataset: str) -> None:
+    """The file was read again, so the forecast is scored on it for nothing, and none of its values has come."""
+    score = finished(api, who)[0]
+    assert (score['kind'], score['state'], score['quote'], score['charged']) == ('score', 'succeeded', 0, 0)
+    assert api.get('/track', headers=who).json() == {'issued': 1, 'overall': None, 'items': []}
+    asked = {'dataset': dataset, 'model': 'theta', 'by': 'horizon'}
+    assert api.get('/track', headers=who, params=asked).json()['items'] == []
+    refused(api.get('/track', headers=who, params={'by': 'colour'}), 400, place='query.by')
+    (scoring,) = api.get(f'/forecasts/{forecast}/track', headers=who).json()['scorings']
+    assert (scoring['model'], scoring['version'], scoring['points']) == ('seasonal_naive', 2, 0)
+    refused(api.get(f'/forecasts/{uuid4()}/track', headers=who), 404)
 
 
 def read_ledger(api: httpx.Client, who: dict[str, str], balance: int) -> None:
