@@ -24,17 +24,28 @@ class _Built:
 
 
 _BUILT = {
-    'auto': _Built('The mean of models that suit the frequency'),
-    'seasonal_naive': _Built('The last season again', 'naive', 'SeasonalNaive'),
-    'ets': _Built('Exponential smoothing', 'statistical', 'Statistical', ('ets',)),
-    'theta': _Built('Dynamic optimised Theta', 'statistical', 'Statistical', ('theta',)),
-    'mstl': _Built('Seasonal-trend decomposition with exponential smoothing', 'statistical', 'Statistical', ('mstl',)),
-    'arima': _Built('ARIMA, chosen by series', 'statistical', 'Statistical', ('arima',)),
-    'croston': _Built('Croston for intermittent demand', 'statistical', 'Statistical', ('croston',)),
-    'prophet': _Built('Prophet', 'prophet', 'ProphetModel'),
-    'lightgbm': _Built('Gradient boosting over all series', 'lightgbm', 'Windowed'),
-    'linear': _Built('Ridge regression over all series', 'linear', 'Ridge'),
-    'tft': _Built('Temporal Fusion Transformer over all series', 'tft.member', 'Tft', package='torch', extra='tft'),
+    'auto': _Built('Members that suit the frequency, weighted by how they did on the past'),
+    'seasonal_naive': _Built('The last season again: the floor for all others', 'naive', 'SeasonalNaive'),
+    'ets': _Built('Level, trend and season by exponential smoothing', 'statistical', 'Statistical', ('ets',)),
+    'theta': _Built(
+        'Dynamic optimised Theta: strong on monthly, quarterly and yearly series',
+        'statistical',
+        'Statistical',
+        ('theta',),
+    ),
+    'mstl': _Built(
+        'Several seasons taken apart, the rest by exponential smoothing', 'statistical', 'Statistical', ('mstl',)
+    ),
+    'arima': _Built(
+        'Autoregression and moving averages, their orders chosen by series', 'statistical', 'Statistical', ('arima',)
+    ),
+    'croston': _Built('For demand that is zero most of the time', 'statistical', 'Statistical', ('croston',)),
+    'prophet': _Built('Trend, seasons, holidays and numbers known ahead, by series', 'prophet', 'ProphetModel'),
+    'lightgbm': _Built('Gradient boosting that learns from all series at once', 'lightgbm', 'Windowed'),
+    'linear': _Built('Ridge regression that learns from all series at once', 'linear', 'Ridge'),
+    'tft': _Built(
+        'Temporal Fusion Transformer: a network for many series', 'tft.member', 'Tft', package='torch', extra='tft'
+    ),
 }
 
 MODELS: Mapping[str, str] = {
