@@ -41,9 +41,9 @@ def read(
     """Return `unique_id, ds, y`, regressors and static columns (naive UTC, sorted) of the series asked for, or of all.
 
     With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
-    Regressors are numbers, and go on after the last value of the target where they are known: their mean is taken of a
-    step, of a static column (text) the last. With `chunk` (i, n), only the i-th (from 0) of n parts of the sorted
-    series is read; with `since` (naive UTC), only what is not earlier.
+    Regressors are numbers, and go on after the last value of the target where they are known; without them, a series
+    ends with its last value. Their mean is taken of a step, of a static column (text) the last. With `chunk` (i, n),
+    only the i-th (from 0) of n parts of the sorted series is read; with `since` (naive UTC), only what is not earlier.
     Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate or an unsuitable column.
     """
     if step is not None and step not in STEPS:
@@ -69,7 +69,16 @@ def read(
                 f'{count:,} points are too many for one forecast (at most {MOST_POINTS:,}). '
                 'Choose fewer series or a coarser step.'
             )
-        return _frame(connection, query)
+        frame = _frame(connection, query)
+    return frame if regressors else _to_the_last_value(frame)
+
+
+def _to_the_last_value(frame: 'polars.DataFrame') -> 'polars.DataFrame':
+    """Return a panel without the rows after each series' last value, which bring what is known of other columns."""
+    import polars as pl
+
+    ends = pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
+    return frame.filter((pl.col('ds') <= ends).fill_null(True))
 
 
 def distinct(*names: str) -> None:
@@ -133,6 +142,7 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
     )
     others = ''.join(f', {duck.identifier(name)}' for name in (*regressors, *static))
     value = f'case when {_full("_valued", length)} then y end as y' if regressors else 'y'
+    end = '_last' if regressors else 'coalesce(_valued, _last)'
     return f"""
         with rows as ({rows}), folded as (select _series, {columns} from rows group by _series, 2), ends as (
             select _series, max(_time) as _last, max(_time) filter (where _y is not null) as _valued,
@@ -141,7 +151,7 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
         )
         select _series as unique_id, ds, {value}{others}
         from folded join ends using (_series)
-        where {late} ({_full('_last', length)})
+        where {late} ({_full(end, length)})
         order by 1, 2
     """
 

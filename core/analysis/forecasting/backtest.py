@@ -1,7 +1,7 @@
 """Rolling origins: what the models would have forecast, beside what came."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from time import perf_counter
@@ -177,9 +177,11 @@ def leaderboard(
         if by is None:
             parts: list[tuple[dict[str, Any], Array]] = [({}, own)]
         elif by == 'horizon':
-            parts = [({'horizon': int(step)}, own[table.horizon[own] == step]) for step in np.unique(table.horizon)]
+            steps = np.unique(table.horizon)
+            parts = [({'horizon': int(step)}, here) for step, here in _parted(own, table.horizon, steps)]
         elif by == 'series':
-            parts = [({'unique_id': name}, own[table.series[own] == at]) for at, name in enumerate(table.ids)]
+            places = np.arange(len(table.ids))
+            parts = [({'unique_id': table.ids[at]}, here) for at, here in _parted(own, table.series, places)]
         else:
             raise UsageError(f'A leaderboard is by horizon or series, not by "{by}".')
         took = None if by else (seconds or {}).get(model)
@@ -241,6 +243,15 @@ class _Table:
             horizon=np.asarray(rows['horizon']).astype(np.int64),
             asked=asked, bands=np.stack([_numbers(rows[f'q{q:g}']) for q in asked], axis=1), **numbers,
         )  # fmt: skip
+
+
+def _parted(places: Array, key: Array, values: Array) -> Iterator[tuple[int, Array]]:
+    """Yield each of the sorted `values` with those of `places` where `key` has it."""
+    if not len(values):
+        return
+    order = places[np.argsort(key[places], kind='stable')]
+    ends = np.searchsorted(key[order], values, side='right')
+    yield from zip(values.tolist(), np.split(order, ends[:-1]), strict=True)
 
 
 def _texts(column: Any) -> Array:

@@ -150,6 +150,14 @@ def test_regressors_go_on_after_the_last_value(tmp_path: Path) -> None:
     assert frame['kind'][:2].to_list() == ['a-kind', None]
 
 
+def test_without_regressors_a_series_ends_with_its_last_value(tmp_path: Path) -> None:
+    parts = store(tmp_path, [*ahead(30, 5), ('b', at(days=0), None, 1.0)])
+    frame = panel.read(parts, target='y', workdir=tmp_path)
+    assert frame['unique_id'].to_list() == ['a'] * 30 + ['b']
+    assert panel.read(parts, target='y', step='D', series=['a'], workdir=tmp_path).height == 30
+    assert panel.read(parts, target='y', step='MS', series=['a'], workdir=tmp_path).is_empty()
+
+
 @pytest.mark.parametrize(('days', 'months'), [(59, 1), (60, 2), (61, 2)])
 def test_regressors_are_folded_and_a_step_that_the_target_only_began_has_no_value(
     tmp_path: Path, days: int, months: int

@@ -139,6 +139,8 @@ def test_a_leaderboard_is_of_models_or_of_each_step_or_of_each_series():
     assert [(one['horizon'], one['mase'], one['points']) for one in by_step] == [(1, 0.0, 1), (2, 0.5, 2)]
     by_series = backtest.leaderboard(BOARD, (80,), by='series')
     assert [(one['unique_id'], one['mase'], one['points']) for one in by_series] == [('a', 0.5, 2), ('b', 0.0, 1)]
+    for by in ('horizon', 'series'):
+        assert backtest.leaderboard(BOARD.clear(), (80,), by, models=('m',)) == []
     with pytest.raises(UsageError, match='weekday'):
         backtest.leaderboard(BOARD, (80,), by='weekday')
 
