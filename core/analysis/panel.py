@@ -151,13 +151,13 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
         )
         select _series as unique_id, ds, {value}{others}
         from folded join ends using (_series)
-        where {late} ({_full(end, length)})
+        where {late} {_full(end, length)}
         order by 1, 2
     """
 
 
 def _full(end: str, length: str) -> str:
-    return f"{end} < ds or epoch_us({end}) + 1.5 * _step >= epoch_us(ds + interval '{length}')"
+    return f"epoch_us({end}) + 1.5 * _step >= epoch_us(ds + interval '{length}')"
 
 
 def changed(frame: 'polars.DataFrame', changes: Mapping[str, Mapping[str, Any]]) -> 'polars.DataFrame':
