@@ -22,11 +22,15 @@ MOST_STEPS = 500
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """The last fit, and what it was of."""
+    """A fit, and what it was of."""
 
     panel: Sequence[Series]
     h: int
+    asked: tuple[int, Options, tuple[str, ...], str | None]
     fitted: Fitted | None
+
+    def is_of(self, panel: Sequence[Series], h: int, run: Run) -> bool:
+        return self.panel is panel and self.h == h and self.asked == _asked(run)
 
 
 class Tft:
@@ -42,7 +46,7 @@ class Tft:
         """Return each series' forecast by a network fitted to all of them."""
         ends = [len(series.filled) for series in panel]
         fitted = _fit(panel, ends, h=h, run=run)
-        self._last = _Last(panel, h, fitted)
+        self._last = _Last(panel, h, _asked(run), fitted)
         return _raws(fitted, panel, ends, [Origin(place, end) for place, end in enumerate(ends)], h=h, run=run)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
@@ -58,7 +62,7 @@ class Tft:
 
     def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
         """Return how much each variable weighs in the network, and where in the past each series was looked at."""
-        if self._last is None or self._last.panel is not panel or self._last.h != h:
+        if self._last is None or not self._last.is_of(panel, h, run):
             self.predict(panel, h=h, run=run)
         fitted = self._last.fitted if self._last else None
         if fitted is None:
@@ -85,6 +89,11 @@ class Tft:
         looks = np.concatenate([answer.attention.float().mean(1).cpu().numpy() for answer in answers])
         rows = dict(zip(usable.tolist(), looks, strict=True))
         return found + [_attention(panel[place], rows[place], fitted) for place in places if place in rows]
+
+
+def _asked(run: Run) -> tuple[int, Options, tuple[str, ...], str | None]:
+    """Return what of a run makes a difference to a fit."""
+    return run.seed, Options.of(run.options.get('tft', {})), run.regressors, run.holidays
 
 
 def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> Fitted | None:

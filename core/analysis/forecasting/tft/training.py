@@ -51,7 +51,7 @@ class Options:
 
     hidden: int = 32
     dropout: float = 0.1
-    steps: int = 400
+    steps: int = 500
     rate: float = 3e-3
     context: int | None = None
     seconds: float | None = None
