@@ -40,6 +40,7 @@ class Prices(BaseModel):
         'croston': 0.5,
         'prophet': 3,
         'lightgbm': 1,
+        'linear': 1,
         'tft': 6,
     }
 
