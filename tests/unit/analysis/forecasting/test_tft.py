@@ -315,6 +315,28 @@ def test_hours_have_a_day_and_a_week():
     assert np.isfinite(centers(Tft().predict(series, h=H, run=run(steps=3, context=None)))).all()
 
 
+def test_real_dates_and_holidays_are_known_ahead():
+    series = panel()
+    member = Tft()
+    asked = replace(run(), holidays='DE')
+    assert np.isfinite(centers(member.predict(series, h=H, run=asked))).all()
+    told = {one.name for one in member.explain(series, [], h=H, run=asked)}
+    assert {f'{part}: {name}' for part in ('past', 'future') for name in ('weekday', 'time of year', 'holiday')} <= told
+    plain = {one.name for one in member.explain(series, [], h=H, run=run())}
+    assert not any('holiday' in name for name in plain), 'another run is another fit'
+    with pytest.raises(UsageError, match='"XX"'):
+        member.predict(series, h=H, run=replace(run(), holidays='XX'))
+
+
+def test_months_have_no_days_but_holidays():
+    rows = frame(wave(80, season=12), every='1mo')
+    request = Request(h=H)
+    series = prepare(tidy(rows, request)[0], request)
+    assert layout_of(series, [80], h=H, run=run(), context=None).calendar == ()
+    assert layout_of(series, [80], h=H, run=replace(run(), holidays='DE'), context=None).calendar == ('holidays',)
+    assert np.isfinite(centers(Tft().predict(series, h=H, run=replace(run(), holidays='DE')))).all()
+
+
 def test_it_is_a_model_like_the_others():
     frames = pl.concat([frame(wave(60, seed=place), name=f's{place}') for place in range(6)])
     rows = forecast(frames, Request(h=H, models=('tft',), levels=(80,), options={'tft': {'hidden': 8, 'steps': 6}}))
