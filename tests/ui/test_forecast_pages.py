@@ -243,7 +243,7 @@ async def test_old_results_say_what_they_lack(desk: Desk) -> None:
 
 async def test_a_tile_opens_its_series(desk: Desk) -> None:
     forecast = await desk.open_result('?tab=series&page=2')
-    tiles = [e.props['href'] for e in desk.elements if 'tile' in e.classes]
+    tiles = [e.props['href'] for e in desk.elements if e.tag == 'a' and 'name' in e.classes]
     assert len(tiles) == 6
     assert tiles[0] == f'/forecasts/{forecast.id}?series=Store+25'
     await desk.user.open(tiles[0])

@@ -15,18 +15,20 @@ def option(
     on: bool,
     on_change: Callable[[bool], Any],
     state: tuple[str, str] | None = None,
-    classes: str = '',
 ) -> Tag:
-    """A line that is switched on and off: its name, what it is, and a state (text and kind of badge) at its end."""
-    element = tag('button', classes=f'option {classes}'.strip(), type='button', aria_label=name)
-    element.props['aria-pressed'] = str(on).lower()
-    with element:
-        with tag('span', classes='check'):
-            icon('check', 12)
+    """A line that is switched on and off: its name, what it is, and a state (text and kind of badge) at its end.
+
+    The whole line is pressed; a screen reader hears the name, then the rest as its description.
+    """
+    box = tag('div', classes='option')
+    with box:
         with tag('span', classes='vs grow'):
-            tag('span', name, 'w5 cut')
+            element = tag('button', name, 'pick w5 cut', type='button', aria_pressed=str(on).lower())
+            with element, tag('span', classes='check lead', aria_hidden='true'):
+                icon('check', 12)
             if text:
-                tag('span', text, 't12 t3')
+                tag('span', text, 't12 t3 about', id=f'about-{element.id}')
+                element.props['aria-describedby'] = f'about-{element.id}'
         if state:
             badge(*state)
 

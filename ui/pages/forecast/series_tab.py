@@ -60,9 +60,9 @@ class SeriesTab(View):
     def _tile(self, item: Mapping[str, Any]) -> None:
         shown, status = self.shown, item['status']
         href = shown.address(tab='chart', series=item['unique_id'], page=1, q='')
-        with tag('a', classes='card tile', href=href, aria_label=item['unique_id']):
+        with tag('div', classes='card tile'):
             with tag('div', classes='hs'):
-                tag('span', item['unique_id'], 'w6 cut grow', title=item['unique_id'])
+                tag('a', item['unique_id'], 'name w6 cut grow', href=href, title=item['unique_id'])
                 badge(*STATES.get(status, (status, 'line')))
             forecast_spark(
                 item['history'],
