@@ -72,6 +72,7 @@ begin
     end if;
     return new;
 end $$;
+revoke all on function public.keep_issued from public, anon, authenticated;
 create trigger forecasts_issued before update on public.forecasts
     for each row when (old.issued_at is not null) execute function public.keep_issued();
 create trigger forecasts_kept before delete on public.forecasts
