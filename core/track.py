@@ -13,6 +13,7 @@ from core.ports import Database, JobQueue, Row, Transaction
 from core.values import Job, Version
 
 AT_ONCE = 100  # files that one job scores; the next one scores the rest
+MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
 By = Literal['model', 'horizon']
@@ -205,7 +206,8 @@ def _issued(row: Row) -> dict[str, Any]:
         'key': row['object_key'],
         'sha256': row['sha256'],
         'history': [f'{row["prefix"]}/{name}' for name in listed({'history': row['history']}, 'history')],
-        **{name: asked[name] for name in ('target', 'series', 'step', 'aggregate')},
+        'series': asked['series'] if len(asked['series']) <= MOST_NAMED else [],
+        **{name: asked[name] for name in ('target', 'step', 'aggregate')},
     }
 
 

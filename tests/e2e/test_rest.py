@@ -428,7 +428,7 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
 def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     text = (ROOT / 'docs' / 'rest.md').read_text()
     code = '\n'.join(re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S))
-    assert text.count('```') == 2 * text.count('```python') == 12
+    assert text.count('```') == 2 * text.count('```python') == 14
     copyfile(AIRLINE, tmp_path / 'sales.csv')
     program = code.replace('http://127.0.0.1:8080', server.url).replace('2024-01-01', '1955-01-01')
     program = program.replace('ada@example.com', 'docs@example.com')

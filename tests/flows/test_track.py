@@ -321,6 +321,17 @@ async def test_a_lost_file_is_named_and_the_rest_is_scored(product: Product, use
     ]
 
 
+async def test_a_file_of_many_named_series_is_scored_by_what_it_holds(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.track.MOST_NAMED', 1)
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',), series=('north', 'south'))
+    (job,) = await more(product, user, dataset, table(HISTORY + 3, names=('north', 'south', 'west')))
+    assert job.payload['issued'][0]['series'] == []
+    assert [one.points for one in (await product.track.track(user.id)).models] == [6]
+
+
 async def test_a_selection_is_by_dataset_and_model(product: Product, user: User) -> None:
     datasets = [await brought(product, user) for _ in range(2)]
     for dataset in datasets:

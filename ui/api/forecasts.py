@@ -120,7 +120,7 @@ class WhatIf(Body):
 
 
 class Asked(Answer):
-    """What was asked for."""
+    """What was asked for. `adapted` are levels that bands are drawn at in the place of those promised, by model."""
 
     target: str
     h: int
@@ -137,6 +137,7 @@ class Asked(Answer):
     windows: int | None = None
     changes: dict[str, dict[str, Any]] = {}
     base: UUID | None = None
+    adapted: dict[str, dict[str, float]] = {}
 
 
 class ModelOutcome(Answer):
