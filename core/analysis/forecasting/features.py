@@ -25,10 +25,9 @@ RECENT = 14
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What else is known of a pool's series: calendar columns (N each, by group and name) and categories (S × c)."""
+    """What else is known of a pool's series: calendar columns (N each, by group and name)."""
 
     calendar: Mapping[tuple[str, str], Array]
-    static: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,13 @@ class _Columns:
 
 
 def context(panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run) -> Context:
-    """Return the calendar, where dates are real, the holidays asked for and the categories of the panel's series."""
+    """Return the calendar, where dates are real, and the holidays asked for."""
     found: dict[tuple[str, str], Array] = {}
     if calendars.usable(panel, ends):
         found |= {('calendar', name): column for name, column in calendars.columns(pool.stamps).items()}
     if run.holidays and any('day' in name for name in pool.names):
         found['holidays', 'name'] = calendars.holiday_codes(pool.stamps, run.holidays)
-    texts = list(zip(*(series.static for series in panel), strict=True))
-    codes = [np.unique(column, return_inverse=True)[1] for column in texts]
-    return Context(found, np.stack(codes, axis=1) if codes else np.zeros((len(panel), 0)))
+    return Context(found)
 
 
 def table(pool: Pool, windows: Windows, steps: Array, layout: Layout, known: Context, holidays: int) -> Table:
@@ -175,7 +172,7 @@ def _ahead(
         target = pool.at(pool.columns[:, place], windows.places, at)
         then = pool.at(pool.columns[:, place], windows.places, before)
         columns.add(name if place < regressors else 'holidays', target, target - then)
-    for column in known.static.T:
+    for column in pool.kinds.T:
         columns.add('categories', column[windows.places], category=True)
 
 

@@ -30,6 +30,9 @@ MOST_WORK = 2e10
 REACH, FAR = 10.0, 20.0
 """Scaled targets and inputs are clipped here."""
 PASSES = 2
+BLOCKS = 8
+FREE = 0.01
+"""The intercept is penalised by this share."""
 LEAST_OWN = 8
 TRIED = 60
 """So many series decide how far series lean away."""
@@ -182,24 +185,21 @@ def _fit(inputs: Array, target: Array, seen: Array, penalty: float) -> Array:
 
 
 def _solve(inputs: Array, target: Array, seen: Array, weights: Array, penalty: float) -> Array:
-    """Return ridge regressions of each step (columns of target) on the windows that know it."""
+    """Return ridge regressions of each step (columns of target), by blocks of steps on the windows that know them."""
     width, h = inputs.shape[1], target.shape[1]
     found = np.zeros((width, h))
-    shrink = np.diag(np.append(np.ones(width - 1), 0.01))
-    gram, total = np.zeros((width, width)), 0.0
-    products = (inputs * weights[:, None]).T @ target
-    inverse = None
-    for step in range(h, 0, -1):
-        new = seen == step if step < h else seen >= h
-        if new.any():
-            rows = inputs[new] * np.sqrt(weights[new])[:, None]
-            gram = gram + rows.T @ rows
-            total += float(weights[new].sum())
-            inverse = None
-        if inverse is None and total > 0:
-            inverse = np.linalg.inv(gram + penalty * total * shrink)
-        if inverse is not None:
-            found[:, step - 1] = inverse @ products[:, step - 1]
+    shrink = penalty * np.diag(np.append(np.ones(width - 1), FREE))
+    gram, total, before = np.zeros((width, width)), 0.0, len(target[0]) + 1
+    for block in reversed(np.array_split(np.arange(h), min(h, BLOCKS))):
+        last = int(block[-1]) + 1
+        new = (seen >= last) & (seen < before)
+        rows = inputs[new]
+        gram += rows.T @ (rows * weights[new][:, None])
+        total, before = total + float(weights[new].sum()), last
+        if total > 0:
+            known = seen >= last
+            product = inputs[known].T @ (target[known][:, block] * weights[known][:, None])
+            found[:, block] = np.linalg.solve(gram + total * shrink, product)
     return found
 
 

@@ -29,7 +29,7 @@ class Pool:
     `filled` and `y` (N) are in the pool's units (logarithms where `logged`), less `effect` (N): what regressors and
     holidays add in proportion. Both are NaN in the horizon. `columns` (N × names) hold regressors and holidays, scaled,
     `effects` (N × names) the part of each in `effect`. Of each series (S): where it starts, its `sizes` and `ends`, the
-    points that may be learnt from.
+    points that may be learnt from; and `kinds` (S × c), its categories as numbers.
     """
 
     step: Step
@@ -41,6 +41,7 @@ class Pool:
     sizes: Array
     ends: Array
     logged: Array
+    kinds: Array
     names: tuple[str, ...]
     columns: Array
     effects: Array
@@ -114,12 +115,21 @@ def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logg
         [series.step.after(series.cutoff, np.arange(1 - len(series.filled), h + 1)) for series in panel]
     )
     names, columns = known.columns(panel, ends, stamps, h=h, run=run)
-    effects = known.effects(y, columns, starts, ends, season=step.season_length)
+    kinds = categories(panel)
+    season = step.season_length
+    effects = known.effects(y, columns, starts, ends, season=season, logged=marks, kinds=kinds)
     effect = effects.sum(axis=1)
     return Pool(
-        step=step, h=h, filled=filled - effect, y=y - effect, stamps=stamps, starts=starts, sizes=sizes,
+        step=step, h=h, kinds=kinds, filled=filled - effect, y=y - effect, stamps=stamps, starts=starts, sizes=sizes,
         ends=np.asarray(ends), logged=marks, names=names, columns=columns, effects=effects, effect=effect,
     )  # fmt: skip
+
+
+def categories(panel: Sequence[Series]) -> Array:
+    """Return the series' categories as numbers (S × c)."""
+    texts = list(zip(*(series.static for series in panel), strict=True))
+    codes = [np.unique(column, return_inverse=True)[1] for column in texts]
+    return np.stack(codes, axis=1) if codes else np.zeros((len(panel), 0), int)
 
 
 def layout(panel: Sequence[Series], ends: Sequence[int]) -> Layout:
