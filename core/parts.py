@@ -45,7 +45,7 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
 
     `n_series` of the payload tells how many series there are; without it nothing is chunked. A chunk's payload holds
     `chunk: [i, n]`, or the labels themselves where the request names them. What `auto` may take is shared by its
-    chunks.
+    chunks. History is the same whatever the model: `notes` about it are made by one alone, the others are told not to.
     """
     models = _models(payload) if task == 'forecast' else ()
     known = payload.get('n_series')
@@ -54,11 +54,13 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
     counts = {model: min(chunks(model, n_series), most) for model in models}
     if sum(counts.values()) < 2:
         return {WHOLE: payload}
+    told_by = max(counts, key=lambda model: counts[model])
     parts: dict[str, Payload] = {}
     for model, count in counts.items():
+        asked = payload if model == told_by else {**payload, 'notes': False}
         for number in range(count):
             part = model if count == 1 else f'{model}.{number + 1}-of-{count}'
-            parts[part] = _part(payload, model, part, number, count)
+            parts[part] = _part(asked, model, part, number, count)
     return parts
 
 
@@ -142,6 +144,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
     }
     found = {model: [one for part, one in moved.items() if of(part)[0] == model] for model in models}
     history = [moved[part] for part in _covering(moved)]
+    noted = [moved[part] for part in _covering(part for part, one in moved.items() if one['notes'])]
     scores = [[score for one in found[model] for score in one['scores'] if score['model'] == model] for model in models]
     labels = {label for one in history for label in one['series']}
     return {
@@ -153,7 +156,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
             'series': sorted(labels)[:MOST_LABELS],
             'n_series': sum(one.get('n_series', len(one['series'])) for one in history),
             'history': [name for one in history for name in one['history']],
-            'notes': [name for one in history for name in one['notes']],
+            'notes': [name for one in noted for name in one['notes']],
         },
         'missing': {_named(model, failed[model]): _reason(failed[model]) for model in models if failed[model]},
         'seconds': sum(answer.get('seconds', 0.0) for answer in done.values()),
@@ -178,6 +181,8 @@ def _covering(parts: Iterable[str]) -> list[str]:
     for part in parts:
         _, number, count = of(part)
         cuts.setdefault(count, {}).setdefault(number, part)
+    if not cuts:
+        return []
     best = max(cuts, key=lambda count: (len(cuts[count]) / count, -count))
     return [part for _, part in sorted(cuts[best].items())]
 
@@ -344,7 +349,8 @@ class SideBySide:
         raise TaskOverLimit(f'The job took longer than {self._timeout:.0f} s. Use less data, or raise the limit.')
 
     def _tell(self, part: str, share: float, text: str) -> None:
-        self._told[part] = (min(1.0, max(0.0, share)), storable(text))
+        before, _ = self._told.get(part, (0.0, ''))
+        self._told[part] = (min(1.0, max(before, share)), storable(text))
 
 
 def width(memory: int) -> int:

@@ -88,11 +88,13 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
         of=payload.get('n_series'),
         progress=_phase(progress, 0.6, 0.9),
     )
-    progress(0.9, 'Looking for anomalies and changepoints')
     folder = workdir / 'forecast'
     folder.mkdir()
     frame.drop(request.static).write_parquet(folder / HISTORY)
-    diagnose.notes(frame, request).write_parquet(folder / NOTES)
+    noted = payload.get('notes', True)
+    if noted:
+        progress(0.9, 'Looking for anomalies and changepoints')
+        diagnose.notes(frame, request).write_parquet(folder / NOTES)
     made_by = {'code': code_version(), 'seed': request.seed}
     models = [{**_write_model(found, tested, name, folder), **made_by} for name in request.models]
     progress(0.97, 'Storing')
@@ -106,7 +108,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
             'series': labels[:MOST_LABELS],
             'n_series': len(labels),
             'history': [HISTORY],
-            'notes': [NOTES],
+            'notes': [NOTES] if noted else [],
         },
     }
 

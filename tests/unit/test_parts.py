@@ -81,6 +81,12 @@ def test_each_chunk_is_a_call_of_its_own() -> None:
     assert all(part['request']['models'] == [name.partition('.')[0]] for name, part in parts.items())
 
 
+def test_notes_about_history_are_made_once() -> None:
+    parts = split('forecast', many(401, 'lightgbm', 'theta', 'ets'))
+    assert {name.partition('.')[0] for name, part in parts.items() if part.get('notes', True)} == {'theta'}
+    assert [part.get('notes', True) for part in split('forecast', PAYLOAD).values()] == [True, False]
+
+
 def test_named_series_are_shared_by_the_chunks() -> None:
     labels = [f's{number:03}' for number in reversed(range(300))]
     parts = split('forecast', many(300, 'theta', series=labels))
@@ -129,7 +135,7 @@ def answer(part: str, model: str, labels: list[str], **score: Any) -> dict[str, 
             'series': labels,
             'n_series': len(labels),
             'history': ['history.parquet'],
-            'notes': ['notes.parquet'],
+            'notes': [] if model == 'lightgbm' else ['notes.parquet'],
         },
         'seconds': 2.0,
     }
@@ -167,9 +173,11 @@ def test_chunks_of_a_model_become_one() -> None:
 def test_each_series_is_in_the_history_once() -> None:
     manifest = merge(PAYLOAD, chunked())['manifest']
     assert manifest['history'] == ['j-1/lightgbm/history.parquet'], 'one file that holds them all'
-    assert manifest['notes'] == ['j-1/lightgbm/notes.parquet']
+    assert manifest['notes'] == [f'j-1/theta.{number}-of-2/notes.parquet' for number in (1, 2)], 'by theta alone'
     assert (manifest['series'], manifest['n_series']) == (['a', 'b', 'c', 'd'], 4)
-    manifest = merge(PAYLOAD, chunked(lightgbm=TaskFailed('No.')))['manifest']
+    lost = TaskFailed('No.')
+    assert merge(PAYLOAD, chunked(theta_1_of_2=lost, theta_2_of_2=lost))['manifest']['notes'] == []
+    manifest = merge(PAYLOAD, chunked(lightgbm=lost))['manifest']
     assert manifest['history'] == [f'j-1/theta.{number}-of-2/history.parquet' for number in (1, 2)]
     assert (manifest['series'], manifest['n_series']) == (['a', 'b', 'c', 'd'], 4)
 
