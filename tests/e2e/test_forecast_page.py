@@ -51,7 +51,6 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     upload(page, shops(tmp_path / 'shops.csv'))
 
     page.get_by_role('link', name='Forecast', exact=True).click()
-    page.goto(f'{page.url}&windows=1')
     page.get_by_label('Steps ahead').fill(str(H))
     expect(page.get_by_text(f'known {H} steps ahead')).to_be_visible()
     for name in ('price', 'Auto', 'Seasonal naive', 'LightGBM'):

@@ -8,15 +8,15 @@ from urllib.parse import urlencode
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
-from core.forecasts import MOST_STEPS, Ask, defaults
+from core.forecasts import FEWEST_WINDOWS, LEAST_BUDGET, MOST_BUDGET, MOST_STEPS, MOST_WINDOWS, Ask, defaults
 from core.values import Version
 from ui.components.countries import COUNTRIES
 
 LEVELS = (50, 80, 90, 95)
-SEASONALITIES = ('additive', 'multiplicative')
+SEASONALITIES = ('additive', 'multiplicative', 'auto')
 SCALE = 0.05
-MOST_WINDOWS = 12
-MOST_MINUTES = 240
+MINUTE = 60
+LEAST_MINUTES, MOST_MINUTES = -(-LEAST_BUDGET // MINUTE), MOST_BUDGET // MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Choices:
             static=self.static,
             holidays=self.holidays,
             options=self._options(),
-            budget=None if self.budget is None else 60.0 * self.budget,
+            budget=None if self.budget is None else float(MINUTE * self.budget),
             windows=self.windows or 0,
         )
 
@@ -83,7 +83,6 @@ def read(query: Mapping[str, Sequence[str]], version: Version, labels: Sequence[
     if target in version.manifest['measures']:
         given = replace(given, target=target)
     known = set(labels)
-    columns = {column['name']: column['role'] for column in version.manifest['columns']}
     return replace(
         given,
         h=_whole(one['h']) if 'h' in one else given.h,
@@ -91,7 +90,7 @@ def read(query: Mapping[str, Sequence[str]], version: Version, labels: Sequence[
         aggregate=_among(one.get('aggregate'), AGGREGATES, 'mean') or 'mean',
         series=_several(query, 'series', lambda name: name in known) if len(labels) > 1 else (),
         regressors=_several(query, 'regressors', lambda name: name in possible_regressors(version, given.target)),
-        static=_several(query, 'static', lambda name: columns.get(name) == 'attribute'),
+        static=_several(query, 'static', lambda name: name in possible_static(version)),
         holidays=_among(one.get('holidays'), COUNTRIES, None),
         models=_several(query, 'models', lambda name: name in MODELS) if 'models' in query else given.models,
         levels=tuple(sorted(map(int, _several(query, 'levels', _is_level)))) if 'levels' in query else given.levels,
@@ -123,8 +122,10 @@ def possible_regressors(version: Version, target: str) -> list[str]:
 
 
 def possible_static(version: Version) -> list[str]:
-    """The columns that may hold one category a series."""
-    return [column['name'] for column in version.manifest['columns'] if column['role'] == 'attribute']
+    """The columns that may hold one category a series: attributes, and parts of the label where it has several."""
+    roles = {column['name']: column['role'] for column in version.manifest['columns']}
+    parts = [name for name, role in roles.items() if role == 'series']
+    return (parts if len(parts) > 1 else []) + [name for name, role in roles.items() if role == 'attribute']
 
 
 def problems(choices: Choices, ahead: Mapping[str, Ahead]) -> dict[str, str]:
@@ -136,10 +137,10 @@ def problems(choices: Choices, ahead: Mapping[str, Ahead]) -> dict[str, str]:
         found['models'] = 'Choose a model.'
     if not choices.levels:
         found['levels'] = 'Choose at least one band.'
-    if choices.windows is None or not 0 <= choices.windows <= MOST_WINDOWS:
-        found['windows'] = f'A whole number from 0 to {MOST_WINDOWS}.'
-    if choices.budget is not None and not 1 <= choices.budget <= MOST_MINUTES:
-        found['budget'] = f'From 1 to {MOST_MINUTES} minutes, or nothing.'
+    if choices.windows is None or not FEWEST_WINDOWS <= choices.windows <= MOST_WINDOWS:
+        found['windows'] = f'A whole number from {FEWEST_WINDOWS} to {MOST_WINDOWS}.'
+    if choices.budget is not None and not LEAST_MINUTES <= choices.budget <= MOST_MINUTES:
+        found['budget'] = f'From {LEAST_MINUTES} to {MOST_MINUTES:,} minutes, or nothing.'
     if choices.changes is None or not 0.0005 <= choices.changes <= 10:
         found['changes'] = 'A number from 0.0005 to 10.'
     unknown = [name for name in choices.regressors if name in ahead and not ahead[name].steps]
