@@ -120,3 +120,14 @@ def test_weights_of_auto_are_told():
     found = run(frame(wave(80, season=12), every='1mo', start=datetime(2010, 1, 1)), Request(h=6))
     assert sum(found.weights['auto'].values()) == pytest.approx(1)
     assert '+'.join(found.weights['auto']) == found.rows['model_used'][0]
+
+
+def test_models_of_all_series_are_trained_anew_for_newer_origins():
+    series = panel(*(wave(90, season=12, seed=seed) for seed in range(8)))
+    bench = ensemble.Bench(series, h=6, quantiles=(0.1, 0.9), run=Run())
+    origins = bench._hold_out('seasonal_naive').origins
+    (whole,) = bench._stages_of('theta', origins)
+    old, new = bench._stages_of('lightgbm', origins)
+    assert whole == origins
+    assert sorted([*old, *new], key=origins.index) == list(origins)
+    assert max(at.size for at in old) < min(at.size for at in new)
