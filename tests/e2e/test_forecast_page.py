@@ -92,5 +92,5 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     page.wait_for_url(lambda address: address.split('?')[0] != before.split('?')[0])
     chart = wait_for_result(page)
     expect(page.get_by_text('What if: price × 1.2.')).to_be_visible()
-    assert 'before the change' in traces(chart)
+    assert 'Seasonal naive before the change' in traces(chart)
     assert problems == []

@@ -584,8 +584,9 @@ export default {
       const line = (x, y, name, style) => data.push({ type: "scatter", x, y: y.map((v) => v ?? NaN), name: plain(name), mode: y.length === 1 ? "markers" : "lines",
         line: style, marker: { color: style.color }, hovertemplate: `%{y:,.5~g}<extra>${plain(name)}</extra>` });
       if (base) {
-        line(base.t, base.mean, "before the change", { color: css("text-3"), width: 1.5, dash: "dash" });
-        lines.push({ name: "before the change", colour: css("text-3"), dash: "dash" });
+        const name = `${known(base.name)} before the change`;
+        line(base.t, base.mean, name, { color: css("text-3"), width: 1.5, dash: "dash" });
+        lines.push({ name, colour: css("text-3"), dash: "dash" });
       }
       drawn.filter((model) => model !== best).forEach(({ t, mean, name, colour, dash }) => {
         line(t, mean, known(name), { color: colour, width: 1.25, dash });  // named by its switch above the chart
