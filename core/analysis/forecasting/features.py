@@ -21,6 +21,9 @@ QUICK, SLOW = 0.5, 0.2
 """Rates at which the level of the seasonally adjusted past forgets."""
 DAMPED = 0.5
 RECENT = 14
+MOST_VALUES, COLUMNS = 4_000_000, 50
+"""Windows are read in parts of about so many numbers, so that long ones fit into memory."""
+PARTS = ('values', 'anchor', 'scale')
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +84,33 @@ def context(panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run) 
 
 def table(pool: Pool, windows: Windows, steps: Array, layout: Layout, known: Context, holidays: int) -> Table:
     """Return the features of `windows` (k) for `steps` ahead (k × r); the last `holidays` pool columns are holidays."""
-    m, length = layout.season, layout.length
-    past = pool.past(windows.places, windows.sizes, length)
-    level, scale = level_and_scale(past, m, pool.logged[windows.places])
+    size = max(1, MOST_VALUES // (layout.length + COLUMNS * steps.shape[1]))
+    parts = [
+        _table(pool, windows.part(at, at + size), steps[at : at + size], layout, known, holidays)
+        for at in range(0, max(1, len(windows)), size)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    values, anchor, scale = (np.concatenate([getattr(part, name) for part in parts]) for name in PARTS)
+    return Table(values, parts[0].groups, parts[0].categories, anchor, scale)
+
+
+def _table(pool: Pool, windows: Windows, steps: Array, layout: Layout, known: Context, holidays: int) -> Table:
+    m = layout.season
+    past = pool.past(windows.places, windows.sizes, layout.length)
+    logged = pool.logged[windows.places]
+    level, scale = level_and_scale(past, m, logged)
     z = (past - level[:, None]) / scale[:, None]
     columns = _Columns(*steps.shape)
     columns.add('horizon', steps)
-    anchor = _seasons(columns, z, steps, m)
+    last = _seasons(columns, z, steps, m)
     _levels(columns, z, steps, m)
     if layout.long_season:
         _long_season(columns, z, steps, layout)
-    _shape(columns, z, level, scale, pool.logged[windows.places], m)
+    _shape(columns, z, level, scale, logged, m)
     _ahead(columns, pool, windows, steps, layout, known, holidays)
-    values = columns.table()
-    return Table(
-        values, tuple(columns.groups), tuple(columns.categories), anchor * scale[:, None] + level[:, None], scale
-    )
+    anchor = last * scale[:, None] + level[:, None]
+    return Table(columns.table(), tuple(columns.groups), tuple(columns.categories), anchor, scale)
 
 
 def _seasons(columns: _Columns, z: Array, steps: Array, m: int) -> Array:

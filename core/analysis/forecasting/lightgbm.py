@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 150_000
 MOST_WINDOWS = 150
+MOST_AT_ONCE = 200_000
+"""So many rows are forecast at once, so that long horizons fit into memory."""
 FEW_SERIES = 5
 HORIZONS_A_WINDOW = 6
 LEAST_ROWS = 60
@@ -58,6 +60,12 @@ class _View:
 
     def forecast(self, at: windows.Windows, h: int) -> tuple[Array, Array]:
         """Return forecasts in units of y and their spread, as far as the anchor's scale says (k × h each)."""
+        size = max(1, MOST_AT_ONCE // h)
+        parts = [at.part(first, first + size) for first in range(0, len(at), size)]
+        centers, spreads = zip(*(self._forecast(part, h) for part in parts), strict=True)
+        return np.concatenate(centers), np.concatenate(spreads)
+
+    def _forecast(self, at: windows.Windows, h: int) -> tuple[Array, Array]:
         table = self.table(at, h)
         scaled = self.booster.predict(table.values, num_threads=1).reshape(len(at), h)
         center = self.pool.in_units(table.anchor + table.scale[:, None] * scaled, at.places, at.sizes)

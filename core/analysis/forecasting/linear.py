@@ -19,6 +19,8 @@ from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.repair import Series
 
 MOST_WINDOWS = 15_000
+MOST_SQUARES = 2e9
+"""Long windows are fewer: what they cost grows with the square of their length."""
 MOST_LEARNT = 1000
 """The last so many windows of a series are enough for what is its own."""
 LEAST_WINDOWS = 30
@@ -113,7 +115,8 @@ def _learn(pool: windows.Pool, season: int, length: int, *, seed: int) -> _Learn
     """Return what windows of one length teach, None when there are too few."""
     season = season if length >= season else 1
     rng = np.random.default_rng(seed)
-    drawn = windows.draw(pool.ends, least=length, most=MOST_WINDOWS, a_series=MOST_WINDOWS, rng=rng)
+    most = int(np.clip(MOST_SQUARES / length**2, MOST_WINDOWS // 5, MOST_WINDOWS))
+    drawn = windows.draw(pool.ends, least=length, most=most, a_series=most, rng=rng)
     if len(drawn) < LEAST_WINDOWS:
         return None
     rows = _rows(pool, drawn, season, length)
@@ -189,7 +192,7 @@ def _solve(inputs: Array, target: Array, seen: Array, weights: Array, penalty: f
     width, h = inputs.shape[1], target.shape[1]
     found = np.zeros((width, h))
     shrink = penalty * np.diag(np.append(np.ones(width - 1), FREE))
-    gram, total, before = np.zeros((width, width)), 0.0, len(target[0]) + 1
+    gram, total, before = np.zeros((width, width)), 0.0, h + 1
     for block in reversed(np.array_split(np.arange(h), min(h, BLOCKS))):
         last = int(block[-1]) + 1
         new = (seen >= last) & (seen < before)

@@ -97,6 +97,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.places)
 
+    def part(self, first: int, last: int) -> 'Windows':
+        """Return the windows from `first` to before `last`."""
+        return Windows(places=self.places[first:last], sizes=self.sizes[first:last])
+
 
 def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logged: bool) -> Pool:
     """Return the panel's pool, learnt from the first `ends` points of each series alone.
