@@ -98,12 +98,11 @@ class Fitted:
         """Yield what the network says about the windows, some at a time and in order."""
         device = next(self.network.parameters()).device
         some = int(np.clip(STEPS_A_PASS // (self.layout.context + self.layout.h), 1, MOST_A_PASS))
-        with one_thread(), torch.inference_mode():
-            for first in range(0, len(places), some):
-                drawn = source.draw(places[first : first + some], sizes[first : first + some]).to(device)
-                with _precision(device):
-                    answer = self.network(drawn.batch)
-                yield drawn, answer
+        for first in range(0, len(places), some):
+            drawn = source.draw(places[first : first + some], sizes[first : first + some]).to(device)
+            with one_thread(), torch.inference_mode(), _precision(device):
+                answer = self.network(drawn.batch)
+            yield drawn, answer
 
 
 def fit(

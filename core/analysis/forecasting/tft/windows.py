@@ -168,7 +168,10 @@ class Source:
             self._has_value[whole] = np.isfinite(series.y)
             self._observed[start : start + last] = series.y[:last]
             self._ahead[start : start + size + layout.h] = _known_ahead(series, end, layout, run)
-        self._categories = np.array([_numbered(series.static, layout) for series in panel]).reshape(len(panel), -1)
+        numbers = [{value: number for number, value in enumerate(values, 1)} for values in layout.vocabularies]
+        self._categories = np.array(
+            [[own.get(value, 0) for value, own in zip(one.static, numbers, strict=True)] for one in panel], np.int64
+        ).reshape(len(panel), len(numbers))
 
     def draw(self, places: Array, sizes: Array) -> Drawn:
         """Return the windows of the series at `places` (b) that end after `sizes` (b) points."""
@@ -177,7 +180,7 @@ class Source:
         ends = starts + sizes[:, None]
         before, ahead = ends + np.arange(-layout.context, 0), ends + np.arange(layout.h)
         exists = self._exists[before]
-        level, scale = _level_and_scale(self._values, before, exists, layout.season)
+        level, scale = _level_and_scale(self._values, before, exists)
 
         def scaled(at: Array, default: Array | float = 0.0) -> Array:
             return np.where(at >= starts, (self._values[at] - level) / scale, default)
@@ -215,7 +218,7 @@ class Source:
         return Drawn(batch, _tensor(anchor), level, scale, _tensor(target))
 
 
-def _level_and_scale(values: Array, before: Array, exists: Array, season: int) -> tuple[Array, Array]:
+def _level_and_scale(values: Array, before: Array, exists: Array) -> tuple[Array, Array]:
     """Return the mean and the standard deviation of each context (b, 1)."""
     count = np.maximum(exists.sum(axis=1, keepdims=True), 1)
     window = values[before]
@@ -258,14 +261,6 @@ def _of_dates(stamps: Array, step: Step, *, dates: bool, holidays: str | None) -
     if holidays:
         found |= calendars.holiday_columns(stamps, holidays, step=step)
     return found
-
-
-def _numbered(static: Sequence[str], layout: Layout) -> list[int]:
-    """Return the numbers of a series' categories; 0 for those that were not there in training."""
-    return [
-        values.index(value) + 1 if value in values else 0
-        for value, values in zip(static, layout.vocabularies, strict=True)
-    ]
 
 
 def _tensor(values: Array) -> torch.Tensor:
