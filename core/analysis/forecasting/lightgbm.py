@@ -35,6 +35,8 @@ SMALL = 5000
 REACH = 15.0
 """Scaled targets are clipped here: beyond lie breaks in level that no window explains."""
 ROUNDS = 250
+WIDE_ROUNDS = 150
+"""Where days and weeks recur, trees are larger, and fewer and quicker ones cost little."""
 OPTIONS: Mapping[str, tuple[float, float]] = {
     'rounds': (1, 5000),
     'learning_rate': (0.001, 1.0),
@@ -200,8 +202,8 @@ def _train(
 
     wide = layout.long_season > 0
     settings: dict[str, Any] = {
-        'rounds': ROUNDS if len(target) > SMALL else ROUNDS // 2,
-        'learning_rate': 0.08 if wide else 0.05,
+        'rounds': WIDE_ROUNDS if wide else ROUNDS if len(target) > SMALL else ROUNDS // 2,
+        'learning_rate': 0.12 if wide else 0.05,
         'num_leaves': 96 if wide else 31,
         'min_data_in_leaf': int(np.clip(len(target) // 40, 10, 40)),
         **_checked(options),
