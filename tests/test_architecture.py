@@ -1,5 +1,6 @@
 """The house: what may import what, and what must stay small."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_web_process_imports_no_model_library():
     )
     result = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == '[]'
+
+
+def test_what_users_name_never_reaches_the_language_of_props():
+    """`element.props('…')` reads a small language: text in it could add an attribute that the browser runs."""
+    found = [
+        f'{path.relative_to(ROOT)}:{call.lineno}'
+        for path in (ROOT / 'ui').rglob('*.py')
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == 'props'
+        if not all(isinstance(given, ast.Constant) for given in [*call.args, *(word.value for word in call.keywords)])
+    ]
+    assert found == []
 
 
 def test_nothing_is_left_unfinished():

@@ -10,6 +10,7 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User, UserInteraction, user_simulation
 
+from core.analysis.ahead import Ahead
 from core.settings import Settings
 from core.values import Balance, Session
 from tests.ui import doubles
@@ -19,6 +20,9 @@ from ui.app import mount
 from ui.components.chart import SeriesChart
 from ui.components.parts import Tag
 from ui.session import COOKIE
+
+
+EVIL = 'price" :label="alert(1)//'
 
 
 class History:
@@ -75,6 +79,11 @@ class Desk:
         """What is said beside a field."""
         (line,) = [e for e in self.elements if e.props.get('id') == f'wrong-{name}']
         return line.text if line.visible else ''
+
+    def run_by_the_browser(self) -> list[Any]:
+        """Attributes that a browser would run, or read as markup: those of our own drawings hold no `alert`."""
+        props = [item for e in self.elements for item in e.props.items()]
+        return [(key, value) for key, value in props if key[0] in ':@' or (key == 'innerHTML' and 'alert' in value)]
 
     def hrefs(self, text: str) -> list[str]:
         return [e.props['href'] for e in self.elements if e.tag == 'a' and getattr(e, 'text', '') == text]
@@ -261,6 +270,18 @@ async def test_what_if_asks_for_the_change_and_tells_it(desk: Desk) -> None:
     assert desk.services.forecasts.changed == [{'price': {'how': 'scale', 'value': 1.1}}]
     await desk.user.should_see('What if: price × 1.1.')
     assert desk.hrefs('The forecast before') == [f'/forecasts/{first.id}']
+
+
+async def test_names_from_a_file_stay_text(desk: Desk) -> None:
+    await desk.open_result(regressors=[EVIL], series=[EVIL])
+    assert desk.field(f'How {EVIL} changes')
+    assert desk.field(f'Value for {EVIL}')
+    assert desk.run_by_the_browser() == []
+    desk.services.datasets.manifest['measures'].append(EVIL)
+    desk.services.datasets.ahead[EVIL] = Ahead(steps=12, series=30, of=30)
+    await desk.open_form()
+    assert desk.button(EVIL)
+    assert desk.run_by_the_browser() == []
 
 
 async def test_forecasts_without_numbers_ahead_offer_no_what_if(desk: Desk) -> None:

@@ -433,9 +433,8 @@ class View:
     def _reconciliation(self) -> None:
         read, accepted = self.manifest['rows_read'], self.manifest['rows_accepted']
         repaired, rejected = self.manifest['rows_repaired'], self.manifest['rows_rejected']
-        with tag('span', classes='t12 t3 recon', data_read=read, data_accepted=accepted).props(
-            f'data-repaired={repaired} data-rejected={rejected}'
-        ):
+        counted = {'read': read, 'accepted': accepted, 'repaired': repaired, 'rejected': rejected}
+        with tag('span', classes='t12 t3 recon', **{f'data_{name}': number for name, number in counted.items()}):
             for value, word, colour in (
                 (read, ' read = ', ''),
                 (accepted, ' accepted + ', ''),
@@ -505,7 +504,8 @@ class View:
 
         def choose(name: str) -> Element:
             select = ui.select(list(ROLES), value=roles[name], on_change=lambda e: choices.update({name: e.value}))
-            return select.props(f'aria-label="Role of column {list(roles).index(name) + 1}"').classes('role-select')
+            select.props['aria-label'] = f'Role of column {list(roles).index(name) + 1}'
+            return select.classes('role-select')
 
         with card('Columns', 'What each is for; a change makes a new version'):
             table(

@@ -271,9 +271,9 @@ class Wizard:
     # small parts
 
     def _number(self, value: float | None, label: str, on_change: Callable[[Any], None]) -> ui.number:
-        return ui.number(value=value, precision=0, on_change=lambda event: on_change(event.value)).props(
-            f'aria-label="{label}"'
-        )
+        number = ui.number(value=value, precision=0, on_change=lambda event: on_change(event.value))
+        number.props['aria-label'] = label
+        return number
 
     def _complain(self, name: str, *inputs: Any) -> None:
         self._complaints[name] = Complaint(name).about(*inputs)

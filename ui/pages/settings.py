@@ -105,7 +105,7 @@ class Password:
         self._show(False)
 
     def _show(self, shown: bool) -> None:
-        self._field.props(f'type={"text" if shown else "password"}')
+        self._field.props['type'] = 'text' if shown else 'password'
         self._eye.clear()
         with self._eye:
             label = 'Hide password' if shown else 'Show password'

@@ -49,11 +49,12 @@ class _WhatIf:
 
         with tag('div', classes='what-if', role='group', aria_label=name):
             tag('span', name, 'mono cut', title=name)
-            ui.select(HOW, value=KEEP, on_change=lambda event: choose(event.value)).props(
-                f'aria-label="How {name} changes"'
-            )
+            select = ui.select(HOW, value=KEEP, on_change=lambda event: choose(event.value))
+            # Not by `props(…)`: that reads a small language, in which a name could add attributes that are run.
+            select.props['aria-label'] = f'How {name} changes'
             with tag('div', classes='value'):
-                number = ui.number(value=1.0).props(f'aria-label="Value for {name}"')
+                number = ui.number(value=1.0)
+                number.props['aria-label'] = f'Value for {name}'
                 number.set_visibility(False)
         self.values[name] = number
 
