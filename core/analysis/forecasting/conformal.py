@@ -179,12 +179,14 @@ def apply(raw: Raw, factors: Array) -> Array:
 
 def drawn(quantiles: Sequence[float], adapted: Mapping[float, float]) -> tuple[float, ...]:
     """Return the quantiles to draw in the place of those named, where `adapted` gives other levels (percent)."""
-    found = []
-    for q in quantiles:
-        level = round(abs(2 * q - 1) * 100, 4)
-        other = next((to for of, to in adapted.items() if abs(of - level) < 1e-3), level)
-        found.append(0.5 + np.sign(q - 0.5) * other / 200)
-    return tuple(float(q) for q in found)
+    levels = [round(abs(2 * q - 1) * 100, 4) for q in quantiles]
+    drawn_at: dict[float, float] = {}
+    widest = 0.0
+    for level in sorted(set(levels)):  # a band is never drawn narrower than one that promises less
+        widest = max(widest, next((to for of, to in adapted.items() if abs(of - level) < 1e-3), level))
+        drawn_at[level] = widest
+    signs = [float(np.sign(q - 0.5)) for q in quantiles]
+    return tuple(0.5 + sign * drawn_at[level] / 200 for sign, level in zip(signs, levels, strict=True))
 
 
 def adapt(record: Iterable[tuple[float, float, int]]) -> dict[float, float]:

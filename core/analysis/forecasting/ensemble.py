@@ -8,6 +8,7 @@ unshrunk ones, were measured worse. Residuals that calibrate the bands come from
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,14 +17,15 @@ from core.analysis.forecasting import conformal, registry
 from core.analysis.forecasting.base import Member, Origin, Outcome, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from core.analysis.forecasting.frequency import DAY, Array, Step
-from core.analysis.forecasting.naive import scale
+from core.analysis.forecasting.naive import repeat, scale
 from core.analysis.forecasting.repair import Series
+from core.errors import VariosyncError
 
 FLOOR = 'seasonal_naive'
 LUMPY = 'croston'
 DEEP = 'tft'
 DEEP_SERIES = 100
-"""From so many series on, `auto` takes the deep model, where it is installed and a budget has room for it."""
+"""From so many series on, `auto` takes the deep model where it is installed, if there is a budget with room for it."""
 DEEP_SECONDS = 90.0
 START_SECONDS = 3.0
 """What libraries take to be loaded."""
@@ -70,6 +72,11 @@ class Blend:
     warning: str = ''
 
 
+@dataclass(slots=True)
+class _Answer:
+    raws: Sequence[Raw] = ()
+
+
 class Bench:
     """The forecasts of one panel: series of one step, none empty and none still; every model runs at most once.
 
@@ -97,7 +104,7 @@ class Bench:
         """Yield each model with its calibrated forecasts, one a series in the panel's order."""
         lumpy = np.array(['intermittent' in one.flags for one in self._panel])
         mixed = 'auto' in models and lumpy.any() and not lumpy.all()
-        chosen = Plan((), 0) if mixed or 'auto' not in models else plan(self._panel, h=self._h, run=self._run)
+        chosen = Plan((), 0) if mixed or 'auto' not in models else plan(self._panel, run=self._run)
         self._stages = 2 * len({*models, *chosen.names} - {'auto'}) + 2 * ('auto' in models)
         for model in models:
             if model == 'auto' and mixed:
@@ -122,7 +129,7 @@ class Bench:
         weights: dict[str, float] = {}
         for group in (np.flatnonzero(~lumpy).tolist(), np.flatnonzero(lumpy).tolist()):
             share = len(group) / len(lumpy)
-            run = replace(self._told(''), budget=self._run.budget and self._run.budget * share)
+            run = replace(self._told(''), budget=self._run.budget and self._left() * share)
             part = Bench(
                 [self._panel[place] for place in group],
                 h=self._h, quantiles=self._quantiles, run=run, adapted=self._adapted,
@@ -138,14 +145,17 @@ class Bench:
         asked = conformal.drawn(self._quantiles, self._adapted.get(model, {}))
         factors = conformal.calibrate(self._panel, blend.held, asked, h=self._h)
         return [
-            _outcome(model, one, raw, factors, blend.warning)
+            _outcome(model, one, raw, factors, blend)
             for one, raw in zip(self._panel, blend.raws, strict=True)
         ]  # fmt: skip
 
     def _predict(self, name: str) -> list[Raw]:
         if name not in self._raws:
-            found = self.member(name).predict(self._panel, h=self._h, run=self._told(f'{name}: forecasting'))
-            self._raws[name] = [self._scaled(raw, place) for place, raw in enumerate(found)]
+            ends = [Origin(place, len(one.filled)) for place, one in enumerate(self._panel)]
+            run = self._told(f'{name}: forecasting')
+            with self._border(name, ends) as answer:
+                answer.raws = self.member(name).predict(self._panel, h=self._h, run=run)
+            self._raws[name] = [self._scaled(raw, place) for place, raw in enumerate(answer.raws)]
         return self._raws[name]
 
     def _hold_out(self, name: str, most: int | None = None) -> Held:
@@ -153,11 +163,34 @@ class Bench:
             model = self.member(name)
             origins = conformal.choose(self._panel, h=self._h, most=most or model.held_series, seed=self._run.seed)
             run, found = self._told(f'{name}: measuring its bands'), dict[Origin, Raw]()
-            for part in self._stages_of(name, origins):
-                found |= zip(part, model.hold_out(self._panel, part, h=self._h, run=run), strict=True)
+            parts = self._stages_of(name, origins)
+            for place, part in enumerate(parts):
+                with self._border(name, part) as answer:
+                    answer.raws = model.hold_out(self._panel, part, h=self._h, run=_part(run, place, len(parts)))
+                found |= zip(part, answer.raws, strict=True)
             raws = tuple(self._scaled(found[at], at.place, at.size) for at in origins)
             self._held[name] = Held(origins, raws)
         return self._held[name]
+
+    @contextmanager
+    def _border(self, name: str, origins: Sequence[Origin]) -> Iterator[_Answer]:
+        """Let seasonal naive stand in at every origin when a model raises: it costs the other models nothing."""
+        answer = _Answer()
+        try:
+            yield answer
+        except (VariosyncError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - model libraries raise what they like
+            reason = f'{name} failed ({type(error).__name__}: {error}).'
+            answer.raws = [
+                repeat(
+                    self._panel[at.place].filled[: at.size],
+                    h=self._h,
+                    season_length=self._panel[at.place].step.season_length,
+                    warning=reason,
+                )
+                for at in origins
+            ]
 
     def _stages_of(self, name: str, origins: tuple[Origin, ...]) -> list[tuple[Origin, ...]]:
         """Return the origins in the parts to hold out at once.
@@ -182,35 +215,39 @@ class Bench:
 
     def _blend(self, chosen: Plan, *, lumpy: bool, models: Sequence[str]) -> Blend:
         """Hold out the members, weigh them, and let those that count forecast, as far as time is left."""
+        self._started = time.monotonic()
         left_out = list(chosen.left_out)
         held: dict[str, Held] = {}
         for name in chosen.names:
-            if self._is_late(name, chosen):
+            if name not in self._held and self._is_late(name, forecast_only=False):
                 left_out.append(name)
             else:
                 held[name] = self._hold_out(name, None if name in models else chosen.held_series)
         table = Table.of(self._panel, held, h=self._h, squared=lumpy)
-        weights, raws = table.weigh(keep=LUMPY if lumpy else None)
-        late = [name for name in weights if name not in self._raws and self._is_late(name, chosen)]
+        learnt = table.weigh(keep=LUMPY if lumpy else None)
+        late = [name for name in learnt.final if name not in self._raws and self._is_late(name, forecast_only=True)]
         left_out += late
-        kept = {name: weight for name, weight in weights.items() if name not in late} or {FLOOR: 1.0}
-        whole = sum(kept.values())
-        weights = {name: weight / whole for name, weight in kept.items()}
-        found = [self._predict(name) for name in weights]
+        learnt = learnt.without(late)
+        found = [self._predict(name) for name in learnt.final]
         return Blend(
-            raws=[_average(own, weights) for own in zip(*found, strict=True)],
-            held=Held(table.origins, tuple(raws)),
-            weights=weights,
+            raws=[_average(own, learnt.final) for own in zip(*found, strict=True)],
+            held=Held(table.origins, tuple(table.mean(learnt))),
+            weights=learnt.final,
             warning=_told_of(left_out, self._run.budget),
         )
 
-    def _is_late(self, name: str, chosen: Plan) -> bool:
-        """Return whether the budget has no time for another pass of a member."""
+    def _left(self) -> float:
+        """Return how many seconds of the budget are left, at least one."""
+        assert self._run.budget is not None
+        return max(1.0, self._run.budget - (time.monotonic() - self._started))
+
+    def _is_late(self, name: str, *, forecast_only: bool) -> bool:
+        """Return whether the budget has no time for a member: to be held out and to forecast, or only to forecast."""
         if self._run.budget is None or name == FLOOR:
             return False
         fixed, each = seconds(name, self._panel, self._run)
-        need = fixed / 2 + each * len(self._panel)
-        return time.monotonic() - self._started + need > self._run.budget
+        need = (fixed / 3 if forecast_only else fixed) + each * len(self._panel)
+        return need > self._left()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,25 +291,33 @@ class Table:
             squared=squared,
         )
 
-    def weigh(self, *, keep: str | None) -> tuple[dict[str, float], list[Raw]]:
-        """Return the members' weights and their mean from each origin, by weights that its fold had no part in.
+    def weigh(self, *, keep: str | None) -> 'Weights':
+        """Return the members' weights: the final ones, and for each fold those that it had no part in.
 
         `keep` names a member that has its part in the equal half whatever its loss.
         """
-        every = np.ones(len(self.origins), bool)
-        usable = every & (np.isfinite(self.actual).any(axis=1) & (self.scales > 0))
+        usable = np.isfinite(self.actual).any(axis=1) & (self.scales > 0)
         learnt = [self._weights(usable & (self.folds != fold), keep) for fold in (0, 1)]
         final = np.mean(learnt, axis=0)
         final = np.where(final >= LEAST_SHARE, final, 0.0) / final[final >= LEAST_SHARE].sum()
-        raws = [
-            _average(own, dict(zip(self.names, learnt[fold], strict=True)))
-            for own, fold in zip(zip(*self.raws, strict=True), self.folds, strict=True)
-        ]
+        found = Weights(
+            {name: float(weight) for name, weight in zip(self.names, final, strict=True) if weight > 0},
+            tuple(dict(zip(self.names, map(float, own), strict=True)) for own in learnt),
+        )
         if usable.any() and self.names[-1] == FLOOR:
-            blended = np.array([raw.center for raw in raws])
+            blended = np.array([raw.center for raw in self.mean(found)])
             if self._loss(blended, usable) > self._loss(self.centers[-1], usable):
-                return {FLOOR: 1.0}, list(self.raws[-1])
-        return {name: float(weight) for name, weight in zip(self.names, final, strict=True) if weight > 0}, raws
+                return FLOOR_ALONE
+        return found
+
+    def mean(self, weights: 'Weights') -> list[Raw]:
+        """Return the members' mean from each origin, by the weights of its fold."""
+        found = []
+        for own, fold in zip(zip(*self.raws, strict=True), self.folds, strict=True):
+            raws = dict(zip(self.names, own, strict=True))
+            mine = weights.by_fold[fold]
+            found.append(_average([raws[name] for name in mine], mine))
+        return found
 
     def _weights(self, rows: Array, keep: str | None) -> Array:
         members = np.array([name != FLOOR for name in self.names])
@@ -304,6 +349,31 @@ class Table:
         return float(np.mean(np.nanmean(apart, axis=1) / self.scales[rows]))
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The shares of members: the `final` ones, and by fold those that were learnt without it."""
+
+    final: Mapping[str, float]
+    by_fold: tuple[Mapping[str, float], ...]
+
+    def without(self, names: Sequence[str]) -> 'Weights':
+        """Return the shares of the others, of the floor alone when none is left."""
+        if not names:
+            return self
+        kept = _shares(self.final, names)
+        folds = tuple(_shares(own, names) for own in self.by_fold)
+        return Weights(kept, tuple(own or kept for own in folds)) if kept else FLOOR_ALONE
+
+
+FLOOR_ALONE = Weights({FLOOR: 1.0}, ({FLOOR: 1.0}, {FLOOR: 1.0}))
+
+
+def _shares(weights: Mapping[str, float], left_out: Sequence[str]) -> dict[str, float]:
+    kept = {name: weight for name, weight in weights.items() if name not in left_out and weight > 0}
+    whole = sum(kept.values())
+    return {name: weight / whole for name, weight in kept.items()}
+
+
 def pool(step: Step) -> tuple[str, ...]:
     """Return who may be a member of `auto` for a step, the most useful first, as measured on M3, M4, tourism, NN5."""
     if step.unit == 'fixed' and step.size < DAY:
@@ -313,7 +383,7 @@ def pool(step: Step) -> tuple[str, ...]:
     return 'lightgbm', 'linear', 'theta', 'mstl', 'ets'
 
 
-def plan(panel: Sequence[Series], *, h: int, run: Run) -> Plan:
+def plan(panel: Sequence[Series], *, run: Run) -> Plan:
     """Return the members that a panel and the time allow, with the floor, and how many series to hold them out on."""
     count = len(panel)
     names = [name for name in pool(panel[0].step) if name in registry.MODELS]
@@ -372,13 +442,13 @@ def still(series: Series, h: int, quantiles: Sequence[float]) -> Outcome:
     return Outcome(center=center, quantiles=bands, used='naive', status='fallback', warning=warning)
 
 
-def _outcome(model: str, series: Series, raw: Raw, factors: Array, warning: str) -> Outcome:
-    stood_in = model != 'auto' and raw.used != model
+def _outcome(model: str, series: Series, raw: Raw, factors: Array, blend: Blend) -> Outcome:
+    stood_in = _all_stood_in(raw, blend.weights) if model == 'auto' else raw.used != model
     values, center = conformal.apply(raw, factors), raw.center
     if series.filled.min() >= 0:
         values, center = np.maximum(values, 0.0), np.maximum(center, 0.0)
     status = 'fallback' if stood_in else 'ok'
-    told = ' '.join(note for note in (raw.warning, warning) if note)
+    told = ' '.join(note for note in (raw.warning, blend.warning) if note)
     return Outcome(center=center, quantiles=values, used=raw.used, status=status, warning=told)
 
 
@@ -391,6 +461,8 @@ def _average(raws: Sequence[Raw], weights: Mapping[str, float]) -> Raw:
     real = [(raw, weights[name]) for raw, name in zip(raws, names, strict=True) if _is_real(name, raw)]
     real = [(raw, weight) for raw, weight in real if weight > 0]
     gone = [raw.warning for raw, name in zip(raws, names, strict=True) if not _is_real(name, raw) and weights[name] > 0]
+    if all(raw.used == 'naive' for raw, _ in real):
+        gone += [raw.warning for raw, _ in real]
     if not real:
         return raws[0]
     whole = sum(weight for _, weight in real)
@@ -400,6 +472,17 @@ def _average(raws: Sequence[Raw], weights: Mapping[str, float]) -> Raw:
         used='+'.join(dict.fromkeys(raw.used for raw, _ in real)),
         warning=' '.join(dict.fromkeys(note for note in gone if note)),
     )
+
+
+def _all_stood_in(raw: Raw, weights: Mapping[str, float]) -> bool:
+    """Return whether no member made a forecast of its own: the floor counts only where it was chosen."""
+    used = set(raw.used.split('+'))
+    return not used & (set(weights) - {FLOOR}) and (used != {FLOOR} or set(weights) != {FLOOR})
+
+
+def _part(run: Run, place: int, count: int) -> Run:
+    told = run.progress
+    return replace(run, progress=lambda part, text: told((place + part) / count, text))
 
 
 def _is_real(name: str, raw: Raw) -> bool:

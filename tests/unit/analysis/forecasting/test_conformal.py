@@ -128,3 +128,8 @@ def test_bands_of_many_series_hold_about_what_they_promise():
     for (model,), own in rows.group_by('model'):
         held = evaluate.coverage(actual, own['q0.1'].to_numpy(), own['q0.9'].to_numpy())
         assert (model, 0.72 < held < 0.88) == (model, True)
+
+
+def test_a_band_is_never_drawn_narrower_than_one_that_promises_less():
+    drawn = conformal.drawn((0.025, 0.1, 0.5, 0.9, 0.975), {80: 97, 95: 92.5})
+    np.testing.assert_allclose(drawn, (0.015, 0.015, 0.5, 0.985, 0.985))

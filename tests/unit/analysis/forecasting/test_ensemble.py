@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import Request, ensemble, frequency, repair, run
+from core.analysis.forecasting import Request, ensemble, forecast, frequency, registry, repair, run
 from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from tests.unit.analysis.forecasting.frames import air, frame, wave
@@ -33,7 +33,7 @@ def held(series: list[repair.Series], errors: dict[str, float], *, seed: int = 1
 
 def weights(series: list[repair.Series], errors: dict[str, float], **options: bool) -> dict[str, float]:
     table = ensemble.Table.of(series, held(series, errors), h=6, squared=options.get('squared', False))
-    return table.weigh(keep=None)[0]
+    return table.weigh(keep=None).final
 
 
 def test_weights_lie_between_what_was_measured_and_equal_ones():
@@ -82,17 +82,17 @@ def test_members_suit_the_frequency(name: str, among: str):
 
 def test_costly_members_are_left_out_of_long_histories_and_of_small_budgets():
     short, long = panel(wave(100, season=12)), panel(wave(3000), every='1d')
-    assert 'ets' in ensemble.plan(short, h=6, run=Run()).names
-    assert 'ets' not in ensemble.plan(long, h=6, run=Run()).names
-    assert 'ets' in ensemble.plan(long, h=6, run=Run(budget=60)).names
-    small = ensemble.plan(long, h=6, run=Run(budget=3))
+    assert 'ets' in ensemble.plan(short, run=Run()).names
+    assert 'ets' not in ensemble.plan(long, run=Run()).names
+    assert 'ets' in ensemble.plan(long, run=Run(budget=60)).names
+    small = ensemble.plan(long, run=Run(budget=3))
     assert small.names == ('seasonal_naive',)
     assert {'lightgbm', 'ets'} <= set(small.left_out)
 
 
 def test_members_are_held_out_on_fewer_series_the_more_they_cost():
     many = panel(*[wave(100, season=12)] * 400)
-    quick, slow = ensemble.plan(many, h=6, run=Run(budget=200)), ensemble.plan(many, h=6, run=Run(budget=40))
+    quick, slow = ensemble.plan(many, run=Run(budget=200)), ensemble.plan(many, run=Run(budget=40))
     assert slow.held_series < quick.held_series <= 400
 
 
@@ -131,3 +131,53 @@ def test_models_of_all_series_are_trained_anew_for_newer_origins():
     assert whole == origins
     assert sorted([*old, *new], key=origins.index) == list(origins)
     assert max(at.size for at in old) < min(at.size for at in new)
+
+
+class Broken:
+    """A model whose library raises."""
+
+    name = 'lightgbm'
+    held_series = 10
+
+    def predict(self, panel: object, *, h: int, run: Run) -> list[Raw]:
+        raise TypeError('no such luck')
+
+    def hold_out(self, panel: object, origins: object, *, h: int, run: Run) -> list[Raw]:
+        raise TypeError('no such luck')
+
+
+def test_a_model_that_raises_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch):
+    real = registry.member
+    monkeypatch.setattr(registry, 'member', lambda name: Broken() if name == 'lightgbm' else real(name))
+    found = run(air(), Request(h=6, models=('lightgbm', 'theta', 'auto'))).rows
+    by_model = {name: own.row(0, named=True) for (name,), own in found.group_by('model', maintain_order=True)}
+    assert (by_model['lightgbm']['status'], by_model['lightgbm']['model_used']) == ('fallback', 'seasonal_naive')
+    assert 'no such luck' in by_model['lightgbm']['warning']
+    assert (by_model['theta']['status'], by_model['theta']['warning']) == ('ok', '')
+    assert by_model['auto']['status'] == 'ok'
+    assert 'theta' in by_model['auto']['model_used']
+
+
+def test_auto_tells_when_no_member_could_forecast():
+    for values in ([3.0, 5.0], [3.0, 5.0, 4.0], [3.0, 5.0, 4.0, 6.0, 5.0, 7.0]):
+        found = run(frame(values, every='1mo'), Request(h=2)).rows
+        assert found['status'].unique().to_list() == ['fallback']
+        assert found['model_used'].unique().to_list() == ['naive']
+        assert found['warning'][0]
+
+
+def test_bands_belong_to_the_members_that_forecast():
+    series = panel(*(wave(66, season=12, seed=seed) for seed in range(20)))
+    table = ensemble.Table.of(
+        series, held(series, {'good': 1.0, 'fair': 1.15, 'seasonal_naive': 6.0}), h=6, squared=False
+    )
+    learnt = table.weigh(keep=None).without(['good'])
+    assert learnt.final == {'fair': 1.0}
+    assert {raw.used for raw in table.mean(learnt)} == {'fair'}
+    assert learnt.without(['fair']).final == {'seasonal_naive': 1.0}
+
+
+def test_progress_of_auto_never_goes_back():
+    told: list[float] = []
+    forecast(air(), Request(h=6), progress=lambda part, _: told.append(part))
+    assert told == sorted(told)
