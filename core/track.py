@@ -232,7 +232,7 @@ def _figures(row: Row) -> Figures:
         smape=_share(row['smape'], row['points']),
         sql=_share(row['pinball'], row['drawn']),
         coverage=_coverage(levels),
-        width={level: sums['width'] / row['scaled'] for level, sums in _by_level(levels) if row['scaled']},
+        width={level: sums['width'] / sums['scaled'] for level, sums in _by_level(levels) if sums['scaled']},
     )
 
 

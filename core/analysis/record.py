@@ -151,7 +151,8 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
     Returns:
         A block has its `first` and `last` step; `points`; `smape` (a sum); `scaled` points with the sums `abs` and
         `square` of the errors over their scales; `drawn` points with the sum `pinball` of the mean quantile losses over
-        the scale; and by level (percent as text) `points`, `inside`, and the sum `width` over `scaled` points.
+        the scale; and by level (percent as text) `points` with a band, `inside`, and the sum `width` over the `scaled`
+        ones of them.
     """
     import polars as pl
 
@@ -228,8 +229,9 @@ class _Table:
         for level, (low, high) in self._bands.items():
             drawn = mask & np.isfinite(low) & np.isfinite(high)
             inside = drawn & (self._y >= low) & (self._y <= high)
-            width = _sum(((high - low) / self._scale)[drawn])
-            levels[level] = {'points': int(drawn.sum()), 'inside': int(inside.sum()), 'width': width}
+            width = ((high - low) / self._scale)[drawn]
+            held = {'points': int(drawn.sum()), 'inside': int(inside.sum())}
+            levels[level] = {**held, 'scaled': _count(width), 'width': _sum(width)}
         return {
             'points': int(mask.sum()),
             'smape': _sum(self._smape[mask]),

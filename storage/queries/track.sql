@@ -63,14 +63,16 @@ with blocks as (
     group by grouping sets ((), (model), (first), (model, first))
 ), held as (
     select model, first, l.level, sum((l.held ->> 'points')::bigint)::bigint as points,
-           sum((l.held ->> 'inside')::bigint)::bigint as inside, sum((l.held ->> 'width')::float8) as width
+           sum((l.held ->> 'inside')::bigint)::bigint as inside, sum((l.held ->> 'scaled')::bigint)::bigint as scaled,
+           sum((l.held ->> 'width')::float8) as width
     from blocks
     cross join lateral jsonb_each(levels) as l (level, held)
     group by grouping sets ((l.level), (model, l.level), (first, l.level), (model, first, l.level))
 )
 select s.model, s.first, case when s.first is not null then s.last end as last, s.forecasts, s.points, s.smape, s.scaled,
        s.abs, s.square, s.drawn, s.pinball,
-       (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside, 'width', h.width))
+       (select jsonb_object_agg(h.level, jsonb_build_object(
+            'points', h.points, 'inside', h.inside, 'scaled', h.scaled, 'width', h.width))
         from held h
         where h.model is not distinct from s.model and h.first is not distinct from s.first) as levels
 from sums s

@@ -57,6 +57,7 @@ class Tasks(ScriptedCompute):
         models = []
         for place, model in enumerate(asked['models']):
             rows = pl.concat([last_week(own, model, H, 1.0 + place) for own in frame.partition_by('unique_id')])
+            rows = rows if 95 in asked['levels'] else rows.drop('q0.025', 'q0.975')
             path = workdir / f'forecast-{model}.parquet'
             rows.write_parquet(path)
             stored.append(objects.put_file(f'{payload["prefix"]}/{path.name}', path))
@@ -359,6 +360,16 @@ async def test_bands_that_held_too_little_are_drawn_wider_the_next_time(product:
     assert 80 < second.request['adapted']['theta']['80'] < 100
     other = await forecast_of(product, user, dataset, models=('theta',), step='W-MON')
     assert other.request['adapted'] == {}
+
+
+async def test_a_band_is_as_wide_as_it_was_drawn_whatever_other_forecasts_drew(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',), levels=(80, 95))
+    await forecast_of(product, user, dataset, models=('seasonal_naive',), levels=(80,))
+    await more(product, user, dataset, table(HISTORY + H))
+    (both,) = (await product.track.track(user.id)).models
+    assert both.forecasts == 2
+    assert both.width['95'] == pytest.approx(2 * both.width['80'])
 
 
 async def test_another_tenant_sees_nothing(product: Product, user: User, database: Postgres) -> None:

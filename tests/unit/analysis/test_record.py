@@ -140,6 +140,17 @@ def test_a_series_whose_forecast_failed_is_not_scored(rows: pl.DataFrame, known:
     assert record.score(failed, known, whole())['points'] == H
 
 
+def test_a_width_is_measured_where_a_band_was_drawn(rows: pl.DataFrame, known: Any) -> None:
+    bare = pl.when(pl.col('unique_id') == 'b').then(None)
+    some = rows.with_columns(*(bare.otherwise(pl.col(name)).alias(name) for name in ('q0.1', 'q0.9')))
+    level, alone = (
+        [block['levels']['80'] for block in record.score(one, known, whole())['blocks']]
+        for one in (some, rows.filter(pl.col('unique_id') == 'a'))
+    )
+    assert level == alone
+    assert sum(block['scaled'] for block in level) == H
+
+
 def stored(folder: Path, rows: pl.DataFrame, history: pl.DataFrame, **asked: Any) -> dict[str, Any]:
     """An issued file and its history in a folder, as a payload names them."""
     rows.write_parquet(folder / 'forecast.parquet')
