@@ -65,6 +65,12 @@ class Series:
         """Whether nothing can be learnt from it: one value, or the same one throughout."""
         return self.observed == 1 or bool(np.ptp(self.filled) == 0)
 
+    def past(self, size: int) -> Array:
+        """Return the first `size` values without gaps, filled from nothing that came after them."""
+        if size >= len(self.y) or not np.isnan(self.y[:size]).any():
+            return self.filled[:size]
+        return fill(self.y[:size], self.step.season_length)
+
 
 def regular(
     unique_id: str,

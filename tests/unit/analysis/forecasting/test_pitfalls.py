@@ -305,6 +305,14 @@ def test_held_out_is_what_would_have_been_forecast(name: str):
     assert held.spread == pytest.approx(then.spread, nan_ok=True)
 
 
+def test_the_past_of_a_series_is_filled_from_nothing_after_it() -> None:
+    y = gapped(wave(120))
+    one, other = regular(frame(y)), regular(frame(np.where(np.arange(120) < 80, y, y + 500)))
+    assert np.isfinite(one.past(80)).all()
+    assert one.past(80).tolist() == other.past(80).tolist()
+    assert one.past(120).tolist() == one.filled.tolist()
+
+
 @pytest.mark.parametrize('name', ['ets', 'arima'])
 def test_options_of_a_model_without_any_are_refused(name: str):
     with pytest.raises(UsageError, match=f'"{name}" has no options'):
@@ -315,6 +323,11 @@ def of(name: str) -> Member:
     if name == 'prophet':
         return ProphetModel()
     return SeasonalNaive() if name == 'seasonal_naive' else Statistical(name)
+
+
+def gapped(values: np.ndarray) -> np.ndarray:
+    """Return values of which nearly a third is missing."""
+    return np.where(np.random.default_rng(7).random(len(values)) < 0.3, np.nan, values)
 
 
 def panel(rows: pl.DataFrame, h: int, *regressors: str) -> list[repair.Series]:
