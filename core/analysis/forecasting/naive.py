@@ -49,6 +49,6 @@ class SeasonalNaive:
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return the last season before each origin."""
         return [
-            repeat(panel[at.place].filled[: at.size], h=h, season_length=panel[at.place].step.season_length)
+            repeat(panel[at.place].past(at.size), h=h, season_length=panel[at.place].step.season_length)
             for at in origins
         ]

@@ -100,7 +100,7 @@ def _tasks(panel: Sequence[Series], origins: Iterable[Origin], h: int, run: Run)
 def _task(series: Series, size: int, h: int, run: Run, options: Options) -> dict[str, Any]:
     """Return what a worker needs to know of a series' first `size` points and of the `h` steps after them."""
     if options.seasonality_mode == 'auto':
-        options = replace(options, seasonality_mode=mode(series.filled[:size], series.step.season_length))
+        options = replace(options, seasonality_mode=mode(series.past(size), series.step.season_length))
     table = series.regressors[: size + h]
     usable = [at for at, _ in enumerate(run.regressors) if np.isfinite(table[:, at]).all()]
     holidays = run.holidays if _has_days(series.step) else None
@@ -110,7 +110,7 @@ def _task(series: Series, size: int, h: int, run: Run, options: Options) -> dict
         'name': 'prophet',
         'real': real,
         'y': series.y[start:size],
-        'filled': series.filled[start:size],
+        'filled': series.past(size)[start:],
         'stamps': series.stamps[start:size],
         'future': series.step.after(series.cutoff, np.arange(1, h + 1) + size - len(series.y)),
         'h': h,

@@ -72,7 +72,7 @@ class Statistical:
         start = max(0, size - min(most, max(steps, seasons * series.step.season_length)))
         return {
             'name': self.name,
-            'y': series.filled[start:size],
+            'y': series.past(size)[start:],
             'h': h,
             'season_length': series.step.season_length,
             'long_season': series.step.long_season,

@@ -295,10 +295,12 @@ def test_croston_gives_the_rate_of_demand_and_its_spread():
     assert raw.spread == pytest.approx(np.full(H, demand.std()), rel=0.05)
 
 
+@pytest.mark.parametrize('missing', [False, True])
 @pytest.mark.parametrize('name', LOCAL)
-def test_held_out_is_what_would_have_been_forecast(name: str):
+def test_held_out_is_what_would_have_been_forecast(name: str, missing: bool):
     member = of(name)
-    whole, past = panel(frame(SOUND), 5), panel(frame(SOUND[:45]), 5)
+    values = gapped(SOUND) if missing else SOUND
+    whole, past = panel(frame(np.where(AT < 45, values, values + 500)), 5), panel(frame(values[:45]), 5)
     [held] = member.hold_out(whole, [Origin(0, 45)], h=5, run=Run())
     [then] = member.predict(past, h=5, run=Run())
     assert held.center == pytest.approx(then.center)
@@ -326,8 +328,9 @@ def of(name: str) -> Member:
 
 
 def gapped(values: np.ndarray) -> np.ndarray:
-    """Return values of which nearly a third is missing."""
-    return np.where(np.random.default_rng(7).random(len(values)) < 0.3, np.nan, values)
+    """Return values of which nearly a third is missing, but not the first."""
+    missing = np.random.default_rng(7).random(len(values)) < 0.3
+    return np.where(missing & (np.arange(len(values)) > 0), np.nan, values)
 
 
 def panel(rows: pl.DataFrame, h: int, *regressors: str) -> list[repair.Series]:
