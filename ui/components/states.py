@@ -5,7 +5,7 @@ from typing import Any
 
 from nicegui import ui
 
-from ui.components.parts import facts, icon, icon_button, tag
+from ui.components.parts import button, facts, icon, icon_button, tag
 
 DRAWING = (
     '<path d="M0 71.5h216" stroke="var(--line-2)"/>'
@@ -58,6 +58,16 @@ def error_state(
                 with tag('span', 'Error ', 't12 t3').style('margin-left: auto'):
                     tag('span', number, 'mono')
                 icon_button('copy', 'Copy error number', small=True, data_copy=number)
+
+
+def out_of_reach(why: str, *, kept: str) -> None:
+    """Stand where something is stored that cannot be read now; `kept` is what is safe all the same."""
+    error_state(
+        'What is stored is out of reach',
+        why,
+        rows={'What is kept': kept, 'What to do': 'Load the page again in a moment.'},
+        actions=lambda: button('Load again', icon_name='rotate-ccw', on_click=ui.navigate.reload),
+    )
 
 
 def skeleton(*widths: int, height: int = 12) -> None:

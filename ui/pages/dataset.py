@@ -20,7 +20,7 @@ from ui.components.hours import Price
 from ui.components.jobs import Running, cancel_button
 from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, tabs, tag
 from ui.components.spark import bars, spark
-from ui.components.states import empty_state, error_state, skeleton_rows
+from ui.components.states import empty_state, error_state, out_of_reach, skeleton_rows
 from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.toast import toast
@@ -37,6 +37,7 @@ COLOURS = [f'series-{place}' for place in range(1, 9)]
 ZONES = ('UTC', 'Europe/London', 'Europe/Paris', 'Europe/Berlin', 'America/New_York', 'America/Chicago',
          'America/Los_Angeles', 'Asia/Tokyo', 'Asia/Kolkata', 'Australia/Sydney')  # fmt: skip
 GUESS = 'as read'
+KEPT = 'Every version of the dataset.'
 TO_DO = {
     'ambiguous_dates': 'Say how dates are written.',
     'no_time_column': 'Name the column that holds the time, or discard the file.',
@@ -424,7 +425,7 @@ class View:
             if self.page and self.page.total:
                 _fault_table(self.page)
             elif self.away:
-                self._out_of_reach()
+                out_of_reach(self.away, kept=KEPT)
             else:
                 with tag('p', 'Every record was stored as it was read.', 't2').style('padding: 12px 16px'):
                     pass
@@ -446,18 +447,10 @@ class View:
 
     # rows
 
-    def _out_of_reach(self) -> None:
-        error_state(
-            'What is stored is out of reach',
-            self.away,
-            rows={'What is kept': 'Every version of the dataset.', 'What to do': 'Load the page again in a moment.'},
-            actions=lambda: button('Load again', icon_name='rotate-ccw', on_click=ui.navigate.reload),
-        )
-
     def _rows(self) -> None:
         if self.page is None:
             with card():
-                self._out_of_reach()
+                out_of_reach(self.away, kept=KEPT)
             return
         shown = [(place, name) for place, name in enumerate(self.page.columns) if name not in ('_series', '_time')]
         kinds = {column['name']: column['type'] for column in self.manifest['columns']}

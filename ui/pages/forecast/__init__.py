@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Request
 from nicegui import ui
 
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from core.services import Services
 from core.values import Forecast, Job, JobState, Session
 from ui.components import formats
@@ -129,7 +129,10 @@ async def _result(
 ) -> None:
     shown = Shown(services=services, session=session, forecast=forecast, result=result, state=state)
     view = VIEWS[state.tab](shown)
-    await view.load()
+    try:
+        await view.load()
+    except Unavailable as error:
+        view.away = error.message
     box.clear()
     with box:
         links = _head(shown)

@@ -1,6 +1,7 @@
 """The chart of one series with several models over each other, how well their bands held, and the rows."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from core.analysis.tables import Page
+from core.errors import Unavailable
 from ui.components import formats
 from ui.components.chart import SeriesChart, forecast_chart
 from ui.components.parts import Tag, badge, card, chip, tag
@@ -65,7 +67,9 @@ class ChartTab(View):
                 weights_card(self.shown)
                 await what_if_card(self.shown)
                 warnings_card(self.shown.result)
-        if self.page is not None:
+        if self.away:
+            self.out_of_reach()
+        elif self.page is not None:
             rows_card(self.page)
 
     def _models(self) -> None:
@@ -169,7 +173,10 @@ class ChartTab(View):
         assert self._receipt is not None
         self.chart.compare(self.shown.drawn, self.shown.banded)
         self._say_held()
-        await self._measure(model := self.shown.banded)
+        model = self.shown.banded
+        # By step ahead nothing is drawn while that is out of reach; all else is known.
+        with suppress(Unavailable):
+            await self._measure(model)
         # Another model may have been chosen meanwhile: its own call draws it.
         if model == self.shown.banded and not self._receipt.is_deleted:
             self._receipt.clear()

@@ -47,6 +47,9 @@ class ExplainTab(View):
                 )
             return
         self._choices()
+        if self.away:
+            self.out_of_reach()
+            return
         if not self.rows:
             with card():
                 empty_state(

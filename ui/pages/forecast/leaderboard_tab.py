@@ -57,6 +57,9 @@ class LeaderboardTab(View):
             )
             if shown.state.by != 'overall':
                 model_segment(shown)
+        if self.away:
+            self.out_of_reach()
+            return
         {'overall': self._overall, 'horizon': self._by_horizon, 'series': self._by_series}[shown.state.by]()
 
     def _overall(self) -> None:

@@ -36,6 +36,9 @@ class ResidualsTab(View):
         with tag('div', classes='hs wrap'):
             model_segment(shown)
             self._series_select()
+        if self.away:
+            self.out_of_reach()
+            return
         if not found['points']:
             nothing_measured()
             return

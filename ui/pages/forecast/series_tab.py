@@ -47,7 +47,14 @@ class SeriesTab(View):
             search.props('aria-label="Find a series" clearable type=search').classes('series-search')
             search.on('keydown.enter', lambda: ui.navigate.to(shown.address(q=search.value or '', page=1)))
             search.on('clear', lambda: ui.navigate.to(shown.address(q='', page=1)))
-            tag('span', f'{formats.counted(total, "series", "series")} found' if shown.state.q else '', 't12 t3')
+            tag(
+                'span',
+                f'{formats.counted(total, "series", "series")} found' if shown.state.q and not self.away else '',
+                't12 t3',
+            )
+        if self.away:
+            self.out_of_reach()
+            return
         if not total:
             with card():
                 empty_state('No series found', f'No series has "{shown.state.q}" in its name.')

@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 from core.services import Services
 from core.values import Forecast, Session
+from ui.components.parts import card
+from ui.components.states import out_of_reach
 
 TABS = ('chart', 'leaderboard', 'series', 'residuals', 'explain')
 BY = ('overall', 'horizon', 'series')
@@ -105,17 +107,26 @@ class Shown:
 
 
 class View:
-    """A tab: it loads what it shows, then draws it; `on_change` is told when what is chosen changes in place."""
+    """A tab: it loads what it shows, then draws it; `on_change` is told when what is chosen changes in place.
+
+    `away` says why what is stored cannot be read now: what `load` had not read yet is as it was made then.
+    """
 
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
+        self.away = ''
         self.on_change: Callable[[Shown], None] = lambda shown: None
 
     async def load(self) -> None:
-        """Read what the tab shows."""
+        """Read what the tab shows. Raise Unavailable while what is stored is out of reach."""
 
     async def draw(self) -> None:
         """Draw the tab."""
+
+    def out_of_reach(self) -> None:
+        """Say that what would stand here cannot be read now."""
+        with card():
+            out_of_reach(self.away, kept='The forecast, as it was issued.')
 
 
 def address(forecast: Forecast, state: State) -> str:
