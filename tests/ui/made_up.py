@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 from core.analysis.ahead import Ahead
 from core.analysis.tables import Page
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from core.forecasts import Ask
 from core.values import Forecast, Quote, Version
 from tests.ui.doubles import Datasets, Forecasts
 
+AWAY = 'The object store does not answer.'
 H = 12
 MONTH = 30.4375 * 86_400_000
 CUTOFF = 1_760_000_000_000.0
@@ -42,6 +43,7 @@ class Shop(Datasets):
     def __init__(self) -> None:
         super().__init__()
         self.manifest = manifest()
+        self.away = False
         self.ahead = {'price': Ahead(steps=H, series=30, of=30), 'visitors': Ahead(steps=0, series=0, of=30)}
 
     async def version(self, user_id: UUID, dataset_id: UUID, number: int | None = None) -> Version:
@@ -58,17 +60,23 @@ class Shop(Datasets):
         )
 
     async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
+        _reach(self.away)
         return [name for name in self.manifest['series']['first'] if query.lower() in name.lower()][:limit]
 
     async def known_ahead(self, user_id: UUID, version: Version, target: str) -> Mapping[str, Ahead]:
+        _reach(self.away)
         return {name: ahead for name, ahead in self.ahead.items() if name != target}
 
 
 class Issued(Forecasts):
-    """Forecasts with everything that a page can show of them; `asked` and `changed` tell what was ordered."""
+    """Forecasts with everything that a page can show of them; `asked` and `changed` tell what was ordered.
+
+    While they are `away`, what is stored cannot be read.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.away = False
         self.asked: list[Ask] = []
         self.changed: list[Mapping[str, Any]] = []
 
@@ -112,6 +120,7 @@ class Issued(Forecasts):
         }
 
     async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> Page:
+        _reach(self.away)
         at = datetime(2025, 11, 1, tzinfo=UTC)
         row = (LABELS[0], at, at, 1, 'auto', 'auto', 5041.25, 4700.0, 5040.0, 5400.0, 'ok', '')
         columns = ('unique_id', 'ds', 'cutoff', 'horizon', 'model', 'model_used', 'mean', 'q0.1', 'q0.5', 'q0.9')
@@ -120,6 +129,7 @@ class Issued(Forecasts):
     async def leaderboard(
         self, user_id: UUID, forecast_id: UUID, *, by: str | None = None, model: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
+        _reach(self.away)
         if (await self.get(user_id, forecast_id)).result != result():
             return []
         names = [model] if model else MODELS
@@ -134,6 +144,7 @@ class Issued(Forecasts):
     async def notes(
         self, user_id: UUID, forecast_id: UUID, *, series: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
+        _reach(self.away)
         history = sales(series or LABELS[0])
         bounds = {'expected': 4800.0, 'low': 4500.0, 'high': 5100.0, 'score': 7.1}
         return [
@@ -145,6 +156,7 @@ class Issued(Forecasts):
     async def residuals(
         self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
     ) -> Mapping[str, Any]:
+        _reach(self.away)
         if (await self.get(user_id, forecast_id)).result != result():
             return {'points': 0}
         random = Random(7)
@@ -177,6 +189,7 @@ class Issued(Forecasts):
     async def explained(
         self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
+        _reach(self.away)
         past = [CUTOFF - place * MONTH for place in range(95, -1, -1)]
         ahead = [CUTOFF + place * MONTH for place in range(1, H + 1)]
         if model == 'prophet':
@@ -202,12 +215,18 @@ class Issued(Forecasts):
     async def series_page(
         self, user_id: UUID, forecast_id: UUID, *, search: str = '', offset: int = 0, limit: int = 50
     ) -> Mapping[str, Any]:
+        _reach(self.away)
         found = [name for name in LABELS if search.lower() in name.lower()]
         return {'total': len(found), 'items': [_tile(name) for name in found[offset : offset + limit]]}
 
     async def what_if(self, user_id: UUID, forecast_id: UUID, changes: Mapping[str, Any]) -> Forecast:
         self.changed.append(changes)
         return self.issue(user_id, changes=dict(changes), base=str(forecast_id))
+
+
+def _reach(away: bool) -> None:
+    if away:
+        raise Unavailable(AWAY)
 
 
 def sales(label: str) -> list[float]:

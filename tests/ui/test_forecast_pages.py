@@ -14,13 +14,12 @@ from core.analysis.ahead import Ahead
 from core.settings import Settings
 from core.values import Balance, Session
 from tests.ui import doubles
-from tests.ui.made_up import Issued, Shop
+from tests.ui.made_up import AWAY, LABELS, Issued, Shop
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.chart import SeriesChart
 from ui.components.parts import Tag
 from ui.session import COOKIE
-
 
 EVIL = 'price" :label="alert(1)//'
 
@@ -182,6 +181,34 @@ async def test_the_form_orders_what_it_shows_and_says_what_it_costs(desk: Desk) 
     await desk.user.should_see('Monthly sales')
 
 
+async def test_some_series_of_many_never_become_all(desk: Desk) -> None:
+    desk.services.datasets.manifest['series'] = {'count': 5000, 'first': list(LABELS)}
+    await desk.open_form('&series=s4999&levels=66')
+    assert {'1 of 5,000', 'The first 30 of 5,000 are listed.'} <= set(desk.texts())
+    assert desk.button('66%').props['aria-pressed'] == 'true'
+    desk.press('Run forecast')
+    await until(lambda: desk.services.forecasts.asked)
+    (ask,) = desk.services.forecasts.asked
+    assert (ask.series, ask.levels) == (('s4999',), (66,))
+    await desk.open_form()
+    assert 'all 5,000' in desk.texts()
+
+    desk.services.datasets.manifest['series']['count'] = 30
+    await desk.open_form('&series=s4999')
+    assert desk.wrong('series').startswith('There is no series s4999.')
+    assert desk.button('Run forecast').props['disabled']
+
+
+async def test_the_form_stands_while_what_is_stored_is_out_of_reach(desk: Desk) -> None:
+    desk.services.datasets.away = True
+    await desk.open_form('&series=Store%2003')
+    assert {AWAY, 'What is stored is out of reach', '1 of 30'} <= set(desk.texts())
+    assert not desk.button('Run forecast').props.get('disabled')
+    desk.services.datasets.away = False
+    await desk.open_form()
+    assert AWAY not in desk.texts()
+
+
 async def test_without_hours_nothing_can_be_run(desk: Desk) -> None:
     await desk.services.hours.put(desk.session.user.id, Balance(seconds=10))
     await desk.open_form()
@@ -241,6 +268,29 @@ async def test_every_tab_is_found_at_its_address(desk: Desk) -> None:
     for query, said in TABS.items():
         await desk.open_result(query)
         assert said in desk.texts(), query
+
+
+OUT_OF_REACH = {
+    '': ('Auto: 80% band held 79%, 95% band held 95% of 1,284 backtest points', 'Coverage receipt', 'What if'),
+    '?tab=leaderboard&by=horizon': ('By step',),
+    '?tab=leaderboard&by=series': ('By series',),
+    '?tab=series': (),
+    '?tab=residuals': ('Prophet',),
+    '?tab=explain': ('Prophet',),
+}
+
+
+async def test_a_forecast_stands_while_what_is_stored_is_out_of_reach(desk: Desk) -> None:
+    desk.services.forecasts.away = True
+    for query, said in OUT_OF_REACH.items():
+        await desk.open_result(query)
+        assert {AWAY, 'What is stored is out of reach', 'Leaderboard', *said} <= set(desk.texts()), query
+    await desk.open_result('?tab=leaderboard')
+    assert AWAY not in desk.texts(), 'scores are in the database'
+    await desk.open_result()
+    desk.field('Bands of').value = 'prophet'
+    await until(lambda: desk.addresses and desk.query.get('model') == ['prophet'])
+    await until(lambda: '80% band held 75.2%' in desk.texts())
 
 
 async def test_old_results_say_what_they_lack(desk: Desk) -> None:

@@ -49,7 +49,7 @@ def version() -> Version:
 
 def again(choices: Choices, version: Version) -> Choices:
     address = write(choices, version, dataset='d')
-    return read(parse_qs(urlsplit(address).query, keep_blank_values=True), version, LABELS)
+    return read(parse_qs(urlsplit(address).query, keep_blank_values=True), version)
 
 
 def test_every_choice_survives_a_reload(version: Version) -> None:
@@ -69,7 +69,6 @@ def test_no_model_and_an_empty_horizon_survive_too(version: Version) -> None:
 def test_what_does_not_fit_the_data_is_left_out(version: Version) -> None:
     query = {
         'target': ['nothing'],
-        'series': ['Store 02', 'Store 99'],
         'regressors': ['price', 'sales', 'region'],
         'static': ['region', 'sales'],
         'models': ['theta', 'crystal_ball'],
@@ -78,8 +77,8 @@ def test_what_does_not_fit_the_data_is_left_out(version: Version) -> None:
         'levels': ['80', '200'],
         'h': ['many'],
     }
-    found = read(query, version, LABELS)
-    assert (found.target, found.series, found.regressors) == ('sales', ('Store 02',), ('price',))
+    found = read(query, version)
+    assert (found.target, found.regressors) == ('sales', ('price',))
     assert (found.static, found.models, found.holidays) == (('region',), ('theta',), None)
     assert (found.step, found.levels, found.h) == (None, (80,), None)
 
@@ -94,6 +93,19 @@ def test_a_form_says_what_to_mend(version: Version) -> None:
     found = problems(wrong, ahead)
     assert set(found) == {'h', 'models', 'levels', 'windows', 'budget', 'changes', 'regressors'}
     assert found['regressors'].startswith('visitors has no values after the last sales.')
+
+
+def test_some_series_never_become_all(version: Version) -> None:
+    found = read({'series': ['Store 02', 'Store 99', 'Store 02']}, version)
+    assert found.series == ('Store 02', 'Store 99')
+    assert problems(found, {}, labels=LABELS)['series'].startswith('There is no series Store 99.')
+    assert problems(found, {}) == {}, 'the first labels alone do not tell which there are'
+
+
+def test_any_level_is_kept(version: Version) -> None:
+    found = read({'levels': ['0', '99', '66', '100', '80', '1']}, version)
+    assert found.levels == (1, 66, 80, 99)
+    assert again(found, version) == found
 
 
 def test_a_request_holds_what_was_chosen() -> None:

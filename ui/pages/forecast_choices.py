@@ -75,20 +75,22 @@ def start(version: Version) -> Choices:
     return Choices(target=ask.target, h=ask.h)
 
 
-def read(query: Mapping[str, Sequence[str]], version: Version, labels: Sequence[str]) -> Choices:
-    """Choices from an address; what does not fit the version is left out, what is not a number stays to be mended."""
+def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
+    """Choices from an address; what does not fit the version is left out.
+
+    What is not a number stays to be mended, and so do series that do not exist: without them all would be forecast.
+    """
     given = start(version)
     one = {name: values[-1] for name, values in query.items() if values}
     target = one.get('target', '')
     if target in version.manifest['measures']:
         given = replace(given, target=target)
-    known = set(labels)
     return replace(
         given,
         h=_whole(one['h']) if 'h' in one else given.h,
         step=_among(one.get('step'), STEPS, None),
         aggregate=_among(one.get('aggregate'), AGGREGATES, 'mean') or 'mean',
-        series=_several(query, 'series', lambda name: name in known) if len(labels) > 1 else (),
+        series=_several(query, 'series', bool) if version.manifest['series']['count'] > 1 else (),
         regressors=_several(query, 'regressors', lambda name: name in possible_regressors(version, given.target)),
         static=_several(query, 'static', lambda name: name in possible_static(version)),
         holidays=_among(one.get('holidays'), COUNTRIES, None),
@@ -128,9 +130,11 @@ def possible_static(version: Version) -> list[str]:
     return (parts if len(parts) > 1 else []) + [name for name, role in roles.items() if role == 'attribute']
 
 
-def problems(choices: Choices, ahead: Mapping[str, Ahead]) -> dict[str, str]:
-    """What has to be mended, by field."""
+def problems(choices: Choices, ahead: Mapping[str, Ahead], *, labels: Sequence[str] | None = None) -> dict[str, str]:
+    """What has to be mended, by field. `labels` are the series where all of them are known."""
     found = {}
+    if labels is not None and (strange := [name for name in choices.series if name not in set(labels)]):
+        found['series'] = f'There is no series {" and no ".join(strange[:3])}. Take it out, or choose others.'
     if choices.h is None or not 1 <= choices.h <= MOST_STEPS:
         found['h'] = f'A whole number from 1 to {MOST_STEPS:,}.'
     if not choices.models:
@@ -162,7 +166,7 @@ def _among(value: str | None, known: Any, otherwise: str | None) -> str | None:
 
 
 def _is_level(text: str) -> bool:
-    return text.isdecimal() and int(text) in LEVELS
+    return text.isdecimal() and len(text) < 3 and 1 <= int(text) <= 99
 
 
 def _whole(text: str) -> int | None:

@@ -43,6 +43,20 @@ class Matter:
     ahead: Mapping[str, Ahead]
     models: Mapping[str, str]
 
+    @property
+    def n_series(self) -> int:
+        """How many series the version has; `labels` are the first ones."""
+        return int(self.version.manifest['series']['count'])
+
+    @property
+    def all_listed(self) -> bool:
+        """Whether `labels` are all of the series."""
+        return len(self.labels) >= self.n_series
+
+    def problems(self, choices: Choices) -> dict[str, str]:
+        """What has to be mended in choices, by field."""
+        return choosing.problems(choices, self.ahead, labels=self.labels if self.all_listed else None)
+
 
 class Wizard:
     """The form. Its address holds every choice, so that a link to it brings the same form."""
@@ -92,16 +106,20 @@ class Wizard:
             tag('span', self._sampling(), 't12 t3')
 
     def _series_select(self) -> None:
-        if len(self.matter.labels) < 2:
+        matter = self.matter
+        if matter.n_series < 2:
             ui.select({'': 'The only one'}, value='').props('disable')
             return
-        ui.select(
-            list(self.matter.labels),
+        select = ui.select(
+            list(dict.fromkeys([*self.choices.series, *matter.labels])),
             value=list(self.choices.series),
             multiple=True,
             with_input=True,
             on_change=lambda event: self._choose(series=tuple(event.value or ())),
-        ).props('use-chips placeholder="All of them"')
+        ).props('use-chips placeholder="All of them" aria-label=Series')
+        self._complain('series', select)
+        if not matter.all_listed:
+            tag('span', f'The first {len(matter.labels):,} of {matter.n_series:,} are listed.', 't12 t3')
 
     def _how_far(self) -> None:
         choices = self.choices
@@ -224,7 +242,7 @@ class Wizard:
         with tag('fieldset', classes='chips-field'):
             tag('legend', 'Bands')
             with tag('div', classes='hs chips wrap'):
-                for level in LEVELS:
+                for level in sorted({*LEVELS, *self.choices.levels}):
                     self._band(level)
             self._complain('levels')
 
@@ -317,11 +335,11 @@ class Wizard:
 
     def _reckon(self) -> None:
         """Say what is asked for as the form stands, what it would cost and what has to be mended."""
-        wrong = choosing.problems(self.choices, self.matter.ahead)
+        wrong = self.matter.problems(self.choices)
         for name, complaint in self._complaints.items():
             complaint.say(wrong.get(name, ''))
         self._for_prophet.set_visibility('prophet' in self.choices.models)
-        for name, text in _told(self.choices, len(self.matter.labels)).items():
+        for name, text in _told(self.choices, self.matter.n_series).items():
             self._facts[name].text = text
         assert self.price is not None
         if wrong:
@@ -331,19 +349,21 @@ class Wizard:
 
     async def submit(self) -> None:
         """Ask for the forecast and open its page."""
-        if choosing.problems(self.choices, self.matter.ahead):
+        if self.matter.problems(self.choices):
             return
         forecast = await self.services.forecasts.request(current().user.id, self.matter.version, self.choices.ask())
         ui.navigate.to(f'/forecasts/{forecast.id}')
 
 
-def _told(choices: Choices, labels: int) -> dict[str, str]:
+def _told(choices: Choices, n_series: int) -> dict[str, str]:
     """What is asked for, in words."""
     steps = STEP_NAMES.get(choices.step or '', 'steps')
     beside = [*choices.regressors, *choices.static]
     if choices.holidays:
         beside.append(f'holidays of {COUNTRIES[choices.holidays]}')
-    several = f'{len(choices.series):,} of {labels:,}' if choices.series else f'all {labels:,}' if labels > 1 else '1'
+    several = f'all {n_series:,}' if n_series > 1 else '1'
+    if choices.series:
+        several = f'{len(choices.series):,} of {n_series:,}'
     bands = ' and '.join(f'{level}%' for level in choices.levels)
     return {
         'Forecast': f'{choices.target}, {"–" if choices.h is None else f"{choices.h:,}"} {steps} ahead',

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from fastapi import Request
 from nicegui import ui
 
+from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS, hint
-from core.errors import NotFound
+from core.errors import NotFound, Unavailable
 from core.services import Services
-from core.values import Forecast, JobState
+from core.values import Forecast, JobState, Version
 from ui.components.parts import badge, button, card, page_head, tag
-from ui.components.states import empty_state
+from ui.components.states import empty_state, out_of_reach
 from ui.components.table import Column, table
 from ui.components.times import when
 from ui.live import follow
@@ -82,14 +84,27 @@ def register(services: Services) -> None:
                         actions=lambda: button('Its columns', kind='pri', href=f'/datasets/{chosen.id}?tab=columns'),
                     )
                 return
-            labels = await services.datasets.labels(user_id, version, limit=MOST_LABELS)
             query = {name: request.query_params.getlist(name) for name in request.query_params}
-            choices = choosing.read(query, version, labels)
-            ahead = await services.datasets.known_ahead(user_id, version, choices.target)
+            choices = choosing.read(query, version)
+            labels, ahead, away = await _stored(services, user_id, version, choices.target)
+            if away:
+                with card():
+                    out_of_reach(away, kept='Every version of the dataset. What is known ahead is not told meanwhile.')
             matter = Matter(
                 datasets=ready, dataset=chosen, version=version, labels=labels, ahead=ahead, models=_models(services)
             )
             Wizard(services, matter, choices).draw(await services.hours.balance(user_id), session)
+
+
+async def _stored(
+    services: Services, user_id: UUID, version: Version, target: str
+) -> tuple[Sequence[str], Mapping[str, Ahead], str]:
+    """The series, what is known ahead of `target`, and why they are not known better: the store may be away."""
+    try:
+        labels = await services.datasets.labels(user_id, version, limit=MOST_LABELS)
+        return labels, await services.datasets.known_ahead(user_id, version, target), ''
+    except Unavailable as error:
+        return version.manifest['series']['first'], {}, error.message
 
 
 def _models(services: Services) -> Mapping[str, str]:
