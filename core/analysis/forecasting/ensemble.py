@@ -184,7 +184,7 @@ class Bench:
             reason = f'{name} failed ({type(error).__name__}: {error}).'
             answer.raws = [
                 repeat(
-                    self._panel[at.place].filled[: at.size],
+                    self._panel[at.place].past(at.size),
                     h=self._h,
                     season_length=self._panel[at.place].step.season_length,
                     warning=reason,
@@ -206,7 +206,8 @@ class Bench:
 
     def _scaled(self, raw: Raw, place: int, size: int | None = None) -> Raw:
         series = self._panel[place]
-        return conformal.scaled(raw, series.filled[:size], series.step.season_length)
+        past = series.filled if size is None else series.past(size)
+        return conformal.scaled(raw, past, series.step.season_length)
 
     def _told(self, text: str) -> Run:
         told, stage = self._run.progress, self._stage
@@ -277,7 +278,7 @@ class Table:
         for row, at in enumerate(origins):
             came = panel[at.place].y[at.size : at.size + h]
             actual[row, : len(came)] = came
-        own = np.array([scale(panel[at.place].filled[: at.size], panel[at.place].step.season_length) for at in origins])
+        own = np.array([scale(panel[at.place].past(at.size), panel[at.place].step.season_length) for at in origins])
         return cls(
             names=tuple(held),
             origins=origins,
