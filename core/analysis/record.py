@@ -86,23 +86,27 @@ class _Files:
         """Return the rows that were issued. Raise TaskFailed when the file is another one by now."""
         import polars as pl
 
-        path = self._fetch(one['key'])
-        if hashlib.sha256(path.read_bytes()).hexdigest() != one['sha256']:
-            raise TaskFailed('The stored forecast is not what was issued.')
-        return pl.read_parquet(path)
+        return pl.read_parquet(self._path(one))
 
     def panel(self, one: Mapping[str, Any]) -> 'Panel':
-        """Return the series that it was made from."""
+        """Return the series that it was made from. Raise TaskFailed when they cannot be read."""
+        import polars as pl
+
         key = (*one['history'], one['step'])
         if key not in self._panels:
-            self._panels[key] = read_panel([self._fetch(name) for name in one['history']], freq=one['step'])
+            paths = [self._fetch(name) for name in one['history']]
+            try:
+                self._panels[key] = read_panel(paths, freq=one['step'])
+            except pl.exceptions.PolarsError as error:
+                raise TaskFailed('What the forecast was made from cannot be read.') from error
         return self._panels[key]
 
     def actual(self, one: Mapping[str, Any]) -> 'polars.DataFrame':
         """Return what the version knows of them, from the first cutoff of all that ask for the same values on."""
         key = _values(one)
         if key not in self._actuals:
-            since = min(filter(None, map(self._cutoff, (other for other in self._issued if _values(other) == key))))
+            same = (other for other in self._issued if _values(other) == key)
+            since = min(filter(None, map(self._cutoff, same)), default=None)
             self._actuals[key] = panel.read(
                 self._parts,
                 target=one['target'],
@@ -115,14 +119,21 @@ class _Files:
         return self._actuals[key]
 
     def _cutoff(self, one: Mapping[str, Any]) -> datetime | None:
-        """Return the first cutoff of a file, None when it is gone."""
+        """Return the first cutoff of a file, None when it is gone or another one by now."""
         import polars as pl
 
         try:
-            cutoff: datetime = pl.scan_parquet(self._fetch(one['key'])).select(pl.col('cutoff').min()).collect().item()
-        except NotFound:
+            path = self._path(one)
+        except (NotFound, TaskFailed):
             return None
+        cutoff: datetime = pl.scan_parquet(path).select(pl.col('cutoff').min()).collect().item()
         return cutoff
+
+    def _path(self, one: Mapping[str, Any]) -> Path:
+        path = self._fetch(one['key'])
+        if hashlib.sha256(path.read_bytes()).hexdigest() != one['sha256']:
+            raise TaskFailed('The stored forecast is not what was issued.')
+        return path
 
 
 def read_panel(histories: Sequence[Path], *, freq: str | None) -> 'Panel':

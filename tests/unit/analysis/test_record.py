@@ -214,6 +214,23 @@ def test_a_file_that_is_lost_or_not_what_was_issued_is_named_and_the_rest_is_sco
     assert [one['points'] for one in found] == [0, 0, 2 * H]
 
 
+def test_a_torn_file_is_named_and_those_beside_it_are_scored(rows: pl.DataFrame, tmp_path: Path) -> None:
+    good = stored(tmp_path, rows, past())
+    whole_file = (tmp_path / 'forecast.parquet').read_bytes()
+    (tmp_path / 'torn.parquet').write_bytes(whole_file[: len(whole_file) // 2])
+    (tmp_path / 'bare.parquet').write_bytes(b'PAR1')
+    torn = [good | {'id': 't', 'key': 'torn.parquet'}, good | {'id': 'h', 'history': ['bare.parquet']}]
+    found = record.scores(
+        parts(tmp_path, whole()), [good, *torn], fetch=tmp_path.joinpath, workdir=tmp_path, progress=quiet
+    )
+    assert [one.get('problem') for one in found] == [
+        None,
+        'The stored forecast is not what was issued.',
+        'What the forecast was made from cannot be read.',
+    ]
+    assert [one['points'] for one in found] == [2 * H, 0, 0]
+
+
 def test_code_version_names_the_program_and_its_code() -> None:
     name, _, digest = record.code_version().partition('+')
     assert name
