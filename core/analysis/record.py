@@ -177,6 +177,7 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
         start += own.height
         values = came.get((name,))
         if values is None:
+            reaches = False
             continue
         series, cutoff = known[name], own['cutoff'].to_numpy()[0]
         y[place], reached = _beside(values, series, cutoff, own['horizon'].to_numpy())

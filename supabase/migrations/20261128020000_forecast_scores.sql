@@ -42,8 +42,8 @@ create policy owner on public.forecast_scores for select to authenticated using 
 grant select, insert on public.forecast_scores to variosync_worker;
 grant select on public.forecast_scores to authenticated;
 
--- The score that counts: of the newest version that reaches back to the forecast's first step, so that a correction
--- counts and a file that no longer holds the days in question does not; else of the newest that knows any of its values.
+-- The score that counts: of the versions that reach back to the first step of each of the forecast's series, the one that
+-- knows most of its values, and of those the newest. So a correction counts, and a file of fewer series or days does not.
 create view public.forecast_record with (security_invoker = true) as
 select i.user_id, i.id as issued_id, i.forecast_id, f.dataset_id, i.model, i.part, i.cutoff, i.issued_at, f.request,
        s.version_id, s.version, s.points, s.blocks, s.scored_at
@@ -54,7 +54,7 @@ cross join lateral (
     from public.forecast_scores s
     join public.dataset_versions v on v.id = s.version_id
     where s.issued_id = i.id and s.points > 0
-    order by s.reaches desc, v.number desc
+    order by s.reaches desc, s.points desc, v.number desc
     limit 1
 ) s;
 revoke all on public.forecast_record from anon, authenticated, public;

@@ -213,6 +213,20 @@ async def test_a_file_of_the_latest_days_alone_keeps_what_was_scored_before(prod
     assert (await product.track.track(user.id)).models == [before]
 
 
+async def test_a_file_of_fewer_series_or_days_keeps_what_was_scored_before(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('seasonal_naive',))
+    await more(product, user, dataset, table(HISTORY + 5))
+    (before,) = (await product.track.track(user.id)).models
+    assert before.points == 10
+    await more(product, user, dataset, table(HISTORY + H, names=('north',)))
+    assert (await product.track.track(user.id)).models == [before]
+    await more(product, user, dataset, table(HISTORY + 3))
+    assert (await product.track.track(user.id)).models == [before]
+    await more(product, user, dataset, table(HISTORY + 5, shift=4))
+    assert (await product.track.track(user.id)).models != [before]
+
+
 async def test_scoring_the_stored_files_again_gives_the_same_numbers(
     product: Product, user: User, postgres: EmbeddedPostgres
 ) -> None:

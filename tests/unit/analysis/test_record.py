@@ -110,6 +110,14 @@ def test_a_file_that_holds_only_the_latest_rows_does_not_reach_back(rows: pl.Dat
     assert record.score(rows, known, new_rows)['reaches']
 
 
+def test_a_version_without_one_of_the_series_does_not_reach_back(rows: pl.DataFrame, known: Any) -> None:
+    found = record.score(rows, known, whole().filter(pl.col('unique_id') == 'a'))
+    assert (found['points'], found['reaches']) == (H, False)
+    ended = whole().filter((pl.col('unique_id') == 'a') | (pl.col('ds') < START + timedelta(days=DAYS)))
+    found = record.score(rows, known, ended)
+    assert (found['points'], found['reaches']) == (H, True)
+
+
 def test_stamps_off_the_grid_count_for_the_nearest_step(rows: pl.DataFrame, known: Any) -> None:
     shifted = whole().with_columns(pl.col('ds') + timedelta(hours=2))
     assert record.score(rows, known, shifted) == record.score(rows, known, whole())
