@@ -1,17 +1,20 @@
 """The form for a forecast as its address holds it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 
 from core.analysis.ahead import Ahead
-from core.values import Version
+from core.values import Forecast, JobState, Version
 from tests.ui.made_up import LABELS, manifest
 from ui.components.countries import COUNTRIES
 from ui.pages.forecast_choices import Choices, problems, read, start, write
+from ui.pages.forecast_choices import again as choices_of
 
 FULL = Choices(
     target='price',
@@ -106,6 +109,41 @@ def test_any_level_is_kept(version: Version) -> None:
     found = read({'levels': ['0', '99', '66', '100', '80', '1']}, version)
     assert found.levels == (1, 66, 80, 99)
     assert again(found, version) == found
+
+
+def issued(request: Mapping[str, Any], name: str = 'sales, 12 steps') -> Forecast:
+    return Forecast(
+        id=uuid4(),
+        user_id=uuid4(),
+        dataset_id=uuid4(),
+        version_id=uuid4(),
+        version=1,
+        dataset_name='Stores',
+        name=name,
+        request=request,
+        result=None,
+        job_id=None,
+        state=JobState.SUCCEEDED,
+        created_at=datetime.now(UTC),
+        issued_at=None,
+    )
+
+
+def back(forecast: Forecast, version: Version) -> Choices:
+    """The form that a forecast's link leads to."""
+    address = write(choices_of(forecast), dataset='d')
+    return read(parse_qs(urlsplit(address).query, keep_blank_values=True), version)
+
+
+def test_another_forecast_begins_with_what_this_one_was_asked(version: Version) -> None:
+    assert back(issued(FULL.ask().to_json(), FULL.name), version) == FULL
+    assert back(issued(replace(FULL.ask(), budget=61.0).to_json(), FULL.name), version).budget == 2
+    untouched = start(version)
+    assert back(issued(untouched.ask().to_json()), version) == untouched, 'a name that was made is made again'
+    changed = replace(FULL.ask(), changes={'visitors': {'how': 'set', 'value': 1}}, base=uuid4())
+    assert back(issued(changed.to_json(), 'Plan B, changed'), version).name == ''
+    old = {'target': 'sales', 'h': 12, 'series': [], 'models': ['auto'], 'levels': [95], 'step': None}
+    assert back(issued(old), version) == replace(untouched, levels=(95,))
 
 
 def test_a_request_holds_what_was_chosen() -> None:

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from core.values import Forecast, JobState
 from tests.ui.made_up import MODELS, result, score
-from ui.pages.forecast import again
 from ui.pages.forecast.receipt import sentence, verdict, warnings
 from ui.pages.forecast.state import Shown, State, address, read
 from ui.pages.forecast.what_if import told
@@ -82,13 +81,6 @@ def test_coverage_is_told_beside_what_was_promised() -> None:
     assert verdict(score('theta')) == ('too narrow', 'warn')
     assert verdict({**score('auto'), 'n_windows': 9}) == ('too few to judge', 'line')
     assert verdict({**score('auto'), 'coverage': {'80': None}}) == ('not measured', 'line')
-
-
-def test_another_forecast_begins_with_what_this_one_was_asked() -> None:
-    query = dict(parse_qsl(urlsplit(again(issued(regressors=['price'], holidays='DE', step=None))).query))
-    assert query['target'] == 'sales'
-    assert (query['regressors'], query['holidays'], query['levels']) == ('price', 'DE', '95')
-    assert 'step' not in query
 
 
 def test_changes_are_told_in_words() -> None:

@@ -1,5 +1,6 @@
 """What the form for a forecast holds: read from an address, written into one, checked, and turned into a request."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -8,8 +9,8 @@ from urllib.parse import urlencode
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
-from core.forecasts import FEWEST_WINDOWS, LEAST_BUDGET, MOST_BUDGET, MOST_STEPS, MOST_WINDOWS, Ask, defaults
-from core.values import Version
+from core.forecasts import FEWEST_WINDOWS, LEAST_BUDGET, MOST_BUDGET, MOST_STEPS, MOST_WINDOWS, Ask, ask_of, defaults
+from core.values import Forecast, Version
 from ui.components.countries import COUNTRIES
 
 LEVELS = (50, 80, 90, 95)
@@ -104,9 +105,36 @@ def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
     )
 
 
-def write(choices: Choices, version: Version, *, dataset: str) -> str:
-    """The address of the form with these choices; what stands there anyhow is left out."""
-    untouched = start(version)
+def again(forecast: Forecast) -> Choices:
+    """The choices that a forecast was asked for by, but for what a what-if changes.
+
+    A name that was made of its request is left out, since the next one's may differ.
+    """
+    ask = ask_of(forecast)
+    prophet = ask.options.get('prophet', {})
+    made = f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
+    return Choices(
+        target=ask.target,
+        h=ask.h,
+        step=ask.step,
+        aggregate=ask.aggregate,
+        series=ask.series,
+        regressors=ask.regressors,
+        static=ask.static,
+        holidays=ask.holidays,
+        models=ask.models,
+        levels=ask.levels,
+        windows=ask.windows,
+        budget=None if ask.budget is None else math.ceil(ask.budget / MINUTE),
+        seasonality=prophet.get('seasonality_mode', SEASONALITIES[0]),
+        changes=prophet.get('changepoint_prior_scale', SCALE),
+        name='' if ask.changes or ask.name == made else ask.name,
+    )
+
+
+def write(choices: Choices, version: Version | None = None, *, dataset: str) -> str:
+    """The address of the form with these choices; what stands there anyhow is left out, as far as that is known."""
+    untouched = start(version) if version else Choices(target='', h=None)
     pairs: list[tuple[str, str]] = [('dataset', dataset)]
     for field in fields(Choices):
         value = getattr(choices, field.name)

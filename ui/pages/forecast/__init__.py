@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -18,6 +17,7 @@ from ui.components.parts import Tag, badge, button, card, icon, page_head, tabs,
 from ui.components.states import error_state, skeleton_rows
 from ui.components.times import clock
 from ui.live import follow
+from ui.pages import forecast_choices as choosing
 from ui.pages.forecast.chart_tab import ChartTab
 from ui.pages.forecast.explain_tab import ExplainTab
 from ui.pages.forecast.leaderboard_tab import LeaderboardTab
@@ -106,7 +106,7 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
     def actions() -> None:
         if job is not None:
             button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
-        button('Ask for another', href=f'/forecasts/new?dataset={forecast.dataset_id}')
+        button('Ask for another', href=_again(forecast))
         if job is not None and job.quote:
             tag('span', f'Up to {clock(job.quote)} of your hours', 't12 t3')
 
@@ -199,19 +199,9 @@ def _actions(forecast: Forecast) -> None:
     with tag('div', classes='menu', id='export', popover='auto', role='menu', aria_label='Export'):
         for href, label in links:
             tag('a', label, 'mi', href=href, role='menuitem')
-    button('Ask for another', kind='pri', icon_name='play', href=again(forecast))
+    button('Ask for another', kind='pri', icon_name='play', href=_again(forecast))
 
 
-def again(forecast: Forecast) -> str:
+def _again(forecast: Forecast) -> str:
     """The form with what this forecast was asked for."""
-    request = forecast.request
-    pairs = [('dataset', str(forecast.dataset_id))]
-    pairs += [
-        (name, str(request[name])) for name in ('target', 'h', 'step', 'aggregate', 'holidays') if request.get(name)
-    ]
-    pairs += [
-        (name, str(value))
-        for name in ('series', 'regressors', 'static', 'models', 'levels')
-        for value in request.get(name) or ()
-    ]
-    return f'/forecasts/new?{urlencode(pairs)}'
+    return choosing.write(choosing.again(forecast), dataset=str(forecast.dataset_id))
