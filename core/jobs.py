@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +32,9 @@ log = structlog.get_logger()
 POLL = 0.5
 BACKOFF = 2.0
 REASON = 200  # characters of why a part is missing
-QUIET = ('score',)  # nobody ordered it, so nobody waits to hear that it is done
+QUIET = ('score',)  # nobody ordered it, so nobody waits to hear how it ended
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
+Failure = Callable[[Transaction, Job, VariosyncError], Awaitable[None]]
 
 
 class Jobs:
@@ -49,6 +51,7 @@ class Jobs:
         notices: Notices,
         hours: Hours,
         completions: Mapping[str, Completion],
+        failures: Mapping[str, Failure] = MappingProxyType({}),
         memory: int,
         timeout: float,
     ) -> None:
@@ -60,6 +63,7 @@ class Jobs:
         self._notices = notices
         self._hours = hours
         self._completions = completions
+        self._failures = failures
         self._memory = memory
         self._timeout = timeout
         self._calls = Calls(database, compute, objects, timeout=timeout)
@@ -302,7 +306,9 @@ class Jobs:
             )
             if row is None:
                 return
-            if not cancelled:
+            if not cancelled and job.kind in self._failures:
+                await self._failures[job.kind](tx, job, error)
+            if not cancelled and job.kind not in QUIET:
                 notice = await self._notices.add(
                     tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link='/jobs'
                 )

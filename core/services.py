@@ -131,6 +131,7 @@ class Services:
                 'forecast': track.after(forecasts.forecasted),
                 'score': track.scored,
             },
+            failures={'score': track.failed},
             memory=parse_bytes(settings.memory),
             timeout=settings.task_timeout,
         )

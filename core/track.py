@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from core.errors import Unavailable, VariosyncError
 from core.parts import listed
 from core.ports import Database, JobQueue, Row, Transaction
 from core.values import Job, Version
 
 AT_ONCE = 100  # files that one job scores; the next one scores the rest
+SMALLER = 10  # times that the next job is, after one that failed
+MOST_DEAD = 10  # files of a version whose scoring ends the task: of more, it is not the files that it comes from
 MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
@@ -101,17 +104,18 @@ class TrackRecord:
 
         return both
 
-    async def order(self, tx: Transaction, after: Job) -> Job | None:
+    async def order(self, tx: Transaction, after: Job, *, most: int | None = None) -> Job | None:
         """Order the scoring of a dataset's newest version for what was issued before it, unless it is done or ordered.
 
-        `after` is the job that ends in this transaction. Return the new job, None when there is nothing to do.
+        `after` is the job that ends in this transaction; the new one scores at most `most` files. Return it, None when
+        there is nothing to do.
         """
         dataset = await tx.first('track_lock', dataset_id=after.dataset_id)
         newest = dataset and await tx.first('track_newest', dataset_id=after.dataset_id)
         if not dataset or not newest or await tx.first('track_open', dataset_id=after.dataset_id):
             return None
         version = Version(**newest)
-        pending = await tx.all('track_pending', version_id=version.id, limit=AT_ONCE)
+        pending = await tx.all('track_pending', version_id=version.id, limit=min(most or AT_ONCE, AT_ONCE))
         if not pending:
             return None
         return await self._queue.enqueue(
@@ -143,7 +147,27 @@ class TrackRecord:
                 code=manifest['code'],
             )
         if manifest['scores']:
-            await self.order(tx, job)
+            await self.order(tx, job, most=2 * len(manifest['scores']))
+
+    async def failed(self, tx: Transaction, job: Job, error: VariosyncError) -> None:
+        """Order smaller jobs in the place of one that failed, down to the file that it comes from, which is named.
+
+        What a service that is away left undone is ordered again by the next version or forecast.
+        """
+        issued = job.payload.get('issued') or ()
+        if isinstance(error, Unavailable) or not issued:
+            return
+        version = str(job.payload.get('version'))
+        if len(issued) == 1:
+            await tx.run(
+                'score_failed',
+                user_id=job.user_id,
+                issued_id=str(issued[0].get('id')),
+                version_id=version,
+                problem=error.message,
+            )
+        if (await tx.one('track_dead', version_id=version))['files'] < MOST_DEAD:
+            await self.order(tx, job, most=max(1, len(issued) // SMALLER))
 
     # what users see
 

@@ -37,6 +37,19 @@ from public.issued_forecasts i
 where i.id = %(issued_id)s and i.user_id = %(user_id)s
 on conflict (issued_id, version_id) do nothing;
 
+-- name: score_failed
+-- Note that scoring an issued file alone ended its job; what a user may have put into the job is compared as text.
+insert into public.forecast_scores (user_id, issued_id, version_id, points, reaches, blocks, problem, code)
+select i.user_id, i.id, v.id, 0, false, '[]', %(problem)s, ''
+from public.issued_forecasts i
+join public.dataset_versions v on v.user_id = i.user_id and v.id::text = %(version_id)s
+where i.id::text = %(issued_id)s and i.user_id = %(user_id)s
+on conflict (issued_id, version_id) do nothing;
+
+-- name: track_dead
+-- How many files are known whose scoring on a version ended its job.
+select count(*) as files from public.forecast_scores where version_id::text = %(version_id)s and code = '';
+
 -- name: track_issued
 -- How many forecasts were issued, of one dataset or of all.
 select count(*) as forecasts

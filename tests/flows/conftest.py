@@ -84,6 +84,7 @@ class Product:
                 'forecast': self.track.after(self.forecasts.forecasted),
                 'score': self.track.scored,
             },
+            failures={'score': self.track.failed},
             memory=MEMORY,
             timeout=120,
         )

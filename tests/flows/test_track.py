@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from core.analysis import panel
-from core.errors import NotFound
+from core.errors import Misconfigured, NotFound, TaskOverLimit, VariosyncError
 from core.forecasts import Ask
 from core.ports import Progress
 from core.tasks import TASKS
@@ -37,10 +37,14 @@ class Tasks(ScriptedCompute):
     def __init__(self, home: Path) -> None:
         super().__init__(lambda task, payload: None)
         self.home = home
+        self.deadly: tuple[str, ...] = ()
+        self.error: VariosyncError = TaskOverLimit('It took too much memory.')
         self.objects = LocalTaskObjects(home / 'objects')
 
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         task, payload = self.calls[int(call_id)]
+        if task == 'score' and any(one['id'] in self.deadly for one in payload['issued']):
+            raise self.error
         run = self.forecast if task == 'forecast' else TASKS[task]
         workdir = Path(mkdtemp(dir=self.home))
         return {**await asyncio.to_thread(run, payload, self.objects, workdir, progress), 'seconds': 0.0}
@@ -286,6 +290,60 @@ async def test_many_forecasts_are_scored_by_one_job_after_the_other(
     ended = [await product.work_off(user) for _ in range(4)]
     assert [[job.kind for job in jobs] for jobs in ended] == [['convert'], ['score'], ['score'], []]
     assert (await product.track.track(user.id)).models[0].forecasts == 3
+
+
+async def deadly(product: Product, user: User, number: int) -> tuple[Dataset, list[Forecast], Tasks]:
+    """Forecasts of a dataset; scoring the second one ends the task."""
+    dataset = await brought(product, user)
+    made = [await forecast_of(product, user, dataset, models=('theta',), name=str(place)) for place in range(number)]
+    (bad,) = await product.forecasts.issued(user.id, made[1].id)
+    assert isinstance(product.compute, Tasks)
+    product.compute.deadly = (str(bad.id),)
+    await product.send(user, 'shops.csv', table(HISTORY + 5), dataset_id=dataset.id)
+    return dataset, made, product.compute
+
+
+async def test_a_file_whose_scoring_ends_the_task_is_found_and_named_and_the_rest_is_scored(
+    product: Product, user: User
+) -> None:
+    dataset, made, compute = await deadly(product, user, 4)
+    notices = len(await product.notices.latest(user.id))
+    while jobs := await product.work_off(user):
+        ended = [job.state for job in jobs]
+    assert ended == [JobState.SUCCEEDED]
+    track, (scoring,) = await product.track.of_forecast(user.id, made[1].id)
+    assert (track.overall, scoring.points, scoring.problem) == (None, 0, 'It took too much memory.')
+    assert (await product.track.track(user.id)).models[0].forecasts == 3
+    assert [n.level for n in await product.notices.latest(user.id)][: len(made) + 1] == ['good'] * (len(made) + 1)
+    assert len(await product.notices.latest(user.id)) == notices + 1
+    compute.deadly = ()
+    await more(product, user, dataset, table(HISTORY + 6))
+    assert (await product.track.track(user.id)).models[0].forecasts == 4
+
+
+async def test_scoring_that_dies_whatever_it_scores_is_given_up(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.track.MOST_DEAD', 1)
+    _, made, compute = await deadly(product, user, 3)
+    issued = [row for one in made for row in await product.forecasts.issued(user.id, one.id)]
+    compute.deadly = tuple(str(row.id) for row in issued)
+    ended = [len(await product.work_off(user)) for _ in range(4)]
+    assert ended == [1, 1, 1, 0]
+
+
+async def test_a_service_that_is_away_says_nothing_about_forecasts(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset, _, compute = await deadly(product, user, 2)
+    compute.error = Misconfigured('The store is not set up.')
+    ended = [[job.kind for job in await product.work_off(user)] for _ in range(3)]
+    assert ended == [['convert'], ['score'], []]
+    assert stored(postgres) == []
+    compute.deadly = ()
+    await forecast_of(product, user, dataset, models=('theta',))
+    await product.work_off(user)
+    assert (await product.track.track(user.id)).models[0].forecasts == 2
 
 
 async def test_a_second_version_waits_for_the_scoring_under_way(
