@@ -99,7 +99,7 @@ def _dates_are_real(panel: Sequence[Series], ends: Sequence[int], per_day: int) 
     """Return whether the weekday profiles of series agree: start dates of published collections may be made up."""
     profiles = []
     for series, end in zip(panel[:MOST_PROFILES], ends, strict=False):
-        values, stamps = series.filled[:end], series.stamps[:end]
+        values, stamps = series.past(end), series.stamps[:end]
         whole = min(len(values) // per_day, PROFILE_WEEKS * WEEK)
         if whole < 3 * WEEK:
             continue

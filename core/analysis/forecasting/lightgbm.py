@@ -143,7 +143,7 @@ class Windowed:
 
 
 def _stand_in(series: Series, size: int, h: int, reason: str) -> Raw:
-    return repeat(series.filled[:size], h=h, season_length=series.step.season_length, warning=reason)
+    return repeat(series.past(size), h=h, season_length=series.step.season_length, warning=reason)
 
 
 def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> tuple[_View, ...]:

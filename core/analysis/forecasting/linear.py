@@ -100,7 +100,7 @@ class Ridge:
 
 def _stand_in(series: Series, size: int, h: int) -> Raw:
     reason = 'linear needs a longer history or more series.'
-    return repeat(series.filled[:size], h=h, season_length=series.step.season_length, warning=reason)
+    return repeat(series.past(size), h=h, season_length=series.step.season_length, warning=reason)
 
 
 def _lengths(layout: windows.Layout) -> tuple[int, ...]:

@@ -71,6 +71,21 @@ class Series:
             return self.filled[:size]
         return fill(self.y[:size], self.step.season_length)
 
+    def learnt(self, end: int) -> Array:
+        """Return `past(end)` and the rest of the series (n in all), each later gap filled from what came before it.
+
+        So what stands before any origin from `end` on was filled from nothing after that origin.
+        """
+        gaps = np.isnan(self.y)
+        if end >= len(self.y) or not gaps.any():
+            return self.filled
+        profile = np.resize(_profile(self.y[:end], self.step.season_length), len(self.y))
+        last = np.maximum.accumulate(np.where(gaps, 0, np.arange(len(self.y))))
+        carried = (self.y - profile)[last] + profile
+        if end and np.nanmin(self.y[:end]) >= 0:
+            carried = np.maximum(carried, np.minimum(self.y[last], 0.0))
+        return np.concatenate([self.past(end), np.where(gaps, carried, self.y)[end:]])
+
 
 def regular(
     unique_id: str,
@@ -223,18 +238,22 @@ def fill(y: Array, season_length: int) -> Array:
     gaps = np.isnan(y)
     if not gaps.any():
         return y.copy()
-    profile = np.zeros(len(y))
     known = np.flatnonzero(~gaps)
-    if season_length > 1 and len(known) >= 2 * season_length:
-        phase = np.arange(len(y)) % season_length
-        trend = np.interp(np.arange(len(y)), known, _smooth(y[known], season_length))
-        sums = np.bincount(phase[known], (y - trend)[known], season_length)
-        counts = np.bincount(phase[known], minlength=season_length)
-        if counts.min() >= 2:
-            profile = (sums / counts)[phase]
+    profile = np.resize(_profile(y, season_length), len(y))
     filled = y.copy()
     filled[gaps] = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
     return np.maximum(filled, 0.0) if y[known].min() >= 0 else filled
+
+
+def _profile(y: Array, season_length: int) -> Array:
+    """Return how far each phase of a season lies from the trend of `y` (n, NaN at gaps); zeros where too few show."""
+    known = np.flatnonzero(np.isfinite(y))
+    if season_length == 1 or len(known) < 2 * season_length:
+        return np.zeros(season_length)
+    phase = known % season_length
+    apart = y[known] - _smooth(y[known], season_length)
+    counts = np.bincount(phase, minlength=season_length)
+    return np.bincount(phase, apart, season_length) / counts if counts.min() >= 2 else np.zeros(season_length)
 
 
 def prepare(

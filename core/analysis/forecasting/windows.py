@@ -110,10 +110,11 @@ def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logg
     step = panel[0].step
     sizes = np.array([len(series.filled) for series in panel])
     starts = np.concatenate([[0], np.cumsum(sizes + h)[:-1]])
-    marks = np.array([logged and _positive(series.filled[:end]) for series, end in zip(panel, ends, strict=True)])
+    values = [series.learnt(end) for series, end in zip(panel, ends, strict=True)]
+    marks = np.array([logged and _positive(one[:end]) for one, end in zip(values, ends, strict=True)])
     rest = np.full(h, np.nan)
     each = np.repeat(marks, sizes + h)
-    filled = _log(np.concatenate([part for series in panel for part in (series.filled, rest)]), each)
+    filled = _log(np.concatenate([part for one in values for part in (one, rest)]), each)
     y = _log(np.concatenate([part for series in panel for part in (series.y, rest)]), each)
     stamps = np.concatenate(
         [series.step.after(series.cutoff, np.arange(1 - len(series.filled), h + 1)) for series in panel]

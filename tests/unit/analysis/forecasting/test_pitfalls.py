@@ -315,6 +315,18 @@ def test_the_past_of_a_series_is_filled_from_nothing_after_it() -> None:
     assert one.past(120).tolist() == one.filled.tolist()
 
 
+def test_what_is_learnt_to_an_end_is_filled_later_from_what_came_before():
+    y = gapped(wave(120))
+    one, other = regular(frame(y)), regular(frame(np.where(np.arange(120) < 100, y, y + 500)))
+    found = one.learnt(80)
+    assert found[:80].tolist() == one.past(80).tolist()
+    assert found[:100].tolist() == other.learnt(80)[:100].tolist()
+    assert np.abs(found - wave(120, noise=0.0)).max() < 8
+    assert (found[np.isfinite(y)] == y[np.isfinite(y)]).all()
+    assert one.learnt(120).tolist() == one.filled.tolist()
+    assert np.isfinite(one.learnt(0)).all()
+
+
 @pytest.mark.parametrize('name', ['ets', 'arima'])
 def test_options_of_a_model_without_any_are_refused(name: str):
     with pytest.raises(UsageError, match=f'"{name}" has no options'):

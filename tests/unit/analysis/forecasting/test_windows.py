@@ -77,6 +77,19 @@ def test_nothing_after_an_origin_moves_its_forecast(member: Member):
 
 
 @MEMBERS
+def test_gaps_are_filled_from_nothing_after_an_origin(member: Member):
+    rows = waves(6, noise=2.0).with_columns(at=pl.int_range(pl.len()).over('unique_id'))
+    missing = pl.Series(np.random.default_rng(2).random(len(rows)) < 0.3) & (rows['at'] > 0)
+    rows = rows.with_columns(y=pl.when(~missing).then('y'))
+    altered = rows.with_columns(pl.when(pl.col('at') < 100).then('y').otherwise(pl.col('y') + 500))
+    origins = [Origin(place, size) for size in (90, 100) for place in range(6)]
+    before, after = (member.hold_out(prepared(one, 7), origins, h=7, run=RUN) for one in (rows, altered))
+    for one, other in zip(before, after, strict=True):
+        assert (one.center == other.center).all()
+        assert (one.spread == other.spread).all()
+
+
+@MEMBERS
 def test_a_later_origin_uses_what_came_before_it(member: Member):
     values = np.append(wave(90), wave(30) + 500)
     panel = prepared(pl.concat([waves(), frame(values, name='jump')]), 5)
