@@ -39,7 +39,7 @@ class Ask:
 
     `regressors` are measures whose rows go on after the last value of the target, `static` columns of categories,
     `holidays` is a country (ISO 3166, such as `DE`), `options` are settings of a model, by its name. `budget` is how
-    many seconds it may take, `windows` how many past cutoffs the models are measured from.
+    many seconds `auto` may take: no other model heeds it. `windows` is how many past cutoffs models are measured from.
 
     `changes` say how regressors differ on the horizon, by their name: `{'how': 'scale' | 'shift' | 'set', 'value': x}`.
     `base` is the forecast that such a what-if starts from.

@@ -253,19 +253,19 @@ class Hours:
         """Return what a forecast costs at most, for `series` series of `rows` points in all.
 
         Prices hold for models that are measured from three past cutoffs; each of the `windows` costs about as much as
-        the forecast itself. A `budget` in seconds bounds what the models cost together.
+        the forecast itself. A `budget` in seconds bounds what `auto` costs; no other model heeds it.
         """
         length = max(1.0, rows / max(1, series) / POINTS)
         prices = self._prices.models
-        each = sum(prices.get(model, max(prices.values(), default=0)) for model in models)
-        work = each * series * length * (1 + windows) / (1 + WINDOWS)
+        size = series * length * (1 + windows) / (1 + WINDOWS)
+        costs = {model: prices.get(model, max(prices.values(), default=0)) * size for model in models}
         basis = f'{series:,} series × {len(models)} model{"" if len(models) == 1 else "s"}'
         if windows != WINDOWS:
-            basis += f' × {windows} past cutoffs'
-        if budget is not None and budget < work:
-            work = budget
-            basis += f', within {clock(math.ceil(budget))}'
-        return Quote(task='forecast', seconds=math.ceil(self._prices.forecast + work), basis=basis)
+            basis += f' × {windows} past cutoff{"" if windows == 1 else "s"}'
+        if budget is not None and budget < costs.get('auto', 0):
+            costs['auto'] = budget
+            basis += f', auto within {clock(math.ceil(budget))}'
+        return Quote(task='forecast', seconds=math.ceil(self._prices.forecast + sum(costs.values())), basis=basis)
 
 
 def short_of(quote: int, *, missing: int) -> NotEnoughHours:

@@ -48,6 +48,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
 
     Leaves the history and its notes, and of each model its forecasts, its backtest and what explains it, under
     `prefix`. With a `budget` in seconds, what would take longer is left out: members of `auto`, then past windows.
+    Models other than `auto` do not heed it: they cost what they cost.
     """
     from core.analysis import panel
     from core.analysis.forecasting import backtest, diagnose, run
@@ -57,6 +58,8 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     parts = [objects.fetch(key, workdir) for key in payload['parts']]
     asked = payload['request']
     request = _request(asked)
+    if 'auto' not in request.models:
+        request = replace(request, budget=None)
     frame = panel.read(
         parts,
         target=asked['target'],

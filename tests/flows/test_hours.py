@@ -498,10 +498,18 @@ def test_forecast_is_priced_by_series_and_models() -> None:
     assert hours.quote_forecast(series=1, models=['ets']).basis == '1 series × 1 model'
 
 
-def test_past_cutoffs_count_and_a_budget_bounds_the_quote() -> None:
+def test_past_cutoffs_count() -> None:
     hours = pricing(forecast=20, models={'auto': 6, 'ets': 2})
     more = hours.quote_forecast(series=10, models=['ets'], windows=7)
     assert (more.seconds, more.basis) == (60, '10 series × 1 model × 7 past cutoffs')
+    assert hours.quote_forecast(series=10, models=['ets'], windows=1).basis == '10 series × 1 model × 1 past cutoff'
+
+
+def test_a_budget_bounds_what_auto_costs_and_no_other_model() -> None:
+    hours = pricing(forecast=20, models={'auto': 6, 'ets': 2})
     bounded = hours.quote_forecast(series=1000, models=['auto'], budget=90)
-    assert (bounded.seconds, bounded.basis) == (110, '1,000 series × 1 model, within 0:01:30')
+    assert (bounded.seconds, bounded.basis) == (110, '1,000 series × 1 model, auto within 0:01:30')
     assert hours.quote_forecast(series=10, models=['auto'], budget=90).seconds == 80
+    ets = hours.quote_forecast(series=1000, models=['ets'])
+    assert hours.quote_forecast(series=1000, models=['ets'], budget=90) == ets
+    assert hours.quote_forecast(series=1000, models=['ets', 'auto'], budget=90).seconds == ets.seconds + 90

@@ -163,10 +163,15 @@ def test_only_a_chunk_of_the_series_is_forecast(objects: LocalTaskObjects, tmp_p
 
 
 def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTaskObjects, tmp_path: Path) -> None:
-    answer = run(objects, tmp_path / 'one', budget=1e-6)
+    answer = run(objects, tmp_path / 'one', models=['auto'], budget=1e-6)
     (score,) = answer['manifest']['scores']
-    assert (score['model'], score['n_windows'], score['mase']) == ('seasonal_naive', 0, None)
+    assert (score['model'], score['n_windows'], score['mase']) == ('auto', 0, None)
     assert answer['manifest']['models'][0]['backtests'] == []
+
+
+def test_a_budget_takes_nothing_from_models_other_than_auto(objects: LocalTaskObjects, tmp_path: Path) -> None:
+    (score,) = run(objects, tmp_path / 'one', budget=1e-6)['manifest']['scores']
+    assert (score['model'], score['n_windows']) == ('seasonal_naive', 6)
 
 
 def test_levels_learnt_from_the_record_come_as_text(objects: LocalTaskObjects, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class ForecastRequest(Body):
     ] = {}
     budget: Annotated[
         float | None,
-        Field(ge=LEAST_BUDGET, le=MOST_BUDGET, allow_inf_nan=False, description='Seconds that it may take.'),
+        Field(ge=LEAST_BUDGET, le=MOST_BUDGET, allow_inf_nan=False, description='Seconds that `auto` may take.'),
     ] = None
     windows: Annotated[int, Field(ge=3, le=10, description='Past cutoffs that models are measured from.')] = 3
     changes: Annotated[Changes, Field(description='How regressors differ on the horizon.')] = {}
