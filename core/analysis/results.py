@@ -118,9 +118,14 @@ def leaderboard(
 
 def residuals(paths: Sequence[Path], *, series: str | None = None) -> dict[str, Any]:
     """Return what the errors of one model's backtest look like (`diagnose.residuals`), of one series or of all."""
+    import numpy as np
+
     from core.analysis.forecasting import diagnose
 
-    columns = ['unique_id', 'cutoff', 'horizon', 'ds', *(_number(name) for name in ('y', 'mean', 'scale'))]
+    names = ('y', 'mean', 'scale')
+    if not paths:
+        return diagnose.residuals(dict.fromkeys(('unique_id', 'cutoff', 'horizon', 'ds', *names), np.zeros(0)))
+    columns = ['unique_id', 'cutoff', 'horizon', 'ds', *map(_number, names)]
     return diagnose.residuals(_columns(paths, columns, None if series is None else [series]))
 
 

@@ -383,6 +383,8 @@ async def test_results_of_the_program_before_are_read(
     assert await scripted.forecasts.leaderboard(user.id, forecast.id, by='series') == []
     assert await scripted.forecasts.notes(user.id, forecast.id) == []
     assert await scripted.forecasts.explained(user.id, forecast.id, model='theta') == []
+    residuals = await scripted.forecasts.residuals(user.id, forecast.id, model='theta')
+    assert (residuals['points'], residuals['bias'], residuals['shown']['value']) == (0, None, [])
     (item,) = (await scripted.forecasts.series_page(user.id, forecast.id))['items']
     assert (item['unique_id'], item['model'], item['flags'], item['mase']) == ('air', 'theta', [], None)
     with pytest.raises(NotFound, match='no backtest'):
