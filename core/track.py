@@ -105,16 +105,16 @@ class TrackRecord:
         return both
 
     async def order(self, tx: Transaction, after: Job, *, most: int | None = None) -> Job | None:
-        """Order the scoring of a dataset's newest version for what was issued before it, unless it is done or ordered.
+        """Order the scoring of a dataset's shown version for what was issued before it, unless it is done or ordered.
 
         `after` is the job that ends in this transaction; the new one scores at most `most` files. Return it, None when
         there is nothing to do.
         """
         dataset = await tx.first('track_lock', dataset_id=after.dataset_id)
-        newest = dataset and await tx.first('track_newest', dataset_id=after.dataset_id)
-        if not dataset or not newest or await tx.first('track_open', dataset_id=after.dataset_id):
+        shown = dataset and await tx.first('track_shown', dataset_id=after.dataset_id)
+        if not dataset or not shown or await tx.first('track_open', dataset_id=after.dataset_id):
             return None
-        version = Version(**newest)
+        version = Version(**shown)
         pending = await tx.all('track_pending', version_id=version.id, limit=min(most or AT_ONCE, AT_ONCE))
         if not pending:
             return None

@@ -2,13 +2,12 @@
 -- One dataset, locked until the transaction ends, so that scoring of a version is ordered once.
 select name from public.datasets where id = %(dataset_id)s and deleted_at is null for no key update;
 
--- name: track_newest
--- The version of a dataset that came last.
+-- name: track_shown
+-- The version of a dataset that is shown: those above it were undone.
 select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
-from public.dataset_versions v
-where v.dataset_id = %(dataset_id)s
-order by v.number desc
-limit 1;
+from public.datasets d
+join public.dataset_versions v on v.id = d.current_version
+where d.id = %(dataset_id)s;
 
 -- name: track_open
 -- A job that scores forecasts of a dataset and has not ended.

@@ -44,16 +44,19 @@ grant select on public.forecast_scores to authenticated;
 
 -- The score that counts: of the versions that reach back to the first step of each of the forecast's series, the one that
 -- knows most of its values, and of those the newest. So a correction counts, and a file of fewer series or days does not.
+-- Versions above the one that is shown were undone, and do not count as long as they are.
 create view public.forecast_record with (security_invoker = true) as
 select i.user_id, i.id as issued_id, i.forecast_id, f.dataset_id, i.model, i.part, i.cutoff, i.issued_at, f.request,
        s.version_id, s.version, s.points, s.blocks, s.scored_at
 from public.issued_forecasts i
 join public.forecasts f on f.id = i.forecast_id
+join public.datasets d on d.id = f.dataset_id
+join public.dataset_versions c on c.id = d.current_version
 cross join lateral (
     select s.version_id, v.number as version, s.points, s.blocks, s.scored_at
     from public.forecast_scores s
     join public.dataset_versions v on v.id = s.version_id
-    where s.issued_id = i.id and s.points > 0
+    where s.issued_id = i.id and s.points > 0 and v.number <= c.number
     order by s.reaches desc, s.points desc, v.number desc
     limit 1
 ) s;

@@ -231,6 +231,37 @@ async def test_a_file_of_fewer_series_or_days_keeps_what_was_scored_before(produ
     assert (await product.track.track(user.id)).models != [before]
 
 
+async def test_a_version_that_was_undone_counts_no_more(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    asked = {'models': ('theta',), 'levels': (80,)}
+    await forecast_of(product, user, dataset, **asked)
+    await more(product, user, dataset, table(HISTORY + 4))
+    before = await product.track.track(user.id)
+    levels = (await forecast_of(product, user, dataset, **asked)).request['adapted']
+    await more(product, user, dataset, table(HISTORY + H, shift=30))
+    wrong = await product.track.track(user.id)
+    assert wrong.models != before.models
+    assert (await forecast_of(product, user, dataset, **asked)).request['adapted'] != levels
+    await product.datasets.restore(user.id, dataset.id, 2)
+    assert (await product.track.track(user.id)).models == before.models
+    assert (await product.track.forecasts(user.id))[0].version == 2
+    assert (await forecast_of(product, user, dataset, **asked)).request['adapted'] == levels
+    await product.datasets.restore(user.id, dataset.id, 3)
+    assert (await product.track.track(user.id)).models == wrong.models
+
+
+async def test_what_is_forecast_from_a_version_that_came_back_waits_for_the_next_one(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await product.bring(user, 'shops.csv', table(HISTORY + H, shift=30), dataset_id=dataset.id)
+    await product.datasets.restore(user.id, dataset.id, 1)
+    await forecast_of(product, user, dataset, models=('theta',))
+    assert await product.work_off(user) == []
+    await more(product, user, dataset, table(HISTORY + H))
+    assert [(row[1], row[2]) for row in stored(postgres)] == [(3, 12)]
+
+
 async def test_scoring_the_stored_files_again_gives_the_same_numbers(
     product: Product, user: User, postgres: EmbeddedPostgres
 ) -> None:
