@@ -1,5 +1,6 @@
 """The leaderboard: how each model did on the past, in all, by step ahead and by series."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,8 @@ class LeaderboardTab(View):
             nothing_measured()
             return
         ranked = sorted(self.rows, key=lambda row: (row['mase'] is None, -(row['mase'] or 0)))
-        start = (shown.state.page - 1) * PAGE
+        page = last_or(shown.state.page, count=PAGE, total=len(ranked))
+        start = (page - 1) * PAGE
         with card('Scores by series', f'{model_name(shown.model)}, the hardest first'):
             table(
                 [
@@ -123,7 +125,7 @@ class LeaderboardTab(View):
                 classes='cards labelled',
                 label='Scores by series',
             )
-        pager(shown, start=start, count=PAGE, total=len(ranked))
+        pager(shown, page=page, count=PAGE, total=len(ranked))
 
 
 def short(shown: Shown) -> None:
@@ -158,13 +160,18 @@ def nothing_measured() -> None:
         )
 
 
-def pager(shown: Shown, *, start: int, count: int, total: int) -> None:
+def last_or(page: int, *, count: int, total: int) -> int:
+    """A page of a list, the last one when it lies beyond."""
+    return min(page, max(1, math.ceil(total / count)))
+
+
+def pager(shown: Shown, *, page: int, count: int, total: int) -> None:
     """Where one is in a long list, and the ways on."""
     if total <= count:
         return
+    start = (page - 1) * count
     with tag('nav', classes='hs', aria_label='Pages'):
         tag('span', f'{start + 1:,} to {min(start + count, total):,} of {total:,}', 't12 t3')
-        page = shown.state.page
         if start > 0:
             button('Back', kind='small', icon_name='chevron-left', href=shown.address(page=page - 1))
         if start + count < total:

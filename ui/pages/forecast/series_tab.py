@@ -9,7 +9,7 @@ from ui.components import formats
 from ui.components.parts import badge, card, icon, tag
 from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
-from ui.pages.forecast.leaderboard_tab import pager
+from ui.pages.forecast.leaderboard_tab import last_or, pager
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
@@ -23,21 +23,25 @@ class SeriesTab(View):
     def __init__(self, shown: Shown) -> None:
         super().__init__(shown)
         self.found: Mapping[str, Any] = {'total': 0, 'items': []}
+        self.page = shown.state.page
 
     async def load(self) -> None:
-        """Read the page of series that the address names."""
+        """Read the page of series that the address names, the last one when that lies beyond."""
+        self.found = await self._read()
+        page = last_or(self.page, count=PAGE, total=self.found['total'])
+        if page != self.page:
+            self.page = page
+            self.found = await self._read()
+
+    async def _read(self) -> Mapping[str, Any]:
         shown = self.shown
-        self.found = await shown.services.forecasts.series_page(
+        return await shown.services.forecasts.series_page(
             shown.session.user.id,
             shown.forecast.id,
             search=shown.state.q,
-            offset=self._start,
+            offset=(self.page - 1) * PAGE,
             limit=PAGE,
         )
-
-    @property
-    def _start(self) -> int:
-        return (self.shown.state.page - 1) * PAGE
 
     async def draw(self) -> None:
         """Draw the search and the tiles."""
@@ -62,7 +66,7 @@ class SeriesTab(View):
         with tag('div', classes='tiles'):
             for item in self.found['items']:
                 self._tile(item)
-        pager(shown, start=self._start, count=PAGE, total=total)
+        pager(shown, page=self.page, count=PAGE, total=total)
 
     def _tile(self, item: Mapping[str, Any]) -> None:
         shown, status = self.shown, item['status']
