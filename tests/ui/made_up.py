@@ -71,7 +71,8 @@ class Shop(Datasets):
 class Issued(Forecasts):
     """Forecasts with everything that a page can show of them; `asked` and `changed` tell what was ordered.
 
-    While they are `away`, what is stored cannot be read.
+    `measured` are the series whose residuals were read, `more` is what their results hold besides. While they are
+    `away`, what is stored cannot be read.
     """
 
     def __init__(self) -> None:
@@ -79,6 +80,8 @@ class Issued(Forecasts):
         self.away = False
         self.asked: list[Ask] = []
         self.changed: list[Mapping[str, Any]] = []
+        self.measured: list[str | None] = []
+        self.more: dict[str, Any] = {}
 
     def quote(self, version: Version, ask: Ask) -> Quote:
         return Quote(task='forecast', seconds=30 * len(ask.models), basis=f'{len(ask.models)} models')
@@ -95,7 +98,9 @@ class Issued(Forecasts):
         asked = {'target': 'sales', 'h': H, 'series': [], 'models': list(MODELS), 'levels': [80, 95], 'step': None}
         more = {} if old else {'regressors': ['price'], 'holidays': 'DE', 'changes': {}, 'base': None}
         made = self.add(user_id, 'Monthly sales', dataset_name='Stores')
-        self.kept[-1] = replace(made, request={**asked, 'aggregate': 'mean', **more, **request}, result=result(old=old))
+        self.kept[-1] = replace(
+            made, request={**asked, 'aggregate': 'mean', **more, **request}, result={**result(old=old), **self.more}
+        )
         return self.kept[-1]
 
     async def get(self, user_id: UUID, forecast_id: UUID) -> Forecast:
@@ -103,6 +108,9 @@ class Issued(Forecasts):
             if forecast.id == forecast_id and forecast.user_id == user_id:
                 return forecast
         raise NotFound('There is no such forecast.')
+
+    async def _scores(self, user_id: UUID, forecast_id: UUID) -> Any:
+        return ((await self.get(user_id, forecast_id)).result or {})['scores']
 
     async def list(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Forecast]:
         return [forecast for forecast in self.kept if forecast.user_id == user_id]
@@ -130,7 +138,7 @@ class Issued(Forecasts):
         self, user_id: UUID, forecast_id: UUID, *, by: str | None = None, model: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
         _reach(self.away)
-        if (await self.get(user_id, forecast_id)).result != result():
+        if not (await self._scores(user_id, forecast_id)):
             return []
         names = [model] if model else MODELS
         if by == 'horizon':
@@ -157,7 +165,8 @@ class Issued(Forecasts):
         self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
     ) -> Mapping[str, Any]:
         _reach(self.away)
-        if (await self.get(user_id, forecast_id)).result != result():
+        self.measured.append(series)
+        if not (await self._scores(user_id, forecast_id)):
             return {'points': 0}
         random = Random(7)
         values = [random.gauss(0.05, 0.7) for _ in range(600)]

@@ -246,6 +246,8 @@ TABS = {
     '?tab=leaderboard&by=horizon': 'Error by step ahead',
     '?tab=leaderboard&by=series&model=lightgbm': 'LightGBM, the hardest first',
     '?tab=series': '1 to 24 of 30',
+    '?tab=series&page=40': '25 to 30 of 30',
+    '?tab=leaderboard&by=series&page=40': 'Store 30',
     '?tab=series&q=store%2007': '1 series found',
     '?tab=series&q=nothing': 'No series found',
     '?tab=residuals': 'On average right; spread 0.7; one error tells of the next.',
@@ -298,6 +300,16 @@ async def test_old_results_say_what_they_lack(desk: Desk) -> None:
         await desk.open_result(query, old=True)
         assert said in desk.texts(), query
         assert not desk.hrefs('Backtest as CSV')
+
+
+async def test_residuals_are_of_the_series_that_the_select_names(desk: Desk) -> None:
+    await desk.open_result('?tab=residuals&series=Nowhere')
+    assert desk.field('Series').value == ''
+    assert desk.services.forecasts.measured == [None]
+    desk.services.forecasts.more['n_series'] = 5000
+    await desk.open_result('?tab=residuals&series=s4999')
+    assert desk.field('Series').value == 's4999'
+    assert desk.services.forecasts.measured == [None, 's4999']
 
 
 async def test_a_tile_opens_its_series(desk: Desk) -> None:

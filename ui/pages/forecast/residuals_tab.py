@@ -27,8 +27,14 @@ class ResidualsTab(View):
         """Read the residuals."""
         shown = self.shown
         self.found = await shown.services.forecasts.residuals(
-            shown.session.user.id, shown.forecast.id, model=shown.model, series=shown.state.series or None
+            shown.session.user.id, shown.forecast.id, model=shown.model, series=self._series or None
         )
+
+    @property
+    def _series(self) -> str:
+        """The series that the address names, all when there is none such: a result lists its first thousand alone."""
+        named = self.shown.state.series
+        return named if named and self.shown.series == named else ALL
 
     async def draw(self) -> None:
         """Draw what can be seen in them."""
@@ -60,11 +66,10 @@ class ResidualsTab(View):
         shown = self.shown
         if shown.n_series < 2:
             return
-        known = {ALL: 'All series', **{name: name for name in shown.result['series']}}
-        value = shown.state.series if shown.state.series in known else ALL
+        known = {ALL: 'All series', **{name: name for name in (self._series, *shown.result['series']) if name}}
         ui.select(
             known,
-            value=value,
+            value=self._series,
             with_input=True,
             on_change=lambda event: ui.navigate.to(shown.address(series=event.value or '')),
         ).props('aria-label=Series').classes('series-select')
