@@ -12,7 +12,7 @@ from nicegui import ui
 from nicegui.testing import User, user_simulation
 
 from core.settings import Settings
-from core.track import Figures, Scored, Track
+from core.track import MOST_SHOWN, Figures, Scored, Track
 from core.values import Session
 from tests.ui import doubles
 from tests.ui.site import until
@@ -50,8 +50,8 @@ class Records:
         self.asked.append(asked)
         return self.found
 
-    async def forecasts(self, user_id: UUID, **asked: Any) -> Sequence[Scored]:
-        return self.rows
+    async def forecasts(self, user_id: UUID, *, limit: int, **asked: Any) -> Sequence[Scored]:
+        return self.rows[:limit]
 
 
 @dataclass
@@ -128,6 +128,16 @@ async def test_promises_stand_beside_what_was_held_and_rows_lead_to_forecasts(ro
         assert f'/forecasts/{forecast}' in room.hrefs()
     (chart,) = [e for e in room.user._client.elements.values() if 'track' in e.classes]
     assert 'in 2 forecasts' in chart.props['aria-label']
+
+
+async def test_what_is_left_out_of_a_long_list_is_said(room: Room) -> None:
+    room.fill()
+    room.records.rows = [scored('auto', forecast=uuid4()) for _ in range(MOST_SHOWN)]
+    await room.user.open('/track')
+    await room.user.should_see('Each row opens one')
+    room.records.rows = [*room.records.rows, scored('auto', forecast=uuid4())]
+    await room.user.open('/track')
+    await room.user.should_see('The 200 issued last; filter to see others')
 
 
 async def test_filters_are_in_the_address(room: Room) -> None:

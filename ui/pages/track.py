@@ -8,7 +8,7 @@ from uuid import UUID
 from nicegui import ui
 
 from core.services import Services
-from core.track import Figures, Scored, Track
+from core.track import MOST_SHOWN, Figures, Scored, Track
 from core.values import Dataset, JobState
 from ui.components import formats
 from ui.components.parts import badge, button, card, page_head, tag
@@ -73,7 +73,8 @@ class Selection:
         chosen = next((one for one in datasets if str(one.id) == dataset), None)
         asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
         track = await services.track.track(user_id, **asked)
-        scored = await services.track.forecasts(user_id, **asked)
+        # One more than is shown tells whether there are more.
+        scored = await services.track.forecasts(user_id, **asked, limit=MOST_SHOWN + 1)
         return cls(datasets, chosen, model, track, scored)
 
     def draw(self) -> None:
@@ -180,7 +181,8 @@ class Selection:
                 tag('span', model_name(row.model), 't12 t2 phone-only')
                 tag('span', f'{row.dataset_name}, scored on v{row.version}', 't12 t3 cut')
 
-        with card('Forecasts', 'Each row opens one'):
+        more = len(self._scored) > MOST_SHOWN
+        with card('Forecasts', f'The {MOST_SHOWN} issued last; filter to see others' if more else 'Each row opens one'):
             table(
                 [
                     Column[Scored](label='Name', cell=name, width='34%'),
@@ -192,7 +194,7 @@ class Selection:
                         label='Issued', cell=lambda row: when(row.issued_at) and None, num=True, phone=False
                     ),
                 ],
-                self._scored,
+                self._scored[:MOST_SHOWN],
                 href=lambda row: f'/forecasts/{row.forecast_id}',
                 label='Scored forecasts',
             )
