@@ -120,6 +120,7 @@ class Forecasts:
                 dataset_id=version.dataset_id,
                 target=ask.target,
                 step=ask.step,
+                aggregate=ask.aggregate,
                 models=ask.models,
                 levels=ask.levels,
             )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from core.errors import Unavailable, VariosyncError
@@ -19,7 +19,6 @@ MOST_DEAD = 10  # files of a version whose scoring ends the task: of more, it is
 MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
-By = Literal['model', 'horizon']
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,8 @@ class Scoring:
 class Track:
     """What a selection of forecasts held: in all, by model, by steps ahead, and by both.
 
-    `overall` is None as long as nothing was scored; `issued` is how many forecasts there are, scored or not.
+    `overall` is None as long as nothing was scored; `issued` is how many forecasts there are, scored or not, without
+    what-ifs.
     """
 
     issued: int
@@ -174,7 +174,7 @@ class TrackRecord:
     async def track(self, user_id: UUID, *, dataset_id: UUID | None = None, model: str | None = None) -> Track:
         """Return what the user's forecasts held, of one dataset or of all, by one model or by all."""
         async with self._database.transaction(user_id) as tx:
-            issued = await tx.one('track_issued', dataset_id=dataset_id)
+            issued = await tx.one('track_issued', dataset_id=dataset_id, model=model)
             rows = await tx.all('track_sums', dataset_id=dataset_id, model=model, forecast_id=None)
         return _track(issued['forecasts'], rows)
 
@@ -199,14 +199,18 @@ class TrackRecord:
 
 
 async def adapted(
-    tx: Transaction, *, dataset_id: UUID, target: str, step: str | None, models: Sequence[str], levels: Sequence[int]
-) -> dict[str, dict[str, float]]:
+    tx: Transaction, *, dataset_id: UUID, target: str, step: str | None, aggregate: str, models: Sequence[str],
+    levels: Sequence[int],
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """Return the level to draw in the place of each promised one, by model and level in percent as text.
 
     It follows from what the bands of the earlier forecasts of a target held, as far as their values have come
-    (`conformal.adapt`). Models and levels without a record are left out.
+    (`conformal.adapt`); `aggregate` tells them apart where there is a step. Models and levels without a record are left
+    out.
     """
-    rows = await tx.all('track_held', dataset_id=dataset_id, target=target, step=step, models=list(models))
+    rows = await tx.all(
+        'track_held', dataset_id=dataset_id, target=target, step=step, aggregate=aggregate, models=list(models)
+    )
     if not rows:
         return {}
     from core.analysis.forecasting import conformal
@@ -214,8 +218,8 @@ async def adapted(
     wanted = {f'{level:g}' for level in levels}
     found: dict[str, dict[str, float]] = {}
     for model in dict.fromkeys(row['model'] for row in rows):
-        own = [row for row in rows if row['model'] == model and row['level'] in wanted and row['points']]
-        record = [(float(row['level']), row['inside'] / row['points'], row['points']) for row in own]
+        own = [row for row in rows if row['model'] == model and row['level'] in wanted]
+        record = [(float(row['level']), row['share'], row['points']) for row in own]
         drawn = {f'{level:g}': level_drawn for level, level_drawn in conformal.adapt(record).items()}
         if drawn:
             found[model] = drawn

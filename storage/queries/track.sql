@@ -50,10 +50,13 @@ on conflict (issued_id, version_id) do nothing;
 select count(*) as files from public.forecast_scores where version_id::text = %(version_id)s and code = '';
 
 -- name: track_issued
--- How many forecasts were issued, of one dataset or of all.
+-- How many forecasts were issued, of one dataset or of all, by one model or by all; what-ifs are not scored.
 select count(*) as forecasts
-from public.forecasts
-where issued_at is not null and (%(dataset_id)s::uuid is null or dataset_id = %(dataset_id)s::uuid);
+from public.forecasts f
+where f.issued_at is not null and (%(dataset_id)s::uuid is null or f.dataset_id = %(dataset_id)s::uuid)
+  and coalesce(f.request -> 'changes', '{}') in ('{}', 'null')
+  and (%(model)s::text is null or exists (
+      select from public.issued_forecasts i where i.forecast_id = f.id and i.model = %(model)s::text));
 
 -- name: track_sums
 -- Sums of the scores that count, in all, by model, by block of the horizon, and by both; null stands for all.
@@ -138,13 +141,21 @@ group by i.model, v.number
 order by v.number desc, i.model;
 
 -- name: track_held
--- What the bands of the forecasts of a target held, by model and level, in the order of their cutoffs.
-select r.model, l.level, max(r.cutoff) as cutoff, sum((l.held ->> 'points')::bigint)::bigint as points,
-       sum((l.held ->> 'inside')::bigint)::bigint as inside
-from public.forecast_record r
-cross join lateral jsonb_array_elements(r.blocks) as b
-cross join lateral jsonb_each(b -> 'levels') as l (level, held)
-where r.dataset_id = %(dataset_id)s and r.request ->> 'target' = %(target)s
-  and r.request ->> 'step' is not distinct from %(step)s::text and r.model = any(%(models)s)
-group by r.forecast_id, r.model, l.level
-order by max(r.cutoff), r.forecast_id;
+-- What the bands of the forecasts of a target held, by model and level, in the order of their cutoffs. Forecasts of one
+-- cutoff met the same values, so that they count as one: the mean of their shares, and of how many points they had.
+with held as (
+    select r.model, l.level, max(r.cutoff) as cutoff, sum((l.held ->> 'points')::bigint) as points,
+           sum((l.held ->> 'inside')::bigint) as inside
+    from public.forecast_record r
+    cross join lateral jsonb_array_elements(r.blocks) as b
+    cross join lateral jsonb_each(b -> 'levels') as l (level, held)
+    where r.dataset_id = %(dataset_id)s and r.request ->> 'target' = %(target)s and r.model = any(%(models)s)
+      and r.request ->> 'step' is not distinct from %(step)s::text
+      and (%(step)s::text is null or r.request ->> 'aggregate' = %(aggregate)s::text)
+    group by r.forecast_id, r.model, l.level
+)
+select model, level, avg(inside / points)::float8 as share, round(avg(points))::bigint as points
+from held
+where points > 0
+group by model, level, cutoff
+order by cutoff, model, level;

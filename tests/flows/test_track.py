@@ -17,6 +17,7 @@ from core.errors import Misconfigured, NotFound, TaskOverLimit, VariosyncError
 from core.forecasts import Ask
 from core.ports import Progress
 from core.tasks import TASKS
+from core.track import adapted
 from core.values import Dataset, Forecast, JobState, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects
@@ -406,6 +407,7 @@ async def test_a_what_if_and_a_measure_that_is_gone_are_not_scored(
         )
         connection.execute('alter table public.forecasts enable trigger forecasts_issued')
     assert await more(product, user, dataset, table(HISTORY + 5)) == []
+    assert (await product.track.track(user.id)).issued == 0
     await forecast_of(product, user, dataset, models=('seasonal_naive',))
     renamed = table(HISTORY + 6).replace(b'sold', b'count')
     assert await more(product, user, dataset, renamed) == []
@@ -443,6 +445,9 @@ async def test_a_selection_is_by_dataset_and_model(product: Product, user: User)
         await more(product, user, dataset, table(HISTORY + 3))
     one = await product.track.track(user.id, dataset_id=datasets[0].id)
     assert (one.issued, one.overall and one.overall.forecasts) == (1, 1)
+    assert (await product.track.track(user.id)).issued == 2
+    assert (await product.track.track(user.id, model='theta')).issued == 2
+    assert (await product.track.track(user.id, model='ets')).issued == 0
     theta = await product.track.track(user.id, model='theta')
     assert [(row.model, row.forecasts) for row in theta.models] == [('theta', 2)]
     assert {row.dataset_id for row in await product.track.forecasts(user.id, dataset_id=datasets[1].id)} == {
@@ -473,6 +478,42 @@ async def test_a_band_is_as_wide_as_it_was_drawn_whatever_other_forecasts_drew(p
     (both,) = (await product.track.track(user.id)).models
     assert both.forecasts == 2
     assert both.width['95'] == pytest.approx(2 * both.width['80'])
+
+
+async def test_forecasts_of_one_cutoff_and_of_other_aggregates_are_no_further_evidence(
+    product: Product, user: User
+) -> None:
+    dataset = await brought(product, user)
+    asked = {'models': ('theta',), 'levels': (80,)}
+    await forecast_of(product, user, dataset, **asked)
+    await more(product, user, dataset, table(HISTORY + H, shift=30))
+    once = (await forecast_of(product, user, dataset, **asked)).request['adapted']
+    again = await brought(product, user)
+    for _ in range(3):
+        await forecast_of(product, user, again, **asked)
+    await more(product, user, again, table(HISTORY + H, shift=30))
+    assert (await forecast_of(product, user, again, **asked)).request['adapted'] == once != {}
+    async with product.database.transaction(user.id) as tx:
+        of = {'dataset_id': again.id, 'target': 'sold', 'models': ['theta'], 'levels': [80]}
+        assert await adapted(tx, **of, step=None, aggregate='sum') == once
+
+
+async def test_levels_follow_from_forecasts_of_the_same_aggregate(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',), levels=(80,))
+    await more(product, user, dataset, table(HISTORY + H, shift=30))
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute('alter table public.forecasts disable trigger forecasts_issued')
+        connection.execute(
+            'update public.forecasts set request = request || %s', ('{"step": "D", "aggregate": "sum"}',)
+        )
+        connection.execute('alter table public.forecasts enable trigger forecasts_issued')
+    async with product.database.transaction(user.id) as tx:
+        of = {'dataset_id': dataset.id, 'target': 'sold', 'models': ['theta'], 'levels': [80], 'step': 'D'}
+        assert list(await adapted(tx, **of, aggregate='sum')) == ['theta']
+        assert await adapted(tx, **of, aggregate='mean') == {}
 
 
 async def test_another_tenant_sees_nothing(product: Product, user: User, database: Postgres) -> None:

@@ -33,7 +33,7 @@ class Figures(Answer):
 class Track(Answer):
     """What became of issued forecasts: `overall` is null as long as none of their values has come.
 
-    `issued` is how many forecasts there are, scored or not.
+    `issued` is how many forecasts there are, scored or not, without what-ifs.
     """
 
     issued: int
