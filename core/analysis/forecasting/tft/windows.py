@@ -163,7 +163,7 @@ class Source:
         self._has_value = np.zeros(total, bool)
         for series, start, size, end, last in zip(panel, self._starts, sizes, ends, shown or ends, strict=True):
             whole = slice(start, start + size)
-            self._values[whole] = series.filled
+            self._values[whole] = series.learnt(end)
             self._exists[whole] = True
             self._has_value[whole] = np.isfinite(series.y)
             self._observed[start : start + last] = series.y[:last]
