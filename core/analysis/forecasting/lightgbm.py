@@ -17,8 +17,8 @@ from core.analysis.forecasting import features, windows
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
-from core.errors import UsageError
 
 if TYPE_CHECKING:
     import lightgbm
@@ -37,13 +37,6 @@ REACH = 15.0
 ROUNDS = 250
 WIDE_ROUNDS = 150
 """Where days and weeks recur, trees are larger, and fewer and quicker ones cost little."""
-OPTIONS: Mapping[str, tuple[float, float]] = {
-    'rounds': (1, 5000),
-    'learning_rate': (0.001, 1.0),
-    'num_leaves': (2, 1024),
-    'min_data_in_leaf': (1, 100_000),
-}
-"""What `Request.options['lightgbm']` may set, with the least and the most allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class Windowed:
         return self._raws(panel, ends, views, h=h)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
-        """Return forecasts from the origins by models that were trained on nothing after the first of each series."""
+        """Return forecasts from the origins by models that were trained on nothing after the one farthest back."""
         if not origins:
             return []
         return self._raws(panel, origins, _fit(panel, windows.ends_before(panel, origins), h=h, run=run), h=h)
@@ -200,13 +193,14 @@ def _train(
     """Return a model of the conditional median of the scaled target."""
     import lightgbm
 
+    check('lightgbm', options)
     wide = layout.long_season > 0
     settings: dict[str, Any] = {
         'rounds': WIDE_ROUNDS if wide else ROUNDS if len(target) > SMALL else ROUNDS // 2,
         'learning_rate': 0.12 if wide else 0.05,
         'num_leaves': 96 if wide else 31,
         'min_data_in_leaf': int(np.clip(len(target) // 40, 10, 40)),
-        **_checked(options),
+        **options,
     }
     rounds = settings.pop('rounds')
     parameters = {
@@ -225,17 +219,6 @@ def _train(
     }
     data = lightgbm.Dataset(table.values, target, categorical_feature=list(table.categories))
     return lightgbm.train(parameters, data, rounds, callbacks=[lambda state: told((state.iteration + 1) / rounds, '')])
-
-
-def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise UsageError(f'lightgbm has no option "{name}". It has {", ".join(OPTIONS)}.')
-        low, high = OPTIONS[name]
-        whole = name != 'learning_rate'
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
-            raise UsageError(f'The option {name} of lightgbm must be a {"whole " * whole}number from {low} to {high}.')
-    return options
 
 
 def _contributions(view: _View, at: windows.Windows, h: int) -> dict[str, Array]:

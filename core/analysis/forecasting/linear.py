@@ -72,7 +72,7 @@ class Ridge:
         return self._forecast(panel, [at.size for at in ends], ends, h=h, run=run)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
-        """Return forecasts from the origins by functions learnt from nothing after the first of each series."""
+        """Return forecasts from the origins by functions learnt from nothing after the one farthest back."""
         return self._forecast(panel, windows.ends_before(panel, origins), origins, h=h, run=run) if origins else []
 
     def _forecast(

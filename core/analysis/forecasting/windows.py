@@ -155,14 +155,11 @@ def layout(panel: Sequence[Series], ends: Sequence[int]) -> Layout:
 def ends_before(panel: Sequence[Series], origins: Sequence[Origin]) -> list[int]:
     """Return how much of each series may be learnt from, so that no origin's forecast knows what came after it.
 
-    A series without an origin may not show the future of those that have one: it ends as far before its end.
+    No series may show the future of another: each ends as far before its end as the farthest origin of any.
     """
     sizes = [len(series.filled) for series in panel]
     behind = max((sizes[at.place] - at.size for at in origins), default=0)
-    first: dict[int, int] = {}
-    for at in origins:
-        first[at.place] = min(at.size, first.get(at.place, at.size))
-    return [first.get(place, size - behind) for place, size in enumerate(sizes)]
+    return [max(0, size - behind) for size in sizes]
 
 
 def draw(ends: Array, *, least: int, most: int, a_series: int, rng: np.random.Generator) -> Windows:

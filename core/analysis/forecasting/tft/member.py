@@ -12,6 +12,7 @@ from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft import training
 from core.analysis.forecasting.tft.training import Fitted, Options
 from core.analysis.forecasting.tft.windows import COSINE, SINE, Source, layout_of
+from core.analysis.forecasting.windows import ends_before
 
 NORMAL_90 = 1.2815515655446004
 TOO_FEW = 'tft needs a longer history or more series.'
@@ -50,14 +51,10 @@ class Tft:
         return _raws(fitted, panel, ends, [Origin(place, end) for place, end in enumerate(ends)], h=h, run=run)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
-        """Return forecasts from the origins by one network, fitted to nothing after the first of each series."""
-        sizes = [len(series.filled) for series in panel]
-        behind = max((sizes[at.place] - at.size for at in origins), default=0)
-        first: dict[int, int] = {}
-        for at in origins:
-            first[at.place] = min(at.size, first.get(at.place, at.size))
-        # a series without an origin may not show the future of those that have one
-        ends = [first.get(place, size - behind) for place, size in enumerate(sizes)]
+        """Return forecasts from the origins by one network, fitted to nothing after the one farthest back."""
+        if not origins:
+            return []
+        ends = ends_before(panel, origins)
         return _raws(_fit(panel, ends, h=h, run=run), panel, ends, origins, h=h, run=run)
 
     def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
@@ -132,7 +129,7 @@ def _raw(series: Series, at: Origin, table: Array, h: int) -> Raw:
 
 
 def _stand_in(series: Series, at: Origin, h: int, reason: str) -> Raw:
-    return repeat(series.filled[: at.size], h=h, season_length=series.step.season_length, warning=reason)
+    return repeat(series.past(at.size), h=h, season_length=series.step.season_length, warning=reason)
 
 
 def _attention(series: Series, looks: Array, fitted: Fitted) -> Explained:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from core.analysis.forecasting import Request, forecast, prepare, registry, tidy
+from core.analysis.forecasting import Request, forecast, prepare, registry, repair, tidy
 from core.analysis.forecasting.base import Origin, Run
 from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft import saved, training
@@ -42,6 +42,12 @@ def panel(count: int = 8, *, size: int = 70, columns: dict[str, Any] | None = No
 def run(**options: Any) -> Run:
     """How the tests run it."""
     return Run(options={'tft': {**SMALL, **options}})
+
+
+def at_back(series: Series, first: int, after: int) -> np.ndarray:
+    """Return which places of a series lie from `first` steps before its end to less than `after`."""
+    back = len(series.y) - np.arange(len(series.y))
+    return (back <= first) & (back > after)
 
 
 def centers(found: Sequence[Any]) -> np.ndarray:
@@ -86,6 +92,31 @@ def test_what_is_held_out_is_never_seen():
     np.testing.assert_allclose(
         centers(both)[::2], centers(before), rtol=1e-4, err_msg='one training, to the first origin'
     )
+
+
+def test_gaps_are_filled_from_nothing_after_an_origin():
+    series = panel()
+    missing = np.random.default_rng(2).random((len(series), 70)) < 0.3
+    missing[:, 0] = False
+
+    def changed(by: float) -> list[Series]:
+        values = [np.where(gone, np.nan, one.y) for one, gone in zip(series, missing, strict=True)]
+        values = [np.where(np.arange(70) < 60, y, y + by) for y in values]
+        filled = [repair.fill(y, 7) for y in values]
+        return [replace(one, y=y, filled=whole) for one, y, whole in zip(series, values, filled, strict=True)]
+
+    origins = [Origin(place, size) for size in (56, 60) for place in range(len(series))]
+    before, after = (Tft().hold_out(changed(by), origins, h=H, run=run()) for by in (0.0, 500.0))
+    assert (centers(before) == centers(after)).all()
+
+
+def test_a_short_series_does_not_show_what_came_after_the_origin_of_a_long_one():
+    series = panel(size=90)
+    short = [replace(one, stamps=one.stamps[40:], y=one.y[40:], filled=one.filled[40:]) for one in series[4:]]
+    changed = [replace(one, y=y, filled=y) for one in short for y in [np.where(at_back(one, 24, 19), 900.0, one.y)]]
+    origins = [Origin(place, 90 - 24) for place in range(4)] + [Origin(place, 50 - 18) for place in range(4, 8)]
+    before, after = (Tft().hold_out([*series[:4], *one], origins, h=H, run=run()) for one in (short, changed))
+    assert (centers(before)[:4] == centers(after)[:4]).all()
 
 
 def test_size_and_unit_of_a_series_do_not_matter():

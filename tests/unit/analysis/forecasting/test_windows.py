@@ -90,6 +90,25 @@ def test_gaps_are_filled_from_nothing_after_an_origin(member: Member):
 
 
 @MEMBERS
+def test_a_short_series_does_not_show_what_came_after_the_origin_of_a_long_one(member: Member):
+    panel = prepared(pl.concat([waves(4), frame(wave(50), name='short')]), 5)
+    back = 50 - np.arange(50)
+    y = np.where((back <= 24) & (back > 19), 900.0, panel[4].y)
+    changed = [*panel[:4], replace(panel[4], y=y, filled=y)]
+    origins = [*(Origin(place, 120 - 24) for place in range(4)), Origin(4, 50 - 18)]
+    before, after = (member.hold_out(one, origins, h=5, run=RUN) for one in (panel, changed))
+    for one, other in zip(before[:4], after[:4], strict=True):
+        assert (one.center == other.center).all()
+        assert (one.spread == other.spread).all()
+
+
+def test_series_are_learnt_to_the_farthest_origin_or_not_at_all():
+    panel = prepared(pl.concat([waves(2, size=50), frame(wave(20), name='short')]), 5)
+    assert windows.ends_before(panel, [Origin(0, 26), Origin(2, 18)]) == [26, 26, 0]
+    assert windows.ends_before(panel, [Origin(0, 45), Origin(0, 40), Origin(1, 48)]) == [40, 40, 10]
+
+
+@MEMBERS
 def test_a_later_origin_uses_what_came_before_it(member: Member):
     values = np.append(wave(90), wave(30) + 500)
     panel = prepared(pl.concat([waves(), frame(values, name='jump')]), 5)
