@@ -17,7 +17,7 @@ from core.values import Session
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
-from ui.components.record import steps_of, verdict
+from ui.components.record import forecasts_of, steps_of, verdict
 from ui.pages.track import address, over_time
 from ui.session import COOKIE
 
@@ -183,12 +183,15 @@ async def test_the_page_draws_itself_again_when_a_version_was_scored(room: Room)
 
 
 def test_bands_are_judged_by_the_forecasts_behind_them() -> None:
-    few, many = [figures(steps=(1, 1), points=9)], [figures(steps=(1, 1), points=400)]
-    assert verdict(figures(coverage={'80': 0.2}), few) == ('too few to judge', 'line')
-    assert verdict(figures(coverage={'80': 0.79, '95': 0.95}), many) == ('hold', 'ok')
-    assert verdict(figures(coverage={'80': 0.7}), many) == ('too narrow', 'warn')
-    assert verdict(figures(coverage={'80': 0.9}), many) == ('too wide', 'warn')
-    assert verdict(figures(coverage={}), many) == ('too few to judge', 'line')
+    steps = [figures(steps=(1, 1), points=400), figures(steps=(4, 6), points=900)]
+    assert forecasts_of(steps) == 400
+    assert forecasts_of([]) == 0
+    assert verdict({'80': 0.2}, 9) == ('too few to judge', 'line')
+    assert verdict({'80': 0.79, '95': 0.95}, 400) == ('hold', 'ok')
+    assert verdict({'80': 0.7}, 400) == ('too narrow', 'warn')
+    assert verdict({'80': 0.9}, 400) == ('too wide', 'warn')
+    assert verdict({}, 400) == ('not measured', 'line')
+    assert verdict({'80': None, '95': 0.95}, 400) == ('not measured', 'line')
     assert [steps_of(figures(steps=steps)) for steps in ((1, 1), (7, 12))] == ['1', '7–12']
 
 

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from core.values import Forecast, JobState
 from tests.ui.made_up import MODELS, result, score
-from ui.pages.forecast.receipt import sentence, verdict, warnings
+from ui.components.record import verdict
+from ui.pages.forecast.receipt import measured, sentence, warnings
 from ui.pages.forecast.state import Shown, State, address, read
 from ui.pages.forecast.what_if import told
 
@@ -77,10 +78,15 @@ def test_a_series_beyond_the_listed_ones_can_be_opened() -> None:
 def test_coverage_is_told_beside_what_was_promised() -> None:
     assert sentence(score('auto')) == '80% band held 79%, 95% band held 95% of 1,284 backtest points'
     assert sentence(None) == 'Too short to measure how often the bands held.'
-    assert verdict(score('auto')) == ('hold', 'ok')
-    assert verdict(score('theta')) == ('too narrow', 'warn')
-    assert verdict({**score('auto'), 'n_windows': 9}) == ('too few to judge', 'line')
-    assert verdict({**score('auto'), 'coverage': {'80': None}}) == ('not measured', 'line')
+    assert verdict(*measured(score('auto'))) == ('hold', 'ok')
+    assert verdict(*measured({**score('auto'), 'n_windows': 9})) == ('too few to judge', 'line')
+    assert verdict(*measured({**score('auto'), 'points': 0})) == ('not measured', 'line')
+
+
+def test_a_receipt_of_the_past_is_as_cautious_as_the_track_record() -> None:
+    """1,284 points of 90 forecasts: their errors are alike, so that 73% of an 80% band may be chance."""
+    assert verdict(*measured(score('theta'))) == ('hold', 'ok')
+    assert verdict(*measured({**score('theta'), 'coverage': {'80': 0.6}})) == ('too narrow', 'warn')
 
 
 def test_changes_are_told_in_words() -> None:

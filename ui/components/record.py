@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ui.components import formats
-from ui.components.parts import card, tag
+from ui.components.parts import badge, card, tag
 from ui.preferences import written
 
 FEW = 10
@@ -40,22 +40,33 @@ def score(value: float | None) -> str:
     return '–' if value is None else written(f'{value:.3f}')
 
 
-def verdict(figures: Figures, horizons: Sequence[Figures]) -> tuple[str, str]:
+def forecasts_of(horizons: Sequence[Figures]) -> float:
+    """How many forecasts of a series figures are of; `horizons` are those figures by steps ahead."""
+    return max((row.points / ((row.last or 1) - (row.first or 1) + 1) for row in horizons), default=0.0)
+
+
+def verdict(coverage: Mapping[str, float | None], forecasts: float) -> tuple[str, str]:
     """Say whether bands held what they promised (a text and the kind of its badge): within two standard errors of it.
 
-    Errors of one series' forecast are alike, so the standard error counts forecasts of a series and not their points;
-    fewer than ten of them are not judged. `horizons` are the same figures by steps ahead.
+    `coverage` is the share held by level in percent, `forecasts` how many forecasts of a series it was measured on.
+    Errors of one such forecast are alike, so the standard error counts forecasts and not their points; fewer than ten
+    of them are not judged.
     """
-    forecasts = max((row.points / ((row.last or 1) - (row.first or 1) + 1) for row in horizons), default=0.0)
-    if forecasts < FEW or not figures.coverage:
+    held = {float(level) / 100: share for level, share in coverage.items() if share is not None}
+    if not held or len(held) < len(coverage):
+        return 'not measured', 'line'
+    if forecasts < FEW:
         return 'too few to judge', 'line'
-    gaps = []
-    for level, share in figures.coverage.items():
-        promise = float(level) / 100
-        gaps.append((share - promise) / (promise * (1 - promise) / forecasts) ** 0.5)
+    gaps = [(share - promise) / (promise * (1 - promise) / forecasts) ** 0.5 for promise, share in held.items()]
     if min(gaps) < -2:
         return 'too narrow', 'warn'
     return ('too wide', 'warn') if max(gaps) > 2 else ('hold', 'ok')
+
+
+def judge(coverage: Mapping[str, float | None], forecasts: float) -> None:
+    """A badge with the verdict."""
+    text, kind = verdict(coverage, forecasts)
+    badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
 
 
 def track_receipt(
@@ -63,6 +74,7 @@ def track_receipt(
     horizons: Sequence[Figures] = (),
     *,
     sub: str = '',
+    colour: str = 'series-1',
     actions: Callable[[], Any] | None = None,
 ) -> None:
     """A card: the share that each level held of what has come, with a mark at what was promised, and by `horizons`."""
@@ -71,20 +83,21 @@ def track_receipt(
             tag('p', 'No value that was forecast has come yet.', 't2')
             return
         for level, share in overall.coverage.items():
-            _gauge(level, share, overall.points)
+            gauge(level, share, overall.points, colour)
         if len(horizons) > 1:
             _by_steps(horizons)
         tag('p', f'Of {overall.points:,} values that came after they were forecast.', 't12 t3')
 
 
-def _gauge(level: str, share: float, points: int) -> None:
+def gauge(level: str, share: float | None, points: int, colour: str = 'series-1') -> None:
+    """A bar of the share that a level held of `points`, with a mark at what was promised."""
     with tag('div', classes='hold'):
         with tag('div', classes='kv'):
             tag('span', f'{level}% band held {formats.percent(share)}', 'w5')
-            tag('span', f'{round(share * points):,} of {points:,}', 't12 t3')
+            tag('span', f'{round((share or 0) * points):,} of {points:,}', 't12 t3')
         label = f'{level}% promised, {formats.percent(share)} held'
         with tag('div', classes='gauge', role='img', aria_label=label):
-            tag('i').style(f'width: {100 * share:.1f}%')
+            tag('i').style(f'width: {100 * (share or 0):.1f}%; background: var(--{colour})')
             tag('u').style(f'left: calc({float(level):.1f}% - 1px)')
 
 

@@ -12,7 +12,7 @@ from core.track import MOST_SHOWN, Figures, Scored, Track
 from core.values import Dataset, JobState
 from ui.components import formats
 from ui.components.parts import badge, button, card, page_head, tag
-from ui.components.record import score, steps_of, track_receipt, verdict
+from ui.components.record import forecasts_of, judge, score, steps_of, track_receipt
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import when
@@ -84,14 +84,18 @@ class Selection:
                 self._nothing_yet()
             return
         self._filters()
-        if self._track.overall is None:
+        overall = self._track.overall
+        if overall is None:
             with card(), tag('div', classes='low'):
                 self._nothing_yet()
             return
         with tag('div', classes='g12 even'):
-            self._over_time(self._track.overall)
+            self._over_time(overall)
             with tag('div', classes='c4'):
-                track_receipt(self._track.overall, actions=lambda: _judge(self._track.overall, self._track.horizons))
+                track_receipt(
+                    overall,
+                    actions=lambda: judge(overall.coverage, forecasts_of(self._track.horizons)),
+                )
         self._by_model()
         self._by_steps()
         self._forecasts()
@@ -147,7 +151,7 @@ class Selection:
         rows = self._track.models
 
         def held(row: Figures) -> None:
-            _judge(row, [part for part in self._track.parts if part.model == row.model])
+            judge(row.coverage, forecasts_of([part for part in self._track.parts if part.model == row.model]))
 
         with card('By model', 'Lower scores are better'):
             table(
@@ -242,12 +246,6 @@ def _held(rows: Sequence[Figures] | Sequence[Scored]) -> list[Column[Any]]:
         )
         for level in levels
     ]
-
-
-def _judge(figures: Figures | None, horizons: Sequence[Figures]) -> None:
-    if figures is not None:
-        text, kind = verdict(figures, horizons)
-        badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
 
 
 def _figure(value: str, label: str) -> None:

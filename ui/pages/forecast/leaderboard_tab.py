@@ -9,10 +9,11 @@ from nicegui import ui
 from ui.components import formats
 from ui.components.parts import Tag, badge, button, card, panel, segment, tag
 from ui.components.plot import Line, plot, whole_ticks
+from ui.components.record import verdict
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import duration
-from ui.pages.forecast.receipt import held_by_step, verdict
+from ui.pages.forecast.receipt import held_by_step, measured
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
@@ -251,7 +252,7 @@ def _seconds(score: Mapping[str, Any]) -> str:
 
 
 def _verdict(score: Mapping[str, Any]) -> Tag | None:
-    badge(*verdict(score))
+    badge(*verdict(*measured(score)))
     return None
 
 

@@ -6,31 +6,17 @@ from typing import Any
 from nicegui.element import Element
 
 from ui.components import formats
-from ui.components.parts import badge, card, tag
+from ui.components.parts import card, tag
 from ui.components.plot import Line, Rule, plot, whole_ticks
+from ui.components.record import gauge, judge
 from ui.pages.forecast_words import model_name
 
-FEW = 10
 MOST_WARNINGS = 8
 
 
-def verdict(score: Mapping[str, Any]) -> tuple[str, str]:
-    """Say whether bands held what they promised: within two standard errors of the promise for every level.
-
-    Errors of one forecast are alike, so fewer than ten forecasts (series × past cutoffs) are not judged.
-    """
-    points = score['points']
-    if not points or not score['coverage'] or any(share is None for share in score['coverage'].values()):
-        return 'not measured', 'line'
-    if score['n_windows'] < FEW:
-        return 'too few to judge', 'line'
-    gaps = []
-    for level, share in score['coverage'].items():
-        promise = float(level) / 100
-        gaps.append((share - promise) / max(1e-9, (promise * (1 - promise) / points) ** 0.5))
-    if min(gaps) < -2:
-        return 'too narrow', 'warn'
-    return ('too wide', 'warn') if max(gaps) > 2 else ('hold', 'ok')
+def measured(score: Mapping[str, Any]) -> tuple[Mapping[str, float | None], int]:
+    """What a score's bands held by level, and of how many forecasts: a series × a past cutoff is one."""
+    return (score['coverage'] if score['points'] else {}), score['n_windows']
 
 
 def sentence(score: Mapping[str, Any] | None) -> str:
@@ -50,8 +36,7 @@ def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Ma
 
     def judged() -> None:
         if score is not None:
-            text, kind = verdict(score)
-            badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
+            judge(*measured(score))
 
     head = card('Coverage receipt', model_name(model), actions=judged, classes='receipt')
     with head, tag('div', classes='body vs gap-s'):
@@ -59,21 +44,10 @@ def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Ma
             tag('p', 'The series are too short to measure how often the bands held.', 't2')
             return
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
-            _gauge(level, share, score['points'], colour)
+            gauge(level, share, score['points'], colour)
         _by_step(by_horizon, colour)
         counted = f'{formats.counted(score["n_windows"], "past forecast")} of {score["n_series"]:,} series'
         tag('p', f'{counted}, scored on data that the model had not seen.', 't12 t3')
-
-
-def _gauge(level: str, share: float | None, points: int, colour: str) -> None:
-    with tag('div', classes='hold'):
-        with tag('div', classes='kv'):
-            tag('span', f'{level}% band held {formats.percent(share)}', 'w5')
-            tag('span', f'{round((share or 0) * points):,} of {points:,}', 't12 t3')
-        label = f'{level}% promised, {formats.percent(share)} held'
-        with tag('div', classes='gauge', role='img', aria_label=label):
-            tag('i').style(f'width: {100 * (share or 0):.1f}%; background: var(--{colour})')
-            tag('u').style(f'left: calc({float(level):.1f}% - 1px)')
 
 
 def _by_step(rows: Sequence[Mapping[str, Any]], colour: str) -> None:
