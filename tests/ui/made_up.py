@@ -12,6 +12,7 @@ from core.analysis.ahead import Ahead
 from core.analysis.tables import Page
 from core.errors import NotFound, Unavailable
 from core.forecasts import Ask
+from core.track import Scoring, Track
 from core.values import Forecast, Quote, Version
 from tests.ui.doubles import Datasets, Forecasts
 
@@ -236,6 +237,16 @@ class Issued(Forecasts):
 def _reach(away: bool) -> None:
     if away:
         raise Unavailable(AWAY)
+
+
+class Came:
+    """What has come of forecasts, once a test says so; it is in the database, so that it is never away."""
+
+    def __init__(self) -> None:
+        self.found = Track(issued=1, overall=None, models=[], horizons=[], parts=[])
+
+    async def of_forecast(self, user_id: UUID, forecast_id: UUID) -> tuple[Track, Sequence[Scoring]]:
+        return self.found, []
 
 
 def sales(label: str) -> list[float]:

@@ -1,7 +1,7 @@
 """The form for a forecast and the page of its result, as their user meets them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -12,9 +12,10 @@ from nicegui.testing import User, UserInteraction, user_simulation
 
 from core.analysis.ahead import Ahead
 from core.settings import Settings
+from core.track import Figures
 from core.values import Balance, Session
 from tests.ui import doubles
-from tests.ui.made_up import AWAY, LABELS, Issued, Shop
+from tests.ui.made_up import AWAY, LABELS, Came, Issued, Shop
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.chart import SeriesChart
@@ -112,7 +113,7 @@ def _label_of(element: Any) -> str:
 async def desk() -> AsyncIterator[Desk]:
     async with user_simulation() as user:
         services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
-        services.datasets, services.forecasts = Shop(), Issued()
+        services.datasets, services.forecasts, services.track = Shop(), Issued(), Came()
         token, session = services.accounts.open('maria.keller@example.com')
         data = services.datasets.add(session.user.id, 'Stores', 2880)
         mount(services)
@@ -239,6 +240,31 @@ async def test_models_are_switched_and_their_bands_told(desk: Desk) -> None:
     desk.press('Theta')
     assert desk.chart.props['shown'] == ['theta']
     assert desk.button('Theta').props['aria-pressed'] == 'true'
+
+
+async def test_what_has_come_stands_beside_the_forecast(desk: Desk) -> None:
+    await desk.open_result()
+    assert 'Promised and held' not in desk.texts()
+    desk.services.track.found = replace(
+        desk.services.track.found,
+        models=[came('theta', 0.7), came('auto', 0.9)],
+        parts=[came('theta', 0.7, 1), came('auto', 0.9, 1), came('auto', 0.85, 2)],
+    )
+    await desk.open_result(adapted={'auto': {'80': 84.46}})
+    assert {'Promised and held', '80% band held 90.0%', '54 of 60', '85.0%'} <= set(desk.texts())
+    assert 'By what earlier forecasts held, this one draws the 80% band at 84.5%.' in desk.texts()
+    desk.field('Bands of').value = 'theta'
+    await until(lambda: '80% band held 70.0%' in desk.texts())
+    assert not [text for text in desk.texts() if text.startswith('By what earlier')]
+    await desk.open_result('?model=prophet')
+    assert 'Promised and held' not in desk.texts(), 'of this model nothing has come'
+
+
+def came(model: str, held: float, step: int | None = None) -> Figures:
+    return Figures(
+        model=model, first=step, last=step, forecasts=1, points=60, mase=0.7, rmsse=0.8, smape=12.5, sql=0.5,
+        coverage={'80': held}, width={'80': 1.0},
+    )  # fmt: skip
 
 
 TABS = {

@@ -8,9 +8,10 @@ from uuid import uuid4
 from core.values import Forecast, JobState
 from tests.ui.made_up import MODELS, result, score
 from ui.components.record import verdict
-from ui.pages.forecast.receipt import measured, sentence, warnings
+from ui.pages.forecast.receipt import measured, sentence, told_adapted, warnings
 from ui.pages.forecast.state import Shown, State, address, read
 from ui.pages.forecast.what_if import told
+from ui.pages.forecast_words import in_words
 
 
 def model(name: str, *said: str, rows: int = 3) -> dict[str, Any]:
@@ -48,6 +49,22 @@ def test_a_model_without_a_forecast_is_told_first_and_each_thing_once() -> None:
     assert shared.endswith(': Short.')
     assert shared.count(',') == 1, 'both models are named'
     assert warnings({'models': [model('theta')]}) == []
+
+
+def test_warnings_call_models_as_pages_do() -> None:
+    said = 'seasonal_naive failed (ValueError: ets).'
+    assert in_words(said) == 'Seasonal naive failed (ValueError: ets).'
+    budget = 'The budget of 5 s left no time for prophet, seasonal_naive.'
+    assert in_words(budget) == 'The budget of 5 s left no time for Prophet, Seasonal naive.'
+    assert in_words('Regressor "ets" was left out.') == 'Regressor "ets" was left out.'
+    assert warnings({'models': [model('auto', said)]}) == [f'Auto: {in_words(said)}']
+
+
+def test_adapted_bands_say_at_what_they_are_drawn() -> None:
+    assert told_adapted({'95': 96.2, '80': 84.46}) == (
+        'By what earlier forecasts held, this one draws the 80% band at 84.5% and the 95% band at 96.2%.'
+    )
+    assert told_adapted({'80': 80.01}) == ''
 
 
 def test_every_view_survives_a_reload() -> None:

@@ -10,9 +10,11 @@ from nicegui.element import Element
 
 from core.analysis.tables import Page
 from core.errors import Unavailable
+from core.track import Track
 from ui.components import formats
 from ui.components.chart import SeriesChart, forecast_chart
 from ui.components.parts import Tag, badge, card, chip, tag
+from ui.components.record import forecasts_of, judge, track_receipt
 from ui.components.shares import Share, share_bars
 from ui.components.table import Column, table
 from ui.pages.forecast import leaderboard_tab
@@ -32,6 +34,7 @@ class ChartTab(View):
         super().__init__(shown)
         self.notes: Sequence[Mapping[str, Any]] = ()
         self.page: Page | None = None
+        self.came: Track | None = None
         self.by_horizon: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.chart: SeriesChart | None = None
         self._chips: dict[str, Tag] = {}
@@ -40,8 +43,9 @@ class ChartTab(View):
         self._bands: ui.select | None = None
 
     async def load(self) -> None:
-        """Read what the tab shows."""
+        """Read what the tab shows, first what the database knows."""
         forecasts, user, of = self.shown.services.forecasts, self.shown.session.user.id, self.shown.forecast.id
+        self.came, _ = await self.shown.services.track.of_forecast(user, of)
         self.notes = await forecasts.notes(user, of, series=self.shown.series)
         self.page = await forecasts.rows(user, of, limit=ROWS)
         await self._measure(self.shown.banded)
@@ -62,7 +66,7 @@ class ChartTab(View):
                 self._card()
                 leaderboard_tab.short(self.shown)
             with tag('div', classes='c4 vs gap'):
-                self._receipt = tag('div')
+                self._receipt = tag('div', classes='vs gap')
                 self._draw_receipt()
                 weights_card(self.shown)
                 await what_if_card(self.shown)
@@ -186,11 +190,33 @@ class ChartTab(View):
         shown, model = self.shown, self.shown.banded
         assert self._receipt is not None
         with self._receipt:
-            receipt(model, shown.score(model), self.by_horizon.get(model, ()), shown.colour(model))
+            receipt(
+                model,
+                shown.score(model),
+                self.by_horizon.get(model, ()),
+                shown.colour(model),
+                adapted=(shown.forecast.request.get('adapted') or {}).get(model) or {},
+            )
+            came_card(self.came, model, shown.colour(model))
 
     def _say_held(self) -> None:
         assert self._sentence is not None
         self._sentence.text = f'{model_name(self.shown.banded)}: {sentence(self.shown.score(self.shown.banded))}'
+
+
+def came_card(track: Track | None, model: str, colour: str) -> None:
+    """What a model's bands held of what has come since they were issued, nothing as long as nothing has."""
+    figures = next((row for row in track.models if row.model == model), None) if track else None
+    if track is None or figures is None:
+        return
+    horizons = [row for row in track.parts if row.model == model]
+    track_receipt(
+        figures,
+        horizons,
+        sub=model_name(model),
+        colour=colour,
+        actions=lambda: judge(figures.coverage, forecasts_of(horizons)),
+    )
 
 
 def weights_card(shown: Shown) -> None:

@@ -9,7 +9,7 @@ from ui.components import formats
 from ui.components.parts import card, tag
 from ui.components.plot import Line, Rule, plot, whole_ticks
 from ui.components.record import gauge, judge
-from ui.pages.forecast_words import model_name
+from ui.pages.forecast_words import in_words, model_name
 
 MOST_WARNINGS = 8
 
@@ -31,8 +31,18 @@ def sentence(score: Mapping[str, Any] | None) -> str:
     return f'{", ".join(held)} of {score["points"]:,} backtest points' if held else 'The bands were not measured.'
 
 
-def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Mapping[str, Any]], colour: str) -> None:
-    """The card: each level's share held with a mark at what was promised, by step ahead, and how it was counted."""
+def receipt(
+    model: str,
+    score: Mapping[str, Any] | None,
+    by_horizon: Sequence[Mapping[str, Any]],
+    colour: str,
+    *,
+    adapted: Mapping[str, float] | None = None,
+) -> None:
+    """The card: each level's share held with a mark at what was promised, by step ahead, and how it was counted.
+
+    `adapted` are the levels that bands were drawn at in the place of those promised.
+    """
 
     def judged() -> None:
         if score is not None:
@@ -42,12 +52,29 @@ def receipt(model: str, score: Mapping[str, Any] | None, by_horizon: Sequence[Ma
     with head, tag('div', classes='body vs gap-s'):
         if score is None or not score['points']:
             tag('p', 'The series are too short to measure how often the bands held.', 't2')
+            _drawn_at(adapted or {})
             return
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
             gauge(level, share, score['points'], colour)
         _by_step(by_horizon, colour)
         counted = f'{formats.counted(score["n_windows"], "past forecast")} of {score["n_series"]:,} series'
         tag('p', f'{counted}, scored on data that the model had not seen.', 't12 t3')
+        _drawn_at(adapted or {})
+
+
+def told_adapted(adapted: Mapping[str, float]) -> str:
+    """Say at which other levels bands were drawn, nothing when they are the promised ones."""
+    moved = [
+        f'the {level}% band at {formats.number(round(drawn, 1))}%'
+        for level, drawn in sorted(adapted.items(), key=lambda item: float(item[0]))
+        if round(drawn, 1) != float(level)
+    ]
+    return f'By what earlier forecasts held, this one draws {" and ".join(moved)}.' if moved else ''
+
+
+def _drawn_at(adapted: Mapping[str, float]) -> None:
+    if text := told_adapted(adapted):
+        tag('p', text, 't12 t2')
 
 
 def _by_step(rows: Sequence[Mapping[str, Any]], colour: str) -> None:
@@ -82,7 +109,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
     about: dict[str, list[str]] = {}
     for model in sorted(result['models'], key=lambda model: model['rows'] > 0):
         for text in model['warnings']:
-            about.setdefault(text, []).append(model_name(model['name']))
+            about.setdefault(in_words(text), []).append(model_name(model['name']))
     return [f'{", ".join(models)}: {text}' for text, models in about.items()]
 
 

@@ -11,7 +11,7 @@ from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
 from ui.pages.forecast.leaderboard_tab import last_or, pager
 from ui.pages.forecast.state import Shown, View
-from ui.pages.forecast_words import model_name
+from ui.pages.forecast_words import in_words, model_name
 
 PAGE = 24
 STATES = {'ok': ('ok', 'ok'), 'fallback': ('fallback', 'warn'), 'failed': ('failed', 'bad')}
@@ -85,10 +85,10 @@ class SeriesTab(View):
             with tag('div', classes='kv t12 t3'):
                 tag('span', _figures(item), 'cut')
                 tag('span', model_name(item['model']))
-            if item['warning']:
+            if warning := in_words(item['warning'] or ''):
                 with tag('div', classes='hs t12 amber tile-warning'):
                     icon('triangle-alert', 12)
-                    tag('span', item['warning'], 'two-lines', title=item['warning'])
+                    tag('span', warning, 'two-lines', title=warning)
 
 
 def _figures(item: Mapping[str, Any]) -> str:
