@@ -258,7 +258,7 @@ class Forecasts:
         """
         forecast = await self.get(user_id, forecast_id)
         result = _result(forecast)
-        name = _best(result)
+        name = best(result)
         history, files = await self._files(user_id, forecast)
         measured = await self._named_files(result, listed(_model(result, name), 'backtests'))
         found = await asyncio.to_thread(
@@ -448,12 +448,12 @@ def _check_changes(ask: Ask) -> None:
 def _model(result: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
     """Return what a result says of a model, of the best when none is named. Raise NotFound for any other."""
     for model in result['models']:
-        if model['name'] == (_best(result) if name is None else name):
+        if model['name'] == (best(result) if name is None else name):
             return dict(model)
     raise NotFound(f'This forecast has no model "{name}".')
 
 
-def _best(result: Mapping[str, Any]) -> str:
+def best(result: Mapping[str, Any]) -> str:
     """Return the model with rows that has the lowest MASE, else the first one with rows."""
     mase = {score['model']: score['mase'] for score in result['scores'] if score['mase'] is not None}
     names: list[str] = [model['name'] for model in result['models'] if model['rows']]

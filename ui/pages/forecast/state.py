@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from core.forecasts import best
 from core.services import Services
 from core.values import Forecast, Session
 from ui.components.parts import card
@@ -57,9 +58,7 @@ class Shown:
     @property
     def best(self) -> str:
         """The usable model with the lowest MASE, the first one where nothing was measured."""
-        usable = self.usable or self.names
-        mase = {score['model']: score['mase'] for score in self.result['scores'] if score['mase'] is not None}
-        return min(usable, key=lambda name: (mase.get(name, float('inf')), usable.index(name)))
+        return best(self.result)
 
     @property
     def model(self) -> str:
