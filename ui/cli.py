@@ -572,7 +572,8 @@ def _report(report: Mapping[str, Any]) -> str:
 
 
 def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:
-    return f'{out}: {report["rows"]:,} rows, {report["series_ok"]:,} of {report["series"]:,} series forecast'
+    done = f'{out}: {report["rows"]:,} rows, {report["series_ok"]:,} of {report["series"]:,} series forecast'
+    return '\n'.join([*(f'warning: {text}' for text in report['warnings']), done])
 
 
 def _leaderboard(report: Mapping[str, Any], out: Path) -> str:

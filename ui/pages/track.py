@@ -105,8 +105,8 @@ class Selection:
         if waiting:
             empty_state(
                 'Nothing has come yet',
-                f'{formats.counted(waiting, "forecast waits", "forecasts wait")} for values. Upload the file of the '
-                'dataset again when it has new rows: what was forecast is then scored, at no cost.',
+                f'{formats.counted(waiting, "forecast waits", "forecasts wait")} for values. Open the dataset and, '
+                'under Versions, upload its next file: what was forecast is then scored, at no cost.',
                 actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
             )
             return

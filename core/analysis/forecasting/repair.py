@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 MOST_FREE_STEPS = 10_000
 FLAGS = ('constant', 'short', 'intermittent', 'non_finite', 'irregular', 'duplicates', 'gaps')
 """What is said of a series before any model sees it, in this order."""
+REACH = 0.25
+"""A regressor may leave the range of its past by this share of it; beyond, no effect was seen."""
 INTERMITTENT = 1.32
 """From this mean distance between demands on (steps), demand is intermittent (Syntetos & Boylan 2005)."""
+LEAST_SEASONS = 4
+"""So many values at each phase of a season tell whether it usually has demand."""
+MOST_OF_DEMAND = 0.9
 LARGEST = 1e150
 """Values beyond cannot be squared and summed: they are read as infinite."""
 OTHER_PACE = 3
@@ -172,24 +177,44 @@ def regular(
         cutoff=cutoff,
         observed=int(known.sum()),
         notes=tuple(notes),
-        flags=_ordered(flags | _of_values(y[np.isfinite(y)], len(y), step.season_length)),
+        flags=_ordered(flags | _of_values(y, step)),
         future=future,
         regressors=table,
         static=static,
     )
 
 
-def _of_values(values: Array, size: int, season_length: int) -> set[str]:
-    """Return the flags that follow from the values observed over `size` steps."""
-    found = set()
+def _of_values(y: Array, step: Step) -> set[str]:
+    """Return the flags that follow from the values of `y` (n, NaN at gaps)."""
+    found, values = set(), y[np.isfinite(y)]
     if np.ptp(values) == 0:
         found.add('constant')
-    if size < 2 * season_length + 4:
+    if len(y) < 2 * step.season_length + 4:
         found.add('short')
-    demands = np.count_nonzero(values)
-    if values.min() >= 0 and demands > 0 and len(values) / demands >= INTERMITTENT:
+    if values.min() >= 0 and values.max() > 0 and _is_intermittent(y, step):
         found.add('intermittent')
     return found
+
+
+def _is_intermittent(y: Array, step: Step) -> bool:
+    """Whether demand is intermittent, and not just absent at the same places of each day, week or year.
+
+    Where the phases that usually show demand hold most of it, they alone are judged: closed days and nights are known.
+    """
+    known = np.flatnonzero(np.isfinite(y))
+    demand = y[known] > 0
+    if len(demand) / demand.sum() < INTERMITTENT:
+        return False
+    for season in {step.season_length, step.long_season} - {0, 1}:
+        counts = np.bincount(known % season, minlength=season)
+        if counts.min() < LEAST_SEASONS:
+            continue
+        demands = np.bincount(known % season, demand, season)
+        usual = 2 * demands >= counts
+        held = demands[usual].sum()
+        if held >= MOST_OF_DEMAND * demand.sum() and counts[usual].sum() / held < INTERMITTENT:
+            return False
+    return True
 
 
 def _change_of_pace(places: Array, step: Step) -> str:
@@ -230,7 +255,26 @@ def _on_grid(columns: Array, places: Array, *, size: int, h: int, names: Sequenc
             table[:, column] = np.nan
         else:
             table[:, column] = np.interp(np.arange(size + h), at, table[at, column])
+            notes += _within(table[:, column], size, name)
     return table, notes
+
+
+def _within(values: Array, size: int, name: str) -> list[str]:
+    """Hold the values of the horizon near those of the past (size), and return what to say when some were far off.
+
+    No effect was seen there: models that go on in a straight line would make up any number.
+    """
+    low, high = float(values[:size].min()), float(values[:size].max())
+    room = REACH * (high - low)
+    ahead = values[size:]
+    far = int(((ahead < low - room) | (ahead > high + room)).sum())
+    values[size:] = np.clip(ahead, low - room, high + room)
+    if not far:
+        return []
+    return [
+        f'Regressor "{name}" lies far outside what was seen ({low:g} to {high:g}) at {far} of {len(ahead)} steps '
+        'ahead: the nearest known effect was taken.'
+    ]
 
 
 def fill(y: Array, season_length: int) -> Array:

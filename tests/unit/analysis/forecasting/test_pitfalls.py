@@ -164,6 +164,34 @@ def test_flags_stand_beside_the_forecast(rows: pl.DataFrame, name: str, flags: s
     assert set(own(rows, name, 'theta')['flags']) == {flags}
 
 
+@pytest.mark.parametrize('season', [None, 7, 24])
+def test_hours_and_days_that_are_always_zero_are_no_intermittent_demand(season: int | None):
+    rng = np.random.default_rng(1)
+    hours = np.arange(24 * 7 * 6)
+    open_hour = (hours % 24 >= 8) & (hours % 24 < 20)
+    sun = np.maximum(0.0, np.sin(2 * np.pi * (hours % 24 - 6) / 24)) * rng.uniform(0.1, 1.0, len(hours))
+    shop = np.where(open_hour & (hours // 24 % 7 < 5), rng.poisson(5.0, len(hours)), 0)
+    closed = np.where(np.arange(84) % 7 < 5, 10 + rng.poisson(5.0, 84), 0)
+    some_zeros = np.where(rng.random(84) < 0.1, 0, closed)
+    cases = {'1h': [sun, shop] if season != 7 else [], '1d': [closed, some_zeros] if season != 24 else []}
+    for every, all_values in cases.items():
+        for values in all_values:
+            found = regular(frame(values, every=every), season_length=season)
+            assert 'intermittent' not in found.flags
+
+
+def test_rare_demand_stays_intermittent_whatever_its_phase():
+    rng = np.random.default_rng(2)
+    for share in (0.1, 0.2, 0.4, 0.6):
+        for size, every in ((30, '1d'), (60, '1d'), (24, '1mo'), (300, '1h'), (700, '1h')):
+            demand = np.where(rng.random(size) < share, 1 + rng.poisson(3.0, size), 0)
+            demand[:2] = 1, 0
+            found = regular(frame(demand, every=every))
+            assert 'intermittent' in found.flags, (share, size, every)
+    rare_mondays = np.where((np.arange(140) % 7 == 0) & (rng.random(140) < 0.5), 4.0, 0.0)
+    assert 'intermittent' in regular(frame(rare_mondays)).flags
+
+
 def test_interpolated_steps_of_lumpy_demand_are_no_demand():
     holed = np.where(np.arange(SIZE) % 4 == 1, np.nan, COUNTS)
     found = regular(frame(holed))
@@ -346,9 +374,9 @@ def gapped(values: np.ndarray) -> np.ndarray:
     return np.where(missing & (np.arange(len(values)) > 0), np.nan, values)
 
 
-def panel(rows: pl.DataFrame, h: int, *regressors: str) -> list[repair.Series]:
+def panel(rows: pl.DataFrame, h: int, *regressors: str, season_length: int | None = None) -> list[repair.Series]:
     typed = rows.with_columns(pl.col('ds').cast(pl.Datetime('us')))
-    return repair.prepare(typed, freq=None, h=h, season_length=None, regressors=regressors)
+    return repair.prepare(typed, freq=None, h=h, season_length=season_length, regressors=regressors)
 
 
 def regular(rows: pl.DataFrame, **more: Any) -> repair.Series:
@@ -361,3 +389,17 @@ def with_load(size: int, h: int) -> pl.DataFrame:
     load = np.random.default_rng(8).standard_normal(size + h)
     values = np.append(wave(size, noise=0.3) + 20 * load[:size], np.full(h, np.nan))
     return frame(values).with_columns(load=pl.Series(load))
+
+
+def test_a_regressor_far_outside_what_was_seen_is_held_near_it_and_told():
+    price = np.tile([4.0, 5.0, 6.0], 40)
+    history = frame(np.append(100 - 10 * price[:110], [np.nan] * 10)).with_columns(pl.Series('price', price))
+    wild = history.with_columns(
+        pl.when(pl.col('y').is_nan()).then(-20 * pl.col('price')).otherwise('price').alias('price')
+    )
+    asked = Request(h=10, models=('lightgbm', 'linear'), regressors=('price',))
+    found = forecast(wild.with_columns(pl.col('y').fill_nan(None)), asked)
+    assert 0 <= found['mean'].min() <= found['mean'].max() < 200
+    assert 'far outside what was seen (4 to 6) at 10 of 10 steps ahead' in found['warning'][0]
+    near = forecast(history.with_columns(pl.col('y').fill_nan(None)), asked)
+    assert near['warning'].unique().to_list() == ['']
