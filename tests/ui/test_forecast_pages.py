@@ -204,6 +204,8 @@ async def test_the_form_stands_while_what_is_stored_is_out_of_reach(desk: Desk) 
     desk.services.datasets.away = True
     await desk.open_form('&series=Store%2003')
     assert {AWAY, 'What is stored is out of reach', '1 of 30'} <= set(desk.texts())
+    assert 'out of reach' in desk.texts()
+    assert 'not known ahead' not in desk.texts(), 'nobody knows that'
     assert not desk.button('Run forecast').props.get('disabled')
     desk.services.datasets.away = False
     await desk.open_form()

@@ -33,7 +33,8 @@ SOME = 6
 class Matter:
     """What may be forecast: the datasets, the chosen one's version, its series, what is known ahead, and the models.
 
-    `models` maps those that can run here to their descriptions.
+    `models` maps those that can run here to their descriptions. `away` says that what is stored is out of reach: then
+    nothing is known ahead.
     """
 
     datasets: Sequence[Dataset]
@@ -42,6 +43,7 @@ class Matter:
     labels: Sequence[str]
     ahead: Mapping[str, Ahead]
     models: Mapping[str, str]
+    away: bool = False
 
     @property
     def n_series(self) -> int:
@@ -101,25 +103,25 @@ class Wizard:
                     ui.select(
                         list(matter.version.manifest['measures']), value=choices.target, on_change=self._other_target
                     ).classes('target')
-            with field('Series'):
-                self._series_select()
+            with tag('div', classes='vs'):
+                with field('Series'):
+                    select = self._series_select()
+                self._complain('series', select)
+                if not matter.all_listed:
+                    tag('span', f'The first {len(matter.labels):,} of {matter.n_series:,} are listed.', 't12 t3')
             tag('span', self._sampling(), 't12 t3')
 
-    def _series_select(self) -> None:
+    def _series_select(self) -> ui.select:
         matter = self.matter
         if matter.n_series < 2:
-            ui.select({'': 'The only one'}, value='').props('disable')
-            return
-        select = ui.select(
+            return ui.select({'': 'The only one'}, value='').props('disable')
+        return ui.select(
             list(dict.fromkeys([*self.choices.series, *matter.labels])),
             value=list(self.choices.series),
             multiple=True,
             with_input=True,
             on_change=lambda event: self._choose(series=tuple(event.value or ())),
         ).props('use-chips placeholder="All of them" aria-label=Series')
-        self._complain('series', select)
-        if not matter.all_listed:
-            tag('span', f'The first {len(matter.labels):,} of {matter.n_series:,} are listed.', 't12 t3')
 
     def _how_far(self) -> None:
         choices = self.choices
@@ -176,7 +178,7 @@ class Wizard:
 
     def _regressor(self, name: str) -> None:
         known = self.matter.ahead.get(name)
-        text, kind = _known(known, self.choices)
+        text, kind = ('out of reach', 'line') if self.matter.away else _known(known, self.choices)
         option(
             name,
             '' if known is None or known.series in (0, known.of) else f'in {known.series:,} of {known.of:,} series',

@@ -89,9 +89,15 @@ def register(services: Services) -> None:
             labels, ahead, away = await _stored(services, user_id, version, choices.target)
             if away:
                 with card():
-                    out_of_reach(away, kept='Every version of the dataset. What is known ahead is not told meanwhile.')
+                    out_of_reach(away, kept='Every version of the dataset.')
             matter = Matter(
-                datasets=ready, dataset=chosen, version=version, labels=labels, ahead=ahead, models=_models(services)
+                datasets=ready,
+                dataset=chosen,
+                version=version,
+                labels=labels,
+                ahead=ahead,
+                models=_models(services),
+                away=bool(away),
             )
             Wizard(services, matter, choices).draw(await services.hours.balance(user_id), session)
 
