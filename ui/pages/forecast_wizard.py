@@ -26,7 +26,6 @@ from ui.session import current
 AS_SAMPLED = 'as sampled'
 STEP_NAMES = {'h': 'hours', 'D': 'days', 'W-MON': 'weeks', 'MS': 'months', 'QS': 'quarters', 'YS': 'years'}
 NO_HOLIDAYS = ''
-SOME = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
