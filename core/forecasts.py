@@ -1,7 +1,6 @@
 """Forecasts: request, result and the ledger of issued forecasts."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +11,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from core.analysis import panel, results, tables
-from core.analysis.forecasting.registry import MODELS
+from core.analysis.forecasting import options
+from core.analysis.forecasting.registry import MODELS, hint
+from core.countries import COUNTRIES
 from core.errors import NotFound, UsageError
 from core.hours import Hours
 from core.parts import listed
@@ -27,7 +28,6 @@ MOST_COLUMNS = 50
 MOST_OPTIONS = 50
 LONGEST = 200  # characters of an option's name or value
 AT_ONCE = 8  # objects that one question fetches side by side
-COUNTRY = re.compile('[A-Z]{2}')
 HOW = ('scale', 'shift', 'set')
 BY = ('horizon', 'series')
 HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
@@ -84,16 +84,27 @@ class Ask:
 
 
 class Forecasts:
-    """Forecasts of a user's datasets. An issued forecast is never changed."""
+    """Forecasts of a user's datasets. An issued forecast is never changed.
+
+    Models run `elsewhere` when Compute has an installation of its own, in which every model is.
+    """
 
     def __init__(
-        self, database: Database, *, queue: JobQueue, objects: ObjectStore, events: Events, hours: Hours
+        self,
+        database: Database,
+        *,
+        queue: JobQueue,
+        objects: ObjectStore,
+        events: Events,
+        hours: Hours,
+        elsewhere: bool = False,
     ) -> None:
         self._database = database
         self._queue = queue
         self._objects = objects
         self._events = events
         self._hours = hours
+        self._elsewhere = elsewhere
 
     def quote(self, version: Version, ask: Ask) -> Quote:
         """Return what a forecast costs at most."""
@@ -111,6 +122,8 @@ class Forecasts:
         if version.user_id != user_id:
             raise NotFound('There is no such dataset.')
         _check(version, ask)
+        if not self._elsewhere and (missing := next(filter(None, map(hint, ask.models)), '')):
+            raise UsageError(missing)
         asked = ask.to_json()
         name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
         job_id = uuid4()
@@ -394,8 +407,11 @@ def _check(version: Version, ask: Ask) -> None:
         )
     if ask.budget is not None and not LEAST_BUDGET <= ask.budget <= MOST_BUDGET:
         raise UsageError(f'A budget is {LEAST_BUDGET} to {MOST_BUDGET:,} seconds, not {ask.budget:g}.')
-    if ask.holidays is not None and not COUNTRY.fullmatch(ask.holidays):
-        raise UsageError(f'"{ask.holidays}" is no country. Write two capital letters (ISO 3166), such as DE.')
+    if ask.holidays is not None and ask.holidays not in COUNTRIES:
+        raise UsageError(
+            f'"{ask.holidays}" is no country whose holidays are known. '
+            'Write its two capital letters (ISO 3166), such as DE.'
+        )
     _check_columns(version, ask)
     _check_options(ask)
     _check_changes(ask)
@@ -417,21 +433,23 @@ def _check_columns(version: Version, ask: Ask) -> None:
     for name in ask.static:
         if columns.get(name) not in ('series', 'attribute'):
             raise UsageError(f'"{name}" is no text column of this dataset. Choose a column of categories.')
+    panel.distinct(ask.target, *ask.regressors, *ask.static)
 
 
 def _check_options(ask: Ask) -> None:
-    """Refuse options of a model that is not asked for, and values that are no plain ones; the model knows the rest."""
-    for model, options in ask.options.items():
+    """Refuse options of a model that is not asked for, and those that it has not or whose values are wrong."""
+    for model, given in ask.options.items():
         if model not in ask.models:
             raise UsageError(f'There are options of "{model}", which is not among the models asked for.')
-        if not isinstance(options, Mapping) or len(options) > MOST_OPTIONS:
+        if not isinstance(given, Mapping) or len(given) > MOST_OPTIONS:
             raise UsageError(f'Options of "{model}" are at most {MOST_OPTIONS} names, each with a value.')
-        for name, value in options.items():
+        for name, value in given.items():
             plain = value is None or isinstance(value, bool | int | str) or (type(value) is float and isfinite(value))
             if not plain or not isinstance(name, str) or len(name) > LONGEST or len(str(value)) > LONGEST:
                 raise UsageError(
                     f'The option "{str(name)[:LONGEST]}" of "{model}" must be a number, a text or a switch.'
                 )
+        options.check(model, given)
 
 
 def _check_changes(ask: Ask) -> None:

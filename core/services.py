@@ -116,7 +116,14 @@ class Services:
             hours=hours,
             max_upload=parse_bytes(settings.max_upload),
         )
-        forecasts = Forecasts(a.database, queue=a.queue, objects=a.objects, events=events, hours=hours)
+        forecasts = Forecasts(
+            a.database,
+            queue=a.queue,
+            objects=a.objects,
+            events=events,
+            hours=hours,
+            elsewhere=settings.modal_token_id is not None,
+        )
         track = TrackRecord(a.database, queue=a.queue)
         jobs = Jobs(
             a.database,

@@ -12,7 +12,7 @@ import pytest
 
 from core.analysis.forecasting.base import KINDS
 from core.errors import NotFound, TaskFailed, TaskOverLimit, UsageError
-from core.forecasts import Ask, ask_of, defaults
+from core.forecasts import Ask, Forecasts, ask_of, defaults
 from core.values import Forecast, JobState, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects
@@ -151,6 +151,7 @@ async def issue(product: Product, user: User, version: Version, **asked: Any) ->
         ({'budget': float('nan')}, '5 to 3,600 seconds'),
         ({'holidays': 'Germany'}, 'no country'),
         ({'holidays': 'de'}, 'two capital letters'),
+        ({'holidays': 'ZZ'}, 'no country whose holidays are known'),
         ({'regressors': ('y',)}, 'not known ahead'),
         ({'regressors': ('ds',)}, 'no measure of this dataset'),
         ({'regressors': ('price', 'price')}, 'each regressor once'),
@@ -160,6 +161,11 @@ async def issue(product: Product, user: User, version: Version, **asked: Any) ->
         ({'options': {'auto': {'a': [1]}}}, 'a number, a text or a switch'),
         ({'options': {'auto': {'a': float('inf')}}}, 'a number, a text or a switch'),
         ({'options': {'auto': {'a' * 201: 1}}}, 'a number, a text or a switch'),
+        ({'options': {'auto': {'a': 1}}}, 'has no options'),
+        ({'models': ('linear',), 'options': {'linear': {'ridge': 1}}}, 'has no options'),
+        ({'models': ('prophet',), 'options': {'prophet': {'growth': 'logistic'}}}, 'one of linear, flat'),
+        ({'models': ('lightgbm',), 'options': {'lightgbm': {'rounds': 0}}}, 'whole number from 1 to 5000'),
+        ({'models': ('tft',), 'options': {'tft': {'hidden': 10}}}, 'divisible by 4'),
         ({'changes': {'price': {'how': 'scale', 'value': 2}}}, 'no regressor of this forecast'),
     ],
 )
@@ -332,10 +338,10 @@ async def test_a_change_says_how_and_by_how_much(
 
 async def test_everything_that_is_asked_reaches_the_task(scripted: Product, user: User, sales: Version) -> None:
     ask = Ask(
-        **PRICED,
+        **{**PRICED, 'models': ('prophet',)},
         static=('kind',),
         holidays='DE',
-        options={'theta': {'season_length': 7}},
+        options={'prophet': {'growth': 'flat'}},
         budget=60,
         windows=4,
         changes={'price': {'how': 'shift', 'value': 1.5}},
@@ -345,10 +351,31 @@ async def test_everything_that_is_asked_reaches_the_task(scripted: Product, user
     assert job.payload['n_series'] == 2
     expected = {
         **{'regressors': ['price'], 'static': ['kind'], 'holidays': 'DE', 'budget': 60, 'windows': 4, 'base': None},
-        **{'options': {'theta': {'season_length': 7}}, 'changes': {'price': {'how': 'shift', 'value': 1.5}}},
+        **{'options': {'prophet': {'growth': 'flat'}}, 'changes': {'price': {'how': 'shift', 'value': 1.5}}},
     }
     assert {name: job.payload['request'][name] for name in expected} == expected
     assert ask_of(made) == replace(ask, name=made.name)
+
+
+async def test_a_column_named_like_a_panels_own_is_refused_at_once(product: Product, user: User) -> None:
+    rows = SALES.replace(b'price', b'y').replace(b'kind', b'ds')
+    dataset = await product.bring(user, 'sales.csv', rows)
+    version = await product.datasets.version(user.id, dataset.id)
+    for beside in ({'regressors': ('y',)}, {'static': ('ds',)}):
+        with pytest.raises(UsageError, match='of its own'):
+            await product.forecasts.request(user.id, version, Ask(target='units', h=4, **beside))
+
+
+async def test_a_model_that_is_not_installed_is_refused_unless_it_runs_elsewhere(
+    scripted: Product, user: User, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.analysis.forecasting.registry.find_spec', lambda name: None)
+    ask = Ask(target='y', h=12, models=('theta', 'tft'))
+    with pytest.raises(UsageError, match='"tft" is not installed'):
+        await scripted.forecasts.request(user.id, version, ask)
+    adapters = {name: getattr(scripted, name) for name in ('queue', 'objects', 'events', 'hours')}
+    at_modal = Forecasts(scripted.database, **adapters, elsewhere=True)
+    assert (await at_modal.request(user.id, version, ask)).request['models'] == ['theta', 'tft']
 
 
 async def test_what_if_asks_again_with_other_regressors(scripted: Product, user: User, sales: Version) -> None:

@@ -4,10 +4,9 @@ The real package's optimiser hangs now and then. Source: Taylor & Letham 2018, d
 """
 
 import logging
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from core.analysis.forecasting import fast_prophet, statistical, workers
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import DAY, Array, Step
+from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
 from core.errors import UsageError
 
@@ -23,7 +23,6 @@ LONGEST_REAL_HISTORY = 5_000
 """How many of the last steps are fitted, by the fast path (over two years of hours) and by the real package."""
 LEAST_VALUES = 5
 SAMPLES = 300
-MOST_CHANGEPOINTS = 200
 STEADIER = 0.8
 """Seasons multiply when their size varies, relative to the level, by less than this share of how it varies alone."""
 LEAST_CYCLES = 3
@@ -40,23 +39,9 @@ class Options:
     growth: str = 'linear'
 
 
-CHOICES = {'seasonality_mode': ('additive', 'multiplicative', 'auto'), 'growth': ('linear', 'flat')}
-
-
 def checked(options: Mapping[str, Any]) -> Options:
     """Return the options that a request gives. Raise UsageError for one that does not exist or has a wrong value."""
-    names = [field.name for field in fields(Options)]
-    for name, value in options.items():
-        if name not in names:
-            raise UsageError(f'Prophet has no option "{name}". Options are {", ".join(names)}.')
-        if name in CHOICES:
-            if value not in CHOICES[name]:
-                raise UsageError(f'Prophet\'s {name} is one of {", ".join(CHOICES[name])}, not "{value}".')
-        elif name == 'n_changepoints':
-            if type(value) is not int or not 0 <= value <= MOST_CHANGEPOINTS:
-                raise UsageError(f'Prophet\'s {name} is a whole number from 0 to {MOST_CHANGEPOINTS}, not "{value}".')
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not (value > 0 and math.isfinite(value)):
-            raise UsageError(f'Prophet\'s {name} is a number above 0, such as 0.05, not "{value}".')
+    check('prophet', options)
     return Options(**options)
 
 

@@ -17,8 +17,8 @@ from core.analysis.forecasting import workers
 from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
-from core.errors import UsageError
 
 HISTORY = {
     'ets': (366, 40, 2000),
@@ -62,8 +62,7 @@ class Statistical:
         return self._each([self._task(panel[at.place], at.size, h, run) for at in origins], run)
 
     def _each(self, tasks: Sequence[dict[str, Any]], run: Run) -> list[Raw]:
-        if run.options.get(self.name):
-            raise UsageError(f'The model "{self.name}" has no options.')
+        check(self.name, run.options.get(self.name, {}))
         return workers.each(f'{__name__}:fit', tasks, run=run, stand_in=stand_in)
 
     def _task(self, series: Series, size: int, h: int, run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from core.analysis.forecasting.base import Run
 from core.analysis.forecasting.frequency import Array
+from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft.module import Answer, Sizes, TemporalFusion
 from core.analysis.forecasting.tft.windows import Drawn, Layout, Source
-from core.errors import UsageError
 
 QUANTILES = (0.1, 0.5, 0.9)
 """The paper's."""
@@ -59,21 +59,7 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> 'Options':
         """Return the options of a request. Raise UsageError for one that does not exist or cannot be."""
-        names = [field.name for field in fields(cls)]
-        if unknown := [name for name in given if name not in names]:
-            raise UsageError(f'tft has no option "{unknown[0]}". Options are {", ".join(names)}.')
-        whole = {'hidden': (4, 512), 'steps': (1, 20_000), 'context': (2, 2000)}
-        real = {'dropout': (0.0, 0.9), 'rate': (1e-6, 1.0), 'seconds': (1.0, 86_400.0)}
-        for name, value in given.items():
-            low, high = whole.get(name) or real[name]
-            if value is None and name in ('context', 'seconds'):
-                continue
-            kinds = (int,) if name in whole else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                kind = 'a whole number' if name in whole else 'a number'
-                raise UsageError(f'The option "{name}" of tft must be {kind} from {low:g} to {high:g}.')
-        if given.get('hidden', 4) % 4:
-            raise UsageError('The option "hidden" of tft must be divisible by 4, the number of attention heads.')
+        check('tft', given)
         return cls(**given)
 
 
