@@ -161,6 +161,8 @@ async def test_the_form_tells_what_is_known_ahead_and_what_is_wrong(desk: Desk) 
     assert desk.field('Steps ahead').props['aria-invalid'] == 'true'
     await desk.open_form('&h=24')
     assert 'known 12 of 24 steps' in desk.texts()
+    await desk.open_form('&h=2&step=YS')
+    assert 'known 1 of 2 steps' in desk.texts(), 'twelve months are one year'
 
 
 async def test_a_coarser_step_brings_its_own_horizon(desk: Desk) -> None:

@@ -25,6 +25,7 @@ from ui.session import current
 
 AS_SAMPLED = 'as sampled'
 STEP_NAMES = {'h': 'hours', 'D': 'days', 'W-MON': 'weeks', 'MS': 'months', 'QS': 'quarters', 'YS': 'years'}
+STEP_SECONDS = {'h': 3600, 'D': 86_400, 'W-MON': 604_800, 'MS': 2_629_800, 'QS': 7_889_400, 'YS': 31_557_600}
 NO_HOLIDAYS = ''
 
 
@@ -177,7 +178,8 @@ class Wizard:
 
     def _regressor(self, name: str) -> None:
         known = self.matter.ahead.get(name)
-        text, kind = ('out of reach', 'line') if self.matter.away else _known(known, self.choices)
+        sampled = self.matter.version.manifest['time']['step_seconds']
+        text, kind = ('out of reach', 'line') if self.matter.away else _known(known, self.choices, sampled)
         option(
             name,
             '' if known is None or known.series in (0, known.of) else f'in {known.series:,} of {known.of:,} series',
@@ -375,13 +377,16 @@ def _told(choices: Choices, n_series: int) -> dict[str, str]:
     }
 
 
-def _known(known: Ahead | None, choices: Choices) -> tuple[str, str]:
-    """How far a column is known, and the kind of its badge. Folded steps are counted by the task alone."""
+def _known(known: Ahead | None, choices: Choices, sampled: float | None) -> tuple[str, str]:
+    """How far a column is known, and the kind of its badge; `sampled` are the seconds between rows."""
     if known is None or not known.steps:
         return 'not known ahead', 'line'
-    if choices.step is None and choices.h and known.steps < choices.h:
-        return f'known {known.steps:,} of {choices.h:,} steps', 'warn'
-    return f'known {formats.counted(known.steps, "step")} ahead', 'ok'
+    steps = known.steps
+    if choices.step is not None and sampled:
+        steps = int(known.steps * sampled / STEP_SECONDS[choices.step])
+    if choices.h and steps < choices.h:
+        return f'known {steps:,} of {choices.h:,} steps', 'warn'
+    return f'known {formats.counted(steps, "step")} ahead', 'ok'
 
 
 def _ordered(name: str, values: Sequence[Any]) -> tuple[Any, ...]:

@@ -92,7 +92,7 @@ def test_costly_members_are_left_out_of_long_histories_and_of_small_budgets():
 
 def test_members_are_held_out_on_fewer_series_the_more_they_cost():
     many = panel(*[wave(100, season=12)] * 400)
-    quick, slow = ensemble.plan(many, run=Run(budget=200)), ensemble.plan(many, run=Run(budget=40))
+    quick, slow = ensemble.plan(many, run=Run(budget=200)), ensemble.plan(many, run=Run(budget=60))
     assert slow.held_series < quick.held_series <= 400
 
 
