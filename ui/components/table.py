@@ -1,5 +1,6 @@
 """A table in the product's look: numbers to the right, a header that stays, cards on phones."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -52,6 +53,11 @@ def table(
                     for place, column in enumerate(columns):
                         _cell(column, row, href(row) if href and place == 0 else None)
     return box
+
+
+def last_or(page: int, *, count: int, total: int) -> int:
+    """The number of a page of `count` rows of a list, the last one when it lies beyond."""
+    return min(page, max(1, math.ceil(total / count)))
 
 
 def _cell(column: Column[Any], row: Any, href: str | None) -> None:

@@ -21,7 +21,7 @@ from ui.components.jobs import Running, cancel_button
 from ui.components.parts import Tag, badge, button, card, field, icon, icon_button, page_head, tabs, tag
 from ui.components.spark import bars, spark
 from ui.components.states import empty_state, error_state, out_of_reach, skeleton_rows
-from ui.components.table import Column, table
+from ui.components.table import Column, last_or, table
 from ui.components.times import count, when
 from ui.components.toast import toast
 from ui.components.upload import Upload
@@ -248,12 +248,18 @@ class View:
         datasets, user = self.services.datasets, self.user.id
         if self.manifest['series']['count'] > len(self.labels):
             self.labels = await datasets.labels(user, self.version, limit=MOST_LABELS)
-        if tab == 'rows':
-            self.page = await datasets.preview(user, self.version, offset=(self.number - 1) * ROWS, limit=ROWS)
-        elif tab in ('overview', 'faults'):
-            limit = ROWS if tab == 'faults' else 5
-            offset = (self.number - 1) * ROWS if tab == 'faults' else 0
-            self.page = await datasets.faults(user, self.version, offset=offset, limit=limit)
+        if tab == 'overview':
+            self.page = await datasets.faults(user, self.version, offset=0, limit=5)
+        elif tab in ('rows', 'faults'):
+            self.page = await self._read_page(tab)
+            last = last_or(self.number, count=ROWS, total=self.page.total)
+            if last != self.number:
+                self.number = last
+                self.page = await self._read_page(tab)
+
+    async def _read_page(self, tab: str) -> Page:
+        read = self.services.datasets.preview if tab == 'rows' else self.services.datasets.faults
+        return await read(self.user.id, self.version, offset=(self.number - 1) * ROWS, limit=ROWS)
 
     def draw(self, tab: str) -> None:
         """Draw the head, the tabs and the open tab."""

@@ -1,6 +1,5 @@
 """The leaderboard: how each model did on the past, in all, by step ahead and by series."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from ui.components.parts import Tag, badge, button, card, panel, segment, tag
 from ui.components.plot import Line, plot, whole_ticks
 from ui.components.record import verdict
 from ui.components.states import empty_state
-from ui.components.table import Column, table
+from ui.components.table import Column, last_or, table
 from ui.components.times import duration
 from ui.pages.forecast.receipt import held_by_step, measured
 from ui.pages.forecast.state import Shown, View
@@ -159,11 +158,6 @@ def nothing_measured() -> None:
             'Nothing was measured',
             'The series were too short for a backtest, or this result was stored before backtests were kept.',
         )
-
-
-def last_or(page: int, *, count: int, total: int) -> int:
-    """A page of a list, the last one when it lies beyond."""
-    return min(page, max(1, math.ceil(total / count)))
 
 
 def pager(shown: Shown, *, page: int, count: int, total: int) -> None:

@@ -9,7 +9,8 @@ from ui.components import formats
 from ui.components.parts import badge, card, icon, tag
 from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
-from ui.pages.forecast.leaderboard_tab import last_or, pager
+from ui.components.table import last_or
+from ui.pages.forecast.leaderboard_tab import pager
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import in_words, model_name
 
