@@ -353,7 +353,8 @@ def _own_inputs(job: Job) -> bool:
     """Whether a job reads its owner's objects only: the database lets users record jobs with any payload."""
     source, parts, issued = (job.payload.get(name) for name in ('source', 'parts', 'issued'))
     scored = [key for one in issued or () for key in (one['key'], *one['history'])]
-    keys = [*([] if source is None else [source]), *(parts or ()), *scored]
+    compared = (job.payload.get('compare') or {}).get('parts', ())
+    keys = [*([] if source is None else [source]), *(parts or ()), *scored, *compared]
     return all(str(key).startswith(f't/{job.user_id}/') for key in keys)
 
 

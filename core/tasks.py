@@ -98,6 +98,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     if noted:
         progress(0.9, 'Looking for anomalies and changepoints')
         diagnose.notes(frame, request).write_parquet(folder / NOTES)
+    sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
     made_by = {'code': code_version(), 'seed': request.seed}
     models = [{**_write_model(found, tested, name, folder), **made_by} for name in request.models]
     progress(0.97, 'Storing')
@@ -107,7 +108,8 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
         'objects': _store(folder, payload['prefix'], objects),
         'manifest': {
             'models': models,
-            'scores': backtest.leaderboard(tested.rows, request.levels, models=request.models, seconds=tested.seconds),
+            'scores': [backtest.score_of(model, [own]) for model, own in sums.items()],
+            'sums': sums,
             'series': labels[:MOST_LABELS],
             'n_series': len(labels),
             'history': [HISTORY],
@@ -237,14 +239,22 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
 
 
 def score(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """Score what was `issued` on the rows `parts` of a later version; nothing is stored."""
+    """Score what was `issued` on the rows `parts` of a later version; nothing is stored.
+
+    `compare` names the `parts` of an earlier version, and the `targets` to tell where values of the two differ.
+    """
     from core.analysis import record
 
     parts = [objects.fetch(key, workdir) for key in payload['parts']]
     found = record.scores(
         parts, payload['issued'], fetch=lambda key: objects.fetch(key, workdir), workdir=workdir, progress=progress
     )
-    manifest = {'scores': found, 'code': record.code_version()}
+    manifest: dict[str, Any] = {'scores': found, 'code': record.code_version()}
+    if compare := payload.get('compare'):
+        before = [objects.fetch(key, workdir) for key in compare['parts']]
+        manifest['changes'] = {
+            target: record.changes(before, parts, target=target, workdir=workdir) for target in compare['targets']
+        }
     return {'prefix': payload['prefix'], 'objects': [], 'manifest': manifest}
 
 

@@ -16,6 +16,7 @@ from core.values import Job, Version
 AT_ONCE = 100  # files that one job scores; the next one scores the rest
 SMALLER = 10  # times that the next job is, after one that failed
 MOST_DEAD = 10  # files of a version whose scoring ends the task: of more, it is not the files that it comes from
+EVER = (('-infinity', 'infinity'),)  # the range of a change that may lie anywhere
 MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
@@ -115,8 +116,11 @@ class TrackRecord:
         if not dataset or not shown or await tx.first('track_open', dataset_id=after.dataset_id):
             return None
         version = Version(**shown)
-        pending = await tx.all('track_pending', version_id=version.id, limit=min(most or AT_ONCE, AT_ONCE))
-        if not pending:
+        compare = await self._compare(tx, version)
+        pending = await tx.all(
+            'track_pending', version_id=version.id, compared=compare is None, limit=min(most or AT_ONCE, AT_ONCE)
+        )
+        if not pending and compare is None:
             return None
         return await self._queue.enqueue(
             tx,
@@ -127,13 +131,24 @@ class TrackRecord:
                 'version': str(version.id),
                 'parts': version.parts,
                 'issued': [_issued(row) for row in pending],
+                **({} if compare is None else {'compare': compare}),
             },
             dataset_id=version.dataset_id,
         )
 
+    async def _compare(self, tx: Transaction, version: Version) -> dict[str, Any] | None:
+        """Return what the task is told of the version to compare with, so that what did not change is not scored."""
+        row = await tx.first('track_base', version_id=version.id)
+        if row is None:
+            return None
+        base = Version(**row)
+        targets = [one['target'] for one in await tx.all('track_targets', version_id=version.id, base_id=base.id)]
+        return {'version': str(base.id), 'parts': base.parts, 'targets': targets} if targets else None
+
     async def scored(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Keep the scores of a job, in the transaction that ends it, and order what is left."""
         manifest = result['manifest']
+        await self._changed(tx, job, manifest.get('changes'))
         for one in manifest['scores']:
             await tx.run(
                 'score_insert',
@@ -143,22 +158,43 @@ class TrackRecord:
                 points=one['points'],
                 reaches=one['reaches'],
                 blocks=json.dumps(one['blocks']),
+                complete=one.get('complete', False),
+                since=one.get('since'),
+                until=one.get('until'),
                 problem=one.get('problem'),
                 code=manifest['code'],
             )
-        if manifest['scores']:
+        if job.payload.get('compare'):
+            await self.order(tx, job)
+        elif manifest['scores']:
             await self.order(tx, job, most=2 * len(manifest['scores']))
+
+    async def _changed(self, tx: Transaction, job: Job, changes: Mapping[str, Any] | None) -> None:
+        """Keep where the versions that a job compared differ: for what is known, everywhere, when it does not tell."""
+        compared = job.payload.get('compare') or {}  # a user may have recorded a job with any payload
+        for target in compared.get('targets', ()):
+            await tx.run(
+                'changes_insert',
+                user_id=job.user_id,
+                version_id=str(job.payload.get('version')),
+                base_id=str(compared.get('version')),
+                target=target,
+                ranges=json.dumps((changes or {}).get(target, EVER)),
+            )
 
     async def failed(self, tx: Transaction, job: Job, error: VariosyncError) -> None:
         """Order smaller jobs in the place of one that failed, down to the file that it comes from, which is named.
 
         What a service that is away left undone is ordered again by the next version or forecast.
         """
-        issued = job.payload.get('issued') or ()
-        if isinstance(error, Unavailable) or not issued:
+        issued: Sequence[Any] = job.payload.get('issued') or ()
+        compare = job.payload.get('compare')
+        if isinstance(error, Unavailable) or not (issued or compare):
             return
         version = str(job.payload.get('version'))
-        if len(issued) == 1:
+        if compare:
+            await self._changed(tx, job, None)
+        elif len(issued) == 1:
             await tx.run(
                 'score_failed',
                 user_id=job.user_id,

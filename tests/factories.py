@@ -98,6 +98,7 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
         'forecast_scores', user_id=user_id, issued_id=issued, version_id=version, points=0, reaches=False, blocks='[]',
         code='a',
     )  # fmt: skip
+    insert('version_changes', user_id=user_id, version_id=version, base_id=version, target=key, ranges='[]')
     grant = insert('hour_grants', user_id=user_id, source='gift', label='a', seconds=2, remaining=1, key=key)
     insert('hour_ledger', user_id=user_id, grant_id=grant, kind='grant', label='a', seconds=2, balance=2, key=key)
     insert(

@@ -7,7 +7,7 @@ so are the others. Sums are exact (`math.fsum`), so that scoring the same files 
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis import evaluate, panel
+from core.analysis import duck, evaluate, panel
 from core.errors import NotFound, TaskFailed, TooLarge, UnusableData
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BLOCKS = (1, 2, 3, 4, 7, 13, 25, 49, 97, 193, 385, 769, 1537, 3073, 6145)
 """First steps of the blocks of the horizon; the last one is where the block before it ends."""
+MOST_RANGES = 200
 CODE = Path(__file__).parent / 'forecasting'
 
 
@@ -160,10 +161,11 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
             `repair.regular`; of several the last one does.
 
     Returns:
-        A block has its `first` and `last` step; `points`; `smape` (a sum); `scaled` points with the sums `abs` and
-        `square` of the errors over their scales; `drawn` points with the sum `pinball` of the mean quantile losses over
-        the scale; and by level (percent as text) `points` with a band, `inside`, and the sum `width` over the `scaled`
-        ones of them.
+        Beside them, `complete` (whether it reaches back and goes on after the last step, so that the score stays as it
+        is while no value from `since` until `until` changes) and these two times, None without points. A block has its
+        `first` and `last` step; `points`; `smape` (a sum); `scaled` points with the sums `abs` and `square` of the
+        errors over their scales; `drawn` points with the sum `pinball` of the mean quantile losses over the scale; and
+        by level (percent as text) `points` with a band, `inside`, and the sum `width` over the `scaled` ones of them.
     """
     import polars as pl
 
@@ -172,6 +174,8 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
     came = actual.drop_nulls().partition_by('unique_id', as_dict=True)
     y, scale, square = (np.full(given.height, np.nan) for _ in range(3))
     reaches, start = True, 0
+    since: Any = given['cutoff'].min()
+    until = np.datetime64(0, 'us')
     for (name,), own in given.group_by('unique_id', maintain_order=True):
         place = slice(start, start + own.height)
         start += own.height
@@ -182,6 +186,7 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
         series, cutoff = known[name], own['cutoff'].to_numpy()[0]
         y[place], reached = _beside(values, series, cutoff, own['horizon'].to_numpy())
         reaches = reaches and reached
+        until = max(until, series.step.after(cutoff, own['horizon'].to_numpy()[-1:].astype(np.int64) + 1)[0])
         history = series.y[: int(np.searchsorted(series.stamps, cutoff, side='right'))]
         scale[place] = evaluate.scale(history, series.step.season_length)
         square[place] = evaluate.scale2(history, series.step.season_length)
@@ -189,14 +194,45 @@ def score(rows: 'polars.DataFrame', known: 'Panel', actual: 'polars.DataFrame') 
     horizon = given['horizon'].to_numpy()
     blocks, h = np.digitize(horizon, BLOCKS), int(horizon.max(initial=0))
     table = _Table(given, y, np.where(scale > 0, scale, np.nan), np.where(square > 0, square, np.nan))
+    reaches = bool(reaches and measured.any())
     return {
         'points': int(measured.sum()),
-        'reaches': bool(reaches and measured.any()),
+        'reaches': reaches,
+        'complete': bool(reaches and (measured.all() or actual['ds'].max() >= until.astype(datetime))),
+        'since': f'{since}+00:00' if measured.any() else None,
+        'until': f'{until}+00:00' if measured.any() else None,
         'blocks': [
             {'first': BLOCKS[block - 1], 'last': min(BLOCKS[block] - 1, h), **table.sums(measured & (blocks == block))}
             for block in sorted(set(blocks[measured].tolist()))
         ],
     }
+
+
+def changes(before: Sequence[Path], after: Sequence[Path], *, target: str, workdir: Path) -> list[list[str]]:
+    """Return where the values of two versions' rows differ: ranges of whole days (UTC, end exclusive), in order.
+
+    Of more than MOST_RANGES, one that holds them all is returned.
+    """
+    column = duck.identifier(target)
+    old, new = (
+        f'select _series, _time, list({column}::double order by _line) from {duck.files(paths)} group by all'
+        for paths in (before, after)
+    )
+    query = f"""
+        select distinct date_trunc('day', _time)::date as day
+        from (({old} except {new}) union all ({new} except {old}))
+        order by day
+    """
+    with duck.connect(memory=panel.MEMORY, workdir=workdir, allow=[*before, *after]) as connection:
+        days = [day for (day,) in connection.execute(query).fetchall()]
+    ranges: list[tuple[date, date]] = []
+    for day in days:
+        follows = bool(ranges) and ranges[-1][1] == day
+        first = ranges.pop()[0] if follows else day
+        ranges.append((first, day + timedelta(days=1)))
+    if len(ranges) > MOST_RANGES:
+        ranges = [(ranges[0][0], ranges[-1][1])]
+    return [[f'{first}T00:00+00:00', f'{end}T00:00+00:00'] for first, end in ranges]
 
 
 def _values(one: Mapping[str, Any]) -> tuple[Any, ...]:

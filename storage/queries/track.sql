@@ -13,8 +13,53 @@ where d.id = %(dataset_id)s;
 -- A job that scores forecasts of a dataset and has not ended.
 select id from public.jobs where dataset_id = %(dataset_id)s and kind = 'score' and state in ('queued', 'running') limit 1;
 
+-- name: track_base
+-- The version that another one is to be compared with, of those before it that were scored or compared: the last one. None
+-- when that is done, or when there is no complete score that could be kept.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.dataset_versions n
+join public.dataset_versions v on v.dataset_id = n.dataset_id and v.number < n.number
+where n.id = %(version_id)s
+  and not exists (select from public.version_changes c where c.version_id = n.id)
+  and (exists (select from public.version_changes c where c.version_id = v.id)
+       or exists (select from public.forecast_scores s where s.version_id = v.id))
+  and exists (
+      select from public.forecast_scores s
+      join public.dataset_versions m on m.id = s.version_id
+      where m.dataset_id = n.dataset_id and m.number < n.number and s.complete)
+order by v.number desc
+limit 1;
+
+-- name: track_targets
+-- What was forecast of a dataset and is a measure of two versions.
+select distinct f.request ->> 'target' as target
+from public.forecasts f
+join public.dataset_versions n on n.id = %(version_id)s
+join public.dataset_versions b on b.id = %(base_id)s
+where f.dataset_id = n.dataset_id and f.issued_at is not null
+  and n.manifest -> 'measures' ? (f.request ->> 'target') and b.manifest -> 'measures' ? (f.request ->> 'target')
+order by target;
+
+-- name: changes_insert
+-- Note where a measure of a version differs from an earlier one; what a user may have put into the job is compared as text.
+insert into public.version_changes (user_id, version_id, base_id, target, ranges)
+select n.user_id, n.id, b.id, %(target)s, %(ranges)s::jsonb
+from public.dataset_versions n
+join public.dataset_versions b on b.dataset_id = n.dataset_id and b.id::text = %(base_id)s and b.number < n.number
+where n.id::text = %(version_id)s and n.user_id = %(user_id)s
+on conflict (version_id, target) do nothing;
+
 -- name: track_pending
 -- Files that were issued from earlier versions of a dataset and that a version has not been scored for, the newest first.
+-- Left out are those with a complete score of an earlier version, if the values that it is about are the same by all
+-- comparisons from there to here; and, unless the version is `compared`, all with a complete score.
+with recursive path as (
+    select c.target, c.base_id, c.ranges, 1 as depth from public.version_changes c where c.version_id = %(version_id)s
+    union all
+    select c.target, c.base_id, c.ranges, p.depth + 1
+    from public.version_changes c
+    join path p on c.version_id = p.base_id and c.target = p.target
+)
 select i.id, i.object_key, i.sha256, f.result ->> 'prefix' as prefix, f.result -> 'history' as history, f.request
 from public.dataset_versions n
 join public.forecasts f on f.dataset_id = n.dataset_id
@@ -25,13 +70,27 @@ where n.id = %(version_id)s
   and coalesce(f.request -> 'changes', '{}') in ('{}', 'null')
   and n.manifest -> 'measures' ? (f.request ->> 'target')
   and not exists (select from public.forecast_scores s where s.issued_id = i.id and s.version_id = n.id)
+  and not exists (
+      select from public.forecast_scores s
+      join path p on p.base_id = s.version_id and p.target = f.request ->> 'target'
+      where s.issued_id = i.id and s.complete and not exists (
+          select from path q
+          cross join lateral jsonb_array_elements(q.ranges) r
+          where q.target = p.target and q.depth <= p.depth
+            and (r ->> 0)::timestamptz < s.until and (r ->> 1)::timestamptz > s.since))
+  and (%(compared)s or not exists (
+      select from public.forecast_scores s
+      join public.dataset_versions m on m.id = s.version_id and m.number < n.number
+      where s.issued_id = i.id and s.complete))
 order by i.issued_at desc, i.id
 limit %(limit)s;
 
 -- name: score_insert
 -- Add the score of an issued file on a version.
-insert into public.forecast_scores (user_id, issued_id, version_id, points, reaches, blocks, problem, code)
-select i.user_id, i.id, %(version_id)s, %(points)s, %(reaches)s, %(blocks)s::jsonb, %(problem)s, %(code)s
+insert into public.forecast_scores (
+    user_id, issued_id, version_id, points, reaches, blocks, complete, since, until, problem, code)
+select i.user_id, i.id, %(version_id)s, %(points)s, %(reaches)s, %(blocks)s::jsonb, %(complete)s, %(since)s::timestamptz,
+       %(until)s::timestamptz, %(problem)s, %(code)s
 from public.issued_forecasts i
 where i.id = %(issued_id)s and i.user_id = %(user_id)s
 on conflict (issued_id, version_id) do nothing;

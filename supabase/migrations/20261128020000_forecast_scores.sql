@@ -17,9 +17,13 @@ create table public.forecast_scores (
     points bigint not null check (points >= 0),
     reaches boolean not null,
     blocks jsonb not null check (jsonb_typeof(blocks) = 'array'),
+    complete boolean not null default false,
+    since timestamptz,
+    until timestamptz,
     problem text,
     code text not null,
     scored_at timestamptz not null default now(),
+    check (not complete or (since is not null and until is not null)),
     unique (issued_id, version_id),
     foreign key (issued_id, user_id) references public.issued_forecasts (id, user_id) on delete cascade,
     foreign key (version_id, user_id) references public.dataset_versions (id, user_id) on delete cascade
@@ -29,6 +33,9 @@ create index forecast_scores_version on public.forecast_scores (version_id);
 comment on column public.forecast_scores.points is 'How many of its values the version knows.';
 comment on column public.forecast_scores.reaches is 'Whether the version reaches back to the first step of the forecast.';
 comment on column public.forecast_scores.blocks is 'Sums by block of the horizon, as core.analysis.record.score gives them.';
+comment on column public.forecast_scores.complete is 'Whether the version goes on after the last step: only a changed value changes the score.';
+comment on column public.forecast_scores.since is 'When the values of the forecast begin, exclusive.';
+comment on column public.forecast_scores.until is 'When they end.';
 comment on column public.forecast_scores.problem is 'Why it could not be scored.';
 
 create trigger forecast_scores_immutable before update on public.forecast_scores
@@ -41,6 +48,34 @@ create policy worker on public.forecast_scores for all to variosync_worker using
 create policy owner on public.forecast_scores for select to authenticated using (user_id = (select auth.uid()));
 grant select, insert on public.forecast_scores to variosync_worker;
 grant select on public.forecast_scores to authenticated;
+
+-- Where the values of a measure differ from those of an earlier version: only there is a complete score taken anew.
+create table public.version_changes (
+    id uuid primary key default gen_random_uuid(),
+    user_id uuid not null references public.profiles on delete cascade,
+    version_id uuid not null,
+    base_id uuid not null,
+    target text not null,
+    ranges jsonb not null check (jsonb_typeof(ranges) = 'array'),
+    created_at timestamptz not null default now(),
+    unique (version_id, target),
+    foreign key (version_id, user_id) references public.dataset_versions (id, user_id) on delete cascade,
+    foreign key (base_id, user_id) references public.dataset_versions (id, user_id) on delete cascade
+);
+create index version_changes_user on public.version_changes (user_id);
+create index version_changes_base on public.version_changes (base_id);
+comment on column public.version_changes.ranges is 'Pairs of times, the second one exclusive, in order.';
+
+create trigger version_changes_immutable before update on public.version_changes
+    for each row execute function public.refuse_change();
+
+alter table public.version_changes enable row level security;
+alter table public.version_changes force row level security;
+revoke all on public.version_changes from anon, authenticated, public;
+create policy worker on public.version_changes for all to variosync_worker using (true) with check (true);
+create policy owner on public.version_changes for select to authenticated using (user_id = (select auth.uid()));
+grant select, insert on public.version_changes to variosync_worker;
+grant select on public.version_changes to authenticated;
 
 -- The score that counts: of the versions that reach back to the first step of each of the forecast's series, the one that
 -- knows most of its values, and of those the newest. So a correction counts, and a file of fewer series or days does not.

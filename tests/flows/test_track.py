@@ -200,6 +200,7 @@ async def test_a_later_version_counts_in_place_of_the_earlier_and_both_are_kept(
     await more(product, user, dataset, table(HISTORY + H + 5))
     second = await product.track.track(user.id)
     await more(product, user, dataset, table(HISTORY + H + 5, shift=4))
+    await product.work_off(user)
     corrected = await product.track.track(user.id)
     assert [one.overall and one.overall.points for one in (first, second, corrected)] == [4, 12, 12]
     assert first.overall != second.overall != corrected.overall
@@ -516,6 +517,65 @@ async def test_levels_follow_from_forecasts_of_the_same_aggregate(
         assert await adapted(tx, **of, aggregate='mean') == {}
 
 
+def numbers(jobs: list[Any]) -> list[int]:
+    return [len(job.payload['issued']) for job in jobs]
+
+
+async def test_a_complete_score_is_kept_while_its_values_are_the_same(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',))
+    assert numbers(await more(product, user, dataset, table(HISTORY + H + 1))) == [1]
+    before = await product.track.track(user.id)
+    for days in (3, 5):  # a comparison alone; the rows that slide out of the file are long before
+        assert numbers(await more(product, user, dataset, table(HISTORY + H + days, first=days))) == [0]
+        assert await product.work_off(user) == []
+    await forecast_of(product, user, dataset, models=('theta',))
+    assert numbers(await more(product, user, dataset, table(HISTORY + H + 9))) == [1]
+    assert await product.work_off(user) == []
+    assert [row[1] for row in stored(postgres)] == [2, 5]
+    last_right = table(HISTORY + H + 9).decode().splitlines()
+    place = next(i for i, line in enumerate(last_right) if str(START + timedelta(HISTORY + 2)) in line)
+    last_right[place] = f'{last_right[place].rpartition(",")[0]},1'
+    assert numbers(await more(product, user, dataset, '\n'.join(last_right).encode())) == [1]
+    (job,) = await product.work_off(user)
+    assert (job.kind, job.state, numbers([job])) == ('score', JobState.SUCCEEDED, [1])
+    assert [row[1] for row in stored(postgres)] == [2, 5, 6, 6]
+    assert (await product.track.track(user.id)).overall != before.overall
+
+
+async def test_a_comparison_that_fails_scores_all_anew(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset, models=('theta',))
+    await more(product, user, dataset, table(HISTORY + H + 1))
+    version = await product.datasets.version(user.id, dataset.id)
+    await forecast_of(product, user, dataset, models=('theta',))
+    await product.objects.delete(version.parts[0])
+    (job,) = await more(product, user, dataset, table(HISTORY + H + 2))
+    assert job.state == JobState.FAILED
+    while await product.work_off(user):
+        pass
+    assert [row[1] for row in stored(postgres)] == [2, 3, 3]
+    _, scorings = await product.track.of_forecast(user.id, forecast.id)
+    assert [(one.version, one.points) for one in scorings] == [(3, 12), (2, 12)]
+
+
+async def test_a_task_that_does_not_compare_scores_all_anew(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',))
+    await more(product, user, dataset, table(HISTORY + H + 1))
+    real = TASKS['score']
+    monkeypatch.setitem(TASKS, 'score', lambda payload, *rest: real({**payload, 'compare': None}, *rest))
+    assert numbers(await more(product, user, dataset, table(HISTORY + H + 2))) == [0]
+    assert numbers(await product.work_off(user)) == [1]
+    assert await product.work_off(user) == []
+
+
 async def test_another_tenant_sees_nothing(product: Product, user: User, database: Postgres) -> None:
     dataset = await brought(product, user)
     forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
@@ -529,15 +589,21 @@ async def test_another_tenant_sees_nothing(product: Product, user: User, databas
         await product.track.of_forecast(stranger.id, forecast.id)
 
 
-async def test_a_job_that_names_foreign_objects_is_not_run(product: Product, user: User, database: Postgres) -> None:
+@pytest.mark.parametrize('what', ['issued', 'compare'])
+async def test_a_job_that_names_foreign_objects_is_not_run(
+    product: Product, user: User, database: Postgres, what: str
+) -> None:
     dataset = await brought(product, user)
     forecast = await forecast_of(product, user, dataset, models=('seasonal_naive',))
     (issued,) = await product.forecasts.issued(user.id, forecast.id)
     stranger = await factories.user(database)
     one = {'id': str(issued.id), 'key': issued.object_key, 'sha256': issued.sha256, 'history': []}
+    foreign = (
+        {'issued': [one]} if what == 'issued' else {'compare': {'parts': [issued.object_key], 'targets': ['sold']}}
+    )
     async with product.database.system() as tx:
         job = await product.queue.enqueue(
-            tx, user_id=stranger.id, kind='score', title='x', payload={'version': str(dataset.id), 'issued': [one]}
+            tx, user_id=stranger.id, kind='score', title='x', payload={'version': str(dataset.id), **foreign}
         )
     await product.jobs.advance(job.id)
     ended = await product.jobs.get(stranger.id, job.id)

@@ -39,12 +39,14 @@ GRANTS = {
     'sign_in_links': '',
     'uploads': 'siu',
     'usage_sessions': 's',
+    'version_changes': 's',
 }
 WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
     'audit_logs': 'si',
     'dataset_versions': 'sid',
     'forecast_scores': 'si',
     'issued_forecasts': 'si',
+    'version_changes': 'si',
     **dict.fromkeys(('hour_grants', 'hour_ledger', 'hour_reservations', 'usage_sessions'), 's'),
 }
 # Each reference from one user's row to another could smuggle in a row of somebody else.
@@ -66,6 +68,8 @@ REFERENCES = [
     ('jobs', 'dataset_id', 'datasets'),
     ('jobs', 'forecast_id', 'forecasts'),
     ('uploads', 'dataset_id', 'datasets'),
+    ('version_changes', 'base_id', 'dataset_versions'),
+    ('version_changes', 'version_id', 'dataset_versions'),
 ]
 
 

@@ -89,7 +89,9 @@ def test_what_has_not_come_is_not_scored(rows: pl.DataFrame, known: Any) -> None
     whole_blocks = record.score(rows, known, whole())['blocks']
     assert found['blocks'] == whole_blocks[:2]
     nothing = record.score(rows, known, past())
-    assert nothing == {'points': 0, 'reaches': False, 'blocks': []}
+    assert nothing == {
+        'points': 0, 'reaches': False, 'complete': False, 'since': None, 'until': None, 'blocks': [],
+    }  # fmt: skip
 
 
 def test_missing_values_and_unknown_series_are_left_out(rows: pl.DataFrame, known: Any) -> None:
@@ -157,6 +159,50 @@ def test_a_width_is_measured_where_a_band_was_drawn(rows: pl.DataFrame, known: A
     )
     assert level == alone
     assert sum(block['scaled'] for block in level) == H
+
+
+def test_a_score_is_complete_when_the_version_goes_on_after_the_last_step(rows: pl.DataFrame, known: Any) -> None:
+    longer = pl.concat([series('a', DAYS + H + 1), series('b', DAYS + H + 1, factor=3)])
+    hole = longer.filter(pl.col('ds') != START + timedelta(days=DAYS + 3))
+    cut = whole().filter(pl.col('ds') < START + timedelta(days=DAYS + H - 1))
+    late = longer.filter(pl.col('ds') > START + timedelta(days=DAYS + 3))
+    found = [record.score(rows, known, one) for one in (whole(), longer, hole, cut, late)]
+    assert [one['complete'] for one in found] == [True, True, True, False, False]
+    assert {(one['since'], one['until']) for one in found} == {
+        ('2024-03-10 00:00:00+00:00', '2024-03-21T00:00:00.000000+00:00')
+    }
+
+
+def test_changes_are_the_days_where_values_of_two_versions_differ(tmp_path: Path) -> None:
+    before, after = tmp_path / 'before', tmp_path / 'after'
+    before.mkdir()
+    after.mkdir()
+
+    def ranges(old: pl.DataFrame, new: pl.DataFrame) -> list[list[str]]:
+        found = record.changes(parts(before, old), parts(after, new), target='y', workdir=tmp_path)
+        return [[end[:10] for end in one] for one in found]
+
+    longer = pl.concat([series('a', DAYS + H + 2), series('b', DAYS + H, factor=3)]).filter(pl.col('ds') > START)
+    corrected = whole().with_columns(
+        pl.when(pl.col('ds') == START + timedelta(3)).then(0).otherwise(pl.col('y')).alias('y')
+    )
+    twice = pl.concat([whole()[:1].with_columns(pl.lit(1.0).alias('y')), whole()])
+    assert ranges(whole(), whole()) == []
+    assert ranges(whole(), longer) == [['2024-01-01', '2024-01-02'], ['2024-03-21', '2024-03-23']]
+    assert ranges(whole(), corrected) == [['2024-01-04', '2024-01-05']]
+    assert ranges(twice, whole()) == [['2024-01-01', '2024-01-02']]
+    apart = whole().filter(pl.col('ds').dt.day() % 2 == 0)
+    assert len(ranges(whole(), apart)) > 30
+
+
+def test_many_ranges_of_changes_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, 'MOST_RANGES', 2)
+    before, after = tmp_path / 'before', tmp_path / 'after'
+    before.mkdir()
+    after.mkdir()
+    apart = whole().filter(pl.col('ds').dt.day() % 2 == 0)
+    found = record.changes(parts(before, whole()), parts(after, apart), target='y', workdir=tmp_path)
+    assert found == [['2024-01-01T00:00+00:00', '2024-03-20T00:00+00:00']]
 
 
 def stored(folder: Path, rows: pl.DataFrame, history: pl.DataFrame, **asked: Any) -> dict[str, Any]:
