@@ -279,7 +279,7 @@ export default {
     document.addEventListener("pointerdown", this.outside);
     this.load();
   },
-  unmounted() {
+  beforeUnmount() {
     this.gone = true;
     this.request?.abort();
     clearTimeout(this.later);
