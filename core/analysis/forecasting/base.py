@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any, Protocol, runtime_checkable
 
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.repair import Series
+
+NORMAL_80 = NormalDist().inv_cdf(0.9)
+"""Half the width of an 80% band in standard deviations."""
 
 
 def quiet(part: float, text: str) -> None:

@@ -15,10 +15,10 @@ cannot hang on a series without noise, and it ends nearer to the mode.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 
+from core.analysis.forecasting.base import NORMAL_80
 from core.analysis.forecasting.frequency import DAY, Array
 
 CHANGEPOINTS = 25
@@ -37,7 +37,6 @@ FASTEST_PACE = 0.97
 SMALLEST = 1e-14
 SAMPLES = 1000
 MOST_DRAWS = 400_000
-NORMAL_80 = NormalDist().inv_cdf(0.9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

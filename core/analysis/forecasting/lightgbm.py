@@ -16,7 +16,7 @@ import numpy as np
 from core.analysis.forecasting import features, windows
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
-from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.naive import stand_in
 from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
 
@@ -118,7 +118,7 @@ class Windowed:
     def _raws(self, panel: Sequence[Series], origins: Sequence[Origin], views: Sequence[_View], *, h: int) -> list[Raw]:
         if not views:
             return [
-                _stand_in(panel[at.place], at.size, h, 'lightgbm needs a longer history or more series.')
+                stand_in(panel[at.place], at.size, h=h, reason='lightgbm needs a longer history or more series.')
                 for at in origins
             ]
         at = windows.Windows(
@@ -130,13 +130,9 @@ class Windowed:
         return [
             Raw(center=center, spread=spread, used=self.name)
             if one.size >= least
-            else _stand_in(panel[one.place], one.size, h, 'The series is too short for lightgbm.')
+            else stand_in(panel[one.place], one.size, h=h, reason='The series is too short for lightgbm.')
             for one, center, spread in zip(origins, centers, spreads, strict=True)
         ]
-
-
-def _stand_in(series: Series, size: int, h: int, reason: str) -> Raw:
-    return repeat(series.past(size), h=h, season_length=series.step.season_length, warning=reason)
 
 
 def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> tuple[_View, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from core.analysis.forecasting import windows
 from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
-from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.naive import stand_in
 from core.analysis.forecasting.repair import Series
 
 MOST_WINDOWS = 15_000
@@ -93,14 +93,11 @@ class Ridge:
         centers, spreads = (windows.mean(np.stack([part[side] for part in found]), axis=0) for side in (0, 1))
         used = np.isfinite(np.stack([part[0] for part in found])).any(axis=(0, 2))
         return [
-            Raw(center=center, spread=spread, used=self.name) if good else _stand_in(panel[one.place], one.size, h)
+            Raw(center=center, spread=spread, used=self.name)
+            if good
+            else stand_in(panel[one.place], one.size, h=h, reason='linear needs a longer history or more series.')
             for one, center, spread, good in zip(origins, centers, spreads, used, strict=True)
         ]
-
-
-def _stand_in(series: Series, size: int, h: int) -> Raw:
-    reason = 'linear needs a longer history or more series.'
-    return repeat(series.past(size), h=h, season_length=series.step.season_length, warning=reason)
 
 
 def _lengths(layout: windows.Layout) -> tuple[int, ...]:

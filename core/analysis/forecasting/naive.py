@@ -30,6 +30,11 @@ def repeat(y: Array, *, h: int, season_length: int, warning: str = '') -> Raw:
     )
 
 
+def stand_in(series: Series, size: int, *, h: int, reason: str) -> Raw:
+    """Return the last season before the first `size` points of a series end, where a model failed for `reason`."""
+    return repeat(series.past(size), h=h, season_length=series.step.season_length, warning=reason)
+
+
 def scale(y: Array, season_length: int) -> float:
     """Return the mean absolute seasonal difference of `y`, or its mean absolute step when it is shorter."""
     season = season_length if len(y) > season_length + 1 else 1

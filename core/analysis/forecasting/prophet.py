@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.analysis.forecasting import fast_prophet, statistical, workers
-from core.analysis.forecasting.base import Explained, Origin, Raw, Run
+from core.analysis.forecasting.base import NORMAL_80, Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import DAY, Array, Step
 from core.analysis.forecasting.options import check
 from core.analysis.forecasting.repair import Series
@@ -156,7 +156,7 @@ def fit(task: dict[str, Any]) -> Raw:
         if task['real']:
             found = _real(task, values / size, task['future'])
             center = found['yhat'].to_numpy()
-            spread = (found['yhat_upper'] - found['yhat_lower']).to_numpy() / (2 * fast_prophet.NORMAL_80)
+            spread = (found['yhat_upper'] - found['yhat_lower']).to_numpy() / (2 * NORMAL_80)
         else:
             center, spread = fast_prophet.forecast(task['stamps'], values / size, task['future'], seed=task['seed'])
     except FAILURES as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.analysis.forecasting import workers
-from core.analysis.forecasting.base import Origin, Raw, Run
+from core.analysis.forecasting.base import NORMAL_80, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.options import check
@@ -43,7 +43,6 @@ SIMPLER = dict.fromkeys(('prophet', 'arima', 'mstl', 'ets', 'croston'), 'theta')
 """The model that stands in for one that fails; below Theta it is the last season, or the last value."""
 HELD_SERIES = {'theta': 400, 'croston': 400, 'arima': 40}
 FAILURES = (ValueError, ArithmeticError, NotImplementedError, IndexError, RuntimeError, np.linalg.LinAlgError)
-NORMAL_80 = 1.2815515655446004
 
 
 class Statistical:

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.analysis.forecasting.base import Explained, Origin, Raw, Run
+from core.analysis.forecasting.base import NORMAL_80, Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
-from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.naive import stand_in
 from core.analysis.forecasting.repair import Series
 from core.analysis.forecasting.tft import training
 from core.analysis.forecasting.tft.training import Fitted, Options
 from core.analysis.forecasting.tft.windows import COSINE, SINE, Source, layout_of
 from core.analysis.forecasting.windows import ends_before
 
-NORMAL_90 = 1.2815515655446004
 TOO_FEW = 'tft needs a longer history or more series.'
 TOO_SHORT = 'The series is too short for tft.'
 MOST_STEPS = 500
@@ -110,26 +109,24 @@ def _raws(
     """
     if fitted is None:
         reason = TOO_FEW if h <= MOST_STEPS else f'tft forecasts at most {MOST_STEPS} steps ahead.'
-        return [_stand_in(panel[at.place], at, h, reason) for at in origins]
+        return [stand_in(panel[at.place], at.size, h=h, reason=reason) for at in origins]
     places = np.array([at.place for at in origins], int)
     sizes = np.array([at.size for at in origins], int)
     source = Source(panel, ends, fitted.layout, run=run)
     able = sizes >= fitted.layout.least
     tables = iter(fitted.forecast(source, places[able], sizes[able]))
     return [
-        _raw(panel[at.place], at, next(tables), h) if fine else _stand_in(panel[at.place], at, h, TOO_SHORT)
+        _raw(panel[at.place], at, next(tables), h)
+        if fine
+        else stand_in(panel[at.place], at.size, h=h, reason=TOO_SHORT)
         for at, fine in zip(origins, able, strict=True)
     ]
 
 
 def _raw(series: Series, at: Origin, table: Array, h: int) -> Raw:
     if not np.isfinite(table).all():
-        return _stand_in(series, at, h, 'tft gave no finite forecast.')
-    return Raw(center=table[:, 1], spread=(table[:, 2] - table[:, 0]) / (2 * NORMAL_90), used='tft')
-
-
-def _stand_in(series: Series, at: Origin, h: int, reason: str) -> Raw:
-    return repeat(series.past(at.size), h=h, season_length=series.step.season_length, warning=reason)
+        return stand_in(series, at.size, h=h, reason='tft gave no finite forecast.')
+    return Raw(center=table[:, 1], spread=(table[:, 2] - table[:, 0]) / (2 * NORMAL_80), used='tft')
 
 
 def _attention(series: Series, looks: Array, fitted: Fitted) -> Explained:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.analysis.forecasting import fast_prophet
+from core.analysis.forecasting.base import NORMAL_80
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import scale
 from tests.unit.analysis.forecasting.frames import air
@@ -58,7 +59,7 @@ def test_it_gives_what_prophet_gives_and_a_posterior_no_lower(name: str):
     real_center, real_width, real_cost = real(at[past], y[past], at[future])
     known = np.isfinite(y[past])
     assert np.abs(center - real_center).mean() / scale(y[past][known], season) < CLOSE
-    width = 2 * fast_prophet.NORMAL_80 * spread
+    width = 2 * NORMAL_80 * spread
     assert width.mean() == pytest.approx(real_width.mean(), rel=WIDTH)
     rest = (y[past] - fast_prophet.predict(fitted, at[past]))[known] / fitted.size
     own_cost = cost(rest, fitted.slopes[:2], fitted.slopes[2:], fitted.waves, fitted.noise)
