@@ -1,7 +1,6 @@
 """A fitted network on disk: `weights.safetensors`, and `config.json` with what it is and what it reads."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,5 +52,8 @@ def load(folder: Path, *, device: torch.device | None = None) -> Fitted:
 
 def _frozen(item: dict[str, Any]) -> dict[str, Any]:
     """Return a JSON object with tuples where JSON knows lists only."""
-    frozen: Callable[[Any], Any] = lambda value: tuple(map(frozen, value)) if isinstance(value, list) else value  # noqa: E731
-    return {name: frozen(value) for name, value in item.items()}
+    return {name: _tuple(value) for name, value in item.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
