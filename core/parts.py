@@ -31,9 +31,6 @@ MOST_PARTS = 100  # of one forecast: each is a call to make, to follow and to st
 TRIES = 3  # of a part whose process was lost
 WIDEST = 16  # parts of one job that run at once on this machine
 POLL = 0.5
-FIGURES = ('mase', 'rmsse', 'smape', 'sql')
-SHARES = ('coverage', 'width')
-COUNTS = ('points', 'n_series', 'n_windows')
 FILES = ('files', 'backtests', 'explained')
 MOST_LABELS = 1000
 MOST_WARNINGS = 20
@@ -128,7 +125,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
     Files are named from the folder of all attempts, because parts may come from different ones. What failed is named
     under `missing`, with the reason. Raise the first part's error when all of them failed.
 
-    Scores of chunks become one: means over windows weighted by their number, shares and WQL by points.
+    Scores of chunks become one by the sums that they were made of, as if all series had been in one.
     """
     done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
     if not done:
@@ -145,14 +142,13 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
     found = {model: [one for part, one in moved.items() if of(part)[0] == model] for model in models}
     history = [moved[part] for part in _covering(moved)]
     noted = [moved[part] for part in _covering(part for part, one in moved.items() if one['notes'])]
-    scores = [[score for one in found[model] for score in one['scores'] if score['model'] == model] for model in models]
     labels = {label for one in history for label in one['series']}
     return {
         'prefix': attempts,
         'objects': [item for answer in done.values() for item in answer['objects']],
         'manifest': {
             'models': [_joined(model, found[model], failed[model]) for model in models],
-            'scores': [_score(own) for own in scores if own],
+            'scores': _scores(models, found),
             'series': sorted(labels)[:MOST_LABELS],
             'n_series': sum(one.get('n_series', len(one['series'])) for one in history),
             'history': [name for one in history for name in one['history']],
@@ -239,28 +235,18 @@ def _weights(parts: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
     return {name: sum(part['weights'].get(name, 0.0) * part['rows'] for part in told) / rows for name in members}
 
 
-def _score(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one model's score over all its chunks."""
-    if len(scores) == 1:
-        return dict(scores[0])
-    made: dict[str, Any] = {'model': scores[0]['model']}
-    for figure in FIGURES:
-        made[figure] = _mean((score.get(figure), score['n_windows']) for score in scores)
-    made['wql'] = _mean((score.get('wql'), score['points']) for score in scores)
-    for kind in SHARES:
-        levels = dict.fromkeys(level for score in scores for level in score.get(kind) or ())
-        made[kind] = {
-            level: _mean(((score.get(kind) or {}).get(level), score['points']) for score in scores) for level in levels
-        }
-    for count in COUNTS:
-        made[count] = sum(score[count] for score in scores)
-    return {**made, 'seconds': sum(score.get('seconds') or 0.0 for score in scores)}
+def _scores(models: Sequence[str], found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return a score for each model that was measured, over all its chunks."""
+    from core.analysis.forecasting import backtest
 
-
-def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
-    known = [(value, weight) for value, weight in weighted if value is not None and weight]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if total else None
+    scores = []
+    for model in models:
+        own = [one for one in found[model] if any(score['model'] == model for score in one['scores'])]
+        if len(own) == 1:
+            scores += [dict(score) for score in own[0]['scores'] if score['model'] == model]
+        elif own:
+            scores.append(backtest.score_of(model, [one['sums'][model] for one in own]))
+    return scores
 
 
 # where calls end with us

@@ -109,11 +109,18 @@ def test_there_are_never_too_many_calls() -> None:
 # merging
 
 
-def answer(part: str, model: str, labels: list[str], **score: Any) -> dict[str, Any]:
+def sums(mase: float, inside: int, *, weight: int, wql: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
+    """What a chunk's score is made of (`backtest.sums`), for `weight` windows with ten points in all."""
+    figures = {'mase': [mase * weight, weight], 'rmsse': [0.0, 0], 'smape': [0.0, 0], 'sql': [0.0, 0], 'wql': wql}
+    counts = {'points': 10, 'n_series': weight, 'n_windows': weight, 'seconds': 1.0}
+    return {'figures': figures, 'coverage': {'80': [inside, 10]}, 'width': {'80': [0.0, 0]}, **counts}
+
+
+def answer(part: str, model: str, labels: list[str], told: Any = None, **score: Any) -> dict[str, Any]:
     """What the task answers for a part: one model, some series."""
     prefix = f't/a/forecast/j-1/{part}'
     rows = 2 * len(labels)
-    told = {
+    about = {
         'name': model,
         'files': [f'forecast-{model}.parquet'],
         'backtests': [f'backtest-{model}.parquet'],
@@ -130,8 +137,9 @@ def answer(part: str, model: str, labels: list[str], **score: Any) -> dict[str, 
         'prefix': prefix,
         'objects': [{'key': f'{prefix}/forecast-{model}.parquet', 'size': 1, 'sha256': '0' * 64}],
         'manifest': {
-            'models': [told],
+            'models': [about],
             'scores': [scored],
+            'sums': {model: told},
             'series': labels,
             'n_series': len(labels),
             'history': ['history.parquet'],
@@ -144,8 +152,8 @@ def answer(part: str, model: str, labels: list[str], **score: Any) -> dict[str, 
 def chunked(**replaced: VariosyncError) -> dict[str, Any]:
     """Two chunks of theta and all of lightgbm; some of them failed."""
     answers: dict[str, Any] = {
-        'theta.1-of-2': answer('theta.1-of-2', 'theta', ['a'], mase=1.0, wql=0.1, coverage={'80': 0.5}),
-        'theta.2-of-2': answer('theta.2-of-2', 'theta', ['b', 'c', 'd'], mase=2.0, wql=None, coverage={'80': 0.9}),
+        'theta.1-of-2': answer('theta.1-of-2', 'theta', ['a'], sums(1.0, 5, weight=1, wql=(1.0, 10.0))),
+        'theta.2-of-2': answer('theta.2-of-2', 'theta', ['b', 'c', 'd'], sums(2.0, 9, weight=3)),
         'lightgbm': answer('lightgbm', 'lightgbm', ['a', 'b', 'c', 'd'], mase=3.0),
     }
     return answers | {name.replace('_', '.', 1).replace('_', '-'): error for name, error in replaced.items()}
@@ -182,7 +190,7 @@ def test_each_series_is_in_the_history_once() -> None:
     assert (manifest['series'], manifest['n_series']) == (['a', 'b', 'c', 'd'], 4)
 
 
-def test_scores_of_chunks_are_weighted() -> None:
+def test_scores_of_chunks_become_one_by_their_sums() -> None:
     theta, lightgbm = merge(PAYLOAD, chunked())['manifest']['scores']
     assert (theta['mase'], theta['coverage'], theta['wql']) == (1.75, {'80': pytest.approx(0.7)}, 0.1)
     assert (theta['points'], theta['n_series'], theta['n_windows'], theta['seconds']) == (20, 4, 4, 2.0)

@@ -1,6 +1,5 @@
 """Rolling origins: what the models would have forecast, beside what came."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -273,8 +272,56 @@ def _codes(texts: Array, *, ordered: bool = False) -> tuple[list[str], Array]:
     return names, np.array([places[text] for text in texts.tolist()], dtype=np.int64)
 
 
+def sums(
+    rows: 'Rows',
+    levels: Sequence[float | int],
+    *,
+    models: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return what `leaderboard`'s scores of models are made of, so that those of several chunks make one exactly.
+
+    By model: `figures` by name, and `coverage` and `width` by level, each a sum and what it is divided by; the counts
+    `points`, `n_series` and `n_windows`; `seconds`. See `score_of`.
+    """
+    table = _Table.read(rows, levels)
+    found = {}
+    for model in models or table.models:
+        place = table.models.index(model) if model in table.models else -1
+        here = np.flatnonzero((table.model == place) & table.measured)
+        found[model] = {**_sums(table, here, levels), 'seconds': (seconds or {}).get(model)}
+    return found
+
+
+def score_of(model: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the score of a model from its `sums` over chunks of series that share none."""
+    took = [part['seconds'] for part in parts if part['seconds'] is not None]
+    return {'model': model, **_divided(parts), 'seconds': sum(took) if took else None}
+
+
 def _score(table: _Table, here: Array, levels: Sequence[float | int]) -> dict[str, Any]:
     """Return the figures of the points at `here`."""
+    return _divided([_sums(table, here, levels)])
+
+
+def _divided(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return figures from their sums, added."""
+
+    def share(pairs: Sequence[Sequence[float]]) -> float | None:
+        count = sum(pair[1] for pair in pairs)
+        return sum(pair[0] for pair in pairs) / count if count > 0 else None
+
+    def shares(kind: str) -> dict[str, float | None]:
+        names = dict.fromkeys(name for part in parts for name in part[kind])
+        return {name: share([part[kind][name] for part in parts if name in part[kind]]) for name in names}
+
+    figures = shares('figures')
+    counts = {name: sum(part[name] for part in parts) for name in ('points', 'n_series', 'n_windows')}
+    return {**figures, 'coverage': shares('coverage'), 'width': shares('width'), **counts}
+
+
+def _sums(table: _Table, here: Array, levels: Sequence[float | int]) -> dict[str, Any]:
+    """Return the sums of the points at `here`."""
     from core.analysis.forecasting import quantiles
 
     y, mean, bands = table.y[here], table.mean[here], table.bands[here]
@@ -283,24 +330,38 @@ def _score(table: _Table, here: Array, levels: Sequence[float | int]) -> dict[st
     ends = [quantiles((level,)) for level in levels]
     low = {level: bands[:, table.asked.index(end[0])] for level, end in zip(levels, ends, strict=True)}
     high = {level: bands[:, table.asked.index(end[-1])] for level, end in zip(levels, ends, strict=True)}
-    lost = evaluate.pinball(y, bands, table.asked).mean(axis=1)
+    lost = evaluate.pinball(y, bands, table.asked)
     both = np.abs(y) + np.abs(mean)
     with np.errstate(divide='ignore', invalid='ignore'):
         squares = _by_window(np.square(y - mean), window) / scale2[first]
         return {
-            'mase': _mean(_by_window(np.abs(y - mean), window) / scale[first]),
-            'rmsse': _mean(np.sqrt(squares)),
-            'smape': _mean(_by_window(200 * np.abs(y - mean) / np.where(both == 0, 1.0, both), window)),
-            'sql': _mean(_by_window(lost, window) / scale[first]),
-            'wql': _figure(evaluate.wql(y, bands, table.asked)),
-            'coverage': {f'{level:g}': _figure(evaluate.coverage(y, low[level], high[level])) for level in levels},
+            'figures': {
+                'mase': _summed(_by_window(np.abs(y - mean), window) / scale[first]),
+                'rmsse': _summed(np.sqrt(squares)),
+                'smape': _summed(_by_window(200 * np.abs(y - mean) / np.where(both == 0, 1.0, both), window)),
+                'sql': _summed(_by_window(lost.mean(axis=1), window) / scale[first]),
+                'wql': (float(np.nansum(lost)) / len(table.asked), float(np.nansum(np.abs(y)))),
+            },
+            'coverage': {f'{level:g}': _held(y, low[level], high[level]) for level in levels},
             'width': {
-                f'{level:g}': _mean(_by_window(high[level] - low[level], window) / scale[first]) for level in levels
+                f'{level:g}': _summed(_by_window(high[level] - low[level], window) / scale[first]) for level in levels
             },
             'points': len(here),
             'n_series': len(np.unique(table.series[here])),
             'n_windows': len(first),
         }
+
+
+def _summed(values: Array) -> tuple[float, int]:
+    """Return the sum of the finite values, and how many they are."""
+    known = values[np.isfinite(values)]
+    return float(known.sum()), int(known.size)
+
+
+def _held(y: Array, low: Array, high: Array) -> tuple[int, int]:
+    """Return how many of the values lie between both bounds, of how many that have them."""
+    known = np.isfinite(y) & np.isfinite(low) & np.isfinite(high)
+    return int(((y >= low) & (y <= high))[known].sum()), int(known.sum())
 
 
 def _by_window(values: Array, window: Array) -> Array:
@@ -429,12 +490,3 @@ def _cut(series: 'Series', h: int, back: int) -> int:
 
 def _part(progress: 'Progress', window: int, windows: int) -> 'Progress':
     return lambda part, text: progress((window + part) / windows, text)
-
-
-def _mean(values: 'Array | Sequence[float]') -> float | None:
-    known = np.asarray(values)[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _figure(value: float) -> float | None:
-    return value if math.isfinite(value) else None

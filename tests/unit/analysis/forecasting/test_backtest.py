@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -128,6 +129,35 @@ BOARD = pl.DataFrame(
         'scale': [2.0, 2.0, 1.0, 1.0], 'scale2': [4.0, 4.0, 1.0, 1.0],
     }
 )  # fmt: skip
+
+
+def test_scores_of_chunks_make_the_score_of_all_exactly():
+    rng = np.random.default_rng(1)
+    n, size = 9, np.repeat([1.0, 50.0, 3000.0], 3 * 6)
+    rows = pl.DataFrame(
+        {
+            'unique_id': np.repeat([f's{place}' for place in range(n)], 6), 'cutoff': [datetime(2024, 1, 1)] * 6 * n,
+            'horizon': [1, 2, 3, 4, 5, 6] * n, 'model': 'm', 'y': size * rng.normal(1, 1, 6 * n),
+            'mean': size * rng.normal(1, 1, 6 * n), 'scale': size, 'scale2': 3 * size**2,
+            **{f'q{q}': size * (q + rng.normal(1, 0.1, 6 * n)) for q in (0.1, 0.5, 0.9)},
+        }
+    ).with_columns(  # some values are missing, and one series has no scale
+        y=pl.when(pl.col('unique_id') == 's1', pl.col('horizon') > 2).then(None).otherwise('y'),
+        scale=pl.when(pl.col('unique_id') == 's7').then(None).otherwise('scale'),
+    )  # fmt: skip
+    (whole,) = backtest.leaderboard(rows, (80,), seconds={'m': 3.0})
+    labels = rows['unique_id'].unique(maintain_order=True)
+    parts = [
+        rows.filter(pl.col('unique_id').is_in(labels[cut].implode())) for cut in (slice(2), slice(2, 3), slice(3, n))
+    ]
+    sums = [backtest.sums(part, (80,), seconds={'m': 1.0})['m'] for part in parts]
+    merged = backtest.score_of('m', [json.loads(json.dumps(one)) for one in sums])
+    assert merged['width'] == pytest.approx(whole['width'])
+    assert merged['coverage'] == pytest.approx(whole['coverage'])
+    plain = [
+        {name: value for name, value in one.items() if name not in ('width', 'coverage')} for one in (merged, whole)
+    ]
+    assert plain[0] == pytest.approx(plain[1])
 
 
 def test_a_leaderboard_is_of_models_or_of_each_step_or_of_each_series():
