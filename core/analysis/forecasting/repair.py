@@ -265,7 +265,8 @@ def _within(values: Array, size: int, name: str) -> list[str]:
     No effect was seen there: models that go on in a straight line would make up any number.
     """
     low, high = float(values[:size].min()), float(values[:size].max())
-    room = REACH * (high - low)
+    # one that never varied here may be switched on or double: other series may show what that does
+    room = REACH * (high - low) if high > low else max(1.0, abs(low))
     ahead = values[size:]
     far = int(((ahead < low - room) | (ahead > high + room)).sum())
     values[size:] = np.clip(ahead, low - room, high + room)
