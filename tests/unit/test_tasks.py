@@ -147,9 +147,9 @@ def test_a_regressor_that_goes_on_moves_the_forecast_and_a_what_if_moves_it_agai
     assert told['value'].to_list() == promo.tolist()
     assert told.row(0)[:4] == ('north', 'contribution', 'promo', rows['ds'][0])
 
-    changed = run(objects, tmp_path / 'two', **asked, changes={'promo': {'how': 'shift', 'value': 5}})
+    changed = run(objects, tmp_path / 'two', **asked, changes={'promo': {'how': 'shift', 'value': 0.25}})
     moved = stored(objects, tmp_path, 'forecast-theta.parquet')['mean'] - rows['mean']
-    np.testing.assert_allclose(moved, 5)
+    np.testing.assert_allclose(moved, 0.25)
     assert stored(objects, tmp_path, 'history.parquet')[:DAYS].equals(history[:DAYS])
     figures = [{**one['manifest']['scores'][0], 'seconds': None} for one in (answer, changed)]
     assert figures[0] == figures[1]
