@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from core.analysis.forecasting.base import Member, Origin, Raw, Run
-from core.analysis.forecasting.naive import repeat
+from core.analysis.forecasting.base import NORMAL_80, Member, Origin, Raw, Run
+from core.analysis.forecasting.naive import stand_in
 from core.analysis.forecasting.repair import Series
 from core.errors import UsageError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 GROUP = 'variosync.models'
 QUANTILES = (0.1, 0.5, 0.9)
 """What a plug-in is asked for: its median, and the two that its spread is read from."""
-NORMAL_90 = 1.2815515655446004
 
 
 class FitPredict(Protocol):
@@ -110,21 +109,21 @@ class Plugin:
             tables = _tables(answer)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
             reason = f'{self.name} failed ({type(error).__name__}: {str(error)[:200]}).'
-            return [_stand_in(panel[at.place], at, h, reason) for at in origins]
+            return [stand_in(panel[at.place], at.size, h=h, reason=reason) for at in origins]
         return [self._raw(panel[at.place], at, h, tables) for at in origins]
 
     def _raw(self, series: Series, at: Origin, h: int, tables: Mapping[str, 'polars.DataFrame']) -> Raw:
         table = tables.get(series.unique_id)
         if table is None or table.height != h:
             given = 0 if table is None else table.height
-            return _stand_in(series, at, h, f'{self.name} gave {given} of {h} steps.')
+            return stand_in(series, at.size, h=h, reason=f'{self.name} gave {given} of {h} steps.')
         wanted = series.step.after(series.cutoff, np.arange(1, h + 1) + at.size - len(series.filled))
         if (table['ds'].to_numpy().astype('datetime64[us]') != wanted.astype('datetime64[us]')).any():
-            return _stand_in(series, at, h, f'{self.name} gave other times than those asked for.')
+            return stand_in(series, at.size, h=h, reason=f'{self.name} gave other times than those asked for.')
         low, center, high = table.select(_columns(QUANTILES)).to_numpy().astype(float).T
         if not np.isfinite([low, center, high]).all():
-            return _stand_in(series, at, h, f'{self.name} gave no finite forecast.')
-        return Raw(center=center, spread=np.abs(high - low) / (2 * NORMAL_90), used=self.name)
+            return stand_in(series, at.size, h=h, reason=f'{self.name} gave no finite forecast.')
+        return Raw(center=center, spread=np.abs(high - low) / (2 * NORMAL_80), used=self.name)
 
 
 def _points() -> dict[str, EntryPoint]:
@@ -154,7 +153,7 @@ def _frame(panel: Sequence[Series], origins: Sequence[Origin]) -> 'polars.DataFr
             {
                 'unique_id': [panel[at.place].unique_id] * at.size,
                 'ds': panel[at.place].stamps[: at.size].astype('datetime64[us]'),
-                'y': panel[at.place].filled[: at.size],
+                'y': panel[at.place].past(at.size),
             }
         )
         for at in sorted(origins, key=lambda at: panel[at.place].unique_id)
@@ -175,7 +174,3 @@ def _tables(answer: object) -> dict[str, 'polars.DataFrame']:
         pl.col('unique_id').cast(pl.String), pl.col('ds').cast(pl.Datetime('us')), pl.col(needed[2:]).cast(pl.Float64)
     ).sort('unique_id', 'ds')
     return {str(name): table for (name,), table in typed.group_by(['unique_id'], maintain_order=True)}
-
-
-def _stand_in(series: Series, at: Origin, h: int, reason: str) -> Raw:
-    return repeat(series.filled[: at.size], h=h, season_length=series.step.season_length, warning=reason)
