@@ -421,6 +421,30 @@ def test_who_speaks_to_the_database_directly_orders_no_job(
     connection.execute('reset session authorization')
 
 
+@pytest.mark.parametrize(
+    'query',
+    [
+        'insert into public.forecasts (user_id, dataset_id, version_id, name, request, issued_at)'
+        " values (%(user)s, %(dataset)s, %(version)s, 'a', '{}', now())",
+        'insert into public.forecasts (user_id, dataset_id, version_id, name, request, result)'
+        " values (%(user)s, %(dataset)s, %(version)s, 'a', '{}', '{}')",
+        'insert into public.jobs (user_id, kind, title, payload, dataset_id)'
+        " values (%(user)s, 'score', 'a', '{}', %(dataset)s)",
+    ],
+)
+def test_a_user_neither_issues_a_forecast_nor_orders_scoring(
+    connection: Connection, tenants: tuple[Tenant, Tenant], query: LiteralString
+) -> None:
+    me, _ = tenants
+    own = {'user': me.user_id, 'dataset': me.ids['datasets'], 'version': me.ids['dataset_versions']}
+    with pytest.raises(errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(
+            "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+            (f'{{"sub": "{me.user_id}"}}',),
+        )
+        connection.execute(query, own)
+
+
 def test_a_job_without_a_reservation_is_never_begun(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
     me, _ = tenants
     statements = load_statements()
