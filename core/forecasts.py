@@ -221,6 +221,8 @@ class Forecasts:
         """
         forecast = await self.get(user_id, forecast_id)
         result = _result(forecast)
+        if model is not None:
+            _model(result, model)
         if by is None:
             return [score for score in result['scores'] if model in (None, score['model'])]
         if by not in BY:
@@ -294,6 +296,10 @@ class Forecasts:
         forecast = await self.get(user_id, forecast_id)
         if not changes:
             raise UsageError('Say which regressors change, and how.')
+        if forecast.result is None:
+            raise UsageError(
+                'This forecast has no result to compare with. Wait until it is issued, or ask for a new one.'
+            )
         ask = replace(ask_of(forecast), changes=changes, base=forecast.id, name=f'{forecast.name[:245]}, changed')
         return await self.request(user_id, await self._version(user_id, forecast), ask)
 
@@ -304,12 +310,12 @@ class Forecasts:
 
     async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return rows of every model, in the order of the request."""
-        _, files = await self._files(user_id, await self.get(user_id, forecast_id))
+        files = await self._issued_files(user_id, await self.get(user_id, forecast_id))
         return await asyncio.to_thread(tables.page, _flat(files), offset=offset, limit=limit)
 
     async def export(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
         """Write the rows of every model as CSV or Parquet, by `out`'s suffix."""
-        _, files = await self._files(user_id, await self.get(user_id, forecast_id))
+        files = await self._issued_files(user_id, await self.get(user_id, forecast_id))
         await asyncio.to_thread(tables.export, _flat(files), out)
 
     async def export_backtest(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
@@ -326,12 +332,14 @@ class Forecasts:
     async def _files(self, user_id: UUID, forecast: Forecast) -> tuple[Sequence[Path], Mapping[str, Sequence[Path]]]:
         """Return the files of the history and, by model in the order of the request, those that were issued."""
         result = _result(forecast)
-        ledger = await self.issued(user_id, forecast.id)
-        keys: dict[str, list[str]] = {model['name']: [] for model in result['models']}
-        for row in ledger:
-            keys[row.model].append(row.object_key)
         history = await self._named_files(result, listed(result, 'history'))
-        return history, {model: await self._fetched(own) for model, own in keys.items() if own}
+        return history, await self._issued_files(user_id, forecast)
+
+    async def _issued_files(self, user_id: UUID, forecast: Forecast) -> Mapping[str, Sequence[Path]]:
+        keys: dict[str, list[str]] = {model['name']: [] for model in _result(forecast)['models']}
+        for row in await self.issued(user_id, forecast.id):
+            keys[row.model].append(row.object_key)
+        return {model: await self._fetched(own) for model, own in keys.items() if own}
 
     async def _base(
         self, user_id: UUID, forecast: Forecast, files: Mapping[str, Sequence[Path]], series: str
@@ -341,7 +349,7 @@ class Forecasts:
             return None
         with suppress(NotFound):
             base = await self.get(user_id, UUID(base_id))
-            _, before = await self._files(user_id, base)
+            before = await self._issued_files(user_id, base)
             for name in files:
                 if name in before:
                     return await asyncio.to_thread(results.line, before[name], model=name, series=series)

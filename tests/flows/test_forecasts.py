@@ -284,6 +284,17 @@ async def test_foreign_tenant_finds_no_forecast(
         lambda: scripted.forecasts.chart(stranger.id, forecast.id),
         lambda: scripted.forecasts.rows(stranger.id, forecast.id),
         lambda: scripted.forecasts.export(stranger.id, forecast.id, tmp_path / 'out.csv'),
+        lambda: scripted.forecasts.export_backtest(stranger.id, forecast.id, tmp_path / 'out.csv'),
+        lambda: scripted.forecasts.leaderboard(stranger.id, forecast.id),
+        lambda: scripted.forecasts.leaderboard(stranger.id, forecast.id, by='series'),
+        lambda: scripted.forecasts.explained(stranger.id, forecast.id),
+        lambda: scripted.forecasts.notes(stranger.id, forecast.id),
+        lambda: scripted.forecasts.residuals(stranger.id, forecast.id),
+        lambda: scripted.forecasts.series_page(stranger.id, forecast.id),
+        lambda: scripted.forecasts.what_if(stranger.id, forecast.id, {'x': {'how': 'set', 'value': 1}}),
+        lambda: scripted.forecasts.quote_again(stranger.id, forecast.id),
+        lambda: scripted.track.of_forecast(stranger.id, forecast.id),
+        lambda: scripted.datasets.known_ahead(stranger.id, version, 'y'),
     )
     for call in calls:
         with pytest.raises(NotFound):
@@ -382,6 +393,10 @@ async def test_what_if_asks_again_with_other_regressors(scripted: Product, user:
     base = await issue(scripted, user, sales, **PRICED, step='D', levels=(80,))
     changes = {'price': {'how': 'scale', 'value': 1.1}}
     quote = await scripted.forecasts.quote_again(user.id, base.id)
+    waiting = await scripted.forecasts.request(user.id, sales, Ask(**PRICED))
+    with pytest.raises(UsageError, match='no result'):
+        await scripted.forecasts.what_if(user.id, waiting.id, changes)
+    await scripted.work_off(user)
     made = await scripted.forecasts.what_if(user.id, base.id, changes)
     same = {**base.request, 'changes': changes, 'base': str(base.id)}
     assert (made.request, made.version_id, made.name) == (same, base.version_id, f'{base.name}, changed')
@@ -463,6 +478,7 @@ async def test_a_forecast_tells_how_well_it_is_founded(
     ]
     for unknown in (
         lambda: forecasts.leaderboard(user_id, of, by='series', model='ets'),
+        lambda: forecasts.leaderboard(user_id, of, model='ets'),
         lambda: forecasts.explained(user_id, of, model='ets'),
         lambda: forecasts.residuals(user_id, of, model='ets'),
     ):
