@@ -69,11 +69,15 @@ class Forecasts:
     explained: Mapping[str, Sequence[Explained]]
 
 
-def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress = quiet) -> 'polars.DataFrame':
+def forecast(
+    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, progress: Progress = quiet
+) -> 'polars.DataFrame':
     """Return the forecasts of every series by every model asked for; a series that fails never fails the others.
 
     Args:
         frame: `unique_id` (text), `ds` (date or datetime), `y` (number, may hold nulls), in any order.
+        whole: whether these are all rows there are. Of some of the series, or of their past, a regressor that none of
+            them knows ahead is left out with a warning instead of refused.
         progress: told the part done (0 to 1) and what is being done.
 
     Returns:
@@ -85,10 +89,12 @@ def forecast(frame: 'polars.DataFrame', request: Request, *, progress: Progress 
     Raises:
         UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
     """
-    return run(frame, request, progress=progress).rows
+    return run(frame, request, whole=whole, progress=progress).rows
 
 
-def run(frame: 'polars.DataFrame', request: Request, *, explain: int = 0, progress: Progress = quiet) -> Forecasts:
+def run(
+    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, explain: int = 0, progress: Progress = quiet
+) -> Forecasts:
     """Return `forecast`'s rows, what each model took, and the first `explain` series' forecasts explained."""
     from core.analysis.forecasting.ensemble import Bench, still
     from core.analysis.forecasting.repair import groups
@@ -96,7 +102,7 @@ def run(frame: 'polars.DataFrame', request: Request, *, explain: int = 0, progre
     check(request)
     typed, aware, dropped = tidy(frame, request)
     asked = quantiles(request.levels)
-    series = prepare(typed, request)
+    series = prepare(typed, request, whole=whole)
     outcomes: dict[tuple[str, int], Outcome] = {}
     for place, one in enumerate(series):
         if one.observed and one.is_still:
@@ -267,8 +273,11 @@ def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame
     return kept, zone is not None, typed.height - kept.height
 
 
-def prepare(typed: 'polars.DataFrame', request: Request) -> list['Series']:
-    """Return the repaired series of a tidy frame. Raise UnusableData for a regressor that no series knows ahead."""
+def prepare(typed: 'polars.DataFrame', request: Request, *, whole: bool = True) -> list['Series']:
+    """Return the repaired series of a tidy frame.
+
+    When it is `whole`, raise UnusableData for a regressor that no series knows ahead.
+    """
     import numpy as np
 
     from core.analysis.forecasting import repair
@@ -283,7 +292,7 @@ def prepare(typed: 'polars.DataFrame', request: Request) -> list['Series']:
     )
     tables = [one.regressors for one in found if one.observed]
     for column, name in enumerate(request.regressors):
-        if tables and not any(np.isfinite(table[:, column]).all() for table in tables):
+        if whole and tables and not any(np.isfinite(table[:, column]).all() for table in tables):
             raise UnusableData(
                 f'The regressor "{name}" is not known for the {request.h} steps ahead in any series. Add rows with its '
                 'values after the last time, or leave it out.'

@@ -84,7 +84,8 @@ def run(
         for place, model in enumerate(request.models):
             told = _part(progress, window * len(request.models) + place, n_windows * len(request.models))
             begun = perf_counter()
-            parts.append(history.beside(forecasting.forecast(past, replace(asked, models=(model,)), progress=told)))
+            own = replace(asked, models=(model,))
+            parts.append(history.beside(forecasting.forecast(past, own, whole=False, progress=told)))
             seconds[model] += perf_counter() - begun
         longest = max(longest, perf_counter() - began)
     progress(1.0, 'Done')

@@ -250,7 +250,7 @@ def _on_grid(columns: Array, places: Array, *, size: int, h: int, names: Sequenc
         if missing:
             notes.append(f'Regressor "{name}" is not known for {missing} of {h} steps ahead and was left out.')
             table[:, column] = np.nan
-        elif at[0] >= size:
+        elif not len(at) or at[0] >= size:
             notes.append(f'Regressor "{name}" is not known in the past and was left out.')
             table[:, column] = np.nan
         else:

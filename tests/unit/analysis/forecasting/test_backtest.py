@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
@@ -23,7 +23,7 @@ def test_windows_end_step_size_apart_and_show_what_came():
     assert middle['y'].to_list() == air()['y'][-10:-4].to_list()
 
 
-QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'croston', 'prophet', 'lightgbm', 'auto')
+QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'croston', 'prophet', 'lightgbm', 'linear', 'auto')
 
 
 @pytest.mark.parametrize('model', QUICK)
@@ -36,6 +36,24 @@ def test_what_comes_later_changes_no_forecast(model):
     assert first['cutoff'].n_unique() == 2
     assert first.drop('y').equals(second.drop('y'))
     assert not first['y'].equals(second['y'])
+
+
+@pytest.mark.parametrize('model', ['lightgbm', 'linear', 'prophet', 'auto'])
+def test_what_comes_later_changes_no_forecast_where_there_are_gaps_and_regressors(model):
+    rows = pl.concat([promoted(days=84), promoted(days=84, name='b')])
+    places = pl.int_range(pl.len()).over('unique_id')
+    panel = rows.with_columns(pl.when(places % 9 != 4).then(pl.col('y')).alias('y'))
+    cutoff = panel['ds'].max() - timedelta(days=10)
+    changed = panel.with_columns(
+        pl.when(pl.col('ds') > cutoff).then(pl.col('y') * 9e3).otherwise(pl.col('y')).alias('y')
+    )
+    asked = Request(h=5, models=(model,), regressors=('promo',))
+    past = [
+        cross_validation(one, asked, n_windows=4).filter(pl.col('cutoff') <= cutoff).drop('y')
+        for one in (panel, changed)
+    ]
+    assert past[0].height > 0
+    assert past[0].equals(past[1])
 
 
 def promoted(*, days: int = 140, ahead: int = 0, name: str = 'a') -> pl.DataFrame:
@@ -95,6 +113,23 @@ def test_a_regressor_that_ends_early_is_not_made_up(monkeypatch):
     assert frames[0].filter(pl.col('unique_id') == 'b')['promo'][-5:].is_nan().all()
     assert 'promo' in found.filter(pl.col('unique_id') == 'b')['warning'][0]
     assert 'promo' not in found.filter(pl.col('unique_id') == 'a')['warning'][0]
+
+
+def test_a_regressor_that_begins_late_is_left_out_of_windows_that_do_not_know_it():
+    rows = promoted(days=200, ahead=12).with_columns(promo=pl.when(pl.int_range(pl.len()) >= 180).then(pl.col('promo')))
+    asked = Request(h=12, models=('seasonal_naive', 'lightgbm', 'linear'), regressors=('promo',))
+    found = cross_validation(rows, asked, n_windows=3)
+    assert found['cutoff'].n_unique() == 3
+    assert found['mean'].is_finite().all()
+    earliest = found.filter(pl.col('cutoff') == pl.col('cutoff').min())
+    assert set(earliest['status']) == {'ok'}
+    assert earliest['warning'].str.contains('Regressor "promo" is not known').all()
+
+
+def test_a_regressor_that_no_series_of_a_sample_ever_knows_is_left_out():
+    stranger = promoted(days=80, name='b').with_columns(promo=pl.lit(None, pl.Float64))
+    asked = Request(h=5, models=('seasonal_naive',), regressors=('promo',))
+    assert cross_validation(stranger, asked, n_windows=2)['mean'].is_finite().all()
 
 
 def test_scores_can_be_recomputed_from_stored_rows_alone(tmp_path):
