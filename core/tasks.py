@@ -77,6 +77,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     found = run(
         frame,
         replace(request, budget=request.budget and request.budget * share),
+        whole=payload.get('chunk') is None,
         explain=EXPLAINED,
         progress=_phase(progress, 0.02, 0.6),
     )

@@ -15,7 +15,7 @@ from core.analysis.forecasting import backtest, registry
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.repair import Series
-from core.errors import TaskFailed, UsageError
+from core.errors import TaskFailed, UnusableData, UsageError
 from storage.objects import LocalTaskObjects
 from tests.unit.analysis.forecasting.frames import frame, wave
 
@@ -160,6 +160,23 @@ def test_only_a_chunk_of_the_series_is_forecast(objects: LocalTaskObjects, tmp_p
     answer = run(objects, tmp_path / 'one', about={'chunk': [1, 2], 'n_series': 2})
     assert answer['manifest']['series'] == ['south']
     assert set(stored(objects, tmp_path, 'forecast-seasonal_naive.parquet')['unique_id']) == {'south'}
+
+
+def test_a_chunk_that_does_not_know_a_regressor_is_forecast_without_it(
+    objects: LocalTaskObjects, tmp_path: Path
+) -> None:
+    known = pl.read_parquet(objects.fetch(VERSION, tmp_path))
+    known = known.with_columns(promo=pl.when(pl.col('_series') == 'south').then(pl.col('promo')))
+    known.write_parquet(tmp_path / 'known.parquet')
+    objects.put_file(VERSION, tmp_path / 'known.parquet')
+    models = ['seasonal_naive', 'lightgbm']
+    answer = run(objects, tmp_path / 'a', about={'chunk': [0, 2]}, models=models, regressors=['promo'])
+    assert answer['manifest']['series'] == ['north']
+    for model in answer['manifest']['models']:
+        assert model['series'] == {'ok': 1}
+        assert any('Regressor "promo" is not known' in text for text in model['warnings'])
+    with pytest.raises(UnusableData, match='"promo" is not known'):
+        run(objects, tmp_path / 'b', series=['north'], models=models, regressors=['promo'])
 
 
 def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTaskObjects, tmp_path: Path) -> None:

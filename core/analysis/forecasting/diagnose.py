@@ -7,7 +7,7 @@ straight pieces, found by PELT (Killick, Fearnhead & Eckley 2012, doi:10.1080/01
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erfc, isfinite
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,9 @@ def notes(frame: 'polars.DataFrame', request: 'Request') -> 'polars.DataFrame':
 
     typed, aware, _ = forecasting.tidy(frame, request)
     names = typed['unique_id'].unique().sort()[:MOST_SERIES]
-    series = forecasting.prepare(typed.filter(pl.col('unique_id').is_in(names.implode())), request)
+    ends = pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
+    past = typed.filter(pl.col('unique_id').is_in(names.implode())).filter((pl.col('ds') <= ends).fill_null(True))
+    series = forecasting.prepare(past, replace(request, regressors=(), static=()))
     parts = [_told(one, look(one)) for one in series if one.observed >= LEAST_POINTS and not one.is_still]
     figures = ('y', 'expected', 'low', 'high', 'score')
     schema: dict[str, pl.DataType] = {'unique_id': pl.String(), 'kind': pl.String(), 'ds': pl.Datetime('us')}

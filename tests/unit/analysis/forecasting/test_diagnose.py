@@ -70,6 +70,16 @@ def test_gaps_short_and_still_series_say_nothing():
     assert diagnose.notes(panel, ASKED).is_empty()
 
 
+def test_notes_need_no_regressors_and_end_with_the_last_value():
+    rows = frame(wave(60)).with_columns(
+        y=pl.when(pl.int_range(pl.len()) == 40).then(900.0).when(pl.int_range(pl.len()) < 50).then(pl.col('y')),
+        promo=pl.lit(None, pl.Float64),
+    )
+    found = diagnose.notes(rows, Request(h=7, regressors=('promo',)))
+    assert of(found, 'anomaly') == [rows['ds'][40]]
+    assert found['ds'].max() <= rows['ds'][49]
+
+
 def test_times_keep_their_zone():
     values = wave(200)
     values[60] += 12
