@@ -42,14 +42,16 @@ def test_strangers_get_404_everywhere(server: Server):
         f'{api}/rows.csv',
         f'{api}/rows.parquet',
         f'{api}/faults.csv',
-        f'/api/v1/forecasts/{forecast}/chart',
-        f'/api/v1/forecasts/{forecast}/rows.csv',
+        *of_forecast(anna, forecast),
     ]
     for address in addresses:
         mine, theirs = anna.get(address), boris.get(address)
         assert mine.status_code == 200, (address, mine.text)
         assert theirs.status_code == 404, address
         assert 'air' not in theirs.text.lower().replace('pair', ''), address
+    for change in ({'changes': {'x': {'how': 'set', 'value': 1}}},):
+        assert boris.post(f'/api/v1/forecasts/{forecast}/what-if', json=change).status_code == 404
+    assert boris.get('/api/v1/track', params={'dataset': dataset}).json()['issued'] == 0
     tag = anna.get(addresses[3]).headers['etag']
     assert anna.get(addresses[3], headers={'If-None-Match': tag}).status_code == 304
     assert boris.get(addresses[3], headers={'If-None-Match': tag}).status_code == 404
@@ -65,6 +67,14 @@ def test_strangers_get_404_everywhere(server: Server):
 
     for page in ('/', '/datasets', '/forecasts', '/jobs'):
         assert 'air passengers' not in boris.get(page).text
+
+
+def of_forecast(client: httpx.Client, forecast: str) -> list[str]:
+    """Every address that tells of a forecast, from the description of the program."""
+    described = client.get('/api/v1/openapi.json').json()['paths']
+    found = [path for path, methods in described.items() if '/forecasts/{forecast_id}' in path and 'get' in methods]
+    assert len(found) > 10, found
+    return [path.format(forecast_id=forecast, form='csv') for path in found]
 
 
 def test_nobody_sees_anything_without_a_session(server: Server):
