@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
 
 from core.analysis.forecasting.base import Run
+from core.errors import UsageError
 
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 START_TIME = 60.0
@@ -40,14 +41,20 @@ def each(
     What `function` returns must survive pickling.
 
     With one core it runs here, unless `apart` asks for a process that can be killed after `run.timeout` seconds.
+    A UsageError there is raised.
     """
     if not tasks:
         return []
     if not apart and (run.cores == 1 or len(tasks) < 2 * run.cores):
         call = _load(function)
-        done = []
+        done: list[Result] = []
         for place, task in enumerate(tasks):
-            done.append(cast(Result, call(task)))
+            try:
+                done.append(cast(Result, call(task)))
+            except UsageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as at the border of a process: one fit costs one series
+                done.append(stand_in(task, _named(error)))
             run.progress((place + 1) / len(tasks), '')
         return done
     results: dict[int, Result] = {}
@@ -153,6 +160,10 @@ def _stop(worker: _Worker) -> None:
     worker.pipe.close()
 
 
+def _named(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'
+
+
 def _load(function: str) -> Callable[[dict[str, Any]], object]:
     module, name = function.split(':')
     found: Callable[[dict[str, Any]], object] = getattr(import_module(module), name)
@@ -180,7 +191,7 @@ def serve(pipe: Connection) -> None:
         try:
             answer: tuple[bool, object] = True, _load(function)(task)
         except Exception as error:  # noqa: BLE001 - the border of a process: its parent decides what stands in
-            answer = False, f'{type(error).__name__}: {error}'
+            answer = False, _named(error)
         pipe.send(answer)
 
 

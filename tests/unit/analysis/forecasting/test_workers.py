@@ -7,6 +7,7 @@ import pytest
 
 from core.analysis.forecasting import workers
 from core.analysis.forecasting.base import Run
+from core.errors import UsageError
 from tests.unit.analysis.forecasting import fits
 
 FIT = f'{fits.__name__}:fit'
@@ -39,6 +40,20 @@ def test_a_fault_costs_one_series_and_no_process_is_left(monkeypatch: pytest.Mon
     assert 'died' in found[2].warning
     assert found[3].warning == 'ValueError: no such luck'
     assert not [child for child in psutil.Process().children() if workers.__name__ in child.cmdline()]
+
+
+def test_a_fault_of_a_fit_in_this_process_costs_one_series_and_a_usage_error_passes(monkeypatch: pytest.MonkeyPatch):
+    tasks = [{'number': 0}, {'number': 1, 'fault': 'raise'}, {'number': 2}]
+    found = workers.each(FIT, tasks, run=Run(), stand_in=fits.stand_in)
+    assert [raw.used for raw in found] == ['test', 'stand_in', 'test']
+    assert found[1].warning == 'ValueError: no such luck'
+
+    def refuse(task):
+        raise UsageError('No such option.')
+
+    monkeypatch.setattr(fits, 'fit', refuse)
+    with pytest.raises(UsageError, match='No such option'):
+        workers.each(FIT, tasks, run=Run(), stand_in=fits.stand_in)
 
 
 def test_a_result_may_be_anything_that_pickles():
