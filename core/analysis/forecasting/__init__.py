@@ -215,7 +215,7 @@ def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:
 def check(request: Request) -> None:
     from core.analysis.forecasting import frequency
 
-    if not isinstance(request.h, int) or request.h < 1:
+    if not isinstance(request.h, int) or isinstance(request.h, bool) or request.h < 1:
         raise UsageError(f'The horizon h must be a whole number of at least 1, not {request.h}.')
     if not request.models:
         raise UsageError(f'Name at least one model of {", ".join(MODELS)}.')

@@ -192,6 +192,7 @@ def test_rows_after_the_cutoff_are_never_used():
     ('request_', 'words'),
     [
         (Request(h=0), 'horizon'),
+        (Request(h=True), 'horizon'),
         (Request(h=3, models=('oracle',)), 'oracle'),
         (Request(h=3, models=()), 'at least one'),
         (Request(h=3, models=('ets', 'ets')), 'once'),
