@@ -124,18 +124,19 @@ def _request(asked: Payload) -> 'Request':
     from core.analysis.forecasting import Request
 
     adapted = asked.get('adapted') or {}
+    cores, seed = asked.get('cores'), asked.get('seed')
     return Request(
         h=asked['h'],
         freq=asked.get('freq') or asked.get('step'),
         models=tuple(asked['models']),
         levels=tuple(asked['levels']),
-        cores=asked.get('cores') or 1,
-        seed=asked.get('seed') or 1,
+        cores=1 if cores is None else cores,
+        seed=1 if seed is None else seed,
         regressors=tuple(asked.get('regressors') or ()),
         static=tuple(asked.get('static') or ()),
         holidays=asked.get('holidays') or None,
         options=asked.get('options') or {},
-        budget=asked.get('budget') or None,
+        budget=asked.get('budget'),
         adapted={model: {float(level): to for level, to in own.items()} for model, own in adapted.items()},
     )
 

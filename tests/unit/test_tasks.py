@@ -179,6 +179,15 @@ def test_a_chunk_that_does_not_know_a_regressor_is_forecast_without_it(
         run(objects, tmp_path / 'b', series=['north'], models=models, regressors=['promo'])
 
 
+def test_zero_is_taken_at_its_word(objects: LocalTaskObjects, tmp_path: Path) -> None:
+    answer = run(objects, tmp_path / 'a', seed=0)
+    assert answer['manifest']['models'][0]['seed'] == 0
+    with pytest.raises(UsageError, match='budget must be'):
+        run(objects, tmp_path / 'b', models=['auto'], budget=0)
+    with pytest.raises(UsageError, match='cores must be'):
+        run(objects, tmp_path / 'c', cores=0)
+
+
 def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTaskObjects, tmp_path: Path) -> None:
     answer = run(objects, tmp_path / 'one', models=['auto'], budget=1e-6)
     (score,) = answer['manifest']['scores']
