@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from core.analysis.ahead import Ahead
+from core.countries import COUNTRIES
 from core.values import Forecast, JobState, Version
 from tests.ui.made_up import LABELS, manifest
-from ui.components.countries import COUNTRIES
 from ui.pages.forecast_choices import Choices, problems, read, start, write
 from ui.pages.forecast_choices import again as choices_of
 

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
+from core.countries import COUNTRIES
 from core.forecasts import FEWEST_WINDOWS, LEAST_BUDGET, MOST_BUDGET, MOST_STEPS, MOST_WINDOWS, Ask, ask_of, defaults
 from core.values import Forecast, Version
-from ui.components.countries import COUNTRIES
 
 LEVELS = (50, 80, 90, 95)
 SEASONALITIES = ('additive', 'multiplicative', 'auto')

@@ -10,11 +10,11 @@ from nicegui.element import Element
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
+from core.countries import COUNTRIES
 from core.forecasts import HORIZONS
 from core.services import Services
 from core.values import Balance, Dataset, Session, Version
 from ui.components import formats
-from ui.components.countries import COUNTRIES
 from ui.components.hours import Price
 from ui.components.options import Complaint, explained, group, option
 from ui.components.parts import Tag, button, card, chip, field, tag

@@ -1,3 +1,0 @@
-"""Countries for choosing (`core.countries`)."""
-
-from core.countries import COUNTRIES as COUNTRIES
