@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 POLL = 0.5
 BACKOFF = 2.0
+AT_ONCE = 16  # objects of a result that are looked at side by side
 REASON = 200  # characters of why a part is missing
 QUIET = ('score',)  # nobody ordered it, so nobody waits to hear how it ended
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
@@ -246,8 +247,15 @@ class Jobs:
         return {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
 
     async def _check_whole(self, result: Mapping[str, Any]) -> None:
-        for item in result['objects']:
-            if await self._objects.size(item['key']) != item['size']:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def whole(item: Mapping[str, Any]) -> bool:
+            async with places:
+                return bool(await self._objects.size(item['key']) == item['size'])
+
+        found = result['objects']
+        for item, is_whole in zip(found, await asyncio.gather(*map(whole, found)), strict=True):
+            if not is_whole:
                 raise TaskKilled(f'The result {item["key"]} is not whole.')
 
     async def _follow(self, job: Job, together: SideBySide) -> Mapping[str, Answer]:
@@ -351,10 +359,13 @@ class Jobs:
 
 def _own_inputs(job: Job) -> bool:
     """Whether a job reads its owner's objects only: the database lets users record jobs with any payload."""
-    source, parts, issued = (job.payload.get(name) for name in ('source', 'parts', 'issued'))
-    scored = [key for one in issued or () for key in (one['key'], *one['history'])]
-    compared = (job.payload.get('compare') or {}).get('parts', ())
-    keys = [*([] if source is None else [source]), *(parts or ()), *scored, *compared]
+    try:
+        source, parts, issued = (job.payload.get(name) for name in ('source', 'parts', 'issued'))
+        scored = [key for one in issued or () for key in (one['key'], *one['history'])]
+        compared = (job.payload.get('compare') or {}).get('parts', ())
+        keys = [*([] if source is None else [source]), *(parts or ()), *scored, *compared]
+    except (KeyError, TypeError, AttributeError):  # no payload of ours
+        return False
     return all(str(key).startswith(f't/{job.user_id}/') for key in keys)
 
 

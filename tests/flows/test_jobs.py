@@ -265,3 +265,26 @@ async def test_jobs_read_objects_of_their_own_tenant_only(world, database, user:
     await here.jobs.advance(job.id)
     assert (await here.jobs.get(user.id, job.id)).state == JobState.FAILED
     assert here.compute.calls == []
+
+
+@pytest.mark.parametrize(
+    'payload',
+    [
+        {'issued': [{'key': 't/x'}]},
+        {'issued': [None]},
+        {'issued': 7},
+        {'issued': [{'key': 't/x', 'history': 7}]},
+        {'issued': 'text'},
+        {'parts': 7},
+        {'compare': [1]},
+        {'source': 't/somebody/else'},
+    ],
+)
+async def test_a_payload_that_names_no_own_data_fails_and_reads_nothing(world, user, payload):
+    here = world(lambda task, payload: DONE)
+    async with here.database.transaction(user.id) as tx:
+        job = await here.queue.enqueue(tx, user_id=user.id, kind='convert', title='Convert x', payload=payload)
+    await here.jobs.advance(job.id)
+    ended = await here.jobs.get(user.id, job.id)
+    assert (ended.state, here.compute.calls) == (JobState.FAILED, [])
+    assert 'not yours' in ended.message
