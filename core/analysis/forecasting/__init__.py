@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,8 @@ def run(
             outcomes |= {(model, place): outcome for place, outcome in zip(places, found, strict=True)}
             seconds[model] += perf_counter() - began
             if here := [at for at, place in enumerate(places) if place in shown]:
-                explained[model] += _explained(bench, model, panel, here, h=request.h, run=context)
+                parts = _explained(bench, model, panel, here, h=request.h, run=context)
+                explained[model] += [*parts, *_lifted(parts, [panel[at] for at in here], [found[at] for at in here])]
             began = perf_counter()
         weighed.append((len(places), dict(bench.weights)))
     progress(1.0, 'Done')
@@ -166,6 +167,24 @@ def _explained(
         ]
     member = bench.member(model)
     return member.explain(panel, places, h=h, run=run) if isinstance(member, Explainer) else []
+
+
+def _lifted(parts: Sequence[Explained], series: Sequence['Series'], outcomes: Sequence[Outcome]) -> list[Explained]:
+    """Return what parts lack of a forecast that was lifted to zero: with it, they sum up to what is told."""
+    import numpy as np
+
+    found = []
+    for one, outcome in zip(series, outcomes, strict=True):
+        own = [part for part in parts if part.unique_id == one.unique_id and part.kind in ('component', 'contribution')]
+        if not own or outcome.center is None:
+            continue
+        h = len(outcome.center)
+        total = np.sum([part.value[-h:] for part in own], axis=0)
+        lifted = np.where((outcome.center == 0) & (total < 0), -total, 0.0)
+        if lifted.any():
+            value = np.concatenate([np.zeros(len(own[0].value) - h), lifted])
+            found.append(replace(own[0], name='not below zero', value=value))
+    return found
 
 
 def cross_validation(

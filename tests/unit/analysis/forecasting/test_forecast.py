@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import MODELS, Request, forecast, quantiles
+from core.analysis.forecasting import MODELS, Request, forecast, quantiles, run
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
@@ -155,6 +155,18 @@ def test_counts_are_not_forecast_below_zero_but_negatives_are():
     assert rows.filter(pl.col('unique_id') == 'demand').select('mean', *BANDS).to_numpy().min() >= 0
     below = rows.filter(pl.col('unique_id') == 'temperature').select(pl.col('mean').min()).item()
     assert below < -8
+
+
+@pytest.mark.parametrize('model', ['prophet', 'lightgbm'])
+def test_explanations_sum_up_to_a_forecast_that_was_lifted_to_zero(model: str):
+    values = np.maximum(120 - 1.5 * np.arange(80) + np.random.default_rng(2).normal(0, 2, 80), 0.5)
+    found = run(frame(values), Request(h=30, models=(model,)), explain=1)
+    parts = [part for part in found.explained[model] if part.kind in ('component', 'contribution')]
+    assert (found.rows['mean'] == 0).any()
+    assert 'not below zero' in {part.name for part in parts}
+    total = sum(part.value[-30:] for part in parts)
+    assert total == pytest.approx(found.rows['mean'].to_numpy(), abs=1e-6)
+    assert all(part.ds is not None and len(part.ds) == len(part.value) for part in parts)
 
 
 def test_each_series_keeps_its_own_frequency():
