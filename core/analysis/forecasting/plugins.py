@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GROUP = 'variosync.models'
 QUANTILES = (0.1, 0.5, 0.9)
 """What a plug-in is asked for: its median, and the two that its spread is read from."""
+MOST_TIMES = 1e6
+"""Values beyond so many times the largest of a history, or of 1, are no forecast."""
 
 
 class FitPredict(Protocol):
@@ -123,7 +125,12 @@ class Plugin:
         low, center, high = table.select(_columns(QUANTILES)).to_numpy().astype(float).T
         if not np.isfinite([low, center, high]).all():
             return stand_in(series, at.size, h=h, reason=f'{self.name} gave no finite forecast.')
-        return Raw(center=center, spread=np.abs(high - low) / (2 * NORMAL_80), used=self.name)
+        most = MOST_TIMES * max(1.0, float(np.abs(series.past(at.size)).max()))
+        if np.abs([low, center, high]).max() > most:
+            return stand_in(series, at.size, h=h, reason=f'{self.name} gave values beyond {most:g}, far from any seen.')
+        if (low > center).any() or (center > high).any():
+            return stand_in(series, at.size, h=h, reason=f'{self.name} gave quantiles that cross.')
+        return Raw(center=center, spread=(high - low) / (2 * NORMAL_80), used=self.name)
 
 
 def _points() -> dict[str, EntryPoint]:

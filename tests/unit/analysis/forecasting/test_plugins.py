@@ -127,6 +127,8 @@ def test_held_out_origins_come_in_rounds_and_show_no_future():
         (lambda table: table.with_columns(pl.col('ds') + pl.duration(days=1)), 'other times'),
         (lambda table: table.with_columns(pl.lit(float('nan')).alias('q0.9')), 'no finite forecast'),
         (lambda table: table.with_columns(pl.lit(None, pl.Float64).alias('q0.9')), 'no finite forecast'),
+        (lambda table: table.with_columns(pl.col('q0.9') + 1e200), 'far from any seen'),
+        (lambda table: table.with_columns(pl.col('q0.9') - 8.0), 'quantiles that cross'),
         (lambda table: sys.exit('bye'), 'SystemExit: bye'),
     ],
 )
