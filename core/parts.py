@@ -51,7 +51,7 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
     counts = {model: min(chunks(model, n_series), most) for model in models}
     if sum(counts.values()) < 2:
         return {WHOLE: payload}
-    told_by = max(counts, key=lambda model: counts[model])
+    told_by = _teller(counts)
     parts: dict[str, Payload] = {}
     for model, count in counts.items():
         asked = payload if model == told_by else {**payload, 'notes': False}
@@ -59,6 +59,11 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
             part = model if count == 1 else f'{model}.{number + 1}-of-{count}'
             parts[part] = _part(asked, model, part, number, count)
     return parts
+
+
+def _teller(counts: Mapping[str, int]) -> str:
+    """Return the model whose parts look at the history, from the number of parts of each: the smallest parts do."""
+    return max(counts, key=lambda model: counts[model])
 
 
 def chunks(model: str, n_series: int) -> int:
@@ -123,7 +128,8 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
     """Return the result of the task that `payload` was split from, in the order of `answers`.
 
     Files are named from the folder of all attempts, because parts may come from different ones. What failed is named
-    under `missing`, with the reason. Raise the first part's error when all of them failed.
+    under `missing`, with the reason, and so are notes about the history where a part that was to make them failed.
+    Raise the first part's error when all of them failed.
 
     Scores of chunks become one by the sums that they were made of, as if all series had been in one.
     """
@@ -143,6 +149,9 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
     history = [moved[part] for part in _covering(moved)]
     noted = [moved[part] for part in _covering(part for part, one in moved.items() if one['notes'])]
     labels = {label for one in history for label in one['series']}
+    missing = {_named(model, failed[model]): _reason(failed[model]) for model in models if failed[model]}
+    if unseen := failed[_teller({of(part)[0]: of(part)[2] for part in answers})]:
+        missing[_noted(unseen)] = _reason(unseen)
     return {
         'prefix': attempts,
         'objects': [item for answer in done.values() for item in answer['objects']],
@@ -154,7 +163,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
             'history': [name for one in history for name in one['history']],
             'notes': [name for one in noted for name in one['notes']],
         },
-        'missing': {_named(model, failed[model]): _reason(failed[model]) for model in models if failed[model]},
+        'missing': missing,
         'seconds': sum(answer.get('seconds', 0.0) for answer in done.values()),
     }
 
@@ -219,6 +228,12 @@ def _left_out(failed: Mapping[str, Answer], *, some: bool) -> list[str]:
 def _named(model: str, failed: Mapping[str, Answer]) -> str:
     count = of(next(iter(failed)))[2]
     return model if count == 1 else f'{model} for {len(failed)} of {count} chunks of series'
+
+
+def _noted(failed: Mapping[str, Answer]) -> str:
+    """Return what is missing when parts failed that were to look at the history."""
+    count = of(next(iter(failed)))[2]
+    return 'notes about history' if count == 1 else f'notes about history for {len(failed)} of {count} chunks of series'
 
 
 def _reason(failed: Mapping[str, Answer]) -> str:

@@ -520,7 +520,8 @@ async def test_a_model_that_fails_is_named_and_the_others_are_delivered(workers,
     assert models[0]['warnings'] == ['There is no forecast by this model. Series air has 3 points.']
     (notice,) = await here.notices.latest(user.id)
     assert (notice.level, notice.title) == ('warn', 'Work: done in part')
-    assert notice.text == 'Without theta: Series air has 3 points.'
+    reason = failed.message
+    assert notice.text == f'Without theta: {reason} Without notes about history: {reason}'
 
 
 LOST = TaskKilled('The machine was lost.')
@@ -556,7 +557,7 @@ async def test_a_model_that_is_lost_in_every_attempt_is_named_and_the_others_are
         await here.jobs.advance(job_id)
     job = await here.jobs.get(user.id, job_id)
     assert (job.state, job.attempt, len(here.compute.calls)) == (JobState.SUCCEEDED, 3, 4)
-    assert here.results[0]['missing'] == {'theta': 'The machine was lost.'}
+    assert here.results[0]['missing'] == dict.fromkeys(['theta', 'notes about history'], 'The machine was lost.')
 
 
 async def test_a_model_that_cannot_succeed_is_not_called_again_for_another_that_may(workers, user):
@@ -565,7 +566,7 @@ async def test_a_model_that_cannot_succeed_is_not_called_again_for_another_that_
     for _ in range(4):
         await here.jobs.advance(job_id)
     assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
-    assert here.results[0]['missing'] == {'theta': 'Too short.'}
+    assert here.results[0]['missing'] == dict.fromkeys(['theta', 'notes about history'], 'Too short.')
     assert len(here.compute.calls) == 3
 
 

@@ -502,7 +502,8 @@ async def test_a_chunk_that_fails_leaves_the_others(
     (notice, *_) = await scripted.notices.latest(user.id)
     assert (notice.title.endswith('done in part'), notice.text) == (
         True,
-        'Without theta for 1 of 2 chunks of series: No memory.',
+        'Without theta for 1 of 2 chunks of series: No memory. '
+        'Without notes about history for 1 of 2 chunks of series: No memory.',
     )
 
 

@@ -201,9 +201,20 @@ def test_scores_of_chunks_become_one_by_their_sums() -> None:
 def test_chunks_that_failed_leave_the_others() -> None:
     result = merge(PAYLOAD, chunked(theta_2_of_2=TaskOverLimit('Too slow.')))
     theta = result['manifest']['models'][0]
-    assert result['missing'] == {'theta for 1 of 2 chunks of series': 'Too slow.'}
+    assert result['missing'] == {
+        'theta for 1 of 2 chunks of series': 'Too slow.',
+        'notes about history for 1 of 2 chunks of series': 'Too slow.',
+    }
     assert theta['warnings'][0] == '1 of 2 chunks of series have no forecast by this model. Too slow.'
     assert (theta['rows'], theta['series']) == (2, {'ok': 1})
+
+
+def test_notes_that_nobody_made_are_told_and_others_are_not_missed() -> None:
+    lost = TaskKilled('Lost.')
+    missing = merge(PAYLOAD, {'theta': lost, 'mstl': answer('mstl', 'mstl', ['a'])})['missing']
+    assert missing == {'theta': 'Lost.', 'notes about history': 'Lost.'}
+    missing = merge(PAYLOAD, {'theta': answer('theta', 'theta', ['a']), 'mstl': lost})['missing']
+    assert missing == {'mstl': 'Lost.'}
 
 
 def test_a_model_without_any_chunk_is_left_out() -> None:
