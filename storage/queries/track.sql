@@ -14,8 +14,8 @@ where d.id = %(dataset_id)s;
 select id from public.jobs where dataset_id = %(dataset_id)s and kind = 'score' and state in ('queued', 'running') limit 1;
 
 -- name: track_base
--- The version that another one is to be compared with, of those before it that were scored or compared: the last one. None
--- when that is done, or when there is no complete score that could be kept.
+-- The last version before another one that was scored or compared: the one to compare that with.
+-- None when that is done, or when there is no complete score that could be kept.
 select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
 from public.dataset_versions n
 join public.dataset_versions v on v.dataset_id = n.dataset_id and v.number < n.number
@@ -50,9 +50,9 @@ where n.id::text = %(version_id)s and n.user_id = %(user_id)s
 on conflict (version_id, target) do nothing;
 
 -- name: track_pending
--- Files that were issued from earlier versions of a dataset and that a version has not been scored for, the newest first.
+-- Files issued from earlier versions of a dataset that a version has not been scored for, the newest first.
 -- Left out are those with a complete score of an earlier version, if the values that it is about are the same by all
--- comparisons from there to here; and, unless the version is `compared`, all with a complete score.
+-- comparisons from there to here. Left out are too, unless the version is `compared`, all with a complete score.
 with recursive path as (
     select c.target, c.base_id, c.ranges, 1 as depth from public.version_changes c where c.version_id = %(version_id)s
     union all
@@ -200,8 +200,8 @@ group by i.model, v.number
 order by v.number desc, i.model;
 
 -- name: track_held
--- What the bands of the forecasts of a target held, by model and level, in the order of their cutoffs. Forecasts of one
--- cutoff met the same values, so that they count as one: the mean of their shares, and of how many points they had.
+-- What the bands of the forecasts of a target held, by model and level, in the order of their cutoffs.
+-- Forecasts of one cutoff met the same values, so that they count as one: the mean of their shares, and of how many points they had.
 with held as (
     select r.model, l.level, max(r.cutoff) as cutoff, sum((l.held ->> 'points')::bigint) as points,
            sum((l.held ->> 'inside')::bigint) as inside
