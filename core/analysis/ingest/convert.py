@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from core.analysis import duck
 from core.analysis.ingest import profile, readings
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, SourceFile, StoredFile
-from core.analysis.ingest.rawtable import RawTable
-from core.analysis.ingest.rejects import Staged, list_faults, stage
+from core.analysis.ingest.rawtable import Chosen, RawTable
+from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.types import Column, choose_types, settle_day_or_month
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
@@ -28,6 +28,8 @@ GROUPS_A_FILE: Final = 20
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
 NARROW: Final = 64
+SHAPES: Final = ('auto', 'long', 'wide')
+DUPLICATES: Final = ('auto', 'last', 'first', 'mean')
 Progress = Callable[[float, str], None]
 
 
@@ -38,6 +40,10 @@ class Options:
     Times without an offset are read in `time_zone`; dates, months and years are kept at 00:00 UTC. `memory` is in
     bytes. `day_first` and `decimal` ('.' or ',') settle what the file alone leaves open. `max_faults` limits `inspect`.
     `keep_unmeasured` stores records in which no measure can be read (with null measures) instead of rejecting them.
+    `reading` overrules how the file is read (see `rawtable.Chosen`). `shape` is auto, long or wide, and `melt` says how
+    a wide table is made long. `off` names repairs not to be made (see `rejects.REPAIRS`). `duplicates` says which of
+    the records of one series and time is stored: last, first or mean; auto is last, unless most records would go (then
+    all stay). `recipe` holds cleaning steps, `before` the stored parts of the version that this file extends.
     """
 
     time_zone: str = 'UTC'
@@ -47,6 +53,13 @@ class Options:
     decimal: str | None = None
     max_faults: int = 1000
     keep_unmeasured: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    shape: str = 'auto'
+    melt: Mapping[str, Any] = field(default_factory=dict)
+    off: Sequence[str] = ()
+    duplicates: str = 'auto'
+    recipe: Sequence[Mapping[str, Any]] = ()
+    before: Sequence[Path] = ()
 
 
 def convert(path: Path, *, name: str, into: Path, options: Options, progress: Progress) -> Manifest:
@@ -239,7 +252,12 @@ def _opened(
         tell = progress or (lambda share, text: None)
         tell(0.0, 'Reading')
         raw = read(
-            path, name=name, workdir=workdir, memory=options.memory, progress=lambda share: tell(0.4 * share, 'Reading')
+            path,
+            name=name,
+            workdir=workdir,
+            memory=options.memory,
+            progress=lambda share: tell(0.4 * share, 'Reading'),
+            chosen=Chosen.from_json(options.reading),
         )
         tell(0.4, 'Choosing types')
         allowed = [workdir, *([beside] if beside else [])]
@@ -274,6 +292,16 @@ def _check(options: Options) -> None:
         raise UsageError(f'"{options.time_zone}" is no time zone. Write one such as Europe/Paris.') from error
     if options.decimal not in (None, '.', ','):
         raise UsageError('The decimal mark is "." or ",".')
+    _one_of(options.shape, SHAPES, 'shape')
+    _one_of(options.duplicates, DUPLICATES, 'way to treat duplicates')
+    for name in options.off:
+        _one_of(name, REPAIRS, 'repair')
+    Chosen.from_json(options.reading)
+
+
+def _one_of(value: object, known: Collection[str], what: str) -> None:
+    if value not in known:
+        raise UsageError(f'"{value}" is no {what}. Choose from: {", ".join(known)}.')
 
 
 def _engine_memory(options: Options) -> int:

@@ -4,7 +4,7 @@
 of faults is taken from the same expressions, so the two cannot disagree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     import duckdb
 
 SHOWN: Final = 200
+REPAIRS: Final[Mapping[str, str]] = {
+    'padding': 'Blanks around a cell are taken off.',
+    'number_format': 'A number written otherwise than its column, such as 1.234,5 among 1234.5, is read as it is meant.',
+    'null_spelling': 'A word that spells a missing value, such as NA, is a missing value.',
+    'unit': 'A unit after a number, such as 5 kg, is taken off.',
+    'duplicate': 'Of the records of one series and time, one is stored.',
+    'date_format': 'A time written otherwise than its column is read as it is meant.',
+}
+"""What is put right on the way, by the name that switches it off. Without it, the cell is a fault of its kind."""
 
 
 class CellFault(StrEnum):
