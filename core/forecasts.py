@@ -203,14 +203,25 @@ class Forecasts:
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
         """Return what the chart of one series draws (`results.chart`); the first series when none is named.
 
-        Of a what-if, `base` is the forecast that it started from, by the first model of both; else it is None.
+        Of a what-if, `base` holds the lines of the forecast that it started from, by the models of both. `came` is as
+        from the method `came`.
         """
         forecast = await self.get(user_id, forecast_id)
         result, name = _result(forecast), _named(forecast, series)
         history, files = await self._files(user_id, forecast)
         notes = await self._named_files(result, listed(result, 'notes'))
         drawn = await asyncio.to_thread(results.chart, history, files, series=name, notes=notes)
-        return {**drawn, 'base': await self._base(user_id, forecast, files, name)}
+        base = await self._base(user_id, forecast, files, name)
+        return {**drawn, 'base': base, 'came': await self._came(user_id, forecast, files, name)}
+
+    async def came(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> Mapping[str, Any] | None:
+        """Return what a newer `version` of the dataset knows of the steps that were forecast (`results.came`).
+
+        None as long as it is nothing, or the version that is shown is not newer.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        files = await self._issued_files(user_id, forecast)
+        return await self._came(user_id, forecast, files, _named(forecast, series))
 
     async def leaderboard(
         self, user_id: UUID, forecast_id: UUID, *, by: str | None = None, model: str | None = None
@@ -343,17 +354,37 @@ class Forecasts:
 
     async def _base(
         self, user_id: UUID, forecast: Forecast, files: Mapping[str, Sequence[Path]], series: str
-    ) -> Mapping[str, Any] | None:
-        """Return the line of the forecast that a what-if started from, None when there is none or it is gone."""
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the lines of the forecast that a what-if started from, none when there is none or it is gone."""
         if not (base_id := forecast.request.get('base')):
-            return None
+            return []
         with suppress(NotFound):
-            base = await self.get(user_id, UUID(base_id))
-            before = await self._issued_files(user_id, base)
-            for name in files:
-                if name in before:
-                    return await asyncio.to_thread(results.line, before[name], model=name, series=series)
-        return None
+            before = await self._issued_files(user_id, await self.get(user_id, UUID(base_id)))
+            both = {name: before[name] for name in files if name in before}
+            return await asyncio.to_thread(results.lines, both, series=series)
+        return []
+
+    async def _came(
+        self, user_id: UUID, forecast: Forecast, files: Mapping[str, Sequence[Path]], series: str
+    ) -> Mapping[str, Any] | None:
+        asked = forecast.request
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('version_current', dataset_id=forecast.dataset_id)
+        shown = None if row is None else Version(**row)
+        if shown is None or shown.number <= forecast.version or asked['target'] not in shown.manifest['measures']:
+            return None
+        opened = await self._objects.open(shown.parts)
+        found = await asyncio.to_thread(
+            results.came,
+            opened.paths,
+            files,
+            target=asked['target'],
+            series=series,
+            step=asked['step'],
+            aggregate=asked['aggregate'],
+            system=opened.files,
+        )
+        return found and {'version': shown.number, **found}
 
     async def _version(self, user_id: UUID, forecast: Forecast) -> Version:
         async with self._database.transaction(user_id) as tx:

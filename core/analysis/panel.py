@@ -46,21 +46,18 @@ def read(
     only the i-th (from 0) of n parts of the sorted series is read; with `since` (naive UTC), only what is not earlier.
     Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate or an unsuitable column.
     """
-    if step is not None and step not in STEPS:
-        raise UsageError(f'"{step}" is no step. Steps are {", ".join(STEPS)}.')
-    if aggregate not in AGGREGATES:
-        raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
     distinct(target, *regressors, *static)
-    source = f'from {duck.files(parts)} where {_chosen(parts, series, chunk)}'
-    late = '' if since is None else f'>= timestamp {duck.text(str(since))}'
-    named = [*(_number(name) for name in regressors), *(_word(name) for name in static)]
-    if step is None:
-        columns = ', '.join(['_series as unique_id', '_time as ds', f'{duck.identifier(target)}::double as y', *named])
-        query = f'select {columns} {source} {late and f"and _time {late}"} order by 1, 2, _line'
-    else:
-        columns = ', '.join(['_series', '_time', f'{duck.identifier(target)} as _y', *named])
-        rows = f'select {columns} {source}'
-        query = _folded(rows, STEPS[step], aggregate, late and f'ds {late} and', regressors, static)
+    query = rows_of(
+        parts,
+        target=target,
+        series=series,
+        step=step,
+        aggregate=aggregate,
+        regressors=regressors,
+        static=static,
+        chunk=chunk,
+        since=since,
+    )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
         _check(connection, parts, regressors, static)
         (count,) = duck.single(connection, f'select count(*) from ({query})')
@@ -71,6 +68,33 @@ def read(
             )
         frame = _frame(connection, query)
     return frame if regressors else _to_the_last_value(frame)
+
+
+def rows_of(
+    parts: Sequence[Path | str],
+    *,
+    target: str,
+    series: Sequence[str] = (),
+    step: str | None = None,
+    aggregate: str = 'mean',
+    regressors: Sequence[str] = (),
+    static: Sequence[str] = (),
+    chunk: Sequence[int] | None = None,
+    since: datetime | None = None,
+) -> str:
+    """Return the SQL of what `read` reads, for DuckDB; UsageError for an unknown step or aggregate."""
+    if step is not None and step not in STEPS:
+        raise UsageError(f'"{step}" is no step. Steps are {", ".join(STEPS)}.')
+    if aggregate not in AGGREGATES:
+        raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
+    source = f'from {duck.files(parts)} where {_chosen(parts, series, chunk)}'
+    late = '' if since is None else f'>= timestamp {duck.text(str(since))}'
+    named = [*(_number(name) for name in regressors), *(_word(name) for name in static)]
+    if step is None:
+        columns = ', '.join(['_series as unique_id', '_time as ds', f'{duck.identifier(target)}::double as y', *named])
+        return f'select {columns} {source} {late and f"and _time {late}"} order by 1, 2, _line'
+    columns = ', '.join(['_series', '_time', f'{duck.identifier(target)} as _y', *named])
+    return _folded(f'select {columns} {source}', STEPS[step], aggregate, late and f'ds {late} and', regressors, static)
 
 
 def _to_the_last_value(frame: 'polars.DataFrame') -> 'polars.DataFrame':
@@ -97,7 +121,7 @@ def _word(name: str) -> str:
     return f'{duck.identifier(name)}::varchar as {duck.identifier(name)}'
 
 
-def _chosen(parts: Sequence[Path], series: Sequence[str], chunk: Sequence[int] | None) -> str:
+def _chosen(parts: Sequence[Path | str], series: Sequence[str], chunk: Sequence[int] | None) -> str:
     """Return the SQL condition for rows of the series asked for."""
     chosen = f'list_contains({duck.texts(series)}, _series)' if series else 'true'
     if chunk is None:

@@ -3,11 +3,14 @@
 A model has one file of a kind, or one a chunk of series. Times are milliseconds since 1970 UTC.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.analysis import duck
+from core.analysis import duck, panel
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,7 +39,8 @@ def chart(
 ) -> dict[str, Any]:
     """Return what a forecast chart draws for one series: the last `points` actuals and each model's quantiles.
 
-    `q` maps a quantile such as `0.1` to its values, null where a model failed; `notes` are as from `noted`.
+    `q` maps a quantile such as `0.1` to its values, null where a model failed; `notes` are as from `noted`. Where rows
+    are missing, a null interrupts the actuals, by the rule of charts of series.
     """
     paths = [*history, *(path for own in forecasts.values() for path in own), *notes]
     with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
@@ -46,19 +50,100 @@ def chart(
     cutoffs = [model.pop('cutoff') for model in models]
     return {
         'series': series,
-        'history': {'t': [row[1] for row in actual], 'y': [row[2] for row in actual]},
+        'history': _interrupted([(row[1], row[2]) for row in actual]),
         'cutoff': next((c for c in cutoffs if c is not None), None),
         'models': models,
         'notes': found,
     }
 
 
-def line(paths: Sequence[Path], *, model: str, series: str) -> dict[str, Any]:
-    """Return one model's forecast of one series, as a chart draws it."""
+def lines(forecasts: Mapping[str, Sequence[Path]], *, series: str) -> list[dict[str, Any]]:
+    """Return each model's forecast of one series, as a chart draws it."""
+    paths = [path for own in forecasts.values() for path in own]
     with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
-        drawn = _model(connection, model, paths, series)
-    del drawn['cutoff']
+        drawn = [_model(connection, name, own, series) for name, own in forecasts.items()]
+    for one in drawn:
+        del one['cutoff']
     return drawn
+
+
+def came(
+    parts: Sequence[Path | str],
+    forecasts: Mapping[str, Sequence[Path]],
+    *,
+    target: str,
+    series: str,
+    step: str | None,
+    aggregate: str,
+    system: Any = None,
+) -> dict[str, Any] | None:
+    """Return what a newer version's `parts` know of the steps that were forecast of a series, None when it is nothing.
+
+    A value counts for the step that it lies nearest to, of several the last one does. `t` are the steps up to the last
+    one that came, `y` its values (null where none came); `held` tells by model and level (percent as text) how many
+    of the `points` with a band lie `inside` it. Parts that are addresses are opened by the fsspec file system `system`.
+    """
+    paths = [path for own in forecasts.values() for path in own]
+    with duck.told(), duck.connect(memory=MEMORY, allow=[*parts, *paths], system=system) as connection:
+        models = [_model(connection, name, own, series) for name, own in forecasts.items()]
+        known = [model for model in models if model['cutoff'] is not None]
+        if not known:
+            return None
+        longest = max(known, key=lambda model: len(model['t']))
+        since = datetime.fromtimestamp(longest['cutoff'] / 1000, UTC).replace(tzinfo=None)
+        rows = panel.rows_of(parts, target=target, series=[series], step=step, aggregate=aggregate, since=since)
+        found = connection.execute(f'select epoch_ms(ds::timestamp), y from ({rows}) where {KNOWN}').fetchall()
+    values = _nearest(found, longest['cutoff'], longest['t'])
+    if not values:
+        return None
+    t = longest['t'][: max(values) + 1]
+    y = [values.get(place) for place in range(len(t))]
+    return {'t': t, 'y': y, 'held': {model['name']: _held(model, dict(zip(t, y, strict=True))) for model in known}}
+
+
+def _nearest(rows: Sequence[tuple[float, float]], cutoff: float, t: Sequence[float]) -> dict[int, float]:
+    """Return values by the place in `t` of the step that they lie nearest to; those beyond half a step lie at none."""
+    stamps = [cutoff, *t]
+    edges = [(before + after) / 2 for before, after in pairwise(stamps)]
+    edges.append(stamps[-1] + (stamps[-1] - stamps[-2]) / 2)
+    places = ((bisect_right(edges, at) - 1, value) for at, value in rows)
+    return {place: value for place, value in places if 0 <= place < len(t)}
+
+
+def _held(model: Mapping[str, Any], values: Mapping[float, float | None]) -> dict[str, dict[str, int]]:
+    """Return how many values have a band of a model, and how many lie inside it, by level."""
+    quantiles = {float(name): drawn for name, drawn in model['q'].items()}
+    held = {}
+    for low in sorted(quantiles, reverse=True):
+        high = round(1 - low, 6)
+        if low >= 0.5 or high not in quantiles:
+            continue
+        bands = zip(model['t'], quantiles[low], quantiles[high], strict=True)
+        inside = [
+            under <= value <= over
+            for at, under, over in bands
+            if under is not None and over is not None and (value := values.get(at)) is not None
+        ]
+        held[f'{100 - 200 * low:g}'] = {'inside': sum(inside), 'points': len(inside)}
+    return held
+
+
+def _interrupted(rows: Sequence[tuple[float, float | None]]) -> dict[str, list[Any]]:
+    """Return `t` and `y` of rows in order, with a null wherever they are too far apart to be neighbours."""
+    import numpy as np
+
+    from core.analysis.series import interruption
+
+    widest = interruption(np.array([at * 1000 for at, _ in rows], np.int64)) / 1000
+    t: list[float] = []
+    y: list[float | None] = []
+    for at, value in rows:
+        if t and at - t[-1] > widest:
+            t.append((t[-1] + at) / 2)
+            y.append(None)
+        t.append(at)
+        y.append(value)
+    return {'t': t, 'y': y}
 
 
 def noted(paths: Sequence[Path], *, series: str) -> list[dict[str, Any]]:

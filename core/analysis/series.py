@@ -196,7 +196,7 @@ class SeriesReader:
         t, v = _columns(cursor.execute(sql, [series]), 't', 'v')
         if not len(t):
             return _Source(measure, series, 0, 0, 0, 0)
-        return _Source(measure, series, len(t), int(t[0]), int(t[-1]), _gap(t), values=_Buckets.of(t, v))
+        return _Source(measure, series, len(t), int(t[0]), int(t[-1]), interruption(t), values=_Buckets.of(t, v))
 
     def _buckets(self, cursor: 'duckdb.DuckDBPyConnection', source: '_Source', view: '_View') -> '_Buckets':
         if source.values is not None:
@@ -472,7 +472,7 @@ def _columns_of_pixels(source: _Source, buckets: _Buckets, view: _View) -> tuple
     return t, mean, (low, high)
 
 
-def _gap(t: Ints) -> int:
+def interruption(t: Ints) -> int:
     """Return the step (µs) beyond which a line of sorted times is interrupted, by the pyramid's rule."""
     steps = np.diff(t)
     steps = steps[steps > 0]

@@ -404,8 +404,8 @@ async def test_what_if_asks_again_with_other_regressors(scripted: Product, user:
     assert job.quote == quote.seconds
     await scripted.work_off(user)
     chart = await scripted.forecasts.chart(user.id, made.id, series='air')
-    assert (chart['base']['name'], chart['base']['mean']) == ('theta', [400.0, 401.0])
-    assert (await scripted.forecasts.chart(user.id, base.id, series='air'))['base'] is None
+    assert [(line['name'], line['mean']) for line in chart['base']] == [('theta', [400.0, 401.0])]
+    assert (await scripted.forecasts.chart(user.id, base.id, series='air'))['base'] == []
     for refused in ({}, {'units': {'how': 'set', 'value': 1}}):
         with pytest.raises(UsageError):
             await scripted.forecasts.what_if(user.id, base.id, refused)

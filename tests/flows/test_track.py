@@ -190,6 +190,29 @@ async def test_a_version_that_brings_what_came_is_scored_for_nothing(
     assert [(one.model, one.version, one.points) for one in scorings] == [('seasonal_naive', 2, 8), ('theta', 2, 8)]
 
 
+async def test_a_chart_draws_what_came_and_counts_it_as_the_record_does(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    forecast = await forecast_of(product, user, dataset)
+    assert await product.forecasts.came(user.id, forecast.id) is None
+    await more(product, user, dataset, table(HISTORY))
+    assert await product.forecasts.came(user.id, forecast.id, series='north') is None, 'nothing of it is new'
+    await more(product, user, dataset, table(HISTORY + 4))
+    track, _ = await product.track.of_forecast(user.id, forecast.id)
+    drawn = [await product.forecasts.chart(user.id, forecast.id, series=name) for name in ('north', 'south')]
+    north = drawn[0]['came']
+    assert (north['version'], len(north['y'])) == (3, 4)
+    assert north['t'] == drawn[0]['models'][0]['t'][:4]
+    assert north['y'][0] == pytest.approx(20 + 5 * (HISTORY % 7) + HISTORY * 0.1 + (HISTORY * 7919 % 13) / 3, abs=1e-3)
+    for figures in track.models:
+        held = [chart['came']['held'][figures.model] for chart in drawn]
+        for level, share in figures.coverage.items():
+            assert sum(one[level]['points'] for one in held) == figures.points
+            assert sum(one[level]['inside'] for one in held) == round(share * figures.points)
+    assert await product.forecasts.came(user.id, forecast.id, series='nowhere') is None
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert await product.forecasts.came(user.id, forecast.id, series='north') is None, 'it was undone'
+
+
 async def test_a_later_version_counts_in_place_of_the_earlier_and_both_are_kept(
     product: Product, user: User, postgres: EmbeddedPostgres
 ) -> None:

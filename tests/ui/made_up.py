@@ -83,6 +83,7 @@ class Issued(Forecasts):
         self.changed: list[Mapping[str, Any]] = []
         self.measured: list[str | None] = []
         self.more: dict[str, Any] = {}
+        self.arrived: Mapping[str, Any] | None = None
 
     def quote(self, version: Version, ask: Ask) -> Quote:
         return Quote(task='forecast', seconds=30 * len(ask.models), basis=f'{len(ask.models)} models')
@@ -125,8 +126,13 @@ class Issued(Forecasts):
             'cutoff': CUTOFF,
             'models': [_model(name, history, place) for place, name in enumerate(MODELS)],
             'notes': await self.notes(user_id, forecast_id, series=series),
-            'base': _model('auto', history, 6) if (await self.get(user_id, forecast_id)).request.get('base') else None,
+            'base': [_model('auto', history, 6)] if (await self.get(user_id, forecast_id)).request.get('base') else [],
+            'came': await self.came(user_id, forecast_id, series=series),
         }
+
+    async def came(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> Mapping[str, Any] | None:
+        _reach(self.away)
+        return self.arrived
 
     async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> Page:
         _reach(self.away)

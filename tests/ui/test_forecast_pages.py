@@ -264,6 +264,18 @@ async def test_what_has_come_stands_beside_the_forecast(desk: Desk) -> None:
     assert 'Promised and held' not in desk.texts(), 'of this model nothing has come'
 
 
+async def test_a_chart_says_what_came_of_its_series(desk: Desk) -> None:
+    await desk.open_result()
+    assert not [text for text in desk.texts() if text.startswith('Since it was issued')]
+    held = {'auto': {'80': {'inside': 14, 'points': 17}}, 'theta': {'80': {'inside': 9, 'points': 17}}}
+    desk.services.forecasts.arrived = {'version': 2, 't': [], 'y': [], 'held': held}
+    await desk.open_result()
+    said = 'Since it was issued, {} of 17 values came inside the 80% band. Version 2 has them.'
+    assert said.format(14) in desk.texts()
+    desk.field('Bands of').value = 'theta'
+    await until(lambda: said.format(9) in desk.texts())
+
+
 def came(model: str, held: float, step: int | None = None) -> Figures:
     return Figures(
         model=model, first=step, last=step, forecasts=1, points=60, mase=0.7, rmsse=0.8, smape=12.5, sql=0.5,

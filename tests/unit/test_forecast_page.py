@@ -8,7 +8,7 @@ from uuid import uuid4
 from core.values import Forecast, JobState
 from tests.ui.made_up import MODELS, result, score
 from ui.components.record import verdict
-from ui.pages.forecast.receipt import measured, sentence, told_adapted, warnings
+from ui.pages.forecast.receipt import measured, sentence, since, told_adapted, warnings
 from ui.pages.forecast.state import Shown, State, address, read
 from ui.pages.forecast.what_if import told
 from ui.pages.forecast_words import in_words
@@ -98,6 +98,16 @@ def test_coverage_is_told_beside_what_was_promised() -> None:
     assert verdict(*measured(score('auto'))) == ('hold', 'ok')
     assert verdict(*measured({**score('auto'), 'n_windows': 9})) == ('too few to judge', 'line')
     assert verdict(*measured({**score('auto'), 'points': 0})) == ('not measured', 'line')
+
+
+def test_what_came_is_counted_beside_its_band() -> None:
+    held = {'95': {'inside': 17, 'points': 17}, '80': {'inside': 14, 'points': 17}}
+    came = {
+        'held': {'auto': held, 'theta': {'80': {'inside': 0, 'points': 0}}, 'ets': {'80': {'inside': 0, 'points': 1}}}
+    }
+    assert since(came, 'auto') == '14 of 17 values came inside the 80% band, 17 of 17 inside the 95% band.'
+    assert since(came, 'ets') == '0 of 1 value came inside the 80% band.'
+    assert since(came, 'theta') == since(came, 'prophet') == since(None, 'auto') == ''
 
 
 def test_a_receipt_of_the_past_is_as_cautious_as_the_track_record() -> None:

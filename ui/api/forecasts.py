@@ -234,7 +234,7 @@ class Forecasts(Answer):
 
 
 class Actuals(Answer):
-    """The last values before the forecast; times in milliseconds since 1970 UTC."""
+    """The last values before the forecast, null where there is none or a gap; times in milliseconds since 1970 UTC."""
 
     t: list[float]
     y: list[float | None]
@@ -274,10 +274,30 @@ class Notes(Answer):
     items: list[Note]
 
 
+class Held(Answer):
+    """How many of `points` with a band lie `inside` it."""
+
+    inside: int
+    points: int
+
+
+class Came(Answer):
+    """What a newer `version` knows of the steps that were forecast, up to the last one that came; null where none did.
+
+    `held` tells by model and level, in percent, how many of the values its bands held.
+    """
+
+    version: int
+    t: list[float]
+    y: list[float | None]
+    held: dict[str, dict[str, Held]]
+
+
 class ForecastChart(Answer):
     """What a chart draws for one series; times in milliseconds since 1970 UTC.
 
-    `base` is the forecast that a what-if started from.
+    `base` is the forecast that a what-if started from, by the models of both; else it is empty. `came` is null until
+    a newer version brings values of the steps that were forecast.
     """
 
     series: str
@@ -285,7 +305,8 @@ class ForecastChart(Answer):
     cutoff: float | None
     models: list[ModelChart]
     notes: list[Note]
-    base: ModelChart | None
+    base: list[ModelChart]
+    came: Came | None
 
 
 class Explanation(Answer):

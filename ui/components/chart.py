@@ -86,11 +86,12 @@ def forecast_chart(
     name: str = 'Forecast',
     height: int = 360,
 ) -> SeriesChart:
-    """A chart of a forecast: actuals, a line a model, the bands of one of them, and the cutoff.
+    """A chart of a forecast: actuals, a line a model, the bands of one of them, the cutoff, and what came since.
 
-    `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}], notes, base}`,
-    times in epoch ms; `notes` (`kind`, `t`, `y`, `low`, `high`) are marked on the history with `marks`, `base` is the
-    line (`t`, `mean`) that a what-if started from. `labels` gives models their shown names, `shown` tells which are
+    `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}], notes, base,
+    came}`, times in epoch ms; `notes` (`kind`, `t`, `y`, `low`, `high`) are marked on the history with `marks`, `base`
+    are the lines (`name`, `t`, `mean`) that a what-if started from, drawn for `chosen`, and `came` is None or what came
+    after the cutoff (`t`, `y`). `labels` gives models their shown names, `shown` tells which are
     drawn (none: all) and `chosen` whose bands; `compare` changes both. `csv` is where the rows are downloaded.
     """
     return SeriesChart(

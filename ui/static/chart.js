@@ -12,7 +12,7 @@ sheet.replaceSync(`
   .series-chart > .chart-head { min-height: var(--head); display: flex; flex-wrap: wrap; align-items: center; gap: var(--s2); padding: 6px var(--s2) 6px var(--s4); }
   .chart-head .acts { margin-left: auto; display: flex; align-items: center; } .chart-behind { margin-right: var(--s2); }
   .chart-head .key { margin-left: var(--s1); min-width: 0; flex-wrap: wrap; row-gap: 0; }
-  .chart-head .key .ring { width: 8px; height: 8px; border: 1.5px solid; border-radius: 50%; } .chart-head .key .post { width: 2px; height: 12px; }
+  .chart-head .key .ring { width: 8px; height: 8px; border: 1.5px solid; border-radius: 50%; } .chart-head .key .post { width: 2px; height: 12px; } .chart-head .key .dot { width: 7px; height: 7px; border-radius: 50%; }
   .chart-menu { position: relative; min-width: 0; } .chart-menu .chip { max-width: 220px; }
   .chart-list { position: absolute; z-index: 10; top: 32px; left: 0; min-width: 180px; max-width: min(320px, 80vw); max-height: 280px; overflow: auto; padding: var(--s1); border-radius: var(--r-lg); background: var(--raised); box-shadow: var(--overlay-shadow); }
   .chart-list label { min-height: 32px; display: flex; align-items: center; gap: var(--s2); padding: 0 var(--s2); border-radius: var(--r-md); cursor: pointer; }
@@ -561,18 +561,19 @@ export default {
       if (span > 40 * DAY * 365) return "%-d %b %Y";
       return span > 2 * 36e5 ? "%-d %b %Y, %H:%M" : span > 6e4 ? "%-d %b %Y, %H:%M:%S" : "%-d %b %Y, %H:%M:%S.%L";
     },
-    shades(gaps, span) {
+    // Gaps are drawn as grey spans, labelled where there is room; `end` is where the chart ends.
+    shades(gaps, span, end = this.answer.end) {
       const widest = [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, 200);
       const pixel = span / this.pixels(), shapes = widest.map(([x0, x1]) =>
         ({ type: "rect", x0, x1, y0: 0, y1: 1, yref: "paper", fillcolor: css("sunken"), line: { width: 0 }, layer: "below" }));
       const labelled = this.pixels() < 500 ? [] : widest.slice(0, 3).filter(([from, to]) => to - from >= 8 * pixel);
-      const right = (to) => this.answer.end - to > 110 * pixel;
+      const right = (to) => end - to > 110 * pixel;
       const annotations = labelled.map(([from, to]) => ({ x: right(to) ? to : from, y: 1, yref: "paper", yanchor: "top",
         xanchor: right(to) ? "left" : "right", xshift: right(to) ? 6 : -6, text: `gap, ${length(to - from)}` }));
       return { shapes, annotations };
     },
     forecastFigure(zoom) {
-      const { history, cutoff, base } = this.answer, known = (name) => this.labels[name] ?? name;
+      const { history, cutoff, came } = this.answer, known = (name) => this.labels[name] ?? name;
       const models = this.answer.models.map((model, at) => {
         const named = Object.keys(this.labels).indexOf(model.name), place = named < 0 ? at : named;
         return { ...model, colour: this.colour(place), dash: DASHES[1 + place % 2] };
@@ -583,6 +584,7 @@ export default {
       const data = [], lines = [{ name: "actual", colour: css("ink") }], bands = best ? this.bands(best, data) : [];
       const line = (x, y, name, style) => data.push({ type: "scatter", x, y: y.map((v) => v ?? NaN), name: plain(name), mode: y.length === 1 ? "markers" : "lines",
         line: style, marker: { color: style.color }, hovertemplate: `%{y:,.5~g}<extra>${plain(name)}</extra>` });
+      const base = this.answer.base.find((model) => model.name === best?.name);
       if (base) {
         const name = `${known(base.name)} before the change`;
         line(base.t, base.mean, name, { color: css("text-3"), width: 1.5, dash: "dash" });
@@ -592,9 +594,16 @@ export default {
         line(t, mean, known(name), { color: colour, width: 1.25, dash });  // named by its switch above the chart
       });
       line(history.t, history.y, "actual", { color: css("ink"), width: 1.5 });
+      const past = history.y.map((v) => v ?? NaN), alone = runs(past).filter(([from, to]) => to - from === 1).map(([from]) => from);
+      if (alone.length && past.length > 1) data.push({ type: "scatter", x: alone.map((i) => history.t[i]), y: alone.map((i) => past[i]), mode: "markers",
+        marker: { size: 3, color: css("ink"), line: { width: 0 } }, hoverinfo: "skip", showlegend: false });
       if (best) {
         line(best.t, best.mean, known(best.name), { color: best.colour, width: 2 });
         lines.splice(1, 0, { name: known(best.name), colour: best.colour });
+      }
+      if (came) {
+        data.push(this.arrived(came));
+        lines.splice(1, 0, { name: "came since", shape: "dot", colour: css("ink") });
       }
       const start = history.t[0] ?? cutoff, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
       const recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
@@ -602,8 +611,21 @@ export default {
       const noted = this.noted(start, data);
       this.key = [...lines, ...bands, ...noted.key];
       this.empty = !history.t.length && !best;
-      const { shapes, annotations } = this.cutLine(cutoff, range);
-      return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes: [...shapes, ...noted.shapes], annotations } };
+      const cut = this.cutLine(cutoff, range), gaps = this.shades(this.holes(history, range), range[1] - range[0], range[1]);
+      return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes: [...gaps.shapes, ...cut.shapes, ...noted.shapes],
+        annotations: [...gaps.annotations, ...cut.annotations] } };
+    },
+    // What came after the cutoff: dots, so that it is told apart from the history and from every forecast.
+    arrived({ t, y }) {
+      const ink = css("ink"), shown = Math.max(1, this.pixels() / (this.preset === "All" ? 10 : 1));
+      return { type: "scatter", x: t, y: y.map((v) => v ?? NaN), name: "came since", mode: "lines+markers",
+        line: { color: ink, width: 1, dash: "dot" }, marker: { size: t.length > shown / 12 ? 4 : 7, color: ink, line: { width: 1, color: css("surface") } },
+        hovertemplate: "%{y:,.5~g}<extra>came since</extra>" };
+    },
+    // Spans of the history without a value that are wide enough to be seen.
+    holes({ t, y }, [from, to]) {
+      const least = 2 * (to - from) / this.pixels(), parts = runs(y.map((v) => v ?? NaN));
+      return parts.slice(1).map(([start], i) => [Math.max(from, t[parts[i][1] - 1]), Math.min(to, t[start])]).filter(([a, b]) => b - a >= least);
     },
     // The widest band lies lowest; returns their lines of the key, the narrowest first.
     bands(model, data) {

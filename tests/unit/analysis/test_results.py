@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -128,6 +129,57 @@ def test_a_chart_ends_its_history_at_the_last_value(history: list[Path], theta: 
     assert (line['name'], line['t'], line['mean']) == ('theta', [ms(5), ms(6), ms(7)], [10.0, 11.0, 12.0])
     assert (drawn['cutoff'], sorted(line['q'])) == (ms(4), ['0.025', '0.1', '0.5', '0.9', '0.975'])
     assert [(note['kind'], note['t']) for note in drawn['notes']] == [('anomaly', ms(1)), ('changepoint', ms(2))]
+
+
+def test_missing_rows_interrupt_the_history(tmp_path: Path) -> None:
+    days = [0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12]
+    rows = pl.DataFrame(
+        {'unique_id': ['a'] * len(days), 'ds': [START + day * DAY for day in days], 'y': map(float, days)}
+    )
+    drawn = results.chart([_stored(rows, tmp_path / 'history.parquet')], {}, series='a')['history']
+    assert drawn['t'][:5] == [ms(0), ms(1), ms(2), (ms(2) + ms(5)) / 2, ms(5)]
+    assert drawn['y'][:5] == [0.0, 1.0, 2.0, None, 5.0]
+    assert None not in drawn['y'][4:]
+
+
+def came(parts: list[Path], forecasts: dict[str, list[Path]], *, series: str = 'a', step: str | None = None) -> Any:
+    return results.came(parts, forecasts, target='sold', series=series, step=step, aggregate='sum')
+
+
+def version(tmp_path: Path, values: dict[float, float | None]) -> list[Path]:
+    """The rows of a later version of `a`, by day."""
+    rows = pl.DataFrame(
+        {
+            '_series': ['a'] * len(values),
+            '_time': [START + day * DAY for day in values],
+            '_line': list(range(len(values))),
+            'sold': list(values.values()),
+        },
+        schema_overrides={'sold': pl.Float64},
+    )
+    return [_stored(rows, tmp_path / 'rows.parquet')]
+
+
+def test_what_came_stands_at_the_steps_that_were_forecast(theta: list[Path], tmp_path: Path) -> None:
+    parts = version(tmp_path, {3: 1.0, 4: 1.0, 5.1: 11.5, 6: None, 6.9: 8.5, 7.2: 15.9, 9: 0.0})
+    found = came(parts, {'theta': theta})
+    assert (found['t'], found['y']) == ([ms(5), ms(6), ms(7)], [11.5, None, 15.9])
+    assert found['held'] == {'theta': {'80': {'inside': 1, 'points': 2}, '95': {'inside': 2, 'points': 2}}}
+    assert came(version(tmp_path, {4: 1.0, 9: 1.0}), {'theta': theta}) is None
+    assert came(parts, {'theta': theta}, series='nowhere') is None
+
+
+def test_of_a_failed_model_nothing_is_held(theta: list[Path], tmp_path: Path) -> None:
+    failed = [_stored(forecast('a', model='ets', status='failed'), tmp_path / 'ets.parquet')]
+    found = came(version(tmp_path, {5: 10.0}), {'theta': theta, 'ets': failed})
+    assert found['held']['ets']['80'] == {'inside': 0, 'points': 0}
+    assert found['held']['theta']['80'] == {'inside': 1, 'points': 1}
+
+
+def test_what_came_is_folded_as_it_was_forecast(theta: list[Path], tmp_path: Path) -> None:
+    hours = {4 + hour / 24: 0.5 for hour in range(24 * 2 + 6)}
+    found = came(version(tmp_path, hours), {'theta': theta}, step='D')
+    assert (found['t'], found['y']) == ([ms(5)], [12.0]), 'the last day has only begun'
 
 
 def test_a_chart_shows_the_last_points_of_a_long_history(history: list[Path]) -> None:

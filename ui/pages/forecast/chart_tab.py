@@ -18,7 +18,7 @@ from ui.components.record import forecasts_of, judge, track_receipt
 from ui.components.shares import Share, share_bars
 from ui.components.table import Column, table
 from ui.pages.forecast import leaderboard_tab
-from ui.pages.forecast.receipt import receipt, sentence, warnings_card
+from ui.pages.forecast.receipt import receipt, sentence, since, warnings_card
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast.what_if import what_if_card
 from ui.pages.forecast_words import model_name
@@ -35,11 +35,13 @@ class ChartTab(View):
         self.notes: Sequence[Mapping[str, Any]] = ()
         self.page: Page | None = None
         self.came: Track | None = None
+        self.arrived: Mapping[str, Any] | None = None
         self.by_horizon: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.chart: SeriesChart | None = None
         self._chips: dict[str, Tag] = {}
         self._receipt: Element | None = None
         self._sentence: Tag | None = None
+        self._since: Tag | None = None
         self._bands: ui.select | None = None
 
     async def load(self) -> None:
@@ -48,6 +50,7 @@ class ChartTab(View):
         self.came, _ = await self.shown.services.track.of_forecast(user, of)
         self.notes = await forecasts.notes(user, of, series=self.shown.series)
         self.page = await forecasts.rows(user, of, limit=ROWS)
+        self.arrived = await forecasts.came(user, of, series=self.shown.series)
         await self._measure(self.shown.banded)
 
     async def _measure(self, model: str) -> None:
@@ -107,7 +110,9 @@ class ChartTab(View):
                 csv=f'/api/v1/forecasts/{forecast.id}/rows.csv',
                 name=forecast.name,
             )
-            self._sentence = tag('p', classes='held t12 t2', role='status')
+            with tag('div', classes='held t12 t2', role='status'):
+                self._since = tag('p', classes='w5')
+                self._sentence = tag('p')
             self._say_held()
 
     def _series_select(self) -> None:
@@ -201,7 +206,14 @@ class ChartTab(View):
 
     def _say_held(self) -> None:
         assert self._sentence is not None
-        self._sentence.text = f'{model_name(self.shown.banded)}: {sentence(self.shown.score(self.shown.banded))}'
+        assert self._since is not None
+        model, arrived = self.shown.banded, self.arrived
+        self._sentence.text = f'{model_name(model)}: {sentence(self.shown.score(model))}'
+        said = since(arrived, model)
+        self._since.text = (
+            f'Since it was issued, {said} Version {arrived["version"]} has them.' if arrived and said else ''
+        )
+        self._since.set_visibility(bool(said))
 
 
 def came_card(track: Track | None, model: str, colour: str) -> None:

@@ -31,6 +31,17 @@ def sentence(score: Mapping[str, Any] | None) -> str:
     return f'{", ".join(held)} of {score["points"]:,} backtest points' if held else 'The bands were not measured.'
 
 
+def since(came: Mapping[str, Any] | None, model: str) -> str:
+    """What a model's bands held of the values of a series that came: `14 of 17 values came inside the 80% band`."""
+    levels = (came or {}).get('held', {}).get(model, {})
+    told = []
+    for level, held in sorted(levels.items(), key=lambda item: float(item[0])):
+        if held['points']:
+            of = f'{held["points"]:,}' if told else f'{formats.counted(held["points"], "value")} came'
+            told.append(f'{held["inside"]:,} of {of} inside the {level}% band')
+    return f'{", ".join(told)}.' if told else ''
+
+
 def receipt(
     model: str,
     score: Mapping[str, Any] | None,
