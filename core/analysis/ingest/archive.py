@@ -1,79 +1,118 @@
 """What a file is by its first bytes, and what is inside when it is compressed."""
 
+import bz2
 import gzip
+import lzma
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Any, Final, Protocol
 
-from core.analysis.ingest.rawtable import Limits
-from core.errors import NotSupported, TooLarge, UnreadableFile
+from core.analysis.ingest.rawtable import Limits, decision
+from core.errors import NotSupported, TooLarge, UnreadableFile, UsageError
 
 _CHUNK: Final = 2**20
-_TABLES: Final = (
-    '.csv',
-    '.tsv',
-    '.tab',
-    '.txt',
-    '.psv',
-    '.dat',
-    '.json',
-    '.jsonl',
-    '.ndjson',
-    '.parquet',
-    '.xlsx',
-    '.gz',
+_XZ_MEMORY: Final = 2**28
+_SURE: Final = ('.csv', '.tsv', '.tab', '.psv', '.parquet', '.feather', '.arrow', '.xlsx', '.jsonl', '.ndjson')
+_LIKELY: Final = ('.txt', '.dat', '.json', '.asc', '.data')
+_PACKED: Final = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.lz4')
+_ABOUT: Final = ('readme', 'license', 'licence', 'metadata', 'about', 'changelog', 'copying')
+_STREAMS: Final = (
+    (b'\x1f\x8b', 'gz'),
+    (b'BZh', 'bz2'),
+    (b'\xfd7zXZ\x00', 'xz'),
+    (b'\x28\xb5\x2f\xfd', 'zst'),
+    (b'\x04\x22\x4d\x18', 'lz4'),
 )
 _UNSUPPORTED: Final = (
     (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1', 'an old Excel workbook (.xls)', 'Save it as .xlsx or CSV.'),
     (b'7z\xbc\xaf\x27\x1c', 'a 7z archive', 'Use gzip or zip.'),
     (b'Rar!', 'a RAR archive', 'Use gzip or zip.'),
-    (b'BZh', 'compressed by bzip2', 'Use gzip or zip.'),
-    (b'\xfd7zXZ\x00', 'compressed by xz', 'Use gzip or zip.'),
-    (b'\x28\xb5\x2f\xfd', 'compressed by zstd', 'Use gzip or zip.'),
     (b'%PDF', 'a PDF document', 'Export its table as CSV.'),
     (b'\x89PNG', 'a picture', 'Upload the table itself.'),
     (b'\xff\xd8\xff', 'a picture', 'Upload the table itself.'),
     (b'GIF8', 'a picture', 'Upload the table itself.'),
     (b'\x89HDF', 'an HDF5 file', 'Export its table as Parquet or CSV.'),
-    (b'ARROW1', 'an Arrow file', 'Write it as Parquet.'),
+    (b'FEA1', 'a Feather file of the first version', 'Write it as Parquet or as Feather version 2.'),
     (b'ORC', 'an ORC file', 'Write it as Parquet.'),
     (b'Obj\x01', 'an Avro file', 'Write it as Parquet.'),
     (b'SQLite format 3', 'an SQLite database', 'Export a table as CSV.'),
 )
 
 
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """A file without its compression: `kind` is parquet, xlsx or text."""
+    """A file without its compression: `kind` is parquet, feather, xlsx or text. `choice` tells which member of an
+    archive it is (see rawtable.decision)."""
 
     path: Path
     kind: str
     compression: str | None
     notes: tuple[str, ...] = ()
+    choice: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    name: str
+    workdir: Path
+    limits: Limits
+    progress: Callable[[float], None]
+    member: str | None
+    depth: int = 0
+
+    @property
+    def target(self) -> Path:
+        return self.workdir / f'unpacked{self.depth}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """A file in an archive."""
+
+    name: str
+    size: int
+    origin: Any = field(repr=False)
 
 
 def unpack(
-    path: Path, *, name: str, workdir: Path, limits: Limits, progress: Callable[[float], None], depth: int = 0
+    path: Path,
+    *,
+    name: str,
+    workdir: Path,
+    limits: Limits,
+    progress: Callable[[float], None],
+    member: str | None = None,
 ) -> Unpacked:
-    """Tell what a file is by its content and take off gzip and zip, two deep at most.
+    """Tell what a file is by its content and take off compression and archives, three deep at most.
 
-    Raises NotSupported for formats that are no table here, TooLarge when it grows past the limits, UnreadableFile when
-    it is broken.
+    Of an archive's files the `member` named is taken, else the largest that looks like a table. Raises NotSupported for
+    formats that are no table here, TooLarge when it grows past the limits, UnreadableFile when it is broken, UsageError
+    when there is no such member.
     """
+    job = _Job(name=name, workdir=workdir, limits=limits, progress=progress, member=member)
+    return _unpacked(path, job)
+
+
+def _unpacked(path: Path, job: _Job) -> Unpacked:
     with path.open('rb') as file:
         head = file.read(4096)
-    _refuse(head, name)
-    if head[:2] == b'\x1f\x8b':
-        inner = _inflate(
-            gzip.GzipFile(path), path, workdir / f'unpacked{depth}', name=name, limits=limits, progress=progress
-        )
-        return _deeper(inner, 'gz', (), name=name, workdir=workdir, limits=limits, progress=progress, depth=depth)
+    _refuse(head, job.name)
+    for magic, compression in _STREAMS:
+        if head.startswith(magic):
+            return _deeper(_inflate_stream(path, compression, job), compression, job)
     if head[:4] in (b'PK\x03\x04', b'PK\x05\x06'):
-        return _from_zip(path, name=name, workdir=workdir, limits=limits, progress=progress, depth=depth)
-    kind = 'parquet' if head[:4] == b'PAR1' else 'text'
+        return _from_zip(path, job)
+    if head[257:262] == b'ustar':
+        return _from_tar(path, job)
+    kind = 'parquet' if head[:4] == b'PAR1' else 'feather' if head[:6] == b'ARROW1' else 'text'
     return Unpacked(path=path, kind=kind, compression=None)
 
 
@@ -86,82 +125,164 @@ def _refuse(head: bytes, name: str) -> None:
         raise NotSupported(f'{name} is a web page or an XML document, not a table. Export the table as CSV.')
 
 
-def _deeper(
-    inner: Path, compression: str, notes: tuple[str, ...], *, name: str, workdir: Path, limits: Limits,
-    progress: Callable[[float], None], depth: int,
-) -> Unpacked:  # fmt: skip
-    if depth >= 2:
-        raise NotSupported(f'{name} is an archive within archives. Upload the table itself.')
-    found = unpack(inner, name=name, workdir=workdir, limits=limits, progress=progress, depth=depth + 1)
-    return Unpacked(path=found.path, kind=found.kind, compression=compression, notes=notes + found.notes)
+def _deeper(inner: Path, compression: str, job: _Job, others: Unpacked | None = None) -> Unpacked:
+    """What the unpacked file is; `others` brings the notes and the choice made on the way."""
+    if job.depth >= 2:
+        raise NotSupported(f'{job.name} is an archive within archives. Upload the table itself.')
+    found = _unpacked(inner, replace(job, depth=job.depth + 1, member=job.member if others is None else None))
+    notes = (*others.notes, *found.notes) if others else found.notes
+    choice = others.choice if others and others.choice else found.choice
+    return Unpacked(path=found.path, kind=found.kind, compression=compression, notes=notes, choice=choice)
 
 
-def _from_zip(
-    path: Path, *, name: str, workdir: Path, limits: Limits, progress: Callable[[float], None], depth: int
-) -> Unpacked:
+def _inflate_stream(path: Path, compression: str, job: _Job) -> Path:
+    """Decompress a stream of one or several parts."""
+    with path.open('rb') as packed:
+        if compression == 'gz':
+            return _inflate(gzip.GzipFile(fileobj=packed), packed, job)
+        if compression == 'bz2':
+            return _inflate(bz2.BZ2File(packed), packed, job)
+        if compression == 'xz':
+            return _inflate(_Xz(packed), packed, job)
+        import pyarrow as pa
+
+        codec = 'zstd' if compression == 'zst' else 'lz4'
+        return _inflate(pa.CompressedInputStream(pa.PythonFile(packed, mode='r'), codec), packed, job)
+
+
+class _Xz:
+    """Reads xz streams one after the other within bounded memory, which lzma.open does not offer."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._decoder = self._fresh()
+        self._rest = b''
+
+    def _fresh(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end. Raises EOFError when a stream breaks off."""
+        while True:
+            if self._decoder.eof:
+                self._rest = self._decoder.unused_data.lstrip(b'\0') or self._packed.read(_CHUNK).lstrip(b'\0')
+                if not self._rest:
+                    return b''
+                self._decoder = self._fresh()
+            if self._decoder.needs_input and not self._rest:
+                self._rest = self._packed.read(_CHUNK)
+                if not self._rest:
+                    raise EOFError
+            data, self._rest = self._decoder.decompress(self._rest, size), b''
+            if data:
+                return data
+
+
+def _from_zip(path: Path, job: _Job) -> Unpacked:
+    name = job.name
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if any(member.filename == 'xl/workbook.xml' for member in members):
+        with zipfile.ZipFile(path) as archive, path.open('rb') as packed:
+            infos = archive.infolist()
+            if any(info.filename == 'xl/workbook.xml' for info in infos):
                 return Unpacked(path=path, kind='xlsx', compression=None)
-            if any(member.filename == 'mimetype' for member in members) or any(
-                member.filename == 'xl/workbook.bin' for member in members
-            ):
+            if any(info.filename in ('mimetype', 'xl/workbook.bin') for info in infos):
                 raise NotSupported(f'{name} is an office document that is not .xlsx. Save its table as .xlsx or CSV.')
-            member, others = _choose(members, name)
-            if member.flag_bits & 1:
+            members = [
+                _Member(name=info.filename, size=info.file_size, origin=info) for info in infos if not info.is_dir()
+            ]
+            member, found = _choose(members, job)
+            if member.origin.flag_bits & 1:
                 raise NotSupported(f'{name} is protected by a password. Upload it without one.')
-            notes = (f'The archive holds other files, which were not read: {_listed(others)}.',) if others else ()
-            target = workdir / f'unpacked{depth}'
-            inner = _inflate(archive.open(member), path, target, name=name, limits=limits, progress=progress)
+            inner = _inflate(archive.open(member.origin), packed, job)
     except zipfile.BadZipFile as error:
         raise UnreadableFile(f'{name} is a broken zip archive. Pack it again.') from error
     except NotImplementedError as error:
         raise NotSupported(f'{name} uses a zip compression that is not known here. Pack it with deflate.') from error
-    return _deeper(inner, 'zip', notes, name=name, workdir=workdir, limits=limits, progress=progress, depth=depth)
+    return _deeper(inner, 'zip', job, found)
 
 
-def _choose(members: list[zipfile.ZipInfo], name: str) -> tuple[zipfile.ZipInfo, list[str]]:
-    """The first member that looks like a table, and the names of the others."""
+def _from_tar(path: Path, job: _Job) -> Unpacked:
+    try:
+        with tarfile.open(path, 'r:') as archive, path.open('rb') as packed:
+            members = [_Member(name=info.name, size=info.size, origin=info) for info in archive if info.isfile()]
+            member, found = _choose(members, job)
+            source = archive.extractfile(member.origin)
+            if source is None:
+                raise UnreadableFile(f'{job.name} is a broken tar archive. Pack it again.')
+            inner = _inflate(source, packed, job)
+    except tarfile.TarError as error:
+        raise UnreadableFile(f'{job.name} is a broken tar archive. Pack it again.') from error
+    return _deeper(inner, 'tar', job, found)
+
+
+def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
+    """The member asked for or the largest of those that look most like a table, and what is said about it."""
     files = [
         member
         for member in members
-        if not member.is_dir()
-        and not member.filename.startswith('__MACOSX/')
-        and not PurePosixPath(member.filename).name.startswith('.')
+        if not member.name.startswith('__MACOSX/') and not PurePosixPath(member.name).name.startswith('.')
     ]
     if not files:
-        raise UnreadableFile(f'{name} is an empty archive.')
-    chosen = next((member for member in files if member.filename.lower().endswith(_TABLES)), files[0])
-    return chosen, [member.filename for member in files if member is not chosen]
+        raise UnreadableFile(f'{job.name} is an empty archive.')
+    names = [member.name for member in files]
+    if job.member is not None:
+        chosen = next((member for member in files if member.name == job.member), None)
+        if chosen is None:
+            raise UsageError(f'{job.name} holds no file "{job.member}". It holds: {_listed(names)}.')
+        ranked = files
+    else:
+        ranked = sorted(files, key=lambda member: (_likeness(member.name), -member.size))
+        chosen = ranked[0]
+    others = [name for name in names if name != chosen.name]
+    notes = (f'The archive holds other files, which were not read: {_listed(others)}.',) if others else ()
+    second = next((member for member in ranked if member is not chosen), None)
+    rival = second is not None and _likeness(second.name) == _likeness(chosen.name)
+    choice = decision(
+        chosen.name,
+        confidence=1.0 if job.member is not None or not rival else 0.5,
+        runner_up=second.name if second else None,
+        asked=job.member is not None,
+        options=names[:1000],
+    )
+    return chosen, Unpacked(path=Path(), kind='', compression=None, notes=notes, choice=choice)
 
 
-def _listed(names: list[str]) -> str:
+def _likeness(name: str) -> int:
+    """How little a member's name looks like that of a table: 0 for the best."""
+    path = PurePosixPath(name.lower())
+    suffix = (
+        path.suffix if path.suffix not in _PACKED or not path.with_suffix('').suffix else path.with_suffix('').suffix
+    )
+    about = path.name.startswith(_ABOUT)
+    return (0 if suffix in _SURE else 2 if suffix in _LIKELY or suffix in _PACKED else 4) + about
+
+
+def _listed(names: Sequence[str]) -> str:
     shown = ', '.join(name[:80] for name in names[:10])
     return shown if len(names) <= 10 else f'{shown} and {len(names) - 10} more'
 
 
-def _inflate(
-    source: IO[bytes] | gzip.GzipFile,
-    packed: Path,
-    target: Path,
-    *,
-    name: str,
-    limits: Limits,
-    progress: Callable[[float], None],
-) -> Path:
-    """Decompress to `target` within the limits: what a header says about sizes is not believed."""
-    size = max(packed.stat().st_size, 1)
+def _inflate(source: _Source, packed: IO[bytes], job: _Job) -> Path:
+    """Decompress to the job's target within the limits: what a header says about sizes is not believed."""
+    import pyarrow as pa
+
+    limits, name = job.limits, job.name
+    size = max(Path(packed.name).stat().st_size, 1)
     most = min(limits.bytes, max(limits.ratio_free_bytes, size * limits.ratio))
     done = 0
+    broken = (zlib.error, gzip.BadGzipFile, EOFError, zipfile.BadZipFile, RuntimeError, OSError, pa.ArrowInvalid)
     try:
-        with source, target.open('wb') as out:
+        with job.target.open('wb') as out:
             while chunk := source.read(_CHUNK):
                 done += len(chunk)
                 if done > most:
                     raise TooLarge(f'{name} unpacks to more than {most / 2**30:.1f} GB. Split it into smaller files.')
                 out.write(chunk)
-                progress(min(1.0, done / (size * 8)))
-    except (zlib.error, gzip.BadGzipFile, EOFError, zipfile.BadZipFile, RuntimeError, OSError) as error:
+                job.progress(min(1.0, max(packed.tell() / size, done / (size * 8))))
+    except (*broken, lzma.LZMAError) as error:
+        if isinstance(error, lzma.LZMAError) and 'limit' in str(error).lower():
+            raise TooLarge(
+                f'{name} needs more memory to unpack than is allowed. Pack it with a lower level.'
+            ) from error
         raise UnreadableFile(f'{name} is broken: its compressed data cannot be unpacked. Pack it again.') from error
-    return target
+    return job.target

@@ -113,9 +113,11 @@ class Careful:
         if form.trim or form.collapse or len(form.delimiter) > 1 or not form.quote or self._held:
             return False
         text = ''.join(lines)
+        if form.comment and form.comment in text:
+            return False
         mark, quote = form.delimiter, form.quote
         doubtful = (mark + ' ' + quote, quote + ' ' + mark, '\n ' + quote, quote + ' \n', '\0')
-        if any(piece in text for piece in doubtful) or (form.escape == '\\' and '\\' in text):
+        if any(piece in text for piece in doubtful) or (form.escapes and form.escape in text):
             return False
         if (self._text.bad and '\ufffd' in text) or max(map(len, lines)) > self._work.limits.cell_bytes:
             return False
@@ -179,6 +181,10 @@ class Careful:
         text = raw.rstrip('\r\n')
         if not text.strip(' \t') and not (self._form.delimiter in ('\t', ' ') and self._form.delimiter in text):
             self._after_blank = True
+            self._advance(1)
+            return
+        if self._form.comment and text.lstrip().startswith(self._form.comment):
+            self._comments += 1
             self._advance(1)
             return
         self._raw = text

@@ -2,11 +2,12 @@
 
 import codecs
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from core.analysis.ingest.rawtable import decision
 from core.errors import UnreadableFile
 
 BLOCK: Final = 2**20
@@ -20,9 +21,21 @@ _BOMS: Final = (
 )
 _BINARY: Final = 'The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.'
 _UNDEFINED_1252: Final = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
+_UTF8: Final = ('utf-8', 'utf-8-sig')
+_NAMES: Final = {'iso8859-1': 'latin-1', 'cp932': 'shift_jis', 'cp950': 'big5', 'ascii': 'utf-8'}
 _CODECS: Final = {'shift_jis': 'cp932', 'big5': 'cp950'}
 # Python reads these single bytes of cp932, which stand for nothing, as private characters.
 _NOTHING_932: Final = re.compile('[\uf8f0-\uf8f3]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An encoding, how sure it is (0 to 1), and which one came second."""
+
+    encoding: str
+    confidence: float
+    runner_up: str | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,7 @@ class Text:
 
     `lf`, `crlf`, `cr` count line breaks of each sort, `blanks` pairs of breaks that touch, `quotes` and `apostrophes`
     the characters, `bad` undecodable sequences, `nuls` NUL characters; `long` tells that a line may pass a megabyte.
+    `choice` tells how the encoding was found (see rawtable.decision).
     """
 
     path: Path
@@ -47,29 +61,44 @@ class Text:
     nuls: int
     bad: int
     long: bool
+    choice: Mapping[str, Any]
 
 
-def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None]) -> Text:
-    """Find the encoding of a text file and give it as UTF-8.
+def as_utf8(path: Path, *, workdir: Path, progress: Callable[[float], None], encoding: str | None = None) -> Text:
+    """Give a text file as UTF-8, from the encoding named or, without one, from the one found.
 
     A file that is UTF-8 already is not copied. Raises UnreadableFile when the bytes are no text in any known encoding.
     """
-    encoding, offset = _by_mark(path)
-    if encoding in (None, 'utf-8-sig') and _has_controls(path):
+    marked, offset = _by_mark(path)
+    if encoding is not None:
+        found, offset = _asked(encoding, marked, offset)
+    else:
+        found = Found(encoding=marked or 'utf-8', confidence=1.0)
+    if found.encoding in _UTF8 and _has_controls(path):
         raise UnreadableFile(_BINARY)
-    if encoding in (None, 'utf-8-sig'):
-        text, invalid = _scan_utf8(path, offset=offset, encoding=encoding or 'utf-8', progress=progress)
+    if found.encoding in _UTF8:
+        text, invalid = _scan_utf8(path, offset=offset, found=found, progress=progress)
         if not invalid and not _is_binary(text):
             return text
-        encoding = encoding or _guess(path)
-    assert encoding is not None
+        found = found if marked or encoding else _guess(path)
     copy = workdir / 'text.utf8'
-    bad = _transcode(path, copy, encoding=encoding, offset=offset, progress=progress)
-    text, _ = _scan_utf8(copy, offset=0, encoding=encoding, progress=progress)
+    bad = _transcode(path, copy, encoding=found.encoding, offset=offset, progress=progress)
+    text, _ = _scan_utf8(copy, offset=0, found=found, progress=progress)
     if _is_binary(text):
         raise UnreadableFile(_BINARY)
-    values = {name: getattr(text, name) for name in Text.__dataclass_fields__}
-    return Text(**(values | {'copied': True, 'bad': bad}))
+    return replace(text, copied=True, bad=bad)
+
+
+def _asked(encoding: str, marked: str | None, offset: int) -> tuple[Found, int]:
+    """The encoding that was asked for; a byte-order mark of its own is skipped and tells which of its kind it is."""
+    name = codecs.lookup(encoding).name
+    family = name.removesuffix('-sig')
+    if marked is None or not marked.startswith(family):
+        offset = 0
+        name = f'{family}-le' if family in ('utf-16', 'utf-32') else family
+    else:
+        name = marked
+    return Found(encoding=_NAMES.get(name, name), confidence=1.0, asked=True), offset
 
 
 def _is_binary(text: Text) -> bool:
@@ -102,7 +131,7 @@ def _by_mark(path: Path) -> tuple[str | None, int]:
     return None, 0
 
 
-def _scan_utf8(path: Path, *, offset: int, encoding: str, progress: Callable[[float], None]) -> tuple[Text, int]:
+def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[float], None]) -> tuple[Text, int]:
     decoder = codecs.getincrementaldecoder('utf-8')('strict')
     size = path.stat().st_size
     lf = crlf = cr = blanks = quotes = apostrophes = nuls = invalid = done = since = 0
@@ -133,8 +162,11 @@ def _scan_utf8(path: Path, *, offset: int, encoding: str, progress: Callable[[fl
     if not invalid and decoder.getstate()[0]:
         invalid += 1
     text = Text(
-        path=path, offset=offset, encoding=encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf,
+        path=path, offset=offset, encoding=found.encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf,
         cr=cr - crlf, blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, bad=0, long=long,
+        choice=decision(
+            found.encoding, confidence=found.confidence, runner_up=found.runner_up, asked=found.asked
+        ),
     )  # fmt: skip
     return text, invalid
 
@@ -143,14 +175,14 @@ def _transcode(path: Path, copy: Path, *, encoding: str, offset: int, progress: 
     """Write `path` as UTF-8; undecodable sequences become U+FFFD and are counted."""
     bad = 0
 
-    def replace(error: UnicodeError) -> tuple[str, int]:
+    def counted(error: UnicodeError) -> tuple[str, int]:
         nonlocal bad
         bad += 1
         if not isinstance(error, UnicodeDecodeError):
             raise error
         return '\ufffd', error.end
 
-    codecs.register_error('variosync_count', replace)
+    codecs.register_error('variosync_count', counted)
     name = 'utf-8' if encoding == 'utf-8-sig' else _CODECS.get(encoding, encoding)
     decoder = codecs.getincrementaldecoder(name)('variosync_count')
     size, done = path.stat().st_size, 0
@@ -168,14 +200,17 @@ def _transcode(path: Path, copy: Path, *, encoding: str, offset: int, progress: 
     return bad
 
 
-def _guess(path: Path) -> str:
+def _guess(path: Path) -> Found:
     """The encoding of a file that is not UTF-8: from its lines with bytes above 127."""
     sample = _high_lines(path)
     multibyte = re.findall(rb'[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}', sample)
     high = sum(byte > 127 for byte in sample)
-    if sum(map(len, multibyte)) > 0.75 * high and len(multibyte) > 2:
-        return 'utf-8'
-    return _east_asian(sample, high) or _single_byte(sample)
+    paired = sum(map(len, multibyte))
+    if paired > 0.75 * high and len(multibyte) > 2:
+        return Found(encoding='utf-8', confidence=paired / high, runner_up=_single_byte(sample).encoding)
+    east = _east_asian(sample, high)
+    single = _single_byte(sample)
+    return single if east is None else Found(encoding=east, confidence=0.95, runner_up=single.encoding)
 
 
 def _high_lines(path: Path, *, limit: int = _SAMPLE) -> bytes:
@@ -242,17 +277,22 @@ def _decoded(sample: bytes, encoding: str) -> str | None:
     return text if bad <= 0.02 * beyond or (bad <= 3 and beyond >= 50) else None
 
 
-def _single_byte(sample: bytes) -> str:
+def _single_byte(sample: bytes) -> Found:
     words = re.findall(rb'[\x80-\xff]{3,}', sample)
     high = sum(byte > 127 for byte in sample)
     if sum(map(len, words)) > 0.6 * high:
         from charset_normalizer import from_bytes
 
-        best = from_bytes(sample, cp_isolation=['cp1251', 'koi8_r', 'cp1253', 'cp1255', 'cp1256', 'iso8859_5']).best()
-        if best is not None:
-            return best.encoding
+        ranked = from_bytes(sample, cp_isolation=['cp1251', 'koi8_r', 'cp1253', 'cp1255', 'cp1256', 'iso8859_5'])
+        if (best := ranked.best()) is not None:
+            other = next((match.encoding for match in ranked if match.encoding != best.encoding), 'cp1252')
+            return Found(encoding=best.encoding, confidence=max(0.0, 1.0 - best.chaos), runner_up=other)
     # Inside words, where the west of Europe has signs such as ³ and ¿, its centre has letters.
     letters = re.findall(rb'(?<=[A-Za-z\x9c-\xff])[\xa3\xa5\xaf\xb3\xb9\xbe\xbf](?=[a-z\xe0-\xff])', sample)
     if len(letters) > 1 and len(letters) > 0.08 * high:
-        return 'cp1250'
-    return 'latin-1' if _UNDEFINED_1252 & set(sample) else 'cp1252'
+        return Found(encoding='cp1250', confidence=min(0.9, 0.5 + len(letters) / high), runner_up='cp1252')
+    if _UNDEFINED_1252 & set(sample):
+        return Found(encoding='latin-1', confidence=0.6, runner_up='cp1252')
+    # Letters of the west stand in words; a byte beside none may as well come from another code page.
+    inside = len(re.findall(rb'(?<=[A-Za-z])[\xc0-\xff]|[\xc0-\xff](?=[A-Za-z])', sample))
+    return Found(encoding='cp1252', confidence=0.5 + 0.45 * min(inside / max(high, 1), 1.0), runner_up='latin-1')

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest.careful import Careful
 from core.analysis.ingest.cells import kind_of
@@ -21,7 +22,7 @@ from core.analysis.ingest.dialect import (
     tokenize,
 )
 from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark, resplit
-from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
+from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Chosen, Dialect, RawTable, decision
 from core.analysis.ingest.sink import WIDE, Sink, Work, csv_source, engine, parquet_options, quoted
 from core.errors import TooLarge
 
@@ -44,11 +45,12 @@ class Plan:
     newline: str | None
     returns: bool
     notes: tuple[str, ...]
+    reading: Mapping[str, Mapping[str, Any]]
 
 
-def read_delimited(text: Text, work: Work, *, delimiter: str | None = None) -> RawTable:
+def read_delimited(text: Text, work: Work, *, chosen: Chosen | None = None) -> RawTable:
     """Read any delimited text; an empty file gives a table without columns."""
-    plan = plan_of(text, delimiter=delimiter, most=work.limits.columns)
+    plan = plan_of(text, most=work.limits.columns, chosen=chosen or Chosen())
     layout = plan.layout
     outcome = _by_engine(text, plan, work)
     if outcome is None:
@@ -71,6 +73,7 @@ def read_delimited(text: Text, work: Work, *, delimiter: str | None = None) -> R
         hints={},
         notes=plan.notes + layout.notes + outcome.notes,
         header=layout.header,
+        reading=plan.reading,
     )
 
 
@@ -82,20 +85,63 @@ class _Outcome:
     notes: tuple[str, ...] = ()
 
 
-def plan_of(text: Text, *, most: int, delimiter: str | None = None) -> Plan:
+def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
     """Dialect and layout from the head of the file. Raises TooLarge when a record there has over `most` cells."""
     returns = text.cr > 0 and text.cr >= 0.05 * (text.lf + text.crlf + text.cr)
     lines, whole = _head(text, returns=returns)
-    guess = detect(lines) if delimiter is None else Guess(format=Format(delimiter=delimiter), score=1.0)
+    guess = detect(lines[chosen.skip or 0 :], chosen)
     form = guess.format
-    records = _records(lines, form, whole=whole)
+    skip = chosen.skip or 0
+    records = _records(lines, form, whole=whole, skip=skip)
     if (widest := max((len(record.cells) for record in records), default=0)) > most:
         raise TooLarge(f'The file has a line of {widest:,} cells, more than the {most:,} columns allowed. Split it.')
-    layout = find_layout(records)
+    layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
     if layout.width == 1:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
-        layout = find_layout(_records(lines, form, whole=whole))
-    return Plan(form=form, layout=layout, newline=_newline(text, lines, form), returns=returns, notes=_doubts(guess))
+        records = _records(lines, form, whole=whole, skip=skip)
+        layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
+    return Plan(
+        form=form,
+        layout=layout,
+        newline=_newline(text, lines, form),
+        returns=returns,
+        notes=_doubts(guess),
+        reading=_reading(guess, form, layout, chosen),
+    )
+
+
+def _reading(guess: Guess, form: Format, layout: Layout, chosen: Chosen) -> dict[str, dict[str, Any]]:
+    """What was taken, how sure that is, and what came second."""
+    if layout.width == 0:
+        return {}
+    ours = ',' if form.delimiter == _NO_DELIMITER else form.delimiter
+    runner_up = guess.runner_up.delimiter if guess.runner_up and guess.runner_score > 0 else None
+    quote = guess.other_quote.quote if guess.other_quote and guess.other_quote_score > 0 else None
+    escape = guess.other_quote.escape if guess.other_quote and guess.other_quote_score > 0 else None
+    sure = _sure(guess.score, guess.other_quote_score)
+    return {
+        'delimiter': decision(
+            ours,
+            confidence=_sure(guess.score, guess.runner_score),
+            runner_up=runner_up if runner_up != ours else None,
+            asked=chosen.delimiter is not None,
+        ),
+        'quote': decision(form.quote, confidence=sure, runner_up=quote, asked=chosen.quote is not None),
+        'escape': decision(form.escape, confidence=sure, runner_up=escape, asked=chosen.escape is not None),
+        'skip': decision(layout.skip, confidence=layout.sure, asked=chosen.skip is not None),
+        'header_lines': decision(
+            layout.header_lines,
+            confidence=layout.sure,
+            runner_up=0 if layout.header_lines else 1,
+            asked=chosen.header_lines is not None,
+        ),
+        'comment': decision(form.comment, asked=chosen.comment is not None),
+    }
+
+
+def _sure(score: float, other: float) -> float:
+    """How sure a choice is whose rival scored `other`: a half when both are as good."""
+    return 1.0 - 0.5 * min(other / score, 1.0) ** 2 if score > 0 else 0.5
 
 
 def _doubts(guess: Guess) -> tuple[str, ...]:
@@ -113,12 +159,17 @@ def _dialect(plan: Plan) -> Dialect:
     return Dialect(delimiter=delimiter, quote=form.quote or None, escape=form.escape or None, newline=plan.newline)
 
 
+def _quotes(text: Text, form: Format) -> int:
+    """How many quotes the file has; 1 for sorts that were not counted."""
+    return {'"': text.quotes, "'": text.apostrophes, '': 0}.get(form.quote, 1)
+
+
 def _newline(text: Text, lines: list[str], form: Format) -> str | None:
     """The break that ends records; breaks inside quoted cells do not count."""
     found = [mark for mark, count in (('\n', text.lf), ('\r\n', text.crlf), ('\r', text.cr)) if count]
     if len(found) < 2:
         return found[0] if found else None
-    if not (text.quotes if form.quote == '"' else text.apostrophes):
+    if not _quotes(text, form):
         return 'mixed'
     starts = [index for index, _, _ in sample_records(lines, form, limit=_SAMPLE_RECORDS)]
     ends = {re.search(r'(?:\r\n|\n|\r)$', lines[index - 1]) for index in starts[1:]}
@@ -141,16 +192,21 @@ def _head(text: Text, *, returns: bool) -> tuple[list[str], bool]:
         size *= 4
 
 
-def _records(lines: list[str], form: Format, *, whole: bool) -> list[Record]:
-    """Sample records; those with stray quotes are read at the width of the others where that is possible."""
-    found = sample_records(lines, form, limit=_SAMPLE_RECORDS)
+def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[Record]:
+    """Sample records; those with stray quotes are read at the width of the others where that is possible.
+
+    Each of the first `skip` lines is taken by itself, whatever its quotes.
+    """
+    above = [(index, tokenize(line.rstrip('\r\n'), form).cells, True) for index, line in enumerate(lines[:skip])]
+    below = sample_records(lines[skip:], form, limit=_SAMPLE_RECORDS)
+    found = above + [(index + skip, cells, clean) for index, cells, clean in below]
     if not whole and len(found) > 2:
         found = found[:-1]
     width = Counter(len(cells) for _, cells, clean in found if clean).most_common(1)
     records = []
     for index, cells, clean in found:
         line = lines[index].rstrip('\r\n')
-        if not clean and width:
+        if not clean and width and form.quote:
             options = readings(line, form, widest=2 * width[0][0])
             cells = options[width[0][0]][1] if width[0][0] in options else cells
         blank = not line.strip(' \t') and len(cells) < 2
@@ -178,7 +234,7 @@ def _by_engine(text: Text, plan: Plan, work: Work) -> _Outcome | None:
     lines = _clean_lines(text, plan)
     if lines is None:
         return None
-    embedded = text.quotes if plan.form.quote == '"' else text.apostrophes
+    embedded = _quotes(text, plan.form)
     with engine(work.folder, memory=work.memory) as connection:
         try:
             connection.execute(_copy(text, plan, work, embedded=embedded > 0))
@@ -205,7 +261,7 @@ def _clean_lines(text: Text, plan: Plan) -> int | None:
     """The number of the last filled line when the file may be read as a whole; None when it needs care."""
     form, layout = plan.form, plan.layout
     one_break = plan.newline != 'mixed' and (not text.cr or not (text.lf or text.crlf))
-    plain = not (form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
+    plain = not (form.comment or form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
     if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
         return None
     with text.path.open('rb') as file:

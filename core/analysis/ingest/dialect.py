@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from core.analysis.ingest.cells import column_kind, kind_of
+from core.analysis.ingest.rawtable import Chosen
 
 _SINGLES: Final = ',;\t|:^~§¦\x01\x1f\x1e '
 _DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
@@ -28,6 +29,7 @@ class Format:
     """A dialect as the record reader needs it.
 
     `trim`: blanks around delimiters are padding. `collapse`: runs of the delimiter count as one (aligned columns).
+    `comment` starts lines that are no records ('': none).
     """
 
     delimiter: str = ','
@@ -35,6 +37,12 @@ class Format:
     escape: str = '"'
     trim: bool = False
     collapse: bool = False
+    comment: str = ''
+
+    @property
+    def escapes(self) -> bool:
+        """Whether quotes are escaped by a character of its own rather than doubled."""
+        return bool(self.quote and self.escape) and self.escape != self.quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +57,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """A detected format, its score (0–1), and the runner-up."""
+    """A detected format, its score (0–1), and what came second: with another delimiter, and with other quotes."""
 
     format: Format
     score: float
     runner_up: Format | None = None
     runner_score: float = 0.0
+    other_quote: Format | None = None
+    other_quote_score: float = 0.0
 
 
 def tokenize(text: str, form: Format) -> Tokens:
@@ -112,7 +122,7 @@ def _closing(text: str, start: int, form: Format) -> tuple[int, bool]:
         position = text.find(form.quote, position)
         if position < 0:
             return -1, tidy
-        if form.escape == '\\' and _escaped(text, position, start):
+        if form.escapes and _escaped(text, position, start, form.escape):
             position += 1
             continue
         if _ends(text, position + 1, form.delimiter):
@@ -124,9 +134,9 @@ def _closing(text: str, start: int, form: Format) -> tuple[int, bool]:
         position += 1
 
 
-def _escaped(text: str, position: int, start: int) -> bool:
+def _escaped(text: str, position: int, start: int, escape: str) -> bool:
     before = position - 1
-    while before > start and text[before] == '\\':
+    while before > start and text[before] == escape:
         before -= 1
     return (position - 1 - before) % 2 == 1
 
@@ -137,8 +147,9 @@ def _ends(text: str, position: int, delimiter: str) -> bool:
 
 
 def _unescape(text: str, form: Format) -> str:
-    if form.escape == '\\' and '\\' in text:
-        text = re.sub(rf'\\([\\{re.escape(form.quote)}])', r'\1', text)
+    if form.escapes and form.escape in text:
+        mark = re.escape(form.escape)
+        text = re.sub(rf'{mark}({mark}|{re.escape(form.quote)})', r'\1', text)
     return text.replace(form.quote * 2, form.quote)
 
 
@@ -203,7 +214,7 @@ def _cells_at(text: str, position: int, form: Format) -> Iterator[tuple[int, str
     inner = start + 1
     strays, place = 0, inner
     while (place := text.find(form.quote, place)) >= 0:
-        if form.escape == '\\' and _escaped(text, place, start):
+        if form.escapes and _escaped(text, place, start, form.escape):
             place += 1
             continue
         if _ends(text, place + 1, form.delimiter):
@@ -239,6 +250,9 @@ def sample_records(lines: Sequence[str], form: Format, *, limit: int) -> list[tu
     index = budget = 0
     while index < len(lines) and len(found) < limit and budget < _SAMPLE_CELLS:
         text = lines[index].rstrip('\r\n')
+        if form.comment and text.lstrip().startswith(form.comment):
+            index += 1
+            continue
         tokens = tokenize(text, form)
         used = 1
         if tokens.open:
@@ -265,24 +279,64 @@ def _joined(lines: Sequence[str], index: int, form: Format) -> tuple[Tokens | No
     return None, 1
 
 
-def detect(lines: Sequence[str]) -> Guess:
-    """The format that a sample of physical lines speaks. An empty or single-column sample gives the comma."""
+def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
+    """The format that a sample of physical lines speaks, as far as none is chosen.
+
+    An empty or single-column sample gives the comma.
+    """
+    chosen = chosen or Chosen()
+    comment = chosen.comment or ''
     lines = [line for line in lines if line.strip()][: _SAMPLE_ROWS * 2]
+    lines = [line for line in lines if not comment or not line.lstrip().startswith(comment)]
     hint = named_separator(lines[0]) if lines else None
     if hint is not None:
         lines = lines[1:]
+    asked = chosen.delimiter or hint
     text = ''.join(lines)
     scored: list[tuple[float, Format]] = []
-    for delimiter in [hint] if hint is not None else _delimiters(text):
-        for form in _forms(text, delimiter):
+    for delimiter in [asked] if asked is not None else _delimiters(text):
+        for form in _asked_forms(text, delimiter, chosen):
             scored.append((_score(lines, form), form))
     single = 0.45 * sum(kind_of(line) != 'text' for line in lines[1:]) / max(len(lines) - 1, 1) + 0.12
     scored.sort(key=lambda pair: -pair[0])
-    if not scored or (scored[0][0] < single and hint is None):
-        return Guess(format=_single(text), score=single, runner_up=scored[0][1] if scored else None)
+    if not scored or (scored[0][0] < single and asked is None):
+        form = _quoted(_single(text), chosen)
+        other = scored[0] if scored else (0.0, None)
+        return Guess(format=form, score=single, runner_up=other[1], runner_score=other[0])
     score, form = scored[0]
     other = next((pair for pair in scored if pair[1].delimiter != form.delimiter), (0.0, None))
-    return Guess(format=_with_padding(lines, form), score=score, runner_up=other[1], runner_score=other[0])
+    quotes = next(
+        (pair for pair in scored if pair[1].delimiter == form.delimiter and _quotes(pair[1]) != _quotes(form)),
+        (0.0, None),
+    )
+    return Guess(
+        format=replace(_with_padding(lines, form), comment=comment),
+        score=score,
+        runner_up=other[1],
+        runner_score=other[0],
+        other_quote=quotes[1],
+        other_quote_score=quotes[0],
+    )
+
+
+def _quotes(form: Format) -> tuple[str, str]:
+    return form.quote, form.escape
+
+
+def _quoted(form: Format, chosen: Chosen) -> Format:
+    """The format with the quotes and the comment that are chosen."""
+    quote = form.quote if chosen.quote is None else chosen.quote
+    escape = (quote if form.escape == form.quote else form.escape) if chosen.escape is None else chosen.escape
+    return replace(form, quote=quote, escape=escape or quote, comment=chosen.comment or '')
+
+
+def _asked_forms(text: str, delimiter: str, chosen: Chosen) -> Iterator[Format]:
+    seen = set()
+    for form in _forms(text, delimiter):
+        form = _quoted(form, chosen)
+        if form not in seen:
+            seen.add(form)
+            yield form
 
 
 def _single(text: str) -> Format:

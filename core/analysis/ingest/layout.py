@@ -1,5 +1,6 @@
 """Where the table is in a file: preamble, header rows, body, and what ends it, for records of any origin."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ class Layout:
 
     `header` holds the header's cells as written (joined over several rows), `names` what the columns are called.
     `gaps` is the share of empty cells in each column, `slack` how many empty cells every record has beyond the header,
-    as after a trailing delimiter.
+    as after a trailing delimiter. `skip` counts the physical lines above the table, `header_lines` the records that
+    make the header, and `sure` (0 to 1) tells how plainly the first record is a header or none.
     """
 
     width: int
@@ -43,19 +45,33 @@ class Layout:
     profile: tuple[Kind, ...]
     gaps: tuple[float, ...] = ()
     slack: int = 0
+    skip: int = 0
+    header_lines: int = 0
+    sure: float = 1.0
     notes: tuple[str, ...] = field(default=())
 
 
-def find_layout(records: Sequence[Record]) -> Layout:
-    """Find the first table among the sample records of a file (blank lines given as records without cells)."""
+NOTHING: Final = Layout(width=0, names=(), header=(), header_line=None, body=0, profile=())
+
+
+def find_layout(records: Sequence[Record], *, skip: int | None = None, header_lines: int | None = None) -> Layout:
+    """Find the first table among the sample records of a file (blank lines given as records without cells).
+
+    With `skip` it starts at the first record below that many physical lines; with `header_lines` so many records are
+    its header.
+    """
     filled = [record for record in records if record.cells]
-    if not filled:
-        return Layout(width=0, names=(), header=(), header_line=None, body=0, profile=())
-    start = _first_of_table(records)
+    below = [index for index, record in enumerate(records) if record.cells and record.line > (skip or 0)]
+    if not below:
+        return NOTHING
+    start = _first_of_table(records) if skip is None else below[0]
     preamble = [record for record in filled if record.line < records[start].line]
     segment = _segment(records, start)
     width = _body_width(segment)
-    rows, header_rows = _split_header(segment, width)
+    if header_lines is None:
+        rows, header_rows, votes = _split_header(segment, width)
+    else:
+        rows, header_rows, votes = segment[header_lines:], segment[:header_lines], math.inf
     header = _join(header_rows)
     header, width, slack = _reconciled(header, rows, width)
     notes = []
@@ -70,6 +86,9 @@ def find_layout(records: Sequence[Record]) -> Layout:
         names=unique_names(header, width),
         header=tuple(header),
         header_line=header_rows[0].line if header_rows else None,
+        skip=segment[0].line - 1,
+        header_lines=len(header_rows),
+        sure=0.5 + 0.5 * math.tanh(abs(votes)),
         body=rows[0].line if rows else 0,
         profile=profile_of(body, width),
         gaps=tuple(sum(not row[i].strip() for row in body) / max(len(body), 1) for i in range(width)),
@@ -202,26 +221,28 @@ def is_lasting(widths: Sequence[int], index: int) -> bool:
     return rest.count(widths[index]) >= 0.8 * len(rest) and rest.count(before) <= 0.1 * len(rest)
 
 
-def _split_header(segment: list[Record], width: int) -> tuple[list[Record], list[Record]]:
-    """(body, header rows) of the first table."""
+def _split_header(segment: list[Record], width: int) -> tuple[list[Record], list[Record], float]:
+    """(body, header rows, the votes for a header) of the first table."""
     first, rest = segment[0], segment[1:]
     body = [record.cells for record in rest[: _enough(width)] if len(record.cells) == width]
-    if not _is_header(first.cells, body, width):
-        return segment, []
+    votes = _header_votes(first.cells, body, width)
+    if votes <= 0:
+        return segment, [], votes
     header = [first]
     while len(header) < _HEADER_ROWS and len(rest) > 1 and _continues_header(rest[0], rest[1:], width):
         header.append(rest.pop(0))
-    return rest, header
+    return rest, header, votes
 
 
-def _is_header(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether a first record names the columns: it differs from what stands below it."""
+def _header_votes(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) -> float:
+    """How much a first record looks like the columns' names (positive): it differs from what stands below it."""
     kinds = [kind_of(cell) for cell in cells]
     filled = [cell.strip() for cell in cells if cell.strip()]
     if not filled:
-        return False
+        return -1.0
     if not body:
-        return all(kind in ('text', 'empty', 'flag') for kind in kinds) and len(set(filled)) == len(filled)
+        named = all(kind in ('text', 'empty', 'flag') for kind in kinds) and len(set(filled)) == len(filled)
+        return 0.5 if named else -0.5
     body = [row for row in body if row != cells] or body
     profile = profile_of(body, width)
     votes = 0.0
@@ -233,7 +254,7 @@ def _is_header(cells: Sequence[str], body: Sequence[Sequence[str]], width: int) 
         votes -= 0.5
     if len(filled) < len(cells) and not any(kind in ('number', 'time') for kind in profile):
         votes -= 0.3 * (len(cells) - len(filled))
-    return votes > 0
+    return votes
 
 
 def _vote(cell: str, kind: Kind, expected: Kind, column: Sequence[str]) -> float:

@@ -1,10 +1,13 @@
 """The raw table: what the reader makes of any foreign file, before a type is chosen for any cell."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import codecs
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from core.errors import UsageError
 
 LINE_COLUMN: Final = '_line'
 FLAG_COLUMN: Final = '_flag'
@@ -70,6 +73,76 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What a user says about a file; each overrules what the reader would find. None leaves it to the reader.
+
+    `encoding` is a name that Python knows. `delimiter` may have several characters; `quote` and `escape` are one
+    character, or '' for none. `skip` counts physical lines (or rows of a sheet) above the table, `header_lines` the
+    rows of its header (0: none). `comment` starts lines that are no records. `sheet` and `member` name the part of a
+    workbook or an archive.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    skip: int | None = None
+    header_lines: int | None = None
+    comment: str | None = None
+    sheet: str | None = None
+    member: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a choice that can never be followed."""
+        if self.encoding is not None:
+            _known_encoding(self.encoding)
+        for name, least, most in (('delimiter', 1, 16), ('quote', 0, 1), ('escape', 0, 1), ('comment', 1, 16)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, str) or not least <= len(value) <= most or '\n' in value or '\r' in value:
+                raise UsageError(f'The {name} {value!r} must be a text of {least} to {most} characters on one line.')
+        for name, highest in (('skip', 1_000_000), ('header_lines', 20)):
+            number = getattr(self, name)
+            if number is not None and (type(number) is not int or not 0 <= number <= highest):
+                raise UsageError(f'"{name}" is {number!r}; it must be a whole number from 0 to {highest:,}.')
+        for name in ('sheet', 'member'):
+            if not isinstance(getattr(self, name), str | None):
+                raise UsageError(f'The {name} must be a name.')
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> 'Chosen':
+        """Return the choices of a JSON object. Raises UsageError for a key or a value that means nothing."""
+        known = [field.name for field in fields(cls)]
+        if unknown := [key for key in value if key not in known]:
+            raise UsageError(f'"{unknown[0]}" is nothing to choose about a file. Choose from: {", ".join(known)}.')
+        return cls(**value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was chosen, without the rest."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def _known_encoding(name: object) -> None:
+    try:
+        is_text = isinstance(name, str) and codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):
+        is_text = False
+    if not is_text:
+        raise UsageError(f'The encoding {name!r} is not known. Choose one such as utf-8, cp1252 or shift_jis.')
+
+
+def decision(
+    value: Any, *, confidence: float = 1.0, runner_up: Any = None, asked: bool = False, options: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """One entry of a table's `reading`: what was taken, how sure (0 to 1), what came second, and whether it was asked
+    for; `options` lists all there was to choose from where that is known."""
+    found = {'value': value, 'confidence': round(confidence, 3), 'runner_up': runner_up, 'asked': asked}
+    return found | ({'options': list(options)} if options else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """How a delimited file separates and quotes; None where it does not apply (xlsx, parquet).
 
@@ -109,6 +182,7 @@ class RawTable:
     `rows_read` counts records without header, blanks, preamble and footnotes. `rejected` of them have no usable row.
     `faults_path` is a Parquet file with the fields of Fault, or None when there are none.
     `hints` gives the type of columns of typed sources: boolean integer decimal double date timestamp timestamptz text.
+    `reading` tells how the file was read and what else was possible: by name of a field of Chosen a `decision`.
     """
 
     path: Path
@@ -125,3 +199,4 @@ class RawTable:
     hints: Mapping[str, str]
     notes: tuple[str, ...]
     header: tuple[str, ...] = ()
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

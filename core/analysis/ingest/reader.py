@@ -8,16 +8,17 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from core.analysis.ingest.archive import unpack
-from core.analysis.ingest.columnar import read_parquet
+from core.analysis.ingest.columnar import read_feather, read_parquet
 from core.analysis.ingest.decode import as_utf8
 from core.analysis.ingest.delimited import read_delimited
 from core.analysis.ingest.objects import is_json, read_json
-from core.analysis.ingest.rawtable import Limits, RawTable
+from core.analysis.ingest.rawtable import Chosen, Limits, RawTable
 from core.analysis.ingest.sink import NULL, WIDE, Work, engine, quoted
 from core.analysis.ingest.spreadsheet import read_xlsx
 from core.errors import TooLarge, UnreadableFile
 
 LONGEST_NAME: Final = 65_536
+_DISGUISES: Final = {'.xlsx': 'an Excel workbook', '.parquet': 'a Parquet file', '.feather': 'a Feather file'}
 
 
 def read(
@@ -28,27 +29,34 @@ def read(
     memory: int = 512 * 2**20,
     progress: Callable[[float], None] = lambda share: None,
     limits: Limits | None = None,
+    chosen: Chosen | None = None,
 ) -> RawTable:
     """Read `path` (called `name` by its owner) into a raw table below `workdir`, using about `memory` bytes.
 
-    What the file is follows from its content; a name that says Excel or Parquet must be right. `progress` is given
-    shares from 0 to 1. An empty file gives a table without columns. Raises UnreadableFile, NotSupported or TooLarge.
+    What the file is follows from its content; a name that says Excel or Parquet must be right. What is `chosen` goes
+    before what would be found; how the file was read is told by the table's `reading`. `progress` is given shares from
+    0 to 1. An empty file gives a table without columns. Raises UnreadableFile, NotSupported, TooLarge or UsageError.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     limits = limits or Limits()
     name = name if len(name) <= 120 else f'{name[:117]}...'
     steps = _Steps(progress)
-    unpacked = unpack(path, name=name, workdir=workdir, limits=limits, progress=steps.part(0.0, 0.2))
+    chosen = chosen or Chosen()
+    unpacked = unpack(
+        path, name=name, workdir=workdir, limits=limits, progress=steps.part(0.0, 0.2), member=chosen.member
+    )
     work = Work(folder=workdir, memory=memory, limits=limits, progress=steps.part(0.4, 1.0))
     if unpacked.path.stat().st_size > limits.bytes:
         raise TooLarge(f'{name} is larger than {limits.bytes / 2**30:.0f} GB. Split it into smaller files.')
     if unpacked.kind == 'parquet':
         table = read_parquet(unpacked.path, work, name=name)
+    elif unpacked.kind == 'feather':
+        table = read_feather(unpacked.path, work, name=name)
     elif unpacked.kind == 'xlsx':
-        table = read_xlsx(unpacked.path, work, name=name)
+        table = read_xlsx(unpacked.path, work, name=name, chosen=chosen)
     else:
         _refuse_disguise(name, unpacked.compression)
-        table = _read_text(unpacked.path, work, steps.part(0.2, 0.4))
+        table = _read_text(unpacked.path, work, steps.part(0.2, 0.4), chosen)
     if len(table.names) > limits.columns:
         raise TooLarge(f'{name} has {len(table.names):,} columns, more than the {limits.columns:,} allowed.')
     if (longest := max(map(len, table.names), default=0)) > LONGEST_NAME:
@@ -57,20 +65,23 @@ def read(
             'Upload a table with one record a line.'
         )
     progress(1.0)
-    return replace(table, compression=unpacked.compression, notes=unpacked.notes + table.notes)
+    reading = ({'member': unpacked.choice} if unpacked.choice else {}) | dict(table.reading)
+    return replace(table, compression=unpacked.compression, notes=unpacked.notes + table.notes, reading=reading)
 
 
 def _refuse_disguise(name: str, compression: str | None) -> None:
     suffix = PurePath(name).suffix.lower()
-    if compression is None and suffix in ('.xlsx', '.parquet'):
-        what = 'an Excel workbook' if suffix == '.xlsx' else 'a Parquet file'
-        raise UnreadableFile(f'{name} is no {suffix} file inside. Upload {what}, or name text .csv.')
+    if compression is None and suffix in _DISGUISES:
+        raise UnreadableFile(f'{name} is no {suffix} file inside. Upload {_DISGUISES[suffix]}, or name text .csv.')
 
 
-def _read_text(path: Path, work: Work, progress: Callable[[float], None]) -> RawTable:
-    text = as_utf8(path, workdir=work.folder, progress=progress)
-    kind = is_json(text)
-    return read_json(text, work, kind=kind) if kind else read_delimited(text, work)
+def _read_text(path: Path, work: Work, progress: Callable[[float], None], chosen: Chosen) -> RawTable:
+    text = as_utf8(path, workdir=work.folder, progress=progress, encoding=chosen.encoding)
+    # A delimiter or a header asked for says that the text is no JSON, whatever it starts with.
+    asked = any(value is not None for value in (chosen.delimiter, chosen.quote, chosen.skip, chosen.header_lines))
+    kind = None if asked else is_json(text)
+    table = read_json(text, work, kind=kind) if kind else read_delimited(text, work, chosen=chosen)
+    return replace(table, reading={'encoding': text.choice} | dict(table.reading))
 
 
 def write_raw_csv(table: RawTable, out: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark
-from core.analysis.ingest.rawtable import Dialect, Fault, FaultAction, FaultKind, Flag, RawTable
+from core.analysis.ingest.rawtable import Chosen, Dialect, Fault, FaultAction, FaultKind, Flag, RawTable
 from core.analysis.ingest.sink import Sink, Work
 from core.errors import TooLarge, UnreadableFile
 
@@ -20,7 +20,7 @@ _MOST_ROWS: Final = 2**20
 _BROKEN: Final = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError)
 
 
-def read_xlsx(path: Path, work: Work, *, name: str) -> RawTable:
+def read_xlsx(path: Path, work: Work, *, name: str, chosen: Chosen) -> RawTable:
     """Read the first sheet with records; the other sheets are named in the notes. Blank rows are no records.
 
     Raises UnreadableFile for a broken workbook, TooLarge past the limits.

@@ -1,8 +1,11 @@
 """Foreign files become one raw table: what a careful human would say the table is, and nothing lost in silence."""
 
+import bz2
 import csv
 import gzip
 import io
+import lzma
+import tarfile
 import zipfile
 from collections.abc import Callable
 from datetime import datetime
@@ -11,11 +14,13 @@ from typing import Any
 
 import duckdb
 import openpyxl
+import pyarrow as pa
 import pytest
+from pyarrow import feather
 
-from core.analysis.ingest.rawtable import Limits, RawTable
+from core.analysis.ingest.rawtable import Chosen, Limits, RawTable
 from core.analysis.ingest.reader import read, write_raw_csv
-from core.errors import NotSupported, TooLarge, UnreadableFile
+from core.errors import NotSupported, TooLarge, UnreadableFile, UsageError
 
 Reader = Callable[..., RawTable]
 
@@ -494,3 +499,98 @@ def test_damage_in_the_middle_of_many_blocks(reader: Reader) -> None:
         (45_682, 0),
         (60_002, 0),
     )
+
+
+@pytest.mark.parametrize(
+    ('data', 'chosen', 'rows'),
+    [
+        ('a;b,c\n1;2,3\n4;5,6\n', {'delimiter': ','}, [['a;b', 'c'], ['1;2', '3'], ['4;5', '6']]),
+        ('a@@b\n1@@2\n3@@4\n', {'delimiter': '@@'}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        ('a,b\n`1,5`,2\n`x``y`,4\n', {'quote': '`'}, [['a', 'b'], ['1,5', '2'], ['x`y', '4']]),
+        ('a,b\n"x^"y",2\n"3",4\n', {'escape': '^'}, [['a', 'b'], ['x"y', '2'], ['3', '4']]),
+        ('a,b\n"1",2\n"3",4\n', {'quote': ''}, [['a', 'b'], ['"1"', '2'], ['"3"', '4']]),
+        ('x,y\nu,v\na,b\n1,2\n3,4\n', {'skip': 2}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        ('x,"y\nu,v\na,b\n1,2\n3,4\n', {'skip': 2}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        ('a,b\n1,2\n3,4\n', {'header_lines': 0}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        ('1,2\n3,4\n5,6\n', {'header_lines': 1}, [['1', '2'], ['3', '4'], ['5', '6']]),
+        ('a,b\nc,d\n1,2\n3,4\n', {'header_lines': 2}, [['a c', 'b d'], ['1', '2'], ['3', '4']]),
+        ('a,b\n1,2\n% x,y\n3,4\n', {'comment': '%'}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        ('größe,b\n1,2\n'.encode('cp437'), {'encoding': 'cp437'}, [['größe', 'b'], ['1', '2']]),
+        ('a,b\n1,2\n'.encode('utf-16'), {'encoding': 'utf-16'}, [['a', 'b'], ['1', '2']]),
+    ],
+)
+def test_what_is_chosen_goes_before_what_is_found(
+    reader: Reader, data: str | bytes, chosen: dict[str, Any], rows: list[list[str]]
+) -> None:
+    table = reader(data, chosen=Chosen.from_json(chosen))
+    assert raw(table) == rows
+    assert [table.reading[name]['asked'] for name in chosen] == [True]
+
+
+@pytest.mark.parametrize(
+    'chosen',
+    [{'encoding': 'klingon'}, {'encoding': 'base64'}, {'delimiter': ''}, {'quote': '""'}, {'skip': -1},
+     {'header_lines': True}, {'comment': '\n'}, {'sheet': 3}, {'delimeter': ','}],
+)  # fmt: skip
+def test_a_choice_that_means_nothing_is_refused(chosen: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Chosen.from_json(chosen)
+
+
+def test_reading_tells_the_choice_its_rival_and_how_sure_it_is(reader: Reader) -> None:
+    reading = reader('ds;y;z\n2020-01-01;1,5;2,5\n2020-01-02;3,5;4,5\n').reading
+    assert list(reading) == ['encoding', 'delimiter', 'quote', 'escape', 'skip', 'header_lines', 'comment']
+    assert (reading['delimiter']['value'], reading['delimiter']['runner_up']) == (';', ',')
+    assert 0.5 < reading['delimiter']['confidence'] < 1
+    assert (reading['header_lines']['value'], reading['header_lines']['runner_up']) == (1, 0)
+
+
+@pytest.mark.parametrize('pack', [bz2.compress, lzma.compress, lambda data: pa.compress(data, 'zstd', asbytes=True)])
+def test_compressions_of_several_parts(reader: Reader, pack: Callable[[bytes], bytes]) -> None:
+    half = len(CLEAN) // 2
+    table = reader(pack(CLEAN[:half].encode()) + pack(CLEAN[half:].encode()))
+    assert raw(table) == ROWS
+    assert table.compression in ('bz2', 'xz', 'zst')
+    with pytest.raises(UnreadableFile, match='broken'):
+        reader(pack(CLEAN.encode() * 99)[:-20])
+
+
+def test_the_table_of_an_archive_is_found_and_may_be_chosen(reader: Reader) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        archive.writestr('Metadata_countries.csv', 'x,y\n' * 99)
+        archive.writestr('small.csv', 'a,b\n1,2\n')
+        archive.writestr('large.csv', CLEAN)
+        archive.writestr('picture.png', 'x' * 9999)
+    table = reader(buffer.getvalue())
+    assert (raw(table), table.reading['member']['value']) == (ROWS, 'large.csv')
+    assert table.reading['member']['runner_up'] == 'small.csv'
+    assert raw(reader(buffer.getvalue(), chosen=Chosen(member='small.csv'))) == [['a', 'b'], ['1', '2']]
+    with pytest.raises(UsageError, match='It holds: Metadata_countries.csv'):
+        reader(buffer.getvalue(), chosen=Chosen(member='none.csv'))
+
+
+def test_a_packed_tar_is_read(reader: Reader) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w:gz') as archive:
+        for name, text in (('about.txt', 'x' * 5000), ('data/x.csv', CLEAN)):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    assert raw(reader(buffer.getvalue())) == ROWS
+
+
+def test_feather(reader: Reader, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            'ds': pa.array([datetime(2020, 1, 1), None], pa.timestamp('us')),
+            'y': [1.5, 2.0],
+            's': pa.array(['a', 'b']).dictionary_encode(),
+        }
+    )
+    feather.write_feather(table, str(tmp_path / 'x'), compression='zstd')
+    found = reader((tmp_path / 'x').read_bytes())
+    assert raw(found) == [['ds', 'y', 's'], ['2020-01-01 00:00:00', '1.5', 'a'], ['', '2.0', 'b']]
+    assert (found.format, found.hints) == ('feather', {'ds': 'timestamp', 'y': 'double', 's': 'text'})
+    with pytest.raises(UnreadableFile, match='Feather'):
+        reader((tmp_path / 'x').read_bytes()[:-30])
