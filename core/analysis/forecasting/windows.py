@@ -114,8 +114,13 @@ def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logg
     marks = np.array([logged and _positive(one[:end]) for one, end in zip(values, ends, strict=True)])
     rest = np.full(h, np.nan)
     each = np.repeat(marks, sizes + h)
-    filled = _log(np.concatenate([part for one in values for part in (one, rest)]), each)
-    y = _log(np.concatenate([part for series in panel for part in (series.y, rest)]), each)
+    # what is logged by its past may be zero later, where windows of newer origins read it
+    lows = [
+        LEAST_RATIO * np.median(one[:end]) if mark else 1.0 for one, end, mark in zip(values, ends, marks, strict=True)
+    ]
+    least = np.repeat(lows, sizes + h)
+    filled = _log(np.concatenate([part for one in values for part in (one, rest)]), each, least)
+    y = _log(np.concatenate([part for series in panel for part in (series.y, rest)]), each, least)
     stamps = np.concatenate(
         [series.step.after(series.cutoff, np.arange(1 - len(series.filled), h + 1)) for series in panel]
     )
@@ -197,7 +202,7 @@ def _positive(values: Array) -> bool:
     return len(values) > 0 and bool(values.min() > LEAST_RATIO * np.median(values) and values.min() > 0)
 
 
-def _log(values: Array, marks: Array) -> Array:
+def _log(values: Array, marks: Array, least: Array) -> Array:
     with np.errstate(invalid='ignore'):
-        positive = np.maximum(np.where(marks, values, 1.0), np.finfo(float).tiny)
+        positive = np.maximum(np.where(marks, values, 1.0), np.maximum(least, np.finfo(float).tiny))
     return np.where(marks, np.log(positive), values)

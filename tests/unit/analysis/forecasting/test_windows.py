@@ -347,3 +347,14 @@ def test_effects_are_read_from_the_past_and_lean_on_the_panel():
     y[150:200] = 1e9
     assert (read(100, 50, 3) == first).all()
     assert (read(100, 100, 3) != first).any()
+
+
+@MEMBERS
+def test_a_first_zero_after_an_origin_does_not_blow_up_what_is_held_out_later(member: Member):
+    values = [wave(120, seed=one, level=60.0) for one in range(8)]
+    values[0][85:88] = 0.0
+    panel = prepared(pl.concat([frame(own, name=f's{one}') for one, own in enumerate(values)]), 14)
+    raws = member.hold_out(panel, [Origin(0, 80), Origin(0, 90), Origin(0, 100)], h=14, run=RUN)
+    for raw in raws:
+        assert np.abs(raw.center).max() < 200
+        assert raw.spread.max() < 1000
