@@ -1,0 +1,219 @@
+"""A recipe: steps one after the other over a version's rows, with what each of them changed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from core.analysis import duck
+from core.analysis.recipes.steps import ALLOWED, GROWTH, OWN, Field, Made, make
+from core.errors import TooLarge, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_STEPS: Final = 50
+PREVIEWED: Final = 100_000
+MEMORY: Final = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a step (from 1) did: rows before and after, and cells whose value it changed or emptied."""
+
+    step: int
+    do: str
+    rows_before: int
+    rows_after: int
+    cells_changed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooked:
+    """The rows after a recipe, as one Parquet file sorted by `_series, _time, _line`."""
+
+    path: Path
+    fields: tuple[Field, ...]
+    report: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Rows of one series before and after (at most as many as were asked for), and what each step did to all of it."""
+
+    before: Sequence[tuple[Any, ...]]
+    after: Sequence[tuple[Any, ...]]
+    columns_before: tuple[str, ...]
+    columns_after: tuple[str, ...]
+    report: tuple[Report, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dicts; times stay datetimes."""
+        return {
+            'columns_before': list(self.columns_before),
+            'columns_after': list(self.columns_after),
+            'before': [list(row) for row in self.before],
+            'after': [list(row) for row in self.after],
+            'report': [asdict(one) for one in self.report],
+        }
+
+
+def check(steps: Sequence[Mapping[str, Any]], fields: Sequence[Field], *, zone: str = 'UTC') -> tuple[Field, ...]:
+    """Return the columns that a recipe leaves. Raise UsageError that names the step which cannot be done."""
+    after = tuple(fields)
+    for number, step in enumerate(_steps(steps), 1):
+        with _told(number):
+            after = make(step, after, zone=zone).fields
+    return after
+
+
+def cook(
+    parts: Sequence[Path],
+    fields: Sequence[Field],
+    steps: Sequence[Mapping[str, Any]],
+    *,
+    zone: str,
+    out: Path,
+    memory: int,
+    workdir: Path,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Cooked:
+    """Write the rows of `parts` after all steps to the Parquet file `out`.
+
+    DuckDB uses one thread and at most `memory` bytes, and spills to `workdir`. Raise UsageError for a step that cannot
+    be done or leaves no row, TooLarge when memory does not suffice or a step would make far too many rows.
+    """
+    check(steps, fields, zone=zone)
+    with duck.connect(memory=memory, workdir=workdir, allow=[*parts, out.parent, workdir]) as connection:
+        own = _own(connection, parts)
+        _begin(connection, parts, fields, own)
+        after, report = _run(connection, fields, steps, zone=zone, own=own, progress=progress)
+        if not report or not report[-1].rows_after:
+            raise UsageError('The recipe leaves no row. Loosen its filter.')
+        target = duck.text(str(out))
+        connection.execute(
+            f'COPY (SELECT * FROM source ORDER BY _series, _time, _line) TO {target} (FORMAT parquet, COMPRESSION lz4)'
+        )
+    return Cooked(path=out, fields=after, report=report)
+
+
+def preview(
+    parts: Sequence[Path | str],
+    fields: Sequence[Field],
+    steps: Sequence[Mapping[str, Any]],
+    *,
+    zone: str,
+    series: str,
+    limit: int = 500,
+    system: Any = None,
+) -> Preview:
+    """Return what a recipe does to one series (at most its first 100,000 rows), without storing anything.
+
+    Parts that are addresses are opened by the fsspec file system `system`. Raise UsageError as `cook` does.
+    """
+    check(steps, fields, zone=zone)
+    with duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
+        with duck.told():
+            own = _own(connection, parts)
+            _begin(connection, parts, fields, own, series=series)
+        before = connection.execute('SELECT * FROM source LIMIT ?', [limit]).fetchall()
+        after, report = _run(connection, fields, steps, zone=zone, own=own)
+        rows = connection.execute('SELECT * FROM source LIMIT ?', [limit]).fetchall()
+    return Preview(
+        before=before,
+        after=rows,
+        columns_before=(*own, *(field.name for field in fields)),
+        columns_after=(*own, *(field.name for field in after)),
+        report=report,
+    )
+
+
+def _steps(steps: Any) -> Sequence[Mapping[str, Any]]:
+    if isinstance(steps, str) or not isinstance(steps, Sequence):
+        raise UsageError('A recipe is a list of steps.')
+    if len(steps) > MOST_STEPS:
+        raise UsageError(f'A recipe has at most {MOST_STEPS} steps.')
+    if wrong := next((number for number, step in enumerate(steps, 1) if not isinstance(step, Mapping)), None):
+        raise UsageError(f'Step {wrong} is no step. Write one such as {{"do": "filter", "where": "price > 0"}}.')
+    return steps
+
+
+@contextmanager
+def _told(number: int) -> Iterator[None]:
+    """Say in which step it was."""
+    import duckdb
+
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f'Step {number}: {error.message}') from error
+    except duckdb.OutOfMemoryException as error:
+        raise TooLarge(f'Step {number} needs more memory than is allowed. Filter first, or allow more.') from error
+    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UsageError(f'Step {number} cannot be done with these values ({reason}).') from error
+
+
+def _own(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path | str]) -> tuple[str, ...]:
+    """Our own columns of these parts, in the order of OWN."""
+    names = {row[0] for row in connection.execute(f'DESCRIBE SELECT * FROM {duck.files(parts)}').fetchall()}
+    return tuple(name for name in OWN[:4] if name in names)
+
+
+def _begin(
+    connection: 'duckdb.DuckDBPyConnection',
+    parts: Sequence[Path | str],
+    fields: Sequence[Field],
+    own: Sequence[str],
+    *,
+    series: str | None = None,
+) -> None:
+    listed = ', '.join([*own, *(field.sql for field in fields)])
+    rows = f'SELECT {listed} FROM {duck.files(parts)}'
+    if series is not None:
+        rows += f' WHERE _series = {duck.text(series)} LIMIT {PREVIEWED}'
+        connection.execute(f'CREATE TEMP TABLE step_0 AS {rows}')
+        rows = 'SELECT * FROM step_0'
+    connection.execute(f'CREATE OR REPLACE TEMP VIEW source AS {rows}')
+
+
+def _run(
+    connection: 'duckdb.DuckDBPyConnection',
+    fields: Sequence[Field],
+    steps: Sequence[Mapping[str, Any]],
+    *,
+    zone: str,
+    own: Sequence[str],
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[tuple[Field, ...], tuple[Report, ...]]:
+    """Run the steps over the view `source`, which shows their result afterwards."""
+    after, report = tuple(fields), []
+    for number, step in enumerate(steps, 1):
+        with _told(number):
+            made = make(step, after, zone=zone, own=own)
+            report.append(_step(connection, made, number, str(step['do'])))
+            after = made.fields
+        progress(number / len(steps))
+    return after, tuple(report)
+
+
+def _step(connection: 'duckdb.DuckDBPyConnection', made: Made, number: int, do: str) -> Report:
+    rows, empty = _counted(connection, made)
+    if made.guard is not None:
+        wanted = int(duck.single(connection, made.guard)[0])
+        if wanted > GROWTH * rows + ALLOWED:
+            raise TooLarge(f'Step {number} would make {wanted:,} rows of {rows:,}. Choose a longer step of time.')
+    changed = int(duck.single(connection, made.changed)[0] or 0) if made.changed else 0
+    connection.execute(f'CREATE TEMP TABLE step_{number} AS {made.sql}')
+    connection.execute(f'CREATE OR REPLACE TEMP VIEW source AS SELECT * FROM step_{number}')
+    connection.execute(f'DROP TABLE IF EXISTS step_{number - 1}')
+    rows_after, left = _counted(connection, made)
+    return Report(
+        step=number, do=do, rows_before=rows, rows_after=rows_after, cells_changed=changed + max(0, empty - left)
+    )
+
+
+def _counted(connection: 'duckdb.DuckDBPyConnection', made: Made) -> tuple[int, int]:
+    rows, empty = duck.single(connection, f'SELECT count(*), {made.empty or 0} FROM source')
+    return int(rows), int(empty)

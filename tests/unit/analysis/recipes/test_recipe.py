@@ -1,0 +1,218 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from core.analysis.recipes import Field, check, cook, preview
+from core.errors import TooLarge, UsageError
+
+FIELDS = (
+    Field(name='when', type='timestamp', role='time'),
+    Field(name='site', type='text', role='series'),
+    Field(name='temp', type='decimal', role='measure'),
+    Field(name='rain', type='integer', role='measure'),
+    Field(name='note', type='text', role='attribute'),
+)
+HOURS = [
+    ('a', '2024-01-01 00:00', 1, 1.0, 1, 'x'),
+    ('a', '2024-01-01 00:30', 2, 3.0, 2, None),
+    ('a', '2024-01-01 01:00', 3, None, 3, 'y'),
+    ('a', '2024-01-01 04:00', 4, 9.0, None, 'z'),
+    ('b', '2024-01-01 00:00', 5, 100.0, 0, '12'),
+]
+
+
+def stored(folder: Path, rows: Sequence[tuple[Any, ...]] = HOURS) -> Path:
+    path = folder / 'data-00000.parquet'
+    with duckdb.connect() as connection:
+        connection.execute(
+            'CREATE TABLE t(_series VARCHAR, _time TIMESTAMP, _line BIGINT, "when" TIMESTAMP, site VARCHAR, '
+            'temp DECIMAL(18, 1), rain BIGINT, note VARCHAR)'
+        )
+        for series, time, line, temp, rain, note in rows:
+            connection.execute(
+                'INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?)', [series, time, line, time, series, temp, rain, note]
+            )
+        connection.execute(f"COPY (SELECT * FROM t ORDER BY _series, _time, _line) TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def cooked(
+    tmp_path: Path,
+    *steps: Mapping[str, Any],
+    rows: Sequence[tuple[Any, ...]] = HOURS,
+    zone: str = 'UTC',
+    show: str = '*',
+) -> list[tuple[Any, ...]]:
+    done = cook(
+        [stored(tmp_path, rows)],
+        FIELDS,
+        steps,
+        zone=zone,
+        out=tmp_path / 'out.parquet',
+        memory=256 * 2**20,
+        workdir=tmp_path,
+    )
+    described = duckdb.sql(f"DESCRIBE SELECT * FROM '{done.path}'").fetchall()
+    assert [row[0] for row in described] == ['_series', '_time', '_line', *(field.name for field in done.fields)]
+    return duckdb.sql(f"SELECT {show} FROM '{done.path}'").fetchall()
+
+
+def test_a_filter_keeps_what_meets_it(tmp_path: Path) -> None:
+    found = cooked(tmp_path, {'do': 'filter', 'where': "temp > 2 and when < '2024-01-02'"}, show='_line')
+    assert found == [(2,), (4,), (5,)]
+
+
+def test_a_derived_column_is_a_measure_and_never_infinite(tmp_path: Path) -> None:
+    step = {'do': 'derive', 'column': 'share', 'as': 'temp / rain'}
+    assert cooked(tmp_path, step, show='share') == [(1.0,), (1.5,), (None,), (None,), (None,)]
+    assert check([step], FIELDS)[-1] == Field(name='share', type='double', role='measure')
+
+
+def test_a_column_derived_under_its_own_name_replaces_it(tmp_path: Path) -> None:
+    found = cooked(tmp_path, {'do': 'derive', 'column': 'temp', 'as': 'temp * 9 / 5 + 32'}, show='temp')
+    assert found[:2] == [(33.8,), (37.4,)]
+
+
+def test_resampling_makes_every_step_and_empty_ones_are_empty(tmp_path: Path) -> None:
+    step = {'do': 'resample', 'every': 'h', 'how': 'mean', 'columns': {'rain': 'sum'}}
+    found = cooked(tmp_path, step, show='_series, hour(_time), hour("when"), temp, rain, site, note, _line')
+    assert found == [
+        ('a', 0, 0, 2.0, 3.0, 'a', 'x', 1),
+        ('a', 1, 1, None, 3.0, 'a', 'y', 3),
+        ('a', 2, 2, None, None, 'a', None, None),
+        ('a', 3, 3, None, None, 'a', None, None),
+        ('a', 4, 4, 9.0, None, 'a', 'z', 4),
+        ('b', 0, 0, 100.0, 0.0, 'b', '12', 5),
+    ]
+
+
+def test_days_are_days_of_the_zone_across_a_clock_change(tmp_path: Path) -> None:
+    rows = [('a', f'2024-03-{day} {hour:02}:00', hour, 1.0, 1, '') for day in (30, 31) for hour in range(24)]
+    found = cooked(
+        tmp_path, {'do': 'resample', 'every': 'D', 'how': 'sum'}, rows=rows, zone='Europe/Berlin', show='_time, temp'
+    )
+    assert [(str(time), total) for time, total in found] == [
+        ('2024-03-29 23:00:00', 23.0),
+        ('2024-03-30 23:00:00', 23.0),
+        ('2024-03-31 22:00:00', 2.0),
+    ]
+
+
+def test_resampling_into_far_too_many_rows_is_refused(tmp_path: Path) -> None:
+    rows = [('a', '1990-01-01 00:00', 1, 1.0, 1, ''), ('a', '2024-01-01 00:00', 2, 1.0, 1, '')]
+    with pytest.raises(TooLarge, match=r'Step 1 would make .* longer step'):
+        cooked(tmp_path, {'do': 'resample', 'every': 's'}, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ('step', 'temps'),
+    [
+        ({'do': 'fill', 'how': 'none'}, [2.0, None, None, None, 9.0]),
+        ({'do': 'fill', 'how': 'forward'}, [2.0, 2.0, 2.0, 2.0, 9.0]),
+        ({'do': 'fill', 'how': 'forward', 'limit': 1}, [2.0, 2.0, None, None, 9.0]),
+        ({'do': 'fill', 'how': 'linear'}, [2.0, 3.75, 5.5, 7.25, 9.0]),
+        ({'do': 'fill', 'how': 'linear', 'limit': 2}, [2.0, None, None, None, 9.0]),
+        ({'do': 'fill', 'how': 'linear', 'limit': 3}, [2.0, 3.75, 5.5, 7.25, 9.0]),
+        ({'do': 'fill', 'how': 'seasonal', 'season': 2}, [2.0, None, 5.5, None, 9.0]),
+    ],
+)
+def test_empty_cells_are_filled(tmp_path: Path, step: Mapping[str, Any], temps: list[float | None]) -> None:
+    hourly = {'do': 'resample', 'every': '1h'}
+    found = cooked(tmp_path, hourly, {**step, 'columns': ['temp']} if step['how'] != 'none' else step, show='temp')
+    assert [row[0] for row in found][:5] == temps
+
+
+@pytest.mark.parametrize(
+    ('step', 'temps'),
+    [
+        ({'low': 2, 'high': 50}, [2.0, 3.0, None, 9.0, 50.0]),
+        ({'high': 50, 'action': 'empty'}, [1.0, 3.0, None, 9.0, None]),
+        ({'how': 'iqr', 'k': 0}, [2.0, 3.0, None, 6.0, 100.0]),
+        ({'how': 'mad', 'k': 0}, [3.0, 3.0, None, 3.0, 100.0]),
+        ({'how': 'quantile', 'low': 0.5, 'high': 1}, [3.0, 3.0, None, 9.0, 100.0]),
+    ],
+)
+def test_outliers_are_clipped_series_by_series(tmp_path: Path, step: Mapping[str, Any], temps: list[float]) -> None:
+    found = cooked(tmp_path, {'do': 'clip', 'columns': ['temp'], **step}, show='temp')
+    assert [row[0] for row in found] == temps
+
+
+def test_columns_are_renamed_cast_and_dropped(tmp_path: Path) -> None:
+    steps = [
+        {'do': 'rename', 'column': 'note', 'to': 'code'},
+        {'do': 'cast', 'column': 'code', 'type': 'number'},
+        {'do': 'drop', 'column': 'rain'},
+    ]
+    assert cooked(tmp_path, *steps, show='code') == [(None,), (None,), (None,), (None,), (12.0,)]
+    assert [(field.name, field.role) for field in check(steps, FIELDS)][2:] == [
+        ('temp', 'measure'),
+        ('code', 'measure'),
+    ]
+
+
+def test_each_step_says_what_it_did(tmp_path: Path) -> None:
+    steps = [
+        {'do': 'filter', 'where': "site == 'a'"},
+        {'do': 'clip', 'columns': ['temp'], 'high': 5},
+        {'do': 'resample', 'every': 'h'},
+        {'do': 'fill', 'how': 'linear', 'columns': ['temp']},
+        {'do': 'cast', 'column': 'note', 'type': 'number'},
+    ]
+    done = cook(
+        [stored(tmp_path)], FIELDS, steps, zone='UTC', out=tmp_path / 'o.parquet', memory=2**28, workdir=tmp_path
+    )
+    assert [(one.rows_before, one.rows_after, one.cells_changed) for one in done.report] == [
+        (5, 4, 0), (4, 4, 1), (4, 5, 0), (5, 5, 3), (5, 5, 3),
+    ]  # fmt: skip
+
+
+def test_a_preview_shows_one_series_before_and_after(tmp_path: Path) -> None:
+    steps = [{'do': 'derive', 'column': 'twice', 'as': 'temp * 2'}, {'do': 'filter', 'where': 'twice > 2'}]
+    shown = preview([stored(tmp_path)], FIELDS, steps, zone='UTC', series='a')
+    assert (len(shown.before), [row[-1] for row in shown.after]) == (4, [6.0, 18.0])
+    assert shown.columns_after[-1] == 'twice'
+    assert [one.rows_after for one in shown.report] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ('step', 'told'),
+    [
+        ({'do': 'explode'}, 'Step 1: There is no step "explode"'),
+        ({'do': 'filter', 'were': 'x'}, 'takes where, not "were"'),
+        ({'do': 'filter', 'where': 'temp'}, 'no condition'),
+        ({'do': 'filter'}, 'needs "where"'),
+        ({'do': 'rename', 'column': 'note', 'to': 'TEMP'}, 'already'),
+        ({'do': 'rename', 'column': 'note', 'to': '_time'}, 'a name of ours'),
+        ({'do': 'derive', 'column': 'site', 'as': 'temp'}, 'names the series'),
+        ({'do': 'derive', 'column': 'x', 'as': 'None'}, 'holds nothing'),
+        ({'do': 'cast', 'column': 'when', 'type': 'text'}, 'names the time'),
+        ({'do': 'cast', 'column': 'temp', 'type': 'money'}, 'Choose number'),
+        ({'do': 'clip', 'columns': ['note'], 'low': 1}, 'holds no numbers'),
+        ({'do': 'clip', 'low': 3, 'high': 1}, 'above the upper'),
+        ({'do': 'clip'}, 'needs "low"'),
+        ({'do': 'clip', 'low': float('nan')}, 'is a number'),
+        ({'do': 'resample', 'every': 'fortnight'}, 'is no step'),
+        ({'do': 'resample', 'every': '0h'}, 'is no step'),
+        ({'do': 'resample', 'every': 'h', 'columns': {'note': 'sum'}}, 'cannot be taken of "note"'),
+        ({'do': 'fill', 'how': 'seasonal'}, 'needs "season"'),
+        ({'do': 'fill', 'how': 'magic'}, 'Choose none'),
+        ({'do': 'fill', 'how': 'forward', 'columns': ['nope']}, 'There is no column "nope"'),
+    ],
+)
+def test_a_step_that_cannot_be_done_is_named(step: Mapping[str, Any], told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        check([step], FIELDS)
+    assert told in raised.value.message
+
+
+def test_the_last_measure_stays() -> None:
+    with pytest.raises(UsageError, match='last measure'):
+        check([{'do': 'drop', 'column': 'rain'}, {'do': 'drop', 'column': 'temp'}], FIELDS)
+
+
+def test_a_recipe_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='leaves no row'):
+        cooked(tmp_path, {'do': 'filter', 'where': 'temp > 1000'})
