@@ -21,7 +21,7 @@ from core.analysis.ingest.dialect import (
     split_lines,
     tokenize,
 )
-from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark, resplit
+from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark, layout_decisions, resplit
 from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Chosen, Dialect, RawTable, decision
 from core.analysis.ingest.sink import WIDE, Sink, Work, csv_source, engine, parquet_options, quoted
 from core.errors import TooLarge
@@ -119,7 +119,7 @@ def _reading(guess: Guess, form: Format, layout: Layout, chosen: Chosen) -> dict
     quote = guess.other_quote.quote if guess.other_quote and guess.other_quote_score > 0 else None
     escape = guess.other_quote.escape if guess.other_quote and guess.other_quote_score > 0 else None
     sure = _sure(guess.score, guess.other_quote_score)
-    return {
+    found = {
         'delimiter': decision(
             ours,
             confidence=_sure(guess.score, guess.runner_score),
@@ -128,15 +128,9 @@ def _reading(guess: Guess, form: Format, layout: Layout, chosen: Chosen) -> dict
         ),
         'quote': decision(form.quote, confidence=sure, runner_up=quote, asked=chosen.quote is not None),
         'escape': decision(form.escape, confidence=sure, runner_up=escape, asked=chosen.escape is not None),
-        'skip': decision(layout.skip, confidence=layout.sure, asked=chosen.skip is not None),
-        'header_lines': decision(
-            layout.header_lines,
-            confidence=layout.sure,
-            runner_up=0 if layout.header_lines else 1,
-            asked=chosen.header_lines is not None,
-        ),
         'comment': decision(form.comment, asked=chosen.comment is not None),
     }
+    return found | layout_decisions(layout, chosen)
 
 
 def _sure(score: float, other: float) -> float:

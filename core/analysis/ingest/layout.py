@@ -5,10 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from core.analysis.ingest.cells import Kind, fit, kind_of, profile_of
 from core.analysis.ingest.dialect import Format, tokenize
+from core.analysis.ingest.rawtable import Chosen, decision
 
 _BODY_ROWS: Final = 300
 _BODY_CELLS: Final = 200_000
@@ -94,6 +95,19 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         gaps=tuple(sum(not row[i].strip() for row in body) / max(len(body), 1) for i in range(width)),
         notes=tuple(notes),
     )
+
+
+def layout_decisions(layout: Layout, chosen: Chosen) -> dict[str, Any]:
+    """What `reading` tells about where the table starts."""
+    return {
+        'skip': decision(layout.skip, confidence=layout.sure, asked=chosen.skip is not None),
+        'header_lines': decision(
+            layout.header_lines,
+            confidence=layout.sure,
+            runner_up=0 if layout.header_lines else 1,
+            asked=chosen.header_lines is not None,
+        ),
+    }
 
 
 def unique_names(header: Sequence[str], width: int) -> tuple[str, ...]:

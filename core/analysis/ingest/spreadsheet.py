@@ -1,5 +1,6 @@
-"""Excel workbooks (.xlsx) to the raw table: the first sheet that holds a table."""
+"""Excel workbooks (.xlsx) to the raw table: the sheet that holds the table."""
 
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -10,20 +11,28 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
-from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark
-from core.analysis.ingest.rawtable import Chosen, Dialect, Fault, FaultAction, FaultKind, Flag, RawTable
+from core.analysis.ingest.layout import NOTHING, Layout, Record, find_layout, is_heading, is_remark, layout_decisions
+from core.analysis.ingest.rawtable import Chosen, Dialect, Fault, FaultAction, FaultKind, Flag, RawTable, decision
 from core.analysis.ingest.sink import Sink, Work
-from core.errors import TooLarge, UnreadableFile
+from core.errors import TooLarge, UnreadableFile, UsageError
 
 _SAMPLE: Final = 1000
+_WEIGHED: Final = 200
+_SCANNED: Final = 20_000
 _MOST_ROWS: Final = 2**20
+_MERGED_ROWS: Final = 100
+_MOST_MERGES: Final = 10_000
+_MERGE: Final = re.compile(rb'mergeCell\s+ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']')
+_WORDS: Final = re.compile(r'[^\W\d_]+')
+_DATED: Final = frozenset({'date', 'datum', 'day', 'tag', 'fecha', 'jour', 'giorno', 'ds', 'dia', 'datetime'})
 _BROKEN: Final = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError)
 
 
 def read_xlsx(path: Path, work: Work, *, name: str, chosen: Chosen) -> RawTable:
-    """Read the first sheet with records; the other sheets are named in the notes. Blank rows are no records.
+    """Read the sheet that is chosen, else the first large table; the others are named. Blank rows are no records.
 
-    Raises UnreadableFile for a broken workbook, TooLarge past the limits.
+    Headers merged over several columns name each of them. Raises UnreadableFile for a broken workbook, TooLarge past
+    the limits, UsageError when there is no such sheet.
     """
     _check_sizes(path, work, name)
     import openpyxl
@@ -34,7 +43,7 @@ def read_xlsx(path: Path, work: Work, *, name: str, chosen: Chosen) -> RawTable:
             with path.open('rb') as file:
                 book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
                 with closing(book):
-                    return _first_table(book, work)
+                    return _chosen_table(book, work, chosen)
     except _BROKEN as error:
         raise UnreadableFile(f'{name} is a broken Excel workbook. Open it and save it again, or export CSV.') from error
 
@@ -52,40 +61,108 @@ def _check_sizes(path: Path, work: Work, name: str) -> None:
         raise TooLarge(f'{name} unpacks to more than is allowed. Export the sheet as CSV.')
 
 
-def _first_table(book: Any, work: Work) -> RawTable:
+def _chosen_table(book: Any, work: Work, chosen: Chosen) -> RawTable:
+    titles = [sheet.title for sheet in book.worksheets]
+    ranked = _ranked(book, work, chosen)
+    if chosen.sheet is not None:
+        found = next((sheet for sheet in book.worksheets if sheet.title == chosen.sheet), None)
+        if found is None:
+            raise UsageError(f'The workbook has no sheet "{chosen.sheet}". It has: {", ".join(titles[:20])}.')
+        ranked = [(0.0, found), *(pair for pair in ranked if pair[1] is not found)]
+    if not ranked:
+        return _table(work, NOTHING, Sink(work, 0), {}, (), {})
+    share, sheet = ranked[0]
+    others = [title for title in titles if title != sheet.title]
+    notes = (f'Other sheets were not read: {", ".join(others[:20])}.',) if others else ()
+    reading = {
+        'sheet': decision(
+            sheet.title,
+            confidence=1.0 if chosen.sheet is not None else share,
+            runner_up=ranked[1][1].title if len(ranked) > 1 else None,
+            asked=chosen.sheet is not None,
+            options=titles[:1000],
+        )
+    }
+    return _Sheet(sheet, work, chosen).read((f'Sheet {sheet.title!r} was read.', *notes) if others else (), reading)
+
+
+def _ranked(book: Any, work: Work, chosen: Chosen) -> list[tuple[float, Any]]:
+    """Sheets with records, the likeliest first, each with its share of what speaks for them all.
+
+    A sheet speaks by the cells of its table in the sample, twice where columns hold numbers or times. The first of
+    several large ones goes before.
+    """
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == 'visible'] or book.worksheets
+    weighed = []
     for sheet in sheets:
         sheet.reset_dimensions()
-        if any(any(value is not None for value in row) for row in sheet.iter_rows(values_only=True, max_row=10_000)):
-            others = [other.title for other in book.worksheets if other is not sheet]
-            notes = (f'Other sheets were not read: {", ".join(others[:20])}.',) if others else ()
-            return _Sheet(sheet, work).read((f'Sheet {sheet.title!r} was read.', *notes) if others else ())
-    return _table(
-        work, Layout(width=0, names=(), header=(), header_line=None, body=0, profile=()), Sink(work, 0), {}, ()
-    )
+        weight = _Sheet(sheet, work, chosen).weight()
+        if weight:
+            weighed.append((weight, sheet))
+    total = sum(weight for weight, _ in weighed)
+    largest = max((weight for weight, _ in weighed), default=0)
+    first = [pair for pair in weighed if pair[0] >= 0.5 * largest][:1]
+    rest = sorted((pair for pair in weighed if pair not in first), key=lambda pair: -pair[0])
+    return [(weight / total, sheet) for weight, sheet in first + rest]
 
 
 class _Sheet:
     """One sheet on its way into a sink."""
 
-    def __init__(self, sheet: Any, work: Work) -> None:
-        self._sheet, self._work = sheet, work
+    def __init__(self, sheet: Any, work: Work, chosen: Chosen) -> None:
+        self._sheet, self._work, self._chosen = sheet, work, chosen
         self._left = 0
         self._kinds: list[set[str]] = []
+        self._serials: frozenset[int] = frozenset()
         self._held: list[tuple[int, list[Any]]] = []
 
-    def read(self, notes: tuple[str, ...]) -> RawTable:
+    def weight(self) -> int:
+        """How much speaks for this sheet: the cells of its table in the first rows."""
+        sample = _sample(self._rows(), most=_WEIGHED)
+        layout = self._layout(sample)
+        rows = sum(bool(values) and layout.body <= line for line, values in sample) if layout.body else 0
+        typed = any(kind in ('number', 'time') for kind in layout.profile)
+        return layout.width * rows * (2 if typed and layout.width > 1 else 1) or sum(len(row) for _, row in sample)
+
+    def read(self, notes: tuple[str, ...], reading: dict[str, Any]) -> RawTable:
         """Read all rows; cells become text, whole columns of one type a hint."""
         rows = self._rows()
-        sample = _sample(rows)
-        filled = [values for _, values in sample if values]
-        self._left = min((_first_filled(values) for values in filled), default=0)
-        widest = max((len(values) for values in filled), default=0) - self._left
-        layout = find_layout([Record(line=line, cells=self._cells(values, widest)) for line, values in sample])
+        sample = _sample(rows, most=_SAMPLE)
+        layout = self._layout(sample)
+        self._serials = self._dated(sample, layout)
         sink = Sink(self._work, layout.width)
         self._kinds = [set() for _ in range(layout.width)]
         own = self._body(chain(sample, rows), layout, sink)
-        return _table(self._work, layout, sink, self._hints(layout), notes + layout.notes + own)
+        serials = tuple(
+            f'Column "{layout.names[i]}" holds serial dates of Excel; they were read as dates.'
+            for i in sorted(self._serials)
+        )
+        told = reading | layout_decisions(layout, self._chosen)
+        return _table(self._work, layout, sink, self._hints(layout), notes + layout.notes + own + serials, told)
+
+    def _layout(self, sample: list[tuple[int, list[Any]]]) -> Layout:
+        filled = [values for _, values in sample if values]
+        self._left = min((_first_filled(values) for values in filled), default=0)
+        widest = max((len(values) for values in filled), default=0) - self._left
+        merges = _merges(self._sheet)
+        records = [
+            Record(line=line, cells=self._cells(_unmerged(line, values, merges), widest)) for line, values in sample
+        ]
+        return find_layout(records, skip=self._chosen.skip, header_lines=self._chosen.header_lines)
+
+    def _dated(self, sample: list[tuple[int, list[Any]]], layout: Layout) -> frozenset[int]:
+        """The columns whose plain numbers are days since 1900: beside dates, or below a name that says so."""
+        found = set()
+        for index, name in enumerate(layout.names):
+            place = index + self._left
+            values = [values[place] for line, values in sample if line >= layout.body and len(values) > place]
+            values = [value for value in values if value is not None and value != '']
+            serials = sum(_is_serial(value) for value in values)
+            dates = sum(isinstance(value, date) for value in values)
+            named = serials > 2 and serials == len(values) and not _DATED.isdisjoint(_WORDS.findall(name.casefold()))
+            if layout.body and (named or (dates > serials > 0 and dates + serials >= 0.9 * len(values))):
+                found.add(index)
+        return frozenset(found)
 
     def _rows(self) -> Iterator[tuple[int, list[Any]]]:
         """(row number, values without empty ones at the end)."""
@@ -117,6 +194,7 @@ class _Sheet:
             if not values:
                 after_blank = True
                 continue
+            values = self._with_dates(values)
             cells = self._cells(values, layout.width)
             if after_blank and is_heading(cells, layout.profile):
                 left = 1 + sum(bool(others) for _, others in rows)
@@ -132,6 +210,18 @@ class _Sheet:
         if self._held:
             return (f'Footnotes from row {self._held[0][0]} on were left out.',)
         return ()
+
+    def _with_dates(self, values: list[Any]) -> list[Any]:
+        if not self._serials:
+            return values
+        from openpyxl.utils.datetime import from_excel
+
+        changed = list(values)
+        for index in self._serials:
+            place = index + self._left
+            if place < len(values) and _is_serial(values[place]):
+                changed[place] = from_excel(values[place], self._sheet.parent.epoch)
+        return changed
 
     def _store(self, number: int, values: list[Any], layout: Layout, sink: Sink) -> None:
         values = values[self._left :]
@@ -160,15 +250,56 @@ class _Sheet:
         return hints
 
 
-def _sample(rows: Iterator[tuple[int, list[Any]]]) -> list[tuple[int, list[Any]]]:
-    """The first thousand filled rows; of blank ones between them, the first of each run."""
+def _is_serial(value: Any) -> bool:
+    """Whether a number may be a day of the years 1954 to 2064 as Excel counts them."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 20_000 <= value < 60_000
+
+
+def _merges(sheet: Any) -> list[tuple[int, int, int, int]]:
+    """Merged areas near the top as (first column, first row, last column, last row), all counted from 1.
+
+    openpyxl gives none when it streams; they stand behind the cells.
+    """
+    from openpyxl.utils import range_boundaries
+
+    found: list[tuple[int, int, int, int]] = []
+    rest = b''
+    with closing(sheet._get_source()) as source:
+        while block := source.read(2**20):
+            window = rest + block
+            for match in _MERGE.finditer(window):
+                left, top, right, bottom = range_boundaries(match[1].decode('ascii', 'replace'))
+                if left is None or top is None or right is None or bottom is None:
+                    continue
+                if top <= _MERGED_ROWS and len(found) < _MOST_MERGES:
+                    found.append((left, top, right, bottom))
+            rest = window[-64:] if b'mergeCell' in window[-64:] else window[-16:]
+    return found
+
+
+def _unmerged(line: int, values: list[Any], merges: list[tuple[int, int, int, int]]) -> list[Any]:
+    """A row whose merged cells all show what the first of them holds, unless it is one title over all."""
+    areas = [area for area in merges if area[1] == line and area[2] > area[0]]
+    if not areas or sum(value is not None and value != '' for value in values) < 2:
+        return values
+    shown = list(values)
+    for first, _, last, _ in areas:
+        if first > len(values):
+            continue
+        shown += [None] * (last - len(shown))
+        shown[first - 1 : last] = [values[first - 1]] * (last - first + 1)
+    return shown
+
+
+def _sample(rows: Iterator[tuple[int, list[Any]]], *, most: int) -> list[tuple[int, list[Any]]]:
+    """The first filled rows; of blank ones between them, the first of each run."""
     sample: list[tuple[int, list[Any]]] = []
     filled = 0
     for number, values in rows:
         if values or not sample or sample[-1][1]:
             sample.append((number, values))
         filled += bool(values)
-        if filled == _SAMPLE:
+        if filled == most or number > _SCANNED:
             break
     return sample
 
@@ -217,7 +348,9 @@ def _first_filled(values: list[Any]) -> int:
     return next(index for index, value in enumerate(values) if value is not None and value != '')
 
 
-def _table(work: Work, layout: Layout, sink: Sink, hints: dict[str, str], notes: tuple[str, ...]) -> RawTable:
+def _table(
+    work: Work, layout: Layout, sink: Sink, hints: dict[str, str], notes: tuple[str, ...], reading: dict[str, Any]
+) -> RawTable:
     rows = sink.rows
     return RawTable(
         path=work.table,
@@ -234,4 +367,5 @@ def _table(work: Work, layout: Layout, sink: Sink, hints: dict[str, str], notes:
         hints=hints,
         notes=notes,
         header=layout.header,
+        reading=reading,
     )

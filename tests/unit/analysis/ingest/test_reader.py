@@ -539,7 +539,7 @@ def test_a_choice_that_means_nothing_is_refused(chosen: dict[str, Any]) -> None:
 
 def test_reading_tells_the_choice_its_rival_and_how_sure_it_is(reader: Reader) -> None:
     reading = reader('ds;y;z\n2020-01-01;1,5;2,5\n2020-01-02;3,5;4,5\n').reading
-    assert list(reading) == ['encoding', 'delimiter', 'quote', 'escape', 'skip', 'header_lines', 'comment']
+    assert list(reading) == ['encoding', 'delimiter', 'quote', 'escape', 'comment', 'skip', 'header_lines']
     assert (reading['delimiter']['value'], reading['delimiter']['runner_up']) == (';', ',')
     assert 0.5 < reading['delimiter']['confidence'] < 1
     assert (reading['header_lines']['value'], reading['header_lines']['runner_up']) == (1, 0)
@@ -566,7 +566,7 @@ def test_the_table_of_an_archive_is_found_and_may_be_chosen(reader: Reader) -> N
     assert (raw(table), table.reading['member']['value']) == (ROWS, 'large.csv')
     assert table.reading['member']['runner_up'] == 'small.csv'
     assert raw(reader(buffer.getvalue(), chosen=Chosen(member='small.csv'))) == [['a', 'b'], ['1', '2']]
-    with pytest.raises(UsageError, match='It holds: Metadata_countries.csv'):
+    with pytest.raises(UsageError, match='It holds: Metadata_countries'):
         reader(buffer.getvalue(), chosen=Chosen(member='none.csv'))
 
 
@@ -594,3 +594,62 @@ def test_feather(reader: Reader, tmp_path: Path) -> None:
     assert (found.format, found.hints) == ('feather', {'ds': 'timestamp', 'y': 'double', 's': 'text'})
     with pytest.raises(UnreadableFile, match='Feather'):
         reader((tmp_path / 'x').read_bytes()[:-30])
+
+
+def book_of(*sheets: tuple[str, list[list[Any]], list[str]]) -> bytes:
+    """A workbook of sheets given by title, rows and merged areas."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows, merges in sheets:
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+        for area in merges:
+            sheet.merge_cells(area)
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def test_the_sheet_with_the_table_is_read_and_another_may_be_chosen(reader: Reader) -> None:
+    table = [['ds', 'y'], *([datetime(2020, 1, day), day] for day in range(1, 29))]
+    data = book_of(
+        ('About', [['Made by', 'the office'], ['Version', 2]], []),
+        ('Data', table, []),
+        ('Twice', table, []),
+        ('Few', [['a', 'b'], [1, 2]], []),
+    )
+    found = reader(data)
+    assert (found.rows_read, found.reading['sheet']['value'], found.reading['sheet']['runner_up']) == (
+        28,
+        'Data',
+        'Twice',
+    )
+    assert found.reading['sheet']['options'] == ['About', 'Data', 'Twice', 'Few']
+    assert raw(reader(data, chosen=Chosen(sheet='Few'))) == [['a', 'b'], ['1', '2']]
+    with pytest.raises(UsageError, match='Twice'):
+        reader(data, chosen=Chosen(sheet='None'))
+
+
+def test_merged_headers_name_every_column(reader: Reader) -> None:
+    rows = [
+        ['Sales of the office'], [None, 2020, None, 2021, None], ['place', 'spring', 'autumn', 'spring', 'autumn'],
+        ['Rome', 1, 2, 3, 4], ['Bonn', 5, 6, 7, 8], ['Oslo', 9, 10, 11, 12],
+    ]  # fmt: skip
+    found = reader(book_of(('x', rows, ['A1:E1', 'B2:C2', 'D2:E2'])))
+    assert raw(found)[0] == ['place', '2020 spring', '2020 autumn', '2021 spring', '2021 autumn']
+    assert found.rows_read == 3
+
+
+def test_serial_dates_become_dates(reader: Reader) -> None:
+    rows = [['Date', 'n'], [43831, 43831], [43832, 2], [43833, 3], [43834.5, 4]]
+    found = reader(book_of(('x', rows, [])))
+    assert raw(found)[1:] == [
+        ['2020-01-01', '43831'],
+        ['2020-01-02', '2'],
+        ['2020-01-03', '3'],
+        ['2020-01-04 12:00:00', '4'],
+    ]
+    assert found.notes == ('Column "Date" holds serial dates of Excel; they were read as dates.',)
+    mixed = [['when', 'n'], [datetime(2020, 1, 1), 1], [43832, 2], [datetime(2020, 1, 3), 3]]
+    assert raw(reader(book_of(('x', mixed, []))))[2] == ['2020-01-02', '2']
