@@ -14,6 +14,7 @@ from core.errors import UnusableData, UsageError
 if TYPE_CHECKING:
     import polars
 
+    from core.analysis.forecasting.clocks import Clock
     from core.analysis.forecasting.ensemble import Bench
     from core.analysis.forecasting.repair import Series
 
@@ -100,7 +101,7 @@ def run(
     from core.analysis.forecasting.repair import groups
 
     check(request)
-    typed, aware, dropped = tidy(frame, request)
+    typed, clock, dropped = tidy(frame, request)
     asked = quantiles(request.levels)
     series = prepare(typed, request, whole=whole)
     outcomes: dict[tuple[str, int], Outcome] = {}
@@ -133,12 +134,13 @@ def run(
             seconds[model] += perf_counter() - began
             if here := [at for at, place in enumerate(places) if place in shown]:
                 parts = _explained(bench, model, panel, here, h=request.h, run=context)
-                explained[model] += [*parts, *_lifted(parts, [panel[at] for at in here], [found[at] for at in here])]
+                parts += _lifted(parts, [panel[at] for at in here], [found[at] for at in here])
+                explained[model] += [replace(one, ds=clock.utc(one.unique_id, one.ds)) for one in parts]
             began = perf_counter()
         weighed.append((len(places), dict(bench.weights)))
     progress(1.0, 'Done')
     return Forecasts(
-        rows=_rows(series, outcomes, request, asked=asked, aware=aware, dropped=dropped),
+        rows=clock.back(_rows(series, outcomes, request, asked=asked, dropped=dropped), 'ds', 'cutoff'),
         seconds=seconds,
         weights={model: _shares(model, weighed) for model in request.models if any(model in own for _, own in weighed)},
         explained=explained,
@@ -263,9 +265,11 @@ def check(request: Request) -> None:
         frequency.parse(request.freq)
 
 
-def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame', bool, int]:
-    """Return the frame typed (text, naive UTC, float), whether stamps had a zone, and how many rows were left out."""
+def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame', 'Clock', int]:
+    """Return the frame typed (text, naive stamps, float), the clock of its stamps, and how many rows were left out."""
     import polars as pl
+
+    from core.analysis.forecasting import clocks
 
     needed = ('unique_id', 'ds', 'y', *request.regressors, *request.static)
     if missing := [name for name in needed if name not in frame.columns]:
@@ -278,18 +282,17 @@ def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame
             raise UnusableData(f'The column "{name}" must hold numbers, not {frame.schema[name]}.')
     if frame.is_empty():
         raise UnusableData('The table has no rows.')
-    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
-    stamps = pl.col('ds').dt.convert_time_zone('UTC').dt.replace_time_zone(None) if zone else pl.col('ds')
     typed = frame.select(
         pl.col('unique_id').cast(pl.String),
-        stamps.cast(pl.Datetime('us')),
+        pl.col('ds').cast(pl.Datetime('us', kind.time_zone if isinstance(kind, pl.Datetime) else None)),
         pl.col('y', *request.regressors).cast(pl.Float64),
         *(pl.col(name).cast(pl.String) for name in request.static),
     )
     kept = typed.filter(pl.col('unique_id').is_not_null() & pl.col('ds').is_not_null())
     if kept.is_empty():
         raise UnusableData('No row has both a time and a series.')
-    return kept, zone is not None, typed.height - kept.height
+    told, clock = clocks.read(kept)
+    return told, clock, typed.height - kept.height
 
 
 def prepare(typed: 'polars.DataFrame', request: Request, *, whole: bool = True) -> list['Series']:
@@ -325,7 +328,7 @@ def _part(progress: Progress, index: int, count: int) -> Progress:
 
 def _rows(
     series: Sequence['Series'], outcomes: dict[tuple[str, int], Outcome], request: Request, *,
-    asked: Sequence[float], aware: bool, dropped: int,
+    asked: Sequence[float], dropped: int,
 ) -> 'polars.DataFrame':  # fmt: skip
     import numpy as np
     import polars as pl
@@ -355,7 +358,4 @@ def _rows(
                 'flags': [','.join(one.flags)] * h,
             }
             parts.append(pl.DataFrame(columns))
-    result = pl.concat(parts).with_columns(pl.col(pl.Float64).fill_nan(None))
-    if aware:
-        result = result.with_columns(pl.col('ds', 'cutoff').dt.replace_time_zone('UTC'))
-    return result
+    return pl.concat(parts).with_columns(pl.col(pl.Float64).fill_nan(None))

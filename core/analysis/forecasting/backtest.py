@@ -69,7 +69,7 @@ def run(
     forecasting.check(request)
     if n_windows < 1 or (step_size is not None and step_size < 1):
         raise UsageError('n_windows and step_size must be at least 1.')
-    typed, aware, _ = forecasting.tidy(frame, request)
+    typed, clock, _ = forecasting.tidy(frame, request)
     history = _history(typed, request)
     asked = replace(request, adapted={}, budget=request.budget and request.budget / n_windows)
     started, longest = perf_counter(), 0.0
@@ -90,9 +90,7 @@ def run(
         longest = max(longest, perf_counter() - began)
     progress(1.0, 'Done')
     rows = pl.concat(parts) if parts else history.beside(_no_rows(typed, request))
-    if aware:
-        rows = rows.with_columns(pl.col('ds', 'cutoff').dt.replace_time_zone('UTC'))
-    return Backtest(rows=rows, seconds=seconds)
+    return Backtest(rows=clock.back(rows, 'ds', 'cutoff'), seconds=seconds)
 
 
 def sample(

@@ -66,7 +66,7 @@ def notes(frame: 'polars.DataFrame', request: 'Request') -> 'polars.DataFrame':
 
     from core.analysis import forecasting
 
-    typed, aware, _ = forecasting.tidy(frame, request)
+    typed, clock, _ = forecasting.tidy(frame, request)
     names = typed['unique_id'].unique().sort()[:MOST_SERIES]
     ends = pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
     past = typed.filter(pl.col('unique_id').is_in(names.implode())).filter((pl.col('ds') <= ends).fill_null(True))
@@ -77,7 +77,7 @@ def notes(frame: 'polars.DataFrame', request: 'Request') -> 'polars.DataFrame':
     schema |= {name: pl.Float64() for name in figures}
     rows = [row for part in parts for row in part]
     found = pl.DataFrame(rows, schema=schema, orient='row')
-    return found.with_columns(pl.col('ds').dt.replace_time_zone('UTC')) if aware else found
+    return clock.back(found, 'ds')
 
 
 def look(series: Series) -> History:

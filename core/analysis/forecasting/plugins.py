@@ -74,7 +74,8 @@ def fit_predict(name: str) -> FitPredict:
 class Plugin:
     """A member that asks foreign code: whatever that does, its series get a forecast or the reason why they have none.
 
-    It is called once for all series, and once for each round of held-out origins on histories that end there.
+    It is called once for all series, and once for all held-out origins that lie as far before the end of their series,
+    on histories that end there: no series shows it the future of another.
     """
 
     held_series = 400
@@ -88,16 +89,12 @@ class Plugin:
         return self._ask(panel, [Origin(place, len(one.filled)) for place, one in enumerate(panel)], h)
 
     def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
-        """Return the forecasts from the origins; no call sees anything after the origins it is asked about."""
-        rounds: list[list[int]] = []
-        seen: dict[int, int] = {}
+        """Return the forecasts from the origins; no call sees what came after them, of any series."""
+        rounds: dict[int, list[int]] = {}
         for index, at in enumerate(origins):
-            turn = seen[at.place] = seen.get(at.place, -1) + 1
-            if turn == len(rounds):
-                rounds.append([])
-            rounds[turn].append(index)
+            rounds.setdefault(len(panel[at.place].filled) - at.size, []).append(index)
         found: dict[int, Raw] = {}
-        for count, indexes in enumerate(rounds, 1):
+        for count, (_, indexes) in enumerate(sorted(rounds.items()), 1):
             found |= zip(indexes, self._ask(panel, [origins[index] for index in indexes], h), strict=True)
             run.progress(count / len(rounds), '')
         return [found[index] for index in range(len(origins))]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import Request, fit_predict, forecast, plugins, prepare, registry, tidy
+from core.analysis.forecasting import Request, conformal, fit_predict, forecast, plugins, prepare, registry, tidy
 from core.analysis.forecasting.base import Origin, Run
 from core.analysis.forecasting.plugins import Plugin
 from core.analysis.forecasting.repair import Series
@@ -106,14 +106,40 @@ def ahead(frame: pl.DataFrame, h: int) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def test_held_out_origins_come_in_rounds_and_show_no_future():
+def test_held_out_origins_come_in_rounds_that_end_as_far_before_the_end():
     series = panel(50, 60)
     member, frames = asked(lambda table: table)
-    origins = [Origin(0, 40), Origin(1, 52), Origin(1, 48), Origin(1, 45)]
+    origins = [Origin(0, 40), Origin(1, 52), Origin(1, 50), Origin(1, 45)]
     found = member.hold_out(series, origins, h=H, run=Run())
     assert [raw.center[0] for raw in found] == [series[at.place].filled[at.size - 1] for at in origins]
     counts = [dict(table.group_by('unique_id').len().iter_rows()) for table in frames]
-    assert counts == [{'s0': 40, 's1': 52}, {'s1': 48}, {'s1': 45}]
+    assert counts == [{'s1': 52}, {'s0': 40, 's1': 50}, {'s1': 45}]
+
+
+def level_of_all(table: pl.DataFrame) -> pl.DataFrame:
+    """A forecast of each series that rests on all of them."""
+    return table.with_columns(
+        pl.col('q0.5').mean(), (pl.col('q0.5') - 1.0).min().alias('q0.1'), (pl.col('q0.5') + 1.0).max().alias('q0.9')
+    )
+
+
+def test_no_series_shows_a_plugin_the_future_of_another():
+    series = panel(50, 60, 90, 200)
+    origins = conformal.choose(series, h=H, most=4, seed=1)
+    behind = {at: len(series[at.place].y) - at.size for at in origins}
+    found = dict(zip(origins, asked(level_of_all)[0].hold_out(series, origins, h=H, run=Run()), strict=True))
+    for cut in set(behind.values()):
+        later = []
+        for one in series:
+            y = one.y.copy()
+            y[len(y) - cut :] += 1000.0
+            later.append(replace(one, y=y, filled=y))
+        again = dict(zip(origins, asked(level_of_all)[0].hold_out(later, origins, h=H, run=Run()), strict=True))
+        earlier = [at for at in origins if behind[at] >= cut]
+        assert earlier
+        for at in earlier:
+            assert again[at].center.tolist() == found[at].center.tolist()
+            assert again[at].spread.tolist() == found[at].spread.tolist()
 
 
 @pytest.mark.parametrize(
