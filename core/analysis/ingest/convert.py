@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import profile, readings
-from core.analysis.ingest.manifest import ColumnProfile, Manifest, SourceFile, StoredFile
+from core.analysis.ingest import append, profile, readings
+from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.rawtable import Chosen, RawTable
 from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
-from core.analysis.ingest.types import Column, choose_types, settle_day_or_month
+from core.analysis.ingest.types import Column, choose_types, rows_of, settle_day_or_month, stored_names
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class Options:
     `reading` overrules how the file is read (see `rawtable.Chosen`). `shape` is auto, long or wide, and `melt` says how
     a wide table is made long. `off` names repairs not to be made (see `rejects.REPAIRS`). `duplicates` says which of
     the records of one series and time is stored: last, first or mean; auto is last, unless most records would go (then
-    all stay). `recipe` holds cleaning steps, `before` the stored parts of the version that this file extends.
+    all stay). `recipe` holds cleaning steps. `before` names manifest.json and the parts of the version that this file
+    extends (see `append`), `usual` the roles that columns had so far, heeded where the file has them. `origin` is what
+    the manifest calls this conversion.
     """
 
     time_zone: str = 'UTC'
@@ -60,6 +62,8 @@ class Options:
     duplicates: str = 'auto'
     recipe: Sequence[Mapping[str, Any]] = ()
     before: Sequence[Path] = ()
+    usual: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ''
 
 
 def convert(path: Path, *, name: str, into: Path, options: Options, progress: Progress) -> Manifest:
@@ -84,7 +88,11 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         if not staged.accepted + staged.repaired:
             raise UnusableData(_nothing_left(name, kinds))
         progress(0.6, 'Sorting')
-        parts = _write_parts(job.connection, staged, columns, into=into, workdir=job.workdir)
+        stored = job.stored(staged, columns)
+        columns = stored.columns
+        time = next(column for column in columns if column.role == 'time')
+        parts = _write_parts(job.connection, stored, into=into, workdir=job.workdir)
+        sources = job.sources(path, parts, rows=stored.count)
         staged.path.unlink()
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
@@ -105,6 +113,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             series=labelled,
             measures=tuple(column.name for column in columns if column.role == 'measure'),
             files=(),
+            sources=sources,
         )
         progress(0.85, 'Building the pyramid')
         build_pyramid(
@@ -196,18 +205,52 @@ class _Job:
     raw: RawTable
     connection: 'duckdb.DuckDBPyConnection'
     workdir: Path
+    name: str
     options: Options
+    before: append.Before | None = None
     notes: list[str] = field(default_factory=list)
 
     def columns(self, *, lenient: bool = False) -> list[Column]:
         """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""
         options = self.options
-        typed = choose_types(
-            self.connection, self.raw, roles=options.roles, decimal=options.decimal, day_first=options.day_first
-        )
-        columns = choose_roles(self.connection, self.raw, typed, roles=options.roles)
+        roles = self._roles()
+        day_first = options.day_first
+        if day_first is None and self.before is not None:
+            day_first = self.before.day_first
+        typed = choose_types(self.connection, self.raw, roles=roles, decimal=options.decimal, day_first=day_first)
+        columns = choose_roles(self.connection, self.raw, typed, roles=roles)
         self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
-        return [self._settled(column, lenient=lenient) for column in columns]
+        columns = [self._settled(column, lenient=lenient) for column in columns]
+        return columns if self.before is None else append.aligned(columns, self.before, name=self.name)
+
+    def _roles(self) -> dict[str, str]:
+        """The roles that the file's columns had before, and those that the user gives, which win."""
+        kept = append.kept_roles(self.raw.names, self.before, self.options.usual)
+        return {name: role for name, role in kept.items() if self._holds(name)} | dict(self.options.roles)
+
+    def _holds(self, name: str) -> bool:
+        """Whether a column has any cell that is not missing: of an empty one no number can be asked."""
+        names = self.raw.names if name in self.raw.names else stored_names(self.raw.names)
+        present = readings.present(readings.trimmed(f'c{[*names].index(name)}'))
+        found = self.connection.execute(
+            f'SELECT 1 FROM {rows_of(self.raw)} WHERE _flag < 2 AND {present} IS NOT NULL LIMIT 1'
+        ).fetchone()
+        return found is not None
+
+    def stored(self, staged: Staged, columns: Sequence[Column]) -> '_Stored':
+        """Return the rows to store: those of the file, and those of the version before that stay."""
+        rows = f'SELECT * FROM {duck.files([staged.path])} WHERE _status < 2'
+        if self.before is None:
+            named = f'SELECT *, {labels(columns)} AS _series FROM ({rows})'
+            return _Stored(rows=named, columns=list(columns), count=staged.accepted + staged.repaired)
+        both = append.extended(self.connection, rows, columns, self.before, zone=self.options.time_zone)
+        self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
+        return _Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
+
+    def sources(self, path: Path, parts: Sequence[Path], *, rows: int) -> tuple[Source, ...]:
+        """Return the files that the stored rows came from."""
+        own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows)
+        return (own,) if self.before is None else append.sources(self.connection, parts, self.before, own=own)
 
     def _settled(self, column: Column, *, lenient: bool) -> Column:
         try:
@@ -237,6 +280,19 @@ class _Job:
         return staged, kinds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The rows of a version before they are sorted: SQL that gives `_series, _time, _line, _row` and `columns`.
+
+    With `several` files there is `_source` too.
+    """
+
+    rows: str
+    columns: list[Column]
+    count: int
+    several: bool = False
+
+
 @contextmanager
 def _opened(
     path: Path, *, name: str, options: Options, beside: Path | None = None, progress: Progress | None = None
@@ -260,7 +316,8 @@ def _opened(
             chosen=Chosen.from_json(options.reading),
         )
         tell(0.4, 'Choosing types')
-        allowed = [workdir, *([beside] if beside else [])]
+        before = append.opened(options.before)
+        allowed = [workdir, *([beside] if beside else []), *(before.parts if before else ())]
         connection = duck.connect(
             memory=_engine_memory(options),
             threads=1 if len(raw.names) > NARROW else THREADS,
@@ -268,7 +325,7 @@ def _opened(
             allow=allowed,
         )
         try:
-            yield _Job(raw=raw, connection=connection, workdir=workdir, options=options)
+            yield _Job(raw=raw, connection=connection, workdir=workdir, name=name, options=options, before=before)
         except duckdb.OutOfMemoryException as error:
             raise TooLarge(
                 f'{name} ({len(raw.names):,} columns, {raw.rows_read:,} rows) needs more memory than is allowed. '
@@ -325,16 +382,12 @@ def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
     return f'No row of {name} can be stored (most often: {commonest}). Look at the roles of its columns.'
 
 
-def _write_parts(
-    connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], *, into: Path, workdir: Path
-) -> list[Path]:
+def _write_parts(connection: 'duckdb.DuckDBPyConnection', stored: _Stored, *, into: Path, workdir: Path) -> list[Path]:
     """Sort the stored rows into `data-00000.parquet` …, at most 20 row groups each; return them in order."""
-    listed = ', '.join(duck.identifier(column.name) for column in columns)
-    rows = (
-        f'SELECT _series, _time, _line, {listed} FROM (SELECT *, {labels(columns)} AS _series '
-        f'FROM {duck.files([staged.path])} WHERE _status < 2) ORDER BY _series, _time, _line, _row'
-    )
-    count = staged.accepted + staged.repaired
+    listed = ', '.join(duck.identifier(column.name) for column in stored.columns)
+    own = '_series, _time, _line, _source' if stored.several else '_series, _time, _line'
+    rows = f'SELECT {own}, {listed} FROM ({stored.rows}) ORDER BY _series, _time, _line, _row'
+    count = stored.count
     most = ROW_GROUP * GROUPS_A_FILE
     if count <= most:
         return [_write_part(connection, rows, into, 0)]

@@ -23,6 +23,16 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file of which a version holds `rows`. `origin` names the conversion that read it: `<job>-<attempt>`."""
+
+    name: str
+    bytes: int
+    origin: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """`counts[i]` values lie from `edges[i]` to `edges[i + 1]`."""
 
@@ -93,7 +103,11 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A dataset version. `rows_accepted + rows_repaired + rows_rejected = rows_read`."""
+    """A dataset version. `rows_accepted + rows_repaired + rows_rejected = rows_read`, all of the file that was read.
+
+    `sources` lists the files that the stored rows came from, the one that was read last. Where there are several,
+    the column `_source` holds each row's place in the list.
+    """
 
     source: SourceFile
     columns: tuple[ColumnProfile, ...]
@@ -107,6 +121,7 @@ class Manifest:
     series: SeriesProfile
     measures: tuple[str, ...]
     files: tuple[StoredFile, ...]
+    sources: tuple[Source, ...] = ()
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +138,7 @@ class Manifest:
             'time': _make(TimeProfile, data['time']),
             'series': _make(SeriesProfile, data['series']),
             'files': tuple(_make(StoredFile, file) for file in data['files']),
+            'sources': tuple(_make(Source, source) for source in data.get('sources', ())),
         }
         return _make(cls, {**data, **parts})
 

@@ -171,9 +171,10 @@ def _histogram(
     if low is None or high is None or not math.isfinite(high - low):
         return None
     width = (high - low) / BINS
-    if width <= 0 or low + width == low:
-        return Histogram(edges=(low, high), counts=(column.filled - column.unread,)) if low == high else None
     value = f'CAST({duck.identifier(column.name)} AS DOUBLE)'
+    if width <= 0 or low + width == low:
+        (count,) = duck.single(connection, f'SELECT count({value}) FROM {source}')
+        return Histogram(edges=(low, high), counts=(int(count),)) if low == high else None
     place = f'least({BINS - 1}, greatest(0, floor(({value} - ?) / ?)))::INTEGER'
     rows = connection.execute(
         f'SELECT {place} AS bin, count(*) FROM {source} WHERE {value} IS NOT NULL GROUP BY bin', [low, width]

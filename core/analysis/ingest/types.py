@@ -38,7 +38,7 @@ ID_NAME: Final = re.compile(
 )
 EARLIEST: Final = "TIMESTAMP '1000-01-01'"
 LATEST: Final = "TIMESTAMP '2999-12-31 23:59:59.999999'"
-OWN: Final = ('_series', '_time', '_line', '_row', '_status')
+OWN: Final = ('_series', '_time', '_line', '_source', '_row', '_status')
 ROLES: Final = ('time', 'series', 'measure', 'attribute')
 
 

@@ -1,0 +1,340 @@
+"""Append: a file joins the version before it. Its rows win where series and time are the same; all others stay.
+
+The file is read as the dataset was: columns meet by their name in the file (else by their stored name, whatever its
+case) and keep their roles, day or month stay first, and what was stored as text stays text. A column that the file does
+not have keeps its value in the rows that are replaced and has none in the rows that are new. `_source` tells each row's
+file by its place in the manifest's `sources`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from core.analysis import duck
+from core.analysis.ingest import readings
+from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source
+from core.analysis.ingest.roles import NUMBERS, labels
+from core.analysis.ingest.types import Column, stored_names
+from core.errors import UnusableData
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_SOURCES: Final = 32_767
+EXACT: Final = 2**53
+CALENDAR: Final = ('date', 'integer')
+TIMES: Final = ('date', 'timestamp', 'timestamptz')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """The version that a file extends: its manifest, its parts in order, and the files that its rows came from."""
+
+    manifest: Manifest
+    parts: tuple[Path, ...]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files of its rows; a version that was stored before files were told apart has one."""
+        own = self.manifest.source
+        first = Source(name=own.name, bytes=own.bytes, origin=self.parts[0].parent.name, rows=self.rows)
+        return self.manifest.sources or (first,)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it stores."""
+        return sum(file.rows for file in self.manifest.files if file.name.startswith('data-'))
+
+    @property
+    def day_first(self) -> bool | None:
+        """Whether its times had the day before the month, as far as their writing tells."""
+        reason = next((c.reason for c in self.manifest.columns if c.role == 'time'), '')
+        return True if 'as DD' in reason else False if 'as MM' in reason else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extended:
+    """Both versions' rows in one: `rows` is SQL that gives `_series, _time, _line, _source, _row` and `columns`.
+
+    `kept` rows are those of the version before, `replaced` those of it that gave way; `added` are the file's.
+    """
+
+    rows: str
+    columns: tuple[Column, ...]
+    kept: int
+    replaced: int
+    added: int
+    notes: tuple[str, ...]
+
+
+def opened(paths: Sequence[Path]) -> Before | None:
+    """Return the version of which `paths` are the manifest and the parts, None when there are none."""
+    if not paths:
+        return None
+    (manifest,) = [path for path in paths if path.suffix == '.json']
+    parts = tuple(sorted(path for path in paths if path.suffix == '.parquet'))
+    return Before(manifest=Manifest.from_json(json.loads(manifest.read_text(encoding='utf-8'))), parts=parts)
+
+
+def kept_roles(names: Sequence[str], before: Before | None, usual: Mapping[str, str]) -> dict[str, str]:
+    """Return the roles that a file's columns `names` had so far: those of the version before, else the `usual` ones.
+
+    Columns that the file does not have are left out, so that nothing is asked of them.
+    """
+    stored = stored_names(names)
+    if before is None:
+        known = {*names, *stored}
+        return {name: role for name, role in usual.items() if name in known}
+    return {stored[place]: old.role for place, old in _met(names, before).items()}
+
+
+def aligned(columns: Sequence[Column], before: Before, *, name: str) -> list[Column]:
+    """Return a file's columns under the names of the version before, text where that has text.
+
+    Raise UnusableData when the file `name` cannot extend the version: its time, a series key or a number is missing.
+    """
+    met = _met([column.source for column in columns], before)
+    _check(columns, met, before, name=name)
+    taken = {old.name.lower() for old in before.manifest.columns}
+    out = []
+    for place, column in enumerate(columns):
+        old = met.get(place)
+        if old is None:
+            free = _free(column.name, taken)
+            taken.add(free.lower())
+            out.append(replace(column, name=free))
+            continue
+        column = replace(column, name=old.name)
+        if old.type == 'text' and column.role not in ('time', 'measure'):
+            column = replace(column, type='text', reading=readings.TEXT, unread=0)
+        out.append(column)
+    return out
+
+
+def extended(
+    connection: 'duckdb.DuckDBPyConnection', rows: str, columns: Sequence[Column], before: Before, *, zone: str
+) -> Extended:
+    """Join a file's stored rows (SQL that gives `_row, _line, _time` and its `aligned` columns) to those of `before`.
+
+    The connection must be allowed to read the parts. Memory grows with the file, not with the version before.
+    """
+    if len(before.sources) >= MOST_SOURCES:
+        raise UnusableData('The dataset holds rows of too many files. Upload one file with all of them instead.')
+    pairs = list(_pairs(columns, before))
+    merged = tuple(_column(index, mine, old) for index, (mine, old) in enumerate(pairs))
+    notes = [
+        note for pair, column in zip(pairs, merged, strict=True) for note in _notes(connection, rows, pair, column)
+    ]
+    mine = ', '.join(_mine(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
+    theirs = ', '.join(_theirs(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
+    named = f'SELECT _row, _line, _time, {mine} FROM ({rows})'
+    new = f'SELECT {labels(merged)} AS _series, _time, _line, {len(before.sources)}::SMALLINT AS _source, _row, '
+    new += f'{_listed(merged)} FROM ({named})'
+    stored = f'read_parquet({duck.texts([str(part) for part in before.parts])}, file_row_number = true)'
+    source = '_source' if before.manifest.sources[1:] else '0::SMALLINT AS _source'
+    old = f'SELECT _series, _time, _line, {source}, file_row_number AS _row, {theirs} FROM {stored}'
+    keys = f'SELECT DISTINCT _series, _time FROM ({new})'
+    kept = f'SELECT * FROM ({old}) ANTI JOIN ({keys}) USING (_series, _time)'
+    left = f'(SELECT _series, _time FROM {stored}) ANTI JOIN ({keys}) USING (_series, _time)'
+    (count,) = duck.single(connection, f'SELECT count(*) FROM {left}')
+    (added,) = duck.single(connection, f'SELECT count(*) FROM ({rows})')
+    absent = [column for (mine_, _), column in zip(pairs, merged, strict=True) if mine_ is None]
+    return Extended(
+        rows=f'{_filled(new, stored, merged, absent)} UNION ALL {kept}',
+        columns=merged,
+        kept=int(count),
+        replaced=before.rows - int(count),
+        added=int(added),
+        notes=tuple(notes),
+    )
+
+
+def sources(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], before: Before, *, own: Source
+) -> tuple[Source, ...]:
+    """Return the files of the rows in `parts`, the newest last, each with how many rows are left of it."""
+    found = connection.execute(f'SELECT _source, count(*) FROM {duck.files(parts)} GROUP BY _source').fetchall()
+    rows = {int(place): int(count) for place, count in found}
+    return tuple(replace(one, rows=rows.get(place, 0)) for place, one in enumerate([*before.sources, own]))
+
+
+def _met(names: Sequence[str], before: Before) -> dict[int, ColumnProfile]:
+    """Return, by its place in the file, the stored column that each of the file's columns goes on."""
+    by_source = {column.source: column for column in before.manifest.columns}
+    by_name = {column.name.lower(): column for column in before.manifest.columns}
+    met = {place: by_source[name] for place, name in enumerate(names) if name in by_source}
+    taken = {column.name for column in met.values()}
+    for place, name in enumerate(names):
+        old = by_name.get(name.lower())
+        if place not in met and old is not None and old.name not in taken:
+            met[place] = old
+            taken.add(old.name)
+    return met
+
+
+def _check(columns: Sequence[Column], met: Mapping[int, ColumnProfile], before: Before, *, name: str) -> None:
+    there = {old.name for old in met.values()}
+    for old in before.manifest.columns:
+        if old.role in ('time', 'series') and old.name not in there:
+            what = 'the time' if old.role == 'time' else 'a key of the series'
+            raise UnusableData(
+                f'{name} has no column "{old.source}", {what} of this dataset. '
+                'Name it so, or let the file replace all rows.'
+            )
+    for place, column in enumerate(columns):
+        old_column = met.get(place)
+        if column.role == 'series' and (old_column is None or old_column.role != 'series'):
+            raise UnusableData(
+                f'{name} tells series apart by "{column.source}", which this dataset does not. Make it an attribute, '
+                'or let the file replace all rows.'
+            )
+        strange = column.filled and column.type not in NUMBERS
+        if old_column is not None and old_column.role == 'measure' and strange:
+            raise UnusableData(
+                f'Column "{column.source}" is a measure of this dataset and holds no numbers in {name}. '
+                'Correct the file, or let it replace all rows.'
+            )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    free, count = name, 1
+    while free.lower() in taken:
+        count += 1
+        free = f'{name}_{count}'
+    return free
+
+
+def _pairs(
+    columns: Sequence[Column], before: Before
+) -> Iterator[tuple[Column | None, ColumnProfile] | tuple[Column, ColumnProfile | None]]:
+    """Yield the file's column and the stored one under each name, the stored ones first."""
+    mine = {column.name: column for column in columns}
+    for old in before.manifest.columns:
+        yield mine.pop(old.name, None), old
+    for column in mine.values():
+        yield column, None
+
+
+def _column(index: int, mine: Column | None, old: ColumnProfile | None) -> Column:
+    """The column that holds both."""
+    if old is None:
+        assert mine is not None
+        return replace(mine, index=index)
+    base = mine or Column(index=index, source=old.source, name=old.name)
+    kind = old.type if mine is None or not mine.filled else _type(mine.type, old.type, time=old.role == 'time')
+    return replace(
+        base,
+        index=index,
+        source=old.source,
+        name=old.name,
+        type=kind,
+        role=old.role,
+        reason=old.reason,
+    )
+
+
+def _type(mine: str, old: str, *, time: bool) -> str:
+    """The type that holds values of both."""
+    if mine == old:
+        return old
+    pair = {mine, old}
+    if time:
+        if 'timestamptz' in pair:
+            return old if old not in CALENDAR else 'timestamptz'
+        return 'timestamp' if 'timestamp' in pair else 'date'
+    if pair <= set(NUMBERS):
+        return 'double' if 'double' in pair else 'decimal'
+    if pair <= set(TIMES):
+        return 'timestamptz' if 'timestamptz' in pair else 'timestamp'
+    return 'text'
+
+
+def _mine(mine: Column | None, old: ColumnProfile | None, column: Column, *, zone: str) -> str:
+    """SQL: the column over the file's rows."""
+    name = duck.identifier(column.name)
+    if mine is None:
+        return f'NULL AS {name}'
+    if old is None:
+        return name
+    value = 'NULL' if not mine.filled else _cast(mine.type, column, zone=zone)
+    return f'{value} AS {name}'
+
+
+def _theirs(mine: Column | None, old: ColumnProfile | None, column: Column, *, zone: str) -> str:
+    """SQL: the column over the rows of the version before."""
+    name = duck.identifier(column.name)
+    if old is None:
+        return f'NULL AS {name}'
+    return f'{_cast(old.type, column, zone=zone)} AS {name}'
+
+
+def _cast(kind: str, column: Column, *, zone: str) -> str:
+    """SQL: a stored column of the type `kind` as one of the type of `column`."""
+    name = duck.identifier(column.name)
+    if kind == column.type or {kind, column.type} <= set(NUMBERS):
+        return name  # the union finds the number that holds both
+    if column.type == 'text':
+        return f'CAST({name} AS VARCHAR)'
+    if column.role == 'time':
+        name = '_time' if kind in CALENDAR or kind == 'timestamptz' else name
+        if column.type == 'date':
+            return 'CAST(_time AS DATE)'
+        if column.type == 'timestamptz':
+            return "timezone('UTC', _time)"
+        return f"timezone({duck.text(zone)}, timezone('UTC', _time))" if kind == 'timestamptz' else name
+    if column.type == 'timestamptz':
+        return f'timezone({duck.text(zone)}, CAST({name} AS TIMESTAMP))'
+    return f'CAST({name} AS TIMESTAMP)'
+
+
+def _listed(columns: Sequence[Column]) -> str:
+    return ', '.join(duck.identifier(column.name) for column in columns)
+
+
+def _filled(new: str, stored: str, merged: Sequence[Column], absent: Sequence[Column]) -> str:
+    """SQL: the file's rows, with what the rows that they replace hold in the columns that the file does not have."""
+    if not absent:
+        return f'SELECT * FROM ({new})'
+    names = [duck.identifier(column.name) for column in absent]
+    lost = ', '.join(f'first({name} ORDER BY _line DESC) AS {name}' for name in names)
+    old = f'SELECT _series, _time, {lost} FROM {stored} GROUP BY _series, _time'
+    shown = ', '.join(
+        f'o.{name}' if name in names else f'n.{name}' for name in (duck.identifier(c.name) for c in merged)
+    )
+    return (
+        f'SELECT n._series, n._time, n._line, n._source, n._row, {shown} FROM ({new}) n '
+        f'LEFT JOIN ({old}) o ON n._series = o._series AND n._time = o._time'
+    )
+
+
+def _notes(
+    connection: 'duckdb.DuckDBPyConnection',
+    rows: str,
+    pair: tuple[Column | None, ColumnProfile | None],
+    column: Column,
+) -> Iterator[str]:
+    """Yield what a reader should know of a column that is not in both alike."""
+    mine, old = pair
+    if mine is None:
+        yield f'The file has no column "{column.source}": rows that it replaced keep theirs, new rows have none.'
+    elif old is None:
+        yield f'Column "{column.source}" is new: rows of earlier files have no value in it.'
+    elif mine.filled and mine.type != old.type:
+        if column.type != old.type:
+            yield f'Column "{column.source}" is {column.type} now: it was {old.type} and is {mine.type} in this file.'
+        if column.type == 'double' and _rounds(connection, rows, mine, old):
+            yield f'Column "{column.source}" holds whole numbers beyond 2^53, which were rounded.'
+
+
+def _rounds(connection: 'duckdb.DuckDBPyConnection', rows: str, mine: Column, old: ColumnProfile) -> bool:
+    """Whether whole numbers of a column are too large for a double to hold every one."""
+    if old.type == 'integer':
+        return any(isinstance(value, int | float) and abs(value) > EXACT for value in (old.min, old.max))
+    if mine.type != 'integer':
+        return False
+    name = duck.identifier(mine.name)
+    return bool(
+        duck.single(connection, f'SELECT coalesce(max(abs({name}::HUGEINT)) > {EXACT}, false) FROM ({rows})')[0]
+    )
