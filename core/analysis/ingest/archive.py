@@ -223,7 +223,7 @@ def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
         if not member.name.startswith('__MACOSX/') and not PurePosixPath(member.name).name.startswith('.')
     ]
     if not files:
-        raise UnreadableFile(f'{job.name} is an empty archive.')
+        raise UnreadableFile(f'{job.name} is an empty archive. Pack the table into it.')
     names = [member.name for member in files]
     if job.member is not None:
         chosen = next((member for member in files if member.name == job.member), None)

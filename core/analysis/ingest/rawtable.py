@@ -65,7 +65,7 @@ class Limits:
 
     bytes: int = 64 * 2**30
     ratio: int = 400
-    ratio_free_bytes: int = 2**30
+    ratio_free_bytes: int = 2**29
     rows: int = 500_000_000
     columns: int = 32_768
     cell_bytes: int = 16 * 2**20
