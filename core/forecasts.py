@@ -1,6 +1,7 @@
 """Forecasts: request, result and the ledger of issued forecasts."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -28,6 +29,12 @@ MOST_COLUMNS = 50
 MOST_OPTIONS = 50
 LONGEST = 200  # characters of an option's name or value
 AT_ONCE = 8  # objects that one question fetches side by side
+FEW = 2  # distinct values of a flag
+CIRCUMSTANCE = re.compile(
+    r'(?i)(^|[\W_])(is|has|unit|list|sale|sell)?_?(price|discount|promo(tion)?s?|holidays?|weekend|weekday|flag|day|month|'
+    r'year|week|hour|temp(erature)?|rain(fall)?|humidity|wind|cpi|exog\w*|exogenous\d*)([\W_\d]|$)'
+)
+"""Names of columns that tell under what circumstances something was sold, used or measured."""
 HOW = ('scale', 'shift', 'set')
 BY = ('horizon', 'series')
 HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
@@ -405,13 +412,38 @@ class Forecasts:
         return await asyncio.gather(*map(one, keys))
 
 
-def defaults(version: Version) -> Ask:
-    """Return a sensible request for a version: its first measure, a horizon that fits its step, `auto`."""
-    measures = version.manifest['measures']
+def defaults(version: Version, *, beside: Sequence[str] = ()) -> Ask:
+    """Return a sensible request for a version: a target, a horizon that fits its step, `auto`.
+
+    The target is none of those `beside` it where there is another; never a constant or a flag beside a real quantity;
+    rather one that ends before the others, which are then known ahead of it; rather a quantity than a price or what
+    its name tells to be a circumstance; and of equals the first.
+    """
+    measures = likeliest(version, beside=beside)
     freq = version.manifest['time']['freq'] or ''
     letter = 'h' if freq.endswith('h') else next((c for c in freq if c in 'DWMQY'), 'h')
     rows = version.rows // max(1, version.manifest['series']['count'])
     return Ask(target=measures[0] if measures else '', h=max(1, min(HORIZONS[letter], rows // 4)))
+
+
+def likeliest(version: Version, *, beside: Sequence[str] = ()) -> list[str]:
+    """Return the measures of a version, the likeliest to be forecast first (`defaults`)."""
+    measures: list[str] = version.manifest['measures']
+    columns = {column['name']: column for column in version.manifest['columns']}
+    flags = {name for name in measures if columns.get(name, {}).get('distinct', FEW + 1) <= FEW}
+    empty = {name: _empty_end(columns.get(name, {}).get('sparkline') or ()) for name in measures}
+    least = min((empty[name] for name in measures if name not in flags), default=0)
+
+    def place(name: str) -> tuple[bool, bool, bool, bool]:
+        return name in beside, name in flags, empty[name] <= least, bool(CIRCUMSTANCE.search(name))
+
+    return sorted(measures, key=place)
+
+
+def _empty_end(sparkline: Sequence[float | None]) -> int:
+    """Return how many of the last slices of a column's sparkline hold no value."""
+    known = [place for place, value in enumerate(sparkline) if value is not None]
+    return len(sparkline) - 1 - known[-1] if known else 0
 
 
 def ask_of(forecast: Forecast) -> Ask:

@@ -154,7 +154,7 @@ class Issued(Forecasts):
             return [
                 {**score(name, place / 30), 'unique_id': label} for name in names for place, label in enumerate(LABELS)
             ]
-        return [score(name) for name in names]
+        return [one for one in await self._scores(user_id, forecast_id) if one['model'] in names]
 
     async def notes(
         self, user_id: UUID, forecast_id: UUID, *, series: str | None = None

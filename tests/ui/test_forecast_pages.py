@@ -17,6 +17,7 @@ from core.values import Balance, Session
 from tests.ui import doubles
 from tests.ui.made_up import AWAY, LABELS, Came, Issued, Shop
 from tests.ui.site import until
+from ui.api.forecasts import file_name
 from ui.app import mount
 from ui.components.chart import SeriesChart
 from ui.components.parts import Tag
@@ -352,6 +353,44 @@ async def test_residuals_are_of_the_series_that_the_select_names(desk: Desk) -> 
     await desk.open_result('?tab=residuals&series=s4999')
     assert desk.field('Series').value == 's4999'
     assert desk.services.forecasts.measured == [None, 's4999']
+
+
+async def test_series_are_found_while_their_name_is_typed(desk: Desk) -> None:
+    await desk.open_result('?tab=series&page=2')
+    search = desk.field('Find a series')
+    assert search.props['debounce'] == '300'
+    search.value = 'store 07'
+    await until(lambda: '1 series found' in desk.texts())
+    assert (desk.query['q'], 'page' in desk.query) == (['store 07'], False)
+    assert 'Store 25' not in desk.texts()
+    assert not search.is_deleted, 'who types keeps the place'
+    search.value = 'nowhere'
+    await until(lambda: 'No series has "nowhere" in its name.' in desk.texts())
+    desk.services.forecasts.away = True
+    search.value = 'Store'
+    await until(lambda: AWAY in desk.texts())
+    desk.services.forecasts.away = False
+    search.value = None
+    await until(lambda: '1 to 24 of 30' in desk.texts())
+    assert 'q' not in desk.query
+    assert AWAY not in desk.texts()
+
+
+async def test_programs_are_told_the_best_model_first_and_files_tell_what_they_hold(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    client, api = desk.user.http_client, f'/api/v1/forecasts/{forecast.id}'
+    scores = forecast.result['scores']
+    scores[:] = [{**scores[0], 'mase': None}, scores[2], scores[3], scores[1]]
+    found = (await client.get(f'{api}/leaderboard')).json()['items']
+    assert [score['model'] for score in found] == ['lightgbm', 'prophet', 'theta', 'auto']
+    found = (await client.get(f'{api}/leaderboard?by=horizon')).json()['items']
+    assert [(score['horizon'], score['model']) for score in found[:5]] == [
+        *((1, name) for name in ('auto', 'lightgbm', 'prophet', 'theta')),
+        (2, 'auto'),
+    ]
+    assert file_name(forecast, 'rows') == 'Stores Monthly sales 4 models cutoff 2025-10-01'
+    few = replace(forecast, name='x' * 255, result={**forecast.result, 'models': forecast.result['models'][:2]})
+    assert file_name(few, 'backtest') == f'Stores {"x" * 60} auto lightgbm cutoff 2025-10-01 backtest'
 
 
 async def test_a_tile_opens_its_series(desk: Desk) -> None:

@@ -161,9 +161,39 @@ async def test_a_dataset_of_somebody_else_selects_nothing_of_it(room: Room) -> N
     room.fill()
     foreign = room.services.datasets.add(uuid4(), 'secret', 100)
     await room.user.open(f'/track?dataset={foreign.id}')
-    await room.user.should_see('By model')
-    assert room.records.asked[0]['dataset_id'] is None
-    assert 'secret' not in room.texts()
+    await room.user.should_see('There is no such dataset')
+    assert {'secret', 'By model'}.isdisjoint(room.texts()), 'neither of it nor of all'
+    assert '/track' in room.hrefs()
+
+
+async def test_a_model_that_does_not_exist_is_said_to_page_and_program(room: Room) -> None:
+    await room.user.open('/track?model=crystal_ball')
+    await room.user.should_see('There is no model "crystal_ball"')
+    assert '/track' in room.hrefs()
+    answer = await room.user.http_client.get('/api/v1/track?model=crystal_ball')
+    assert answer.status_code == 404
+    assert answer.json()['detail'].startswith('There is no model "crystal_ball". Models are auto')
+    room.records.found = replace(NOTHING, issued=1)
+    assert (await room.user.http_client.get('/api/v1/track?model=crystal_ball')).status_code == 200, (
+        'a plug-in that is gone'
+    )
+    room.records.found = NOTHING
+    assert (await room.user.http_client.get('/api/v1/track?model=theta')).status_code == 200
+    await room.user.open('/track?model=theta')
+    await room.user.should_see('No forecast by Theta has been issued yet')
+
+
+async def test_figures_of_several_models_say_so_and_stand_after_those_of_each(room: Room) -> None:
+    room.fill()
+    await room.user.open('/track')
+    await room.user.should_see('by forecast, 2 models together')
+    headings = [text for text in room.texts() if text in ('By model', 'Held over time')]
+    assert headings == ['By model', 'Held over time']
+    room.records.found = replace(room.records.found, models=[figures('theta')])
+    await room.user.open('/track?model=theta')
+    await room.user.should_see('by forecast, Theta')
+    headings = [text for text in room.texts() if text in ('By model', 'Held over time')]
+    assert headings == ['Held over time', 'By model']
 
 
 async def test_a_selection_that_holds_nothing_keeps_its_filters(room: Room) -> None:

@@ -64,6 +64,40 @@ def test_an_untouched_form_has_a_short_address(version: Version) -> None:
     assert again(start(version), version) == start(version)
 
 
+def measures(version: Version, *names: str, **about: Mapping[str, Any]) -> Version:
+    """The version with these measures, and what its profile says of them."""
+    columns = [{'name': name, 'role': 'measure', **about.get(name, {})} for name in names]
+    return replace(version, manifest={**version.manifest, 'measures': list(names), 'columns': columns})
+
+
+LIKELIEST = [
+    (('sales', 'price'), {}, 'sales'),
+    (('unit_price', 'holiday', 'sold'), {}, 'sold'),
+    (('price',), {}, 'price'),
+    (('open', 'sold'), {'open': {'distinct': 2}}, 'sold'),
+    (('shops', 'sold'), {'shops': {'distinct': 1}}, 'sold'),
+    (('open', 'closed'), {'open': {'distinct': 2}, 'closed': {'distinct': 2}}, 'open'),
+    (('days_open', 'weekly_sum'), {}, 'days_open'),
+    (('load', 'price'), {'load': {'sparkline': [1.0, 1.0]}, 'price': {'sparkline': [1.0, None]}}, 'price'),
+    (('load', 'wind'), {'load': {'sparkline': [None, 1.0]}, 'wind': {'sparkline': [1.0, 1.0]}}, 'load'),
+]
+
+
+@pytest.mark.parametrize(('names', 'about', 'target'), LIKELIEST)
+def test_what_is_forecast_at_first_is_no_circumstance(
+    version: Version, names: tuple[str, ...], about: dict[str, Any], target: str
+) -> None:
+    assert start(measures(version, *names, **about)).target == target
+
+
+def test_a_column_that_is_to_help_is_not_forecast_at_first(version: Version) -> None:
+    several = measures(version, 'plan', 'sales', 'visitors')
+    read_again = read({'regressors': ['plan', 'sales']}, several)
+    assert (read_again.target, read_again.regressors) == ('visitors', ('plan', 'sales'))
+    assert again(read_again, several) == read_again
+    assert read({'regressors': ['plan', 'sales', 'visitors']}, several).regressors == ('sales', 'visitors')
+
+
 def test_no_model_and_an_empty_horizon_survive_too(version: Version) -> None:
     bare = replace(start(version), models=(), levels=(), h=None)
     assert again(bare, version) == bare
@@ -81,7 +115,7 @@ def test_what_does_not_fit_the_data_is_left_out(version: Version) -> None:
         'h': ['many'],
     }
     found = read(query, version)
-    assert (found.target, found.regressors) == ('sales', ('price',))
+    assert (found.target, found.regressors) == ('visitors', ('price', 'sales'))
     assert (found.static, found.models, found.holidays) == (('region',), ('theta',), None)
     assert (found.step, found.levels, found.h) == (None, (80,), None)
 

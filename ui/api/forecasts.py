@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -36,6 +37,8 @@ from ui.api.contract import (
 )
 from ui.api.models import Rows, plain, rows_of
 
+MOST_NAMED = 3  # models that the name of a file names
+LONGEST = 60  # characters of a name within another
 Form = Literal['csv', 'parquet']
 Model = Literal[*MODELS]
 Step = Literal['h', 'D', 'W-MON', 'MS', 'QS', 'YS']
@@ -492,7 +495,12 @@ def routes(services: Services) -> APIRouter:
     async def export_forecast_rows(session: ForecastsRead, forecast_id: UUID, form: Form) -> Response:
         return await _exported(session, forecast_id, form, forecasts.export, 'rows')
 
-    @api.get('/forecasts/{forecast_id}/leaderboard', summary='How the models did on the past', responses=problems(404))
+    @api.get(
+        '/forecasts/{forecast_id}/leaderboard',
+        summary='How the models did on the past',
+        description='The best come first, by MASE: in all, of each step ahead or of each series.',
+        responses=problems(404),
+    )
     async def get_leaderboard(
         session: ForecastsRead,
         forecast_id: UUID,
@@ -500,7 +508,7 @@ def routes(services: Services) -> APIRouter:
         model: Annotated[Text | None, Query(description='Of one model only.')] = None,
     ) -> Leaderboard:
         found = await forecasts.leaderboard(session.user.id, forecast_id, by=by, model=model)
-        return Leaderboard.model_validate({'items': plain(found)})
+        return Leaderboard.model_validate({'items': plain(sorted(found, key=_place))})
 
     @api.get(
         '/forecasts/{forecast_id}/backtest.{form}',
@@ -562,10 +570,24 @@ def routes(services: Services) -> APIRouter:
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
         await export(session.user.id, forecast_id, out)
-        named = forecast.name if what == 'rows' else f'{forecast.name} {what}'
-        return download(folder, out, EXPORTS[form], f'{named}.{form}')
+        return download(folder, out, EXPORTS[form], f'{file_name(forecast, what)}.{form}')
 
     return api
+
+
+def file_name(forecast: StoredForecast, what: str) -> str:
+    """What a file of a forecast is called, without its suffix: its dataset, its name, its models and its cutoff."""
+    models = [model for model in (forecast.result or {}).get('models', ()) if model['rows']]
+    names = ' '.join(model['name'] for model in models) if len(models) <= MOST_NAMED else f'{len(models)} models'
+    cutoff = next((f'cutoff {str(model["cutoff"])[:10]}' for model in models if model['cutoff']), '')
+    called = [forecast.dataset_name[:LONGEST].strip(), forecast.name[:LONGEST].strip(), names, cutoff]
+    return ' '.join(part for part in [*called, '' if what == 'rows' else what] if part)
+
+
+def _place(score: Mapping[str, Any]) -> tuple[int, str, float]:
+    """Where a score stands in a leaderboard: what was not measured comes last."""
+    mase = score['mase']
+    return score.get('horizon') or 0, score.get('unique_id') or '', inf if mase is None or mase != mase else mase
 
 
 def _plain_changes(changes: Mapping[str, Change]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from core.analysis.forecasting.registry import MODELS
+from core.errors import NotFound
 from core.services import Services
 from ui.api.contract import Answer, ForecastsRead, Text, problems, router
 
@@ -63,7 +65,7 @@ def routes(services: Services) -> APIRouter:
     """The routes of the track record."""
     api = router('forecasts')
 
-    @api.get('/track', summary='How issued forecasts did, by model or by steps ahead')
+    @api.get('/track', summary='How issued forecasts did, by model or by steps ahead', responses=problems(404))
     async def get_track(
         session: ForecastsRead,
         dataset: Annotated[UUID | None, Query(description='Of one dataset only.')] = None,
@@ -71,6 +73,8 @@ def routes(services: Services) -> APIRouter:
         by: Literal['model', 'horizon'] = 'model',
     ) -> Track:
         found = await services.track.track(session.user.id, dataset_id=dataset, model=model)
+        if model is not None and model not in MODELS and not found.issued:
+            raise NotFound(f'There is no model "{model}". Models are {", ".join(MODELS)}.')
         rows = found.models if by == 'model' else found.horizons
         overall = found.overall and Figures.model_validate(found.overall)
         return Track(issued=found.issued, overall=overall, items=[Figures.model_validate(row) for row in rows])

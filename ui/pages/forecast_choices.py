@@ -70,9 +70,9 @@ class Choices:
         return {'prophet': chosen} if chosen else {}
 
 
-def start(version: Version) -> Choices:
-    """The choices of a form that nobody has touched."""
-    ask = defaults(version)
+def start(version: Version, *, beside: Sequence[str] = ()) -> Choices:
+    """The choices of a form that nobody has touched; `beside` are columns that are not to be forecast."""
+    ask = defaults(version, beside=beside)
     return Choices(target=ask.target, h=ask.h)
 
 
@@ -81,7 +81,7 @@ def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
 
     What is not a number stays to be mended, and so do series that do not exist: without them all would be forecast.
     """
-    given = start(version)
+    given = start(version, beside=query.get('regressors', ()))
     one = {name: values[-1] for name, values in query.items() if values}
     target = one.get('target', '')
     if target in version.manifest['measures']:
@@ -134,7 +134,7 @@ def again(forecast: Forecast) -> Choices:
 
 def write(choices: Choices, version: Version | None = None, *, dataset: str) -> str:
     """The address of the form with these choices; what stands there anyhow is left out, as far as that is known."""
-    untouched = start(version) if version else Choices(target='', h=None)
+    untouched = start(version, beside=choices.regressors) if version else Choices(target='', h=None)
     pairs: list[tuple[str, str]] = [('dataset', dataset)]
     for field in fields(Choices):
         value = getattr(choices, field.name)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from nicegui import ui
 
+from core.analysis.forecasting.registry import MODELS
 from core.services import Services
 from core.track import MOST_SHOWN, Figures, Scored, Track
 from core.values import Dataset, JobState
@@ -58,27 +59,42 @@ class Selection:
     """What the page shows: the forecasts of one dataset or of all, by one model or by all."""
 
     def __init__(
-        self, datasets: Sequence[Dataset], dataset: Dataset | None, model: str, track: Track, scored: Sequence[Scored]
+        self,
+        datasets: Sequence[Dataset],
+        dataset: Dataset | None,
+        model: str,
+        track: Track,
+        scored: Sequence[Scored],
+        *,
+        unknown: str = '',
     ) -> None:
         self._datasets = datasets
         self._dataset = dataset
         self._model = model
+        self._unknown = unknown
         self._track = track
         self._scored = scored
 
     @classmethod
     async def read(cls, services: Services, user_id: UUID, dataset: str, model: str) -> 'Selection':
-        """Read what is selected; a dataset that is not the user's selects all."""
+        """Read what is selected; of what does not exist, nothing is."""
         datasets = await services.datasets.list(user_id)
         chosen = next((one for one in datasets if str(one.id) == dataset), None)
         asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
         track = await services.track.track(user_id, **asked)
+        if dataset and chosen is None:
+            return cls(datasets, None, ALL, track, [], unknown='dataset')
+        if model and model not in MODELS and not track.issued:
+            return cls(datasets, chosen, model, track, [], unknown='model')
         # One more than is shown tells whether there are more.
         scored = await services.track.forecasts(user_id, **asked, limit=MOST_SHOWN + 1)
         return cls(datasets, chosen, model, track, scored)
 
     def draw(self) -> None:
         """Draw the filters and what they leave."""
+        if self._unknown:
+            self._not_found()
+            return
         if self._track.overall is None and not (self._dataset or self._model):
             with card(classes='nothing'):
                 self._nothing_yet()
@@ -89,16 +105,48 @@ class Selection:
             with card(), tag('div', classes='low'):
                 self._nothing_yet()
             return
+        # Figures of several models are no promise that any of them made: theirs stand first.
+        if self._several:
+            self._by_model()
         with tag('div', classes='g12 even'):
             self._over_time(overall)
             with tag('div', classes='c4'):
                 track_receipt(
                     overall,
+                    sub=self._of_whom,
                     actions=lambda: judge(overall.coverage, forecasts_of(self._track.horizons)),
                 )
-        self._by_model()
+        if not self._several:
+            self._by_model()
         self._by_steps()
         self._forecasts()
+
+    @property
+    def _several(self) -> bool:
+        return len(self._track.models) > 1
+
+    @property
+    def _of_whom(self) -> str:
+        """Whose figures stand under a heading."""
+        models = [model_name(row.model or '') for row in self._track.models]
+        return f'{len(models)} models together' if self._several else ''.join(models)
+
+    def _not_found(self) -> None:
+        if self._unknown == 'dataset':
+            title, text, href, label = (
+                'There is no such dataset',
+                'It was deleted, or the link is wrong.',
+                ALL,
+                'All datasets',
+            )
+        else:
+            title, text = (
+                f'There is no model "{self._model}"',
+                'No forecast was issued by it, and none can be asked for.',
+            )
+            href, label = str(self._dataset.id) if self._dataset else ALL, 'All models'
+        with card(), tag('div', classes='low'):
+            empty_state(title, text, actions=lambda: button(label, kind='pri', href=address(href, ALL)))
 
     def _nothing_yet(self) -> None:
         waiting = self._track.issued
@@ -110,8 +158,10 @@ class Selection:
                 actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
             )
             return
+        of = f' by {model_name(self._model)}' if self._model else ''
+        of += f' of {self._dataset.name}' if self._dataset else ''
         empty_state(
-            'No forecast has been issued yet',
+            f'No forecast{of} has been issued yet',
             'Each one is kept as it was issued, and scored as new versions of its dataset bring what came.',
             actions=_new,
         )
@@ -135,7 +185,7 @@ class Selection:
         def counted() -> None:
             badge(f'{overall.forecasts:,} scored', 'line')
 
-        with card('Held over time', 'by forecast', classes='c8', actions=counted):
+        with card('Held over time', f'by forecast, {self._of_whom}', classes='c8', actions=counted):
             with tag('div', classes='stats'):
                 for level in LEVELS:
                     if level in overall.coverage:
@@ -167,7 +217,7 @@ class Selection:
 
     def _by_steps(self) -> None:
         rows = self._track.horizons
-        with card('By steps ahead'):
+        with card('By steps ahead', self._of_whom):
             table(
                 [
                     Column[Figures](label='Steps ahead', cell=steps_of, classes='w5 tn'),

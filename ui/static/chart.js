@@ -606,8 +606,9 @@ export default {
         lines.splice(1, 0, { name: "came since", shape: "dot", colour: css("ink") });
       }
       const start = history.t[0] ?? cutoff, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
+      const pad = (last - (cutoff ?? start)) * 0.02;  // room for the dot of the last step
       const recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
-      const range = zoom ?? [this.preset === "All" ? start : recent, last];
+      const range = zoom ?? [this.preset === "All" ? start : recent, last + pad];
       const noted = this.noted(start, data);
       this.key = [...lines, ...bands, ...noted.key];
       this.empty = !history.t.length && !best;
@@ -660,7 +661,8 @@ export default {
       const right = (cutoff - range[0]) / (range[1] - range[0]) * this.pixels() < 120;
       return {
         shapes: [{ type: "line", x0: cutoff, x1: cutoff, y0: 0, y1: 1, yref: "paper", line: { color: css("text-3"), dash: "dash", width: 1 } }],
-        annotations: [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, text: `cutoff ${calendarDay(new Date(cutoff))}` }],
+        annotations: [{ x: cutoff, y: 1, yref: "paper", xanchor: right ? "left" : "right", yanchor: "top", xshift: right ? 6 : -6, bgcolor: css("surface"),
+          text: `cutoff ${calendarDay(new Date(cutoff))}` }],
       };
     },
     seen(data, [from, to]) {
@@ -682,7 +684,13 @@ export default {
       const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head, b: 44 },
         title: { text: plain(this.name), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14 } } };
       const href = await this.engine.toImage({ data, layout: named }, { format: "png", width, height: named.height, scale: 2 });
-      Object.assign(document.createElement("a"), { href, download: `${this.name}.png` }).click();
+      const parts = [this.name, ...(this.mode === "forecast" ? this.drawnOf() : [])];
+      Object.assign(document.createElement("a"), { href, download: `${parts.join(", ").replace(/[\\/:*?"<>|]/g, "-")}.png` }).click();
+    },
+    // What a picture of a forecast is of, for the name of its file.
+    drawnOf() {
+      const { series, cutoff } = this.answer, model = this.labels[this.chosen] ?? this.chosen;
+      return [series, model, cutoff === null ? "" : `cutoff ${new Date(cutoff).toISOString().slice(0, 10)}`].filter((part) => part);
     },
     async copyLink() {
       this.remember();

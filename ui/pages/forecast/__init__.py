@@ -188,8 +188,11 @@ def _issued(at: datetime | None) -> str:
 
 
 def _actions(forecast: Forecast) -> None:
+    record = f'/track?dataset={forecast.dataset_id}'
     with tag('span', classes='wide-only'):
-        button('Track record', icon_name='shield-check', href=f'/track?dataset={forecast.dataset_id}')
+        button('Track record', icon_name='shield-check', href=record)
+    with tag('a', classes='b phone-only', href=record, aria_label='Track record', title='Track record'):
+        icon('shield-check')
     with tag('button', 'Export', 'b', type='button', popovertarget='export'):
         icon('download', classes='lead')
     api = f'/api/v1/forecasts/{forecast.id}'

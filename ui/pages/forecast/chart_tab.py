@@ -108,7 +108,7 @@ class ChartTab(View):
                 chosen=shown.banded,
                 marks=bool(shown.state.marks),
                 csv=f'/api/v1/forecasts/{forecast.id}/rows.csv',
-                name=forecast.name,
+                name=f'{forecast.dataset_name}, {forecast.name}',
             )
             with tag('div', classes='held t12 t2', role='status'):
                 self._since = tag('p', classes='w5')

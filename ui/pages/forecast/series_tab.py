@@ -1,12 +1,15 @@
 """Every series of a forecast: found by name, each with its shape, its state and its scores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 
+from core.errors import Unavailable
 from ui.components import formats
-from ui.components.parts import badge, card, icon, tag
+from ui.components.parts import Tag, badge, card, icon, tag
 from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
 from ui.components.table import last_or
@@ -15,6 +18,7 @@ from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import in_words, model_name
 
 PAGE = 24
+PAUSE = 300  # ms without a key after which a search begins
 STATES = {'ok': ('ok', 'ok'), 'fallback': ('fallback', 'warn'), 'failed': ('failed', 'bad')}
 
 
@@ -25,6 +29,8 @@ class SeriesTab(View):
         super().__init__(shown)
         self.found: Mapping[str, Any] = {'total': 0, 'items': []}
         self.page = shown.state.page
+        self._count: Tag | None = None
+        self._tiles: Element | None = None
 
     async def load(self) -> None:
         """Read the page of series that the address names, the last one when that lies beyond."""
@@ -45,29 +51,54 @@ class SeriesTab(View):
         )
 
     async def draw(self) -> None:
-        """Draw the search and the tiles."""
-        shown, total = self.shown, self.found['total']
+        """Draw the search and the tiles, which follow what is typed."""
         with tag('div', classes='hs wide wrap'):
-            search = ui.input(value=shown.state.q, placeholder='Find a series')
-            search.props('aria-label="Find a series" clearable type=search').classes('series-search')
-            search.on('keydown.enter', lambda: ui.navigate.to(shown.address(q=search.value or '', page=1)))
-            search.on('clear', lambda: ui.navigate.to(shown.address(q='', page=1)))
-            tag(
-                'span',
-                f'{formats.counted(total, "series", "series")} found' if shown.state.q and not self.away else '',
-                't12 t3',
+            search = ui.input(
+                value=self.shown.state.q,
+                placeholder='Find a series',
+                on_change=lambda event: self._search(event.value or ''),
             )
-        if self.away:
-            self.out_of_reach()
+            search.props(f'aria-label="Find a series" clearable type=search debounce={PAUSE}').classes('series-search')
+            self._count = tag('span', classes='t12 t3', role='status')
+        self._tiles = tag('div', classes='stack')
+        self._fill()
+
+    async def _search(self, text: str) -> None:
+        if text == self.shown.state.q:
             return
-        if not total:
-            with card():
-                empty_state('No series found', f'No series has "{shown.state.q}" in its name.')
-            return
-        with tag('div', classes='tiles'):
-            for item in self.found['items']:
-                self._tile(item)
-        pager(shown, page=self.page, count=PAGE, total=total)
+        self.shown = replace(self.shown, state=replace(self.shown.state, q=text, page=1))
+        self.page, self.away = 1, ''
+        ui.navigate.history.replace(self.shown.address())
+        self.on_change(self.shown)
+        found: Mapping[str, Any] = {'total': 0, 'items': []}
+        away = ''
+        try:
+            found = await self._read()
+        except Unavailable as error:
+            away = error.message
+        # Who has typed on meanwhile waits for what was typed last.
+        if text == self.shown.state.q and self._tiles is not None and not self._tiles.is_deleted:
+            self.found, self.away = found, away
+            self._tiles.clear()
+            self._fill()
+
+    def _fill(self) -> None:
+        assert self._count is not None
+        assert self._tiles is not None
+        searched, total = self.shown.state.q, self.found['total']
+        told = searched and not self.away
+        self._count.text = f'{formats.counted(total, "series", "series")} found' if told else ''
+        with self._tiles:
+            if self.away:
+                self.out_of_reach()
+            elif not total:
+                with card():
+                    empty_state('No series found', f'No series has "{searched}" in its name.')
+            else:
+                with tag('div', classes='tiles'):
+                    for item in self.found['items']:
+                        self._tile(item)
+                pager(self.shown, page=self.page, count=PAGE, total=total)
 
     def _tile(self, item: Mapping[str, Any]) -> None:
         shown, status = self.shown, item['status']
