@@ -51,8 +51,8 @@ on conflict (version_id, target) do nothing;
 
 -- name: track_pending
 -- Files issued from earlier versions of a dataset that a version has not been scored for, the newest first.
--- Left out are those with a complete score of an earlier version, if the values that it is about are the same by all
--- comparisons from there to here. Left out are too, unless the version is `compared`, all with a complete score.
+-- Left out are those with a complete score of a version that it goes back to, if the values that this is about are the same
+-- by all comparisons from there to here. Left out are too, unless the version is `compared`, all with such a score.
 with recursive path as (
     select c.target, c.base_id, c.ranges, 1 as depth from public.version_changes c where c.version_id = %(version_id)s
     union all
@@ -72,6 +72,7 @@ where n.id = %(version_id)s
   and not exists (select from public.forecast_scores s where s.issued_id = i.id and s.version_id = n.id)
   and not exists (
       select from public.forecast_scores s
+      join public.dataset_versions m on m.id = s.version_id and n.line @> m.number
       join path p on p.base_id = s.version_id and p.target = f.request ->> 'target'
       where s.issued_id = i.id and s.complete and not exists (
           select from path q
@@ -80,7 +81,7 @@ where n.id = %(version_id)s
             and (r ->> 0)::timestamptz < s.until and (r ->> 1)::timestamptz > s.since))
   and (%(compared)s or not exists (
       select from public.forecast_scores s
-      join public.dataset_versions m on m.id = s.version_id and m.number < n.number
+      join public.dataset_versions m on m.id = s.version_id and m.number < n.number and n.line @> m.number
       where s.issued_id = i.id and s.complete))
 order by i.issued_at desc, i.id
 limit %(limit)s;

@@ -275,6 +275,39 @@ async def test_a_version_that_was_undone_counts_no_more(product: Product, user: 
     assert (await product.track.track(user.id)).models == wrong.models
 
 
+async def test_a_version_that_was_undone_counts_no_more_after_the_next_one(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',))
+    await more(product, user, dataset, table(HISTORY + 4))
+    before = await product.track.track(user.id)
+    await more(product, user, dataset, table(HISTORY + H, shift=30))
+    wrong = await product.track.track(user.id)
+    assert wrong.models != before.models
+    await product.datasets.restore(user.id, dataset.id, 2)
+    await more(product, user, dataset, table(HISTORY + 3))
+    assert (await product.track.track(user.id)).models == before.models
+    assert (await product.track.forecasts(user.id))[0].version == 2
+    await product.datasets.restore(user.id, dataset.id, 3)
+    assert (await product.track.track(user.id)).models == wrong.models
+    assert [(row[1], row[2]) for row in stored(postgres)] == [(2, 8), (3, 12), (4, 6)]
+
+
+async def test_values_that_an_undone_version_was_scored_on_are_scored_for_the_next_one(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await brought(product, user)
+    await forecast_of(product, user, dataset, models=('theta',))
+    await more(product, user, dataset, table(HISTORY + H + 5))
+    undone = await product.track.track(user.id)
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert (await product.track.track(user.id)).models == []
+    await more(product, user, dataset, table(HISTORY + H + 5))
+    assert (await product.track.track(user.id)).models == undone.models
+    assert [(row[1], row[2]) for row in stored(postgres)] == [(2, 12), (3, 12)]
+
+
 async def test_what_is_forecast_from_a_version_that_came_back_waits_for_the_next_one(
     product: Product, user: User, postgres: EmbeddedPostgres
 ) -> None:

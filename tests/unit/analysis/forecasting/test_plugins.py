@@ -124,17 +124,18 @@ def level_of_all(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_no_series_shows_a_plugin_the_future_of_another():
-    series = panel(50, 60, 90, 200)
-    origins = conformal.choose(series, h=H, most=4, seed=1)
+    h, series = 12, panel(50, 60, 90, 200)
+    origins = conformal.choose(series, h=h, most=4, seed=1)
     behind = {at: len(series[at.place].y) - at.size for at in origins}
-    found = dict(zip(origins, asked(level_of_all)[0].hold_out(series, origins, h=H, run=Run()), strict=True))
+    found = dict(zip(origins, asked(level_of_all)[0].hold_out(series, origins, h=h, run=Run()), strict=True))
+    assert len(set(behind.values())) > 6
     for cut in set(behind.values()):
         later = []
         for one in series:
             y = one.y.copy()
             y[len(y) - cut :] += 1000.0
             later.append(replace(one, y=y, filled=y))
-        again = dict(zip(origins, asked(level_of_all)[0].hold_out(later, origins, h=H, run=Run()), strict=True))
+        again = dict(zip(origins, asked(level_of_all)[0].hold_out(later, origins, h=h, run=Run()), strict=True))
         earlier = [at for at in origins if behind[at] >= cut]
         assert earlier
         for at in earlier:
