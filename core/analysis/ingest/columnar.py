@@ -79,7 +79,9 @@ def _read(
         described = connection.execute(f'DESCRIBE SELECT * FROM {source}').fetchall()
         columns = [(str(row[0]), str(row[1]).upper()) for row in described]
         if len(columns) > WIDE:
-            raise NotSupported(f'{name} has {len(columns):,} columns; at most {WIDE:,} are read from {title}. Split it by columns.')
+            raise NotSupported(
+                f'{name} has {len(columns):,} columns; at most {WIDE:,} are read from {title}. Split it by columns.'
+            )
         connection.execute(_statement(source, path.stat().st_size, columns, work))
         rows = connection.execute(f'SELECT count(*) FROM {quoted(work.table)}').fetchall()[0][0]
     except duckdb.OutOfMemoryException as error:
