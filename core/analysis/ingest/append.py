@@ -331,7 +331,7 @@ def _notes(
 def _rounds(connection: 'duckdb.DuckDBPyConnection', rows: str, mine: Column, old: ColumnProfile) -> bool:
     """Whether whole numbers of a column are too large for a double to hold every one."""
     if old.type == 'integer':
-        return any(isinstance(value, int | float) and abs(value) > EXACT for value in (old.min, old.max))
+        return any(isinstance(value, int | float) and abs(value) >= EXACT for value in (old.min, old.max))
     if mine.type != 'integer':
         return False
     name = duck.identifier(mine.name)

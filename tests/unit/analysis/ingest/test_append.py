@@ -1,0 +1,201 @@
+"""A file that extends a version: whose rows win, what stays, and which file each row came from."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from core.analysis.ingest import Manifest, Options, convert
+from core.errors import UnusableData
+
+FIRST = 'ds,region,y,note\n2024-01-01,north,1,a\n2024-01-02,north,2,b\n2024-01-01,south,3,c\n'
+Version = tuple[Manifest, Path]
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Callable[..., Version]:
+    """Convert a file, perhaps onto an earlier version."""
+    count = iter(range(100))
+
+    def make(text: str, onto: Version | None = None, **options: Any) -> Version:
+        number = next(count)
+        source, into = tmp_path / f'{number}.csv', tmp_path / f'v{number}'
+        source.write_text(text)
+        into.mkdir()
+        before = sorted([*onto[1].glob('data-*'), onto[1] / 'manifest.json']) if onto else ()
+        given = Options(before=before, origin=into.name, **options)
+        return convert(source, name=f'{number}.csv', into=into, options=given, progress=lambda *_: None), into
+
+    return make
+
+
+def rows(made: Version, columns: str) -> list[tuple[Any, ...]]:
+    return duckdb.sql(f"SELECT {columns} FROM '{made[1]}/data-*.parquet'").fetchall()
+
+
+def names(made: Version) -> Sequence[tuple[str, str, str]]:
+    return [(column.name, column.type, column.role) for column in made[0].columns]
+
+
+def test_rows_of_the_file_win_and_all_others_stay(version: Callable[..., Version]) -> None:
+    first = version(FIRST)
+    text = 'ds,region,y,note\n2024-01-03,north,5,e\n2024-01-02,north,4,d\n2024-01-01,west,6,f\n'
+    made = version(text, first)
+    assert rows(made, '_series, ds::VARCHAR, y, note, _source, _line') == [
+        ('north', '2024-01-01', 1, 'a', 0, 2),
+        ('north', '2024-01-02', 4, 'd', 1, 3),
+        ('north', '2024-01-03', 5, 'e', 1, 2),
+        ('south', '2024-01-01', 3, 'c', 0, 4),
+        ('west', '2024-01-01', 6, 'f', 1, 4),
+    ]
+    manifest = made[0]
+    assert [(one.name, one.origin, one.rows) for one in manifest.sources] == [('0.csv', 'v0', 2), ('1.csv', 'v1', 3)]
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.series.count) == (3, 3, 3)
+    assert '2 rows of earlier files stay, 1 were replaced.' in manifest.source.notes
+    assert names(made) == names(first)
+    assert manifest.time.end == '2024-01-03T00:00:00Z'
+
+
+def test_a_third_file_names_each_of_the_three(version: Callable[..., Version]) -> None:
+    second = version('ds,region,y,note\n2024-01-02,north,4,d\n', version(FIRST))
+    made = version('ds,region,y,note\n2024-01-01,south,7,g\n', second)
+    assert rows(made, '_series, y, _source') == [('north', 1, 0), ('north', 4, 1), ('south', 7, 2)]
+    assert [one.rows for one in made[0].sources] == [1, 1, 1]
+
+
+def test_the_same_file_again_changes_no_value(version: Callable[..., Version]) -> None:
+    first = version(FIRST)
+    again = version(FIRST, first)
+    own = '_series, _time, _line, ds, region, y, note'
+    assert rows(again, own) == rows(first, own)
+    assert [one.rows for one in again[0].sources] == [0, 3]
+
+
+def test_order_and_case_of_columns_do_not_matter(version: Callable[..., Version]) -> None:
+    made = version('Note,Y,ds,region\nz,9,2024-01-02,south\n', version(FIRST))
+    assert rows(made, '_series, y, note')[-1] == ('south', 9, 'z')
+    assert names(made)[0] == ('ds', 'date', 'time')
+
+
+def test_a_column_that_the_file_lacks_keeps_its_value_where_a_row_is_replaced(version: Callable[..., Version]) -> None:
+    made = version('ds,region,y\n2024-01-02,north,4\n2024-01-05,north,5\n', version(FIRST))
+    assert rows(made, 'y, note')[:3] == [(1, 'a'), (4, 'b'), (5, None)]
+    assert any('has no column "note"' in note for note in made[0].source.notes)
+
+
+def test_a_new_column_has_no_value_in_earlier_rows(version: Callable[..., Version]) -> None:
+    made = version('ds,region,y,note,z\n2024-01-05,north,5,e,0.5\n', version(FIRST))
+    assert rows(made, 'y, z') == [(1, None), (2, None), (5, 0.5), (3, None)]
+    assert made[0].measures == ('y', 'z')
+    assert any('"z" is new' in note for note in made[0].source.notes)
+
+
+def test_an_empty_measure_is_missing_and_no_reason_to_refuse(version: Callable[..., Version]) -> None:
+    first = version('ds,y,z\n2024-01-01,1,2\n2024-01-02,2,3\n')
+    made = version('ds,y,z\n2024-01-03,3,\n', first)
+    assert rows(made, 'y, z')[-1] == (3, None)
+    assert names(made) == names(first)
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'kind', 'values'),
+    [
+        ('1', '2.5', 'decimal', ['1.0', '2.5']),
+        ('1.25', '2', 'decimal', ['1.25', '2.00']),
+        ('1', '2e-9', 'double', ['1.0', '2e-09']),
+        ('1.25', '2.5', 'decimal', ['1.25', '2.50']),
+    ],
+)
+def test_numbers_meet_in_a_type_that_holds_both(
+    version: Callable[..., Version], before: str, after: str, kind: str, values: list[str]
+) -> None:
+    made = version(f'ds,y\n2024-01-02,{after}\n', version(f'ds,y\n2024-01-01,{before}\n'))
+    assert rows(made, 'y::VARCHAR') == [(value,) for value in values]
+    assert made[0].columns[1].type == kind
+
+
+def test_whole_numbers_that_a_double_cannot_hold_are_told(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n2024-01-01,9007199254740993\n')
+    made = version('ds,y\n2024-01-02,2e-9\n', first)
+    assert any('2^53' in note for note in made[0].source.notes)
+
+
+def test_names_that_look_like_numbers_stay_names(version: Callable[..., Version]) -> None:
+    first = version('ds,code,y\n2024-01-01,007,1\n2024-01-02,008,2\n2024-01-01,008,3\n', roles={'code': 'series'})
+    made = version('ds,code,y\n2024-01-03,12,4\n', first)
+    assert rows(made, '_series, code')[-1] == ('12', '12')
+    assert names(made)[1] == ('code', 'text', 'series')
+
+
+def test_numbers_that_become_words_are_words_in_every_row(version: Callable[..., Version]) -> None:
+    first = version('ds,grade,y\n2024-01-01,1,1\n2024-01-02,2,2\n', roles={'grade': 'attribute'})
+    made = version('ds,grade,y\n2024-01-03,good,3\n2024-01-04,bad,3\n', first)
+    assert [value for (value,) in rows(made, 'grade')] == ['1', '2', 'good', 'bad']
+    assert any('"grade" is text now' in note for note in made[0].source.notes)
+
+
+def test_days_go_on_as_times(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n2024-01-01,1\n2024-01-02,2\n')
+    made = version('ds,y\n2024-01-02 12:30,3\n2024-01-02 00:00,4\n', first)
+    assert rows(made, 'ds, y') == [
+        (datetime(2024, 1, 1), 1),
+        (datetime(2024, 1, 2), 4),
+        (datetime(2024, 1, 2, 12, 30), 3),
+    ]
+
+
+def test_wall_clocks_and_offsets_meet_in_one_instant(version: Callable[..., Version]) -> None:
+    zone = {'time_zone': 'Europe/Paris'}
+    first = version('ds,y\n2024-07-01 10:00,1\n2024-07-01 11:00,2\n', **zone)
+    made = version('ds,y\n2024-07-01T09:00:00Z,3\n2024-07-01T10:00:00Z,4\n', first, **zone)
+    assert rows(made, '_time, ds::VARCHAR, y') == [
+        (datetime(2024, 7, 1, 8), '2024-07-01 10:00:00', 1),
+        (datetime(2024, 7, 1, 9), '2024-07-01 11:00:00', 3),
+        (datetime(2024, 7, 1, 10), '2024-07-01 12:00:00', 4),
+    ]
+    other = version('ds,y\n2024-07-01 12:00,9\n', version('ds,y\n2024-07-01T10:00:00Z,4\n', **zone), **zone)
+    assert rows(other, 'epoch_us(ds) // 3600000000, y') == [(477_730, 9)]
+
+
+def test_day_or_month_first_is_as_it_was(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n01/02/2024,1\n15/02/2024,2\n')
+    made = version('ds,y\n02/03/2024,3\n', first)
+    assert rows(made, 'ds::VARCHAR, y')[-1] == ('2024-03-02', 3)
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('day,region,y\n2024-01-03,north,5\n', 'no column "ds", the time'),
+        ('ds,y\n2024-01-03,5\n', 'no column "region", a key'),
+        ('ds,region,y\n2024-01-03,north,five\n2024-01-04,north,six\n', '"y"'),
+    ],
+)
+def test_a_file_that_cannot_extend_is_refused(version: Callable[..., Version], text: str, said: str) -> None:
+    first = version(FIRST)
+    with pytest.raises(Exception, match=said) as refused:
+        version(text, first)
+    assert type(refused.value).__name__ in ('UnusableData', 'UsageError')
+
+
+def test_a_key_that_the_dataset_does_not_have_is_refused(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n2024-01-01,1\n2024-01-02,2\n')
+    text = 'ds,region,y\n2024-01-03,north,1\n2024-01-03,south,2\n2024-01-04,north,1\n2024-01-04,south,2\n'
+    with pytest.raises(UnusableData, match='tells series apart by "region"'):
+        version(text, first)
+
+
+def test_roles_that_were_usual_are_heeded_where_the_file_has_them(version: Callable[..., Version]) -> None:
+    usual = {'region': 'attribute', 'gone': 'measure', 'y': 'measure'}
+    made = version('ds,region,y\n2024-01-01,north,1\n2024-01-02,south,2\n', usual=usual)
+    assert names(made)[1:] == [('region', 'text', 'attribute'), ('y', 'integer', 'measure')]
+
+
+def test_a_version_converts_to_the_same_bytes_twice(version: Callable[..., Version]) -> None:
+    first = version(FIRST)
+    text = 'ds,region,y,note\n2024-01-02,north,4,d\n'
+    made = [version(text, first) for _ in range(2)]
+    assert len({(one[1] / 'data-00000.parquet').read_bytes() for one in made}) == 1
