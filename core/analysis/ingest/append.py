@@ -43,14 +43,20 @@ class Before:
         return self.manifest.sources or (first,)
 
     @property
+    def columns(self) -> tuple[ColumnProfile, ...]:
+        """The columns of the parts: where there is a recipe, those before it."""
+        return self.manifest.base or self.manifest.columns
+
+    @property
     def rows(self) -> int:
-        """How many rows it stores."""
-        return sum(file.rows for file in self.manifest.files if file.name.startswith('data-'))
+        """How many rows the parts hold."""
+        names = {part.name for part in self.parts}
+        return sum(file.rows for file in self.manifest.files if file.name in names)
 
     @property
     def day_first(self) -> bool | None:
         """Whether its times had the day before the month, as far as their writing tells."""
-        reason = next((c.reason for c in self.manifest.columns if c.role == 'time'), '')
+        reason = next((c.reason for c in self.columns if c.role == 'time'), '')
         return True if 'as DD' in reason else False if 'as MM' in reason else None
 
 
@@ -70,12 +76,15 @@ class Extended:
 
 
 def opened(paths: Sequence[Path]) -> Before | None:
-    """Return the version of which `paths` are the manifest and the parts, None when there are none."""
+    """Return the version of which `paths` are the manifest and the parts, None when there are none.
+
+    Where rows before a recipe are stored, they are what is extended: the recipe runs again over all of them.
+    """
     if not paths:
         return None
     (manifest,) = [path for path in paths if path.suffix == '.json']
-    parts = tuple(sorted(path for path in paths if path.suffix == '.parquet'))
-    return Before(manifest=Manifest.from_json(json.loads(manifest.read_text(encoding='utf-8'))), parts=parts)
+    before = Before(manifest=Manifest.from_json(json.loads(manifest.read_text(encoding='utf-8'))), parts=())
+    return replace(before, parts=tuple(sorted(path for path in paths if path.name.startswith(before.kind))))
 
 
 def kept_roles(names: Sequence[str], before: Before | None, usual: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +106,7 @@ def aligned(columns: Sequence[Column], before: Before, *, name: str) -> list[Col
     """
     met = _met([column.source for column in columns], before)
     _check(columns, met, before, name=name)
-    taken = {old.name.lower() for old in before.manifest.columns}
+    taken = {old.name.lower() for old in before.columns}
     out = []
     for place, column in enumerate(columns):
         old = met.get(place)
@@ -162,8 +171,8 @@ def sources(
 
 def _met(names: Sequence[str], before: Before) -> dict[int, ColumnProfile]:
     """Return, by its place in the file, the stored column that each of the file's columns goes on."""
-    by_source = {column.source: column for column in before.manifest.columns}
-    by_name = {column.name.lower(): column for column in before.manifest.columns}
+    by_source = {column.source: column for column in before.columns}
+    by_name = {column.name.lower(): column for column in before.columns}
     met = {place: by_source[name] for place, name in enumerate(names) if name in by_source}
     taken = {column.name for column in met.values()}
     for place, name in enumerate(names):
@@ -176,7 +185,7 @@ def _met(names: Sequence[str], before: Before) -> dict[int, ColumnProfile]:
 
 def _check(columns: Sequence[Column], met: Mapping[int, ColumnProfile], before: Before, *, name: str) -> None:
     there = {old.name for old in met.values()}
-    for old in before.manifest.columns:
+    for old in before.columns:
         if old.role in ('time', 'series') and old.name not in there:
             what = 'the time' if old.role == 'time' else 'a key of the series'
             raise UnusableData(
@@ -211,7 +220,7 @@ def _pairs(
 ) -> Iterator[tuple[Column | None, ColumnProfile] | tuple[Column, ColumnProfile | None]]:
     """Yield the file's column and the stored one under each name, the stored ones first."""
     mine = {column.name: column for column in columns}
-    for old in before.manifest.columns:
+    for old in before.columns:
         yield mine.pop(old.name, None), old
     for column in mine.values():
         yield column, None

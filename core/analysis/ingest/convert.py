@@ -71,7 +71,8 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
 
     Writes `data-00000.parquet` … (sorted by `_series, _time, _line`), `faults.parquet`, `series.parquet`,
     `pyramid.parquet` and `manifest.json`, the same bytes each time. Every record is accepted, repaired or rejected, and
-    nothing else.
+    nothing else. With a recipe, the rows before its steps are kept too, as `base-00000.parquet` …, so that it can be
+    changed and what comes later joins them.
     Raises UnreadableFile, NotSupported, TooLarge, NoTimeColumn, AmbiguousDates, UnusableData or UsageError.
     """
     from core.analysis.ingest.pyramid import build_pyramid
@@ -80,8 +81,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         if not job.raw.names or not job.raw.rows_read:
             raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
         columns = job.columns()
-        time = next((column for column in columns if column.role == 'time'), None)
-        if time is None:
+        if not any(column.role == 'time' for column in columns):
             raise NoTimeColumn(_no_time(name, columns))
         progress(0.45, 'Reading values')
         staged, kinds = job.stage(columns, faults=into / 'faults.parquet')
@@ -89,11 +89,13 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             raise UnusableData(_nothing_left(name, kinds))
         progress(0.6, 'Sorting')
         stored = job.stored(staged, columns)
-        columns = stored.columns
-        time = next(column for column in columns if column.role == 'time')
-        parts = _write_parts(job.connection, stored, into=into, workdir=job.workdir)
-        sources = job.sources(path, parts, rows=stored.count)
+        kept = 'base' if options.recipe else 'data'
+        base = _write_parts(job.connection, stored, into=into, workdir=job.workdir, name=kept)
+        sources = job.sources(path, base, rows=stored.count)
         staged.path.unlink()
+        cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
+        columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
+        time = next(column for column in columns if column.role == 'time')
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
         profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
@@ -114,6 +116,8 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             measures=tuple(column.name for column in columns if column.role == 'measure'),
             files=(),
             sources=sources,
+            recipe=cooked.done if cooked else (),
+            base=_column_profiles(base, stored.columns, options=options, workdir=job.workdir) if cooked else (),
         )
         progress(0.85, 'Building the pyramid')
         build_pyramid(
@@ -252,6 +256,34 @@ class _Job:
         own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows)
         return (own,) if self.before is None else append.sources(self.connection, parts, self.before, own=own)
 
+    def cooked(self, base: Sequence[Path], columns: Sequence[Column], *, into: Path) -> '_Cooked':
+        """Run the recipe over the stored rows; return the columns that it leaves and the parts that it fills."""
+        from core.analysis import recipes
+
+        fields = [recipes.Field(name=c.name, type=c.type, role=c.role, source=c.source) for c in columns]
+        zone, memory, out = self.options.time_zone, _engine_memory(self.options), self.workdir / 'cooked.parquet'
+        done = recipes.cook(base, fields, self.options.recipe, zone=zone, out=out, memory=memory, workdir=self.workdir)
+        filled = duck.single(
+            self.connection,
+            f'SELECT {", ".join(f"count({field.sql})" for field in done.fields)} FROM {duck.files([out])}',
+        )
+        known = {column.name: column for column in columns}
+        after = [
+            replace(
+                known.get(field.name, Column(index=place, source=field.source or field.name, name=field.name)),
+                index=place,
+                type=field.type,
+                role=field.role,
+                reason=known[field.name].reason if field.name in known else 'made by the recipe',
+                filled=count,
+                unread=0,
+            )
+            for place, (field, count) in enumerate(zip(done.fields, filled, strict=True))
+        ]
+        parts = _split(self.connection, out, into=into, name='data')
+        steps = tuple({**step, **asdict(one)} for step, one in zip(self.options.recipe, done.report, strict=True))
+        return _Cooked(columns=after, parts=parts, done=steps)
+
     def _settled(self, column: Column, *, lenient: bool) -> Column:
         try:
             return settle_day_or_month(self.connection, self.raw, column)
@@ -291,6 +323,15 @@ class _Stored:
     columns: list[Column]
     count: int
     several: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cooked:
+    """What a recipe leaves: columns, parts, and its steps with what each of them did."""
+
+    columns: list[Column]
+    parts: list[Path]
+    done: tuple[Mapping[str, Any], ...]
 
 
 @contextmanager
@@ -382,32 +423,38 @@ def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
     return f'No row of {name} can be stored (most often: {commonest}). Look at the roles of its columns.'
 
 
-def _write_parts(connection: 'duckdb.DuckDBPyConnection', stored: _Stored, *, into: Path, workdir: Path) -> list[Path]:
-    """Sort the stored rows into `data-00000.parquet` …, at most 20 row groups each; return them in order."""
+def _write_parts(
+    connection: 'duckdb.DuckDBPyConnection', stored: _Stored, *, into: Path, workdir: Path, name: str
+) -> list[Path]:
+    """Sort the stored rows into parts `NAME-00000.parquet` …, at most 20 row groups each; return them in order."""
     listed = ', '.join(duck.identifier(column.name) for column in stored.columns)
     own = '_series, _time, _line, _source' if stored.several else '_series, _time, _line'
     rows = f'SELECT {own}, {listed} FROM ({stored.rows}) ORDER BY _series, _time, _line, _row'
-    count = stored.count
-    most = ROW_GROUP * GROUPS_A_FILE
-    if count <= most:
-        return [_write_part(connection, rows, into, 0)]
+    if stored.count <= ROW_GROUP * GROUPS_A_FILE:
+        return [_write_part(connection, rows, into / f'{name}-00000.parquet')]
     # DuckDB's own split into files does not keep the order on several threads.
     whole = workdir / 'sorted.parquet'
     connection.execute(
         f'COPY ({rows}) TO {duck.text(str(whole))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})'
     )
+    return _split(connection, whole, into=into, name=name)
+
+
+def _split(connection: 'duckdb.DuckDBPyConnection', whole: Path, *, into: Path, name: str) -> list[Path]:
+    """Split a sorted file into parts of at most 20 row groups, and remove it."""
     source = f'read_parquet({duck.text(str(whole))}, file_row_number = true)'
+    (count,) = duck.single(connection, f'SELECT count(*) FROM {source}')
+    most = ROW_GROUP * GROUPS_A_FILE
     parts = []
-    for number, first in enumerate(range(0, count, most)):
+    for number, first in enumerate(range(0, max(1, count), most)):
         where = f'file_row_number >= {first} AND file_row_number < {first + most}'
         rows = f'SELECT * EXCLUDE (file_row_number) FROM {source} WHERE {where}'
-        parts.append(_write_part(connection, rows, into, number))
+        parts.append(_write_part(connection, rows, into / f'{name}-{number:05}.parquet'))
     whole.unlink()
     return parts
 
 
-def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, into: Path, number: int) -> Path:
-    part = into / f'data-{number:05}.parquet'
+def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, part: Path) -> Path:
     connection.execute(
         f'COPY ({rows}) TO {duck.text(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})'
     )

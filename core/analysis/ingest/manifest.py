@@ -106,7 +106,9 @@ class Manifest:
     """A dataset version. `rows_accepted + rows_repaired + rows_rejected = rows_read`, all of the file that was read.
 
     `sources` lists the files that the stored rows came from, the one that was read last. Where there are several,
-    the column `_source` holds each row's place in the list.
+    the column `_source` holds each row's place in the list. `recipe` holds the cleaning steps in order, each with what
+    it did (`step, rows_before, rows_after, cells_changed`); `base` are then the columns of the rows before them, which
+    the files `base-…` hold.
     """
 
     source: SourceFile
@@ -122,6 +124,8 @@ class Manifest:
     measures: tuple[str, ...]
     files: tuple[StoredFile, ...]
     sources: tuple[Source, ...] = ()
+    recipe: tuple[Mapping[str, Any], ...] = ()
+    base: tuple[ColumnProfile, ...] = ()
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
@@ -139,6 +143,7 @@ class Manifest:
             'series': _make(SeriesProfile, data['series']),
             'files': tuple(_make(StoredFile, file) for file in data['files']),
             'sources': tuple(_make(Source, source) for source in data.get('sources', ())),
+            'base': tuple(_column(column) for column in data.get('base', ())),
         }
         return _make(cls, {**data, **parts})
 

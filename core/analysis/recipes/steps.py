@@ -47,11 +47,12 @@ NORMAL: Final = 1.4826
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A column: its name, its type as stored and its role (time, series, measure, attribute)."""
+    """A column: its name, its type as stored, its role (time, series, measure, attribute) and its name in the file."""
 
     name: str
     type: str
     role: str
+    source: str = ''
 
     @property
     def sql(self) -> str:
