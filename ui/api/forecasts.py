@@ -580,7 +580,8 @@ def file_name(forecast: StoredForecast, what: str) -> str:
     models = [model for model in (forecast.result or {}).get('models', ()) if model['rows']]
     names = ' '.join(model['name'] for model in models) if len(models) <= MOST_NAMED else f'{len(models)} models'
     cutoff = next((f'cutoff {str(model["cutoff"])[:10]}' for model in models if model['cutoff']), '')
-    called = [forecast.dataset_name[:LONGEST].strip(), forecast.name[:LONGEST].strip(), names, cutoff]
+    of = (name[:LONGEST].replace(',', '').strip() for name in (forecast.dataset_name, forecast.name))
+    called = [*of, names, cutoff]
     return ' '.join(part for part in [*called, '' if what == 'rows' else what] if part)
 
 

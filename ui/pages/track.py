@@ -145,8 +145,8 @@ class Selection:
                 'No forecast was issued by it, and none can be asked for.',
             )
             href, label = str(self._dataset.id) if self._dataset else ALL, 'All models'
-        with card(), tag('div', classes='low'):
-            empty_state(title, text, actions=lambda: button(label, kind='pri', href=address(href, ALL)))
+        with card(classes='nothing'):
+            empty_state(title, text, actions=lambda: button(label, href=address(href, ALL)))
 
     def _nothing_yet(self) -> None:
         waiting = self._track.issued
@@ -185,7 +185,7 @@ class Selection:
         def counted() -> None:
             badge(f'{overall.forecasts:,} scored', 'line')
 
-        with card('Held over time', f'by forecast, {self._of_whom}', classes='c8', actions=counted):
+        with card('Held over time', self._of_whom, classes='c8', actions=counted):
             with tag('div', classes='stats'):
                 for level in LEVELS:
                     if level in overall.coverage:
@@ -213,6 +213,7 @@ class Selection:
                 ],
                 rows,
                 label='By model',
+                classes='cards labelled',
             )
 
     def _by_steps(self) -> None:
@@ -226,6 +227,7 @@ class Selection:
                 ],
                 rows,
                 label='By steps ahead',
+                classes='cards labelled',
             )
 
     def _forecasts(self) -> None:

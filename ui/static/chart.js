@@ -606,13 +606,15 @@ export default {
         lines.splice(1, 0, { name: "came since", shape: "dot", colour: css("ink") });
       }
       const start = history.t[0] ?? cutoff, last = Math.max(cutoff ?? -Infinity, ...usable.flatMap((model) => model.t.slice(-1)), ...history.t.slice(-1));
-      const pad = (last - (cutoff ?? start)) * 0.02;  // room for the dot of the last step
       const recent = cutoff === null ? start : Math.max(start, cutoff - 4 * (last - cutoff));
-      const range = zoom ?? [this.preset === "All" ? start : recent, last + pad];
+      const from = this.preset === "All" ? start : recent;
+      const range = zoom ?? [from, last + (last - from) * 6 / this.pixels()];  // room for the dot of the last step
       const noted = this.noted(start, data);
       this.key = [...lines, ...bands, ...noted.key];
       this.empty = !history.t.length && !best;
-      const cut = this.cutLine(cutoff, range), gaps = this.shades(this.holes(history, range), range[1] - range[0], range[1]);
+      const cut = this.cutLine(cutoff, range), span = range[1] - range[0];
+      // The label of the cutoff stands on its left, so that those of gaps keep away from there.
+      const gaps = this.shades(this.holes(history, range), span, (cutoff ?? range[1]) - 130 * span / this.pixels());
       return { data, layout: { ...this.axes(range, this.seen(data, range)), shapes: [...gaps.shapes, ...cut.shapes, ...noted.shapes],
         annotations: [...gaps.annotations, ...cut.annotations] } };
     },

@@ -88,6 +88,7 @@ class SeriesTab(View):
         searched, total = self.shown.state.q, self.found['total']
         told = searched and not self.away
         self._count.text = f'{formats.counted(total, "series", "series")} found' if told else ''
+        self._count.set_visibility(bool(told))
         with self._tiles:
             if self.away:
                 self.out_of_reach()
