@@ -37,13 +37,15 @@ class Run:
 class Raw:
     """One series' forecast before calibration: `center` (h) and `spread` (h, about one standard deviation).
 
-    `used` names the model that really gave it, `warning` says why when that is not the one asked for.
+    `used` names the model that really gave it, `warning` says why when that is not the one asked for. `apart` is how
+    far the members of a mean lie from theirs (standard deviation, mean over the steps), 0 for a single model.
     """
 
     center: Array
     spread: Array
     used: str
     warning: str = ''
+    apart: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

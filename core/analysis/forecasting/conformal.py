@@ -1,14 +1,15 @@
 """Bands from held-out origins: pooled scaled residuals by block of the horizon (split conformal prediction).
 
 Source: Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World; scaled scores as in Lei et al. 2018,
-doi:10.1080/01621459.2017.1307116. Pooling assumes that scaled residuals of a panel's series are alike. Where few
-windows could be held out, a Student shape stands behind what they show.
+doi:10.1080/01621459.2017.1307116. Pooling assumes that scaled residuals of a panel's series are alike: `sized` makes
+them so, as far as held-out errors tell how. Where few windows could be held out, a Student shape stands behind what
+they show.
 
 `adapt` is the online variant: Gibbs & Candès 2021, arXiv:2106.00170.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -30,11 +31,29 @@ LEAST_RESIDUALS = 20
 """A step ahead is calibrated by itself when so many origins reached it."""
 UNMEASURED = 1.25
 """How far a normal shape is widened when nothing could be held out: bands of short series are too narrow otherwise."""
+DOUBT = 0.35
+"""How far from UNMEASURED the truth may well lie (logarithm, standard deviation)."""
+UNEVEN = 0.2
+"""How far mean errors of windows are believed to differ (logarithms, variance) where windows do not tell."""
 BELIEF = 4.0
-"""How many independent windows the prior belief in UNMEASURED is worth."""
+"""How many independent windows prior beliefs in UNEVEN, in no growth and in a shape are worth."""
 LEAST_SHARE = 0.1
 """No spread is less than this share of the seasonal scale."""
 MOST_SKEW = 1.5
+LEAST_ROWS = 10
+"""From so many held-out forecasts on, they tell what their errors went with."""
+NO_SLOPE = 3.0
+"""How many independent windows the prior belief is worth that errors go with the spread alone."""
+FEW_SERIES = 5
+"""Up to so many series do not tell how much series differ."""
+OTHER_SERIES = 10
+"""How many series the prior belief is worth that a panel's series do not differ."""
+SMALLEST, LARGEST = 0.05, 20.0
+"""Mean errors are counted between these, in spreads."""
+MOST_LEAN, MOST_APART = 1.0, 1.5
+"""A spread is moved by this at most, and no error counts as farther from the others (logarithms)."""
+LEAST_APART = 0.05
+"""Forecasts of members that lie nearer than this share of the seasonal scale count as so far apart."""
 SHOCK = 8.0
 """Degrees of freedom that one horizon's worth of origins has, about what all series do together."""
 
@@ -95,6 +114,37 @@ def scaled(raw: Raw, y: Array, season_length: int) -> Raw:
     ahead = own * np.sqrt(np.arange(len(raw.center)) // season_length + 1)
     told = np.maximum(np.where(np.isfinite(raw.spread), raw.spread, 0.0), LEAST_SHARE * own)
     return Raw(center=raw.center, spread=np.sqrt(told * ahead), used=raw.used, warning=raw.warning)
+
+
+def sized(panel: Sequence[Series], held: Held, raws: Sequence[Raw], *, h: int) -> tuple[Held, list[Raw]]:
+    """Return held-out forecasts and those of the panel's series with spreads that follow what errors went with.
+
+    The size of held-out errors is regressed (ridge, in logarithms) on how the seasonal scale and the distance between
+    the members of a mean compare with the spread. What is left is a series' own, and is drawn to none by how alike
+    errors of the same series are in windows that share no value (empirical Bayes, Efron & Morris 1975,
+    doi:10.1080/01621459.1975.10479864). A held-out spread knows nothing of its own window's errors.
+    """
+    error = _sizes(residuals(panel, held, h=h))
+    rows = np.isfinite(error)
+    if np.sum(rows) < LEAST_ROWS:
+        return held, list(raws)
+    ends = [Origin(place, len(one.filled)) for place, one in enumerate(panel)]
+    signs = 2 if any(raw.apart for raw in held.raws) and any(raw.apart for raw in raws) else 1
+    past, now = (_signs(panel, at, own)[:, :signs] for at, own in ((held.origins, held.raws), (ends, raws)))
+    middle = np.median(past[rows], axis=0)
+    past, now = (np.clip(own - middle, -MOST_APART, MOST_APART) for own in (past, now))
+    target = np.clip(error - np.median(error[rows]), -MOST_APART, MOST_APART)
+    share = independent(held.origins, h=h) / len(error)
+    inner = share * past[rows].T @ past[rows] + NO_SLOPE * np.eye(past.shape[1])
+    slope = np.linalg.solve(inner, share * past[rows].T @ (target - target[rows].mean())[rows])
+    lean_past, lean_now = (np.clip(own @ slope, -MOST_LEAN, MOST_LEAN) for own in (past, now))
+    rest = error - lean_past
+    rest = np.clip(rest - np.median(rest[rows]), -MOST_APART, MOST_APART)
+    own_past, own_now = _own(rest - rest[rows].mean(), held.origins, count=len(panel), h=h)
+    return (
+        Held(held.origins, tuple(_leant(held.raws, lean_past + own_past))),
+        _leant(raws, lean_now + own_now),
+    )
 
 
 def residuals(panel: Sequence[Series], held: Held, *, h: int) -> Array:
@@ -210,6 +260,55 @@ def adapt(record: Iterable[tuple[float, float, int]]) -> dict[float, float]:
     return {level: 100 * (1 - share) for level, share in missed.items()}
 
 
+def _sizes(table: Array) -> Array:
+    """Return the logarithm of each row's mean error (n) of scaled residuals (n × h), NaN where none is known."""
+    known = np.isfinite(table)
+    total = np.where(known, np.minimum(np.abs(table), LARGEST), 0.0).sum(axis=1)
+    return np.asarray(np.where(known.any(axis=1), np.log(total / np.maximum(known.sum(axis=1), 1) + SMALLEST), np.nan))
+
+
+def _signs(panel: Sequence[Series], origins: Sequence[Origin], raws: Sequence[Raw]) -> Array:
+    """Return what errors may go with (origins × signs): logarithms of sizes beside the mean spread."""
+    found = np.zeros((len(origins), 2))
+    for row, (at, raw) in enumerate(zip(origins, raws, strict=True)):
+        series = panel[at.place]
+        own, spread = scale(series.past(at.size), series.step.season_length), float(raw.spread.mean())
+        if own > 0 and 0 < spread < np.inf:
+            found[row] = np.log(own / spread), np.log((raw.apart + LEAST_APART * own) / spread)
+    return found
+
+
+def _own(rest: Array, origins: Sequence[Origin], *, count: int, h: int) -> tuple[Array, Array]:
+    """Return what is each series' own in the errors (logarithms) that are left, for its origins and for its end."""
+    places: dict[int, list[int]] = {}
+    for row in np.flatnonzero(np.isfinite(rest)).tolist():
+        places.setdefault(origins[row].place, []).append(row)
+    past, now = np.zeros(len(rest)), np.zeros(count)
+    series = [(np.array(rows), np.array([origins[row].size for row in rows])) for rows in places.values()]
+    apart = [np.abs(sizes[:, None] - sizes) >= h for _, sizes in series]
+    alike = [np.outer(rest[rows], rest[rows])[far] for (rows, _), far in zip(series, apart, strict=True)]
+    pairs, several = np.concatenate(alike), sum(bool(own.size) for own in alike)
+    common = max(0.0, float(pairs.mean())) * several / (several + OTHER_SERIES) if several > FEW_SERIES else 0.0
+    if common == 0:
+        return past, now
+    doubt = max(0.0, float(np.nanvar(rest)) - common) / common
+    for (place, (rows, sizes)), far in zip(zip(places, series, strict=True), apart, strict=True):
+        now[place] = _towards(rest[rows], sizes, doubt, h)
+        for at, row in enumerate(rows):
+            if far[at].any():
+                past[row] = _towards(rest[rows[far[at]]], sizes[far[at]], doubt, h)
+    return past, now
+
+
+def _towards(rest: Array, sizes: Array, doubt: float, h: int) -> float:
+    windows = 1 + (sizes.max() - sizes.min()) / h
+    return float(rest.mean() * windows / (windows + doubt))
+
+
+def _leant(raws: Sequence[Raw], lean: Array) -> list[Raw]:
+    return [replace(raw, spread=raw.spread * np.exp(own)) for raw, own in zip(raws, lean, strict=True)]
+
+
 def _measured(table: Array, quantiles: Sequence[float], *, h: int, old: Array) -> Array:
     """Return the quantiles (h × quantiles) that residuals themselves show, by block of the horizon."""
     reached = np.isfinite(table).sum(axis=0)
@@ -282,8 +381,17 @@ def _growth(table: Array, windows: float) -> Array:
 
 
 def _widening(table: Array, windows: float) -> float:
-    """Return the factor of a normal shape that the residuals of few windows show, leaning towards UNMEASURED."""
+    """Return the factor of a normal shape that the residuals of few windows show, leaning towards UNMEASURED.
+
+    The more alike the errors of different windows are, the less it leans.
+    """
     values = np.abs(table[np.isfinite(table)])
-    weight = windows / (windows + BELIEF)
+    sizes = _sizes(table)
+    sizes = sizes[np.isfinite(sizes)]
+    freedom = min(windows, len(sizes)) - 1
+    uneven = UNEVEN
+    if freedom > 0:
+        uneven = (freedom * float(np.var(sizes, ddof=1)) + BELIEF * UNEVEN) / (freedom + BELIEF)
+    weight = windows / (windows + uneven / DOUBT**2)
     measured = max(0.3, float(np.quantile(values, 0.8)) / NormalDist().inv_cdf(0.9))
     return float(measured**weight * UNMEASURED ** (1 - weight))

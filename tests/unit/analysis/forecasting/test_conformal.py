@@ -1,4 +1,5 @@
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -6,6 +7,7 @@ import pytest
 
 from core.analysis import evaluate
 from core.analysis.forecasting import Request, conformal, forecast, repair
+from core.analysis.forecasting.base import Origin, Raw
 from tests.unit.analysis.forecasting.frames import frame, wave
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
@@ -92,6 +94,16 @@ def test_few_windows_widen_bands_that_missed():
     assert wide[0, 4] > 1.5 * narrow[0, 4]
 
 
+def test_few_windows_are_trusted_more_when_their_errors_are_alike():
+    rng = np.random.default_rng(6)
+    steady = 0.3 * rng.standard_normal((5, 40))
+    uneven = steady * np.array([0.2, 0.4, 1.0, 2.5, 6.0])[:, None]
+    uneven *= np.quantile(np.abs(steady), 0.8) / np.quantile(np.abs(uneven), 0.8)
+    narrow, wide = (conformal.shape(table, QUANTILES, h=40).mean(axis=0) for table in (steady, uneven))
+    assert 0.3 * 1.28 < narrow[3] < 0.3 * 1.28 * 1.6
+    assert wide[3] > 1.3 * narrow[3]
+
+
 def test_few_windows_still_show_that_errors_grow_along_the_horizon():
     table = np.random.default_rng(4).standard_normal((8, 30)) * np.linspace(0.5, 2, 30)
     found = conformal.shape(table, QUANTILES, h=30)
@@ -128,6 +140,85 @@ def test_bands_of_many_series_hold_about_what_they_promise():
     for (model,), own in rows.group_by('model'):
         held = evaluate.coverage(actual, own['q0.1'].to_numpy(), own['q0.9'].to_numpy())
         assert (model, 0.72 < held < 0.88) == (model, True)
+
+
+def held_out(errors: np.ndarray, *, apart: np.ndarray | None = None, h: int = 6) -> tuple[Any, conformal.Held]:
+    """Return series and forecasts from four origins of each (h apart) that are wrong by about `errors` (S × 4)."""
+    rng = np.random.default_rng(7)
+    count = len(errors)
+    rows = pl.concat([frame(wave(80, seed=place), name=f'{place:02}') for place in range(count)])
+    panel = repair.prepare(rows.with_columns(pl.col('ds').cast(pl.Datetime('us'))), freq='D', h=h, season_length=None)
+    origins = tuple(Origin(place, 80 - h * back) for place in range(count) for back in (1, 2, 3, 4))
+    raws = tuple(
+        Raw(
+            center=panel[at.place].y[at.size : at.size + h] + rng.standard_normal(h) * error,
+            spread=np.full(h, 2.0),
+            used='theta',
+            apart=own,
+        )
+        for at, error, own in zip(
+            origins, errors.ravel(), np.zeros(errors.size) if apart is None else apart.ravel(), strict=True
+        )
+    )
+    return panel, conformal.Held(origins, raws)
+
+
+def at_the_end(count: int, *, apart: Any = 0.0, h: int = 6) -> list[Raw]:
+    return [
+        Raw(center=np.zeros(h), spread=np.full(h, 2.0), used='theta', apart=float(own))
+        for own in np.broadcast_to(apart, count)
+    ]
+
+
+def test_a_series_that_is_always_harder_to_forecast_gets_wider_bands():
+    errors = np.ones((20, 4))
+    errors[:5] = 4.0
+    panel, held = held_out(errors)
+    _, raws = conformal.sized(panel, held, at_the_end(20), h=6)
+    spreads = np.array([raw.spread[0] for raw in raws])
+    assert spreads[:5].min() > 1.5 * spreads[5:].max()
+
+
+def test_a_series_that_was_hard_once_is_not_taken_for_a_hard_one():
+    errors = np.ones((20, 4))
+    errors[np.arange(20), np.arange(20) % 4] = 4.0
+    panel, held = held_out(errors)
+    _, raws = conformal.sized(panel, held, at_the_end(20), h=6)
+    spreads = np.array([raw.spread[0] for raw in raws])
+    assert spreads.max() < 1.15 * spreads.min()
+
+
+def test_a_held_out_spread_knows_nothing_of_the_errors_of_its_own_window():
+    errors = np.ones((20, 4))
+    errors[:5] = 4.0
+    found = []
+    for last in (4.0, 40.0):
+        errors[0, 3] = last
+        panel, held = held_out(errors)
+        leant, _ = conformal.sized(panel, held, at_the_end(20), h=6)
+        found.append(leant.raws[3].spread[0] / leant.raws[7].spread[0])
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+
+
+def test_where_members_lie_apart_bands_are_wider_if_errors_were_too():
+    rng = np.random.default_rng(5)
+    apart = np.exp(rng.uniform(-1.5, 1.5, (20, 4)))
+    now = np.array([0.25, 4.0] * 10)
+    panel, held = held_out(2 * apart, apart=apart)
+    _, raws = conformal.sized(panel, held, at_the_end(20, apart=now), h=6)
+    assert np.mean([raw.spread[0] for raw in raws[1::2]]) > 3 * np.mean([raw.spread[0] for raw in raws[::2]])
+    panel, held = held_out(np.full((20, 4), 2.0), apart=apart)
+    _, raws = conformal.sized(panel, held, at_the_end(20, apart=now), h=6)
+    assert np.mean([raw.spread[0] for raw in raws[1::2]]) == pytest.approx(
+        np.mean([raw.spread[0] for raw in raws[::2]]), rel=0.3
+    )
+
+
+def test_few_held_out_forecasts_leave_spreads_as_they_are():
+    panel, held = held_out(np.array([[1.0, 2.0, 3.0, 4.0], [4.0, 4.0, 4.0, 4.0]]))
+    same, raws = conformal.sized(panel, held, at_the_end(2), h=6)
+    assert same == held
+    assert all((raw.spread == 2.0).all() for raw in raws)
 
 
 def test_a_band_is_never_drawn_narrower_than_one_that_promises_less():
