@@ -7,7 +7,7 @@ unshrunk ones, were measured worse. Residuals that calibrate the bands come from
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -143,10 +143,11 @@ class Bench:
 
     def _outcomes(self, model: str, blend: Blend) -> list[Outcome]:
         asked = conformal.drawn(self._quantiles, self._adapted.get(model, {}))
-        factors = conformal.calibrate(self._panel, blend.held, asked, h=self._h)
+        held, raws = conformal.sized(self._panel, blend.held, blend.raws, h=self._h)
+        factors = conformal.calibrate(self._panel, held, asked, h=self._h)
         return [
             _outcome(model, one, raw, factors, blend)
-            for one, raw in zip(self._panel, blend.raws, strict=True)
+            for one, raw in zip(self._panel, raws, strict=True)
         ]  # fmt: skip
 
     def _predict(self, name: str) -> list[Raw]:
@@ -231,7 +232,7 @@ class Bench:
         learnt = learnt.without(late)
         found = [self._predict(name) for name in learnt.final]
         return Blend(
-            raws=[_average(own, learnt.final) for own in zip(*found, strict=True)],
+            raws=[_average(own, learnt.final, learnt.final) for own in zip(*found, strict=True)],
             held=Held(table.origins, tuple(table.mean(learnt))),
             weights=learnt.final,
             warning=_told_of(left_out, self._run.budget),
@@ -317,7 +318,7 @@ class Table:
         for own, fold in zip(zip(*self.raws, strict=True), self.folds, strict=True):
             raws = dict(zip(self.names, own, strict=True))
             mine = weights.by_fold[fold]
-            found.append(_average([raws[name] for name in mine], mine))
+            found.append(_average([raws[name] for name in mine], mine, weights.final))
         return found
 
     def _weights(self, rows: Array, keep: str | None) -> Array:
@@ -453,10 +454,10 @@ def _outcome(model: str, series: Series, raw: Raw, factors: Array, blend: Blend)
     return Outcome(center=center, quantiles=values, used=raw.used, status=status, warning=told)
 
 
-def _average(raws: Sequence[Raw], weights: Mapping[str, float]) -> Raw:
+def _average(raws: Sequence[Raw], weights: Mapping[str, float], compared: Collection[str] = ()) -> Raw:
     """Return the weighted mean of the members' forecasts, without those that another model stood in for.
 
-    Where all have failed, the first stand-in is the forecast.
+    Where all have failed, the first stand-in is the forecast. How far members lie apart is told of those `compared`.
     """
     names = list(weights)
     real = [(raw, weights[name]) for raw, name in zip(raws, names, strict=True) if _is_real(name, raw)]
@@ -472,7 +473,17 @@ def _average(raws: Sequence[Raw], weights: Mapping[str, float]) -> Raw:
         spread=np.sum([raw.spread * (weight / whole) for raw, weight in real], axis=0),
         used='+'.join(dict.fromkeys(raw.used for raw, _ in real)),
         warning=' '.join(dict.fromkeys(note for note in gone if note)),
+        apart=_apart([raw for raw, name in zip(raws, names, strict=True) if name in compared and _is_real(name, raw)]),
     )
+
+
+def _apart(raws: Sequence[Raw]) -> float:
+    """Return the standard deviation of forecasts from their mean, mean over the steps."""
+    if len(raws) < 2:
+        return 0.0
+    centers = np.array([raw.center for raw in raws])
+    largest = float(np.abs(centers).max())
+    return largest * float(np.std(centers / largest, axis=0).mean()) if largest > 0 else 0.0
 
 
 def _all_stood_in(raw: Raw, weights: Mapping[str, float]) -> bool:
