@@ -82,9 +82,10 @@ def opened(paths: Sequence[Path]) -> Before | None:
     """
     if not paths:
         return None
-    (manifest,) = [path for path in paths if path.suffix == '.json']
-    before = Before(manifest=Manifest.from_json(json.loads(manifest.read_text(encoding='utf-8'))), parts=())
-    return replace(before, parts=tuple(sorted(path for path in paths if path.name.startswith(before.kind))))
+    (told,) = [path for path in paths if path.suffix == '.json']
+    manifest = Manifest.from_json(json.loads(told.read_text(encoding='utf-8')))
+    kind = 'base-' if manifest.base else 'data-'
+    return Before(manifest=manifest, parts=tuple(sorted(path for path in paths if path.name.startswith(kind))))
 
 
 def kept_roles(names: Sequence[str], before: Before | None, usual: Mapping[str, str]) -> dict[str, str]:
