@@ -27,6 +27,7 @@ _STRETCH: Final = 8
 _STRAY: Final = 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
 _DOUBTS: Final = frozenset({6, 50, 400, 3000})
 _SHOWN: Final = 500
+_QUOTES: Final = '"\'`'
 _HELD: Final = 10_000
 
 
@@ -132,7 +133,11 @@ class Careful:
             if any(any(row[layout.width :]) for row in rows):
                 return False
             rows = [row[: layout.width] for row in rows]
-        if self._has_heading(rows) or (layout.width > 1 and any(not ''.join(row).strip() for row in rows)):
+        if (
+            self._has_other_quotes(text, rows)
+            or self._has_heading(rows)
+            or (layout.width > 1 and any(not ''.join(row).strip() for row in rows))
+        ):
             return False
         span = 1 if isinstance(starts, range) else max(b - a for a, b in pairwise([*starts, self._line + len(lines)]))
         self._sink.add_block(starts, rows, longest=span * max(map(len, lines)))
@@ -166,6 +171,14 @@ class Careful:
                 return [], []
         return rows, [self._line + start for start in starts]
 
+    def _has_other_quotes(self, text: str, rows: list[list[str]]) -> bool:
+        if self._layout.width < 2:
+            return False
+        marks = [quote for quote in _QUOTES if quote != self._form.quote and quote in text]
+        return any(
+            row[0][:1] == mark == row[1][:1] and row[0][-1:] == mark == row[1][-1:] for mark in marks for row in rows
+        )
+
     def _has_heading(self, rows: list[list[str]]) -> bool:
         typed = [i for i, kind in enumerate(self._layout.profile) if kind in ('number', 'time')]
         if not typed:
@@ -190,7 +203,7 @@ class Careful:
         self._raw = text
         tokens, used = self._record(text)
         cells = tokens.cells
-        if len(cells) == 1 and self._layout.width > 1 and text.lstrip().startswith('#'):
+        if text.lstrip().startswith('#') and self._layout.width > 1 and self._is_comment(cells):
             self._comments += 1
             self._advance(1)
             return
@@ -204,6 +217,13 @@ class Careful:
             return
         self._release()
         self._store(line, byte, cells)
+
+    def _is_comment(self, cells: list[str]) -> bool:
+        """Whether a line that starts with `#` is no record: it is one cell, or misfits where the table has kinds."""
+        if len(cells) == 1:
+            return True
+        first = self._layout.profile[0]
+        return first in ('number', 'time') and not (self._has_width(cells) and self._suits(cells))
 
     def _passes(self, line: int, byte: int, cells: list[str], *, after_blank: bool) -> bool:
         """Whether a record is empty or a repeated header, or one that counts only when others follow it."""
@@ -238,6 +258,8 @@ class Careful:
         form, width = self._form, self._layout.width + self._layout.slack
         text = self._without_nuls(text)
         tokens = tokenize(text, form)
+        if (other := self._other_quotes(text, tokens)) is not None:
+            return other, 1
         if tokens.clean and not tokens.open:
             return tokens, 1
         if tokens.open:
@@ -261,6 +283,21 @@ class Careful:
         )
         self._note(kind, FaultAction.REPAIRED, text, reason)
         return Tokens(cells=cells, clean=False, open=False), 1
+
+    def _other_quotes(self, text: str, tokens: Tokens) -> Tokens | None:
+        """A record whose cells all stand in another sort of quotes than the file's, by those."""
+        width, ours = self._layout.width, self._form.quote
+        for quote in _QUOTES:
+            if quote == ours or not text.startswith(quote) or not text.endswith(quote) or width < 2:
+                continue
+            other = tokenize(text, replace(self._form, quote=quote, escape=quote))
+            if other.quoted == len(other.cells) == width and other.clean and not other.open and tokens.quoted == 0:
+                reason = (
+                    f'The cells of the record stand between {quote}, those of the file between {ours or "nothing"}.'
+                )
+                self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, reason)
+                return other
+        return None
 
     def _stretched(self, text: str, width: int) -> tuple[Tokens, int] | None:
         """A damaged record that needs the next few lines, none of which is a record by itself, to have its width."""

@@ -22,17 +22,19 @@ from core.analysis.ingest.dialect import (
     tokenize,
 )
 from core.analysis.ingest.layout import Layout, Record, find_layout, is_heading, is_remark, layout_decisions, resplit
-from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Chosen, Dialect, RawTable, decision
+from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Chosen, Dialect, RawTable, Unread, decision
 from core.analysis.ingest.sink import WIDE, Sink, Work, csv_source, engine, parquet_options, quoted
 from core.errors import TooLarge
 
 if TYPE_CHECKING:
     import duckdb
 
+LARGE: Final = 2**22
 _SAMPLE_BYTES: Final = 2**18
 _SAMPLE_MOST: Final = 2**24
 _SAMPLE_LINES: Final = 60
 _SAMPLE_RECORDS: Final = 1000
+_COMMENTS: Final = ('#', '%', '//', '--')
 _NO_DELIMITER: Final = '\x1f'
 
 
@@ -48,9 +50,29 @@ class Plan:
     reading: Mapping[str, Mapping[str, Any]]
 
 
-def read_delimited(text: Text, work: Work, *, chosen: Chosen | None = None) -> RawTable:
-    """Read any delimited text; an empty file gives a table without columns."""
+def read_delimited(text: Text, work: Work, *, chosen: Chosen | None = None, later: bool = False) -> RawTable:
+    """Read any delimited text; an empty file gives a table without columns.
+
+    With `later`, a large text that seems clean is not read yet (see Unread).
+    """
     plan = plan_of(text, most=work.limits.columns, chosen=chosen or Chosen())
+    last = _clean_lines(text, plan) if later and text.size >= LARGE else None
+    if last is None:
+        return _read(text, plan, work)
+    unread = Unread(
+        path=text.path,
+        first=plan.layout.body or 1,
+        last=last,
+        newline=plan.newline or '\n',
+        offset=text.offset,
+        rows=lambda path, skip: _strict(path, plan, skip=skip),
+        read=lambda: _read(text, plan, work),
+    )
+    outcome = _Outcome(rows=last - unread.first + 1)
+    return replace(_table(text, plan, work, outcome), unread=unread)
+
+
+def _read(text: Text, plan: Plan, work: Work) -> RawTable:
     layout = plan.layout
     outcome = _by_engine(text, plan, work)
     if outcome is None:
@@ -58,6 +80,11 @@ def read_delimited(text: Text, work: Work, *, chosen: Chosen | None = None) -> R
         reader = Careful(text, layout=layout, form=plan.form, returns=plan.returns, sink=sink, work=work)
         notes = reader.run()
         outcome = _Outcome(rows=sink.rows + sink.rejected, rejected=sink.rejected, faults=sink.finish(), notes=notes)
+    return _table(text, plan, work, outcome)
+
+
+def _table(text: Text, plan: Plan, work: Work, outcome: '_Outcome') -> RawTable:
+    layout = plan.layout
     return RawTable(
         path=work.table,
         names=layout.names,
@@ -100,6 +127,7 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
         records = _records(lines, form, whole=whole, skip=skip)
         layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
+    form = replace(form, comment=form.comment or _comment(lines, layout))
     return Plan(
         form=form,
         layout=layout,
@@ -108,6 +136,16 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
         notes=_doubts(guess),
         reading=_reading(guess, form, layout, chosen),
     )
+
+
+def _comment(lines: list[str], layout: Layout) -> str:
+    """The mark that every line above the table starts with and hardly any in it."""
+    above = [line.lstrip() for line in lines[: layout.skip] if line.strip()]
+    below = [line.lstrip() for line in lines[max(layout.body - 1, 0) :] if line.strip()]
+    for mark in _COMMENTS:
+        if above and below and all(line.startswith(mark) for line in above) and not below[0].startswith(mark):
+            return mark if sum(line.startswith(mark) for line in below) <= 0.05 * len(below) + 3 else ''
+    return ''
 
 
 def _reading(guess: Guess, form: Format, layout: Layout, chosen: Chosen) -> dict[str, dict[str, Any]]:
@@ -241,7 +279,7 @@ def _by_engine(text: Text, plan: Plan, work: Work) -> _Outcome | None:
             last += _breaks_in_last(connection, work, plan)
         if (rows and last != lines) or not rows:
             return None
-        if _looks_broken(connection, work, plan, embedded=embedded > 0):
+        if _looks_broken(connection, text, work, plan, embedded=embedded > 0):
             return None
     limits = work.limits
     if rows > limits.rows or rows * plan.layout.width > limits.cells:
@@ -255,7 +293,7 @@ def _clean_lines(text: Text, plan: Plan) -> int | None:
     """The number of the last filled line when the file may be read as a whole; None when it needs care."""
     form, layout = plan.form, plan.layout
     one_break = plan.newline != 'mixed' and (not text.cr or not (text.lf or text.crlf))
-    plain = not (form.comment or form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
+    plain = not (form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
     if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
         return None
     with text.path.open('rb') as file:
@@ -284,23 +322,29 @@ def _has_remarks(lines: list[str], plan: Plan) -> bool:
 
 def _copy(text: Text, plan: Plan, work: Work, *, embedded: bool) -> str:
     """The statement that turns the file into the raw table; a record's line is its number plus the breaks in cells."""
-    layout, form = plan.layout, plan.form
+    layout = plan.layout
     columns = [f'c{i}' for i in range(layout.width)]
     line = f'{layout.body - 1} + row_number() OVER ()'
     if embedded:
         breaks = _breaks(columns, plan)
         line += f' + (sum({breaks}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))::BIGINT - ({breaks})'
-    options = (
-        f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, '
-        f'header = false, skip = {layout.body - 1}, strict_mode = true, parallel = false, '
-        'max_line_size = 4194304, buffer_size = 8388608'
-    )
-    source = csv_source(text.path, [(name, 'VARCHAR') for name in columns], options=options)
+    source = _strict(text.path, plan, skip=layout.body - 1)
     average = text.size // max(text.lf + text.crlf + text.cr, 1)
     return (
         f'COPY (SELECT ({line})::BIGINT AS {LINE_COLUMN}, 0::UTINYINT AS {FLAG_COLUMN}, {", ".join(columns)} '
         f'FROM {source}) TO {quoted(work.table)} ({parquet_options(average)})'
     )
+
+
+def _strict(path: Path, plan: Plan, *, skip: int) -> str:
+    """SQL: the records of a clean text as c0..cN in file order."""
+    form = plan.form
+    options = (
+        f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, '
+        f'header = false, skip = {skip}, strict_mode = true, parallel = false, '
+        'max_line_size = 4194304, buffer_size = 8388608'
+    )
+    return csv_source(path, [(f'c{i}', 'VARCHAR') for i in range(plan.layout.width)], options=options)
 
 
 def _breaks(columns: list[str], plan: Plan) -> str:
@@ -317,7 +361,24 @@ def _breaks_in_last(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: P
     return int(rows[0][0]) if rows else 0
 
 
-def _looks_broken(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Plan, *, embedded: bool) -> bool:
+def _has_marks(connection: 'duckdb.DuckDBPyConnection', text: Text, work: Work, plan: Plan) -> bool:
+    """Whether a comment, or a record whose cells all stand in the other sort of quotes, is among the records."""
+    table, form = quoted(work.table), plan.form
+    found = []
+    if form.comment:
+        found.append(f'starts_with(ltrim(c0), {quoted(form.comment)})')
+    for mark, count in (('"', text.quotes), ("'", text.apostrophes)):
+        if count and mark != form.quote and plan.layout.width > 1:
+            wrapped = [f'starts_with(c{i}, {quoted(mark)}) AND ends_with(c{i}, {quoted(mark)})' for i in (0, 1)]
+            found.append(' AND '.join(wrapped))
+    if not found:
+        return False
+    return bool(connection.execute(f'SELECT 1 FROM {table} WHERE {" OR ".join(found)} LIMIT 1').fetchall())
+
+
+def _looks_broken(
+    connection: 'duckdb.DuckDBPyConnection', text: Text, work: Work, plan: Plan, *, embedded: bool
+) -> bool:
     """Whether a cell seems to have swallowed rows, or a second header or an empty record stands among the records."""
     layout, table = plan.layout, quoted(work.table)
     columns = [f'c{i}' for i in range(layout.width)]
@@ -327,6 +388,8 @@ def _looks_broken(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: Pla
         ).fetchall()
         if any(has_swallowed(cell, plan.form, layout.width) for row in many for cell in row if cell and len(cell) > 3):
             return True
+    if _has_marks(connection, text, work, plan):
+        return True
     hollow = ' AND '.join(f"trim({name}, E' \\t') = ''" for name in columns)
     if len(columns) > 1 and connection.execute(f'SELECT 1 FROM {table} WHERE {hollow} LIMIT 1').fetchall():
         return True

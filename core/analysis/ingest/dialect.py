@@ -17,6 +17,10 @@ from core.analysis.ingest.rawtable import Chosen
 
 _SINGLES: Final = ',;\t|:^~§¦\x01\x1f\x1e '
 _DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
+_RUN: Final = re.compile(r'[^\w\s"\'`.+\-]{2,4}')
+_SIGN: Final = re.compile(r'[^\w\s"\'`.+\-,;|:^~§¦]')
+_MOST_UNUSUAL: Final = 6
+_QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
 _SAMPLE_ROWS: Final = 160
 _SAMPLE_CELLS: Final = 400_000
@@ -294,7 +298,7 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
     asked = chosen.delimiter or hint
     text = ''.join(lines)
     scored: list[tuple[float, Format]] = []
-    for delimiter in [asked] if asked is not None else _delimiters(text):
+    for delimiter in [asked] if asked is not None else _delimiters(text, lines):
         for form in _asked_forms(text, delimiter, chosen):
             scored.append((_score(lines, form), form))
     single = 0.45 * sum(kind_of(line) != 'text' for line in lines[1:]) / max(len(lines) - 1, 1) + 0.12
@@ -351,20 +355,40 @@ def named_separator(line: str) -> str | None:
     return match[1].replace('\\t', '\t') if match else None
 
 
-def _delimiters(text: str) -> list[str]:
-    return [mark for mark in (*_SINGLES, *_DOUBLES) if mark in text]
+def _delimiters(text: str, lines: Sequence[str]) -> list[str]:
+    known = [mark for mark in (*_SINGLES, *_DOUBLES) if mark in text]
+    return known + [mark for mark in _unusual(lines) if mark not in known]
+
+
+def _unusual(lines: Sequence[str]) -> list[str]:
+    """Other signs, and runs of signs, that stand equally often in nearly every line."""
+    counts: dict[str, Counter[int]] = {}
+    for line in lines:
+        for run, count in Counter(_RUN.findall(line)).items():
+            counts.setdefault(run, Counter())[count] += 1
+        for sign, count in Counter(_SIGN.findall(line)).items():
+            counts.setdefault(sign, Counter())[count] += 1
+    steady = [
+        (seen.most_common(1)[0][1], mark)
+        for mark, seen in counts.items()
+        if seen.most_common(1)[0][1] >= 0.8 * len(lines) and len(lines) > 2
+    ]
+    # A run of one usual delimiter is a row of empty cells, unless it is known as a delimiter itself.
+    plain = [pair for pair in steady if len(set(pair[1])) > 1 or pair[1][0] not in _SINGLES]
+    return [mark for _, mark in sorted(plain, key=lambda pair: (-pair[0], -len(pair[1])))[:_MOST_UNUSUAL]]
 
 
 def _forms(text: str, delimiter: str) -> Iterator[Format]:
     """The quotes and escapes worth trying with a delimiter."""
-    opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in '"\''}
+    opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in _QUOTES}
     yield Format(delimiter=delimiter)
     if '\\"' in text and opened['"']:
         yield Format(delimiter=delimiter, escape='\\')
-    if opened["'"]:
-        yield Format(delimiter=delimiter, quote="'", escape="'")
-        if "\\'" in text:
-            yield Format(delimiter=delimiter, quote="'", escape='\\')
+    for quote in _QUOTES[1:]:
+        if opened[quote]:
+            yield Format(delimiter=delimiter, quote=quote, escape=quote)
+            if f'\\{quote}' in text:
+                yield Format(delimiter=delimiter, quote=quote, escape='\\')
     if delimiter == ' ' and '  ' in text:
         yield Format(delimiter=delimiter, collapse=True)
 
@@ -390,10 +414,25 @@ def _score(lines: Sequence[str], form: Format) -> float:
         1 < len(cells) != width and abs(len(cells) - width) == 1 for _, cells, _ in records
     )
     dirty = sum(not clean for _, _, clean in records)
-    consistency = (near - 0.5 * dirty) / len(records)
-    return (
-        max(consistency, 0.0) * (width - 1) / width * _legibility(rows, width, form) * _PRIOR.get(form.delimiter, 0.9)
-    )
+    consistency = max((near - 0.5 * dirty) / len(records), 0.0)
+    prior = _prior(form.delimiter)
+    if form.delimiter == ' ' and not any(column_kind(column) in ('number', 'time') for column in _columns(rows, width)):
+        # Lines of as many words each are rather one column of names than several.
+        prior *= 0.3
+    return consistency * (width - 1) / width * _legibility(rows, width, form) * prior
+
+
+def _columns(rows: Sequence[Sequence[str]], width: int) -> Iterator[list[str]]:
+    """The first columns without the cells of the first row."""
+    for index in range(min(width, 200)):
+        yield [row[index] for row in rows[1:]]
+
+
+def _prior(delimiter: str) -> float:
+    """How likely a delimiter is before anything is read."""
+    if delimiter in _PRIOR:
+        return _PRIOR[delimiter]
+    return 0.9 if delimiter in _DOUBLES or delimiter in _SINGLES or not any(m in delimiter for m in _SINGLES) else 0.85
 
 
 def _legibility(rows: Sequence[Sequence[str]], width: int, form: Format) -> float:
@@ -429,7 +468,10 @@ def _with_padding(lines: Sequence[str], form: Format) -> Format:
     if form.delimiter.isspace():
         return form
     before = after = total = 0
+    columns: dict[int, set[int]] = {}
     for _, cells, _ in sample_records(lines, form, limit=_SAMPLE_ROWS):
+        for index, cell in enumerate(cells[:-1]):
+            columns.setdefault(index, set()).add(len(cell))
         filled = [cell for cell in cells[1:] if cell.strip()]
         total += len(filled)
         after += sum(cell[0] == ' ' for cell in filled)
@@ -437,4 +479,7 @@ def _with_padding(lines: Sequence[str], form: Format) -> Format:
     text = ''.join(lines[:_SAMPLE_ROWS])
     if form.quote:
         after += text.count(f'{form.delimiter} {form.quote}')
-    return replace(form, trim=total > 0 and (after >= 0.8 * total or before >= 0.8 * total))
+    # Cells filled up with blanks to columns of one width each need not be padded in most rows.
+    aligned = bool(columns) and all(len(lengths) == 1 for lengths in columns.values())
+    most = 0.2 if aligned else 0.8
+    return replace(form, trim=total > 0 and max(after, before) >= most * total)

@@ -157,7 +157,11 @@ def _first_of_table(records: Sequence[Record]) -> int:
     modal = max(widths.items(), key=lambda pair: (pair[1] * (pair[0] - 1) / pair[0], pair[0]))[0]
     near = range(modal - max(1, modal // 5), modal + max(1, modal // 5) + 1) if modal > 2 else range(2, modal + 2)
     tolerated = {width for width in near if width > 1}
-    tolerated |= {width for width, count in widths.items() if count >= 3 and _first_run(records, width) >= 3}
+    tolerated |= {
+        width
+        for width, count in widths.items()
+        if count >= 3 and _first_run(records, width) >= 3 and (width == modal or not _is_prose(records, width))
+    }
     for index, record in enumerate(records):
         if len(record.cells) in tolerated and not _is_delimited_remark(record, records, index):
             return index
@@ -171,6 +175,15 @@ def _first_run(records: Sequence[Record], width: int) -> int:
         run = run + 1 if len(record.cells) == width else 0
         longest = max(longest, run)
     return longest
+
+
+def _is_prose(records: Sequence[Record], width: int) -> bool:
+    """Whether the records of a width are sentences that commas have split: no cells of a kind, and many words."""
+    rows = [record.cells for record in records if len(record.cells) == width][:_BODY_ROWS]
+    if any(kind in ('number', 'time') for kind in profile_of(rows, width)):
+        return False
+    cells = [cell for row in rows for cell in row]
+    return sum(len(cell.split()) for cell in cells) >= 2.5 * len(cells)
 
 
 def _first_of_column(records: Sequence[Record]) -> int:
@@ -191,6 +204,9 @@ def _is_delimited_remark(record: Record, records: Sequence[Record], index: int) 
         return False
     typical = sorted(sum(bool(cell.strip()) for cell in row) for row in following)[len(following) // 2]
     if filled <= 1 and typical >= 3:
+        return True
+    if filled == 2 and typical >= 5 and cells[0].strip() and cells[1].strip():
+        # A name and its value, filled up with delimiters.
         return True
     if filled <= 1 and typical == 2 and len(cells) == 2:
         return bool(cells[0].strip()) and filled == 1 and not records[index + 1].cells

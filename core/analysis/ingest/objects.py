@@ -4,10 +4,11 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
 from core.analysis.ingest.layout import unique_names
 from core.analysis.ingest.lines import Lines
@@ -18,6 +19,7 @@ from core.errors import TooLarge, UnreadableFile
 _SAMPLE: Final = 2**16
 _BLOCK: Final = 2**20
 _DEPTH: Final = 4
+_WHOLE: Final = 16
 _SHOWN: Final = 500
 _SPACE: Final = re.compile(r'[\s,]*')
 
@@ -57,7 +59,10 @@ def is_json(text: Text) -> str | None:
         return 'json' if re.match(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\})', head) else None
     except RecursionError:
         return 'jsonl'
-    return 'jsonl' if isinstance(value, dict) and not _wraps(value) else 'json'
+    alone = not head.split('\n', 1)[1:] or not head.split('\n', 1)[1].strip()
+    if not isinstance(value, dict) or _wraps(value) or (alone and _records_of(value) is not None):
+        return 'json'
+    return 'jsonl'
 
 
 def _wraps(value: dict[str, Any]) -> bool:
@@ -105,8 +110,7 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int]) -> Sink:
     if not names:
         _first_names(text, work, kind, names)
     sink = Sink(work, len(names))
-    elements = _lines(text, work) if kind == 'jsonl' else _array(text, work)
-    for element in elements:
+    for element in _objects(_lines(text, work) if kind == 'jsonl' else _array(text, work)):
         value = element.value
         if element.broken is not None or not isinstance(value, dict):
             reason = element.broken or 'The element is no JSON object.'
@@ -120,8 +124,48 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int]) -> Sink:
     return sink
 
 
+def _objects(elements: Iterator[Element]) -> Iterator[Element]:
+    """The elements, arrays among them as objects: the first array names the cells when it holds nothing but words."""
+    names: list[str] | None = None
+    for element in elements:
+        value = element.value
+        if not isinstance(value, list) or element.broken is not None:
+            yield element
+            continue
+        if names is None:
+            names = _heading(value)
+            if names:
+                continue
+        names += [f'column_{place + 1}' for place in range(len(names), len(value))]
+        yield replace(element, value=dict(zip(names, value, strict=False)))
+
+
+def _heading(cells: list[Any]) -> list[str]:
+    words = all(type(cell) is str and kind_of(cell) in ('text', 'flag') for cell in cells)
+    return list(cells) if words and len(set(cells)) == len(cells) else []
+
+
+def _records_of(value: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The records of an object that holds a whole table: of columns, of rows by key, or of names beside data."""
+    items = list(value.values())
+    if isinstance(value.get('columns'), list) and isinstance(value.get('data'), list):
+        names = [_text(name) or '' for name in value['columns']]
+        return [dict(zip(names, row, strict=False)) for row in value['data'] if isinstance(row, list)]
+    if items and all(isinstance(item, list) for item in items):
+        whole = len({len(item) for item in items}) == 1 and len(items[0]) > 1
+        return [dict(zip(value, row, strict=True)) for row in zip(*items, strict=True)] if whole else None
+    if len(items) > 1 and all(isinstance(item, dict) and item for item in items):
+        keys = [tuple(item) for item in items]
+        if len(set(keys)) > 1 or any(isinstance(cell, dict | list) for item in items for cell in item.values()):
+            return None
+        if all(key.isdigit() for key in keys[0]):
+            return [{name: item[key] for name, item in value.items()} for key in keys[0]]
+        return [{'key': name, **item} for name, item in value.items()]
+    return None
+
+
 def _first_names(text: Text, work: Work, kind: str, names: dict[str, int]) -> None:
-    elements = _lines(text, work) if kind == 'jsonl' else _array(text, work)
+    elements = _objects(_lines(text, work) if kind == 'jsonl' else _array(text, work))
     for count, element in enumerate(elements):
         if isinstance(element.value, dict):
             _cells(element.value, names)
@@ -215,7 +259,7 @@ def _array(text: Text, work: Work) -> Iterator[Element]:
 
 def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
     if not source.enter():
-        yield Element(line=1, broken='The JSON holds no array of objects.')
+        yield from _whole(text, work)
         return
     while True:
         source.skip()
@@ -232,6 +276,23 @@ def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
             return
         yield Element(line=source.element_line, value=value)
         work.progress(source.done / max(text.size, 1))
+
+
+def _whole(text: Text, work: Work) -> Iterator[Element]:
+    """A file that is one object: the records of the table in it, or itself."""
+    if text.size > work.memory // _WHOLE:
+        yield Element(line=1, broken='The JSON holds no array of objects and is too large to be taken as one object.')
+        return
+    with text.path.open('rb') as file:
+        file.seek(text.offset)
+        element = _element(file.read().decode('utf-8', 'replace'), 1)
+    value = element.value
+    found = _records_of(value) if element.broken is None and isinstance(value, dict) else None
+    if found is None:
+        yield element
+        return
+    for record in found:
+        yield Element(line=1, value=record)
 
 
 _BROKEN: Final = object()
@@ -258,7 +319,9 @@ class _Window:
         """Go to the first element: of the outermost array, or of the first array of objects under a name."""
         while len(self._text) < _SAMPLE and self._more():
             pass
-        match = re.match(r'\s*\[', self._text) or re.search(r'"(?:[^"\\]|\\.)*"\s*:\s*\[\s*(?=\{)', self._text)
+        match = re.match(r'\s*\[(?=\s*[\[{\]])', self._text) or re.search(
+            r'"(?:[^"\\]|\\.)*"\s*:\s*\[\s*(?=\{)', self._text
+        )
         if match is None:
             return False
         self._move(match.end())

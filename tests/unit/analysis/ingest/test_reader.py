@@ -653,3 +653,27 @@ def test_serial_dates_become_dates(reader: Reader) -> None:
     assert found.notes == ('Column "Date" holds serial dates of Excel; they were read as dates.',)
     mixed = [['when', 'n'], [datetime(2020, 1, 1), 1], [43832, 2], [datetime(2020, 1, 3), 3]]
     assert raw(reader(book_of(('x', mixed, []))))[2] == ['2020-01-02', '2']
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '{"a": [1, 2], "b": ["x", "y"]}',
+        '{"a": [1, 2],\n "b": ["x", "y"]}',
+        '[["a", "b"], [1, "x"], [2, "y"]]',
+        '{"columns": ["a", "b"], "index": [0, 1], "data": [[1, "x"], [2, "y"]]}',
+        '{"a": {"0": 1, "1": 2}, "b": {"0": "x", "1": "y"}}',
+    ],
+)
+def test_json_of_columns_or_rows(reader: Reader, text: str) -> None:
+    assert raw(reader(text)) == [['a', 'b'], ['1', 'x'], ['2', 'y']]
+
+
+def test_json_of_objects_by_key_or_of_one_object(reader: Reader) -> None:
+    assert raw(reader('{"p": {"a": 1}, "q": {"a": 2}}')) == [['key', 'a'], ['p', '1'], ['q', '2']]
+    assert raw(reader('{\n"a": 1,\n"b": {"c": 2}\n}')) == [['a', 'b.c'], ['1', '2']]
+    assert raw(reader('[[1, "x"], [2, "y", true]]')) == [
+        ['column_1', 'column_2', 'column_3'],
+        ['1', 'x', ''],
+        ['2', 'y', 'true'],
+    ]
