@@ -196,7 +196,8 @@ def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[s
     """Return what the parts of one model say of it, as one."""
     parts = [model for manifest in manifests for model in manifest['models'] if model['name'] == name]
     files = [{'file': file, 'rows': part['rows'], 'cutoff': part['cutoff']} for part in parts for file in part['files']]
-    warnings = {text for part in parts for text in part.get('warnings', ())}
+    windows, short = _windows(parts)
+    warnings = {text for part in parts for text in part.get('warnings', ())} - {_short(part) for part in parts}
     counted: Counter[str] = Counter()
     for part in parts:
         counted.update(part.get('series', {}))
@@ -209,11 +210,31 @@ def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[s
         'rows': sum(part['rows'] for part in parts),
         'cutoff': max((part['cutoff'] for part in parts if part['cutoff']), default=None),
         'series': dict(counted),
-        'warnings': [*_left_out(failed, some=bool(parts)), *sorted(warnings)][:MOST_WARNINGS],
+        'warnings': [*_left_out(failed, some=bool(parts)), *short, *sorted(warnings)][:MOST_WARNINGS],
+        **windows,
         'weights': _weights(parts),
         'seconds': sum(part.get('seconds') or 0.0 for part in parts),
         **{said: next((part[said] for part in parts if part.get(said)), None) for said in ('code', 'seed')},
     }
+
+
+def _windows(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return on how many past windows the series of all parts were measured, and what to say where it was on fewer."""
+    told = [part['windows'] for part in parts if part.get('windows')]
+    if not told:
+        return {}, []
+    counted: Counter[str] = Counter()
+    for one in told:
+        counted.update(one['series'])
+    whole = {'windows': {'asked': told[0]['asked'], 'series': dict(counted)}}
+    return whole, [said] if (said := _short(whole)) else []
+
+
+def _short(model: Mapping[str, Any]) -> str:
+    from core.analysis.forecasting import backtest
+
+    windows = model.get('windows')
+    return backtest.shortfall(windows['series'], windows['asked']) if windows else ''
 
 
 def _left_out(failed: Mapping[str, Answer], *, some: bool) -> list[str]:

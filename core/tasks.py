@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TaskFailed
+from core.errors import TaskFailed, UnusableData
 from core.ports import Progress, TaskObjects
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
         diagnose.notes(frame, request).write_parquet(folder / NOTES)
     sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
     made_by = {'code': code_version(), 'seed': request.seed}
-    models = [{**_write_model(found, tested, name, folder), **made_by} for name in request.models]
+    models = [{**_write_model(found, tested, name, folder, windows=windows), **made_by} for name in request.models]
     progress(0.97, 'Storing')
     labels = sorted(set(frame['unique_id']))
     return {
@@ -150,9 +150,11 @@ def _why(rows: 'polars.DataFrame') -> str:
     return f'No series could be forecast. {warnings[0] if warnings else "The data holds no values."}'
 
 
-def _write_model(found: 'Forecasts', tested: 'Backtest', name: str, folder: Path) -> dict[str, Any]:
-    """Write one model's rows, backtest and explanation, and count its series by status."""
-    from core.analysis.forecasting import explained
+def _write_model(
+    found: 'Forecasts', tested: 'Backtest', name: str, folder: Path, *, windows: int
+) -> dict[str, Any]:  # fmt: skip
+    """Write one model's rows, backtest and explanation, and count its series by status and by past windows."""
+    from core.analysis.forecasting import backtest, explained
 
     own = found.rows.filter(found.rows['model'] == name)
     tables = {
@@ -167,13 +169,16 @@ def _write_model(found: 'Forecasts', tested: 'Backtest', name: str, folder: Path
             written[kind].append(file)
     counts = own.select(['unique_id', 'status']).unique()['status'].value_counts()
     latest = own['cutoff'].drop_nulls().max()
+    measured = backtest.counted(tested.windows.get(name, {}))
+    short = backtest.shortfall(measured, windows)
     return {
         'name': name,
         **written,
         'rows': own.height,
         'cutoff': str(latest) if latest is not None else None,
         'series': dict(counts.iter_rows()),
-        'warnings': sorted({text for text in own['warning'] if text})[:20],
+        'warnings': [*filter(None, [short]), *sorted({text for text in own['warning'] if text})][:20],
+        'windows': {'asked': windows, 'series': measured},
         'weights': found.weights.get(name),
         'seconds': round(found.seconds[name], 3),
     }
@@ -261,16 +266,21 @@ def score(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progr
 
 
 def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """`variosync backtest`: write the leaderboard of a file's past to `out`, and the rows behind it to `rows`."""
+    """`variosync backtest`: write the leaderboard of a file's past to `out`, and the rows behind it to `rows`.
+
+    Raise UnusableData when nothing can be measured.
+    """
     from core.analysis import panel
     from core.analysis.forecasting import backtest
 
     frame, left_out = _read_file(arguments, workdir)
     request = _request(arguments)
-    found = backtest.run(
-        frame, request, n_windows=arguments['n_windows'], step_size=arguments['step_size'], progress=progress
-    )
+    n_windows = arguments['n_windows']
+    found = backtest.run(frame, request, n_windows=n_windows, step_size=arguments['step_size'], progress=progress)
+    windows = next(iter(found.windows.values()))
     board = backtest.leaderboard(found.rows, request.levels, models=request.models, seconds=found.seconds)
+    if not any(score['points'] for score in board):
+        raise UnusableData(_unmeasured(windows, request.h))
     by = arguments['by']
     written = board if by is None else backtest.leaderboard(found.rows, request.levels, by, models=request.models)
     out = Path(arguments['out'])
@@ -283,7 +293,19 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
         'rows_rejected': left_out,
         'rows': found.rows.height,
         'scores': board,
+        'windows': windows,
+        'warnings': list(filter(None, [backtest.shortfall(backtest.counted(windows), n_windows)])),
     }
+
+
+def _unmeasured(windows: Mapping[str, int], h: int) -> str:
+    if any(windows.values()):
+        return 'Nothing could be measured: no series has a value after a cutoff.'
+    which = 'the series is' if len(windows) == 1 else f'all {len(windows):,} series are'
+    return (
+        f'Nothing could be measured: {which} too short for '
+        f'one past window of {h} steps, which needs {2 * h + 4} points at least. Take a smaller --h.'
+    )
 
 
 def _read_file(arguments: Payload, workdir: Path) -> tuple['polars.DataFrame', int]:

@@ -501,11 +501,10 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         }
         report = local('backtest', file, memory, **asked)
         print(json.dumps(report, ensure_ascii=False) if as_json else _leaderboard(report, out))
-        if not any(score['points'] for score in report['scores']):
-            raise VariosyncError('Nothing could be measured: no series has a value after a cutoff. Take a smaller --h.')
 
 
 SUFFIXES = ('.csv', '.parquet')
+MOST_NAMED = 10  # series in one line
 CHILD_OVERHEAD = 400 * 2**20
 
 
@@ -597,7 +596,13 @@ def _leaderboard(report: Mapping[str, Any], out: Path) -> str:
     ]
     measured = max(score['n_series'] for score in scores)
     windows = max(score['n_windows'] for score in scores)
-    return '\n'.join([*table, f'{out}: {measured:,} of {report["series"]:,} series, {windows:,} windows'])
+    short = [f'warning: {text}' for text in report['warnings']]
+    most = max(report['windows'].values())
+    fewer = [f'{name} ({count})' for name, count in report['windows'].items() if count < most]
+    if fewer:
+        named = ', '.join(fewer[:MOST_NAMED])
+        short.append(f'fewer windows: {named}{f" and {len(fewer) - MOST_NAMED:,} more" * (len(fewer) > MOST_NAMED)}')
+    return '\n'.join([*short, *table, f'{out}: {measured:,} of {report["series"]:,} series, {windows:,} windows'])
 
 
 def _figure(value: float | None, form: str) -> str:

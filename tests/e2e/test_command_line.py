@@ -204,8 +204,19 @@ def test_backtest_of_the_airline_passengers(tmp_path: Path):
 def test_a_past_too_short_to_measure_is_told(tmp_path: Path):
     asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 140, '--models', 'seasonal_naive')
     said = variosync(*asked, '-o', tmp_path / 'scores.csv')
-    assert said.returncode == 2
-    assert 'Nothing could be measured' in said.stderr
+    assert (said.returncode, said.stdout) == (2, '')
+    assert 'Nothing could be measured: the series is too short for one past window of 140 steps' in said.stderr
+    assert not (tmp_path / 'scores.csv').exists()
+
+
+def test_windows_that_series_have_no_room_for_are_told(tmp_path: Path):
+    asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 12, '--models', 'seasonal_naive')
+    said = variosync(*asked, '--n-windows', 50, '-o', tmp_path / 'scores.csv')
+    assert said.returncode == 0
+    assert said.stdout.startswith('warning: 0 of 1 series measured on all 50 past windows, 1 on 8')
+    told = json.loads(variosync(*asked, '--n-windows', 50, '-o', tmp_path / 'scores.csv', '--json').stdout)
+    assert list(told['windows'].values()) == [8]
+    assert len(told['warnings']) == 1
 
 
 def panel(path: Path, *, zone: str = '') -> Path:

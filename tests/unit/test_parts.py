@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.analysis.forecasting import backtest
 from core.errors import (
     SeriesTooShort,
     TaskCancelled,
@@ -176,6 +177,22 @@ def test_chunks_of_a_model_become_one() -> None:
     assert theta['warnings'] == ['about theta.1-of-2', 'about theta.2-of-2']
     assert lightgbm['files'] == ['j-1/lightgbm/forecast-lightgbm.parquet']
     assert (result['missing'], result['seconds'], len(result['objects'])) == ({}, 6.0, 3)
+
+
+def test_windows_of_chunks_are_counted_together() -> None:
+    def told(part: str, label: str, counts: dict[str, int]) -> dict[str, Any]:
+        made = answer(part, 'theta', [label], sums(1.0, 5, weight=1))
+        about = {'windows': {'asked': 3, 'series': counts}, 'warnings': [backtest.shortfall(counts, 3), 'Gaps.']}
+        made['manifest']['models'][0] |= about
+        return made
+
+    answers = {
+        'theta.1-of-2': told('theta.1-of-2', 'a', {'3': 50, '0': 1}),
+        'theta.2-of-2': told('theta.2-of-2', 'b', {'3': 40, '2': 2}),
+    }
+    (model,) = merge(many(400, 'theta'), answers)['manifest']['models']
+    assert model['windows'] == {'asked': 3, 'series': {'3': 90, '0': 1, '2': 2}}
+    assert model['warnings'] == [backtest.shortfall({'3': 90, '2': 2, '0': 1}, 3), 'Gaps.']
 
 
 def test_each_series_is_in_the_history_once() -> None:

@@ -195,6 +195,14 @@ def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTas
     assert answer['manifest']['models'][0]['backtests'] == []
 
 
+def test_series_with_fewer_windows_are_told(objects: LocalTaskObjects, tmp_path: Path) -> None:
+    (model,) = run(objects, tmp_path / 'one', windows=10)['manifest']['models']
+    assert model['windows'] == {'asked': 10, 'series': {'8': 2}}
+    assert model['warnings'][0].startswith('0 of 2 series measured on all 10 past windows, 2 on 8')
+    (model,) = run(objects, tmp_path / 'two')['manifest']['models']
+    assert (model['windows'], model['warnings']) == ({'asked': 3, 'series': {'3': 2}}, [])
+
+
 def test_a_budget_takes_nothing_from_models_other_than_auto(objects: LocalTaskObjects, tmp_path: Path) -> None:
     (score,) = run(objects, tmp_path / 'one', budget=1e-6)['manifest']['scores']
     assert (score['model'], score['n_windows']) == ('seasonal_naive', 6)

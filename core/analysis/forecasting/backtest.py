@@ -1,5 +1,6 @@
 """Rolling origins: what the models would have forecast, beside what came."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -32,10 +33,14 @@ ALONE = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston',
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """Backtest rows (see `cross_validation`) and the seconds that each model took for them."""
+    """Backtest rows (see `cross_validation`) and the seconds that each model took for them.
+
+    `windows` tells by model from how many past cutoffs each series was forecast, 0 where its history was too short.
+    """
 
     rows: 'polars.DataFrame'
     seconds: Mapping[str, float]
+    windows: Mapping[str, Mapping[str, int]]
 
 
 def cross_validation(
@@ -73,7 +78,7 @@ def run(
     history = _history(typed, request)
     asked = replace(request, adapted={}, budget=request.budget and request.budget / n_windows)
     started, longest = perf_counter(), 0.0
-    parts, seconds = [], dict.fromkeys(request.models, 0.0)
+    parts, seconds, counts = [], dict.fromkeys(request.models, 0.0), Counter(dict.fromkeys(history.series, 0))
     for window in range(n_windows):
         began = perf_counter()
         if budget is not None and began - started + longest >= budget:
@@ -81,6 +86,7 @@ def run(
         past = history.fold(window * (step_size or request.h))
         if past is None:
             continue
+        counts.update(past['unique_id'].unique())
         for place, model in enumerate(request.models):
             told = _part(progress, window * len(request.models) + place, n_windows * len(request.models))
             begun = perf_counter()
@@ -90,7 +96,8 @@ def run(
         longest = max(longest, perf_counter() - began)
     progress(1.0, 'Done')
     rows = pl.concat(parts) if parts else history.beside(_no_rows(typed, request))
-    return Backtest(rows=clock.back(rows, 'ds', 'cutoff'), seconds=seconds)
+    windows = {model: dict(counts) for model in request.models}
+    return Backtest(rows=clock.back(rows, 'ds', 'cutoff'), seconds=seconds, windows=windows)
 
 
 def sample(
@@ -120,10 +127,39 @@ def sample(
         own = replace(request, models=tuple(models), budget=share or request.budget)
         told = _part(progress, place, len(asked))
         found.append(run(panel, own, n_windows=n_windows, budget=share, progress=told))
-    measured = pl.col('unique_id').is_in([name for name in names if drawn[name] < MEASURED])
+    measured = [name for name in names if drawn[name] < MEASURED]
     found = found or [run(frame, request, budget=0)]
-    rows = pl.concat([one.rows for one in found]).filter(measured)
-    return Backtest(rows=rows, seconds={model: took for one in found for model, took in one.seconds.items()})
+    rows = pl.concat([one.rows for one in found]).filter(pl.col('unique_id').is_in(measured))
+    return Backtest(
+        rows=rows,
+        seconds={model: took for one in found for model, took in one.seconds.items()},
+        windows={
+            model: {name: own[name] for name in sorted(measured) if name in own}
+            for one in found
+            for model, own in one.windows.items()
+        },
+    )
+
+
+def counted(windows: Mapping[str, int]) -> dict[str, int]:
+    """Return how many series were forecast from each number of past cutoffs (as text), the most first."""
+    counts = Counter(windows.values())
+    return {str(number): counts[number] for number in sorted(counts, reverse=True)}
+
+
+def shortfall(counts: Mapping[str, int], n_windows: int) -> str:
+    """Say how many series were measured on fewer than `n_windows` past windows (`counted`); nothing when none was."""
+    fewer = sorted(int(number) for number in counts if 0 < int(number) < n_windows and counts[number])
+    none, total = counts.get('0', 0), sum(counts.values())
+    if not fewer and not none:
+        return ''
+    said = [f'{counts.get(str(n_windows), 0):,} of {total:,} series measured on all {n_windows} past windows']
+    if fewer:
+        span = f'{fewer[0]}' if len(fewer) == 1 else f'{fewer[0]} to {fewer[-1]}'
+        said.append(f'{sum(counts[str(number)] for number in fewer):,} on {span}')
+    if none:
+        said.append(f'{none:,} on none')
+    return f'{", ".join(said)}: for more, their history is too short or the budget too small.'
 
 
 def share_of_forecast(n_series: int, n_windows: int) -> float:

@@ -306,3 +306,24 @@ def test_what_cannot_be_measured_is_none():
 def test_a_wrong_window_is_refused():
     with pytest.raises(UsageError):
         cross_validation(air(), Request(h=6), n_windows=0)
+
+
+def test_how_many_windows_each_series_got_is_told():
+    both = pl.concat([frame(wave(size), name=name) for name, size in (('long', 90), ('mid', 40), ('tiny', 12))])
+    found = backtest.run(both, Request(h=7, models=('seasonal_naive',)), n_windows=5)
+    assert found.windows == {'seasonal_naive': {'long': 5, 'mid': 3, 'tiny': 0}}
+    scored = backtest.leaderboard(found.rows, (80, 95), by='series')
+    assert {one['unique_id']: one['n_windows'] for one in scored} == {'long': 5, 'mid': 3}
+    counts = backtest.counted(found.windows['seasonal_naive'])
+    assert counts == {'5': 1, '3': 1, '0': 1}
+    assert backtest.shortfall(counts, 5) == (
+        '1 of 3 series measured on all 5 past windows, 1 on 3, 1 on none: for more, their history is too short or the '
+        'budget too small.'
+    )
+    assert backtest.shortfall({'5': 3}, 5) == ''
+
+
+def test_windows_of_a_sample_are_told_by_model():
+    both = pl.concat([frame(wave(size), name=name) for name, size in (('long', 90), ('tiny', 12))])
+    found = backtest.sample(both, Request(h=7, models=('linear', 'seasonal_naive')), n_windows=3)
+    assert found.windows == {model: {'long': 3, 'tiny': 0} for model in ('linear', 'seasonal_naive')}
