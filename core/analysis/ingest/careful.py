@@ -237,7 +237,8 @@ class Careful:
             return True
         if len(cells) < layout.width and resplit(self._raw, self._form, layout.profile) is not None:
             return False
-        if is_remark(cells, layout.width, layout.profile) and len(self._held) < _HELD:
+        parted = after_blank or bool(self._held)
+        if is_remark(cells, layout.width, layout.profile, parted=parted) and len(self._held) < _HELD:
             self._held.append((line, byte, cells))
             return True
         return False
@@ -260,6 +261,10 @@ class Careful:
         tokens = tokenize(text, form)
         if (other := self._other_quotes(text, tokens)) is not None:
             return other, 1
+        if len(tokens.cells) < width and form.quote and text.count(form.quote) % 2:
+            over = self._over_lines(text)
+            if over is not None:
+                return over
         if tokens.clean and not tokens.open:
             return tokens, 1
         if tokens.open:
@@ -297,6 +302,27 @@ class Careful:
                 )
                 self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, reason)
                 return other
+        return None
+
+    def _over_lines(self, text: str) -> tuple[Tokens, int] | None:
+        """A record that another character separates and whose last cell runs over the next few lines."""
+        place, joined = self._at + 1, self._buffer[self._at]
+        if resplit(text, self._form, self._layout.profile) is None:
+            return None
+        for used in range(2, _STRETCH):
+            if place >= len(self._buffer) and not self._more():
+                return None
+            piece = self._buffer[place]
+            joined, place = joined + piece, place + 1
+            if len(tokenize(piece.rstrip('\r\n'), self._form).cells) >= self._layout.width:
+                return None
+            if piece.count(self._form.quote) % 2:
+                found = resplit(joined.rstrip('\r\n'), self._form, self._layout.profile)
+                if found is None:
+                    return None
+                reason = f'The record is separated by {found[1]!r} where the file uses {self._form.delimiter!r}.'
+                self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, joined, reason)
+                return Tokens(cells=found[0], clean=False, open=False), used
         return None
 
     def _stretched(self, text: str, width: int) -> tuple[Tokens, int] | None:

@@ -16,6 +16,11 @@ _BODY_CELLS: Final = 200_000
 _HEADER_ROWS: Final = 4
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
+_FOOTNOTE: Final = re.compile(
+    r'[*†‡©]|\(?\d\) |(?:notes?|sources?|footnotes?|remarks?|legend|copyright|n\.b\.|quelle|hinweis|anmerkung|fuente|nota|'
+    r'fonte|remarque)\b\s?[:.]',
+    re.IGNORECASE,
+)
 _YEAR: Final = re.compile(r'(?:1[6-9]|20|21)\d\d')
 
 
@@ -138,15 +143,24 @@ def is_heading(cells: Sequence[str], profile: Sequence[Kind]) -> bool:
     return all(cell.strip() for cell in cells) and len({cell.strip().casefold() for cell in cells}) == len(cells)
 
 
-def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind]) -> bool:
-    """Whether a record holds words alone, in a table of three columns or more, where its columns hold other things."""
+def is_remark(
+    cells: Sequence[str | None], width: int, profile: Sequence[Kind], *, parted: bool = False
+) -> bool:
+    """Whether a record holds words alone, in a table of three columns or more, where its columns hold other things.
+
+    `parted` tells that a blank line or another remark stands above it.
+    """
     filled = [(cell or '').strip() for cell in cells]
     if width < 3 or not filled or not filled[0] or kind_of(filled[0]) != 'text':
         return False
     if not any(filled[1:]):
         return profile[0] not in ('text', 'empty') or len(filled[0]) > 24 or len(cells) == 1
+    if len(cells) >= width:
+        return False
     sentence = ' ' in filled[0] or all(kind_of(cell) in ('text', 'empty') for cell in filled)
-    return len(cells) < width and sentence and profile[0] in ('number', 'time')
+    if profile[0] in ('number', 'time'):
+        return sentence
+    return (parted and ' ' in filled[0]) or _FOOTNOTE.match(filled[0]) is not None
 
 
 def _first_of_table(records: Sequence[Record]) -> int:
@@ -400,9 +414,18 @@ def resplit(text: str, form: Format, profile: Sequence[Kind]) -> tuple[list[str]
     for mark in _DELIMITERS if width > 2 else ():
         if mark != form.delimiter and text.count(mark) >= width - 1:
             cells = tokenize(text, replace(form, delimiter=mark)).cells
-            if len(cells) == width and fit(cells, profile) > -0.5 * width:
+            if len(cells) == width and _is_record(cells, profile, strict=mark == ' '):
                 return cells, mark
     return None
+
+
+def _is_record(cells: Sequence[str], profile: Sequence[Kind], *, strict: bool) -> bool:
+    """Whether cells suit columns of numbers, times and truth values; `strict` where a sentence may look alike."""
+    typed = [(kind_of(cell), kind) for cell, kind in zip(cells, profile, strict=True) if kind not in ('text', 'empty')]
+    right = sum(kind in (expected, 'empty') for kind, expected in typed)
+    if strict:
+        return bool(typed) and right == len(typed)
+    return fit(cells, profile) > -0.5 * len(profile) and 2 * right >= len(typed)
 
 
 def aligned(
