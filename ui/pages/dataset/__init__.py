@@ -1,0 +1,135 @@
+"""A dataset: chart, profile, faults, rows, the roles of its columns and its versions."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import Query
+from nicegui import ui
+
+from core.errors import NotFound, Unavailable
+from core.services import Services
+from core.values import Balance, Dataset, Job, JobState, Quote, Session
+from ui.components.jobs import Running
+from ui.components.parts import card, page_head, tag
+from ui.components.states import skeleton_rows
+from ui.live import follow
+from ui.pages.dataset.columns_tab import ColumnsTab
+from ui.pages.dataset.failed import conversion_failed
+from ui.pages.dataset.faults_tab import FaultsTab
+from ui.pages.dataset.head import Head
+from ui.pages.dataset.overview_tab import OverviewTab
+from ui.pages.dataset.rows_tab import RowsTab
+from ui.pages.dataset.state import Asked, Shown, View, cost
+from ui.pages.dataset.versions_tab import VersionsTab
+from ui.session import current
+from ui.theme import PATIENCE, frame
+
+VIEWS: Mapping[str, type[View]] = {
+    'overview': OverviewTab,
+    'faults': FaultsTab,
+    'rows': RowsTab,
+    'columns': ColumnsTab,
+    'versions': VersionsTab,
+}
+
+
+def register(services: Services) -> None:
+    """Serve `/datasets/{id}`."""
+
+    @ui.page('/datasets/{dataset_id}', response_timeout=PATIENCE)
+    async def dataset(
+        dataset_id: str,
+        tab: str = 'overview',
+        v: int | None = None,
+        page: int = 1,
+        measure: list[str] | None = Query(None),  # noqa: B008 - how the framework is told that a parameter repeats
+        series: list[str] | None = Query(None),  # noqa: B008
+    ) -> None:
+        user = current().user
+        found = await services.datasets.get(user.id, _uuid(dataset_id))
+        chosen = tab if tab in VIEWS else 'overview'
+        asked = Asked(tab=chosen, version=v, page=page, measures=measure or (), series=series or ())
+        if chosen == 'faults' and found.version is not None:
+            await services.demo.saw_faults(user.id, found.id)
+        with frame(services, ('Datasets', '/datasets'), found.name, active='/datasets') as session:
+            box = tag('div', classes='stack')
+
+            heads: list[Head] = []
+            running = Running()
+
+            async def draw() -> None:
+                heads.clear()
+                running.clear()
+                data = await services.datasets.get(session.user.id, found.id)
+                job = await services.jobs.last(session.user.id, found.id, 'convert')
+                if data.version is None:
+                    price = await cost(services, session, data)
+                    box.clear()
+                    with box:
+                        _without_version(services, session, data, job, running, price)
+                    return
+                shown = Shown(
+                    services=services,
+                    session=session,
+                    data=data,
+                    version=await services.datasets.version(session.user.id, found.id, v),
+                    versions=await services.datasets.versions(session.user.id, found.id),
+                    job=job,
+                    asked=asked,
+                )
+                view = VIEWS[asked.tab](shown)
+                try:
+                    await view.load()
+                except Unavailable as error:
+                    view.away = error.message
+                heads.append(Head(shown))
+                box.clear()
+                with box:
+                    heads[0].draw()
+                    view.draw()
+
+            await draw()
+
+            async def changed(message: Mapping[str, Any]) -> None:
+                if message.get('dataset') != str(found.id) or message.get('kind', 'convert') != 'convert':
+                    return
+                # A page with a chart is drawn again only when something has ended or begun.
+                if not (running.tell(message) or (heads and heads[0].tell(message))):
+                    await draw()
+
+            async def catch_up() -> None:
+                """Whatever ended before this page listened would not be told again."""
+                if heads and not heads[0].unsettled:
+                    return
+                if not running.catch_up(await services.jobs.last(session.user.id, found.id, 'convert')):
+                    await draw()
+
+            for channel in ('jobs', 'datasets'):
+                follow(services.events, f'{session.user.id}/{channel}', changed, within=box, on_ready=catch_up)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound('There is no such dataset.') from error
+
+
+def _without_version(
+    services: Services,
+    session: Session,
+    data: Dataset,
+    job: Job | None,
+    running: Running,
+    price: tuple[Quote, Balance],
+) -> None:
+    page_head(data.name, data.source_name if data.source_name != data.name else '')
+    if job is not None and job.state in (JobState.FAILED, JobState.CANCELLED):
+        conversion_failed(services, session, data, job, price)
+        return
+    with card():
+        if job is not None:
+            running.draw(services, job, f'Converting {data.source_name}')
+        skeleton_rows(5)
+    tag('p', 'You can close this tab; the work goes on.', 't12 t3')

@@ -1,0 +1,70 @@
+"""A conversion that made no version: why, what is kept, and what would help."""
+
+from nicegui import ui
+
+from core.errors import UsageError
+from core.services import Services
+from core.values import Balance, Dataset, Job, JobState, Quote, Session
+from ui.components.hours import Price
+from ui.components.parts import button, card
+from ui.components.states import error_state
+from ui.session import current
+
+TO_DO = {
+    'ambiguous_dates': 'Say how dates are written.',
+    'no_time_column': 'Name the column that holds the time, or discard the file.',
+    'task_killed': 'Try again. If it happens again, tell the operator.',
+    'task_over_limit': 'Split the file, or raise VARIOSYNC_TASK_MEMORY.',
+}
+
+
+def conversion_failed(
+    services: Services, session: Session, data: Dataset, job: Job, cost: tuple[Quote, Balance]
+) -> None:
+    """Draw the reason and what can be done, each at what it costs."""
+    code = (job.error or {}).get('code', '')
+
+    async def again() -> None:
+        await services.jobs.retry(current().user.id, job.id)
+
+    async def read_as(day_first: bool) -> None:
+        await services.datasets.correct(current().user.id, data.id, {'day_first': day_first})
+
+    async def take_as_time(column: str) -> None:
+        if not column.strip():
+            raise UsageError('Write the name of the column that holds the time.')
+        options = {'roles': {column.strip(): 'time'}}
+        await services.datasets.correct(current().user.id, data.id, options)
+
+    async def remove() -> None:
+        await services.datasets.delete(current().user.id, data.id)
+        ui.navigate.to(f'/datasets?deleted={data.id}')
+
+    def actions() -> None:
+        if code == 'ambiguous_dates':
+            spending = [button('Day comes first', kind='pri', on_click=lambda: read_as(True))]
+            spending.append(button('Month comes first', on_click=lambda: read_as(False)))
+        elif code in ('no_time_column', 'usage_error'):
+            column = ui.input(placeholder='Name of the time column').props('aria-label="Name of the time column"')
+            spending = [button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or ''))]
+        else:
+            spending = [button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)]
+        button('Discard', icon_name='trash-2', on_click=remove)
+        quote, balance = cost
+        price = Price(balance, quote)
+        price.guard(*spending)
+        price.follow(services, session)
+
+    cancelled = job.state == JobState.CANCELLED
+    with card():
+        error_state(
+            'The conversion was cancelled' if cancelled else f'{data.source_name} could not be converted',
+            (job.error or {}).get('message', job.message),
+            rows={
+                'What is kept': 'The file as you uploaded it.',
+                'Hours': 'Not charged. What was held for it is back.',
+                'What to do': TO_DO.get(code, 'Mend the file and upload it again, or discard this one.'),
+            },
+            actions=actions,
+            number='' if cancelled else str(job.id)[:8],
+        )

@@ -1,0 +1,116 @@
+"""The head of a dataset's page: what it is, what can be done with it, and what becomes of a newer version."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import ui
+
+from core.values import JobState
+from ui.components import formats
+from ui.components.jobs import cancel_button
+from ui.components.parts import Tag, badge, button, field, icon, icon_button, page_head, tabs, tag
+from ui.components.times import count
+from ui.pages.dataset.state import Shown
+from ui.session import current
+
+
+class Head:
+    """The head; `tell` shows how a newer version comes along in place."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.note: Tag | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a conversion was under way when this was read."""
+        return self.shown.job is not None and not self.shown.job.state.final
+
+    def tell(self, message: Mapping[str, Any]) -> bool:
+        """Show the progress of a new version in place; False when the page has no place for it yet."""
+        if self.note is None or message.get('state') != JobState.RUNNING:
+            return False
+        self.note.text = _making(message.get('message', ''), message.get('progress', 0.0))
+        return True
+
+    def draw(self) -> None:
+        """Draw the head and the tabs."""
+        page_head(self.shown.data.name, self._facts(), beside=self._version_badge, actions=self._actions)
+        self._newer()
+        tabs(
+            [
+                ('Overview', '', self.shown.address('overview')),
+                ('Faults', count(self.shown.manifest['faults_total']), self.shown.address('faults')),
+                ('Rows', '', self.shown.address('rows')),
+                ('Columns', str(len(self.shown.manifest['columns'])), self.shown.address('columns')),
+                ('Versions', str(len(self.shown.versions)), self.shown.address('versions')),
+            ],
+            self.shown.asked.tab.capitalize(),
+        )
+
+    def _facts(self) -> str:
+        span, series = self.shown.manifest['time'], self.shown.manifest['series']
+        parts = [
+            f'{self.shown.version.rows:,} rows',
+            formats.counted(series['count'], 'series', 'series'),
+            formats.step(span['freq'], span['step_seconds']),
+            f'{formats.day(span["start"])} to {formats.day(span["end"])}',
+        ]
+        return ' · '.join(parts)
+
+    def _version_badge(self) -> None:
+        badge(f'v{self.shown.version.number}', 'line', icon_name='git-commit-horizontal')
+        if self.shown.version.number != self.shown.data.version:
+            badge(f'v{self.shown.data.version} is shown to others', 'warn')
+
+    def _actions(self) -> None:
+        with tag('button', 'Export', 'b', type='button', popovertarget='export'):
+            icon('download', classes='lead')
+        with tag('div', classes='menu', id='export', popover='auto', role='menu', aria_label='Export'):
+            for form, label in (('csv', 'Rows as CSV'), ('parquet', 'Rows as Parquet')):
+                tag('a', label, 'mi', href=f'{self.shown.api}/rows.{form}', role='menuitem')
+        button('Forecast', kind='pri', icon_name='chart-spline', href=f'/forecasts/new?dataset={self.shown.data.id}')
+        self._more()
+
+    def _more(self) -> None:
+        """What is needed less often: another name, and taking the dataset away."""
+
+        async def rename() -> None:
+            await self.shown.services.datasets.rename(current().user.id, self.shown.data.id, name.value or '')
+            dialog.close()
+
+        async def delete() -> None:
+            await self.shown.services.datasets.delete(current().user.id, self.shown.data.id)
+            ui.navigate.to(f'/datasets?deleted={self.shown.data.id}')
+
+        with ui.dialog() as dialog, ui.card(), tag('div', classes='vs body form'):
+            tag('h2', 'Rename dataset')
+            with field('Name'):
+                name = ui.input(value=self.shown.data.name).props('maxlength=255')
+            with tag('div', classes='hs'):
+                button('Rename', kind='pri', on_click=rename)
+                button('Cancel', on_click=dialog.close)
+        icon_button('ellipsis', 'More', popovertarget='more')
+        with tag('div', classes='menu', id='more', popover='auto', role='menu', aria_label='More'):
+            for label, symbol, act in (('Rename', 'pencil', dialog.open), ('Delete', 'trash-2', delete)):
+                with tag('button', classes='mi', type='button', role='menuitem').on('click', act):
+                    icon(symbol)
+                    tag('span', label)
+
+    def _newer(self) -> None:
+        """Say what becomes of a correction that is under way or has failed."""
+        if self.shown.job is None or self.shown.job.state == JobState.SUCCEEDED:
+            return
+        if not self.shown.job.state.final:
+            with tag('div', classes='note', role='status'):
+                icon('loader-circle')
+                self.note = tag('span', _making(self.shown.job.message, self.shown.job.progress), 'grow')
+                cancel_button(self.shown.services, self.shown.job)
+        elif self.shown.job.state == JobState.FAILED and self.shown.job.error:
+            with tag('div', classes='note bad', role='alert'):
+                icon('circle-alert')
+                tag('span', f'The last change was not kept: {self.shown.job.error["message"]}')
+
+
+def _making(message: str, progress: float) -> str:
+    return f'A new version is being made. {message} {100 * progress:.0f}%'

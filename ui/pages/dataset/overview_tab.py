@@ -1,0 +1,108 @@
+"""A dataset at a glance: its chart, its columns in figures and its first faults."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.analysis.tables import Page
+from ui.components import formats
+from ui.components.chart import series_chart
+from ui.components.parts import badge, card, icon, tag
+from ui.components.spark import bars, spark
+from ui.components.states import empty_state
+from ui.components.times import count
+from ui.pages.dataset.faults_tab import faults_card
+from ui.pages.dataset.state import Shown, View
+
+MOST_LABELS = 1000
+FIRST_FAULTS = 5
+COLOURS = [f'series-{place}' for place in range(1, 9)]
+
+
+class OverviewTab(View):
+    """The tab `Overview`."""
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(shown)
+        known, labels = shown.manifest['measures'], shown.manifest['series']['first']
+        self.measures = [name for name in shown.asked.measures if name in known] or list(known[:1])
+        self.labels: Sequence[str] = labels
+        self.page: Page | None = None
+
+    @property
+    def series(self) -> Sequence[str]:
+        """The series that are drawn."""
+        return [name for name in self.shown.asked.series if name in self.labels] or list(self.labels[:1])
+
+    async def load(self) -> None:
+        """Read the labels of more series than the manifest names, and the first faults."""
+        datasets, user = self.shown.services.datasets, self.shown.session.user.id
+        if self.shown.manifest['series']['count'] > len(self.labels):
+            self.labels = await datasets.labels(user, self.shown.version, limit=MOST_LABELS)
+        self.page = await datasets.faults(user, self.shown.version, offset=0, limit=FIRST_FAULTS)
+
+    def draw(self) -> None:
+        """Draw notes on the source, the chart, the cards and the first faults."""
+        if notes := self.shown.manifest['source']['notes']:
+            with tag('div', classes='note', role='note'):
+                icon('info')
+                tag('span', ' '.join(notes))
+        self._chart()
+        with tag('div', classes='g12 prof-row', tabindex='0', role='group', aria_label='Column profiles'):
+            for place, column in enumerate(c for c in self.shown.manifest['columns'] if c['role'] == 'measure'):
+                self._measure_card(column, COLOURS[place % len(COLOURS)])
+            self._time_card()
+        faults_card(self.shown, self.page, away=self.away, short=True)
+
+    def _chart(self) -> None:
+        if not self.shown.manifest['measures']:
+            with card():
+                empty_state('No measure to draw', 'Make a numeric column a measure on the Columns tab.')
+            return
+        with tag('section', classes='card'):
+            series_chart(
+                f'{self.shown.api}/series',
+                measures=self.shown.manifest['measures'],
+                chosen=self.measures,
+                series=self.series,
+                labels=self.labels,
+                name=self.shown.data.name,
+            )
+
+    def _measure_card(self, column: Mapping[str, Any], colour: str) -> None:
+        rows = max(1, self.shown.version.rows)
+        with tag('section', classes='card prof c3'):
+            with tag('div', classes='hs'):
+                tag('span', column['name'], 'mono w6 cut', title=column['name'])
+                badge(column['type'])
+                tag('span', f'{formats.percent(column["missing"] / rows, 2)} missing', 't12 t3').style(
+                    'margin-left:auto; white-space:nowrap'
+                )
+            if any(value is not None for value in column.get('sparkline') or ()):
+                spark(column['sparkline'], height=32, colour=colour)
+            elif column.get('histogram'):
+                bars(column['histogram']['counts'], colour=colour)
+            _figures({name: formats.number(column.get(name)) for name in ('min', 'median', 'p99', 'max')})
+
+    def _time_card(self) -> None:
+        span = self.shown.manifest['time']
+        with tag('section', classes='card prof c3'):
+            with tag('div', classes='hs'):
+                tag('span', span['column'], 'mono w6 cut', title=span['column'])
+                badge('time')
+                tag('span', formats.counted(span['duplicates'], 'duplicate'), 't12 t3').style('margin-left:auto')
+            _figures(
+                {
+                    'step': formats.length(span['step_seconds']),
+                    'zone': span['zone'],
+                    'gaps': count(span['gaps']),
+                    'longest': formats.length(span['longest_gap_seconds']),
+                }
+            )
+
+
+def _figures(values: Mapping[str, str]) -> None:
+    with tag('dl'):
+        for name, value in values.items():
+            with tag('div'):
+                tag('dt', name)
+                tag('dd', value)

@@ -1,0 +1,124 @@
+"""What a dataset's page shows: one of its versions, and which of its tabs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from core.analysis.tables import Page
+from core.services import Services
+from core.values import Balance, Dataset, Job, Quote, Session, Version
+from ui.components.parts import button, card, tag
+from ui.components.states import out_of_reach
+from ui.components.table import last_or
+
+ROWS = 100
+KEPT = 'Every version of the dataset.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the address asks for."""
+
+    tab: str
+    version: int | None = None
+    page: int = 1
+    measures: Sequence[str] = ()
+    series: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One version of a dataset as its page shows it; `job` is the last conversion."""
+
+    services: Services
+    session: Session
+    data: Dataset
+    version: Version
+    versions: Sequence[Version]
+    job: Job | None
+    asked: Asked
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the version says of itself."""
+        return self.version.manifest
+
+    @property
+    def api(self) -> str:
+        """Where REST has the version."""
+        return f'/api/v1/datasets/{self.data.id}/versions/{self.version.number}'
+
+    def address(self, tab: str, **more: Any) -> str:
+        """The address of a tab of this version."""
+        query = {} if tab == 'overview' else {'tab': tab}
+        if self.version.number != self.data.version:
+            query['v'] = str(self.version.number)
+        query |= {key: str(value) for key, value in more.items()}
+        return f'/datasets/{self.data.id}' + (f'?{urlencode(query)}' if query else '')
+
+
+async def cost(services: Services, session: Session, data: Dataset) -> tuple[Quote, Balance]:
+    """Return what reading the file again may cost, and what there is."""
+    quote = await services.datasets.quote(session.user.id, data.id)
+    return quote, await services.hours.balance(session.user.id)
+
+
+class View:
+    """A tab: it loads what it shows, then draws it.
+
+    `away` says why what is stored cannot be read now: what `load` had not read yet is missing then.
+    """
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.away = ''
+
+    async def load(self) -> None:
+        """Read what the tab shows. Raise Unavailable while what is stored is out of reach."""
+
+    def draw(self) -> None:
+        """Draw the tab."""
+
+    def out_of_reach(self) -> None:
+        """Say that what would stand here cannot be read now."""
+        with card():
+            out_of_reach(self.away, kept=KEPT)
+
+
+class Paged(View):
+    """A tab of rows, a hundred a page."""
+
+    name = ''
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(shown)
+        self.page: Page | None = None
+        self.number = max(1, shown.asked.page)
+
+    async def read(self, *, offset: int, limit: int) -> Page:
+        """Read some rows. Raise Unavailable while they are out of reach."""
+        raise NotImplementedError
+
+    async def load(self) -> None:
+        """Read the page asked for, or the last one."""
+        self.page = await self.read(offset=(self.number - 1) * ROWS, limit=ROWS)
+        last = last_or(self.number, count=ROWS, total=self.page.total)
+        if last != self.number:
+            self.number = last
+            self.page = await self.read(offset=(last - 1) * ROWS, limit=ROWS)
+
+    def pager(self) -> None:
+        """Draw the way to the pages before and behind."""
+        if self.page is None or self.page.total <= ROWS:
+            return
+        first = self.page.offset + 1
+        last = min(self.page.offset + ROWS, self.page.total)
+        with tag('nav', classes='hs', aria_label='Pages'):
+            tag('span', f'{first:,} to {last:,} of {self.page.total:,}', 't12 t3')
+            if self.number > 1:
+                address = self.shown.address(self.name, page=self.number - 1)
+                button('Back', kind='small', icon_name='chevron-left', href=address)
+            if last < self.page.total:
+                address = self.shown.address(self.name, page=self.number + 1)
+                button('Next', kind='small', icon_name='chevron-right', href=address)
