@@ -7,25 +7,30 @@ from collections import OrderedDict
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
 from core.analysis import tables
 from core.analysis.ahead import Ahead, known_ahead
+from core.analysis.ingest import CHOICES, Options, check
 from core.analysis.series import SeriesReader, Window, encode
+from core.analysis.versions import Difference, Point, Stored, difference, points
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
+from core.notices import Notices
 from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import Dataset, Direct, Job, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
+HOW = ('append', 'replace')
 OPEN_READERS = 16
 READING_AT_ONCE = 8
+COMPARING_AT_ONCE = 2  # each may hold 256 MB and write what does not fit to disk
 POINTS_KEPT = 3600.0  # seconds
 ASKED_AT_ONCE = 8  # uploads, of a staging that is far away
 SWEPT = timedelta(days=2)  # an address to send to holds for a day
@@ -34,6 +39,21 @@ EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.
 
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a stored row came from: its line in `source`, which version `number` of the dataset brought.
+
+    `line` is None for a row that a step of cleaning made, `number` where that version is not known. `cells` are what
+    is stored, `faults` what was found on that line of the file.
+    """
+
+    line: int | None
+    source: str
+    number: int | None
+    cells: Mapping[str, Any]
+    faults: tables.Page | None
 
 
 class Datasets:
@@ -49,6 +69,7 @@ class Datasets:
         events: Events,
         cache: Cache,
         hours: Hours,
+        notices: Notices,
         max_upload: int,
     ) -> None:
         self._database = database
@@ -58,19 +79,38 @@ class Datasets:
         self._events = events
         self._cache = cache
         self._hours = hours
+        self._notices = notices
         self._max_upload = max_upload
         self._readers: OrderedDict[UUID, tuple[Sequence[str], SeriesReader]] = OrderedDict()
         self._reading = asyncio.Lock()
         self._threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix='reading')
+        self._comparing = asyncio.Semaphore(COMPARING_AT_ONCE)
         self._since: timedelta | None = None
 
     # uploads
 
-    async def begin_upload(self, user_id: UUID, *, name: str, size: int, dataset_id: UUID | None = None) -> Upload:
+    async def begin_upload(
+        self,
+        user_id: UUID,
+        *,
+        name: str,
+        size: int,
+        dataset_id: UUID | None = None,
+        how: str = 'append',
+        options: Mapping[str, Any] | None = None,
+    ) -> Upload:
         """Announce a file of `size` bytes; with `dataset_id` it becomes that dataset's next version.
 
+        `how` says what becomes of the rows that are there: with `append` the file's rows win where series and time are
+        the same and all others stay, with `replace` the file's rows alone make the version. `options` are those of
+        `correct`; what they do not name stays as it was for the version that is shown.
         Raise NotEnoughHours when the balance does not cover the quote of its conversion.
         """
+        if how not in HOW:
+            raise UsageError(f'"{how}" is no way to join a dataset. Choose append or replace.')
+        asked = dict(options or {})
+        _check_options(asked)
+        _check_roles(asked.get('roles', {}), None)
         if size > self._max_upload:
             raise TooLarge(
                 f'{name} has {size:,} bytes; at most {self._max_upload:,} are accepted. Compress or split it.'
@@ -91,6 +131,8 @@ class Datasets:
                 name=clean_name(name),
                 size=size,
                 dataset_id=dataset_id,
+                how=how,
+                options=asked,
             )
         try:
             await self._staging.create(upload_id)
@@ -123,7 +165,7 @@ class Datasets:
     async def received(self, user_id: UUID, upload_id: UUID) -> tuple[Upload, int]:
         """Return an upload and how many of its bytes have arrived; a complete one is accepted on the way."""
         upload = await self.upload(user_id, upload_id)
-        if upload.state == 'accepted':
+        if upload.state in ('accepted', 'unchanged'):
             return upload, upload.size
         if upload.state == 'discarded':
             raise NotFound('This upload was discarded. Drop the file again.')
@@ -145,7 +187,9 @@ class Datasets:
     async def accept(self, user_id: UUID, upload_id: UUID) -> Upload:
         """Move a complete upload to the object store and order its conversion. Accepting twice changes nothing.
 
-        Raise NotEnoughHours when the balance has fallen below the quote; the bytes are kept, and asking again accepts.
+        A file that its dataset shows already, read the same way, orders nothing: the upload ends as `unchanged`, and a
+        notice says so. Raise NotEnoughHours when the balance has fallen below the quote; the bytes are kept, and asking
+        again accepts.
         """
         upload = await self.upload(user_id, upload_id)
         if upload.state != 'receiving':
@@ -155,16 +199,42 @@ class Datasets:
         if info.size != upload.size:  # whoever sends directly may go on sending while we accept
             await self._objects.delete(key)
             raise Conflict(f'{info.size:,} bytes arrived instead of the announced {upload.size:,}. Upload it anew.')
+        job: Job | None = None
         async with self._database.transaction(user_id) as tx:
             locked = _upload(await tx.one('upload_lock', id=upload_id))
             if locked.state != 'receiving':
                 return locked
             dataset_id = locked.dataset_id or await self._new_dataset(tx, locked)
-            row = await tx.one('upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id)
-            job = await self._order(tx, _upload(row), dataset_id, options={})
+            last = await _last_order(tx, dataset_id) if locked.dataset_id else None
+            follows = _following(locked, last)
+            if last is not None and _same(locked, info.sha256, follows, last):
+                row = await tx.one('upload_unchanged', id=upload_id)
+            else:
+                row = await tx.one(
+                    'upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id
+                )
+                how = 'replace' if last is None else locked.how
+                job = await self._order(tx, _upload(row), dataset_id, options=follows, how=how)
         await self._clear(upload_id)
-        await self._ordered(user_id, job)
+        if job is None:
+            await self._objects.delete(key)
+            await self._tell_unchanged(locked, last['number'] if last else None)
+        else:
+            await self._ordered(user_id, job)
         return _upload(row)
+
+    async def _tell_unchanged(self, upload: Upload, number: int | None) -> None:
+        shown = 'is being converted already' if number is None else f'is version {number}, which is shown'
+        async with self._database.system() as tx:
+            notice = await self._notices.add(
+                tx,
+                upload.user_id,
+                level='info',
+                title=f'{upload.name}: nothing has changed',
+                text=f'The same file {shown}. No version was made, and no hours were used.',
+                link=f'/datasets/{upload.dataset_id}',
+            )
+        await self._notices.tell(notice)
 
     async def discard(self, user_id: UUID, upload_id: UUID) -> None:
         """Give up an upload that has not been accepted."""
@@ -251,9 +321,18 @@ class Datasets:
         dataset_id: UUID,
         *,
         options: Mapping[str, Any],
+        how: str = 'replace',
+        onto: str | None = None,
         rows: int | None = None,
     ) -> Job:
-        payload = {'source': upload.object_key, 'name': upload.name, 'upload': str(upload.id), 'options': dict(options)}
+        payload = {
+            'source': upload.object_key,
+            'name': upload.name,
+            'upload': str(upload.id),
+            'options': dict(options),
+            'how': how,
+            **({'onto': onto} if onto else {}),
+        }
         return await self._queue.enqueue(
             tx,
             user_id=upload.user_id,
@@ -320,16 +399,29 @@ class Datasets:
     async def correct(self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any]) -> Job:
         """Convert the dataset's file again as the user says; a new version follows.
 
-        `options` may hold `roles` (column → time, series, measure or attribute), `time_zone`, `day_first`, `decimal`.
-        The file is the shown version's, or the last one uploaded while there is no version yet.
+        `options` may hold what `core.analysis.ingest.Options` names in CHOICES: `roles` (column → time, series,
+        measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs) and so on.
+        The file is the shown version's, or the last one uploaded while there is no version yet. It joins the rows that
+        it joined then.
         """
         _check_options(options)
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
             upload, current = await _source(tx, dataset_id)
-            names = None if current is None else {column['name'] for column in current['manifest']['columns']}
+            names = None if current is None else _columns(current['manifest'])
             _check_roles(roles, names)
-            job = await self._order(tx, upload, dataset_id, options=options, rows=_rows_read(current))
+            last = await tx.first('dataset_order', dataset_id=dataset_id)
+            told = last['payload'] if last and current and last['number'] == current['number'] else {}
+            before = told.get('before')
+            job = await self._order(
+                tx,
+                upload,
+                dataset_id,
+                options=options,
+                how='append' if before else 'replace',
+                onto=before and before['version'],
+                rows=_rows_read(current),
+            )
         await self._ordered(user_id, job)
         return job
 
@@ -341,6 +433,7 @@ class Datasets:
 
     async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Commit the version that a conversion made, in the transaction that ends its job."""
+        stored = [file for file in result['manifest']['files'] if file['name'].startswith('data-')]
         row = await tx.one(
             'version_insert',
             dataset_id=job.dataset_id,
@@ -349,9 +442,21 @@ class Datasets:
             job_id=job.id,
             prefix=result['prefix'],
             manifest=result['manifest'],
-            rows=result['manifest']['rows_read'] - result['manifest']['rows_rejected'],
+            rows=sum(file['rows'] for file in stored),
         )
         await tx.run('dataset_point', id=job.dataset_id, version_id=row['id'])
+
+    async def prepared(self, tx: Transaction, job: Job) -> Mapping[str, Any]:
+        """Return what an attempt at a conversion extends, as it stands now: the objects of a version, if any."""
+        if job.payload.get('how') != 'append':
+            return {}
+        row = await tx.first(
+            'version_before', dataset_id=job.dataset_id, user_id=job.user_id, onto=job.payload.get('onto')
+        )
+        if row is None:
+            return {'before': None}
+        version = Version(**row)
+        return {'before': {'version': str(version.id), 'number': version.number, 'objects': version.extended}}
 
     # reading
 
@@ -378,6 +483,59 @@ class Datasets:
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
         return await self._read(lambda: tables.page([path], offset=offset, limit=limit, order=('line', 'column')))
+
+    async def fault_groups(self, user_id: UUID, version: Version) -> Sequence[tables.Group]:
+        """Return how many faults there are of each kind, column and action, the most frequent first."""
+        _own(user_id, version)
+        path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
+        return await self._read(lambda: tables.fault_groups(path))
+
+    async def diff(self, user_id: UUID, before: Version, after: Version, *, limit: int = 20) -> Difference:
+        """Return what one version made of another of the same dataset: rows added, changed and gone.
+
+        At most `limit` rows of each kind are listed.
+        """
+        _own(user_id, before)
+        _own(user_id, after)
+        if before.dataset_id != after.dataset_id:
+            raise UsageError('Only versions of one dataset can be compared.')
+        opened = await self._objects.open([*before.parts, *after.parts])
+        middle = len(before.parts)
+        old, new = (
+            Stored(parts=paths, system=opened.files) for paths in (opened.paths[:middle], opened.paths[middle:])
+        )
+        async with self._comparing:
+            return await self._read(lambda: difference(old, new, limit=limit))
+
+    async def provenance(self, user_id: UUID, version: Version, *, series: str, time: datetime) -> Sequence[Origin]:
+        """Return where the rows of a series at a time came from. Raise NotFound when there is no such point."""
+        _own(user_id, version)
+        opened = await self._objects.open(version.parts)
+        stored = Stored(parts=opened.paths, system=opened.files)
+        found = await self._read(lambda: points(stored, series=series, time=time))
+        if not found:
+            raise NotFound(f'There is no row of "{series}" at {time.isoformat()} in version {version.number}.')
+        made = await self.versions(user_id, version.dataset_id)
+        sources = version.manifest.get('sources') or [{'name': version.manifest['source']['name'], 'origin': ''}]
+        return [await self._origin(version, point, sources[point.source], made) for point in found]
+
+    async def _origin(
+        self, version: Version, point: Point, source: Mapping[str, Any], made: Sequence[Version]
+    ) -> Origin:
+        by = next((one for one in made if source['origin'] and one.prefix.endswith(f'/{source["origin"]}')), None)
+        if by is None and not version.manifest.get('sources', ())[1:]:
+            by = version
+        faults = None
+        if by is not None and point.line is not None:
+            path, line = await self._objects.fetch(f'{by.prefix}/faults.parquet'), point.line
+            faults = await self._read(lambda: tables.at_line(path, line))
+        return Origin(
+            line=point.line,
+            source=source['name'],
+            number=None if by is None else by.number,
+            cells=point.cells,
+            faults=faults,
+        )
 
     async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
         """Return series labels that contain `query`."""
@@ -439,15 +597,45 @@ def _rows_read(version: Row | None) -> int | None:
     return None if version is None else int(version['manifest']['rows_read'])
 
 
+def _columns(manifest: Mapping[str, Any]) -> set[str]:
+    """The names of a version's columns, those before its recipe too."""
+    return {column['name'] for column in (*manifest['columns'], *manifest.get('base', ()))}
+
+
+async def _last_order(tx: Transaction, dataset_id: UUID) -> Row | None:
+    """The conversion that the next upload of a dataset follows; whoever asks next waits for this transaction."""
+    await tx.one('dataset_lock', id=dataset_id)
+    return await tx.first('dataset_order', dataset_id=dataset_id)
+
+
+def _following(upload: Upload, last: Row | None) -> dict[str, Any]:
+    """The options of a conversion: those of the one before, where the upload says nothing else.
+
+    Roles of before are usual ones: they count for columns that the file has.
+    """
+    before = dict(last['payload'].get('options') or {}) if last else {}
+    usual = {**before.pop('usual', {}), **before.pop('roles', {})}
+    return before | dict(upload.options) | ({'usual': usual} if usual else {})
+
+
+def _same(upload: Upload, sha256: str, options: Mapping[str, Any], last: Row) -> bool:
+    """Whether converting an upload would make the rows that the conversion before it made."""
+    told = last['payload']
+    joins_alike = upload.how == told.get('how', 'replace') or upload.how == 'append'
+    return bool(
+        sha256 == last['sha256'] and joins_alike and _effective(options) == _effective(told.get('options') or {})
+    )
+
+
+def _effective(options: Mapping[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in options.items() if name not in ('usual', 'roles')}
+    return others | {'roles': {**options.get('usual', {}), **options.get('roles', {})}}
+
+
 def _check_options(options: Mapping[str, Any]) -> None:
-    if unknown := set(options) - {'roles', 'time_zone', 'day_first', 'decimal'}:
-        raise UsageError(f'There is no option "{min(unknown)}". Options are roles, time_zone, day_first and decimal.')
-    if options.get('decimal') not in (None, '.', ','):
-        raise UsageError('The decimal mark is "." or ",".')
-    try:
-        ZoneInfo(options.get('time_zone', 'UTC'))
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f'"{options["time_zone"]}" is no time zone. Write one such as Europe/Paris.') from error
+    if unknown := set(options) - set(CHOICES):
+        raise UsageError(f'There is no option "{min(unknown)}". Options are {", ".join(CHOICES)}.')
+    check(Options(**options))
 
 
 def _check_roles(roles: Mapping[str, str], names: set[str] | None) -> None:

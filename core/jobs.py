@@ -23,7 +23,7 @@ from core.errors import (
 )
 from core.hours import Hours
 from core.notices import Notices
-from core.parts import Answer, SideBySide, merge, split, width
+from core.parts import Answer, Kept, SideBySide, merge, split, width
 from core.ports import Compute, Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.values import Job, JobState, Notice
 
@@ -31,11 +31,13 @@ log = structlog.get_logger()
 
 POLL = 0.5
 BACKOFF = 2.0
+TURN = 1.0  # seconds until a job looks again whether it is its turn
 AT_ONCE = 16  # objects of a result that are looked at side by side
 REASON = 200  # characters of why a part is missing
 QUIET = ('score',)  # nobody ordered it, so nobody waits to hear how it ended
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
 Failure = Callable[[Transaction, Job, VariosyncError], Awaitable[None]]
+Preparation = Callable[[Transaction, Job], Awaitable[Mapping[str, Any]]]
 
 
 class Jobs:
@@ -53,6 +55,7 @@ class Jobs:
         hours: Hours,
         completions: Mapping[str, Completion],
         failures: Mapping[str, Failure] = MappingProxyType({}),
+        preparations: Mapping[str, Preparation] = MappingProxyType({}),
         memory: int,
         timeout: float,
     ) -> None:
@@ -65,6 +68,7 @@ class Jobs:
         self._hours = hours
         self._completions = completions
         self._failures = failures
+        self._preparations = preparations
         self._memory = memory
         self._timeout = timeout
         self._calls = Calls(database, compute, objects, timeout=timeout)
@@ -157,7 +161,11 @@ class Jobs:
 
     async def _claim(self, job_id: UUID) -> Job | None:
         async with self._database.system() as tx:
+            if await tx.first('job_waits', id=job_id):
+                await self._queue.again(tx, job_id, delay=TURN)
+                return None
             row = await tx.first('job_claim', id=job_id)
+            row = row and await self._prepared(tx, row)
             if row is not None and self._compute.durable:
                 await self._calls.dispatch(tx, _job(row), self._payload(_job(row)))
             # A worker that died after the user asked to cancel has left the job for us to end.
@@ -174,13 +182,24 @@ class Jobs:
         await self._changed(job)
         return job
 
+    async def _prepared(self, tx: Transaction, row: Row) -> Row:
+        """Add to a job's payload what it depends on now; a later attempt finds it anew."""
+        prepare = self._preparations.get(row['kind'])
+        given = {} if prepare is None else await prepare(tx, _job(row))
+        if not given:
+            return row
+        payload = {**row['payload'], **given}
+        await tx.run('job_prepare', id=row['id'], payload=payload)
+        return {**row, 'payload': payload}
+
     async def _attempt(self, job: Job) -> Mapping[str, Any]:
         if not _own_inputs(job):
             raise _foreign()
         payload = self._payload(job)
         await self._objects.delete(f'{payload["prefix"]}/')
         parts = split(job.kind, payload)
-        together = SideBySide(self._compute, job.kind, parts, spare=self._spare, timeout=self._timeout)
+        kept = Kept(self._objects, payload['prefix'])
+        together = SideBySide(self._compute, job.kind, parts, spare=self._spare, timeout=self._timeout, kept=kept)
         answers = await self._follow(job, together)
         with understood():
             result = merge(payload, answers)
@@ -363,7 +382,8 @@ def _own_inputs(job: Job) -> bool:
         source, parts, issued = (job.payload.get(name) for name in ('source', 'parts', 'issued'))
         scored = [key for one in issued or () for key in (one['key'], *one['history'])]
         compared = (job.payload.get('compare') or {}).get('parts', ())
-        keys = [*([] if source is None else [source]), *(parts or ()), *scored, *compared]
+        extended = (job.payload.get('before') or {}).get('objects', ())
+        keys = [*([] if source is None else [source]), *(parts or ()), *scored, *compared, *extended]
     except (KeyError, TypeError, AttributeError):  # no payload of ours
         return False
     return all(str(key).startswith(f't/{job.user_id}/') for key in keys)

@@ -114,6 +114,7 @@ class Services:
             events=events,
             cache=cache,
             hours=hours,
+            notices=notices,
             max_upload=parse_bytes(settings.max_upload),
         )
         forecasts = Forecasts(
@@ -139,6 +140,7 @@ class Services:
                 'score': track.scored,
             },
             failures={'score': track.failed},
+            preparations={'convert': datasets.prepared},
             memory=parse_bytes(settings.memory),
             timeout=settings.task_timeout,
         )

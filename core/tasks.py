@@ -26,14 +26,19 @@ MOST_LABELS = 1000
 
 
 def convert(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """Convert the uploaded file `source` into a dataset version under `prefix`."""
-    from core.analysis.ingest import Options
+    """Convert the uploaded file `source` into a dataset version under `prefix`.
+
+    `before` names the objects of a version that it extends: its manifest and its parts.
+    """
+    from core.analysis.ingest import asked
     from core.analysis.ingest import convert as convert_file
 
     source = objects.fetch(payload['source'], workdir)
     folder = workdir / 'version'
     folder.mkdir()
-    options = Options(**{**payload['options'], 'memory': payload['memory']})
+    before = [objects.fetch(key, workdir) for key in (payload.get('before') or {}).get('objects', ())]
+    origin = payload['prefix'].rpartition('/')[2]
+    options = asked(payload['options'], memory=payload['memory'], before=before, origin=origin)
     manifest = convert_file(source, name=payload['name'], into=folder, options=options, progress=progress)
     progress(0.97, 'Storing')
     return {
@@ -113,6 +118,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
             'sums': sums,
             'series': labels[:MOST_LABELS],
             'n_series': len(labels),
+            'span': [labels[0], labels[-1]],
             'history': [HISTORY],
             'notes': [NOTES] if noted else [],
         },
@@ -191,26 +197,23 @@ def _store(folder: Path, prefix: str, objects: TaskObjects) -> list[dict[str, An
 
 def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync inspect`: how a file would be read (`core.analysis.ingest.inspect`)."""
-    from core.analysis.ingest import Options, inspect
+    from core.analysis.ingest import asked, inspect
 
-    options = Options(
-        memory=arguments['memory'],
-        time_zone=arguments['time_zone'],
-        day_first=arguments['day_first'],
-        max_faults=arguments['max_faults'],
-    )
+    options = asked(arguments['options'], memory=arguments['memory'], max_faults=arguments['max_faults'])
     return inspect(Path(arguments['path']), name=arguments['name'], options=options)
 
 
 def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync convert`: write the clean table, or with `raw` the table as text, to `out`."""
     from core.analysis import tables
-    from core.analysis.ingest import Options, export
+    from core.analysis.ingest import asked, export
+    from core.analysis.ingest.rawtable import Chosen
     from core.analysis.ingest.reader import read, write_raw_csv
 
     path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out'])
     if arguments['raw']:
-        table = read(path, name=name, workdir=workdir, memory=arguments['memory'])
+        chosen = Chosen.from_json(arguments['options'].get('reading', {}))
+        table = read(path, name=name, workdir=workdir, memory=arguments['memory'], chosen=chosen)
         write_raw_csv(table, out)
         repaired = tables.count_flagged(table.path)
         return {
@@ -220,7 +223,7 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
             'rows_rejected': table.rejected,
             'notes': list(table.notes),
         }
-    options = Options(memory=arguments['memory'], time_zone=arguments['time_zone'], day_first=arguments['day_first'])
+    options = asked(arguments['options'], memory=arguments['memory'])
     return export(path, name=name, out=out, options=options)
 
 

@@ -196,17 +196,19 @@ class Readable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A file on its way in. `received` is in bytes and known by Staging alone."""
+    """A file on its way in, and how it joins its dataset. `options` say how it is read (`Datasets.correct`)."""
 
     id: UUID
     user_id: UUID
     name: str
     size: int
-    state: str  # receiving | accepted | discarded
+    state: str  # receiving | accepted | unchanged | discarded
     object_key: str | None
     sha256: str | None
     dataset_id: UUID | None
     created_at: datetime
+    how: str = 'append'  # append | replace
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,8 +245,16 @@ class Version:
     @property
     def parts(self) -> list[str]:
         """The object keys of the rows, in order."""
+        return self._named('data-')
+
+    @property
+    def extended(self) -> list[str]:
+        """The object keys of what a further file joins: the manifest, and the rows before a recipe if there is one."""
+        return [f'{self.prefix}/manifest.json', *(self._named('base-') or self.parts)]
+
+    def _named(self, start: str) -> list[str]:
         names = sorted(file['name'] for file in self.manifest['files'])
-        return [f'{self.prefix}/{name}' for name in names if name.startswith('data-')]
+        return [f'{self.prefix}/{name}' for name in names if name.startswith(start)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -345,6 +345,21 @@ DayFirstOption = Annotated[
 ]
 
 
+EncodingOption = Annotated[str | None, typer.Option(help='Encoding, such as utf-8, cp1252 or shift_jis.')]
+DelimiterOption = Annotated[str | None, typer.Option(help='What separates cells, such as ";" or "\\t".')]
+QuoteOption = Annotated[str | None, typer.Option(help='What encloses cells; "" for nothing.')]
+EscapeOption = Annotated[str | None, typer.Option(help='What makes a quote in a cell ordinary; "" for nothing.')]
+CommentOption = Annotated[str | None, typer.Option(help='How lines begin that are no records.')]
+SkipOption = Annotated[int | None, typer.Option(min=0, help='Lines above the table.')]
+HeaderOption = Annotated[int | None, typer.Option('--header-lines', min=0, help='Lines of the header; 0 for none.')]
+SheetOption = Annotated[str | None, typer.Option(help='Sheet of a workbook.')]
+MemberOption = Annotated[str | None, typer.Option(help='File of an archive.')]
+DecimalOption = Annotated[str | None, typer.Option(help='Decimal mark: "." or ",".')]
+ShapeOption = Annotated[str, typer.Option(help='Shape of the table: auto, long or wide.')]
+DuplicatesOption = Annotated[
+    str, typer.Option(help='Which record of one series and time is kept: auto, last, first or mean.')
+]
+OffOption = Annotated[str, typer.Option(help='Repairs not to make, comma-separated, such as unit,duplicate.')]
 OutOption = Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')]
 TimeOption = Annotated[str, typer.Option(help='Column of time.')]
 TargetOption = Annotated[str, typer.Option(help='Column to forecast.')]
@@ -385,10 +400,42 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         max_faults: Annotated[int, typer.Option(min=0, help='Faults to list.')] = 1000,
         time_zone: ZoneOption = 'UTC',
         day_first: DayFirstOption = None,
+        encoding: EncodingOption = None,
+        delimiter: DelimiterOption = None,
+        quote: QuoteOption = None,
+        escape: EscapeOption = None,
+        comment: CommentOption = None,
+        skip: SkipOption = None,
+        header_lines: HeaderOption = None,
+        sheet: SheetOption = None,
+        member: MemberOption = None,
+        decimal: DecimalOption = None,
+        shape: ShapeOption = 'auto',
+        duplicates: DuplicatesOption = 'auto',
+        off: OffOption = '',
         memory: MemoryOption = '512MB',
     ) -> None:
         """Say how a file would be read: dialect, columns, rows and every fault."""
-        report = local('inspect', file, memory, max_faults=max_faults, time_zone=time_zone, day_first=day_first)
+        options = _options(
+            time_zone=time_zone,
+            day_first=day_first,
+            decimal=decimal,
+            shape=shape,
+            duplicates=duplicates,
+            off=_words(off),
+            reading={
+                'encoding': encoding,
+                'delimiter': None if delimiter is None else TABS.get(delimiter, delimiter),
+                'quote': quote,
+                'escape': escape,
+                'comment': comment,
+                'skip': skip,
+                'header_lines': header_lines,
+                'sheet': sheet,
+                'member': member,
+            },
+        )
+        report = local('inspect', file, memory, max_faults=max_faults, options=options)
         print(json.dumps(report, ensure_ascii=False) if as_json else _report(report))
 
     @app.command()
@@ -399,13 +446,45 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         memory: MemoryOption = '512MB',
         time_zone: ZoneOption = 'UTC',
         day_first: DayFirstOption = None,
+        encoding: EncodingOption = None,
+        delimiter: DelimiterOption = None,
+        quote: QuoteOption = None,
+        escape: EscapeOption = None,
+        comment: CommentOption = None,
+        skip: SkipOption = None,
+        header_lines: HeaderOption = None,
+        sheet: SheetOption = None,
+        member: MemberOption = None,
+        decimal: DecimalOption = None,
+        shape: ShapeOption = 'auto',
+        duplicates: DuplicatesOption = 'auto',
+        off: OffOption = '',
         as_json: JsonOption = False,
     ) -> None:
         """Write the clean table of a file as Parquet or CSV."""
         target = _table(out)
         if raw and out.suffix != '.csv':
             raise UsageError(f'--raw writes text: {out} must end in .csv.')
-        report = local('convert', file, memory, out=str(target), raw=raw, time_zone=time_zone, day_first=day_first)
+        options = _options(
+            time_zone=time_zone,
+            day_first=day_first,
+            decimal=decimal,
+            shape=shape,
+            duplicates=duplicates,
+            off=_words(off),
+            reading={
+                'encoding': encoding,
+                'delimiter': None if delimiter is None else TABS.get(delimiter, delimiter),
+                'quote': quote,
+                'escape': escape,
+                'comment': comment,
+                'skip': skip,
+                'header_lines': header_lines,
+                'sheet': sheet,
+                'member': member,
+            },
+        )
+        report = local('convert', file, memory, out=str(target), raw=raw, options=options)
         print(json.dumps(report, ensure_ascii=False) if as_json else _summary(report, out))
 
     @app.command()
@@ -503,6 +582,7 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         print(json.dumps(report, ensure_ascii=False) if as_json else _leaderboard(report, out))
 
 
+TABS = {'\\t': '\t', 'tab': '\t'}
 SUFFIXES = ('.csv', '.parquet')
 MOST_NAMED = 10  # series in one line
 CHILD_OVERHEAD = 400 * 2**20
@@ -528,6 +608,12 @@ def _bytes(text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise UsageError(f'--memory: {error}.') from error
+
+
+def _options(*, reading: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    """What a user says about a file, as tasks take it; only what was said."""
+    said = {name: value for name, value in reading.items() if value is not None}
+    return {name: value for name, value in others.items() if value not in (None, [])} | {'reading': said}
 
 
 def _words(text: str) -> list[str]:

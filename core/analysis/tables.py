@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.analysis import duck
+from core.analysis import duck, versions
 
 MEMORY = 256 * 2**20
 FORMULA = '^[=+@\\t\\r-]'
@@ -20,6 +20,18 @@ class Page:
     rows: Sequence[tuple[Any, ...]]
     offset: int
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Faults of one kind in one column (None: the record) that were met alike; `first_line` is where they begin."""
+
+    kind: str
+    column: str | None
+    action: str
+    count: int
+    first_line: int
+    examples: tuple[str, ...]
 
 
 def page(
@@ -40,6 +52,39 @@ def page(
         return Page(columns=columns, rows=result.fetchall(), offset=offset, total=total)
 
 
+def at_line(faults: Path, line: int, *, limit: int = 100) -> Page:
+    """Return the faults on a line."""
+    where = f'from {duck.files([faults])} where line = ?'
+    with duck.told(), duck.connect(memory=MEMORY, allow=[faults]) as connection:
+        (total,) = duck.single(connection, f'select count(*) {where}', [line])
+        result = connection.execute(f'select * {where} order by "column" nulls first limit ?', [line, limit])
+        columns = tuple(column[0] for column in result.description or ())
+        return Page(columns=columns, rows=result.fetchall(), offset=0, total=total)
+
+
+def fault_groups(faults: Path, *, limit: int = 1000) -> tuple[Group, ...]:
+    """Return faults by kind, column and action, the most frequent first, each with up to three values as written."""
+    with duck.told(), duck.connect(memory=MEMORY, allow=[faults]) as connection:
+        found = connection.execute(
+            f"""
+            select kind, "column", action, count(*), min(line), min_by(value, line, 3) filter (value is not null)
+            from {duck.files([faults])} group by all order by 4 desc, 5, 1, 2 nulls first, 3 limit ?
+            """,
+            [limit],
+        ).fetchall()
+    return tuple(
+        Group(
+            kind=row[0],
+            column=row[1],
+            action=row[2],
+            count=row[3],
+            first_line=row[4],
+            examples=tuple(dict.fromkeys(row[5] or ())),
+        )
+        for row in found
+    )
+
+
 def count_flagged(raw: Path) -> int:
     """Return how many records of a raw table the reader has repaired."""
     with duck.connect(memory=MEMORY, allow=[raw]) as connection:
@@ -58,7 +103,7 @@ def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
 
 
 def export(parts: Sequence[Path | str], out: Path, *, system: Any = None) -> None:
-    """Write the rows without our own columns (`_series`, `_time`, `_line`) as CSV or Parquet, by `out`'s suffix.
+    """Write the rows without our own columns (`_series`, `_time`, `_line`, `_source`) as CSV or Parquet, by suffix.
 
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe. Parts
     that are addresses are opened by the fsspec file system `system`.
@@ -68,7 +113,7 @@ def export(parts: Sequence[Path | str], out: Path, *, system: Any = None) -> Non
     allowed = [*parts, out.parent]
     with duck.told(), duck.connect(memory=MEMORY, workdir=out.parent, allow=allowed, system=system) as connection:
         described = connection.execute(f'describe select * from {source}').fetchall()
-        shown = [(name, kind) for name, kind, *_ in described if name not in ('_series', '_time', '_line')]
+        shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
         columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
         connection.execute(f'copy (select {columns} from {source}) to {duck.text(str(out))} {form}')

@@ -1,18 +1,18 @@
 -- name: upload_insert
 -- Announce an upload.
-insert into public.uploads (id, user_id, name, size, dataset_id)
-values (%(id)s, %(user_id)s, %(name)s, %(size)s, %(dataset_id)s)
-returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at;
+insert into public.uploads (id, user_id, name, size, dataset_id, how, options)
+values (%(id)s, %(user_id)s, %(name)s, %(size)s, %(dataset_id)s, %(how)s, %(options)s)
+returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options;
 
 -- name: upload_by_id
 -- One upload.
-select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options
 from public.uploads
 where id = %(id)s;
 
 -- name: upload_latest
 -- The last accepted upload of a dataset.
-select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options
 from public.uploads
 where dataset_id = %(dataset_id)s and state = 'accepted'
 order by created_at desc
@@ -20,7 +20,7 @@ limit 1;
 
 -- name: upload_lock
 -- One upload, locked until the transaction ends, so that it is accepted once.
-select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options
 from public.uploads
 where id = %(id)s
 for update;
@@ -30,7 +30,14 @@ for update;
 update public.uploads
 set state = 'accepted', object_key = %(key)s, sha256 = %(sha256)s, dataset_id = %(dataset_id)s, accepted_at = now()
 where id = %(id)s
-returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at;
+returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options;
+
+-- name: upload_unchanged
+-- End an upload whose bytes the dataset shows already.
+update public.uploads
+set state = 'unchanged'
+where id = %(id)s
+returning id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options;
 
 -- name: upload_discard
 -- Give up an upload that is still arriving.
@@ -56,7 +63,7 @@ where not cleared;
 
 -- name: uploads_receiving
 -- Uploads that wait for more bytes, the newest first.
-select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at
+select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options
 from public.uploads
 where state = 'receiving'
 order by created_at desc;
@@ -72,6 +79,22 @@ returning id;
 insert into public.datasets (user_id, source_id, name)
 values (%(user_id)s, %(source_id)s, %(name)s)
 returning id;
+
+-- name: dataset_lock
+-- One dataset, locked until the transaction ends, so that its uploads are accepted one after the other.
+select id from public.datasets where id = %(id)s and deleted_at is null for update;
+
+-- name: dataset_order
+-- The conversion that a further upload follows: the newest that has not ended, else the one that made what is shown.
+select j.id, j.state, j.payload, u.sha256, v.number
+from public.jobs j
+join public.datasets d on d.id = j.dataset_id
+join public.uploads u on u.dataset_id = j.dataset_id and u.id::text = j.payload ->> 'upload'
+left join public.dataset_versions v on v.job_id = j.id
+where j.dataset_id = %(dataset_id)s and j.kind = 'convert'
+  and (j.state in ('queued', 'running') or v.id = d.current_version)
+order by j.state in ('queued', 'running') desc, j.created_at desc
+limit 1;
 
 -- name: datasets_list
 -- The user's datasets with what a list shows, the latest change first.
@@ -116,6 +139,14 @@ where d.id = %(dataset_id)s and d.deleted_at is null;
 select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
 from public.dataset_versions v
 where v.dataset_id = %(dataset_id)s and v.number = %(number)s;
+
+-- name: version_before
+-- The version that a conversion extends: the one that it names, else the one that its dataset shows.
+select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at
+from public.dataset_versions v
+join public.datasets d on d.id = v.dataset_id
+where v.dataset_id = %(dataset_id)s and v.user_id = %(user_id)s
+  and v.id::text = coalesce(%(onto)s::text, d.current_version::text);
 
 -- name: version_insert
 -- Commit a version; its number follows the last one.

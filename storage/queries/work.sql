@@ -31,6 +31,21 @@ where dataset_id = %(dataset_id)s and kind = %(kind)s
 order by created_at desc
 limit 1;
 
+-- name: job_waits
+-- A conversion before which an earlier one of the same dataset has to end.
+select j.id
+from public.jobs j
+where j.id = %(id)s and j.kind = 'convert' and j.state = 'queued'
+  and exists (
+      select from public.jobs e
+      where e.dataset_id = j.dataset_id and e.kind = 'convert' and e.state in ('queued', 'running')
+        and (e.created_at, e.id) < (j.created_at, j.id)
+  );
+
+-- name: job_prepare
+-- Note what an attempt was given beside what was ordered.
+update public.jobs set payload = %(payload)s where id = %(id)s;
+
 -- name: job_claim
 -- Begin an attempt; a job that has ended, was cancelled or holds no hours cannot be claimed.
 update public.jobs

@@ -65,6 +65,7 @@ class Product:
             events=self.events,
             cache=self.cache,
             hours=self.hours,
+            notices=self.notices,
             max_upload=2**20,
         )
         self.forecasts = Forecasts(
@@ -85,6 +86,7 @@ class Product:
                 'score': self.track.scored,
             },
             failures={'score': self.track.failed},
+            preparations={'convert': self.datasets.prepared},
             memory=MEMORY,
             timeout=120,
         )

@@ -49,7 +49,15 @@ async def datasets(objects: Objects, version: Version, tmp_path: Path) -> Datase
         await objects.put_file(f'{version.prefix}/{path.name}', path)
     none: Any = None
     return Datasets(
-        none, queue=none, staging=none, objects=objects, events=none, cache=MemoryCache(), hours=none, max_upload=0
+        none,
+        queue=none,
+        staging=none,
+        objects=objects,
+        events=none,
+        cache=MemoryCache(),
+        hours=none,
+        notices=none,
+        max_upload=0,
     )
 
 

@@ -547,7 +547,7 @@ def test_a_file_that_needs_too_much_memory_is_stopped_and_the_next_one_read(tmp_
 def inspected(path: Path, *, limit: int = MEMORY + CHILD_OVERHEAD) -> Any:
     """The report on a file as `variosync inspect --memory 512MB` makes it, or the error that it met."""
     given: Report = {'path': str(path), 'name': path.name, 'memory': MEMORY, 'max_faults': 100}
-    given |= {'time_zone': 'UTC', 'day_first': None}
+    given |= {'options': {}}
     try:
         return run_local(
             'core.tasks:inspect_file', given, memory=limit, timeout=LONGEST, progress=lambda part, text: None

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from core.analysis import duck
 from core.analysis.ingest import append, profile, readings
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
+from core.analysis.ingest.pace import Pace
 from core.analysis.ingest.rawtable import Chosen, RawTable
 from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
@@ -30,6 +31,11 @@ THREADS: Final = 2
 NARROW: Final = 64
 SHAPES: Final = ('auto', 'long', 'wide')
 DUPLICATES: Final = ('auto', 'last', 'first', 'mean')
+CHOICES: Final = (
+    *('roles', 'time_zone', 'day_first', 'decimal', 'keep_unmeasured', 'reading', 'shape', 'melt', 'off'),
+    *('duplicates', 'recipe'),
+)
+"""The options that a user may give; the others are ours."""
 Progress = Callable[[float, str], None]
 
 
@@ -77,7 +83,9 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
     """
     from core.analysis.ingest.pyramid import build_pyramid
 
+    progress = pace = Pace(progress)
     with _opened(path, name=name, options=options, beside=into, progress=progress) as job:
+        pace.rows = job.raw.rows_read
         if not job.raw.names or not job.raw.rows_read:
             raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
         columns = job.columns()
@@ -343,7 +351,7 @@ def _opened(
 
     from core.analysis.ingest.reader import read
 
-    _check(options)
+    check(options)
     with tempfile.TemporaryDirectory(prefix='ingest-', dir=beside.parent if beside else None) as folder:
         workdir = Path(folder)
         tell = progress or (lambda share, text: None)
@@ -383,7 +391,13 @@ def _first_faults(connection: 'duckdb.DuckDBPyConnection', faults: Path, *, limi
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _check(options: Options) -> None:
+def asked(choices: Mapping[str, Any], **own: Any) -> Options:
+    """Return the options that a user's `choices` and our `own` make; choices that are none are left out."""
+    return Options(**{name: value for name, value in choices.items() if name in (*CHOICES, 'usual')}, **own)
+
+
+def check(options: Options) -> None:
+    """Raise UsageError for options that can never be followed, whatever the file."""
     try:
         ZoneInfo(options.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
