@@ -432,7 +432,12 @@ def _prior(delimiter: str) -> float:
     """How likely a delimiter is before anything is read."""
     if delimiter in _PRIOR:
         return _PRIOR[delimiter]
-    return 0.9 if delimiter in _DOUBLES or delimiter in _SINGLES or not any(m in delimiter for m in _SINGLES) else 0.85
+    if delimiter in _DOUBLES or delimiter in _SINGLES:
+        return 0.9
+    if len(delimiter) == 1:
+        # Such signs stand inside dates, addresses and sums as well.
+        return 0.5 if delimiter in '/@%$€=' else 0.7
+    return 0.85 if any(mark in delimiter for mark in _SINGLES) else 0.9
 
 
 def _legibility(rows: Sequence[Sequence[str]], width: int, form: Format) -> float:
