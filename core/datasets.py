@@ -18,6 +18,9 @@ import structlog
 from core.analysis import tables
 from core.analysis.ahead import Ahead, known_ahead
 from core.analysis.ingest import CHOICES, Options, check
+from core.analysis.recipes import Preview, fields_of, steps_of
+from core.analysis.recipes import check as check_recipe
+from core.analysis.recipes import preview as try_recipe
 from core.analysis.series import SeriesReader, Window, encode
 from core.analysis.versions import Difference, Point, Stored, difference, points
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
@@ -400,7 +403,8 @@ class Datasets:
         """Convert the dataset's file again as the user says; a new version follows.
 
         `options` may hold what `core.analysis.ingest.Options` names in CHOICES: `roles` (column → time, series,
-        measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs) and so on.
+        measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs), `recipe` and so on; what it does not
+        name stays as it was for the version that is shown.
         The file is the shown version's, or the last one uploaded while there is no version yet. It joins the rows that
         it joined then.
         """
@@ -412,12 +416,13 @@ class Datasets:
             _check_roles(roles, names)
             last = await tx.first('dataset_order', dataset_id=dataset_id)
             told = last['payload'] if last and current and last['number'] == current['number'] else {}
+            kept = told.get('options') or ({} if current is None else {'recipe': steps_of(current['manifest'])})
             before = told.get('before')
             job = await self._order(
                 tx,
                 upload,
                 dataset_id,
-                options=options,
+                options={**kept, **options},
                 how='append' if before else 'replace',
                 onto=before and before['version'],
                 rows=_rows_read(current),
@@ -506,6 +511,21 @@ class Datasets:
         )
         async with self._comparing:
             return await self._read(lambda: difference(old, new, limit=limit))
+
+    async def try_recipe(
+        self, user_id: UUID, version: Version, steps: Sequence[Mapping[str, Any]], *, series: str, limit: int = 500
+    ) -> Preview:
+        """Return what cleaning steps would do to one series of a version, and at most `limit` of its rows.
+
+        Raise UsageError for a step that cannot be done.
+        """
+        _own(user_id, version)
+        fields, zone = fields_of(version.manifest), version.manifest['time']['zone']
+        await self._read(lambda: check_recipe(steps, fields, zone=zone))
+        rows = await self._objects.open(version.extended[1:])
+        return await self._read(
+            lambda: try_recipe(rows.paths, fields, steps, zone=zone, series=series, limit=limit, system=rows.files)
+        )
 
     async def provenance(self, user_id: UUID, version: Version, *, series: str, time: datetime) -> Sequence[Origin]:
         """Return where the rows of a series at a time came from. Raise NotFound when there is no such point."""

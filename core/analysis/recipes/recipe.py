@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_in
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -217,3 +218,17 @@ def _step(connection: 'duckdb.DuckDBPyConnection', made: Made, number: int, do: 
 def _counted(connection: 'duckdb.DuckDBPyConnection', made: Made) -> tuple[int, int]:
     rows, empty = duck.single(connection, f'SELECT count(*), {made.empty or 0} FROM source')
     return int(rows), int(empty)
+
+
+def fields_of(manifest: Mapping[str, Any]) -> tuple[Field, ...]:
+    """Return the columns that a recipe of this version starts from."""
+    columns = manifest.get('base') or manifest['columns']
+    return tuple(
+        Field(name=one['name'], type=one['type'], role=one['role'], source=one.get('source', '')) for one in columns
+    )
+
+
+def steps_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps of this version's recipe, as they were asked for."""
+    told = {field.name for field in fields_in(Report)} - {'do'}
+    return [{key: value for key, value in step.items() if key not in told} for step in manifest.get('recipe', ())]

@@ -19,6 +19,7 @@ from ui.pages.dataset.failed import conversion_failed
 from ui.pages.dataset.faults_tab import FaultsTab
 from ui.pages.dataset.head import Head
 from ui.pages.dataset.overview_tab import OverviewTab
+from ui.pages.dataset.recipe_tab import RecipeTab
 from ui.pages.dataset.rows_tab import RowsTab
 from ui.pages.dataset.state import Asked, Shown, View, cost
 from ui.pages.dataset.versions_tab import VersionsTab
@@ -30,6 +31,7 @@ VIEWS: Mapping[str, type[View]] = {
     'faults': FaultsTab,
     'rows': RowsTab,
     'columns': ColumnsTab,
+    'recipe': RecipeTab,
     'versions': VersionsTab,
 }
 
@@ -45,11 +47,12 @@ def register(services: Services) -> None:
         page: int = 1,
         measure: list[str] | None = Query(None),  # noqa: B008 - how the framework is told that a parameter repeats
         series: list[str] | None = Query(None),  # noqa: B008
+        recipe: str = '',
     ) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
         chosen = tab if tab in VIEWS else 'overview'
-        asked = Asked(tab=chosen, version=v, page=page, measures=measure or (), series=series or ())
+        asked = Asked(tab=chosen, version=v, page=page, measures=measure or (), series=series or (), recipe=recipe)
         if chosen == 'faults' and found.version is not None:
             await services.demo.saw_faults(user.id, found.id)
         with frame(services, ('Datasets', '/datasets'), found.name, active='/datasets') as session:

@@ -43,6 +43,7 @@ class Head:
                 ('Faults', count(self.shown.manifest['faults_total']), self.shown.address('faults')),
                 ('Rows', '', self.shown.address('rows')),
                 ('Columns', str(len(self.shown.manifest['columns'])), self.shown.address('columns')),
+                ('Recipe', str(len(self.shown.manifest.get('recipe') or ()) or ''), self.shown.address('recipe')),
                 ('Versions', str(len(self.shown.versions)), self.shown.address('versions')),
             ],
             self.shown.asked.tab.capitalize(),

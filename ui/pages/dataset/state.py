@@ -25,6 +25,7 @@ class Asked:
     page: int = 1
     measures: Sequence[str] = ()
     series: Sequence[str] = ()
+    recipe: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
