@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
 from core.analysis.ingest import append, profile, readings
+from core.analysis.ingest.clean import Clean, read_clean
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.pace import Pace
+from core.analysis.ingest.parts import Stored, split, write_parts
 from core.analysis.ingest.rawtable import Chosen, RawTable
-from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, stage
+from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.types import Column, choose_types, rows_of, settle_day_or_month, stored_names
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
@@ -24,8 +26,6 @@ from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, Us
 if TYPE_CHECKING:
     import duckdb
 
-ROW_GROUP: Final = 122_880
-GROUPS_A_FILE: Final = 20
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
 NARROW: Final = 64
@@ -88,17 +88,18 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         pace.rows = job.raw.rows_read
         if not job.raw.names or not job.raw.rows_read:
             raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
-        columns = job.columns()
+        clean = job.clean()
+        columns = clean.columns if clean else job.columns()
         if not any(column.role == 'time' for column in columns):
             raise NoTimeColumn(_no_time(name, columns))
         progress(0.45, 'Reading values')
-        staged, kinds = job.stage(columns, faults=into / 'faults.parquet')
+        staged, kinds = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
         if not staged.accepted + staged.repaired:
             raise UnusableData(_nothing_left(name, kinds))
         progress(0.6, 'Sorting')
         stored = job.stored(staged, columns)
         kept = 'base' if options.recipe else 'data'
-        base = _write_parts(job.connection, stored, into=into, workdir=job.workdir, name=kept)
+        base = job.write_parts(stored, into=into, name=kept)
         sources = job.sources(path, base, rows=stored.count)
         staged.path.unlink()
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
@@ -150,9 +151,10 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
     cannot be told apart, the day is taken to come first and `notes` says so.
     """
     with _opened(path, name=name, options=options) as job:
-        columns = job.columns(lenient=True) if job.raw.names else []
+        clean = job.clean()
+        columns = clean.columns if clean else job.columns(lenient=True) if job.raw.names else []
         faults = job.workdir / 'faults.parquet'
-        staged, kinds = job.stage(columns, faults=faults) if columns else (_nothing(job.raw), {})
+        staged, kinds = job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {})
         listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
@@ -185,10 +187,10 @@ def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, A
     if out.is_dir():
         raise UsageError(f'"{out.name}" is a folder. Name a file to write.')
     with _opened(path, name=name, options=options) as job:
-        columns = job.columns() if job.raw.names else []
-        staged, kinds = (
-            job.stage(columns, faults=job.workdir / 'faults.parquet') if columns else (_nothing(job.raw), {})
-        )
+        clean = job.clean()
+        columns = clean.columns if clean else job.columns() if job.raw.names else []
+        faults = job.workdir / 'faults.parquet'
+        staged, kinds = job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {})
         written = job.workdir / f'out{out.suffix}'
         if columns:
             _write_export(job.connection, staged, columns, written, zone=options.time_zone)
@@ -222,42 +224,69 @@ class _Job:
     before: append.Before | None = None
     notes: list[str] = field(default_factory=list)
 
+    def clean(self) -> Clean | None:
+        """Read and type a text that seems clean in one pass; where it is not, read it with all care and give None."""
+        unread = self.raw.unread
+        if unread is None:
+            return None
+        found = None
+        if self.before is None:
+            found = read_clean(
+                self.connection,
+                self.raw,
+                zone=self.options.time_zone,
+                workdir=self.workdir,
+                typed=self._typed,
+                roles=lambda raw, columns: choose_roles(self.connection, raw, columns, roles=self._roles(raw)),
+            )
+        if found is not None:
+            self.raw = found.raw
+            return found
+        full = unread.read()
+        notes = (*self.raw.notes, *(note for note in full.notes if note not in self.raw.notes))
+        self.raw = replace(full, compression=self.raw.compression, reading=self.raw.reading, notes=notes)
+        return None
+
     def columns(self, *, lenient: bool = False) -> list[Column]:
         """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""
-        options = self.options
-        roles = self._roles()
-        day_first = options.day_first
-        if day_first is None and self.before is not None:
-            day_first = self.before.day_first
-        typed = choose_types(self.connection, self.raw, roles=roles, decimal=options.decimal, day_first=day_first)
-        columns = choose_roles(self.connection, self.raw, typed, roles=roles)
+        columns = choose_roles(self.connection, self.raw, self._typed(self.raw), roles=self._roles(self.raw))
         self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
         columns = [self._settled(column, lenient=lenient) for column in columns]
         return columns if self.before is None else append.aligned(columns, self.before, name=self.name)
 
-    def _roles(self) -> dict[str, str]:
-        """The roles that the file's columns had before, and those that the user gives, which win."""
-        kept = append.kept_roles(self.raw.names, self.before, self.options.usual)
-        return {name: role for name, role in kept.items() if self._holds(name)} | dict(self.options.roles)
+    def _typed(self, raw: RawTable) -> list[Column]:
+        options = self.options
+        day_first = options.day_first
+        if day_first is None and self.before is not None:
+            day_first = self.before.day_first
+        roles = self._roles(raw)
+        return choose_types(
+            self.connection, raw, roles=roles, decimal=options.decimal, day_first=day_first, off=options.off
+        )
 
-    def _holds(self, name: str) -> bool:
+    def _roles(self, raw: RawTable) -> dict[str, str]:
+        """The roles that the file's columns had before, and those that the user gives, which win."""
+        kept = append.kept_roles(raw.names, self.before, self.options.usual)
+        return {name: role for name, role in kept.items() if self._holds(raw, name)} | dict(self.options.roles)
+
+    def _holds(self, raw: RawTable, name: str) -> bool:
         """Whether a column has any cell that is not missing: of an empty one no number can be asked."""
-        names = self.raw.names if name in self.raw.names else stored_names(self.raw.names)
+        names = raw.names if name in raw.names else stored_names(raw.names)
         present = readings.present(readings.trimmed(f'c{[*names].index(name)}'))
         found = self.connection.execute(
-            f'SELECT 1 FROM {rows_of(self.raw)} WHERE _flag < 2 AND {present} IS NOT NULL LIMIT 1'
+            f'SELECT 1 FROM {rows_of(raw)} WHERE _flag < 2 AND {present} IS NOT NULL LIMIT 1'
         ).fetchone()
         return found is not None
 
-    def stored(self, staged: Staged, columns: Sequence[Column]) -> '_Stored':
+    def stored(self, staged: Staged, columns: Sequence[Column]) -> Stored:
         """Return the rows to store: those of the file, and those of the version before that stay."""
-        rows = f'SELECT * FROM {duck.files([staged.path])} WHERE _status < 2'
+        rows = f'SELECT * FROM ({staged.rows}) WHERE _status < 2'
         if self.before is None:
             named = f'SELECT *, {labels(columns)} AS _series FROM ({rows})'
-            return _Stored(rows=named, columns=list(columns), count=staged.accepted + staged.repaired)
+            return Stored(rows=named, columns=list(columns), count=staged.accepted + staged.repaired)
         both = append.extended(self.connection, rows, columns, self.before, zone=self.options.time_zone)
         self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
-        return _Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
+        return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
     def sources(self, path: Path, parts: Sequence[Path], *, rows: int) -> tuple[Source, ...]:
         """Return the files that the stored rows came from."""
@@ -288,7 +317,8 @@ class _Job:
             )
             for place, (field, count) in enumerate(zip(done.fields, filled, strict=True))
         ]
-        parts = _split(self.connection, out, into=into, name='data')
+        with self._alone(into) as connection:
+            parts = split(connection, out, into=into, workdir=self.workdir, name='data')
         steps = tuple({**step, **asdict(one)} for step, one in zip(self.options.recipe, done.report, strict=True))
         return _Cooked(columns=after, parts=parts, done=steps)
 
@@ -311,26 +341,28 @@ class _Job:
             first = column.reading if other is None or column.reading.name.startswith('DD') else other
             return replace(column, reading=first, reason='day and month cannot be told apart; day first is assumed')
 
-    def stage(self, columns: Sequence[Column], *, faults: Path) -> tuple[Staged, dict[str, int]]:
+    def write_parts(self, stored: Stored, *, into: Path, name: str) -> list[Path]:
+        """Sort and write the stored rows."""
+        with self._alone(into) as connection:
+            zone = self.options.time_zone
+            return write_parts(connection, stored, zone=zone, into=into, workdir=self.workdir, name=name)
+
+    def _alone(self, into: Path) -> 'duckdb.DuckDBPyConnection':
+        """A connection on one thread: with several, what is written varies by who is first."""
+        allowed = [self.workdir, into, *(self.before.parts if self.before else ())]
+        return duck.connect(memory=_engine_memory(self.options), workdir=self.workdir, allow=allowed)
+
+    def stage(self, columns: Sequence[Column], *, clean: Clean | None, faults: Path) -> tuple[Staged, dict[str, int]]:
         """Type all rows and list the faults; return how many there are of each kind."""
+        if clean is not None:
+            count, path = clean.count, self.workdir / 'clean.parquet'
+            staged = Staged(path=path, rows=clean.rows, accepted=count, repaired=0, rejected=0)
+            return staged, no_faults(self.connection, faults)
         zone, keep = self.options.time_zone, self.options.keep_unmeasured
         out = self.workdir / 'staged.parquet'
         staged = stage(self.connection, self.raw, columns, zone=zone, out=out, keep_unmeasured=keep)
         kinds = list_faults(self.connection, self.raw, columns, staged, zone=zone, out=faults, keep_unmeasured=keep)
         return staged, kinds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
-    """The rows of a version before they are sorted: SQL that gives `_series, _time, _line, _row` and `columns`.
-
-    With `several` files there is `_source` too.
-    """
-
-    rows: str
-    columns: list[Column]
-    count: int
-    several: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,10 +395,12 @@ def _opened(
             memory=options.memory,
             progress=lambda share: tell(0.4 * share, 'Reading'),
             chosen=Chosen.from_json(options.reading),
+            later=True,
         )
         tell(0.4, 'Choosing types')
         before = append.opened(options.before)
         allowed = [workdir, *([beside] if beside else []), *(before.parts if before else ())]
+        allowed += [raw.unread.path] if raw.unread else []
         connection = duck.connect(
             memory=_engine_memory(options),
             threads=1 if len(raw.names) > NARROW else THREADS,
@@ -421,7 +455,7 @@ def _engine_memory(options: Options) -> int:
 
 
 def _nothing(raw: RawTable) -> Staged:
-    return Staged(path=raw.path, accepted=0, repaired=0, rejected=raw.rows_read)
+    return Staged(path=raw.path, rows='', accepted=0, repaired=0, rejected=raw.rows_read)
 
 
 def _no_time(name: str, columns: Sequence[Column]) -> str:
@@ -435,44 +469,6 @@ def _no_time(name: str, columns: Sequence[Column]) -> str:
 def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
     commonest = next(iter(kinds), 'no reason')
     return f'No row of {name} can be stored (most often: {commonest}). Look at the roles of its columns.'
-
-
-def _write_parts(
-    connection: 'duckdb.DuckDBPyConnection', stored: _Stored, *, into: Path, workdir: Path, name: str
-) -> list[Path]:
-    """Sort the stored rows into parts `NAME-00000.parquet` …, at most 20 row groups each; return them in order."""
-    listed = ', '.join(duck.identifier(column.name) for column in stored.columns)
-    own = '_series, _time, _line, _source' if stored.several else '_series, _time, _line'
-    rows = f'SELECT {own}, {listed} FROM ({stored.rows}) ORDER BY _series, _time, _line, _row'
-    if stored.count <= ROW_GROUP * GROUPS_A_FILE:
-        return [_write_part(connection, rows, into / f'{name}-00000.parquet')]
-    # DuckDB's own split into files does not keep the order on several threads.
-    whole = workdir / 'sorted.parquet'
-    connection.execute(
-        f'COPY ({rows}) TO {duck.text(str(whole))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})'
-    )
-    return _split(connection, whole, into=into, name=name)
-
-
-def _split(connection: 'duckdb.DuckDBPyConnection', whole: Path, *, into: Path, name: str) -> list[Path]:
-    """Split a sorted file into parts of at most 20 row groups, and remove it."""
-    source = f'read_parquet({duck.text(str(whole))}, file_row_number = true)'
-    (count,) = duck.single(connection, f'SELECT count(*) FROM {source}')
-    most = ROW_GROUP * GROUPS_A_FILE
-    parts = []
-    for number, first in enumerate(range(0, max(1, count), most)):
-        where = f'file_row_number >= {first} AND file_row_number < {first + most}'
-        rows = f'SELECT * EXCLUDE (file_row_number) FROM {source} WHERE {where}'
-        parts.append(_write_part(connection, rows, into / f'{name}-{number:05}.parquet'))
-    whole.unlink()
-    return parts
-
-
-def _write_part(connection: 'duckdb.DuckDBPyConnection', rows: str, part: Path) -> Path:
-    connection.execute(
-        f'COPY ({rows}) TO {duck.text(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})'
-    )
-    return part
 
 
 def _column_profiles(
@@ -497,7 +493,7 @@ def _write_export(
     )
     form = 'FORMAT csv, HEADER' if out.suffix == '.csv' else 'FORMAT parquet, COMPRESSION zstd'
     connection.execute(
-        f'COPY (SELECT {listed} FROM {duck.files([staged.path])} WHERE _status < 2 ORDER BY {order}) '
+        f'COPY (SELECT {listed} FROM ({staged.rows}) WHERE _status < 2 ORDER BY {order}) '
         f'TO {duck.text(str(out))} ({form})'
     )
 

@@ -1,7 +1,7 @@
 """The raw table: what the reader makes of any foreign file, before a type is chosen for any cell."""
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -170,6 +170,25 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A text file that seems clean and has not been read: of its raw table nothing but the head is known yet.
+
+    `rows(path, skip)` is SQL that strictly reads a text written like this one at `path`, without its first `skip`
+    lines, as c0..cN VARCHAR in file order. The first record of `path` stands in line `first`, the last one in line
+    `last` if no cell has a line break. Records end with `newline`; before the byte `offset` stands a byte-order mark.
+    `read` writes the raw table after all.
+    """
+
+    path: Path
+    first: int
+    last: int
+    newline: str
+    offset: int
+    rows: Callable[[Path, int], str] = field(repr=False, compare=False)
+    read: Callable[[], 'RawTable'] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RawTable:
     """A foreign file as one table of text.
 
@@ -182,7 +201,8 @@ class RawTable:
     `rows_read` counts records without header, blanks, preamble and footnotes. `rejected` of them have no usable row.
     `faults_path` is a Parquet file with the fields of Fault, or None when there are none.
     `hints` gives the type of columns of typed sources: boolean integer decimal double date timestamp timestamptz text.
-    `reading` tells how the file was read and what else was possible: by name of a field of Chosen a `decision`.
+    `reading` tells how the file was read and what else was possible: by name of a field of Chosen a `decision`. Where
+    `unread` is given, nothing stands at `path` yet and `rows_read` is a guess.
     """
 
     path: Path
@@ -200,3 +220,4 @@ class RawTable:
     notes: tuple[str, ...]
     header: tuple[str, ...] = ()
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unread: 'Unread | None' = None

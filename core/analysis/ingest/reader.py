@@ -30,12 +30,14 @@ def read(
     progress: Callable[[float], None] = lambda share: None,
     limits: Limits | None = None,
     chosen: Chosen | None = None,
+    later: bool = False,
 ) -> RawTable:
     """Read `path` (called `name` by its owner) into a raw table below `workdir`, using about `memory` bytes.
 
     What the file is follows from its content; a name that says Excel or Parquet must be right. What is `chosen` goes
     before what would be found; how the file was read is told by the table's `reading`. `progress` is given shares from
-    0 to 1. An empty file gives a table without columns. Raises UnreadableFile, NotSupported, TooLarge or UsageError.
+    0 to 1. With `later`, a large text that seems clean may be given as `unread`. An empty file gives a table without
+    columns. Raises UnreadableFile, NotSupported, TooLarge or UsageError.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     limits = limits or Limits()
@@ -56,7 +58,7 @@ def read(
         table = read_xlsx(unpacked.path, work, name=name, chosen=chosen)
     else:
         _refuse_disguise(name, unpacked.compression)
-        table = _read_text(unpacked.path, work, steps.part(0.2, 0.4), chosen)
+        table = _read_text(unpacked.path, work, steps.part(0.2, 0.4), chosen, later=later)
     if len(table.names) > limits.columns:
         raise TooLarge(f'{name} has {len(table.names):,} columns, more than the {limits.columns:,} allowed.')
     if (longest := max(map(len, table.names), default=0)) > LONGEST_NAME:
@@ -75,12 +77,12 @@ def _refuse_disguise(name: str, compression: str | None) -> None:
         raise UnreadableFile(f'{name} is no {suffix} file inside. Upload {_DISGUISES[suffix]}, or name text .csv.')
 
 
-def _read_text(path: Path, work: Work, progress: Callable[[float], None], chosen: Chosen) -> RawTable:
+def _read_text(path: Path, work: Work, progress: Callable[[float], None], chosen: Chosen, *, later: bool) -> RawTable:
     text = as_utf8(path, workdir=work.folder, progress=progress, encoding=chosen.encoding)
     # A delimiter or a header asked for says that the text is no JSON, whatever it starts with.
     asked = any(value is not None for value in (chosen.delimiter, chosen.quote, chosen.skip, chosen.header_lines))
     kind = None if asked else is_json(text)
-    table = read_json(text, work, kind=kind) if kind else read_delimited(text, work, chosen=chosen)
+    table = read_json(text, work, kind=kind) if kind else read_delimited(text, work, chosen=chosen, later=later)
     return replace(table, reading={'encoding': text.choice} | dict(table.reading))
 
 

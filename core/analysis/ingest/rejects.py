@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 SHOWN: Final = 200
 REPAIRS: Final[Mapping[str, str]] = {
     'padding': 'Blanks around a cell are taken off.',
-    'number_format': 'A number written otherwise than its column, such as 1.234,5 among 1234.5, is read as it is meant.',
+    'number_format': 'A number written otherwise than its column, such as 1.234,5 among 1234.5, is read as meant.',
     'null_spelling': 'A word that spells a missing value, such as NA, is a missing value.',
     'unit': 'A unit after a number, such as 5 kg, is taken off.',
     'duplicate': 'Of the records of one series and time, one is stored.',
-    'date_format': 'A time written otherwise than its column is read as it is meant.',
+    'date_format': 'A time written otherwise than its column is read as meant.',
 }
 """What is put right on the way, by the name that switches it off. Without it, the cell is a fault of its kind."""
 
@@ -59,6 +59,16 @@ class CellFault(StrEnum):
     DST_OVERLAP = 'dst_overlap'
     """A wall-clock time that its zone had twice when clocks went back; the first of a series is read as the earlier,
     the next as the later. Action `repaired`."""
+    PADDING = 'padding'
+    """Blanks around a cell of a column without; they were taken off. Action `repaired`."""
+    NUMBER_FORMAT = 'number_format'
+    """A number written otherwise than its column, of which it is sure what it means. Action `repaired`."""
+    NULL_SPELLING = 'null_spelling'
+    """A word that spells a missing value in a column that does not use it much. Action `repaired`."""
+    UNIT = 'unit'
+    """A number with a unit in a column without, or the reverse. Action `repaired`."""
+    DATE_FORMAT = 'date_format'
+    """A time written otherwise than its column, of which it is sure what it means. Action `repaired`."""
 
 
 _KINDS: Final = {
@@ -66,17 +76,25 @@ _KINDS: Final = {
     'boolean': (CellFault.NOT_A_BOOLEAN, 'not a truth value'),
     'time': (CellFault.NOT_A_TIME, 'not a time'),
 }
+_REASONS: Final = {
+    CellFault.PADDING: 'blanks around it were taken off',
+    CellFault.NUMBER_FORMAT: 'a number written otherwise than its column',
+    CellFault.NULL_SPELLING: 'spells a missing value',
+    CellFault.UNIT: 'with a unit, unlike its column, or without one',
+    CellFault.DATE_FORMAT: 'a time written otherwise than its column',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """The typed rows in `path` (file order not kept; `_row` holds it) and how many have which status.
 
-    Columns: `_row`, `_line`, `_time` TIMESTAMP (UTC; NULL without a time column), `_status` (0 accepted, 1 repaired,
-    2 rejected), then the stored columns.
+    `rows` is SQL that gives them. Columns: `_row`, `_line`, `_time` TIMESTAMP (UTC; NULL without a time column),
+    `_status` (0 accepted, 1 repaired, 2 rejected), then the stored columns.
     """
 
     path: Path
+    rows: str
     accepted: int
     repaired: int
     rejected: int
@@ -102,6 +120,7 @@ def stage(
     stored = counts.get(Flag.AS_READ, 0) + counts.get(Flag.REPAIRED, 0)
     return Staged(
         path=out,
+        rows=f'SELECT * FROM {duck.files([out])}',
         accepted=counts.get(Flag.AS_READ, 0),
         repaired=counts.get(Flag.REPAIRED, 0),
         # The reader gives no row for a record that has no cell to show.
@@ -126,12 +145,18 @@ def list_faults(
     parts += [
         _cell_faults(raw, column, staged, zone=zone) for column in columns if column.unread and column.role != 'time'
     ]
+    parts += [_repaired(raw, column, staged, zone=zone) for column in columns if column.repaired]
     parts += _record_faults(raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
-    nothing = (
-        'SELECT 0::BIGINT AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", NULL::VARCHAR AS kind, '
-        'NULL::VARCHAR AS value, NULL::VARCHAR AS action, NULL::VARCHAR AS reason WHERE false'
-    )
-    union = ' UNION ALL '.join([nothing, *parts])
+    union = ' UNION ALL '.join([_NOTHING, *parts])
+    return _write_faults(connection, union, out)
+
+
+def no_faults(connection: 'duckdb.DuckDBPyConnection', out: Path) -> dict[str, int]:
+    """Write an empty list of faults to `out`."""
+    return _write_faults(connection, _NOTHING, out)
+
+
+def _write_faults(connection: 'duckdb.DuckDBPyConnection', union: str, out: Path) -> dict[str, int]:
     target = duck.text(str(out))
     connection.execute(
         f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind, byte, value) '
@@ -139,6 +164,12 @@ def list_faults(
     )
     counted = connection.execute(f'SELECT kind, count(*) FROM read_parquet({target}) GROUP BY kind ORDER BY 2 DESC, 1')
     return {str(kind): int(count) for kind, count in counted.fetchall()}
+
+
+_NOTHING: Final = (
+    'SELECT 0::BIGINT AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", NULL::VARCHAR AS kind, '
+    'NULL::VARCHAR AS value, NULL::VARCHAR AS action, NULL::VARCHAR AS reason WHERE false'
+)
 
 
 def _time_of(columns: Sequence[Column]) -> Column | None:
@@ -159,6 +190,7 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str, keep_unmeasur
     time = _time_of(columns)
     values = ''.join(f', v{column.index}' for column in columns)
     marks = ''.join(f', {_unread(column)} AS u{column.index}' for column in columns if column.unread)
+    marks += ''.join(f', r{column.index} IS NOT NULL AS m{column.index}' for column in columns if column.repaired)
     moved = _moves(time, zone)
     own = f', {_utc_time(time, moved=moved)} AS _time{_changes(time, moved=moved)}' if time else ''
     joined = _clocks(time) if time and moved else ''
@@ -204,6 +236,7 @@ def _clocks(time: Column) -> str:
 def _status(columns: Sequence[Column], *, moved: bool, keep_unmeasured: bool) -> str:
     bad = [f'_flag >= {int(Flag.REJECTED)}', *_fatal(columns, keep_unmeasured=keep_unmeasured)]
     changed = [f'_flag = {int(Flag.REPAIRED)}', *(f'u{c.index}' for c in columns if c.unread and c.role != 'time')]
+    changed += [f'm{column.index}' for column in columns if column.repaired]
     if _time_of(columns) is not None:
         changed += ['_odd', '_fine']
     if moved:
@@ -300,6 +333,17 @@ def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) ->
     action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'emptied' END"
     statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
     fault = _fault(column.name, kinds, column.cell, action, reasons)
+    return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
+
+
+def _repaired(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:
+    """SQL: the cells of one column that are read with a repair."""
+    mark = f'r{column.index}'
+    reasons = ' '.join(f'WHEN {duck.text(kind)} THEN {duck.text(reason)}' for kind, reason in _REASONS.items())
+    cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {mark} IS NOT NULL'
+    action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'repaired' END"
+    statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
+    fault = _fault(column.name, mark, column.cell, action, f'CASE {mark} {reasons} END')
     return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
 
 

@@ -227,7 +227,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
 
 
 def test_long_tables_become_several_sorted_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module('core.analysis.ingest.convert')
+    module = importlib.import_module('core.analysis.ingest.parts')
     monkeypatch.setattr(module, 'ROW_GROUP', 2048)
     monkeypatch.setattr(module, 'GROUPS_A_FILE', 2)
     count = 10_000

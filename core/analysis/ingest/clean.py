@@ -1,0 +1,314 @@
+"""Clean files in one pass: a large text whose cells all are what its samples promise is typed while it is read.
+
+Slices from all over the file tell the types, by the same rules as a whole table does. Then one pass reads the file
+strictly and types every cell by the cheapest way that is certain: a cast that gives the cell's own text when it is
+written out again. A cell for which that fails is looked at closely. Where one cell is anything but a value in the
+column's usual form or a missing one, or a record is more or less than a row of the table, nothing of this stands: the
+file is read with all care instead. So this module knows no faults; what it stores is accepted as read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from core.analysis import duck
+from core.analysis.ingest import readings
+from core.analysis.ingest.rawtable import RawTable, Unread
+from core.analysis.ingest.readings import Reading
+from core.analysis.ingest.roles import CHECKED
+from core.analysis.ingest.types import Column, within
+from core.errors import VariosyncError
+
+if TYPE_CHECKING:
+    import duckdb
+
+SLICES: Final = 24
+SLICE_BYTES: Final = 2**16
+WIDEST: Final = 64
+ODD: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clean:
+    """A file that was read in one pass. `rows` is SQL that gives `_row, _line, _time, _status` and the columns.
+
+    `missing` counts the cells in which a word spells that the value is missing.
+    """
+
+    raw: RawTable
+    columns: list[Column]
+    rows: str
+    count: int
+    missing: int
+
+
+def read_clean(
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    *,
+    zone: str,
+    workdir: Path,
+    typed: Callable[[RawTable], list[Column]],
+    roles: Callable[[RawTable, Sequence[Column]], list[Column]],
+) -> Clean | None:
+    """Read and type the unread text of `raw`; None when it is not clean throughout.
+
+    `typed` gives a table's columns with their types, `roles` gives them their roles.
+    """
+    import duckdb
+
+    unread = raw.unread
+    if unread is None or len(raw.names) > WIDEST:
+        return None
+    staged = workdir / 'clean.parquet'
+    try:
+        sample = _sample(connection, raw, unread, workdir)
+        columns = typed(sample)
+        if any(column.repaired for column in columns):
+            return None
+        forms = [_form(column) for column in columns]
+        if not all(forms) or not any(column.reading.family == 'time' for column in columns):
+            return None
+        source = unread.rows(unread.path, unread.first - 1)
+        query = _typed([form for form in forms if form], columns, source)
+        connection.execute(
+            f'COPY ({query}) TO {duck.text(str(staged))} '
+            '(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION v2, ROW_GROUP_SIZE 122880)'
+        )
+        count, odd, missing, columns = _counted(connection, staged, columns)
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException, VariosyncError):
+        return None
+    if odd or count != unread.last - unread.first + 1:
+        return None
+    read = replace(raw, rows_read=count, unread=None)
+    columns = roles(_checked(connection, read, columns, staged, workdir), columns)
+    time = next((column for column in columns if column.role == 'time'), None)
+    if time is None or _moves(time, zone) or _lacks(connection, staged, columns):
+        return None
+    listed = ', '.join(duck.identifier(column.name) for column in columns)
+    rows = (
+        f'SELECT file_row_number AS _row, file_row_number + {unread.first} AS _line, {_instant(time)} AS _time, '
+        f'0::UTINYINT AS _status, {listed} FROM read_parquet({duck.text(str(staged))}, file_row_number = true)'
+    )
+    return Clean(raw=read, columns=columns, rows=rows, count=count, missing=missing)
+
+
+def _sample(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, unread: Unread, workdir: Path) -> RawTable:
+    """Write whole lines from slices all over the file, the first and the last of them included, as a raw table."""
+    text, table = workdir / 'sample.csv', workdir / 'sample.parquet'
+    newline = unread.newline.encode()
+    with unread.path.open('rb') as file, text.open('wb') as out:
+        file.seek(unread.offset)
+        for _ in range(unread.first - 1):
+            _skip_line(file, newline)
+        start, size = file.tell(), unread.path.stat().st_size
+        for number in range(SLICES):
+            place = start + (size - start - SLICE_BYTES) * number // (SLICES - 1)
+            file.seek(max(place, start))
+            block = file.read(SLICE_BYTES)
+            begin = 0 if place <= start else block.find(newline) + len(newline)
+            end = len(block) if number == SLICES - 1 else block.rfind(newline) + len(newline)
+            out.write(block[begin:end])
+    connection.execute(
+        f'COPY (SELECT row_number() OVER () AS _line, 0::UTINYINT AS _flag, * FROM {unread.rows(text, 0)}) '
+        f'TO {duck.text(str(table))} (FORMAT parquet, COMPRESSION lz4)'
+    )
+    (rows,) = duck.single(connection, f'SELECT count(*) FROM {duck.files([table])}')
+    return replace(raw, path=table, rows_read=rows, unread=None)
+
+
+def _skip_line(file: BinaryIO, newline: bytes) -> None:
+    """Read on to the next line, also where lines end with a return."""
+    if newline != b'\r':
+        file.readline()
+        return
+    while (byte := file.read(1)) and byte != b'\r':
+        pass
+
+
+# one column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How the cells of one column are typed: SQL over its text `c`, in layers that name what the one below computed.
+
+    `value` is a first value `f`; `sure` tells, of `c` and `f`, that it is right, and `close` does so at more cost, of
+    cells that are neither empty nor missing where `sure` does not hold.
+    """
+
+    value: str
+    sure: str
+    close: str
+
+
+def _form(column: Column) -> Form | None:
+    """Return the form of a column, None where only the careful way can read it."""
+    c, f, reading = column.cell, f'f{column.index}', column.reading
+    if reading.family == 'text':
+        return _text(column)
+    if reading.family == 'boolean':
+        return Form(value=reading.read(c), sure=f'{f} IS NOT NULL', close='false')
+    if reading.family == 'number':
+        return _number(column)
+    if reading == readings.ISO and not column.figures.get('instants') and column.type in ('date', 'timestamp'):
+        return _iso(column)
+    return _time(column) if reading.family == 'time' and not column.figures.get('undecided') else None
+
+
+def _text(column: Column) -> Form | None:
+    c = column.cell
+    if column.type != 'text':
+        return None
+    if not column.filled:
+        return Form(value='NULL::VARCHAR', sure=f"{c} IS NULL OR {c} = ''", close='false')
+    blank = f'{readings.trimmed(c)} IS NULL'
+    value = f"CASE WHEN {c} >= '!' AND {c} < '\x7f' THEN {c} WHEN {blank} THEN NULL ELSE {c} END"
+    return Form(value=value, sure='true', close='true')
+
+
+def _number(column: Column) -> Form | None:
+    c, f, reading = column.cell, f'f{column.index}', column.reading
+    if reading.group or reading.affix:
+        return None
+    plain = c if reading.decimal == '.' else f"replace({c}, {duck.text(reading.decimal)}, '.')"
+    foreign = '' if reading.decimal == '.' else f" AND NOT contains({c}, '.')"
+    if column.type == 'integer':
+        return Form(value=f'TRY_CAST({c} AS BIGINT)', sure=f'{f}::VARCHAR = {c}', close='false')
+    mark = r'\.' if reading.decimal == '.' else reading.decimal
+    if column.type == 'decimal':
+        shape = rf'-?(?:(?:0|[1-9]\d*)(?:{mark}\d{{0,{column.scale}}})?|{mark}\d{{1,{column.scale}}})'
+        return Form(
+            value=f'TRY_CAST({plain} AS DECIMAL({readings.MOST_DIGITS}, {column.scale}))',
+            sure=f'{f}::VARCHAR = {plain}{foreign}',
+            close=f'({f} IS NOT NULL AND regexp_full_match({c}, {duck.text(shape)}))',
+        )
+    number = f'TRY_CAST({plain} AS DOUBLE)'
+    shape = rf'-?(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,4}})?'
+    fits = f'regexp_full_match({c}, {duck.text(shape)})'
+    value = f'CASE WHEN {fits} AND isfinite({number}) THEN {number} END'
+    return Form(value=value, sure=f'{f} IS NOT NULL', close='false')
+
+
+def _iso(column: Column) -> Form:
+    c, f = column.cell, f'f{column.index}'
+    if column.type == 'date':
+        return Form(
+            value=f'TRY_CAST({c} AS DATE)', sure=f'{f}::VARCHAR = {c} AND {within(f)} IS NOT NULL', close='false'
+        )
+    joined = f"replace({c}, 'T', ' ')"
+    slow = f'({within(f"({column.reading.read(c)})")} = {f} AND NOT {_is_fine(column.reading, c)})'
+    return Form(
+        value=f'TRY_CAST({c} AS TIMESTAMP)', sure=f'{f}::VARCHAR = {joined} AND {within(f)} IS NOT NULL', close=slow
+    )
+
+
+def _time(column: Column) -> Form | None:
+    """Any other time: by its own reading, cell by cell, as long as all are alike (all with an offset, or none)."""
+    c, reading, f = column.cell, column.reading, f'f{column.index}'
+    instants = bool(column.figures.get('instants'))
+    if instants != (column.type == 'timestamptz'):
+        return None
+    value = within(f'({reading.read_instant(c) if instants else reading.read(c)})')
+    sure = f'{f} IS NOT NULL AND NOT {_is_fine(reading, c)}'
+    if column.type == 'date' and reading.unit == 'second':
+        sure += f" AND NOT contains({c}, ':') AND NOT ends_with(lower({c}), 'm')"
+    if instants:
+        value = f"timezone('UTC', {value})"
+    elif column.type == 'date':
+        value = f'CAST({value} AS DATE)'
+    elif column.type == 'integer':
+        value = f'year({value})'
+    return Form(value=value, sure=sure, close='false')
+
+
+def _is_fine(reading: Reading, x: str) -> str:
+    return f'regexp_matches({x}, {duck.text(reading.fine)})' if reading.fine else 'false'
+
+
+# the pass
+
+
+def _typed(forms: Sequence[Form], columns: Sequence[Column], source: str) -> str:
+    """SQL: the columns, and `_state`: 0, or how many cells spell a missing value, and `ODD` more for each odd cell."""
+    pairs = [(form, column) for form, column in zip(forms, columns, strict=True)]
+    cells = ', '.join(column.cell for column in columns)
+    first = ', '.join(f'{form.value} AS f{column.index}' for form, column in pairs)
+    unsure = [(form, column) for form, column in pairs if form.sure != 'true']
+    known = ''.join(f', coalesce({form.sure}, false) AS k{column.index}' for form, column in unsure)
+    states = ' + '.join(_state(form, column) for form, column in unsure)
+    sure = ' AND '.join(f'k{column.index}' for _, column in unsure)
+    named = ', '.join(f'f{column.index} AS {duck.identifier(column.name)}' for column in columns)
+    source = f'SELECT {cells}, {first} FROM {source}'
+    source = f'SELECT *{known} FROM ({source})'
+    return f'SELECT {named}, (CASE WHEN {sure} THEN 0 ELSE {states} END)::UINTEGER AS _state FROM ({source})'
+
+
+def _state(form: Form, column: Column) -> str:
+    c = column.cell
+    x = readings.present(readings.trimmed(c))
+    close = f'WHEN {form.close} THEN 0 ' if form.close != 'false' else ''
+    missing = f"WHEN {c} IS NULL OR {c} = '' THEN 0 WHEN {x} IS NULL THEN 1"
+    return f'CASE WHEN k{column.index} THEN 0 {missing} {close}ELSE {ODD} END'
+
+
+def _counted(
+    connection: 'duckdb.DuckDBPyConnection', staged: Path, columns: Sequence[Column]
+) -> tuple[int, int, int, list[Column]]:
+    """Return the number of rows, of odd and of missing cells, and the columns with their counts over all rows."""
+    source = duck.files([staged])
+    asked = ''.join(
+        f', count({duck.identifier(c.name)}), approx_count_distinct({duck.identifier(c.name)})' for c in columns
+    )
+    sums = f'coalesce(sum(_state // {ODD}), 0)::BIGINT, coalesce(sum(_state % {ODD}), 0)::BIGINT'
+    count, odd, missing, *counts = duck.single(connection, f'SELECT count(*), {sums}{asked} FROM {source}')
+    filled = [
+        replace(column, filled=counts[2 * place], distinct=counts[2 * place + 1], unread=0)
+        for place, column in enumerate(columns)
+    ]
+    return int(count), int(odd), int(missing), filled
+
+
+def _checked(
+    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Column], staged: Path, workdir: Path
+) -> RawTable:
+    """Return some of the typed rows as a raw table: those of some times, but all of each time's."""
+    table = workdir / 'checked.parquet'
+    times = [column for column in columns if column.reading.family == 'time'] or columns[:1]
+    best = max(times, key=lambda column: column.distinct)
+    every = max(1, raw.rows_read // CHECKED)
+    cells = ', '.join(f'CAST({duck.identifier(column.name)} AS VARCHAR) AS {column.cell}' for column in columns)
+    connection.execute(
+        f'COPY (SELECT file_row_number AS _line, 0::UTINYINT AS _flag, {cells} '
+        f'FROM read_parquet({duck.text(str(staged))}, file_row_number = true) '
+        f'WHERE hash({duck.identifier(best.name)}) % {every} = 0 LIMIT {4 * CHECKED}) '
+        f'TO {duck.text(str(table))} (FORMAT parquet, COMPRESSION lz4)'
+    )
+    (rows,) = duck.single(connection, f'SELECT count(*) FROM {duck.files([table])}')
+    return replace(raw, path=table, rows_read=min(rows, CHECKED))
+
+
+def _lacks(connection: 'duckdb.DuckDBPyConnection', staged: Path, columns: Sequence[Column]) -> bool:
+    """Whether a record lacks its time, a key or every measure."""
+    needed = [f'{duck.identifier(c.name)} IS NULL' for c in columns if c.role in ('time', 'series')]
+    measures = [duck.identifier(c.name) for c in columns if c.role == 'measure']
+    if measures:
+        needed.append('(' + ' AND '.join(f'{name} IS NULL' for name in measures) + ')')
+    found = connection.execute(f'SELECT 1 FROM {duck.files([staged])} WHERE {" OR ".join(needed)} LIMIT 1').fetchall()
+    return bool(found)
+
+
+def _moves(time: Column, zone: str) -> bool:
+    """Whether wall-clock times have to be read in a zone whose clock may change."""
+    return zone != 'UTC' and time.type == 'timestamp'
+
+
+def _instant(time: Column) -> str:
+    """SQL: the time as a TIMESTAMP in UTC."""
+    name = duck.identifier(time.name)
+    if time.type == 'timestamptz':
+        return f"timezone('UTC', {name})"
+    if time.type == 'integer':
+        return f'make_timestamp({name}, 1, 1, 0, 0, 0)'
+    return f'CAST({name} AS TIMESTAMP)'
