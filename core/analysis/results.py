@@ -44,7 +44,8 @@ def chart(
     """
     paths = [*history, *(path for own in forecasts.values() for path in own), *notes]
     with duck.told(), duck.connect(memory=MEMORY, allow=paths) as connection:
-        actual = connection.execute(_past(history, 'unique_id = ?', points), [series]).fetchall()
+        past = _past(history, 'unique_id = ?', points) if history else None
+        actual = [] if past is None else connection.execute(past, [series]).fetchall()
         models = [_model(connection, name, own, series) for name, own in forecasts.items()]
         found = _noted(connection, notes, series)
     cutoffs = [model.pop('cutoff') for model in models]
@@ -325,6 +326,17 @@ def _noted(connection: 'duckdb.DuckDBPyConnection', paths: Sequence[Path], serie
 
 
 def _model(connection: 'duckdb.DuckDBPyConnection', name: str, paths: Sequence[Path], series: str) -> dict[str, Any]:
+    if not paths:  # none of its files may hold the series
+        nothing: dict[str, Any] = {
+            'model_used': None,
+            'status': None,
+            'warning': '',
+            'cutoff': None,
+            't': [],
+            'mean': [],
+            'q': {},
+        }
+        return {'name': name, **nothing}
     result = connection.execute(
         f'select * replace (epoch_ms(ds::timestamp) as ds, epoch_ms(cutoff::timestamp) as cutoff) '
         f'from {duck.files(paths)} where unique_id = ? order by horizon',

@@ -16,8 +16,8 @@ H = 6
 ISSUED = re.compile(r'/forecasts/[0-9a-f-]{36}')
 
 
-def shops(path: Path) -> Path:
-    """Four years of monthly sales of three shops, whose prices are known half a year ahead."""
+def shops(path: Path, *, months: int = 48) -> Path:
+    """Four years of monthly sales of three shops, whose prices are known half a year ahead; or more of the sales."""
     random = Random(5)
     with path.open('w') as file:
         file.write('month,shop,sales,price\n')
@@ -25,7 +25,7 @@ def shops(path: Path) -> Path:
             for month in range(48 + H):
                 price = 5 + math.sin(month / 4 + shop)
                 sales = 900 * (1 + shop) * (1 + 0.2 * math.sin(month * math.pi / 6)) - 60 * price + random.gauss(0, 20)
-                known = f'{sales:.1f}' if month < 48 else ''
+                known = f'{sales:.1f}' if month < months else ''
                 file.write(f'{2020 + month // 12}-{month % 12 + 1:02}-01,Shop {shop + 1},{known},{price:.2f}\n')
     return path
 
@@ -80,6 +80,11 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
         page.get_by_role('navigation', name='Sections').get_by_role('link', name=tab).click()
         expect(page.get_by_role('heading', name=heading, exact=True)).to_be_visible()
     page.get_by_role('navigation', name='Sections').get_by_role('link', name='Series').click()
+    expect(page.get_by_role('link', name='Shop 1')).to_be_visible()
+    page.get_by_label('Find a series').press_sequentially('shop 2')
+    expect(page.get_by_text('1 series found')).to_be_visible()
+    expect(page.get_by_role('link', name='Shop 1')).to_have_count(0)
+    expect(page.get_by_label('Find a series')).to_be_focused()
     page.get_by_role('link', name='Shop 2').click()
     expect(drawn(page)).to_be_visible()
     assert 'series=Shop+2' in page.url
@@ -92,5 +97,36 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     page.wait_for_url(lambda address: address.split('?')[0] != before.split('?')[0])
     chart = wait_for_result(page)
     expect(page.get_by_text('What if: price × 1.2.')).to_be_visible()
-    assert 'Seasonal naive before the change' in traces(chart)
+    for name in ('Seasonal naive', 'LightGBM'):
+        if f'{name} before the change' not in traces(chart):
+            page.get_by_label('Bands of').click()
+            page.get_by_role('option', name=name).click()
+        page.wait_for_function(
+            'name => document.querySelector(".js-plotly-plot").data.some(t => t.name === name)',
+            arg=f'{name} before the change',
+        )
+        assert sum('before the change' in trace for trace in traces(drawn(page))) == 1
     assert problems == []
+
+
+def test_what_came_is_drawn_over_what_was_forecast(server: Server, page: Page, tmp_path: Path) -> None:
+    sign_up(page, server, 'gil@example.com')
+    upload(page, shops(tmp_path / 'shops.csv'))
+    dataset = page.url.split('?')[0]
+    page.goto(f'{server.url}/forecasts/new?dataset={dataset.rsplit("/", 1)[1]}&h={H}&models=seasonal_naive')
+    page.get_by_role('button', name='Run forecast').click()
+    page.wait_for_url(ISSUED)
+    assert 'came since' not in traces(wait_for_result(page))
+    forecast = page.url
+
+    page.goto(f'{dataset}?tab=versions')
+    page.locator('input[type=file]').set_input_files(shops(tmp_path / 'more.csv', months=48 + 4))
+    expect(page.get_by_text('v2', exact=True).first).to_be_visible()
+    page.goto(forecast)
+    chart = drawn(page)
+    assert 'came since' in traces(chart)
+    came = chart.evaluate('el => el.querySelector(".js-plotly-plot").data.find(t => t.name === "came since").y')
+    assert len(came) == 4
+    expect(
+        page.get_by_text(re.compile(r'Since it was issued, \d of 4 values came inside the 80% band'))
+    ).to_be_visible()

@@ -194,6 +194,13 @@ def test_a_series_that_is_nowhere_draws_nothing(history: list[Path], theta: list
     assert (drawn['history'], drawn['models'][0]['t'], drawn['models'][0]['status']) == ({'t': [], 'y': []}, [], None)
 
 
+def test_without_a_file_that_may_hold_a_series_nothing_is_drawn() -> None:
+    drawn = results.chart([], {'theta': []}, series='a')
+    assert (drawn['history'], drawn['models'][0]['mean'], drawn['cutoff']) == ({'t': [], 'y': []}, [], None)
+    assert results.lines({'theta': []}, series='a')[0]['t'] == []
+    assert came([], {'theta': []}) is None
+
+
 def test_a_chart_of_a_model_that_failed_says_why(history: list[Path], tmp_path: Path) -> None:
     failed = forecast('a', status='failed').with_columns(warning=pl.lit('Too short.'))
     drawn = results.chart(history, {'ets': [_stored(failed, tmp_path / 'failed.parquet')]}, series='a')
