@@ -414,6 +414,8 @@ class Datasets:
             upload, current = await _source(tx, dataset_id)
             names = None if current is None else _columns(current['manifest'])
             _check_roles(roles, names)
+            if current is not None and set(options) == {'recipe'}:
+                check_recipe(options['recipe'], fields_of(current['manifest']))
             last = await tx.first('dataset_order', dataset_id=dataset_id)
             told = last['payload'] if last and current and last['number'] == current['number'] else {}
             kept = told.get('options') or ({} if current is None else {'recipe': steps_of(current['manifest'])})
