@@ -10,7 +10,7 @@ otherwise. Numbers with leading zeros and one length, or of more than 18 digits,
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SAMPLE: Final = 5000
 CELLS: Final = 400
+FIRST: Final = 24
 AT_ONCE: Final = 40
 TIME_NAME: Final = re.compile(
     r'(?i)(^|[^a-z])(ds|date|dates|datetime|time|times|timestamp|ts|day|week|month|quarter|year|yr|period|epoch|unix|utc|'
@@ -72,7 +73,9 @@ class Column:
     """A column of the raw table and how it is stored.
 
     `source` is its name in the file, `name` the one it is stored under (unique whatever the case). `unread` counts
-    cells that hold something which is not of the type.
+    cells that hold something which is not of the type. `repaired` counts the cells that are read with a repair, by
+    its name (see `rejects.REPAIRS`); what many cells share is how the column is written and no repair. `off` are the
+    repairs that are not to be made. `zone` is the zone or the offset that every time of the column names, else ''.
     """
 
     index: int
@@ -87,6 +90,9 @@ class Column:
     unread: int = 0
     distinct: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    off: tuple[str, ...] = ()
+    zone: str = ''
 
     @property
     def cell(self) -> str:
@@ -101,8 +107,10 @@ def choose_types(
     roles: Mapping[str, str],
     decimal: str | None = None,
     day_first: bool | None = None,
+    off: Sequence[str] = (),
 ) -> list[Column]:
-    """Give every column of the raw table its type and reading. `roles` are the user's, by column name.
+    """Give every column of the raw table its type and reading. `roles` are the user's, by column name, and `off` the
+    repairs that are not to be made.
 
     Raises UsageError when a column that the user calls a time or a measure holds none.
     """
@@ -113,13 +121,26 @@ def choose_types(
     given = {column.index: roles.get(column.name) or roles.get(column.source) or '' for column in columns}
     samples = _samples(connection, raw, len(columns))
     mark = decimal or _file_decimal(samples.values(), delimiter=raw.dialect.delimiter)
-    asked = _Asked(connection=connection, raw=raw, decimal=decimal, mark=mark, day_first=day_first, roles=given)
+    asked = _Asked(
+        connection=connection,
+        raw=raw,
+        decimal=decimal,
+        mark=mark,
+        day_first=day_first,
+        roles=given,
+        off=frozenset(off),
+    )
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
     tallies = asked.tally(candidates)
     again = {index: more for index, more in asked.second_look(candidates, tallies) if more}
     for index, found in asked.tally(again).items():
         tallies[index] = {**tallies[index], **found}
-    return [asked.decide(column, tallies[column.index]) for column in columns]
+    for index, found in asked.tally(dict(asked.third_look(tallies))).items():
+        for reading, tally in found.items():
+            # Readings are equal whatever others they have: the richer one takes the place of the plain one.
+            tallies[index].pop(reading)
+            tallies[index][reading] = tally
+    return [asked.zoned(asked.decide(column, tallies[column.index])) for column in columns]
 
 
 def stored_names(names: Sequence[str]) -> list[str]:
@@ -191,6 +212,7 @@ class _Asked:
     mark: str
     day_first: bool | None
     roles: Mapping[int, str]
+    off: Set[str]
 
     # which readings to count
 
@@ -202,7 +224,7 @@ class _Asked:
         if hint in ('date', 'timestamp', 'timestamptz'):
             return [readings.ISO]
         found = [] if hint else self._alike(readings.BOOLEANS, cells)[:1]
-        times = self._alike(readings.TIMES, cells)
+        times = [reading.quickened(cells) for reading in self._alike(_possible_times(cells), cells)]
         if hint:
             times = [reading for reading in times if reading.coded == (hint in ('integer', 'double', 'decimal'))]
         found += times
@@ -221,8 +243,10 @@ class _Asked:
 
     def _alike(self, known: Sequence[Reading], cells: Sequence[str]) -> list[Reading]:
         """Return the readings that fit at least half of the cells, the best first."""
-        shares = {reading.name: self._share(reading, cells) for reading in known} if cells else {}
-        fitting = [reading for reading in known if shares.get(reading.name, 0) >= 0.5]
+        first = cells[:FIRST]
+        likely = [reading for reading in known if any(reading.matches(cell) for cell in first)]
+        shares = {reading.name: self._share(reading, cells) for reading in likely}
+        fitting = [reading for reading in likely if shares[reading.name] >= 0.5]
         return sorted(fitting, key=lambda reading: -shares[reading.name])[:4]
 
     @staticmethod
@@ -244,6 +268,48 @@ class _Asked:
             suggested = self.candidates(column, cells)
             suggested += [r for r in readings.numbers_like(cells, decimal=missed.decimal) if missed.family == 'number']
             yield index, [reading for reading in dict.fromkeys(suggested) if reading not in found][:12]
+
+    def third_look(self, tallies: Mapping[int, dict[Reading, Tally]]) -> Iterator[tuple[int, list[Reading]]]:
+        """Yield readings of columns with cells that are written otherwise than the rest and can mean one thing only."""
+        for index, found in tallies.items():
+            main = self._to_mend(found)
+            if main is None or self.raw.hints.get(self.raw.names[index]):
+                continue
+            for reading in [r for r in found if r.family == main.family and len(r.affix) > len(main.affix)]:
+                # A sign that a few cells have is no format of the column: those are read by repair, or not at all.
+                found.pop(reading)
+            cells = self._missed(Column(index=index, source=self.raw.names[index], name=''), main)
+            others = readings.odd_numbers(cells, main) if main.family == 'number' else readings.odd_times(cells, main)
+            kept = tuple(reading for reading in others if reading.repair not in self.off)
+            if kept:
+                yield index, [replace(main, others=kept)]
+
+    @staticmethod
+    def _to_mend(found: Mapping[Reading, Tally]) -> Reading | None:
+        """Return the reading of most cells of a column when some are left; the plainest that reads nine tenths."""
+        known = [(r, t) for r, t in found.items() if r.family in ('number', 'time') and t.ok * 2 >= t.filled]
+        best = max(known, key=lambda pair: pair[1].ok, default=None)
+        if best is None:
+            return None
+        plainer = [
+            (r, t) for r, t in known if r.family == best[0].family == 'number' and len(r.affix) < len(best[0].affix)
+        ]
+        plainer = [(r, t) for r, t in plainer if t.ok * 10 >= best[1].ok * 9]
+        reading, tally = min([best, *plainer], key=lambda pair: len(pair[0].affix))
+        return reading if tally.bad else None
+
+    def zoned(self, column: Column) -> Column:
+        """The column with the one zone or offset that all of its times name."""
+        if column.type != 'timestamptz' or column.reading.coded or column.figures['instants'] < column.filled:
+            return column
+        if column.reading.quick.endswith('Z') and column.figures.get('quick') == column.filled:
+            return replace(column, zone='UTC')
+        x = readings.present(readings.trimmed(column.cell))
+        rows = self.connection.execute(
+            f'SELECT DISTINCT {readings.zone_of("x")} AS z FROM (SELECT {x} AS x FROM {rows_of(self.raw)} '
+            'WHERE _flag < 2) WHERE x IS NOT NULL LIMIT 2'
+        ).fetchall()
+        return replace(column, zone=rows[0][0]) if len(rows) == 1 else column
 
     def _missed(self, column: Column, reading: Reading) -> list[str]:
         x = readings.present(readings.trimmed(column.cell))
@@ -268,16 +334,21 @@ class _Asked:
         return out
 
     def _count(self, part: Sequence[tuple[int, Reading]]) -> list[dict[str, Any]]:
-        indexes = sorted({index for index, _ in part})
-        trimmed = ', '.join(f'{readings.trimmed(f"c{i}")} AS t{i}' for i in indexes)
-        cells = ', '.join(f'{readings.present(f"t{i}")} AS x{i}' for i in indexes)
-        xs = ', '.join(f'x{i}' for i in indexes)
-        prepared = [sql for k, (index, reading) in enumerate(part) for sql in _prepared(reading, f'x{index}', k)]
-        bounded = [sql for k, (_, reading) in enumerate(part) for sql in _bounded(reading, k)]
-        figures = [_figures(reading, f'x{index}', k) for k, (index, reading) in enumerate(part)]
-        source = f'SELECT {trimmed} FROM {rows_of(self.raw)} WHERE _flag < 2'
-        source = f'SELECT {", ".join([xs, *prepared])} FROM (SELECT {cells} FROM ({source}))'
-        source = f'SELECT {", ".join([xs, *bounded])} FROM ({source})'
+        cells = list(dict.fromkeys(index for index, _ in part))
+        quick: dict[int, str] = {}
+        swift = []  # which of the readings is the quick one of its column
+        for index, reading in part:
+            sql = None if index in quick else reading.quickly(f'c{index}')
+            swift.append(sql is not None)
+            quick |= {index: sql} if sql else {}
+        each = [(reading, index, k, swift[k]) for k, (index, reading) in enumerate(part)]
+        prepared = [sql for reading, index, k, mine in each for sql in _prepared(reading, index, k, quick=mine)]
+        bounded = [sql for reading, index, k, mine in each for sql in _bounded(reading, index, k, quick=mine)]
+        figures = [_figures(reading, index, k, quick=mine) for reading, index, k, mine in each]
+        own = [f'{letter}{i}' for i in cells for letter in ('ctxf' if i in quick else 'ctx')]
+        source = texts_of(f'{rows_of(self.raw)} WHERE _flag < 2', cells, quick)
+        source = f'SELECT {", ".join([*own, *prepared])} FROM ({source})'
+        source = f'SELECT {", ".join([*own, *bounded])} FROM ({source})'
         asked = ', '.join(sql for mine in figures for sql in mine.values())
         row = self.connection.execute(f'SELECT {asked} FROM ({source})').fetchone()
         flat = iter(row or ())
@@ -288,7 +359,14 @@ class _Asked:
     def decide(self, column: Column, found: Mapping[Reading, Tally]) -> Column:
         """Choose the reading and the type of one column."""
         known = next(iter(found.values()), Tally())
-        column = replace(column, filled=known.filled, distinct=int(known.figures.get('distinct') or 0))
+        column = replace(
+            column,
+            filled=known.filled,
+            distinct=int(known.figures.get('distinct') or 0),
+            figures=known.figures,
+            off=tuple(sorted(self.off)),
+        )
+        column = replace(column, repaired=_repaired(column))
         role = self.roles[column.index]
         if role and role not in ROLES:
             raise UsageError(f'"{role}" is no role for column "{column.source}". Roles are {", ".join(ROLES)}.')
@@ -300,7 +378,7 @@ class _Asked:
         if not column.filled:
             return replace(column, type=hint or 'text', reason='empty')
         decided = self._time(column, found) or self._boolean(column, found) or self._number(column, found)
-        return decided or replace(column, reason=_text_reason(found))
+        return decided or replace(column, reason=_text_reason(found), figures={})
 
     def _must(self, column: Column, decided: Column | None, what: str) -> Column:
         if decided is None:
@@ -409,59 +487,169 @@ def _regular(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Col
     return float(row[0]) if row else 0.0
 
 
-def _prepared(reading: Reading, x: str, k: int) -> list[str]:
-    """SQL: what a reading makes of the text `x`, before it is bounded."""
+def texts_of(
+    rows: str,
+    indexes: Sequence[int],
+    quick: Mapping[int, str],
+    *,
+    more: str = '',
+    whole: Set[int] = frozenset(),
+    kept: Set[int] = frozenset(),
+    spelled: Set[int] = frozenset(),
+) -> str:
+    """SQL: over `rows`, the texts of columns `i`: `c{i}` as written, `t{i}` without blanks around it (NULL when nothing
+    is left), `x{i}` without spellings of missing values, and `f{i}`, the value of a cell in the commonest form, where
+    `quick` has SQL for it: what has one needs no further look.
+
+    Columns in `whole` are text in which nothing spells a missing value; in `kept` blanks stay, in `spelled` the words.
+    """
+
+    def unless_read(i: int, slow: str, text: str) -> str:
+        return f'CASE WHEN f{i} IS NOT NULL THEN {text} ELSE {slow} END' if i in quick else slow
+
+    def bare(i: int) -> str:
+        text = readings.trimmed(f'c{i}')
+        return f'CASE WHEN ({text}) IS NOT NULL THEN c{i} END' if i in kept else text
+
+    cells = [f'c{i}' for i in indexes]
+    found = [f'f{i}' for i in indexes if i in quick]
+    source = f'SELECT {", ".join([*([more] if more else []), *cells, *(f"{sql} AS f{i}" for i, sql in quick.items())])}'
+    names = ', '.join(word.split(' AS ')[-1] for word in more.split(', ')) if more else ''
+    head = [names] if names else []
+    source = f'{source} FROM {rows}'
+    bounded = [f'CASE WHEN {_is_real(i, quick)} THEN f{i} END AS f{i}' for i in indexes if i in quick]
+    source = f'SELECT {", ".join([*head, *cells, *bounded])} FROM ({source})'
+    trimmed = [f'{unless_read(i, bare(i), f"c{i}")} AS t{i}' for i in indexes]
+    source = f'SELECT {", ".join([*head, *cells, *found, *trimmed])} FROM ({source})'
+    present = [
+        f'{unless_read(i, f"t{i}" if i in whole | spelled else readings.present(f"t{i}"), f"t{i}")} AS x{i}'
+        for i in indexes
+    ]
+    texts = [f't{i}' for i in indexes]
+    return f'SELECT {", ".join([*head, *cells, *found, *texts, *present])} FROM ({source})'
+
+
+def _is_real(i: int, quick: Mapping[int, str]) -> str:
+    """SQL: whether a quick value is one that can be stored."""
+    return f'isfinite(f{i})' if quick[i].endswith('AS DOUBLE) END') else f'f{i} BETWEEN {EARLIEST} AND {LATEST}'
+
+
+def quick_or(i: int, slow: str, value: str, *, quick: bool) -> str:
+    """SQL: `value` where the cell of column `i` is in the commonest form, else `slow`."""
+    return f'CASE WHEN f{i} IS NOT NULL THEN {value} ELSE {slow} END' if quick else slow
+
+
+def _prepared(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
+    """SQL: what a reading makes of the text `x{i}`, before it is bounded."""
+    x = f'x{i}'
     if reading.family == 'number':
-        return [f'CASE WHEN {reading.fits(x)} THEN {reading.plain(x)} END AS p{k}']
+        return [f'{quick_or(i, reading.plain(x), x, quick=quick)} AS p{k}']
     if reading.family == 'time':
-        return [f'{reading.read(x)} AS v{k}', f'{reading.read_instant(x) or "NULL::TIMESTAMP"} AS i{k}']
+        walls, instants = ('NULL::TIMESTAMP', f'f{i}') if reading.is_quick_instant else (f'f{i}', 'NULL::TIMESTAMP')
+        instant = reading.read_instant(x) or 'NULL::TIMESTAMP'
+        return [
+            f'{quick_or(i, reading.read(x), walls, quick=quick)} AS v{k}',
+            f'{quick_or(i, instant, instants, quick=quick)} AS i{k}',
+        ]
     return [f'{reading.read(x)} AS v{k}'] if reading.family == 'boolean' else []
 
 
-def _bounded(reading: Reading, k: int) -> list[str]:
+def _bounded(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
     if reading.family == 'number':
         number = f'TRY_CAST(p{k} AS DOUBLE)'
-        return [f'CASE WHEN isfinite({number}) THEN {number} END AS v{k}', f'p{k}']
+        slow = f'CASE WHEN isfinite({number}) THEN {number} END'
+        return [
+            f'{quick_or(i, slow, f"f{i}", quick=quick)} AS v{k}',
+            f'p{k}',
+            f"instr(p{k}, '.') AS d{k}",
+            f"(contains(p{k}, 'e') OR contains(p{k}, 'E')) AS e{k}",
+        ]
     if reading.family == 'time':
         return [f'{within(f"v{k}")} AS v{k}', f'{within(f"i{k}")} AS i{k}']
     return [f'v{k}'] if reading.family == 'boolean' else []
 
 
-def _figures(reading: Reading, x: str, k: int) -> dict[str, str]:
-    """SQL: the figures to count for a reading."""
-    figures = {'filled': f'count({x})', 'distinct': f'approx_count_distinct({x})', 'ok': f'count(v{k})'}
+def _figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]:
+    """SQL: the figures to count for a reading. Conditions stand inside, as DuckDB is slow with FILTER."""
+    x = f'x{i}'
+    figures = {
+        'filled': f'count({x})',
+        'distinct': f'approx_count_distinct({x})',
+        'ok': f'count(v{k})',
+        'padded': _how_many(f't{i} <> c{i}'),
+        'spelled': f'count(t{i}) - count({x})',
+        'quick': f'count(f{i})' if quick else '0',
+        **{name: _how_many(f'({reading.repaired(x)}) = {duck.text(name)}') for name in _repairs(reading)},
+    }
     if reading.family == 'text':
         return {**figures, 'ok': f'count({x})'}
     if reading.family == 'time':
-        clock = f"(contains({x}, ':') OR ends_with(lower({x}), 'm'))"
-        return {
-            **figures,
-            'ok': f'count(coalesce(v{k}, i{k}))',
-            'instants': f'count(i{k})',
-            'clocks': f'count(*) FILTER (v{k} IS NOT NULL AND {clock})',
-            'fine': f'count(*) FILTER (regexp_matches({x}, {duck.text(reading.fine)}))' if reading.fine else '0',
-        }
-    if reading.family == 'number':
-        read = f'v{k} IS NOT NULL'
-        plain = f"{read} AND NOT contains(p{k}, '.') AND NOT contains(lower(p{k}), 'e')"
-        group = duck.text(reading.group)
-        return {
-            **figures,
-            'strange': f'approx_count_distinct({x}) FILTER ({x} IS NOT NULL AND v{k} IS NULL)',
-            'whole': f'count(CASE WHEN {plain} THEN TRY_CAST(p{k} AS BIGINT) END)',
-            'plain': f'count(*) FILTER ({plain})',
-            'exponents': f"count(*) FILTER ({read} AND contains(lower(p{k}), 'e'))",
-            'scale': f"max(length(p{k}) - instr(p{k}, '.')) FILTER ({read} AND contains(p{k}, '.'))",
-            'largest': f'max(abs(v{k}))',
-            'zeros': f"count(*) FILTER ({plain} AND regexp_matches(p{k}, '^[+-]?0[0-9]'))",
-            'shortest': f'min(length({x})) FILTER ({read})',
-            'longest': f'max(length({x})) FILTER ({read})',
-            'grouped': f'count(*) FILTER ({read} AND contains({x}, {group}))' if reading.group else '0',
-            'ungrouped': f'count(*) FILTER ({read} AND abs(v{k}) >= 1000 AND NOT contains({x}, {group}))'
-            if reading.group
-            else '0',
-        }
-    return figures
+        return figures | _time_figures(reading, i, k, quick=quick)
+    return figures | _number_figures(reading, x, k) if reading.family == 'number' else figures
+
+
+def _how_many(condition: str) -> str:
+    return f'count(CASE WHEN {condition} THEN 1 END)'
+
+
+def _time_figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]:
+    x = f'x{i}'
+    clock = f"v{k} IS NOT NULL AND (contains({x}, ':') OR ends_with(lower({x}), 'm'))"
+    # No time in the commonest form is finer than a microsecond.
+    fine = f'regexp_matches({x}, {duck.text(reading.fine)})' if reading.fine else 'false'
+    return {
+        'ok': f'count(coalesce(v{k}, i{k}))',
+        'instants': f'count(i{k})',
+        'clocks': _how_many(quick_or(i, clock, f'{":" in reading.quick}', quick=quick)),
+        'fine': _how_many(quick_or(i, fine, 'false', quick=quick)) if reading.fine else '0',
+    }
+
+
+def _number_figures(reading: Reading, x: str, k: int) -> dict[str, str]:
+    plain = f'v{k} IS NOT NULL AND d{k} = 0 AND NOT e{k}'
+    group = duck.text(reading.group)
+    grouped = {
+        'grouped': _how_many(f'v{k} IS NOT NULL AND contains({x}, {group})'),
+        'ungrouped': _how_many(f'abs(v{k}) >= 1000 AND NOT contains({x}, {group})'),
+    }
+    return {
+        'strange': f'approx_count_distinct(CASE WHEN v{k} IS NULL THEN {x} END)',
+        'whole': f'count(CASE WHEN {plain} THEN TRY_CAST(p{k} AS BIGINT) END)',
+        'plain': _how_many(plain),
+        'exponents': _how_many(f'v{k} IS NOT NULL AND e{k}'),
+        'scale': f'max(CASE WHEN d{k} > 0 AND v{k} IS NOT NULL THEN strlen(p{k}) - d{k} END)',
+        'largest': f'max(abs(v{k}))',
+        'zeros': f"count(CASE WHEN {plain} THEN CASE WHEN regexp_matches(p{k}, '^[+-]?0[0-9]') THEN 1 END END)",
+        'shortest': f'min(CASE WHEN v{k} IS NOT NULL THEN strlen({x}) END)',
+        'longest': f'max(CASE WHEN v{k} IS NOT NULL THEN strlen({x}) END)',
+        **(grouped if reading.group else dict.fromkeys(grouped, '0')),
+    }
+
+
+def _repairs(reading: Reading) -> list[str]:
+    return sorted({other.repair for other in reading.others})
+
+
+def _repaired(column: Column) -> dict[str, int]:
+    """Return how many cells are read with which repair; what more than a tenth share is how the column is written."""
+    figures = column.figures
+    counts = {'padding': figures.get('padded'), 'null_spelling': figures.get('spelled')}
+    counts |= {repair: figures.get(repair) for repair in _repairs(column.reading)}
+    few = max(3, (column.filled + int(figures.get('spelled') or 0)) // 10)
+    own = ('padding', 'null_spelling')
+    return {repair: int(n) for repair, n in counts.items() if n and (n <= few or repair not in own)}
+
+
+def _possible_times(cells: Sequence[str]) -> Sequence[Reading]:
+    """Return the readings of times that cells may have: a number with a point is no date."""
+    if cells and all(readings.PLAIN.matches(cell) for cell in cells[:FIRST]):
+        return [
+            reading for reading in readings.TIMES if reading.coded or reading in (readings.COMPACT_CLOCK, *_POINTED)
+        ]
+    return readings.TIMES
+
+
+_POINTED: Final = tuple(reading for reading in readings.TIMES if reading.name == 'YYYY.MM.DD')
 
 
 def _best(found: Mapping[Reading, Tally], family: str) -> list[tuple[Reading, Tally]]:
@@ -491,11 +679,7 @@ def _time_type(reading: Reading, tally: Tally) -> str:
         return 'integer'
     if tally.figures['instants'] * 2 >= tally.ok:
         return 'timestamptz'
-    return (
-        'timestamp'
-        if tally.figures['clocks'] or (reading.unit == 'second' and reading is readings.COMPACT_CLOCK)
-        else 'date'
-    )
+    return 'timestamp' if tally.figures['clocks'] or reading.clocked else 'date'
 
 
 def _is_code(tally: Tally) -> bool:
@@ -527,7 +711,7 @@ def _number_type(tally: Tally, hint: str | None) -> tuple[str, int]:
 
 
 def _decided(column: Column, reading: Reading, tally: Tally, kind: str, reason: str) -> Column:
-    return replace(
+    column = replace(
         column,
         type=kind,
         reading=reading,
@@ -536,3 +720,7 @@ def _decided(column: Column, reading: Reading, tally: Tally, kind: str, reason: 
         unread=tally.bad,
         figures=tally.figures,
     )
+    repaired = _repaired(column)
+    # What is not to be repaired cannot be read: blanks and words that stay make a cell that is of no type.
+    kept = sum(count for repair, count in repaired.items() if repair in column.off)
+    return replace(column, repaired=repaired, unread=column.unread + kept)

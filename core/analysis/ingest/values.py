@@ -2,7 +2,8 @@
 
 Each layer only names what the one below computed: SQL has no variables, and an expression that is written twice runs
 twice. Per column i the layers give `t{i}` (trimmed text), `x{i}` (NULL where a missing value is spelled), `p{i}` (a
-number in plain form, a truth value), `w{i}` and `i{i}` (wall-clock time, instant in UTC) and `v{i}` (the value).
+number in plain form, a truth value), `w{i}` and `i{i}` (wall-clock time, instant in UTC) and `v{i}` (the value). Where
+cells of a column are read with repairs, `r{i}` names the one of each (see `rejects.REPAIRS`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from core.analysis import duck
 from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
-from core.analysis.ingest.types import Column, rows_of, within
+from core.analysis.ingest.types import Column, quick_or, rows_of, texts_of, within
 
 SQL_TYPES: Final = {
     'text': 'VARCHAR',
@@ -31,18 +32,26 @@ def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     Wall-clock times are read in `zone` where an instant is stored, and instants are shown in it where a wall-clock time
     is stored.
     """
+    quick = {c.index: sql for c in columns if (sql := _quickly(c))}
+    source = texts_of(
+        rows_of(raw, numbered=True),
+        [c.index for c in columns],
+        quick,
+        more='file_row_number AS _row, _line, _flag',
+        whole={c.index for c in columns if c.reading.family == 'text'},
+        kept={c.index for c in columns if _is_left(c, 'padding')},
+        spelled={c.index for c in columns if _is_left(c, 'null_spelling')},
+    )
     head = '_row, _line, _flag'
-    raw_cells = _list(column.cell for column in columns)
-    source = f'SELECT file_row_number AS _row, _line, _flag{raw_cells} FROM {rows_of(raw, numbered=True)}'
-    trimmed = _list(f'{readings.trimmed(c.cell)} AS t{c.index}' for c in columns)
-    source = f'SELECT {head}{raw_cells}{trimmed} FROM ({source})'
-    present = _list(f'{_present(c)} AS x{c.index}' for c in columns)
-    source = f'SELECT {head}{raw_cells}{present} FROM ({source})'
-    texts = raw_cells + _list(f'x{c.index}' for c in columns)
+    read = _list(f'f{i}' for i in quick)
     prepared = [sql for column in columns for sql in _prepared(column)]
-    source = f'SELECT {head}{texts}{_list(prepared)} FROM ({source})'
+    texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')
+    source = f'SELECT {head}{texts}{read}{_list(_marks(columns))}{_list(prepared)} FROM ({source})'
+    texts += _list(f'{_mark(c)} AS r{c.index}' for c in columns if c.repaired)
     bounded = [sql for column in columns for sql in _bounded(column)]
-    source = f'SELECT {head}{texts}{_list(bounded)} FROM ({source})'
+    source = f'SELECT {head}{texts}{read}{_list(bounded)} FROM ({source})'
+    texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')
+    texts += _list(f'r{c.index}' for c in columns if c.repaired)
     times = _list(f'{letter}{c.index}' for c in columns if c.reading.family == 'time' for letter in 'wi')
     final = _list(f'{_value(c, zone=zone)} AS v{c.index}' for c in columns)
     return f'SELECT {head}{texts}{times}{final} FROM ({source})'
@@ -57,20 +66,57 @@ def _list(items: Iterable[str]) -> str:
     return ''.join(f', {item}' for item in items)
 
 
-def _present(column: Column) -> str:
-    x = f't{column.index}'
-    return x if column.reading.family == 'text' else readings.present(x)
+def _quickly(column: Column) -> str | None:
+    return column.reading.quickly(column.cell)
+
+
+def _is_left(column: Column, repair: str) -> bool:
+    """Whether a repair is not to be made, and there would be one."""
+    return repair in column.off and repair in column.repaired
+
+
+def _marks(columns: Sequence[Column]) -> list[str]:
+    """SQL: by which repair each cell is read, NULL when it is written as its column."""
+    marks = []
+    for column in columns:
+        if not column.repaired:
+            continue
+        i = column.index
+        cases = [f'WHEN f{i} IS NOT NULL THEN NULL'] if _quickly(column) else []
+        if 'null_spelling' in column.repaired:
+            cases.append(f"WHEN x{i} IS NULL AND t{i} IS NOT NULL THEN 'null_spelling'")
+        if column.reading.others:
+            odd = column.reading.repaired(f'x{i}')
+            cases.append(f'WHEN ({odd}) IS NOT NULL THEN {odd}')
+        if 'padding' in column.repaired:
+            cases.append(f"WHEN t{i} <> c{i} THEN 'padding'")
+        marks.append(f'CASE {" ".join(cases)} END AS r{i}' if cases else f'NULL::VARCHAR AS r{i}')
+    return marks
+
+
+def _mark(column: Column) -> str:
+    """SQL: the repair of a cell, unless it cannot be read even so."""
+    i = column.index
+    if column.reading.family == 'text':
+        return f'r{i}'
+    value = f'coalesce(w{i}, i{i})' if column.reading.family == 'time' else f'p{i}'
+    return f'CASE WHEN x{i} IS NULL OR {value} IS NOT NULL THEN r{i} END'
 
 
 def _prepared(column: Column) -> list[str]:
     reading, i = column.reading, column.index
-    x = f'x{i}'
+    x, quick = f'x{i}', _quickly(column) is not None
     if reading.family == 'number':
-        return [f'CASE WHEN {reading.fits(x)} THEN {reading.plain(x)} END AS p{i}']
+        return [f'{quick_or(i, reading.plain(x), x, quick=quick)} AS p{i}']
     if reading.family == 'boolean':
         return [f'{reading.read(x)} AS p{i}']
     if reading.family == 'time':
-        return [f'{sql} AS {letter}{i}' for letter, sql in zip('wi', _times(column, reading, x), strict=True)]
+        walls, instants = ('NULL::TIMESTAMP', f'f{i}') if reading.is_quick_instant else (f'f{i}', 'NULL::TIMESTAMP')
+        wall, instant = _times(column, reading, x)
+        return [
+            f'{quick_or(i, wall, walls, quick=quick)} AS w{i}',
+            f'{quick_or(i, instant, instants, quick=quick)} AS i{i}',
+        ]
     return []
 
 
@@ -86,7 +132,8 @@ def _bounded(column: Column) -> list[str]:
     if column.reading.family == 'time':
         return [f'{within(f"{letter}{i}")} AS {letter}{i}' for letter in 'wi']
     if column.reading.family == 'number' and column.type == 'double':
-        return [f'TRY_CAST(p{i} AS DOUBLE) AS p{i}']
+        quick = _quickly(column) is not None
+        return [f'{quick_or(i, f"TRY_CAST(p{i} AS DOUBLE)", f"f{i}", quick=quick)} AS p{i}']
     return [f'p{i}'] if column.reading.family in ('number', 'boolean') else []
 
 
@@ -95,11 +142,12 @@ def _value(column: Column, *, zone: str) -> str:
     if family == 'time':
         return _time_value(column, zone=zone)
     if column.type == 'text':
-        return f'CASE WHEN x{i} IS NOT NULL THEN {column.cell} END'
+        return f'x{i}' if 'padding' in column.repaired else f'CASE WHEN x{i} IS NOT NULL THEN {column.cell} END'
     if family == 'text':
         return f'NULL::{SQL_TYPES.get(column.type, "DECIMAL(18, 0)")}'
     if column.type == 'integer':
-        return f"CASE WHEN NOT contains(p{i}, '.') AND NOT contains(lower(p{i}), 'e') THEN TRY_CAST(p{i} AS BIGINT) END"
+        whole = ' AND '.join(f"NOT contains(p{i}, '{mark}')" for mark in '.eE')
+        return f'CASE WHEN {whole} THEN TRY_CAST(p{i} AS BIGINT) END'
     if column.type == 'decimal':
         return f'TRY_CAST(p{i} AS DECIMAL({readings.MOST_DIGITS}, {column.scale}))'
     if column.type == 'double':

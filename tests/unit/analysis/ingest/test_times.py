@@ -1,0 +1,254 @@
+"""Times: every usual way to write one, and what DuckDB alone would read wrongly without a word."""
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.analysis.ingest import readings
+from tests.unit.analysis.ingest.cells import read_cells
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'kind', 'expected'),
+    [
+        # ISO 8601
+        ('2024-01-31', '2024-02-01', 'date', '2024-01-31'),
+        ('2024-01-31T13:05', '2024-02-01T13:05', 'timestamp', '2024-01-31 13:05'),
+        ('2024-01-31t13:05:09z', '2024-02-01t13:05:09z', 'timestamptz', '2024-01-31 13:05:09'),
+        ('2024-01-31T13:05:09,5', '2024-02-01T13:05:09,5', 'timestamp', '2024-01-31 13:05:09.500'),
+        ('2024-01-31T13:05:09.123456Z', '2024-02-01T13:05:09.123456Z', 'timestamptz', '2024-01-31 13:05:09.123456'),
+        ('2024-01-31T13:05:09+02', '2024-02-01T13:05:09+02', 'timestamptz', '2024-01-31 11:05:09'),
+        ('2024-01-31T13:05:09+0530', '2024-02-01T13:05:09+0530', 'timestamptz', '2024-01-31 07:35:09'),
+        ('2024-01-31T13:05:09-03:30', '2024-02-01T13:05:09-03:30', 'timestamptz', '2024-01-31 16:35:09'),
+        ('2024-01-31 13:05:09 UTC', '2024-02-01 13:05:09 UTC', 'timestamptz', '2024-01-31 13:05:09'),
+        ('2024-01-31 13:05:09 CET', '2024-07-01 13:05:09 CEST', 'timestamptz', '2024-01-31 12:05:09'),
+        ('2024-01-31T13:05+01:00[Europe/Berlin]', '2024-02-01T13:05Z', 'timestamptz', '2024-01-31 12:05'),
+        ('2024-01-31T13', '2024-02-01T13', 'timestamp', '2024-01-31 13:00'),
+        ('20240131', '20240201', 'date', '2024-01-31'),
+        ('20240131T130509', '20240201T130509', 'timestamp', '2024-01-31 13:05:09'),
+        ('20240131T1305', '20240201T1305', 'timestamp', '2024-01-31 13:05'),
+        ('20240131T130509.25', '20240201T130509.25', 'timestamp', '2024-01-31 13:05:09.250'),
+        ('20240131T130509Z', '20240201T130509Z', 'timestamptz', '2024-01-31 13:05:09'),
+        ('20240131T130509+0200', '20240201T130509+0200', 'timestamptz', '2024-01-31 11:05:09'),
+        ('20240131130509', '20240201130509', 'timestamp', '2024-01-31 13:05:09'),
+        ('2024-031', '2024-032', 'date', '2024-01-31'),
+        ('2024-W05', '2024-W06', 'date', '2024-01-29'),
+        ('2024W05', '2024W06', 'date', '2024-01-29'),
+        ('2024-W05-3', '2024-W05-4', 'date', '2024-01-31'),
+        ('2024W053', '2024W054', 'date', '2024-01-31'),
+        ('2020-W53', '2021-W01', 'date', '2020-12-28'),
+        # weeks, quarters, halves, months, years
+        ('2024 Week 5', '2024 Week 6', 'date', '2024-01-29'),
+        ('W5 2024', 'W6 2024', 'date', '2024-01-29'),
+        ('KW 05/2024', 'KW 06/2024', 'date', '2024-01-29'),
+        ('2024Q2', '2024Q3', 'date', '2024-04-01'),
+        ('2024-Q2', '2024-Q3', 'date', '2024-04-01'),
+        ('2024 q2', '2024 q3', 'date', '2024-04-01'),
+        ('Q2 2024', 'Q3 2024', 'date', '2024-04-01'),
+        ('Q2/2024', 'Q3/2024', 'date', '2024-04-01'),
+        ("Q2'24", "Q3'24", 'date', '2024-04-01'),
+        ('2Q24', '3Q24', 'date', '2024-04-01'),
+        ('2Q2024', '3Q2024', 'date', '2024-04-01'),
+        ('T2 2024', 'T3 2024', 'date', '2024-04-01'),
+        ('2024H2', '2025H1', 'date', '2024-07-01'),
+        ('2024-S2', '2025-S1', 'date', '2024-07-01'),
+        ('2024-02', '2024-03', 'date', '2024-02-01'),
+        ('2024/02', '2024/03', 'date', '2024-02-01'),
+        ('02/2024', '03/2024', 'date', '2024-02-01'),
+        ('202402', '202403', 'date', '2024-02-01'),
+        ('2024M02', '2024M03', 'date', '2024-02-01'),
+        ('M02 2024', 'M03 2024', 'date', '2024-02-01'),
+        ('2024', '2025', 'integer', '2024-01-01'),
+        # names of months
+        ('31 January 2024', '1 May 2024', 'date', '2024-01-31'),
+        ('January 31st, 2024', 'February 1st, 2024', 'date', '2024-01-31'),
+        ('31st of January 2024', '1st of February 2024', 'date', '2024-01-31'),
+        ('31JAN2024', '01FEB2024', 'date', '2024-01-31'),
+        ('31-Jan-24', '01-Feb-24', 'date', '2024-01-31'),
+        ('31-Jan-1999', '01-Feb-1999', 'date', '1999-01-31'),
+        ('Sept 5, 2024', 'Oct 6, 2024', 'date', '2024-09-05'),
+        ('31. Januar 2024', '1. März 2024', 'date', '2024-01-31'),
+        ('Mittwoch, 31. Dez. 2024', 'Freitag, 1. Mai 2024', 'date', '2024-12-31'),
+        ('31 janvier 2024', '1er août 2024', 'date', '2024-01-31'),
+        ('mercredi 31 juil. 2024', 'jeudi 1 févr. 2024', 'date', '2024-07-31'),
+        ('31 de enero de 2024', '1 de agosto de 2024', 'date', '2024-01-31'),
+        ('31-dic-2024', '01-abr-2025', 'date', '2024-12-31'),
+        ('enero 2024', 'febrero 2024', 'date', '2024-01-01'),
+        ('Jan 2024', 'Feb 2024', 'date', '2024-01-01'),
+        ('déc. 2024', 'janv. 2025', 'date', '2024-12-01'),
+        ('Dezember 2024', 'Januar 2025', 'date', '2024-12-01'),
+        ('Jan-24', 'Feb-24', 'date', '2024-01-01'),
+        ('2024-Jan', '2024-Feb', 'date', '2024-01-01'),
+        ('Wed, 31 Jan 2024 13:05:09 GMT', 'Thu, 01 Feb 2024 13:05:09 GMT', 'timestamptz', '2024-01-31 13:05:09'),
+        ('Wed, 31 Jan 2024 13:05:09 -0500', 'Thu, 01 Feb 2024 13:05:09 -0500', 'timestamptz', '2024-01-31 18:05:09'),
+        ('31/Jan/2024:13:05:09 +0000', '01/Feb/2024:13:05:09 +0000', 'timestamptz', '2024-01-31 13:05:09'),
+        ('Wed Jan 31 13:05:09 2024', 'Thu Feb  1 13:05:09 2024', 'timestamp', '2024-01-31 13:05:09'),
+        # clocks of 12 hours
+        ('2024-01-31 01:05:09 PM', '2024-02-01 12:05:09 AM', 'timestamp', '2024-01-31 13:05:09'),
+        ('31/01/2024 1:05 pm', '01/02/2024 12:05 am', 'timestamp', '2024-01-31 13:05'),
+        ('1/31/2024 1:05:09 PM', '2/1/2024 12:00:00 AM', 'timestamp', '2024-01-31 13:05:09'),
+        ('31/01/2024 1:05 p.m.', '01/02/2024 12:05 a.m.', 'timestamp', '2024-01-31 13:05'),
+        ('Jan 31, 2024 1PM', 'Feb 1, 2024 12AM', 'timestamp', '2024-01-31 13:00'),
+        ('31/01/2024 13:05 +02:00', '01/02/2024 13:05 +02:00', 'timestamptz', '2024-01-31 11:05'),
+        # the clock of computers
+        ('1706706309', '1706709909', 'timestamptz', '2024-01-31 13:05:09'),
+        ('1706706309.25', '1706709909.25', 'timestamptz', '2024-01-31 13:05:09.250'),
+        ('1706706309250', '1706709909250', 'timestamptz', '2024-01-31 13:05:09.250'),
+        ('1706706309250125', '1706709909250125', 'timestamptz', '2024-01-31 13:05:09.250125'),
+        ('1706706309250125000', '1706709909250125000', 'timestamptz', '2024-01-31 13:05:09.250125'),
+    ],
+)  # fmt: skip
+def test_ways_to_write_a_time(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
+    column, values = read_cells(tmp_path, 'date', [first, second])
+    assert (column.type, values[0], column.unread) == (kind, datetime.fromisoformat(expected), 0)
+    assert values[1] is not None
+
+
+@pytest.mark.parametrize(
+    ('cells', 'zone'),
+    [
+        (['2024-01-31T13:05:09Z', '2024-02-01T13:05:09Z'], 'UTC'),
+        (['2024-01-31T13:05:09+02:00', '2024-02-01T13:05:09+0200'], '+02:00'),
+        (['2024-01-31T13:05+01:00[Europe/Berlin]', '2024-07-01T13:05+02:00[Europe/Berlin]'], 'Europe/Berlin'),
+        (['2024-01-31T13:05:09+02:00', '2024-02-01T13:05:09+01:00'], ''),
+        (['2024-01-31 13:05:09', '2024-02-01 13:05:09'], ''),
+    ],
+)
+def test_the_one_zone_that_all_times_name_is_kept(tmp_path: Path, cells: list[str], zone: str) -> None:
+    assert read_cells(tmp_path, 'ts', cells)[0].zone == zone
+
+
+@pytest.mark.parametrize(
+    ('cell', 'expected'),
+    [
+        ('5 Feb 2024', datetime(2024, 2, 5)),
+        ('2024/02/05', datetime(2024, 2, 5)),
+        ('20240205', datetime(2024, 2, 5)),
+        ('25/02/2024', datetime(2024, 2, 25)),
+        ('02/25/2024', datetime(2024, 2, 25)),
+        ('02.02.2024', datetime(2024, 2, 2)),
+        ('05/02/2024', None),
+        ('Feb 2024', None),
+        ('1707091200', None),
+    ],
+)
+def test_a_date_written_otherwise_is_read_when_it_can_mean_one_day_only(
+    tmp_path: Path, cell: str, expected: datetime | None
+) -> None:
+    column, values = read_cells(tmp_path, 'date', [*(f'2024-01-{day:02}' for day in range(1, 21)), cell])
+    assert values[-1] == expected
+    assert (column.repaired, column.unread) == (({'date_format': 1}, 0) if expected else ({}, 1))
+
+
+# What DuckDB would read without a word
+
+
+@pytest.mark.parametrize(
+    'cell', ['infinity', '-infinity', 'epoch', 'now', 'today', '2024-01-32', '2024-13-01', '0044-03-15']
+)
+def test_what_duckdb_takes_for_a_time_is_none(tmp_path: Path, cell: str) -> None:
+    column, values = read_cells(tmp_path, 'date', [*(f'2024-01-{day:02}' for day in range(1, 21)), cell])
+    assert (values[-1], column.unread) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    'cell', ['inf', '-inf', 'nan.', 'infinity', '1_000', '0x1F', '1e400', '12\n', '1 2', '--5', '1e', '5e5.']
+)
+def test_what_duckdb_takes_for_a_number_is_none(tmp_path: Path, cell: str) -> None:
+    column, values = read_cells(tmp_path, 'y', [*(f'{i}.5' for i in range(20)), cell])
+    assert (values[-1], column.unread) == (None, 1)
+
+
+def test_one_bad_cell_does_not_make_a_column_text(tmp_path: Path) -> None:
+    column, values = read_cells(tmp_path, 'y', [*map(str, range(20)), 'oops'])
+    assert (column.type, values[3], values[-1]) == ('integer', 3, None)
+
+
+def test_offsets_are_never_dropped_whatever_the_form(tmp_path: Path) -> None:
+    stamps = [
+        '2024-01-31 13:05:09+02:00',
+        '2024-01-31T13:05:09+02',
+        '31/01/2024 13:05:09 +0200',
+        '20240131T130509+0200',
+    ]
+    for stamp in stamps:
+        _, values = read_cells(tmp_path, 'ts', [stamp, stamp])
+        assert values == [datetime(2024, 1, 31, 11, 5, 9)] * 2
+
+
+def test_an_offset_that_no_clock_has_is_no_time(tmp_path: Path) -> None:
+    good = [f'2024-01-{day:02}T13:05:09+02:00' for day in range(1, 21)]
+    column, values = read_cells(tmp_path, 'ts', [*good, '2024-01-31T13:05:09+99:00'])
+    assert (values[-1], column.unread) == (None, 1)
+
+
+def test_nanoseconds_are_counted_as_they_are_cut(tmp_path: Path) -> None:
+    column, values = read_cells(tmp_path, 'ts', ['2024-01-31 13:05:09.123456789', '2024-01-31 13:05:10.000000000'])
+    assert values[0] == datetime(2024, 1, 31, 13, 5, 9, 123456)
+    assert column.figures['fine'] == 1
+
+
+def test_a_week_that_a_year_does_not_have_is_no_time(tmp_path: Path) -> None:
+    column, values = read_cells(tmp_path, 'week', [*(f'2021-W{week:02}' for week in range(1, 21)), '2021-W53'])
+    assert (values[-1], column.unread) == (None, 1)
+
+
+# The cheap test lets nothing through that the shape would not
+
+
+_ODD = st.text(st.sampled_from('0123456789.+-eE_ \t\nxnaifTZ:,/%()$kg\u2212\u00a0'), max_size=24)
+_NUMBERS = st.one_of(st.floats().map(repr), st.integers().map(str), st.decimals(allow_nan=True).map(str), _ODD)
+_STAMPS = st.one_of(
+    st.datetimes().map(str), st.datetimes().map(lambda t: f'{t:%Y-%m-%dT%H:%M:%S}Z'), st.dates().map(str), _ODD
+)
+
+
+@st.composite
+def _mangled(draw: st.DrawFn, cells: st.SearchStrategy[str]) -> str:
+    """A cell, half of the time with one character replaced or put in."""
+    cell = draw(cells)
+    if not cell or draw(st.booleans()):
+        return cell
+    at = draw(st.integers(0, len(cell) - 1))
+    return cell[:at] + draw(st.sampled_from('09 +-.:TZz_e,\t\n/a')) + cell[at + draw(st.integers(0, 1)) :]
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells=st.lists(_mangled(_NUMBERS), min_size=1, max_size=60))
+def test_plain_numbers_are_read_quickly_to_the_value_of_their_shape(cells: list[str]) -> None:
+    _compare(readings.PLAIN, cells, f'CASE WHEN isfinite({readings.PLAIN.quickly("c")}) THEN 1 END')
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells=st.lists(_mangled(_STAMPS), min_size=1, max_size=60))
+@pytest.mark.parametrize(
+    'example',
+    [
+        *('2024-01-31', '2024-01-31 13:05', '2024-01-31 13:05:09', '2024-01-31T13:05:09', '2024-01-31T13:05:09Z'),
+        *('2024-01-31 13:05:09.250', '2024-01-31T13:05:09.123456Z', '2024-01-31T13:05:09+02:00'),
+    ],
+)
+def test_iso_times_are_read_quickly_to_the_value_of_their_shape(example: str, cells: list[str]) -> None:
+    reading = readings.ISO.quickened([example])
+    assert reading.quick
+    _compare(reading, [*cells, example], '1')
+
+
+def _compare(reading: readings.Reading, cells: list[str], stored: str) -> None:
+    """What is read quickly has the shape, and the value that is read by it."""
+    slow = reading.read('c')
+    if reading.is_quick_instant:
+        slow = reading.read_instant('c') or ''
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register('cells', pa.table({'c': cells}))
+        wrong = connection.execute(
+            f'SELECT c FROM (SELECT c, {reading.quickly("c")} AS f, {slow} AS s, {stored} AS stored FROM cells) '
+            'WHERE f IS NOT NULL AND stored IS NOT NULL AND f IS DISTINCT FROM s'
+        ).fetchall()
+    assert not wrong
