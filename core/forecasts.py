@@ -17,7 +17,7 @@ from core.analysis.forecasting.registry import MODELS, hint
 from core.countries import COUNTRIES
 from core.errors import NotFound, UsageError
 from core.hours import Hours
-from core.parts import listed
+from core.parts import holding, listed
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.track import adapted
 from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
@@ -215,8 +215,8 @@ class Forecasts:
         """
         forecast = await self.get(user_id, forecast_id)
         result, name = _result(forecast), _named(forecast, series)
-        history, files = await self._files(user_id, forecast)
-        notes = await self._named_files(result, listed(result, 'notes'))
+        history, files = await self._files(user_id, forecast, series=name)
+        notes = await self._named_files(result, listed(result, 'notes'), series=name)
         drawn = await asyncio.to_thread(results.chart, history, files, series=name, notes=notes)
         base = await self._base(user_id, forecast, files, name)
         return {**drawn, 'base': base, 'came': await self._came(user_id, forecast, files, name)}
@@ -227,8 +227,8 @@ class Forecasts:
         None as long as it is nothing, or the version that is shown is not newer.
         """
         forecast = await self.get(user_id, forecast_id)
-        files = await self._issued_files(user_id, forecast)
-        return await self._came(user_id, forecast, files, _named(forecast, series))
+        name = _named(forecast, series)
+        return await self._came(user_id, forecast, await self._issued_files(user_id, forecast, series=name), name)
 
     async def leaderboard(
         self, user_id: UUID, forecast_id: UUID, *, by: str | None = None, model: str | None = None
@@ -258,18 +258,18 @@ class Forecasts:
         When none is named, it is the model that was best on the past.
         """
         forecast = await self.get(user_id, forecast_id)
-        result = _result(forecast)
-        files = await self._named_files(result, listed(_model(result, model), 'explained'))
-        return await asyncio.to_thread(results.explained, files, series=_named(forecast, series))
+        result, name = _result(forecast), _named(forecast, series)
+        files = await self._named_files(result, listed(_model(result, model), 'explained'), series=name)
+        return await asyncio.to_thread(results.explained, files, series=name)
 
     async def notes(
         self, user_id: UUID, forecast_id: UUID, *, series: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
         """Return anomalies and changepoints of a series' history (`results.noted`)."""
         forecast = await self.get(user_id, forecast_id)
-        result = _result(forecast)
-        files = await self._named_files(result, listed(result, 'notes'))
-        return await asyncio.to_thread(results.noted, files, series=_named(forecast, series))
+        result, name = _result(forecast), _named(forecast, series)
+        files = await self._named_files(result, listed(result, 'notes'), series=name)
+        return await asyncio.to_thread(results.noted, files, series=name)
 
     async def residuals(
         self, user_id: UUID, forecast_id: UUID, *, model: str | None = None, series: str | None = None
@@ -279,7 +279,7 @@ class Forecasts:
         When none is named, it is the model that was best on the past.
         """
         result = _result(await self.get(user_id, forecast_id))
-        files = await self._named_files(result, listed(_model(result, model), 'backtests'))
+        files = await self._named_files(result, listed(_model(result, model), 'backtests'), series=series)
         return await asyncio.to_thread(results.residuals, files, series=series)
 
     async def series_page(
@@ -347,17 +347,25 @@ class Forecasts:
             raise NotFound('This forecast keeps no backtest.')
         await asyncio.to_thread(tables.export, files, out)
 
-    async def _files(self, user_id: UUID, forecast: Forecast) -> tuple[Sequence[Path], Mapping[str, Sequence[Path]]]:
-        """Return the files of the history and, by model in the order of the request, those that were issued."""
-        result = _result(forecast)
-        history = await self._named_files(result, listed(result, 'history'))
-        return history, await self._issued_files(user_id, forecast)
+    async def _files(
+        self, user_id: UUID, forecast: Forecast, *, series: str | None = None
+    ) -> tuple[Sequence[Path], Mapping[str, Sequence[Path]]]:
+        """Return the files of the history and, by model in the order of the request, those that were issued.
 
-    async def _issued_files(self, user_id: UUID, forecast: Forecast) -> Mapping[str, Sequence[Path]]:
-        keys: dict[str, list[str]] = {model['name']: [] for model in _result(forecast)['models']}
+        With `series` it is only those that may hold it.
+        """
+        result = _result(forecast)
+        history = await self._named_files(result, listed(result, 'history'), series=series)
+        return history, await self._issued_files(user_id, forecast, series=series)
+
+    async def _issued_files(
+        self, user_id: UUID, forecast: Forecast, *, series: str | None = None
+    ) -> Mapping[str, Sequence[Path]]:
+        result = _result(forecast)
+        names: dict[str, list[str]] = {model['name']: [] for model in result['models']}
         for row in await self.issued(user_id, forecast.id):
-            keys[row.model].append(row.object_key)
-        return {model: await self._fetched(own) for model, own in keys.items() if own}
+            names[row.model].append(row.object_key.removeprefix(f'{result["prefix"]}/'))
+        return {model: await self._named_files(result, own, series=series) for model, own in names.items() if own}
 
     async def _base(
         self, user_id: UUID, forecast: Forecast, files: Mapping[str, Sequence[Path]], series: str
@@ -366,7 +374,7 @@ class Forecasts:
         if not (base_id := forecast.request.get('base')):
             return []
         with suppress(NotFound):
-            before = await self._issued_files(user_id, await self.get(user_id, UUID(base_id)))
+            before = await self._issued_files(user_id, await self.get(user_id, UUID(base_id)), series=series)
             both = {name: before[name] for name in files if name in before}
             return await asyncio.to_thread(results.lines, both, series=series)
         return []
@@ -398,8 +406,11 @@ class Forecasts:
             row = await tx.one('version_by_number', dataset_id=forecast.dataset_id, number=forecast.version)
         return Version(**row)
 
-    async def _named_files(self, result: Mapping[str, Any], names: Iterable[str]) -> Sequence[Path]:
-        return await self._fetched(f'{result["prefix"]}/{name}' for name in names)
+    async def _named_files(
+        self, result: Mapping[str, Any], names: Iterable[str], *, series: str | None = None
+    ) -> Sequence[Path]:
+        chosen = names if series is None else holding(result, names, series)
+        return await self._fetched(f'{result["prefix"]}/{name}' for name in chosen)
 
     async def _fetched(self, keys: Iterable[str]) -> Sequence[Path]:
         """Return local files, fetched side by side: a model of many series has one a chunk."""

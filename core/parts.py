@@ -6,6 +6,8 @@ folder of its own.
 """
 
 import asyncio
+import hashlib
+import json
 import os
 import re
 import time
@@ -18,7 +20,7 @@ from typing import Any
 
 from core.analysis.forecasting.registry import MODELS
 from core.errors import TaskCancelled, TaskOverLimit, Unavailable, VariosyncError, storable
-from core.ports import Compute
+from core.ports import Compute, ObjectStore
 
 Payload = Mapping[str, Any]
 Answer = Mapping[str, Any] | VariosyncError
@@ -30,6 +32,7 @@ CHUNK_OF_AUTO = 2000  # series: some of its members learn from all of them
 MOST_PARTS = 100  # of one forecast: each is a call to make, to follow and to store
 TRIES = 3  # of a part whose process was lost
 WIDEST = 16  # parts of one job that run at once on this machine
+LOOK_BACK = 5  # attempts before this one whose answers are looked for
 POLL = 0.5
 FILES = ('files', 'backtests', 'explained')
 MOST_LABELS = 1000
@@ -121,6 +124,20 @@ def listed(manifest: Mapping[str, Any], kind: str) -> list[str]:
     return [said] if isinstance(said, str) else list(said or ())
 
 
+def holding(manifest: Mapping[str, Any], names: Iterable[str], series: str) -> list[str]:
+    """Return those of a result's files, named from its prefix, that may hold a series; the first one when none may.
+
+    The first and the last label of the files of each part are known, except of results that were stored before.
+    """
+    spans, known = manifest.get('spans') or {}, list(names)
+
+    def may_hold(name: str) -> bool:
+        first, last = spans.get(name.rpartition('/')[0]) or (series, series)
+        return bool(first <= series <= last)
+
+    return [name for name in known if may_hold(name)] or known[:1]
+
+
 # answers
 
 
@@ -160,6 +177,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
             'scores': _scores(models, found),
             'series': sorted(labels)[:MOST_LABELS],
             'n_series': sum(one.get('n_series', len(one['series'])) for one in history),
+            'spans': {_folder(done[part], attempts): one['span'] for part, one in moved.items() if one.get('span')},
             'history': [name for one in history for name in one['history']],
             'notes': [name for one in noted for name in one['notes']],
         },
@@ -170,7 +188,7 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
 
 def _moved(answer: Mapping[str, Any], attempts: str) -> dict[str, Any]:
     """Return a part's manifest with its files named from the folder of all attempts."""
-    folder = answer['prefix'].removeprefix(f'{attempts}/')
+    folder = _folder(answer, attempts)
     manifest = answer['manifest']
 
     def named(said: Mapping[str, Any], kind: str) -> list[str]:
@@ -178,6 +196,10 @@ def _moved(answer: Mapping[str, Any], attempts: str) -> dict[str, Any]:
 
     models = [{**model, **{kind: named(model, kind) for kind in FILES}} for model in manifest['models']]
     return {**manifest, 'models': models, 'history': named(manifest, 'history'), 'notes': named(manifest, 'notes')}
+
+
+def _folder(answer: Mapping[str, Any], attempts: str) -> str:
+    return str(answer['prefix']).removeprefix(f'{attempts}/')
 
 
 def _covering(parts: Iterable[str]) -> list[str]:
@@ -288,20 +310,81 @@ def _scores(models: Sequence[str], found: Mapping[str, Sequence[Mapping[str, Any
 # where calls end with us
 
 
+class Kept:
+    """What the parts of attempts have answered, stored beside their objects: a later attempt need not run them again.
+
+    An answer counts for a part that is asked the same of the same code, when its objects are whole. Each attempt writes
+    below its own prefix alone, an answer last of all, so a late attempt changes nothing that another one reads.
+    """
+
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        """Keep answers of the attempt whose `prefix` ends with its number."""
+        self._objects = objects
+        self._job, _, attempt = prefix.rpartition('-')
+        self._attempt = int(attempt)
+        self._code = ''
+
+    async def earlier(self, parts: Mapping[str, Payload]) -> dict[str, Answer]:
+        """Return what parts answered in the last attempts before this one."""
+        found = {part: await self._earlier(part, payload) for part, payload in parts.items() if len(parts) > 1}
+        return {part: answer for part, answer in found.items() if answer is not None}
+
+    async def keep(self, part: str, payload: Payload, answer: Mapping[str, Any]) -> None:
+        """Store an answer; where that fails, a later attempt runs the part again."""
+        of = {'of': await self._asked(payload), 'answer': answer}
+        with suppress(VariosyncError):
+            await self._objects.put(self._key(part, self._attempt), json.dumps(of).encode())
+
+    async def _earlier(self, part: str, payload: Payload) -> Mapping[str, Any] | None:
+        for attempt in range(self._attempt - 1, max(0, self._attempt - 1 - LOOK_BACK), -1):
+            try:
+                told = json.loads(await self._objects.get(self._key(part, attempt)))
+                if told['of'] == await self._asked(payload) and await self._whole(told['answer']):
+                    return dict(told['answer'])
+            except (VariosyncError, LookupError, TypeError, ValueError):  # none, or none of ours
+                continue
+        return None
+
+    async def _whole(self, answer: Mapping[str, Any]) -> bool:
+        for item in answer['objects']:
+            if not item['key'].startswith(f'{self._job}-') or await self._objects.size(item['key']) != item['size']:
+                return False
+        return True
+
+    async def _asked(self, payload: Payload) -> str:
+        """Return what tells one question from another, whichever attempt asks it."""
+        from core.analysis.record import code_version
+
+        self._code = self._code or await asyncio.to_thread(code_version)
+        asked = {name: value for name, value in payload.items() if name not in ('prefix', 'memory')}
+        return hashlib.sha256(f'{self._code} {json.dumps(asked, sort_keys=True)}'.encode()).hexdigest()
+
+    def _key(self, part: str, attempt: int) -> str:
+        return f'{self._job}-{attempt}/{part}/answer.json'
+
+
 class SideBySide:
-    """Runs the parts of one attempt in a Compute whose calls end with us.
+    """Runs the parts of one attempt in a Compute whose calls end with us, but those that `kept` has answers to.
 
     One part runs at a time, and as many more as there are places in `spare`, which all jobs of this process share.
     """
 
     def __init__(
-        self, compute: Compute, task: str, parts: Mapping[str, Payload], *, spare: asyncio.Semaphore, timeout: float
+        self,
+        compute: Compute,
+        task: str,
+        parts: Mapping[str, Payload],
+        *,
+        spare: asyncio.Semaphore,
+        timeout: float,
+        kept: Kept | None = None,
     ) -> None:
         self._compute = compute
         self._task = task
         self._parts = parts
         self._spare = spare
         self._timeout = timeout
+        self._kept = kept
         self._waiting = deque(parts)
         self._answers: dict[str, Answer] = {}
         self._told: dict[str, tuple[float, str]] = {}
@@ -311,6 +394,9 @@ class SideBySide:
 
         Raise TaskCancelled when a call was stopped, Unavailable when Compute cannot be asked now: then nothing runs on.
         """
+        if self._kept is not None:
+            self._answers |= await self._kept.earlier(self._parts)
+            self._waiting = deque(part for part in self._parts if part not in self._answers)
         places: list[AbstractAsyncContextManager[object]] = [nullcontext()]
         places += [self._spare] * min(len(self._parts) - 1, WIDEST - 1)
         running = [asyncio.create_task(self._work(place)) for place in places]
@@ -348,7 +434,10 @@ class SideBySide:
         while True:
             tries -= 1
             try:
-                return await self._call(part)
+                answer = await self._call(part)
+                if self._kept is not None and len(self._parts) > 1:
+                    await self._kept.keep(part, self._parts[part], answer)
+                return answer
             except (TaskCancelled, Unavailable):
                 self._waiting.clear()
                 raise

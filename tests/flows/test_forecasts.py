@@ -449,8 +449,20 @@ async def test_a_forecast_tells_how_well_it_is_founded(
     assert len({row.sha256 for row in ledger}) == 3
     user_id, of = user.id, forecast.id
     forecasts = product.forecasts
-    for label in ('North', 'South'):
-        chart = await forecasts.chart(user_id, of, series=label)
+    opened: list[str] = []
+    fetch = product.objects.fetch
+
+    async def noting(key: str) -> Path:
+        opened.append(key)
+        return await fetch(key)
+
+    for label, chunk, other in (('North', '.1-of-2/', '.2-of-2/'), ('South', '.2-of-2/', '.1-of-2/')):
+        opened.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(product.objects, 'fetch', noting)
+            chart = await forecasts.chart(user_id, of, series=label)
+        assert sum(chunk in key for key in opened) == 2, 'notes and forecast: the history is that of the model of all'
+        assert not [key for key in opened if other in key]
         assert (len(chart['history']['t']), [len(model['t']) for model in chart['models']]) == (80, [4, 4])
     page = await forecasts.series_page(user_id, of, search='OUT')
     assert (page['total'], page['items'][0]['unique_id'], page['items'][0]['status']) == (1, 'South', 'ok')

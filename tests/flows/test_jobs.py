@@ -155,6 +155,35 @@ async def test_stopped_worker_gives_the_job_back_and_costs_no_attempt(world, use
     assert (job.state, job.max_attempts - job.attempt) == (JobState.QUEUED, 3)
 
 
+async def test_after_a_stop_only_the_parts_without_an_answer_run_again(world, user):
+    hanging = True
+
+    def script(task, payload):
+        if hanging and '2-of-2' in payload['prefix']:
+            return None
+        model = {'name': 'theta', 'files': [], 'backtests': [], 'explained': [], 'rows': 0, 'cutoff': None}
+        manifest = {'models': [model], 'scores': [], 'series': [], 'history': [], 'notes': []}
+        return {'prefix': payload['prefix'], 'objects': [], 'manifest': manifest}
+
+    here = world(script)
+    asked = {'parts': [], 'n_series': 400, 'request': {'models': ['theta'], 'h': 2}}
+    async with here.database.transaction(user.id) as tx:
+        job_id = (await here.queue.enqueue(tx, user_id=user.id, kind='forecast', title='x', payload=asked)).id
+    running = asyncio.create_task(here.jobs.advance(job_id))
+    async with asyncio.timeout(5):
+        while not any(key.endswith('answer.json') for key in await here.objects.list(f't/{user.id}/')):
+            await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    hanging, before = False, len(here.compute.calls)
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+    again = [payload['prefix'].rpartition('/')[2] for _, payload in here.compute.calls[before:]]
+    assert again == ['theta.2-of-2']
+
+
 async def test_late_attempt_is_fenced_off(world, user):
     answers: list[object] = [None]
     here = world(lambda task, payload: answers[-1])

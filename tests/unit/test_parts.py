@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,7 +18,8 @@ from core.errors import (
     Unavailable,
     VariosyncError,
 )
-from core.parts import MOST_PARTS, WHOLE, SideBySide, chunks, listed, merge, split, standing, width
+from core.parts import MOST_PARTS, WHOLE, Kept, SideBySide, chunks, holding, listed, merge, split, standing, width
+from storage.objects import Objects
 from tests.flows.doubles import ScriptedCompute
 
 PAYLOAD = {'prefix': 't/a/forecast/j-1', 'parts': ['p'], 'request': {'models': ['theta', 'mstl'], 'h': 2}}
@@ -256,6 +259,19 @@ def test_results_that_were_stored_before_chunks_are_read() -> None:
     assert listed({}, 'notes') == []
 
 
+def test_only_files_that_may_hold_a_series_are_opened() -> None:
+    answers = chunked()
+    for part, span in (('theta.1-of-2', ['a', 'a']), ('theta.2-of-2', ['b', 'd']), ('lightgbm', ['a', 'd'])):
+        answers[part]['manifest']['span'] = span
+    manifest = merge(many(400, 'theta', 'lightgbm'), answers)['manifest']
+    theta, lightgbm = (listed(model, 'files') for model in manifest['models'])
+    assert holding(manifest, theta, 'c') == ['j-1/theta.2-of-2/forecast-theta.parquet']
+    assert holding(manifest, manifest['notes'], 'a') == ['j-1/theta.1-of-2/notes.parquet']
+    assert holding(manifest, lightgbm, 'c') == lightgbm
+    assert holding(manifest, theta, 'e') == theta[:1], 'somebody must say that it is not there'
+    assert holding({}, theta, 'c') == theta
+
+
 def test_progress_is_told_by_chunk() -> None:
     assert standing(['theta.1-of-2', 'theta.2-of-2', 'lightgbm'], 1) == '1 of 3 chunks'
     assert standing(['theta', 'lightgbm'], 1) == ''
@@ -373,3 +389,77 @@ async def test_progress_is_the_mean_of_the_parts() -> None:
 def test_a_machine_runs_as_many_tasks_as_fit_into_its_memory() -> None:
     assert width(2**80) == 1
     assert 1 <= width(1) <= 16
+
+
+# answers of earlier attempts
+
+
+JOB = f't/{UUID(int=1)}/forecast/j'
+
+
+def kept(objects: Objects, attempt: int) -> Kept:
+    return Kept(objects, f'{JOB}-{attempt}')
+
+
+async def attempted(objects: Objects, attempt: int, script: Script, **asked: Any) -> tuple[Mapping[str, Any], Slow]:
+    """Run an attempt at two chunks by a script whose answers name an object that it stores."""
+    parts = split('forecast', {**many(400, 'theta', **asked), 'prefix': f'{JOB}-{attempt}'})
+    compute = Slow(script)
+    spare = asyncio.Semaphore(2)
+    running = SideBySide(compute, 'forecast', parts, spare=spare, timeout=5, kept=kept(objects, attempt))
+    async with asyncio.timeout(5):
+        return await running.run(), compute
+
+
+@pytest.fixture
+async def objects(tmp_path: Path) -> Objects:
+    store = Objects.local(tmp_path)
+    for attempt in (1, 2):
+        for part in ('theta.1-of-2', 'theta.2-of-2'):
+            await store.put(f'{JOB}-{attempt}/{part}/rows', b'abc')
+    return store
+
+
+def made(task: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {'objects': [{'key': f'{payload["prefix"]}/rows', 'size': 3}], 'by': payload['prefix']}
+
+
+def second_is_lost(task: str, payload: Mapping[str, Any]) -> Any:
+    return TaskOverLimit('Too long.') if '2-of-2' in payload['prefix'] else made(task, payload)
+
+
+async def test_a_later_attempt_runs_only_parts_without_an_answer(objects: Objects) -> None:
+    first, _ = await attempted(objects, 1, second_is_lost)
+    assert isinstance(first['theta.2-of-2'], TaskOverLimit)
+    second, compute = await attempted(objects, 2, made)
+    assert [payload['prefix'] for _, payload in compute.calls] == [f'{JOB}-2/theta.2-of-2']
+    assert {part: answer['by'] for part, answer in second.items()} == {
+        'theta.1-of-2': f'{JOB}-1/theta.1-of-2',
+        'theta.2-of-2': f'{JOB}-2/theta.2-of-2',
+    }
+    third, compute = await attempted(objects, 3, second_is_lost)
+    assert compute.calls == []
+    assert third == second
+
+
+async def test_answers_to_another_question_by_other_code_or_without_their_objects_are_not_taken(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await attempted(objects, 1, made)
+    assert len((await attempted(objects, 2, made, seed=2))[1].calls) == 2
+    await objects.delete(f'{JOB}-2/')
+    with monkeypatch.context() as patch:
+        patch.setattr('core.analysis.record.code_version', lambda: 'other')
+        assert len((await attempted(objects, 2, second_is_lost))[1].calls) == 2
+    await objects.delete(f'{JOB}-2/')
+    await objects.delete(f'{JOB}-1/theta.1-of-2/rows')
+    _, compute = await attempted(objects, 2, made)
+    assert [payload['prefix'] for _, payload in compute.calls] == [f'{JOB}-2/theta.1-of-2']
+
+
+async def test_a_later_attempt_reads_nothing_that_an_earlier_one_writes_after_it(objects: Objects) -> None:
+    late = split('forecast', {**many(400, 'theta'), 'prefix': f'{JOB}-1'})['theta.1-of-2']
+    second, _ = await attempted(objects, 2, made)
+    await kept(objects, 1).keep('theta.1-of-2', late, made('forecast', late))
+    third, compute = await attempted(objects, 3, made)
+    assert (compute.calls, third) == ([], second), 'the newest attempt counts'
