@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
+import pytest
+import ruptures
+from ruptures.base import BaseCost
 
 from core.analysis.forecasting import Request, diagnose
 from tests.unit.analysis.forecasting.frames import air, frame, wave
@@ -48,6 +51,40 @@ def test_a_shift_and_a_new_slope_are_changepoints_and_no_anomalies():
     bent[120:] += 0.8 * np.arange(80)
     (at,) = of(diagnose.notes(frame(bent), ASKED), 'changepoint')
     assert abs((at - frame(bent)['ds'][120]).days) <= 5
+
+
+class StraightPieces(BaseCost):
+    """The squared distance of each piece from its own straight line."""
+
+    model = 'straight'
+    min_size = diagnose.LEAST_PIECE
+
+    def fit(self, signal: np.ndarray) -> 'StraightPieces':
+        self.signal = signal
+        return self
+
+    def error(self, start: int, end: int) -> float:
+        t, y = np.arange(end - start), self.signal[start:end].ravel()
+        return float(np.sum((y - np.polyval(np.polyfit(t, y, 1), t)) ** 2))
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_pieces_are_those_that_ruptures_finds(seed: int):
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(rng.integers(30, 80)))
+    y = rng.normal(size=len(t))
+    for start in rng.integers(0, len(t), size=2):
+        y[start:] += 8 * rng.normal() + 0.2 * rng.normal() * (t[start:] - start)
+    search = ruptures.Pelt(custom_cost=StraightPieces(), min_size=diagnose.LEAST_PIECE, jump=1)
+    expected = search.fit(y[:, None]).predict(pen=12.0)[:-1]
+    assert diagnose._best_cut(diagnose._costs(y), 12.0) == expected
+
+
+def test_every_series_is_looked_at():
+    values = wave(60)
+    values[50] += 30
+    rows = pl.concat([frame(values, name=f's{place:03}') for place in range(150)])
+    assert diagnose.notes(rows, ASKED).filter(kind='anomaly')['unique_id'].n_unique() == 150
 
 
 def test_a_straight_trend_and_a_random_walk_have_few_changepoints():
