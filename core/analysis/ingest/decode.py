@@ -5,10 +5,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest.rawtable import decision
 from core.errors import UnreadableFile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BLOCK: Final = 2**20
 _SAMPLE: Final = 2**16
@@ -132,6 +135,10 @@ def _by_mark(path: Path) -> tuple[str | None, int]:
 
 
 def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[float], None]) -> tuple[Text, int]:
+    """What stands in a file, and how many times it is no UTF-8 (0 or 1)."""
+    # Comparing by numpy takes a quarter of the time of bytes.count.
+    import numpy as np
+
     decoder = codecs.getincrementaldecoder('utf-8')('strict')
     size = path.stat().st_size
     lf = crlf = cr = blanks = quotes = apostrophes = nuls = invalid = done = since = 0
@@ -144,19 +151,22 @@ def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[flo
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     invalid += 1
-            window = last + block
-            near = window[1:] if len(last) == 2 else window
-            lines, returns = block.count(b'\n'), block.count(b'\r')
-            lf, crlf, cr = lf + lines, crlf + near.count(b'\r\n'), cr + returns
-            blanks += near.count(b'\n\n')
-            if returns:
-                blanks += window.count(b'\n\r\n') + near.count(b'\r\r')
-            quotes += block.count(b'"')
-            apostrophes += block.count(b"'")
-            nuls += block.count(0)
-            since = since + len(block) if not lines and not returns else 0
+            signs = np.frombuffer(block, dtype=np.uint8)
+            feeds, returns = _near(last, block, 10), _near(last, block, 13)
+            lines = int(np.count_nonzero(feeds[2:]))
+            lf += lines
+            blanks += int(np.count_nonzero(feeds[1:-1] & feeds[2:]))
+            quotes += int(np.count_nonzero(signs == 34))
+            apostrophes += int(np.count_nonzero(signs == 39))
+            nuls += int(np.count_nonzero(signs == 0))
+            if returned := int(np.count_nonzero(returns[2:])) or last.endswith(b'\r'):
+                cr += int(np.count_nonzero(returns[2:]))
+                crlf += int(np.count_nonzero(returns[1:-1] & feeds[2:]))
+                blanks += int(np.count_nonzero(feeds[:-2] & returns[1:-1] & feeds[2:]))
+                blanks += int(np.count_nonzero(returns[1:-1] & returns[2:]))
+            since = since + len(block) if not lines and not returned else 0
             long = long or since >= BLOCK
-            last = window[-2:]
+            last = (last + block)[-2:]
             done += len(block)
             progress(done / max(size, 1))
     if not invalid and decoder.getstate()[0]:
@@ -169,6 +179,17 @@ def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[flo
         ),
     )  # fmt: skip
     return text, invalid
+
+
+def _near(last: bytes, block: bytes, sign: int) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':
+    """Where a sign stands in a block, with two places in front for the end of the block before."""
+    import numpy as np
+
+    found = np.empty(len(block) + 2, dtype=np.bool_)
+    np.equal(np.frombuffer(block, dtype=np.uint8), sign, out=found[2:])
+    before = last.rjust(2, b' ')
+    found[0], found[1] = before[0] == sign, before[1] == sign
+    return found
 
 
 def _transcode(path: Path, copy: Path, *, encoding: str, offset: int, progress: Callable[[float], None]) -> int:

@@ -303,7 +303,7 @@ def _clean_lines(text: Text, plan: Plan) -> int | None:
     end = tail[len(trimmed) :]
     unit = plan.newline or '\n'
     trailing = len(end) // len(unit)
-    if text.blanks != end.count(unit.encode() * 2) + (unit == '\r\n' and end.count(b'\n\r\n') - end.count(b'\r\n\r\n')):
+    if text.blanks != max(trailing - 1, 0):
         return None
     if _has_remarks(trimmed.decode('utf-8', 'ignore').split(unit)[-40:], plan):
         return None
@@ -396,6 +396,8 @@ def _looks_broken(
     typed = [i for i, kind in enumerate(layout.profile) if kind in ('number', 'time')]
     if not typed:
         return False
-    words = ' AND '.join(f"regexp_matches(c{i}, '^\\s*\\pL')" for i in typed[:3])
+    # Letters sort behind digits and signs: most cells are told apart without the pattern.
+    maybe = f"(c{typed[0]} >= 'A' OR c{typed[0]} < '!')"
+    words = ' AND '.join([maybe, *(f"regexp_matches(c{i}, '^\\s*\\pL')" for i in typed[:3])])
     headings = connection.execute(f'SELECT {", ".join(columns)} FROM {table} WHERE {words} LIMIT 1000').fetchall()
     return any(is_heading(row, layout.profile) for row in headings)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
+from core.analysis.ingest.careful import Careful
 from core.analysis.ingest.rawtable import Chosen, Limits, RawTable
 from core.analysis.ingest.reader import read, write_raw_csv
 from core.errors import NotSupported, TooLarge, UnreadableFile, UsageError
@@ -677,3 +678,14 @@ def test_json_of_objects_by_key_or_of_one_object(reader: Reader) -> None:
         ['1', 'x', ''],
         ['2', 'y', 'true'],
     ]
+
+
+@pytest.mark.parametrize('newline', ['\n', '\r\n', '\r'])
+@pytest.mark.parametrize('trailing', [0, 1, 4])
+def test_clean_files_are_read_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newline: str, trailing: int
+) -> None:
+    monkeypatch.setattr(Careful, 'run', lambda reader: pytest.fail('the file was read record by record'))
+    path = tmp_path / 'x.csv'
+    path.write_bytes((newline.join(CLEAN.splitlines()) + newline * trailing).encode())
+    assert read(path, name='x.csv', workdir=tmp_path / 'work').rows_read == 4
