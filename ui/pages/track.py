@@ -114,7 +114,9 @@ class Selection:
                 track_receipt(
                     overall,
                     sub=self._of_whom,
-                    actions=lambda: judge(overall.coverage, forecasts_of(self._track.horizons)),
+                    actions=None
+                    if self._several
+                    else lambda: judge(overall.coverage, forecasts_of(self._track.horizons)),
                 )
         if not self._several:
             self._by_model()
@@ -253,6 +255,7 @@ class Selection:
                 self._scored[:MOST_SHOWN],
                 href=lambda row: f'/forecasts/{row.forecast_id}',
                 label='Scored forecasts',
+                classes='tall cards labelled',
             )
 
 
@@ -294,6 +297,7 @@ def _held(rows: Sequence[Figures] | Sequence[Scored]) -> list[Column[Any]]:
             label=f'{level}% held',
             cell=lambda row, level=level: formats.percent(row.coverage.get(level)),
             num=True,
+            classes='sub',
             phone=level == levels[0],
         )
         for level in levels
