@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from core.analysis.ingest.manifest import Manifest
+from core.analysis.versions import Row
 from core.datasets import EXPORTS, ROLES
 from core.services import Services
 from core.values import Version as StoredVersion
@@ -27,17 +28,19 @@ from ui.api.contract import (
     Name,
     Number,
     Offset,
+    Stamp,
     Text,
     download,
     files,
     problems,
     router,
 )
-from ui.api.models import Dataset, Job, Rows, rows_of
+from ui.api.models import Cell, Dataset, Job, Rows, cells_of, rows_of
 
 Form = Literal['csv', 'parquet']
 Role = Literal['time', 'series', 'measure', 'attribute']
 assert set(Role.__args__) == set(ROLES)
+Repair = Literal['padding', 'number_format', 'null_spelling', 'unit', 'duplicate', 'date_format']
 
 
 class Datasets(Answer):
@@ -76,13 +79,139 @@ class VersionInFull(Version):
     manifest: Manifest
 
 
-class Correction(Body):
-    """How to read the dataset's file instead; what is left out is found out again."""
+Sign = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r'^[^\r\n\x00]+$')]
+Mark = Annotated[str, StringConstraints(max_length=1, pattern=r'^[^\r\n\x00]?$')]
+
+
+class Reading(Body):
+    """How the file is written; what is left out or null is found out. `…/versions/{number}` tells what was found.
+
+    `delimiter` may have several characters; `quote` and `escape` are one character, or empty for none. `skip` counts
+    lines above the table, `header_lines` those of its header. `sheet` and `member` name a part of a workbook or an
+    archive.
+    """
+
+    encoding: Annotated[Text, Field(description='Such as utf-8, cp1252 or shift_jis.')] | None = None
+    delimiter: Sign | None = None
+    quote: Mark | None = None
+    escape: Mark | None = None
+    comment: Sign | None = None
+    skip: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    header_lines: Annotated[int, Field(ge=0, le=20)] | None = None
+    sheet: Text | None = None
+    member: Text | None = None
+
+
+class Melt(Body):
+    """How a wide table is made long: which columns become periods or series, and what the new columns are called."""
+
+    columns: Annotated[list[Text], Field(max_length=20_000)] | None = None
+    into: Literal['period', 'series'] | None = None
+    name: Text | None = None
+    value: Text | None = None
+
+
+class Choices(Body):
+    """How to read a file; what is left out is found out.
+
+    `off` names repairs that are not made: each such cell is then a fault. `duplicates` says which record of one series
+    and time is stored; auto is the last, unless most records would go. `keep_unmeasured` stores records without any
+    measure.
+    """
 
     roles: Annotated[dict[Text, Role], Field(max_length=2000)] = {}
     time_zone: Annotated[Text, Field(description='Such as Europe/Paris, for times without an offset.')] = 'UTC'
     day_first: bool | None = None
     decimal: Literal['.', ','] | None = None
+    keep_unmeasured: bool = False
+    reading: Reading = Reading()
+    shape: Literal['auto', 'long', 'wide'] = 'auto'
+    melt: Melt = Melt()
+    off: Annotated[list[Repair], Field(max_length=20)] = []
+    duplicates: Literal['auto', 'last', 'first', 'mean'] = 'auto'
+
+    def said(self) -> dict[str, Any]:
+        """What was said, without the rest."""
+        return self.model_dump(exclude_unset=True, exclude_none=True)
+
+
+class Correction(Choices):
+    """How to read the dataset's file instead; what is left out is found out again."""
+
+
+class FaultGroup(Answer):
+    """Faults of one kind in one column (null: the whole record) that were met alike."""
+
+    kind: str
+    column: str | None
+    action: str
+    count: int
+    first_line: int
+    examples: list[str]
+
+
+class FaultGroups(Answer):
+    """Groups of faults, the most frequent first."""
+
+    items: list[FaultGroup]
+
+
+class SeriesChange(Answer):
+    """How many rows of a series differ."""
+
+    series: str
+    added: int
+    changed: int
+    gone: int
+
+
+class RowChange(Answer):
+    """A row that differs; `before` or `after` is null where the version has no such row. Of a row that changed, only
+    the cells that differ are told."""
+
+    series: str
+    time: datetime
+    before: dict[str, Cell] | None
+    after: dict[str, Cell] | None
+
+
+class Diff(Answer):
+    """What a later version made of an earlier one; rows meet by series and time, and cells are of 100 columns at most.
+
+    `series` lists those that differ most, of `n_series` that differ. `rows` holds the first rows of each kind by series
+    and time. A column that one version lacks is named, and makes no row differ.
+    """
+
+    from_version: int
+    to_version: int
+    added: int
+    changed: int
+    gone: int
+    same: int
+    n_series: int
+    series: list[SeriesChange]
+    columns_added: list[str]
+    columns_gone: list[str]
+    rows: dict[Literal['added', 'changed', 'gone'], list[RowChange]]
+
+
+class Origin(Answer):
+    """Where a row came from: a line of a file (null: a step of cleaning made it), and the version that brought it.
+
+    `cells` is the row as it is stored, `faults` what was found on that line of the file.
+    """
+
+    line: int | None
+    source: str
+    version: int | None
+    cells: dict[str, Cell]
+    faults: Rows | None
+
+
+class Provenance(Answer):
+    """The rows of a series at a time; there are several where duplicates were kept."""
+
+    items: list[Origin]
 
 
 class Labels(Answer):
@@ -156,8 +285,62 @@ def routes(services: Services) -> APIRouter:
         responses=problems(402, 404, 409, 413, 415),
     )
     async def correct_dataset(session: DatasetsWrite, dataset_id: DatasetId, correction: Correction) -> Job:
-        options = correction.model_dump(exclude_unset=True)
-        return Job.model_validate(await datasets.correct(session.user.id, dataset_id, options))
+        return Job.model_validate(await datasets.correct(session.user.id, dataset_id, correction.said()))
+
+    @api.get(
+        '/datasets/{dataset_id}/diff',
+        summary='What a version made of another',
+        description='Rows added, changed and gone, in all, by series, and the first of each.',
+        responses=problems(404),
+    )
+    async def diff_versions(
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        from_version: Annotated[int, Query(alias='from', ge=1, le=2**31 - 1, description='The earlier version.')],
+        to_version: Annotated[int, Query(alias='to', ge=1, le=2**31 - 1, description='The later version.')],
+        limit: Annotated[int, Query(ge=0, le=100, description='How many rows of each kind at most.')] = 20,
+    ) -> Diff:
+        _, before = await version_of(session.user.id, dataset_id, from_version)
+        _, after = await version_of(session.user.id, dataset_id, to_version)
+        found = await datasets.diff(session.user.id, before, after, limit=limit)
+        return Diff(
+            from_version=from_version,
+            to_version=to_version,
+            **{name: getattr(found, name) for name in ('added', 'changed', 'gone', 'same', 'n_series')},
+            series=[SeriesChange.model_validate(one) for one in found.series],
+            columns_added=list(found.columns_added),
+            columns_gone=list(found.columns_gone),
+            rows={kind: [_row_change(row) for row in rows] for kind, rows in found.rows.items()},
+        )
+
+    @api.get(
+        '/datasets/{dataset_id}/provenance',
+        summary='Where a point came from',
+        description='The file, the line and the version behind the rows of a series at a time.',
+        responses=problems(404),
+    )
+    async def find_provenance(
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        time: Annotated[Stamp, Query(description='The exact time of the row.')],
+        series: Annotated[Text, Query(description='Its label; empty where there is one series.')] = '',
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description='The shown one, if left out.')] = None,
+    ) -> Provenance:
+        await datasets.get(session.user.id, dataset_id)
+        stored = await datasets.version(session.user.id, dataset_id, version)
+        found = await datasets.provenance(session.user.id, stored, series=series, time=time)
+        return Provenance(
+            items=[
+                Origin(
+                    line=one.line,
+                    source=one.source,
+                    version=one.number,
+                    cells=cells_of(one.cells),
+                    faults=None if one.faults is None else rows_of(one.faults),
+                )
+                for one in found
+            ]
+        )
 
     @api.get(
         '/datasets/{dataset_id}/versions/{number}/labels', summary='Find labels of series', responses=problems(404)
@@ -186,6 +369,16 @@ def routes(services: Services) -> APIRouter:
         _, version = await version_of(session.user.id, dataset_id, number)
         return rows_of(await datasets.faults(session.user.id, version, offset=offset, limit=limit))
 
+    @api.get(
+        '/datasets/{dataset_id}/versions/{number}/faults/groups',
+        summary='Faults by kind and column',
+        responses=problems(404),
+    )
+    async def group_faults(session: DatasetsRead, dataset_id: DatasetId, number: Number) -> FaultGroups:
+        _, version = await version_of(session.user.id, dataset_id, number)
+        found = await datasets.fault_groups(session.user.id, version)
+        return FaultGroups(items=[FaultGroup.model_validate(group) for group in found])
+
     async def export(user_id: UUID, dataset_id: UUID, number: int, what: str, form: str) -> Response:
         name, version = await version_of(user_id, dataset_id, number)
         folder = TemporaryDirectory(prefix='variosync-export-')
@@ -212,6 +405,15 @@ def routes(services: Services) -> APIRouter:
         return await export(session.user.id, dataset_id, number, 'faults', form)
 
     return api
+
+
+def _row_change(row: Row) -> RowChange:
+    return RowChange(
+        series=row.series,
+        time=row.time,
+        before=None if row.before is None else cells_of(row.before),
+        after=None if row.after is None else cells_of(row.after),
+    )
 
 
 def _summary(version: StoredVersion, shown: int | None) -> Mapping[str, object]:

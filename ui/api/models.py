@@ -74,6 +74,11 @@ def rows_of(page: tables.Page) -> Rows:
     )
 
 
+def cells_of(row: Mapping[str, Any]) -> dict[str, Cell]:
+    """A row by column as JSON."""
+    return {name: _cell(value) for name, value in row.items()}
+
+
 def _cell(value: Any) -> Cell:
     """A number that JSON has, or text. Whole numbers beyond 2⁵³ and decimals are text, so that no digit is lost."""
     if value is None or isinstance(value, bool | str):

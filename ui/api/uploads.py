@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -16,6 +17,7 @@ from core.services import Services
 from core.values import Upload
 from ui.api.contract import ROOT as API
 from ui.api.contract import Answer, Anybody, DatasetsRead, DatasetsWrite, problems, router
+from ui.api.datasets import Choices
 
 ROOT = f'{API}/uploads'
 VERSION = '1.0.0'
@@ -63,7 +65,8 @@ LENGTH = _header('Upload-Length', 'The size of the whole file in bytes.', SIZE)
 START = _header('Upload-Offset', 'How many bytes have arrived.', SIZE)
 METADATA = _header(
     'Upload-Metadata',
-    'Comma-separated pairs of a key and base64 of UTF-8: `filename`, and `dataset` to make a new version of one.',
+    'Comma-separated pairs of a key and base64 of UTF-8: `filename`; `dataset` to make a new version of one; `how` it '
+    'joins: append (its rows win by series and time, others stay) or replace; `options` to read it by, as JSON.',
     {'type': 'string', 'maxLength': 4096, 'pattern': r'^([A-Za-z0-9_-]+ ([A-Za-z0-9+/]{4})*)?$'},
     required=False,
 )
@@ -75,6 +78,9 @@ def _sent(*headers: dict[str, Any]) -> dict[str, Any]:
 
 
 _DATASET = _header('Variosync-Dataset', 'The dataset, once all bytes are there.', {'type': 'string', 'format': 'uuid'})
+_UNCHANGED = _header(
+    'Variosync-Unchanged', 'The dataset shows this very file already; nothing was ordered.', {'const': 'true'}
+)
 
 
 def routes(services: Services) -> APIRouter:
@@ -122,7 +128,12 @@ def routes(services: Services) -> APIRouter:
         size = _number(request, 'upload-length')
         dataset = _uuid(told['dataset']) if told.get('dataset') else None
         upload = await services.datasets.begin_upload(
-            session.user.id, name=told.get('filename', 'unnamed'), size=size, dataset_id=dataset
+            session.user.id,
+            name=told.get('filename', 'unnamed'),
+            size=size,
+            dataset_id=dataset,
+            how=told.get('how') or 'append',
+            options=_choices(told.get('options') or '{}'),
         )
         return _answer(201, {'Location': f'{ROOT}/{upload.id}'})
 
@@ -131,7 +142,7 @@ def routes(services: Services) -> APIRouter:
         summary='How much has arrived',
         response_class=Response,
         responses={
-            200: {'description': 'Where to go on.', 'headers': _sent(START, LENGTH, _DATASET)},
+            200: {'description': 'Where to go on.', 'headers': _sent(START, LENGTH, _DATASET, _UNCHANGED)},
             **problems(402, 404, 409, 413),
         },
     )
@@ -147,7 +158,7 @@ def routes(services: Services) -> APIRouter:
         summary='Send the next bytes',
         response_class=Response,
         responses={
-            204: {'description': 'Kept.', 'headers': _sent(START, _DATASET)},
+            204: {'description': 'Kept.', 'headers': _sent(START, _DATASET, _UNCHANGED)},
             **problems(402, 404, 409, 413, 415),
         },
         openapi_extra={
@@ -206,8 +217,10 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
 
 
 def _progress(upload: Upload, offset: int) -> dict[str, str]:
-    done = {'Variosync-Dataset': str(upload.dataset_id)} if upload.state == 'accepted' else {}
-    return {'Upload-Offset': str(offset), **done}
+    ended = upload.state in ('accepted', 'unchanged')
+    done = {'Variosync-Dataset': str(upload.dataset_id)} if ended else {}
+    same = {'Variosync-Unchanged': 'true'} if upload.state == 'unchanged' else {}
+    return {'Upload-Offset': str(offset), **done, **same}
 
 
 def _answer(status: int, headers: dict[str, str]) -> Response:
@@ -236,6 +249,15 @@ def _metadata(header: str) -> dict[str, str]:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise UsageError(f'The value of "{key[:40]}" in Upload-Metadata is not base64 of UTF-8 text.') from error
     return told
+
+
+def _choices(text: str) -> dict[str, Any]:
+    try:
+        return Choices.model_validate_json(text).said()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = '.'.join(map(str, first['loc'])) or 'it'
+        raise UsageError(f'The options in Upload-Metadata are not valid: {place}: {first["msg"][:200]}.') from error
 
 
 def _uuid(text: str) -> UUID:

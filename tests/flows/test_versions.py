@@ -1,0 +1,309 @@
+"""Versions: a further file joins or replaces, the same changes nothing; versions are compared, points traced."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from core.errors import NotFound, UsageError
+from core.values import Job, JobState, User
+from storage.embedded.server import EmbeddedPostgres
+from storage.postgres import Postgres
+from tests import factories
+from tests.flows.conftest import Product
+from tests.flows.doubles import ScriptedCompute
+
+FIRST = b'ds,region,y\n2024-01-01,north,1\n2024-01-02,north,2\n2024-01-01,south,3\n'
+SECOND = b'ds,region,y\n2024-01-02,north,9\n2024-01-03,north,5\nsoon,south,1\n'
+RESULT = {
+    'seconds': 1,
+    'objects': [],
+    'manifest': {
+        'files': [{'name': 'data-00000.parquet', 'rows': 3}],
+        'columns': [{'name': 'ds', 'role': 'time'}],
+        'measures': [],
+        'faults_total': 0,
+        'series': {'count': 1},
+        'rows_read': 3,
+    },
+}
+
+
+async def rows(product: Product, user: User, dataset: UUID, number: int | None = None) -> list[tuple[Any, ...]]:
+    version = await product.datasets.version(user.id, dataset, number)
+    page = await product.datasets.preview(user.id, version)
+    places = [page.columns.index(name) for name in ('_series', 'ds', 'y')]
+    return [(row[places[0]], row[places[1]].day, row[places[2]]) for row in page.rows]
+
+
+async def test_a_further_file_joins_the_rows_that_are_there(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    joined = await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    assert (joined.version, joined.rows, joined.faults) == (2, 4, 1)
+    assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 9), ('north', 3, 5), ('south', 1, 3)]
+    version = await product.datasets.version(user.id, dataset.id)
+    assert [(one['name'], one['rows']) for one in version.manifest['sources']] == [('a.csv', 2), ('b.csv', 2)]
+    told = version.manifest
+    assert told['rows_accepted'] + told['rows_repaired'] + told['rows_rejected'] == told['rows_read'] == 3
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 2), ('south', 1, 3)]
+    again = await product.bring(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
+    assert (again.version, again.rows) == (3, 4), 'it joins what is shown'
+
+
+async def test_a_file_that_replaces_makes_the_version_alone(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    replaced = await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id, how='replace')
+    assert (replaced.version, replaced.rows) == (2, 2)
+    assert [row[1:] for row in await rows(product, user, dataset.id)] == [(2, 9), (3, 5)]
+
+
+async def test_a_file_that_cannot_join_says_why_and_leaves_all_as_it_was(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.send(user, 'b.csv', b'day,region,y\n2024-01-05,north,1\n', dataset_id=dataset.id)
+    (job,) = await product.work_off(user)
+    assert job.state == JobState.FAILED
+    assert 'no column "ds"' in (job.error or {})['message']
+    assert 'replace' in (job.error or {})['message']
+    assert (await product.datasets.get(user.id, dataset.id)).version == 1
+
+
+async def test_the_same_file_again_changes_nothing_and_says_so(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    before = await product.hours.balance(user.id)
+    upload = await product.send(user, 'copy of a.csv', FIRST, dataset_id=dataset.id)
+    assert (upload.state, upload.object_key, upload.dataset_id) == ('unchanged', None, dataset.id)
+    assert await product.jobs.running(user.id) == []
+    assert len(await product.datasets.versions(user.id, dataset.id)) == 1
+    assert await product.hours.balance(user.id) == before
+    assert await product.objects.list(f't/{user.id}/u/{upload.id}') == []
+    notice = (await product.notices.latest(user.id))[0]
+    assert (notice.title, notice.link) == ('copy of a.csv: nothing has changed', f'/datasets/{dataset.id}')
+    assert 'version 1, which is shown' in notice.text
+    assert await product.datasets.received(user.id, upload.id) == (upload, len(FIRST))
+    assert await product.datasets.accept(user.id, upload.id) == upload
+    with pytest.raises(NotFound):
+        await product.staging.offset(upload.id)
+
+
+async def test_the_file_that_joined_last_changes_nothing_either(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    assert (await product.send(user, 'b.csv', SECOND, dataset_id=dataset.id)).state == 'unchanged'
+    other = await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id, how='replace')
+    assert (other.version, other.rows) == (3, 2), 'replacing is something else than joining'
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert (await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)).version == 4
+
+
+async def test_the_same_file_read_otherwise_is_a_new_version(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    options = {'roles': {'region': 'attribute'}}
+    changed = await product.bring(user, 'a.csv', FIRST, dataset_id=dataset.id, how='replace', options=options)
+    assert (changed.version, changed.series) == (2, 1)
+    same = await product.send(user, 'a.csv', FIRST, dataset_id=dataset.id, how='replace')
+    assert same.state == 'unchanged', 'what was said of it still holds'
+
+
+async def test_what_was_said_of_a_file_holds_for_the_next(product: Product, user: User) -> None:
+    text = b'junk\nds;region;y\n03.04.2024;north;1,5\n'
+    options = {'day_first': True, 'reading': {'skip': 1, 'delimiter': ';'}, 'roles': {'region': 'attribute'}}
+    upload = await product.send(user, 'a.csv', text, options=options)
+    await product.work_off(user)
+    assert upload.dataset_id is not None
+    next_one = await product.bring(
+        user, 'b.csv', b'junk\nds;region;y\n05.04.2024;south;2,5\n', dataset_id=upload.dataset_id
+    )
+    assert (next_one.version, next_one.rows, next_one.series) == (2, 2, 1)
+    assert [day for _, day, _ in await rows(product, user, upload.dataset_id)] == [3, 5]
+
+
+async def test_files_join_in_the_order_in_which_they_came(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    for number, text in enumerate((b'2024-01-08,north,8\n', b'2024-01-09,north,9\n'), 1):
+        await product.send(user, f'{number}.csv', b'ds,region,y\n' + text, dataset_id=dataset.id)
+    first, second = await product.jobs.running(user.id)
+    assert first.created_at < second.created_at
+    await product.jobs.advance(second.id)
+    waits = await product.jobs.get(user.id, second.id)
+    assert (waits.state, waits.attempt) == (JobState.QUEUED, 0), 'it is not its turn'
+    await asyncio.gather(product.jobs.advance(first.id), product.jobs.advance(second.id))
+    await product.jobs.advance(second.id)
+    assert await rows(product, user, dataset.id) == [
+        *(('north', day, y) for day, y in ((1, 1), (2, 2), (8, 8), (9, 9))),
+        ('south', 1, 3),
+    ]
+    assert (await product.datasets.get(user.id, dataset.id)).version == 3
+
+
+async def test_the_same_file_twice_at_once_is_converted_once(open_product: Callable[..., Product], user: User) -> None:
+    def script(task: str, payload: Mapping[str, Any]) -> Any:
+        return {**RESULT, 'prefix': payload['prefix']}
+
+    product = open_product(ScriptedCompute(script))
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    sent = await asyncio.gather(*(product.send(user, 'b.csv', SECOND, dataset_id=dataset.id) for _ in range(3)))
+    assert sorted(upload.state for upload in sent) == ['accepted', 'unchanged', 'unchanged']
+    assert len(await product.jobs.running(user.id)) == 1
+    assert 'is being converted already' in (await product.notices.latest(user.id))[0].text
+
+
+async def test_a_job_that_is_ordered_again_joins_what_is_shown_then(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.send(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    (job,) = await product.jobs.running(user.id)
+    await product.jobs.cancel(user.id, job.id)
+    await product.bring(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
+    await product.jobs.retry(user.id, job.id)
+    await product.work_off(user)
+    assert len(await rows(product, user, dataset.id)) == 5
+
+
+async def test_a_correction_of_a_file_that_joined_joins_again(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND + b'2024-01-04,north,"7,5"\n', dataset_id=dataset.id)
+    await product.datasets.correct(user.id, dataset.id, {'roles': {'y': 'measure'}, 'off': ['number_format']})
+    await product.work_off(user)
+    assert (await product.datasets.get(user.id, dataset.id)).version == 3
+    found = await rows(product, user, dataset.id)
+    assert found[0] == ('north', 1, 1), 'rows of the first file are still there'
+    assert found[-1] == ('south', 1, 3)
+
+
+async def test_what_means_nothing_is_refused_before_a_byte_is_sent(product: Product, user: User) -> None:
+    wrong: list[dict[str, Any]] = [
+        {'memory': 1},
+        {'before': ['/etc/passwd']},
+        {'reading': {'delimiter': ''}},
+        {'reading': {'colour': 'red'}},
+        {'shape': 'round'},
+        {'duplicates': 'all'},
+        {'off': ['everything']},
+        {'time_zone': 'Mars/Base'},
+        {'roles': {'a': 'boss'}},
+        {'roles': {'a': 'time', 'b': 'time'}},
+    ]
+    for given in ({'how': 'merge'}, *({'options': options} for options in wrong)):
+        with pytest.raises(UsageError):
+            await product.datasets.begin_upload(user.id, name='a.csv', size=9, **given)
+    assert await product.datasets.unfinished(user.id) == []
+
+
+async def test_versions_are_compared(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    old, new = [await product.datasets.version(user.id, dataset.id, number) for number in (1, 2)]
+    found = await product.datasets.diff(user.id, old, new)
+    assert (found.added, found.changed, found.gone, found.same) == (1, 1, 0, 2)
+    (changed,) = found.rows['changed']
+    assert (changed.series, changed.before, changed.after) == ('north', {'y': 2}, {'y': 9})
+    back = await product.datasets.diff(user.id, new, old)
+    assert (back.added, back.changed, back.gone) == (0, 1, 1)
+    same = await product.datasets.diff(user.id, new, new)
+    assert (same.added, same.changed, same.gone, same.same) == (0, 0, 0, 4)
+    other = await product.datasets.version(user.id, (await product.bring(user, 'c.csv', FIRST)).id)
+    with pytest.raises(UsageError, match='one dataset'):
+        await product.datasets.diff(user.id, old, other)
+
+
+async def test_a_point_leads_to_its_line_in_its_file(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    text = SECOND + b'2024-01-04,north,x\n2024-01-05,north,7\n'
+    await product.bring(user, 'b.csv', b'ds,region,y,z\n2024-01-02,north,9,x\n', dataset_id=dataset.id)
+    await product.bring(user, 'c.csv', text, dataset_id=dataset.id)
+    version = await product.datasets.version(user.id, dataset.id)
+
+    async def origin(series: str, day: int) -> tuple[Any, ...]:
+        (one,) = await product.datasets.provenance(
+            user.id, version, series=series, time=datetime(2024, 1, day, tzinfo=UTC)
+        )
+        return one.source, one.number, one.line, one.cells['y']
+
+    assert await origin('north', 1) == ('a.csv', 1, 2, 1)
+    assert await origin('north', 2) == ('c.csv', 3, 2, 9)
+    assert await origin('south', 1) == ('a.csv', 1, 4, 3)
+    assert await origin('north', 5) == ('c.csv', 3, 6, 7)
+    with pytest.raises(NotFound, match='no row of "west"'):
+        await product.datasets.provenance(user.id, version, series='west', time=datetime(2024, 1, 1, tzinfo=UTC))
+
+
+async def test_a_point_tells_the_faults_of_its_line(product: Product, user: User) -> None:
+    dataset = await product.bring(
+        user, 'a.csv', b'ds,y,z\n2024-01-01,1,2\n2024-01-02,x,3\n2024-01-03,2,3\n2024-01-04,5,3\n'
+    )
+    version = await product.datasets.version(user.id, dataset.id)
+    when = datetime(2024, 1, 2, tzinfo=UTC)
+    (one,) = await product.datasets.provenance(user.id, version, series='', time=when)
+    assert one.faults is not None
+    told = [dict(zip(one.faults.columns, row, strict=True)) for row in one.faults.rows]
+    assert [(fault['column'], fault['value'], fault['action']) for fault in told] == [('y', 'x', 'emptied')]
+    (group,) = await product.datasets.fault_groups(user.id, version)
+    assert (group.kind, group.column, group.action, group.count, group.first_line, group.examples) == (
+        *('not_a_number', 'y', 'emptied', 1, 3),
+        ('x',),
+    )
+
+
+async def test_strangers_compare_and_trace_nothing(product: Product, user: User, database: Postgres) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    version = await product.datasets.version(user.id, dataset.id)
+    stranger = await factories.user(database)
+    for call in (
+        product.datasets.diff(stranger.id, version, version),
+        product.datasets.provenance(stranger.id, version, series='', time=datetime(2024, 1, 1, tzinfo=UTC)),
+        product.datasets.fault_groups(stranger.id, version),
+    ):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_a_version_of_before_files_were_told_apart_is_extended_and_traced(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    version = await product.datasets.version(user.id, dataset.id)
+    path = await product.objects.fetch(f'{version.prefix}/manifest.json')
+    old = path.read_text().replace('"sources"', '"former"')
+    path.chmod(0o600)
+    path.write_text(old)
+    statements = (
+        'alter table public.dataset_versions disable trigger dataset_versions_immutable',
+        f"update public.dataset_versions set manifest = manifest - 'sources' where id = '{version.id}'",
+        'alter table public.dataset_versions enable trigger dataset_versions_immutable',
+    )
+    async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser')) as connection:
+        for statement in statements:
+            await connection.execute(statement)  # type: ignore[arg-type]
+    when = datetime(2024, 1, 1, tzinfo=UTC)
+    for number in (1, 2):
+        version = await product.datasets.version(user.id, dataset.id)
+        (one,) = await product.datasets.provenance(user.id, version, series='south', time=when)
+        assert (version.number, one.source, one.number, one.line) == (number, 'a.csv', 1, 4)
+        await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+
+
+async def test_a_job_that_names_objects_of_others_to_extend_reads_nothing(
+    product: Product, user: User, database: Postgres
+) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    stranger = await factories.user(database)
+    payload = {
+        'source': f't/{user.id}/u/x/source',
+        'name': 'a.csv',
+        'upload': str(uuid4()),
+        'options': {},
+        'how': 'replace',
+        'before': {'objects': [f't/{stranger.id}/convert/x/manifest.json']},
+    }
+    async with database.transaction(user.id) as tx:
+        job = await product.queue.enqueue(
+            tx, user_id=user.id, kind='convert', title='Mine', payload=payload, dataset_id=dataset.id, quote=1
+        )
+    await product.jobs.advance(job.id)
+    ended: Job = await product.jobs.get(user.id, job.id)
+    assert ended.state == JobState.FAILED
+    assert 'not yours' in (ended.error or {})['message']
