@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from nicegui import ui
@@ -10,6 +11,7 @@ from nicegui import ui
 from core.analysis import recipes
 from core.errors import Unavailable, UsageError
 from core.values import Balance, Quote
+from ui.components import formats
 from ui.components.hours import Price
 from ui.components.options import Complaint, explained
 from ui.components.parts import Tag, button, card, field, icon, icon_button, tag
@@ -41,6 +43,7 @@ KINDS: Mapping[str, tuple[str, str, Step]] = {
 }
 FILLS = {'linear': 'on a line between neighbours', 'forward': 'with the last value', 'seasonal': 'from other seasons',
          'none': 'leave empty'}  # fmt: skip
+ACTIONS = {'clip': 'become the bound', 'empty': 'are emptied'}
 CLIPS = {'iqr': 'quartiles', 'mad': 'median and deviation', 'quantile': 'quantiles', 'fixed': 'fixed bounds'}
 
 
@@ -139,7 +142,9 @@ class RecipeTab(View):
         """Keep the draft in the address and show what it does."""
         text = json.dumps(self.steps, separators=(',', ':'), ensure_ascii=False)
         more = {'recipe': text} if self.steps != self.stored and len(text) <= MOST_IN_ADDRESS else {}
-        ui.navigate.history.replace(self.shown.address('recipe', **more))
+        assert self.result is not None
+        with self.result:  # what was pressed may be gone by now
+            ui.navigate.history.replace(self.shown.address('recipe', **more))
         await self._try()
 
     # what they do
@@ -160,9 +165,10 @@ class RecipeTab(View):
         """Show what the steps do to one series."""
         assert self.result is not None
         assert self.complaint is not None
+        steps = [step for step in self.steps if _is_whole(step)]
         try:
             found = await self.shown.services.datasets.try_recipe(
-                current().user.id, self.shown.version, self.steps, series=self.series, limit=ROWS_DRAWN
+                self.shown.session.user.id, self.shown.version, steps, series=self.series, limit=ROWS_DRAWN
             )
         except (UsageError, Unavailable) as error:
             self.complaint.say(error.message)
@@ -170,23 +176,24 @@ class RecipeTab(View):
         self.complaint.say('')
         self.result.clear()
         with self.result:
-            self._draw_preview(found)
+            self._draw_preview(found, steps)
 
-    def _draw_preview(self, found: recipes.Preview) -> None:
-        measures = [f.name for f in recipes.check(self.steps, self.fields) if f.role == 'measure' and f.numeric]
+    def _draw_preview(self, found: recipes.Preview, steps: Sequence[Step]) -> None:
+        measures = [f.name for f in recipes.check(steps, self.fields) if f.role == 'measure' and f.numeric]
         if self.measure not in measures:
             self.measure = measures[0] if measures else ''
         if len(measures) > 1:
-            select = ui.select(measures, value=self.measure, on_change=lambda e: self._choose_measure(e.value))
-            select.props['aria-label'] = 'Measure of the preview'
+            with tag('div', classes='hs'):
+                select = ui.select(measures, value=self.measure, on_change=lambda e: self._choose_measure(e.value))
+                select.props['aria-label'] = 'Measure of the preview'
         after = _line(found.columns_after, found.after, self.measure, 'series-1', 1.5)
         before = _line(found.columns_before, found.before, self.measure, 'text-3', 1.0)
-        lines = [line for line in (before if self.steps else None, after) if line is not None]
+        lines = [line for line in (before if steps else None, after) if line is not None]
         if lines:
             low, high = (end(end(line.x) for line in lines) for end in (min, max))
             label = f'{self.measure} of {self.series or "the series"} before and after the recipe'
             plot(lines, label=label, height=220, x_ticks=time_ticks(low, high))
-            if before is not None and self.steps:
+            if before is not None and steps:
                 tag('p', 'Grey: before. Blue: after.', 't12 t3')
         if found.report:
             _report(found.report, series=self.series)
@@ -255,13 +262,21 @@ class _Form:
             box = ui.number(value=self.step.get(key), placeholder=hint).props('debounce=500')
             box.on_value_change(lambda event: self._set(key, event.value))
 
-    def _choice(self, label: str, key: str, options: Mapping[str, str] | Sequence[str], *, again: bool = False) -> None:
+    def _choice(
+        self,
+        label: str,
+        key: str,
+        options: Mapping[str, str] | Sequence[str],
+        *,
+        default: str | None = None,
+        again: bool = False,
+    ) -> None:
         shown = dict(options) if isinstance(options, Mapping) else {one: one for one in options}
-        value = self.step.get(key)
+        value = self.step.get(key, default)
         if value is not None and value not in shown:
             shown[value] = str(value)
         with field(label):
-            select = ui.select(shown, value=value if value in shown else None)
+            select = ui.select(shown, value=value)
         box = ui.context.slot.parent
 
         async def choose(value: Any) -> None:
@@ -296,7 +311,7 @@ class _Form:
     def _resample(self) -> None:
         with tag('div', classes='hs form-row'):
             self._choice('Every', 'every', EVERY)
-            self._choice('Take the', 'how', tuple(recipes.AGGREGATES))
+            self._choice('Take the', 'how', tuple(recipes.AGGREGATES), default='mean')
         own = self.step.get('columns') or {}
         with tag('details'):
             tag('summary', 'Another aggregate for a column', 't12')
@@ -320,8 +335,8 @@ class _Form:
 
     def _clip(self) -> None:
         with tag('div', classes='hs form-row'):
-            self._choice('Bounds by', 'how', CLIPS, again=True)
-            self._choice('Values beyond', 'action', {'clip': 'become the bound', 'empty': 'are emptied'})
+            self._choice('Bounds by', 'how', CLIPS, default='fixed', again=True)
+            self._choice('Values beyond', 'action', ACTIONS, default='clip')
         self._measures()
         with tag('div', classes='hs form-row'):
             if self.step.get('how') in ('iqr', 'mad'):
@@ -348,6 +363,11 @@ class _Form:
         self._column()
 
 
+def _is_whole(step: Step) -> bool:
+    """Whether a step has all that it cannot do without; one that has not is being written."""
+    return all(step.get(key) for key, value in KINDS[step['do']][2].items() if value == '')
+
+
 def _read(text: str) -> list[Step] | None:
     """The draft in an address, None where there is none that makes sense."""
     try:
@@ -372,6 +392,14 @@ def _line(
         return None
     x, y = thinned(x, y)
     return Line(x=x, y=y, colour=colour, width=width)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f'{value:%Y-%m-%d %H:%M}'
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return formats.number(float(value))
+    return '' if value is None else str(value)
 
 
 def _ms(moment: datetime) -> float:
@@ -405,7 +433,11 @@ def _rows(found: recipes.Preview) -> None:
     with tag('div', classes='scroll'):
         table(
             [
-                Column[Any](label=name, cell=lambda row, place=place: '' if row[place] is None else str(row[place]))
+                Column[Any](
+                    label=name,
+                    cell=lambda row, place=place: _cell(row[place]),
+                    num=any(isinstance(row[place], int | float | Decimal) for row in found.after[:ROWS_LISTED]),
+                )
                 for place, name in shown[:12]
             ],
             found.after[:ROWS_LISTED],
