@@ -194,7 +194,8 @@ async def test_a_chart_draws_what_came_and_counts_it_as_the_record_does(product:
     dataset = await brought(product, user)
     forecast = await forecast_of(product, user, dataset)
     assert await product.forecasts.came(user.id, forecast.id) is None
-    await more(product, user, dataset, table(HISTORY))
+    await more(product, user, dataset, table(HISTORY, names=('south', 'north')))
+    assert (await product.datasets.get(user.id, dataset.id)).version == 2
     assert await product.forecasts.came(user.id, forecast.id, series='north') is None, 'nothing of it is new'
     await more(product, user, dataset, table(HISTORY + 4))
     track, _ = await product.track.of_forecast(user.id, forecast.id)
