@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import re
 import subprocess
 import time
@@ -428,7 +429,7 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
 def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     text = (ROOT / 'docs' / 'rest.md').read_text()
     code = '\n'.join(re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S))
-    assert text.count('```') == 2 * text.count('```python') == 14
+    assert text.count('```') == 2 * text.count('```python') == 16
     copyfile(AIRLINE, tmp_path / 'sales.csv')
     program = code.replace('http://127.0.0.1:8080', server.url).replace('2024-01-01', '1955-01-01')
     program = program.replace('ada@example.com', 'docs@example.com')
@@ -446,6 +447,74 @@ def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     assert said[4].endswith('12')
     assert said[6].startswith('seasonal_naive ')
     assert said[7].split()[0] == '12'
+    assert said[-4].startswith('1 143 {')
+    assert said[-3:-1] == ['news.csv 2 2', 'true']
+
+
+def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
+    who = register(api, 'zoe@example.com')
+    first = b'ds;shop;y\n01/02/2024;north;1,5\n02/02/2024;north;x\n03/02/2024;north;3,5\n04/02/2024;north;4\n'
+    options = {'day_first': True, 'reading': {'delimiter': ';', 'encoding': 'cp1252'}, 'roles': {'shop': 'series'}}
+    dataset = upload(api, who, first, filename='a.csv', options=json.dumps(options)).headers['variosync-dataset']
+    (job,) = finished(api, who)
+    assert job['state'] == 'succeeded', job
+    version = api.get(f'/datasets/{dataset}/versions/1', headers=who).json()
+    assert [column['role'] for column in version['manifest']['columns']] == ['time', 'series', 'measure']
+    groups = api.get(f'/datasets/{dataset}/versions/1/faults/groups', headers=who).json()['items']
+    assert [(one['kind'], one['column'], one['count'], one['first_line']) for one in groups] == [
+        ('no_measure', None, 1, 3), ('not_a_number', 'y', 1, 3),
+    ]  # fmt: skip
+
+    second = b'ds;shop;y\n03/02/2024;north;9\n05/02/2024;south;5\n'
+    sent = upload(api, who, second, filename='b.csv', dataset=dataset)
+    assert 'variosync-unchanged' not in sent.headers
+    finished(api, who)
+    diff = api.get(f'/datasets/{dataset}/diff', headers=who, params={'from': 1, 'to': 2, 'limit': 1}).json()
+    assert {name: diff[name] for name in ('added', 'changed', 'gone', 'same', 'n_series')} == {
+        'added': 1, 'changed': 1, 'gone': 0, 'same': 2, 'n_series': 2,
+    }  # fmt: skip
+    (added,) = diff['rows']['added']
+    assert (added['series'], added['time'], added['before']) == ('south', '2024-02-05T00:00:00Z', None)
+    asked = {'series': 'north', 'time': '2024-02-01T01:00:00+01:00'}
+    (origin,) = api.get(f'/datasets/{dataset}/provenance', headers=who, params=asked).json()['items']
+    assert (origin['source'], origin['line'], origin['version']) == ('a.csv', 2, 1)
+    same = upload(api, who, second, filename='b.csv', dataset=dataset)
+    assert (same.headers['variosync-unchanged'], same.headers['variosync-dataset']) == ('true', dataset)
+    replaced = upload(api, who, second, filename='b.csv', dataset=dataset, how='replace')
+    assert 'variosync-unchanged' not in replaced.headers
+    finished(api, who)
+    assert api.get(f'/datasets/{dataset}', headers=who).json()['rows'] == 2
+
+    for told in ({'how': 'merge'}, {'options': '{'}, {'options': '{"memory": 1}'}, {'options': '{"shape": "round"}'}):
+        refused(begin(api, who, 9, **told), 400)
+    for wrong in ({'to': 2}, {'from': 1, 'to': 2, 'limit': 101}, {'from': 0, 'to': 1}):
+        refused(api.get(f'/datasets/{dataset}/diff', headers=who, params=wrong), 400)
+    refused(api.get(f'/datasets/{dataset}/diff', headers=who, params={'from': 1, 'to': 9}), 404)
+    refused(api.get(f'/datasets/{dataset}/provenance', headers=who, params=asked | {'series': 'west'}), 404)
+    refused(api.get(f'/datasets/{dataset}/provenance', headers=who, params={'time': '2024-02-01'}), 400)
+    for wrong in (
+        {'reading': {'skip': -1}},
+        {'reading': {'encoding': 'klingon'}},
+        {'off': ['all']},
+        {'melt': {'x': 1}},
+    ):
+        refused(api.post(f'/datasets/{dataset}/corrections', headers=who, json=wrong), 400)
+
+
+def begin(api: httpx.Client, who: dict[str, str], size: int, **told: str) -> httpx.Response:
+    """Announce a file, with what is told of it."""
+    metadata = ','.join(f'{key} {base64.b64encode(value.encode()).decode()}' for key, value in told.items())
+    return api.post('/uploads', headers=who | TUS | {'Upload-Length': str(size), 'Upload-Metadata': metadata})
+
+
+def upload(api: httpx.Client, who: dict[str, str], data: bytes, **told: str) -> httpx.Response:
+    """Send a file in one part and return the answer to its last byte."""
+    begun = begin(api, who, len(data), **told)
+    assert begun.status_code == 201, begun.text
+    part = TUS | {'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': '0'}
+    ended = api.patch(begun.headers['location'].removeprefix(API), content=data, headers=who | part)
+    assert ended.status_code == 204, ended.text
+    return ended
 
 
 def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
@@ -483,6 +552,8 @@ def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
 BODIES: dict[str, dict[str, Any]] = {
     'change_dataset': {'json': {'name': 'Mine'}},
     'correct_dataset': {'json': {}},
+    'diff_versions': {'params': {'from': 1, 'to': 1}},
+    'find_provenance': {'params': {'time': '2024-01-01T00:00:00Z'}},
     'append_to_upload': {'content': b'x'},
     'begin_sign_in': {'json': {}},
     'ask_what_if': {'json': {'changes': {'price': {'how': 'scale', 'value': 1.1}}}},
