@@ -1,5 +1,6 @@
 """What a dataset's page shows: one of its versions, and which of its tabs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,7 @@ class View:
             out_of_reach(self.away, kept=KEPT)
 
 
-class Paged(View):
+class Paged(View, ABC):
     """A tab of rows, a hundred a page."""
 
     name = ''
@@ -97,9 +98,9 @@ class Paged(View):
         self.page: Page | None = None
         self.number = max(1, shown.asked.page)
 
+    @abstractmethod
     async def read(self, *, offset: int, limit: int) -> Page:
         """Read some rows. Raise Unavailable while they are out of reach."""
-        raise NotImplementedError
 
     async def load(self) -> None:
         """Read the page asked for, or the last one."""
