@@ -334,10 +334,16 @@ class Table:
         return np.asarray(trust * self._greedy(rows) + (1 - trust) * near / near.sum())
 
     def _greedy(self, rows: Array) -> Array:
-        """Return weights by adding, again and again, the member that makes the mean better most."""
+        """Return weights by adding, again and again, the member that makes the mean better most.
+
+        The floor is none of them: what it added to a mean on past windows, it took on later ones.
+        """
         chosen, total = np.zeros(len(self.names)), np.zeros_like(self.actual)
         for round_ in range(ROUNDS):
-            losses = [self._loss((total + own) / (round_ + 1), rows) for own in self.centers]
+            losses = [
+                np.inf if name == FLOOR else self._loss((total + own) / (round_ + 1), rows)
+                for name, own in zip(self.names, self.centers, strict=True)
+            ]
             best = int(np.argmin(losses))
             chosen[best] += 1
             total = total + self.centers[best]
@@ -382,7 +388,7 @@ def pool(step: Step) -> tuple[str, ...]:
         return 'lightgbm', 'linear', 'mstl'
     if step.unit == 'business' or (step.unit == 'fixed' and step.size < 7 * DAY):
         return 'lightgbm', 'linear', 'prophet', 'theta', 'ets', 'mstl'
-    return 'lightgbm', 'linear', 'theta', 'mstl', 'ets'
+    return 'lightgbm', 'theta', 'mstl', 'ets'
 
 
 def plan(panel: Sequence[Series], *, run: Run) -> Plan:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core.analysis.forecasting import workers
+from core.analysis.forecasting import windows, workers
 from core.analysis.forecasting.base import NORMAL_80, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import repeat
@@ -36,6 +36,10 @@ LONGEST_SEASON = {'ets': 24, 'arima': 24}
 """The longest season that a model holds as a state (steps)."""
 MOST_JUMP = 10
 """STL smooths its trend at every so many steps and interpolates between: three times as fast for hours, as accurate."""
+LEAST_MONTHLY = 13
+"""Fewer values than these show no damped trend."""
+MONTHLY_TRENDS = (('ZZN', None), ('AAN', True))
+"""Exponential smoothing with a trend if information criteria want one, and with a damped one."""
 HARMONICS = 5
 """Fourier terms that carry a season too long for ARIMA (Hyndman & Athanasopoulos, 3rd ed., 10.5)."""
 LARGEST_ARIMA = {'max_p': 3, 'max_q': 3, 'max_P': 1, 'max_Q': 1, 'max_d': 1, 'nmodels': 15}
@@ -74,6 +78,7 @@ class Statistical:
             'h': h,
             'season_length': series.step.season_length,
             'long_season': series.step.long_season,
+            'monthly': series.step.unit == 'month',
             'regressors': series.regressors[start : size + h] if self.name == 'arima' and run.regressors else None,
         }
 
@@ -127,12 +132,41 @@ def _mstl(task: dict[str, Any], y: Array) -> tuple[Array, Array]:
     from statsforecast.models import MSTL, AutoETS
 
     seasons = [s for s in (_season(task, y), task['long_season']) if s > 1 and len(y) >= 2 * s + 1]
+    if task['monthly'] and len(y) >= LEAST_MONTHLY:
+        return _monthly(task, y, seasons)
     trend = AutoETS(model='ZZN')
     if not seasons:
         return _bands(trend, task, y)
+    return _bands(MSTL(season_length=seasons, trend_forecaster=trend, stl_kwargs=_jumps(seasons)), task, y)
+
+
+def _monthly(task: dict[str, Any], y: Array, seasons: Sequence[int]) -> tuple[Array, Array]:
+    """Return the mean of two forecasts, by a chosen and by a damped trend, of what is left without the season.
+
+    Series well above zero are taken apart in logarithms, as their seasons grow with their level. Chosen trends alone
+    were measured worse: they run too far.
+    """
+    from statsforecast.models import AutoETS
+    from statsforecast.mstl import mstl
+
+    logged = windows.positive(y)
+    adjusted, ahead = (np.log(y) if logged else y), np.zeros(task['h'])
+    if seasons:
+        table = mstl(adjusted, seasons[0], stl_kwargs=_jumps(seasons))
+        seasonal = table['seasonal'].to_numpy()
+        adjusted, ahead = adjusted - seasonal, np.resize(seasonal[-seasons[0] :], task['h'])
+    found = [_bands(AutoETS(model=model, damped=damped), task, adjusted) for model, damped in MONTHLY_TRENDS]
+    center, spread = (np.mean([part[side] for part in found], axis=0) for side in (0, 1))
+    center = center + ahead
+    if logged:
+        center = np.exp(np.minimum(center, windows.FARTHEST))
+        spread = spread * center
+    return center, spread
+
+
+def _jumps(seasons: Sequence[int]) -> dict[str, int]:
     jump = max(1, min(MOST_JUMP, seasons[0] // 2))
-    smoothing = {'trend_jump': jump, 'low_pass_jump': jump}
-    return _bands(MSTL(season_length=seasons, trend_forecaster=trend, stl_kwargs=smoothing), task, y)
+    return {'trend_jump': jump, 'low_pass_jump': jump}
 
 
 def _arima(task: dict[str, Any], y: Array) -> tuple[Array, Array]:

@@ -111,7 +111,7 @@ def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logg
     sizes = np.array([len(series.filled) for series in panel])
     starts = np.concatenate([[0], np.cumsum(sizes + h)[:-1]])
     values = [series.learnt(end) for series, end in zip(panel, ends, strict=True)]
-    marks = np.array([logged and _positive(one[:end]) for one, end in zip(values, ends, strict=True)])
+    marks = np.array([logged and positive(one[:end]) for one, end in zip(values, ends, strict=True)])
     rest = np.full(h, np.nan)
     each = np.repeat(marks, sizes + h)
     # what is logged by its past may be zero later, where windows of newer origins read it
@@ -198,7 +198,8 @@ def mean(values: Array, axis: int) -> Array:
     return found
 
 
-def _positive(values: Array) -> bool:
+def positive(values: Array) -> bool:
+    """Return whether values are well above zero, so that they may be read in logarithms."""
     return len(values) > 0 and bool(values.min() > LEAST_RATIO * np.median(values) and values.min() > 0)
 
 

@@ -49,6 +49,12 @@ def test_seasonal_naive_is_the_floor():
     assert weights(series, {'bad': 5.0, 'worse': 9.0, 'seasonal_naive': 0.5}) == {'seasonal_naive': 1.0}
 
 
+def test_the_floor_is_chosen_alone_or_not_at_all():
+    series = panel(*(wave(66, season=12, seed=seed) for seed in range(20)))
+    found = weights(series, {'good': 1.0, 'fair': 1.1, 'seasonal_naive': 1.02})
+    assert set(found) == {'good', 'fair'}
+
+
 def test_few_windows_weigh_nearly_equally():
     series = panel(wave(66, season=12))
     found = weights(series, {'good': 1.0, 'fair': 1.1, 'seasonal_naive': 6.0})
@@ -155,7 +161,7 @@ def test_a_model_that_raises_costs_the_others_nothing(monkeypatch: pytest.Monkey
     assert 'no such luck' in by_model['lightgbm']['warning']
     assert (by_model['theta']['status'], by_model['theta']['warning']) == ('ok', '')
     assert by_model['auto']['status'] == 'ok'
-    assert 'theta' in by_model['auto']['model_used']
+    assert {'theta', 'mstl'} & set(by_model['auto']['model_used'].split('+'))
 
 
 def test_auto_tells_when_no_member_could_forecast():
@@ -181,3 +187,31 @@ def test_progress_of_auto_never_goes_back():
     told: list[float] = []
     forecast(air(), Request(h=6), progress=lambda part, _: told.append(part))
     assert told == sorted(told)
+
+
+def test_a_monthly_season_grows_with_its_series():
+    steps = np.arange(84)
+    values = 1000 * np.exp(0.02 * steps) * (1 + 0.5 * np.sin(2 * np.pi * steps / 12))
+    (series,) = panel(values[:72], h=12)
+    (found,) = registry.member('mstl').predict([series], h=12, run=Run())
+    assert found.used == 'mstl'
+    assert found.center.max() / found.center.min() > 2.5
+    assert np.abs(found.center / values[72:] - 1).mean() < 0.12
+
+
+@pytest.mark.parametrize('least', [0.0, -40.0])
+def test_a_monthly_series_that_is_not_well_above_zero_keeps_its_units(least: float):
+    values = np.maximum(wave(84, season=12, level=5.0, noise=0.1), least)
+    (series,) = panel(values[:72], h=12)
+    (found,) = registry.member('mstl').predict([series], h=12, run=Run())
+    assert found.used == 'mstl'
+    assert np.abs(found.center - values[72:]).mean() < 1.0
+
+
+@pytest.mark.parametrize('size', [8, 12, 13, 25, 26])
+def test_a_short_monthly_series_is_taken_apart_as_far_as_it_goes(size: int):
+    (series,) = panel(wave(size, season=12), h=6)
+    (found,) = registry.member('mstl').predict([series], h=6, run=Run())
+    assert found.used == 'mstl'
+    assert np.isfinite(found.center).all()
+    assert (found.spread > 0).all()
