@@ -202,7 +202,9 @@ class RawTable:
     `faults_path` is a Parquet file with the fields of Fault, or None when there are none.
     `hints` gives the type of columns of typed sources: boolean integer decimal double date timestamp timestamptz text.
     `reading` tells how the file was read and what else was possible: by name of a field of Chosen a `decision`. Where
-    `unread` is given, nothing stands at `path` yet and `rows_read` is a guess.
+    `unread` is given, nothing stands at `path` yet and `rows_read` is a guess. `shape` tells what was done to make a
+    wide table long (see `shape.melted`): its rows have `_record` and `_column` too, and there are more of them than
+    `rows_read`.
     """
 
     path: Path
@@ -221,3 +223,14 @@ class RawTable:
     header: tuple[str, ...] = ()
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unread: 'Unread | None' = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_melted(self) -> bool:
+        """Whether several rows are of one record."""
+        return self.shape.get('shape') == 'wide'
+
+    @property
+    def rows(self) -> int:
+        """How many rows stand at `path`, as far as is known."""
+        return int(self.shape.get('rows', self.rows_read))

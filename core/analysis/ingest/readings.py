@@ -327,6 +327,7 @@ def numbers_like(cells: Sequence[str], *, decimal: str) -> list[Reading]:
     return found + [measured(unit, decimal=decimal, group=group) for unit in list(units)[:2] for group in groups]
 
 
+_MARKS: Final = frozenset('bcdefnprsuz')
 _POWERS: Final = frozenset('KkMmBbTt')
 _ACCOUNTED: Final = re.compile(r'(?m)^\(|\d ?-$')
 
@@ -352,10 +353,13 @@ def odd_numbers(cells: Sequence[str], main: Reading) -> list[Reading]:
     """
     bare = number(decimal=main.decimal, group=main.group)
     signs = [sign for sign in SIGNS if any(sign in cell for cell in cells)]
+    units = list(_units(cells))
+    # Offices of statistics mark a figure as provisional, estimated or broken by a letter behind it.
+    units = units if len(units) > 1 and set(units) <= _MARKS else units[:1]
     known = [
         *(replace(reading, repair='number_format') for reading in _written_otherwise(main)),
         *(replace(number(decimal=main.decimal, affix=sign), repair='number_format') for sign in (*signs, '()')),
-        *(replace(measured(unit, decimal=main.decimal), repair='unit') for unit in list(_units(cells))[:1]),
+        *(replace(measured(unit, decimal=main.decimal), repair='unit') for unit in units),
     ]
     if main.affix and main.affix not in ('%', 'KMB'):
         known.append(replace(bare, repair='unit' if main.affix not in (*SIGNS, '()') else 'number_format'))
@@ -545,7 +549,12 @@ def _either(pair: tuple[Reading, Reading]) -> Reading:
     return Reading(family='time', name=f'{day.name} or {month.name}', shape=day.shape, value=value)
 
 
-def _month_number(word: str) -> str:
+def month_of(word: str) -> int | None:
+    """Return the number of the month that a word in small letters names, None when it names none."""
+    return next((month for month, names in _MONTHS.items() if word in names.split()), None)
+
+
+def month_number(word: str) -> str:
     """SQL: the number of the month that a word names."""
     cases = ' '.join(
         f'WHEN {word} IN ({", ".join(duck.text(name) for name in names.split())}) THEN {month}'
@@ -570,7 +579,7 @@ def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool 
         y = f'{century} || {part[0]}'
         d = part[2] if day else "'1'"
         word = f"rtrim(lower({part[1]}), '.')"
-        date = f"{y} || '-' || ({_month_number(word)}) || '-' || {d}"
+        date = f"{y} || '-' || ({month_number(word)}) || '-' || {d}"
         return _strptime(date if coarse else _spaced(f"trim({date} || ' ' || {part[3]})"), _clocks('%Y-%m-%d'))
 
     if coarse:

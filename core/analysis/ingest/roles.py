@@ -167,7 +167,7 @@ class _Repeats:
         self, connection: 'duckdb.DuckDBPyConnection', raw: RawTable, time: Column, free: Sequence[Column]
     ) -> None:
         self._connection = connection
-        every = max(1, raw.rows_read // CHECKED)
+        every = max(1, raw.rows // CHECKED)
         cells = ', '.join(f'{column.cell} AS k{column.index}' for column in free)
         connection.execute(
             f'CREATE OR REPLACE TEMP TABLE checked AS SELECT * FROM (SELECT {trimmed(time.cell)} AS t, {cells} '

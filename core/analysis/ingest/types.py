@@ -170,7 +170,7 @@ def within(value: str) -> str:
 def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int) -> dict[int, list[str]]:
     """Return distinct cells of every column from rows spread over the table."""
     wanted = max(50, min(SAMPLE, 2_000_000 // max(1, width)))
-    step = max(1, raw.rows_read // wanted)
+    step = max(1, raw.rows // wanted)
     listed = ', '.join(f'c{i}' for i in range(width))
     if not width:
         return {}

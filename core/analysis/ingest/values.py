@@ -27,22 +27,24 @@ SQL_TYPES: Final = {
 
 
 def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
-    """SQL: `_row, _line, _flag` and, for every column i, `c{i}`, `x{i}` and `v{i}`; for times `w{i}` and `i{i}` too.
+    """SQL: `_row, _line, _flag` (of a melted table also `_record, _column`) and, for every column i, `c{i}`, `x{i}` and
+    `v{i}`; for times `w{i}` and `i{i}` too, for columns with repairs `r{i}`.
 
     Wall-clock times are read in `zone` where an instant is stored, and instants are shown in it where a wall-clock time
     is stored.
     """
     quick = {c.index: sql for c in columns if (sql := _quickly(c))}
+    of_source = ', _record, _column' if raw.is_melted else ''
     source = texts_of(
         rows_of(raw, numbered=True),
         [c.index for c in columns],
         quick,
-        more='file_row_number AS _row, _line, _flag',
+        more=f'file_row_number AS _row, _line, _flag{of_source}',
         whole={c.index for c in columns if c.reading.family == 'text'},
         kept={c.index for c in columns if _is_left(c, 'padding')},
         spelled={c.index for c in columns if _is_left(c, 'null_spelling')},
     )
-    head = '_row, _line, _flag'
+    head = f'_row, _line, _flag{of_source}'
     read = _list(f'f{i}' for i in quick)
     prepared = [sql for column in columns for sql in _prepared(column)]
     texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')

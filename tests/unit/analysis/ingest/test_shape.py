@@ -1,0 +1,253 @@
+"""Wide tables become long ones, split times one column; ordinary tables stay as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from core.analysis.ingest.rawtable import RawTable
+from core.analysis.ingest.shape import check_melt, may_change, melted
+from core.errors import UsageError
+from tests.unit.analysis.ingest.cells import raw_table
+
+
+def made_long(folder: Path, text: str, **options: Any) -> RawTable:
+    """Melt a table that is written with `|` between cells."""
+    header, *rows = [line.strip().split('|') for line in text.strip().splitlines()]
+    raw = raw_table(folder, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
+    with duckdb.connect() as connection:
+        return melted(connection, raw, workdir=folder, **options)
+
+
+def cells(raw: RawTable) -> list[tuple[Any, ...]]:
+    """Return the cells of a raw table in file order."""
+    listed = ', '.join(f'c{i}' for i in range(len(raw.names)))
+    return duckdb.sql(f"SELECT {listed} FROM '{raw.path}'").fetchall()
+
+
+def test_columns_of_years_become_rows(tmp_path: Path) -> None:
+    raw = made_long(
+        tmp_path,
+        """Country Name|Country Code|Indicator|1990|1991|1992
+        Aruba|ABW|Population|60|61|
+        Angola|AGO|Population|11|12|13""",
+    )
+    assert raw.names == ('Country Name', 'Country Code', 'Indicator', 'year', 'value')
+    assert cells(raw) == [
+        ('Aruba', 'ABW', 'Population', '1990', '60'),
+        ('Aruba', 'ABW', 'Population', '1991', '61'),
+        ('Angola', 'AGO', 'Population', '1990', '11'),
+        ('Angola', 'AGO', 'Population', '1991', '12'),
+        ('Angola', 'AGO', 'Population', '1992', '13'),
+    ]
+    sources = duckdb.sql(f"SELECT _line, _record, _column FROM '{raw.path}'").fetchall()
+    assert sources == [(2, 0, '1990'), (2, 0, '1991'), (3, 1, '1990'), (3, 1, '1991'), (3, 1, '1992')]
+    assert (raw.rows_read, raw.rows, raw.is_melted) == (2, 5, True)
+    assert raw.notes == (
+        'A wide table: 3 columns are named by times, 1990 to 1992. They became the columns "year" and "value", 5 points'
+        '; 1 empty cells are none.',
+    )
+
+
+@pytest.mark.parametrize(
+    ('names', 'name', 'first'),
+    [
+        (['2020-01-31', '2020-02-29', '2020-03-31'], 'date', '2020-01-31'),
+        (['1/22/20', '1/23/20', '1/24/20'], 'date', '1/22/20'),
+        (['2020Q1', '2020Q2', '2020Q3'], 'quarter', '2020Q1'),
+        (['2020-Q1 ', '2020-Q2 ', '2020-Q3 '], 'quarter', '2020-Q1'),
+        (['Q1 2020', 'Q2 2020', 'Q3 2020'], 'quarter', 'Q1 2020'),
+        (['Jan-20', 'Feb-20', 'Mar-20'], 'month', 'Jan-20'),
+        (['2020M01', '2020M02', '2020M03'], 'month', '2020M01'),
+        (['2020-01', '2020-02', '2020-03'], 'month', '2020-01'),
+        (['202001', '202002', '202003'], 'month', '202001'),
+        (['2020-W01', '2020-W02', '2020-W03'], 'week', '2020-W01'),
+        (['20200101', '20200102', '20200103'], 'date', '20200101'),
+        (['X1990', 'X1991', 'X1992'], 'year', '1990'),
+        (['sales_2020', 'sales_2021', 'sales_2022'], 'year', '2020'),
+        (['1990 [YR1990]', '1991 [YR1991]', '1992 [YR1992]'], 'year', '1990'),
+    ],
+)
+def test_names_of_columns_that_are_times(tmp_path: Path, names: list[str], name: str, first: str) -> None:
+    raw = raw_table(tmp_path, {'id': ['a', 'b'], **{period: ['1', '2.5'] for period in names}})
+    with duckdb.connect() as connection:
+        long = melted(connection, raw, workdir=tmp_path)
+    assert long.names == ('id', name, 'value')
+    assert cells(long)[0] == ('a', first, '1')
+    assert duckdb.sql(f"SELECT _column FROM '{long.path}'").fetchall()[0] == (names[0],)
+
+
+def test_eurostat_names_its_rows_and_columns_in_one_cell(tmp_path: Path) -> None:
+    raw = made_long(tmp_path, 'geo\\TIME_PERIOD|2020|2021|2022\nDE|1.2 p|:|3\nFR|1.5|2.5|3.5')
+    assert raw.names == ('geo', 'year', 'value')
+    assert cells(raw)[:2] == [('DE', '2020', '1.2 p'), ('DE', '2022', '3')]
+
+
+def test_columns_of_months_beside_a_column_of_years(tmp_path: Path) -> None:
+    months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+    raw = made_long(
+        tmp_path, '\n'.join(['Year|' + '|'.join(months), '1958|' + '|'.join('1' * 12), '1959|' + '|'.join('2' * 12)])
+    )
+    assert raw.names == ('month', 'value')
+    assert cells(raw)[0] == ('1958-01', '1')
+    assert cells(raw)[-1] == ('1959-12', '2')
+
+
+def test_columns_of_years_beside_a_column_of_months(tmp_path: Path) -> None:
+    rows = [f'{month}|{i}|{i}|{i}' for i, month in enumerate(['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL'])]
+    raw = made_long(tmp_path, '\n'.join(['Month|1958|1959|1960', *rows]))
+    assert raw.names == ('month', 'value')
+    assert cells(raw)[3:6] == [('1958-02', '1'), ('1959-02', '1'), ('1960-02', '1')]
+
+
+def test_columns_of_clock_times_beside_a_column_of_days(tmp_path: Path) -> None:
+    clocks = [f'{hour:02}:00' for hour in range(24)]
+    raw = made_long(
+        tmp_path,
+        '\n'.join(['date|' + '|'.join(clocks), '2024-01-01|' + '|'.join('1' * 24), '2024-01-02|' + '|'.join('2' * 24)]),
+    )
+    assert raw.names == ('time', 'value')
+    assert cells(raw)[1] == ('2024-01-01 01:00', '1')
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        [f'sensor_{i:03}' for i in range(1, 31)],
+        [f'MT_{i}' for i in range(1, 31)],
+        ['AAPL', 'MSFT', 'GOOG', 'AMZN', 'TSLA', 'META', 'NVDA', 'ORCL', 'SAP', 'BRK.B', 'IBM', 'INTC', 'AMD'],
+        ['Berlin', 'Paris', 'Rome', 'Madrid', 'New York', 'Lima', 'Oslo', 'Bern', 'Riga', 'Kyiv', 'Prague', 'Sofia'],
+    ],
+)
+def test_many_columns_of_one_kind_beside_the_time_are_series(tmp_path: Path, names: list[str]) -> None:
+    columns = {'timestamp': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
+    with duckdb.connect() as connection:
+        raw = melted(connection, raw_table(tmp_path, columns), workdir=tmp_path)
+    assert raw.names == ('timestamp', 'series', 'value')
+    assert cells(raw)[:2] == [('2024-01-01 00:00', names[0], '1.5'), ('2024-01-01 00:00', names[1], '1.5')]
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        'date|open|high|low|close|volume',
+        'timestamp|temperature|humidity',
+        'date|Open|High|Low|Close|Adj Close|Volume|Dividends|Splits|Trades|Vwap|Change',
+        'ds|y|x1|x2|x3',
+        'date|lag_1|lag_2|lag_3|lag_4|lag_5|lag_6|lag_7|lag_8|lag_9',
+        'DATE|% WEIGHTED ILI|%UNWEIGHTED ILI|AGE 0-4|AGE 25-49|AGE 25-64|AGE 5-24|AGE 50-64|ILITOTAL|PROVIDERS',
+        'year|population|births|deaths',
+    ],
+)
+def test_a_table_of_measures_stays_as_it_is(tmp_path: Path, header: str) -> None:
+    width = header.count('|')
+    raw = made_long(
+        tmp_path, '\n'.join([header, *(f'{2001 + i}-01-01|' + '|'.join([f'{i}.5'] * width) for i in range(4))])
+    )
+    assert raw.names == tuple(header.split('|'))
+    assert not raw.is_melted
+
+
+def test_two_years_among_other_numbers_are_no_layout(tmp_path: Path) -> None:
+    text = 'date|store|2019|2020|2021\n2024-01-01|a|1|2|3\n2024-01-02|a|1|2|3'
+    assert not made_long(tmp_path, text).is_melted
+
+
+def test_numbered_steps_need_a_start(tmp_path: Path) -> None:
+    text = 'id|item|d_1|d_2|d_3\nA_x|x|1|2|3\nA_y|y|4|5|6'
+    assert not made_long(tmp_path, text).is_melted
+    raw = made_long(tmp_path, text, melt={'start': '2011-01-29'})
+    assert raw.names == ('id', 'item', 'date', 'value')
+    assert [row[2] for row in cells(raw)[:3]] == ['2011-01-29', '2011-01-30', '2011-01-31']
+    raw = made_long(tmp_path, text, melt={'start': '2011-01-31', 'step': 'month', 'value': 'sold'})
+    assert [row[2:] for row in cells(raw)[:3]] == [('2011-01-31', '1'), ('2011-02-28', '2'), ('2011-03-31', '3')]
+    assert raw.names[-1] == 'sold'
+
+
+def test_the_user_says_what_to_melt(tmp_path: Path) -> None:
+    text = 'ds|a|b|temp\n2024-01-01|1|2|3\n2024-01-02|4|5|6'
+    raw = made_long(tmp_path, text, melt={'columns': ['a', 'b'], 'into': 'series', 'name': 'shop', 'value': 'sales'})
+    assert raw.names == ('ds', 'temp', 'shop', 'sales')
+    assert cells(raw)[:2] == [('2024-01-01', '3', 'a', '1'), ('2024-01-01', '3', 'b', '2')]
+    assert made_long(tmp_path, text, shape='wide').names == ('ds', 'series', 'value')
+    wide = 'id|1990|1991|1992\na|1|2|3'
+    assert not made_long(tmp_path, wide, shape='long').is_melted
+
+
+@pytest.mark.parametrize(
+    ('melt', 'said'),
+    [
+        ({'columns': ['zz']}, 'no column "zz"'),
+        ({'rows': 1}, 'says nothing'),
+        ({'into': 'columns'}, 'into "period" or "series"'),
+        ({'step': 'fortnight', 'start': '2024-01-01'}, 'no step'),
+        ({'start': 'soon'}, 'no time'),
+        ({'columns': ['a', 'b'], 'start': '2024-01-01'}, 'no number at its end'),
+    ],
+)
+def test_a_melt_that_means_nothing_is_refused(tmp_path: Path, melt: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        made_long(tmp_path, 'ds|a|b\n2024-01-01|1|2', melt=melt)
+    with pytest.raises(UsageError, match='long table is not melted'):
+        check_melt('long', {'into': 'series'})
+
+
+def test_nothing_to_melt_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='Say which ones'):
+        made_long(tmp_path, 'a|b\nx|y\nz|w', shape='wide')
+
+
+def test_missing_cells_make_no_points_and_an_empty_record_is_kept(tmp_path: Path) -> None:
+    raw = made_long(tmp_path, 'id|1990|1991|1992\na|1||NA\nb|||\nc|..|n/a|7')
+    assert cells(raw) == [('a', '1990', '1'), ('b', '1990', ''), ('c', '1992', '7')]
+    assert (raw.rows_read, raw.shape['empty'], raw.shape['spelled']) == (3, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ('text', 'names', 'first'),
+    [
+        ('Date|Time|y\n2024-01-31|13:05|1\n2024-02-01|14:05|2', ('Date Time', 'y'), '2024-01-31 13:05'),
+        ('y|Date|Time\n1|31.01.2024|13:05:09\n2|01.02.2024|14:05:00', ('y', 'Date Time'), '31.01.2024 13:05:09'),
+        ('day|time|y\n2024-01-31 00:00:00|1:05 PM|1\n2024-02-01|2:05 PM|2', ('day time', 'y'), '2024-01-31 1:05 PM'),
+        ('date|hour|y\n2024-01-31|0|1\n2024-01-31|13|2', ('date hour', 'y'), '2024-01-31 00:00'),
+        ('date|hour|y\n2024-01-31|1|1\n2024-01-31|24|2', ('date hour', 'y'), '2024-01-31 00:00'),
+        ('year|month|y\n2024|1|1\n2024|2|2', ('year month', 'y'), '2024-01'),
+        ('Year|Month|y\n2024|January|1\n2024|February|2', ('Year Month', 'y'), '2024-01'),
+        ('jahr|monat|wert\n2024|Mai|1\n2024|Juni|2', ('jahr monat', 'wert'), '2024-05'),
+        ('year|month|day|y\n2024|1|31|1\n2024|2|1|2', ('year month day', 'y'), '2024-01-31'),
+        ('year|month|day|hour|y\n2024|1|31|0|1\n2024|1|31|1|2', ('year month day hour', 'y'), '2024-01-31 00:00'),
+        ('YEAR|WEEK|y\n2024|5|1\n2024|6|2', ('YEAR WEEK', 'y'), '2024-W05'),
+        ('year|quarter|y\n2024|Q2|1\n2024|Q3|2', ('year quarter', 'y'), '2024-Q2'),
+    ],
+)  # fmt: skip
+def test_a_time_in_several_columns_becomes_one(tmp_path: Path, text: str, names: tuple[str, ...], first: str) -> None:
+    raw = made_long(tmp_path, text)
+    assert raw.names == names
+    assert cells(raw)[0][names.index(raw.shape['time'])] == first
+    assert may_change(text.split('\n')[0].split('|'), shape='auto', melt={})
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'date|hour|y\n2024-01-31 13:00|13|1\n2024-01-31 14:00|14|2',
+        'date|year|month|y\n2024-01-31|2024|1|1\n2024-02-01|2024|2|2',
+        'timestamp|time|y\n2024-01-31 13:05|13:05|1\n2024-02-01 14:05|14:05|2',
+        'date|time|y\n2024-01-31|12.5|1\n2024-02-01|13.5|2',
+    ],
+)
+def test_parts_of_a_time_that_is_whole_elsewhere_stay(tmp_path: Path, text: str) -> None:
+    assert made_long(tmp_path, text).names == tuple(text.split('\n')[0].split('|'))
+
+
+def test_a_time_with_a_part_missing_is_missing(tmp_path: Path) -> None:
+    raw = made_long(
+        tmp_path, 'Date|Time|y\n' + '\n'.join(f'2024-01-{d}|13:05|1' for d in range(10, 30)) + '\n2024-01-31||2'
+    )
+    assert [row[0] for row in cells(raw)][-1] is None
+
+
+def test_the_user_may_leave_parts_of_a_time_alone(tmp_path: Path) -> None:
+    text = 'Date|Time|y\n2024-01-31|13:05|1\n2024-02-01|14:05|2'
+    assert made_long(tmp_path, text, roles={'Date': 'time'}).names == ('Date', 'Time', 'y')
