@@ -134,8 +134,8 @@ async def brought(product: Product, user: User) -> Dataset:
 
 
 async def more(product: Product, user: User, dataset: Dataset, content: bytes) -> list[Any]:
-    """Bring the next version and let its jobs end; return the jobs that scored."""
-    await product.bring(user, 'shops.csv', content, dataset_id=dataset.id)
+    """Bring a file in the place of the version that is shown, let its jobs end and return those that scored."""
+    await product.bring(user, 'shops.csv', content, dataset_id=dataset.id, how='replace')
     return [job for job in await product.work_off(user) if job.kind == 'score']
 
 
