@@ -34,6 +34,7 @@ BACKOFF = 2.0
 TURN = 1.0  # seconds until a job looks again whether it is its turn
 AT_ONCE = 16  # objects of a result that are looked at side by side
 REASON = 200  # characters of why a part is missing
+ANEW = ('convert',)  # kinds of which an attempt takes nothing from the one before
 QUIET = ('score',)  # nobody ordered it, so nobody waits to hear how it ended
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
 Failure = Callable[[Transaction, Job, VariosyncError], Awaitable[None]]
@@ -262,8 +263,7 @@ class Jobs:
             await self._changed(job, progress=progress, message=message)
 
     def _payload(self, job: Job) -> dict[str, Any]:
-        prefix = f't/{job.user_id}/{job.kind}/{job.id}-{job.attempt}'
-        return {**job.payload, 'prefix': prefix, 'memory': self._memory * 3 // 4}
+        return {**job.payload, 'prefix': _prefix(job, job.attempt), 'memory': self._memory * 3 // 4}
 
     async def _check_whole(self, result: Mapping[str, Any]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
@@ -342,6 +342,16 @@ class Jobs:
         _tell(job, state, error=error.code)
         await self._changed(_job(row), notice)
         await self._hours.tell(job.user_id)
+        if job.kind in ANEW:
+            await self._let_go(job)
+
+    async def _let_go(self, job: Job) -> None:
+        """Remove what the attempts of a job without a result have stored; what fails is only room that is lost."""
+        try:
+            for attempt in range(1, job.attempt + 1):
+                await self._objects.delete(f'{_prefix(job, attempt)}/')
+        except VariosyncError as error:
+            log.warning('objects of a job without a result are left', error=error.message)
 
     async def _retry_later(self, job: Job, error: VariosyncError) -> None:
         async with self._database.system() as tx:
@@ -374,6 +384,11 @@ class Jobs:
             if notice is not None:
                 await self._notices.tell(notice)
         await self._events.publish(f'{job.user_id}/jobs', message | values)
+
+
+def _prefix(job: Job, attempt: int) -> str:
+    """Below what an attempt stores its objects."""
+    return f't/{job.user_id}/{job.kind}/{job.id}-{attempt}'
 
 
 def _own_inputs(job: Job) -> bool:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import psutil
 import psycopg
 import pytest
 
-from core.errors import NotFound, UsageError
+from core.errors import NotFound, TaskFailed, UsageError
 from core.values import Job, JobState, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import Postgres
@@ -307,3 +308,45 @@ async def test_a_job_that_names_objects_of_others_to_extend_reads_nothing(
     ended: Job = await product.jobs.get(user.id, job.id)
     assert ended.state == JobState.FAILED
     assert 'not yours' in (ended.error or {})['message']
+
+
+async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b'ds,region,y\n' + b''.join(b'2024-01-01 %02d:%02d,r%d,%d\n' % (i % 24, i % 60, i, i) for i in range(30_000))
+    upload = await product.send(user, 'a.csv', text)
+    (job,) = await product.jobs.running(user.id)
+    monkeypatch.setattr('core.jobs.POLL', 0.02)
+    running = asyncio.create_task(product.jobs.advance(job.id))
+    async with asyncio.timeout(60):
+        while (await product.jobs.get(user.id, job.id)).progress < 0.4:
+            await asyncio.sleep(0.01)
+    (child,) = [one for one in psutil.Process().children() if 'storage.embedded.child' in one.cmdline()]
+    await product.jobs.cancel(user.id, job.id)
+    await running
+    assert (await product.jobs.get(user.id, job.id)).state == JobState.CANCELLED
+    assert not child.is_running()
+    assert list((product.home / 'work').iterdir()) == []
+    assert await product.objects.list(f't/{user.id}/convert/') == []
+    assert upload.dataset_id is not None
+    assert await product.datasets.versions(user.id, upload.dataset_id) == []
+
+
+async def test_what_an_attempt_stored_before_it_failed_is_removed(
+    open_product: Callable[..., Product], user: User
+) -> None:
+    async def script_stores(payload: Mapping[str, Any]) -> None:
+        await product.objects.put(f'{payload["prefix"]}/data-00000.parquet', b'rows')
+
+    stored: list[asyncio.Task[None]] = []
+
+    def script(task: str, payload: Mapping[str, Any]) -> Any:
+        if not stored:
+            stored.append(asyncio.create_task(script_stores(payload)))
+        return TaskFailed('The disk is full.') if stored[0].done() else None
+
+    product = open_product(ScriptedCompute(script))
+    await product.send(user, 'a.csv', FIRST)
+    (job,) = await product.work_off(user)
+    assert job.state == JobState.FAILED
+    assert await product.objects.list(f't/{user.id}/convert/') == []
