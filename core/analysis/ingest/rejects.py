@@ -89,6 +89,7 @@ _REASONS: Final = {
 class Staged:
     """The typed rows in `path` (file order not kept; `_row` holds it) and how many have which status.
 
+    `points` is how many rows are stored, which is more than the records that are where a wide table was melted.
     `rows` is SQL that gives them. Columns: `_row`, `_line`, `_time` TIMESTAMP (UTC; NULL without a time column),
     `_status` (0 accepted, 1 repaired, 2 rejected), then the stored columns.
     """
@@ -98,6 +99,7 @@ class Staged:
     accepted: int
     repaired: int
     rejected: int
+    points: int | None = None
 
 
 def stage(
@@ -113,10 +115,17 @@ def stage(
     _read_clocks(connection, raw, columns, zone=zone)
     typed = _typed(raw, columns, zone=zone, keep_unmeasured=keep_unmeasured)
     connection.execute(f'COPY ({typed}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
+    staged = duck.files([out])
+    if raw.is_melted:
+        # A record is rejected when all of its points are, and repaired when any was repaired or lost.
+        kept = 'count(*) FILTER (_status < 2)'
+        worst = f'CASE WHEN {kept} = 0 THEN 2 WHEN max(_status) > 0 THEN 1 ELSE 0 END'
+        staged = f'(SELECT {worst} AS _status, {kept} AS points FROM {staged} GROUP BY _record)'
     rows = connection.execute(
-        f'SELECT _status, count(*) FROM read_parquet({duck.text(str(out))}) GROUP BY _status'
+        f'SELECT _status, count(*), {"sum(points)" if raw.is_melted else "count(*)"} FROM {staged} GROUP BY _status'
     ).fetchall()
-    counts = {int(status): int(count) for status, count in rows}
+    counts = {int(status): int(count) for status, count, _ in rows}
+    points = sum(int(many) for status, _, many in rows if status < Flag.REJECTED)
     stored = counts.get(Flag.AS_READ, 0) + counts.get(Flag.REPAIRED, 0)
     return Staged(
         path=out,
@@ -125,6 +134,7 @@ def stage(
         repaired=counts.get(Flag.REPAIRED, 0),
         # The reader gives no row for a record that has no cell to show.
         rejected=raw.rows_read - stored,
+        points=points,
     )
 
 
@@ -194,11 +204,14 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str, keep_unmeasur
     moved = _moves(time, zone)
     own = f', {_utc_time(time, moved=moved)} AS _time{_changes(time, moved=moved)}' if time else ''
     joined = _clocks(time) if time and moved else ''
-    source = f'SELECT _row, _line, _flag{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
+    record = ', _record' if raw.is_melted else ''
+    source = (
+        f'SELECT _row, _line, _flag{record}{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
+    )
     named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
     kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
     status = _status(columns, moved=moved, keep_unmeasured=keep_unmeasured)
-    return f'SELECT _row, _line, {kept}, {status} AS _status{named} FROM ({source})'
+    return f'SELECT _row, _line{record}, {kept}, {status} AS _status{named} FROM ({source})'
 
 
 def _utc_time(time: Column, *, moved: bool) -> str:
@@ -301,13 +314,21 @@ def _half(time: str) -> str:
 # faults
 
 
-def _fault(column: str | None, kind: str, value: str, action: str, reason: str) -> str:
+def _fault(raw: RawTable, column: Column | None, kind: str, value: str, action: str, reason: str) -> str:
     """SQL: the columns of one fault, over a row with `_line`."""
-    named = duck.text(column) if column is not None else 'NULL::VARCHAR'
+    named = duck.text(column.name) if column is not None else 'NULL::VARCHAR'
+    if raw.is_melted and (column is None or column.index >= raw.shape['value_place'] - 1):
+        named = '_column'
     return (
         f'_line AS line, NULL::BIGINT AS byte, {named} AS "column", {kind} AS kind, '
         f'left({value}, {SHOWN}) AS value, {action} AS action, {reason} AS reason'
     )
+
+
+def _once(raw: RawTable, column: Column | None, faults: str) -> str:
+    """SQL: the faults of a column; one for each record where a melted table repeats its cells."""
+    kept = raw.is_melted and column is not None and column.index < raw.shape['value_place'] - 1
+    return f'SELECT DISTINCT * FROM ({faults})' if kept else faults
 
 
 def _record_shape_faults(faults: Path, staged: Staged) -> str:
@@ -332,8 +353,8 @@ def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) ->
     cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {_unread(column)}'
     action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'emptied' END"
     statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
-    fault = _fault(column.name, kinds, column.cell, action, reasons)
-    return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
+    fault = _fault(raw, column, kinds, column.cell, action, reasons)
+    return _once(raw, column, f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)')
 
 
 def _repaired(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:
@@ -343,8 +364,8 @@ def _repaired(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> st
     cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {mark} IS NOT NULL'
     action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'repaired' END"
     statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
-    fault = _fault(column.name, mark, column.cell, action, f'CASE {mark} {reasons} END')
-    return f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)'
+    fault = _fault(raw, column, mark, column.cell, action, f'CASE {mark} {reasons} END')
+    return _once(raw, column, f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)')
 
 
 def _record_faults(
@@ -408,5 +429,5 @@ def _listed(
     """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself."""
     cells = f'SELECT * FROM ({typed_rows(raw, [column] if column else [], zone=zone)}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
-    fault = _fault(column.name if column else None, duck.text(kind), value, duck.text(action), duck.text(reason))
-    return f'SELECT {fault} FROM ({cells}) SEMI JOIN ({rows}) USING (_row)'
+    fault = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason))
+    return _once(raw, column, f'SELECT {fault} FROM ({cells}) SEMI JOIN ({rows}) USING (_row)')

@@ -23,6 +23,7 @@ LOOSE_ID_NAME: Final = re.compile(
 ROW_NAME: Final = re.compile(r'(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|nr|num|number))?|no\.?|nr|#|id)$')
 CHECKED: Final = 200_000
 MOST_KEYS: Final = 4
+OFTEN_EMPTY: Final = 0.1
 MOST_CANDIDATES: Final = 12
 
 
@@ -42,8 +43,15 @@ def choose_roles(
     out = [_plain(column, given[column.index], time) for column in columns]
     if time is not None:
         keys = _keys(connection, raw, out, time, given)
-        out = [replace(c, role='series', reason=keys[c.index]) if c.index in keys else c for c in out]
+        out = [_keyed(c, keys[c.index], raw, given) if c.index in keys else c for c in out]
     return out
+
+
+def _keyed(column: Column, reason: str, raw: RawTable, given: Mapping[int, str]) -> Column:
+    """The column as a key; one that is often left empty, such as a province, names a series by being empty too."""
+    empty = raw.rows - column.filled
+    often = not given[column.index] and column.type == 'text' and empty > max(2, OFTEN_EMPTY * raw.rows)
+    return replace(column, role='series', reason=reason, blank=often)
 
 
 def _time(columns: Sequence[Column], given: Mapping[int, str]) -> Column | None:

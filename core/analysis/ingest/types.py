@@ -75,7 +75,8 @@ class Column:
     `source` is its name in the file, `name` the one it is stored under (unique whatever the case). `unread` counts
     cells that hold something which is not of the type. `repaired` counts the cells that are read with a repair, by
     its name (see `rejects.REPAIRS`); what many cells share is how the column is written and no repair. `off` are the
-    repairs that are not to be made. `zone` is the zone or the offset that every time of the column names, else ''.
+    repairs that are not to be made. `blank` is a key that may be empty. `zone` is the zone or the offset that every
+    time of the column names, else ''.
     """
 
     index: int
@@ -93,6 +94,7 @@ class Column:
     repaired: Mapping[str, int] = field(default_factory=dict)
     off: tuple[str, ...] = ()
     zone: str = ''
+    blank: bool = False
 
     @property
     def cell(self) -> str:

@@ -144,7 +144,8 @@ def _value(column: Column, *, zone: str) -> str:
     if family == 'time':
         return _time_value(column, zone=zone)
     if column.type == 'text':
-        return f'x{i}' if 'padding' in column.repaired else f'CASE WHEN x{i} IS NOT NULL THEN {column.cell} END'
+        text = f'x{i}' if 'padding' in column.repaired else f'CASE WHEN x{i} IS NOT NULL THEN {column.cell} END'
+        return f"coalesce({text}, '')" if column.blank else text
     if family == 'text':
         return f'NULL::{SQL_TYPES.get(column.type, "DECIMAL(18, 0)")}'
     if column.type == 'integer':

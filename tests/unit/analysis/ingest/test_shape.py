@@ -10,6 +10,7 @@ from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.shape import check_melt, may_change, melted
 from core.errors import UsageError
 from tests.unit.analysis.ingest.cells import raw_table
+from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
 
 def made_long(folder: Path, text: str, **options: Any) -> RawTable:
@@ -251,3 +252,106 @@ def test_a_time_with_a_part_missing_is_missing(tmp_path: Path) -> None:
 def test_the_user_may_leave_parts_of_a_time_alone(tmp_path: Path) -> None:
     text = 'Date|Time|y\n2024-01-31|13:05|1\n2024-02-01|14:05|2'
     assert made_long(tmp_path, text, roles={'Date': 'time'}).names == ('Date', 'Time', 'y')
+
+
+# through the whole ingest
+
+
+def reconciled(report: dict[str, Any]) -> tuple[int, int, int]:
+    """Return accepted, repaired and rejected; they are the records read."""
+    counts = report['rows_accepted'], report['rows_repaired'], report['rows_rejected']
+    assert sum(counts) == report['rows_read']
+    return counts
+
+
+def test_records_of_a_table_by_period_are_counted_once(tmp_path: Path) -> None:
+    good = ''.join(f'Land {i},L{i:02},{i}.5,2.5,3.5,4.5\n' for i in range(10))
+    text = (
+        'country,code,2018,2019,2020,2021\nItaly,IT,1.5,2.5,oops,4.5\nSpain,ES,1.5,2.5,3.5,4.5\n'
+        f'Malta,MT,,,,\nFrance,FR,1.5,2.5,3.5 kg,4.5\nGreece,GR,x,y,,\nPoland,PL,1,2,3,\n{good}'
+    )
+    report = inspected(tmp_path, text)
+    assert reconciled(report) == (12, 2, 2)
+    listed = [(f['line'], f['column'], f['kind'], f['value'], f['action']) for f in report['faults']]
+    assert listed == [
+        (2, '2020', 'no_measure', None, 'rejected'),
+        (2, '2020', 'not_a_number', 'oops', 'rejected'),
+        (4, '2018', 'no_measure', None, 'rejected'),
+        (5, '2020', 'unit', '3.5 kg', 'repaired'),
+        (6, '2018', 'no_measure', None, 'rejected'),
+        (6, '2018', 'not_a_number', 'x', 'rejected'),
+        (6, '2019', 'no_measure', None, 'rejected'),
+        (6, '2019', 'not_a_number', 'y', 'rejected'),
+    ]
+    manifest, into = converted(tmp_path, text)
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (
+        16,
+        12,
+        2,
+        2,
+    )
+    assert manifest.series.columns == ('country',)
+    assert manifest.time.freq == 'YS'
+    spain = [row for row in stored(into, '_series, year(_time), _line, value') if row[0] == 'Spain']
+    assert spain == [('Spain', 2018, 3, 1.5), ('Spain', 2019, 3, 2.5), ('Spain', 2020, 3, 3.5), ('Spain', 2021, 3, 4.5)]
+    assert len(stored(into, '_line')) == 54
+
+
+def test_a_fault_of_a_cell_that_a_melted_table_repeats_is_listed_once(tmp_path: Path) -> None:
+    names = ','.join(f'sensor_{i}' for i in range(1, 11))
+    rows = [f'2024-01-{day:02},' + ','.join(f'{day}.{i}' for i in range(10)) for day in range(1, 29)]
+    rows[4], rows[8] = 'soon,' + ','.join('1' * 10), ',' + ','.join('1' * 10)
+    rows[10] = rows[10].replace('11.3', 'bad')
+    manifest, into = converted(tmp_path, f'timestamp,{names}\n' + '\n'.join(rows) + '\n')
+    assert faults(into) == [
+        (6, 'timestamp', 'not_a_time', 'soon', 'rejected'),
+        (10, 'timestamp', 'missing_time', '', 'rejected'),
+        (12, 'sensor_4', 'no_measure', None, 'rejected'),
+        (12, 'sensor_4', 'not_a_number', 'bad', 'rejected'),
+    ]
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (
+        28,
+        25,
+        1,
+        2,
+    )
+    assert (manifest.series.count, manifest.measures) == (10, ('value',))
+    assert len(stored(into, '_line')) == 259
+
+
+def test_a_short_row_of_a_wide_table_is_a_repaired_record(tmp_path: Path) -> None:
+    rows = ''.join(f'c{i},{i},{i},{i}\n' for i in range(20))
+    report = inspected(tmp_path, f'id,2019,2020,2021\n{rows}short,5\n')
+    assert reconciled(report) == (20, 1, 0)
+    assert [(f['line'], f['kind']) for f in report['faults']] == [(22, 'short_row')]
+
+
+def test_dates_above_columns_make_a_header(tmp_path: Path) -> None:
+    rows = ''.join(f',{place},{i}.5,{i},{i + 1},{i + 2}\n' for i, place in enumerate(('Italy', 'Spain', 'Malta')))
+    rows += 'Hubei,China,9.5,4,5,6\nBeijing,China,8.5,4,5,6\n'
+    manifest, _ = converted(tmp_path, 'Province/State,Country/Region,Lat,1/22/20,1/23/20,1/24/20\n' + rows)
+    assert (manifest.rows_read, manifest.rows_accepted) == (5, 5)
+    assert manifest.series.columns == ('Province/State', 'Country/Region')
+    assert manifest.series.first == (' · Italy', ' · Malta', ' · Spain', 'Beijing · China', 'Hubei · China')
+    assert manifest.time.start == '2020-01-22T00:00:00Z'
+
+
+def test_a_split_time_is_stored_as_one(tmp_path: Path) -> None:
+    rows = ''.join(f'{1 + i // 24}/12/2006;{i % 24:02}:30:00;{i}.5\n' for i in range(24 * 20))
+    manifest, _ = converted(tmp_path, 'Date;Time;power\n' + rows)
+    assert (manifest.time.column, manifest.time.freq, manifest.rows_accepted) == ('Date Time', 'h', 480)
+    assert manifest.time.start == '2006-12-01T00:30:00Z'
+
+
+def test_thousands_of_columns_are_melted_within_memory(tmp_path: Path) -> None:
+    names = ','.join(f'item_{i}' for i in range(3000))
+    rows = ''.join(
+        f'2024-01-{day:02},' + ','.join(str((day * i) % 97) for i in range(3000)) + '\n' for day in range(1, 11)
+    )
+    report = inspected(tmp_path, f'date,{names}\n{rows}', memory=300 * 2**20)
+    assert reconciled(report) == (10, 0, 0)
+    assert [(c['name'], c['type'], c['role']) for c in report['columns']] == [
+        ('date', 'date', 'time'),
+        ('series', 'text', 'series'),
+        ('value', 'integer', 'measure'),
+    ]
