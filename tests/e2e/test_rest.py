@@ -460,6 +460,14 @@ def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
     assert job['state'] == 'succeeded', job
     version = api.get(f'/datasets/{dataset}/versions/1', headers=who).json()
     assert [column['role'] for column in version['manifest']['columns']] == ['time', 'series', 'measure']
+    found = version['manifest']['source']['reading']
+    assert (found['delimiter']['value'], found['delimiter']['asked'], found['encoding']['value']) == (
+        ';',
+        True,
+        'cp1252',
+    )
+    assert found['header_lines']['asked'] is False
+    assert 0 < found['header_lines']['confidence'] <= 1
     groups = api.get(f'/datasets/{dataset}/versions/1/faults/groups', headers=who).json()['items']
     assert [(one['kind'], one['column'], one['count'], one['first_line']) for one in groups] == [
         ('no_measure', None, 1, 3), ('not_a_number', 'y', 1, 3),

@@ -1,7 +1,7 @@
 """The manifest: what a stored dataset version says about itself, as `manifest.json` beside its rows."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self, TypeVar
 
 FORMAT: Final = 1
@@ -10,7 +10,11 @@ T = TypeVar('T')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """The file that was read. `name` is its owner's, `bytes` its size as it came."""
+    """The file that was read. `name` is its owner's, `bytes` its size as it came.
+
+    `reading` tells by choice (encoding, delimiter, quote, …) what was taken, its runner-up, how sure that is (0 to 1)
+    and whether it was asked for.
+    """
 
     name: str
     bytes: int
@@ -20,6 +24,7 @@ class SourceFile:
     dialect: Mapping[str, str | None]
     header_line: int | None
     notes: tuple[str, ...]
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
