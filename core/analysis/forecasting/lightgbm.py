@@ -35,6 +35,9 @@ SMALL = 5000
 REACH = 15.0
 """Scaled targets are clipped here: beyond lie breaks in level that no window explains."""
 ROUNDS = 250
+BAGS, MANY_SERIES = 3, 800
+"""Of so many series, the forecast is a mean over so many draws (Breiman 1996, doi:10.1007/BF00058655): their own models
+take so long that further fits of this one cost little."""
 WIDE_ROUNDS = 150
 """Where days and weeks recur, trees are larger, and fewer and quicker ones cost little."""
 
@@ -80,7 +83,7 @@ class Windowed:
     def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
         """Return each series' forecast by models trained on all of them."""
         ends = [Origin(place, len(series.filled)) for place, series in enumerate(panel)]
-        views = _fit(panel, [at.size for at in ends], h=h, run=run)
+        views = _fit(panel, [at.size for at in ends], h=h, run=run, bags=BAGS if len(panel) >= MANY_SERIES else 1)
         self._last = (panel, run, h, views)
         return self._raws(panel, ends, views, h=h)
 
@@ -135,22 +138,23 @@ class Windowed:
         ]
 
 
-def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> tuple[_View, ...]:
-    """Return the models: none when there is too little to learn from."""
+def _fit(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, bags: int = 1) -> tuple[_View, ...]:
+    """Return the models, `bags` of each view: none when there is too little to learn from."""
     layout = windows.layout(panel, ends)
+    options = run.options.get('lightgbm', {})
     found: list[_View] = []
     for number, logged in enumerate((False, True)):
-        told = _part(run.progress, number, 2)
         pool = windows.pool(panel, ends, h=h, run=run, logged=logged)
         known = features.context(panel, ends, pool, run)
         holidays = len(pool.names) - len(run.regressors)
-        drawn, target = _training(pool, layout, known, holidays, seed=run.seed + number)
-        if len(target) < LEAST_ROWS:
-            return ()
-        booster = _train(
-            drawn, target, layout, seed=run.seed + number, options=run.options.get('lightgbm', {}), told=told
-        )
-        found.append(_View(pool, layout, known, holidays, booster))
+        for bag in range(bags):
+            told = _part(run.progress, number * bags + bag, 2 * bags)
+            seed = run.seed + number + 2 * bag
+            drawn, target = _training(pool, layout, known, holidays, seed=seed)
+            if len(target) < LEAST_ROWS:
+                return ()
+            booster = _train(drawn, target, layout, seed=seed, options=options, told=told)
+            found.append(_View(pool, layout, known, holidays, booster))
     return tuple(found)
 
 

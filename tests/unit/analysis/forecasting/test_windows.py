@@ -358,3 +358,11 @@ def test_a_first_zero_after_an_origin_does_not_blow_up_what_is_held_out_later(me
     for raw in raws:
         assert np.abs(raw.center).max() < 200
         assert raw.spread.max() < 1000
+
+
+def test_many_series_are_forecast_by_the_mean_of_several_draws(monkeypatch: pytest.MonkeyPatch):
+    panel = prepared(waves(6, noise=2.0), 7)
+    alone = [Windowed().predict(panel, h=7, run=replace(RUN, seed=seed)) for seed in (1, 3, 5)]
+    monkeypatch.setattr('core.analysis.forecasting.lightgbm.MANY_SERIES', 6)
+    for raw, *own in zip(Windowed().predict(panel, h=7, run=RUN), *alone, strict=True):
+        np.testing.assert_allclose(raw.center, np.mean([one.center for one in own], axis=0))
