@@ -164,6 +164,7 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
             'dialect': asdict(raw.dialect),
             'header_line': raw.header_line,
             'reading': raw.reading,
+            'reading': raw.reading,
             'notes': [*raw.notes, *job.notes],
             'columns': [{'name': c.source, 'type': c.type, 'role': c.role, 'reason': c.reason} for c in columns],
             'rows_read': raw.rows_read,
@@ -517,6 +518,7 @@ def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> So
         dialect=asdict(raw.dialect),
         header_line=raw.header_line,
         notes=(*raw.notes, *notes),
+        reading=raw.reading,
         reading=raw.reading,
     )
 
