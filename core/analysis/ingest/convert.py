@@ -20,6 +20,7 @@ from core.analysis.ingest.parts import Stored, split, write_parts
 from core.analysis.ingest.rawtable import Chosen, RawTable
 from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults, stage
 from core.analysis.ingest.roles import choose_roles, labels
+from core.analysis.ingest.shape import check_melt, may_change, melted
 from core.analysis.ingest.types import Column, choose_types, rows_of, settle_day_or_month, stored_names
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
 
@@ -164,7 +165,6 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
             'dialect': asdict(raw.dialect),
             'header_line': raw.header_line,
             'reading': raw.reading,
-            'reading': raw.reading,
             'notes': [*raw.notes, *job.notes],
             'columns': [{'name': c.source, 'type': c.type, 'role': c.role, 'reason': c.reason} for c in columns],
             'rows_read': raw.rows_read,
@@ -228,11 +228,12 @@ class _Job:
 
     def clean(self) -> Clean | None:
         """Read and type a text that seems clean in one pass; where it is not, read it with all care and give None."""
-        unread = self.raw.unread
+        unread, options = self.raw.unread, self.options
         if unread is None:
+            self.raw = self._long(self.raw)
             return None
         found = None
-        if self.before is None:
+        if self.before is None and not may_change(self.raw.names, shape=options.shape, melt=options.melt):
             found = read_clean(
                 self.connection,
                 self.raw,
@@ -246,8 +247,15 @@ class _Job:
             return found
         full = unread.read()
         notes = (*self.raw.notes, *(note for note in full.notes if note not in self.raw.notes))
-        self.raw = replace(full, compression=self.raw.compression, reading=self.raw.reading, notes=notes)
+        full = replace(full, compression=self.raw.compression, reading=self.raw.reading, notes=notes)
+        self.raw = self._long(full)
         return None
+
+    def _long(self, raw: RawTable) -> RawTable:
+        options = self.options
+        return melted(
+            self.connection, raw, workdir=self.workdir, shape=options.shape, melt=options.melt, roles=options.roles
+        )
 
     def columns(self, *, lenient: bool = False) -> list[Column]:
         """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""
@@ -285,7 +293,7 @@ class _Job:
         rows = f'SELECT * FROM ({staged.rows}) WHERE _status < 2'
         if self.before is None:
             named = f'SELECT *, {labels(columns)} AS _series FROM ({rows})'
-            return Stored(rows=named, columns=list(columns), count=staged.accepted + staged.repaired)
+            return Stored(rows=named, columns=list(columns), count=_points(staged))
         both = append.extended(self.connection, rows, columns, self.before, zone=self.options.time_zone)
         self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
@@ -441,6 +449,7 @@ def check(options: Options) -> None:
     if options.decimal not in (None, '.', ','):
         raise UsageError('The decimal mark is "." or ",".')
     _one_of(options.shape, SHAPES, 'shape')
+    check_melt(options.shape, options.melt)
     _one_of(options.duplicates, DUPLICATES, 'way to treat duplicates')
     for name in options.off:
         _one_of(name, REPAIRS, 'repair')
@@ -454,6 +463,10 @@ def _one_of(value: object, known: Collection[str], what: str) -> None:
 
 def _engine_memory(options: Options) -> int:
     return max(128 * 2**20, options.memory - OVERHEAD)
+
+
+def _points(staged: Staged) -> int:
+    return staged.accepted + staged.repaired if staged.points is None else staged.points
 
 
 def _nothing(raw: RawTable) -> Staged:
@@ -518,7 +531,6 @@ def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> So
         dialect=asdict(raw.dialect),
         header_line=raw.header_line,
         notes=(*raw.notes, *notes),
-        reading=raw.reading,
         reading=raw.reading,
     )
 
