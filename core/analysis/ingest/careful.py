@@ -11,12 +11,14 @@ from core.analysis.ingest.decode import Text
 from core.analysis.ingest.dialect import Format, Tokens, has_swallowed, readings, tokenize
 from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
 from core.analysis.ingest.lines import Lines
+from core.analysis.ingest.plain import Plain
 from core.analysis.ingest.rawtable import Fault, FaultAction, FaultKind, Flag
 from core.analysis.ingest.sink import Sink, Work
 
 _TAIL: Final = 400
 _LONGEST_STRETCH: Final = 2**16
 _SHORTEST_STRETCH: Final = 32
+_SHORTEST_REACH: Final = 256
 _AHEAD: Final = 4
 _SPAN: Final = 20_000
 _SPAN_NARROW: Final = 200
@@ -39,6 +41,7 @@ class Careful:
         self._returns = returns
         self._longest = max(4 * work.limits.cell_bytes, work.memory // 8)
         self._source = Lines(text.path, offset=text.offset, returns=returns, longest=self._longest)
+        self._plain = Plain(form, layout, sink.delimiter, sink.quote, bool(text.bad), returns, work.limits.cell_bytes)
         self._buffer: list[str] = []
         self._at = 0
         self._line = 1
@@ -71,21 +74,39 @@ class Careful:
 
     def _read(self) -> None:
         """Store clean stretches at once; the stretch shrinks around a fault and grows again behind it."""
-        stretch = _LONGEST_STRETCH
+        stretch, reach, steps = _LONGEST_STRETCH, _LONGEST_STRETCH, 1
         while not self._cut and self._fill():
             if self._at > _LONGEST_STRETCH:
                 del self._buffer[: self._at]
                 self._at = 0
-            stop = min(len(self._buffer) - (_TAIL if self._source.ended else 0), self._at + stretch)
+            last = len(self._buffer) - (_TAIL if self._source.ended else 0)
+            if taken := self._take_plain(min(last, self._at + reach)):
+                reach = min(4 * reach, _LONGEST_STRETCH) if taken >= reach else max(2 * taken, _SHORTEST_REACH)
+                steps = 1
+                continue
+            reach = _SHORTEST_REACH
+            if self._is_bare():
+                self._steps(steps)
+                steps = min(2 * steps, _SHORTEST_STRETCH)
+                continue
+            stop = min(last, self._at + stretch)
             if stop - self._at >= _SHORTEST_STRETCH and self._take_block(stop):
                 stretch = min(stretch * 4, _LONGEST_STRETCH)
                 continue
             if stop - self._at > _SHORTEST_STRETCH:
                 stretch = max((stop - self._at) // 8, _SHORTEST_STRETCH)
                 continue
-            stop = min(self._at + _SHORTEST_STRETCH, len(self._buffer))
-            while self._at < stop and not self._cut:
-                self._step()
+            self._steps(_SHORTEST_STRETCH)
+
+    def _is_bare(self) -> bool:
+        """Whether no quote stands in the next lines."""
+        quote = self._form.quote
+        return not quote or not any(quote in line for line in self._buffer[self._at : self._at + _SHORTEST_STRETCH])
+
+    def _steps(self, count: int) -> None:
+        stop = min(self._at + count, len(self._buffer))
+        while self._at < stop and not self._cut:
+            self._step()
 
     def _fill(self) -> bool:
         """Make sure that a line stands in the buffer; hold what follows it ready at the file's end."""
@@ -103,9 +124,22 @@ class Careful:
 
     def _advance(self, count: int) -> None:
         lines = self._buffer[self._at : self._at + count]
-        self._byte += sum(len(line) if line.isascii() else len(line.encode()) for line in lines)
+        text = ''.join(lines)
+        self._byte += len(text) if text.isascii() else len(text.encode())
         self._line += count
         self._at += count
+
+    def _take_plain(self, stop: int) -> int:
+        """Store the lines up to the first that has a quote or is not clean; give their number, 0 when they are few."""
+        if stop - self._at < _SHORTEST_STRETCH or self._held:
+            return 0
+        lines = self._plain.leading(self._buffer[self._at : stop])
+        if not lines:
+            return 0
+        self._sink.add_lines(self._line, lines, longest=max(map(len, lines)) + 1)
+        self._advance(len(lines))
+        self._after_blank = False
+        return len(lines)
 
     def _take_block(self, stop: int) -> bool:
         """Store the lines up to `stop` at once when all of them are clean records."""

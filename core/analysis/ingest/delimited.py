@@ -76,7 +76,8 @@ def _read(text: Text, plan: Plan, work: Work) -> RawTable:
     layout = plan.layout
     outcome = _by_engine(text, plan, work)
     if outcome is None:
-        sink = Sink(work, layout.width)
+        delimiter = plan.form.delimiter if len(plan.form.delimiter) == 1 else _NO_DELIMITER
+        sink = Sink(work, layout.width, delimiter=delimiter, quote=plan.form.quote or '"')
         reader = Careful(text, layout=layout, form=plan.form, returns=plan.returns, sink=sink, work=work)
         notes = reader.run()
         outcome = _Outcome(rows=sink.rows + sink.rejected, rejected=sink.rejected, faults=sink.finish(), notes=notes)
@@ -293,7 +294,8 @@ def _clean_lines(text: Text, plan: Plan) -> int | None:
     """The number of the last filled line when the file may be read as a whole; None when it needs care."""
     form, layout = plan.form, plan.layout
     one_break = plan.newline != 'mixed' and (not text.cr or not (text.lf or text.crlf))
-    plain = not (form.trim or form.collapse or layout.slack) and len(form.delimiter.encode()) <= 4
+    padded = form.trim and _quotes(text, form) > 0
+    plain = not (padded or form.collapse) and len(form.delimiter.encode()) <= 4
     if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
         return None
     with text.path.open('rb') as file:
@@ -337,14 +339,21 @@ def _copy(text: Text, plan: Plan, work: Work, *, embedded: bool) -> str:
 
 
 def _strict(path: Path, plan: Plan, *, skip: int) -> str:
-    """SQL: the records of a clean text as c0..cN in file order."""
-    form = plan.form
+    """SQL: the records of a clean text as c0..cN in file order, an error where one has text beyond the last column."""
+    form, layout = plan.form, plan.layout
+    columns = [f'c{i}' for i in range(layout.width)]
+    surplus = [f'c{i}' for i in range(layout.width, layout.width + layout.slack)]
     options = (
         f'delim = {quoted(form.delimiter)}, quote = {quoted(form.quote)}, escape = {quoted(form.escape)}, '
         f'header = false, skip = {skip}, strict_mode = true, parallel = false, '
         'max_line_size = 4194304, buffer_size = 8388608'
     )
-    return csv_source(path, [(f'c{i}', 'VARCHAR') for i in range(plan.layout.width)], options=options)
+    source = csv_source(path, [(name, 'VARCHAR') for name in columns + surplus], options=options)
+    if not (form.trim or surplus):
+        return source
+    cells = ', '.join(f"trim({name}, E' \\t') AS {name}" if form.trim else name for name in columns)
+    filled = f"concat({', '.join(surplus)}) <> ''" if surplus else 'false'
+    return f"(SELECT {cells} FROM {source} WHERE CASE WHEN {filled} THEN error('surplus') ELSE true END)"
 
 
 def _breaks(columns: list[str], plan: Plan) -> str:

@@ -17,8 +17,8 @@ _HEADER_ROWS: Final = 4
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
 _FOOTNOTE: Final = re.compile(
-    r'[*†‡©]|\(?\d\) |(?:notes?|sources?|footnotes?|remarks?|legend|copyright|n\.b\.|quelle|hinweis|anmerkung|fuente|nota|'
-    r'fonte|remarque)\b\s?[:.]',
+    r'[*†‡©]|\(?\d\) |(?:notes?|sources?|footnotes?|remarks?|legend|copyright|n\.b\.|quelle|hinweis|anmerkung|fuente|'
+    r'nota|fonte|remarque)\b\s?[:.]',
     re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r'(?:1[6-9]|20|21)\d\d')
@@ -143,9 +143,7 @@ def is_heading(cells: Sequence[str], profile: Sequence[Kind]) -> bool:
     return all(cell.strip() for cell in cells) and len({cell.strip().casefold() for cell in cells}) == len(cells)
 
 
-def is_remark(
-    cells: Sequence[str | None], width: int, profile: Sequence[Kind], *, parted: bool = False
-) -> bool:
+def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind], *, parted: bool = False) -> bool:
     """Whether a record holds words alone, in a table of three columns or more, where its columns hold other things.
 
     `parted` tells that a blank line or another remark stands above it.
@@ -382,6 +380,14 @@ def _reconciled(header: list[str], rows: Sequence[Record], width: int) -> tuple[
         gone = set(empties[: len(header) - width])
         header = [cell for i, cell in enumerate(header) if i not in gone]
     body = [row.cells for row in rows if len(row.cells) == width]
+    bare = 0
+    while bare < width - 1 and len(header) == width and not header[-1 - bare].strip():
+        if len(body) < 2 or any(cells[-1 - bare].strip() for cells in body):
+            break
+        bare += 1
+    if bare:
+        # All records end in delimiters, the header too: no column is meant by that.
+        return header[:-bare], width - bare, bare
     if len(header) > width:
         return header, len(header), 0
     if header and len(header) < width:

@@ -74,15 +74,19 @@ def csv_source(path: Path, columns: Sequence[tuple[str, str]], *, options: str) 
 
 
 class Sink:
-    """Takes records in file order and gives the raw table's Parquet files."""
+    """Takes records in file order and gives the raw table's Parquet files.
 
-    def __init__(self, work: Work, width: int) -> None:
+    Between them lies a file of text, separated and quoted as asked so that clean lines can go into it as they are.
+    """
+
+    def __init__(self, work: Work, width: int, *, delimiter: str = ',', quote: str = '"') -> None:
         self._rows_path = work.folder / 'rows.csv'
         self._faults_path = work.folder / 'faults.csv'
         self._work = work
         self._rows_file = self._rows_path.open('w', encoding='utf-8', errors='replace', newline='')
         self._faults_file = self._faults_path.open('w', encoding='utf-8', errors='replace', newline='')
-        self._rows = csv.writer(self._rows_file)
+        self.delimiter, self.quote = delimiter, quote
+        self._rows = csv.writer(self._rows_file, delimiter=delimiter, quotechar=quote, lineterminator='\n')
         self._faults = csv.writer(self._faults_file)
         self.width = width
         self.rows = self.faults = self.rejected = 0
@@ -108,6 +112,13 @@ class Sink:
         self.longest = max(self.longest, longest)
         self._count(len(rows))
 
+    def add_lines(self, first: int, lines: Sequence[str], *, longest: int) -> None:
+        """Store full records that are written in this file's dialect already, a line each from line `first` on."""
+        mark = self.delimiter
+        self._rows_file.write(''.join([f'{number}{mark}0{mark}{line}\n' for number, line in enumerate(lines, first)]))
+        self.longest = max(self.longest, longest)
+        self._count(len(lines))
+
     def fault(self, fault: Fault) -> None:
         """List a fault."""
         values = list(astuple(fault))
@@ -123,10 +134,11 @@ class Sink:
         if (
             self.width > WIDE
             or self.longest > LONG
-            or self._copy(self._rows_path, self._work.table, columns) != self.rows
+            or self._copy(self._rows_path, self._work.table, columns, delimiter=self.delimiter, quote=self.quote)
+            != self.rows
         ):
             # DuckDB needs large buffers for many columns and for long lines; Arrow is slower and does not.
-            _write_wide(self._rows_path, self._work.table, columns)
+            _write_wide(self._rows_path, self._work.table, columns, delimiter=self.delimiter, quote=self.quote)
         self._rows_path.unlink()
         if self.faults:
             named = list(zip((item.name for item in fields(Fault)), _FAULT_TYPES, strict=True))
@@ -140,11 +152,22 @@ class Sink:
         self._rows_file.close()
         self._faults_file.close()
 
-    def _copy(self, source: Path, target: Path, columns: Sequence[tuple[str, str]]) -> int:
+    def _copy(
+        self,
+        source: Path,
+        target: Path,
+        columns: Sequence[tuple[str, str]],
+        *,
+        delimiter: str = ',',
+        quote: str = '"',
+    ) -> int:
         """Copy an interim file to Parquet; give the number of records that arrived, -1 when DuckDB refuses."""
         import duckdb
 
-        table = csv_source(source, columns, options=f'{_OPTIONS}, max_line_size = {2**23}, buffer_size = {2**24}')
+        marks = f'delim = {quoted(delimiter)}, quote = {quoted(quote)}, escape = {quoted(quote)}'
+        table = csv_source(
+            source, columns, options=f'{marks}, {_OPTIONS}, max_line_size = {2**23}, buffer_size = {2**24}'
+        )
         with engine(self._work.folder, memory=self._work.memory) as connection:
             try:
                 copied = connection.execute(
@@ -155,7 +178,7 @@ class Sink:
         return int(copied[0][0])
 
 
-_OPTIONS: Final = "delim = ',', quote = '\"', escape = '\"', header = false, strict_mode = true, parallel = false"
+_OPTIONS: Final = 'header = false, strict_mode = true, parallel = false'
 
 
 def parquet_options(longest: int) -> str:
@@ -167,7 +190,9 @@ def parquet_options(longest: int) -> str:
     return f'FORMAT parquet, PARQUET_VERSION V2, COMPRESSION lz4, DICTIONARY_SIZE_LIMIT 1000, ROW_GROUP_SIZE {groups}'
 
 
-def _write_wide(source: Path, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+def _write_wide(
+    source: Path, path: Path, columns: Sequence[tuple[str, str]], *, delimiter: str = ',', quote: str = '"'
+) -> None:
     """Copy an interim file to Parquet by Arrow, a few rows at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -180,7 +205,7 @@ def _write_wide(source: Path, path: Path, columns: Sequence[tuple[str, str]]) ->
             source.open(encoding='utf-8', newline='') as file,
             pq.ParquetWriter(path, schema, compression='lz4', use_dictionary=False, write_statistics=False) as writer,
         ):
-            for rows in _batches(csv.reader(file), len(columns)):
+            for rows in _batches(csv.reader(file, delimiter=delimiter, quotechar=quote), len(columns)):
                 writer.write_batch(_batch(rows, schema))
     finally:
         csv.field_size_limit(limit)
