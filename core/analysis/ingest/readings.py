@@ -356,13 +356,15 @@ def odd_numbers(cells: Sequence[str], main: Reading) -> list[Reading]:
     units = list(_units(cells))
     # Offices of statistics mark a figure as provisional, estimated or broken by a letter behind it.
     units = units if len(units) > 1 and set(units) <= _MARKS else units[:1]
+    # One unit among bare numbers is theirs; another one among units is another size.
+    units = units if main.affix in ('', '%', '()', *SIGNS) else []
     known = [
         *(replace(reading, repair='number_format') for reading in _written_otherwise(main)),
         *(replace(number(decimal=main.decimal, affix=sign), repair='number_format') for sign in (*signs, '()')),
         *(replace(measured(unit, decimal=main.decimal), repair='unit') for unit in units),
     ]
     if main.affix and main.affix not in ('%', 'KMB'):
-        known.append(replace(bare, repair='unit' if main.affix not in (*SIGNS, '()') else 'number_format'))
+        known.insert(0, replace(bare, repair='number_format' if main.affix in (*SIGNS, '()') else 'unit'))
     fitting = [r for r in known if r != main and any(r.matches(c) and not main.matches(c) for c in cells)]
     return fitting[:6]
 
@@ -387,7 +389,8 @@ def _written_otherwise(main: Reading) -> list[Reading]:
 
 def decimal_votes(cells: Sequence[str]) -> tuple[int, int]:
     """Count the cells that can only have a decimal point, and those that can only have a decimal comma."""
-    return sum(bool(_POINT.fullmatch(cell)) for cell in cells), sum(bool(_COMMA.fullmatch(cell)) for cell in cells)
+    bare = [_BLANK_GROUPS.sub('', cell) for cell in cells]
+    return sum(bool(_POINT.fullmatch(cell)) for cell in bare), sum(bool(_COMMA.fullmatch(cell)) for cell in bare)
 
 
 def _only(mark: str, other: str) -> re.Pattern[str]:
@@ -397,6 +400,7 @@ def _only(mark: str, other: str) -> re.Pattern[str]:
     return re.compile(rf'{around}(?:{sole}|{grouped}){around}(?: ?{_UNIT_NAME})?', re.ASCII)
 
 
+_BLANK_GROUPS: Final = re.compile(r"(?<=\d)[ \u00a0\u202f'’](?=\d{3}(?!\d))")
 _POINT: Final = _only(r'\.', ',')
 _COMMA: Final = _only(',', r'\.')
 

@@ -60,6 +60,8 @@ _PERIOD_NAME: Final[Mapping[str, str]] = {
     'nQYY': 'quarter', 'YYYY-Www': 'week', 'YYYY-MM': 'month', 'YYYYMM': 'month', 'YYYYMmm': 'month',
     'Mon YYYY': 'month', 'YYYY Mon': 'month', 'Mon YY': 'month', 'MM/YYYY': 'month',
 }  # fmt: skip
+_CODE: Final = re.compile(r'[A-Z][A-Z0-9.^=/&-]{0,11}')
+_PLACE: Final = re.compile(r"[A-ZÀ-Þ][\w .,'&()/-]*")
 _AFFIXED: Final = re.compile(r'^(?P<stem>.*?)(?P<digits>\d+)$')
 
 
@@ -103,7 +105,15 @@ def may_change(names: Sequence[str], *, shape: str, melt: Mapping[str, Any]) -> 
         return True
     if _may_join(names) or all(_UNNAMED.fullmatch(name) for name in names):
         return True
-    return shape == 'auto' and (len(names) > FEWEST_ALIKE or _periods(names) is not None)
+    return shape == 'auto' and (_may_be_series(names) or bool(_parts_of_names(names)) or _periods(names) is not None)
+
+
+def _may_be_series(names: Sequence[str]) -> bool:
+    if len(names) > FEWEST_ANY:
+        return True
+    stems = Counter(match['stem'] for name in names if (match := _AFFIXED.match(name.strip())))
+    bare = [name for name in names if _CODE.fullmatch(name.strip()) or _PLACE.fullmatch(name.strip())]
+    return len(bare) >= FEWEST_CODES or (bool(stems) and stems.most_common(1)[0][1] >= FEWEST_ALIKE - 1)
 
 
 def melted(
@@ -361,20 +371,7 @@ def _year_month(beside: str, label: str) -> str:
 
 def _by_part(columns: Sequence[_Looked]) -> Plan | None:
     """Columns of months, quarters or clock times beside a column of years or days."""
-    months: dict[int, str] = {}
-    quarters: dict[int, str] = {}
-    clocks: dict[int, str] = {}
-    for column in columns:
-        name = column.name.strip()
-        if (month := readings.month_of(name.lower().rstrip('.'))) is not None:
-            months[column.place] = f'{month:02}'
-        elif quarter := re.fullmatch(r'(?i)(?:q|quarter ?|qtr ?)([1-4])', name):
-            quarters[column.place] = quarter[1]
-        elif re.fullmatch(r'\d{1,2}:\d{2}(?::\d{2})?', name):
-            clocks[column.place] = name
-    for labels, fewest, mark in ((months, 6, '-'), (quarters, 4, '-Q'), (clocks, 8, ' ')):
-        if len(labels) < fewest or len(set(labels.values())) < len(labels):
-            continue
+    for mark, labels in _parts_of_names([column.name for column in columns]).items():
         if not all(columns[place].numeric for place in labels):
             continue
         rest = [column for column in columns if column.place not in labels]
@@ -386,6 +383,27 @@ def _by_part(columns: Sequence[_Looked]) -> Plan | None:
             name = {'-': 'month', '-Q': 'quarter', ' ': 'time'}[mark]
             return _plan_of(labels, name=name, into='period', reason=reason, beside=beside.place, complete=_after(mark))
     return None
+
+
+def _parts_of_names(names: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return the names that are months, quarters or times of day, by what stands before them in a whole time."""
+    months: dict[int, str] = {}
+    quarters: dict[int, str] = {}
+    clocks: dict[int, str] = {}
+    for place, written in enumerate(names):
+        name = written.strip()
+        if (month := readings.month_of(name.lower().rstrip('.'))) is not None:
+            months[place] = f'{month:02}'
+        elif quarter := re.fullmatch(r'(?i)(?:q|quarter ?|qtr ?)([1-4])', name):
+            quarters[place] = quarter[1]
+        elif re.fullmatch(r'\d{1,2}:\d{2}(?::\d{2})?', name):
+            clocks[place] = name
+    found = {'-': (months, 6), '-Q': (quarters, 4), ' ': (clocks, 8)}
+    return {
+        mark: labels
+        for mark, (labels, fewest) in found.items()
+        if len(labels) >= fewest and len(set(labels.values())) == len(labels)
+    }
 
 
 def _are_years(column: _Looked) -> bool:
@@ -434,10 +452,10 @@ def _alike(columns: Sequence[_Looked]) -> str:
         )
     if any(_MEASURE_WORD.search(name) for name in names) or spread > 3:
         return ''
-    coded = sum(bool(re.fullmatch(r'[A-Z][A-Z0-9.^=/&-]{0,11}', name)) for name in names)
+    coded = sum(bool(_CODE.fullmatch(name)) for name in names)
     if len(columns) >= FEWEST_CODES and coded >= 0.9 * len(columns):
         return 'are named by codes'
-    if len(columns) >= FEWEST_CODES and all(re.fullmatch(r"[A-ZÀ-Þ][\w .,'&()/-]*", name) for name in names):
+    if len(columns) >= FEWEST_CODES and all(_PLACE.fullmatch(name) for name in names):
         return 'are named like places'
     return 'are many and none is named as a measure' if len(columns) >= FEWEST_ANY else ''
 
@@ -704,7 +722,11 @@ class _Join:
 
 
 def _may_join(names: Sequence[str]) -> bool:
+    from core.analysis.ingest.types import TIME_NAME
+
     bare = [name.strip() for name in names]
+    if sum(bool(TIME_NAME.search(name) or _CLOCK_NAMES.fullmatch(name)) for name in bare) < 2:
+        return False
     years = any(_YEAR_NAMES.fullmatch(name) for name in bare)
     parts = (_MONTH_NAMES, _WEEK_NAMES, _QUARTER_NAMES)
     if years and any(part.fullmatch(name) for part in parts for name in bare):

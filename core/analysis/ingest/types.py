@@ -305,13 +305,13 @@ class _Asked:
         if column.type != 'timestamptz' or column.reading.coded or column.figures['instants'] < column.filled:
             return column
         if column.reading.quick.endswith('Z') and column.figures.get('quick') == column.filled:
-            return replace(column, zone='UTC')
+            return _in_zone(column, 'UTC')
         x = readings.present(readings.trimmed(column.cell))
         rows = self.connection.execute(
             f'SELECT DISTINCT {readings.zone_of("x")} AS z FROM (SELECT {x} AS x FROM {rows_of(self.raw)} '
             'WHERE _flag < 2) WHERE x IS NOT NULL LIMIT 2'
         ).fetchall()
-        return replace(column, zone=rows[0][0]) if len(rows) == 1 else column
+        return _in_zone(column, rows[0][0]) if len(rows) == 1 and rows[0][0] else column
 
     def _missed(self, column: Column, reading: Reading) -> list[str]:
         x = readings.present(readings.trimmed(column.cell))
@@ -437,7 +437,11 @@ class _Asked:
             return replace(column, reason='numbers that are names: leading zeros or more than 18 digits')
         kind, scale = _number_type(tally, hint)
         unread = tally.filled - tally.figures['whole'] if kind == 'integer' else tally.bad
-        return replace(_decided(column, reading, tally, kind, 'numbers'), scale=scale, unread=unread)
+        return replace(_decided(column, reading, tally, kind, 'numbers', unread=unread), scale=scale)
+
+
+def _in_zone(column: Column, zone: str) -> Column:
+    return replace(column, zone=zone, reason=f'{column.reason}, all in {zone}')
 
 
 def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Column) -> Column:
@@ -712,14 +716,16 @@ def _number_type(tally: Tally, hint: str | None) -> tuple[str, int]:
     return 'double', 0
 
 
-def _decided(column: Column, reading: Reading, tally: Tally, kind: str, reason: str) -> Column:
+def _decided(
+    column: Column, reading: Reading, tally: Tally, kind: str, reason: str, *, unread: int | None = None
+) -> Column:
     column = replace(
         column,
         type=kind,
         reading=reading,
         reason=reason,
         filled=tally.filled,
-        unread=tally.bad,
+        unread=tally.bad if unread is None else unread,
         figures=tally.figures,
     )
     repaired = _repaired(column)

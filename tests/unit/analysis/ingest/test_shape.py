@@ -254,6 +254,27 @@ def test_the_user_may_leave_parts_of_a_time_alone(tmp_path: Path) -> None:
     assert made_long(tmp_path, text, roles={'Date': 'time'}).names == ('Date', 'Time', 'y')
 
 
+@pytest.mark.parametrize(
+    ('names', 'maybe'),
+    [
+        (
+            ['unique_id', 'ds', 'y', 'temperature', 'load', 'pressure', 'region', 'quality', 'wind', 'rain', 'flow'],
+            False,
+        ),
+        (['time', 'value'], False),
+        (['date', 'open', 'high', 'low', 'close', 'volume'], False),
+        (['date', 'time', 'value'], True),
+        (['year', 'month', 'value'], True),
+        (['id', '1990', '1991', '1992'], True),
+        (['ts', *(f's_{i}' for i in range(8))], True),
+        (['Year', 'Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun'], True),
+    ],
+)
+def test_names_alone_tell_which_tables_need_a_look(names: list[str], maybe: bool) -> None:
+    assert may_change(names, shape='auto', melt={}) == maybe
+    assert may_change(names, shape='wide', melt={})
+
+
 # through the whole ingest
 
 

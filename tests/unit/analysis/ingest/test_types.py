@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import AmbiguousDates, UsageError
+from tests.unit.analysis.ingest.cells import read_cells
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored, table
 
 
@@ -215,3 +216,93 @@ def test_names_of_columns_never_collide_with_ours(tmp_path: Path) -> None:
 def minutes(name: str, cells: list[str], *, delimiter: str = ',') -> str:
     rows = [f'2024-01-01 {i // 60:02}:{i % 60:02}{delimiter}{cell}' for i, cell in enumerate(cells)]
     return '\n'.join([f'ds{delimiter}{name}', *rows, ''])
+
+
+@pytest.mark.parametrize(
+    ('cells', 'kind', 'values'),
+    [
+        (['12.5 kg', '3 kg', '4.25 kg'], 'decimal', [12.5, 3, 4.25]),
+        (['21 °C', '-3 °C'], 'integer', [21, -3]),
+        (['5mW', '7.5mW'], 'decimal', [5, 7.5]),
+        (['1.234,5 kWh', '2,25 kWh', '3,0 kWh'], 'decimal', [1234.5, 2.25, 3]),
+        (['12.5 mg/L', '3.1 mg/L'], 'decimal', [12.5, 3.1]),
+        (['5 apples', '7 apples'], 'integer', [5, 7]),
+        (['€12.50', '€1,234.50', '-€3'], 'decimal', [12.5, 1234.5, -3]),
+        (['12,50 €', '1.234,50 €'], 'decimal', [12.5, 1234.5]),
+        (['USD 12.50', 'USD 3'], 'decimal', [12.5, 3]),
+        (['R$ 5', 'R$ 7'], 'integer', [5, 7]),
+        (['12.5%', '3.25%'], 'decimal', [12.5, 3.25]),
+        (['1.2K', '3.45M', '7'], 'double', [1200, 3450000, 7]),
+        (['1.234,50-', '2,5', '3,5'], 'decimal', [-1234.5, 2.5, 3.5]),
+        (['1\u202f234,5', '2\u202f345,5'], 'decimal', [1234.5, 2345.5]),
+        (['1’234.5', '2’345.5'], 'decimal', [1234.5, 2345.5]),
+        (['1,234,567', '12,345', '2,345,678'], 'integer', [1234567, 12345, 2345678]),
+        (['ja', 'nein', 'ja'], 'boolean', [True, False, True]),
+        (['oui', 'non', 'oui'], 'boolean', [True, False, True]),
+        (['T', 'F', 'T'], 'boolean', [True, False, True]),
+        (['1', 'n.a.', '..', '—', '#DIV/0!', '2'], 'integer', [1, None, None, None, None, 2]),
+    ],
+)
+def test_units_currencies_and_words(tmp_path: Path, cells: list[str], kind: str, values: list[Any]) -> None:
+    column, read = read_cells(tmp_path, 'measured', cells)
+    assert (column.type, column.unread) == (kind, 0)
+    assert [value if value is None else float(value) for value in read] == values
+
+
+@pytest.mark.parametrize(
+    'cells', [['5 kg', '500 g', '7 kg', '300 g'], ['1A', '2B', '3C'], ['12 Main', '7 Oak', '9 Elm']]
+)
+def test_numbers_with_several_words_are_text(tmp_path: Path, cells: list[str]) -> None:
+    assert read_cells(tmp_path, 'thing', cells)[0].type == 'text'
+
+
+@pytest.mark.parametrize(
+    ('cell', 'value', 'repair'),
+    [
+        ('5 kg', 5, 'unit'),
+        ('5kg', 5, 'unit'),
+        (' 5.5\t', 5.5, 'padding'),
+        ('n/a', None, 'null_spelling'),
+        ('1.234,5', 1234.5, 'number_format'),
+        ('12,5', 12.5, 'number_format'),
+        ('$5', 5, 'number_format'),
+        ('(5.5)', -5.5, 'number_format'),
+        ('5.5-', -5.5, 'number_format'),
+    ],
+)
+def test_a_number_written_otherwise_is_a_repair(tmp_path: Path, cell: str, value: float | None, repair: str) -> None:
+    cells = [*(f'{i}.5' for i in range(20)), cell]
+    column, read = read_cells(tmp_path, 'y', cells)
+    assert (read[-1], dict(column.repaired), column.unread) == (value, {repair: 1}, 0)
+    column, read = read_cells(tmp_path, 'y', cells, off=[repair])
+    assert (read[-1], column.unread, read[0]) == (None, 1, 0.5)
+
+
+@pytest.mark.parametrize('cell', ['5%', '1.2.3', '5 kg 3', '1.234.5'])
+def test_a_number_that_may_mean_two_things_is_not_guessed(tmp_path: Path, cell: str) -> None:
+    column, read = read_cells(tmp_path, 'y', [*(f'{i}.5' for i in range(20)), cell])
+    assert (read[-1], column.unread, dict(column.repaired)) == (None, 1, {})
+
+
+def test_of_two_units_among_bare_numbers_one_is_read(tmp_path: Path) -> None:
+    column, read = read_cells(tmp_path, 'y', [*(f'{i}.5' for i in range(30)), '5 kg', '6 kg', '500 g'])
+    assert (read[-3:], column.unread, dict(column.repaired)) == ([5, 6, None], 1, {'unit': 2})
+
+
+def test_a_unit_of_a_column_makes_bare_numbers_odd(tmp_path: Path) -> None:
+    column, read = read_cells(tmp_path, 'y', [*(f'{i}.5 kg' for i in range(20)), '7', '500 g'])
+    assert (read[-2:], dict(column.repaired), column.unread) == ([7, None], {'unit': 1}, 1)
+
+
+def test_words_for_missing_values_that_a_column_uses_much_are_no_repair(tmp_path: Path) -> None:
+    column, _ = read_cells(tmp_path, 'y', ['1', 'NA', '2', 'NA', '3', 'NA', '4', 'NA'])
+    assert (column.type, dict(column.repaired), column.filled) == ('integer', {}, 4)
+
+
+def test_keys_lose_stray_blanks(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{"shop" if day != 3 else " shop "},{day}.5' for day in range(1, 29)]
+    report = inspected(tmp_path, '\n'.join(['ds,store_id,y', *rows, '']))
+    assert [(f['line'], f['column'], f['kind'], f['action']) for f in report['faults']] == [
+        (4, 'store_id', 'padding', 'repaired')
+    ]
+    assert (report['rows_accepted'], report['rows_repaired']) == (27, 1)
