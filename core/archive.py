@@ -42,7 +42,8 @@ datasets/NAME/
   original/               the files as you uploaded them
   manifest.json           how the current version was read: columns, time, faults, quality
   rows/data-*.parquet     the rows of the current version, in order; columns that begin with "_" are ours:
-                          _series and _time are what a chart draws by, _line is the line of the file
+                          _series and _time are what a chart draws by, _line is the line of the file,
+                          _source the place of that file in the manifest's list of sources
   faults.parquet          cells and records that could not be read, each with its line
 
 forecasts/NAME/

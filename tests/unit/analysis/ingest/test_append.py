@@ -194,6 +194,17 @@ def test_roles_that_were_usual_are_heeded_where_the_file_has_them(version: Calla
     assert names(made)[1:] == [('region', 'text', 'attribute'), ('y', 'integer', 'measure')]
 
 
+def test_a_wide_table_joins_by_its_points(version: Callable[..., Version]) -> None:
+    first = version('shop,2024-01,2024-02,2024-03\nnorth,1,2,3\nsouth,5,6,7\n')
+    made = version('shop,2024-03,2024-04,2024-05\nnorth,30,40,50\n', first)
+    assert rows(made, '_series, month(month), value, _source, _line') == [
+        *(('north', 1, 1, 0, 2), ('north', 2, 2, 0, 2)),
+        *(('north', 3, 30, 1, 2), ('north', 4, 40, 1, 2), ('north', 5, 50, 1, 2)),
+        *(('south', 1, 5, 0, 3), ('south', 2, 6, 0, 3), ('south', 3, 7, 0, 3)),
+    ]
+    assert (made[0].rows_read, [one.rows for one in made[0].sources]) == (1, [5, 3])
+
+
 def test_a_version_converts_to_the_same_bytes_twice(version: Callable[..., Version]) -> None:
     first = version(FIRST)
     text = 'ds,region,y,note\n2024-01-02,north,4,d\n'
