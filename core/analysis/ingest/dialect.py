@@ -296,7 +296,7 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
     if hint is not None:
         lines = lines[1:]
     asked = chosen.delimiter or hint
-    text = ''.join(lines)
+    text = ''.join(lines).replace('\r\n', '\n').replace('\r', '\n')
     scored: list[tuple[float, Format]] = []
     for delimiter in [asked] if asked is not None else _delimiters(text, lines):
         for form in _asked_forms(text, delimiter, chosen):

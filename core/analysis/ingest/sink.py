@@ -86,7 +86,8 @@ class Sink:
         self._rows_file = self._rows_path.open('w', encoding='utf-8', errors='replace', newline='')
         self._faults_file = self._faults_path.open('w', encoding='utf-8', errors='replace', newline='')
         self.delimiter, self.quote = delimiter, quote
-        self._rows = csv.writer(self._rows_file, delimiter=delimiter, quotechar=quote, lineterminator='\n')
+        # With this end of lines the writer quotes cells that hold a return or a line feed.
+        self._rows = csv.writer(self._rows_file, delimiter=delimiter, quotechar=quote, lineterminator='\r\n')
         self._faults = csv.writer(self._faults_file)
         self.width = width
         self.rows = self.faults = self.rejected = 0
@@ -115,7 +116,7 @@ class Sink:
     def add_lines(self, first: int, lines: Sequence[str], *, longest: int) -> None:
         """Store full records that are written in this file's dialect already, a line each from line `first` on."""
         mark = self.delimiter
-        self._rows_file.write(''.join([f'{number}{mark}0{mark}{line}\n' for number, line in enumerate(lines, first)]))
+        self._rows_file.write(''.join([f'{number}{mark}0{mark}{line}\r\n' for number, line in enumerate(lines, first)]))
         self.longest = max(self.longest, longest)
         self._count(len(lines))
 

@@ -689,3 +689,10 @@ def test_clean_files_are_read_as_a_whole(
     path = tmp_path / 'x.csv'
     path.write_bytes((newline.join(CLEAN.splitlines()) + newline * trailing).encode())
     assert read(path, name='x.csv', workdir=tmp_path / 'work').rows_read == 4
+
+
+def test_a_return_inside_a_cell_of_a_damaged_record_does_no_harm(reader: Reader) -> None:
+    rows = [f'2020-01-01 {i % 24:02d}:00,{i}.5,name {i}' for i in range(900)]
+    rows[450] = '2020-01-01 00:00,"1.5"x,na\rme'
+    table = reader('ds,y,s\r\n' + '\r\n'.join(rows) + '\r\n')
+    assert (table.rows_read, raw(table)[451][2]) == (900, 'na\rme')
