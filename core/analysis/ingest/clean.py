@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from core.analysis import duck
 from core.analysis.ingest import readings
+from core.analysis.ingest.parts import Stored
 from core.analysis.ingest.rawtable import RawTable, Unread
 from core.analysis.ingest.readings import Reading
-from core.analysis.ingest.roles import CHECKED
-from core.analysis.ingest.types import Column, within
+from core.analysis.ingest.roles import CHECKED, labels
+from core.analysis.ingest.types import Column, rows_of, within
 from core.errors import VariosyncError
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ def read_clean(
 
     `typed` gives a table's columns with their types, `roles` gives them their roles.
     """
-    import duckdb
-
     unread = raw.unread
     if unread is None or len(raw.names) > WIDEST:
         return None
@@ -65,26 +64,25 @@ def read_clean(
     try:
         sample = _sample(connection, raw, unread, workdir)
         columns = typed(sample)
-        if any(column.repaired for column in columns):
+        forms = _forms(connection, sample, columns)
+        if forms is None:
             return None
-        forms = [_form(column) for column in columns]
-        if not all(forms) or not any(column.reading.family == 'time' for column in columns):
-            return None
-        source = unread.rows(unread.path, unread.first - 1)
-        query = _typed([form for form in forms if form], columns, source)
+        query = _typed(forms, columns, unread.rows(unread.path, unread.first - 1))
         connection.execute(
             f'COPY ({query}) TO {duck.text(str(staged))} '
-            '(FORMAT parquet, COMPRESSION lz4, PARQUET_VERSION v2, ROW_GROUP_SIZE 122880)'
+            '(FORMAT parquet, COMPRESSION uncompressed, PARQUET_VERSION v2, ROW_GROUP_SIZE 122880)'
         )
         count, odd, missing, columns = _counted(connection, staged, columns)
-    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException, VariosyncError):
+    except VariosyncError:
+        return None
+    except failures():
         return None
     if odd or count != unread.last - unread.first + 1:
         return None
     read = replace(raw, rows_read=count, unread=None)
     columns = roles(_checked(connection, read, columns, staged, workdir), columns)
     time = next((column for column in columns if column.role == 'time'), None)
-    if time is None or _moves(time, zone) or _lacks(connection, staged, columns):
+    if time is None or _moves(time, zone) or lacks(connection, [staged], columns):
         return None
     listed = ', '.join(duck.identifier(column.name) for column in columns)
     rows = (
@@ -92,6 +90,78 @@ def read_clean(
         f'0::UTINYINT AS _status, {listed} FROM read_parquet({duck.text(str(staged))}, file_row_number = true)'
     )
     return Clean(raw=read, columns=columns, rows=rows, count=count, missing=missing)
+
+
+def read_at_once(
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    *,
+    zone: str,
+    workdir: Path,
+    typed: Callable[[RawTable], list[Column]],
+    roles: Callable[[RawTable, Sequence[Column]], list[Column]],
+) -> Stored | None:
+    """Return the rows of the unread text of `raw` for one statement that reads, types, sorts and stores them.
+
+    That statement fails (see `failures`) at the first cell that is not in its column's usual form, or is a word that
+    the samples do not have. None when there is no hope. `read_clean` takes more.
+    """
+    unread = raw.unread
+    if unread is None or len(raw.names) > WIDEST:
+        return None
+    try:
+        sample = _sample(connection, raw, unread, workdir)
+        columns = typed(sample)
+        forms = _forms(connection, sample, columns)
+        if forms is None:
+            return None
+        columns = roles(sample, columns)
+        few = _typed(forms, columns, rows_of(sample), strict=True)
+        (rows,) = duck.single(connection, f'SELECT count(*) FROM ({few})')
+    except VariosyncError:
+        return None
+    except failures():
+        return None
+    time = next((column for column in columns if column.role == 'time'), None)
+    if time is None or _moves(time, zone) or rows != sample.rows_read:
+        return None
+    query = _typed(forms, columns, unread.rows(unread.path, unread.first - 1), strict=True)
+    label = labels(columns)
+    numbered = f'SELECT row_number() OVER () - 1 AS _row, * FROM ({query})'
+    own = f'{label} AS _series, {_instant(time)} AS _time, _row + {unread.first} AS _line'
+    return Stored(
+        rows=f'SELECT *, {own} FROM ({numbered})',
+        columns=columns,
+        count=unread.last - unread.first + 1,
+        sample=f'SELECT *, {label} AS _series FROM ({few})',
+        first=unread.first,
+    )
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what DuckDB raises when a text is not as clean as it seemed, or needs more memory."""
+    import duckdb
+
+    return (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfMemoryException)
+
+
+def lacks(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], columns: Sequence[Column]) -> bool:
+    """Whether a stored record lacks its time, a key or every measure."""
+    needed = [f'{duck.identifier(c.name)} IS NULL' for c in columns if c.role in ('time', 'series')]
+    measures = [duck.identifier(c.name) for c in columns if c.role == 'measure']
+    if measures:
+        needed.append('(' + ' AND '.join(f'{name} IS NULL' for name in measures) + ')')
+    found = connection.execute(f'SELECT 1 FROM {duck.files(parts)} WHERE {" OR ".join(needed)} LIMIT 1').fetchall()
+    return bool(found)
+
+
+def _forms(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, columns: Sequence[Column]) -> 'list[Form] | None':
+    """Return the form of every column, None when one has none or there is no time."""
+    joined = _joined(connection, sample, columns)
+    forms = [_form(column, joined=column.index in joined) for column in columns]
+    known = [form for form in forms if form]
+    timed = any(column.reading.family == 'time' for column in columns)
+    return known if timed and len(known) == len(forms) else None
 
 
 def _sample(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, unread: Unread, workdir: Path) -> RawTable:
@@ -127,6 +197,13 @@ def _skip_line(file: BinaryIO, newline: bytes) -> None:
         pass
 
 
+def _joined(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, columns: Sequence[Column]) -> set[int]:
+    """Return the places of the columns that join date and clock by a T."""
+    asked = ', '.join(f"count(*) FILTER (contains({column.cell}, 'T'))" for column in columns)
+    counts = duck.single(connection, f'SELECT {asked} FROM {duck.files([sample.path])}')
+    return {column.index for column, count in zip(columns, counts, strict=True) if count}
+
+
 # one column
 
 
@@ -135,16 +212,17 @@ class Form:
     """How the cells of one column are typed: SQL over its text `c`, in layers that name what the one below computed.
 
     `value` is a first value `f`; `sure` tells, of `c` and `f`, that it is right, and `close` does so at more cost, of
-    cells that are neither empty nor missing where `sure` does not hold.
+    cells that are neither empty nor missing where `sure` does not hold. What is `stored` is `f` unless given.
     """
 
     value: str
     sure: str
     close: str
+    stored: str = ''
 
 
-def _form(column: Column) -> Form | None:
-    """Return the form of a column, None where only the careful way can read it."""
+def _form(column: Column, *, joined: bool) -> Form | None:
+    """Return the form of a column, None where only the careful way can read it; `joined` tells that it has a T."""
     c, f, reading = column.cell, f'f{column.index}', column.reading
     if reading.family == 'text':
         return _text(column)
@@ -153,7 +231,7 @@ def _form(column: Column) -> Form | None:
     if reading.family == 'number':
         return _number(column)
     if reading == readings.ISO and not column.figures.get('instants') and column.type in ('date', 'timestamp'):
-        return _iso(column)
+        return _iso(column, joined=joined)
     return _time(column) if reading.family == 'time' and not column.figures.get('undecided') else None
 
 
@@ -184,23 +262,27 @@ def _number(column: Column) -> Form | None:
             sure=f'{f}::VARCHAR = {plain}{foreign}',
             close=f'({f} IS NOT NULL AND regexp_full_match({c}, {duck.text(shape)}))',
         )
-    number = f'TRY_CAST({plain} AS DOUBLE)'
-    shape = rf'-?(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,4}})?'
-    fits = f'regexp_full_match({c}, {duck.text(shape)})'
-    value = f'CASE WHEN {fits} AND isfinite({number}) THEN {number} END'
-    return Form(value=value, sure=f'{f} IS NOT NULL', close='false')
+    # DuckDB also casts 1_000, nan, and cells with blanks around them: two bytes and a search tell those apart.
+    ends = f"{c} >= '+' AND {c} < ':' AND {c}[-1] >= '.' AND {c}[-1] < ':'"
+    shape = rf'[+-]?(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,4}})?'
+    return Form(
+        value=f'TRY_CAST({plain} AS DOUBLE)',
+        sure=f"isfinite({f}) AND {ends} AND NOT contains({c}, '_'){foreign}",
+        close=f'(isfinite({f}) AND regexp_full_match({c}, {duck.text(shape)}))',
+        stored=f'CASE WHEN isfinite({f}) THEN {f} END',
+    )
 
 
-def _iso(column: Column) -> Form:
+def _iso(column: Column, *, joined: bool) -> Form:
     c, f = column.cell, f'f{column.index}'
     if column.type == 'date':
         return Form(
             value=f'TRY_CAST({c} AS DATE)', sure=f'{f}::VARCHAR = {c} AND {within(f)} IS NOT NULL', close='false'
         )
-    joined = f"replace({c}, 'T', ' ')"
+    spaced = f"replace({c}, 'T', ' ')" if joined else c
     slow = f'({within(f"({column.reading.read(c)})")} = {f} AND NOT {_is_fine(column.reading, c)})'
     return Form(
-        value=f'TRY_CAST({c} AS TIMESTAMP)', sure=f'{f}::VARCHAR = {joined} AND {within(f)} IS NOT NULL', close=slow
+        value=f'TRY_CAST({c} AS TIMESTAMP)', sure=f'{f}::VARCHAR = {spaced} AND {within(f)} IS NOT NULL', close=slow
     )
 
 
@@ -230,8 +312,11 @@ def _is_fine(reading: Reading, x: str) -> str:
 # the pass
 
 
-def _typed(forms: Sequence[Form], columns: Sequence[Column], source: str) -> str:
-    """SQL: the columns, and `_state`: 0, or how many cells spell a missing value, and `ODD` more for each odd cell."""
+def _typed(forms: Sequence[Form], columns: Sequence[Column], source: str, *, strict: bool = False) -> str:
+    """SQL: the columns, and `_state`: 0, or how many cells spell a missing value, and `ODD` more for each odd cell.
+
+    A `strict` one has no `_state`: it fails where that is not 0.
+    """
     pairs = [(form, column) for form, column in zip(forms, columns, strict=True)]
     cells = ', '.join(column.cell for column in columns)
     first = ', '.join(f'{form.value} AS f{column.index}' for form, column in pairs)
@@ -239,9 +324,14 @@ def _typed(forms: Sequence[Form], columns: Sequence[Column], source: str) -> str
     known = ''.join(f', coalesce({form.sure}, false) AS k{column.index}' for form, column in unsure)
     states = ' + '.join(_state(form, column) for form, column in unsure)
     sure = ' AND '.join(f'k{column.index}' for _, column in unsure)
-    named = ', '.join(f'f{column.index} AS {duck.identifier(column.name)}' for column in columns)
+    named = ', '.join(
+        f'{form.stored or f"f{column.index}"} AS {duck.identifier(column.name)}' for form, column in pairs
+    )
     source = f'SELECT {cells}, {first} FROM {source}'
     source = f'SELECT *{known} FROM ({source})'
+    if strict:
+        clean = f"CASE WHEN {sure} THEN true WHEN {states} = 0 THEN true ELSE error('not clean') END"
+        return f'SELECT {named} FROM ({source}) WHERE {clean}'
     return f'SELECT {named}, (CASE WHEN {sure} THEN 0 ELSE {states} END)::UINTEGER AS _state FROM ({source})'
 
 
@@ -287,16 +377,6 @@ def _checked(
     )
     (rows,) = duck.single(connection, f'SELECT count(*) FROM {duck.files([table])}')
     return replace(raw, path=table, rows_read=min(rows, CHECKED))
-
-
-def _lacks(connection: 'duckdb.DuckDBPyConnection', staged: Path, columns: Sequence[Column]) -> bool:
-    """Whether a record lacks its time, a key or every measure."""
-    needed = [f'{duck.identifier(c.name)} IS NULL' for c in columns if c.role in ('time', 'series')]
-    measures = [duck.identifier(c.name) for c in columns if c.role == 'measure']
-    if measures:
-        needed.append('(' + ' AND '.join(f'{name} IS NULL' for name in measures) + ')')
-    found = connection.execute(f'SELECT 1 FROM {duck.files([staged])} WHERE {" OR ".join(needed)} LIMIT 1').fetchall()
-    return bool(found)
 
 
 def _moves(time: Column, zone: str) -> bool:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
 from core.analysis.ingest import append, profile, readings
-from core.analysis.ingest.clean import Clean, read_clean
+from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.pace import Pace
 from core.analysis.ingest.parts import Stored, split, write_parts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
 NARROW: Final = 64
+FEW_REPEATS: Final = 0.001
 SHAPES: Final = ('auto', 'long', 'wide')
 DUPLICATES: Final = ('auto', 'last', 'first', 'mean')
 CHOICES: Final = (
@@ -89,36 +90,33 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         pace.rows = job.raw.rows_read
         if not job.raw.names or not job.raw.rows_read:
             raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
-        clean = job.clean()
-        columns = clean.columns if clean else job.columns()
-        if not any(column.role == 'time' for column in columns):
-            raise NoTimeColumn(_no_time(name, columns))
-        progress(0.45, 'Reading values')
-        staged, kinds = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
-        if not staged.accepted + staged.repaired:
-            raise UnusableData(_nothing_left(name, kinds))
-        progress(0.6, 'Sorting')
-        stored = job.stored(staged, columns)
         kept = 'base' if options.recipe else 'data'
-        base = job.write_parts(stored, into=into, name=kept)
+        made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
+        stored, base, kinds = made.stored, made.parts, made.kinds
         sources = job.sources(path, base, rows=stored.count)
-        staged.path.unlink()
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
         columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
         time = next(column for column in columns if column.role == 'time')
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
-        profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
+        if cooked or not series.exists():
+            profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
         labelled = profile.series_profile(job.connection, series, columns)
         job.connection.close()
         manifest = Manifest(
             source=_source(path, name, job.raw, notes=job.notes),
-            columns=_column_profiles(parts, columns, options=options, workdir=job.workdir),
+            columns=_column_profiles(
+                parts,
+                columns,
+                options=options,
+                workdir=job.workdir,
+                distinct=None if cooked else made.distinct,
+            ),
             rows_read=job.raw.rows_read,
-            rows_accepted=staged.accepted,
-            rows_repaired=staged.repaired,
-            rows_rejected=staged.rejected,
+            rows_accepted=made.accepted,
+            rows_repaired=made.repaired,
+            rows_rejected=made.rejected,
             faults_total=sum(kinds.values()),
             faults_by_kind=kinds,
             time=times,
@@ -228,19 +226,19 @@ class _Job:
 
     def clean(self) -> Clean | None:
         """Read and type a text that seems clean in one pass; where it is not, read it with all care and give None."""
-        unread, options = self.raw.unread, self.options
+        unread = self.raw.unread
         if unread is None:
             self.raw = self._long(self.raw)
             return None
         found = None
-        if self.before is None and not may_change(self.raw.names, shape=options.shape, melt=options.melt):
+        if self.before is None and not self.may_be_wide():
             found = read_clean(
                 self.connection,
                 self.raw,
                 zone=self.options.time_zone,
                 workdir=self.workdir,
-                typed=self._typed,
-                roles=lambda raw, columns: choose_roles(self.connection, raw, columns, roles=self._roles(raw)),
+                typed=self.typed,
+                roles=lambda raw, columns: choose_roles(self.connection, raw, columns, roles=self.roles(raw)),
             )
         if found is not None:
             self.raw = found.raw
@@ -251,6 +249,10 @@ class _Job:
         self.raw = self._long(full)
         return None
 
+    def may_be_wide(self) -> bool:
+        """Whether the names of the columns leave it open that the table is wide."""
+        return bool(may_change(self.raw.names, shape=self.options.shape, melt=self.options.melt))
+
     def _long(self, raw: RawTable) -> RawTable:
         options = self.options
         return melted(
@@ -259,22 +261,23 @@ class _Job:
 
     def columns(self, *, lenient: bool = False) -> list[Column]:
         """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""
-        columns = choose_roles(self.connection, self.raw, self._typed(self.raw), roles=self._roles(self.raw))
+        columns = choose_roles(self.connection, self.raw, self.typed(self.raw), roles=self.roles(self.raw))
         self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
         columns = [self._settled(column, lenient=lenient) for column in columns]
         return columns if self.before is None else append.aligned(columns, self.before, name=self.name)
 
-    def _typed(self, raw: RawTable) -> list[Column]:
+    def typed(self, raw: RawTable) -> list[Column]:
+        """Return the columns of a raw table with their types."""
         options = self.options
         day_first = options.day_first
         if day_first is None and self.before is not None:
             day_first = self.before.day_first
-        roles = self._roles(raw)
+        roles = self.roles(raw)
         return choose_types(
             self.connection, raw, roles=roles, decimal=options.decimal, day_first=day_first, off=options.off
         )
 
-    def _roles(self, raw: RawTable) -> dict[str, str]:
+    def roles(self, raw: RawTable) -> dict[str, str]:
         """The roles that the file's columns had before, and those that the user gives, which win."""
         kept = append.kept_roles(raw.names, self.before, self.options.usual)
         return {name: role for name, role in kept.items() if self._holds(raw, name)} | dict(self.options.roles)
@@ -360,6 +363,7 @@ class _Job:
     def _alone(self, into: Path) -> 'duckdb.DuckDBPyConnection':
         """A connection on one thread: with several, what is written varies by who is first."""
         allowed = [self.workdir, into, *(self.before.parts if self.before else ())]
+        allowed += [self.raw.unread.path] if self.raw.unread else []
         return duck.connect(memory=_engine_memory(self.options), workdir=self.workdir, allow=allowed)
 
     def stage(self, columns: Sequence[Column], *, clean: Clean | None, faults: Path) -> tuple[Staged, dict[str, int]]:
@@ -382,6 +386,86 @@ class _Cooked:
     columns: list[Column]
     parts: list[Path]
     done: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """The sorted rows of a version and how they came about; `distinct` holds what is known of columns already."""
+
+    stored: Stored
+    parts: list[Path]
+    kinds: dict[str, int]
+    accepted: int
+    repaired: int = 0
+    rejected: int = 0
+    distinct: Mapping[str, int] | None = None
+
+
+def _at_once(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made | None:
+    """Read, type, sort and store a text that is clean throughout in one statement; None when it turns out not to be."""
+    raw, options = job.raw, job.options
+    if raw.unread is None or job.before is not None or job.may_be_wide():
+        return None
+    stored = read_at_once(
+        job.connection,
+        raw,
+        zone=options.time_zone,
+        workdir=job.workdir,
+        typed=job.typed,
+        roles=lambda table, columns: choose_roles(job.connection, table, columns, roles=job.roles(table)),
+    )
+    if stored is None:
+        return None
+    progress(0.2, 'Reading values')
+    series = into / 'series.parquet'
+    try:
+        parts = job.write_parts(stored, into=into, name=name)
+    except failures():
+        parts = []
+    if parts and _is_whole(job, stored, parts, series):
+        job.raw = replace(raw, rows_read=stored.count, unread=None)
+        return _Made(stored=stored, parts=parts, kinds=no_faults(job.connection, into / 'faults.parquet'),
+                     accepted=stored.count)  # fmt: skip
+    for file in [*into.glob(f'{name}-*.parquet'), *into.glob('series.parquet')]:
+        file.unlink()
+    shutil.rmtree(job.workdir / f'{name}-parts', ignore_errors=True)
+    return None
+
+
+def _is_whole(job: _Job, stored: Stored, parts: Sequence[Path], series: Path) -> bool:
+    """Whether parts hold every record of the text, each with all it needs, and the samples told the series apart."""
+    (rows,) = duck.single(job.connection, f'SELECT count(*) FROM {duck.files(parts)}')
+    if rows != stored.count or lacks(job.connection, parts, stored.columns):
+        return False
+    time = next(column for column in stored.columns if column.role == 'time')
+    profile.write_series(job.connection, parts, time, zone=job.options.time_zone, out=series)
+    (repeats,) = duck.single(job.connection, f'SELECT sum(duplicates) FROM {duck.files([series])}')
+    return bool(repeats <= FEW_REPEATS * rows)
+
+
+def _by_steps(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made:
+    """Read a file, choose its types, stage its rows, list its faults, sort and store what can be."""
+    clean = job.clean()
+    columns = clean.columns if clean else job.columns()
+    if not any(column.role == 'time' for column in columns):
+        raise NoTimeColumn(_no_time(job.name, columns))
+    progress(0.45, 'Reading values')
+    staged, kinds = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
+    if not staged.accepted + staged.repaired:
+        raise UnusableData(_nothing_left(job.name, kinds))
+    progress(0.6, 'Sorting')
+    stored = job.stored(staged, columns)
+    parts = job.write_parts(stored, into=into, name=name)
+    staged.path.unlink()
+    return _Made(
+        stored=stored,
+        parts=parts,
+        kinds=kinds,
+        accepted=staged.accepted,
+        repaired=staged.repaired,
+        rejected=staged.rejected,
+        distinct={column.name: column.distinct for column in columns} if clean else None,
+    )
 
 
 @contextmanager
@@ -487,11 +571,16 @@ def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
 
 
 def _column_profiles(
-    parts: Sequence[Path], columns: Sequence[Column], *, options: Options, workdir: Path
+    parts: Sequence[Path],
+    columns: Sequence[Column],
+    *,
+    options: Options,
+    workdir: Path,
+    distinct: Mapping[str, int] | None = None,
 ) -> tuple[ColumnProfile, ...]:
     """Return the profiles of the stored rows, from one thread: on several, means and quantiles vary by who is first."""
     with duck.connect(memory=_engine_memory(options), workdir=workdir, allow=[*parts, workdir]) as connection:
-        return tuple(profile.column_profiles(connection, parts, columns))
+        return tuple(profile.column_profiles(connection, parts, columns, distinct=distinct))
 
 
 def _write_export(

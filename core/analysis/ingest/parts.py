@@ -26,13 +26,16 @@ MOST_ROWS: Final = 2**32 - 1
 class Stored:
     """The rows of a version before they are sorted: SQL that gives `_series, _time, _line, _row` and `columns`.
 
-    With `several` files there is `_source` too.
+    With `several` files there is `_source` too. Rows that are not at hand yet come with a `sample` of them that has all
+    their words, and with the `first` of their lines.
     """
 
     rows: str
     columns: list[Column]
     count: int
     several: bool = False
+    sample: str = ''
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +109,10 @@ def _narrow(connection: 'duckdb.DuckDBPyConnection', stored: Stored, *, zone: st
     words = {c.index: f'words_{c.index}' for c in stored.columns if _is_of_few_words(connection, stored, c)}
     yield _series(connection, stored, own, words)
     yield _Moved(name='_time', before='_time', after='_time')
-    low, high, last = duck.single(
-        connection, f'SELECT min(_line - _row), max(_line - _row), coalesce(max(_row), 0) FROM ({stored.rows})'
-    )
+    low, high, last = stored.first, stored.first, stored.count
+    if not stored.sample:
+        asked = 'min(_line - _row), max(_line - _row), coalesce(max(_row), 0)'
+        low, high, last = duck.single(connection, f'SELECT {asked} FROM ({stored.rows})')
     number = '_row::UINTEGER' if last <= MOST_ROWS else '_row'
     yield _Moved(name='_row', before=number, after='_row')
     if low == high and low is not None:
@@ -148,7 +152,7 @@ def _is_of_few_words(connection: 'duckdb.DuckDBPyConnection', stored: Stored, co
 def _make_words(connection: 'duckdb.DuckDBPyConnection', stored: Stored, value: str, kind: str) -> bool:
     most_words = 2 * MOST_WORDS
     connection.execute(
-        f'CREATE OR REPLACE TEMP TABLE words AS SELECT DISTINCT {value} AS word FROM ({stored.rows}) '
+        f'CREATE OR REPLACE TEMP TABLE words AS SELECT DISTINCT {value} AS word FROM ({stored.sample or stored.rows}) '
         f'WHERE {value} IS NOT NULL LIMIT {most_words + 1}'
     )
     if not 0 < duck.single(connection, 'SELECT count(*) FROM words')[0] <= most_words:

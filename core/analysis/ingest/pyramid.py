@@ -10,7 +10,7 @@ NULLs and values that are not finite are left out. A line of fewer than `SMALL` 
 itself is as cheap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ PER_BUCKET: Final = 64
 FACTOR: Final = 4
 TOP: Final = 128
 LEVELS: Final = 20
+AT_ONCE: Final = 8
 ROW_GROUP: Final = 24_576
 
 GAP_REGULAR: Final = 1.75
@@ -39,8 +40,8 @@ def build_pyramid(parts: Sequence[Path], *, measures: Sequence[str], out: Path, 
     connection = duck.connect(memory=memory, workdir=workdir, allow=[*parts, out])
     try:
         connection.execute(_TABLE)
-        for measure in measures:
-            _add_measure(connection, parts, measure)
+        for group in _alike(connection, parts, measures):
+            _add_measures(connection, parts, group)
         rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
         target = duck.text(str(out))
         # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
@@ -54,22 +55,50 @@ def build_pyramid(parts: Sequence[Path], *, measures: Sequence[str], out: Path, 
 
 def values(source: str, measure: str) -> str:
     """Return the SQL of one measure's finite values as `s` (series), `t` (µs), `v` (double), in the order stored."""
-    value = f'CAST({duck.identifier(measure)} AS DOUBLE)'
+    value = _value(measure)
     return f'SELECT _series AS s, epoch_us(_time) AS t, {value} AS v FROM {source} WHERE isfinite({value})'
 
 
-def _add_measure(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measure: str) -> None:
-    source = values(duck.files(parts), measure)
+def _alike(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]
+) -> Iterator[Sequence[str]]:
+    """Yield the measures that have a finite value in every row, some at once as they share times, then each other."""
+    if not measures:
+        return
+    counts = ', '.join(f'count(*) FILTER (isfinite({_value(measure)}))' for measure in measures)
+    rows, *finite = duck.single(connection, f'SELECT count(*), {counts} FROM {duck.files(parts)}')
+    whole = [measure for measure, count in zip(measures, finite, strict=True) if count == rows]
+    yield from (whole[first : first + AT_ONCE] for first in range(0, len(whole), AT_ONCE))
+    yield from ([measure] for measure in measures if measure not in whole)
+
+
+def _value(measure: str) -> str:
+    return f'CAST({duck.identifier(measure)} AS DOUBLE)'
+
+
+def _add_measures(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]) -> None:
+    files = duck.files(parts)
+    source = values(files, measures[0])
     connection.execute(_STEPS.format(values=source))
     connection.execute(_LINES)
     if connection.execute('SELECT count(*) FROM lines').fetchall() == [(0,)]:
         return
-    connection.execute(_LEVEL_0.format(values=source, start=_bucket('t')), [measure])
-    for level in range(1, LEVELS):
-        connection.execute(_LEVEL_UP.format(start=_bucket('start', FACTOR)), [measure, level])
-        grown = connection.execute('SELECT 1 FROM pyramid WHERE measure = ? AND level = ? LIMIT 1', [measure, level])
-        if not grown.fetchall():
-            break
+    if len(measures) > 1:
+        listed = ', '.join(f'{_value(measure)} AS v{k}' for k, measure in enumerate(measures))
+        source = f'SELECT _series AS s, epoch_us(_time) AS t, {listed} FROM {files}'
+    else:
+        source = f'SELECT s, t, v AS v0 FROM ({source})'
+    figures = ', '.join(_FIGURES.format(k=k) for k in range(len(measures)))
+    connection.execute(_BUCKETS.format(values=source, start=_bucket('t'), figures=figures))
+    for k, measure in enumerate(measures):
+        connection.execute(_LEVEL_0.format(k=k), [measure])
+        for level in range(1, LEVELS):
+            connection.execute(_LEVEL_UP.format(start=_bucket('start', FACTOR)), [measure, level])
+            grown = connection.execute(
+                'SELECT 1 FROM pyramid WHERE measure = ? AND level = ? LIMIT 1', [measure, level]
+            )
+            if not grown.fetchall():
+                break
 
 
 def _bucket(time: str, factor: int = 1) -> str:
@@ -118,18 +147,27 @@ WITH sizes AS (
     SELECT c.s, c.n, c.median, c.upper, c.width, coalesce(sum(r.n * least(r.mean / c.width, 1)), 0) AS buckets
     FROM candidates c LEFT JOIN ranked r USING (s) GROUP BY ALL
 )
-SELECT s, coalesce(min(width) FILTER (buckets <= n / {PER_BUCKET / 4}), max(width)) AS width,
+SELECT s, (row_number() OVER (ORDER BY s))::UINTEGER AS id,
+    coalesce(min(width) FILTER (buckets <= n / {PER_BUCKET / 4}), max(width)) AS width,
     CAST(ceil(CASE WHEN any_value(upper) > {GAP_REGULAR} * any_value(median)
         THEN {GAP_IRREGULAR} ELSE {GAP_REGULAR} END * any_value(upper)) AS BIGINT) AS gap
 FROM sized GROUP BY s
 """
 
+_FIGURES: Final = """sum(v{k}) AS total{k}, min(v{k}) AS low{k}, arg_min(t, v{k}) AS low_at{k},
+    max(v{k}) AS high{k}, arg_max(t, v{k}) AS high_at{k}"""
+
+_BUCKETS: Final = """
+CREATE OR REPLACE TEMP TABLE buckets AS
+SELECT id, {start} AS start, count(*) AS n, min(t) AS first, max(t) AS last, {figures}
+FROM ({values}) JOIN lines USING (s)
+GROUP BY id, start
+"""
+
 _LEVEL_0: Final = """
 INSERT INTO pyramid
-SELECT ?, s, 0, {start} AS start, any_value(width), any_value(gap), count(*), sum(v),
-    min(v), arg_min(t, v), max(v), arg_max(t, v), min(t), max(t)
-FROM ({values}) JOIN lines USING (s)
-GROUP BY s, start
+SELECT ?, s, 0, start, width, gap, n, total{k}, low{k}, low_at{k}, high{k}, high_at{k}, first, last
+FROM buckets JOIN lines USING (id)
 """
 
 _LEVEL_UP: Final = f"""
