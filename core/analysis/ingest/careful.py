@@ -8,7 +8,7 @@ from typing import Final
 
 from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
-from core.analysis.ingest.dialect import Format, Tokens, has_swallowed, readings, tokenize
+from core.analysis.ingest.dialect import QUOTES, Format, Tokens, has_swallowed, in_other_quotes, readings, tokenize
 from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
 from core.analysis.ingest.lines import Lines
 from core.analysis.ingest.plain import Plain
@@ -29,7 +29,6 @@ _STRETCH: Final = 8
 _STRAY: Final = 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
 _DOUBTS: Final = frozenset({6, 50, 400, 3000})
 _SHOWN: Final = 500
-_QUOTES: Final = '"\'`'
 _HELD: Final = 10_000
 
 
@@ -208,7 +207,7 @@ class Careful:
     def _has_other_quotes(self, text: str, rows: list[list[str]]) -> bool:
         if self._layout.width < 2:
             return False
-        marks = [quote for quote in _QUOTES if quote != self._form.quote and quote in text]
+        marks = [quote for quote in QUOTES if quote != self._form.quote and quote in text]
         return any(
             row[0][:1] == mark == row[1][:1] and row[0][-1:] == mark == row[1][-1:] for mark in marks for row in rows
         )
@@ -325,18 +324,14 @@ class Careful:
 
     def _other_quotes(self, text: str, tokens: Tokens) -> Tokens | None:
         """A record whose cells all stand in another sort of quotes than the file's, by those."""
-        width, ours = self._layout.width, self._form.quote
-        for quote in _QUOTES:
-            if quote == ours or not text.startswith(quote) or not text.endswith(quote) or width < 2:
-                continue
-            other = tokenize(text, replace(self._form, quote=quote, escape=quote))
-            if other.quoted == len(other.cells) == width and other.clean and not other.open and tokens.quoted == 0:
-                reason = (
-                    f'The cells of the record stand between {quote}, those of the file between {ours or "nothing"}.'
-                )
-                self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, reason)
-                return other
-        return None
+        found = in_other_quotes(text, self._form, self._layout.width) if not tokens.quoted else None
+        if found is None:
+            return None
+        cells, quote = found
+        ours = self._form.quote or 'nothing'
+        reason = f'The cells of the record stand between {quote}, those of the file between {ours}.'
+        self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, reason)
+        return Tokens(cells=cells, clean=True, open=False)
 
     def _over_lines(self, text: str) -> tuple[Tokens, int] | None:
         """A record that another character separates and whose last cell runs over the next few lines."""
@@ -431,16 +426,19 @@ class Careful:
         return Tokens(cells=found[1], clean=False, open=False)
 
     def _split_returns(self, text: str) -> bool:
-        """Break a line at lone carriage returns when each part is a record."""
-        parts = text.split('\r')
-        if not all(len(tokenize(part, self._form).cells) == self._layout.width for part in parts):
+        """Break a line at a lone return that a whole record stands before; what follows is the next to be read."""
+        place = -1
+        while (place := text.find('\r', place + 1)) >= 0:
+            tokens = tokenize(text[:place], self._form)
+            if tokens.clean and not tokens.open and self._has_width(tokens.cells) and self._suits(tokens.cells):
+                break
+        else:
             return False
-        line, byte = self._line, self._byte
-        self._advance(1)
+        self._raw = text[:place]
         self._release()
-        for part in parts:
-            self._found, self._raw = [], part
-            self._store(line, byte, tokenize(part, self._form).cells)
+        self._store(self._line, self._byte, tokens.cells)
+        self._byte += len(text[: place + 1].encode())
+        self._buffer[self._at] = self._buffer[self._at][place + 1 :]
         return True
 
     def _breaks_off(self, cells: list[str]) -> bool:

@@ -11,10 +11,12 @@ from core.analysis.ingest.careful import Careful
 from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
 from core.analysis.ingest.dialect import (
+    QUOTES,
     Format,
     Guess,
     detect,
     has_swallowed,
+    in_other_quotes,
     named_separator,
     readings,
     sample_records,
@@ -119,6 +121,9 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
     lines, whole = _head(text, returns=returns)
     guess = detect(lines[chosen.skip or 0 :], chosen)
     form = guess.format
+    if not returns and text.cr and _breaks_at_returns(lines, form):
+        returns = True
+        lines, whole = _head(text, returns=returns)
     skip = chosen.skip or 0
     records = _records(lines, form, whole=whole, skip=skip)
     if (widest := max((len(record.cells) for record in records), default=0)) > most:
@@ -136,6 +141,17 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
         returns=returns,
         notes=_doubts(guess),
         reading=_reading(guess, form, layout, chosen),
+    )
+
+
+def _breaks_at_returns(lines: list[str], form: Format) -> bool:
+    """Whether lone returns in the head of a file part records as line feeds do."""
+    records = sample_records(lines, form, limit=_SAMPLE_RECORDS)
+    widths = Counter(len(cells) for _, cells, _ in records if len(cells) > 1).most_common(1)
+    parted = [lines[index].rstrip('\r\n').split('\r') for index, _, _ in records]
+    parted = [parts for parts in parted if len(parts) > 1]
+    return bool(widths and parted) and all(
+        len(tokenize(part, form).cells) == widths[0][0] for parts in parted for part in parts
     )
 
 
@@ -242,6 +258,8 @@ def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[
         if not clean and width and form.quote:
             options = readings(line, form, widest=2 * width[0][0])
             cells = options[width[0][0]][1] if width[0][0] in options else cells
+        if width and line[:1] in QUOTES and (other := in_other_quotes(line, form, width[0][0])) is not None:
+            cells = other[0]
         blank = not line.strip(' \t') and len(cells) < 2
         named = index == 0 and named_separator(line) is not None
         records.append(Record(line=index + 1, cells=[] if blank or named else cells))
@@ -255,7 +273,7 @@ def _mend_header(records: list[Record], form: Format, width: int) -> None:
     above = records[first - 1] if first else None
     if above is None or len(above.cells) != 1 or not any(kind_of(cell) == 'number' for cell in records[first].cells):
         return
-    found = resplit(above.cells[0], form, ['text'] * width)
+    found = resplit(above.cells[0], form, ['text'] * width, heading=True)
     if found is not None and len(set(found[0])) == width:
         records[first - 1] = replace(above, cells=found[0])
 

@@ -20,7 +20,7 @@ _DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
 _RUN: Final = re.compile(r'[^\w\s"\'`.+\-]{2,4}')
 _SIGN: Final = re.compile(r'[^\w\s"\'`.+\-,;|:^~§¦]')
 _MOST_UNUSUAL: Final = 6
-_QUOTES: Final = '"\'`'
+QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
 _SAMPLE_ROWS: Final = 160
 _SAMPLE_CELLS: Final = 400_000
@@ -132,6 +132,9 @@ def _closing(text: str, start: int, form: Format) -> tuple[int, bool]:
         if _ends(text, position + 1, form.delimiter):
             return position, tidy
         if text.startswith(form.quote, position + 1):
+            if not tidy and _ends(text, position + 2, form.delimiter):
+                # Where quotes are not escaped, the last of two is the one that closes.
+                return position + 1, tidy
             position += 2
             continue
         tidy = False
@@ -224,10 +227,24 @@ def _cells_at(text: str, position: int, form: Format) -> Iterator[tuple[int, str
         if _ends(text, place + 1, form.delimiter):
             yield _skip(text, place + 1, form.delimiter), _unescape(text[inner:place], form), strays
         if text.startswith(form.quote, place + 1):
+            if strays and _ends(text, place + 2, form.delimiter):
+                stop = _skip(text, place + 2, form.delimiter)
+                yield stop, _unescape(text[inner : place + 1], form), strays + 1
             place += 2
             continue
         strays += 1
         place += 1
+
+
+def in_other_quotes(text: str, form: Format, width: int) -> tuple[list[str], str] | None:
+    """A record whose cells all stand in another sort of quotes than the file's: (its cells, that quote)."""
+    for quote in QUOTES:
+        if quote == form.quote or width < 2 or not text.startswith(quote) or not text.endswith(quote):
+            continue
+        other = tokenize(text, replace(form, quote=quote, escape=quote))
+        if other.quoted == len(other.cells) == width and other.clean and not other.open:
+            return other.cells, quote
+    return None
 
 
 def has_swallowed(text: str, form: Format, width: int) -> bool:
@@ -380,11 +397,11 @@ def _unusual(lines: Sequence[str]) -> list[str]:
 
 def _forms(text: str, delimiter: str) -> Iterator[Format]:
     """The quotes and escapes worth trying with a delimiter."""
-    opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in _QUOTES}
+    opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in QUOTES}
     yield Format(delimiter=delimiter)
     if '\\"' in text and opened['"']:
         yield Format(delimiter=delimiter, escape='\\')
-    for quote in _QUOTES[1:]:
+    for quote in QUOTES[1:]:
         if opened[quote]:
             yield Format(delimiter=delimiter, quote=quote, escape=quote)
             if f'\\{quote}' in text:

@@ -414,13 +414,13 @@ def _lines_note(preamble: Sequence[Record]) -> str:
     return f'A preamble of {count} {line} above the table was dropped (from line {preamble[0].line}).'
 
 
-def resplit(text: str, form: Format, profile: Sequence[Kind]) -> tuple[list[str], str] | None:
-    """A record that is separated by another character than the file's: (its cells, that character)."""
+def resplit(text: str, form: Format, profile: Sequence[Kind], *, heading: bool = False) -> tuple[list[str], str] | None:
+    """A record, or a `heading`, that is separated by another character than the file's: (its cells, that character)."""
     width = len(profile)
     for mark in _DELIMITERS if width > 2 else ():
         if mark != form.delimiter and text.count(mark) >= width - 1:
             cells = tokenize(text, replace(form, delimiter=mark)).cells
-            if len(cells) == width and _is_record(cells, profile, strict=mark == ' '):
+            if len(cells) == width and (heading or _is_record(cells, profile, strict=mark == ' ')):
                 return cells, mark
     return None
 
@@ -430,7 +430,7 @@ def _is_record(cells: Sequence[str], profile: Sequence[Kind], *, strict: bool) -
     typed = [(kind_of(cell), kind) for cell, kind in zip(cells, profile, strict=True) if kind not in ('text', 'empty')]
     right = sum(kind in (expected, 'empty') for kind, expected in typed)
     if strict:
-        return bool(typed) and right == len(typed)
+        return bool(typed) and right >= 0.75 * len(typed)
     return fit(cells, profile) > -0.5 * len(profile) and 2 * right >= len(typed)
 
 
