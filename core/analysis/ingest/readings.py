@@ -537,9 +537,27 @@ def _ordered(first: str, second: str, mark: str, year: int) -> Reading:
     )
 
 
-ORDERS: Final = tuple(
+def _until(reading: Reading) -> Reading:
+    """Stretches of time such as `01.01.2024 00:00 - 01.01.2024 01:00`, which are read as their start."""
+
+    def start(read: Callable[[str], str]) -> Callable[[str], str]:
+        return lambda x: read(f"regexp_replace({x}, ' [-–] .*$', '')")
+
+    return replace(
+        reading,
+        name=f'{reading.name} - {reading.name}',
+        shape=rf'{reading.shape} [-–] {reading.shape}',
+        value=start(reading.value),
+        naive=start(reading.naive or reading.value),
+        instant=start(reading.instant) if reading.instant else None,
+        form='',
+    )
+
+
+_DATES: Final = tuple(
     (_ordered('d', 'm', mark, year), _ordered('m', 'd', mark, year)) for mark in '/.-' for year in (4, 2)
 )
+ORDERS: Final = _DATES + tuple((_until(day), _until(month)) for day, month in _DATES if day.form.endswith('%Y'))
 
 
 def _either(pair: tuple[Reading, Reading]) -> Reading:
@@ -709,6 +727,7 @@ _DAY: Final = r'(\d{1,2})(?:st|nd|rd|th|er|º|\.)?'
 _GAP: Final = r'(?:[ ./,-]{1,2}| de | del | of )'
 TIMES: Final[tuple[Reading, ...]] = (
     ISO,
+    _until(ISO),
     _dated('YYYY-MM-DD, 12 hours', '%Y-%m-%d', r'\d{4}-\d{1,2}-\d{1,2}', clock=_CLOCK_12),
     _dated('YYYY/MM/DD', '%Y/%m/%d', r'\d{4}/\d{1,2}/\d{1,2}'),
     _dated('YYYY.MM.DD', '%Y.%m.%d', r'\d{4}\.\d{1,2}\.\d{1,2}'),
@@ -756,7 +775,7 @@ _ODD_TIMES: Final = tuple(
             for r in TIMES
             if not r.coarse and not r.coded and r.name != 'D Mon YY' and all(r not in p for p in ORDERS)
         ),
-        *(_either(pair) for pair in ORDERS if pair[0].name.endswith('YYYY')),
+        *(_either(pair) for pair in _DATES if pair[0].name.endswith('YYYY')),
         COMPACT,
     )
 )

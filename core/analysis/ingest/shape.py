@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOOKED_AT: Final = 60
-FEWEST_PERIODS: Final = 3
+FEWEST_PERIODS: Final = 2
 FEWEST_ALIKE: Final = 8
 FEWEST_CODES: Final = 12
 FEWEST_ANY: Final = 50
@@ -60,6 +60,7 @@ _PERIOD_NAME: Final[Mapping[str, str]] = {
     'nQYY': 'quarter', 'YYYY-Www': 'week', 'YYYY-MM': 'month', 'YYYYMM': 'month', 'YYYYMmm': 'month',
     'Mon YYYY': 'month', 'YYYY Mon': 'month', 'Mon YY': 'month', 'MM/YYYY': 'month',
 }  # fmt: skip
+_PERIOD_CODE: Final = re.compile(r'M(?:0[1-9]|1[0-3])|Q0[1-5]')
 _CODE: Final = re.compile(r'[A-Z][A-Z0-9.^=/&-]{0,11}')
 _PLACE: Final = re.compile(r"[A-ZÀ-Þ][\w .,'&()/-]*")
 _AFFIXED: Final = re.compile(r'^(?P<stem>.*?)(?P<digits>\d+)$')
@@ -164,12 +165,10 @@ def _with_header(raw: RawTable, *, workdir: Path) -> RawTable:
         return raw
     columns = [head.column(f'c{place}').to_pylist() for place in range(len(raw.names))]
     first = [(column[0] or '').strip(readings.BLANK) for column in columns]
-    periods = _periods(first)
-    if periods is None or len(periods[1]) * 2 < len(first):
+    places = _places_of_names(first, columns)
+    if not places:
         return raw
-    below = [
-        cell for place in periods[1] for cell in columns[place][1:] if not readings.is_missing((cell or '').strip())
-    ]
+    below = [cell for place in places for cell in columns[place][1:] if not readings.is_missing((cell or '').strip())]
     if not below or sum(bool(_NUMBER.fullmatch(cell.strip())) for cell in below) < 0.8 * len(below):
         return raw
     names: list[str] = []
@@ -189,8 +188,31 @@ def _with_header(raw: RawTable, *, workdir: Path) -> RawTable:
         header=tuple(column[0] or '' for column in columns),
         header_line=line,
         rows_read=raw.rows_read - 1,
-        notes=(*raw.notes, f'Line {line} names times, so it is the header of the table.'),
+        notes=(*raw.notes, f'Line {line} names times or counts on, so it is the header of the table.'),
     )
+
+
+def _places_of_names(first: Sequence[str], columns: Sequence[Sequence[str | None]]) -> list[int]:
+    """Return the places of a first record in which names of columns stand that look like values: times, or numbers that
+    count on above columns of numbers beside one of times."""
+    periods = _periods(first)
+    if periods is not None and len(periods[1]) * 2 >= len(first):
+        return list(periods[1])
+    counts = {place: int(cell) for place, cell in enumerate(first) if re.fullmatch(r'\d{1,5}', cell)}
+    follows = list(counts.values()) == list(
+        range(min(counts.values(), default=0), min(counts.values(), default=0) + len(counts))
+    )
+    if len(counts) < max(FEWEST_ALIKE, len(first) // 2) or not follows:
+        return []
+    rest = [place for place in range(len(first)) if place not in counts]
+    below = {place: [(cell or '').strip() for cell in columns[place][1:]] for place in rest}
+    timed = any(
+        _share(reading, below[place]) == 1.0 and not reading.matches(first[place])
+        for place in rest
+        for reading in readings.TIMES
+        if not reading.coded
+    )
+    return list(counts) if timed else []
 
 
 # what the columns hold, by a few of their cells
@@ -329,7 +351,7 @@ def _by_period(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
         return None
     # A year beside seven other numbers is no layout: periods are most of the columns that hold numbers.
     others = [column for column in rest if column.numeric and column.cells and not _is_code(column)]
-    if len(others) > len(places) and not forced:
+    if len(others) > (len(places) if len(places) > 2 else 0) and not forced:
         return None
     labels = {place: texts[place] for place in places}
     months = next((column for column in rest if reading == readings.YEAR and _are_months(column)), None)
@@ -442,7 +464,7 @@ def _alike(columns: Sequence[_Looked]) -> str:
     spread = sizes[-max(1, len(sizes) // 10)] - sizes[len(sizes) // 10] if sizes else 0
     numbered = [match for name in names if (match := _AFFIXED.match(name))]
     stems = Counter(match['stem'] for match in numbered)
-    if len(columns) >= FEWEST_ALIKE and stems and stems.most_common(1)[0][1] >= 0.95 * len(columns):
+    if len(columns) >= FEWEST_ALIKE and stems and stems.most_common(1)[0][1] >= 0.9 * len(columns):
         stem = stems.most_common(1)[0][0]
         # Lags and features of one model are numbered too, and are no series.
         return (
@@ -516,6 +538,7 @@ def _asked_plan(raw: RawTable, columns: Sequence[_Looked], melt: Mapping[str, An
 
 def _numbered(columns: Sequence[_Looked]) -> Plan | None:
     """Columns such as d_1 to d_1913, which need a start to be times."""
+    columns = [column for column in columns if column.numeric]
     stems = Counter(match['stem'] for column in columns if (match := _AFFIXED.match(column.name.strip())))
     if not stems or stems.most_common(1)[0][1] < FEWEST_PERIODS:
         return None
@@ -731,6 +754,8 @@ def _may_join(names: Sequence[str]) -> bool:
     parts = (_MONTH_NAMES, _WEEK_NAMES, _QUARTER_NAMES)
     if years and any(part.fullmatch(name) for part in parts for name in bare):
         return True
+    if years and any(re.fullmatch(r'(?i)period', name) for name in bare):
+        return True
     return any(_CLOCK_NAMES.fullmatch(name) or _HOUR_NAMES.fullmatch(name) for name in bare)
 
 
@@ -813,6 +838,10 @@ def _calendar(columns: Sequence[_Looked], clock: _Looked | None) -> _Join | None
                 text = f"{text} || ' ' || lpad(({_whole(hours.place)})::VARCHAR, 2, '0') || ':00'"
                 parts = [*parts, hours]
         return _parts_of(text, parts)
+    coded = next((c for c in columns if c.cells and all(map(_PERIOD_CODE.fullmatch, c.cells))), None)
+    if coded is not None:
+        # The Bureau of Labor Statistics writes M01 or Q01; what is no month, such as M13, is found to be no time.
+        return _parts_of(f"{y} || regexp_replace(trim(c{coded.place}), '^Q0', 'Q')", [year, coded])
     quarter = next((c for c in columns if _named_number(c, _QUARTER_NAMES, 1, 4)), None)
     if quarter is not None:
         return _parts_of(f"{y} || '-Q' || ({_whole(quarter.place)})", [year, quarter])

@@ -79,6 +79,11 @@ def test_names_of_columns_that_are_times(tmp_path: Path, names: list[str], name:
     assert duckdb.sql(f"SELECT _column FROM '{long.path}'").fetchall()[0] == (names[0],)
 
 
+def test_two_periods_make_a_wide_table_where_nothing_else_is_a_number(tmp_path: Path) -> None:
+    assert made_long(tmp_path, 'Product|2022|2023\nA|1|2\nB|3|4').names == ('Product', 'year', 'value')
+    assert not made_long(tmp_path, 'Product|2022|2023|Price\nA|1|2|3\nB|3|4|5').is_melted
+
+
 def test_eurostat_names_its_rows_and_columns_in_one_cell(tmp_path: Path) -> None:
     raw = made_long(tmp_path, 'geo\\TIME_PERIOD|2020|2021|2022\nDE|1.2 p|:|3\nFR|1.5|2.5|3.5')
     assert raw.names == ('geo', 'year', 'value')
@@ -220,6 +225,8 @@ def test_missing_cells_make_no_points_and_an_empty_record_is_kept(tmp_path: Path
         ('year|month|day|hour|y\n2024|1|31|0|1\n2024|1|31|1|2', ('year month day hour', 'y'), '2024-01-31 00:00'),
         ('YEAR|WEEK|y\n2024|5|1\n2024|6|2', ('YEAR WEEK', 'y'), '2024-W05'),
         ('year|quarter|y\n2024|Q2|1\n2024|Q3|2', ('year quarter', 'y'), '2024-Q2'),
+        ('id|Year|Period|y\na|2024|M01|1\na|2024|M02|2', ('id', 'Year Period', 'y'), '2024M01'),
+        ('id|Year|Period|y\na|2024|Q01|1\na|2024|Q02|2', ('id', 'Year Period', 'y'), '2024Q1'),
     ],
 )  # fmt: skip
 def test_a_time_in_several_columns_becomes_one(tmp_path: Path, text: str, names: tuple[str, ...], first: str) -> None:
@@ -355,6 +362,15 @@ def test_dates_above_columns_make_a_header(tmp_path: Path) -> None:
     assert manifest.series.columns == ('Province/State', 'Country/Region')
     assert manifest.series.first == (' · Italy', ' · Malta', ' · Spain', 'Beijing · China', 'Hubei · China')
     assert manifest.time.start == '2020-01-22T00:00:00Z'
+
+
+def test_numbers_that_count_on_above_columns_make_a_header(tmp_path: Path) -> None:
+    rows = ''.join(
+        f'2016-07-01 {hour:02}:00:00,' + ','.join(str(hour * i % 89) for i in range(13)) + '\n' for hour in range(24)
+    )
+    manifest, _ = converted(tmp_path, 'date,' + ','.join(map(str, range(12))) + ',OT\n' + rows)
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.faults_total) == (24, 24, 0)
+    assert (manifest.series.count, manifest.time.column) == (13, 'date')
 
 
 def test_a_split_time_is_stored_as_one(tmp_path: Path) -> None:
