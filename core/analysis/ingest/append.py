@@ -124,11 +124,18 @@ def aligned(columns: Sequence[Column], before: Before, *, name: str) -> list[Col
 
 
 def extended(
-    connection: 'duckdb.DuckDBPyConnection', rows: str, columns: Sequence[Column], before: Before, *, zone: str
+    connection: 'duckdb.DuckDBPyConnection',
+    rows: str,
+    columns: Sequence[Column],
+    before: Before,
+    *,
+    zone: str,
+    workdir: Path,
 ) -> Extended:
     """Join a file's stored rows (SQL that gives `_row, _line, _time` and its `aligned` columns) to those of `before`.
 
-    The connection must be allowed to read the parts. Memory grows with the file, not with the version before.
+    They are written to `workdir` unsorted: a join and a sort in one statement do not share their memory well. The
+    connection must be allowed to read the parts and to write there.
     """
     if len(before.sources) >= MOST_SOURCES:
         raise UnusableData('The dataset holds rows of too many files. Upload one file with all of them instead.')
@@ -147,16 +154,22 @@ def extended(
     old = f'SELECT _series, _time, _line, {source}, file_row_number AS _row, {theirs} FROM {stored}'
     keys = f'SELECT DISTINCT _series, _time FROM ({new})'
     kept = f'SELECT * FROM ({old}) ANTI JOIN ({keys}) USING (_series, _time)'
-    left = f'(SELECT _series, _time FROM {stored}) ANTI JOIN ({keys}) USING (_series, _time)'
-    (count,) = duck.single(connection, f'SELECT count(*) FROM {left}')
-    (added,) = duck.single(connection, f'SELECT count(*) FROM ({rows})')
     absent = [column for (mine_, _), column in zip(pairs, merged, strict=True) if mine_ is None]
+    whole = workdir / 'merged.parquet'
+    connection.execute(
+        f'COPY ({_filled(new, stored, merged, absent)} UNION ALL {kept}) TO {duck.text(str(whole))} '
+        '(FORMAT parquet, COMPRESSION lz4)'
+    )
+    count, added = duck.single(
+        connection,
+        f'SELECT count(*), count(*) FILTER (_source = {len(before.sources)}) FROM {duck.files([whole])}',
+    )
     return Extended(
-        rows=f'{_filled(new, stored, merged, absent)} UNION ALL {kept}',
+        rows=f'SELECT * FROM {duck.files([whole])}',
         columns=merged,
-        kept=int(count),
-        replaced=before.rows - int(count),
-        added=int(added),
+        kept=count - added,
+        replaced=before.rows - (count - added),
+        added=added,
         notes=tuple(notes),
     )
 

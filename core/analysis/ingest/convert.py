@@ -297,7 +297,9 @@ class _Job:
         if self.before is None:
             named = f'SELECT *, {labels(columns)} AS _series FROM ({rows})'
             return Stored(rows=named, columns=list(columns), count=_points(staged))
-        both = append.extended(self.connection, rows, columns, self.before, zone=self.options.time_zone)
+        both = append.extended(
+            self.connection, rows, columns, self.before, zone=self.options.time_zone, workdir=self.workdir
+        )
         self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
