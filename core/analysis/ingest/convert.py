@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from core.analysis import duck
 from core.analysis.ingest import append, profile, readings
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
+from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.pace import Pace
 from core.analysis.ingest.parts import Stored, split, write_parts
 from core.analysis.ingest.rawtable import Chosen, RawTable
-from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults, stage
+from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults, repairs, stage
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.shape import check_melt, may_change, melted
 from core.analysis.ingest.types import Column, choose_types, rows_of, settle_day_or_month, stored_names
@@ -102,6 +103,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         if cooked or not series.exists():
             profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
+        times = replace(times, duplicates=times.duplicates + job.dropped)
         labelled = profile.series_profile(job.connection, series, columns)
         job.connection.close()
         manifest = Manifest(
@@ -119,6 +121,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             rows_rejected=made.rejected,
             faults_total=sum(kinds.values()),
             faults_by_kind=kinds,
+            repairs=repairs(kinds, stored.columns),
             time=times,
             series=labelled,
             measures=tuple(column.name for column in columns if column.role == 'measure'),
@@ -153,7 +156,9 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
         clean = job.clean()
         columns = clean.columns if clean else job.columns(lenient=True) if job.raw.names else []
         faults = job.workdir / 'faults.parquet'
-        staged, kinds = job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {})
+        staged, kinds, columns = (
+            job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
+        )
         listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
@@ -190,7 +195,9 @@ def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, A
         clean = job.clean()
         columns = clean.columns if clean else job.columns() if job.raw.names else []
         faults = job.workdir / 'faults.parquet'
-        staged, kinds = job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {})
+        staged, kinds, columns = (
+            job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
+        )
         written = job.workdir / f'out{out.suffix}'
         if columns:
             _write_export(job.connection, staged, columns, written, zone=options.time_zone)
@@ -223,6 +230,13 @@ class _Job:
     options: Options
     before: append.Before | None = None
     notes: list[str] = field(default_factory=list)
+    dropped: int = 0
+    repeats: bool = False
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether records of one series and time are made one."""
+        return 'duplicate' not in self.options.off
 
     def clean(self) -> Clean | None:
         """Read and type a text that seems clean in one pass; where it is not, read it with all care and give None."""
@@ -231,7 +245,7 @@ class _Job:
             self.raw = self._long(self.raw)
             return None
         found = None
-        if self.before is None and not self.may_be_wide():
+        if self.before is None and not self.repeats and not self.may_be_wide():
             found = read_clean(
                 self.connection,
                 self.raw,
@@ -240,7 +254,7 @@ class _Job:
                 typed=self.typed,
                 roles=lambda raw, columns: choose_roles(self.connection, raw, columns, roles=self.roles(raw)),
             )
-        if found is not None:
+        if found is not None and not (self.deduplicates and has_duplicates(self.connection, found.rows, found.columns)):
             self.raw = found.raw
             return found
         full = unread.read()
@@ -368,17 +382,34 @@ class _Job:
         allowed += [self.raw.unread.path] if self.raw.unread else []
         return duck.connect(memory=_engine_memory(self.options), workdir=self.workdir, allow=allowed)
 
-    def stage(self, columns: Sequence[Column], *, clean: Clean | None, faults: Path) -> tuple[Staged, dict[str, int]]:
-        """Type all rows and list the faults; return how many there are of each kind."""
+    def stage(
+        self, columns: list[Column], *, clean: Clean | None, faults: Path
+    ) -> tuple[Staged, dict[str, int], list[Column]]:
+        """Type all rows and list the faults; return how many there are of each kind, and the columns as stored."""
         if clean is not None:
             count, path = clean.count, self.workdir / 'clean.parquet'
             staged = Staged(path=path, rows=clean.rows, accepted=count, repaired=0, rejected=0)
-            return staged, no_faults(self.connection, faults)
+            return staged, no_faults(self.connection, faults), columns
         zone, keep = self.options.time_zone, self.options.keep_unmeasured
         out = self.workdir / 'staged.parquet'
         staged = stage(self.connection, self.raw, columns, zone=zone, out=out, keep_unmeasured=keep)
-        kinds = list_faults(self.connection, self.raw, columns, staged, zone=zone, out=faults, keep_unmeasured=keep)
-        return staged, kinds
+        more: tuple[str, ...] = ()
+        if self.deduplicates:
+            alone = without_duplicates(
+                self.connection,
+                self.raw,
+                columns,
+                staged,
+                rule=self.options.duplicates,
+                zone=zone,
+                out=self.workdir / 'deduplicated.parquet',
+            )
+            staged, columns, more, self.dropped = alone.staged, alone.columns, alone.faults, alone.dropped
+            self.notes += [alone.note] if alone.note else []
+        kinds = list_faults(
+            self.connection, self.raw, columns, staged, zone=zone, out=faults, keep_unmeasured=keep, more=more
+        )
+        return staged, kinds, columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,7 +473,8 @@ def _is_whole(job: _Job, stored: Stored, parts: Sequence[Path], series: Path) ->
     time = next(column for column in stored.columns if column.role == 'time')
     profile.write_series(job.connection, parts, time, zone=job.options.time_zone, out=series)
     (repeats,) = duck.single(job.connection, f'SELECT sum(duplicates) FROM {duck.files([series])}')
-    return bool(repeats <= FEW_REPEATS * rows)
+    job.repeats = bool(repeats)
+    return not repeats if job.deduplicates else bool(repeats <= FEW_REPEATS * rows)
 
 
 def _by_steps(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made:
@@ -452,7 +484,7 @@ def _by_steps(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made:
     if not any(column.role == 'time' for column in columns):
         raise NoTimeColumn(_no_time(job.name, columns))
     progress(0.45, 'Reading values')
-    staged, kinds = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
+    staged, kinds, columns = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
     if not staged.accepted + staged.repaired:
         raise UnusableData(_nothing_left(job.name, kinds))
     progress(0.6, 'Sorting')

@@ -129,6 +129,7 @@ class Manifest:
     measures: tuple[str, ...]
     files: tuple[StoredFile, ...]
     sources: tuple[Source, ...] = ()
+    repairs: Mapping[str, int] = field(default_factory=dict)
     recipe: tuple[Mapping[str, Any], ...] = ()
     base: tuple[ColumnProfile, ...] = ()
     format: int = FORMAT

@@ -69,6 +69,9 @@ class CellFault(StrEnum):
     """A number with a unit in a column without, or the reverse. Action `repaired`."""
     DATE_FORMAT = 'date_format'
     """A time written otherwise than its column, of which it is sure what it means. Action `repaired`."""
+    DUPLICATE = 'duplicate'
+    """A record of a series and time that another record has too. Action `rejected`, or `repaired` for the one that is
+    stored with the mean of all."""
 
 
 _KINDS: Final = {
@@ -115,6 +118,11 @@ def stage(
     _read_clocks(connection, raw, columns, zone=zone)
     typed = _typed(raw, columns, zone=zone, keep_unmeasured=keep_unmeasured)
     connection.execute(f'COPY ({typed}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
+    return counted(connection, raw, out)
+
+
+def counted(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, out: Path) -> Staged:
+    """Count the records of the staged rows in `out` by what becomes of them."""
     staged = duck.files([out])
     if raw.is_melted:
         # A record is rejected when all of its points are, and repaired when any was repaired or lost.
@@ -147,9 +155,13 @@ def list_faults(
     zone: str,
     out: Path,
     keep_unmeasured: bool = False,
+    more: Sequence[str] = (),
 ) -> dict[str, int]:
-    """Write the faults, structural ones included, to `out` sorted by line; return how many there are of each kind."""
-    parts = []
+    """Write the faults, structural ones included, to `out` sorted by line; return how many there are of each kind.
+
+    `more` is SQL that lists faults of other origin.
+    """
+    parts = [*more]
     if raw.faults_path is not None:
         parts.append(_record_shape_faults(raw.faults_path, staged))
     parts += [
@@ -159,6 +171,16 @@ def list_faults(
     parts += _record_faults(raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
     union = ' UNION ALL '.join([_NOTHING, *parts])
     return _write_faults(connection, union, out)
+
+
+def repairs(kinds: Mapping[str, int], columns: Sequence[Column]) -> dict[str, int]:
+    """Return how much was put right by each repair: what is listed, and the cells of columns that are written so."""
+    found = {name: kinds.get(name, 0) for name in REPAIRS}
+    for column in columns:
+        for repair, figure in (('padding', 'padded'), ('null_spelling', 'spelled')):
+            if repair not in column.repaired:
+                found[repair] += int(column.figures.get(figure) or 0)
+    return {name: count for name, count in found.items() if count}
 
 
 def no_faults(connection: 'duckdb.DuckDBPyConnection', out: Path) -> dict[str, int]:
@@ -378,21 +400,21 @@ def _record_faults(
     for key in (column for column in columns if column.role == 'series'):
         bad = f'SELECT _row FROM {stored} WHERE _status = 2 AND {duck.identifier(key.name)} IS NULL'
         blank = f'x{key.index} IS NULL'
-        parts.append(_listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank, zone=zone))
+        parts.append(listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank, zone=zone))
     if time is None:
         return parts
     x = f'x{time.index}'
     lost = f'SELECT _row FROM {stored} WHERE _time IS NULL'
     unread = f'not a time written as {time.reading.name}'
     parts += [
-        _listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL', zone=zone),
-        _listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
+        listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL', zone=zone),
+        listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
     ]
     measures = [duck.identifier(column.name) for column in columns if column.role == 'measure']
     if measures and not keep_unmeasured:
         nothing = ' AND '.join(f'{name} IS NULL' for name in measures)
         bare = f'SELECT _row FROM {stored} WHERE _status = 2 AND {nothing}'
-        parts.append(_listed(raw, None, bare, CellFault.NO_MEASURE, 'no measure holds a value', zone=zone))
+        parts.append(listed(raw, None, bare, CellFault.NO_MEASURE, 'no measure holds a value', zone=zone))
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 
@@ -409,13 +431,13 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
             (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM doubled)'),
         ]
     return [
-        _listed(raw, time, kept, kind, reason, action='repaired', where=where, zone=zone)
+        listed(raw, time, kept, kind, reason, action='repaired', where=where, zone=zone)
         for kind, reason, where in changes
         if where != 'false'
     ]
 
 
-def _listed(
+def listed(
     raw: RawTable,
     column: Column | None,
     rows: str,
