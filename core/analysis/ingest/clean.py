@@ -77,7 +77,7 @@ def read_clean(
         return None
     except failures():
         return None
-    if odd or count != unread.last - unread.first + 1:
+    if odd or count != unread.last - unread.first + 1 or 0 < missing <= max(3, count // 10):
         return None
     read = replace(raw, rows_read=count, unread=None)
     columns = roles(_checked(connection, read, columns, staged, workdir), columns)
@@ -157,6 +157,8 @@ def lacks(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], column
 
 def _forms(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, columns: Sequence[Column]) -> 'list[Form] | None':
     """Return the form of every column, None when one has none or there is no time."""
+    if any(column.repaired for column in columns):
+        return None
     joined = _joined(connection, sample, columns)
     forms = [_form(column, joined=column.index in joined) for column in columns]
     known = [form for form in forms if form]
@@ -243,7 +245,11 @@ def _text(column: Column) -> Form | None:
         return Form(value='NULL::VARCHAR', sure=f"{c} IS NULL OR {c} = ''", close='false')
     blank = f'{readings.trimmed(c)} IS NULL'
     value = f"CASE WHEN {c} >= '!' AND {c} < '\x7f' THEN {c} WHEN {blank} THEN NULL ELSE {c} END"
-    return Form(value=value, sure='true', close='true')
+    if column.distinct * 4 <= column.filled:
+        # Blanks around one of few words make another word, which is looked for among them.
+        return Form(value=value, sure='true', close='true')
+    tight = f"{c} >= '!' AND {c} < '\x7f' AND {c}[-1] >= '!' AND {c}[-1] < '\x7f'"
+    return Form(value=value, sure=tight, close=f'{readings.trimmed(c)} = {c}')
 
 
 def _number(column: Column) -> Form | None:
@@ -351,7 +357,9 @@ def _counted(
     asked = ''.join(
         f', count({duck.identifier(c.name)}), approx_count_distinct({duck.identifier(c.name)})' for c in columns
     )
-    sums = f'coalesce(sum(_state // {ODD}), 0)::BIGINT, coalesce(sum(_state % {ODD}), 0)::BIGINT'
+    texts = [duck.identifier(c.name) for c in columns if c.type == 'text']
+    padded = ''.join(f' + count(CASE WHEN {readings.trimmed(name)} <> {name} THEN 1 END)' for name in texts)
+    sums = f'coalesce(sum(_state // {ODD}), 0)::BIGINT{padded}, coalesce(sum(_state % {ODD}), 0)::BIGINT'
     count, odd, missing, *counts = duck.single(connection, f'SELECT count(*), {sums}{asked} FROM {source}')
     filled = [
         replace(column, filled=counts[2 * place], distinct=counts[2 * place + 1], unread=0)

@@ -627,7 +627,7 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
         path=path,
         names=(*names, name, value),
         header=(*names, name, value),
-        hints=_hints(raw, plan, names, kept, value),
+        hints=_hints(raw, plan, names, kept, value) | ({name: 'text'} if plan.into == 'series' else {}),
         notes=(*raw.notes, note),
         shape={**raw.shape, **told},
     )
