@@ -313,12 +313,12 @@ def test_keys_lose_stray_blanks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('record', 'kind'),
     [
-        ('2024-01-03 05:00, shop 1 ,word,5.25,3', 'padding'),
-        ('2024-01-03 05:00,shop 1, word ,5.25,3', 'padding'),
-        ('2024-01-03 05:00,shop 1,word,n/a,3', 'null_spelling'),
-        ('3 Jan 2024 05:00,shop 1,word,5.25,3', 'date_format'),
-        ('2024-01-03 05:00,shop 1,word,5.25 kg,3', 'unit'),
-        ('2024-01-03 05:00,shop 1,word,"5,25",3', 'number_format'),
+        ('2024-02-03 05:00, shop 1 ,word,5.25,3', 'padding'),
+        ('2024-02-03 05:00,shop 1, word ,5.25,3', 'padding'),
+        ('2024-02-03 05:00,shop 1,word,n/a,3', 'null_spelling'),
+        ('3 Feb 2024 05:00,shop 1,word,5.25,3', 'date_format'),
+        ('2024-02-03 05:00,shop 1,word,5.25 kg,3', 'unit'),
+        ('2024-02-03 05:00,shop 1,word,"5,25",3', 'number_format'),
     ],
 )
 def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
@@ -327,6 +327,10 @@ def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
     monkeypatch.setattr(importlib.import_module('core.analysis.ingest.delimited'), 'LARGE', 1)
     rows = [f'2024-01-{1 + i % 28:02} {i // 28:02}:00,shop {i % 4},word {i},{i % 90}.25,{i % 7}' for i in range(400)]
     rows[at] = record
-    report = inspected(tmp_path, '\n'.join(['ds,shop,remark,y,q', *rows, '']))
+    text = '\n'.join(['ds,shop,remark,y,q', *rows, ''])
+    report = inspected(tmp_path, text)
     assert [(fault['line'], fault['kind']) for fault in report['faults']] == [(at + 2, kind)]
     assert (report['rows_accepted'], report['rows_repaired']) == (399, 1)
+    manifest, into = converted(tmp_path, text)
+    assert (manifest.rows_accepted, manifest.rows_repaired, manifest.faults_by_kind) == (399, 1, {kind: 1})
+    assert not stored(into, 'count(*) FILTER (shop <> trim(shop) OR remark <> trim(remark))')[0][0]
