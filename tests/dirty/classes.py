@@ -726,15 +726,8 @@ def row_of_tabs(random_: random.Random, spot: Spot) -> Draft:
 
 @placed
 def row_padded(random_: random.Random, spot: Spot) -> Draft:
-    """One record with blanks behind its commas: they are cells' text until types are chosen."""
-
-    def change(row: Row) -> str:
-        row[1:] = [f' {cell}' for cell in row[1:]]
-        return ','.join(row)
-
-    draft = _row(random_, spot, change, 'padding')
-    draft.faults = []
-    return draft
+    """One record with a blank behind each of its commas."""
+    return _row(random_, spot, lambda row: ', '.join(row), 'other_delimiter')
 
 
 # Other formats

@@ -8,7 +8,16 @@ from typing import Final
 
 from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
-from core.analysis.ingest.dialect import QUOTES, Format, Tokens, has_swallowed, in_other_quotes, readings, tokenize
+from core.analysis.ingest.dialect import (
+    QUOTES,
+    Format,
+    Tokens,
+    has_swallowed,
+    in_other_quotes,
+    is_spaced,
+    readings,
+    tokenize,
+)
 from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
 from core.analysis.ingest.lines import Lines
 from core.analysis.ingest.plain import Plain
@@ -168,6 +177,7 @@ class Careful:
             rows = [row[: layout.width] for row in rows]
         if (
             self._has_other_quotes(text, rows)
+            or (self._form.tight and width > 2 and any(row[1][:1] == ' ' == row[2][:1] for row in rows))
             or self._has_heading(rows)
             or (layout.width > 1 and any(not ''.join(row).strip() for row in rows))
         ):
@@ -548,6 +558,11 @@ class Careful:
             self._sink.rejected += 1
             self._list(line, byte)
             return
+        if self._form.tight and is_spaced(self._raw, cells, self._form):
+            cells = [cell.removeprefix(' ') for cell in cells]
+            other = f'{self._form.delimiter} '
+            reason = f'The record is separated by {other!r} where the file uses {self._form.delimiter!r}.'
+            self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, self._raw, reason)
         if len(cells) < width:
             cells = self._widened(cells)
         elif len(cells) > width:
@@ -571,7 +586,7 @@ class Careful:
     def _narrowed(self, cells: list[str]) -> list[str]:
         layout = self._layout
         reason = f'The record has {len(cells)} cells where the table has {layout.width} columns'
-        found = aligned(cells, layout.profile, layout.gaps, self._form.delimiter)
+        found = aligned(cells, layout, self._form.delimiter)
         if found is None:
             surplus = self._form.delimiter.join(cells[layout.width :])
             self._note(FaultKind.LONG_ROW, FaultAction.TRUNCATED, surplus, f'{reason}; the surplus was cut off.')

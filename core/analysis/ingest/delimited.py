@@ -17,6 +17,7 @@ from core.analysis.ingest.dialect import (
     detect,
     has_swallowed,
     in_other_quotes,
+    is_spaced,
     named_separator,
     readings,
     sample_records,
@@ -133,7 +134,7 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
         records = _records(lines, form, whole=whole, skip=skip)
         layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
-    form = replace(form, comment=form.comment or _comment(lines, layout))
+    form = replace(form, comment=form.comment or _comment(lines, layout), tight=_is_tight(lines, form))
     return Plan(
         form=form,
         layout=layout,
@@ -153,6 +154,13 @@ def _breaks_at_returns(lines: list[str], form: Format) -> bool:
     return bool(widths and parted) and all(
         len(tokenize(part, form).cells) == widths[0][0] for parts in parted for part in parts
     )
+
+
+def _is_tight(lines: list[str], form: Format) -> bool:
+    found = [
+        is_spaced(lines[index], cells, form) for index, cells, _ in sample_records(lines, form, limit=_SAMPLE_RECORDS)
+    ]
+    return sum(found) <= 0.05 * len(found) + 1
 
 
 def _comment(lines: list[str], layout: Layout) -> str:
@@ -252,6 +260,7 @@ def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[
     if not whole and len(found) > 2:
         found = found[:-1]
     width = Counter(len(cells) for _, cells, clean in found if clean).most_common(1)
+    spaced = sum(is_spaced(lines[index], cells, form) for index, cells, _ in found)
     records = []
     for index, cells, clean in found:
         line = lines[index].rstrip('\r\n')
@@ -260,6 +269,8 @@ def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[
             cells = options[width[0][0]][1] if width[0][0] in options else cells
         if width and line[:1] in QUOTES and (other := in_other_quotes(line, form, width[0][0])) is not None:
             cells = other[0]
+        if spaced <= 0.05 * len(found) + 1 and is_spaced(line, cells, form):
+            cells = [cell.removeprefix(' ') for cell in cells]
         blank = not line.strip(' \t') and len(cells) < 2
         named = index == 0 and named_separator(line) is not None
         records.append(Record(line=index + 1, cells=[] if blank or named else cells))
@@ -394,6 +405,8 @@ def _has_marks(connection: 'duckdb.DuckDBPyConnection', text: Text, work: Work, 
     found = []
     if form.comment:
         found.append(f'starts_with(ltrim(c0), {quoted(form.comment)})')
+    if form.tight and not form.trim and plan.layout.width > 2:
+        found.append("starts_with(c1, ' ') AND starts_with(c2, ' ')")
     for mark, count in (('"', text.quotes), ("'", text.apostrophes)):
         if count and mark != form.quote and plan.layout.width > 1:
             wrapped = [f'starts_with(c{i}, {quoted(mark)}) AND ends_with(c{i}, {quoted(mark)})' for i in (0, 1)]

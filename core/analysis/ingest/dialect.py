@@ -33,7 +33,8 @@ class Format:
     """A dialect as the record reader needs it.
 
     `trim`: blanks around delimiters are padding. `collapse`: runs of the delimiter count as one (aligned columns).
-    `comment` starts lines that are no records ('': none).
+    `comment` starts lines that are no records ('': none). `tight`: hardly any record is written with a blank behind
+    each delimiter, so that one that is has a delimiter of its own.
     """
 
     delimiter: str = ','
@@ -42,6 +43,7 @@ class Format:
     trim: bool = False
     collapse: bool = False
     comment: str = ''
+    tight: bool = False
 
     @property
     def escapes(self) -> bool:
@@ -234,6 +236,14 @@ def _cells_at(text: str, position: int, form: Format) -> Iterator[tuple[int, str
             continue
         strays += 1
         place += 1
+
+
+def is_spaced(text: str, cells: Sequence[str], form: Format) -> bool:
+    """Whether a blank stands behind every delimiter of a record of three cells or more."""
+    mark = f'{form.delimiter} '
+    if form.trim or len(cells) < 3 or text.count(mark) < len(cells) - 1 or form.delimiter.isspace():
+        return False
+    return sum(cell[:1] == ' ' for cell in cells[1:]) >= max(2, len(cells) - 2) and form.delimiter != ' '
 
 
 def in_other_quotes(text: str, form: Format, width: int) -> tuple[list[str], str] | None:

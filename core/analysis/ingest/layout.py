@@ -17,10 +17,15 @@ _HEADER_ROWS: Final = 4
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
 _FOOTNOTE: Final = re.compile(
-    r'[*†‡©]|\(?\d\) |(?:notes?|sources?|footnotes?|remarks?|legend|copyright|n\.b\.|quelle|hinweis|anmerkung|fuente|'
+    r'[*†‡©#]|\(?\d\) |(?:notes?|sources?|footnotes?|remarks?|legend|copyright|n\.b\.|quelle|hinweis|anmerkung|fuente|'
     r'nota|fonte|remarque)\b\s?[:.]',
     re.IGNORECASE,
 )
+_DIGITS: Final = re.compile(r'\d+')
+_LETTERS: Final = re.compile(r'[^\W\d_]+')
+_SHAPED_ROWS: Final = 100
+_SHAPED_COLUMNS: Final = 200
+_FEW_SHAPES: Final = 6
 _YEAR: Final = re.compile(r'(?:1[6-9]|20|21)\d\d')
 
 
@@ -40,7 +45,8 @@ class Layout:
     `header` holds the header's cells as written (joined over several rows), `names` what the columns are called.
     `gaps` is the share of empty cells in each column, `slack` how many empty cells every record has beyond the header,
     as after a trailing delimiter. `skip` counts the physical lines above the table, `header_lines` the records that
-    make the header, and `sure` (0 to 1) tells how plainly the first record is a header or none.
+    make the header, and `sure` (0 to 1) tells how plainly the first record is a header or none. `shapes` tells how the
+    cells of a column are written, where they are written in few ways.
     """
 
     width: int
@@ -50,6 +56,7 @@ class Layout:
     body: int
     profile: tuple[Kind, ...]
     gaps: tuple[float, ...] = ()
+    shapes: tuple[frozenset[str], ...] = ()
     slack: int = 0
     skip: int = 0
     header_lines: int = 0
@@ -98,8 +105,19 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         body=rows[0].line if rows else 0,
         profile=profile_of(body, width),
         gaps=tuple(sum(not row[i].strip() for row in body) / max(len(body), 1) for i in range(width)),
+        shapes=tuple(_shapes([row[i] for row in body[:_SHAPED_ROWS]]) for i in range(min(width, _SHAPED_COLUMNS))),
         notes=tuple(notes),
     )
+
+
+def _shape(cell: str) -> str:
+    """How a cell is written: its signs, with one letter for letters and one digit for digits."""
+    return _DIGITS.sub('9', _LETTERS.sub('a', cell.strip()[:200]))
+
+
+def _shapes(cells: Sequence[str]) -> frozenset[str]:
+    found = Counter(_shape(cell) for cell in cells if cell.strip())
+    return frozenset(found) if len(found) <= max(_FEW_SHAPES, sum(found.values()) // 4) else frozenset()
 
 
 def layout_decisions(layout: Layout, chosen: Chosen) -> dict[str, Any]:
@@ -176,8 +194,24 @@ def _first_of_table(records: Sequence[Record]) -> int:
     }
     for index, record in enumerate(records):
         if len(record.cells) in tolerated and not _is_delimited_remark(record, records, index):
-            return index
+            return index - 1 if index and _names_columns(records, index, modal) else index
     return next(index for index, record in enumerate(records) if record.cells)
+
+
+def _names_columns(records: Sequence[Record], index: int, width: int) -> bool:
+    """Whether the record above the one at `index`, shorter or longer than the table is wide, is its header."""
+    above, first = records[index - 1], records[index]
+    if above.line + above.lines < first.line or not max(2, width / 2) <= len(above.cells) <= 2 * width:
+        return False
+    names = [cell.strip() for cell in above.cells]
+    if len(set(names)) < len(names) or not all(kind_of(name) in ('text', 'flag') for name in names):
+        return False
+    if not all(_NAME.fullmatch(name) for name in names):
+        return False
+    body = [record.cells for record in records[index : index + _BODY_ROWS] if len(record.cells) == width]
+    typed = [i for i, kind in enumerate(profile_of(body, width)) if kind in ('number', 'time')]
+    values = sum(i < len(first.cells) and kind_of(first.cells[i]) != 'text' for i in typed)
+    return bool(typed) and values >= 0.6 * len(typed)
 
 
 def _first_run(records: Sequence[Record], width: int) -> int:
@@ -434,26 +468,26 @@ def _is_record(cells: Sequence[str], profile: Sequence[Kind], *, strict: bool) -
     return fit(cells, profile) > -0.5 * len(profile) and 2 * right >= len(typed)
 
 
-def aligned(
-    cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float], delimiter: str
-) -> tuple[list[str], str, bool] | None:
+def aligned(cells: Sequence[str], layout: Layout, delimiter: str) -> tuple[list[str], str, bool] | None:
     """Bring a record with surplus cells to the table's width without losing text: (cells, surplus, merged).
 
     Empty surplus cells are taken out where the rest suits the columns best; else neighbours that a bare delimiter has
     split are joined, when one place suits better than any other. None when nothing does.
     """
-    width, surplus = len(profile), len(cells) - len(profile)
+    profile, width = layout.profile, len(layout.profile)
+    surplus = len(cells) - width
     if surplus <= 0 or width == 0 or len(cells) > 2000:
         return None
     empties = [i for i, cell in enumerate(cells) if not cell.strip()]
     if len(empties) >= surplus:
-        return _without_empties(cells, profile, gaps, surplus), '', False
+        return _without_empties(cells, layout, surplus), '', False
     options = []
     for index in range(width):
         merged = delimiter.join(cells[index : index + surplus + 1])
-        options.append((fit([*cells[:index], merged, *cells[index + surplus + 1 :]], profile), index))
+        whole = [*cells[:index], merged, *cells[index + surplus + 1 :]]
+        options.append((fit(whole, profile) + _likeness(whole, layout), index))
     options.sort(reverse=True)
-    plain = fit(cells[:width], profile)
+    plain = fit(cells[:width], profile) + _likeness(cells[:width], layout)
     clear = len(options) < 2 or options[0][0] > options[1][0]
     if clear and options[0][0] > max(plain, -0.5 * width):
         index = options[0][1]
@@ -462,18 +496,24 @@ def aligned(
     return None
 
 
-def _without_empties(cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float], surplus: int) -> list[str]:
+def _without_empties(cells: Sequence[str], layout: Layout, surplus: int) -> list[str]:
     kept = list(cells)
     for _ in range(surplus):
         places = [i for i, cell in enumerate(kept) if not cell.strip()]
         # A run of empty cells is the same wherever it is cut: its last one stands for it.
         places = [i for i in places if i + 1 == len(kept) or kept[i + 1].strip()]
-        best = max(places, key=lambda i: (_suits([*kept[:i], *kept[i + 1 :]], profile, gaps), i))
+        best = max(places, key=lambda i: (_suits([*kept[:i], *kept[i + 1 :]], layout), i))
         kept.pop(best)
     return kept
 
 
-def _suits(cells: Sequence[str], profile: Sequence[Kind], gaps: Sequence[float]) -> float:
+def _suits(cells: Sequence[str], layout: Layout) -> float:
     """How well cells suit their columns, with empty cells where the column tends to have them."""
-    missing = sum(1.0 - gap for cell, gap in zip(cells, gaps, strict=False) if not cell.strip())
-    return fit(cells, profile) - 0.5 * missing
+    missing = sum(1.0 - gap for cell, gap in zip(cells, layout.gaps, strict=False) if not cell.strip())
+    return fit(cells, layout.profile) - 0.5 * missing + _likeness(cells, layout)
+
+
+def _likeness(cells: Sequence[str], layout: Layout) -> float:
+    """A half for every cell that is written as others of its column are."""
+    pairs = zip(cells, layout.shapes, strict=False)
+    return 0.5 * sum(_shape(cell) in shapes for cell, shapes in pairs if shapes and cell.strip())

@@ -99,6 +99,9 @@ class Plain:
         """Lines that hold nothing, are comments, or start in quotes of another sort."""
         mark = re.escape(self.form.delimiter)
         starts = [f'(?:{mark}|[ \\t])*$', *(re.escape(quote) for quote in _QUOTES), r'[ \t]*#']
+        if self.form.tight and not self.form.trim and self.layout.width > 2:
+            cell = f'[^{mark}\n]*' if len(self.form.delimiter) == 1 else '.*?'
+            starts.append(f'{cell}{mark} {cell}{mark} ')
         if self.form.comment:
             starts.append(rf'[ \t]*{re.escape(self.form.comment)}')
         return re.compile(f'^(?:{"|".join(starts)})', re.MULTILINE)

@@ -696,3 +696,54 @@ def test_a_return_inside_a_cell_of_a_damaged_record_does_no_harm(reader: Reader)
     rows[450] = '2020-01-01 00:00,"1.5"x,na\rme'
     table = reader('ds,y,s\r\n' + '\r\n'.join(rows) + '\r\n')
     assert (table.rows_read, raw(table)[451][2]) == (900, 'na\rme')
+
+
+@pytest.mark.parametrize(
+    ('text', 'rows'),
+    [
+        ('Week,Gas\n04/30/2021,8864\n04/23/2021,8877\n04/16/2021,9104\n', [['Week', 'Gas'], ['04/30/2021', '8864']]),
+        ('ds,y\n2020-01-01,1,a\n2020-01-02,2,b\n', [['ds', 'y', ''], ['2020-01-01', '1', 'a']]),
+        ('ds, y, n, s\n2020-01-01,1,2,a\n2020-01-02,2,3,b\n', [['ds', 'y', 'n', 's'], ['2020-01-01', '1', '2', 'a']]),
+        ("'ds','y','s'\n2020-01-01,1,a\n2020-01-02,2,b\n", [['ds', 'y', 's'], ['2020-01-01', '1', 'a']]),
+        ('ds;y;s\n2020-01-01,1,a\n2020-01-02,2,b\n', [['ds', 'y', 's'], ['2020-01-01', '1', 'a']]),
+        ('ds,y,s\r2020-01-01,1,a\r\n2020-01-02,2,b\r\n', [['ds', 'y', 's'], ['2020-01-01', '1', 'a']]),
+        ('ds,s\n2020-01-01,"a "b""\n2020-01-02,"c "d" e"\n', [['ds', 's'], ['2020-01-01', 'a "b"']]),
+    ],
+)  # fmt: skip
+def test_odd_heads_are_read(reader: Reader, text: str, rows: list[list[str]]) -> None:
+    table = reader(text)
+    assert raw(table)[:2] == rows
+    assert table.rows_read == len(text.splitlines()) - 1
+
+
+@pytest.mark.parametrize(
+    'note',
+    [
+        '\nNote: see page 3, and 4\n',
+        '\nThe rest, as said, is missing\n',
+        'Source: office, second floor\n',
+        '# the end, so\n',
+    ],
+)
+def test_remarks_with_commas_below_words_are_left_out(reader: Reader, note: str) -> None:
+    rows = ['code,label,side,left', *(f'C{i},north east,m,{"xyz"[i % 3]}' for i in range(40))]
+    assert reader('\n'.join(rows) + '\n' + note).rows_read == 40
+
+
+@pytest.mark.parametrize('change', ['short', 'blank', 'long', 'quote'])
+def test_many_faults_in_a_large_file_are_all_found(reader: Reader, change: str) -> None:
+    rows = [f'2020-01-01 {i % 24:02d}:00,{i}.5,name {i},{i % 7}' for i in range(30_000)]
+    places = range(100, 30_000, 997)
+    for place in places:
+        cells = rows[place].split(',')
+        rows[place] = {
+            'short': ','.join(cells[:3]),
+            'blank': '',
+            'long': rows[place] + ',',
+            'quote': ','.join([*cells[:2], f'"{cells[2]}', cells[3]]),
+        }[change]
+    table = reader('ds,y,s,n\n' + '\n'.join(rows) + '\n')
+    assert table.rows_read == 30_000 - (len(places) if change == 'blank' else 0)
+    assert [fault[0] for fault in faults(table)] == ([] if change == 'blank' else [place + 2 for place in places])
+    stored = [line for line, _ in lines(table)]
+    assert stored == [line for line in range(2, 30_002) if change != 'blank' or line - 2 not in places]
