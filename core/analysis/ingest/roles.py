@@ -24,6 +24,7 @@ ROW_NAME: Final = re.compile(r'(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|nr|num|n
 CHECKED: Final = 200_000
 MOST_KEYS: Final = 4
 OFTEN_EMPTY: Final = 0.1
+PANEL: Final = 0.3
 MOST_CANDIDATES: Final = 12
 
 
@@ -109,7 +110,8 @@ def _keys(
     chosen = {index: 'chosen by you' for index, role in given.items() if role == 'series'}
     if chosen:
         return chosen
-    free = [c for c in columns if not given[c.index] and _may_be_key(c)]
+    free = [c for c in columns if not given[c.index] and _may_be_key(c) and not _is_melted_value(c, raw)]
+    melted = [c for c in free if _is_melted_name(c, raw)]
     certain = [c for c in free if _is_id(c)]
     free = sorted(free, key=lambda c: (not _is_id(c), c.type in NUMBERS, c.index))[:MOST_CANDIDATES]
     if not free:
@@ -118,9 +120,12 @@ def _keys(
     repeats = check.share([])
     named = {c.index: 'named as a key' for c in certain if c.type not in NUMBERS or _is_number_of_things(c)}
     named = dict([*named.items()][:1])
+    if melted:
+        repeats = check.share(melted)
+        named = {column.index: 'the names of columns' for column in melted}
     if repeats <= 0.02:
         return named
-    keys: list[Column] = []
+    keys: list[Column] = [*melted]
     while repeats > 0.001 and len(keys) < MOST_KEYS:
         better = _better(check, keys, free, repeats)
         if better is None:
@@ -128,7 +133,16 @@ def _keys(
         key, repeats = better
         keys.append(key)
     # Rows that repeat whatever the key do not speak against a column that is called one.
-    return {key.index: 'tells rows of the same time apart' for key in _needed(keys, check, repeats)} or named
+    needed = melted + [key for key in _needed(keys, check, repeats) if key not in melted]
+    return {key.index: 'tells rows of the same time apart' for key in needed} | (named if melted or not needed else {})
+
+
+def _is_melted_value(column: Column, raw: RawTable) -> bool:
+    return raw.is_melted and column.index == raw.shape['value_place']
+
+
+def _is_melted_name(column: Column, raw: RawTable) -> bool:
+    return raw.is_melted and raw.shape['into'] == 'series' and column.index == raw.shape['value_place'] - 1
 
 
 def _better(
@@ -136,8 +150,10 @@ def _better(
 ) -> tuple[Column, float] | None:
     """Return the column that takes away most of the repeats, and what is left of them."""
     rest = [column for column in free if column not in keys]
-    # Numbers that merely differ would also tell rows apart: they count only as a last resort.
-    for tier in ([c for c in rest if _is_id(c)], [c for c in rest if c.type not in NUMBERS], rest):
+    # Numbers that merely differ would also tell rows apart: they count only as a last resort, where many rows share
+    # their time as those of a panel do.
+    last = rest if repeats >= PANEL else []
+    for tier in ([c for c in rest if _is_id(c)], [c for c in rest if c.type not in NUMBERS], last):
         shares = [(round(check.share([*keys, column]), 3), column.index, column) for column in tier]
         if shares and min(shares)[0] <= 0.8 * repeats:
             best = min(shares)

@@ -392,3 +392,15 @@ def test_thousands_of_columns_are_melted_within_memory(tmp_path: Path) -> None:
         ('series', 'text', 'series'),
         ('value', 'integer', 'measure'),
     ]
+
+
+def test_a_melted_value_never_names_series(tmp_path: Path) -> None:
+    names = ','.join(f'sensor_{i}' for i in range(10))
+    rows = ''.join(f'2024-01-{day:02},' + ','.join(str(day + i) for i in range(10)) + '\n' for day in range(1, 29))
+    report = inspected(tmp_path, f'ts,{names}\n{rows}2024-01-05,' + ','.join('0' * 10) + '\n')
+    assert [(c['name'], c['role']) for c in report['columns']] == [
+        ('ts', 'time'),
+        ('series', 'series'),
+        ('value', 'measure'),
+    ]
+    assert (reconciled(report), report['faults_by_kind']) == ((28, 0, 1), {'duplicate': 10})

@@ -334,3 +334,9 @@ def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
     manifest, into = converted(tmp_path, text)
     assert (manifest.rows_accepted, manifest.rows_repaired, manifest.faults_by_kind) == (399, 1, {kind: 1})
     assert not stored(into, 'count(*) FILTER (shop <> trim(shop) OR remark <> trim(remark))')[0][0]
+
+
+def test_a_measure_that_tells_a_few_repeated_times_apart_is_no_key(tmp_path: Path) -> None:
+    rows = [f'2024-01-{1 + i % 28:02} {i % 24:02}:00,{i % 30}.5,{40 + i % 40}' for i in range(200)]
+    report = inspected(tmp_path, '\n'.join(['ds,temperature,humidity', *rows, '']))
+    assert [c['role'] for c in report['columns']] == ['time', 'measure', 'measure']
