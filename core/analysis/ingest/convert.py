@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, profile, readings
+from core.analysis.ingest import append, profile, readings, report
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
@@ -98,6 +98,9 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
         columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
         time = next(column for column in columns if column.role == 'time')
+        faults = into / 'faults.parquet'
+        report.locate(job.connection, faults, path, job.raw)
+        groups = report.summary(job.connection, faults)
         progress(0.75, 'Profiling')
         series = into / 'series.parquet'
         if cooked or not series.exists():
@@ -122,6 +125,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             faults_total=sum(kinds.values()),
             faults_by_kind=kinds,
             repairs=repairs(kinds, stored.columns),
+            faults_summary=tuple(groups),
             time=times,
             series=labelled,
             measures=tuple(column.name for column in columns if column.role == 'measure'),
@@ -149,8 +153,8 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
     """Return what `variosync inspect --json` prints; no file is kept.
 
     `{encoding, dialect, header_line, columns: [{name, type, role}], rows_read, rows_accepted, rows_repaired,
-    rows_rejected, faults_total, faults: [{line, column, kind, value, action}]}` and more keys. Where day and month
-    cannot be told apart, the day is taken to come first and `notes` says so.
+    rows_rejected, faults_total, faults: [{line, byte, column, kind, value, action}]}` and more keys. Where day and
+    month cannot be told apart, the day is taken to come first and `notes` says so.
     """
     with _opened(path, name=name, options=options) as job:
         clean = job.clean()
@@ -159,6 +163,8 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
         staged, kinds, columns = (
             job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
         )
+        if columns:
+            report.locate(job.connection, faults, path, job.raw)
         listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
@@ -176,6 +182,8 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
             'rows_rejected': staged.rejected,
             'faults_total': sum(kinds.values()),
             'faults_by_kind': kinds,
+            'faults_summary': report.summary(job.connection, faults) if columns else [],
+            'repairs': repairs(kinds, columns),
             'faults': listed,
         }
 
@@ -547,7 +555,7 @@ def _opened(
 
 
 def _first_faults(connection: 'duckdb.DuckDBPyConnection', faults: Path, *, limit: int) -> list[dict[str, Any]]:
-    names = ('line', 'column', 'kind', 'value', 'action', 'reason')
+    names = report.COLUMNS
     listed = ', '.join(duck.identifier(name) for name in names)
     rows = connection.execute(f'SELECT {listed} FROM {duck.files([faults])} LIMIT {max(0, limit)}').fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -130,6 +130,7 @@ class Manifest:
     files: tuple[StoredFile, ...]
     sources: tuple[Source, ...] = ()
     repairs: Mapping[str, int] = field(default_factory=dict)
+    faults_summary: tuple[Mapping[str, Any], ...] = ()
     recipe: tuple[Mapping[str, Any], ...] = ()
     base: tuple[ColumnProfile, ...] = ()
     format: int = FORMAT

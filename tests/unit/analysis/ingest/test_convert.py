@@ -208,7 +208,15 @@ def test_inspect_lists_no_more_faults_than_asked(tmp_path: Path) -> None:
     report = inspected(tmp_path, 'ds,a,b\n' + rows, max_faults=1)
     assert report['faults_total'] == 2
     assert report['faults'] == [
-        {'line': 28, 'column': 'a', 'kind': 'not_a_number', 'value': 'x', 'action': 'emptied', 'reason': 'not a number'}
+        {
+            'line': 28,
+            'byte': 414,
+            'column': 'a',
+            'kind': 'not_a_number',
+            'value': 'x',
+            'action': 'emptied',
+            'reason': 'not a number',
+        }
     ]
 
 

@@ -1,0 +1,110 @@
+"""The report of faults: where each stands in the source, a summary of them, and all of them as CSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from core.analysis import duck
+from core.analysis.ingest.rawtable import RawTable
+
+if TYPE_CHECKING:
+    import duckdb
+
+BLOCK: Final = 2**20
+GROUPS: Final = 200
+BATCH: Final = 10_000
+MEMORY: Final = 128 * 2**20
+COLUMNS: Final = ('line', 'byte', 'column', 'kind', 'value', 'action', 'reason')
+FORMULA_STARTS: Final = ('=', '+', '-', '@', '\t', '\r')
+
+
+def summary(connection: 'duckdb.DuckDBPyConnection', faults: Path) -> list[dict[str, Any]]:
+    """Return the faults in groups of kind, column and action, the largest first, at most `GROUPS` of them.
+
+    Each has its `count`, and the `line` and `value` of its first fault.
+    """
+    names = ('kind', 'column', 'action', 'count', 'line', 'value')
+    rows = connection.execute(
+        f"""SELECT kind, "column", action, count(*), min(line), arg_min(value, line)
+        FROM {duck.files([faults])} GROUP BY kind, "column", action
+        ORDER BY 4 DESC, 5, kind, "column" NULLS FIRST, action LIMIT {GROUPS}"""
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def write_csv(faults: Path, out: Path) -> int:
+    """Write the faults to the CSV file `out` in their order and return how many there are.
+
+    A value that a spreadsheet would run as a formula begins with an apostrophe there.
+    """
+    listed = ', '.join(duck.identifier(name) for name in COLUMNS)
+    count = 0
+    with (
+        duck.told(),
+        duck.connect(memory=MEMORY, allow=[faults]) as connection,
+        out.open('w', encoding='utf-8', newline='') as file,
+    ):
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(COLUMNS)
+        result = connection.execute(f'SELECT {listed} FROM {duck.files([faults])}')
+        while rows := result.fetchmany(BATCH):
+            writer.writerows([[_guarded(cell) for cell in row] for row in rows])
+            count += len(rows)
+    return count
+
+
+def _guarded(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
+def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, raw: RawTable) -> None:
+    """Fill in the byte at which the record of each fault begins, in a file whose lines are those of the source itself.
+
+    Files that were unpacked or are not UTF-8 keep faults without one: their bytes are not the user's.
+    """
+    plain = raw.compression is None and raw.encoding in ('utf-8', 'utf-8-sig') and raw.format in ('csv', 'jsonl')
+    if not plain or raw.dialect.newline not in ('\n', '\r\n'):
+        return
+    wanted = connection.execute(
+        f'SELECT DISTINCT line FROM {duck.files([faults])} WHERE byte IS NULL AND line > 0 ORDER BY line'
+    ).fetchall()
+    if not wanted:
+        return
+    import pyarrow as pa
+
+    starts = dict(_starts(source, [line for (line,) in wanted]))
+    places = pa.table({'line': pa.array(starts, pa.int64()), 'start': pa.array(starts.values(), pa.int64())})
+    connection.register('places', places)
+    filled = faults.with_name(f'{faults.name}.filled')
+    listed = ', '.join(
+        'coalesce(f.byte, p.start) AS byte' if name == 'byte' else f'f.{duck.identifier(name)}' for name in COLUMNS
+    )
+    connection.execute(
+        f"""COPY (SELECT {listed} FROM {duck.files([faults])} f LEFT JOIN places p USING (line)
+        ORDER BY f.line, f."column" NULLS FIRST, f.kind, 2, f.value)
+        TO {duck.text(str(filled))} (FORMAT parquet, COMPRESSION zstd)"""
+    )
+    connection.unregister('places')
+    filled.replace(faults)
+
+
+def _starts(source: Path, lines: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield of each of these lines (1-based, ascending) the byte at which it begins."""
+    import numpy as np
+
+    waiting = list(reversed(lines))
+    if waiting and waiting[-1] == 1:
+        yield waiting.pop(), 0
+    line, done = 1, 0
+    with source.open('rb') as file:
+        while waiting and (block := file.read(BLOCK)):
+            signs = np.frombuffer(block, dtype=np.uint8) == 10
+            breaks = int(np.count_nonzero(signs))
+            if waiting[-1] <= line + breaks:
+                places = np.flatnonzero(signs)
+                while waiting and waiting[-1] <= line + breaks:
+                    wanted = waiting.pop()
+                    yield wanted, done + int(places[wanted - line - 1]) + 1
+            line += breaks
+            done += len(block)
