@@ -959,3 +959,75 @@ _also(
     'cells_of_epochs',
     _all_cells((0,), lambda cell: str(int(datetime.strptime(cell, '%Y-%m-%d').replace(tzinfo=UTC).timestamp()))),
 )
+
+
+# Mixtures: a dialect at random, texts around the table at random, and one damaged record
+
+
+PREAMBLE = (
+    'Report of the year',
+    'Station: 12',
+    'Printed 2023-01-05 by the tool, version 1.2',
+    'All values in MW; see notes',
+)
+FOOTNOTES = ('Source: office', 'Total rows: 12', '* provisional', 'Note: see page 3, and 4')
+PEOPLE = ('Smith, John', "O'Neil", 'Mary "Bo" Lee', 'Li', 'Anne-Marie')
+COMMENTS = ('', 'ok', 'long text; with semicolons, commas and so on', 'two\nlines', '50% off', 'a|b')
+
+
+def visits(random_: random.Random, count: int) -> list[Row]:
+    """Text of all sorts: names with quotes and commas, addresses, comments over several lines, gaps."""
+    rows = [['id', 'name', 'date', 'amount', 'address', 'comment']]
+    for index in range(count):
+        day = f'2020-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}'
+        amount = f'{random_.uniform(-5, 5000):.2f}' if random_.random() > 0.1 else ''
+        address = f'https://example.org/a?b={index}&c=1;d'
+        rows.append([str(1000 + index), random_.choice(PEOPLE), day, amount, address, random_.choice(COMMENTS)])
+    return rows
+
+
+def _mixture(random_: random.Random, spot: Spot) -> Draft:
+    make = random_.choice((readings, sales, words, visits, visits))
+    named = random_.random() > 0.2
+    table = make(random_, spot.rows)[0 if named else 1 :]
+    delimiter, quote = random_.choice(',,,,;;\t\t||'), random_.choice('""""""\'')
+    style: dict[str, Any] = {
+        'delimiter': delimiter,
+        'quote': quote,
+        'escape': random_.choice((None, None, None, '\\')),
+        'always': random_.random() < 0.3,
+    }
+    lines = [line(row, **style) for row in table]
+    _damage(random_, table, lines, spot.row(), style)
+    if random_.random() < 0.25:
+        lines = random_.sample(PREAMBLE, random_.randint(1, 4)) + [''] * random_.randint(0, 1) + lines
+    if random_.random() < 0.25:
+        lines += [''] * random_.randint(0, 1) + random_.sample(FOOTNOTES, random_.randint(1, 3))
+    newline = random_.choice(('\n', '\n', '\r\n', '\r'))
+    text = newline.join(lines) + newline * random_.choice((0, 1, 1, 1, 2))
+    data = text.encode(random_.choice(('utf-8', 'utf-8', 'utf-8', 'utf-8-sig', 'utf-16')))
+    return Draft(data=data, table=table, named=named, series=make is not words)
+
+
+def _damage(random_: random.Random, table: list[Row], lines: list[str], at: int, style: dict[str, Any]) -> None:
+    """Break one record, or none, and say what it means now."""
+    row, width = table[at], len(table[0])
+    place = random_.randrange(1, width)
+    match random_.choice(('none', 'none', 'short', 'long', 'other', 'open')):
+        case 'short':
+            lines[at] = line(row[:place], **style)
+            row[place:] = [''] * (width - place)
+        case 'long':
+            lines[at] = line([*row[:place], '', *row[place:]], **style | {'always': False})
+        case 'other' if not any('\n' in cell for cell in row):
+            other = random_.choice([mark for mark in ',;\t|' if mark != style['delimiter']])
+            lines[at] = line(row, **style | {'delimiter': other})
+        case 'open':
+            cells = [line([cell], **style) for cell in row]
+            if not cells[place].startswith(style['quote']) and style['delimiter'] not in cells[place]:
+                cells[place] = row[place] = style['quote'] + cells[place]
+                lines[at] = style['delimiter'].join(cells)
+
+
+for _number in range(1, 9):
+    _also(f'mixture_{_number}', _mixture, where=True)
