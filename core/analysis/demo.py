@@ -4,14 +4,14 @@
 Units follow a trend, the week, the year, the weather, promotions and the country's public holidays, on some of which
 the shops are closed. Like any file that people keep by hand it has defects, so many as `PLANTED` says:
 
-- decimal comma: a price written `3,49` in a file of decimal points. It cannot be read and is emptied.
-- unit suffix: units written `412 pcs`. They cannot be read and are emptied.
-- padding: blanks around the units. They are taken off, and nothing is lost.
-- not available: units written `n/a`. They are missing, which is no fault.
+- decimal comma: a price written `3,49` in a file of decimal points. It is read all the same, and listed.
+- unit suffix: units written `412 pcs`. They are read without the word, and listed.
+- padding: blanks around the units. They are taken off, and listed.
+- not available: units written `n/a`. The cell is empty, and listed.
 - no such date: 30 February, a month 13, or a word. The row is rejected.
 - short line: a line that ends after the units. The row is stored without the rest.
 - long line: a line with a remark beyond the last column. The row is stored, the remark is cut off and listed.
-- duplicate: a line that stands there twice.
+- duplicate: a line that stands there twice. The first is rejected: of one series and time the last is stored.
 - gap: days in a row on which one shop sent nothing.
 
 `grid_load`: load and temperature of three regions in each hour of a year, stamped in UTC so that no hour is missing or
@@ -222,9 +222,9 @@ def _spoilt(rows: Sequence[_Sale], rng: np.random.Generator) -> _File:
     file = _File(['date,shop,group,units,price,promotion,holiday'])
     for at, row in enumerate(rows):
         defect = defects.get(at, '')
+        file.add(_broken(row, defect, dates), defect)
         if defect == 'duplicate':
             file.add(row.line())
-        file.add(_broken(row, defect, dates), defect)
     return file
 
 

@@ -14,6 +14,7 @@ from core.analysis.ingest import Options, convert, inspect
 from core.demo import SAMPLES, Sample
 
 PLANTED = demo.PLANTED['shop_sales']
+REPAIRED = ('decimal comma', 'unit suffix', 'padding', 'not available', 'short line', 'long line')
 EASTER = {1818: (3, 22), 1943: (4, 25), 2000: (4, 23), 2024: (3, 31), 2025: (4, 20), 2026: (4, 5), 2038: (4, 25)}
 
 
@@ -75,9 +76,12 @@ def test_every_planted_defect_is_found_at_its_line(seed: int, tmp_path: Path) ->
         found.setdefault((fault['kind'], fault['column']), []).append(fault['line'])
 
     assert found == {
-        ('not_a_number', 'price'): lines['decimal comma'],
-        ('not_a_number', 'units'): lines['unit suffix'],
+        ('number_format', 'price'): lines['decimal comma'],
+        ('unit', 'units'): lines['unit suffix'],
+        ('padding', 'units'): lines['padding'],
+        ('null_spelling', 'units'): lines['not available'],
         ('not_a_time', 'date'): lines['no such date'],
+        ('duplicate', None): lines['duplicate'],
         ('short_row', 'price'): lines['short line'],
         ('long_row', None): lines['long line'],
     }
@@ -86,16 +90,17 @@ def test_every_planted_defect_is_found_at_its_line(seed: int, tmp_path: Path) ->
 
 def test_every_row_of_the_shops_is_accounted_for(stored: tuple[dict[str, Any], pl.DataFrame]) -> None:
     manifest, rows = stored
-    repaired = sum(PLANTED[name] for name in ('decimal comma', 'unit suffix', 'short line', 'long line'))
+    repaired = sum(PLANTED[name] for name in REPAIRED)
+    rejected = PLANTED['no such date'] + PLANTED['duplicate']
     assert manifest['rows_read'] == 2 * len(demo.SHOPS) * demo.DAYS - PLANTED['gap'] + PLANTED['duplicate']
     assert manifest['rows_repaired'] == repaired
-    assert manifest['rows_rejected'] == PLANTED['no such date']
-    assert manifest['rows_accepted'] == manifest['rows_read'] - repaired - PLANTED['no such date']
-    assert manifest['faults_total'] == repaired + PLANTED['no such date']
+    assert manifest['rows_rejected'] == rejected
+    assert manifest['rows_accepted'] == manifest['rows_read'] - repaired - rejected
+    assert manifest['faults_total'] == repaired + rejected
     assert rows.height == manifest['rows_read'] - manifest['rows_rejected']
 
 
-def test_what_is_no_fault_is_read_all_the_same(stored: tuple[dict[str, Any], pl.DataFrame]) -> None:
+def test_what_is_repaired_is_stored(stored: tuple[dict[str, Any], pl.DataFrame]) -> None:
     manifest, rows = stored
     lines = demo.planted_lines()
     at = dict(zip(rows['_line'], rows['units'], strict=True))

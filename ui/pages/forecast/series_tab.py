@@ -58,7 +58,8 @@ class SeriesTab(View):
                 placeholder='Find a series',
                 on_change=lambda event: self._search(event.value or ''),
             )
-            search.props(f'aria-label="Find a series" clearable type=search debounce={PAUSE}').classes('series-search')
+            search.props('aria-label="Find a series" clearable type=search').classes('series-search')
+            search.props['debounce'] = PAUSE
             self._count = tag('span', classes='t12 t3', role='status')
         self._tiles = tag('div', classes='stack')
         self._fill()
