@@ -59,6 +59,14 @@ class Origin:
     faults: tables.Page | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How a version was asked for: its `options`, and the number of the version that its file joined, if any."""
+
+    options: Mapping[str, Any]
+    onto: int | None
+
+
 class Datasets:
     """What users bring and what became of it. Every method sees the rows of the given user only."""
 
@@ -374,6 +382,12 @@ class Datasets:
                 return Version(**await tx.one('version_current', dataset_id=dataset_id))
             return Version(**await tx.one('version_by_number', dataset_id=dataset_id, number=number))
 
+    async def orders(self, user_id: UUID, dataset_id: UUID) -> Mapping[int, Order]:
+        """Return by number what each version was ordered to be."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('version_orders', dataset_id=dataset_id)
+        return {row['number']: _order_of(row['payload'] or {}) for row in rows}
+
     async def rename(self, user_id: UUID, dataset_id: UUID, name: str) -> None:
         """Give the dataset another name."""
         if not (name := name.strip()) or len(name) > 255:
@@ -416,9 +430,9 @@ class Datasets:
             _check_roles(roles, names)
             if current is not None and set(options) == {'recipe'}:
                 check_recipe(options['recipe'], fields_of(current['manifest']))
-            last = await tx.first('dataset_order', dataset_id=dataset_id)
-            told = last['payload'] if last and current and last['number'] == current['number'] else {}
-            kept = told.get('options') or ({} if current is None else {'recipe': steps_of(current['manifest'])})
+            made = await tx.first('version_order', id=current['id']) if current else None
+            told = made['payload'] if made else {}
+            kept = told['options'] if 'options' in told else _recipe_of(current)
             before = told.get('before')
             job = await self._order(
                 tx,
@@ -485,11 +499,20 @@ class Datasets:
         rows = await self._objects.open(version.parts)
         return await self._read(lambda: tables.page(rows.paths, offset=offset, limit=limit, system=rows.files))
 
-    async def faults(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
-        """Return faults in line order."""
+    async def faults(
+        self,
+        user_id: UUID,
+        version: Version,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        where: Mapping[str, str | None] | None = None,
+    ) -> tables.Page:
+        """Return faults in line order; `where` (`kind`, `column`, `action`) leaves those of one group."""
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
-        return await self._read(lambda: tables.page([path], offset=offset, limit=limit, order=('line', 'column')))
+        order = ('line', 'column')
+        return await self._read(lambda: tables.page([path], offset=offset, limit=limit, order=order, where=where))
 
     async def fault_groups(self, user_id: UUID, version: Version) -> Sequence[tables.Group]:
         """Return how many faults there are of each kind, column and action, the most frequent first."""
@@ -615,6 +638,15 @@ async def _source(tx: Transaction, dataset_id: UUID) -> tuple[Upload, Row | None
     return _upload(await tx.one('upload_by_id', id=current['upload_id'])), current
 
 
+def _order_of(payload: Mapping[str, Any]) -> Order:
+    return Order(options=payload.get('options') or {}, onto=(payload.get('before') or {}).get('number'))
+
+
+def _recipe_of(version: Row | None) -> dict[str, Any]:
+    """The options of a version of which nothing else is known."""
+    return {} if version is None else {'recipe': steps_of(version['manifest'])}
+
+
 def _rows_read(version: Row | None) -> int | None:
     return None if version is None else int(version['manifest']['rows_read'])
 
@@ -650,7 +682,9 @@ def _same(upload: Upload, sha256: str, options: Mapping[str, Any], last: Row) ->
 
 
 def _effective(options: Mapping[str, Any]) -> dict[str, Any]:
-    others = {name: value for name, value in options.items() if name not in ('usual', 'roles')}
+    others = {
+        name: value for name, value in options.items() if name not in ('usual', 'roles') and value not in (None, {}, [])
+    }
     return others | {'roles': {**options.get('usual', {}), **options.get('roles', {})}}
 
 

@@ -1,6 +1,6 @@
 """Pages and exports of our own Parquet files, for lists and downloads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,30 @@ class Group:
 
 
 def page(
-    parts: Sequence[Path | str], *, offset: int = 0, limit: int = 100, order: Sequence[str] = (), system: Any = None
+    parts: Sequence[Path | str],
+    *,
+    offset: int = 0,
+    limit: int = 100,
+    order: Sequence[str] = (),
+    where: Mapping[str, str | None] | None = None,
+    system: Any = None,
 ) -> Page:
     """Return rows in file order, or sorted by the columns `order`, rows without a value last.
 
-    Parts that are addresses are opened by the fsspec file system `system`.
+    With `where` (column → value or None), only rows that hold these are counted and returned. Parts that are addresses
+    are opened by the fsspec file system `system`.
     """
     source = duck.files(parts)
+    if where:
+        same = ' and '.join(f'{duck.identifier(name)} is not distinct from ?' for name in where)
+        source = f'{source} where {same}'
+    wanted = list((where or {}).values())
     with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
-        (total,) = duck.single(connection, f'select count(*) from {source}')
+        (total,) = duck.single(connection, f'select count(*) from {source}', wanted)
         keys = ', '.join(f'{duck.identifier(name)} nulls last' for name in order)
         ordering = f'order by {keys}' if keys else ''
         query = f'select * from {source} {ordering} limit ? offset ?'
-        result = connection.execute(query, [max(0, limit), max(0, offset)])
+        result = connection.execute(query, [*wanted, max(0, limit), max(0, offset)])
         columns = tuple(column[0] for column in result.description or ())
         return Page(columns=columns, rows=result.fetchall(), offset=offset, total=total)
 

@@ -96,6 +96,13 @@ where j.dataset_id = %(dataset_id)s and j.kind = 'convert'
 order by j.state in ('queued', 'running') desc, j.created_at desc
 limit 1;
 
+-- name: version_order
+-- What the conversion that made a version was told.
+select j.payload
+from public.dataset_versions v
+join public.jobs j on j.id = v.job_id
+where v.id = %(id)s;
+
 -- name: datasets_list
 -- The user's datasets with what a list shows, the latest change first.
 select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
@@ -126,6 +133,13 @@ select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.
 from public.dataset_versions v
 where v.dataset_id = %(dataset_id)s
 order by v.number desc;
+
+-- name: version_orders
+-- What the conversion of each version of a dataset was told.
+select v.number, j.payload
+from public.dataset_versions v
+left join public.jobs j on j.id = v.job_id
+where v.dataset_id = %(dataset_id)s;
 
 -- name: version_current
 -- The version that a dataset shows.

@@ -175,6 +175,16 @@ async def test_a_correction_of_a_file_that_joined_joins_again(product: Product, 
     assert found[-1] == ('south', 1, 3)
 
 
+async def test_a_correction_beside_a_waiting_upload_joins_what_its_file_joined(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    await product.send(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
+    job = await product.datasets.correct(user.id, dataset.id, {'off': ['padding']})
+    assert (job.payload['how'], job.payload['options']) == ('append', {'off': ['padding']})
+    first = await product.datasets.version(user.id, dataset.id, 1)
+    assert job.payload['onto'] == str(first.id)
+
+
 async def test_what_means_nothing_is_refused_before_a_byte_is_sent(product: Product, user: User) -> None:
     wrong: list[dict[str, Any]] = [
         {'memory': 1},

@@ -117,7 +117,8 @@ class Melt(Body):
 
 
 class Choices(Body):
-    """How to read a file; what is left out is found out.
+    """How to read a file. What is left out stays as it was for the version before, else it is found out; null of
+    `day_first` or `decimal` finds it out again.
 
     `off` names repairs that are not made: each such cell is then a fault. `duplicates` says which record of one series
     and time is stored; auto is the last, unless most records would go. `keep_unmeasured` stores records without any
@@ -137,11 +138,13 @@ class Choices(Body):
 
     def said(self) -> dict[str, Any]:
         """What was said, without the rest."""
-        return self.model_dump(exclude_unset=True, exclude_none=True)
+        nothing = {name: None for name in self.model_fields_set if getattr(self, name) is None}
+        return self.model_dump(exclude_unset=True, exclude_none=True) | nothing
 
 
 class Correction(Choices):
-    """How to read the dataset's file instead; what is left out is found out again."""
+    """How to read the dataset's file instead. What is left out stays as it was for the version that is shown; null of
+    `day_first` or `decimal` finds it out again."""
 
 
 class FaultGroup(Answer):
