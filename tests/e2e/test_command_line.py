@@ -60,6 +60,41 @@ def test_raw_keeps_the_text(tmp_path: Path):
     ]  # fmt: skip
 
 
+def test_every_choice_of_the_reader_can_be_overruled(tmp_path: Path):
+    source, out = tmp_path / 'source.txt', tmp_path / 'out.csv'
+    source.write_bytes("junk\n# note\nds||y||unit\n03.04.2024||1,5||'a||b'\n04.04.2024||2,5||c\n".encode('cp1252'))
+    chosen = [
+        '--encoding',
+        'cp1252',
+        '--delimiter',
+        '||',
+        '--quote',
+        "'",
+        '--escape',
+        '',
+        '--skip',
+        1,
+        '--comment',
+        '#',
+    ]
+    chosen += ['--header-lines', 1, '--decimal', ',', '--day-first', '--shape', 'long', '--duplicates', 'first']
+    said = variosync('inspect', source, '--json', *chosen, '--off', 'padding, unit')
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert [(column['name'], column['role']) for column in report['columns']] == [
+        ('ds', 'time'), ('y', 'measure'), ('unit', 'attribute'),
+    ]  # fmt: skip
+    assert all(report['reading'][name]['asked'] for name in ('encoding', 'delimiter', 'quote', 'skip', 'header_lines'))
+    said = variosync('convert', source, '-o', out, *chosen)
+    assert said.returncode == 0, said.stderr
+    assert table(out) == [
+        {'ds': '2024-04-03', 'y': '1.5', 'unit': 'a||b'}, {'ds': '2024-04-04', 'y': '2.5', 'unit': 'c'},
+    ]  # fmt: skip
+    said = variosync('convert', source, '-o', out, '--raw', '--delimiter', 'tab', '--header-lines', 0)
+    assert said.returncode == 0, said.stderr
+    assert len(next(csv.reader(out.read_text().splitlines()))) == 1
+
+
 def test_empty_file_gives_an_empty_file(tmp_path: Path):
     (tmp_path / 'empty.csv').write_bytes(b'')
     said = variosync('convert', tmp_path / 'empty.csv', '-o', tmp_path / 'out.csv', '--raw')
@@ -102,6 +137,11 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
         (['inspect', 'nowhere.csv'], 'nowhere.csv'),
         (['convert', AIRLINE, '-o', 'out.txt'], '.csv or .parquet'),
         (['convert', AIRLINE], '--out'),
+        (['inspect', AIRLINE, '--off', 'everything'], 'everything'),
+        (['inspect', AIRLINE, '--encoding', 'klingon'], 'klingon'),
+        (['inspect', AIRLINE, '--header-lines', '-1'], '--header-lines'),
+        (['convert', AIRLINE, '-o', 'x.csv', '--shape', 'round'], 'round'),
+        (['convert', AIRLINE, '-o', 'x.csv', '--raw', '--quote', '""'], 'quote'),
         (['forecast', AIRLINE, '--time', 'nope', '--target', 'y', '--h', '3', '-o', 'x.csv'], 'nope'),
         (
             ['forecast', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '3', '-o', 'x.csv', '--models', 'magic'],
