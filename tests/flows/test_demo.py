@@ -73,7 +73,7 @@ async def test_workspace_is_uploaded_converted_and_forecast_like_anybodys(produc
 
     datasets = sorted(await product.datasets.list(user.id), key=lambda dataset: dataset.name)
     assert [dataset.name for dataset in datasets] == NAMES
-    assert [dataset.faults for dataset in datasets] == [0, 58]
+    assert [dataset.faults for dataset in datasets] == [0, 166]
     assert [dataset.rows for dataset in datasets] == [26269, 13139]
     forecasts = {forecast.name: forecast for forecast in await product.forecasts.list(user.id)}
     assert set(forecasts) == {'Bakery units, 28 days', 'Load, 48 hours'}
@@ -140,7 +140,7 @@ async def test_upload_that_a_crash_left_is_finished(product: Product, demo: Demo
     await fill(product, demo, user)
     assert await uploads(product) == []
     assert sorted(dataset.name for dataset in await product.datasets.list(user.id)) == NAMES
-    assert {dataset.faults for dataset in await product.datasets.list(user.id)} == {0, 58}
+    assert {dataset.faults for dataset in await product.datasets.list(user.id)} == {0, 166}
 
 
 async def test_deleted_sample_stays_away(product: Product, demo: Demo, user: User):

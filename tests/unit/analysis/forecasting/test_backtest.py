@@ -49,7 +49,7 @@ def test_what_comes_later_changes_no_forecast_where_there_are_gaps_and_regressor
     )
     asked = Request(h=5, models=(model,), regressors=('promo',))
     past = [
-        cross_validation(one, asked, n_windows=4).filter(pl.col('cutoff') <= cutoff).drop('y')
+        cross_validation(one, asked, n_windows=3).filter(pl.col('cutoff') <= cutoff).drop('y')
         for one in (panel, changed)
     ]
     assert past[0].height > 0
