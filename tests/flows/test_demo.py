@@ -74,7 +74,7 @@ async def test_workspace_is_uploaded_converted_and_forecast_like_anybodys(produc
     datasets = sorted(await product.datasets.list(user.id), key=lambda dataset: dataset.name)
     assert [dataset.name for dataset in datasets] == NAMES
     assert [dataset.faults for dataset in datasets] == [0, 166]
-    assert [dataset.rows for dataset in datasets] == [26269, 13139]
+    assert [dataset.rows for dataset in datasets] == [26269, 13127]
     forecasts = {forecast.name: forecast for forecast in await product.forecasts.list(user.id)}
     assert set(forecasts) == {'Bakery units, 28 days', 'Load, 48 hours'}
     assert forecasts['Bakery units, 28 days'].request['series'] == [f'{shop} · Bakery' for shop in files.SHOPS]

@@ -38,10 +38,10 @@ def test_what_comes_later_changes_no_forecast(model):
     assert not first['y'].equals(second['y'])
 
 
-@pytest.mark.parametrize('model', ['lightgbm', 'linear', 'prophet', 'auto'])
+@pytest.mark.parametrize('model', ['lightgbm', 'linear', 'auto'])
 def test_what_comes_later_changes_no_forecast_where_there_are_gaps_and_regressors(model):
-    rows = pl.concat([promoted(days=84), promoted(days=84, name='b')])
-    places = pl.int_range(pl.len()).over('unique_id')
+    rows = promoted(days=63)
+    places = pl.int_range(pl.len())
     panel = rows.with_columns(pl.when(places % 9 != 4).then(pl.col('y')).alias('y'))
     cutoff = panel['ds'].max() - timedelta(days=10)
     changed = panel.with_columns(
