@@ -321,10 +321,13 @@ def numbers_like(cells: Sequence[str], *, decimal: str) -> list[Reading]:
     affixes = ['', *(sign for sign in SIGNS if sign in text)]
     affixes += ['%'] if '%' in text else []
     affixes += ['()'] if _ACCOUNTED.search(text) else []
-    units = _units(cells)
-    affixes += ['KMB'] if len({unit.lower() for unit in units}) > 1 and set(units) <= _POWERS else []
+    units = [*_units(cells)]
+    # Volumes in K, M and B; M alone is millions too, while K alone may be kelvin and B bytes.
+    powers = set(units) <= _POWERS and (len({unit.lower() for unit in units}) > 1 or units == ['M'])
+    affixes += ['KMB'] if powers else []
     found = [number(decimal=decimal, group=group, affix=affix) for group in groups for affix in affixes]
-    return found + [measured(unit, decimal=decimal, group=group) for unit in list(units)[:2] for group in groups]
+    known = [] if powers else units[:2]
+    return found + [measured(unit, decimal=decimal, group=group) for unit in known for group in groups]
 
 
 _MARKS: Final = frozenset('bcdefnprsuz')
