@@ -74,7 +74,10 @@ class Running:
         def show(part: float, text: str) -> None:
             share.text = f'{100 * part:.0f}%'
             said.text = text or 'Waiting for its turn'
-            left.text = time_left(replace(job, progress=part, started_at=job.started_at or datetime.now(UTC)))
+            told = text.endswith(' left')  # by a task that knows its own pace
+            left.text = (
+                '' if told else time_left(replace(job, progress=part, started_at=job.started_at or datetime.now(UTC)))
+            )
             set_progress(bar, inner, part or None)
 
         show(job.progress, job.message)

@@ -1,6 +1,6 @@
 """Resumable uploads from the page: choose or drop files, pause, continue after a reload or a restart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui.element import Element
@@ -17,10 +17,10 @@ class Upload(Element, component='../static/file_upload.js'):
     """A drop zone over the whole page and a list of the files on their way (tus 1.0.0).
 
     `waiting` lists uploads that broke off: id, name, size and what has arrived, in bytes. With `dataset` every file
-    becomes that dataset's next version; with `direct` the bytes go where the server says, not to the server. `quote`
-    says what converting a file of a size and a name may cost: each file's line shows it, and `cost` says it in a
-    sentence before there is a file. The element carries `data-state` (`idle`, `sending`, `paused`, `done`, `failed`,
-    `refused`) for tests and styles.
+    becomes that dataset's next version, which `joins` says how; with `direct` the bytes go where the server says, not
+    to the server. `quote` says what converting a file of a size and a name may cost: each file's line shows it, and
+    `cost` says it in a sentence before there is a file. The element carries `data-state` (`idle`, `sending`, `paused`,
+    `done`, `failed`, `refused`) for tests and styles.
     """
 
     def __init__(
@@ -37,6 +37,8 @@ class Upload(Element, component='../static/file_upload.js'):
         self.props['endpoint'] = '/api/v1/uploads'
         self.props['accept'] = ACCEPT
         self.props['dataset'] = dataset or ''
+        self.props['how'] = 'append'
+        self.props['choices'] = {}
         self.props['waiting'] = list(waiting)
         self.props['quiet'] = quiet
         self.props['direct'] = direct
@@ -49,6 +51,11 @@ class Upload(Element, component='../static/file_upload.js'):
 
     def _price(self, quote: Callable[[int, str], Quote], *, key: str, size: int, name: str) -> None:
         self.run_method('priced', key, clock(quote(size, name).seconds))
+
+    def joins(self, how: str, options: Mapping[str, Any]) -> None:
+        """Say how the next files join the dataset (`append` or `replace`), and by which options they are read."""
+        self.props['how'] = how
+        self.props['choices'] = dict(options)
 
     def choose(self) -> None:
         """Open the browser's file dialog."""

@@ -224,7 +224,7 @@ export default {
     // Of forecasts: the models to draw (none: all), whose bands, and whether to mark what stands out in the history.
     shown: { type: Array, default: () => [] }, chosen: { type: String, default: "" }, marks: { type: Boolean, default: true },
   },
-  emits: ["view"],
+  emits: ["view", "point"],
   data() {
     return {
       ready: false, fetches: 0, drawn: false, problem: "", empty: false, behind: "", key: [], open: "", copied: false,
@@ -496,7 +496,17 @@ export default {
       if (first) {
         plot.on("plotly_relayout", this.relayout);
         plot.on("plotly_doubleclick", () => this.setRange("All"));
+        plot.on("plotly_click", ({ points, event }) => this.press(points, event));
       }
+    },
+    // A press on the chart asks where the point under it came from: of several lines, the one nearest to the pointer.
+    press(points, event) {
+      if (this.mode !== "series" || (event?.button ?? 0) !== 0) return;
+      const pixels = (point) => Math.abs(point.yaxis.l2p(point.y) + point.yaxis._offset - (event.clientY - this.$refs.plot.getBoundingClientRect().top));
+      const near = points.filter((point) => point.data.meta && point.y !== null && !Number.isNaN(point.y)).sort((a, b) => pixels(a) - pixels(b))[0];
+      if (!near) return;
+      const { place } = near.data.meta, line = this.answer.lines[place];
+      this.$emit("point", { t: line.t[near.pointIndex], series: line.series ?? "", measure: line.measure, exact: !line.envelope });
     },
     colour(place) {
       return css(`series-${place % 8 + 1}`);
@@ -517,7 +527,7 @@ export default {
         const sparse = !line.envelope && line.points < this.pixels() / 10;
         const spread = line.envelope ? ", from %{customdata[0]:,.5~g} to %{customdata[1]:,.5~g}" : "";
         const custom = line.envelope ? Array.from(line.lo, (low, i) => [low, line.hi[i]]) : undefined;
-        data.push({ type: "scatter", x: line.t, y: line.y, name: plain(name), mode: sparse ? "lines+markers" : "lines", line: style,
+        data.push({ type: "scatter", x: line.t, y: line.y, meta: { place }, name: plain(name), mode: sparse ? "lines+markers" : "lines", line: style,
           marker: { size: 4, color: colour, line: { width: 0 } }, customdata: custom, hovertemplate: `%{y:,.5~g}${spread}<extra>${plain(name)}</extra>` });
         const alone = sparse ? [] : parts.filter(([from, to]) => to - from === 1).map(([from]) => from);
         if (alone.length) {

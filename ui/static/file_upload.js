@@ -67,7 +67,7 @@ const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(te
 const raw = (thing) => (Vue.markRaw ? Vue.markRaw(thing) : thing);
 
 export default {
-  props: { tus: String, endpoint: String, accept: String, dataset: String, waiting: Array, icons: Object, quiet: Boolean, direct: Boolean },
+  props: { tus: String, endpoint: String, accept: String, dataset: String, how: String, choices: Object, waiting: Array, icons: Object, quiet: Boolean, direct: Boolean },
   data: () => ({ items: [], over: false, broken: [] }),
   template: `
     <div class="uploads" :data-state="state">
@@ -78,8 +78,8 @@ export default {
         <div v-if="done.length" class="job" data-upload="done">
           <div class="l">
             <svg class="i green" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons['circle-check']"></svg>
-            <span class="w5 cut grow">{{ done.length === 1 ? done[0].name : done.length + ' files' }} received</span>
-            <a class="b small" :href="target">Open</a>
+            <span class="w5 cut grow">{{ arrived }}</span>
+            <a v-if="!same" class="b small" :href="target">Open</a>
           </div>
         </div>
         <div v-for="item in unfinished" :key="item.key" class="job" :data-upload="item.state">
@@ -108,6 +108,12 @@ export default {
   computed: {
     done() { return this.items.filter((item) => item.state === 'done'); },
     unfinished() { return this.items.filter((item) => item.state !== 'done'); },
+    // A file that its dataset shows already made no version.
+    same() { return this.done.length > 0 && this.done.every((item) => item.same); },
+    arrived() {
+      const what = this.done.length === 1 ? this.done[0].name : `${this.done.length} files`;
+      return this.same ? `${what}: nothing has changed, no version was made` : `${what} received`;
+    },
     target() { return this.done.length === 1 && this.done[0].dataset ? `/datasets/${this.done[0].dataset}` : '/datasets'; },
     state() {
       const states = this.items.map((item) => item.state);
@@ -158,7 +164,7 @@ export default {
       this.settle();
     },
     async begin(tus, file) {
-      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', price: '', short: false });
+      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', same: false, price: '', short: false });
       const item = this.items[this.items.length - 1];
       this.$emit('price', { key: item.key, size: file.size, name: file.name });
       this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
@@ -185,13 +191,18 @@ export default {
         onError: (error) => this.failed(item, error),
       };
     },
-    metadata(file) { return { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}) }; },
-    fingerprint(file) { return ['variosync', document.body.dataset.user ?? '', this.dataset, file.name, file.size, file.lastModified].join('|'); },
+    // How the file joins its dataset counts as much as the file: an upload that broke off goes on only when both are the same.
+    asked() { return this.dataset ? { how: this.how || 'append', options: JSON.stringify(this.choices ?? {}) } : {}; },
+    metadata(file) { return { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}), ...this.asked() }; },
+    fingerprint(file) { return ['variosync', document.body.dataset.user ?? '', this.dataset, ...Object.values(this.asked()), file.name, file.size, file.lastModified].join('|'); },
     async sendToUs(tus, item, file) {
       const upload = new tus.Upload(file, {
         ...this.options(item), endpoint: this.endpoint, chunkSize: CHUNK, metadata: this.metadata(file),
         fingerprint: async () => item.print,
-        onAfterResponse: (request, response) => { item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset; },
+        onAfterResponse: (request, response) => {
+          item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset;
+          item.same ||= response.getHeader('Variosync-Unchanged') === 'true';
+        },
         onSuccess: () => this.received(item),
       });
       await this.start(item, upload);
@@ -232,6 +243,7 @@ export default {
         try {
           const answer = await ask('HEAD', kept);
           item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
+          item.same = answer.headers.get('Variosync-Unchanged') === 'true';
           return kept;
         } catch (error) { if (!refused(status(error)) && status(error) !== 409) throw error; }
       }
@@ -253,6 +265,7 @@ export default {
       try {
         const answer = await patiently(item, () => ask('HEAD', item.place));
         item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
+        item.same = answer.headers.get('Variosync-Unchanged') === 'true';
         if (!item.dataset) throw new Error('incomplete');
         localStorage.removeItem(item.print);
         this.received(item);
@@ -270,6 +283,7 @@ export default {
     // Once nothing is on its way any more, move to what arrived; what was refused is told there.
     settle() {
       if (this.queued || !this.done.length || this.unfinished.some((item) => item.state !== 'refused')) return;
+      if (this.same && this.dataset) return;
       const told = this.unfinished.filter((item) => !item.told).map(({ key, name, size, error }) => ({ key, name, size, error, sent: 0, state: 'refused' }));
       if (told.length) sessionStorage.setItem(REFUSED, JSON.stringify(told));
       window.location.assign(told.length ? '/datasets' : this.target);

@@ -48,11 +48,28 @@ def register(services: Services) -> None:
         measure: list[str] | None = Query(None),  # noqa: B008 - how the framework is told that a parameter repeats
         series: list[str] | None = Query(None),  # noqa: B008
         recipe: str = '',
+        kind: str = '',
+        column: str | None = None,
+        action: str = '',
+        before: int | None = None,
+        after: int | None = None,
     ) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
         chosen = tab if tab in VIEWS else 'overview'
-        asked = Asked(tab=chosen, version=v, page=page, measures=measure or (), series=series or (), recipe=recipe)
+        asked = Asked(
+            tab=chosen,
+            version=v,
+            page=page,
+            measures=measure or (),
+            series=series or (),
+            recipe=recipe,
+            kind=kind,
+            column=column,
+            action=action,
+            before=before,
+            after=after,
+        )
         if chosen == 'faults' and found.version is not None:
             await services.demo.saw_faults(user.id, found.id)
         with frame(services, ('Datasets', '/datasets'), found.name, active='/datasets') as session:

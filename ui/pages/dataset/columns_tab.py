@@ -1,23 +1,23 @@
-"""The columns of a version: their types and roles, how the file was read, and a reading that is corrected."""
+"""The columns of a version, how the file was read, what was repaired, and a reading that is corrected."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
 
 from core.datasets import ROLES
+from core.errors import UsageError
 from core.values import Balance, Quote
 from ui.components.hours import Price
-from ui.components.parts import badge, button, card, field, tag
+from ui.components.options import Complaint
+from ui.components.parts import badge, button, card, facts, tag
 from ui.components.table import Column, table
-from ui.components.times import count
+from ui.components.times import count, size
 from ui.components.toast import toast
+from ui.pages.dataset.reading import Reading, roles_to_send
 from ui.pages.dataset.state import Shown, View, cost
 from ui.session import current
-
-ZONES = ('UTC', 'Europe/London', 'Europe/Paris', 'Europe/Berlin', 'America/New_York', 'America/Chicago',
-         'America/Los_Angeles', 'Asia/Tokyo', 'Asia/Kolkata', 'Australia/Sydney')  # fmt: skip
-GUESS = 'as read'
 
 
 class ColumnsTab(View):
@@ -26,32 +26,49 @@ class ColumnsTab(View):
     def __init__(self, shown: Shown) -> None:
         super().__init__(shown)
         self.cost: tuple[Quote, Balance] | None = None
+        self.asked: Mapping[str, Any] = {}
+        self.choices: dict[str, str] = {}
 
     async def load(self) -> None:
-        """Read what a new version costs."""
+        """Read what a new version costs, and what this one was told."""
         self.cost = await cost(self.shown.services, self.shown.session, self.shown.data)
+        orders = await self.shown.services.datasets.orders(self.shown.session.user.id, self.shown.data.id)
+        order = orders.get(self.shown.version.number)
+        self.asked = {} if order is None else order.options
 
     def draw(self) -> None:
-        """Draw the columns and the source."""
-        roles = {column['name']: column['role'] for column in self.shown.manifest['columns']}
-        choices: dict[str, str] = {}
-        reading: dict[str, str] = {'time_zone': self.shown.manifest['time']['zone'], 'dates': GUESS, 'decimal': GUESS}
+        """Draw the columns, the reading, the repairs and what a new version costs."""
+        manifest = self.shown.manifest
+        source = manifest['source']
+        found = source.get('reading') or {}
+        reading = Reading(found=found, asked=self.asked, zone=manifest['time']['zone'])
+        self._columns()
+        with card('How the file was read', 'Each choice can be overruled; what is left as found is found out again'):
+            with tag('div', classes='body'):
+                facts(_file(source))
+            reading.draw_file()
+        with card('What rows and cells mean'):
+            reading.draw_values()
+        off = 'What is switched off is listed as a fault, and the cell is left empty'
+        with card('Repairs', off), tag('div', classes='body'):
+            reading.draw_repairs(manifest.get('repairs') or {})
+        self._foot(reading)
 
-        async def apply() -> None:
-            options: dict[str, Any] = {'time_zone': reading['time_zone'], 'roles': roles | choices}
-            if reading['dates'] != GUESS:
-                options['day_first'] = reading['dates'] == 'day first'
-            if reading['decimal'] != GUESS:
-                options['decimal'] = reading['decimal']
-            await self.shown.services.datasets.correct(current().user.id, self.shown.data.id, options)
-            toast('A new version is being made', 'The version you see stays until it is ready.', level='info')
+    @property
+    def _read(self) -> list[Mapping[str, Any]]:
+        """The columns as they were read, before the recipe."""
+        return list(self.shown.manifest.get('base') or self.shown.manifest['columns'])
+
+    def _columns(self) -> None:
+        roles = {column['name']: column['role'] for column in self._read}
 
         def choose(name: str) -> Element:
-            select = ui.select(list(ROLES), value=roles[name], on_change=lambda e: choices.update({name: e.value}))
+            select = ui.select(list(ROLES), value=roles[name], on_change=lambda e: self.choices.update({name: e.value}))
             select.props['aria-label'] = f'Role of column {list(roles).index(name) + 1}'
             return select.classes('role-select')
 
-        with card('Columns', 'What each is for; a change makes a new version'):
+        before = ' Those of the recipe are on its tab.' if self.shown.manifest.get('base') else ''
+        with card('Columns', f'What each is for; a change makes a new version.{before}'):
             table(
                 [
                     Column[Any](label='Column', cell=lambda c: c['name'], classes='mono', width='26%'),
@@ -60,43 +77,47 @@ class ColumnsTab(View):
                     Column[Any](label='Why', cell=lambda c: c.get('reason', ''), classes='t2 sub full'),
                     Column[Any](label='Missing', cell=lambda c: count(c['missing']), num=True, phone=False),
                 ],
-                self.shown.manifest['columns'],
+                self._read,
                 label='Columns',
             )
-            with tag('div', classes='hs body form-row'):
-                zone = self.shown.manifest['time']['zone']
-                with field('Zone of stamps that name none'):
-                    zones = list(dict.fromkeys([zone, *ZONES]))
-                    ui.select(zones, value=zone, with_input=True).bind_value_to(reading, 'time_zone').props(
-                        'aria-label="Zone of stamps that name none"'
-                    )
-                with field('Dates such as 03/04/2025'):
-                    ui.select([GUESS, 'day first', 'month first'], value=GUESS).bind_value_to(reading, 'dates')
-                with field('Decimal mark'):
-                    ui.select([GUESS, '.', ','], value=GUESS).bind_value_to(reading, 'decimal')
-                with tag('div', classes='hs spend'):
-                    place = tag('div')
-                    make = button('Make a new version', kind='pri', on_click=apply)
-                if self.cost is not None:
-                    with place:
-                        quote, balance = self.cost
-                        price = Price(balance, quote)
-                    price.guard(make)
-                    price.follow(self.shown.services, self.shown.session)
-        self._source()
 
-    def _source(self) -> None:
-        source = self.shown.manifest['source']
-        dialect = source.get('dialect') or {}
-        rows = {
-            'File': f'{source["name"]}, {source["format"]}'
-            + (f', {source["compression"]}' if source.get('compression') else ''),
-            'Encoding': source.get('encoding') or 'none',
-            'Delimiter': repr(dialect['delimiter']) if dialect.get('delimiter') else 'none',
-            'Header': f'line {source["header_line"]}' if source.get('header_line') else 'none',
-            'Notes': ' '.join(source.get('notes') or ()) or 'none',
-        }
-        with card('How the file was read'), tag('dl', classes='facts body'):
-            for name, value in rows.items():
-                tag('dt', name)
-                tag('dd', value)
+    def _foot(self, reading: Reading) -> None:
+        complaint: list[Complaint] = []
+
+        async def apply() -> None:
+            changes = reading.changes()
+            shown = {column['name']: column['role'] for column in self._read}
+            chosen = {name: role for name, role in self.choices.items() if role != shown[name]}
+            if not changes and not chosen:
+                complaint[0].say('This is how the file was read. Change something first.')
+                return
+            try:
+                options = changes | roles_to_send(shown, chosen, changes)
+                await self.shown.services.datasets.correct(current().user.id, self.shown.data.id, options)
+            except UsageError as error:
+                complaint[0].say(error.message)
+                return
+            complaint[0].say('')
+            toast('A new version is being made', 'The version you see stays until it is ready.', level='info')
+
+        with card(), tag('div', classes='body hs wrap apply'):
+            with tag('div', classes='vs grow'):
+                tag('span', 'The same file is read again. The version you see is kept.', 't2')
+                complaint.append(Complaint('reading'))
+            with tag('div', classes='hs spend'):
+                place = tag('div')
+                make = button('Make a new version', kind='pri', on_click=apply)
+            if self.cost is not None:
+                with place:
+                    quote, balance = self.cost
+                    price = Price(balance, quote)
+                price.guard(make)
+                price.follow(self.shown.services, self.shown.session)
+
+
+def _file(source: Mapping[str, Any]) -> dict[str, str]:
+    packed = f', {source["compression"]}' if source.get('compression') else ''
+    rows = {'File': f'{source["name"]}, {source["format"]}{packed}, {size(source["bytes"])}'}
+    if source.get('header_line'):
+        rows['Header'] = f'line {source["header_line"]:,}'
+    return rows | {'Notes': ' '.join(source.get('notes') or ()) or 'none'}

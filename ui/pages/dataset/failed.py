@@ -6,13 +6,16 @@ from core.errors import UsageError
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.hours import Price
-from ui.components.parts import button, card
+from ui.components.parts import Tag, button, card, tag
 from ui.components.states import error_state
+from ui.pages.dataset.reading import Reading
 from ui.session import current
 
 TO_DO = {
     'ambiguous_dates': 'Say how dates are written.',
-    'no_time_column': 'Name the column that holds the time, or discard the file.',
+    'no_time_column': 'Name the column that holds the time, read the file otherwise, or discard it.',
+    'unreadable_file': 'Say below how the file is written, or mend it and upload it again.',
+    'unusable_data': 'Say below how the file is written, or mend it and upload it again.',
     'task_killed': 'Try again. If it happens again, tell the operator.',
     'task_over_limit': 'Split the file, or raise VARIOSYNC_TASK_MEMORY.',
 }
@@ -30,6 +33,12 @@ def conversion_failed(
     async def read_as(day_first: bool) -> None:
         await services.datasets.correct(current().user.id, data.id, {'day_first': day_first})
 
+    async def read_otherwise() -> None:
+        options = dict(reading.changes())
+        if not options:
+            raise UsageError('Nothing was changed. Say first how the file is written.')
+        await services.datasets.correct(current().user.id, data.id, options)
+
     async def take_as_time(column: str) -> None:
         if not column.strip():
             raise UsageError('Write the name of the column that holds the time.')
@@ -40,21 +49,21 @@ def conversion_failed(
         await services.datasets.delete(current().user.id, data.id)
         ui.navigate.to(f'/datasets?deleted={data.id}')
 
+    spending: list[Tag] = []
+
     def actions() -> None:
         if code == 'ambiguous_dates':
-            spending = [button('Day comes first', kind='pri', on_click=lambda: read_as(True))]
+            spending.append(button('Day comes first', kind='pri', on_click=lambda: read_as(True)))
             spending.append(button('Month comes first', on_click=lambda: read_as(False)))
         elif code in ('no_time_column', 'usage_error'):
             column = ui.input(placeholder='Name of the time column').props('aria-label="Name of the time column"')
-            spending = [button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or ''))]
+            spending.append(button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or '')))
         else:
-            spending = [button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)]
+            spending.append(button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again))
         button('Discard', icon_name='trash-2', on_click=remove)
-        quote, balance = cost
-        price = Price(balance, quote)
-        price.guard(*spending)
-        price.follow(services, session)
 
+    asked = job.payload.get('options') or {}
+    reading = Reading(found={}, asked=asked, zone=asked.get('time_zone', 'UTC'))
     cancelled = job.state == JobState.CANCELLED
     with card():
         error_state(
@@ -68,3 +77,15 @@ def conversion_failed(
             actions=actions,
             number='' if cancelled else str(job.id)[:8],
         )
+        with tag('div', classes='body hs spend'):
+            quote, balance = cost
+            price = Price(balance, quote)
+    if not cancelled:
+        with tag('details', classes='card more'):
+            tag('summary', 'Read it otherwise', 'w6')
+            reading.draw_file()
+            reading.draw_values()
+            with tag('div', classes='body hs'):
+                spending.append(button('Convert it so', on_click=read_otherwise))
+    price.guard(*spending)
+    price.follow(services, session)

@@ -1,9 +1,10 @@
 """Every fault of a version: where it stands in the file, and what was done about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.analysis.tables import Page
+from core.analysis.tables import Group, Page
+from ui.components import formats
 from ui.components.parts import badge, button, card, tag
 from ui.components.states import out_of_reach
 from ui.components.table import Column, table
@@ -12,26 +13,92 @@ from ui.pages.dataset.state import KEPT, Paged, Shown
 
 
 class FaultsTab(Paged):
-    """The tab `Faults`."""
+    """The tab `Faults`: groups of faults, and below them each fault, of one group if one is chosen."""
 
     name = 'faults'
 
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(shown)
+        self.groups: Sequence[Group] = ()
+
+    @property
+    def _where(self) -> Mapping[str, str | None]:
+        """The group that the address asks for; an empty column stands for whole records."""
+        asked = self.shown.asked
+        where: dict[str, str | None] = {'kind': asked.kind} if asked.kind else {}
+        if asked.column is not None:
+            where['column'] = asked.column or None
+        return where | ({'action': asked.action} if asked.action else {})
+
+    async def load(self) -> None:
+        """Read the groups, and the page asked for."""
+        user = self.shown.session.user.id
+        self.groups = await self.shown.services.datasets.fault_groups(user, self.shown.version)
+        await super().load()
+
     async def read(self, *, offset: int, limit: int) -> Page:
         """Read some faults."""
-        user = self.shown.session.user.id
-        return await self.shown.services.datasets.faults(user, self.shown.version, offset=offset, limit=limit)
+        user, datasets = self.shown.session.user.id, self.shown.services.datasets
+        return await datasets.faults(user, self.shown.version, offset=offset, limit=limit, where=self._where)
 
     def draw(self) -> None:
-        """Draw the page of faults."""
-        faults_card(self.shown, self.page, away=self.away)
-        self.pager()
+        """Draw the groups and the page of faults."""
+        if self.groups:
+            self._summary()
+        faults_card(self.shown, self.page, away=self.away, where=self._where)
+        self.pager(**{name: value or '' for name, value in self._where.items()})
+
+    def _summary(self) -> None:
+        def address(group: Group) -> str:
+            return self.shown.address('faults', kind=group.kind, column=group.column or '', action=group.action)
+
+        def is_chosen(group: Group) -> bool:
+            return bool(self._where) and all(getattr(group, name) == value for name, value in self._where.items())
+
+        with card('By kind', f'{formats.counted(len(self.groups), "group")}; press one to see its faults alone'):
+            table(
+                [
+                    Column[Group](label='Kind', cell=lambda g: kind_name(g.kind), width='20%'),
+                    Column[Group](label='Column', cell=lambda g: g.column or 'record', width='16%', classes='mono'),
+                    Column[Group](label='Outcome', cell=lambda g: _outcome(g.action), width='13%'),
+                    Column[Group](label='Faults', cell=lambda g: count(g.count), num=True, width='11%'),
+                    Column[Group](
+                        label='First line', cell=lambda g: count(g.first_line), num=True, width='12%', phone=False
+                    ),
+                    Column[Group](label='Such as', cell=_examples, classes='mono pad-l cut full'),
+                ],
+                self.groups,
+                href=address,
+                on=is_chosen,
+                classes='tight cards labelled',
+                label='Faults by kind',
+                height=360 if len(self.groups) > 8 else None,
+            )
 
 
-def faults_card(shown: Shown, page: Page | None, *, away: str, short: bool = False) -> None:
-    """Draw faults below the account of records; a `short` card leads to all of them."""
+def kind_name(kind: str) -> str:
+    """How a kind of fault is called on pages."""
+    return kind.replace('_', ' ').capitalize()
+
+
+def _examples(group: Group) -> str:
+    return ', '.join(f'"{value[:40]}"' for value in group.examples)
+
+
+def _outcome(action: str) -> None:
+    badge(action, 'bad' if action == 'rejected' else 'warn')
+
+
+def faults_card(
+    shown: Shown, page: Page | None, *, away: str, short: bool = False, where: Mapping[str, str | None] | None = None
+) -> None:
+    """Draw faults below the account of records; a `short` card leads to all of them, as one of a group does."""
     total = shown.manifest['faults_total']
 
     def actions() -> None:
+        if where and page:
+            tag('span', f'{count(page.total)} of {count(total)}', 't12 t2')
+            button('Show all', kind='ghost small', icon_name='x', href=shown.address('faults'))
         if total:
             button('CSV', kind='ghost small', icon_name='download', href=f'{shown.api}/faults.csv')
         if short and total > len(page.rows if page else ()):
@@ -44,11 +111,12 @@ def faults_card(shown: Shown, page: Page | None, *, away: str, short: bool = Fal
             with tag('div', classes='acts'):
                 actions()
         if page and page.total:
-            _fault_table(page)
+            fault_table(page)
         elif away:
             out_of_reach(away, kept=KEPT)
         else:
-            tag('p', 'Every record was stored as it was read.', 't2').style('padding: 12px 16px')
+            said = 'No fault is of this group.' if where else 'Every record was stored as it was read.'
+            tag('p', said, 't2').style('padding: 12px 16px')
     box.props['aria-label'] = 'Faults'
 
 
@@ -67,21 +135,29 @@ def _reconciliation(shown: Shown) -> None:
             tag('span', word)
 
 
-def _fault_table(page: Page) -> None:
+def fault_table(page: Page) -> None:
+    """Draw faults as rows."""
     rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
-
-    def outcome(row: Mapping[str, Any]) -> None:
-        badge(row['action'], 'bad' if row['action'] == 'rejected' else 'warn')
-
     table(
         [
-            Column[Any](label='Line', cell=lambda r: count(r['line']), num=True, width='12%', classes='mono ln'),
+            Column[Any](label='Line', cell=_place, num=True, width='10%', classes='mono ln'),
             Column[Any](label='Column', cell=lambda r: r['column'] or 'record', width='14%', classes='mono pad-l'),
-            Column[Any](label='Value', cell=lambda r: f'"{(r["value"] or "")[:80]}"', width='24%', classes='mono'),
-            Column[Any](label='Outcome', cell=outcome, width='14%'),
+            Column[Any](label='Value', cell=_value, width='20%', classes='mono'),
+            Column[Any](label='Kind', cell=lambda r: kind_name(r['kind']), width='14%', phone=False),
+            Column[Any](label='Outcome', cell=lambda r: _outcome(r['action']), width='13%'),
             Column[Any](label='Reason', cell=lambda r: r['reason'], classes='t2 sub full'),
         ],
         rows,
         classes='tight cards',
         label='Faults',
     )
+
+
+def _place(row: Mapping[str, Any]) -> None:
+    byte = row.get('byte')
+    tag('span', count(row['line']), title=None if byte is None else f'Byte {byte:,}')
+
+
+def _value(row: Mapping[str, Any]) -> None:
+    value = row['value'] or ''
+    tag('span', f'"{value[:80]}"' if value else '', 'cut', title=value if len(value) > 24 else None)

@@ -110,7 +110,9 @@ class Head:
         elif self.shown.job.state == JobState.FAILED and self.shown.job.error:
             with tag('div', classes='note bad', role='alert'):
                 icon('circle-alert')
-                tag('span', f'The last change was not kept: {self.shown.job.error["message"]}')
+                tag('span', f'The last change was not kept: {self.shown.job.error["message"]}', 'grow')
+                if self.shown.job.error.get('code') == 'ambiguous_dates':
+                    tag('a', 'Say how dates are written', 'link', href=self.shown.address('versions'))
 
 
 def _making(message: str, progress: float) -> str:

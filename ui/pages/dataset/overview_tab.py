@@ -11,6 +11,7 @@ from ui.components.spark import bars, spark
 from ui.components.states import empty_state
 from ui.components.times import count
 from ui.pages.dataset.faults_tab import faults_card
+from ui.pages.dataset.origin import Origins
 from ui.pages.dataset.state import Shown, View
 
 MOST_LABELS = 1000
@@ -45,7 +46,8 @@ class OverviewTab(View):
         if notes := self.shown.manifest['source']['notes']:
             with tag('div', classes='note', role='note'):
                 icon('info')
-                tag('span', ' '.join(notes))
+                tag('span', ' '.join(notes), 'grow')
+                tag('a', 'Change how it is read', 'link', href=self.shown.address('columns'))
         self._chart()
         with tag('div', classes='g12 prof-row', tabindex='0', role='group', aria_label='Column profiles'):
             for place, column in enumerate(c for c in self.shown.manifest['columns'] if c['role'] == 'measure'):
@@ -58,8 +60,10 @@ class OverviewTab(View):
             with card():
                 empty_state('No measure to draw', 'Make a numeric column a measure on the Columns tab.')
             return
+        origins = Origins(self.shown)
+        origins.draw()
         with tag('section', classes='card'):
-            series_chart(
+            chart = series_chart(
                 f'{self.shown.api}/series',
                 measures=self.shown.manifest['measures'],
                 chosen=self.measures,
@@ -67,6 +71,7 @@ class OverviewTab(View):
                 labels=self.labels,
                 name=self.shown.data.name,
             )
+        chart.on('point', lambda event: origins.point(event.args))
 
     def _measure_card(self, column: Mapping[str, Any], colour: str) -> None:
         rows = max(1, self.shown.version.rows)

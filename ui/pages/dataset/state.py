@@ -27,6 +27,11 @@ class Asked:
     measures: Sequence[str] = ()
     series: Sequence[str] = ()
     recipe: str = ''
+    kind: str = ''
+    column: str | None = None
+    action: str = ''
+    before: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +115,8 @@ class Paged(View, ABC):
             self.number = last
             self.page = await self.read(offset=(last - 1) * ROWS, limit=ROWS)
 
-    def pager(self) -> None:
-        """Draw the way to the pages before and behind."""
+    def pager(self, **more: str) -> None:
+        """Draw the way to the pages before and behind; `more` stays in their addresses."""
         if self.page is None or self.page.total <= ROWS:
             return
         first = self.page.offset + 1
@@ -119,8 +124,8 @@ class Paged(View, ABC):
         with tag('nav', classes='hs', aria_label='Pages'):
             tag('span', f'{first:,} to {last:,} of {self.page.total:,}', 't12 t3')
             if self.number > 1:
-                address = self.shown.address(self.name, page=self.number - 1)
+                address = self.shown.address(self.name, page=self.number - 1, **more)
                 button('Back', kind='small', icon_name='chevron-left', href=address)
             if last < self.page.total:
-                address = self.shown.address(self.name, page=self.number + 1)
+                address = self.shown.address(self.name, page=self.number + 1, **more)
                 button('Next', kind='small', icon_name='chevron-right', href=address)

@@ -1,55 +1,252 @@
-"""The versions of a dataset: each upload or correction made one."""
+"""The versions of a dataset: what made each, how two of them differ, and how the next file joins."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from core.analysis.versions import Difference, Row, SeriesChange
+from core.datasets import Order
 from core.values import Version
-from ui.components.parts import badge, button, card
+from ui.components import formats
+from ui.components.parts import badge, button, card, field, segment, tag
 from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.toast import toast
 from ui.components.upload import Upload
-from ui.pages.dataset.state import View
+from ui.pages.dataset.reading import DATES
+from ui.pages.dataset.state import Shown, View
 from ui.session import current
+
+JOINS = {'append': 'Add to the rows', 'replace': 'Replace the rows'}
+JOINED = {
+    'append': 'Rows of the file win where series and time are the same; all other rows stay.',
+    'replace': 'The rows of the file alone make the next version.',
+}
+KINDS = {'added': ('added', 'green'), 'changed': ('changed', 'amber'), 'gone': ('gone', 'red')}
+CELLS = 6
+FIRST = 10
 
 
 class VersionsTab(View):
     """The tab `Versions`."""
 
-    def draw(self) -> None:
-        """Draw the versions, and the way to the next one."""
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(shown)
+        self.orders: Mapping[int, Order] = {}
+        self.found: Difference | None = None
+        self.numbers = [version.number for version in shown.versions]
 
+    @property
+    def pair(self) -> tuple[int, int] | None:
+        """The versions that the address compares."""
+        before, after = self.shown.asked.before, self.shown.asked.after
+        if before in self.numbers and after in self.numbers and before != after:
+            return before, after
+        return None
+
+    async def load(self) -> None:
+        """Read what made the versions, and how the two that are compared differ."""
+        datasets, user = self.shown.services.datasets, self.shown.session.user.id
+        self.orders = await datasets.orders(user, self.shown.data.id)
+        if self.pair:
+            before, after = (next(v for v in self.shown.versions if v.number == number) for number in self.pair)
+            self.found = await datasets.diff(user, before, after, limit=FIRST)
+
+    def draw(self) -> None:
+        """Draw how the next file joins, the versions, and the comparison."""
+        self._next()
+        self._list()
+        if self.pair:
+            self._comparison(*self.pair)
+        elif len(self.numbers) < 2:
+            tag('p', 'Once there are two versions, they can be compared row by row.', 't12 t3')
+
+    def _next(self) -> None:
+        with tag('div', classes='next-place') as place:
+            zone = Upload(
+                dataset=str(self.shown.data.id),
+                direct=bool(self.shown.services.datasets.origins),
+                quote=self.shown.services.hours.quote_convert,
+            )
+        chosen: dict[str, Any] = {'how': 'append', 'options': {}}
+
+        def join(how: str) -> None:
+            chosen['how'] = how
+            said.text = JOINED[how]
+            zone.joins(how, chosen['options'])
+
+        def dates(value: str | None) -> None:
+            chosen['options'] = {'day_first': value == 'day'} if value else {}
+            zone.joins(chosen['how'], chosen['options'])
+
+        with place, card('Next file') as box, tag('div', classes='body hs wrap next-file'):
+            with tag('div', classes='vs gap-s grow'):
+                segment(JOINS, 'append', label='How the next file joins', on_change=join)
+                said = tag('p', JOINED['append'], 't12 t2', aria_live='polite')
+            with field('Dates such as 03/04/2025'):
+                select = ui.select(DATES | {'': 'as before'}, value='')
+                select.props['aria-label'] = 'Dates such as 03/04/2025'
+            select.on_value_change(lambda event: dates(event.value))
+            button('Upload the next one', icon_name='upload', on_click=zone.choose)
+        box.move(target_index=0)
+
+    def _list(self) -> None:
         async def restore(number: int) -> None:
             before = self.shown.data.version
             await self.shown.services.datasets.restore(current().user.id, self.shown.data.id, number)
             toast(f'Version {number} is shown', f'Version {before} is kept and can be shown again.')
 
         def act(version: Version) -> None:
-            if version.number == self.shown.data.version:
-                badge('shown', 'ok')
-            else:
-                button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
+            with tag('div', classes='hs row-acts'):
+                if (before := self._before(version)) is not None:
+                    address = self.shown.address('versions', before=before, after=version.number)
+                    button('Compare', kind='ghost small', href=address, aria_label=f'Compare with version {before}')
+                if version.number == self.shown.data.version:
+                    badge('shown', 'ok')
+                else:
+                    button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
 
-        zone = Upload(
-            dataset=str(self.shown.data.id),
-            direct=bool(self.shown.services.datasets.origins),
-            quote=self.shown.services.hours.quote_convert,
-        )
-
-        def more() -> None:
-            button('Upload the next one', kind='small', icon_name='upload', on_click=zone.choose)
-
-        with card('Versions', 'Each upload or correction makes one; none is ever changed', actions=more):
+        with card('Versions', 'Each upload or correction makes one; none is ever changed'):
             table(
                 [
-                    Column[Version](label='Version', cell=lambda v: f'v{v.number}', width='14%'),
-                    Column[Version](label='Rows', cell=lambda v: count(v.rows), num=True, width='16%'),
+                    Column[Version](label='Version', cell=lambda v: f'v{v.number}', width='9%'),
+                    Column[Version](label='Made by', cell=self._made_by, classes='t2', width='24%'),
+                    Column[Version](label='From', cell=_source, classes='t2 cut', phone=False),
+                    Column[Version](label='Rows', cell=lambda v: count(v.rows), num=True, width='11%'),
                     Column[Version](
-                        label='Faults', cell=lambda v: count(v.manifest['faults_total']), num=True, phone=False
+                        label='Faults', cell=lambda v: count(v.manifest['faults_total']), num=True, phone=False,
+                        width='9%',
                     ),
-                    Column[Version](
-                        label='From', cell=lambda v: v.manifest['source']['name'], classes='pad-l t2', phone=False
-                    ),
-                    Column[Version](label='Made', cell=lambda v: when(v.created_at) and None, num=True),
-                    Column[Version](label='', cell=act, num=True),
+                    Column[Version](label='Made', cell=lambda v: when(v.created_at) and None, num=True, width='11%'),
+                    Column[Version](label='', cell=act, num=True, width='20%'),
                 ],
                 self.shown.versions,
+                classes='tall cards labelled',
                 label='Versions',
+            )  # fmt: skip
+
+    def _before(self, version: Version) -> int | None:
+        """The version that a version is compared with first: the one made before it."""
+        return max((number for number in self.numbers if number < version.number), default=None)
+
+    def _made_by(self, version: Version) -> str:
+        order = self.orders.get(version.number)
+        uploads = {v.upload_id for v in self.shown.versions if v.number < version.number}
+        if version.upload_id in uploads:
+            same = next(
+                v for v in self.shown.versions if v.number < version.number and v.upload_id == version.upload_id
             )
+            return 'a recipe' if _only_recipe(order, self.orders.get(same.number)) else 'a correction'
+        if order is not None and order.onto is not None:
+            return f'an upload, added to v{order.onto}'
+        return 'an upload, in place of all rows' if uploads else 'an upload'
+
+    # comparison
+
+    def _comparison(self, before: int, after: int) -> None:
+        def look_at(**other: int) -> None:
+            chosen = {'before': before, 'after': after} | other
+            ui.navigate.to(self.shown.address('versions', **chosen))
+
+        def choose() -> None:
+            versions = {number: f'v{number}' for number in self.numbers}
+            for label, name, value in (('From version', 'before', before), ('To version', 'after', after)):
+                select = ui.select(versions, value=value, on_change=lambda e, name=name: look_at(**{name: e.value}))
+                select.props['aria-label'] = label
+            button('Close', kind='ghost small', icon_name='x', href=self.shown.address('versions'))
+
+        with card(f'From v{before} to v{after}', 'rows meet by series and time', actions=choose):
+            found = self.found
+            if found is None:
+                self.out_of_reach()
+                return
+            with tag('div', classes='stats diff-stats'):
+                for name, (word, colour) in KINDS.items():
+                    _stat(getattr(found, name), word, colour if getattr(found, name) else '')
+                _stat(found.same, 'the same', '')
+            for words, names in (('New columns', found.columns_added), ('Columns gone', found.columns_gone)):
+                if names:
+                    tag('p', f'{words}: {", ".join(names)}', 'body t2')
+            if not (found.added or found.changed or found.gone):
+                tag('p', 'Every row is the same in both.', 'body t2')
+                return
+            if found.n_series > 1 or (found.series and found.series[0].series):
+                self._by_series(found)
+        for name, rows in found.rows.items():
+            if rows:
+                _rows(name, rows, getattr(found, name))
+
+    def _by_series(self, found: Difference) -> None:
+        table(
+            [
+                Column[SeriesChange](label='Series', cell=lambda s: s.series or 'all rows'),
+                *(
+                    Column[SeriesChange](
+                        label=name.capitalize(),
+                        cell=lambda s, name=name: count(getattr(s, name)),
+                        num=True,
+                        width='18%',
+                    )
+                    for name in KINDS
+                ),
+            ],
+            found.series,
+            classes='tight cards labelled',
+            label='Changes by series',
+            height=260 if len(found.series) > 7 else None,
+        )
+        if found.n_series > len(found.series):
+            tag('p', f'{count(found.n_series)} series differ; those that differ most are listed.', 'body t12 t3')
+
+
+def _stat(number: int, word: str, colour: str) -> None:
+    with tag('div', classes='s'):
+        tag('span', count(number), f'metric small {colour}'.strip())
+        tag('span', word, 't12 t3')
+
+
+def _rows(kind: str, rows: Sequence[Row], total: int) -> None:
+    first = f'the first {len(rows)} of {count(total)}' if total > len(rows) else 'all of them'
+    with card(f'Rows {KINDS[kind][0]}', first):
+        table(
+            [
+                Column[Row](label='Time', cell=lambda r: formats.moment(r.time), width='18%', classes='tn'),
+                Column[Row](label='Series', cell=lambda r: r.series or 'all rows', width='18%'),
+                Column[Row](label='Cells', cell=_cells, classes='mono full'),
+            ],
+            rows,
+            classes='tight cards',
+            label=f'Rows {KINDS[kind][0]}',
+        )
+
+
+def _cells(row: Row) -> str:
+    """The cells of a row, with both values where they changed."""
+    cells = row.after if row.after is not None else row.before or {}
+    names = list(cells)[:CELLS]
+    more = f', and {len(cells) - CELLS} more' if len(cells) > CELLS else ''
+    if row.before is not None and row.after is not None:
+        said = [f'{name} {cell(row.before.get(name))} → {cell(row.after[name])}' for name in names]
+    else:
+        said = [f'{name} {cell(cells[name])}' for name in names]
+    return ', '.join(said) + more
+
+
+def cell(value: Any) -> str:
+    """A stored cell as text; an empty one is a dash."""
+    return '–' if value is None else str(value)
+
+
+def _source(version: Version) -> str:
+    name = version.manifest['source']['name']
+    earlier = sum(source['rows'] > 0 for source in (version.manifest.get('sources') or ())[:-1])
+    return f'{name} and {formats.counted(earlier, "earlier file")}' if earlier else str(name)
+
+
+def _only_recipe(order: Order | None, before: Order | None) -> bool:
+    """Whether two orders differ in their recipe alone."""
+    if order is None or before is None:
+        return False
+    others = [{name: value for name, value in one.options.items() if name != 'recipe'} for one in (order, before)]
+    return others[0] == others[1] and order.options.get('recipe') != before.options.get('recipe')

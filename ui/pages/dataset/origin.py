@@ -1,0 +1,106 @@
+"""Where a stored row came from: its file, line and version, its cells, and what was found on that line."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nicegui import ui
+
+from core.datasets import Origin
+from core.errors import NotFound, Unavailable
+from ui.components import formats
+from ui.components.parts import facts, icon, icon_button, tag
+from ui.components.table import Column, table
+from ui.pages.dataset.faults_tab import fault_table
+from ui.pages.dataset.state import Shown
+from ui.session import current
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Origins:
+    """A dialog that tells where a point came from; `draw` puts it on the page, the others open it."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+
+    def draw(self) -> None:
+        """Make the dialog, closed."""
+        with ui.dialog() as self.dialog, ui.card().classes('origin'):
+            self.box = tag('div', classes='vs')
+
+    async def point(self, event: Mapping[str, Any]) -> None:
+        """Tell of a point of the chart: `t` in epoch ms, its `series`, and whether the line draws points `exact`ly."""
+        time = EPOCH + timedelta(microseconds=round(1000 * float(event['t'])))
+        if not event.get('exact'):
+            self._say(
+                'Several points in one place',
+                'Here a pixel stands for several points. Zoom in until each is drawn, then press one.',
+            )
+            return
+        await self.row(str(event.get('series') or ''), time)
+
+    async def row(self, series: str, time: datetime, *, line: int | None = None) -> None:
+        """Tell of the rows of a series at a time, or of the one of a line."""
+        try:
+            found = await self.shown.services.datasets.provenance(
+                current().user.id, self.shown.version, series=series, time=time
+            )
+        except (NotFound, Unavailable) as error:
+            self._say('Nothing found', error.message)
+            return
+        found = [origin for origin in found if origin.line == line] or found
+        title = f'{series}, {formats.moment(time)}' if series else formats.moment(time)
+        self._open(title, found)
+
+    def _say(self, title: str, text: str) -> None:
+        self.box.clear()
+        with self.box:
+            self._head(title)
+            tag('p', text, 'body t2')
+        self.dialog.open()
+
+    def _head(self, title: str) -> None:
+        with tag('header', classes='hs origin-head'):
+            tag('h2', title, 'grow cut', title=title)
+            icon_button('x', 'Close', small=True, on_click=self.dialog.close)
+
+    def _open(self, title: str, found: Sequence[Origin]) -> None:
+        self.box.clear()
+        with self.box:
+            self._head(title)
+            for origin in found:
+                self._origin(origin)
+        self.dialog.open()
+
+    def _origin(self, origin: Origin) -> None:
+        with tag('div', classes='body vs gap-s'):
+            line = f'{origin.line:,}' if origin.line is not None else 'none: a step of the recipe made this row'
+            version = 'not known' if origin.number is None else f'v{origin.number}'
+            facts({'File': origin.source, 'Line': line, 'Version': version})
+        table(
+            [
+                Column[tuple[str, Any]](label='Column', cell=lambda pair: pair[0], classes='mono', width='40%'),
+                Column[tuple[str, Any]](label='Stored', cell=lambda pair: _cell(pair[1]), classes='mono'),
+            ],
+            list(origin.cells.items()),
+            classes='tight',
+            label='Stored cells',
+            height=240 if len(origin.cells) > 7 else None,
+        )
+        if origin.faults is not None and origin.faults.total:
+            tag('p', f'{formats.counted(origin.faults.total, "fault")} on this line', 'body t2 w5')
+            fault_table(origin.faults)
+        elif origin.line is not None:
+            with tag('p', classes='body hs t2'):
+                icon('circle-check', classes='green')
+                tag(
+                    'span',
+                    'Stored as it stands in the file.' if origin.faults else 'No faults are known for this line.',
+                )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=' ')
+    return '–' if value is None else str(value)
