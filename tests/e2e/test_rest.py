@@ -493,6 +493,19 @@ def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
     finished(api, who)
     assert api.get(f'/datasets/{dataset}', headers=who).json()['rows'] == 2
 
+    steps = [
+        {'do': 'derive', 'column': 'double', 'as': 'y * 2'},
+        {'do': 'fill', 'how': 'forward', 'columns': ['y'], 'limit': 2},
+    ]
+    ordered = api.post(f'/datasets/{dataset}/corrections', headers=who, json={'recipe': steps})
+    assert ordered.status_code == 202, ordered.text
+    finished(api, who)
+    version = api.get(f'/datasets/{dataset}/versions/4', headers=who).json()
+    assert [step['do'] for step in version['manifest']['recipe']] == ['derive', 'fill']
+    assert version['measures'] == ['y', 'double']
+    for wrong in ([{'do': 'dance'}], [{'do': 'derive', 'column': 'x', 'as': 'nowhere'}], [{'do': 'clip', 'low': '1'}]):
+        refused(api.post(f'/datasets/{dataset}/corrections', headers=who, json={'recipe': wrong}), 400)
+
     for told in ({'how': 'merge'}, {'options': '{'}, {'options': '{"memory": 1}'}, {'options': '{"shape": "round"}'}):
         refused(begin(api, who, 9, **told), 400)
     for wrong in ({'to': 2}, {'from': 1, 'to': 2, 'limit': 101}, {'from': 0, 'to': 1}):

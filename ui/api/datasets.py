@@ -116,6 +116,29 @@ class Melt(Body):
     step: Literal['minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] | None = None
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Step(Body):
+    """A step of a recipe, and what that step takes: see docs/recipes.md."""
+
+    do: Literal['filter', 'derive', 'clip', 'resample', 'fill', 'rename', 'cast', 'drop']
+    where: Text | None = None
+    column: Text | None = None
+    as_: Annotated[Text | None, Field(alias='as')] = None
+    to: Text | None = None
+    type: Text | None = None
+    every: Text | None = None
+    how: Text | None = None
+    action: Text | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    k: Finite | None = None
+    limit: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    season: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    columns: Annotated[list[Text], Field(max_length=2000)] | dict[Text, Text] | None = None
+
+
 class Choices(Body):
     """How to read a file. What is left out stays as it was for the version before, else it is found out; null of
     `day_first` or `decimal` finds it out again.
@@ -135,11 +158,12 @@ class Choices(Body):
     melt: Melt = Melt()
     off: Annotated[list[Repair], Field(max_length=20)] = []
     duplicates: Literal['auto', 'last', 'first', 'mean'] = 'auto'
+    recipe: Annotated[list[Step], Field(max_length=50)] = []
 
     def said(self) -> dict[str, Any]:
         """What was said, without the rest."""
         nothing = {name: None for name in self.model_fields_set if getattr(self, name) is None}
-        return self.model_dump(exclude_unset=True, exclude_none=True) | nothing
+        return self.model_dump(exclude_unset=True, exclude_none=True, by_alias=True) | nothing
 
 
 class Correction(Choices):
