@@ -243,7 +243,7 @@ def is_spaced(text: str, cells: Sequence[str], form: Format) -> bool:
     mark = f'{form.delimiter} '
     if form.trim or len(cells) < 3 or text.count(mark) < len(cells) - 1 or form.delimiter.isspace():
         return False
-    return sum(cell[:1] == ' ' for cell in cells[1:]) >= max(2, len(cells) - 2) and form.delimiter != ' '
+    return sum(cell[:1] == ' ' for cell in cells[1:]) >= max(2, len(cells) // 2)
 
 
 def in_other_quotes(text: str, form: Format, width: int) -> tuple[list[str], str] | None:

@@ -377,8 +377,9 @@ def _continues_header(record: Record, rest: Sequence[Record], width: int) -> boo
     body = [other.cells for other in rest[: _enough(width)] if len(other.cells) == width]
     profile = profile_of(body, width)
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time')]
-    texts = [i for i in typed if kind_of(record.cells[i]) in ('text', 'flag')]
-    values = [i for i in typed if kind_of(record.cells[i]) in ('number', 'time')]
+    kinds = [kind_of(cell.strip('"\'`')) for cell in record.cells]
+    texts = [i for i in typed if kinds[i] in ('text', 'flag')]
+    values = [i for i in typed if kinds[i] in ('number', 'time')]
     filled = [cell.strip() for cell in record.cells if cell.strip()]
     if not typed or values or not texts or not body:
         return False
