@@ -147,6 +147,17 @@ def failures() -> tuple[type[Exception], ...]:
 
 def lacks(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], columns: Sequence[Column]) -> bool:
     """Whether a stored record lacks its time, a key or every measure."""
+    asked = [c.name for c in columns if c.role in ('time', 'series')] + [
+        c.name for c in columns if c.role == 'measure'
+    ][:1]
+    (known, missing) = duck.single(
+        connection,
+        f'SELECT count(stats_null_count) = count(*), sum(stats_null_count) FROM parquet_metadata(['
+        f'{", ".join(duck.text(str(part)) for part in parts)}]) WHERE path_in_schema IN (SELECT unnest(?))',
+        [asked],
+    )
+    if known and missing == 0:
+        return False
     needed = [f'{duck.identifier(c.name)} IS NULL' for c in columns if c.role in ('time', 'series')]
     measures = [duck.identifier(c.name) for c in columns if c.role == 'measure']
     if measures:

@@ -39,7 +39,9 @@ def write_series(
     elif zone != 'UTC' and time.type == 'timestamptz':
         local = f"timezone({duck.text(zone)}, timezone('UTC', _time))"
     connection.execute(_STEPS.format(local=local, files=duck.files(parts)))
-    connection.execute(_SERIES.format(local=local, files=duck.files(parts)))
+    # What tells months and workdays apart need not be asked of series without a step of whole days.
+    (days,) = duck.single(connection, f'SELECT count(*) FROM steps WHERE d > 0 AND d % {DAY} = 0')
+    connection.execute((_SERIES if days else _SHORT_STEPS).format(local=local, files=duck.files(parts)))
     connection.execute(f'COPY ({_NAMED}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
 
 
@@ -249,6 +251,13 @@ SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end",
     min(isodow(t)) AS weekday, min(month(t)) AS first_month, bool_and((month(t) - 1) % 3 = 0) AS quarter_starts,
     bool_and(month(t) % 3 = 0) AS quarter_ends, min((month(t) - 1) % 3) AS quarter_month
 FROM (SELECT _series, _time, {local} AS t FROM {files}) GROUP BY _series"""
+
+_SHORT_STEPS: Final = """
+CREATE OR REPLACE TEMP TABLE profiled AS
+SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end", false AS same_day, false AS midnight,
+    1 AS day, false AS month_end, false AS workdays, 1 AS weekdays, 1 AS weekday, 1 AS first_month,
+    false AS quarter_starts, false AS quarter_ends, 1 AS quarter_month
+FROM {files} GROUP BY _series"""
 
 _WEEKDAYS: Final = "['MON','TUE','WED','THU','FRI','SAT','SUN']"
 _MONTHS: Final = "['JAN','FEB','MAR','APR','MAY','JUN','JUL','AUG','SEP','OCT','NOV','DEC']"
