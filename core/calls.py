@@ -2,7 +2,8 @@
 
 A call is a part of an attempt. Its row is committed before Compute is asked, so a worker may die at any point: what was
 not spawned, or whose id was not kept, is spawned again under the same keys, and the first id that is kept counts. The
-row holds all that the call needs, and when its job goes it stays until the call can do nothing more.
+row holds all that the call needs, and when its job goes it stays until the call can do nothing more. A part that builds
+upon another one is spawned once that has answered and what it answered is in the row.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from core.errors import (
     storable,
     to_words,
 )
-from core.parts import Answer, merge, split, standing
+from core.parts import Answer, merge, released, split, standing
 from core.ports import Compute, Database, ObjectStore, Row, Transaction
 from core.values import Job
 
@@ -53,7 +54,7 @@ class Seen:
 class _Call:
     """A row of `public.calls`, and what was heard since it was read.
 
-    `age` is in seconds since it was dispatched, `ran` since it was first seen to run.
+    `age` is in seconds since it was dispatched or released, `ran` since it was first seen to run.
     """
 
     id: UUID
@@ -68,6 +69,11 @@ class _Call:
     overdue: bool = False
     progress: float = 0.0
     message: str = ''
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not to be made before another one has answered."""
+        return self.answer is None and 'after' in self.payload
 
     def tell(self, part: float, text: str) -> None:
         self.runs = True
@@ -111,7 +117,9 @@ class Calls:
         calls = await self._read(job)
         if not calls:  # the end of an account takes the job along
             return Seen(outcome=TaskCancelled('The job was cancelled.'))
-        opened = [call for call in calls if call.answer is None]
+        if any(call.waits for call in calls) and await self._release(job, calls):
+            calls = await self._read(job)
+        opened = [call for call in calls if call.answer is None and not call.waits]
         await asyncio.gather(*(self._hear(job.kind, call) for call in opened))
         if await self._record(opened):
             recorded = {call.id: call.answer for call in await self._read(job)}
@@ -142,7 +150,8 @@ class Calls:
         """Whether an attempt is so old that all its calls must have ended."""
         async with self._database.system() as tx:
             rows = await tx.all('calls_of_attempt', job_id=job.id, attempt=job.attempt)
-        return any(row['age'] > LIVES * self._timeout for row in rows)
+        calls = [_call(row) for row in rows]
+        return bool(calls) and all(call.age > LIVES * self._timeout * (2 if call.waits else 1) for call in calls)
 
     async def sweep(self) -> None:
         """Stop calls whose job is gone and remove what they stored: at once, and once they can store nothing more."""
@@ -164,6 +173,26 @@ class Calls:
     @staticmethod
     async def _load(tx: Transaction, job_id: UUID, attempt: int) -> list[_Call]:
         return [_call(row) for row in await tx.all('calls_of_attempt', job_id=job_id, attempt=attempt)]
+
+    async def _release(self, job: Job, calls: Sequence[_Call]) -> bool:
+        """Let the calls be made whose predecessor has ended, and return whether there are any.
+
+        One that was lost may answer in the next attempt: until there is none, what waits for it is lost too.
+        """
+        ended = {call.part: call.answer for call in calls if call.answer is not None}
+        changed = False
+        async with self._database.system() as tx:
+            for call in calls:
+                asked = released(call.payload, ended) if call.waits else None
+                if asked is None:
+                    continue
+                before = ended[call.payload['after']]
+                if _lost(before) and job.attempt < job.max_attempts:
+                    await tx.run('call_ended', id=call.id, answer=_words(before))
+                else:
+                    await tx.run('call_released', id=call.id, payload=dict(asked))
+                changed = True
+        return changed
 
     async def _hear(self, kind: str, call: _Call) -> None:
         """Spawn a call, or ask what has become of it."""
@@ -258,11 +287,12 @@ def _outcome(job: Job, payload: Mapping[str, Any], calls: Iterable[_Call]) -> An
 
 def _standing(calls: Sequence[_Call]) -> Seen:
     going = [call for call in calls if call.answer is None]
-    ended = len(calls) - len(going)
+    ended = {call.part for call in calls if call.answer is not None}
+    age = max((call.age for call in going if not call.waits), default=0.0)
     text = next((call.message for call in going if call.message), '')
     return Seen(
-        progress=(ended + sum(call.progress for call in going)) / len(calls),
-        message=standing((call.part for call in calls), ended) or text,
-        delay=min(LATEST, max(SOONEST, PATIENCE * max(call.age for call in going))),
+        progress=(len(ended) + sum(call.progress for call in going)) / len(calls),
+        message=standing([call.part for call in calls], ended) or text,
+        delay=min(LATEST, max(SOONEST, PATIENCE * age)),
         going=_ids(going),
     )

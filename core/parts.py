@@ -1,8 +1,9 @@
 """Parts of a task that run side by side, each by a call of its own, and how their answers become one result.
 
 A forecast is split by model. A model that takes each series by itself is split further, by chunks of series; one that
-learns from all series together is trained once. Each part is a payload of the same task and leaves its objects in a
-folder of its own.
+learns from all series together is trained once. `auto` does both: where it has several chunks, one part learns from
+series that are drawn from all, and the chunks start after it and forecast with what it learnt. Each part is a payload
+of the same task and leaves its objects in a folder of its own.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ WHOLE = 'whole'
 LOCAL = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
 CHUNK = 200  # series of a model that takes each by itself
 CHUNK_OF_AUTO = 2000  # series: some of its members learn from all of them
+DRAWN = 2000  # series that the chunks of `auto` learn from together
+LEARNT = 'learnt'
 MOST_PARTS = 100  # of one forecast: each is a call to make, to follow and to store
 TRIES = 3  # of a part whose process was lost
 WIDEST = 16  # parts of one job that run at once on this machine
@@ -38,6 +41,7 @@ FILES = ('files', 'backtests', 'explained')
 MOST_LABELS = 1000
 MOST_WARNINGS = 20
 _CHUNKED = re.compile(r'(?P<model>.+)\.(?P<number>\d+)-of-(?P<count>\d+)')
+_LEARNING = 0.5  # of a budget
 
 
 def split(task: str, payload: Payload) -> dict[str, Payload]:
@@ -46,6 +50,8 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
     `n_series` of the payload tells how many series there are; without it nothing is chunked. A chunk's payload holds
     `chunk: [i, n]`, or the labels themselves where the request names them. What `auto` may take is shared by its
     chunks. History is the same whatever the model: `notes` about it are made by one alone, the others are told not to.
+
+    A payload with `after` names the part before it that must have answered first: `released` tells when it may start.
     """
     models = _models(payload) if task == 'forecast' else ()
     known = payload.get('n_series')
@@ -58,10 +64,38 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
     parts: dict[str, Payload] = {}
     for model, count in counts.items():
         asked = payload if model == told_by else {**payload, 'notes': False}
+        first = f'{model}.{LEARNT}' if count > 1 and _learns_once(model, asked['request']) else ''
+        if first:
+            parts[first] = _learning(asked, model, first)
         for number in range(count):
             part = model if count == 1 else f'{model}.{number + 1}-of-{count}'
-            parts[part] = _part(asked, model, part, number, count)
+            parts[part] = _part(asked, model, part, number, count) | ({'after': first} if first else {})
     return parts
+
+
+def _learns_once(model: str, request: Payload) -> bool:
+    """Whether the chunks of a model forecast with what was learnt once.
+
+    Categories and names of holidays are numbered anew in each panel, so what was learnt of them is of one panel alone.
+    """
+    return model == 'auto' and not (request.get('static') or request.get('holidays'))
+
+
+def released(payload: Payload, answers: Mapping[str, Answer]) -> Payload | None:
+    """Return what a part is asked once it may start: with the objects that were `learnt` before; None until then.
+
+    Where nothing came of the part before, it is asked without them, and learns by itself.
+    """
+    if 'after' not in payload:
+        return payload
+    if payload['after'] not in answers:
+        return None
+    asked = {name: value for name, value in payload.items() if name != 'after'}
+    match answers[payload['after']]:
+        case {'prefix': str(prefix), 'objects': [*objects], 'manifest': {'learnt': [*names]}}:
+            wanted = {f'{prefix}/{name}' for name in names}
+            return {**asked, LEARNT: [item for item in objects if item['key'] in wanted]}
+    return asked
 
 
 def _teller(counts: Mapping[str, int]) -> str:
@@ -83,13 +117,21 @@ def _models(payload: Payload) -> Sequence[str]:
     return ()
 
 
-def _part(payload: Payload, model: str, part: str, number: int, count: int) -> Payload:
+def _learning(payload: Payload, model: str, part: str) -> Payload:
+    """Return the payload of the part that learns for the chunks of a model, from DRAWN of all series."""
+    request = {**payload['request'], 'models': [model]}
+    if request.get('budget'):
+        request['budget'] *= _LEARNING
+    return {**payload, 'prefix': f'{payload["prefix"]}/{part}', 'request': request, 'learn': DRAWN, 'notes': False}
+
+
+def _part(payload: Payload, model: str, part: str, number: int, count: int) -> dict[str, Any]:
     request = {**payload['request'], 'models': [model]}
     asked = {**payload, 'prefix': f'{payload["prefix"]}/{part}', 'request': request}
     if count == 1:
         return asked
     if model == 'auto' and request.get('budget'):
-        request['budget'] /= count
+        request['budget'] *= (1 - _LEARNING if _learns_once(model, request) else 1) / count
     if labels := sorted(set(request.get('series') or ())):
         request['series'] = labels[number * len(labels) // count : (number + 1) * len(labels) // count]
     else:
@@ -98,17 +140,20 @@ def _part(payload: Payload, model: str, part: str, number: int, count: int) -> P
 
 
 def of(part: str) -> tuple[str, int, int]:
-    """Return the model of a part, which chunk it is (from 0) and of how many."""
+    """Return the model of a part, which chunk it is (from 0) and of how many; -1 of 0 for one that learns for them."""
+    if part.endswith(f'.{LEARNT}'):
+        return part.removesuffix(f'.{LEARNT}'), -1, 0
     found = _CHUNKED.fullmatch(part)
     if found is None:
         return part, 0, 1
     return found['model'], int(found['number']) - 1, int(found['count'])
 
 
-def standing(parts: Iterable[str], done: int) -> str:
-    """Return how far a task is whose series run in chunks; nothing where none does."""
-    names = list(parts)
-    return f'{done} of {len(names)} chunks' if any(of(name)[2] > 1 for name in names) else ''
+def standing(parts: Iterable[str], done: Collection[str]) -> str:
+    """Return how far a task is whose series run in chunks, by the parts that are `done`; nothing where none does."""
+    names = [name for name in parts if of(name)[2]]
+    ended = sum(name in done for name in names)
+    return f'{ended} of {len(names)} chunks' if any(of(name)[2] > 1 for name in names) else ''
 
 
 def listed(manifest: Mapping[str, Any], kind: str) -> list[str]:
@@ -142,29 +187,33 @@ def holding(manifest: Mapping[str, Any], names: Iterable[str], series: str) -> l
 
 
 def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    """Return the result of the task that `payload` was split from, in the order of `answers`.
+    """Return the result of the task that `payload` was split from, its models in the order of `answers`.
 
     Files are named from the folder of all attempts, because parts may come from different ones. What failed is named
     under `missing`, with the reason, and so are notes about the history where a part that was to make them failed.
     Raise the first part's error when all of them failed.
 
-    Scores of chunks become one by the sums that they were made of, as if all series had been in one.
+    Scores of chunks become one by the sums that they were made of, as if all series had been in one. A part that
+    learns for chunks brings scores and no forecast: where it failed, nothing is missing.
     """
+    models = list(dict.fromkeys(of(part)[0] for part in answers))
+    order = sorted(answers, key=lambda part: (models.index(of(part)[0]), of(part)[1]))
+    answers = {part: answers[part] for part in order}
     done = {part: answer for part, answer in answers.items() if not isinstance(answer, VariosyncError)}
-    if not done:
+    if not any(of(part)[2] for part in done):
         raise next(answer for answer in answers.values() if isinstance(answer, VariosyncError))
     if WHOLE in done:
         return dict(done[WHOLE])
     attempts, _, _ = payload['prefix'].rpartition('/')
     moved = {part: _moved(answer, attempts) for part, answer in done.items()}
-    models = list(dict.fromkeys(of(part)[0] for part in answers))
     failed = {
-        model: {part: one for part, one in answers.items() if of(part)[0] == model and part not in done}
+        model: {part: answers[part] for part in order if of(part)[0] == model and of(part)[2] and part not in done}
         for model in models
     }
     found = {model: [one for part, one in moved.items() if of(part)[0] == model] for model in models}
-    history = [moved[part] for part in _covering(moved)]
-    noted = [moved[part] for part in _covering(part for part, one in moved.items() if one['notes'])]
+    chunked = [part for part in moved if of(part)[2]]
+    history = [moved[part] for part in _covering(chunked)]
+    noted = [moved[part] for part in _covering(part for part in chunked if moved[part]['notes'])]
     labels = {label for one in history for label in one['series']}
     missing = {_named(model, failed[model]): _reason(failed[model]) for model in models if failed[model]}
     if unseen := failed[_teller({of(part)[0]: of(part)[2] for part in answers})]:
@@ -173,7 +222,10 @@ def merge(payload: Payload, answers: Mapping[str, Answer]) -> dict[str, Any]:
         'prefix': attempts,
         'objects': [item for answer in done.values() for item in answer['objects']],
         'manifest': {
-            'models': [_joined(model, found[model], failed[model]) for model in models],
+            'models': [
+                _joined(model, found[model], failed[model], told=_alone(answers.get(f'{model}.{LEARNT}')))
+                for model in models
+            ],
             'scores': _scores(models, found),
             'series': sorted(labels)[:MOST_LABELS],
             'n_series': sum(one.get('n_series', len(one['series'])) for one in history),
@@ -214,7 +266,16 @@ def _covering(parts: Iterable[str]) -> list[str]:
     return [part for _, part in sorted(cuts[best].items())]
 
 
-def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[str, Answer]) -> dict[str, Any]:
+def _alone(learnt: Answer | None) -> list[str]:
+    """Return what to say of chunks that had to learn by themselves."""
+    if not isinstance(learnt, VariosyncError):
+        return []
+    return [f'Each chunk of series learnt by itself, because learning for all of them failed. {learnt.message}']
+
+
+def _joined(
+    name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[str, Answer], *, told: Sequence[str]
+) -> dict[str, Any]:
     """Return what the parts of one model say of it, as one."""
     parts = [model for manifest in manifests for model in manifest['models'] if model['name'] == name]
     files = [{'file': file, 'rows': part['rows'], 'cutoff': part['cutoff']} for part in parts for file in part['files']]
@@ -232,7 +293,7 @@ def _joined(name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[s
         'rows': sum(part['rows'] for part in parts),
         'cutoff': max((part['cutoff'] for part in parts if part['cutoff']), default=None),
         'series': dict(counted),
-        'warnings': [*_left_out(failed, some=bool(parts)), *short, *sorted(warnings)][:MOST_WARNINGS],
+        'warnings': [*_left_out(failed, some=bool(files)), *told, *short, *sorted(warnings)][:MOST_WARNINGS],
         **windows,
         'weights': _weights(parts),
         'seconds': sum(part.get('seconds') or 0.0 for part in parts),
@@ -325,9 +386,14 @@ class Kept:
         self._code = ''
 
     async def earlier(self, parts: Mapping[str, Payload]) -> dict[str, Answer]:
-        """Return what parts answered in the last attempts before this one."""
-        found = {part: await self._earlier(part, payload) for part, payload in parts.items() if len(parts) > 1}
-        return {part: answer for part, answer in found.items() if answer is not None}
+        """Return what parts answered in the last attempts before this one, told of the same parts before them."""
+        found: dict[str, Answer] = {}
+        for part, payload in parts.items() if len(parts) > 1 else ():
+            asked = released(payload, found)
+            answer = None if asked is None else await self._earlier(part, asked)
+            if answer is not None:
+                found[part] = answer
+        return found
 
     async def keep(self, part: str, payload: Payload, answer: Mapping[str, Any]) -> None:
         """Store an answer; where that fails, a later attempt runs the part again."""
@@ -357,6 +423,8 @@ class Kept:
 
         self._code = self._code or await asyncio.to_thread(code_version)
         asked = {name: value for name, value in payload.items() if name not in ('prefix', 'memory')}
+        if LEARNT in asked:
+            asked[LEARNT] = [item['sha256'] for item in asked[LEARNT]]
         return hashlib.sha256(f'{self._code} {json.dumps(asked, sort_keys=True)}'.encode()).hexdigest()
 
     def _key(self, part: str, attempt: int) -> str:
@@ -366,7 +434,8 @@ class Kept:
 class SideBySide:
     """Runs the parts of one attempt in a Compute whose calls end with us, but those that `kept` has answers to.
 
-    One part runs at a time, and as many more as there are places in `spare`, which all jobs of this process share.
+    One part runs at a time, and as many more as there are places in `spare`, which all jobs of this process share. A
+    part that builds upon another one starts once that has answered; what waits for it holds no place.
     """
 
     def __init__(
@@ -388,6 +457,7 @@ class SideBySide:
         self._waiting = deque(parts)
         self._answers: dict[str, Answer] = {}
         self._told: dict[str, tuple[float, str]] = {}
+        self._turn = asyncio.Condition()
 
     async def run(self) -> dict[str, Answer]:
         """Return what each part answered, its own error included; a part whose process was lost is run again.
@@ -419,24 +489,37 @@ class SideBySide:
         done = len(self._answers)
         text = next((text for _, text in going.values() if text), '')
         progress = (done + sum(part for part, _ in going.values())) / len(self._parts)
-        return progress, standing(self._parts, done) or text
+        return progress, standing(self._parts, self._answers) or text
 
     async def _work(self, place: AbstractAsyncContextManager[object]) -> None:
         while self._waiting:
+            async with self._turn:
+                await self._turn.wait_for(lambda: not self._waiting or self._next() is not None)
             async with place:
-                if not self._waiting:
-                    return
-                part = self._waiting.popleft()
-                self._answers[part] = await self._answer(part)
+                found = self._next()
+                if found is None:  # another one has taken it
+                    continue
+                part, asked = found
+                self._waiting.remove(part)
+                self._answers[part] = await self._answer(part, asked)
+            async with self._turn:
+                self._turn.notify_all()
 
-    async def _answer(self, part: str) -> Answer:
+    def _next(self) -> tuple[str, Payload] | None:
+        """Return the first part that may start now, and what it is asked."""
+        for part in self._waiting:
+            if (asked := released(self._parts[part], self._answers)) is not None:
+                return part, asked
+        return None
+
+    async def _answer(self, part: str, asked: Payload) -> Answer:
         tries = TRIES if len(self._parts) > 1 else 1
         while True:
             tries -= 1
             try:
-                answer = await self._call(part)
+                answer = await self._call(part, asked)
                 if self._kept is not None and len(self._parts) > 1:
-                    await self._kept.keep(part, self._parts[part], answer)
+                    await self._kept.keep(part, asked, answer)
                 return answer
             except (TaskCancelled, Unavailable):
                 self._waiting.clear()
@@ -445,8 +528,8 @@ class SideBySide:
                 if not (error.retryable and tries):
                     return error
 
-    async def _call(self, part: str) -> Mapping[str, Any]:
-        call_id = await self._compute.submit(self._task, self._parts[part])
+    async def _call(self, part: str, asked: Payload) -> Mapping[str, Any]:
+        call_id = await self._compute.submit(self._task, asked)
         started = time.monotonic()
         try:
             while time.monotonic() - started <= self._timeout:

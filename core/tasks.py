@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from core.analysis.forecasting import Forecasts, Request
     from core.analysis.forecasting.backtest import Backtest
+    from core.analysis.forecasting.learnt import Store
 
 Payload = Mapping[str, Any]
 Task = Callable[[Payload, TaskObjects, Path, Progress], dict[str, Any]]
-HISTORY, NOTES = 'history.parquet', 'notes.parquet'
+HISTORY, NOTES, LEARNT = 'history.parquet', 'notes.parquet', 'learnt.zip'
 EXPLAINED = 20  # series
 MOST_LABELS = 1000
 
@@ -54,49 +55,44 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     Leaves the history and its notes, and of each model its forecasts, its backtest and what explains it, under
     `prefix`. With a `budget` in seconds, what would take longer is left out: members of `auto`, then past windows.
     Models other than `auto` do not heed it: they cost what they cost.
+
+    Of more series than fit into one call, `auto` is asked for in two steps: to `learn` from so many that are drawn from
+    all, which leaves what it has learnt and measures it on their past; then to forecast a chunk with what was `learnt`.
     """
-    from core.analysis import panel
     from core.analysis.forecasting import backtest, diagnose, run
     from core.analysis.record import code_version
 
-    progress(0.0, 'Reading series')
-    parts = [objects.fetch(key, workdir) for key in payload['parts']]
-    asked = payload['request']
-    request = _request(asked)
+    request = _request(payload['request'])
     if 'auto' not in request.models:
         request = replace(request, budget=None)
-    frame = panel.read(
-        parts,
-        target=asked['target'],
-        series=asked['series'],
-        step=asked['step'],
-        aggregate=asked['aggregate'],
-        regressors=request.regressors,
-        static=request.static,
-        chunk=payload.get('chunk'),
-        workdir=workdir,
-    )
-    frame = panel.changed(frame, asked.get('changes') or {})
-    windows, began = asked.get('windows') or backtest.WINDOWS, time.perf_counter()
+    frame = _panel(payload, request, objects, workdir, progress)
+    if 'learn' in payload:
+        return _learn(payload, frame, request, objects, workdir, progress)
+    windows, began = payload['request'].get('windows') or backtest.WINDOWS, time.perf_counter()
     share = backtest.share_of_forecast(frame['unique_id'].n_unique(), windows)
+    store = _learnt(payload, objects, workdir)
     found = run(
         frame,
         replace(request, budget=request.budget and request.budget * share),
-        whole=payload.get('chunk') is None,
+        whole=payload.get('chunk') is None and store is None,
         explain=EXPLAINED,
-        progress=_phase(progress, 0.02, 0.6),
+        store=store,
+        progress=_phase(progress, 0.02, 0.6 if store is None else 0.9),
     )
     if found.rows.is_empty() or found.rows['status'].eq('failed').all():
         raise TaskFailed(_why(found.rows))
-    progress(0.6, 'Measuring how well the bands hold')
-    tested = backtest.sample(
-        frame,
-        request,
-        n_windows=windows,
-        budget=request.budget and max(0.0, request.budget - (time.perf_counter() - began)),
-        of=payload.get('n_series'),
-        progress=_phase(progress, 0.6, 0.9),
-    )
+    tested, sums = None, {}
+    if store is None:
+        progress(0.6, 'Measuring how well the bands hold')
+        tested = backtest.sample(
+            frame,
+            request,
+            n_windows=windows,
+            budget=request.budget and max(0.0, request.budget - (time.perf_counter() - began)),
+            of=payload.get('n_series'),
+            progress=_phase(progress, 0.6, 0.9),
+        )
+        sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
     folder = workdir / 'forecast'
     folder.mkdir()
     frame.drop(request.static).write_parquet(folder / HISTORY)
@@ -104,7 +100,6 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     if noted:
         progress(0.9, 'Looking for anomalies and changepoints')
         diagnose.notes(frame, request).write_parquet(folder / NOTES)
-    sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
     made_by = {'code': code_version(), 'seed': request.seed}
     models = [{**_write_model(found, tested, name, folder, windows=windows), **made_by} for name in request.models]
     progress(0.97, 'Storing')
@@ -123,6 +118,93 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
             'notes': [NOTES] if noted else [],
         },
     }
+
+
+def _panel(
+    payload: Payload, request: 'Request', objects: TaskObjects, workdir: Path, progress: Progress
+) -> 'polars.DataFrame':
+    """Return the series that a payload asks for: all, a chunk of them, or those to learn from."""
+    from core.analysis import panel
+
+    progress(0.0, 'Reading series')
+    asked = payload['request']
+    frame = panel.read(
+        [objects.fetch(key, workdir) for key in payload['parts']],
+        target=asked['target'],
+        series=asked['series'],
+        step=asked['step'],
+        aggregate=asked['aggregate'],
+        regressors=request.regressors,
+        static=request.static,
+        chunk=payload.get('chunk'),
+        draw=(payload['learn'], request.seed) if 'learn' in payload else None,
+        workdir=workdir,
+    )
+    return panel.changed(frame, asked.get('changes') or {})
+
+
+def _learn(
+    payload: Payload,
+    frame: 'polars.DataFrame',
+    request: 'Request',
+    objects: TaskObjects,
+    workdir: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Leave what `auto` learns of some series for the forecast of all, and how it did on the past of some."""
+    from core.analysis.forecasting import backtest, learn
+    from core.analysis.forecasting.learnt import Store
+    from core.analysis.record import code_version
+
+    windows, began = payload['request'].get('windows') or backtest.WINDOWS, time.perf_counter()
+    labels = sorted(set(frame['unique_id']))
+    share = backtest.share_of_forecast(len(labels), windows)
+    store = Store(workdir / 'learning')
+    learn(
+        frame,
+        replace(request, budget=request.budget and request.budget * share),
+        store,
+        of=payload['n_series'],
+        progress=_phase(progress, 0.02, 0.6),
+    )
+    took = time.perf_counter() - began
+    progress(0.6, 'Measuring how well the bands hold')
+    left = request.budget and max(0.0, request.budget - took)
+    tested = backtest.sample(frame, request, n_windows=windows, budget=left, progress=_phase(progress, 0.6, 0.97))
+    progress(0.97, 'Storing')
+    folder = workdir / 'forecast'
+    folder.mkdir()
+    store.pack(folder / LEARNT)
+    sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
+    made_by = {'code': code_version(), 'seed': request.seed}
+    none = {'files': [], 'explained': [], 'rows': 0, 'cutoff': None, 'series': {}, 'weights': None}
+    models = [
+        {**none, 'name': name, **_write_backtest(tested, name, folder, windows=windows), 'seconds': took, **made_by}
+        for name in request.models
+    ]
+    return {
+        'prefix': payload['prefix'],
+        'objects': _store(folder, payload['prefix'], objects),
+        'manifest': {
+            'models': models,
+            'scores': [backtest.score_of(model, [own]) for model, own in sums.items()],
+            'sums': sums,
+            'series': labels[:MOST_LABELS],
+            'n_series': len(labels),
+            'span': [labels[0], labels[-1]],
+            'history': [],
+            'notes': [],
+            'learnt': [LEARNT],
+        },
+    }
+
+
+def _learnt(payload: Payload, objects: TaskObjects, workdir: Path) -> 'Store | None':
+    """Return what was learnt before, where a payload names it."""
+    from core.analysis.forecasting.learnt import Store
+
+    named = payload.get('learnt')
+    return Store.read(objects.fetch(named[0]['key'], workdir), workdir / 'learnt') if named else None
 
 
 def _request(asked: Payload) -> 'Request':
@@ -157,37 +239,50 @@ def _why(rows: 'polars.DataFrame') -> str:
 
 
 def _write_model(
-    found: 'Forecasts', tested: 'Backtest', name: str, folder: Path, *, windows: int
+    found: 'Forecasts', tested: 'Backtest | None', name: str, folder: Path, *, windows: int
 ) -> dict[str, Any]:  # fmt: skip
     """Write one model's rows, backtest and explanation, and count its series by status and by past windows."""
-    from core.analysis.forecasting import backtest, explained
+    from core.analysis.forecasting import explained
 
     own = found.rows.filter(found.rows['model'] == name)
-    tables = {
-        'files': (f'forecast-{name}.parquet', own),
-        'backtests': (f'backtest-{name}.parquet', tested.rows.filter(tested.rows['model'] == name)),
-        'explained': (f'explained-{name}.parquet', explained(found.explained.get(name, ()))),
-    }
-    written: dict[str, list[str]] = {kind: [] for kind in tables}
-    for kind, (file, table) in tables.items():
-        if not table.is_empty():
-            table.write_parquet(folder / file)
-            written[kind].append(file)
     counts = own.select(['unique_id', 'status']).unique()['status'].value_counts()
     latest = own['cutoff'].drop_nulls().max()
-    measured = backtest.counted(tested.windows.get(name, {}))
-    short = backtest.shortfall(measured, windows)
+    past = (
+        {'backtests': [], 'warnings': []} if tested is None else _write_backtest(tested, name, folder, windows=windows)
+    )
     return {
         'name': name,
-        **written,
+        **past,
+        'files': _write(own, folder, f'forecast-{name}.parquet'),
+        'explained': _write(explained(found.explained.get(name, ())), folder, f'explained-{name}.parquet'),
         'rows': own.height,
         'cutoff': str(latest) if latest is not None else None,
         'series': dict(counts.iter_rows()),
-        'warnings': [*filter(None, [short]), *sorted({text for text in own['warning'] if text})][:20],
-        'windows': {'asked': windows, 'series': measured},
+        'warnings': [*past['warnings'], *sorted({text for text in own['warning'] if text})][:20],
         'weights': found.weights.get(name),
         'seconds': round(found.seconds[name], 3),
     }
+
+
+def _write_backtest(tested: 'Backtest', name: str, folder: Path, *, windows: int) -> dict[str, Any]:
+    """Write one model's backtest, and count its series by past windows."""
+    from core.analysis.forecasting import backtest
+
+    measured = backtest.counted(tested.windows.get(name, {}))
+    short = backtest.shortfall(measured, windows)
+    return {
+        'backtests': _write(tested.rows.filter(tested.rows['model'] == name), folder, f'backtest-{name}.parquet'),
+        'windows': {'asked': windows, 'series': measured},
+        'warnings': [short] if short else [],
+    }
+
+
+def _write(table: 'polars.DataFrame', folder: Path, name: str) -> list[str]:
+    """Write a table that has rows, and return the names of the files that were."""
+    if table.is_empty():
+        return []
+    table.write_parquet(folder / name)
+    return [name]
 
 
 def _store(folder: Path, prefix: str, objects: TaskObjects) -> list[dict[str, Any]]:

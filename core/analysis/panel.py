@@ -35,6 +35,7 @@ def read(
     regressors: Sequence[str] = (),
     static: Sequence[str] = (),
     chunk: Sequence[int] | None = None,
+    draw: Sequence[int] | None = None,
     since: datetime | None = None,
     workdir: Path,
 ) -> 'polars.DataFrame':
@@ -43,7 +44,8 @@ def read(
     With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
     Regressors are numbers, and go on after the last value of the target where they are known; without them, a series
     ends with its last value. Their mean is taken of a step, of a static column (text) the last. With `chunk` (i, n),
-    only the i-th (from 0) of n parts of the sorted series is read; with `since` (naive UTC), only what is not earlier.
+    only the i-th (from 0) of n parts of the sorted series is read; with `draw` (n, seed), n of them that are drawn by
+    seed and label; with `since` (naive UTC), only what is not earlier.
     Raise TooLarge beyond five million points, UsageError for an unknown step or aggregate or an unsuitable column.
     """
     distinct(target, *regressors, *static)
@@ -56,6 +58,7 @@ def read(
         regressors=regressors,
         static=static,
         chunk=chunk,
+        draw=draw,
         since=since,
     )
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
@@ -80,6 +83,7 @@ def rows_of(
     regressors: Sequence[str] = (),
     static: Sequence[str] = (),
     chunk: Sequence[int] | None = None,
+    draw: Sequence[int] | None = None,
     since: datetime | None = None,
 ) -> str:
     """Return the SQL of what `read` reads, for DuckDB; UsageError for an unknown step or aggregate."""
@@ -87,7 +91,7 @@ def rows_of(
         raise UsageError(f'"{step}" is no step. Steps are {", ".join(STEPS)}.')
     if aggregate not in AGGREGATES:
         raise UsageError(f'"{aggregate}" is no aggregate. Aggregates are {", ".join(AGGREGATES)}.')
-    source = f'from {duck.files(parts)} where {_chosen(parts, series, chunk)}'
+    source = f'from {duck.files(parts)} where {_chosen(parts, series, chunk, draw)}'
     late = '' if since is None else f'>= timestamp {duck.text(str(since))}'
     named = [*(_number(name) for name in regressors), *(_word(name) for name in static)]
     if step is None:
@@ -121,9 +125,17 @@ def _word(name: str) -> str:
     return f'{duck.identifier(name)}::varchar as {duck.identifier(name)}'
 
 
-def _chosen(parts: Sequence[Path | str], series: Sequence[str], chunk: Sequence[int] | None) -> str:
+def _chosen(
+    parts: Sequence[Path | str], series: Sequence[str], chunk: Sequence[int] | None, draw: Sequence[int] | None
+) -> str:
     """Return the SQL condition for rows of the series asked for."""
     chosen = f'list_contains({duck.texts(series)}, _series)' if series else 'true'
+    if draw is not None:
+        most, seed = (int(value) for value in draw)
+        return f"""_series in (
+            select _series from (select distinct _series from {duck.files(parts)} where {chosen})
+            order by md5('{seed} ' || _series), _series limit {most}
+        )"""
     if chunk is None:
         return chosen
     number, count = (int(value) for value in chunk)

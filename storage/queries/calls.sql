@@ -25,13 +25,19 @@ from public.calls
 where job_id = %(job_id)s and attempt = %(attempt)s - 1 and part = %(part)s;
 
 -- name: calls_of_attempt
--- The calls of an attempt in their order, the seconds since each was dispatched, and since it was first seen to run.
+-- The calls of an attempt in their order, the seconds since each was dispatched or released, and since it was first seen to run.
 select id, part, payload, call_id, answer,
        extract(epoch from clock_timestamp() - dispatched_at)::double precision as age,
        extract(epoch from clock_timestamp() - started_at)::double precision as ran
 from public.calls
 where job_id = %(job_id)s and attempt = %(attempt)s
 order by dispatched_at;
+
+-- name: call_released
+-- Complete what a call is asked that waited for another one, once; its time counts from now.
+update public.calls
+set payload = %(payload)s, dispatched_at = clock_timestamp()
+where id = %(id)s and answer is null and payload ? 'after';
 
 -- name: call_spawned
 -- Keep what Compute calls a call, unless another one was kept for this part before or its job is gone.

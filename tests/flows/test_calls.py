@@ -666,3 +666,122 @@ async def ended(product: Any, user: User) -> None:
     async with asyncio.timeout(60):
         while await product.jobs.running(user.id):
             await asyncio.sleep(0.05)
+
+
+# parts that build upon another one
+
+
+def learnt(task: str, payload: Any) -> Any:
+    """Answers of `auto` in chunks: the first part leaves an object, the others one row each."""
+    name = payload['prefix'].rpartition('/')[2]
+    about = {'name': 'auto', 'files': [], 'backtests': [], 'explained': [], 'rows': 1, 'cutoff': None, 'warnings': []}
+    manifest: dict[str, Any] = {'models': [about], 'scores': [], 'series': [name], 'history': [], 'notes': []}
+    objects = []
+    if 'learn' in payload:
+        manifest['learnt'] = ['learnt-panels.json']
+        objects = [{'key': f'{payload["prefix"]}/learnt-panels.json', 'size': 3, 'sha256': '0' * 64}]
+    else:
+        about['files'] = ['forecast-auto.parquet']
+    return {'prefix': payload['prefix'], 'objects': objects, 'manifest': manifest, 'seconds': 1.0}
+
+
+CHUNKED = {'kind': 'forecast', 'request': {'models': ['auto'], 'h': 1}, 'n_series': 4000}
+
+
+def names(here: Workers) -> list[str]:
+    return [payload['prefix'].rpartition('/')[2] for _, payload in here.compute.calls]
+
+
+async def stored(here: Workers, user: User, job_id: UUID, *attempts: int) -> None:
+    for attempt in attempts:
+        await here.objects.put(f't/{user.id}/forecast/{job_id}-{attempt}/auto.learnt/learnt-panels.json', b'abc')
+
+
+async def test_a_chunk_is_called_once_what_it_builds_upon_has_answered(workers, user, sql):
+    here = workers(lambda task, payload: None if 'learn' in payload and not here.ready else learnt(task, payload))
+    here.ready = False
+    job_id = await here.order(user, **CHUNKED)
+    await stored(here, user, job_id, 1)
+    for _ in range(3):
+        await here.jobs.advance(job_id)
+    assert names(here) == ['auto.learnt'], 'the others wait'
+    sql("update public.calls set dispatched_at = now() - interval '4 seconds' where job_id = %s", job_id)
+    here.ready = True
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).message == '0 of 2 chunks'
+    await here.jobs.advance(job_id)
+    rows = {row['part']: row for row in await here.calls(job_id)}
+    assert [payload['learnt'] for _, payload in here.compute.calls[1:]] == [
+        [{'key': f't/{user.id}/forecast/{job_id}-1/auto.learnt/learnt-panels.json', 'size': 3, 'sha256': '0' * 64}]
+    ] * 2
+    assert rows['auto.learnt']['age'] > 4 > rows['auto.2-of-2']['age'], 'what waited for it has all its time'
+    await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, job.charged, len(here.compute.calls)) == (JobState.SUCCEEDED, 1, 3, 3)
+
+
+@pytest.mark.parametrize('point', ['before submit', 'after submit'])
+async def test_a_worker_that_dies_between_two_parts_leaves_one_result(workers, user, point):
+    here = workers(learnt)
+    job_id = await here.order(user, **CHUNKED)
+    await stored(here, user, job_id, 1)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    await here.killed_at(point, job_id)
+    for _ in range(3):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, job.charged) == (JobState.SUCCEEDED, 1, 3)
+    assert len(here.completed) == 1
+
+
+async def test_cancelling_calls_nothing_that_waits(workers, user):
+    here = workers(lambda task, payload: None)
+    job_id = await here.order(user, **CHUNKED)
+    for _ in range(2):
+        await here.jobs.advance(job_id)
+    await here.jobs.cancel(user.id, job_id)
+    await here.jobs.advance(job_id)
+    await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.CANCELLED
+    assert (here.compute.cancelled, len(here.compute.calls)) == (['0'], 1)
+
+
+async def test_where_learning_was_lost_it_is_called_again_and_what_waited_with_it(workers, user):
+    lost = [TaskKilled('The machine was lost.')]
+    here = workers(lambda task, payload: lost.pop() if 'learn' in payload and lost else learnt(task, payload))
+    job_id = await here.order(user, **CHUNKED)
+    await stored(here, user, job_id, 2)
+    for _ in range(3):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.QUEUED
+    for _ in range(5):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, len(here.compute.calls)) == (JobState.SUCCEEDED, 2, 4)
+
+
+async def test_a_chunk_that_was_lost_is_called_again_with_what_was_learnt_before(workers, user):
+    lost = [TaskKilled('The machine was lost.')]
+    here = workers(
+        lambda task, payload: lost.pop() if '2-of-2' in payload['prefix'] and lost else learnt(task, payload)
+    )
+    job_id = await here.order(user, **CHUNKED)
+    await stored(here, user, job_id, 1)
+    for _ in range(8):
+        await here.jobs.advance(job_id)
+    job = await here.jobs.get(user.id, job_id)
+    assert (job.state, job.attempt, len(here.compute.calls)) == (JobState.SUCCEEDED, 2, 4)
+    assert '-1/auto.learnt' in here.compute.calls[-1][1]['learnt'][0]['key']
+
+
+async def test_chunks_learn_by_themselves_where_learning_failed(workers, user):
+    failed = TaskOverLimit('Too slow.')
+    here = workers(lambda task, payload: failed if 'learn' in payload else learnt(task, payload))
+    job_id = await here.order(user, **CHUNKED)
+    for _ in range(5):
+        await here.jobs.advance(job_id)
+    assert (await here.jobs.get(user.id, job_id)).state == JobState.SUCCEEDED
+    assert not any('learnt' in payload for _, payload in here.compute.calls)
+    (result,) = here.results
+    assert 'Too slow.' in result['manifest']['models'][0]['warnings'][0]

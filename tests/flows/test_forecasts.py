@@ -501,6 +501,29 @@ async def test_a_forecast_tells_how_well_it_is_founded(
         await forecasts.leaderboard(user_id, of, by='moon')
 
 
+async def test_chunks_of_auto_follow_the_part_that_learns_for_them(
+    product: Product, user: User, sales: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two chunks of one series each, by real models: too few to learn for others, so that each learns by itself."""
+    monkeypatch.setattr('core.parts.CHUNK_OF_AUTO', 1)
+    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('auto',)})
+    assert forecast.state == JobState.SUCCEEDED, await product.jobs.list(user.id)
+    assert forecast.result is not None
+    (auto,) = forecast.result['models']
+    assert [name.partition('/')[2] for name in auto['files']] == [
+        f'auto.{number}-of-2/forecast-auto.parquet' for number in (1, 2)
+    ]
+    assert [name.partition('/')[2] for name in auto['backtests']] == ['auto.learnt/backtest-auto.parquet']
+    assert forecast.result['n_series'] == 2
+    assert [row.rows for row in await product.forecasts.issued(user.id, forecast.id)] == [4, 4]
+    (score,) = await product.forecasts.leaderboard(user.id, forecast.id)
+    assert (score['n_series'], score['n_windows']) == (2, 6)
+    residuals = await product.forecasts.residuals(user.id, forecast.id, model='auto', series='South')
+    assert residuals['points'] == 12
+    chart = await product.forecasts.chart(user.id, forecast.id, series='South')
+    assert [len(model['t']) for model in chart['models']] == [4]
+
+
 async def test_a_chunk_that_fails_leaves_the_others(
     scripted: Product, models: Models, user: User, sales: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,20 @@ from core.errors import (
     Unavailable,
     VariosyncError,
 )
-from core.parts import MOST_PARTS, WHOLE, Kept, SideBySide, chunks, holding, listed, merge, split, standing, width
+from core.parts import (
+    MOST_PARTS,
+    WHOLE,
+    Kept,
+    SideBySide,
+    chunks,
+    holding,
+    listed,
+    merge,
+    released,
+    split,
+    standing,
+    width,
+)
 from storage.objects import Objects
 from tests.flows.doubles import ScriptedCompute
 
@@ -102,7 +115,34 @@ def test_named_series_are_shared_by_the_chunks() -> None:
 
 def test_the_budget_of_auto_is_shared_by_its_chunks() -> None:
     parts = split('forecast', many(4000, 'auto', budget=60))
+    assert [part['request']['budget'] for part in parts.values()] == [30, 15, 15]
+    parts = split('forecast', many(4000, 'auto', budget=60, holidays='DE'))
     assert [part['request']['budget'] for part in parts.values()] == [30, 30]
+
+
+def test_what_learns_from_all_series_is_trained_once_for_all_chunks() -> None:
+    parts = split('forecast', many(5000, 'theta', 'auto'))
+    first, *chunks = (name for name in parts if name.startswith('auto'))
+    assert (first, chunks) == ('auto.learnt', [f'auto.{number}-of-3' for number in (1, 2, 3)])
+    assert (parts[first]['learn'], 'chunk' in parts[first], 'after' in parts[first]) == (2000, False, False)
+    assert [parts[name]['after'] for name in chunks] == [first] * 3
+    assert not any('after' in part for name, part in parts.items() if name.startswith('theta'))
+    for unshared in ({'holidays': 'DE'}, {'static': ['shop']}):
+        assert not any('after' in part for part in split('forecast', many(5000, 'auto', **unshared)).values())
+    assert list(split('forecast', many(2000, 'auto'))) == [WHOLE]
+
+
+def test_a_chunk_starts_with_what_was_learnt_before_it() -> None:
+    payload = split('forecast', many(4000, 'auto'))['auto.1-of-2']
+    assert released(payload, {}) is None
+    asked = released(payload, {'auto.learnt': learning()})
+    assert asked is not None
+    assert [item['key'] for item in asked['learnt']] == ['t/a/forecast/j-1/auto.learnt/learnt-panels.json']
+    assert 'after' not in asked
+    for answer in (TaskOverLimit('Too slow.'), {'manifest': None}):
+        alone = released(payload, {'auto.learnt': answer})
+        assert alone is not None
+        assert not {'after', 'learnt'} & alone.keys()
 
 
 def test_there_are_never_too_many_calls() -> None:
@@ -151,6 +191,27 @@ def answer(part: str, model: str, labels: list[str], told: Any = None, **score: 
         },
         'seconds': 2.0,
     }
+
+
+def learning(by: str = '0') -> dict[str, Any]:
+    """What the part answers that learns for the chunks of `auto`: scores, and no forecast."""
+    prefix = 't/a/forecast/j-1/auto.learnt'
+    made = answer('auto.learnt', 'auto', ['a', 'd'], sums(1.5, 8, weight=4), mase=1.5)
+    made['manifest']['models'][0] |= {'files': [], 'rows': 0, 'cutoff': None, 'series': {}, 'weights': {'theta': 1.0}}
+    made['manifest'] |= {'history': [], 'notes': [], 'learnt': ['learnt-panels.json'], 'span': ['a', 'd']}
+    names = ('learnt-panels.json', 'backtest-auto.parquet')
+    return made | {'objects': [{'key': f'{prefix}/{name}', 'size': 3, 'sha256': by * 64} for name in names]}
+
+
+def after_learning(first: Any) -> dict[str, Any]:
+    """Two chunks of auto that were not measured, after what they learnt from."""
+    answers: dict[str, Any] = {'auto.learnt': first}
+    for number, labels in ((1, ['a']), (2, ['b', 'c', 'd'])):
+        part = f'auto.{number}-of-2'
+        answers[part] = answer(part, 'auto', labels)
+        answers[part]['manifest'] |= {'scores': [], 'sums': {}}
+        answers[part]['manifest']['models'][0]['backtests'] = []
+    return answers
 
 
 def chunked(**replaced: VariosyncError) -> dict[str, Any]:
@@ -237,6 +298,32 @@ def test_notes_that_nobody_made_are_told_and_others_are_not_missed() -> None:
     assert missing == {'mstl': 'Lost.'}
 
 
+def test_what_was_learnt_brings_the_scores_of_its_chunks() -> None:
+    answers = after_learning(learning())
+    result = merge(many(4000, 'auto'), dict(reversed(answers.items())))
+    (auto,) = result['manifest']['models']
+    assert auto['files'] == [f'j-1/auto.{number}-of-2/forecast-auto.parquet' for number in (1, 2)]
+    assert auto['backtests'] == ['j-1/auto.learnt/backtest-auto.parquet']
+    assert (auto['rows'], auto['series'], auto['weights']) == (8, {'ok': 4}, {'theta': pytest.approx(0.5)})
+    assert [score['mase'] for score in result['manifest']['scores']] == [1.5]
+    assert (result['manifest']['n_series'], result['missing'], result['seconds']) == (4, {}, 6.0)
+    assert result['manifest']['history'] == [f'j-1/auto.{number}-of-2/history.parquet' for number in (1, 2)]
+    assert result['manifest']['spans']['j-1/auto.learnt'] == ['a', 'd']
+
+
+def test_chunks_that_had_to_learn_by_themselves_say_so() -> None:
+    result = merge(many(4000, 'auto'), after_learning(TaskOverLimit('Too slow.')))
+    (auto,) = result['manifest']['models']
+    assert 'learnt by itself, because learning for all of them failed. Too slow.' in auto['warnings'][0]
+    assert (result['missing'], auto['rows']) == ({}, 8)
+
+
+def test_what_was_learnt_is_no_forecast() -> None:
+    lost = TaskKilled('Lost.')
+    with pytest.raises(TaskKilled, match='Lost'):
+        merge(many(4000, 'auto'), {'auto.learnt': learning(), 'auto.1-of-2': lost, 'auto.2-of-2': lost})
+
+
 def test_a_model_without_any_chunk_is_left_out() -> None:
     lost = TaskKilled('Lost.')
     result = merge(PAYLOAD, chunked(theta_1_of_2=lost, theta_2_of_2=lost))
@@ -273,8 +360,9 @@ def test_only_files_that_may_hold_a_series_are_opened() -> None:
 
 
 def test_progress_is_told_by_chunk() -> None:
-    assert standing(['theta.1-of-2', 'theta.2-of-2', 'lightgbm'], 1) == '1 of 3 chunks'
-    assert standing(['theta', 'lightgbm'], 1) == ''
+    assert standing(['theta.1-of-2', 'theta.2-of-2', 'lightgbm'], {'theta.2-of-2'}) == '1 of 3 chunks'
+    assert standing(['theta', 'lightgbm'], {'theta'}) == ''
+    assert standing(['auto.learnt', 'auto.1-of-2', 'auto.2-of-2'], {'auto.learnt'}) == '0 of 2 chunks'
 
 
 # running
@@ -312,6 +400,55 @@ async def test_parts_run_side_by_side_as_far_as_there_is_room(spare: int, most: 
     async with asyncio.timeout(5):
         assert await running.run() == PARTS
     assert compute.most == most
+
+
+CHAIN = {'a': {'prefix': 'a'}, 'b': {'prefix': 'b', 'after': 'a'}, 'c': {'prefix': 'c', 'after': 'a'}, 'd': {}}
+
+
+async def test_a_part_starts_once_the_one_before_it_has_answered() -> None:
+    ready = asyncio.Event()
+
+    def script(task: str, payload: Mapping[str, Any]) -> Any:
+        return dict(payload) if payload.get('prefix') != 'a' or ready.is_set() else None
+
+    running, compute = together(script, parts=CHAIN)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(5):
+        while running.standing()[0] < 0.375:
+            await asyncio.sleep(0.01)
+        assert [payload for _, payload in compute.calls] == [CHAIN['a'], CHAIN['d']]
+        ready.set()
+        answers = await task
+    assert {part: payload.get('prefix') for part, payload in answers.items()} == {
+        'a': 'a',
+        'b': 'b',
+        'c': 'c',
+        'd': None,
+    }
+    assert compute.most == 2
+
+
+async def test_what_waits_for_another_part_holds_no_place() -> None:
+    running, compute = together(lambda task, payload: None, parts=CHAIN)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(5):
+        while len(compute.calls) < 2:
+            await asyncio.sleep(0.01)
+        await running._spare.acquire()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(compute.cancelled) == ['0', '1']
+
+
+@pytest.mark.parametrize('spare', [0, 2])
+async def test_where_nothing_came_of_a_part_those_after_it_go_on_without(spare: int) -> None:
+    failed = TaskOverLimit('Too slow.')
+    running, compute = together(
+        lambda task, payload: failed if payload.get('prefix') == 'a' else dict(payload), parts=CHAIN, spare=spare
+    )
+    async with asyncio.timeout(5):
+        assert await running.run() == {'a': failed, 'b': {'prefix': 'b'}, 'c': {'prefix': 'c'}, 'd': {}}
+    assert len(compute.calls) == 4
 
 
 async def test_a_part_that_fails_leaves_the_others() -> None:
@@ -463,3 +600,43 @@ async def test_a_later_attempt_reads_nothing_that_an_earlier_one_writes_after_it
     await kept(objects, 1).keep('theta.1-of-2', late, made('forecast', late))
     third, compute = await attempted(objects, 3, made)
     assert (compute.calls, third) == ([], second), 'the newest attempt counts'
+
+
+def of_auto(by: str, *, lost: str = '') -> Script:
+    """Answers of `auto`, whose first part learns what it is told `by`; the part `lost` has none."""
+
+    def script(task: str, payload: Mapping[str, Any]) -> Any:
+        prefix = payload['prefix']
+        if lost and prefix.endswith(lost):
+            return TaskOverLimit('Too long.')
+        objects = [{'key': f'{prefix}/rows', 'size': 3, 'sha256': by * 64}]
+        return {'prefix': prefix, 'objects': objects, 'manifest': {'learnt': ['rows']}}
+
+    return script
+
+
+async def tried(objects: Objects, attempt: int, script: Script) -> list[str]:
+    """Run an attempt at two chunks of `auto`, and return which parts it called."""
+    parts = split('forecast', {**many(4000, 'auto'), 'prefix': f'{JOB}-{attempt}'})
+    for part in parts:
+        await objects.put(f'{JOB}-{attempt}/{part}/rows', b'abc')
+    compute = Slow(script)
+    running = SideBySide(compute, 'forecast', parts, spare=asyncio.Semaphore(2), timeout=5, kept=kept(objects, attempt))
+    async with asyncio.timeout(5):
+        await running.run()
+    return [payload['prefix'].rpartition('/')[2] for _, payload in compute.calls]
+
+
+async def test_a_later_attempt_forecasts_with_what_an_earlier_one_learnt(objects: Objects) -> None:
+    await tried(objects, 1, of_auto('0', lost='auto.2-of-2'))
+    assert await tried(objects, 2, of_auto('0')) == ['auto.2-of-2']
+    assert await tried(objects, 3, of_auto('0')) == []
+
+
+async def test_forecasts_with_what_was_learnt_otherwise_are_not_taken(objects: Objects) -> None:
+    await tried(objects, 1, of_auto('0'))
+    await objects.delete(f'{JOB}-1/auto.learnt/rows')
+    assert await tried(objects, 2, of_auto('1')) == ['auto.learnt', 'auto.1-of-2', 'auto.2-of-2']
+    await objects.delete(f'{JOB}-2/auto.learnt/rows')
+    await objects.put(f'{JOB}-1/auto.learnt/rows', b'abc')
+    assert await tried(objects, 3, of_auto('2')) == [], 'the first attempt learnt, and its chunks answered'

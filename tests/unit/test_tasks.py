@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from core import tasks
-from core.analysis.forecasting import backtest, registry
+from core.analysis.forecasting import backtest, ensemble, registry
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.naive import repeat
 from core.analysis.forecasting.repair import Series
@@ -160,6 +160,30 @@ def test_only_a_chunk_of_the_series_is_forecast(objects: LocalTaskObjects, tmp_p
     answer = run(objects, tmp_path / 'one', about={'chunk': [1, 2], 'n_series': 2})
     assert answer['manifest']['series'] == ['south']
     assert set(stored(objects, tmp_path, 'forecast-seasonal_naive.parquet')['unique_id']) == {'south'}
+
+
+def test_a_chunk_is_forecast_by_auto_with_what_was_learnt_before(
+    objects: LocalTaskObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, 'LEAST_SERIES', 2)
+    monkeypatch.setattr(ensemble, 'pool', lambda step: ('lightgbm', 'theta'))
+    about = {'n_series': 2, 'notes': False}
+    first = run(objects, tmp_path / 'one', about={**about, 'learn': 2}, models=['auto'])
+    (auto,) = first['manifest']['models']
+    assert (auto['files'], auto['rows'], auto['backtests']) == ([], 0, ['backtest-auto.parquet'])
+    assert (first['manifest']['history'], first['manifest']['learnt']) == ([], ['learnt.zip'])
+    (score,) = first['manifest']['scores']
+    assert (score['n_series'], score['n_windows']) == (2, 6)
+    learnt = [item for item in first['objects'] if item['key'].endswith('learnt.zip')]
+    whole = run(objects, tmp_path / 'two', about=about, models=['auto'])
+    rows = stored(objects, tmp_path, 'forecast-auto.parquet').filter(pl.col('unique_id') == 'south')
+    second = run(objects, tmp_path / 'three', about={**about, 'chunk': [1, 2], 'learnt': learnt}, models=['auto'])
+    (auto,) = second['manifest']['models']
+    assert (auto['series'], auto['backtests'], 'windows' in auto) == ({'ok': 1}, [], False)
+    assert (second['manifest']['scores'], second['manifest']['sums']) == ([], {})
+    assert auto['weights'] == whole['manifest']['models'][0]['weights']
+    again = stored(objects, tmp_path, 'forecast-auto.parquet')
+    np.testing.assert_allclose(again.select('mean', '^q.*$'), rows.select('mean', '^q.*$'), rtol=1e-9)
 
 
 def test_a_chunk_that_does_not_know_a_regressor_is_forecast_without_it(

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from core.analysis.forecasting.clocks import Clock
     from core.analysis.forecasting.ensemble import Bench
+    from core.analysis.forecasting.learnt import Store
     from core.analysis.forecasting.repair import Series
 
 __all__ = [
-    'MODELS', 'Forecasts', 'Request', 'cross_validation', 'explained', 'fit_predict', 'forecast', 'quantiles', 'run',
-    'scores',
+    'MODELS', 'Forecasts', 'Request', 'cross_validation', 'explained', 'fit_predict', 'forecast', 'learn', 'quantiles',
+    'run', 'scores',
 ]  # fmt: skip
 
 Progress = Callable[[float, str], None]
@@ -94,9 +95,13 @@ def forecast(
 
 
 def run(
-    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, explain: int = 0, progress: Progress = quiet
-) -> Forecasts:
-    """Return `forecast`'s rows, what each model took, and the first `explain` series' forecasts explained."""
+    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, explain: int = 0, store: 'Store | None' = None,
+    progress: Progress = quiet,
+) -> Forecasts:  # fmt: skip
+    """Return `forecast`'s rows, what each model took, and the first `explain` series' forecasts explained.
+
+    With a `store`, `auto` forecasts with what `learn` put there.
+    """
     from core.analysis.forecasting.ensemble import Bench, still
     from core.analysis.forecasting.repair import groups
 
@@ -116,18 +121,9 @@ def run(
     explained: dict[str, list[Explained]] = {model: [] for model in request.models}
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
-        context = Run(
-            cores=request.cores,
-            seed=request.seed,
-            timeout=request.timeout,
-            holidays=request.holidays,
-            regressors=request.regressors,
-            options=request.options,
-            budget=request.budget and request.budget * len(places) / len(usable),
-            progress=_part(progress, index, len(panels)),
-        )
+        context = _context(request, len(places) / len(usable), _part(progress, index, len(panels)))
         panel = [series[place] for place in places]
-        bench = Bench(panel, h=request.h, quantiles=asked, run=context, adapted=request.adapted)
+        bench = Bench(panel, h=request.h, quantiles=asked, run=context, adapted=request.adapted, store=store)
         began = perf_counter()
         for model, found in bench.run(request.models):
             outcomes |= {(model, place): outcome for place, outcome in zip(places, found, strict=True)}
@@ -144,6 +140,41 @@ def run(
         seconds=seconds,
         weights={model: _shares(model, weighed) for model in request.models if any(model in own for _, own in weighed)},
         explained=explained,
+    )
+
+
+def learn(frame: 'polars.DataFrame', request: Request, store: 'Store', *, of: int, progress: Progress = quiet) -> None:
+    """Put into the store what `auto` learns of a frame's series, to forecast `of` series that they were drawn from.
+
+    See `forecast` for what it raises.
+    """
+    from core.analysis.forecasting.ensemble import Bench
+    from core.analysis.forecasting.repair import groups
+
+    check(request)
+    typed, _, _ = tidy(frame, request)
+    series = prepare(typed, request, whole=False)
+    usable = [one for one in series if one.observed and not one.is_still]
+    panels = groups(usable)
+    for index, group in enumerate(panels):
+        context = _context(request, len(group) / len(usable), _part(progress, index, len(panels)))
+        panel = [usable[place] for place in group]
+        bench = Bench(panel, h=request.h, quantiles=quantiles(request.levels), run=context, adapted=request.adapted)
+        bench.learn(store, of=of * len(group) // len(series))
+    progress(1.0, 'Done')
+
+
+def _context(request: Request, share: float, progress: Progress) -> Run:
+    """Return how to run a panel that holds a share of all series."""
+    return Run(
+        cores=request.cores,
+        seed=request.seed,
+        timeout=request.timeout,
+        holidays=request.holidays,
+        regressors=request.regressors,
+        options=request.options,
+        budget=request.budget and request.budget * share,
+        progress=progress,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Protocol, runtime_checkable
 
@@ -110,3 +111,14 @@ class Explainer(Protocol):
 
     def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
         """Return the parts of what was forecast for the series at `places`; none for a series it did not forecast."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A member that learns from all series at once: it can learn of some, and forecast others of their step with it."""
+
+    def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
+        """Write into a new folder what forecasts of `h` steps take; nothing where there is too little to learn from."""
+
+    def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
+        """Return the forecasts of other series with what `learn` wrote into `folder`, asked the same."""

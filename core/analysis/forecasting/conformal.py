@@ -74,6 +74,26 @@ class Held:
         return dict(zip(self.origins, self.raws, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the sizes of a panel's errors went with: `slope` on signs (k) beside their `middle`, and what is `own` (S).
+
+    All are logarithms of what a spread is multiplied by.
+    """
+
+    middle: Array
+    slope: Array
+    own: Array
+
+    def lean(self, panel: Sequence[Series], raws: Sequence[Raw]) -> list[Raw]:
+        """Return the forecasts of series (S) with spreads that follow what errors went with."""
+        ends = [Origin(place, len(one.filled)) for place, one in enumerate(panel)]
+        signs = np.clip(_signs(panel, ends, raws)[:, : len(self.slope)] - self.middle, -MOST_APART, MOST_APART)
+        if not any(raw.apart for raw in raws):
+            signs[:, 1:] = 0.0
+        return _leant(raws, np.clip(signs @ self.slope, -MOST_LEAN, MOST_LEAN) + self.own)
+
+
 def origins_a_series(count: int) -> int:
     """Return how many origins a series of a panel of `count` gives at most: the more, the fewer there are of them."""
     return int(np.clip(-(-24 // max(1, count)), ORIGINS, MOST_ORIGINS))
@@ -124,27 +144,35 @@ def sized(panel: Sequence[Series], held: Held, raws: Sequence[Raw], *, h: int) -
     errors of the same series are in windows that share no value (empirical Bayes, Efron & Morris 1975,
     doi:10.1080/01621459.1975.10479864). A held-out spread knows nothing of its own window's errors.
     """
+    found = measured(panel, held, h=h, members=any(raw.apart for raw in raws))
+    if found is None:
+        return held, list(raws)
+    sizes, moved = found
+    return moved, sizes.lean(panel, raws)
+
+
+def measured(panel: Sequence[Series], held: Held, *, h: int, members: bool = True) -> tuple[Sizes, Held] | None:
+    """Return what errors went with, and the held-out forecasts moved by it; None when too little was held out.
+
+    `members` tells whether forecasts to come are means of several ones.
+    """
     error = _sizes(residuals(panel, held, h=h))
     rows = np.isfinite(error)
     if np.sum(rows) < LEAST_ROWS:
-        return held, list(raws)
-    ends = [Origin(place, len(one.filled)) for place, one in enumerate(panel)]
-    signs = 2 if any(raw.apart for raw in held.raws) and any(raw.apart for raw in raws) else 1
-    past, now = (_signs(panel, at, own)[:, :signs] for at, own in ((held.origins, held.raws), (ends, raws)))
+        return None
+    signs = 2 if members and any(raw.apart for raw in held.raws) else 1
+    past = _signs(panel, held.origins, held.raws)[:, :signs]
     middle = np.median(past[rows], axis=0)
-    past, now = (np.clip(own - middle, -MOST_APART, MOST_APART) for own in (past, now))
+    past = np.clip(past - middle, -MOST_APART, MOST_APART)
     target = np.clip(error - np.median(error[rows]), -MOST_APART, MOST_APART)
     share = independent(held.origins, h=h) / len(error)
     inner = share * past[rows].T @ past[rows] + NO_SLOPE * np.eye(past.shape[1])
     slope = np.linalg.solve(inner, share * past[rows].T @ (target - target[rows].mean())[rows])
-    lean_past, lean_now = (np.clip(own @ slope, -MOST_LEAN, MOST_LEAN) for own in (past, now))
+    lean_past = np.clip(past @ slope, -MOST_LEAN, MOST_LEAN)
     rest = error - lean_past
     rest = np.clip(rest - np.median(rest[rows]), -MOST_APART, MOST_APART)
     own_past, own_now = _own(rest - rest[rows].mean(), held.origins, count=len(panel), h=h)
-    return (
-        Held(held.origins, tuple(_leant(held.raws, lean_past + own_past))),
-        _leant(raws, lean_now + own_now),
-    )
+    return Sizes(middle, slope, own_now), Held(held.origins, tuple(_leant(held.raws, lean_past + own_past)))
 
 
 def residuals(panel: Sequence[Series], held: Held, *, h: int) -> Array:

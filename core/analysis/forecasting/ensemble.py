@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from core.analysis.forecasting import conformal, registry
-from core.analysis.forecasting.base import Member, Origin, Outcome, Raw, Run
+from core.analysis.forecasting.base import Learner, Member, Origin, Outcome, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from core.analysis.forecasting.frequency import DAY, Array, Step
+from core.analysis.forecasting.learnt import LEAST_SERIES, Learnt, Store
 from core.analysis.forecasting.naive import repeat, scale
 from core.analysis.forecasting.repair import Series
 from core.errors import VariosyncError
@@ -80,12 +81,13 @@ class _Answer:
 class Bench:
     """The forecasts of one panel: series of one step, none empty and none still; every model runs at most once.
 
-    `weights` tells, once a model was yielded, the shares of its members in its forecasts: they sum to 1.
+    `weights` tells, once a model was yielded, the shares of its members in its forecasts: they sum to 1. With a
+    `store`, `auto` is what was learnt of other series of the kind, where it was.
     """
 
     def __init__(
         self, panel: Sequence[Series], *, h: int, quantiles: Sequence[float], run: Run,
-        adapted: Mapping[str, Mapping[float, float]] | None = None,
+        adapted: Mapping[str, Mapping[float, float]] | None = None, store: Store | None = None,
     ) -> None:  # fmt: skip
         self.weights: dict[str, dict[str, float]] = {}
         self._panel = panel
@@ -93,6 +95,7 @@ class Bench:
         self._quantiles = quantiles
         self._run = run
         self._adapted = adapted or {}
+        self._store = store
         self._started = time.monotonic()
         self._members: dict[str, Member] = {}
         self._raws: dict[str, list[Raw]] = {}
@@ -102,13 +105,16 @@ class Bench:
 
     def run(self, models: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
         """Yield each model with its calibrated forecasts, one a series in the panel's order."""
-        lumpy = np.array(['intermittent' in one.flags for one in self._panel])
+        lumpy = self._lumpy()
         mixed = 'auto' in models and lumpy.any() and not lumpy.all()
         chosen = Plan((), 0) if mixed or 'auto' not in models else plan(self._panel, run=self._run)
         self._stages = 2 * len({*models, *chosen.names} - {'auto'}) + 2 * ('auto' in models)
         for model in models:
             if model == 'auto' and mixed:
                 yield model, self._apart(lumpy)
+            elif model == 'auto' and (known := self._known(lumpy=bool(lumpy.all()))):
+                self.weights[model] = dict(known.weights)
+                yield model, self._recalled(known)
             elif model == 'auto':
                 blend = self._blend(chosen, lumpy=bool(lumpy.all()), models=models)
                 self.weights[model] = dict(blend.weights)
@@ -123,17 +129,85 @@ class Bench:
             self._members[name] = registry.member(name)
         return self._members[name]
 
+    def learn(self, store: Store, *, of: int) -> None:
+        """Put into the store what `auto` learns of the panel, to forecast `of` series with it.
+
+        Nothing is put there of a kind of which there are few.
+        """
+        lumpy = self._lumpy()
+        if lumpy.any() and not lumpy.all():
+            for group, part in self._kinds(lumpy):
+                part.learn(store, of=of * len(group) // len(lumpy))
+            return
+        if len(lumpy) < LEAST_SERIES:
+            return
+        chosen = plan(self._panel, run=self._run, of=of)
+        self._stages = 2 * len(chosen.names)
+        table, weights, left_out = self._weighed(chosen, lumpy=bool(lumpy.all()), models=())
+        folder = store.place(self._panel[0].step, lumpy=bool(lumpy.all()))
+        for name in weights.final:
+            member, run = self.member(name), self._told(f'{name}: learning')
+            if isinstance(member, Learner):
+                member.learn(self._panel, h=self._h, run=run, folder=folder / name)
+        held = Held(table.origins, tuple(table.mean(weights)))
+        sizes, held = conformal.measured(self._panel, held, h=self._h) or (None, held)
+        asked = conformal.drawn(self._quantiles, self._adapted.get('auto', {}))
+        own = zip(self._panel, sizes.own.tolist() if sizes else (), strict=sizes is not None)
+        found = Learnt(
+            folder=folder,
+            weights=weights.final,
+            sizes=sizes,
+            own={series.unique_id: lean for series, lean in own if lean},
+            factors=conformal.calibrate(self._panel, held, asked, h=self._h),
+            warning=_told_of(left_out, self._run.budget),
+        )
+        store.add(found)
+
+    def _lumpy(self) -> Array:
+        return np.array(['intermittent' in one.flags for one in self._panel])
+
+    def _kinds(self, lumpy: Array) -> Iterator[tuple[list[int], 'Bench']]:
+        """Yield the places of series that are not intermittent and of those that are, each with a bench of its own."""
+        for group in (np.flatnonzero(~lumpy).tolist(), np.flatnonzero(lumpy).tolist()):
+            run = replace(self._told(''), budget=self._run.budget and self._left() * len(group) / len(lumpy))
+            yield group, Bench(
+                [self._panel[place] for place in group],
+                h=self._h, quantiles=self._quantiles, run=run, adapted=self._adapted, store=self._store,
+            )  # fmt: skip
+
+    def _known(self, *, lumpy: bool) -> Learnt | None:
+        return None if self._store is None else self._store.of(self._panel[0].step, lumpy=lumpy)
+
+    def _recalled(self, known: Learnt) -> list[Outcome]:
+        """Return `auto` of the panel with what was learnt of others: the members' shares, and how far bands reach."""
+        self._stages = len(known.weights)
+        found = [self._recall(name, known) for name in known.weights]
+        raws = [_average(own, known.weights, known.weights) for own in zip(*found, strict=True)]
+        if known.sizes is not None:
+            own = np.array([known.own.get(one.unique_id, 0.0) for one in self._panel])
+            raws = replace(known.sizes, own=own).lean(self._panel, raws)
+        blend = Blend(raws, Held((), ()), known.weights, known.warning)
+        return [
+            _outcome('auto', one, raw, known.factors, blend)
+            for one, raw in zip(self._panel, raws, strict=True)
+        ]  # fmt: skip
+
+    def _recall(self, name: str, known: Learnt) -> list[Raw]:
+        member = self.member(name)
+        if not isinstance(member, Learner):
+            return self._predict(name)
+        ends = [Origin(place, len(one.filled)) for place, one in enumerate(self._panel)]
+        run = self._told(f'{name}: forecasting')
+        with self._border(name, ends) as answer:
+            answer.raws = member.recall(self._panel, h=self._h, run=run, folder=known.folder / name)
+        return [self._scaled(raw, place) for place, raw in enumerate(answer.raws)]
+
     def _apart(self, lumpy: Array) -> list[Outcome]:
         """Return `auto` of intermittent series and of the others, each as a panel of its own."""
         found: dict[int, Outcome] = {}
         weights: dict[str, float] = {}
-        for group in (np.flatnonzero(~lumpy).tolist(), np.flatnonzero(lumpy).tolist()):
+        for group, part in self._kinds(lumpy):
             share = len(group) / len(lumpy)
-            run = replace(self._told(''), budget=self._run.budget and self._left() * share)
-            part = Bench(
-                [self._panel[place] for place in group],
-                h=self._h, quantiles=self._quantiles, run=run, adapted=self._adapted,
-            )  # fmt: skip
             for _, outcomes in part.run(('auto',)):
                 found |= dict(zip(group, outcomes, strict=True))
             for name, weight in part.weights['auto'].items():
@@ -217,6 +291,17 @@ class Bench:
 
     def _blend(self, chosen: Plan, *, lumpy: bool, models: Sequence[str]) -> Blend:
         """Hold out the members, weigh them, and let those that count forecast, as far as time is left."""
+        table, learnt, left_out = self._weighed(chosen, lumpy=lumpy, models=models)
+        found = [self._predict(name) for name in learnt.final]
+        return Blend(
+            raws=[_average(own, learnt.final, learnt.final) for own in zip(*found, strict=True)],
+            held=Held(table.origins, tuple(table.mean(learnt))),
+            weights=learnt.final,
+            warning=_told_of(left_out, self._run.budget),
+        )
+
+    def _weighed(self, chosen: Plan, *, lumpy: bool, models: Sequence[str]) -> tuple['Table', 'Weights', list[str]]:
+        """Hold out the members and weigh them; return also who was left out for want of time."""
         self._started = time.monotonic()
         left_out = list(chosen.left_out)
         held: dict[str, Held] = {}
@@ -229,14 +314,7 @@ class Bench:
         learnt = table.weigh(keep=LUMPY if lumpy else None)
         late = [name for name in learnt.final if name not in self._raws and self._is_late(name, forecast_only=True)]
         left_out += late
-        learnt = learnt.without(late)
-        found = [self._predict(name) for name in learnt.final]
-        return Blend(
-            raws=[_average(own, learnt.final, learnt.final) for own in zip(*found, strict=True)],
-            held=Held(table.origins, tuple(table.mean(learnt))),
-            weights=learnt.final,
-            warning=_told_of(left_out, self._run.budget),
-        )
+        return table, learnt.without(late), left_out
 
     def _left(self) -> float:
         """Return how many seconds of the budget are left, at least one."""
@@ -391,9 +469,12 @@ def pool(step: Step) -> tuple[str, ...]:
     return 'lightgbm', 'theta', 'mstl', 'ets'
 
 
-def plan(panel: Sequence[Series], *, run: Run) -> Plan:
-    """Return the members that a panel and the time allow, with the floor, and how many series to hold them out on."""
-    count = len(panel)
+def plan(panel: Sequence[Series], *, run: Run, of: int = 0) -> Plan:
+    """Return the members that a panel and the time allow, with the floor, and how many series to hold them out on.
+
+    `of` is how many series there are to forecast, where they are more than the panel's.
+    """
+    count = max(of, len(panel))
     names = [name for name in pool(panel[0].step) if name in registry.MODELS]
     if all('intermittent' in one.flags for one in panel):
         names = [name for name in (LUMPY, 'lightgbm', 'mstl') if name in registry.MODELS]

@@ -72,10 +72,12 @@ class _Columns:
         return values.reshape(self.count * self.ahead, len(self.found))
 
 
-def context(panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run) -> Context:
-    """Return the calendar, where dates are real, and the holidays asked for."""
+def context(
+    panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run, *, calendar: bool | None = None
+) -> Context:
+    """Return the calendar, where dates are real (or as `calendar` says), and the holidays asked for."""
     found: dict[tuple[str, str], Array] = {}
-    if calendars.usable(panel, ends):
+    if calendars.usable(panel, ends) if calendar is None else calendar:
         found |= {('calendar', name): column for name, column in calendars.columns(pool.stamps).items()}
     if run.holidays and any('day' in name for name in pool.names):
         found['holidays', 'name'] = calendars.holiday_codes(pool.stamps, run.holidays)

@@ -7,8 +7,10 @@ models as in Montero-Manso & Hyndman 2021, doi:10.1016/j.ijforecast.2021.03.004;
 contributions by Lundberg et al. 2020 (TreeSHAP), doi:10.1038/s42256-019-0138-9.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +40,7 @@ ROUNDS = 250
 BAGS, MANY_SERIES = 3, 800
 """Of so many series, the forecast is a mean over so many draws (Breiman 1996, doi:10.1007/BF00058655): their own models
 take so long that further fits of this one cost little."""
+CONFIG = 'config.json'
 WIDE_ROUNDS = 150
 """Where days and weeks recur, trees are larger, and fewer and quicker ones cost little."""
 
@@ -117,6 +120,36 @@ class Windowed:
                     )
                 )
         return found
+
+    def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
+        """Write models trained on all series, as LightGBM's text, and what they read of windows."""
+        bags = BAGS if len(panel) >= MANY_SERIES else 1
+        views = _fit(panel, [len(one.filled) for one in panel], h=h, run=run, bags=bags)
+        folder.mkdir()
+        for number, view in enumerate(views):
+            (folder / f'{number}.txt').write_text(view.booster.model_to_string(num_iteration=-1), encoding='utf-8')
+        told = {'layout': views and asdict(views[0].layout), 'calendar': any(view.known.calendar for view in views)}
+        (folder / CONFIG).write_text(json.dumps(told | {'views': len(views), 'bags': bags}), encoding='utf-8')
+
+    def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
+        """Return each series' forecast by the models that `learn` wrote."""
+        import lightgbm
+
+        ends = [Origin(place, len(series.filled)) for place, series in enumerate(panel)]
+        told = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+        if not told['views']:
+            return self._raws(panel, ends, (), h=h)
+        layout, sizes = windows.Layout(**told['layout']), [at.size for at in ends]
+        views = []
+        for number in range(told['views']):
+            if number % told['bags'] == 0:
+                logged = number >= told['bags']
+                pool = windows.pool(panel, sizes, h=h, run=run, logged=logged)
+                known = features.context(panel, sizes, pool, run, calendar=told['calendar'])
+            text = (folder / f'{number}.txt').read_text(encoding='utf-8')
+            holidays = len(pool.names) - len(run.regressors)
+            views.append(_View(pool, layout, known, holidays, lightgbm.Booster(model_str=text)))
+        return self._raws(panel, ends, views, h=h)
 
     def _raws(self, panel: Sequence[Series], origins: Sequence[Origin], views: Sequence[_View], *, h: int) -> list[Raw]:
         if not views:

@@ -9,6 +9,7 @@ doi:10.1080/00401706.1970.10488634.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -75,21 +76,40 @@ class Ridge:
         """Return forecasts from the origins by functions learnt from nothing after the one farthest back."""
         return self._forecast(panel, windows.ends_before(panel, origins), origins, h=h, run=run) if origins else []
 
+    def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
+        """Write the functions learnt from all series, as arrays of numpy: each with season, leaning and logarithms."""
+        folder.mkdir()
+        for number, one in enumerate(_learn_all(panel, [len(one.filled) for one in panel], h=h, run=run)):
+            logged = bool(one.pool.logged.any())
+            np.savez(folder / f'{number}.npz', common=one.common, about=[one.season, one.leaning, float(logged)])
+
+    def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
+        """Return each series' forecast by the functions that `learn` wrote; what is a series' own is its past's."""
+        ends = [Origin(place, len(series.filled)) for place, series in enumerate(panel)]
+        pools: dict[bool, windows.Pool] = {}
+        learnt = []
+        for path in sorted(folder.glob('*.npz')):
+            with np.load(path, allow_pickle=False) as told:
+                common, (season, leaning, mark) = told['common'], told['about'].tolist()
+            logged = bool(mark)
+            if logged not in pools:
+                pools[logged] = windows.pool(panel, [at.size for at in ends], h=h, run=run, logged=logged)
+            learnt.append(_Learnt(pools[logged], int(season), len(common) - 1, common, leaning))
+        return self._raws(panel, learnt, ends, h=h)
+
     def _forecast(
         self, panel: Sequence[Series], ends: Sequence[int], origins: Sequence[Origin], *, h: int, run: Run
+    ) -> list[Raw]:
+        return self._raws(panel, _learn_all(panel, ends, h=h, run=run), origins, h=h)
+
+    def _raws(
+        self, panel: Sequence[Series], learnt: Sequence[_Learnt], origins: Sequence[Origin], *, h: int
     ) -> list[Raw]:
         at = windows.Windows(
             places=np.array([one.place for one in origins]), sizes=np.array([one.size for one in origins])
         )
-        layout = windows.layout(panel, ends)
-        pools = [windows.pool(panel, ends, h=h, run=run, logged=logged) for logged in (False, True)]
         nothing = np.full((len(origins), h), np.nan)
-        found = [(nothing, nothing)]
-        for pool in pools if pools[1].logged.any() else pools[:1]:
-            for length in _lengths(layout):
-                learnt = _learn(pool, layout.season, length, seed=run.seed)
-                if learnt is not None:
-                    found.append(_forecast(learnt, at))
+        found = [(nothing, nothing), *(_forecast(one, at) for one in learnt)]
         centers, spreads = (windows.mean(np.stack([part[side] for part in found]), axis=0) for side in (0, 1))
         used = np.isfinite(np.stack([part[0] for part in found])).any(axis=(0, 2))
         return [
@@ -98,6 +118,18 @@ class Ridge:
             else stand_in(panel[one.place], one.size, h=h, reason='linear needs a longer history or more series.')
             for one, center, spread, good in zip(origins, centers, spreads, used, strict=True)
         ]
+
+
+def _learn_all(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run) -> list[_Learnt]:
+    """Return what windows of each length teach, in units of y and in logarithms where any series is read in them."""
+    layout = windows.layout(panel, ends)
+    pools = [windows.pool(panel, ends, h=h, run=run, logged=logged) for logged in (False, True)]
+    found = [
+        _learn(pool, layout.season, length, seed=run.seed)
+        for pool in (pools if pools[1].logged.any() else pools[:1])
+        for length in _lengths(layout)
+    ]
+    return [learnt for learnt in found if learnt is not None]
 
 
 def _lengths(layout: windows.Layout) -> tuple[int, ...]:

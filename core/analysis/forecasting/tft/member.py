@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -55,6 +56,23 @@ class Tft:
             return []
         ends = ends_before(panel, origins)
         return _raws(_fit(panel, ends, h=h, run=run), panel, ends, origins, h=h, run=run)
+
+    def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
+        """Write a network fitted to all series, as `saved` does; none where there is too little to learn from."""
+        from core.analysis.forecasting.tft import saved
+
+        folder.mkdir()
+        fitted = _fit(panel, [len(series.filled) for series in panel], h=h, run=run)
+        if fitted is not None:
+            saved.save(fitted, folder)
+
+    def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
+        """Return each series' forecast by the network that `learn` wrote."""
+        from core.analysis.forecasting.tft import saved
+
+        ends = [len(series.filled) for series in panel]
+        fitted = saved.load(folder) if (folder / saved.CONFIG).exists() else None
+        return _raws(fitted, panel, ends, [Origin(place, end) for place, end in enumerate(ends)], h=h, run=run)
 
     def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
         """Return how much each variable weighs in the network, and where in the past each series was looked at."""
