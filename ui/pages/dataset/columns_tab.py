@@ -49,7 +49,7 @@ class ColumnsTab(View):
             reading.draw_file()
         with card('What rows and cells mean'):
             reading.draw_values()
-        off = 'What is switched off is listed as a fault, and the cell is left empty'
+        off = 'Switched off, such cells are listed and left empty; duplicates are stored'
         with card('Repairs', off), tag('div', classes='body'):
             reading.draw_repairs(manifest.get('repairs') or {})
         self._foot(reading)

@@ -26,7 +26,9 @@ class Origins:
 
     def draw(self) -> None:
         """Make the dialog, closed."""
-        with ui.dialog() as self.dialog, ui.card().classes('origin'):
+        self.dialog = ui.dialog()
+        self.dialog.props['aria-label'] = 'Where this came from'
+        with self.dialog, ui.card().classes('origin'):
             self.box = tag('div', classes='vs')
 
     async def point(self, event: Mapping[str, Any]) -> None:

@@ -96,6 +96,7 @@ class Reading:
             self._select('Table', SHAPES, 'shape')
             with explained('Columns of a wide table are', 'Only where the table is wide.'):
                 select = ui.select(INTO, value=self.chosen['melt'].get('into', AUTO))
+                select.props['aria-label'] = 'Columns of a wide table are'
             select.on_value_change(lambda event: self._put(self.chosen['melt'], 'into', event.value or None))
             self._select('Of records of one series and time, store', DUPLICATES, 'duplicates')
             with explained('Zone of stamps that name none', 'Times are stored in UTC.'):
@@ -106,11 +107,13 @@ class Reading:
             day = {True: 'day', False: 'month', None: AUTO}
             with explained('Dates such as 03/04/2025', 'Asked where a column leaves it open.'):
                 select = ui.select(DATES, value=day[self.asked['day_first']])
+                select.props['aria-label'] = 'Dates such as 03/04/2025'
             select.on_value_change(
                 lambda event: self._set('day_first', {'day': True, 'month': False}.get(event.value or ''))
             )
             with explained('Decimal mark', 'Decided by the whole column.'):
                 select = ui.select(DECIMALS, value=self.asked['decimal'] or AUTO)
+                select.props['aria-label'] = 'Decimal mark'
             select.on_value_change(lambda event: self._set('decimal', event.value or None))
 
     def draw_repairs(self, counts: Mapping[str, int]) -> None:

@@ -277,6 +277,7 @@ class _Form:
             shown[value] = str(value)
         with field(label):
             select = ui.select(shown, value=value)
+            select.props['aria-label'] = label
         box = ui.context.slot.parent
 
         async def choose(value: Any) -> None:
@@ -297,6 +298,7 @@ class _Form:
         with explained('Columns', 'All measures, unless some are chosen.'):
             chosen = [name for name in self.step.get('columns') or () if name in names]
             select = ui.select(names, value=chosen, multiple=True).props('use-chips')
+            select.props['aria-label'] = 'Columns'
         select.on_value_change(lambda event: self._set('columns', list(event.value or ())))
 
     def _filter(self) -> None:

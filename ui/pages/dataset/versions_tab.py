@@ -1,6 +1,6 @@
 """The versions of a dataset: what made each, how two of them differ, and how the next file joins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -175,7 +175,12 @@ class VersionsTab(View):
                 self._by_series(found)
         for name, rows in found.rows.items():
             if rows:
-                _rows(name, rows, getattr(found, name))
+                _rows(name, rows, getattr(found, name), known=self._known)
+
+    @property
+    def _known(self) -> set[str]:
+        """The columns that tell the time and the series of a row, which are shown beside its cells anyway."""
+        return {self.shown.manifest['time']['column'], *self.shown.manifest['series']['columns']}
 
     def _by_series(self, found: Difference) -> None:
         table(
@@ -206,14 +211,14 @@ def _stat(number: int, word: str, colour: str) -> None:
         tag('span', word, 't12 t3')
 
 
-def _rows(kind: str, rows: Sequence[Row], total: int) -> None:
+def _rows(kind: str, rows: Sequence[Row], total: int, *, known: Collection[str]) -> None:
     first = f'the first {len(rows)} of {count(total)}' if total > len(rows) else 'all of them'
     with card(f'Rows {KINDS[kind][0]}', first):
         table(
             [
                 Column[Row](label='Time', cell=lambda r: formats.moment(r.time), width='18%', classes='tn'),
                 Column[Row](label='Series', cell=lambda r: r.series or 'all rows', width='18%'),
-                Column[Row](label='Cells', cell=_cells, classes='mono full'),
+                Column[Row](label='Cells', cell=lambda r: _cells(r, known), classes='mono full'),
             ],
             rows,
             classes='tight cards',
@@ -221,11 +226,12 @@ def _rows(kind: str, rows: Sequence[Row], total: int) -> None:
         )
 
 
-def _cells(row: Row) -> str:
+def _cells(row: Row, known: Collection[str]) -> str:
     """The cells of a row, with both values where they changed."""
     cells = row.after if row.after is not None else row.before or {}
-    names = list(cells)[:CELLS]
-    more = f', and {len(cells) - CELLS} more' if len(cells) > CELLS else ''
+    told = [name for name in cells if name not in known]
+    names = told[:CELLS]
+    more = f', and {len(told) - CELLS} more' if len(told) > CELLS else ''
     if row.before is not None and row.after is not None:
         said = [f'{name} {cell(row.before.get(name))} → {cell(row.after[name])}' for name in names]
     else:

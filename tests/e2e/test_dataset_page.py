@@ -1,0 +1,66 @@
+"""The page of a dataset in a real browser: from a dirty file to its lines, its versions and another reading."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.server import Server
+from tests.e2e.test_main_job import drawn, sign_up, upload
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+
+def weather(path: Path, *, days: int = 60, warmer: int = 0) -> Path:
+    """Two months of one site with a word, a unit and a time that is none."""
+    rows = [f'2024-0{1 + day // 28}-{1 + day % 28:02},{10 + day % 7 + warmer}.5,{day}' for day in range(days)]
+    rows[10] = rows[10].partition(',')[0] + ',broken,1'
+    rows[20] = rows[20].partition(',')[0] + ',12.5 °C,2'
+    path.write_text('\n'.join(['when,temp,qty', *rows, 'never,1.0,3']) + '\n')
+    return path
+
+
+def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server, page: Page, tmp_path: Path) -> None:
+    problems: list[str] = []
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
+    sign_up(page, server, 'wim@example.com')
+    first = weather(tmp_path / 'weather.csv')
+    upload(page, first)
+
+    place = drawn(page).locator('.chart-plot').bounding_box()
+    assert place
+    middle = (place['x'] + place['width'] / 2, place['y'] + place['height'] / 2)
+    page.mouse.move(*middle)
+    page.mouse.click(*middle)
+    dialog = page.get_by_role('dialog', name='Where this came from')
+    expect(dialog.get_by_text('weather.csv')).to_be_visible()
+    expect(dialog.get_by_text('Stored as it stands in the file.')).to_be_visible()
+    dialog.get_by_role('button', name='Close').click()
+
+    sections = page.get_by_role('navigation', name='Sections')
+    sections.get_by_role('link', name='Faults').click()
+    page.get_by_role('link', name='Not a number').click()
+    expect(page.get_by_text('1 of 3')).to_be_visible()
+    expect(page.get_by_role('table', name='Faults', exact=True).get_by_role('row')).to_have_count(2)
+
+    sections.get_by_role('link', name='Columns').click()
+    page.get_by_role('button', name='Units').click()
+    page.get_by_role('button', name='Make a new version').click()
+    expect(page.get_by_text('v2', exact=True).first).to_be_visible()
+
+    sections.get_by_role('link', name='Versions').click()
+    files = page.locator('input[type=file]')
+    page.get_by_role('link', name='Compare').click()
+    expect(page.get_by_text('temp 12.5 → –')).to_be_visible()
+    files.set_input_files(first)
+    expect(page.get_by_text('nothing has changed, no version was made')).to_be_visible()
+    page.goto(page.url.split('?')[0] + '?tab=versions')
+    page.get_by_role('button', name='Replace the rows').click()
+    expect(page.get_by_text('The rows of the file alone make the next version.')).to_be_visible()
+    files.set_input_files(weather(tmp_path / 'next.csv', days=40, warmer=1))
+    expect(page.get_by_text('v3', exact=True).first).to_be_visible()
+    page.goto(page.url.split('?')[0] + '?tab=versions')
+    expect(page.get_by_text('an upload, in place of all rows')).to_be_visible()
+    expect(page.get_by_text('a correction')).to_be_visible()
+    assert problems == []

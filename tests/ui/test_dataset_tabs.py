@@ -1,0 +1,295 @@
+"""The tabs of a dataset's page, as their user meets them: a reading overruled, faults by group, versions compared."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from nicegui.testing import user_simulation
+
+from core.analysis import recipes, tables
+from core.analysis.ingest import Options, convert
+from core.analysis.versions import Difference, Stored, difference, points
+from core.datasets import Order, Origin
+from core.errors import NotFound
+from core.settings import Settings
+from core.values import Dataset, Job, JobState, Quote, Session, Version
+from tests.ui import doubles
+from tests.ui.site import until
+from tests.ui.test_forecast_pages import Desk, History
+from ui.app import mount
+from ui.components.chart import SeriesChart
+from ui.components.upload import Upload
+from ui.session import COOKIE
+
+EVIL = '<img src=x onerror=alert(1)>'
+HEAD = f'when;site;temp;{EVIL}'
+FIRST = [f'2024-01-{day:02};Oslo;{day},5;{day}' for day in range(1, 29)]
+DIRTY = ['2024-01-29;Oslo;broken;1', '2024-01-30;Oslo; 4,5;2', 'never;Oslo;1,0;3']
+LATER = [*FIRST[:10], *[row.replace(',5;', ',7;') for row in FIRST[10:]], '2024-02-01;Oslo;9,5;1']
+
+
+def made(folder: Path, name: str, rows: Sequence[str]) -> dict[str, Any]:
+    """The manifest of a converted file, whose parts are in `folder`."""
+    path = folder / name
+    path.write_text('\n'.join([HEAD, *rows]) + '\n')
+    (folder / 'out').mkdir()
+    return convert(path, name=name, into=folder / 'out', options=Options(), progress=lambda part, text: None).to_json()
+
+
+@dataclass
+class Kept(doubles.Datasets):
+    """Versions of one dataset in folders; `ordered` holds what corrections were asked for."""
+
+    folders: Sequence[Path]
+    manifests: Sequence[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.ordered: list[Mapping[str, Any]] = []
+        self.all: list[Version] = []
+
+    def open(self, owner: UUID) -> Dataset:
+        data = self.add(owner, 'weather', 30)
+        self.all = [
+            Version(
+                id=uuid4(), dataset_id=data.id, user_id=owner, number=place + 1, prefix=str(folder / 'out'),
+                manifest=manifest, rows=manifest['rows_read'] - manifest['rows_rejected'], upload_id=uuid4(),
+                created_at=datetime.now(UTC),
+            )
+            for place, (folder, manifest) in enumerate(zip(self.folders, self.manifests, strict=True))
+        ]  # fmt: skip
+        self.kept = [replace(data, version=len(self.all))]
+        return self.kept[0]
+
+    async def get(self, user_id: UUID, dataset_id: UUID) -> Dataset:
+        return self.kept[0]
+
+    async def version(self, user_id: UUID, dataset_id: UUID, number: int | None = None) -> Version:
+        return self.all[(number or len(self.all)) - 1]
+
+    async def versions(self, user_id: UUID, dataset_id: UUID) -> Sequence[Version]:
+        return self.all[::-1]
+
+    async def orders(self, user_id: UUID, dataset_id: UUID) -> Mapping[int, Order]:
+        told = {'off': ['padding'], 'reading': {'delimiter': ';'}}
+        return {1: Order(options=told, onto=None), 2: Order(options={}, onto=1)}
+
+    async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
+        return Quote(task='convert', seconds=10, basis='one row')
+
+    async def correct(self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any]) -> None:
+        self.ordered.append(dict(options))
+
+    async def faults(
+        self, user_id: UUID, version: Version, *, where: Mapping[str, str | None] | None = None, **page: int
+    ) -> tables.Page:
+        return tables.page([Path(version.prefix) / 'faults.parquet'], order=('line', 'column'), where=where, **page)
+
+    async def fault_groups(self, user_id: UUID, version: Version) -> Sequence[tables.Group]:
+        return tables.fault_groups(Path(version.prefix) / 'faults.parquet')
+
+    async def preview(self, user_id: UUID, version: Version, **page: int) -> tables.Page:
+        return tables.page([Path(part) for part in version.parts], **page)
+
+    async def diff(self, user_id: UUID, before: Version, after: Version, *, limit: int) -> Difference:
+        stored = [Stored(parts=[Path(part) for part in version.parts]) for version in (before, after)]
+        return difference(*stored, limit=limit)
+
+    async def provenance(self, user_id: UUID, version: Version, *, series: str, time: datetime) -> Sequence[Origin]:
+        found = points(Stored(parts=[Path(part) for part in version.parts]), series=series, time=time)
+        if not found:
+            raise NotFound('There is no such row.')
+        faults = Path(version.prefix) / 'faults.parquet'
+        return [
+            Origin(line=p.line, source='a.csv', number=1, cells=p.cells, faults=tables.at_line(faults, p.line or 0))
+            for p in found
+        ]
+
+    async def try_recipe(
+        self, user_id: UUID, version: Version, steps: Sequence[Mapping[str, Any]], *, series: str, limit: int
+    ) -> recipes.Preview:
+        fields = recipes.fields_of(version.manifest)
+        recipes.check(steps, fields)
+        parts = [Path(part) for part in version.parts]
+        return recipes.preview(parts, fields, steps, zone='UTC', series=series, limit=limit)
+
+
+class Jobs:
+    def __init__(self) -> None:
+        self.job: Job | None = None
+
+    async def last(self, user_id: UUID, dataset_id: UUID, kind: str) -> Job | None:
+        return self.job
+
+
+class Demo:
+    async def saw_faults(self, user_id: UUID, dataset_id: UUID) -> None:
+        return
+
+
+class Tabs(Desk):
+    """A dataset of two versions."""
+
+    async def open(self, **query: str) -> None:
+        await self.user.open(
+            f'/datasets/{self.dataset}?' + '&'.join(f'{name}={value}' for name, value in query.items())
+        )
+        await self.user.should_see('weather')
+
+    async def say(self, part: str) -> None:
+        """Wait until a text is on the page."""
+        await until(lambda: any(part in text for text in self.texts()))
+
+
+@pytest.fixture(scope='module')
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[dict[str, Any]]]:
+    folders = [tmp_path_factory.mktemp(name) for name in ('one', 'two')]
+    return folders, [made(folders[0], 'a.csv', [*FIRST, *DIRTY]), made(folders[1], 'b.csv', LATER)]
+
+
+@pytest.fixture
+async def desk(converted: tuple[list[Path], list[dict[str, Any]]]) -> AsyncIterator[Tabs]:
+    async with user_simulation() as user:
+        services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
+        services.datasets, services.jobs, services.demo = Kept(*converted), Jobs(), Demo()
+        token, session = services.accounts.open('maria.keller@example.com')
+        data = services.datasets.open(session.user.id)
+        mount(services)
+        user.http_client.cookies.set(COOKIE, token)
+        desk = Tabs(user, services, session, data.id)
+        user.navigate.history = History(desk.addresses)  # type: ignore[assignment]
+        yield desk
+
+
+async def test_each_choice_of_the_reader_is_told_and_can_be_overruled(desk: Tabs) -> None:
+    await desk.open(tab='columns', v='1')
+    assert any(text.startswith('semicolon') and 'sure' in text for text in desk.texts())
+    assert desk.field('Delimiter').value == ';'
+    assert desk.button('Padding').props['aria-pressed'] == 'false'
+    assert desk.button('Units').props['aria-pressed'] == 'true'
+
+    desk.press('Make a new version')
+    await until(lambda: desk.wrong('reading'))
+    assert desk.services.datasets.ordered == []
+
+    desk.field('Delimiter').value = 'own'
+    desk.field('Delimiter, as it is written').value = '::'
+    desk.field('Lines above the table').value = 2
+    desk.field('Of records of one series and time, store').value = 'mean'
+    desk.press('Padding')
+    desk.press('Units')
+    desk.press('Make a new version')
+    await until(lambda: desk.services.datasets.ordered)
+    assert desk.services.datasets.ordered == [
+        {'reading': {'delimiter': '::', 'skip': 2}, 'off': ['unit'], 'duplicates': 'mean', 'roles': {}}
+    ]
+
+
+async def test_a_role_that_changes_keeps_the_others(desk: Tabs) -> None:
+    await desk.open(tab='columns')
+    desk.field('Role of column 4').value = 'attribute'
+    desk.press('Make a new version')
+    await until(lambda: desk.services.datasets.ordered)
+    roles = {'when': 'time', 'site': 'series', 'temp': 'measure', EVIL: 'attribute'}
+    assert desk.services.datasets.ordered == [{'roles': roles}]
+
+
+async def test_a_group_of_faults_is_seen_alone(desk: Tabs) -> None:
+    await desk.open(tab='faults', v='1')
+    (group,) = desk.hrefs('Not a number')
+    assert group.endswith('?tab=faults&v=1&kind=not_a_number&column=temp&action=emptied')
+    assert '"never"' in desk.texts()
+    await desk.user.open(group)
+    await desk.say('1 of 3')
+    lines = [
+        e.text for e in desk.elements if e.tag == 'span' and e.parent_slot.parent.props.get('data-label') == 'Line'
+    ]
+    assert lines == ['30']
+    assert desk.run_by_the_browser() == []
+
+
+async def test_versions_are_compared_and_tell_what_made_them(desk: Tabs) -> None:
+    await desk.open(tab='versions')
+    assert {'an upload', 'an upload, added to v1'} <= set(desk.texts())
+    assert desk.hrefs('Compare') == [f'/datasets/{desk.dataset}?tab=versions&before=1&after=2']
+    await desk.open(tab='versions', before='1', after='2')
+    figures = {e.text for e in desk.elements if 'metric' in e.classes}
+    assert figures == {'1', '18', '2', '10'}
+    assert any('temp 11.5 → 11.7' in text for text in desk.texts())
+
+
+async def test_the_next_file_joins_as_it_is_said(desk: Tabs) -> None:
+    await desk.open(tab='versions')
+    (zone,) = [e for e in desk.elements if isinstance(e, Upload)]
+    assert zone.props['how'] == 'append'
+    desk.press('Replace the rows')
+    desk.field('Dates such as 03/04/2025').value = 'day'
+    assert (zone.props['how'], zone.props['choices']) == ('replace', {'day_first': True})
+
+
+async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> None:
+    await desk.open(tab='rows', v='1')
+    desk.press('Where the row of line 30 came from')
+    await desk.say('1 fault on this line')
+    assert '"broken"' in desk.texts()
+
+    await desk.open(tab='overview', v='1')
+    (chart,) = [e for e in desk.elements if isinstance(e, SeriesChart)]
+    at = datetime(2024, 1, 5, tzinfo=UTC).timestamp() * 1000
+    tell = next(one for one in chart._event_listeners.values() if one.type == 'point')
+    for exact, said in ((True, 'Stored as it stands in the file.'), (False, 'Several points in one place')):
+        message = {'listener_id': tell.id, 'args': {'t': at, 'series': 'Oslo', 'exact': exact}}
+        chart._handle_event(message)
+        await desk.say(said)
+
+
+async def test_a_step_is_added_tried_and_kept_in_the_address(desk: Tabs) -> None:
+    await desk.open(tab='recipe')
+    desk.press('Clip outliers')
+    await desk.say('Clip outliers')
+    await until(lambda: desk.addresses)
+    assert json.loads(desk.query['recipe'][0]) == [{'do': 'clip', 'how': 'iqr', 'k': 3.0}]
+    await desk.say('1. Clip outliers')
+    await until(lambda: any(e.props.get('aria-label') == 'What each step does to Oslo' for e in desk.elements))
+    assert desk.run_by_the_browser() == []
+
+    await desk.user.open(desk.addresses[-1])
+    await desk.say('1. Clip outliers')
+    desk.press('Make a new version')
+    await until(lambda: desk.services.datasets.ordered)
+    assert desk.services.datasets.ordered == [{'recipe': [{'do': 'clip', 'how': 'iqr', 'k': 3.0}]}]
+
+
+@pytest.mark.parametrize(
+    ('code', 'press', 'options'),
+    [
+        ('ambiguous_dates', 'Month comes first', {'day_first': False}),
+        ('no_time_column', 'Convert it so', {'reading': {'delimiter': '|'}}),
+    ],
+)
+async def test_a_conversion_that_failed_leads_to_an_answer(
+    desk: Tabs, code: str, press: str, options: dict[str, Any]
+) -> None:
+    datasets = desk.services.datasets
+    datasets.kept = [replace(datasets.kept[0], version=None)]
+    desk.services.jobs.job = failed_job(desk.session, datasets.kept[0], code)
+    await desk.open()
+    desk.field('Delimiter').value = '|'
+    desk.press(press)
+    await until(lambda: datasets.ordered)
+    assert datasets.ordered == [options]
+
+
+def failed_job(session: Session, data: Dataset, code: str) -> Job:
+    """A conversion that ended without a version."""
+    now = datetime.now(UTC)
+    return Job(
+        id=uuid4(), user_id=session.user.id, kind='convert', title='Convert', state=JobState.FAILED, payload={},
+        progress=0.4, message='', attempt=1, max_attempts=3, error={'code': code, 'message': 'It is not clear.'},
+        cancel_requested=False, dataset_id=data.id, forecast_id=None, created_at=now, started_at=now, finished_at=now,
+    )  # fmt: skip
