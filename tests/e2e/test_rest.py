@@ -497,6 +497,10 @@ def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
         {'do': 'derive', 'column': 'double', 'as': 'y * 2'},
         {'do': 'fill', 'how': 'forward', 'columns': ['y'], 'limit': 2},
     ]
+    trial = {'steps': steps, 'series': 'south', 'limit': 1}
+    tried = api.post(f'/datasets/{dataset}/versions/3/recipe', headers=who, json=trial).json()
+    assert (tried['columns_after'][-1], tried['after'][0][-1]) == ('double', 10)
+    assert [step['rows_after'] for step in tried['report']] == [1, 1]
     ordered = api.post(f'/datasets/{dataset}/corrections', headers=who, json={'recipe': steps})
     assert ordered.status_code == 202, ordered.text
     finished(api, who)
@@ -505,6 +509,7 @@ def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
     assert version['measures'] == ['y', 'double']
     for wrong in ([{'do': 'dance'}], [{'do': 'derive', 'column': 'x', 'as': 'nowhere'}], [{'do': 'clip', 'low': '1'}]):
         refused(api.post(f'/datasets/{dataset}/corrections', headers=who, json={'recipe': wrong}), 400)
+        refused(api.post(f'/datasets/{dataset}/versions/4/recipe', headers=who, json={'steps': wrong}), 400)
 
     for told in ({'how': 'merge'}, {'options': '{'}, {'options': '{"memory": 1}'}, {'options': '{"shape": "round"}'}):
         refused(begin(api, who, 9, **told), 400)
@@ -573,6 +578,7 @@ def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
 BODIES: dict[str, dict[str, Any]] = {
     'change_dataset': {'json': {'name': 'Mine'}},
     'correct_dataset': {'json': {}},
+    'try_recipe': {'json': {'steps': []}},
     'diff_versions': {'params': {'from': 1, 'to': 1}},
     'find_provenance': {'params': {'time': '2024-01-01T00:00:00Z'}},
     'append_to_upload': {'content': b'x'},

@@ -35,7 +35,7 @@ from ui.api.contract import (
     problems,
     router,
 )
-from ui.api.models import Cell, Dataset, Job, Rows, cells_of, rows_of
+from ui.api.models import Cell, Dataset, Job, Rows, cells_of, rows_of, table_of
 
 Form = Literal['csv', 'parquet']
 Role = Literal['time', 'series', 'measure', 'attribute']
@@ -137,6 +137,34 @@ class Step(Body):
     limit: Annotated[int, Field(ge=0, le=10**9)] | None = None
     season: Annotated[int, Field(ge=0, le=10**9)] | None = None
     columns: Annotated[list[Text], Field(max_length=2000)] | dict[Text, Text] | None = None
+
+
+class Trial(Body):
+    """Steps to try on one series of a version; nothing is stored."""
+
+    steps: Annotated[list[Step], Field(max_length=50)]
+    series: Annotated[str, Field(max_length=1000)] = ''
+    limit: Annotated[int, Field(ge=0, le=1000)] = 100
+
+
+class StepReport(Answer):
+    """What a step (from 1) did to the series: rows before and after, and cells that it changed or emptied."""
+
+    step: int
+    do: str
+    rows_before: int
+    rows_after: int
+    cells_changed: int
+
+
+class Tried(Answer):
+    """What the steps do to a series (its first 100,000 rows): the first rows before and after, and each step's work."""
+
+    columns_before: list[str]
+    columns_after: list[str]
+    before: list[list[Cell]]
+    after: list[list[Cell]]
+    report: list[StepReport]
 
 
 class Choices(Body):
@@ -318,6 +346,24 @@ def routes(services: Services) -> APIRouter:
     )
     async def correct_dataset(session: DatasetsWrite, dataset_id: DatasetId, correction: Correction) -> Job:
         return Job.model_validate(await datasets.correct(session.user.id, dataset_id, correction.said()))
+
+    @api.post(
+        '/datasets/{dataset_id}/versions/{number}/recipe',
+        summary='Try a recipe on one series',
+        description='The steps start from the rows before the recipe of the version. Nothing is stored.',
+        responses=problems(404, 413, 415),
+    )
+    async def try_recipe(session: DatasetsRead, dataset_id: DatasetId, number: Number, trial: Trial) -> Tried:
+        _, version = await version_of(session.user.id, dataset_id, number)
+        steps = [step.model_dump(exclude_unset=True, exclude_none=True, by_alias=True) for step in trial.steps]
+        found = await datasets.try_recipe(session.user.id, version, steps, series=trial.series, limit=trial.limit)
+        return Tried(
+            columns_before=list(found.columns_before),
+            columns_after=list(found.columns_after),
+            before=table_of(found.before),
+            after=table_of(found.after),
+            report=[StepReport.model_validate(one) for one in found.report],
+        )
 
     @api.get(
         '/datasets/{dataset_id}/diff',

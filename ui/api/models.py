@@ -1,6 +1,6 @@
 """The JSON of the REST interface that several routes share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,10 +68,15 @@ def rows_of(page: tables.Page) -> Rows:
     """A page of a table as JSON."""
     return Rows(
         columns=list(page.columns),
-        rows=[[_cell(value) for value in row] for row in page.rows],
+        rows=table_of(page.rows),
         offset=page.offset,
         total=page.total,
     )
+
+
+def table_of(rows: Iterable[Sequence[Any]]) -> list[list[Cell]]:
+    """Rows as JSON."""
+    return [[_cell(value) for value in row] for row in rows]
 
 
 def cells_of(row: Mapping[str, Any]) -> dict[str, Cell]:
