@@ -54,6 +54,8 @@ async def test_a_further_file_joins_the_rows_that_are_there(product: Product, us
     assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 2), ('south', 1, 3)]
     again = await product.bring(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
     assert (again.version, again.rows) == (3, 4), 'it joins what is shown'
+    orders = await product.datasets.orders(user.id, dataset.id)
+    assert {number: order.onto for number, order in orders.items()} == {1: None, 2: 1, 3: 1}
 
 
 async def test_a_file_that_replaces_makes_the_version_alone(product: Product, user: User) -> None:

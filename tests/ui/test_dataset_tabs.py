@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -283,6 +283,23 @@ async def test_a_conversion_that_failed_leads_to_an_answer(
     desk.press(press)
     await until(lambda: datasets.ordered)
     assert datasets.ordered == [options]
+
+
+async def test_a_running_conversion_tells_its_pace_and_the_time_left_once(desk: Tabs) -> None:
+    datasets = desk.services.datasets
+    datasets.kept = [replace(datasets.kept[0], version=None)]
+    job = failed_job(desk.session, datasets.kept[0], '')
+    begun = datetime.now(UTC) - timedelta(seconds=60)
+    pace = 'Reading, 12,000 rows/s, 4 s left'
+    desk.services.jobs.job = replace(job, state=JobState.RUNNING, message=pace, started_at=begun, finished_at=None)
+    await desk.open()
+    await desk.say(pace)
+    assert [text for text in desk.texts() if text.endswith('left')] == [pace]
+    assert desk.button('Cancel Convert')
+
+    desk.services.jobs.job = replace(desk.services.jobs.job, message='Reading')
+    await desk.open()
+    await desk.say('left')
 
 
 def failed_job(session: Session, data: Dataset, code: str) -> Job:

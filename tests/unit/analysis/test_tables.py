@@ -29,6 +29,18 @@ def test_page_is_a_slice_with_the_total(part):
     assert tables.page([part], offset=40).rows == []
 
 
+def test_a_page_of_rows_that_hold_values(tmp_path):
+    path = tmp_path / 'faults.parquet'
+    duckdb.sql(
+        "copy (select * from (values (1, 'padding', 'y'), (2, 'duplicate', null), (3, 'padding', 'y'), "
+        f"(4, 'padding', 'z')) t(line, kind, \"column\")) to '{path}'"
+    )
+    page = tables.page([path], offset=1, order=('line',), where={'kind': 'padding', 'column': 'y'})
+    assert ([row[0] for row in page.rows], page.total) == ([3], 2)
+    assert [row[0] for row in tables.page([path], where={'column': None}).rows] == [2]
+    assert tables.page([path], where={'kind': "' or true --"}).total == 0
+
+
 def test_search_ignores_case(tmp_path):
     path = tmp_path / 'series.parquet'
     duckdb.sql(f"copy (select unnest(['Paris', 'London', 'comparison', null]) as series) to '{path}'")
