@@ -94,7 +94,7 @@ class Origins:
             tag('p', f'{formats.counted(origin.faults.total, "fault")} on this line', 'body t2 w5')
             fault_table(origin.faults)
         elif origin.line is not None:
-            with tag('p', classes='body hs t2'):
+            with tag('p', classes='body t2 whole-line'):
                 icon('circle-check', classes='green')
                 tag(
                     'span',

@@ -432,20 +432,20 @@ def _report(report: Sequence[recipes.Report], *, series: str) -> None:
 def _rows(found: recipes.Preview) -> None:
     own = ('_series', '_time', '_line', '_source')
     shown = [(place, name) for place, name in enumerate(found.columns_after) if name not in own]
-    with tag('div', classes='scroll'):
-        table(
-            [
-                Column[Any](
-                    label=name,
-                    cell=lambda row, place=place: _cell(row[place]),
-                    num=any(isinstance(row[place], int | float | Decimal) for row in found.after[:ROWS_LISTED]),
-                )
-                for place, name in shown[:12]
-            ],
-            found.after[:ROWS_LISTED],
-            classes='tight',
-            label='First rows after the recipe',
-        )
+    table(
+        [
+            Column[Any](
+                label=name,
+                cell=lambda row, place=place: _cell(row[place]),
+                num=any(isinstance(row[place], int | float | Decimal) for row in found.after[:ROWS_LISTED]),
+            )
+            for place, name in shown[:12]
+        ],
+        found.after[:ROWS_LISTED],
+        classes='tight',
+        label='First rows after the recipe',
+        height=360,
+    )
     if not found.after:
         with tag('p', classes='note warn'):
             icon('triangle-alert')
