@@ -10,7 +10,7 @@ from ui.assets import icon_shapes, vendor_url
 from ui.components.times import clock
 
 ICONS = ('upload', 'pause', 'play', 'x', 'file-up', 'circle-check', 'circle-alert')
-ACCEPT = '.csv,.tsv,.txt,.json,.jsonl,.ndjson,.parquet,.xlsx,.gz,.zip'
+ACCEPT = '.csv,.tsv,.txt,.dat,.json,.jsonl,.ndjson,.parquet,.feather,.arrow,.xlsx,.gz,.zip,.xz,.zst,.bz2'
 
 
 class Upload(Element, component='../static/file_upload.js'):
