@@ -64,21 +64,13 @@ def split(task: str, payload: Payload) -> dict[str, Payload]:
     parts: dict[str, Payload] = {}
     for model, count in counts.items():
         asked = payload if model == told_by else {**payload, 'notes': False}
-        first = f'{model}.{LEARNT}' if count > 1 and _learns_once(model, asked['request']) else ''
+        first = f'{model}.{LEARNT}' if count > 1 and model == 'auto' else ''
         if first:
             parts[first] = _learning(asked, model, first)
         for number in range(count):
             part = model if count == 1 else f'{model}.{number + 1}-of-{count}'
             parts[part] = _part(asked, model, part, number, count) | ({'after': first} if first else {})
     return parts
-
-
-def _learns_once(model: str, request: Payload) -> bool:
-    """Whether the chunks of a model forecast with what was learnt once.
-
-    Categories and names of holidays are numbered anew in each panel, so what was learnt of them is of one panel alone.
-    """
-    return model == 'auto' and not (request.get('static') or request.get('holidays'))
 
 
 def released(payload: Payload, answers: Mapping[str, Answer]) -> Payload | None:
@@ -131,7 +123,7 @@ def _part(payload: Payload, model: str, part: str, number: int, count: int) -> d
     if count == 1:
         return asked
     if model == 'auto' and request.get('budget'):
-        request['budget'] *= (1 - _LEARNING if _learns_once(model, request) else 1) / count
+        request['budget'] *= (1 - _LEARNING) / count
     if labels := sorted(set(request.get('series') or ())):
         request['series'] = labels[number * len(labels) // count : (number + 1) * len(labels) // count]
     else:

@@ -116,8 +116,6 @@ def test_named_series_are_shared_by_the_chunks() -> None:
 def test_the_budget_of_auto_is_shared_by_its_chunks() -> None:
     parts = split('forecast', many(4000, 'auto', budget=60))
     assert [part['request']['budget'] for part in parts.values()] == [30, 15, 15]
-    parts = split('forecast', many(4000, 'auto', budget=60, holidays='DE'))
-    assert [part['request']['budget'] for part in parts.values()] == [30, 30]
 
 
 def test_what_learns_from_all_series_is_trained_once_for_all_chunks() -> None:
@@ -127,8 +125,6 @@ def test_what_learns_from_all_series_is_trained_once_for_all_chunks() -> None:
     assert (parts[first]['learn'], 'chunk' in parts[first], 'after' in parts[first]) == (2000, False, False)
     assert [parts[name]['after'] for name in chunks] == [first] * 3
     assert not any('after' in part for name, part in parts.items() if name.startswith('theta'))
-    for unshared in ({'holidays': 'DE'}, {'static': ['shop']}):
-        assert not any('after' in part for part in split('forecast', many(5000, 'auto', **unshared)).values())
     assert list(split('forecast', many(2000, 'auto'))) == [WHOLE]
 
 

@@ -66,11 +66,19 @@ def holiday_columns(stamps: Array, country: str, *, step: Step) -> Mapping[str, 
     }
 
 
-def holiday_codes(stamps: Array, country: str) -> Array:
-    """Return a number for each holiday's name at stamps (N), alike in all years; 0 on other days."""
+def holiday_names(stamps: Array, country: str) -> list[str]:
+    """Return the names of holidays in the years of stamps (N), in the order of their codes."""
+    return sorted(set(named(country, stamps.astype('datetime64[D]')).values()))
+
+
+def holiday_codes(stamps: Array, country: str, names: Sequence[str] | None = None) -> Array:
+    """Return a number for each holiday's name at stamps (N), alike in all years; 0 on other days.
+
+    Names are those of the stamps' years, or the `names` given: other holidays have 0 then.
+    """
     days = stamps.astype('datetime64[D]')
     found = named(country, days)
-    codes = {name: place + 1 for place, name in enumerate(sorted(set(found.values())))}
+    codes = {name: place + 1 for place, name in enumerate(holiday_names(stamps, country) if names is None else names)}
     unique, back = np.unique(days, return_inverse=True)
     table = np.array([codes.get(found.get(day, ''), 0) for day in unique.tolist()], dtype=float)
     return table[back]

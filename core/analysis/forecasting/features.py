@@ -73,14 +73,18 @@ class _Columns:
 
 
 def context(
-    panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run, *, calendar: bool | None = None
-) -> Context:
-    """Return the calendar, where dates are real (or as `calendar` says), and the holidays asked for."""
+    panel: Sequence[Series], ends: Sequence[int], pool: Pool, run: Run, *, calendar: bool | None = None,
+    holidays: Sequence[str] | None = None,
+) -> Context:  # fmt: skip
+    """Return the calendar, where dates are real (or as `calendar` says), and the holidays asked for.
+
+    Names of holidays are numbered by `holidays`, where they are given.
+    """
     found: dict[tuple[str, str], Array] = {}
     if calendars.usable(panel, ends) if calendar is None else calendar:
         found |= {('calendar', name): column for name, column in calendars.columns(pool.stamps).items()}
     if run.holidays and any('day' in name for name in pool.names):
-        found['holidays', 'name'] = calendars.holiday_codes(pool.stamps, run.holidays)
+        found['holidays', 'name'] = calendars.holiday_codes(pool.stamps, run.holidays, holidays)
     return Context(found)
 
 

@@ -9,13 +9,13 @@ contributions by Lundberg et al. 2020 (TreeSHAP), doi:10.1038/s42256-019-0138-9.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analysis.forecasting import features, windows
+from core.analysis.forecasting import calendars, features, windows
 from core.analysis.forecasting.base import Explained, Origin, Raw, Run
 from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import stand_in
@@ -128,8 +128,15 @@ class Windowed:
         folder.mkdir()
         for number, view in enumerate(views):
             (folder / f'{number}.txt').write_text(view.booster.model_to_string(num_iteration=-1), encoding='utf-8')
-        told = {'layout': views and asdict(views[0].layout), 'calendar': any(view.known.calendar for view in views)}
-        (folder / CONFIG).write_text(json.dumps(told | {'views': len(views), 'bags': bags}), encoding='utf-8')
+        told = {
+            'layout': views and asdict(views[0].layout),
+            'calendar': any(group == 'calendar' for view in views for group, _ in view.known.calendar),
+            'categories': windows.vocabularies(panel),
+            'holidays': calendars.holiday_names(views[0].pool.stamps, run.holidays) if views and run.holidays else None,
+            'views': len(views),
+            'bags': bags,
+        }
+        (folder / CONFIG).write_text(json.dumps(told), encoding='utf-8')
 
     def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
         """Return each series' forecast by the models that `learn` wrote."""
@@ -145,7 +152,8 @@ class Windowed:
             if number % told['bags'] == 0:
                 logged = number >= told['bags']
                 pool = windows.pool(panel, sizes, h=h, run=run, logged=logged)
-                known = features.context(panel, sizes, pool, run, calendar=told['calendar'])
+                pool = replace(pool, kinds=windows.categories(panel, told['categories']))
+                known = features.context(panel, sizes, pool, run, calendar=told['calendar'], holidays=told['holidays'])
             text = (folder / f'{number}.txt').read_text(encoding='utf-8')
             holidays = len(pool.names) - len(run.regressors)
             views.append(_View(pool, layout, known, holidays, lightgbm.Booster(model_str=text)))

@@ -135,11 +135,17 @@ def pool(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run, logg
     )  # fmt: skip
 
 
-def categories(panel: Sequence[Series]) -> Array:
-    """Return the series' categories as numbers (S × c)."""
-    texts = list(zip(*(series.static for series in panel), strict=True))
-    codes = [np.unique(column, return_inverse=True)[1] for column in texts]
-    return np.stack(codes, axis=1) if codes else np.zeros((len(panel), 0), int)
+def categories(panel: Sequence[Series], known: Sequence[Sequence[str]] | None = None) -> Array:
+    """Return the series' categories as numbers (S × c): places in `known` (by default `vocabularies`), or after it."""
+    named = vocabularies(panel) if known is None else known
+    places = [{value: place for place, value in enumerate(own)} for own in named]
+    codes = [[own.get(value, len(own)) for value, own in zip(one.static, places, strict=True)] for one in panel]
+    return np.array(codes, int).reshape(len(panel), len(places))
+
+
+def vocabularies(panel: Sequence[Series]) -> list[list[str]]:
+    """Return the categories of each static column of a panel, sorted."""
+    return [sorted(set(column)) for column in zip(*(series.static for series in panel), strict=True)]
 
 
 def layout(panel: Sequence[Series], ends: Sequence[int]) -> Layout:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import Request, ensemble, learn, registry, run
+from core.analysis.forecasting import Request, calendars, ensemble, learn, registry, run, windows
 from core.analysis.forecasting.base import Learner, Run
 from core.analysis.forecasting.learnt import Store
 from core.analysis.forecasting.repair import Series, prepare
@@ -83,6 +83,48 @@ def test_a_series_is_forecast_alike_whichever_others_it_is_forecast_with(name: s
     (alone,) = member.recall(others[3:4], h=H, run=context, folder=tmp_path / name)
     assert together[3].used == name
     np.testing.assert_allclose(alone.center, together[3].center, rtol=1e-9)
+
+
+@pytest.mark.parametrize('name', ['lightgbm', 'linear', 'tft'])
+def test_holidays_and_categories_mean_the_same_to_other_series(name: str, tmp_path: Path) -> None:
+    if name == 'tft' and find_spec('torch') is None:
+        pytest.skip('the extra tft is not installed')
+    context = Run(options=TINY, holidays='DE')
+    rows = pl.concat(
+        frame(wave(120, level=80 + 20 * number, seed=number), name=f's{number}').with_columns(
+            shop=pl.lit('abc'[number % 3])
+        )
+        for number in range(9)
+    )
+    known = prepare(rows, freq='D', h=H, season_length=None, regressors=(), static=('shop',))
+    member = registry.member(name)
+    assert isinstance(member, Learner)
+    member.learn(known, h=H, run=context, folder=tmp_path / name)
+    for fresh, recalled in zip(
+        member.predict(known, h=H, run=context),
+        member.recall(known, h=H, run=context, folder=tmp_path / name),
+        strict=True,
+    ):
+        np.testing.assert_allclose(recalled.center, fresh.center, rtol=1e-9)
+    other = [replace(one, static=('new',)) for one in known[1:3]]
+    assert {raw.used for raw in member.recall(other, h=H, run=context, folder=tmp_path / name)} == {name}
+
+
+def test_categories_keep_their_numbers() -> None:
+    shops = ('b', 'c', 'a')
+    known = [replace(one, static=(shop,)) for one, shop in zip(panel(many(3)), shops, strict=True)]
+    assert windows.categories(known).tolist() == [[1], [2], [0]]
+    told = windows.vocabularies(known)
+    assert windows.categories(known[1:2], told).tolist() == [[2]], 'its number in the panel that was learnt of'
+    assert windows.categories([replace(known[0], static=('d',))], told).tolist() == [[3]]
+
+
+def test_holidays_keep_their_numbers() -> None:
+    year = np.arange('2023-01-01', '2024-01-01', dtype='datetime64[D]')
+    names = calendars.holiday_names(year, 'DE')
+    first = calendars.holiday_codes(year, 'DE', names)
+    assert set(first) == set(range(len(names) + 1))
+    assert (calendars.holiday_codes(year, 'DE', names[1:]) == np.maximum(first - 1, 0)).all()
 
 
 def test_too_little_to_learn_from_is_told(tmp_path: Path) -> None:
