@@ -470,7 +470,7 @@ def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, 
         return _settled(column, best, 'the other order of day and month gives no regular step')
     raise AmbiguousDates(
         f'Column "{column.source}" can be read as {best.name} or as {rest.name}. '
-        'Say which comes first: day_first=true or day_first=false.',
+        'Say whether the day or the month comes first.',
         column=column.source,
     )
 
