@@ -125,9 +125,9 @@ def test_formats_of_times(tmp_path: Path, first: str, second: str, kind: str, ex
 
 def test_day_and_month_that_cannot_be_told_apart_are_asked_for(tmp_path: Path) -> None:
     text = 'date,y\n' + ''.join(f'{a:02}/{a:02}/2024,{a}\n' for a in (1, 2, 5, 7, 8, 11))
-    with pytest.raises(AmbiguousDates, match='day_first'):
+    with pytest.raises(AmbiguousDates, match='day or the month'):
         converted(tmp_path, text)
-    assert any('day_first' in note for note in inspected(tmp_path, text)['notes'])
+    assert any('day or the month' in note for note in inspected(tmp_path, text)['notes'])
 
 
 @pytest.mark.parametrize(('day_first', 'expected'), [(True, datetime(2024, 2, 1)), (False, datetime(2024, 1, 2))])
