@@ -21,8 +21,10 @@ LONGEST: Final = 1000
 DEEPEST: Final = 40
 MOST_ROWS_BACK: Final = 100_000
 IN_SERIES: Final = '(PARTITION BY _series ORDER BY _time, _line{frame})'
-_BACKTICKS: Final = re.compile(r'`([^`]+)`')
-_PLACEHOLDER: Final = '_named_{}'
+LARGEST: Final = 20_000
+"""Characters of SQL: an operand that is written twice would double them at each level."""
+_BACKTICKS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`([^`]+)`""")
+"""Names between backticks, and texts, in which backticks are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,22 @@ def compiled(text: str, columns: Mapping[str, Expression]) -> Expression:
     if len(text) > LONGEST:
         raise UsageError(f'The expression is longer than {LONGEST:,} characters. Derive a column in several steps.')
     names: list[str] = []
+    prefix = '_named_'
+    while prefix in text:
+        prefix += '_'
 
     def kept(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
         names.append(match[1])
-        return _PLACEHOLDER.format(len(names) - 1)
+        return f'{prefix}{len(names) - 1}'
 
     source = _BACKTICKS.sub(kept, text.strip())
     try:
         tree = ast.parse(source, mode='eval')
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise UsageError(_not_understood(text, error)) from error
-    known = {_PLACEHOLDER.format(place): name for place, name in enumerate(names)}
+    known = {f'{prefix}{place}': name for place, name in enumerate(names)}
     return _Reader(columns, known).read(tree.body, 0)
 
 
@@ -148,6 +155,12 @@ class _Reader:
     def read(self, node: ast.expr, depth: int) -> Expression:
         if depth > DEEPEST:
             raise UsageError('The expression is nested too deeply. Derive a column in several steps.')
+        found = self._read(node, depth)
+        if len(found.sql) > LARGEST:
+            raise UsageError('The expression is too involved. Derive a column in several steps.')
+        return found
+
+    def _read(self, node: ast.expr, depth: int) -> Expression:
         match node:
             case ast.Constant():
                 return _constant(node.value)
@@ -193,7 +206,9 @@ class _Reader:
             return Expression(f'floor({left.sql} / {right.sql})', 'number')
         if sign == '%':
             # The sign follows the divisor, as on the clock and as in Python.
-            return Expression(f'({left.sql} - {right.sql} * floor({left.sql} / {right.sql}))', 'number')
+            pair = f'{{a: {left.sql}, b: {right.sql}}}'
+            rest = f'p{depth}.a - p{depth}.b * floor(p{depth}.a / p{depth}.b)'
+            return Expression(f'list_transform([{pair}], lambda p{depth}: {rest})[1]', 'number')
         return Expression(f'({left.sql} {sign} {right.sql})', 'number')
 
     def _unary(self, node: ast.UnaryOp, depth: int) -> Expression:
@@ -228,7 +243,7 @@ class _Reader:
                 f'"{self._shown(left)}" is {_a(first.kind)} and "{self._shown(right)}" {_a(second.kind)}: '
                 'they cannot be compared.'
             )
-        return f'{first.sql} {sign} {second.sql}'
+        return f'{_compared_number(first, left, depth)} {sign} {_compared_number(second, right, depth)}'
 
     def _member(self, left: ast.expr, right: ast.expr, depth: int, *, negated: bool) -> str:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
@@ -238,7 +253,7 @@ class _Reader:
         for one, member in zip(right.elts, members, strict=True):
             self._must(value.kind, member, one)
         listed = ', '.join(member.sql for member in members)
-        return f'{value.sql} {"NOT " if negated else ""}IN ({listed})'
+        return f'{_compared_number(value, left, depth)} {"NOT " if negated else ""}IN ({listed})'
 
     def _choice(self, node: ast.IfExp, depth: int) -> Expression:
         condition = self._of('boolean', node.test, depth)
@@ -252,7 +267,8 @@ class _Reader:
         name = node.func.id if isinstance(node.func, ast.Name) else self._shown(node.func)
         function = FUNCTIONS.get(name)
         if function is None or node.keywords:
-            raise UsageError(f'There is no function "{name}" of this form. Functions are {", ".join(FUNCTIONS)}.')
+            hint = 'Use ln or log10. ' if name == 'log' else ''
+            raise UsageError(f'There is no function "{name}" of this form. {hint}Functions are {", ".join(FUNCTIONS)}.')
         least = len(function.takes) if function.least is None else function.least
         most = max(function.most, len(function.takes))
         if not least <= len(node.args) <= most:
@@ -270,9 +286,10 @@ class _Reader:
 
     def _first_known(self, node: ast.Call, depth: int) -> Expression:
         parts = [self.read(one, depth + 1) for one in node.args]
+        kind: Kind = next((part.kind for part in parts if part.kind != 'nothing'), 'nothing')
         for one, part in zip(node.args, parts, strict=True):
-            self._must(parts[0].kind, part, one)
-        return Expression(f'coalesce({", ".join(part.sql for part in parts)})', parts[0].kind)
+            self._must(kind, part, one)
+        return Expression(f'coalesce({", ".join(part.sql for part in parts)})', kind)
 
     def _rows(self, name: str, node: ast.expr) -> str:
         value = node.value if isinstance(node, ast.Constant) else None
@@ -316,8 +333,8 @@ def _constant(value: object) -> Expression:
             raise UsageError('A number in the expression is too large.')
         return Expression(f'{number!r}::DOUBLE', 'number')
     if isinstance(value, str):
-        if '\0' in value:
-            raise UsageError('A text in the expression holds a NUL character.')
+        if '\0' in value or value != value.encode('utf-8', 'ignore').decode('utf-8'):
+            raise UsageError('A text in the expression holds a character that no text can have.')
         return Expression(duck.text(value), 'text')
     raise UsageError(f'{value!r} cannot stand in an expression. {_allowed()}')
 
@@ -339,6 +356,13 @@ def _time(text: str) -> Expression:
     if moment is None or moment.tzinfo is not None:
         raise UsageError(f'"{text}" is no time without an offset. Write one such as 2024-01-31 or 2024-01-31 13:00.')
     return Expression(f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'", 'time')
+
+
+def _compared_number(found: Expression, node: ast.expr, depth: int) -> str:
+    """SQL: a value to compare; what is computed and not finite is empty there too, and meets no condition."""
+    if found.kind != 'number' or isinstance(node, ast.Name | ast.Constant):
+        return found.sql
+    return f'list_filter([{found.sql}], lambda n{depth}: isfinite(n{depth}))[1]'
 
 
 def _is_nothing(node: ast.expr) -> bool:

@@ -20,6 +20,8 @@ KINDS: Final[Mapping[str, Kind]] = {
 }  # fmt: skip
 NUMBERS: Final = ('integer', 'decimal', 'double')
 OWN: Final = ('_series', '_time', '_line', '_source', '_row', '_status')
+INNER: Final = ('__kept', '__new', '__bucket', '__at', '__place', '__phase')
+"""Names that steps use within their SQL."""
 CASTS: Final = {'number': 'double', 'integer': 'integer', 'text': 'text', 'boolean': 'boolean'}
 AGGREGATES: Final[Mapping[str, str]] = {
     'mean': 'avg({x}::DOUBLE)',
@@ -103,6 +105,8 @@ def make(step: Mapping[str, Any], fields: Sequence[Field], *, zone: str, own: Se
     if known is None:
         raise UsageError(f'There is no step "{name}". Steps are {", ".join(STEPS)}.')
     takes, builder = known
+    if name not in ('rename', 'drop') and (own_name := next((f.name for f in fields if f.name.lower() in INNER), None)):
+        raise UsageError(f'The column "{own_name}" has a name that steps use themselves. Rename it by a step before.')
     if unknown := sorted(set(step) - {'do', *takes}):
         raise UsageError(f'The step {name} takes {", ".join(takes)}, not "{unknown[0]}".')
     return builder(_Asked(step, tuple(fields), zone, tuple(own)))
@@ -174,7 +178,7 @@ class _Asked:
         name = self.text(key).strip()
         if len(name) > 200 or '\0' in name:
             raise UsageError("A column's name has at most 200 characters.")
-        if name.lower() in OWN:
+        if name.lower() in OWN or name.startswith('__'):
             raise UsageError(f'"{name}" is a name of ours. Choose another one.')
         return name
 
@@ -330,17 +334,20 @@ def _bounds(asked: _Asked, how: str, fields: Sequence[Field]) -> tuple[list[tupl
     for place, field in enumerate(fields):
         x = f'CAST({field.sql} AS DOUBLE)'
         if how == 'quantile':
-            asked_for += [f'quantile_cont({x}, {low}) AS __low{place}', f'quantile_cont({x}, {high}) AS __high{place}']
+            asked_for += [
+                f'quantile_cont({x}, {low}) AS __low_{place}',
+                f'quantile_cont({x}, {high}) AS __high_{place}',
+            ]
         elif how == 'iqr':
             first, third = f'quantile_cont({x}, 0.25)', f'quantile_cont({x}, 0.75)'
             asked_for += [
-                f'{first} - {k} * ({third} - {first}) AS __low{place}',
-                f'{third} + {k} * ({third} - {first}) AS __high{place}',
+                f'{first} - {k} * ({third} - {first}) AS __low_{place}',
+                f'{third} + {k} * ({third} - {first}) AS __high_{place}',
             ]
         else:
             spread = f'{k} * {NORMAL} * mad({x})'
-            asked_for += [f'median({x}) - {spread} AS __low{place}', f'median({x}) + {spread} AS __high{place}']
-        bounds.append((f'__low{place}', f'__high{place}'))
+            asked_for += [f'median({x}) - {spread} AS __low_{place}', f'median({x}) + {spread} AS __high_{place}']
+        bounds.append((f'__low_{place}', f'__high_{place}'))
     return bounds, f' JOIN (SELECT _series, {", ".join(asked_for)} FROM source GROUP BY _series) USING (_series)'
 
 

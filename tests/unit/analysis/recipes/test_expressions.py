@@ -48,6 +48,11 @@ def values(text: str) -> list[object]:
         ('cumsum(price)', [2.0, 6.0, 10.0]),
         ('rolling_mean(price, 2)', [2.0, 3.0, 10.0]),
         ("site + '!'", ['Oslo!', 'Bergen!', None]),
+        ('price / qty > 1', [False, None, None]),
+        ('price / qty in [5]', [False, None, None]),
+        ('price % 3 % 2', [0.0, 1.0, 1.0]),
+        ("contains('a `outside temp` b', 'outside')", [True, True, True]),
+        ('coalesce(None, price)', [2.0, 4.0, 10.0]),
     ],
 )
 def test_an_expression_means_what_it_says(text: str, found: list[object]) -> None:
@@ -76,6 +81,10 @@ def test_an_expression_means_what_it_says(text: str, found: list[object]) -> Non
         ('not price', 'is a number where a truth value is needed'),
         ('(' * 60 + 'price' + ')' * 60 + '+' * 3000, 'longer than'),
         ('-' * 200 + 'price', 'nested too deeply'),
+        ('price < ' * 200 + 'price', 'longer than'),
+        ("site == '\\ud800'", 'no text can have'),
+        ('_named_0 == price', 'There is no column "_named_0"'),
+        ('log(price)', 'Use ln or log10'),
     ],
 )
 def test_what_is_wrong_is_said(text: str, told: str) -> None:
@@ -106,6 +115,15 @@ def test_what_is_wrong_is_said(text: str, told: str) -> None:
 def test_nothing_else_gets_through(text: str) -> None:
     with pytest.raises(UsageError):
         compiled(text, COLUMNS)
+
+
+def test_an_expression_never_becomes_far_larger_than_it_is() -> None:
+    assert len(compiled('%'.join(['price'] * 36), COLUMNS).sql) < 5000
+    nested = 'qty'
+    while len(nested) < 900:
+        nested = f'(1 if 0 < {nested} < 2 else 2)'
+    with pytest.raises(UsageError, match=r'too involved|nested too deeply'):
+        compiled(nested, COLUMNS)
 
 
 def test_texts_and_names_are_quoted() -> None:
