@@ -292,14 +292,14 @@ def _unmerged(line: int, values: list[Any], merges: list[tuple[int, int, int, in
 
 
 def _sample(rows: Iterator[tuple[int, list[Any]]], *, most: int) -> list[tuple[int, list[Any]]]:
-    """The first filled rows; of blank ones between them, the first of each run."""
+    """The first filled rows, two at least; of blank ones between them, the first of each run."""
     sample: list[tuple[int, list[Any]]] = []
     filled = 0
     for number, values in rows:
         if values or not sample or sample[-1][1]:
             sample.append((number, values))
         filled += bool(values)
-        if filled == most or number > _SCANNED:
+        if filled == most or (number > _SCANNED and filled > 2):
             break
     return sample
 

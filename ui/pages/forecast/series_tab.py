@@ -59,7 +59,7 @@ class SeriesTab(View):
                 on_change=lambda event: self._search(event.value or ''),
             )
             search.props('aria-label="Find a series" clearable type=search').classes('series-search')
-            search.props['debounce'] = PAUSE
+            search.props['debounce'] = str(PAUSE)
             self._count = tag('span', classes='t12 t3', role='status')
         self._tiles = tag('div', classes='stack')
         self._fill()
