@@ -647,7 +647,7 @@ def _summary(report: Mapping[str, Any], out: Path) -> str:
 
 
 def _report(report: Mapping[str, Any]) -> str:
-    lines = [_summary(report, Path('rows'))]
+    lines = [_summary(report, Path('rows')), *(f'note: {note}' for note in report['notes'])]
     lines += [f'{column["name"]:<32} {column["type"]:<12} {column["role"]}' for column in report['columns']]
     lines += [
         f'line {fault["line"]}: {fault["column"] or "record"} {fault["kind"]} {fault["value"]!r} {fault["action"]}'

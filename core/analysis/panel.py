@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MEMORY = 512 * 2**20
 MOST_POINTS = 5_000_000
+MOST_REPEATS = 0.1
+"""A file without an id may repeat the times of so many rows: beyond, its series would be mixed into one."""
 STEPS = {'h': 'hour', 'D': 'day', 'W-MON': 'week', 'MS': 'month', 'QS': 'quarter', 'YS': 'year'}
 AGGREGATES = {'mean': 'avg', 'sum': 'sum', 'min': 'min', 'max': 'max', 'last': 'last'}
 
@@ -237,8 +239,8 @@ def read_file(
 
     Regressors and static columns stand beside them; `future` is another file, of time, id and regressors after the
     last value of each series. Beside the frame stands how many records had no readable time or series and were left
-    out. Raise UsageError when a column is not there or is named twice; what else can go wrong is what `ingest.convert`
-    raises.
+    out. Raise UsageError when a column is not there or is named twice, or when several series have no id; what else can
+    go wrong is what `ingest.convert` raises.
     """
     import polars as pl
 
@@ -304,9 +306,13 @@ def _foreign(
     named = [*value, *map(_number, columns.regressors), *map(_word, columns.static)]
     listed = ', '.join([f'{series} as unique_id', f'_time{zone} as ds', *named])
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
-        return _frame(
-            connection, f'select {listed} from {duck.files(parts)} order by 1, 2, _line'
-        ), manifest.rows_rejected
+        frame = _frame(connection, f'select {listed} from {duck.files(parts)} order by 1, 2, _line')
+    keys = manifest.series.columns
+    if not columns.id and keys and frame['ds'].n_unique() < (1 - MOST_REPEATS) * frame.height:
+        raise UsageError(
+            f'{name} holds {manifest.series.count:,} series, told apart by "{keys[0]}". Name it as the id of series.'
+        )
+    return frame, manifest.rows_rejected
 
 
 def _frame(connection: 'duckdb.DuckDBPyConnection', query: str) -> 'polars.DataFrame':

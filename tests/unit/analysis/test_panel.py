@@ -341,3 +341,16 @@ def test_rows_are_written_by_the_suffix(tmp_path: Path, suffix: str) -> None:
     types = {'unique_id': pl.String}
     read_back = pl.read_csv(out, schema_overrides=types) if suffix == 'csv' else pl.read_parquet(out)
     assert read_back.equals(rows)
+
+
+def test_several_series_without_an_id_are_not_mixed_into_one(tmp_path: Path):
+    source = tmp_path / 'shops.csv'
+    days = [f'2024-01-{day:02}' for day in range(1, 29)]
+    source.write_text('date,store,qty\n' + ''.join(f'{day},{store},1\n' for store in 'AB' for day in days))
+    for folder in ('one', 'two'):
+        (tmp_path / folder).mkdir()
+    asked: Any = {'name': 'shops.csv', 'time': 'date', 'target': 'qty', 'day_first': None, 'memory': 2**29}
+    with pytest.raises(UsageError, match='holds 2 series, told apart by "store"'):
+        panel.read_file(source, id_column=None, workdir=tmp_path / 'one', **asked)
+    frame, _ = panel.read_file(source, id_column='store', workdir=tmp_path / 'two', **asked)
+    assert frame['unique_id'].n_unique() == 2
