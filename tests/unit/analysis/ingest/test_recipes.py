@@ -29,7 +29,7 @@ def converted(folder: Path, text: str, options: Options) -> Manifest:
 
 def test_a_recipe_makes_the_rows_and_keeps_those_before(tmp_path: Path) -> None:
     made = converted(tmp_path / 'one', FIRST, Options(recipe=STEPS))
-    rows = duckdb.sql(f"SELECT hour(\"when\"), celsius, fahrenheit FROM '{tmp_path}/one/data-*.parquet'").fetchall()
+    rows = duckdb.sql(f'SELECT hour("when"), celsius, fahrenheit FROM \'{tmp_path}/one/data-*.parquet\'').fetchall()
     assert rows == [(0, 2.0, 35.6), (1, 4.0, 39.2), (2, 6.0, 42.8)]
     assert duckdb.sql(f"SELECT temp FROM '{tmp_path}/one/base-*.parquet'").fetchall() == [(1,), (3,), (6,), (999,)]
     assert (made.rows_read, made.rows_accepted, made.measures) == (4, 4, ('celsius', 'fahrenheit'))
@@ -48,7 +48,7 @@ def test_what_is_appended_joins_the_rows_before_the_recipe(tmp_path: Path) -> No
     converted(tmp_path / 'one', FIRST, Options(recipe=STEPS))
     before = [tmp_path / 'one' / 'manifest.json', tmp_path / 'one' / 'base-00000.parquet']
     made = converted(tmp_path / 'two', LATER, Options(recipe=STEPS, before=before))
-    rows = duckdb.sql(f"SELECT hour(\"when\"), celsius FROM '{tmp_path}/two/data-*.parquet'").fetchall()
+    rows = duckdb.sql(f'SELECT hour("when"), celsius FROM \'{tmp_path}/two/data-*.parquet\'').fetchall()
     assert rows == [(0, 2.0), (1, 4.5), (2, 7.0), (3, 1.0)]
     assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/two/base-*.parquet'").fetchall() == [(6,)]
     assert [source.rows for source in made.sources] == [4, 2]
