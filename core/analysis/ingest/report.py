@@ -1,6 +1,5 @@
-"""The report of faults: where each stands in the source, a summary of them, and all of them as CSV."""
+"""The report of faults: where each stands in the source, and a summary of them."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +12,7 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 2**20
 GROUPS: Final = 200
-BATCH: Final = 10_000
-MEMORY: Final = 128 * 2**20
 COLUMNS: Final = ('line', 'byte', 'column', 'kind', 'value', 'action', 'reason')
-FORMULA_STARTS: Final = ('=', '+', '-', '@', '\t', '\r')
 
 
 def summary(connection: 'duckdb.DuckDBPyConnection', faults: Path) -> list[dict[str, Any]]:
@@ -31,31 +27,6 @@ def summary(connection: 'duckdb.DuckDBPyConnection', faults: Path) -> list[dict[
         ORDER BY 4 DESC, 5, kind, "column" NULLS FIRST, action LIMIT {GROUPS}"""
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def write_csv(faults: Path, out: Path) -> int:
-    """Write the faults to the CSV file `out` in their order and return how many there are.
-
-    A value that a spreadsheet would run as a formula begins with an apostrophe there.
-    """
-    listed = ', '.join(duck.identifier(name) for name in COLUMNS)
-    count = 0
-    with (
-        duck.told(),
-        duck.connect(memory=MEMORY, allow=[faults]) as connection,
-        out.open('w', encoding='utf-8', newline='') as file,
-    ):
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(COLUMNS)
-        result = connection.execute(f'SELECT {listed} FROM {duck.files([faults])}')
-        while rows := result.fetchmany(BATCH):
-            writer.writerows([[_guarded(cell) for cell in row] for row in rows])
-            count += len(rows)
-    return count
-
-
-def _guarded(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, raw: RawTable) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 
+from core.analysis import tables
 from core.analysis.ingest import Options, convert, report
 from tests.unit.analysis.ingest.reading import converted
 
@@ -47,7 +48,7 @@ def test_faults_are_grouped_the_largest_group_first(tmp_path: Path) -> None:
 def test_the_csv_holds_every_fault_and_no_formula(tmp_path: Path) -> None:
     _, into = converted(tmp_path, TEXT, keep_unmeasured=True)
     out = tmp_path / 'faults.csv'
-    assert report.write_csv(into / 'faults.parquet', out) == 4
+    tables.export([into / 'faults.parquet'], out)
     with out.open(encoding='utf-8', newline='') as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == list(report.COLUMNS)
