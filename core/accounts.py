@@ -33,6 +33,8 @@ BROWSER = re.compile(r'[A-Za-z0-9_-]{43}')
 SCOPES = (
     'datasets:read',
     'datasets:write',
+    'dashboards:read',
+    'dashboards:write',
     'forecasts:read',
     'forecasts:write',
     'jobs:read',

@@ -9,6 +9,7 @@ import structlog
 
 from core.accounts import Accounts
 from core.archive import Archive
+from core.dashboards import Dashboards
 from core.datasets import Datasets
 from core.demo import Demo
 from core.errors import VariosyncError
@@ -84,6 +85,7 @@ class Services:
     settings: Settings
     accounts: Accounts
     archive: Archive
+    dashboards: Dashboards
     datasets: Datasets
     demo: Demo
     forecasts: Forecasts
@@ -157,6 +159,7 @@ class Services:
                 notices=notices,
             ),
             archive=Archive(a.database, forecasts, a.objects),
+            dashboards=Dashboards(a.database, events),
             datasets=datasets,
             demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=events),
             forecasts=forecasts,

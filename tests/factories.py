@@ -109,6 +109,10 @@ def tenant(connection: psycopg.Connection[Any]) -> Tenant:
         'usage_sessions', user_id=user_id, started_at='2026-01-01', billed_through='2026-01-01', seen_at='2026-01-01',
         active_at='2026-01-01',
     )  # fmt: skip
+    dashboard = insert('dashboards', user_id=user_id, name='a', spec={})
+    insert(
+        'dashboard_revisions', user_id=user_id, dashboard_id=dashboard, revision=secrets.randbelow(10**9) + 1, spec={}
+    )
     insert('notices', user_id=user_id, level='info', title='a')
     insert('audit_logs', user_id=user_id, action='a')
     return Tenant(user_id=user_id, ids=ids)

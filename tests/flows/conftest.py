@@ -8,6 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from core.accounts import Accounts
+from core.dashboards import Dashboards
 from core.datasets import Datasets
 from core.forecasts import Forecasts
 from core.hours import Hours
@@ -57,6 +58,7 @@ class Product:
         self.notices = Notices(database, self.events)
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
         self.cache = MemoryCache()
+        self.dashboards = Dashboards(database, self.events)
         self.datasets = Datasets(
             database,
             queue=self.queue,

@@ -22,6 +22,8 @@ GRANTS = {
     'api_keys': 'siu',
     'audit_logs': 'si',
     'calls': '',
+    'dashboard_revisions': 'sid',
+    'dashboards': 'siu',
     'data_sources': 'si',
     'dataset_versions': 's',
     'datasets': 'siu',
@@ -43,6 +45,7 @@ GRANTS = {
 }
 WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
     'audit_logs': 'si',
+    'dashboard_revisions': 'sid',
     'dataset_versions': 'sid',
     'forecast_scores': 'si',
     'issued_forecasts': 'si',
@@ -52,6 +55,7 @@ WORKER_GRANTS = dict.fromkeys(GRANTS, 'siud') | {
 # Each reference from one user's row to another could smuggle in a row of somebody else.
 REFERENCES = [
     ('calls', 'job_id', 'jobs'),
+    ('dashboard_revisions', 'dashboard_id', 'dashboards'),
     ('data_sources', 'upload_id', 'uploads'),
     ('dataset_versions', 'dataset_id', 'datasets'),
     ('dataset_versions', 'upload_id', 'uploads'),

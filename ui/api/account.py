@@ -38,6 +38,8 @@ from ui.sockets import SocketGuard
 Scope = Literal[
     'datasets:read',
     'datasets:write',
+    'dashboards:read',
+    'dashboards:write',
     'forecasts:read',
     'forecasts:write',
     'jobs:read',

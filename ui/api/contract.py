@@ -109,6 +109,7 @@ def _scoped(*scopes: str) -> Any:
 Anybody = _scoped()
 Person = _scoped(Access.PERSON)
 DatasetsRead, DatasetsWrite = _scoped('datasets:read'), _scoped('datasets:write')
+DashboardsRead, DashboardsWrite = _scoped('dashboards:read'), _scoped('dashboards:write')
 ForecastsRead, ForecastsWrite = _scoped('forecasts:read'), _scoped('forecasts:write')
 JobsRead, JobsWrite = _scoped('jobs:read'), _scoped('jobs:write')
 NoticesRead, NoticesWrite = _scoped('notices:read'), _scoped('notices:write')

@@ -1,0 +1,151 @@
+"""Dashboards: panels over datasets, saved as they are changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from core import panels
+from core.errors import Conflict, NotFound, UsageError
+from core.ports import Database, Events, Row, Transaction
+
+MOST = 500  # dashboards of one user
+KEPT = 100  # saved states of one dashboard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """A dashboard; `spec` is as `core.panels` describes it, `revision` counts how often it was saved."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    spec: Mapping[str, Any]
+    revision: int
+    pinned: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A saved state: its number, when, and how many panels it has."""
+
+    revision: int
+    saved_at: datetime
+    panels: int
+
+
+class Dashboards:
+    """Dashboards of a user. Open pages hear of each change on `{user}/dashboards`."""
+
+    def __init__(self, database: Database, events: Events) -> None:
+        self._database = database
+        self._events = events
+
+    async def list(self, user_id: UUID) -> Sequence[Dashboard]:
+        """Return the dashboards, pinned ones first, then the latest change first."""
+        async with self._database.transaction(user_id) as tx:
+            return [Dashboard(**row) for row in await tx.all('dashboards_list')]
+
+    async def get(self, user_id: UUID, dashboard_id: UUID) -> Dashboard:
+        """Return a dashboard. Raise NotFound when it is not this user's or was deleted."""
+        async with self._database.transaction(user_id) as tx:
+            return Dashboard(**await tx.one('dashboard_by_id', id=dashboard_id))
+
+    async def create(self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None) -> Dashboard:
+        """Make a dashboard, empty unless `spec` says what is on it."""
+        name, whole = clean_name(name), panels.parsed(spec or {})
+        async with self._database.transaction(user_id) as tx:
+            await _known(tx, whole)
+            if (await tx.one('dashboards_count'))['count'] >= MOST:
+                raise Conflict(f'There are {MOST} dashboards already. Delete one first.')
+            made = await tx.one('dashboard_insert', user_id=user_id, name=name, spec=whole)
+            await _keep(tx, made)
+        await self._changed(user_id, made['id'], made['revision'])
+        return Dashboard(**made)
+
+    async def save(self, user_id: UUID, dashboard_id: UUID, spec: Mapping[str, Any], *, revision: int) -> Dashboard:
+        """Give the dashboard another state; `revision` is the one that was changed.
+
+        Raise Conflict when another page or device has saved since then: nothing is overwritten unseen.
+        """
+        whole = panels.parsed(spec)
+        async with self._database.transaction(user_id) as tx:
+            await _known(tx, whole)
+            saved = await tx.first('dashboard_save', id=dashboard_id, spec=whole, revision=revision)
+            if saved is None:
+                now = await tx.one('dashboard_by_id', id=dashboard_id)
+                raise Conflict(
+                    'This dashboard was changed elsewhere meanwhile. Load it again, then make your change.',
+                    revision=now['revision'],
+                )
+            await _keep(tx, saved)
+        await self._changed(user_id, dashboard_id, saved['revision'])
+        return Dashboard(**saved)
+
+    async def duplicate(self, user_id: UUID, dashboard_id: UUID) -> Dashboard:
+        """Make a second dashboard with the same panels."""
+        first = await self.get(user_id, dashboard_id)
+        return await self.create(user_id, f'{first.name[:248]} (copy)', first.spec)
+
+    async def revisions(self, user_id: UUID, dashboard_id: UUID) -> Sequence[Revision]:
+        """Return the last saved states, the newest first."""
+        async with self._database.transaction(user_id) as tx:
+            await tx.one('dashboard_by_id', id=dashboard_id)
+            return [Revision(**row) for row in await tx.all('dashboard_revisions', id=dashboard_id)]
+
+    async def restore(self, user_id: UUID, dashboard_id: UUID, revision: int) -> Dashboard:
+        """Save an earlier state again; this is a state of its own and can be undone likewise."""
+        async with self._database.transaction(user_id) as tx:
+            now = await tx.one('dashboard_by_id', id=dashboard_id)
+            kept = await tx.one('dashboard_revision', id=dashboard_id, revision=revision)
+        return await self.save(user_id, dashboard_id, kept['spec'], revision=now['revision'])
+
+    async def rename(self, user_id: UUID, dashboard_id: UUID, name: str) -> None:
+        """Give the dashboard another name."""
+        await self._change('dashboard_rename', user_id, dashboard_id, name=clean_name(name))
+
+    async def pin(self, user_id: UUID, dashboard_id: UUID, pinned: bool) -> None:
+        """Show the dashboard in the rail of every page, or no longer."""
+        await self._change('dashboard_pin', user_id, dashboard_id, pinned=pinned)
+
+    async def delete(self, user_id: UUID, dashboard_id: UUID) -> None:
+        """Take the dashboard away; `undelete` brings it back."""
+        await self._change('dashboard_delete', user_id, dashboard_id)
+
+    async def undelete(self, user_id: UUID, dashboard_id: UUID) -> None:
+        """Bring a deleted dashboard back."""
+        await self._change('dashboard_undelete', user_id, dashboard_id)
+
+    async def _change(self, statement: str, user_id: UUID, dashboard_id: UUID, **values: Any) -> None:
+        async with self._database.transaction(user_id) as tx:
+            if not await tx.run(statement, id=dashboard_id, **values):
+                raise NotFound('There is no such dashboard.')
+        await self._changed(user_id, dashboard_id, None)
+
+    async def _changed(self, user_id: UUID, dashboard_id: UUID, revision: int | None) -> None:
+        message = {'dashboard': str(dashboard_id)} | ({} if revision is None else {'revision': revision})
+        await self._events.publish(f'{user_id}/dashboards', message)
+
+
+def clean_name(name: str) -> str:
+    """Return a dashboard's name without blanks around it; UsageError when nothing or too much is left."""
+    if not (name := name.strip()) or len(name) > 255:
+        raise UsageError('A dashboard needs a name of 1 to 255 characters.', place='name')
+    return name
+
+
+async def _known(tx: Transaction, spec: Mapping[str, Any]) -> None:
+    """Refuse panels over datasets that the user cannot see: row-level security decides. Deleted ones may come back."""
+    asked = panels.datasets(spec)
+    seen = {row['id'] for row in await tx.all('dashboard_datasets', ids=sorted(asked, key=str))}
+    if missing := {str(one) for one in asked - seen}:
+        at = next(i for i, panel in enumerate(spec['panels']) if panel['dataset'] in missing)
+        raise UsageError('There is no such dataset.', place=f'spec.panels[{at}].dataset')
+
+
+async def _keep(tx: Transaction, row: Row) -> None:
+    await tx.run('dashboard_keep', user_id=row['user_id'], id=row['id'], revision=row['revision'], spec=row['spec'])
+    await tx.run('dashboard_forget', id=row['id'], revision=row['revision'] - KEPT)

@@ -1,0 +1,69 @@
+-- name: dashboard_insert
+-- A new dashboard.
+insert into public.dashboards (user_id, name, spec)
+values (%(user_id)s, %(name)s, %(spec)s)
+returning id, user_id, name, spec, revision, pinned, created_at, updated_at;
+
+-- name: dashboard_keep
+-- Keep a saved state of a dashboard.
+insert into public.dashboard_revisions (user_id, dashboard_id, revision, spec)
+values (%(user_id)s, %(id)s, %(revision)s, %(spec)s);
+
+-- name: dashboard_forget
+-- Let go of states that were saved long ago.
+delete from public.dashboard_revisions where dashboard_id = %(id)s and revision <= %(revision)s;
+
+-- name: dashboards_count
+-- How many dashboards the user has.
+select count(*) from public.dashboards where deleted_at is null;
+
+-- name: dashboards_list
+-- The user's dashboards, pinned ones first, then the latest change first.
+select id, user_id, name, spec, revision, pinned, created_at, updated_at
+from public.dashboards
+where deleted_at is null
+order by pinned desc, updated_at desc;
+
+-- name: dashboard_by_id
+-- One dashboard.
+select id, user_id, name, spec, revision, pinned, created_at, updated_at
+from public.dashboards
+where id = %(id)s and deleted_at is null;
+
+-- name: dashboard_save
+-- Give a dashboard another state, unless somebody else has since saved one.
+update public.dashboards
+set spec = %(spec)s, revision = revision + 1, updated_at = now()
+where id = %(id)s and revision = %(revision)s and deleted_at is null
+returning id, user_id, name, spec, revision, pinned, created_at, updated_at;
+
+-- name: dashboard_rename
+-- Give a dashboard another name.
+update public.dashboards set name = %(name)s, updated_at = now() where id = %(id)s and deleted_at is null;
+
+-- name: dashboard_pin
+-- Show a dashboard in the rail, or no longer.
+update public.dashboards set pinned = %(pinned)s where id = %(id)s and deleted_at is null;
+
+-- name: dashboard_delete
+-- Take a dashboard away.
+update public.dashboards set deleted_at = now(), updated_at = now() where id = %(id)s and deleted_at is null;
+
+-- name: dashboard_undelete
+-- Bring a dashboard back.
+update public.dashboards set deleted_at = null, updated_at = now() where id = %(id)s and deleted_at is not null;
+
+-- name: dashboard_revisions
+-- The saved states of a dashboard, the newest first.
+select revision, saved_at, jsonb_array_length(spec -> 'panels') as panels
+from public.dashboard_revisions
+where dashboard_id = %(id)s
+order by revision desc;
+
+-- name: dashboard_revision
+-- One saved state of a dashboard.
+select spec from public.dashboard_revisions where dashboard_id = %(id)s and revision = %(revision)s;
+
+-- name: dashboard_datasets
+-- Which of these datasets are the user's, deleted ones too.
+select id from public.datasets where id = any(%(ids)s);

@@ -1,0 +1,105 @@
+"""Dashboards: saved as they are changed, never over somebody else's change, and brought back."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from core.errors import Conflict, NotFound, UsageError
+from core.values import User
+from tests import factories
+from tests.flows.conftest import Product
+
+READINGS = b'time,site,load\n' + b''.join(b'2026-01-%02d,Oslo,%d\n' % (day, day) for day in range(1, 29))
+
+
+async def dataset_of(product: Product, user: User) -> str:
+    upload = await product.send(user, 'load.csv', READINGS)
+    return str((await product.datasets.accept(user.id, upload.id)).dataset_id)
+
+
+def note(text: str) -> dict[str, Any]:
+    return {'panels': [{'id': 'n', 'kind': 'note', 'show': {'text': text}}]}
+
+
+async def test_states_are_saved_one_after_the_other_and_brought_back(product: Product, user: User) -> None:
+    made = await product.dashboards.create(user.id, '  Load  ', note('first'))
+    second = await product.dashboards.save(user.id, made.id, note('second'), revision=1)
+    assert (made.name, made.revision, second.revision) == ('Load', 1, 2)
+    with pytest.raises(Conflict) as caught:
+        await product.dashboards.save(user.id, made.id, note('lost'), revision=1)
+    assert caught.value.details['revision'] == 2
+    third = await product.dashboards.restore(user.id, made.id, 1)
+    assert (third.revision, third.spec) == (3, made.spec)
+    assert [one.revision for one in await product.dashboards.revisions(user.id, made.id)] == [3, 2, 1]
+
+
+async def test_two_pages_that_save_at_once_do_not_overwrite_each_other(product: Product, user: User) -> None:
+    made = await product.dashboards.create(user.id, 'Load')
+    done = await asyncio.gather(
+        *(product.dashboards.save(user.id, made.id, note(f'{n}'), revision=1) for n in range(5)),
+        return_exceptions=True,
+    )
+    assert sorted(type(one).__name__ for one in done) == ['Conflict'] * 4 + ['Dashboard']
+    assert (await product.dashboards.get(user.id, made.id)).revision == 2
+
+
+async def test_only_the_last_states_are_kept(product: Product, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('core.dashboards.KEPT', 3)
+    made = await product.dashboards.create(user.id, 'Load')
+    for revision in range(1, 6):
+        await product.dashboards.save(user.id, made.id, note(f'{revision}'), revision=revision)
+    assert [one.revision for one in await product.dashboards.revisions(user.id, made.id)] == [6, 5, 4]
+
+
+async def test_panels_draw_own_datasets_alone(product: Product, user: User) -> None:
+    dataset = await dataset_of(product, user)
+    spec = {'panels': [{'id': 'p', 'kind': 'line', 'dataset': dataset}]}
+    made = await product.dashboards.create(user.id, 'Load', spec)
+    stranger = await factories.user(product.database)
+    for foreign in (dataset, str(uuid4())):
+        with pytest.raises(UsageError) as caught:
+            await product.dashboards.create(
+                stranger.id, 'Load', {'panels': [{'id': 'p', 'kind': 'line', 'dataset': foreign}]}
+            )
+        assert caught.value.details['place'] == 'spec.panels[0].dataset'
+    for call in (
+        product.dashboards.get(stranger.id, made.id),
+        product.dashboards.save(stranger.id, made.id, {}, revision=1),
+        product.dashboards.rename(stranger.id, made.id, 'x'),
+        product.dashboards.delete(stranger.id, made.id),
+        product.dashboards.revisions(stranger.id, made.id),
+        product.dashboards.duplicate(stranger.id, made.id),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    assert not await product.dashboards.list(stranger.id)
+    await product.datasets.delete(user.id, UUID(dataset))
+    kept = await product.dashboards.save(user.id, made.id, spec, revision=1)
+    assert kept.spec['panels'][0]['dataset'] == dataset
+
+
+async def test_named_pinned_copied_taken_away_and_brought_back(product: Product, user: User) -> None:
+    first = await product.dashboards.create(user.id, 'First', note('kept'))
+    second = await product.dashboards.duplicate(user.id, first.id)
+    assert (second.name, second.spec) == ('First (copy)', first.spec)
+    await product.dashboards.pin(user.id, first.id, True)
+    await product.dashboards.rename(user.id, first.id, 'Home')
+    assert [(one.name, one.pinned) for one in await product.dashboards.list(user.id)] == [
+        ('Home', True),
+        ('First (copy)', False),
+    ]
+    await product.dashboards.delete(user.id, first.id)
+    with pytest.raises(NotFound):
+        await product.dashboards.get(user.id, first.id)
+    await product.dashboards.undelete(user.id, first.id)
+    assert (await product.dashboards.get(user.id, first.id)).spec == first.spec
+
+
+async def test_open_pages_hear_of_each_change(product: Product, user: User) -> None:
+    async with product.events.subscribe(f'{user.id}/dashboards') as messages:
+        made = await product.dashboards.create(user.id, 'Load')
+        await product.dashboards.save(user.id, made.id, note('x'), revision=1)
+        heard = [await anext(messages), await anext(messages)]
+    assert [(one['dashboard'], one['revision']) for one in heard] == [(str(made.id), 1), (str(made.id), 2)]
