@@ -520,6 +520,12 @@ class Datasets:
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
         return await self._read(lambda: tables.fault_groups(path))
 
+    async def faults_at(self, user_id: UUID, version: Version, lines: Sequence[int]) -> tables.Page:
+        """Return what was found on these lines of the version's own file, at most 1,000 faults."""
+        _own(user_id, version)
+        path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
+        return await self._read(lambda: tables.at_lines(path, lines))
+
     async def diff(self, user_id: UUID, before: Version, after: Version, *, limit: int = 20) -> Difference:
         """Return what one version made of another of the same dataset: rows added, changed and gone.
 
@@ -573,7 +579,7 @@ class Datasets:
         faults = None
         if by is not None and point.line is not None:
             path, line = await self._objects.fetch(f'{by.prefix}/faults.parquet'), point.line
-            faults = await self._read(lambda: tables.at_line(path, line))
+            faults = await self._read(lambda: tables.at_lines(path, [line]))
         return Origin(
             line=point.line,
             source=source['name'],
@@ -595,12 +601,23 @@ class Datasets:
         opened = await self._objects.open(version.parts)
         return await self._read(lambda: known_ahead(opened.paths, target=target, columns=others, system=opened.files))
 
-    async def export(self, user_id: UUID, version: Version, what: str, out: Path) -> None:
-        """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`)."""
+    async def export(
+        self,
+        user_id: UUID,
+        version: Version,
+        what: str,
+        out: Path,
+        *,
+        where: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`).
+
+        `where` leaves the faults of one group, as for `faults`.
+        """
         _own(user_id, version)
         keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
         opened = await self._objects.open(keys)
-        await self._read(lambda: tables.export(opened.paths, out, system=opened.files))
+        await self._read(lambda: tables.export(opened.paths, out, where=where, system=opened.files))
 
     async def _reader(self, version: Version) -> SeriesReader:
         # Opened each time, so that nobody takes the files away; that may wait for the network, others need not.

@@ -213,7 +213,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Named data of a user; `version` is the number that is shown, None until the first conversion has ended."""
+    """Named data of a user; `version` is the number that is shown, None until the first conversion has ended.
+
+    `tables` counts the files or sheets of which one was read; None where the source is one table.
+    """
 
     id: UUID
     user_id: UUID
@@ -222,6 +225,7 @@ class Dataset:
     rows: int | None
     faults: int | None
     series: int | None
+    tables: int | None = None
     sparkline: tuple[float | None, ...] = ()
     source_name: str = ''
     created_at: datetime

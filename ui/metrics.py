@@ -91,6 +91,9 @@ class Counting:
 
         try:
             await self._app(scope, receive, note)
+            if not status:  # nobody reads it any more, but what stands around us takes no answer at all for a fault
+                await note({'type': 'http.response.start', 'status': CLIENT_LEFT, 'headers': []})
+                await note({'type': 'http.response.body', 'body': b''})
         except asyncio.CancelledError:
             status = status or CLIENT_LEFT
             raise

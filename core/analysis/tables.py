@@ -50,8 +50,7 @@ def page(
     """
     source = duck.files(parts)
     if where:
-        same = ' and '.join(f'{duck.identifier(name)} is not distinct from ?' for name in where)
-        source = f'{source} where {same}'
+        source = f'{source} where {_same(where)}'
     wanted = list((where or {}).values())
     with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
         (total,) = duck.single(connection, f'select count(*) from {source}', wanted)
@@ -63,12 +62,13 @@ def page(
         return Page(columns=columns, rows=result.fetchall(), offset=offset, total=total)
 
 
-def at_line(faults: Path, line: int, *, limit: int = 100) -> Page:
-    """Return the faults on a line."""
-    where = f'from {duck.files([faults])} where line = ?'
+def at_lines(faults: Path, lines: Sequence[int], *, limit: int = 1000) -> Page:
+    """Return the faults on these lines, in their order."""
+    where = f'from {duck.files([faults])} where list_contains(?, line)'
     with duck.told(), duck.connect(memory=MEMORY, allow=[faults]) as connection:
-        (total,) = duck.single(connection, f'select count(*) {where}', [line])
-        result = connection.execute(f'select * {where} order by "column" nulls first limit ?', [line, limit])
+        (total,) = duck.single(connection, f'select count(*) {where}', [list(lines)])
+        ordering = 'order by line, "column" nulls first limit ?'
+        result = connection.execute(f'select * {where} {ordering}', [list(lines), limit])
         columns = tuple(column[0] for column in result.description or ())
         return Page(columns=columns, rows=result.fetchall(), offset=0, total=total)
 
@@ -113,9 +113,12 @@ def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
         return [row[0] for row in found.fetchall()]
 
 
-def export(parts: Sequence[Path | str], out: Path, *, system: Any = None) -> None:
+def export(
+    parts: Sequence[Path | str], out: Path, *, where: Mapping[str, str | None] | None = None, system: Any = None
+) -> None:
     """Write the rows without our own columns (`_series`, `_time`, `_line`, `_source`) as CSV or Parquet, by suffix.
 
+    With `where` (column → value or None), only rows that hold these are written.
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe. Parts
     that are addresses are opened by the fsspec file system `system`.
     """
@@ -127,7 +130,14 @@ def export(parts: Sequence[Path | str], out: Path, *, system: Any = None) -> Non
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
         columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
-        connection.execute(f'copy (select {columns} from {source}) to {duck.text(str(out))} {form}')
+        chosen = f'{source} where {_same(where)}' if where else source
+        wanted = list((where or {}).values())
+        connection.execute(f'copy (select {columns} from {chosen}) to {duck.text(str(out))} {form}', wanted)
+
+
+def _same(where: Mapping[str, str | None]) -> str:
+    """SQL: each of these columns is its parameter, which may be null."""
+    return ' and '.join(f'{duck.identifier(name)} is not distinct from ?' for name in where)
 
 
 def _guarded(name: str, kind: str) -> str:

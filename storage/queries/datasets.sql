@@ -108,6 +108,8 @@ where v.id = %(id)s;
 select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
        (v.manifest ->> 'faults_total')::bigint as faults,
        (v.manifest -> 'series' ->> 'count')::bigint as series,
+       coalesce(jsonb_array_length(v.manifest #> '{source,reading,member,options}'),
+                jsonb_array_length(v.manifest #> '{source,reading,sheet,options}')) as tables,
        (select c -> 'sparkline' from jsonb_array_elements(v.manifest -> 'columns') c
         where c ->> 'role' = 'measure' limit 1) as sparkline
 from public.datasets d
@@ -121,6 +123,8 @@ order by d.updated_at desc;
 select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
        (v.manifest ->> 'faults_total')::bigint as faults,
        (v.manifest -> 'series' ->> 'count')::bigint as series,
+       coalesce(jsonb_array_length(v.manifest #> '{source,reading,member,options}'),
+                jsonb_array_length(v.manifest #> '{source,reading,sheet,options}')) as tables,
        null::jsonb as sparkline
 from public.datasets d
 join public.data_sources s on s.id = d.source_id

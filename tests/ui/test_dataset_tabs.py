@@ -106,7 +106,7 @@ class Kept(doubles.Datasets):
             raise NotFound('There is no such row.')
         faults = Path(version.prefix) / 'faults.parquet'
         return [
-            Origin(line=p.line, source='a.csv', number=1, cells=p.cells, faults=tables.at_line(faults, p.line or 0))
+            Origin(line=p.line, source='a.csv', number=1, cells=p.cells, faults=tables.at_lines(faults, [p.line or 0]))
             for p in found
         ]
 

@@ -231,3 +231,17 @@ async def test_pieces_pass_as_they_come() -> None:
 
     await Counting(stream, counters=counters)({'type': 'http', 'method': 'GET', 'path': '/x'}, None, send)
     assert parsed(counters.text(None)[0].decode())[requests('other')] == 1
+
+
+async def test_who_leaves_before_the_answer_is_no_fault_of_ours() -> None:
+    counters, sent = Counters(), []
+
+    async def left(scope, receive, send) -> None:
+        """Whoever asked is gone: nothing is sent."""
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    await Counting(left, counters=counters)({'type': 'http', 'method': 'GET', 'path': '/x'}, None, send)
+    assert [message.get('status') for message in sent] == [499, None]
+    assert '500' not in counters.text(None)[0].decode()

@@ -457,11 +457,18 @@ def routes(services: Services) -> APIRouter:
         found = await datasets.fault_groups(session.user.id, version)
         return FaultGroups(items=[FaultGroup.model_validate(group) for group in found])
 
-    async def export(user_id: UUID, dataset_id: UUID, number: int, what: str, form: str) -> Response:
+    async def export(
+        user_id: UUID,
+        dataset_id: UUID,
+        number: int,
+        what: str,
+        form: str,
+        where: Mapping[str, str | None] | None = None,
+    ) -> Response:
         name, version = await version_of(user_id, dataset_id, number)
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
-        await datasets.export(user_id, version, what, out)
+        await datasets.export(user_id, version, what, out, where=where)
         return download(folder, out, EXPORTS[form], f'{name} v{number} {what}.{form}')
 
     @api.get(
@@ -479,8 +486,18 @@ def routes(services: Services) -> APIRouter:
         response_class=Response,
         responses=files(CSV, PARQUET) | problems(404),
     )
-    async def export_faults(session: DatasetsRead, dataset_id: DatasetId, number: Number, form: Form) -> Response:
-        return await export(session.user.id, dataset_id, number, 'faults', form)
+    async def export_faults(
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        number: Number,
+        form: Form,
+        kind: Annotated[Text | None, Query(description='Only faults of this kind.')] = None,
+        column: Annotated[Text | None, Query(description='Only those of this column; empty: of whole records.')] = None,
+        action: Annotated[Text | None, Query(description='Only those that were met so.')] = None,
+    ) -> Response:
+        where = {name: value for name, value in (('kind', kind), ('action', action)) if value}
+        where |= {} if column is None else {'column': column or None}
+        return await export(session.user.id, dataset_id, number, 'faults', form, where)
 
     return api
 
