@@ -1,6 +1,6 @@
 """Fill `ui/static/vendor/` with the front-end packages that `package-lock.json` pins: `python -m ui.vendor`.
 
-Fonts, Plotly and tus get names with a content hash, so that browsers may keep them for ever; a `.gz` lies beside what
+Fonts and scripts get names with a content hash, so that browsers may keep them for ever; a `.gz` lies beside what
 compresses. Nothing here is committed and nothing is fetched once the server runs.
 """
 
@@ -23,19 +23,23 @@ INPUTS = ('package.json', 'package-lock.json', '.npmrc')
 FILES = {
     'plotly.min.js': 'plotly.js-finance-dist-min/plotly-finance.min.js',
     'tus.min.js': 'tus-js-client/dist/tus.min.js',
+    'uplot.min.js': 'uplot/dist/uPlot.iife.min.js',
+    'gridstack.min.js': 'gridstack/dist/gridstack-all.js',
     'inter.woff2': '@fontsource-variable/inter/files/inter-latin-opsz-normal.woff2',
     'inter-ext.woff2': '@fontsource-variable/inter/files/inter-latin-ext-opsz-normal.woff2',
     'jetbrains-mono.woff2': '@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2',
 }
 ICONS = """
-    activity archive arrow-down arrow-left arrow-right arrow-up arrow-up-right ban bell book-open calendar chart-column
-    chart-line chart-spline check chevron-down chevron-left chevron-right chevron-up chevrons-up-down circle
-    circle-alert circle-check circle-x clock columns-3 copy corner-down-left credit-card database download
-    ellipsis ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text file-up filter
-    folder-open git-commit-horizontal hash history house image info key keyboard layers layout-dashboard link list
-    loader-circle lock log-out mail menu minus monitor moon pause pencil play plug plus refresh-cw rotate-ccw search
-    settings share-2 shield-check sliders-horizontal square sun table timer trash-2 triangle-alert undo-2 unplug upload
-    user wand-sparkles x zap zoom-in
+    activity archive arrow-down arrow-left arrow-right arrow-up arrow-up-right ban bell book-open box calendar
+    calendar-days chart-area chart-bar-big chart-candlestick chart-column chart-line chart-no-axes-column
+    chart-scatter chart-spline check chevron-down chevron-left chevron-right chevron-up chevrons-up-down circle
+    circle-alert circle-check circle-x clock columns-3 copy corner-down-left credit-card crosshair database download
+    ellipsis ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text file-up
+    filter flag folder-open gauge git-commit-horizontal grid-3x3 grip-vertical hash history house image info key
+    keyboard layers layout-dashboard link list loader-circle lock log-out mail maximize menu message-square minimize
+    minus monitor moon move palette pause pencil percent play plug plus radio redo-2 refresh-cw rotate-ccw search
+    settings share-2 shield-check sigma sliders-horizontal square square-function star sun table timer trash-2
+    triangle-alert undo-2 unplug upload user users wand-sparkles x zap zoom-in zoom-out
 """.split()  # noqa: SIM905 (a list of ninety quoted words hides what is missing)
 
 
