@@ -344,6 +344,7 @@ class Services:
         self.notices = Notices(self.events)
         self.datasets = Datasets()
         self.forecasts = Forecasts()
+        self.dashboards = None
         self.hours = Hours(self.events)
         self.health = HealthCheck()
         self.cache = MemoryCache()

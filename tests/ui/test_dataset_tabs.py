@@ -22,8 +22,10 @@ from tests.ui import doubles
 from tests.ui.site import until
 from tests.ui.test_forecast_pages import Desk, History
 from ui.app import mount
+from ui.components import formats
 from ui.components.chart import SeriesChart
 from ui.components.upload import Upload
+from ui.pages.datasets import has_columns
 from ui.session import COOKIE
 
 EVIL = '<img src=x onerror=alert(1)>'
@@ -92,6 +94,12 @@ class Kept(doubles.Datasets):
 
     async def fault_groups(self, user_id: UUID, version: Version) -> Sequence[tables.Group]:
         return tables.fault_groups(Path(version.prefix) / 'faults.parquet')
+
+    async def faults_at(self, user_id: UUID, version: Version, lines: Sequence[int]) -> tables.Page:
+        return tables.at_lines(Path(version.prefix) / 'faults.parquet', lines)
+
+    async def restore(self, user_id: UUID, dataset_id: UUID, number: int) -> None:
+        self.kept[0] = replace(self.kept[0], version=number)
 
     async def preview(self, user_id: UUID, version: Version, **page: int) -> tables.Page:
         return tables.page([Path(part) for part in version.parts], **page)
@@ -179,6 +187,7 @@ async def test_each_choice_of_the_reader_is_told_and_can_be_overruled(desk: Tabs
 
     desk.field('Delimiter').value = 'own'
     desk.field('Delimiter, as it is written').value = '::'
+    desk.field('Start of comments').value = '#'
     desk.field('Lines above the table').value = 2
     desk.field('Of records of one series and time, store').value = 'mean'
     desk.press('Padding')
@@ -186,7 +195,7 @@ async def test_each_choice_of_the_reader_is_told_and_can_be_overruled(desk: Tabs
     desk.press('Make a new version')
     await until(lambda: desk.services.datasets.ordered)
     assert desk.services.datasets.ordered == [
-        {'reading': {'delimiter': '::', 'skip': 2}, 'off': ['unit'], 'duplicates': 'mean', 'roles': {}}
+        {'reading': {'delimiter': '::', 'comment': '#', 'skip': 2}, 'off': ['unit'], 'duplicates': 'mean', 'roles': {}}
     ]
 
 
@@ -210,6 +219,8 @@ async def test_a_group_of_faults_is_seen_alone(desk: Tabs) -> None:
         e.text for e in desk.elements if e.tag == 'span' and e.parent_slot.parent.props.get('data-label') == 'Line'
     ]
     assert lines == ['30']
+    (export,) = desk.hrefs('CSV of these')
+    assert export.endswith('/versions/1/faults.csv?kind=not_a_number&column=temp&action=emptied')
     assert desk.run_by_the_browser() == []
 
 
@@ -234,7 +245,10 @@ async def test_the_next_file_joins_as_it_is_said(desk: Tabs) -> None:
 
 async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> None:
     await desk.open(tab='rows', v='1')
-    desk.press('Where the row of line 30 came from')
+    (told,) = [e.props['data-raw'] for e in desk.elements if e.tag == 'a' and 'broken' in e.props.get('data-raw', '')]
+    assert told == 'emptied from "broken" (not a number)'
+    (row,) = desk.hrefs('30')
+    await desk.user.open(row)
     await desk.say('1 fault on this line')
     assert '"broken"' in desk.texts()
 
@@ -246,6 +260,51 @@ async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> N
         message = {'listener_id': tell.id, 'args': {'t': at, 'series': 'Oslo', 'exact': exact}}
         chart._handle_event(message)
         await desk.say(said)
+
+
+async def test_what_rows_there_are_and_what_is_not_among_them(desk: Tabs) -> None:
+    await desk.open(tab='rows', v='1')
+    assert desk.hrefs('1 record not stored') == [f'/datasets/{desk.dataset}?tab=faults&v=1&action=rejected']
+    await desk.say('3 faults')
+
+
+async def test_a_filter_of_faults_is_an_address(desk: Tabs) -> None:
+    await desk.open(tab='faults', v='1')
+    assert desk.field('Outcome').options == {
+        '': 'All outcomes', 'emptied': 'emptied (1)', 'repaired': 'repaired (1)', 'rejected': 'rejected (1)'
+    }  # fmt: skip
+    desk.field('Outcome').value = 'rejected'
+    await desk.say('1 of 3')
+    assert desk.field('Outcome').value == 'rejected'
+
+
+async def test_an_earlier_version_says_so_and_is_shown_again(desk: Tabs) -> None:
+    await desk.open(v='1')
+    await desk.say('You look at v1.')
+    desk.press('Show v1')
+    await until(lambda: desk.services.datasets.kept[0].version == 1)
+
+
+def test_a_span_within_a_day_tells_its_hours() -> None:
+    assert formats.span('2024-01-01T00:00:00', '2024-01-01T23:00:00') == '1 Jan 2024, 00:00 to 23:00'
+    assert formats.span('2024-01-01T00:00:00', '2024-01-02T00:00:00') == '1 Jan 2024 to 2 Jan 2024'
+    assert formats.span('2024-01-01T06:00:00', '2024-01-01T06:00:00') == '1 Jan 2024, 06:00'
+
+
+@pytest.mark.parametrize(
+    ('text', 'fits'),
+    [
+        (f'# report\nqty\n{HEAD}\n1;2;3;4\n', True),
+        (f'\ufeff"Temp";"site";"when";"{EVIL}"\n', True),
+        (f'{HEAD};more\n', False),
+        ('when;site;temp\n', False),
+        ('', False),
+    ],
+)
+def test_a_file_with_the_columns_of_a_dataset_is_known_by_its_header(
+    converted: tuple[list[Path], list[dict[str, Any]]], text: str, fits: bool
+) -> None:
+    assert has_columns(text, converted[1][0]) is fits
 
 
 async def test_a_step_is_added_tried_and_kept_in_the_address(desk: Tabs) -> None:
@@ -300,6 +359,25 @@ async def test_a_running_conversion_tells_its_pace_and_the_time_left_once(desk: 
     desk.services.jobs.job = replace(desk.services.jobs.job, message='Reading')
     await desk.open()
     await desk.say('left')
+
+
+async def test_columns_are_offered_after_a_conversion_that_failed(desk: Tabs) -> None:
+    datasets = desk.services.datasets
+    datasets.kept = [replace(datasets.kept[0], version=None)]
+    job = failed_job(desk.session, datasets.kept[0], 'no_time_column')
+    columns = [
+        {'name': 'period', 'type': 'text'},
+        {'name': 'shop', 'type': 'text'},
+        {'name': 'sales', 'type': 'decimal'},
+    ]
+    desk.services.jobs.job = replace(job, error={**(job.error or {}), 'details': {'columns': columns}})
+    await desk.open()
+    assert desk.field('Column of the time').options == ['period', 'shop', 'sales']
+    desk.field('Column of the time').value = 'period'
+    desk.field('Role of column 2').value = 'series'
+    desk.press('Read it as time')
+    await until(lambda: datasets.ordered)
+    assert datasets.ordered == [{'roles': {'shop': 'series', 'period': 'time'}}]
 
 
 def failed_job(session: Session, data: Dataset, code: str) -> Job:

@@ -77,5 +77,13 @@ def moment(stamp: datetime | str | None) -> str:
     return '–' if stamp is None else f'{stamp.day} {stamp:%b %Y, %H:%M}'
 
 
+def span(start: datetime | str | None, end: datetime | str | None) -> str:
+    """Return from when to when, by day; within one day by the minute: `1 Jan 2024, 00:00 to 23:00`."""
+    first, last = _stamp(start), _stamp(end)
+    if first is None or last is None or first.date() != last.date():
+        return f'{day(first)} to {day(last)}'
+    return moment(first) if first == last else f'{moment(first)} to {last:%H:%M}'
+
+
 def _stamp(stamp: datetime | str | None) -> datetime | None:
     return datetime.fromisoformat(stamp) if isinstance(stamp, str) and stamp else stamp or None

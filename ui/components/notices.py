@@ -26,6 +26,8 @@ class Bell:
         self._services = services
         self._user_id = session.user.id
         self._shown: set[str] = set()
+        self._last: Element | None = None
+        self._others = 0
         self._button = icon_button('bell', 'Notices', popovertarget='notices')
         with self._button:
             self._count = tag('span', classes='count', aria_hidden='true').style('display: none')
@@ -58,11 +60,26 @@ class Bell:
         # A page lives on for a while after its tab was closed; nobody sees what it tells.
         seen = self._client.has_socket_connection
         if seen and 'title' in message and message.get('id') not in self._shown:
-            links = [('Open', str(message['link']))] if message.get('link') else []
-            toast(str(message['title']), str(message.get('text', '')), level=_level(message.get('level')), links=links)
+            self._toast(message)
             if message.get('id'):
                 await self._services.notices.told(self._user_id, message['id'])
         await self._fill()
+
+    def _toast(self, message: Mapping[str, Any]) -> None:
+        """Tell of a notice; one that came just before makes room and is counted, unless it is an error."""
+        last = self._last
+        if last is not None and not last.is_deleted:
+            last.delete()
+            self._others += 1
+        else:
+            self._others = 0
+        links = [('Open', str(message['link']))] if message.get('link') else []
+        text, level = str(message.get('text', '')), _level(message.get('level'))
+        if self._others:
+            text = f'{text} And {self._others} more.'.lstrip()
+            links.append(('All notices', PAGE))
+        note = toast(str(message['title']), text, level=level, links=links)
+        self._last = None if level == 'bad' else note
 
     async def _catch_up(self) -> None:
         """Tell of what came while no page was open, if it matters, in one toast."""

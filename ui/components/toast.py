@@ -20,14 +20,14 @@ def toast_corner() -> None:
     _corners[context.client] = tag('div', classes='toasts', role='status', aria_live='polite')
 
 
-def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tuple[str, str]] = ()) -> None:
+def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tuple[str, str]] = ()) -> Element | None:
     """Show a note for a few seconds; of the levels `good info warn bad` the last stays. Links are (label, address).
 
-    At most `MOST` are shown; the oldest makes room.
+    At most `MOST` are shown; the oldest makes room. Return the note, which is deleted when it goes.
     """
     corner = _corners.get(context.client)
     if corner is None:
-        return
+        return None
     for older in list(corner)[: 1 - MOST]:
         older.delete()
     with corner, tag('div', classes=f'toast {level}') as note:
@@ -43,3 +43,4 @@ def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tu
         icon_button('x', 'Dismiss', small=True, on_click=note.delete)
         if level != 'bad':
             ui.timer(SECONDS, lambda: None if note.is_deleted else note.delete(), once=True)
+    return note

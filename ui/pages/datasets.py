@@ -18,9 +18,13 @@ from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.upload import Upload
 from ui.live import follow
+from ui.pages.dataset.state import left_out
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
+COMPARED = 30  # datasets whose columns a file is compared with
+PLACES = 3
+FIRST_LINES = 30
 WITHOUT_VERSION = {
     JobState.QUEUED: ('Queued', 'line'),
     JobState.RUNNING: ('Converting', 'acc'),
@@ -93,7 +97,41 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
             for upload, offset in await services.datasets.unfinished(session.user.id)
         ]
     direct = bool(services.datasets.origins)
-    return Upload(dataset=dataset, waiting=waiting, direct=direct, quote=services.hours.quote_convert)
+
+    async def fits(text: str) -> Sequence[tuple[str, str]]:
+        return await fitting(services, session, text)
+
+    return Upload(
+        dataset=dataset,
+        waiting=waiting,
+        direct=direct,
+        quote=services.hours.quote_convert,
+        fits=None if dataset else fits,
+    )
+
+
+async def fitting(services: Services, session: Session, text: str) -> Sequence[tuple[str, str]]:
+    """The id and name of the datasets, changed last, that have the columns of a file which begins like this."""
+    found = []
+    for data in [data for data in await services.datasets.list(session.user.id) if data.version][:COMPARED]:
+        version = await services.datasets.version(session.user.id, data.id)
+        if len(found) < PLACES and has_columns(text, version.manifest):
+            found.append((str(data.id), data.name))
+    return found
+
+
+def has_columns(text: str, manifest: Mapping[str, Any]) -> bool:
+    """Whether one of the first lines is the header of a file that a version came from."""
+    delimiter = (manifest['source'].get('dialect') or {}).get('delimiter') or ''
+    columns = manifest.get('base') or manifest['columns']
+    names = sorted((column.get('source') or column['name']).strip().casefold() for column in columns)
+    if not delimiter or len(names) < 2:
+        return False
+    for line in text.splitlines()[:FIRST_LINES]:
+        cells = [cell.strip().strip('"\'').strip().casefold() for cell in line.lstrip('\ufeff').split(delimiter)]
+        if sorted(filter(None, cells)) == names:
+            return True
+    return False
 
 
 def upload_button(zone: Upload) -> None:
@@ -149,6 +187,8 @@ def _quality(dataset: Dataset, states: Mapping[UUID | None, JobState]) -> None:
         badge(text, kind)
     elif dataset.faults:
         badge(counted(dataset.faults, 'fault'), 'warn')
+    elif said := left_out(dataset.tables):
+        badge(said, 'warn')
     else:
         badge('Clean', 'ok')
 

@@ -239,7 +239,7 @@
   function copyText(button) {
     const source = document.getElementById(button.dataset.copyFrom || '');
     if (!navigator.clipboard) { if (source) getSelection().selectAllChildren(source); return; }
-    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+    navigator.clipboard.writeText(button.dataset.copy || location.href).then(() => {
       button.classList.add('copied');
       setTimeout(() => button.classList.remove('copied'), 1600);
     });
@@ -259,6 +259,22 @@
     else if (row && !event.target.closest('a, button, input, label') && !String(getSelection())) location.assign(row.dataset.href);
     else if (event.target.matches?.('dialog.over')) event.target.close();
   });
+
+  // Tabs that do not fit are scrolled to the open one, and a table to its chosen row, whenever they are drawn anew.
+  let seen = [];
+  const bring = () => {
+    const wanted = [...document.querySelectorAll('.tabs [aria-current], .scroll tr.on')];
+    for (const item of wanted) {
+      if (seen.includes(item)) continue;
+      const box = item.closest('.tabs, .scroll'), tab = box.matches('.tabs');
+      if (tab) box.scrollLeft = item.offsetLeft - box.offsetLeft - (box.clientWidth - item.offsetWidth) / 2;
+      else box.scrollTop = item.offsetTop - box.clientHeight / 2;
+    }
+    seen = wanted;
+  };
+  let waiting = 0;
+  new MutationObserver(() => { waiting ||= requestAnimationFrame(() => { waiting = 0; bring(); }); })
+    .observe(document.documentElement, { childList: true, subtree: true });
 
   // This page's server stops: build the page anew where another one answers, but no earlier than its files have gone.
   window.variosyncMove = async () => {

@@ -506,6 +506,12 @@ export default {
       const near = points.filter((point) => point.data.meta && point.y !== null && !Number.isNaN(point.y)).sort((a, b) => pixels(a) - pixels(b))[0];
       if (!near) return;
       const { place } = near.data.meta, line = this.answer.lines[place];
+      if (this.address && !line.envelope) {
+        const here = new URL(location.href);
+        here.searchParams.set("at", String(line.t[near.pointIndex]));
+        here.searchParams.set("of", line.series ?? "");
+        history.replaceState(history.state, "", here);
+      }
       this.$emit("point", { t: line.t[near.pointIndex], series: line.series ?? "", measure: line.measure, exact: !line.envelope });
     },
     colour(place) {

@@ -35,6 +35,9 @@ const passing = (code) => code === 0 || code >= 500 || [409, 423, 429].includes(
 const refused = (code) => !passing(code) && code >= 400 && ![401, 402].includes(code);
 const expired = (code) => [400, 401, 403].includes(code); // what a storage says of headers that hold no longer
 const REFUSED = 'variosync.refused';
+const TEXT = /\.(csv|tsv|txt|dat)$/i; // whose beginning tells the columns
+const HEAD = 16384; // bytes of it
+const PATIENCE = 3000; // ms that the server may take to say where such a file fits
 
 // What the server says of an error is problem+json with a sentence for people.
 function reason(error) {
@@ -67,7 +70,7 @@ const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(te
 const raw = (thing) => (Vue.markRaw ? Vue.markRaw(thing) : thing);
 
 export default {
-  props: { tus: String, endpoint: String, accept: String, dataset: String, how: String, choices: Object, waiting: Array, icons: Object, quiet: Boolean, direct: Boolean },
+  props: { tus: String, endpoint: String, accept: String, dataset: String, how: String, choices: Object, waiting: Array, icons: Object, quiet: Boolean, direct: Boolean, asks: Boolean },
   data: () => ({ items: [], over: false, broken: [] }),
   template: `
     <div class="uploads" :data-state="state">
@@ -90,8 +93,13 @@ export default {
             <button v-if="item.state === 'paused' || item.state === 'failed'" type="button" class="ib small" :aria-label="'Continue ' + item.name" title="Continue" @click="resume(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.play"></svg></button>
             <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="discard(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
           </div>
-          <div v-if="item.state !== 'refused'" class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
-          <div class="l t12 t3"><span class="grow" :class="wrong(item) ? 'red' : 'cut'">{{ line(item) }}</span><a v-if="item.short" class="link" href="/billing">See Billing</a><span v-if="item.price && !wrong(item)" title="What its conversion may take of your hours">up to {{ item.price }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
+          <div v-if="item.state === 'asking'" class="hs wrap where" role="group" :aria-label="'Where ' + item.name + ' goes'">
+            <span class="t2 grow">{{ item.places.length === 1 ? item.places[0].name + ' has the same columns.' : 'Several datasets have the same columns.' }} Added there, rows of this file win where series and time are the same.</span>
+            <button type="button" class="b small" @click="answer(item)">New dataset</button>
+            <button v-for="place in item.places" :key="place.id" type="button" class="b small" @click="answer(item, place)">Add to {{ place.name }}</button>
+          </div>
+          <div v-if="item.state !== 'refused' && item.state !== 'asking'" class="bar" role="progressbar" :aria-label="item.name" :aria-valuenow="Math.round(100 * item.sent / item.size)"><i :style="{ width: (100 * item.sent / item.size) + '%' }"></i></div>
+          <div v-if="item.state !== 'asking'" class="l t12 t3"><span class="grow" :class="wrong(item) ? 'red' : 'cut'">{{ line(item) }}</span><a v-if="item.short" class="link" href="/billing">See Billing</a><span v-if="item.price && !wrong(item)" title="What its conversion may take of your hours">up to {{ item.price }}</span><span>{{ item.state === 'sending' ? left((item.size - item.sent) / item.rate) : '' }}</span></div>
         </div>
         <div v-for="item in broken" :key="item.id" class="job" data-upload="broken">
           <div class="l">
@@ -117,7 +125,7 @@ export default {
     target() { return this.done.length === 1 && this.done[0].dataset ? `/datasets/${this.done[0].dataset}` : '/datasets'; },
     state() {
       const states = this.items.map((item) => item.state);
-      return ['failed', 'sending', 'paused', 'done', 'refused'].find((state) => states.includes(state)) ?? 'idle';
+      return ['failed', 'asking', 'sending', 'paused', 'done', 'refused'].find((state) => states.includes(state)) ?? 'idle';
     },
   },
   mounted() {
@@ -147,7 +155,7 @@ export default {
     choose() { this.$refs.files.click(); },
     chosen(event) { this.send([...event.target.files]); event.target.value = ''; },
     wrong: (item) => item.state === 'failed' || item.state === 'refused',
-    percent: (item) => (item.state === 'refused' ? '' : `${Math.floor(100 * item.sent / item.size)}%`),
+    percent: (item) => (item.state === 'refused' || item.state === 'asking' ? '' : `${Math.floor(100 * item.sent / item.size)}%`),
     line(item) {
       if (this.wrong(item)) return item.error;
       const amount = `${size(item.sent)} of ${size(item.size)}`;
@@ -164,12 +172,32 @@ export default {
       this.settle();
     },
     async begin(tus, file) {
-      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', same: false, price: '', short: false });
+      this.items.push({ key: `${file.name}-${file.size}-${Date.now()}-${this.items.length}`, name: file.name, size: file.size || 1, sent: 0, rate: 0, state: 'sending', error: '', dataset: '', same: false, price: '', short: false, into: '', places: [] });
       const item = this.items[this.items.length - 1];
+      item.file = raw(file);
       this.$emit('price', { key: item.key, size: file.size, name: file.name });
       this.broken = this.broken.filter((other) => !(other.name === file.name && other.size === file.size));
-      item.print = this.fingerprint(file);
+      item.print = this.fingerprint(item, file);
       item.start = raw(this.direct ? () => this.sendDirect(tus, item, file) : () => this.sendToUs(tus, item, file));
+      item.places = await this.placesFor(item, file);
+      if (!this.items.includes(item)) return; // discarded meanwhile
+      if (item.places.length) item.state = 'asking';
+      else await item.start();
+    },
+    // Which datasets have the columns of a file of text: the server compares its first lines with theirs.
+    async placesFor(item, file) {
+      if (!this.asks || this.dataset || !TEXT.test(file.name)) return [];
+      const text = await file.slice(0, HEAD).text().catch(() => '');
+      return new Promise((done) => {
+        item.fitting = raw(done);
+        setTimeout(() => done([]), PATIENCE);
+        this.$emit('head', { key: item.key, text });
+      });
+    },
+    fitting(key, places) { this.items.find((other) => other.key === key)?.fitting?.(places); },
+    async answer(item, place) {
+      Object.assign(item, { into: place?.id ?? '', state: 'sending', places: [] });
+      item.print = this.fingerprint(item, item.file);
       await item.start();
     },
     // What both ways have in common, for tus-js-client.
@@ -192,12 +220,13 @@ export default {
       };
     },
     // How the file joins its dataset counts as much as the file: an upload that broke off goes on only when both are the same.
-    asked() { return this.dataset ? { how: this.how || 'append', options: JSON.stringify(this.choices ?? {}) } : {}; },
-    metadata(file) { return { filename: file.name, ...(this.dataset ? { dataset: this.dataset } : {}), ...this.asked() }; },
-    fingerprint(file) { return ['variosync', document.body.dataset.user ?? '', this.dataset, ...Object.values(this.asked()), file.name, file.size, file.lastModified].join('|'); },
+    goal(item) { return item.into || this.dataset; },
+    asked(item) { return this.goal(item) ? { how: (this.dataset && this.how) || 'append', options: JSON.stringify(this.dataset ? this.choices ?? {} : {}) } : {}; },
+    metadata(item, file) { return { filename: file.name, ...(this.goal(item) ? { dataset: this.goal(item) } : {}), ...this.asked(item) }; },
+    fingerprint(item, file) { return ['variosync', document.body.dataset.user ?? '', this.goal(item), ...Object.values(this.asked(item)), file.name, file.size, file.lastModified].join('|'); },
     async sendToUs(tus, item, file) {
       const upload = new tus.Upload(file, {
-        ...this.options(item), endpoint: this.endpoint, chunkSize: CHUNK, metadata: this.metadata(file),
+        ...this.options(item), endpoint: this.endpoint, chunkSize: CHUNK, metadata: this.metadata(item, file),
         fingerprint: async () => item.print,
         onAfterResponse: (request, response) => {
           item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset;
@@ -247,7 +276,7 @@ export default {
           return kept;
         } catch (error) { if (!refused(status(error)) && status(error) !== 409) throw error; }
       }
-      const told = Object.entries(this.metadata(file)).map(([name, value]) => `${name} ${base64(value)}`).join(',');
+      const told = Object.entries(this.metadata(item, file)).map(([name, value]) => `${name} ${base64(value)}`).join(',');
       const answer = await ask('POST', this.endpoint, { 'Upload-Length': `${file.size}`, 'Upload-Metadata': told });
       localStorage.setItem(item.print, answer.headers.get('Location'));
       return answer.headers.get('Location');

@@ -1,6 +1,7 @@
 """A dataset: chart, profile, faults, rows, the roles of its columns and its versions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from ui.pages.dataset.columns_tab import ColumnsTab
 from ui.pages.dataset.failed import conversion_failed
 from ui.pages.dataset.faults_tab import FaultsTab
 from ui.pages.dataset.head import Head
+from ui.pages.dataset.origin import time_of
 from ui.pages.dataset.overview_tab import OverviewTab
 from ui.pages.dataset.recipe_tab import RecipeTab
 from ui.pages.dataset.rows_tab import RowsTab
@@ -53,6 +55,9 @@ def register(services: Services) -> None:
         action: str = '',
         before: int | None = None,
         after: int | None = None,
+        at: str = '',
+        of: str = '',
+        line: int | None = None,
     ) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
@@ -69,6 +74,9 @@ def register(services: Services) -> None:
             action=action,
             before=before,
             after=after,
+            at=time_of(at),
+            of=of,
+            line=line,
         )
         if chosen == 'faults' and found.version is not None:
             await services.demo.saw_faults(user.id, found.id)
@@ -79,6 +87,7 @@ def register(services: Services) -> None:
             running = Running()
 
             async def draw() -> None:
+                nonlocal asked
                 heads.clear()
                 running.clear()
                 data = await services.datasets.get(session.user.id, found.id)
@@ -108,6 +117,8 @@ def register(services: Services) -> None:
                 with box:
                     heads[0].draw()
                     view.draw()
+                # Whoever has closed what tells of a row does not want it again once the page changes.
+                asked = replace(asked, at=None)
 
             await draw()
 

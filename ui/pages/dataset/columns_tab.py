@@ -9,6 +9,7 @@ from nicegui.element import Element
 from core.datasets import ROLES
 from core.errors import UsageError
 from core.values import Balance, Quote
+from ui.components import formats
 from ui.components.hours import Price
 from ui.components.options import Complaint
 from ui.components.parts import badge, button, card, facts, tag
@@ -59,6 +60,15 @@ class ColumnsTab(View):
         """The columns as they were read, before the recipe."""
         return list(self.shown.manifest.get('base') or self.shown.manifest['columns'])
 
+    @property
+    def _again(self) -> str:
+        """What is read again: of several files the last one."""
+        earlier = sum(source['rows'] > 0 for source in (self.shown.manifest.get('sources') or ())[:-1])
+        if not earlier:
+            return 'The same file is read again. The version you see is kept.'
+        name, others = self.shown.manifest['source']['name'], formats.counted(earlier, 'earlier file')
+        return f'Only {name} is read again; rows of {others} stay as they are. The version you see is kept.'
+
     def _columns(self) -> None:
         roles = {column['name']: column['role'] for column in self._read}
 
@@ -80,6 +90,10 @@ class ColumnsTab(View):
                 self._read,
                 label='Columns',
             )
+            with tag('p', classes='body t12 t3'):
+                tag('span', 'A type follows from the cells. To give a column another one, ')
+                tag('a', 'change it in the recipe', 'link', href=self.shown.address('recipe'))
+                tag('span', '.')
 
     def _foot(self, reading: Reading) -> None:
         complaint: list[Complaint] = []
@@ -98,11 +112,15 @@ class ColumnsTab(View):
                 complaint[0].say(error.message)
                 return
             complaint[0].say('')
-            toast('A new version is being made', 'The version you see stays until it is ready.', level='info')
+            toast(
+                'A new version is being made',
+                'The version you see stays until it is ready, and can be shown again after that.',
+                level='info',
+            )
 
         with card(), tag('div', classes='body hs wrap apply'):
             with tag('div', classes='vs grow'):
-                tag('span', 'The same file is read again. The version you see is kept.', 't2')
+                tag('span', self._again, 't2')
                 complaint.append(Complaint('reading'))
             with tag('div', classes='hs spend'):
                 place = tag('div')

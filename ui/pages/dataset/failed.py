@@ -1,19 +1,24 @@
 """A conversion that made no version: why, what is kept, and what would help."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from nicegui import ui
 
+from core.datasets import ROLES
 from core.errors import UsageError
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.hours import Price
-from ui.components.parts import Tag, button, card, tag
+from ui.components.parts import Tag, badge, button, card, tag
 from ui.components.states import error_state
+from ui.components.table import Column, table
 from ui.pages.dataset.reading import Reading
 from ui.session import current
 
 TO_DO = {
     'ambiguous_dates': 'Say how dates are written.',
-    'no_time_column': 'Name the column that holds the time, read the file otherwise, or discard it.',
+    'no_time_column': 'Say which column holds the time, read the file otherwise, or discard it.',
     'unreadable_file': 'Say below how the file is written, or mend it and upload it again.',
     'unusable_data': 'Say below how the file is written, or mend it and upload it again.',
     'task_killed': 'Try again. If it happens again, tell the operator.',
@@ -34,21 +39,24 @@ def conversion_failed(
         await services.datasets.correct(current().user.id, data.id, {'day_first': day_first})
 
     async def read_otherwise() -> None:
-        options = dict(reading.changes())
+        options = dict(reading.changes()) | ({'roles': dict(roles)} if roles else {})
         if not options:
             raise UsageError('Nothing was changed. Say first how the file is written.')
         await services.datasets.correct(current().user.id, data.id, options)
 
     async def take_as_time(column: str) -> None:
         if not column.strip():
-            raise UsageError('Write the name of the column that holds the time.')
-        options = {'roles': {column.strip(): 'time'}}
+            raise UsageError('Say first which column holds the time.')
+        others = {name: role for name, role in roles.items() if role != 'time'}
+        options = {'roles': others | {column.strip(): 'time'}}
         await services.datasets.correct(current().user.id, data.id, options)
 
     async def remove() -> None:
         await services.datasets.delete(current().user.id, data.id)
         ui.navigate.to(f'/datasets?deleted={data.id}')
 
+    columns = columns_of(job)
+    roles: dict[str, str] = {}
     spending: list[Tag] = []
 
     def actions() -> None:
@@ -56,7 +64,11 @@ def conversion_failed(
             spending.append(button('Day comes first', kind='pri', on_click=lambda: read_as(True)))
             spending.append(button('Month comes first', on_click=lambda: read_as(False)))
         elif code in ('no_time_column', 'usage_error'):
-            column = ui.input(placeholder='Name of the time column').props('aria-label="Name of the time column"')
+            if columns:
+                column: Any = ui.select(list(columns), label=None).classes('series-select')
+            else:
+                column = ui.input(placeholder='Name of the time column')
+            column.props['aria-label'] = 'Column of the time'
             spending.append(button('Read it as time', kind='pri', on_click=lambda: take_as_time(column.value or '')))
         else:
             spending.append(button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again))
@@ -82,10 +94,45 @@ def conversion_failed(
             price = Price(balance, quote)
     if not cancelled:
         with tag('details', classes='card more'):
-            tag('summary', 'Read it otherwise', 'w6')
-            reading.draw_file()
+            tag('summary', 'Say what its columns are, or read it otherwise' if columns else 'Read it otherwise', 'w6')
+            if columns:
+                _roles(columns, roles)
+            reading.draw_file(data.source_name)
             reading.draw_values()
             with tag('div', classes='body hs'):
                 spending.append(button('Convert it so', on_click=read_otherwise))
     price.guard(*spending)
     price.follow(services, session)
+
+
+def columns_of(job: Job) -> Mapping[str, str]:
+    """The columns that the reader found before it gave up, with their types where these are known."""
+    error = job.error or {}
+    told = (error.get('details') or {}).get('columns') or error.get('columns') or ()
+    pairs = [(one, '') if isinstance(one, str) else (one['name'], one.get('type') or '') for one in told]
+    return dict(pairs)
+
+
+def _roles(columns: Mapping[str, str], roles: dict[str, str]) -> None:
+    """A table of the columns; what is chosen goes into `roles`."""
+
+    def choose(name: str) -> None:
+        def pick(role: str) -> None:
+            roles.pop(name, None)
+            if role:
+                roles[name] = role
+
+        select = ui.select({'': 'as found', **{role: role for role in ROLES}}, value='')
+        select.props['aria-label'] = f'Role of column {[*columns].index(name) + 1}'
+        select.classes('role-select').on_value_change(lambda event: pick(event.value or ''))
+
+    table(
+        [
+            Column[Any](label='Column', cell=lambda pair: pair[0], classes='mono', width='40%'),
+            Column[Any](label='Type', cell=lambda pair: badge(pair[1]) and None if pair[1] else '–', width='20%'),
+            Column[Any](label='Role', cell=lambda pair: choose(pair[0])),
+        ],
+        list(columns.items()),
+        label='Columns',
+        height=360 if len(columns) > 7 else None,
+    )

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
+
+from nicegui import ui
 
 from core.analysis.tables import Group, Page
 from ui.components import formats
@@ -10,6 +13,8 @@ from ui.components.states import out_of_reach
 from ui.components.table import Column, table
 from ui.components.times import count
 from ui.pages.dataset.state import KEPT, Paged, Shown
+
+RECORD = '\0'  # stands for a whole record among the names of columns
 
 
 class FaultsTab(Paged):
@@ -45,6 +50,7 @@ class FaultsTab(Paged):
         """Draw the groups and the page of faults."""
         if self.groups:
             self._summary()
+            self._filters()
         faults_card(self.shown, self.page, away=self.away, where=self._where)
         self.pager(**{name: value or '' for name, value in self._where.items()})
 
@@ -75,6 +81,40 @@ class FaultsTab(Paged):
                 height=360 if len(self.groups) > 8 else None,
             )
 
+    def _filters(self) -> None:
+        """Choose faults by kind, column and outcome; each choice is an address."""
+        asked = self.shown.asked
+
+        def look_at(**other: str) -> None:
+            column = None if asked.column is None else asked.column or RECORD
+            chosen = {'kind': asked.kind, 'column': column or '', 'action': asked.action} | other
+            query = {name: value for name, value in chosen.items() if value}
+            if query.get('column') == RECORD:
+                query['column'] = ''
+            ui.navigate.to(self.shown.address('faults', **query))
+
+        def many(name: str) -> dict[str, int]:
+            counts: dict[str, int] = {}
+            for group in self.groups:
+                value = getattr(group, name) or RECORD
+                counts[value] = counts.get(value, 0) + group.count
+            return counts
+
+        with tag('div', classes='hs wrap filters', role='group', aria_label='Filter faults'):
+            for label, name, every, said in (
+                ('Kind', 'kind', 'All kinds', kind_name),
+                ('Column', 'column', 'All columns', lambda value: 'whole record' if value == RECORD else value),
+                ('Outcome', 'action', 'All outcomes', str),
+            ):
+                options = {'': every} | {value: f'{said(value)} ({count(n)})' for value, n in many(name).items()}
+                value = getattr(asked, name)
+                chosen = RECORD if name == 'column' and value == '' else value or ''
+                select = ui.select(options, value=chosen if chosen in options else '')
+                select.props['aria-label'] = label
+                select.classes('fault-filter').on_value_change(
+                    lambda event, name=name: look_at(**{name: event.value or ''})
+                )
+
 
 def kind_name(kind: str) -> str:
     """How a kind of fault is called on pages."""
@@ -100,14 +140,16 @@ def faults_card(
             tag('span', f'{count(page.total)} of {count(total)}', 't12 t2')
             button('Show all', kind='ghost small', icon_name='x', href=shown.address('faults'))
         if total:
-            button('CSV', kind='ghost small', icon_name='download', href=f'{shown.api}/faults.csv')
+            query = {name: value or '' for name, value in (where or {}).items()}
+            address = f'{shown.api}/faults.csv' + (f'?{urlencode(query)}' if query else '')
+            button('CSV of these' if query else 'CSV', kind='ghost small', icon_name='download', href=address)
         if short and total > len(page.rows if page else ()):
             button(f'All {total:,}', kind='ghost small', href=shown.address('faults'))
 
     with card(rule=True) as box:
         with tag('header', classes='rule'):
             tag('h2', 'Faults')
-            _reconciliation(shown)
+            reconciliation(shown)
             with tag('div', classes='acts'):
                 actions()
         if page and page.total:
@@ -116,11 +158,13 @@ def faults_card(
             out_of_reach(away, kept=KEPT)
         else:
             said = 'No fault is of this group.' if where else 'Every record was stored as it was read.'
+            said += f' Only {shown.left_out} of the source was read.' if shown.left_out else ''
             tag('p', said, 't2').style('padding: 12px 16px')
     box.props['aria-label'] = 'Faults'
 
 
-def _reconciliation(shown: Shown) -> None:
+def reconciliation(shown: Shown) -> None:
+    """Draw the account of records: read, accepted, repaired, rejected."""
     read, accepted = shown.manifest['rows_read'], shown.manifest['rows_accepted']
     repaired, rejected = shown.manifest['rows_repaired'], shown.manifest['rows_rejected']
     counted = {'read': read, 'accepted': accepted, 'repaired': repaired, 'rejected': rejected}
@@ -145,7 +189,7 @@ def fault_table(page: Page) -> None:
             Column[Any](label='Value', cell=_value, width='20%', classes='mono'),
             Column[Any](label='Kind', cell=lambda r: kind_name(r['kind']), width='14%', phone=False),
             Column[Any](label='Outcome', cell=lambda r: _outcome(r['action']), width='13%'),
-            Column[Any](label='Reason', cell=lambda r: r['reason'], classes='t2 sub full'),
+            Column[Any](label='Reason', cell=_reason, classes='t2 sub full'),
         ],
         rows,
         classes='tight cards',
@@ -156,6 +200,10 @@ def fault_table(page: Page) -> None:
 def _place(row: Mapping[str, Any]) -> None:
     byte = row.get('byte')
     tag('span', count(row['line']), title=None if byte is None else f'Byte {byte:,}')
+
+
+def _reason(row: Mapping[str, Any]) -> None:
+    tag('span', row['reason'], 'cut', title=row['reason'])
 
 
 def _value(row: Mapping[str, Any]) -> None:

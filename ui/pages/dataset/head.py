@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -9,9 +10,12 @@ from core.values import JobState
 from ui.components import formats
 from ui.components.jobs import cancel_button
 from ui.components.parts import Tag, badge, button, field, icon, icon_button, page_head, tabs, tag
-from ui.components.times import count
+from ui.components.times import count, when
+from ui.components.toast import toast
 from ui.pages.dataset.state import Shown
 from ui.session import current
+
+MOST_VERSIONS = 8
 
 
 class Head:
@@ -37,6 +41,7 @@ class Head:
         """Draw the head and the tabs."""
         page_head(self.shown.data.name, self._facts(), beside=self._version_badge, actions=self._actions)
         self._newer()
+        self._earlier()
         tabs(
             [
                 ('Overview', '', self.shown.address('overview')),
@@ -55,14 +60,52 @@ class Head:
             f'{self.shown.version.rows:,} rows',
             formats.counted(series['count'], 'series', 'series'),
             formats.step(span['freq'], span['step_seconds']),
-            f'{formats.day(span["start"])} to {formats.day(span["end"])}',
+            formats.span(span['start'], span['end']),
         ]
         return ' · '.join(parts)
 
     def _version_badge(self) -> None:
-        badge(f'v{self.shown.version.number}', 'line', icon_name='git-commit-horizontal')
-        if self.shown.version.number != self.shown.data.version:
-            badge(f'v{self.shown.data.version} is shown to others', 'warn')
+        number = self.shown.version.number
+        with tag(
+            'button',
+            f'v{number}',
+            'badge line',
+            type='button',
+            popovertarget='versions',
+            aria_label=f'Version {number}',
+        ):
+            icon('git-commit-horizontal', 12, classes='lead')
+            icon('chevron-down', 12)
+        with tag('div', classes='menu', id='versions', popover='auto', role='menu', aria_label='Versions'):
+            for version in self.shown.versions[:MOST_VERSIONS]:
+                query = {} if version.number == self.shown.data.version else {'v': version.number}
+                query |= {} if self.shown.asked.tab == 'overview' else {'tab': self.shown.asked.tab}
+                address = f'/datasets/{self.shown.data.id}' + (f'?{urlencode(query)}' if query else '')
+                current = 'page' if version.number == number else None
+                with tag('a', classes='mi', href=address, role='menuitem', aria_current=current):
+                    tag('span', f'v{version.number}', 'w5')
+                    tag('span', f'{count(version.rows)} rows', 't3 grow')
+                    when(version.created_at, 't12 t3')
+            tag('a', 'All versions', 'mi', href=self.shown.address('versions'), role='menuitem')
+        if left_out := self.shown.left_out:
+            badge(left_out, 'warn')
+
+    def _earlier(self) -> None:
+        """Say that another version than the shown one is looked at, and offer to show this one."""
+        number, shown = self.shown.version.number, self.shown.data.version
+
+        async def restore() -> None:
+            await self.shown.services.datasets.restore(current().user.id, self.shown.data.id, number)
+            toast(f'Version {number} is shown', f'Version {shown} is kept and can be shown again.')
+
+        if number == shown:
+            return
+        with tag('div', classes='note', role='note'):
+            icon('history')
+            tag('span', f'You look at v{number}. Charts, forecasts and programs take v{shown}, which is shown.', 'grow')
+            compared = {'before': min(number, shown or 0), 'after': max(number, shown or 0)}
+            button('Compare', kind='ghost small', href=self.shown.address('versions', **compared))
+            button(f'Show v{number}', kind='small', icon_name='undo-2', on_click=restore)
 
     def _actions(self) -> None:
         with tag('button', 'Export', 'b', type='button', popovertarget='export'):

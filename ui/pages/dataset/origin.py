@@ -18,18 +18,32 @@ from ui.session import current
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+# Once it is closed, the address names the row no longer.
+FORGET = """
+    const here = new URL(location.href);
+    for (const name of ['at', 'of', 'line']) here.searchParams.delete(name);
+    history.replaceState(history.state, '', here);
+"""
+
+
 class Origins:
-    """A dialog that tells where a point came from; `draw` puts it on the page, the others open it."""
+    """A dialog that tells where a point came from; `draw` puts it on the page, the others open it.
+
+    The address that names a row (`at`, `of`, `line`) opens it at once.
+    """
 
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
 
     def draw(self) -> None:
         """Make the dialog, closed."""
-        self.dialog = ui.dialog()
+        self.dialog = ui.dialog().on_value_change(lambda event: event.value or ui.run_javascript(FORGET))
         self.dialog.props['aria-label'] = 'Where this came from'
         with self.dialog, ui.card().classes('origin'):
             self.box = tag('div', classes='vs')
+        asked = self.shown.asked
+        if (at := asked.at) is not None:
+            ui.timer(0.01, lambda: self.row(asked.of, at, line=asked.line), once=True)
 
     async def point(self, event: Mapping[str, Any]) -> None:
         """Tell of a point of the chart: `t` in epoch ms, its `series`, and whether the line draws points `exact`ly."""
@@ -65,6 +79,7 @@ class Origins:
     def _head(self, title: str) -> None:
         with tag('header', classes='hs origin-head'):
             tag('h2', title, 'grow cut', title=title)
+            icon_button('link', 'Copy link to this row', small=True, data_copy='')
             icon_button('x', 'Close', small=True, on_click=self.dialog.close)
 
     def _open(self, title: str, found: Sequence[Origin]) -> None:
@@ -100,6 +115,17 @@ class Origins:
                     'span',
                     'Stored as it stands in the file.' if origin.faults else 'No faults are known for this line.',
                 )
+
+
+def time_of(text: str) -> datetime | None:
+    """The time that an address names: ISO 8601, or epoch ms; None where it is neither."""
+    try:
+        if text.replace('.', '', 1).removeprefix('-').isdigit():
+            return EPOCH + timedelta(microseconds=round(1000 * float(text)))
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _cell(value: Any) -> str:

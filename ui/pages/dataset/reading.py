@@ -19,6 +19,7 @@ ENCODINGS = {'utf-8': 'UTF-8', 'utf-16-le': 'UTF-16 LE', 'utf-16-be': 'UTF-16 BE
              'latin-1': 'Latin-1', 'shift_jis': 'Shift JIS', 'gb18030': 'GB 18030'}  # fmt: skip
 DELIMITERS = {',': 'comma', ';': 'semicolon', '\t': 'tab', '|': 'bar', ' ': 'space'}
 QUOTES = {'"': 'double quote', "'": 'single quote', 'none': 'none'}
+COMMENTS = {'#': 'number sign', '//': 'two slashes', ';': 'semicolon', '%': 'percent sign', '--': 'two hyphens'}
 ESCAPES = {'"': 'a doubled quote', '\\': 'backslash', 'none': 'none'}
 SHAPES = {'auto': 'as found', 'long': 'long: a row is one time', 'wide': 'wide: columns are times or series'}
 INTO = {AUTO: 'as found', 'period': 'times', 'series': 'series'}
@@ -76,19 +77,23 @@ class Reading:
 
     # fields
 
-    def draw_file(self) -> None:
-        """Draw what the file as a text is: its encoding, its signs, its lines and its parts."""
+    def draw_file(self, name: str = '') -> None:
+        """Draw what the file as a text is: its encoding, its signs, its lines and its parts.
+
+        Of a file that could not be read, its `name` tells whether it has parts.
+        """
         with tag('div', classes='form-3 body'):
             self._choice('Encoding', 'encoding', ENCODINGS)
             self._choice('Delimiter', 'delimiter', DELIMITERS)
             self._choice('Quote', 'quote', QUOTES)
             self._choice('Escape', 'escape', ESCAPES)
+            self._choice('Start of comments', 'comment', COMMENTS)
             self._number('Lines above the table', 'skip', most=1_000_000)
             self._number('Header lines', 'header_lines', most=20)
-            for label, name in (('Sheet', 'sheet'), ('File in the archive', 'member')):
-                if name in self.found or name in self.asked['reading']:
-                    options = self.found.get(name, {}).get('options') or ()
-                    self._choice(label, name, {option: option for option in options})
+            for label, part, suffix in (('Sheet', 'sheet', '.xlsx'), ('File in the archive', 'member', '.zip')):
+                if part in self.found or part in self.asked['reading'] or name.lower().endswith(suffix):
+                    options = self.found.get(part, {}).get('options') or ()
+                    self._choice(label, part, {option: option for option in options})
 
     def draw_values(self) -> None:
         """Draw what rows and cells mean."""
@@ -131,8 +136,13 @@ class Reading:
                 )
 
     def _choice(self, label: str, name: str, options: Mapping[str, str]) -> None:
-        """One of the usual values, or a text of one's own."""
+        """One of the usual values, what was found, what came second, or a text of one's own."""
         asked = self.asked['reading'].get(name)
+        told = self.found.get(name) or {}
+        options = dict(options)
+        for other in (told.get('value'), told.get('runner_up')):
+            if isinstance(other, str) and other:
+                options.setdefault(other, f'\u2018{other}\u2019')
         value = 'none' if asked == '' else asked
         known = value is None or value in options
         with tag('div', classes='vs gap-s'):

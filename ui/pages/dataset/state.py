@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ KEPT = 'Every version of the dataset.'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the address asks for."""
+    """What the address asks for; `at`, `of` and `line` name a row (its time, its series, its line) to be told of."""
 
     tab: str
     version: int | None = None
@@ -32,6 +33,9 @@ class Asked:
     action: str = ''
     before: int | None = None
     after: int | None = None
+    at: datetime | None = None
+    of: str = ''
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,18 @@ class Shown:
         return self.version.manifest
 
     @property
+    def left_out(self) -> str:
+        """What of the source this version does not hold: tables beside the one that was read."""
+        return left_out(self.tables)
+
+    @property
+    def tables(self) -> int | None:
+        """How many files or sheets the source has to choose from; None where it is one table."""
+        reading = self.manifest['source'].get('reading') or {}
+        found = [len(reading[part].get('options') or ()) for part in ('member', 'sheet') if part in reading]
+        return found[0] if found else None
+
+    @property
     def api(self) -> str:
         """Where REST has the version."""
         return f'/api/v1/datasets/{self.data.id}/versions/{self.version.number}'
@@ -63,6 +79,11 @@ class Shown:
             query['v'] = str(self.version.number)
         query |= {key: str(value) for key, value in more.items()}
         return f'/datasets/{self.data.id}' + (f'?{urlencode(query)}' if query else '')
+
+
+def left_out(tables: int | None) -> str:
+    """How a source is called of whose tables one was read; nothing where it has no other."""
+    return f'1 of {tables} tables' if (tables or 0) > 1 else ''
 
 
 async def cost(services: Services, session: Session, data: Dataset) -> tuple[Quote, Balance]:

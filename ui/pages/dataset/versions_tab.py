@@ -119,7 +119,7 @@ class VersionsTab(View):
                         width='9%',
                     ),
                     Column[Version](label='Made', cell=lambda v: when(v.created_at) and None, num=True, width='11%'),
-                    Column[Version](label='', cell=act, num=True, width='20%'),
+                    Column[Version](label='', cell=act, num=True, width='20%', classes='full'),
                 ],
                 self.shown.versions,
                 classes='tall cards labelled',
