@@ -81,18 +81,21 @@ class Counting:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        status, route = 0, ''
+        status, route, ended = 0, '', False
 
         async def note(message: Message) -> None:
-            nonlocal status, route
+            nonlocal status, route, ended
             if message['type'] == 'http.response.start':
                 status, route = message['status'], template(scope)
+            ended = message['type'] != 'http.response.start' and not message.get('more_body', False)
             await send(message)
 
         try:
             await self._app(scope, receive, note)
-            if not status:  # nobody reads it any more, but what stands around us takes no answer at all for a fault
+            # Whoever has left reads no end of an answer, but what stands around us takes none at all for a fault.
+            if not status:
                 await note({'type': 'http.response.start', 'status': CLIENT_LEFT, 'headers': []})
+            if not ended:
                 await note({'type': 'http.response.body', 'body': b''})
         except asyncio.CancelledError:
             status = status or CLIENT_LEFT

@@ -233,15 +233,18 @@ async def test_pieces_pass_as_they_come() -> None:
     assert parsed(counters.text(None)[0].decode())[requests('other')] == 1
 
 
-async def test_who_leaves_before_the_answer_is_no_fault_of_ours() -> None:
+@pytest.mark.parametrize('begun', [False, True])
+async def test_who_leaves_before_the_answer_is_no_fault_of_ours(begun: bool) -> None:
     counters, sent = Counters(), []
 
     async def left(scope, receive, send) -> None:
-        """Whoever asked is gone: nothing is sent."""
+        """Whoever asked is gone: nothing is sent, or no more than the beginning."""
+        if begun:
+            await send({'type': 'http.response.start', 'status': 200, 'headers': []})
 
     async def send(message) -> None:
         sent.append(message)
 
     await Counting(left, counters=counters)({'type': 'http', 'method': 'GET', 'path': '/x'}, None, send)
-    assert [message.get('status') for message in sent] == [499, None]
+    assert [message.get('status') for message in sent] == [200 if begun else 499, None]
     assert '500' not in counters.text(None)[0].decode()

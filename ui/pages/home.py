@@ -23,7 +23,7 @@ from ui.live import follow
 from ui.pages.datasets import dataset_table, upload_button, upload_zone
 from ui.preferences import local
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 RECENT = 6
 WEEK = 7
@@ -35,7 +35,7 @@ FIGURE_OF_JOBS = {JobState.RUNNING: 'running', JobState.QUEUED: 'queued'}
 def register(services: Services) -> None:
     """Serve `/`."""
 
-    @ui.page('/')
+    @ui.page('/', response_timeout=PATIENCE)
     async def home() -> None:
         with frame(services, 'Home', active='/') as session:
             await Home(services, session).draw()
