@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
 from core.analysis.ingest import readings
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source
+from core.analysis.ingest.profile import unit_of
 from core.analysis.ingest.roles import NUMBERS, labels
 from core.analysis.ingest.types import Column, stored_names
 from core.errors import UnusableData
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MOST_SOURCES: Final = 32_767
 EXACT: Final = 2**53
 CALENDAR: Final = ('date', 'integer')
+FEWEST: Final = 5  # numbers of which the size tells anything
+APART: Final = 100.0  # times as large as before: hardly the same unit
 TIMES: Final = ('date', 'timestamp', 'timestamptz')
 
 
@@ -97,15 +101,18 @@ def kept_roles(names: Sequence[str], before: Before | None, usual: Mapping[str, 
     if before is None:
         known = {*names, *stored}
         return {name: role for name, role in usual.items() if name in known}
-    return {stored[place]: old.role for place, old in _met(names, before).items()}
+    return {stored[place]: old.role for place, old in _met(names, before, said=usual).items()}
 
 
-def aligned(columns: Sequence[Column], before: Before, *, name: str) -> list[Column]:
+def aligned(
+    columns: Sequence[Column], before: Before, *, name: str, said: Mapping[str, str] = MappingProxyType({})
+) -> list[Column]:
     """Return a file's columns under the names of the version before, text where that has text.
 
+    A column that is `said` to be the time (or the one key that is missing) goes on as the version's, whatever its name.
     Raise UnusableData when the file `name` cannot extend the version: its time, a series key or a number is missing.
     """
-    met = _met([column.source for column in columns], before)
+    met = _met([column.source for column in columns], before, said=said)
     _check(columns, met, before, name=name)
     taken = {old.name.lower() for old in before.columns}
     out = []
@@ -183,8 +190,11 @@ def sources(
     return tuple(replace(one, rows=rows.get(place, 0)) for place, one in enumerate([*before.sources, own]))
 
 
-def _met(names: Sequence[str], before: Before) -> dict[int, ColumnProfile]:
-    """Return, by its place in the file, the stored column that each of the file's columns goes on."""
+def _met(names: Sequence[str], before: Before, *, said: Mapping[str, str]) -> dict[int, ColumnProfile]:
+    """Return, by its place in the file, the stored column that each of the file's columns goes on.
+
+    Where the time or a single key is met by no name, the column that is `said` to be it is meant.
+    """
     by_source = {column.source: column for column in before.columns}
     by_name = {column.name.lower(): column for column in before.columns}
     met = {place: by_source[name] for place, name in enumerate(names) if name in by_source}
@@ -194,6 +204,16 @@ def _met(names: Sequence[str], before: Before) -> dict[int, ColumnProfile]:
         if place not in met and old is not None and old.name not in taken:
             met[place] = old
             taken.add(old.name)
+    stored = stored_names(names)
+    for role in ('time', 'series'):
+        missing = [old for old in before.columns if old.role == role and old.name not in taken]
+        meant = [
+            place
+            for place, name in enumerate(names)
+            if place not in met and role in (said.get(name), said.get(stored[place]))
+        ]
+        if len(missing) == len(meant) == 1:
+            met[meant[0]] = missing[0]
     return met
 
 
@@ -204,7 +224,7 @@ def _check(columns: Sequence[Column], met: Mapping[int, ColumnProfile], before: 
             what = 'the time' if old.role == 'time' else 'a key of the series'
             raise UnusableData(
                 f'{name} has no column "{old.source}", {what} of this dataset. '
-                'Name it so, or let the file replace all rows.'
+                f'Name it so, say which column is {what}, or let the file replace all rows.'
             )
     for place, column in enumerate(columns):
         old_column = met.get(place)
@@ -246,6 +266,7 @@ def _column(index: int, mine: Column | None, old: ColumnProfile | None) -> Colum
         assert mine is not None
         return replace(mine, index=index)
     base = mine or Column(index=index, source=old.source, name=old.name)
+    unit = (mine and unit_of(mine)) or old.unit
     kind = old.type if mine is None or not mine.filled else _type(mine.type, old.type, time=old.role == 'time')
     return replace(
         base,
@@ -255,6 +276,7 @@ def _column(index: int, mine: Column | None, old: ColumnProfile | None) -> Colum
         type=kind,
         role=old.role,
         reason=old.reason,
+        reading=replace(base.reading, family='number', affix=unit) if unit else base.reading,
     )
 
 
@@ -349,6 +371,27 @@ def _notes(
             yield f'Column "{column.source}" is {column.type} now: it was {old.type} and is {mine.type} in this file.'
         if column.type == 'double' and _rounds(connection, rows, mine, old):
             yield f'Column "{column.source}" holds whole numbers beyond 2^53, which were rounded.'
+    if mine is not None and old is not None and mine.filled and old.role == 'measure':
+        yield from _scale(connection, rows, mine, old)
+
+
+def _scale(connection: 'duckdb.DuckDBPyConnection', rows: str, mine: Column, old: ColumnProfile) -> Iterator[str]:
+    """Yield what tells that a measure may be in another unit: what its numbers bear, or their size."""
+    unit = unit_of(mine)
+    if unit and old.unit and unit != old.unit:
+        yield (
+            f'Column "{old.source}" is written in {unit} here and was in {old.unit}: numbers are kept as written. '
+            'If the unit is another one, correct the file.'
+        )
+        return
+    name = duck.identifier(mine.name)
+    count, median = duck.single(connection, f'SELECT count({name}), median(abs({name}))::DOUBLE FROM ({rows})')
+    if count < FEWEST or not median or not old.median:
+        return
+    times = median / abs(old.median)
+    if not 1 / APART < times < APART:
+        much = f'{times:,.0f} times' if times > 1 else f'one {1 / times:,.0f}th of'
+        yield f'Numbers of column "{old.source}" are about {much} those of before. Is the unit another one?'
 
 
 def _rounds(connection: 'duckdb.DuckDBPyConnection', rows: str, mine: Column, old: ColumnProfile) -> bool:

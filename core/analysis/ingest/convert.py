@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, profile, readings, report
+from core.analysis.ingest import append, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
@@ -126,6 +126,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             faults_by_kind=kinds,
             repairs=repairs(kinds, stored.columns),
             faults_summary=tuple(groups),
+            warnings=tuple(job.warnings),
             time=times,
             series=labelled,
             measures=tuple(column.name for column in columns if column.role == 'measure'),
@@ -149,8 +150,8 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
     return manifest
 
 
-def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
-    """Return what `variosync inspect --json` prints; no file is kept.
+def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None = None) -> dict[str, Any]:
+    """Return what `variosync inspect --json` prints; no file is kept but the list of faults at `faults_to`, if asked.
 
     `{encoding, dialect, header_line, columns: [{name, type, role}], rows_read, rows_accepted, rows_repaired,
     rows_rejected, faults_total, faults: [{line, byte, column, kind, value, action}]}` and more keys. Where day and
@@ -165,6 +166,8 @@ def inspect(path: Path, *, name: str, options: Options) -> dict[str, Any]:
         )
         if columns:
             report.locate(job.connection, faults, path, job.raw)
+        if faults_to is not None:
+            shutil.copyfile(faults, faults_to) if columns else no_faults(job.connection, faults_to)
         listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
@@ -238,6 +241,7 @@ class _Job:
     options: Options
     before: append.Before | None = None
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     dropped: int = 0
     repeats: bool = False
 
@@ -286,7 +290,7 @@ class _Job:
         columns = choose_roles(self.connection, self.raw, self.typed(self.raw), roles=self.roles(self.raw))
         self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
         columns = [self._settled(column, lenient=lenient) for column in columns]
-        return columns if self.before is None else append.aligned(columns, self.before, name=self.name)
+        return columns if self.before is None else append.aligned(columns, self.before, name=self.name, said=self._said)
 
     def typed(self, raw: RawTable) -> list[Column]:
         """Return the columns of a raw table with their types."""
@@ -303,6 +307,11 @@ class _Job:
         """The roles that the file's columns had before, and those that the user gives, which win."""
         kept = append.kept_roles(raw.names, self.before, self.options.usual)
         return {name: role for name, role in kept.items() if self._holds(raw, name)} | dict(self.options.roles)
+
+    @property
+    def _said(self) -> dict[str, str]:
+        """The roles that the user has given, to this file or to one before."""
+        return {**self.options.usual, **self.options.roles}
 
     def _holds(self, raw: RawTable, name: str) -> bool:
         """Whether a column has any cell that is not missing: of an empty one no number can be asked."""
@@ -322,6 +331,7 @@ class _Job:
         both = append.extended(
             self.connection, rows, columns, self.before, zone=self.options.time_zone, workdir=self.workdir
         )
+        self.warnings += both.notes
         self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
@@ -543,13 +553,17 @@ def _opened(
             workdir=workdir,
             allow=allowed,
         )
+        job = _Job(raw=raw, connection=connection, workdir=workdir, name=name, options=options, before=before)
         try:
-            yield _Job(raw=raw, connection=connection, workdir=workdir, name=name, options=options, before=before)
+            yield job
         except duckdb.OutOfMemoryException as error:
             raise TooLarge(
                 f'{name} ({len(raw.names):,} columns, {raw.rows_read:,} rows) needs more memory than is allowed. '
                 'Split it, or allow more.'
             ) from error
+        except UsageError as error:
+            error.details.setdefault('columns', seen.columns(connection, job.raw))
+            raise
         finally:
             connection.close()
 

@@ -50,7 +50,8 @@ class ColumnProfile:
     """A column as stored. `min` and `max` are numbers for numeric columns, else text; the other figures are of numbers.
 
     `source` is its name in the file. `sparkline` holds means over at most 60 equal slices of time, null where a slice
-    is empty. Beyond 200,000 rows `distinct`, `median` and `p99` are close estimates.
+    is empty. Beyond 200,000 rows `distinct`, `median` and `p99` are close estimates. `unit` is the sign or the unit
+    that the file's numbers bear, such as %, $ or kg.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ColumnProfile:
     p99: float | None = None
     sparkline: tuple[float | None, ...] = ()
     histogram: Histogram | None = None
+    unit: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,8 @@ class Manifest:
     `sources` lists the files that the stored rows came from, the one that was read last. Where there are several,
     the column `_source` holds each row's place in the list. `recipe` holds the cleaning steps in order, each with what
     it did (`step, rows_before, rows_after, cells_changed`); `base` are then the columns of the rows before them, which
-    the files `base-…` hold.
+    the files `base-…` hold. `warnings` say what does not go on from the version before as it was: columns that are
+    missing, new, of another type or in another unit.
     """
 
     source: SourceFile
@@ -131,6 +134,7 @@ class Manifest:
     sources: tuple[Source, ...] = ()
     repairs: Mapping[str, int] = field(default_factory=dict)
     faults_summary: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
     recipe: tuple[Mapping[str, Any], ...] = ()
     base: tuple[ColumnProfile, ...] = ()
     format: int = FORMAT

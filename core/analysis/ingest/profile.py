@@ -110,10 +110,16 @@ def column_profiles(
                     reason=column.reason,
                     sparkline=lines.get(column.index, ()),
                     histogram=bars,
+                    unit=unit_of(column),
                     **figures,
                 )
             )
     return profiles
+
+
+def unit_of(column: Column) -> str:
+    """Return the sign or the unit that a column's numbers bear, '' for none."""
+    return '' if column.reading.family != 'number' or column.reading.affix == '()' else column.reading.affix
 
 
 def _figures(

@@ -210,3 +210,38 @@ def test_a_version_converts_to_the_same_bytes_twice(version: Callable[..., Versi
     text = 'ds,region,y,note\n2024-01-02,north,4,d\n'
     made = [version(text, first) for _ in range(2)]
     assert len({(one[1] / 'data-00000.parquet').read_bytes() for one in made}) == 1
+
+
+def test_what_does_not_go_on_as_it_was_is_a_warning(version: Callable[..., Version]) -> None:
+    days = [f'2024-01-{day:02}' for day in range(1, 9)]
+    first = version('ds,y,w,rain\n' + ''.join(f'{day},{20 + n},{n} kg,1\n' for n, day in enumerate(days)))
+    assert first[0].warnings == ()
+    assert {column.name: column.unit for column in first[0].columns} == {'ds': '', 'y': '', 'w': 'kg', 'rain': ''}
+    text = 'ds,y,w,snow\n' + ''.join(f'{day},{20_000 + n},{n} lb,2\n' for n, day in enumerate(days))
+    made = version(text, first)
+    assert made[0].warnings == (
+        'Numbers of column "y" are about 851 times those of before. Is the unit another one?',
+        'Column "w" is written in lb here and was in kg: numbers are kept as written. '
+        'If the unit is another one, correct the file.',
+        'The file has no column "rain": rows that it replaced keep theirs, new rows have none.',
+        'Column "snow" is new: rows of earlier files have no value in it.',
+    )
+    same = version('ds,y,w,rain\n2024-01-09,28,3 kg,1\n', first)
+    assert same[0].warnings == ()
+    assert {column.name: column.unit for column in same[0].columns}['w'] == 'kg'
+
+
+def test_a_time_and_a_key_of_other_names_go_on_when_their_owner_says_so(version: Callable[..., Version]) -> None:
+    first = version(FIRST)
+    text = 'day,area,y\n2024-01-03,north,5\n'
+    with pytest.raises(UnusableData, match=r'no column "ds".*say which column is the time') as refused:
+        version(text, first)
+    assert refused.value.details['columns'] == [
+        {'name': 'day', 'examples': ['2024-01-03']},
+        {'name': 'area', 'examples': ['north']},
+        {'name': 'y', 'examples': ['5']},
+    ]
+    for options in ({'roles': {'day': 'time', 'area': 'series'}}, {'usual': {'day': 'time', 'area': 'series'}}):
+        made = version(text, first, **options)
+        assert names(made) == names(first)
+        assert rows(made, '_series, ds::VARCHAR, y')[2] == ('north', '2024-01-03', 5)
