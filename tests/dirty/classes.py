@@ -8,8 +8,8 @@ import lzma
 import random
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from tests.dirty.tables import (
@@ -36,14 +36,24 @@ CLASSES: dict[str, tuple[Maker, bool]] = {}
 """Every class by name, and whether its defect has a place in the table."""
 
 
-def files(seed: int = 7, *, sizes: Sequence[str] = tuple(SIZES), classes: Sequence[str] = ()) -> Iterator[DirtyFile]:
-    """Make every class (or those named) in every size, and in every place where it has one; the same for a seed."""
+def files(
+    seed: int = 7,
+    *,
+    sizes: Sequence[str] = tuple(SIZES),
+    classes: Sequence[str] = (),
+    places: Sequence[str] = PLACES,
+    rows: Mapping[str, int] = SIZES,
+) -> Iterator[DirtyFile]:
+    """Make every class (or those named) in every size, and in every place where it has one; the same for a seed.
+
+    `rows` says how many records each size has.
+    """
     for defect, (maker, placed) in CLASSES.items():
         if classes and defect not in classes:
             continue
         for size in sizes:
-            for place in PLACES if placed else ('all',):
-                spot = Spot(size=size, rows=SIZES[size], place=place)
+            for place in places if placed else ('all',):
+                spot = Spot(size=size, rows=rows[size], place=place)
                 name = f'{defect}-{size}-{place}'
                 draft = maker(random.Random(f'{seed}/{name}'), spot)
                 data = draft.data.encode() if isinstance(draft.data, str) else draft.data
@@ -53,6 +63,7 @@ def files(seed: int = 7, *, sizes: Sequence[str] = tuple(SIZES), classes: Sequen
                     spot=spot,
                     data=data,
                     table=draft.table,
+                    meant=draft.table if draft.meant is None else draft.meant,
                     named=draft.named,
                     series=draft.series,
                     text=draft.text,
@@ -238,30 +249,34 @@ def padded_quotes(random_: random.Random, spot: Spot) -> Draft:
 @whole
 def aligned_columns(random_: random.Random, spot: Spot) -> Draft:
     """Columns aligned by runs of blanks."""
-    table = [[cell.replace(' ', '_') for cell in row] for row in readings(random_, spot.rows)]
+    meant = [[row[0], *(cell.replace(' ', '_') for cell in row[1:])] for row in readings(random_, spot.rows)]
+    table = [[row[0].replace(' ', '_'), *row[1:]] for row in meant]
     widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
     text = ''.join(
         ''.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + '\n' for row in table
     )
-    return Draft(data=text, table=table)
+    return Draft(data=text, table=table, meant=meant)
 
 
 @whole
 def decimal_commas(random_: random.Random, spot: Spot) -> Draft:
     """Decimal commas between semicolons."""
-    table = readings(random_, spot.rows)
-    for row in table[1:]:
-        row[2], row[3] = row[2].replace('.', ','), row[3].replace('.', ',')
-    return Draft(data=write(table, delimiter=';'), table=table)
+    meant = readings(random_, spot.rows)
+    table = _with_commas(meant)
+    return Draft(data=write(table, delimiter=';'), table=table, meant=meant)
 
 
 @whole
 def decimal_commas_quoted(random_: random.Random, spot: Spot) -> Draft:
     """Decimal commas in quotes between commas."""
-    table = readings(random_, spot.rows)
-    for row in table[1:]:
-        row[2], row[3] = row[2].replace('.', ','), row[3].replace('.', ',')
-    return Draft(data=write(table), table=table)
+    meant = readings(random_, spot.rows)
+    table = _with_commas(meant)
+    return Draft(data=write(table), table=table, meant=meant)
+
+
+def _with_commas(table: list[Row]) -> list[Row]:
+    """Readings with decimal commas."""
+    return [table[0], *([*row[:2], row[2].replace('.', ','), row[3].replace('.', ','), *row[4:]] for row in table[1:])]
 
 
 @whole
@@ -548,7 +563,10 @@ def header_with_years(random_: random.Random, spot: Spot) -> Draft:
     table = [['place', *map(str, range(2015, 2023))]]
     for index in range(spot.rows):
         table.append([f'{STREETS[index % 4]} {index}', *(f'{random_.uniform(1, 99):.1f}' for _ in range(8))])
-    return Draft(data=write(table), table=table, series=False)
+    meant = [['place', 'year', 'value']]
+    for place, *values in table[1:]:
+        meant += [[place, year, value] for year, value in zip(table[0][1:], values, strict=True)]
+    return Draft(data=write(table), table=table, meant=meant)
 
 
 STREETS = ('Mill Lane', 'High Street', 'Station Road', 'Park Avenue')
@@ -608,14 +626,17 @@ def many_columns(random_: random.Random, spot: Spot) -> Draft:
     count = {'small': 300, 'medium': 3000, 'large': 20_000}[spot.size]
     table = [['time', *(f's{i}' for i in range(count))]]
     table += [[f'2024-01-{day:02}', *(str(random_.randint(0, 999)) for _ in range(count))] for day in range(1, 7)]
-    return Draft(data=write(table), table=table)
+    meant = [['time', 'series', 'value']]
+    for time, *values in table[1:]:
+        meant += [[time, name, value] for name, value in zip(table[0][1:], values, strict=True)]
+    return Draft(data=write(table), table=table, meant=meant)
 
 
 @whole
 def long_cells(random_: random.Random, spot: Spot) -> Draft:
     """A cell of kilobytes, or of three megabytes."""
     table = sales(random_, 12)
-    table[6][4] = 'word, and more ' * {'small': 500, 'medium': 5000, 'large': 200_000}[spot.size]
+    table[6][4] = 'word, and more, ' * {'small': 500, 'medium': 5000, 'large': 200_000}[spot.size] + 'end'
     return Draft(data=write(table), table=table)
 
 
@@ -800,7 +821,7 @@ def _arrow(table: list[Row]) -> Any:
 
 @whole
 def parquet(random_: random.Random, spot: Spot) -> Draft:
-    """A Parquet file."""
+    """A Parquet file of nothing but texts."""
     import pyarrow.parquet as pq
 
     table, buffer = readings(random_, spot.rows), io.BytesIO()
@@ -878,40 +899,48 @@ def _trimmed(table: list[Row]) -> list[Row]:
 # Cells: the table is as written, the faults are for whoever chooses types
 
 
-def _cell(column: int, value: str, kind: str) -> Maker:
+def _but(table: list[Row], at: int, column: int, meant: str) -> list[Row]:
+    """The table with another cell at one place."""
+    return [*table[:at], [*table[at][:column], meant, *table[at][column + 1 :]], *table[at + 1 :]]
+
+
+def _cell(column: int, value: str, kind: str, meant: str) -> Maker:
+    """One cell of readings; what is `meant` by it is '' where nothing can be read."""
+
     def make(random_: random.Random, spot: Spot) -> Draft:
         table = readings(random_, spot.rows)
         at = spot.row() + 1
         table[at][column] = value
         fault = Known(line=at + 1, column=table[0][column], kind=kind, value=value)
-        return Draft(data=write(table), table=table, faults=[fault])
+        return Draft(data=write(table), table=table, meant=_but(table, at, column, meant), faults=[fault])
 
     return make
 
 
-for _name, _column, _value, _kind in (
-    ('number_is_a_word', 2, 'broken', 'not_a_number'),
-    ('number_too_large', 2, '1e400', 'out_of_range'),
-    ('number_with_unit', 2, '512.5 MW', 'unit'),
-    ('number_padded', 3, '  12.5 ', 'padding'),
-    ('number_with_comma', 3, '12,5', 'number_format'),
-    ('null_spelled', 4, 'n/a', 'null_spelling'),
-    ('truth_is_a_word', 5, 'maybe', 'not_a_boolean'),
-    ('time_impossible', 0, '2023-02-30 10:00', 'not_a_time'),
-    ('time_is_a_word', 0, 'yesterday', 'not_a_time'),
-    ('time_missing', 0, '', 'missing_time'),
+for _name, _column, _value, _kind, _meant in (
+    ('number_is_a_word', 2, 'broken', 'not_a_number', ''),
+    ('number_too_large', 2, '1e400', 'out_of_range', ''),
+    ('number_with_unit', 2, '512.5 MW', 'unit', '512.5'),
+    ('number_with_comma_and_unit', 3, '3,95 °C', 'unit', '3.95'),
+    ('number_padded', 3, '  12.5 ', 'padding', '12.5'),
+    ('number_with_comma', 3, '12,5', 'number_format', '12.5'),
+    ('null_spelled', 4, 'n/a', 'null_spelling', ''),
+    ('truth_is_a_word', 5, 'maybe', 'not_a_boolean', ''),
+    ('time_impossible', 0, '2023-02-30 10:00', 'not_a_time', ''),
+    ('time_is_a_word', 0, 'yesterday', 'not_a_time', ''),
+    ('time_missing', 0, '', 'missing_time', ''),
 ):
-    _also(f'cell_{_name}', _cell(_column, _value, _kind), where=True)
+    _also(f'cell_{_name}', _cell(_column, _value, _kind, _meant), where=True)
 
 
 @placed
 def cell_written_otherwise(random_: random.Random, spot: Spot) -> Draft:
     """One date written otherwise than its column."""
     table = sales(random_, spot.rows)
-    at = spot.row() + 1
+    at, meant = spot.row() + 1, [list(row) for row in table]
     table[at][0] = datetime.strptime(table[at][0], '%Y-%m-%d').strftime('%d %B %Y')
     fault = Known(line=at + 1, column='date', kind='date_format', value=table[at][0])
-    return Draft(data=write(table), table=table, faults=[fault])
+    return Draft(data=write(table), table=table, meant=meant, faults=[fault])
 
 
 @placed
@@ -920,16 +949,28 @@ def record_twice(random_: random.Random, spot: Spot) -> Draft:
     table = readings(random_, spot.rows)
     at = spot.row() + 1
     table.insert(at + 1, [*table[at][:2], '1.00', *table[at][3:]])
-    return Draft(data=write(table), table=table, faults=[Known(line=at + 1, column=None, kind='duplicate')])
+    meant = [*table[:at], *table[at + 1 :]]
+    return Draft(
+        data=write(table), table=table, meant=meant, faults=[Known(line=at + 1, column=None, kind='duplicate')]
+    )
 
 
-def _all_cells(columns: Sequence[int], form: Callable[[str], str], *, delimiter: str = ',') -> Maker:
+def _all_cells(
+    columns: Sequence[int],
+    form: Callable[[str], str],
+    *,
+    plain: Callable[[str], str] = lambda cell: cell,
+    delimiter: str = ',',
+) -> Maker:
+    """Every cell of some columns of sales is written by `form`; `plain` is what is meant by it."""
+
     def make(random_: random.Random, spot: Spot) -> Draft:
         table = sales(random_, spot.rows)
-        for row in table[1:]:
+        meant = [list(row) for row in table]
+        for row, mean in zip(table[1:], meant[1:], strict=True):
             for column in columns:
-                row[column] = form(row[column])
-        return Draft(data=write(table, delimiter=delimiter), table=table)
+                row[column], mean[column] = form(row[column]), plain(row[column])
+        return Draft(data=write(table, delimiter=delimiter), table=table, meant=meant)
 
     return make
 
@@ -946,19 +987,40 @@ def _blanks(cell: str) -> str:
     return f'{float(cell) * 5000:,.0f}'.replace(',', ' ')
 
 
+def _thousands(cell: str) -> str:
+    return f'{float(cell) * 5000:.2f}'
+
+
 _also('cells_of_currency', _all_cells((2,), lambda cell: f'${float(cell):,.2f}'))
 _also('cells_of_euros', _all_cells((2,), lambda cell: f'{float(cell):.2f} €'.replace('.', ','), delimiter=';'))
-_also('cells_of_percent', _all_cells((2,), lambda cell: f'{float(cell):.1f}%'))
-_also('cells_of_thousands', _all_cells((2,), lambda cell: f'{float(cell) * 5000:,.2f}'))
-_also('cells_of_thousands_by_points', _all_cells((2,), _points, delimiter=';'))
-_also('cells_of_thousands_by_blanks', _all_cells((2,), _blanks, delimiter='\t'))
+_also(
+    'cells_of_percent',
+    _all_cells((2,), lambda cell: f'{float(cell):.1f}%', plain=lambda cell: f'{float(cell):.1f}'),
+)
+_also('cells_of_thousands', _all_cells((2,), lambda cell: f'{float(cell) * 5000:,.2f}', plain=_thousands))
+_also('cells_of_thousands_by_points', _all_cells((2,), _points, plain=_thousands, delimiter=';'))
+_also(
+    'cells_of_thousands_by_blanks',
+    _all_cells((2,), _blanks, plain=lambda cell: f'{float(cell) * 5000:.0f}', delimiter='\t'),
+)
+_also('cells_of_zeros_in_front', _all_cells((2, 3), lambda cell: cell.zfill(9)))
 _also('cells_of_day_first', _all_cells((0,), _dated('%d/%m/%Y')))
 _also('cells_of_month_names', _all_cells((0,), _dated('%b %d, %Y')))
-_also('cells_of_clocks', _all_cells((0,), _dated('%m/%d/%Y 03:15:00 PM')))
 _also(
-    'cells_of_epochs',
-    _all_cells((0,), lambda cell: str(int(datetime.strptime(cell, '%Y-%m-%d').replace(tzinfo=UTC).timestamp()))),
+    'cells_of_clocks',
+    _all_cells((0,), _dated('%m/%d/%Y 03:15:00 PM'), plain=_dated('%Y-%m-%d 15:15:00')),
 )
+
+
+@whole
+def cells_of_epochs(random_: random.Random, spot: Spot) -> Draft:
+    """Times in seconds since 1970, an hour apart."""
+    table = sales(random_, spot.rows)
+    meant = [list(row) for row in table]
+    for index, (row, mean) in enumerate(zip(table[1:], meant[1:], strict=True)):
+        seconds = 1_600_000_000 + 3600 * index
+        row[0], mean[0] = str(seconds), datetime.fromtimestamp(seconds, UTC).strftime('%Y-%m-%d %H:%M:%S')
+    return Draft(data=write(table), table=table, meant=meant)
 
 
 # Mixtures: a dialect at random, texts around the table at random, and one damaged record
@@ -978,11 +1040,12 @@ COMMENTS = ('', 'ok', 'long text; with semicolons, commas and so on', 'two\nline
 def visits(random_: random.Random, count: int) -> list[Row]:
     """Text of all sorts: names with quotes and commas, addresses, comments over several lines, gaps."""
     rows = [['id', 'name', 'date', 'amount', 'address', 'comment']]
-    for index in range(count):
-        day = f'2020-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}'
+    days = [date(2020, 1, 1) + timedelta(days=index) for index in range(count)]
+    random_.shuffle(days)
+    for index, day in enumerate(days):
         amount = f'{random_.uniform(-5, 5000):.2f}' if random_.random() > 0.1 else ''
         address = f'https://example.org/a?b={index}&c=1;d'
-        rows.append([str(1000 + index), random_.choice(PEOPLE), day, amount, address, random_.choice(COMMENTS)])
+        rows.append([str(1000 + index), random_.choice(PEOPLE), str(day), amount, address, random_.choice(COMMENTS)])
     return rows
 
 
@@ -998,7 +1061,7 @@ def _mixture(random_: random.Random, spot: Spot) -> Draft:
         'always': random_.random() < 0.3,
     }
     lines = [line(row, **style) for row in table]
-    _damage(random_, table, lines, spot.row(), style)
+    meant = _damage(random_, table, lines, spot.row(), style)
     if random_.random() < 0.25:
         lines = random_.sample(PREAMBLE, random_.randint(1, 4)) + [''] * random_.randint(0, 1) + lines
     if random_.random() < 0.25:
@@ -1006,11 +1069,11 @@ def _mixture(random_: random.Random, spot: Spot) -> Draft:
     newline = random_.choice(('\n', '\n', '\r\n', '\r'))
     text = newline.join(lines) + newline * random_.choice((0, 1, 1, 1, 2))
     data = text.encode(random_.choice(('utf-8', 'utf-8', 'utf-8', 'utf-8-sig', 'utf-16')))
-    return Draft(data=data, table=table, named=named, series=make is not words)
+    return Draft(data=data, table=table, meant=meant, named=named, series=make is not words)
 
 
-def _damage(random_: random.Random, table: list[Row], lines: list[str], at: int, style: dict[str, Any]) -> None:
-    """Break one record, or none, and say what it means now."""
+def _damage(random_: random.Random, table: list[Row], lines: list[str], at: int, style: dict[str, Any]) -> list[Row]:
+    """Break one record, or none, let the table tell how it reads now, and return what is meant then."""
     row, width = table[at], len(table[0])
     place = random_.randrange(1, width)
     match random_.choice(('none', 'none', 'short', 'long', 'other', 'open')):
@@ -1025,8 +1088,12 @@ def _damage(random_: random.Random, table: list[Row], lines: list[str], at: int,
         case 'open':
             cells = [line([cell], **style) for cell in row]
             if not cells[place].startswith(style['quote']) and style['delimiter'] not in cells[place]:
+                lost = is_number(row[place]) or row[place][:2] == '20' or row[place] in ('true', 'false')
                 cells[place] = row[place] = style['quote'] + cells[place]
                 lines[at] = style['delimiter'].join(cells)
+                # A quote in front makes no number, time or truth value.
+                return _but(table, at, place, '') if lost else table
+    return table
 
 
 for _number in range(1, 9):

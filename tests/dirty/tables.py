@@ -56,8 +56,8 @@ class Spot:
 class DirtyFile:
     """A dirty file: its bytes, the table it means (with its header when `named`), and what is wrong with it.
 
-    `series` tells that it has a time and measures, so that a dataset can be made of it. `text` tells that it is
-    delimited text without compression.
+    `series` tells that it has a time and measures, so that a dataset can be made of it; `meant` is what it shall hold
+    then (see `tests.dirty.truth`). `text` tells that it is delimited text without compression.
     """
 
     name: str
@@ -65,6 +65,7 @@ class DirtyFile:
     spot: Spot
     data: bytes
     table: list[Row]
+    meant: list[Row] = field(default_factory=list)
     named: bool = True
     series: bool = True
     text: bool = True
@@ -73,10 +74,11 @@ class DirtyFile:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What a class makes; the rest of a DirtyFile follows from it."""
+    """What a class makes; the rest of a DirtyFile follows from it. `meant` is None where it is the table."""
 
     data: bytes | str
     table: list[Row]
+    meant: list[Row] | None = None
     named: bool = True
     series: bool = True
     text: bool = True

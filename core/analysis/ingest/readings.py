@@ -365,6 +365,7 @@ def odd_numbers(cells: Sequence[str], main: Reading) -> list[Reading]:
         *(replace(reading, repair='number_format') for reading in _written_otherwise(main)),
         *(replace(number(decimal=main.decimal, affix=sign), repair='number_format') for sign in (*signs, '()')),
         *(replace(measured(unit, decimal=main.decimal), repair='unit') for unit in units),
+        *(replace(reading, repair='unit') for unit in units for reading in _written_otherwise(main, unit=unit)),
     ]
     if main.affix and main.affix not in ('%', 'KMB'):
         known.insert(0, replace(bare, repair='number_format' if main.affix in (*SIGNS, '()') else 'unit'))
@@ -372,8 +373,10 @@ def odd_numbers(cells: Sequence[str], main: Reading) -> list[Reading]:
     return fitting[:6]
 
 
-def _written_otherwise(main: Reading) -> list[Reading]:
-    """Numbers with other marks than the column's, of a shape that leaves no doubt about which mark is which."""
+def _written_otherwise(main: Reading, *, unit: str = '') -> list[Reading]:
+    """Numbers with other marks than the column's, of a shape that leaves no doubt about which mark is which; with a
+    unit behind, when one is given."""
+    behind, strip = (f' ?{re.escape(unit)}', len(unit)) if unit else ('', 0)
     found = []
     for decimal in '.,':
         for group in ('', *GROUPS):
@@ -385,8 +388,9 @@ def _written_otherwise(main: Reading) -> list[Reading]:
                 grouped = rf'\d{{1,3}}(?:{other}\d{{3}})+{mark}\d+|\d{{1,3}}(?:{other}\d{{3}}){{2,}}'
             else:
                 grouped = rf'\d{{1,3}}(?:{other}\d{{3}})+(?:{mark}\d+)?'
-            shape = rf'[+\-−]?(?:{grouped if group else sole})'
-            found.append(_number(f'number {decimal}{group} for certain', shape, decimal=decimal, group=group, affix=''))
+            shape = rf'[+\-−]?(?:{grouped if group else sole}){behind}'
+            name = f'number {decimal}{group} {unit} for certain'
+            found.append(_number(name, shape, decimal=decimal, group=group, affix='', strip=strip))
     return found
 
 
@@ -709,6 +713,13 @@ def _compact_utc(x: str) -> str:
     return f'{_compact_wall(wall)} - {offset}'
 
 
+ISO_JOINED: Final = Reading(
+    family='time',
+    name='YYYY-MM-DD_HH:MM',
+    shape=rf'\d{{4}}-\d{{2}}-\d{{2}}[_:]{_CLOCK}',
+    value=lambda x: _iso_wall(f"left({x}, 10) || ' ' || substr({x}, 12)"),
+    fine=_FINE,
+)
 COMPACT_UTC: Final = Reading(
     family='time',
     name='YYYYMMDDTHHMMSSZ',
@@ -768,6 +779,7 @@ TIMES: Final[tuple[Reading, ...]] = (
     COMPACT_CLOCK,
     COMPACT_UTC,
     ISO_HOUR,
+    ISO_JOINED,
     *EPOCHS,
 )
 _ODD_TIMES: Final = tuple(
@@ -787,11 +799,26 @@ _ODD_TIMES: Final = tuple(
 def odd_times(cells: Sequence[str], main: Reading) -> list[Reading]:
     """Return readings of times that are written otherwise than their column, which can mean one thing only.
 
-    A date whose day and month could be exchanged is in none, nor is a time that names a week or more.
+    A date whose day and month could be exchanged is in none, unless enough of its kind tell which comes first; nor is a
+    time that names a week or more.
     """
     if main.coded and main not in (COMPACT, COMPACT_CLOCK):
         return []
-    return [r for r in _ODD_TIMES if any(r.matches(cell) and not main.matches(cell) for cell in cells)][:4]
+    found = [r for r in _ODD_TIMES if any(r.matches(cell) and not main.matches(cell) for cell in cells)]
+    return [_in_order(reading, cells) for reading in found][:4]
+
+
+def _in_order(reading: Reading, cells: Sequence[str]) -> Reading:
+    """A reading of dates in either order of day and month as one of the order that the cells prove: at least three, a
+    tenth of them, and none the other one."""
+    pair = next((pair for pair in _DATES if _either(pair).name == reading.name), None)
+    if pair is None:
+        return reading
+    parts = [re.match(r'(\d+)\D(\d+)', cell) for cell in cells if reading.matches(cell)]
+    first, second = (sum(bool(part and int(part[place]) > 12) for part in parts) for place in (1, 2))
+    if bool(first) == bool(second) or max(first, second) < max(3, len(parts) / 10):
+        return reading
+    return replace(pair[0] if first else pair[1], repair=reading.repair)
 
 
 def twin(reading: Reading) -> Reading | None:

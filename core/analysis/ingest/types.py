@@ -6,7 +6,9 @@ looked at again, so that a format that first appears in the last row still count
 A column has a type when at most a tenth of its cells (or one of at least four) cannot be read. A quarter may be no
 numbers when they are few different words, unless the column is called an id. Whole numbers are
 `integer`. Others are `decimal` when they are written with at most six decimals and fit 18 digits, and `double`
-otherwise. Numbers with leading zeros and one length, or of more than 18 digits, are names: `text`.
+otherwise. Numbers with leading zeros and one length, or of more than 18 digits, are names: `text`. They are numbers
+after all when one of them has a sign, or when the table pads its numbers: those of another column have leading zeros
+and decimals.
 """
 
 import re
@@ -29,7 +31,7 @@ FIRST: Final = 24
 AT_ONCE: Final = 40
 TIME_NAME: Final = re.compile(
     r'(?i)(^|[^a-z])(ds|date|dates|datetime|time|times|timestamp|ts|day|week|month|quarter|year|yr|period|epoch|unix|utc|'
-    r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy'
+    r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy|^t$'
 )
 YEAR_NAME: Final = re.compile(r'(?i)(^|[^a-z])(year|yr|jahr|ann[ée]e|a[ñn]o|anno|date|time|ds|period)s?([^a-z]|$)')
 ID_NAME: Final = re.compile(
@@ -121,6 +123,7 @@ def choose_types(
         for i, (s, n) in enumerate(zip(raw.names, stored_names(raw.names), strict=True))
     ]
     given = {column.index: roles.get(column.name) or roles.get(column.source) or '' for column in columns}
+    raw = _untyped(raw)
     samples = _samples(connection, raw, len(columns))
     mark = decimal or _file_decimal(samples.values(), delimiter=raw.dialect.delimiter)
     asked = _Asked(
@@ -131,6 +134,7 @@ def choose_types(
         day_first=day_first,
         roles=given,
         off=frozenset(off),
+        padded=_padded(samples),
     )
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
     tallies = asked.tally(candidates)
@@ -194,6 +198,25 @@ def _cells(values: Iterator[str | None]) -> list[str]:
     return list(found)
 
 
+def _untyped(raw: RawTable) -> RawTable:
+    """A typed file in which every column is text was written by something that typed nothing: its cells decide."""
+    typed_nothing = len(raw.names) > 1 and all(raw.hints.get(name) == 'text' for name in raw.names)
+    return replace(raw, hints={}) if typed_nothing else raw
+
+
+_PADDED: Final = re.compile(r'[+-]?0\d+[.,]\d+')
+_SIGNED_PADDED: Final = re.compile(r'[+-]0\d+')
+
+
+def _padded(samples: Mapping[int, Sequence[str]]) -> frozenset[int]:
+    """Return the columns in which zeros in front are padding, as no name has a sign, nor has a table names only that
+    pads numbers with decimals too."""
+    measured = any(2 * sum(bool(_PADDED.fullmatch(cell)) for cell in cells) > len(cells) for cells in samples.values())
+    return frozenset(
+        index for index, cells in samples.items() if measured or any(_SIGNED_PADDED.fullmatch(cell) for cell in cells)
+    )
+
+
 def _file_decimal(samples: Any, *, delimiter: str | None) -> str:
     votes = [readings.decimal_votes(cells) for cells in samples]
     points, commas = sum(v[0] for v in votes), sum(v[1] for v in votes)
@@ -215,6 +238,7 @@ class _Asked:
     day_first: bool | None
     roles: Mapping[int, str]
     off: Set[str]
+    padded: Set[int]
 
     # which readings to count
 
@@ -226,7 +250,9 @@ class _Asked:
         if hint in ('date', 'timestamp', 'timestamptz'):
             return [readings.ISO]
         found = [] if hint else self._alike(readings.BOOLEANS, cells)[:1]
-        times = [reading.quickened(cells) for reading in self._alike(_possible_times(cells), cells)]
+        # Times of several styles: each of them is worth a count, where the name promises times.
+        least = 0.2 if TIME_NAME.search(column.source) or self.roles.get(column.index) == 'time' else 0.5
+        times = [reading.quickened(cells) for reading in self._alike(_possible_times(cells), cells, least=least)]
         if hint:
             times = [reading for reading in times if reading.coded == (hint in ('integer', 'double', 'decimal'))]
         found += times
@@ -243,12 +269,12 @@ class _Asked:
         alike = [r for r in self._alike(readings.numbers_like(cells, decimal=mark), cells) if r != plainest]
         return ([plainest] if cells and self._share(plainest, cells) > 0 else []) + alike[:2]
 
-    def _alike(self, known: Sequence[Reading], cells: Sequence[str]) -> list[Reading]:
-        """Return the readings that fit at least half of the cells, the best first."""
+    def _alike(self, known: Sequence[Reading], cells: Sequence[str], *, least: float = 0.5) -> list[Reading]:
+        """Return the readings that fit at least this share of the cells, the best first."""
         first = cells[:FIRST]
         likely = [reading for reading in known if any(reading.matches(cell) for cell in first)]
         shares = {reading.name: self._share(reading, cells) for reading in likely}
-        fitting = [reading for reading in likely if shares[reading.name] >= 0.5]
+        fitting = [reading for reading in likely if shares[reading.name] >= least]
         return sorted(fitting, key=lambda reading: -shares[reading.name])[:4]
 
     @staticmethod
@@ -279,7 +305,7 @@ class _Asked:
     def third_look(self, tallies: Mapping[int, dict[Reading, Tally]]) -> Iterator[tuple[int, list[Reading]]]:
         """Yield readings of columns with cells that are written otherwise than the rest and can mean one thing only."""
         for index, found in tallies.items():
-            main = self._to_mend(found)
+            main = self._to_mend(found) or self._one_of_several(found)
             if main is None or self.raw.hints.get(self.raw.names[index]):
                 continue
             for reading in [r for r in found if r.family == main.family and len(r.affix) > len(main.affix)]:
@@ -304,6 +330,13 @@ class _Asked:
         plainer = [(r, t) for r, t in plainer if t.ok * 10 >= best[1].ok * 9]
         reading, tally = min([best, *plainer], key=lambda pair: len(pair[0].affix))
         return reading if tally.bad else None
+
+    @staticmethod
+    def _one_of_several(found: Mapping[Reading, Tally]) -> Reading | None:
+        """Return the commonest of several styles of times, none of which most cells have."""
+        known = [(r, t) for r, t in found.items() if r.family == 'time' and not r.coded and 0 < t.ok * 2 < t.filled]
+        few = sum(tally.ok for _, tally in known) * 2 < max((tally.filled for _, tally in known), default=1)
+        return None if few else max(known, key=lambda pair: pair[1].ok)[0]
 
     def zoned(self, column: Column) -> Column:
         """The column with the one zone or offset that all of its times name."""
@@ -386,7 +419,23 @@ class _Asked:
         if not column.filled:
             return replace(column, type=hint or 'text', reason='empty')
         decided = self._time(column, found) or self._boolean(column, found) or self._number(column, found)
-        return decided or replace(column, reason=_text_reason(found), figures={})
+        return decided or replace(column, reason=self._mixed_times(column, found) or _text_reason(found), figures={})
+
+    def _mixed_times(self, column: Column, found: Mapping[Reading, Tally]) -> str:
+        """Tell the forms of a column that holds times of several kinds, each with its first line; '' of another one."""
+        known = {r: t for r, t in found.items() if r.family == 'time' and not r.coded and t.ok * 10 >= t.filled}
+        if not known or not TIME_NAME.search(column.source):
+            return ''
+        x = readings.trimmed(column.cell)
+        lines = duck.single(
+            self.connection,
+            f'SELECT {", ".join(f"min(CASE WHEN {r.fits(x)} THEN _line END)" for r in known)} FROM {rows_of(self.raw)}',
+        )
+        told = [
+            f'{tally.ok:,} as {reading.name} (line {line})'
+            for (reading, tally), line in zip(known.items(), lines, strict=True)
+        ]
+        return f'text, though {known and max(t.filled for t in known.values()):,} cells hold times: {", ".join(told)}'
 
     def _must(self, column: Column, decided: Column | None, what: str) -> Column:
         if decided is None:
@@ -413,7 +462,9 @@ class _Asked:
             return None
         reading, tally = self._day_or_month(usable, found)
         kind = _time_type(reading, tally)
-        return _decided(column, reading, tally, kind, f'times written as {reading.name}')
+        others = dict.fromkeys(other.name for other in reading.others if tally.figures.get(other.repair))
+        also = f', some as {" or ".join(others)}' if others else ''
+        return _decided(column, reading, tally, kind, f'times written as {reading.name}{also}')
 
     def _day_or_month(
         self, usable: Sequence[tuple[Reading, Tally]], found: Mapping[Reading, Tally]
@@ -439,11 +490,13 @@ class _Asked:
             return None
         reading, tally = usable[0]
         hint = self.raw.hints.get(column.source)
-        if hint is None and not forced and _is_code(tally):
-            return replace(column, reason='numbers that are names: leading zeros or more than 18 digits')
+        padding = not coded and column.index in self.padded and bool(tally.figures['zeros'])
+        if hint is None and not forced and _is_code(tally, padding=padding):
+            return replace(column, reason=_code_reason(tally))
         kind, scale = _number_type(tally, hint)
         unread = tally.filled - tally.figures['whole'] if kind == 'integer' else tally.bad
-        return replace(_decided(column, reading, tally, kind, 'numbers', unread=unread), scale=scale)
+        reason = 'numbers, padded with zeros as others of this table are' if padding else 'numbers'
+        return replace(_decided(column, reading, tally, kind, reason, unread=unread), scale=scale)
 
 
 def _in_zone(column: Column, zone: str) -> Column:
@@ -694,13 +747,22 @@ def _time_type(reading: Reading, tally: Tally) -> str:
     return 'timestamp' if tally.figures['clocks'] or reading.clocked else 'date'
 
 
-def _is_code(tally: Tally) -> bool:
+def _is_code(tally: Tally, *, padding: bool = False) -> bool:
+    """Whether numbers are names: by leading zeros, unless these are `padding`, or by too many digits."""
     figures = tally.figures
     if figures['plain'] < tally.ok:
         return False
     same = figures['shortest'] == figures['longest']
-    padded = figures['zeros'] and (same or figures['zeros'] * 20 >= tally.ok)
+    padded = not padding and figures['zeros'] and (same or figures['zeros'] * 20 >= tally.ok)
     return bool(padded or not replace(tally, filled=tally.ok, ok=figures['whole']).enough)
+
+
+def _code_reason(tally: Tally) -> str:
+    figures = tally.figures
+    if not figures['zeros']:
+        return 'numbers that are names: more than 18 digits'
+    length = f', all of {figures["longest"]} characters' if figures['shortest'] == figures['longest'] else ''
+    return f'numbers that are names: {figures["zeros"]:,} have leading zeros{length}; as a measure they are numbers'
 
 
 def _text_reason(found: Mapping[Reading, Tally]) -> str:
