@@ -234,7 +234,9 @@ def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
         ranked = sorted(files, key=lambda member: (_likeness(member.name), -member.size))
         chosen = ranked[0]
     others = [name for name in names if name != chosen.name]
-    notes = (f'The archive holds other files, which were not read: {_listed(others)}.',) if others else ()
+    tables = [member.name for member in files if member is chosen or _likeness(member.name) in (0, 2)]
+    advice = ' Choose one of them instead, or unpack the archive and upload them one by one.' if len(tables) > 1 else ''
+    notes = (f'The archive holds other files, which were not read: {_listed(others)}.{advice}',) if others else ()
     second = next((member for member in ranked if member is not chosen), None)
     rival = second is not None and _likeness(second.name) == _likeness(chosen.name)
     choice = decision(
@@ -242,7 +244,7 @@ def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
         confidence=1.0 if job.member is not None or not rival else 0.5,
         runner_up=second.name if second else None,
         asked=job.member is not None,
-        options=names[:1000],
+        options=tables[:1000],
     )
     return chosen, Unpacked(path=Path(), kind='', compression=None, notes=notes, choice=choice)
 

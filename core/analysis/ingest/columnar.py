@@ -1,13 +1,14 @@
 """Parquet and Feather to the raw table: every value as text, with the file's own types as hints."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest.layout import unique_names
 from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
 from core.analysis.ingest.sink import WIDE, Work, engine, parquet_options, quoted
-from core.errors import NotSupported, TooLarge, UnreadableFile
+from core.errors import TooLarge, UnreadableFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,16 +19,20 @@ _INTEGERS: Final = frozenset(
 _TIMES: Final = frozenset({'TIMESTAMP', 'TIMESTAMP_NS', 'TIMESTAMP_MS', 'TIMESTAMP_S'})
 _TOO_LARGE: Final = 'variosync: too large'
 _RATIO: Final = 1000
+_AT_ONCE: Final = 1000
+_BATCH_CELLS: Final = 2**20
+_Columns = list[tuple[str, str]]
 
 
 def read_parquet(path: Path, work: Work, *, name: str) -> RawTable:
     """Read a foreign Parquet file. `_line` is the record's number.
 
     Raises UnreadableFile for a broken file, TooLarge when its text would pass the limits (what its metadata say about
-    sizes is not believed), NotSupported for more columns than can be written here.
+    sizes is not believed).
     """
     with engine(work.folder, memory=work.memory) as connection:
-        return _read(connection, f'read_parquet({quoted(path)})', path, work, name=name, kind='parquet')
+        source = f'read_parquet({quoted(path)})'
+        return _read(connection, lambda _: source, path, work, name=name, kind='parquet')
 
 
 def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
@@ -35,12 +40,16 @@ def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
     import pyarrow as pa
     import pyarrow.ipc as ipc
 
+    def source(places: Sequence[int] | None) -> str:
+        options = ipc.IpcReadOptions(included_fields=None if places is None else list(places))
+        opened = ipc.open_file(file, options=options)
+        batches = pa.RecordBatchReader.from_batches(_plain(opened.schema), _checked(opened))
+        connection.register('feather', batches)
+        return 'feather'
+
     try:
-        with pa.memory_map(str(path)) as source, engine(work.folder, memory=work.memory) as connection:
-            file = ipc.open_file(source)
-            batches = pa.RecordBatchReader.from_batches(_plain(file.schema), _checked(file))
-            connection.register('feather', batches)
-            return _read(connection, 'feather', path, work, name=name, kind='feather')
+        with pa.memory_map(str(path)) as file, engine(work.folder, memory=work.memory) as connection:
+            return _read(connection, source, path, work, name=name, kind='feather')
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
         raise UnreadableFile(f'{name} is a broken Feather file. Write it again.') from error
 
@@ -70,19 +79,29 @@ def _checked(file: Any) -> Iterator[Any]:
 
 
 def _read(
-    connection: 'duckdb.DuckDBPyConnection', source: str, path: Path, work: Work, *, name: str, kind: str
+    connection: 'duckdb.DuckDBPyConnection',
+    source: Callable[[Sequence[int] | None], str],
+    path: Path,
+    work: Work,
+    *,
+    name: str,
+    kind: str,
 ) -> RawTable:
+    """Read all columns; `source` gives the table of those at some places, or of all, for one statement."""
     import duckdb
 
     title = kind.capitalize()
     try:
-        described = connection.execute(f'DESCRIBE SELECT * FROM {source}').fetchall()
+        described = connection.execute(f'DESCRIBE SELECT * FROM {source(None)}').fetchall()
         columns = [(str(row[0]), str(row[1]).upper()) for row in described]
-        if len(columns) > WIDE:
-            raise NotSupported(
-                f'{name} has {len(columns):,} columns; at most {WIDE:,} are read from {title}. Split it by columns.'
+        if len(columns) > work.limits.columns:
+            raise TooLarge(
+                f'{name} has {len(columns):,} columns, more than the {work.limits.columns:,} allowed. Split it.'
             )
-        connection.execute(_statement(source, path.stat().st_size, columns, work))
+        if len(columns) > WIDE:
+            _copy_wide(connection, source, path, columns, work, positional=kind == 'feather')
+        else:
+            connection.execute(_statement(source(None), path, columns, work, range(len(columns)), out=work.table))
         rows = connection.execute(f'SELECT count(*) FROM {quoted(work.table)}').fetchall()[0][0]
     except duckdb.OutOfMemoryException as error:
         raise TooLarge(f'{name} needs more memory than is allowed. Write it with smaller row groups.') from error
@@ -109,21 +128,78 @@ def _read(
     )
 
 
-def _statement(source: str, size: int, columns: list[tuple[str, str]], work: Work) -> str:
-    """One pass that keeps a running total of the text written and stops when it grows too large."""
+def _copy_wide(
+    connection: 'duckdb.DuckDBPyConnection',
+    source: Callable[[Sequence[int] | None], str],
+    path: Path,
+    columns: _Columns,
+    work: Work,
+    *,
+    positional: bool,
+) -> None:
+    """Write a table of thousands of columns: some columns at a time by DuckDB, then side by side by Arrow.
+
+    `positional` tells that `source` gives nothing but the columns asked for.
+    """
+    strips = []
+    for start in range(0, len(columns), _AT_ONCE):
+        places = range(start, min(start + _AT_ONCE, len(columns)))
+        strips.append(work.folder / f'strip{start}.parquet')
+        shown = [columns[place] for place in places] if positional else columns
+        connection.execute(_statement(source(places), path, shown, work, places, out=strips[-1]))
+        work.progress(places.stop / len(columns) * 0.8)
+    _side_by_side(strips, work.table, width=len(columns))
+    for strip in strips:
+        strip.unlink()
+
+
+def _side_by_side(strips: Sequence[Path], out: Path, *, width: int) -> None:
+    """Put Parquet files of as many rows together as one table, a few rows at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    own = (LINE_COLUMN, FLAG_COLUMN)
+    with ExitStack() as stack:
+        files = [stack.enter_context(closing(pq.ParquetFile(strip))) for strip in strips]
+        fields = [
+            *list(files[0].schema_arrow)[:2],
+            *(f for file in files for f in file.schema_arrow if f.name not in own),
+        ]
+        schema = pa.schema(fields)
+        writer = stack.enter_context(
+            pq.ParquetWriter(out, schema, compression='lz4', use_dictionary=False, write_statistics=False)
+        )
+        size = max(1, _BATCH_CELLS // width)
+        for batches in zip(*(file.iter_batches(batch_size=size) for file in files), strict=True):
+            arrays = batches[0].columns[:2] + [array for batch in batches for array in batch.columns[2:]]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _statement(source: str, path: Path, columns: _Columns, work: Work, places: Sequence[int], *, out: Path) -> str:
+    """One pass over the columns at some places that keeps a running total of the text written and stops when it grows
+    too large. `columns` are those of the source."""
     limits = work.limits
-    most = min(limits.bytes, max(limits.ratio_free_bytes, size * _RATIO))
-    renamed = ', '.join(f'c{i}' for i in range(len(columns)))
-    texts = ', '.join(f'CAST(c{i} AS VARCHAR) AS c{i}' for i in range(len(columns)))
-    total_size = ' + '.join(f'coalesce(strlen(c{i}), 0)' for i in range(len(columns))) or '0'
+    most = min(limits.bytes, max(limits.ratio_free_bytes, path.stat().st_size * _RATIO))
+    first = places[0] if len(columns) == len(places) and places else 0
+    given = ', '.join(f'c{first + i}' for i in range(len(columns)))
+    renamed = ', '.join(f'c{i}' for i in places)
+    texts = ', '.join(f'CAST(c{i} AS VARCHAR) AS c{i}' for i in places)
+    total_size = _sum([f'coalesce(strlen(c{i}), 0)' for i in places])
     total = f'sum({total_size}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)'
     return (
         f'COPY (SELECT CASE WHEN total > {most} OR number > {limits.rows} THEN error({quoted(_TOO_LARGE)}) '
         f'ELSE number END AS {LINE_COLUMN}, 0::UTINYINT AS {FLAG_COLUMN}, {renamed} FROM '
         f'(SELECT row_number() OVER () AS number, {total} AS total, {renamed} FROM '
-        f'(SELECT {texts} FROM {source} AS source({renamed})))) '
-        f'TO {quoted(work.table)} ({parquet_options(64 * len(columns))})'
+        f'(SELECT {texts} FROM {source} AS source({given})))) '
+        f'TO {quoted(out)} ({parquet_options(64 * min(len(columns), _AT_ONCE))})'
     )
+
+
+def _sum(terms: list[str]) -> str:
+    """The sum of terms in brackets of a hundred: the engine refuses one expression that is a thousand deep."""
+    while len(terms) > 1:
+        terms = [f'({" + ".join(terms[at : at + 100])})' for at in range(0, len(terms), 100)]
+    return terms[0] if terms else '0'
 
 
 def _hint(kind: str) -> str:

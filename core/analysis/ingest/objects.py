@@ -1,12 +1,16 @@
-"""JSON to the raw table: one object a line, or an array of objects. Numbers keep the text they were written with."""
+"""JSON to the raw table: one object a line, an array of objects, or one object with a table in it.
+
+Numbers keep the text they were written with.
+"""
 
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from core.analysis.ingest.cells import kind_of
 from core.analysis.ingest.decode import Text
@@ -21,6 +25,11 @@ _BLOCK: Final = 2**20
 _DEPTH: Final = 4
 _WHOLE: Final = 16
 _SHOWN: Final = 500
+_LONG: Final = 2**24
+_SHALLOW: Final = 3
+_USUAL: Final = frozenset({'data', 'records', 'items', 'rows', 'results', 'features', 'values', 'observations'})
+_UNDER_NAME: Final = re.compile(r'"(?:[^"\\]|\\.)*"\s*:\s*\[(?=\s*\{)')
+_TRIES: Final = 20
 _SPACE: Final = re.compile(r'[\s,]*')
 
 
@@ -30,7 +39,19 @@ class _Number(str):
     __slots__ = ()
 
 
-_DECODER: Final = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which a key that is there twice is called another name, so that no value is lost."""
+    value = dict(pairs)
+    return (
+        value
+        if len(value) == len(pairs)
+        else dict(zip(unique_names([key for key, _ in pairs], len(pairs)), (item for _, item in pairs), strict=True))
+    )
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_Number, parse_int=_Number, parse_constant=_Number, object_pairs_hook=_object
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,35 +73,41 @@ def is_json(text: Text) -> str | None:
         return 'json' if inside.startswith(('{', '[', ']')) else None
     if not head.startswith('{'):
         return None
-    first = head.split('\n', 1)[0].strip()
+    first, _, rest = head.partition('\n')
     try:
         value = _DECODER.decode(first)
     except ValueError:
-        return 'json' if re.match(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\})', head) else None
+        opens = re.match(r'\{\s*("(?:[^"\\]|\\.)*"\s*:|\})', head)
+        return None if not opens else 'jsonl' if not rest and _has_lines(text) else 'json'
     except RecursionError:
         return 'jsonl'
-    alone = not head.split('\n', 1)[1:] or not head.split('\n', 1)[1].strip()
-    if not isinstance(value, dict) or _wraps(value) or (alone and _records_of(value) is not None):
+    if not isinstance(value, dict) or (not rest.strip() and table_in(value) is not None):
         return 'json'
     return 'jsonl'
 
 
-def _wraps(value: dict[str, Any]) -> bool:
-    """Whether an object is the whole file: an array of records under a name."""
-    return any(isinstance(item, list) and item and isinstance(item[0], dict) for item in value.values())
+def _has_lines(text: Text) -> bool:
+    """Whether the first line, longer than the head, is one object and another one follows."""
+    with text.path.open('rb') as file:
+        file.seek(text.offset)
+        first = file.readline(_LONG).strip()
+        return first.endswith(b'}') and file.read(64).lstrip().startswith(b'{')
 
 
 def read_json(text: Text, work: Work, *, kind: str) -> RawTable:
     """Read JSON Lines or an array of objects; nested objects become dotted columns, arrays stay JSON text.
 
+    Of one object with a table in it, that table is read; `notes` tell what it holds besides. Records in an array
+    within each element, with times that the element itself has not, become records beside what the element holds.
     An element that is no object is rejected and listed. Raises UnreadableFile when there is none at all.
     """
     names: dict[str, int] = {}
-    sink = _fill(text, work, kind, names)
+    notes: list[str] = []
+    sink = _fill(text, work, kind, names, notes)
     if len(names) > sink.width:
         # A key that came late makes the table wider: now all of them are known.
         sink.discard()
-        sink = _fill(text, work, kind, names)
+        sink = _fill(text, work, kind, names, notes)
     if not sink.rows and sink.rejected:
         raise UnreadableFile(
             'The file starts like JSON, but no element of it is an object. Upload objects, one a line.'
@@ -100,17 +127,17 @@ def read_json(text: Text, work: Work, *, kind: str) -> RawTable:
         rejected=rejected,
         faults_path=faults,
         hints={},
-        notes=(),
+        notes=tuple(dict.fromkeys(notes)),
         header=tuple(names),
     )
 
 
-def _fill(text: Text, work: Work, kind: str, names: dict[str, int]) -> Sink:
+def _fill(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[str]) -> Sink:
     """One pass over the file; the names seen are added to `names`, records are stored at the width of its start."""
     if not names:
-        _first_names(text, work, kind, names)
+        _first_names(text, work, kind, names, notes)
     sink = Sink(work, len(names))
-    for element in _objects(_lines(text, work) if kind == 'jsonl' else _array(text, work)):
+    for element in _records(text, work, kind, notes):
         value = element.value
         if element.broken is not None or not isinstance(value, dict):
             reason = element.broken or 'The element is no JSON object.'
@@ -122,6 +149,48 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int]) -> Sink:
         if len(names) <= sink.width:
             sink.add(element.line, Flag.AS_READ, [cells.get(index) for index in range(len(names))])
     return sink
+
+
+def _records(text: Text, work: Work, kind: str, notes: list[str]) -> Iterator[Element]:
+    return _spread(_objects(_lines(text, work) if kind == 'jsonl' else _array(text, work, notes)))
+
+
+def _spread(elements: Iterator[Element]) -> Iterator[Element]:
+    """The elements; where the first one holds timed records in an array and no time itself, those of each one."""
+    inner: str | None = None
+    for count, element in enumerate(elements):
+        value = element.value
+        if not isinstance(value, dict) or element.broken is not None:
+            yield element
+            continue
+        if count == 0:
+            inner = _timed(value)
+        records = value.get(inner) if inner is not None else None
+        if not records or not _are(records, dict):
+            yield element
+            continue
+        outer = {key: item for key, item in value.items() if key != inner}
+        for record in records:
+            yield replace(
+                element, value=outer | {f'{inner}.{key}' if key in outer else key: record[key] for key in record}
+            )
+
+
+def _timed(value: dict[str, Any]) -> str | None:
+    """The only key below which an array of records with times stands, beside no time."""
+    arrays = [key for key, item in value.items() if _are(item, dict)]
+    if len(arrays) != 1 or _has_time(value):
+        return None
+    return arrays[0] if _has_time(value[arrays[0]][0]) else None
+
+
+def _has_time(record: Mapping[Any, Any]) -> bool:
+    return any(type(item) is str and kind_of(item) == 'time' for item in record.values())
+
+
+def _are(items: Any, kind: type | tuple[type, ...]) -> TypeGuard[list[Any]]:
+    """Whether this is an array of nothing but such values, and of one at least."""
+    return isinstance(items, list) and bool(items) and all(isinstance(item, kind) for item in items)
 
 
 def _objects(elements: Iterator[Element]) -> Iterator[Element]:
@@ -145,28 +214,115 @@ def _heading(cells: list[Any]) -> list[str]:
     return list(cells) if words and len(set(cells)) == len(cells) else []
 
 
-def _records_of(value: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The records of an object that holds a whole table: of columns, of rows by key, or of names beside data."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The records of the table that an object holds. `array` is the array itself where they stand in one, `key` what it
+    is called; `beside` names what is not part of the table."""
+
+    records: Sequence[Any]
+    key: str = ''
+    array: list[Any] | None = None
+    beside: tuple[str, ...] = ()
+
+
+def table_in(value: dict[str, Any], depth: int = 0) -> Table | None:
+    """The table in an object: it is one itself (of columns, of rows by key), or it is the largest one below a key."""
+    itself = _split(value) or _of_columns(value) or _of_groups(value) or _by_key(value) or _of_values(value)
+    if itself is not None or depth > _SHALLOW:
+        return itself
+    found = []
+    for key, item in value.items():
+        inner: Table | None = None
+        if _are(item, dict) or _are(item, list):
+            inner = Table(records=item, key=key, array=item)
+        elif isinstance(item, dict) and item:
+            inner = table_in(item, depth + 1)
+        if inner is not None:
+            beside = tuple(name for name in value if name != key)
+            found.append(replace(inner, key=inner.key or key, beside=beside + inner.beside))
+    return max(found, key=_weight, default=None)
+
+
+def _weight(table: Table) -> int:
+    """How much speaks for a table: its records, more where they hold times or are called what tables are called."""
+    first = table.records[0]
+    timed = _has_time(first if isinstance(first, dict) else dict(enumerate(first)))
+    return len(table.records) * (4 if timed else 1) * (2 if table.key.lower() in _USUAL else 1)
+
+
+def _split(value: dict[str, Any]) -> Table | None:
+    """Names beside rows, as pandas writes them with `orient='split'`."""
+    columns, data = value.get('columns'), value.get('data')
+    if not _are(columns, (str, list)) or not _are(data, list):
+        return None
+    names = [_text(name) or '' for name in columns]
+    records = [dict(zip(names, row, strict=False)) for row in data]
+    index = value.get('index')
+    beside = tuple(key for key in value if key not in ('columns', 'data', 'index'))
+    if isinstance(index, list) and len(index) == len(data) and not _counts([_text(item) for item in index]):
+        records = [{'index': item, **record} for item, record in zip(index, records, strict=True)]
+    return Table(records=records, beside=beside)
+
+
+def _of_columns(value: dict[str, Any]) -> Table | None:
+    """Arrays of one length, each a column."""
     items = list(value.values())
-    if isinstance(value.get('columns'), list) and isinstance(value.get('data'), list):
-        names = [_text(name) or '' for name in value['columns']]
-        return [dict(zip(names, row, strict=False)) for row in value['data'] if isinstance(row, list)]
-    if items and all(isinstance(item, list) for item in items):
-        whole = len({len(item) for item in items}) == 1 and len(items[0]) > 1
-        return [dict(zip(value, row, strict=True)) for row in zip(*items, strict=True)] if whole else None
-    if len(items) > 1 and all(isinstance(item, dict) and item for item in items):
-        keys = [tuple(item) for item in items]
-        if len(set(keys)) > 1 or any(isinstance(cell, dict | list) for item in items for cell in item.values()):
-            return None
-        if all(key.isdigit() for key in keys[0]):
-            return [{name: item[key] for name, item in value.items()} for key in keys[0]]
-        return [{'key': name, **item} for name, item in value.items()]
-    return None
+    if not items or not all(isinstance(item, list) for item in items) or len({len(item) for item in items}) > 1:
+        return None
+    if len(items[0]) < 2 or (isinstance(items[0][0], dict | list)):
+        return None
+    return Table(records=[dict(zip(value, row, strict=True)) for row in zip(*items, strict=True)])
 
 
-def _first_names(text: Text, work: Work, kind: str, names: dict[str, int]) -> None:
-    elements = _objects(_lines(text, work) if kind == 'jsonl' else _array(text, work))
-    for count, element in enumerate(elements):
+def _of_groups(value: dict[str, Any]) -> Table | None:
+    """Arrays of like records, each below the name of its group."""
+    items = list(value.values())
+    if len(items) < 2 or not all(_are(item, dict) for item in items) or len({tuple(item[0]) for item in items}) > 1:
+        return None
+    key = _free('key', items[0][0])
+    return Table(records=[{key: name, **record} for name, item in value.items() for record in item])
+
+
+def _by_key(value: dict[str, Any]) -> Table | None:
+    """Records by key (of like ones, or each of its time), or columns of cells by row."""
+    items = list(value.values())
+    if len(items) < 2 or not all(isinstance(item, dict) and item for item in items):
+        return None
+    if any(isinstance(cell, dict | list) for item in items for cell in item.values()):
+        return None
+    keys = list(dict.fromkeys(key for item in items for key in item))
+    alike = all(len(item) == len(keys) for item in items)
+    if alike and all(key.isdigit() for key in keys):
+        rows: list[dict[str, Any]] = [{name: item[key] for name, item in value.items()} for key in keys]
+        if not _counts(keys):
+            rows = [{'index': key, **row} for key, row in zip(keys, rows, strict=True)]
+        return Table(records=rows)
+    if not alike and not all(kind_of(name) == 'time' for name in value):
+        return None
+    key = _free('key', keys)
+    return Table(records=[{key: name, **item} for name, item in value.items()])
+
+
+def _of_values(value: dict[str, Any]) -> Table | None:
+    """One value by time."""
+    if len(value) < 2 or any(isinstance(item, dict | list) or kind_of(key) != 'time' for key, item in value.items()):
+        return None
+    return Table(records=[{'key': key, 'value': item} for key, item in value.items()])
+
+
+def _counts(keys: Sequence[str | None]) -> bool:
+    """Whether these are nothing but the numbers of rows."""
+    return all(key == str(number) for number, key in enumerate(keys))
+
+
+def _free(name: str, taken: Any) -> str:
+    while name in taken:
+        name += '_'
+    return name
+
+
+def _first_names(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[str]) -> None:
+    for count, element in enumerate(_records(text, work, kind, notes)):
         if isinstance(element.value, dict):
             _cells(element.value, names)
         if count > 1000:
@@ -188,6 +344,9 @@ def _cells(value: dict[str, Any], names: dict[str, int]) -> dict[int, str | None
     cells: dict[int, str | None] = {}
     for name, item in _flat(value, '', 0):
         index = names.setdefault(name, len(names))
+        while index in cells:
+            name += '_'
+            index = names.setdefault(name, len(names))
         cells[index] = _text(item)
     return cells
 
@@ -248,19 +407,26 @@ def _element(text: str, line: int) -> Element:
         return Element(line=line, value=text[:_SHOWN], broken='The JSON is nested too deep.')
 
 
-def _array(text: Text, work: Work) -> Iterator[Element]:
+def _array(text: Text, work: Work, notes: list[str]) -> Iterator[Element]:
     """Elements of an array, one at a time, whatever the length of the file."""
     source = _Window(text.path, text.offset, longest=_longest(work))
     try:
-        yield from _elements(source, text, work)
+        if source.enter():
+            yield from _elements(source, text, work)
+        elif text.size <= work.memory // _WHOLE:
+            yield from _whole(source, text, work, notes)
+        elif source.enter_long():
+            notes.append('The first long array of objects was read; what the file holds besides was left out.')
+            yield from _elements(source, text, work)
+        else:
+            yield Element(
+                line=1, broken='The JSON holds no array of objects and is too large to be taken as one object.'
+            )
     finally:
         source.close()
 
 
 def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
-    if not source.enter():
-        yield from _whole(text, work)
-        return
     while True:
         source.skip()
         if source.at_end():
@@ -278,21 +444,47 @@ def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
         work.progress(source.done / max(text.size, 1))
 
 
-def _whole(text: Text, work: Work) -> Iterator[Element]:
+def _whole(source: '_Window', text: Text, work: Work, notes: list[str]) -> Iterator[Element]:
     """A file that is one object: the records of the table in it, or itself."""
-    if text.size > work.memory // _WHOLE:
-        yield Element(line=1, broken='The JSON holds no array of objects and is too large to be taken as one object.')
-        return
     with text.path.open('rb') as file:
         file.seek(text.offset)
-        element = _element(file.read().decode('utf-8', 'replace'), 1)
+        whole = file.read().decode('utf-8', 'replace')
+    element = _element(whole.strip(), 1)
     value = element.value
-    found = _records_of(value) if element.broken is None and isinstance(value, dict) else None
-    if found is None:
+    table = table_in(value) if element.broken is None and isinstance(value, dict) else None
+    if table is None and element.broken is not None and source.enter_long():
+        # What breaks off further below still has records before.
+        yield from _elements(source, text, work)
+        return
+    if table is None:
         yield element
         return
-    for record in found:
-        yield Element(line=1, value=record)
+    if table.beside:
+        beside = ', '.join(name[:80] for name in table.beside[:10])
+        notes.append(f'The records of "{table.key[:80]}" were read; what stands beside them was left out: {beside}.')
+    place = _place(whole, table)
+    if place is None:
+        for record in table.records:
+            yield Element(line=1, value=record)
+        return
+    del whole, value, element
+    source.go(text.offset + place[0], line=place[1])
+    yield from _elements(source, text, work)
+
+
+def _place(whole: str, table: Table) -> tuple[int, int] | None:
+    """Behind which byte and in which line the array of a table begins."""
+    if table.array is None:
+        return None
+    name = re.escape(json.dumps(table.key, ensure_ascii=False))
+    for match in islice(re.finditer(rf'{name}\s*:\s*\[', whole), _TRIES):
+        try:
+            if _DECODER.raw_decode(whole, match.end() - 1)[0] == table.array:
+                before = whole[: match.end()]
+                return len(before.encode()), before.count('\n') + 1
+        except (json.JSONDecodeError, RecursionError):
+            continue
+    return None
 
 
 _BROKEN: Final = object()
@@ -316,16 +508,35 @@ class _Window:
         self._file.close()
 
     def enter(self) -> bool:
-        """Go to the first element: of the outermost array, or of the first array of objects under a name."""
+        """Go to the first element of the outermost array, if there is one."""
+        self._fill()
+        match = re.match(r'\s*\[(?=\s*[\[{\]])', self._text)
+        self._move(match.end() if match else 0)
+        return match is not None
+
+    def enter_long(self) -> bool:
+        """Go to the first element of the first array of objects under a name that does not end soon."""
+        self._fill()
+        at = 0
+        while match := _UNDER_NAME.search(self._text, at):
+            try:
+                at = _DECODER.raw_decode(self._text, match.end() - 1)[1]
+            except json.JSONDecodeError:
+                self._move(match.end())
+                return True
+            except RecursionError:
+                return False
+        return False
+
+    def go(self, offset: int, *, line: int) -> None:
+        """Go to a byte of the file, which stands in this line."""
+        self._file.seek(offset)
+        self._decoder.reset()
+        self._text, self._at, self.done, self.line = '', 0, offset, line
+
+    def _fill(self) -> None:
         while len(self._text) < _SAMPLE and self._more():
             pass
-        match = re.match(r'\s*\[(?=\s*[\[{\]])', self._text) or re.search(
-            r'"(?:[^"\\]|\\.)*"\s*:\s*\[\s*(?=\{)', self._text
-        )
-        if match is None:
-            return False
-        self._move(match.end())
-        return True
 
     def skip(self) -> None:
         """Pass blanks and commas."""

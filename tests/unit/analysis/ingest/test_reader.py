@@ -381,7 +381,10 @@ def test_gzip_and_zip(reader: Reader) -> None:
         archive.writestr('data/y.csv', CLEAN)
     table = reader(buffer.getvalue())
     assert (raw(table), table.compression) == (ROWS, 'zip')
-    assert table.notes == ('The archive holds other files, which were not read: read.me, data/y.csv.',)
+    assert table.notes == (
+        'The archive holds other files, which were not read: read.me, data/y.csv. '
+        'Choose one of them instead, or unpack the archive and upload them one by one.',
+    )
 
 
 def test_json_lines(reader: Reader) -> None:
@@ -566,6 +569,7 @@ def test_the_table_of_an_archive_is_found_and_may_be_chosen(reader: Reader) -> N
     table = reader(buffer.getvalue())
     assert (raw(table), table.reading['member']['value']) == (ROWS, 'large.csv')
     assert table.reading['member']['runner_up'] == 'small.csv'
+    assert table.reading['member']['options'] == ['small.csv', 'large.csv']
     assert raw(reader(buffer.getvalue(), chosen=Chosen(member='small.csv'))) == [['a', 'b'], ['1', '2']]
     with pytest.raises(UsageError, match='It holds: Metadata_countries'):
         reader(buffer.getvalue(), chosen=Chosen(member='none.csv'))
