@@ -14,11 +14,12 @@ from core.analysis.ingest.dialect import (
     Tokens,
     has_swallowed,
     in_other_quotes,
+    in_some_quotes,
     is_spaced,
     readings,
     tokenize,
 )
-from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit
+from core.analysis.ingest.layout import Layout, aligned, is_heading, is_remark, resplit, shape_of
 from core.analysis.ingest.lines import Lines
 from core.analysis.ingest.plain import Plain
 from core.analysis.ingest.rawtable import Fault, FaultAction, FaultKind, Flag
@@ -139,7 +140,8 @@ class Careful:
 
     def _take_plain(self, stop: int) -> int:
         """Store the lines up to the first that has a quote or is not clean; give their number, 0 when they are few."""
-        if stop - self._at < _SHORTEST_STRETCH or self._held:
+        form = self._form
+        if stop - self._at < _SHORTEST_STRETCH or self._held or form.bare or form.wrapped or self._layout.lacking:
             return 0
         lines = self._plain.leading(self._buffer[self._at : stop])
         if not lines:
@@ -153,7 +155,7 @@ class Careful:
         """Store the lines up to `stop` at once when all of them are clean records."""
         form, layout = self._form, self._layout
         lines = self._buffer[self._at : stop]
-        if form.trim or form.collapse or len(form.delimiter) > 1 or not form.quote or self._held:
+        if form.trim or form.collapse or form.wrapped or len(form.delimiter) > 1 or not form.quote or self._held:
             return False
         text = ''.join(lines)
         if form.comment and form.comment in text:
@@ -165,7 +167,7 @@ class Careful:
         if (self._text.bad and '\ufffd' in text) or max(map(len, lines)) > self._work.limits.cell_bytes:
             return False
         rows, starts = self._parsed(lines)
-        width = layout.width + layout.slack
+        width = layout.width + layout.slack - layout.lacking
         if width > 1 and [] in rows:
             starts = [start for start, row in zip(starts, rows, strict=True) if row]
             rows = [row for row in rows if row]
@@ -175,6 +177,8 @@ class Careful:
             if any(any(row[layout.width :]) for row in rows):
                 return False
             rows = [row[: layout.width] for row in rows]
+        if layout.lacking:
+            rows = [[*row, *[''] * layout.lacking] for row in rows]
         if (
             self._has_other_quotes(text, rows)
             or (self._form.tight and width > 2 and any(row[1][:1] == ' ' == row[2][:1] for row in rows))
@@ -273,18 +277,29 @@ class Careful:
         layout = self._layout
         if layout.width > 1 and not any(cell.strip() for cell in cells):
             self._empties += 1
+            self._after_blank = True
             return True
-        typed = after_blank or any(kind in ('number', 'time') for kind in layout.profile)
-        if layout.header and typed and not self._found and cells == list(layout.header):
+        if layout.header and layout.width > 1 and not self._found and cells == list(layout.header):
             self._repeats += 1
             return True
         if len(cells) < layout.width and resplit(self._raw, self._form, layout.profile) is not None:
             return False
         parted = after_blank or bool(self._held)
-        if is_remark(cells, layout.width, layout.profile, parted=parted) and len(self._held) < _HELD:
+        remark = is_remark(cells, layout.width, layout.profile, parted=parted) or (parted and self._is_alone(cells))
+        if remark and len(self._held) < _HELD:
             self._held.append((line, byte, cells))
             return True
         return False
+
+    def _is_alone(self, cells: list[str]) -> bool:
+        """Whether a record has its first cell alone, which is written as none of its column is."""
+        layout = self._layout
+        return (
+            layout.width > 2
+            and bool(layout.shapes[0])
+            and not any(cell.strip() for cell in cells[1:])
+            and shape_of(cells[0]) not in layout.shapes[0]
+        )
 
     def _release(self) -> None:
         """Store what was held back: records follow, so these are records as well."""
@@ -299,7 +314,7 @@ class Careful:
 
     def _record(self, text: str) -> tuple[Tokens, int]:
         """The record that starts at the current line, and its number of lines."""
-        form, width = self._form, self._layout.width + self._layout.slack
+        form, width = self._form, self._layout.width + self._layout.slack - self._layout.lacking
         text = self._without_nuls(text)
         tokens = tokenize(text, form)
         if (other := self._other_quotes(text, tokens)) is not None:
@@ -309,7 +324,7 @@ class Careful:
             if over is not None:
                 return over
         if tokens.clean and not tokens.open:
-            return tokens, 1
+            return self._requoted(text, tokens, width), 1
         if tokens.open:
             joined, used = self._joined(width)
             self._vain = 0 if joined is not None else self._vain + 1
@@ -332,14 +347,30 @@ class Careful:
         self._note(kind, FaultAction.REPAIRED, text, reason)
         return Tokens(cells=cells, clean=False, open=False), 1
 
+    def _requoted(self, text: str, tokens: Tokens, width: int) -> Tokens:
+        """A record with surplus cells whose quotes can also be read so that it has its width."""
+        if not tokens.quoted or len(tokens.cells) <= width or not any(map(self._is_half_quoted, tokens.cells)):
+            return tokens
+        found = readings(text, self._form, widest=width).get(width)
+        if found is None:
+            return tokens
+        self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, _STRAY)
+        return Tokens(cells=found[1], clean=False, open=False)
+
+    def _is_half_quoted(self, cell: str) -> bool:
+        return cell.rstrip().endswith(self._form.quote)
+
     def _other_quotes(self, text: str, tokens: Tokens) -> Tokens | None:
         """A record whose cells all stand in another sort of quotes than the file's, by those."""
-        found = in_other_quotes(text, self._form, self._layout.width) if not tokens.quoted else None
+        width = self._layout.width
+        found = in_other_quotes(text, self._form, width) if not tokens.quoted else None
+        if found is None and len(tokens.cells) > width > 1:
+            found = in_some_quotes(text, self._form, width)
         if found is None:
             return None
         cells, quote = found
         ours = self._form.quote or 'nothing'
-        reason = f'The cells of the record stand between {quote}, those of the file between {ours}.'
+        reason = f'Cells of the record stand between {quote}, those of the file between {ours}.'
         self._note(FaultKind.STRAY_QUOTE, FaultAction.REPAIRED, text, reason)
         return Tokens(cells=cells, clean=True, open=False)
 
@@ -485,7 +516,8 @@ class Careful:
         return True
 
     def _has_width(self, cells: list[str]) -> bool:
-        return len(cells) in (self._layout.width, self._layout.width + self._layout.slack)
+        width = self._layout.width
+        return len(cells) in (width, width + self._layout.slack, width - self._layout.lacking)
 
     def _suits(self, cells: list[str]) -> bool:
         """Whether most cells of the columns that hold numbers, times or truth values hold such."""
@@ -563,6 +595,8 @@ class Careful:
             other = f'{self._form.delimiter} '
             reason = f'The record is separated by {other!r} where the file uses {self._form.delimiter!r}.'
             self._note(FaultKind.OTHER_DELIMITER, FaultAction.REPAIRED, self._raw, reason)
+        if self._layout.lacking and len(cells) == width - self._layout.lacking:
+            cells = [*cells, *[''] * self._layout.lacking]
         if len(cells) < width:
             cells = self._widened(cells)
         elif len(cells) > width:
@@ -586,7 +620,7 @@ class Careful:
     def _narrowed(self, cells: list[str]) -> list[str]:
         layout = self._layout
         reason = f'The record has {len(cells)} cells where the table has {layout.width} columns'
-        found = aligned(cells, layout, self._form.delimiter)
+        found = self._held_together(cells) or aligned(cells, layout, self._form.delimiter)
         if found is None:
             surplus = self._form.delimiter.join(cells[layout.width :])
             self._note(FaultKind.LONG_ROW, FaultAction.TRUNCATED, surplus, f'{reason}; the surplus was cut off.')
@@ -595,6 +629,20 @@ class Careful:
         how = 'a cell that bare delimiters had split was joined.' if merged else 'surplus empty cells were taken out.'
         self._note(FaultKind.LONG_ROW, FaultAction.REPAIRED, value, f'{reason}; {how}')
         return kept
+
+    def _held_together(self, cells: list[str]) -> tuple[list[str], str, bool] | None:
+        """Join the cells that a delimiter has split where one quote of two is left to tell where the cell ends."""
+        quote, surplus = self._form.quote, len(cells) - self._layout.width
+        if not quote or surplus < 1:
+            return None
+        halves = [index for index, cell in enumerate(cells) if cell.strip().startswith(quote) != cell.endswith(quote)]
+        if len(halves) != 1:
+            return None
+        start = halves[0] if cells[halves[0]].strip().startswith(quote) else halves[0] - surplus
+        if start < 0 or start + surplus >= len(cells) or not all(cells[start : start + surplus + 1]):
+            return None
+        merged = self._form.delimiter.join(cells[start : start + surplus + 1])
+        return [*cells[:start], merged, *cells[start + surplus + 1 :]], merged, True
 
     def _note(self, kind: FaultKind, action: FaultAction, value: str, reason: str, column: str | None = None) -> None:
         self._found.append((kind, action, value[:_SHOWN], reason, column))

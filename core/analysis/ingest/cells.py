@@ -40,7 +40,7 @@ def kind_of(cell: str | None) -> Kind:
         return 'empty'
     if text[0] in "+-.,($€£¥0123456789iI'" and _NUMBER.fullmatch(text):
         return 'number'
-    if _TIME.fullmatch(text):
+    if _TIME.fullmatch(text) or (' - ' in text and all(map(_TIME.fullmatch, text.split(' - ', 1)))):
         return 'time'
     return 'flag' if lowered in _FLAG else 'text'
 

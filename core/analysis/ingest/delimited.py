@@ -122,7 +122,11 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
     lines, whole = _head(text, returns=returns)
     guess = detect(lines[chosen.skip or 0 :], chosen)
     form = guess.format
-    if not returns and text.cr and _breaks_at_returns(lines, form):
+    if returns and text.cr < text.lf + text.crlf:
+        other, other_whole = _head(text, returns=False)
+        if _steadiness(other, form) > _steadiness(lines, form):
+            returns, lines, whole = False, other, other_whole
+    elif not returns and text.cr and _breaks_at_returns(lines, form):
         returns = True
         lines, whole = _head(text, returns=returns)
     skip = chosen.skip or 0
@@ -130,7 +134,7 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
     if (widest := max((len(record.cells) for record in records), default=0)) > most:
         raise TooLarge(f'The file has a line of {widest:,} cells, more than the {most:,} columns allowed. Split it.')
     layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
-    if layout.width == 1:
+    if layout.width == 1 and not layout.slack:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
         records = _records(lines, form, whole=whole, skip=skip)
         layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
@@ -154,6 +158,13 @@ def _breaks_at_returns(lines: list[str], form: Format) -> bool:
     return bool(widths and parted) and all(
         len(tokenize(part, form).cells) == widths[0][0] for parts in parted for part in parts
     )
+
+
+def _steadiness(lines: list[str], form: Format) -> float:
+    """The share of records that have the width of most."""
+    records = sample_records([line for line in lines if line.strip()], form, limit=_SAMPLE_RECORDS)
+    widths = Counter(len(cells) for _, cells, _ in records)
+    return widths.most_common(1)[0][1] / len(records) if records else 0.0
 
 
 def _is_tight(lines: list[str], form: Format) -> bool:
@@ -324,7 +335,8 @@ def _clean_lines(text: Text, plan: Plan) -> int | None:
     form, layout = plan.form, plan.layout
     one_break = plan.newline != 'mixed' and (not text.cr or not (text.lf or text.crlf))
     padded = form.trim and _quotes(text, form) > 0
-    plain = not (padded or form.collapse) and len(form.delimiter.encode()) <= 4
+    special = form.collapse or form.bare or form.wrapped or layout.lacking > 0
+    plain = not (padded or special) and len(form.delimiter.encode()) <= 4
     if not (one_break and plain and layout.body and 0 < layout.width <= WIDE) or text.nuls or text.bad or text.long:
         return None
     with text.path.open('rb') as file:
@@ -399,6 +411,14 @@ def _breaks_in_last(connection: 'duckdb.DuckDBPyConnection', work: Work, plan: P
     return int(rows[0][0]) if rows else 0
 
 
+def _repeats_header(connection: 'duckdb.DuckDBPyConnection', table: str, layout: Layout) -> bool:
+    """Whether the header stands once more among records that hold nothing but texts."""
+    if not layout.header or layout.width < 2:
+        return False
+    same = ' AND '.join(f'c{i} = {quoted(name)}' for i, name in enumerate(layout.header[: layout.width]) if name)
+    return bool(same) and bool(connection.execute(f'SELECT 1 FROM {table} WHERE {same} LIMIT 1').fetchall())
+
+
 def _has_marks(connection: 'duckdb.DuckDBPyConnection', text: Text, work: Work, plan: Plan) -> bool:
     """Whether a comment, or a record whose cells all stand in the other sort of quotes, is among the records."""
     table, form = quoted(work.table), plan.form
@@ -435,7 +455,7 @@ def _looks_broken(
         return True
     typed = [i for i, kind in enumerate(layout.profile) if kind in ('number', 'time')]
     if not typed:
-        return False
+        return _repeats_header(connection, table, layout)
     # Letters sort behind digits and signs: most cells are told apart without the pattern.
     maybe = f"(c{typed[0]} >= 'A' OR c{typed[0]} < '!')"
     words = ' AND '.join([maybe, *(f"regexp_matches(c{i}, '^\\s*\\pL')" for i in typed[:3])])

@@ -17,11 +17,13 @@ from core.analysis.ingest.rawtable import Chosen
 
 _SINGLES: Final = ',;\t|:^~§¦\x01\x1f\x1e '
 _DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
-_RUN: Final = re.compile(r'[^\w\s"\'`.+\-]{2,4}')
+_RUN: Final = re.compile(r'[^\w\s"\'`.+]{2,4}')
+_MOST_RUNS: Final = 60
 _SIGN: Final = re.compile(r'[^\w\s"\'`.+\-,;|:^~§¦]')
 _MOST_UNUSUAL: Final = 6
 QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
+_BACKSLASHES: Final = re.compile(r'\\+')
 _SAMPLE_ROWS: Final = 160
 _SAMPLE_CELLS: Final = 400_000
 _SEARCH_BYTES: Final = 2**18
@@ -34,7 +36,8 @@ class Format:
 
     `trim`: blanks around delimiters are padding. `collapse`: runs of the delimiter count as one (aligned columns).
     `comment` starts lines that are no records ('': none). `tight`: hardly any record is written with a blank behind
-    each delimiter, so that one that is has a delimiter of its own.
+    each delimiter, so that one that is has a delimiter of its own. `bare`: the escape stands before delimiters of cells
+    without quotes, too. `wrapped`: whole records stand in quotes, as when lines were taken for cells.
     """
 
     delimiter: str = ','
@@ -44,6 +47,8 @@ class Format:
     collapse: bool = False
     comment: str = ''
     tight: bool = False
+    bare: bool = False
+    wrapped: bool = False
 
     @property
     def escapes(self) -> bool:
@@ -76,6 +81,8 @@ class Guess:
 def tokenize(text: str, form: Format) -> Tokens:
     """Read one record's text (without its line break); a stray quote inside a quoted cell is an ordinary character."""
     delimiter, quote = form.delimiter, form.quote
+    if form.wrapped:
+        text = unwrapped(text, quote)
     if form.collapse:
         text = text.strip(delimiter)
     if not quote or quote not in text:
@@ -93,9 +100,9 @@ def tokenize(text: str, form: Format) -> Tokens:
             cells.append(_unescape(text[start + 1 : close], form))
             position = _skip(text, close + 1, delimiter)
         else:
-            stop = text.find(delimiter, position)
-            stop = end if stop < 0 else stop
+            stop = _stop(text, position, form)
             cell = text[position:stop]
+            cell = _unescape_bare(cell, form) if form.bare else cell
             cells.append(cell.strip() if form.trim else cell)
             position = stop
         if position >= end:
@@ -108,8 +115,34 @@ def tokenize(text: str, form: Format) -> Tokens:
 def _bare(text: str, form: Format) -> list[str]:
     if form.collapse:
         return [cell for cell in text.split(form.delimiter) if cell]
-    cells = text.split(form.delimiter) if form.delimiter else [text]
+    if form.bare and form.escape in text:
+        cells, position = [], 0
+        while (stop := _stop(text, position, form)) < len(text):
+            cells.append(_unescape_bare(text[position:stop], form))
+            position = stop + len(form.delimiter)
+        cells.append(_unescape_bare(text[position:], form))
+    else:
+        cells = text.split(form.delimiter) if form.delimiter else [text]
     return [cell.strip() for cell in cells] if form.trim else cells
+
+
+def _stop(text: str, position: int, form: Format) -> int:
+    """Where the cell without quotes that starts at `position` ends."""
+    stop = text.find(form.delimiter, position)
+    while stop >= 0 and form.bare and _escaped(text, stop, position - 1, form.escape):
+        stop = text.find(form.delimiter, stop + 1)
+    return len(text) if stop < 0 else stop
+
+
+def _unescape_bare(cell: str, form: Format) -> str:
+    return re.sub(rf'{re.escape(form.escape)}({re.escape(form.escape)}|{re.escape(form.delimiter)})', r'\1', cell)
+
+
+def unwrapped(line: str, quote: str) -> str:
+    """A record that stands in quotes as a whole, without them."""
+    if len(line) < 2 or not line.startswith(quote) or not line.endswith(quote):
+        return line
+    return line[1:-1].replace(quote * 2, quote)
 
 
 def _skip(text: str, position: int, delimiter: str) -> int:
@@ -229,13 +262,23 @@ def _cells_at(text: str, position: int, form: Format) -> Iterator[tuple[int, str
         if _ends(text, place + 1, form.delimiter):
             yield _skip(text, place + 1, form.delimiter), _unescape(text[inner:place], form), strays
         if text.startswith(form.quote, place + 1):
-            if strays and _ends(text, place + 2, form.delimiter):
+            if _ends(text, place + 2, form.delimiter):
                 stop = _skip(text, place + 2, form.delimiter)
                 yield stop, _unescape(text[inner : place + 1], form), strays + 1
             place += 2
             continue
         strays += 1
         place += 1
+
+
+def in_some_quotes(text: str, form: Format, width: int) -> tuple[list[str], str] | None:
+    """A record in which another sort of quotes than the file's protects delimiters: (its cells, that quote)."""
+    for quote in QUOTES:
+        if quote != form.quote and text.count(quote) > 1:
+            other = tokenize(text, replace(form, quote=quote, escape=quote))
+            if other.quoted and other.clean and not other.open and len(other.cells) == width:
+                return other.cells, quote
+    return None
 
 
 def is_spaced(text: str, cells: Sequence[str], form: Format) -> bool:
@@ -341,13 +384,25 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
         (0.0, None),
     )
     return Guess(
-        format=replace(_with_padding(lines, form), comment=comment),
+        format=replace(_with_padding(lines, _tabbed(text, form)), comment=comment),
         score=score,
         runner_up=other[1],
         runner_score=other[0],
         other_quote=quotes[1],
         other_quote_score=quotes[0],
     )
+
+
+def _is_tabbed(text: str, mark: str) -> bool:
+    """Whether a tab stands on both sides of nearly every one of these delimiters."""
+    return text.count(f'\t{mark}\t') >= 0.95 * text.count(mark)
+
+
+def _tabbed(text: str, form: Format) -> Format:
+    """The format with the tabs that stand around every delimiter."""
+    if len(form.delimiter) == 1 and not form.delimiter.isspace() and _is_tabbed(text, form.delimiter):
+        return replace(form, delimiter=f'\t{form.delimiter}\t')
+    return form
 
 
 def _quotes(form: Format) -> tuple[str, str]:
@@ -372,8 +427,10 @@ def _asked_forms(text: str, delimiter: str, chosen: Chosen) -> Iterator[Format]:
 
 def _single(text: str) -> Format:
     lines = [line.strip() for line in text.splitlines()]
-    apostrophes = sum(len(line) > 1 and line[0] == line[-1] == "'" for line in lines)
-    return Format(quote="'" if lines and apostrophes > 0.8 * len(lines) else '"')
+    for quote in QUOTES[1:]:
+        if lines and sum(len(line) > 1 and line[0] == line[-1] == quote for line in lines) > 0.8 * len(lines):
+            return Format(quote=quote, escape=quote)
+    return Format()
 
 
 def named_separator(line: str) -> str | None:
@@ -384,17 +441,23 @@ def named_separator(line: str) -> str | None:
 
 def _delimiters(text: str, lines: Sequence[str]) -> list[str]:
     known = [mark for mark in (*_SINGLES, *_DOUBLES) if mark in text]
+    tabbed = [mark for mark in known if mark != '\t' and _is_tabbed(text, mark)]
+    if tabbed and text.count('\t') == 2 * text.count(tabbed[0]):
+        return [f'\t{tabbed[0]}\t']
     return known + [mark for mark in _unusual(lines) if mark not in known]
 
 
 def _unusual(lines: Sequence[str]) -> list[str]:
     """Other signs, and runs of signs, that stand equally often in nearly every line."""
-    counts: dict[str, Counter[int]] = {}
+    met: Counter[str] = Counter()
     for line in lines:
-        for run, count in Counter(_RUN.findall(line)).items():
-            counts.setdefault(run, Counter())[count] += 1
-        for sign, count in Counter(_SIGN.findall(line)).items():
-            counts.setdefault(sign, Counter())[count] += 1
+        runs = set(_RUN.findall(line))
+        # Around an empty cell a delimiter of two signs stands twice in a row.
+        runs |= {run[:2] for run in runs if len(run) > 2 and run[:2] == run[-2:]}
+        met.update(runs | set(_SIGN.findall(line)))
+    counts: dict[str, Counter[int]] = {}
+    for mark, _ in met.most_common(_MOST_RUNS):
+        counts[mark] = Counter(count for line in lines if (count := line.count(mark)))
     steady = [
         (seen.most_common(1)[0][1], mark)
         for mark, seen in counts.items()
@@ -408,9 +471,16 @@ def _unusual(lines: Sequence[str]) -> list[str]:
 def _forms(text: str, delimiter: str) -> Iterator[Format]:
     """The quotes and escapes worth trying with a delimiter."""
     opened = {quote: _boundary_quotes(text, delimiter, quote) for quote in QUOTES}
-    yield Format(delimiter=delimiter)
-    if '\\"' in text and opened['"']:
+    paired = opened['"'] > 0 and _are_paired(text)
+    if paired:
         yield Format(delimiter=delimiter, escape='\\')
+    yield Format(delimiter=delimiter)
+    if '\\"' in text and opened['"'] and not paired:
+        yield Format(delimiter=delimiter, escape='\\')
+    if f'\\{delimiter}' in text:
+        yield Format(delimiter=delimiter, escape='\\', bare=True)
+    if delimiter != ' ' and _are_wrapped(text, delimiter):
+        yield Format(delimiter=delimiter, wrapped=True)
     for quote in QUOTES[1:]:
         if opened[quote]:
             yield Format(delimiter=delimiter, quote=quote, escape=quote)
@@ -418,6 +488,26 @@ def _forms(text: str, delimiter: str) -> Iterator[Format]:
                 yield Format(delimiter=delimiter, quote=quote, escape='\\')
     if delimiter == ' ' and '  ' in text:
         yield Format(delimiter=delimiter, collapse=True)
+
+
+def _are_paired(text: str) -> bool:
+    """Whether backslashes stand in pairs alone, and not only in front of cells as in names of network places."""
+    runs = list(_BACKSLASHES.finditer(text))
+    return (
+        bool(runs)
+        and all(len(run[0]) % 2 == 0 for run in runs)
+        and any((run.start() and text[run.start() - 1].isalnum()) or text[run.start() - 1] == ':' for run in runs)
+    )
+
+
+def _are_wrapped(text: str, delimiter: str) -> bool:
+    """Whether every line stands in quotes as a whole, with equally many cells and no blanks behind delimiters."""
+    lines = [line for line in text.split('\n') if line.strip()][:_SAMPLE_ROWS]
+    if len(lines) < 3 or not all(len(line) > 2 and line[0] == line[-1] == '"' for line in lines):
+        return False
+    inner = [line[1:-1].replace('""', '') for line in lines]
+    widths = {len(tokenize(unwrapped(line, '"'), Format(delimiter=delimiter)).cells) for line in lines}
+    return len(widths) == 1 and widths != {1} and not any('"' in line or f'{delimiter} ' in line for line in inner)
 
 
 @lru_cache(maxsize=64)
@@ -443,10 +533,24 @@ def _score(lines: Sequence[str], form: Format) -> float:
     dirty = sum(not clean for _, _, clean in records)
     consistency = max((near - 0.5 * dirty) / len(records), 0.0)
     prior = _prior(form.delimiter)
-    if form.delimiter == ' ' and not any(column_kind(column) in ('number', 'time') for column in _columns(rows, width)):
-        # Lines of as many words each are rather one column of names than several.
-        prior *= 0.3
+    if form.delimiter == ' ':
+        if not any(column_kind(column) in ('number', 'time') for column in _columns(rows, width)):
+            # Lines of as many words each are rather one column of names than several.
+            prior *= 0.3
+        elif _is_parted_otherwise(lines, rows):
+            prior *= 0.5
     return consistency * (width - 1) / width * _legibility(rows, width, form) * prior
+
+
+def _is_parted_otherwise(lines: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether another delimiter stands equally often in every line, and not only as the sign of decimals."""
+    for mark in ',;\t|':
+        counts = {line.count(mark) for line in lines[:_SAMPLE_ROWS]}
+        if len(counts) == 1 and 0 not in counts:
+            holding = [cell for row in rows[:60] for cell in row if mark in cell]
+            if sum(kind_of(cell) == 'text' for cell in holding) > 0.5 * len(holding):
+                return True
+    return False
 
 
 def _columns(rows: Sequence[Sequence[str]], width: int) -> Iterator[list[str]]:
@@ -499,7 +603,7 @@ def _with_padding(lines: Sequence[str], form: Format) -> Format:
     """Set `trim` when blanks around the delimiter are the rule."""
     if form.delimiter.isspace():
         return form
-    before = after = total = 0
+    before = after = total = ends = records = 0
     columns: dict[int, set[int]] = {}
     for _, cells, _ in sample_records(lines, form, limit=_SAMPLE_ROWS):
         for index, cell in enumerate(cells[:-1]):
@@ -508,10 +612,13 @@ def _with_padding(lines: Sequence[str], form: Format) -> Format:
         total += len(filled)
         after += sum(cell[0] == ' ' for cell in filled)
         before += sum(cell[-1] == ' ' for cell in [cell for cell in cells[:-1] if cell.strip()])
+        records += len(cells) > 1
+        ends += len(cells) > 1 and cells[-1][-1:] == ' '
     text = ''.join(lines[:_SAMPLE_ROWS])
     if form.quote:
         after += text.count(f'{form.delimiter} {form.quote}')
     # Cells filled up with blanks to columns of one width each need not be padded in most rows.
     aligned = bool(columns) and all(len(lengths) == 1 for lengths in columns.values())
     most = 0.2 if aligned else 0.8
-    return replace(form, trim=total > 0 and max(after, before) >= most * total)
+    padded = total > 0 and max(after, before) >= most * total
+    return replace(form, trim=padded or (records > 1 and ends >= 0.8 * records))

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from core.analysis.ingest.cells import Kind, fit, kind_of, profile_of
+from core.analysis.ingest.cells import Kind, column_kind, fit, kind_of, profile_of
 from core.analysis.ingest.dialect import Format, tokenize
 from core.analysis.ingest.rawtable import Chosen, decision
 
 _BODY_ROWS: Final = 300
 _BODY_CELLS: Final = 200_000
 _HEADER_ROWS: Final = 4
+_TITLE_LINES: Final = 4
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
 _FOOTNOTE: Final = re.compile(
@@ -44,9 +45,10 @@ class Layout:
 
     `header` holds the header's cells as written (joined over several rows), `names` what the columns are called.
     `gaps` is the share of empty cells in each column, `slack` how many empty cells every record has beyond the header,
-    as after a trailing delimiter. `skip` counts the physical lines above the table, `header_lines` the records that
-    make the header, and `sure` (0 to 1) tells how plainly the first record is a header or none. `shapes` tells how the
-    cells of a column are written, where they are written in few ways.
+    as after a trailing delimiter, `lacking` how many cells every record has less than the header. `skip` counts the
+    physical lines above the table, `header_lines` the records that make the header, and `sure` (0 to 1) tells how
+    plainly the first record is a header or none. `shapes` tells how the cells of a column are written, where they are
+    written in few ways.
     """
 
     width: int
@@ -56,6 +58,7 @@ class Layout:
     body: int
     profile: tuple[Kind, ...]
     gaps: tuple[float, ...] = ()
+    lacking: int = 0
     shapes: tuple[frozenset[str], ...] = ()
     slack: int = 0
     skip: int = 0
@@ -92,9 +95,15 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         notes.append(_lines_note(preamble))
     if len(header_rows) > 1:
         notes.append(f'{len(header_rows)} header rows were joined.')
+    seen = {len(row.cells) for row in rows[: _enough(width)]}
+    lacking = width - max(seen) if len(rows) > 2 and len(seen) == 1 and max(seen) < width else 0
     body = [row.cells for row in rows[: _enough(width)] if len(row.cells) == width + slack]
+    if lacking:
+        body = [[*row.cells, *[''] * lacking] for row in rows[: _enough(width)]]
+        notes.append(_lacking_note(lacking))
     return Layout(
         width=width,
+        lacking=lacking,
         slack=slack,
         names=unique_names(header, width),
         header=tuple(header),
@@ -110,14 +119,18 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
     )
 
 
-def _shape(cell: str) -> str:
+def shape_of(cell: str) -> str:
     """How a cell is written: its signs, with one letter for letters and one digit for digits."""
     return _DIGITS.sub('9', _LETTERS.sub('a', cell.strip()[:200]))
 
 
 def _shapes(cells: Sequence[str]) -> frozenset[str]:
-    found = Counter(_shape(cell) for cell in cells if cell.strip())
-    return frozenset(found) if len(found) <= max(_FEW_SHAPES, sum(found.values()) // 4) else frozenset()
+    found = Counter(shape_of(cell) for cell in cells if cell.strip())
+    count = sum(found.values())
+    if len(found) > max(_FEW_SHAPES, count // 4):
+        return frozenset()
+    # Where there is much to go by, what stands in one cell alone is no way of writing the column.
+    return frozenset(shape for shape, seen in found.items() if seen > 1 or count < 20)
 
 
 def layout_decisions(layout: Layout, chosen: Chosen) -> dict[str, Any]:
@@ -173,6 +186,11 @@ def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind], 
         return profile[0] not in ('text', 'empty') or len(filled[0]) > 24 or len(cells) == 1
     if len(cells) >= width:
         return False
+    told = [cell for cell in filled[1:] if cell]
+    if sum(kind_of(cell) in ('number', 'time') for cell in told) >= max(2, len(told) / 2) or _is_mostly_digits(
+        filled[0]
+    ):
+        return False
     sentence = ' ' in filled[0] or all(kind_of(cell) in ('text', 'empty') for cell in filled)
     if profile[0] in ('number', 'time'):
         return sentence
@@ -182,7 +200,10 @@ def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind], 
 def _first_of_table(records: Sequence[Record]) -> int:
     """The index of the record where the table (its header, if any) starts."""
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
-    if not widths:
+    filled = sum(bool(record.cells) for record in records)
+    if not widths or (
+        sum(widths.values()) <= 0.05 * filled and all(_first_run(records, width) < 3 for width in widths)
+    ):
         return _first_of_column(records)
     modal = max(widths.items(), key=lambda pair: (pair[1] * (pair[0] - 1) / pair[0], pair[0]))[0]
     near = range(modal - max(1, modal // 5), modal + max(1, modal // 5) + 1) if modal > 2 else range(2, modal + 2)
@@ -235,6 +256,16 @@ def _is_prose(records: Sequence[Record], width: int) -> bool:
 def _first_of_column(records: Sequence[Record]) -> int:
     """A single column starts at its first line, or after a leading block of comments."""
     filled = [index for index, record in enumerate(records) if record.cells]
+    blank = next((index for index in range(filled[0], len(records)) if not records[index].cells), None)
+    if blank is not None:
+        above, below = blank - filled[0], [record for record in records[blank:] if record.cells]
+        last = next(index for index in range(len(records), 0, -1) if records[index - 1].cells)
+        steady = all(record.cells for record in records[last - len(below) : last])
+        values = column_kind(record.cells[0] for record in below[1:]) in ('number', 'time')
+        steady = steady and values and kind_of(below[0].cells[0]) == 'text'
+        if above <= _TITLE_LINES and steady and len(below) > 2 * above + 2:
+            # The only blank line parts a title from a name and its values.
+            return last - len(below)
     for index in filled:
         if not records[index].cells[0].startswith('#'):
             return index
@@ -378,7 +409,7 @@ def _continues_header(record: Record, rest: Sequence[Record], width: int) -> boo
     profile = profile_of(body, width)
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time')]
     kinds = [kind_of(cell.strip('"\'`')) for cell in record.cells]
-    texts = [i for i in typed if kinds[i] in ('text', 'flag')]
+    texts = [i for i in typed if kinds[i] in ('text', 'flag') and not _is_mostly_digits(record.cells[i])]
     values = [i for i in typed if kinds[i] in ('number', 'time')]
     filled = [cell.strip() for cell in record.cells if cell.strip()]
     if not typed or values or not texts or not body:
@@ -386,19 +417,40 @@ def _continues_header(record: Record, rest: Sequence[Record], width: int) -> boo
     return len(texts) >= max(1, 0.5 * len(typed)) and len(filled) >= 0.3 * width
 
 
+def _is_mostly_digits(cell: str) -> bool:
+    """Whether a cell is rather a damaged value than a name."""
+    signs = [sign for sign in cell if sign.isalnum()]
+    return 2 * sum(sign.isdigit() for sign in signs) > len(signs)
+
+
 def _join(rows: Sequence[Record]) -> list[str]:
     """One header of several rows; equal pieces stand once."""
     if len(rows) < 2:
         return list(rows[0].cells) if rows else []
     joined = []
-    for index in range(max(len(row.cells) for row in rows)):
+    above = _spread([cell.strip() for cell in rows[0].cells], [cell.strip() for cell in rows[1].cells])
+    texts = [above, *([cell.strip() for cell in row.cells] for row in rows[1:])]
+    for index in range(max(map(len, texts))):
         pieces: list[str] = []
-        for row in rows:
-            piece = row.cells[index].strip() if index < len(row.cells) else ''
+        for cells in texts:
+            piece = cells[index] if index < len(cells) else ''
             if piece and piece not in pieces:
                 pieces.append(piece)
         joined.append(' '.join(pieces))
     return joined
+
+
+def _spread(groups: list[str], names: Sequence[str]) -> list[str]:
+    """Groups written above the first of their columns alone, above each of them.
+
+    They are groups where every column has a name of its own below, and some stand above several.
+    """
+    if not all(names) or len(groups) != len(names) or all(groups) or sum(map(bool, groups)) < 2:
+        return groups
+    spread = groups[:1]
+    for group in groups[1:]:
+        spread.append(group or spread[-1])
+    return spread
 
 
 def _enough(width: int) -> int:
@@ -432,6 +484,12 @@ def _reconciled(header: list[str], rows: Sequence[Record], width: int) -> tuple[
         if surplus == 1 and _are_row_names(body, header):
             return ['', *header], width, 0
     return header, width, 0
+
+
+def _lacking_note(count: int) -> str:
+    if count == 1:
+        return 'The header has a name more than records have cells; the last column is empty.'
+    return f'The header has {count} names more than records have cells; the last columns are empty.'
 
 
 def _are_row_names(body: Sequence[Sequence[str]], header: Sequence[str]) -> bool:
@@ -517,4 +575,4 @@ def _suits(cells: Sequence[str], layout: Layout) -> float:
 def _likeness(cells: Sequence[str], layout: Layout) -> float:
     """A half for every cell that is written as others of its column are."""
     pairs = zip(cells, layout.shapes, strict=False)
-    return 0.5 * sum(_shape(cell) in shapes for cell, shapes in pairs if shapes and cell.strip())
+    return 0.5 * sum(shape_of(cell) in shapes for cell, shapes in pairs if shapes and cell.strip())
