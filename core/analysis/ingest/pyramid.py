@@ -1,8 +1,9 @@
 """The pyramid: a summary of every series at falling resolutions, so that a chart of any range reads few rows.
 
-One row is one bucket of one series and measure: `measure, series, level, start, width, gap, n, total, low, low_at,
-high, high_at, first, last`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is aligned to the
-epoch, and never empty; `first` and `last` are the times of its first and last value. Level 0 holds about 64 values a
+One row is one bucket of one series and measure: `measure, series, level, start, width, gap, n, total, low, low_after,
+high, high_after, first, last`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is aligned to
+the epoch, and never empty; `first` and `last` are the times of its first and last value. The times of the extremes are
+counted from `start`: of a regular line those are few numbers, which take six bits each. Level 0 holds about 64 values a
 bucket, by each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line
 counts as interrupted. Rows are sorted by measure, series, level, start.
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SMALL: Final = 4096
 PER_BUCKET: Final = 64
 FACTOR: Final = 4
-TOP: Final = 128
+TOP: Final = 512  # buckets: a screen is seldom narrower, and reading as many costs no more than reading fewer
 LEVELS: Final = 20
 AT_ONCE: Final = 8
 ROW_GROUP: Final = 24_576
@@ -110,7 +111,7 @@ def _bucket(time: str, factor: int = 1) -> str:
 _TABLE: Final = """
 CREATE TEMP TABLE pyramid (
     measure VARCHAR, series VARCHAR, level UTINYINT, start BIGINT, width BIGINT, gap BIGINT,
-    n BIGINT, total DOUBLE, low DOUBLE, low_at BIGINT, high DOUBLE, high_at BIGINT, first BIGINT, last BIGINT
+    n BIGINT, total DOUBLE, low DOUBLE, low_after BIGINT, high DOUBLE, high_after BIGINT, first BIGINT, last BIGINT
 )"""
 
 # Steps between neighbours, counted in bins 2^(1/16) wide: an exact median of 100 million would not fit in memory.
@@ -166,16 +167,18 @@ GROUP BY id, start
 
 _LEVEL_0: Final = """
 INSERT INTO pyramid
-SELECT ?, s, 0, start, width, gap, n, total{k}, low{k}, low_at{k}, high{k}, high_at{k}, first, last
+SELECT ?, s, 0, start, width, gap, n, total{k}, low{k}, low_at{k} - start, high{k}, high_at{k} - start, first, last
 FROM buckets JOIN lines USING (id)
 """
 
 _LEVEL_UP: Final = f"""
 INSERT INTO pyramid
-WITH below AS (SELECT * FROM pyramid WHERE measure = $1 AND level = $2 - 1),
-more AS (SELECT series FROM below GROUP BY series HAVING count(*) > {TOP})
-SELECT measure, series, $2, {{start}} AS up, {FACTOR} * any_value(width), any_value(gap), sum(n), sum(total),
-    min(low), arg_min(low_at, low), max(high), arg_max(high_at, high), min(first), max(last)
+WITH below AS (
+    SELECT *, {{start}} AS up, start - up + low_after AS low_at, start - up + high_after AS high_at
+    FROM pyramid WHERE measure = $1 AND level = $2 - 1
+), more AS (SELECT series FROM below GROUP BY series HAVING count(*) > {TOP})
+SELECT measure, series, $2, up, {FACTOR} * any_value(width), any_value(gap), sum(n), sum(total),
+    min(low), arg_min(low_at, row(low, low_at)), max(high), arg_max(high_at, row(high, -high_at)), min(first), max(last)
 FROM below SEMI JOIN more USING (series)
 GROUP BY measure, series, up
 """

@@ -33,7 +33,7 @@ def regular(n: int, *, series: str = '', start: int = 0, step: int = SECOND, see
 
 @pytest.mark.parametrize('start', [0, -3_000 * SECOND - 7], ids=['from 1970', 'across 1970'])
 def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
-    values = regular(40_000, start=start)
+    values = regular(150_000, start=start)
     values = [row for i, row in enumerate(values) if not 7_000 <= i < 7_900]
     found = rows_of(build(tmp_path, values, parts=3), "measure = 'y'")
 
@@ -50,7 +50,8 @@ def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
             assert row['n'] == inside.sum()
             assert row['total'] == pytest.approx(y[inside].sum())
             assert (row['low'], row['high']) == (y[inside].min(), y[inside].max())
-            assert (row['low_at'], row['high_at']) == (t[inside][y[inside].argmin()], t[inside][y[inside].argmax()])
+            at = (t[inside][y[inside].argmin()], t[inside][y[inside].argmax()])
+            assert (row['start'] + row['low_after'], row['start'] + row['high_after']) == at
             assert (row['first'], row['last']) == (t[inside].min(), t[inside].max())
 
 
@@ -88,9 +89,17 @@ def test_one_time_for_all_values_is_one_bucket(tmp_path: Path) -> None:
     assert [(row['n'], row['low'], row['high']) for row in found] == [(SMALL, 0.0, SMALL - 1.0)]
 
 
+def test_of_equal_extremes_the_first_is_told_at_every_level(tmp_path: Path) -> None:
+    found = rows_of(build(tmp_path, [('', i * SECOND, float(i % 100), None) for i in range(40_000)]), 'n = 256')
+    assert found
+    for row in found:
+        start = row['start'] // SECOND
+        assert (row['low_after'], row['high_after']) == (-start % 100 * SECOND, (99 - start) % 100 * SECOND)
+
+
 def test_the_same_parts_give_the_same_rows(tmp_path: Path) -> None:
     rows: list[Row] = [('', i * SECOND, float(i % 5), float(i % 2)) for i in range(2 * SMALL)]
     first = rows_of(build(tmp_path, rows))
     assert rows_of(build(tmp_path, rows)) == first
     assert {row['measure'] for row in first} == {'y', 'a "b"'}
-    assert first[0]['low_at'] == 0
+    assert first[0]['start'] + first[0]['low_after'] == 0
