@@ -365,14 +365,11 @@ async def test_columns_are_offered_after_a_conversion_that_failed(desk: Tabs) ->
     datasets = desk.services.datasets
     datasets.kept = [replace(datasets.kept[0], version=None)]
     job = failed_job(desk.session, datasets.kept[0], 'no_time_column')
-    columns = [
-        {'name': 'period', 'type': 'text'},
-        {'name': 'shop', 'type': 'text'},
-        {'name': 'sales', 'type': 'decimal'},
-    ]
+    columns = [{'name': name, 'examples': [f'{name} 1']} for name in ('period', 'shop', 'sales')]
     desk.services.jobs.job = replace(job, error={**(job.error or {}), 'details': {'columns': columns}})
     await desk.open()
     assert desk.field('Column of the time').options == ['period', 'shop', 'sales']
+    assert '"shop 1"' in desk.texts()
     desk.field('Column of the time').value = 'period'
     desk.field('Role of column 2').value = 'series'
     desk.press('Read it as time')

@@ -63,8 +63,7 @@ class ColumnsTab(View):
     @property
     def _again(self) -> str:
         """What is read again: of several files the last one."""
-        earlier = sum(source['rows'] > 0 for source in (self.shown.manifest.get('sources') or ())[:-1])
-        if not earlier:
+        if not (earlier := self.shown.earlier_files):
             return 'The same file is read again. The version you see is kept.'
         name, others = self.shown.manifest['source']['name'], formats.counted(earlier, 'earlier file')
         return f'Only {name} is read again; rows of {others} stay as they are. The version you see is kept.'

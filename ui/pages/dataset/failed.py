@@ -10,7 +10,7 @@ from core.errors import UsageError
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.hours import Price
-from ui.components.parts import Tag, badge, button, card, tag
+from ui.components.parts import Tag, button, card, tag
 from ui.components.states import error_state
 from ui.components.table import Column, table
 from ui.pages.dataset.reading import Reading
@@ -106,11 +106,9 @@ def conversion_failed(
 
 
 def columns_of(job: Job) -> Mapping[str, str]:
-    """The columns that the reader found before it gave up, with their types where these are known."""
-    error = job.error or {}
-    told = (error.get('details') or {}).get('columns') or error.get('columns') or ()
-    pairs = [(one, '') if isinstance(one, str) else (one['name'], one.get('type') or '') for one in told]
-    return dict(pairs)
+    """The columns that the reader found before it gave up, each with some of its cells as they are written."""
+    told = ((job.error or {}).get('details') or {}).get('columns') or ()
+    return {one['name']: ', '.join(f'"{cell[:40]}"' for cell in one.get('examples') or ()) for one in told}
 
 
 def _roles(columns: Mapping[str, str], roles: dict[str, str]) -> None:
@@ -128,9 +126,9 @@ def _roles(columns: Mapping[str, str], roles: dict[str, str]) -> None:
 
     table(
         [
-            Column[Any](label='Column', cell=lambda pair: pair[0], classes='mono', width='40%'),
-            Column[Any](label='Type', cell=lambda pair: badge(pair[1]) and None if pair[1] else '–', width='20%'),
-            Column[Any](label='Role', cell=lambda pair: choose(pair[0])),
+            Column[Any](label='Column', cell=lambda pair: pair[0], classes='mono', width='30%'),
+            Column[Any](label='Role', cell=lambda pair: choose(pair[0]), width='24%'),
+            Column[Any](label='Such as', cell=lambda pair: pair[1], classes='mono cut full'),
         ],
         list(columns.items()),
         label='Columns',

@@ -147,7 +147,7 @@ def faults_card(
             button(f'All {total:,}', kind='ghost small', href=shown.address('faults'))
 
     with card(rule=True) as box:
-        with tag('header', classes='rule'):
+        with tag('header', classes='rule account'):
             tag('h2', 'Faults')
             reconciliation(shown)
             with tag('div', classes='acts'):
@@ -177,6 +177,8 @@ def reconciliation(shown: Shown) -> None:
         ):
             tag('b', count(value), colour)
             tag('span', word)
+        if shown.earlier_files:
+            tag('span', f', in {shown.manifest["source"]["name"]}; earlier files have their own at their versions')
 
 
 def fault_table(page: Page) -> None:

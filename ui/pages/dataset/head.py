@@ -72,7 +72,7 @@ class Head:
             'badge line',
             type='button',
             popovertarget='versions',
-            aria_label=f'Version {number}',
+            aria_label=f'v{number}, versions',
         ):
             icon('git-commit-horizontal', 12, classes='lead')
             icon('chevron-down', 12)

@@ -46,7 +46,8 @@ class OverviewTab(View):
         if notes := self.shown.manifest['source']['notes']:
             with tag('div', classes='note', role='note'):
                 icon('info')
-                tag('span', ' '.join(notes), 'grow')
+                first = self._first_told()
+                tag('span', (f'As for v{first}: ' if first else '') + ' '.join(notes), 'grow')
                 tag('a', 'Change how it is read', 'link', href=self.shown.address('columns'))
         self._chart()
         with tag('div', classes='g12 prof-row', tabindex='0', role='group', aria_label='Column profiles'):
@@ -54,6 +55,15 @@ class OverviewTab(View):
                 self._measure_card(column, COLOURS[place % len(COLOURS)])
             self._time_card()
         faults_card(self.shown, self.page, away=self.away, short=True)
+
+    def _first_told(self) -> int | None:
+        """The number of the version that the same notes were first told of: one that read the same upload."""
+        version = self.shown.version
+        earlier = [one for one in self.shown.versions if one.upload_id == version.upload_id]
+        same = [
+            one.number for one in earlier if one.manifest['source']['notes'] == self.shown.manifest['source']['notes']
+        ]
+        return first if same and (first := min(same)) < version.number else None
 
     def _chart(self) -> None:
         if not self.shown.manifest['measures']:

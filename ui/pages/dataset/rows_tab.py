@@ -92,7 +92,7 @@ class RowsTab(Paged):
     def _head(self) -> None:
         """How many rows there are, what was found in them, and what is not among them."""
         total, rejected = self.shown.manifest['faults_total'], self.shown.manifest['rows_rejected']
-        with tag('header', classes='rule rows-head'):
+        with tag('header', classes='rule account'):
             tag('h2', 'Rows')
             reconciliation(self.shown)
             with tag('div', classes='acts'):

@@ -61,6 +61,11 @@ class Shown:
         return left_out(self.tables)
 
     @property
+    def earlier_files(self) -> int:
+        """How many files, beside its own, the version holds rows of."""
+        return sum(source['rows'] > 0 for source in (self.manifest.get('sources') or ())[:-1])
+
+    @property
     def tables(self) -> int | None:
         """How many files or sheets the source has to choose from; None where it is one table."""
         reading = self.manifest['source'].get('reading') or {}
