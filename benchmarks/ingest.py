@@ -2,8 +2,10 @@
 
 A long table of readings (1,000 meters, a row each quarter of an hour, in order of time) is made as CSV and read by
 DuckDB's plain COPY into zstd Parquet and by the whole ingest, each in a process of its own on one core, in turns. The
-ratios are medians of CPU seconds of the same run. `--quick` makes 2M rows, else there are 16.7M (1.4 GB); `--large`
-also reads 10 GB once. What is made goes to a temporary folder (TMPDIR), which needs four times the size of the CSV.
+ratios are medians of CPU seconds of the same run; `--runs` is how many turns there are. `--quick` makes 2M rows, else
+there are 16.7M (1.4 GB); `--large` also reads 10 GB once. What is made goes to a temporary folder (TMPDIR), which needs
+twice the size of the CSV. In the end the generated dirty files are converted too, and what became of their records and
+cells is counted (see `benchmarks.dirty`).
 """
 
 import argparse
@@ -38,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='2M rows instead of 16.7M')
     parser.add_argument('--large', action='store_true', help='read 10 GB too')
+    parser.add_argument('--runs', type=int, default=3, help='turns, of which the median counts')
     parser.add_argument('--child', nargs=4, metavar=('WHAT', 'SOURCE', 'OUT', 'MEMORY'), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
@@ -45,12 +48,19 @@ def main() -> int:
         return child(what, Path(source), Path(out), int(memory))
     folder = Path(tempfile.mkdtemp(prefix='vs-bench-'))
     try:
-        figures = compared(folder, rows=QUICK if asked.quick else ROWS, runs=3, quick=asked.quick)
+        figures = compared(folder, rows=QUICK if asked.quick else ROWS, runs=asked.runs, quick=asked.quick)
         if asked.large:
             figures += large(folder)
-        return report(figures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return report(figures + dirty(asked.quick))
+
+
+def dirty(quick: bool) -> list[Figure]:
+    """Return what became of the generated dirty files."""
+    from benchmarks.dirty import figures
+
+    return figures(quick)
 
 
 def compared(folder: Path, *, rows: int, runs: int, quick: bool) -> list[Figure]:
@@ -83,6 +93,7 @@ def compared(folder: Path, *, rows: int, runs: int, quick: bool) -> list[Figure]
 
 def large(folder: Path) -> list[Figure]:
     """Read 10 GB within 512 MB."""
+    (folder / 'readings.csv').unlink(missing_ok=True)
     source = folder / 'large.csv'
     run('make', source, source, 2048, rows=LARGE)
     found = run('ingest', source, folder / 'ingest', 512)
