@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailabl
 from core.hours import Hours, short_of
 from core.notices import Notices
 from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
-from core.values import Dataset, Direct, Job, Quote, Upload, Version
+from core.values import Dataset, Direct, Job, JobState, Quote, Upload, Version
 
 ROLES = ('time', 'series', 'measure', 'attribute')
 HOW = ('append', 'replace')
@@ -57,6 +57,25 @@ class Origin:
     number: int | None
     cells: Mapping[str, Any]
     faults: tables.Page | None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, measure: str) -> str | None:
+        """The raw text of a cell that is stored otherwise than it was written; None when it was stored as written."""
+        if self.faults is None:
+            return None
+        column, value = (self.faults.columns.index(name) for name in ('column', 'value'))
+        names = {measure, self.sources.get(measure, measure)}
+        own = [row for row in self.faults.rows if row[column] in names]
+        if not own:
+            # Of a wide table, faults name the column as the file does: by the time or the series of the point.
+            told = [str(cell) for name, cell in self.cells.items() if name != measure and cell is not None]
+            own = [
+                row
+                for row in self.faults.rows
+                if row[column] and row[column] not in self.cells and any(cell.startswith(row[column]) for cell in told)
+            ]
+        found = [row for row in own if row[value] is not None]
+        return str(found[0][value]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +136,7 @@ class Datasets:
         `correct`; what they do not name stays as it was for the version that is shown.
         Raise NotEnoughHours when the balance does not cover the quote of its conversion.
         """
-        if how not in HOW:
-            raise UsageError(f'"{how}" is no way to join a dataset. Choose append or replace.')
+        _check_how(how)
         asked = dict(options or {})
         _check_options(asked)
         _check_roles(asked.get('roles', {}), None)
@@ -413,44 +431,61 @@ class Datasets:
                 raise NotFound('There is no such dataset.')
         await self._events.publish(f'{user_id}/datasets', {'dataset': str(dataset_id)})
 
-    async def correct(self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any]) -> Job:
-        """Convert the dataset's file again as the user says; a new version follows.
+    async def correct(
+        self,
+        user_id: UUID,
+        dataset_id: UUID,
+        options: Mapping[str, Any],
+        *,
+        job_id: UUID | None = None,
+        how: str | None = None,
+    ) -> Job:
+        """Convert a file of the dataset again as the user says; a new version follows.
 
         `options` may hold what `core.analysis.ingest.Options` names in CHOICES: `roles` (column → time, series,
         measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs), `recipe` and so on; what it does not
-        name stays as it was for the version that is shown.
-        The file is the shown version's, or the last one uploaded while there is no version yet. It joins the rows that
-        it joined then.
+        name stays as it was. The file is the shown version's and joins the rows that it joined then. With `job_id` it
+        is that of a conversion that failed or was cancelled, which joins what is shown now, or does as `how` says
+        (append or replace). While there is no version, the last conversion is meant.
+        Asked again for what is on its way or has been done, return that job: nothing is ordered twice.
+        Raise Conflict for a job that has not failed.
         """
         _check_options(options)
+        if how is not None:
+            _check_how(how)
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
-            upload, current = await _source(tx, dataset_id)
-            names = None if current is None else _columns(current['manifest'])
+            last = await _last_order(tx, dataset_id)
+            again = await _again(tx, dataset_id, job_id)
+            names = None if again.version is None else _columns(again.version['manifest'])
             _check_roles(roles, names)
-            if current is not None and set(options) == {'recipe'}:
-                check_recipe(options['recipe'], fields_of(current['manifest']))
-            made = await tx.first('version_order', id=current['id']) if current else None
-            told = made['payload'] if made else {}
-            kept = told['options'] if 'options' in told else _recipe_of(current)
-            before = told.get('before')
+            if again.version is not None and set(options) == {'recipe'}:
+                check_recipe(options['recipe'], fields_of(again.version['manifest']))
+            wanted = {**again.options, **options}
+            joins = how or again.how
+            onto = again.onto if joins == 'append' else None
+            # A failed job whose correction is shown needs no other; of a version that is shown, another is asked for.
+            if last is not None and (last['state'] in ('queued', 'running') or job_id is not None):
+                told = last['payload']
+                if (
+                    told.get('upload') == str(again.upload.id)
+                    and (told.get('how', 'replace'), told.get('onto')) == (joins, onto)
+                    and _effective(told.get('options') or {}) == _effective(wanted)
+                ):
+                    return _job(await tx.one('job_by_id', id=last['id']))
             job = await self._order(
-                tx,
-                upload,
-                dataset_id,
-                options={**kept, **options},
-                how='append' if before else 'replace',
-                onto=before and before['version'],
-                rows=_rows_read(current),
+                tx, again.upload, dataset_id, options=wanted, how=joins, onto=onto, rows=_rows_read(again.version)
             )
         await self._ordered(user_id, job)
         return job
 
-    async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
+    async def quote(self, user_id: UUID, dataset_id: UUID, *, job_id: UUID | None = None) -> Quote:
         """Return what `correct` costs at most."""
         async with self._database.transaction(user_id) as tx:
-            upload, current = await _source(tx, dataset_id)
-        return self._hours.quote_convert(upload.size, upload.name, rows=_rows_read(current))
+            await tx.one('dataset_by_id', id=dataset_id)
+            again = await _again(tx, dataset_id, job_id)
+        upload = again.upload
+        return self._hours.quote_convert(upload.size, upload.name, rows=_rows_read(again.version))
 
     async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Commit the version that a conversion made, in the transaction that ends its job."""
@@ -507,12 +542,18 @@ class Datasets:
         offset: int = 0,
         limit: int = 100,
         where: Mapping[str, str | None] | None = None,
+        lines: tables.Lines = (None, None),
     ) -> tables.Page:
-        """Return faults in line order; `where` (`kind`, `column`, `action`) leaves those of one group."""
+        """Return faults in line order; `where` (`kind`, `column`, `action`) leaves those of one group.
+
+        `lines` are the first and the last line to look at, None for no bound.
+        """
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/faults.parquet')
         order = ('line', 'column')
-        return await self._read(lambda: tables.page([path], offset=offset, limit=limit, order=order, where=where))
+        return await self._read(
+            lambda: tables.page([path], offset=offset, limit=limit, order=order, where=where, lines=lines)
+        )
 
     async def fault_groups(self, user_id: UUID, version: Version) -> Sequence[tables.Group]:
         """Return how many faults there are of each kind, column and action, the most frequent first."""
@@ -558,9 +599,16 @@ class Datasets:
             lambda: try_recipe(rows.paths, fields, steps, zone=zone, series=series, limit=limit, system=rows.files)
         )
 
-    async def provenance(self, user_id: UUID, version: Version, *, series: str, time: datetime) -> Sequence[Origin]:
-        """Return where the rows of a series at a time came from. Raise NotFound when there is no such point."""
+    async def provenance(
+        self, user_id: UUID, version: Version, *, series: str, time: datetime, measure: str | None = None
+    ) -> Sequence[Origin]:
+        """Return where the rows of a series at a time came from.
+
+        Raise NotFound when there is no such point, or no such measure.
+        """
         _own(user_id, version)
+        if measure is not None and measure not in {column['name'] for column in version.manifest['columns']}:
+            raise NotFound(f'There is no column "{measure}" in version {version.number}.')
         opened = await self._objects.open(version.parts)
         stored = Stored(parts=opened.paths, system=opened.files)
         found = await self._read(lambda: points(stored, series=series, time=time))
@@ -586,6 +634,7 @@ class Datasets:
             number=None if by is None else by.number,
             cells=point.cells,
             faults=faults,
+            sources={column['name']: column['source'] for column in version.manifest['columns']},
         )
 
     async def labels(self, user_id: UUID, version: Version, *, query: str = '', limit: int = 50) -> Sequence[str]:
@@ -609,15 +658,16 @@ class Datasets:
         out: Path,
         *,
         where: Mapping[str, str | None] | None = None,
+        lines: tables.Lines = (None, None),
     ) -> None:
         """Write the version's `rows` or `faults` as CSV or Parquet, by `out`'s suffix (`tables.export`).
 
-        `where` leaves the faults of one group, as for `faults`.
+        `where` and `lines` leave some of the faults, as for `faults`.
         """
         _own(user_id, version)
         keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
         opened = await self._objects.open(keys)
-        await self._read(lambda: tables.export(opened.paths, out, where=where, system=opened.files))
+        await self._read(lambda: tables.export(opened.paths, out, where=where, lines=lines, system=opened.files))
 
     async def _reader(self, version: Version) -> SeriesReader:
         # Opened each time, so that nobody takes the files away; that may wait for the network, others need not.
@@ -646,13 +696,46 @@ class Datasets:
             self._readers.popitem()[1][1].close()
 
 
-async def _source(tx: Transaction, dataset_id: UUID) -> tuple[Upload, Row | None]:
-    """The upload that a correction reads again, and the version that is shown, if there is one."""
-    await tx.one('dataset_by_id', id=dataset_id)
-    current = await tx.first('version_current', dataset_id=dataset_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """A conversion that is to be done again: its file, how it was told, and the version that it made, if any."""
+
+    upload: Upload
+    options: Mapping[str, Any]
+    how: str
+    onto: str | None = None
+    version: Row | None = None
+
+
+async def _again(tx: Transaction, dataset_id: UUID, job_id: UUID | None) -> _Again:
+    """The conversion that a correction does again: the named one, the shown version's, or the last one."""
+    current = None if job_id else await tx.first('version_current', dataset_id=dataset_id)
     if current is None:
-        return _upload(await tx.one('upload_latest', dataset_id=dataset_id)), None
-    return _upload(await tx.one('upload_by_id', id=current['upload_id'])), current
+        job = await (
+            tx.one('job_by_id', id=job_id) if job_id else tx.one('job_last', dataset_id=dataset_id, kind='convert')
+        )
+        if job['kind'] != 'convert' or job['dataset_id'] != dataset_id:
+            raise NotFound('There is no such conversion of this dataset.')
+        if job_id is not None and job['state'] not in ('failed', 'cancelled'):
+            raise Conflict('Only a conversion that failed or was cancelled is corrected by its job.')
+        told = job['payload']
+        return _Again(
+            upload=_upload(await tx.one('upload_by_id', id=told['upload'])),
+            options=told.get('options') or {},
+            how=told.get('how', 'replace'),
+            onto=told.get('onto'),
+        )
+    upload = _upload(await tx.one('upload_by_id', id=current['upload_id']))
+    made = await tx.first('version_order', id=current['id'])
+    told = made['payload'] if made else {}
+    before = told.get('before')
+    return _Again(
+        upload=upload,
+        options=told['options'] if 'options' in told else _recipe_of(current),
+        how='append' if before else 'replace',
+        onto=before and before['version'],
+        version=current,
+    )
 
 
 def _order_of(payload: Mapping[str, Any]) -> Order:
@@ -705,6 +788,11 @@ def _effective(options: Mapping[str, Any]) -> dict[str, Any]:
     return others | {'roles': {**options.get('usual', {}), **options.get('roles', {})}}
 
 
+def _check_how(how: str) -> None:
+    if how not in HOW:
+        raise UsageError(f'"{how}" is no way to join a dataset. Choose append or replace.')
+
+
 def _check_options(options: Mapping[str, Any]) -> None:
     if unknown := set(options) - set(CHOICES):
         raise UsageError(f'There is no option "{min(unknown)}". Options are {", ".join(CHOICES)}.')
@@ -739,6 +827,10 @@ def _own(user_id: UUID, version: Version) -> None:
 
 def _upload(row: Row) -> Upload:
     return Upload(**row)
+
+
+def _job(row: Row) -> Job:
+    return Job(**{**row, 'state': JobState(row['state'])})
 
 
 def _dataset(row: Row) -> Dataset:

@@ -328,7 +328,7 @@ class Jobs:
                 id=job.id,
                 attempt=job.attempt,
                 state=state,
-                error=None if cancelled else {'code': error.code, 'message': error.message},
+                error=None if cancelled else _error(error),
                 message=error.message,
             )
             if row is None:
@@ -412,9 +412,26 @@ def _done(job: Job, result: Mapping[str, Any]) -> dict[str, str]:
     """What a notice says of a job that succeeded, all of it or in part."""
     missing = result.get('missing')
     if not missing:
+        warnings = result['manifest'].get('warnings') if job.kind == 'convert' else None
+        if warnings:
+            text = storable(' '.join(map(str, warnings)))
+            return {'level': 'warn', 'title': f'{job.title}: done, see what has changed', 'text': text}
         return {'level': 'good', 'title': f'{job.title}: done'}
     said = ' '.join(f'Without {part}: {storable(reason, most=REASON)}' for part, reason in missing.items())
     return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': said}
+
+
+def _error(error: VariosyncError) -> dict[str, Any]:
+    """An error as a job keeps it, with the columns of the file where they were seen."""
+    told = {'code': error.code, 'message': error.message}
+    columns = [
+        {
+            'name': storable(str(one.get('name', ''))),
+            'examples': [storable(str(cell)) for cell in one.get('examples', ())],
+        }
+        for one in error.details.get('columns', ())
+    ]
+    return told | ({'details': {'columns': columns}} if columns else {})
 
 
 def _tell(job: Job, end: str, **values: str) -> None:

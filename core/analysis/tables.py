@@ -9,6 +9,8 @@ from core.analysis import duck, versions
 
 MEMORY = 256 * 2**20
 FORMULA = '^[=+@\\t\\r-]'
+Lines = tuple[int | None, int | None]
+"""The first and the last line of some, None for no bound."""
 FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 
 
@@ -41,17 +43,16 @@ def page(
     limit: int = 100,
     order: Sequence[str] = (),
     where: Mapping[str, str | None] | None = None,
+    lines: Lines = (None, None),
     system: Any = None,
 ) -> Page:
     """Return rows in file order, or sorted by the columns `order`, rows without a value last.
 
-    With `where` (column → value or None), only rows that hold these are counted and returned. Parts that are addresses
-    are opened by the fsspec file system `system`.
+    With `where` (column → value or None), only rows that hold these are counted and returned; with `lines`, only those
+    whose column `line` lies there. Parts that are addresses are opened by the fsspec file system `system`.
     """
-    source = duck.files(parts)
-    if where:
-        source = f'{source} where {_same(where)}'
-    wanted = list((where or {}).values())
+    condition, wanted = _chosen(where or {}, lines)
+    source = f'{duck.files(parts)}{condition}'
     with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
         (total,) = duck.single(connection, f'select count(*) from {source}', wanted)
         keys = ', '.join(f'{duck.identifier(name)} nulls last' for name in order)
@@ -114,11 +115,16 @@ def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
 
 
 def export(
-    parts: Sequence[Path | str], out: Path, *, where: Mapping[str, str | None] | None = None, system: Any = None
+    parts: Sequence[Path | str],
+    out: Path,
+    *,
+    where: Mapping[str, str | None] | None = None,
+    lines: Lines = (None, None),
+    system: Any = None,
 ) -> None:
     """Write the rows without our own columns (`_series`, `_time`, `_line`, `_source`) as CSV or Parquet, by suffix.
 
-    With `where` (column → value or None), only rows that hold these are written.
+    With `where` and `lines`, only those rows are written that `page` returns.
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe. Parts
     that are addresses are opened by the fsspec file system `system`.
     """
@@ -130,14 +136,19 @@ def export(
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
         columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
-        chosen = f'{source} where {_same(where)}' if where else source
-        wanted = list((where or {}).values())
-        connection.execute(f'copy (select {columns} from {chosen}) to {duck.text(str(out))} {form}', wanted)
+        condition, wanted = _chosen(where or {}, lines)
+        connection.execute(f'copy (select {columns} from {source}{condition}) to {duck.text(str(out))} {form}', wanted)
 
 
-def _same(where: Mapping[str, str | None]) -> str:
-    """SQL: each of these columns is its parameter, which may be null."""
-    return ' and '.join(f'{duck.identifier(name)} is not distinct from ?' for name in where)
+def _chosen(where: Mapping[str, str | None], lines: Lines) -> tuple[str, list[Any]]:
+    """SQL: the condition that leaves these rows, '' for all, and the values of its parameters."""
+    tests: list[tuple[str, Any]] = [
+        (f'{duck.identifier(name)} is not distinct from ?', value) for name, value in where.items()
+    ]
+    bounds = zip(('line >= ?', 'line <= ?'), lines, strict=True)
+    tests += [(test, bound) for test, bound in bounds if bound is not None]
+    condition = ' and '.join(test for test, _ in tests)
+    return f' where {condition}' if tests else '', [value for _, value in tests]
 
 
 def _guarded(name: str, kind: str) -> str:

@@ -10,14 +10,6 @@ select id, user_id, name, size, state, object_key, sha256, dataset_id, created_a
 from public.uploads
 where id = %(id)s;
 
--- name: upload_latest
--- The last accepted upload of a dataset.
-select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options
-from public.uploads
-where dataset_id = %(dataset_id)s and state = 'accepted'
-order by created_at desc
-limit 1;
-
 -- name: upload_lock
 -- One upload, locked until the transaction ends, so that it is accepted once.
 select id, user_id, name, size, state, object_key, sha256, dataset_id, created_at, how, options

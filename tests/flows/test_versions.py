@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from core.errors import NotFound, TaskFailed, UsageError
+from core.errors import Conflict, NotFound, TaskFailed, UsageError
 from core.values import Job, JobState, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import Postgres
@@ -362,3 +363,156 @@ async def test_what_an_attempt_stored_before_it_failed_is_removed(
     (job,) = await product.work_off(user)
     assert job.state == JobState.FAILED
     assert await product.objects.list(f't/{user.id}/convert/') == []
+
+
+async def test_a_failed_append_is_corrected_from_the_bytes_that_are_there(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    upload = await product.send(
+        user,
+        'b.csv',
+        b'junk\nday,region,y\n2024-01-05,north,7\n',
+        dataset_id=dataset.id,
+        options={'reading': {'skip': 1}},
+    )
+    (failed,) = await product.work_off(user)
+    assert failed.error is not None
+    assert failed.error['details']['columns'][0] == {'name': 'day', 'examples': ['2024-01-05']}
+    balance = (await product.hours.balance(user.id)).seconds
+    price = await product.datasets.quote(user.id, dataset.id, job_id=failed.id)
+    said = {'roles': {'day': 'time'}}
+    job = await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)
+    assert (await product.hours.balance(user.id)).seconds == balance - price.seconds
+    assert (job.payload['upload'], job.payload['how']) == (str(upload.id), 'append')
+    assert job.payload['options']['reading'] == {'skip': 1}, 'what was said at the upload still holds'
+    assert (await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)).id == job.id
+    await product.work_off(user)
+    assert (await rows(product, user, dataset.id))[2] == ('north', 5, 7)
+    done = await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)
+    assert (done.id, done.state) == (job.id, JobState.SUCCEEDED)
+    assert (await product.datasets.get(user.id, dataset.id)).version == 2
+    with pytest.raises(Conflict, match='failed or was cancelled'):
+        await product.datasets.correct(user.id, dataset.id, said, job_id=job.id)
+
+
+async def test_a_failed_append_can_replace_instead(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.send(user, 'b.csv', b'day,shop,y\n2024-01-05,north,7\n', dataset_id=dataset.id)
+    (failed,) = await product.work_off(user)
+    with pytest.raises(UsageError, match='no way to join'):
+        await product.datasets.correct(user.id, dataset.id, {}, job_id=failed.id, how='merge')
+    await product.datasets.correct(user.id, dataset.id, {}, job_id=failed.id, how='replace')
+    await product.work_off(user)
+    assert (await product.datasets.get(user.id, dataset.id)).rows == 1
+
+
+async def test_a_failed_first_upload_keeps_what_was_said_of_it(product: Product, user: User) -> None:
+    text = b'junk\nds;y\n03.04.2024 10:00;1\n04.05.2024 10:00;2\n'.replace(b'.2024', b'/2024').replace(b'.', b'/')
+    upload = await product.send(user, 'a.csv', text, options={'reading': {'skip': 1, 'delimiter': ';'}})
+    (failed,) = await product.work_off(user)
+    assert (failed.state, (failed.error or {})['code']) == (JobState.FAILED, 'ambiguous_dates')
+    assert [one['name'] for one in (failed.error or {})['details']['columns']] == ['ds', 'y']
+    assert upload.dataset_id is not None
+    job = await product.datasets.correct(user.id, upload.dataset_id, {'day_first': True})
+    assert job.payload['options'] == {'reading': {'skip': 1, 'delimiter': ';'}, 'day_first': True}
+    (done,) = await product.work_off(user)
+    assert done.state == JobState.SUCCEEDED
+
+
+async def test_nobody_corrects_the_jobs_of_others(product: Product, user: User, database: Postgres) -> None:
+    upload = await product.send(user, 'a.csv', b'a,b\nx,y\n')
+    (failed,) = await product.work_off(user)
+    assert upload.dataset_id is not None
+    other = await product.bring(user, 'b.csv', FIRST)
+    stranger = await factories.user(database)
+    theirs = await product.bring(stranger, 'c.csv', FIRST)
+    for who, dataset_id in ((stranger, theirs.id), (stranger, upload.dataset_id), (user, other.id)):
+        with pytest.raises(NotFound):
+            await product.datasets.correct(who.id, dataset_id, {}, job_id=failed.id)
+
+
+async def test_an_append_that_lacks_a_measure_is_not_called_good(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', b'ds,y,z\n2024-01-01,1,1\n2024-01-02,2,2\n')
+    await product.bring(user, 'b.csv', b'ds,y,x\n2024-01-03,1,1\n2024-01-04,2,2\n', dataset_id=dataset.id)
+    version = await product.datasets.version(user.id, dataset.id)
+    assert len(version.manifest['warnings']) == 2
+    notice = (await product.notices.latest(user.id))[0]
+    assert (notice.level, notice.title) == ('warn', 'Convert b.csv: done, see what has changed')
+    assert 'has no column "z"' in notice.text
+    assert '"x" is new' in notice.text
+
+
+async def test_a_point_tells_what_was_written_in_its_cell(product: Product, user: User) -> None:
+    months = (
+        b'region,2024-01,2024-02,2024-03\nnorth,1,2,3\nsouth,4,5,6\neast,"7 kg",8,9\nwest,1,2,3\nmid,3,4,5\nfar,3,4,5\n'
+    )
+    dataset = await product.bring(user, 'a.csv', months)
+    version = await product.datasets.version(user.id, dataset.id)
+
+    async def written(month: int) -> str | None:
+        when = datetime(2024, month, 1, tzinfo=UTC)
+        (one,) = await product.datasets.provenance(user.id, version, series='east', time=when, measure='value')
+        assert one.line == 4
+        return one.written('value')
+
+    assert (await written(1), await written(2)) == ('7 kg', None)
+    with pytest.raises(NotFound, match='no column "price"'):
+        when = datetime(2024, 1, 1, tzinfo=UTC)
+        await product.datasets.provenance(user.id, version, series='east', time=when, measure='price')
+
+
+async def test_faults_are_chosen_by_line_and_downloaded_alike(product: Product, user: User, tmp_path: Path) -> None:
+    text = b'ds,y,z\n' + b''.join(b'2024-01-%02d,%s,1\n' % (n, b'x' if n in (3, 9) else b'1') for n in range(1, 29))
+    dataset = await product.bring(user, 'a.csv', text)
+    version = await product.datasets.version(user.id, dataset.id)
+
+    async def lines(first: int | None, last: int | None, **page: int) -> list[int]:
+        where = {'kind': 'not_a_number', 'column': 'y', 'action': 'emptied'}
+        found = await product.datasets.faults(user.id, version, where=where, lines=(first, last), **page)
+        out = tmp_path / 'faults.csv'
+        await product.datasets.export(user.id, version, 'faults', out, where=where, lines=(first, last))
+        assert len(out.read_text().splitlines()) == found.total + 1
+        return [row[found.columns.index('line')] for row in found.rows]
+
+    assert await lines(None, None) == [4, 10]
+    assert await lines(None, None, offset=1, limit=1) == [10]
+    assert await lines(5, None) == [10]
+    assert await lines(None, 9) == [4]
+    assert await lines(5, 9) == []
+
+
+async def test_the_same_bytes_after_a_restore_join_anew(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    await product.datasets.restore(user.id, dataset.id, 1)
+    assert (await product.send(user, 'other name.csv', FIRST, dataset_id=dataset.id)).state == 'unchanged'
+    again = await product.bring(user, 'b again.csv', SECOND, dataset_id=dataset.id)
+    assert (again.version, again.rows) == (3, 4)
+    old, new = [await product.datasets.version(user.id, dataset.id, number) for number in (2, 3)]
+    found = await product.datasets.diff(user.id, old, new)
+    assert (found.added, found.changed, found.gone, found.same) == (0, 0, 0, 4)
+
+
+async def test_a_restore_while_an_append_waits_changes_what_it_joins(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    await product.send(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
+    await product.datasets.restore(user.id, dataset.id, 1)
+    await product.work_off(user)
+    assert (await product.datasets.get(user.id, dataset.id)).version == 3
+    assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 2), ('south', 1, 3), ('west', 9, 7)]
+    assert (await product.datasets.orders(user.id, dataset.id))[3].onto == 1
+
+
+async def test_versions_of_other_measures_and_zones_are_compared(product: Product, user: User) -> None:
+    text = b'when,y,z\n2024-07-01 12:00,1,5\n2024-07-01 13:00,2,6\n'
+    dataset = await product.bring(user, 'a.csv', text)
+    await product.datasets.correct(user.id, dataset.id, {'time_zone': 'Europe/Paris'})
+    await product.work_off(user)
+    other = b'when,y,w\n2024-07-01 12:00,1,7\n2024-07-01 13:00,3,8\n'
+    await product.bring(user, 'b.csv', other, dataset_id=dataset.id, how='replace')
+    first, second, third = [await product.datasets.version(user.id, dataset.id, number) for number in (1, 2, 3)]
+    moved = await product.datasets.diff(user.id, first, second)
+    assert (moved.added, moved.gone, moved.changed) == (2, 2, 0), 'the same stamps are other instants'
+    found = await product.datasets.diff(user.id, second, third)
+    assert (found.columns_added, found.columns_gone) == (('w',), ('z',))
+    assert (found.added, found.gone, found.changed, found.same) == (0, 0, 1, 1)

@@ -1,19 +1,22 @@
 """REST for datasets: list, rename, delete and bring back; versions, corrections, rows and faults."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import Field, StringConstraints
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field, Strict, StringConstraints
 from starlette.responses import Response
 
 from core.analysis.ingest.manifest import Manifest
+from core.analysis.tables import Lines
 from core.analysis.versions import Row
 from core.datasets import EXPORTS, ROLES
+from core.datasets import Origin as Found
 from core.services import Services
 from core.values import Version as StoredVersion
 from ui.api.contract import (
@@ -56,7 +59,7 @@ class DatasetChange(Body):
 
 
 class Version(Answer):
-    """An immutable state of a dataset."""
+    """An immutable state of a dataset; `warnings` say what does not go on from the version before as it was."""
 
     number: int
     shown: bool
@@ -64,6 +67,7 @@ class Version(Answer):
     faults: int
     series: int
     measures: list[str]
+    warnings: list[str]
     created_at: datetime
 
 
@@ -196,7 +200,44 @@ class Choices(Body):
 
 class Correction(Choices):
     """How to read the dataset's file instead. What is left out stays as it was for the version that is shown; null of
-    `day_first` or `decimal` finds it out again."""
+    `day_first` or `decimal` finds it out again.
+
+    `job` names a conversion of this dataset that failed or was cancelled: its file is read, as that job was told but
+    for what is said here, and joins what is shown now; `how` says otherwise. Its `error.details.columns` lists what
+    stands in the file. Asked again, the same job is answered.
+    """
+
+    job: Annotated[UUID | None, Strict(False)] = None
+    how: Literal['append', 'replace'] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """What was said of the reading, without the rest."""
+        return {name: value for name, value in super().said().items() if name not in ('job', 'how')}
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenFaults:
+    """Which faults of a version are asked for; what is left out leaves all."""
+
+    kind: Annotated[Text | None, Query(description='Only faults of this kind.')] = None
+    column: Annotated[Text | None, Query(description='Only those of this column; empty: of whole records.')] = None
+    action: Annotated[Text | None, Query(description='Only those that were met so.')] = None
+    first_line: Annotated[int | None, Query(ge=0, le=2**53, description='Only those from this line on.')] = None
+    last_line: Annotated[int | None, Query(ge=0, le=2**53, description='Only those up to this line.')] = None
+
+    @property
+    def where(self) -> Mapping[str, str | None]:
+        """By column of the list of faults what it holds."""
+        named = {name: value for name, value in (('kind', self.kind), ('action', self.action)) if value}
+        return named | ({} if self.column is None else {'column': self.column or None})
+
+    @property
+    def lines(self) -> Lines:
+        """The lines to look at."""
+        return self.first_line, self.last_line
+
+
+FaultsChosen = Annotated[ChosenFaults, Depends()]
 
 
 class FaultGroup(Answer):
@@ -258,7 +299,8 @@ class Diff(Answer):
 class Origin(Answer):
     """Where a row came from: a line of a file (null: a step of cleaning made it), and the version that brought it.
 
-    `cells` is the row as it is stored, `faults` what was found on that line of the file.
+    `cells` is the row as it is stored, `faults` what was found on that line of the file. Where a measure was asked for,
+    `value` is its stored value and `written` the text of its cell, null where the two say the same.
     """
 
     line: int | None
@@ -266,12 +308,19 @@ class Origin(Answer):
     version: int | None
     cells: dict[str, Cell]
     faults: Rows | None
+    value: Cell = None
+    written: str | None = None
 
 
 class Provenance(Answer):
     """The rows of a series at a time; there are several where duplicates were kept."""
 
     items: list[Origin]
+
+
+PointTime = Annotated[Stamp, Query(description='The exact time of the row.')]
+PointSeries = Annotated[Text, Query(description='Its label; empty where there is one series.')]
+PointMeasure = Annotated[Text | None, Query(description='Tell the cell of this measure too.')]
 
 
 class Labels(Answer):
@@ -345,7 +394,11 @@ def routes(services: Services) -> APIRouter:
         responses=problems(402, 404, 409, 413, 415),
     )
     async def correct_dataset(session: DatasetsWrite, dataset_id: DatasetId, correction: Correction) -> Job:
-        return Job.model_validate(await datasets.correct(session.user.id, dataset_id, correction.said()))
+        return Job.model_validate(
+            await datasets.correct(
+                session.user.id, dataset_id, correction.said(), job_id=correction.job, how=correction.how
+            )
+        )
 
     @api.post(
         '/datasets/{dataset_id}/versions/{number}/recipe',
@@ -400,25 +453,36 @@ def routes(services: Services) -> APIRouter:
     async def find_provenance(
         session: DatasetsRead,
         dataset_id: DatasetId,
-        time: Annotated[Stamp, Query(description='The exact time of the row.')],
-        series: Annotated[Text, Query(description='Its label; empty where there is one series.')] = '',
+        time: PointTime,
+        series: PointSeries = '',
+        measure: PointMeasure = None,
         version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description='The shown one, if left out.')] = None,
     ) -> Provenance:
-        await datasets.get(session.user.id, dataset_id)
-        stored = await datasets.version(session.user.id, dataset_id, version)
-        found = await datasets.provenance(session.user.id, stored, series=series, time=time)
-        return Provenance(
-            items=[
-                Origin(
-                    line=one.line,
-                    source=one.source,
-                    version=one.number,
-                    cells=cells_of(one.cells),
-                    faults=None if one.faults is None else rows_of(one.faults),
-                )
-                for one in found
-            ]
-        )
+        return await provenance(session.user.id, dataset_id, version, time, series, measure)
+
+    @api.get(
+        '/datasets/{dataset_id}/versions/{number}/provenance',
+        summary='Where a point of a version came from',
+        description='The file, the line and the version behind the rows of a series at a time.',
+        responses=problems(404),
+    )
+    async def find_provenance_in_version(
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        number: Number,
+        time: PointTime,
+        series: PointSeries = '',
+        measure: PointMeasure = None,
+    ) -> Provenance:
+        return await provenance(session.user.id, dataset_id, number, time, series, measure)
+
+    async def provenance(
+        user_id: UUID, dataset_id: UUID, number: int | None, time: datetime, series: str, measure: str | None
+    ) -> Provenance:
+        await datasets.get(user_id, dataset_id)
+        stored = await datasets.version(user_id, dataset_id, number)
+        found = await datasets.provenance(user_id, stored, series=series, time=time, measure=measure)
+        return Provenance(items=[_origin(one, measure) for one in found])
 
     @api.get(
         '/datasets/{dataset_id}/versions/{number}/labels', summary='Find labels of series', responses=problems(404)
@@ -442,10 +506,18 @@ def routes(services: Services) -> APIRouter:
 
     @api.get('/datasets/{dataset_id}/versions/{number}/faults', summary='Faults as JSON', responses=problems(404))
     async def list_faults(
-        session: DatasetsRead, dataset_id: DatasetId, number: Number, offset: Offset = 0, limit: Limit = 100
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        number: Number,
+        chosen: FaultsChosen,
+        offset: Offset = 0,
+        limit: Limit = 100,
     ) -> Rows:
         _, version = await version_of(session.user.id, dataset_id, number)
-        return rows_of(await datasets.faults(session.user.id, version, offset=offset, limit=limit))
+        found = await datasets.faults(
+            session.user.id, version, offset=offset, limit=limit, where=chosen.where, lines=chosen.lines
+        )
+        return rows_of(found)
 
     @api.get(
         '/datasets/{dataset_id}/versions/{number}/faults/groups',
@@ -463,12 +535,13 @@ def routes(services: Services) -> APIRouter:
         number: int,
         what: str,
         form: str,
-        where: Mapping[str, str | None] | None = None,
+        chosen: ChosenFaults | None = None,
     ) -> Response:
         name, version = await version_of(user_id, dataset_id, number)
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
-        await datasets.export(user_id, version, what, out, where=where)
+        some = chosen or ChosenFaults()
+        await datasets.export(user_id, version, what, out, where=some.where, lines=some.lines)
         return download(folder, out, EXPORTS[form], f'{name} v{number} {what}.{form}')
 
     @api.get(
@@ -491,15 +564,24 @@ def routes(services: Services) -> APIRouter:
         dataset_id: DatasetId,
         number: Number,
         form: Form,
-        kind: Annotated[Text | None, Query(description='Only faults of this kind.')] = None,
-        column: Annotated[Text | None, Query(description='Only those of this column; empty: of whole records.')] = None,
-        action: Annotated[Text | None, Query(description='Only those that were met so.')] = None,
+        chosen: FaultsChosen,
     ) -> Response:
-        where = {name: value for name, value in (('kind', kind), ('action', action)) if value}
-        where |= {} if column is None else {'column': column or None}
-        return await export(session.user.id, dataset_id, number, 'faults', form, where)
+        return await export(session.user.id, dataset_id, number, 'faults', form, chosen)
 
     return api
+
+
+def _origin(one: Found, measure: str | None) -> Origin:
+    cells = cells_of(one.cells)
+    return Origin(
+        line=one.line,
+        source=one.source,
+        version=one.number,
+        cells=cells,
+        faults=None if one.faults is None else rows_of(one.faults),
+        value=cells[measure] if measure else None,
+        written=one.written(measure) if measure else None,
+    )
 
 
 def _row_change(row: Row) -> RowChange:
@@ -519,5 +601,6 @@ def _summary(version: StoredVersion, shown: int | None) -> Mapping[str, object]:
         'faults': version.manifest['faults_total'],
         'series': version.manifest['series']['count'],
         'measures': version.manifest['measures'],
+        'warnings': version.manifest.get('warnings', []),
         'created_at': version.created_at,
     }

@@ -26,11 +26,25 @@ class Dataset(Answer):
     updated_at: datetime
 
 
+class SeenColumn(Answer):
+    """A column of the file, and what its first cells hold."""
+
+    name: str
+    examples: list[str]
+
+
+class ErrorDetails(Answer):
+    """What was seen of a file that could not be converted."""
+
+    columns: list[SeenColumn]
+
+
 class Error(Answer):
-    """Why a job failed."""
+    """Why a job failed; `details` are there where the file was read as far as its columns."""
 
     code: str
     message: str
+    details: ErrorDetails | None = None
 
 
 class Job(Answer):
