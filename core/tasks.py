@@ -291,11 +291,27 @@ def _store(folder: Path, prefix: str, objects: TaskObjects) -> list[dict[str, An
 
 
 def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """`variosync inspect`: how a file would be read (`core.analysis.ingest.inspect`)."""
+    """`variosync inspect`: how a file would be read (`core.analysis.ingest.inspect`).
+
+    The faults that are listed, and written to `out` if given, are those that `where` and `lines` leave, from `offset`.
+    """
+    from core.analysis import tables
     from core.analysis.ingest import asked, inspect
 
-    options = asked(arguments['options'], memory=arguments['memory'], max_faults=arguments['max_faults'])
-    return inspect(Path(arguments['path']), name=arguments['name'], options=options)
+    options = asked(arguments['options'], memory=arguments['memory'], max_faults=0)
+    faults, out = workdir / 'listed-faults.parquet', arguments.get('out')
+    report = inspect(Path(arguments['path']), name=arguments['name'], options=options, faults_to=faults)
+    where, (first, last) = arguments.get('where') or {}, arguments.get('lines') or (None, None)
+    offset, limit = arguments.get('offset', 0), arguments['max_faults']
+    order = ('line', 'column')
+    found = tables.page([faults], offset=offset, limit=limit, order=order, where=where, lines=(first, last))
+    if out:
+        tables.export([faults], Path(out), where=where, lines=(first, last))
+    names = found.columns
+    return report | {
+        'faults': [dict(zip(names, row, strict=True)) for row in found.rows],
+        'faults_chosen': found.total,
+    }
 
 
 def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:

@@ -398,6 +398,12 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
         file: FileArgument,
         as_json: JsonOption = False,
         max_faults: Annotated[int, typer.Option(min=0, help='Faults to list.')] = 1000,
+        offset: Annotated[int, typer.Option(min=0, help='Faults to skip.')] = 0,
+        kind: Annotated[str | None, typer.Option(help='Only faults of this kind.')] = None,
+        column: Annotated[str | None, typer.Option(help='Only those of this column; "" for whole records.')] = None,
+        action: Annotated[str | None, typer.Option(help='Only those that were met so, such as rejected.')] = None,
+        lines: Annotated[str, typer.Option(metavar='FROM-TO', help='Only those of these lines, such as 10-99.')] = '',
+        faults: Annotated[Path | None, typer.Option(help='Where to write them, as FILE.csv or FILE.parquet.')] = None,
         time_zone: ZoneOption = 'UTC',
         day_first: DayFirstOption = None,
         encoding: EncodingOption = None,
@@ -435,7 +441,20 @@ def _file_commands(app: typer.Typer, root: Root) -> None:
                 'member': member,
             },
         )
-        report = local('inspect', file, memory, max_faults=max_faults, options=options)
+        where: dict[str, str | None] = {
+            name: value for name, value in (('kind', kind), ('action', action)) if value
+        } | ({} if column is None else {'column': column or None})
+        report = local(
+            'inspect',
+            file,
+            memory,
+            max_faults=max_faults,
+            offset=offset,
+            where=where,
+            lines=_lines(lines),
+            out=faults and str(_table(faults)),
+            options=options,
+        )
         print(json.dumps(report, ensure_ascii=False) if as_json else _report(report))
 
     @app.command()
@@ -614,6 +633,14 @@ def _options(*, reading: Mapping[str, Any], **others: Any) -> dict[str, Any]:
     """What a user says about a file, as tasks take it; only what was said."""
     said = {name: value for name, value in reading.items() if value is not None}
     return {name: value for name, value in others.items() if value not in (None, [])} | {'reading': said}
+
+
+def _lines(text: str) -> list[int | None]:
+    """The first and the last of some lines, written as 10-99, 10- or -99; None for no bound."""
+    found = re.fullmatch(r'(\d{0,18})-(\d{0,18})', text) if text else None
+    if text and (found is None or text == '-'):
+        raise UsageError(f'--lines takes a range such as 10-99, 10- or -99, not "{text}".')
+    return [int(bound) if bound else None for bound in found.groups()] if found else [None, None]
 
 
 def _words(text: str) -> list[str]:

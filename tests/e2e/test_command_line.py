@@ -32,6 +32,22 @@ def test_inspect_tells_everything():
     assert [(column['name'], column['role']) for column in report['columns']] == [('ds', 'time'), ('y', 'measure')]
 
 
+def test_faults_are_chosen_by_kind_column_and_line(tmp_path: Path):
+    source, out = tmp_path / 'a.csv', tmp_path / 'faults.csv'
+    source.write_text(
+        'ds,y,z\n' + ''.join(f'2024-01-{day:02},{"x" if day in (3, 9) else 1},1\n' for day in range(1, 29))
+    )
+    chosen = ['--kind', 'not_a_number', '--column', 'y', '--action', 'emptied', '--lines', '5-', '--faults', out]
+    said = variosync('inspect', source, '--json', *chosen)
+    assert said.returncode == 0, said.stderr
+    report = json.loads(said.stdout)
+    assert (report['faults_total'], report['faults_chosen']) == (2, 1)
+    assert [fault['line'] for fault in report['faults']] == [10]
+    assert [row['line'] for row in table(out)] == ['10']
+    paged = json.loads(variosync('inspect', source, '--json', '--offset', '1', '--max-faults', '1').stdout)
+    assert [fault['line'] for fault in paged['faults']] == [10]
+
+
 def test_convert_writes_a_clean_table(tmp_path: Path):
     messy = tmp_path / 'messy.csv'
     messy.write_text(
@@ -139,6 +155,7 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
         (['convert', AIRLINE], '--out'),
         (['inspect', AIRLINE, '--off', 'everything'], 'everything'),
         (['inspect', AIRLINE, '--encoding', 'klingon'], 'klingon'),
+        (['inspect', AIRLINE, '--lines', 'ten'], '--lines'),
         (['inspect', AIRLINE, '--header-lines', '-1'], '--header-lines'),
         (['convert', AIRLINE, '-o', 'x.csv', '--shape', 'round'], 'round'),
         (['convert', AIRLINE, '-o', 'x.csv', '--raw', '--quote', '""'], 'quote'),

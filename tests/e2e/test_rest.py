@@ -581,6 +581,7 @@ BODIES: dict[str, dict[str, Any]] = {
     'try_recipe': {'json': {'steps': []}},
     'diff_versions': {'params': {'from': 1, 'to': 1}},
     'find_provenance': {'params': {'time': '2024-01-01T00:00:00Z'}},
+    'find_provenance_in_version': {'params': {'time': '2024-01-01T00:00:00Z'}},
     'append_to_upload': {'content': b'x'},
     'begin_sign_in': {'json': {}},
     'ask_what_if': {'json': {'changes': {'price': {'how': 'scale', 'value': 1.1}}}},
