@@ -1,6 +1,7 @@
 """One embedded Postgres for a whole test run; each test that asks for `database` finds it empty."""
 
 import asyncio
+import gc
 import logging
 import shutil
 import sys
@@ -38,6 +39,12 @@ ABANDONED = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'
 """
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later `gc.collect`, which a page's test makes twice, what was imported and collected for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session')
