@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.e2e.server import Server
@@ -18,6 +19,14 @@ def weather(path: Path, *, days: int = 60, warmer: int = 0) -> Path:
     rows[20] = rows[20].partition(',')[0] + ',12.5 °C,2'
     path.write_text('\n'.join(['when,temp,qty', *rows, 'never,1.0,3']) + '\n')
     return path
+
+
+def barred(page: Page) -> list[str]:
+    """What shuts people out of what the page shows, by axe: serious and critical findings with their first element."""
+    found = Axe().run(page, options={'resultTypes': ['violations']}).response['violations']
+    return [
+        f'{one["id"]}: {one["nodes"][0]["html"][:200]}' for one in found if one['impact'] in ('serious', 'critical')
+    ]
 
 
 def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server, page: Page, tmp_path: Path) -> None:
@@ -36,15 +45,31 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     dialog = page.get_by_role('dialog', name='Where this came from')
     expect(dialog.get_by_text('weather.csv')).to_be_visible()
     expect(dialog.get_by_text('Stored as it stands in the file.')).to_be_visible()
+    assert 'of=' in page.url
+    page.reload()
+    expect(dialog.get_by_text('weather.csv')).to_be_visible()
     dialog.get_by_role('button', name='Close').click()
+    page.wait_for_function('() => !location.search.includes("of=")')
+    assert barred(page) == []
 
     sections = page.get_by_role('navigation', name='Sections')
     sections.get_by_role('link', name='Faults').click()
     page.get_by_role('link', name='Not a number').click()
     expect(page.get_by_text('1 of 3')).to_be_visible()
     expect(page.get_by_role('table', name='Faults', exact=True).get_by_role('row')).to_have_count(2)
+    assert barred(page) == []
+
+    sections.get_by_role('link', name='Rows').click()
+    mended = page.get_by_role('link', name='12.5, repaired from "12.5 °C" (unit)')
+    expect(mended).to_be_visible()
+    assert barred(page) == []
+    page.get_by_role('row', name='2024-01-11').click()
+    expect(dialog.get_by_text('1 fault on this line')).to_be_visible()
+    page.keyboard.press('Escape')
+    expect(dialog).to_be_hidden()
 
     sections.get_by_role('link', name='Columns').click()
+    assert barred(page) == []
     page.get_by_role('button', name='Units').click()
     page.get_by_role('button', name='Make a new version').click()
     expect(page.get_by_text('v2', exact=True).first).to_be_visible()
@@ -53,6 +78,7 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     files = page.locator('input[type=file]')
     page.get_by_role('link', name='Compare').click()
     expect(page.get_by_text('temp 12.5 → –')).to_be_visible()
+    assert barred(page) == []
     files.set_input_files(first)
     expect(page.get_by_text('nothing has changed, no version was made')).to_be_visible()
     page.goto(page.url.split('?')[0] + '?tab=versions')
@@ -64,3 +90,24 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     expect(page.get_by_text('an upload, in place of all rows')).to_be_visible()
     expect(page.get_by_text('a correction')).to_be_visible()
     assert problems == []
+
+
+def test_a_file_of_the_same_columns_is_asked_where_it_goes(server: Server, page: Page, tmp_path: Path) -> None:
+    sign_up(page, server, 'xena@example.com')
+    upload(page, weather(tmp_path / 'weather.csv'))
+    first = page.url.split('?')[0]
+    longer = weather(tmp_path / 'weather_longer.csv', days=80)
+    for answer, leads_back in (('Add to weather', True), ('New dataset', False)):
+        page.goto(server.url)
+        page.locator('input[type=file]').set_input_files(longer)
+        page.get_by_role('button', name=answer).click()
+        page.wait_for_url('**/datasets/*-*')
+        assert (page.url.split('?')[0] == first) is leads_back
+    page.goto(first)
+    expect(page.get_by_text('v2', exact=True).first).to_be_visible()
+
+    page.set_viewport_size({'width': 390, 'height': 844})
+    page.goto(f'{first}?tab=versions')
+    open_tab = page.get_by_role('navigation', name='Sections').get_by_role('link', name='Versions')
+    expect(open_tab).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role('button', name='Show this one')).to_be_in_viewport(ratio=1)
