@@ -1,0 +1,223 @@
+"""Calendar buckets: where they begin in a zone, and what lies in each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from core.analysis.query.request import duration
+from core.analysis.query.stored import Floats, Ints
+from core.errors import UsageError
+
+MOST: Final = 50_000
+DAY: Final = 86_400_000_000
+HOUR: Final = 3_600_000_000
+STEPS: Final = (
+    *('PT1S', 'PT5S', 'PT15S', 'PT30S', 'PT1M', 'PT5M', 'PT15M', 'PT30M', 'PT1H', 'PT3H', 'PT6H', 'PT12H'),
+    *('P1D', 'P7D', 'P1M', 'P3M', 'P1Y', 'P5Y', 'P10Y', 'P100Y'),
+)
+MONTH: Final = 2_629_746_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = date(1, 1, 2)
+_LAST: Final = date(9999, 12, 30)
+
+
+def length(every: str) -> int:
+    """Return how long a bucket lasts in µs, months by their mean."""
+    months, elapsed = duration(every)
+    return months * MONTH + elapsed
+
+
+def fitting(start: int, end: int, width: int, *, step: int = 0) -> str:
+    """Return the shortest usual step of which at most `width` fit in a range (µs), none shorter than `step`."""
+    span = end - start + 1
+    return next((one for one in STEPS if span / length(one) <= width and length(one) >= step), STEPS[-1])
+
+
+def edges(start: int, end: int, every: str, zone: ZoneInfo) -> Ints:
+    """Return where the buckets begin that hold times from start to end (µs, both included), and where the last ends.
+
+    Steps of days and longer begin at midnight in the zone, weeks on Monday, months and years on their first day;
+    shorter ones count from midnight, so that a day of 25 hours has 25 of `PT1H`. Raise UsageError beyond 50,000 buckets.
+    """
+    months, elapsed = duration(every)
+    if (end - start) / length(every) > MOST:
+        raise UsageError(
+            f'At most {MOST:,} buckets are drawn. Choose longer ones or a shorter range.', place='query.every'
+        )
+    first, last = _day(start, zone), _day(end, zone)
+    if months:
+        days = _months(first, last, months)
+    elif elapsed % (7 * DAY) == 0:
+        days = _days(first, last, elapsed // DAY, from_=date(1970, 1, 5))
+    elif elapsed % DAY == 0:
+        days = _days(first, last, elapsed // DAY, from_=date(1970, 1, 1))
+    else:
+        days = _days(first, last, max(1, elapsed // DAY), from_=date(1970, 1, 1))
+        midnights = np.array([_midnight(day, zone) for day in days], dtype=np.int64)
+        found = np.concatenate([np.arange(begin, until, elapsed) for begin, until in pairwise(midnights)])
+        found = np.append(found, midnights[-1])
+        begin = max(0, int(np.searchsorted(found, start, side='right')) - 1)
+        stop = int(np.searchsorted(found, end, side='right')) + 1
+        return found[begin:stop]
+    return np.array([_midnight(day, zone) for day in days], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """What lies in each bucket: `n` values and one figure, NaN where there is none."""
+
+    n: Ints
+    value: Floats
+
+
+def aggregated(t: Ints, v: Floats, cuts: Ints, aggregation: str) -> Counted:
+    """Return one figure a bucket of the values `v` (finite) at the sorted times `t`; `cuts` are edges.
+
+    Percentiles interpolate linearly (Hyndman and Fan's type 7).
+    """
+    places = np.searchsorted(t, cuts)
+    n = np.diff(places)
+    full = np.flatnonzero(n)
+    value = np.full(len(n), np.nan)
+    if aggregation == 'count':
+        return Counted(n=n, value=n.astype(np.float64))
+    if not len(full):
+        return Counted(n=n, value=value)
+    begins, stop = places[:-1][full], int(places[-1])
+    if aggregation == 'first':
+        value[full] = v[begins]
+    elif aggregation == 'last':
+        value[full] = v[places[1:][full] - 1]
+    elif aggregation in ('min', 'max'):
+        value[full] = (np.minimum if aggregation == 'min' else np.maximum).reduceat(v[:stop], begins)
+    elif aggregation in ('sum', 'mean'):
+        with np.errstate(over='ignore', invalid='ignore'):
+            total = np.add.reduceat(v[:stop], begins)
+        value[full] = total if aggregation == 'sum' else total / n[full]
+        value[~np.isfinite(value)] = np.nan
+    else:
+        value[full] = _percentiles(v[places[0] : stop], begins - places[0], n[full], share(aggregation))
+    return Counted(n=n, value=value)
+
+
+def share(aggregation: str) -> float:
+    """Return the share below a percentile such as p95; UsageError when it is none."""
+    if not re.fullmatch(r'p\d{1,3}(\.\d{1,3})?', aggregation) or float(aggregation[1:]) > 100:
+        raise UsageError(f'"{aggregation[:40]}" is no aggregation.', place='query.aggregation')
+    return float(aggregation[1:]) / 100
+
+
+def across(several: Sequence[Counted], how: str) -> Counted:
+    """Return the sum or the mean of several series in each bucket, over those that have a value there."""
+    values = np.stack([one.value for one in several])
+    there = ~np.isnan(values)
+    known = there.sum(axis=0)
+    total = np.where(there, values, 0).sum(axis=0)
+    value = np.where(known > 0, total if how == 'sum' else total / np.maximum(known, 1), np.nan)
+    return Counted(n=np.sum([one.n for one in several], axis=0), value=value)
+
+
+def weekly(t: Ints, v: Floats, zone: ZoneInfo, aggregation: str) -> tuple[Ints, Floats]:
+    """Return counts and one figure for each of the 168 hours of a week in a zone, from Monday 0:00 on."""
+    if not len(t):
+        return np.zeros(168, np.int64), np.full(168, np.nan)
+    wall = t + offsets(t, zone)
+    hour = (wall // HOUR + 72) % 168  # 1970 began on a Thursday
+    order = np.argsort(hour, kind='stable')
+    found = aggregated(hour[order], v[order], np.arange(169), aggregation)
+    return found.n, found.value
+
+
+def offsets(t: Ints, zone: ZoneInfo) -> Ints:
+    """Return by how many µs clocks in a zone are ahead of UTC at each of the sorted times."""
+    days = np.arange(int(t[0]) // DAY * DAY, int(t[-1]) + 2 * DAY, DAY)
+    ahead = [_ahead(int(day), zone) for day in days]
+    cuts, known = [int(days[0])], [ahead[0]]
+    for day, before, after in zip(days[1:].tolist(), ahead, ahead[1:], strict=False):
+        if before != after:
+            low, high = day - DAY, day
+            while high - low > 1_000_000:
+                middle = (low + high) // 2_000_000 * 1_000_000
+                low, high = (middle, high) if _ahead(middle, zone) == before else (low, middle)
+            cuts.append(high)
+            known.append(after)
+    found: Ints = np.array(known, dtype=np.int64)[np.searchsorted(cuts, t, side='right') - 1]
+    return found
+
+
+def shifted(at: int, by: str, zone: ZoneInfo) -> int:
+    """Return a time (µs) moved back by a duration: months by the calendar, days by the clock of the zone."""
+    months, elapsed = duration(by)
+    wall = (_EPOCH + timedelta(microseconds=at)).astimezone(zone).replace(tzinfo=None)
+    if months:
+        total = wall.year * 12 + wall.month - 1 - months
+        year, month = divmod(total, 12)
+        wall = wall.replace(year=max(1, year), month=month + 1, day=min(wall.day, _days_in(max(1, year), month + 1)))
+    if elapsed % DAY == 0:
+        return _micros((wall - timedelta(microseconds=elapsed)).replace(tzinfo=zone))
+    return at - elapsed
+
+
+def _ahead(at: int, zone: ZoneInfo) -> int:
+    ahead = (_EPOCH + timedelta(microseconds=at)).astimezone(zone).utcoffset() or timedelta()
+    return ahead // timedelta(microseconds=1)
+
+
+def _percentiles(v: Floats, begins: Ints, n: Ints, at: float) -> Floats:
+    run = np.repeat(np.arange(len(begins)), n)
+    ordered = v[np.lexsort((v, run))]
+    place = begins + at * (n - 1)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, begins + n - 1)
+    found: Floats = ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return found
+
+
+def _day(at: int, zone: ZoneInfo) -> date:
+    try:
+        return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).date()
+    except OverflowError as error:
+        raise UsageError('The range reaches beyond the years 1 to 9999.', place='query.start') from error
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return _micros(datetime.combine(day, time(), tzinfo=zone))
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _days(first: date, last: date, step: int, *, from_: date) -> list[date]:
+    number = (first - from_).days // step
+    days: list[date] = []
+    while not days or days[-1] <= last:
+        days.append(_bounded(from_, number * step))
+        number += 1
+        if days[-1] >= _LAST:
+            break
+    return days
+
+
+def _bounded(from_: date, days: int) -> date:
+    return from_ + timedelta(days=min(max(days, (_FIRST - from_).days), (_LAST - from_).days))
+
+
+def _months(first: date, last: date, step: int) -> list[date]:
+    number = (first.year * 12 + first.month - 1) // step
+    days: list[date] = []
+    while not days or days[-1] <= last:
+        year, month = divmod(number * step, 12)
+        days.append(_FIRST if year < 1 else _LAST if year > 9999 else date(year, month + 1, 1))
+        number += 1
+    return days
+
+
+def _days_in(year: int, month: int) -> int:
+    return (date(year + month // 12, month % 12 + 1, 1) - date(year, month, 1)).days

@@ -1,0 +1,446 @@
+"""A query to a stored version becomes an answer: which series, which rows, drawn how."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from core.analysis.query import buckets, points, statistics
+from core.analysis.query.indicators import indicator, warm_up
+from core.analysis.query.points import View
+from core.analysis.query.request import MOST_LINES, Filter, Overlay, Query, known_zone
+from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
+from core.analysis.query.wire import Answer, Part
+from core.analysis.series import interruption
+from core.errors import TooLarge, UsageError
+
+MOST_VALUES: Final = 20_000_000
+MOST_SERIES: Final = 5000
+A_BUCKET: Final = 4  # pixels of a bucket whose step is chosen for the screen
+OPEN, HIGH, LOW, CLOSE = range(4)
+NUMERIC: Final = ('int', 'uint', 'decimal', 'double', 'float', 'half')
+
+
+def answer(stored: Stored, query: Query) -> Answer:
+    """Return what a query finds; UsageError when it asks for what is not there, TooLarge for too many values."""
+    query.checked(measures=stored.measures, keys=stored.keys, columns=tuple(stored.kinds()))
+    asked = _Asked(stored, query)
+    parts = {
+        'line': asked.lines,
+        'envelope': asked.lines,
+        'buckets': asked.lines,
+        'ohlc': asked.candles,
+        'histogram': asked.histograms,
+        'box': asked.boxes,
+        'hours': asked.hours,
+        'top': asked.bars,
+    }[query.kind]()
+    rows = sum(part.n for part in parts if part.role == 'value')
+    return Answer(
+        kind=query.kind,
+        start=asked.view.start / 1000,
+        end=asked.view.end / 1000,
+        width=query.width,
+        rows_behind=rows,
+        points_per_pixel=rows / query.width,
+        exact=asked.exact,
+        span=None if asked.span is None else (asked.span[0] / 1000, asked.span[1] / 1000),
+        lines=tuple(parts),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """A line to draw: a name and the series that make it."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+class _Asked:
+    """One query on its way to an answer."""
+
+    def __init__(self, stored: Stored, query: Query) -> None:
+        self._stored, self._query = stored, query
+        self._zone: ZoneInfo = known_zone(query.zone)
+        self._labels = self._chosen_labels()
+        self._masks = [one for one in query.filters if one.column not in stored.keys]
+        self._kinds = stored.kinds()
+        self.exact = True
+        self.span = stored.span(self._labels)
+        first, last = self.span or (0, 0)
+        start = first if query.start is None else query.start
+        end = max(start, last) if query.end is None else query.end
+        self.view = View(start=min(start, end), end=end, width=query.width)
+
+    # What is drawn
+
+    def lines(self) -> list[Part]:
+        """Points, envelopes or buckets, each line with its indicators and what was before."""
+        groups = self._groups(MOST_LINES // len(self._query.measures) or 1)
+        made = self._bucketed if self._stepped else self._pointed
+        parts = []
+        for group in groups:
+            parts += made(group, self.view)
+        if self._query.compare:
+            parts += self._earlier(groups, made)
+        return parts
+
+    def candles(self) -> list[Part]:
+        """Open, high, low and close of each bucket, with the sum of the volume."""
+        measures = self._query.measures * (1 if len(self._query.measures) == 4 else 4)
+        parts = []
+        for group in self._groups(MOST_LINES):
+            if len(group.labels) > 1:
+                raise UsageError('Candles are drawn of a series, not of a group.', place='query.group')
+            warm = max((warm_up(one.name, one.numbers) for one in self._query.overlays), default=0)
+            cuts, shown = self._cuts(self.view, warm)
+            found = {
+                name: self._counted(group.labels[0], measures[at], cuts, aggregation)
+                for at, (name, aggregation) in enumerate(
+                    (('open', 'first'), ('high', 'max'), ('low', 'min'), ('close', 'last'))
+                )
+            }
+            columns = {'t': cuts[:-1][shown] / 1000, 'until': cuts[1:][shown] / 1000}
+            columns |= {name: one.value[shown] for name, one in found.items()}
+            if self._query.volume:
+                columns['volume'] = self._counted(group.labels[0], self._query.volume, cuts, 'sum').value[shown]
+            columns['n'] = found['close'].n[shown].astype(np.float64)
+            title = _named(group.name, measures[CLOSE])
+            n = int(found['close'].n[shown].sum())
+            parts.append(Part(name=title, series=group.name, measure=measures[CLOSE], columns=columns, n=n))
+            parts += self._over(parts[-1], cuts[:-1], found['close'].value, shown)
+        self.exact = False
+        return parts
+
+    def histograms(self) -> list[Part]:
+        """Edges of bins and how many values lie in each."""
+        return self._of_values(lambda v: _named_columns(('edges', 'count'), statistics.histogram(v, self._query.bins)))
+
+    def boxes(self) -> list[Part]:
+        """Quartiles, whiskers and mean, a column of one number each."""
+
+        def columns(v: Floats) -> dict[str, Floats]:
+            box = statistics.box(v)
+            names = [field.name for field in fields(statistics.Box)]
+            return {name: np.array([] if box is None else [getattr(box, name)], dtype=np.float64) for name in names}
+
+        return self._of_values(columns)
+
+    def hours(self) -> list[Part]:
+        """One figure for each of the 168 hours of a week."""
+        parts = []
+        for group in self._groups(MOST_LINES):
+            for measure in self._query.measures:
+                pooled = self._pooled(group, measure)
+                n, value = buckets.weekly(pooled.first, pooled.total, self._zone, self._query.aggregation)
+                columns = {'value': value, 'n': n.astype(np.float64)}
+                name = _named(group.name, measure)
+                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=len(pooled.first)))
+        self.exact = False
+        return parts
+
+    def bars(self) -> list[Part]:
+        """The greatest series or groups by one figure over the range, the greatest first."""
+        parts = []
+        for measure in self._query.measures:
+            for value, n, group in self._ranked(measure)[: self._query.top or 10]:
+                columns = {'value': np.array([value])}
+                name = _named(group.name, measure)
+                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=n))
+        self.exact = False
+        return parts
+
+    # Which series
+
+    def _chosen_labels(self) -> tuple[str, ...]:
+        stored, query = self._stored, self._query
+        if unknown := [label for label in query.series if not stored.count(label)]:
+            raise UsageError(f'There is no series "{unknown[0][:80]}" in this dataset.', place='query.series')
+        labels = query.series or stored.labels
+        for one in query.filters:
+            if one.column in stored.keys:
+                labels = tuple(label for label in labels if _related(stored.key_values(label)[one.column], one))
+        if len(labels) > MOST_SERIES:
+            raise TooLarge(f'{len(labels):,} series are read at most {MOST_SERIES:,} at once. Filter them by a key.')
+        return tuple(labels)
+
+    def _all_groups(self) -> list[_Group]:
+        if not self._query.group:
+            return [_Group(name=label, labels=(label,)) for label in self._labels]
+        found: dict[str, list[str]] = {}
+        for label in self._labels:
+            found.setdefault(self._stored.key_values(label)[self._query.group], []).append(label)
+        return [_Group(name=name, labels=tuple(found[name])) for name in sorted(found)]
+
+    def _groups(self, most: int) -> list[_Group]:
+        if self._query.top:
+            ranked = self._ranked(self._query.measures[0])[: min(self._query.top, most)]
+            return [group for _, _, group in ranked]
+        groups = self._all_groups()
+        if len(groups) > most:
+            raise UsageError(
+                f'A chart shows at most {MOST_LINES} lines, not {len(groups) * len(self._query.measures)}. '
+                'Choose fewer, group them or show the greatest.',
+                place='query.series',
+            )
+        return groups
+
+    def _ranked(self, measure: str) -> list[tuple[float, int, _Group]]:
+        found = []
+        for group in self._all_groups():
+            several = [self._figure(label, measure) for label in group.labels]
+            one = buckets.across(several, self._query.across)
+            if one.n[0]:
+                found.append((float(one.value[0]), int(one.n[0]), group))
+        return sorted(found, key=lambda one: (-one[0], one[2].name))
+
+    def _figure(self, label: str, measure: str) -> buckets.Counted:
+        """One figure of a series over the range, by the pyramid where it tells."""
+        by = self._query.by
+        if by in ('mean', 'sum', 'min', 'max', 'count') and not self._masks:
+            known = points.summary(self._stored, measure, label, start=self.view.start, end=self.view.end)
+            mean = known.total / known.n if known.n else np.nan
+            figures = {'mean': mean, 'sum': known.total, 'min': known.low, 'max': known.high, 'count': known.n}
+            value = figures[by] if known.n else np.nan
+            return buckets.Counted(n=np.array([known.n]), value=np.array([value], dtype=np.float64))
+        cuts = np.array([self.view.start, self.view.end + 1])
+        return self._counted(label, measure, cuts, by)
+
+    # Which rows
+
+    def _rows(self, label: str, measure: str, start: int, end: int) -> Buckets:
+        """The values of a series that the filters leave."""
+        columns = list(dict.fromkeys([measure, *(one.column for one in self._masks if self._is_number(one.column))]))
+        rows = self._stored.rows(label, columns, start=start, end=end)
+        if not self._masks:
+            return points.finite(rows, measure)
+        keep = np.ones(len(rows.t), bool)
+        for one in self._masks:
+            keep &= self._kept(rows, label, one, start, end)
+        kept = Rows(t=rows.t[keep], columns={measure: rows.columns[measure][keep]})
+        return points.finite(kept, measure)
+
+    def _is_number(self, column: str) -> bool:
+        return self._kinds[column].startswith(NUMERIC)
+
+    def _kept(
+        self, rows: Rows, label: str, one: Filter, start: int, end: int
+    ) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':
+        if self._is_number(one.column):
+            return _compared(rows.columns[one.column], one)
+        found = []
+        for words in self._stored.words(label, one.column, start=start, end=end):
+            coded = words.cast('string').dictionary_encode()
+            related = [word is not None and _related(word, one) for word in coded.dictionary.to_pylist()]
+            codes = coded.indices.fill_null(len(related)).to_numpy(zero_copy_only=False)
+            found.append(np.array([*related, False])[codes])
+        return np.concatenate(found) if found else np.empty(0, bool)
+
+    def _counted(self, label: str, measure: str, cuts: Ints, aggregation: str) -> buckets.Counted:
+        values = self._rows(label, measure, int(cuts[0]), int(cuts[-1]) - 1)
+        return buckets.aggregated(values.first, values.total, cuts, aggregation)
+
+    def _pooled(self, group: _Group, measure: str) -> Buckets:
+        """All values of a group in the range, in order of time."""
+        if (rows := sum(self._stored.count(label) for label in group.labels)) > MOST_VALUES:
+            raise TooLarge(f'{rows:,} rows are more than {MOST_VALUES:,}. Choose fewer series.')
+        found = [self._rows(label, measure, self.view.start, self.view.end) for label in group.labels]
+        pooled = Buckets.join(found)
+        return pooled if len(found) == 1 else pooled.where(np.argsort(pooled.first, kind='stable'))
+
+    def _of_values(self, columns: Callable[[Floats], Mapping[str, Floats]]) -> list[Part]:
+        parts = []
+        for group in self._groups(MOST_LINES):
+            for measure in self._query.measures:
+                v = self._pooled(group, measure).total
+                name = _named(group.name, measure)
+                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns(v), n=len(v)))
+        self.exact = False
+        return parts
+
+    # Lines
+
+    @property
+    def _stepped(self) -> bool:
+        return bool(self._query.every or self._query.group or self._query.kind == 'buckets')
+
+    def _pointed(self, group: _Group, view: View) -> list[Part]:
+        label, parts = group.labels[0], []
+        if self._masks or self._query.overlays or self._query.kind == 'envelope':
+            for measure in self._query.measures:
+                parts += self._pointed_by_rows(label, measure, view)
+            return parts
+        found = points.lines(self._stored, self._query.measures, label, view)
+        return [self._part(one, label, measure) for one, measure in zip(found, self._query.measures, strict=True)]
+
+    def _pointed_by_rows(self, label: str, measure: str, view: View) -> list[Part]:
+        known = None if self._masks or self._query.overlays else self._stored.line(measure, label)
+        if known is not None:
+            values, gap = points.within(self._stored, known, measure, label, view), known.gap
+        else:
+            values = self._rows(label, measure, view.start, view.end)
+            gap = interruption(values.first) if len(values.n) else 0
+        if self._query.kind == 'envelope':
+            t, mean, low, high = points.envelope(values, view, gap=gap)
+            self.exact &= values.plain and len(values.n) <= points.A_PIXEL * view.width
+            columns = {'t': t / 1000, 'y': mean, 'low': low, 'high': high}
+            name, n = _named(label, measure), int(values.n.sum())
+            part = Part(name=name, series=label, measure=measure, columns=columns, n=n)
+        else:
+            part = self._part(points.chosen(values, view, gap=gap), label, measure)
+        return [part, *self._over_values(part, values, label, measure, view)]
+
+    def _part(self, one: points.Drawn, label: str, measure: str) -> Part:
+        self.exact &= one.exact
+        columns = {'t': one.t / 1000, 'y': one.y}
+        return Part(name=_named(label, measure), series=label, measure=measure, columns=columns, n=one.n)
+
+    def _bucketed(self, group: _Group, view: View) -> list[Part]:
+        parts = []
+        warm = max((warm_up(one.name, one.numbers) for one in self._query.overlays), default=0)
+        cuts, shown = self._cuts(view, warm)
+        for measure in self._query.measures:
+            several = [self._counted(label, measure, cuts, self._query.aggregation) for label in group.labels]
+            one = several[0] if len(several) == 1 else buckets.across(several, self._query.across)
+            columns = {
+                't': cuts[:-1][shown] / 1000,
+                'until': cuts[1:][shown] / 1000,
+                'y': one.value[shown],
+                'n': one.n[shown].astype(np.float64),
+            }
+            name, n = _named(group.name, measure), int(one.n[shown].sum())
+            parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=n))
+            parts += self._over(parts[-1], cuts[:-1], one.value, shown)
+        self.exact = False
+        return parts
+
+    def _cuts(self, view: View, warm: int) -> tuple[Ints, slice]:
+        """Edges of the buckets, some before the range for indicators, and which of them are shown."""
+        every = self._query.every
+        if every in ('', 'auto'):
+            every = buckets.fitting(view.start, view.end, max(1, view.width // A_BUCKET))
+        first = self._stored.span(self._labels)
+        reach = view.start - warm * buckets.length(every) * 2
+        start = view.start if not warm or first is None else min(view.start, max(reach, first[0]))
+        cuts = buckets.edges(start, view.end, every, self._zone)
+        shown = max(0, int(np.searchsorted(cuts, view.start, side='right')) - 1)
+        # The first and the last bucket hold what the range leaves of them.
+        if not warm:
+            cuts[0] = max(cuts[0], view.start)
+        cuts[-1] = min(cuts[-1], view.end + 1)
+        return cuts, slice(shown, None)
+
+    def _earlier(self, groups: Sequence[_Group], made: Callable[[_Group, View], list[Part]]) -> list[Part]:
+        start, end = (buckets.shifted(at, self._query.compare, self._zone) for at in (self.view.start, self.view.end))
+        view, later = View(start=start, end=end, width=self.view.width), (self.view.start - start) / 1000
+        parts = []
+        for group in groups:
+            for part in made(group, view):
+                if part.role == 'value':
+                    moved = {name: part.columns[name] + later for name in ('t', 'until') if name in part.columns}
+                    columns = dict(part.columns) | moved
+                    parts.append(
+                        Part(
+                            name=f'{part.name} {self._query.compare} before',
+                            series=part.series,
+                            measure=part.measure,
+                            columns=columns,
+                            n=part.n,
+                            role='before',
+                            of=part.name,
+                        )
+                    )
+        return parts
+
+    # Indicators
+
+    def _over(self, part: Part, t: Ints, v: Floats, shown: slice) -> list[Part]:
+        """Indicators over buckets; those without a value do not count as bars."""
+        there, parts = ~np.isnan(v), []
+        for overlay in self._query.overlays:
+            for name, line in indicator(overlay.name, v[there], overlay.numbers).items():
+                y = np.full(len(v), np.nan)
+                y[there] = line
+                parts.append(_indicated(part, overlay, name, {'t': t[shown] / 1000, 'y': y[shown]}))
+        return parts
+
+    def _over_values(self, part: Part, values: Buckets, label: str, measure: str, view: View) -> list[Part]:
+        """Indicators over the values themselves, whose bars before the range are read along."""
+        parts = []
+        for overlay in self._query.overlays:
+            warm = warm_up(overlay.name, overlay.numbers)
+            if len(values.n) + warm > MOST_VALUES // 10:
+                raise TooLarge('Indicators over so many values take too long. Choose buckets or a shorter range.')
+            earlier = self._before(label, measure, view.start, warm)
+            v = np.concatenate([earlier, values.total])
+            for name, line in indicator(overlay.name, v, overlay.numbers).items():
+                y = line[len(earlier) :]
+                known = ~np.isnan(y)
+                drawn = points.chosen(Buckets.of(values.first[known], y[known]), view, gap=0)
+                parts.append(_indicated(part, overlay, name, {'t': drawn.t / 1000, 'y': drawn.y}))
+        return parts
+
+    def _before(self, label: str, measure: str, start: int, count: int) -> Floats:
+        """The last values of a series before a time, as many as asked for where there are so many."""
+        if self._masks:
+            return self._rows(label, measure, -(2**62), start - 1).total[-count:] if count else np.empty(0)
+        asked = count
+        while True:
+            rows = self._stored.before(label, [measure], start=start, count=asked)
+            values = points.finite(rows, measure).total
+            if len(values) >= count or len(rows.t) < asked:
+                return values[len(values) - min(count, len(values)) :]
+            asked *= 2
+
+
+def _indicated(part: Part, overlay: Overlay, line: str, columns: Mapping[str, Floats]) -> Part:
+    role = overlay.name if line == overlay.name else f'{overlay.name}.{line}'
+    return Part(
+        name=f'{part.name} {overlay.text}', series=part.series, measure=part.measure, columns=columns, n=part.n,
+        role=role, of=part.name,
+    )  # fmt: skip
+
+
+def _named(series: str, measure: str) -> str:
+    return ' · '.join(part for part in (series, measure) if part)
+
+
+def _named_columns(names: Sequence[str], columns: Sequence[np.ndarray]) -> dict[str, Floats]:
+    return {name: column.astype(np.float64) for name, column in zip(names, columns, strict=True)}
+
+
+def _related(text: str, one: Filter) -> bool:
+    """Whether a text is related to a filter's values; order is that of the letters."""
+    value = one.values[0]
+    return {
+        'eq': text == value,
+        'ne': text != value,
+        'in': text in one.values,
+        'lt': text < value,
+        'le': text <= value,
+        'gt': text > value,
+        'ge': text >= value,
+    }[one.relation]
+
+
+def _compared(v: Floats, one: Filter) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':
+    """Which numbers are related to a filter's; a missing one never is."""
+    try:
+        values = [float(value) for value in one.values]
+    except ValueError as error:
+        raise UsageError(f'"{one.values[0][:40]}" is no number.', place='query.filters') from error
+    value = values[0]
+    if one.relation == 'in':
+        return np.isin(v, values)
+    compare = {
+        'eq': np.equal,
+        'ne': np.not_equal,
+        'lt': np.less,
+        'le': np.less_equal,
+        'gt': np.greater,
+        'ge': np.greater_equal,
+    }[one.relation]
+    return np.asarray(compare(v, value) & ~np.isnan(v))

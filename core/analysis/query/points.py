@@ -1,0 +1,307 @@
+"""Lines for a screen: every value where few lie in the range, else those that MinMaxLTTB chooses.
+
+A range that holds at most two values a pixel is answered by the values. Otherwise the least and the greatest value of
+each bucket are taken, from the coarsest level of the pyramid whose buckets are no wider than a pixel or from the rows,
+and LTTB chooses among them. Pyramid buckets that the range cuts are read from the rows, so nothing outside it is
+counted. The least and the greatest value of the range are always among the points.
+
+Sources: S. Steinarsson, Downsampling Time Series for Visual Representation (2013); J. Van Der Donckt et al.,
+MinMaxLTTB: Leveraging MinMax-Preselection to Scale LTTB for Time Series Visualization (2023).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from core.analysis.query.stored import Buckets, Floats, Ints, Line, Rows, Stored
+from core.analysis.series import interruption
+
+A_PIXEL: Final = 2
+PRESELECTED: Final = 2
+MOST_ROWS: Final = 400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A range in µs, both ends included, on `width` pixels."""
+
+    start: int
+    end: int
+    width: int
+
+    @property
+    def pixel(self) -> float:
+        """How many µs a pixel is wide."""
+        return (self.end - self.start + 1) / self.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawn:
+    """Points of one line: times in µs and values, NaN where it is interrupted; `n` values stand behind them.
+
+    `exact` says that every value is a point.
+    """
+
+    t: Floats
+    y: Floats
+    n: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Summary:
+    """What lies behind a range of one line: number and sum of the values, extremes with their times in µs."""
+
+    n: int
+    total: float
+    low: float
+    low_at: int
+    high: float
+    high_at: int
+
+
+def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> list[Drawn]:
+    """Return the points of measures of a series."""
+    from_rows = [
+        measure
+        for measure in measures
+        if (known := stored.line(measure, series)) is not None and known.levels[0].width > view.pixel
+    ]
+    # Columns that are read together are read faster; each finds its own among those that are kept.
+    stored.fetch(series, from_rows, start=view.start, end=view.end)
+    return [line(stored, measure, series, view) for measure in measures]
+
+
+def line(stored: Stored, measure: str, series: str, view: View) -> Drawn:
+    """Return the points of one measure of a series."""
+    known = stored.line(measure, series)
+    if known is None:
+        rows = finite(stored.rows(series, [measure]), measure)
+        t = rows.first
+        inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
+        return chosen(rows.where(inside), view, gap=interruption(t))
+    buckets = within(stored, known, measure, series, view)
+    return chosen(buckets, view, gap=known.gap)
+
+
+def within(stored: Stored, known: Line, measure: str, series: str, view: View) -> Buckets:
+    """Return what a range holds of a line: values, or buckets no wider than a pixel when there are many."""
+    nothing = Buckets.of(np.empty(0, np.int64), np.empty(0))
+    if view.start > known.last or view.end < known.first:
+        return nothing
+    level = max((level for level in known.levels if level.width <= view.pixel), key=lambda one: one.width, default=None)
+    if level is None:
+        return values(stored, measure, series, view)
+    start, buckets = stored.level(level, start=view.start, end=view.end)
+    if buckets.n.sum() <= A_PIXEL * view.width:
+        return values(stored, measure, series, view)
+    cut = (buckets.first < view.start) | (buckets.last > view.end)
+    if not cut.any():
+        return buckets
+    places = np.flatnonzero(cut)
+    parts, done = [], 0
+    for place in places.tolist():
+        begin = int(start[place])
+        parts.append(buckets.where(slice(done, place)))
+        edge = View(start=max(begin, view.start), end=min(begin + level.width - 1, view.end), width=1)
+        parts.append(_of(stored, measure, series, edge))
+        done = place + 1
+    return Buckets.join([*parts, buckets.where(slice(done, None))])
+
+
+def values(stored: Stored, measure: str, series: str, view: View) -> Buckets:
+    """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
+    found, rows = [], 0
+    for piece in stored.pieces(series, [measure], start=view.start, end=view.end):
+        found.append(finite(piece, measure))
+        rows += len(piece.t)
+        if rows > MOST_ROWS:
+            found = [folded(Buckets.join(found), view)]
+    return Buckets.join(found) if found else Buckets.of(np.empty(0, np.int64), np.empty(0))
+
+
+def summary(stored: Stored, measure: str, series: str, *, start: int, end: int) -> Summary:
+    """Return what lies behind a range of one line, by the pyramid as far as it goes."""
+    known = stored.line(measure, series)
+    view = View(start=start, end=end, width=1)
+    buckets = _of(stored, measure, series, view) if known is None else within(stored, known, measure, series, view)
+    if not len(buckets.n):
+        return Summary(n=0, total=0.0, low=np.nan, low_at=0, high=np.nan, high_at=0)
+    low, high = int(np.argmin(buckets.low)), int(np.argmax(buckets.high))
+    return Summary(
+        n=int(buckets.n.sum()),
+        total=float(buckets.total.sum()),
+        low=float(buckets.low[low]),
+        low_at=int(buckets.low_at[low]),
+        high=float(buckets.high[high]),
+        high_at=int(buckets.high_at[high]),
+    )
+
+
+def finite(rows: Rows, measure: str) -> Buckets:
+    """Return the values of a measure that are there, each as a bucket."""
+    v = rows.columns[measure]
+    there = ~np.isnan(v)
+    return Buckets.of(rows.t, v) if there.all() else Buckets.of(rows.t[there], v[there])
+
+
+def folded(buckets: Buckets, view: View) -> Buckets:
+    """Return buckets half a pixel wide of those in order of time."""
+    half = max(1, int(view.pixel / 2))
+    column = (buckets.first - view.start) // half
+    begins = np.flatnonzero(np.diff(column, prepend=column[:1] - 1))
+    if len(begins) == len(column):
+        return buckets
+    low, high = extremes(buckets.low, begins, np.less), extremes(buckets.high, begins, np.greater)
+    return Buckets(
+        buckets.first[begins],
+        buckets.last[np.append(begins[1:], len(column)) - 1],
+        np.add.reduceat(buckets.n, begins),
+        np.add.reduceat(buckets.total, begins),
+        buckets.low[low],
+        buckets.low_at[low],
+        buckets.high[high],
+        buckets.high_at[high],
+    )
+
+
+def extremes(v: Floats, begins: Ints, better: np.ufunc) -> Ints:
+    """Return where each run of values that starts at `begins` has its least (`np.less`) or greatest, the first one."""
+    best = (np.minimum if better is np.less else np.maximum).reduceat(v, begins)
+    run = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(v)))
+    hits = np.flatnonzero(v == best[run])
+    places: Ints = hits[np.searchsorted(run[hits], np.arange(len(begins)))]
+    return places
+
+
+def reduced(t: Ints, v: Floats, count: int) -> Ints:
+    """Return the places of about `count` of the points that MinMaxLTTB chooses, both extremes among them.
+
+    `t` is sorted, `v` finite.
+    """
+    if len(t) <= count:
+        return np.arange(len(t))
+    places = _preselected(v, count * PRESELECTED // 2)
+    chosen = places[_lttb(t[places], v[places], count)]
+    return _sorted(np.append(chosen, [int(np.argmin(v)), int(np.argmax(v))]))
+
+
+def interrupted(t: Ints, y: Floats, *, gaps: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """Return points with a NaN in the middle of each gap (µs)."""
+    if not gaps:
+        return t.astype(np.float64), y
+    begin, end = np.array(gaps, dtype=np.float64).T
+    places = np.searchsorted(t, begin, side='right')
+    return np.insert(t.astype(np.float64), places, (begin + end) / 2), np.insert(y, places, np.nan)
+
+
+def envelope(buckets: Buckets, view: View, *, gap: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return times, means, least and greatest values of one bucket a pixel, NaN where a gap leaves pixels empty."""
+    if buckets.plain and len(buckets.n) <= A_PIXEL * view.width:
+        t, y = interrupted(buckets.first, buckets.total, gaps=_gaps(buckets, gap, 0.0))
+        return t, y, y, y
+    column = ((buckets.first - view.start) / view.pixel).astype(np.int64)
+    begins = np.flatnonzero(np.diff(column, prepend=column[:1] - 1))
+    low = buckets.low[extremes(buckets.low, begins, np.less)]
+    high = buckets.high[extremes(buckets.high, begins, np.greater)]
+    with np.errstate(over='ignore', invalid='ignore'):
+        mean = np.add.reduceat(buckets.total, begins) / np.add.reduceat(buckets.n, begins)
+    mean = np.clip(np.where(np.isfinite(mean), mean, low / 2 + high / 2), low, high)
+    t = np.minimum(view.start + (column[begins] + 0.5) * view.pixel, view.end)
+    gaps = _gaps(buckets, gap, view.pixel)
+    places = np.searchsorted(t, [begin for begin, _ in gaps], side='right')
+    middle = [(begin + end) / 2 for begin, end in gaps]
+    mean, low, high = (np.insert(one, places, np.nan) for one in (mean, low, high))
+    return np.insert(t, places, middle), mean, low, high
+
+
+def _of(stored: Stored, measure: str, series: str, view: View) -> Buckets:
+    return finite(stored.rows(series, [measure], start=view.start, end=view.end), measure)
+
+
+def chosen(buckets: Buckets, view: View, *, gap: int) -> Drawn:
+    """Return the points of what a range holds of a line."""
+    n = int(buckets.n.sum())
+    exact = n == len(buckets.n) and n <= A_PIXEL * view.width
+    if exact:
+        t, y, least = buckets.first, buckets.total, 0.0
+    else:
+        t, y = _candidates(buckets)
+        places = reduced(t, y, A_PIXEL * view.width)
+        t, y, least = t[places], y[places], view.pixel
+    t_drawn, y_drawn = interrupted(t, y, gaps=_gaps(buckets, gap, least))
+    return Drawn(t=t_drawn, y=y_drawn, n=n, exact=exact)
+
+
+def _gaps(buckets: Buckets, gap: int, least: float) -> list[tuple[int, int]]:
+    if not gap or len(buckets.n) < 2:
+        return []
+    steps = buckets.first[1:] - buckets.last[:-1]
+    wide = np.flatnonzero((steps > gap) & (steps > least))
+    return list(zip(buckets.last[wide].tolist(), buckets.first[wide + 1].tolist(), strict=True))
+
+
+def _candidates(buckets: Buckets) -> tuple[Ints, Floats]:
+    """Return the extremes of buckets in order of time, once where both are the same value."""
+    if buckets.plain:
+        return buckets.first, buckets.total
+    swapped = buckets.low_at > buckets.high_at
+    t = np.stack(
+        [np.where(swapped, buckets.high_at, buckets.low_at), np.where(swapped, buckets.low_at, buckets.high_at)]
+    )
+    v = np.stack([np.where(swapped, buckets.high, buckets.low), np.where(swapped, buckets.low, buckets.high)])
+    several = np.ones(v.shape, bool)
+    several[1] = (t[0] != t[1]) | (v[0] != v[1])
+    return t.T[several.T], v.T[several.T]
+
+
+def _preselected(v: Floats, bins: int) -> Ints:
+    """Return the places of the least and the greatest value in each of `bins` runs of equally many, in order."""
+    if len(v) <= 2 * bins:
+        return np.arange(len(v))
+    size = len(v) // bins
+    whole = v[: size * bins].reshape(bins, size)
+    offset = np.arange(bins) * size
+    places = [offset + whole.argmin(axis=1), offset + whole.argmax(axis=1), [0, len(v) - 1]]
+    if size * bins < len(v):
+        rest = v[size * bins :]
+        places.append([size * bins + int(rest.argmin()), size * bins + int(rest.argmax())])
+    return _sorted(np.concatenate(places).astype(np.int64))
+
+
+def _sorted(places: Ints) -> Ints:
+    """Return places in order, each once; on runs that are nearly sorted this beats hashing them."""
+    places = np.sort(places, kind='stable')
+    once: Ints = places[np.diff(places, prepend=-1) > 0]
+    return once
+
+
+def _lttb(t: Ints, v: Floats, count: int) -> Ints:
+    """Return the places of `count` points by largest triangles; the first and the last point are among them.
+
+    Which point of a bucket is chosen depends on the point before it. So the choice is made for each of the few points
+    that may come before, all at once, and a walk from the first point on looks it up.
+    """
+    x = (t - t[0]).astype(np.float64)
+    y = v / max(1.0, float(np.abs(v).max()))
+    cuts = np.concatenate([[0], np.linspace(1, len(t) - 1, count - 1).astype(np.int64), [len(t)]])
+    begins, sizes = cuts[:-1], np.diff(cuts)
+    most = int(sizes.max())
+    inside = np.arange(most) < sizes[:, None]
+    places = np.where(inside, begins[:, None] + np.arange(most), begins[:, None])
+    px, py = x[places], y[places]
+    mx, my = np.add.reduceat(x, begins) / sizes, np.add.reduceat(y, begins) / sizes
+    # Triangles of a point before (axis 1), one of this bucket (axis 2) and the mean of the next one.
+    ax, ay, bx, by = px[:-2, :, None], py[:-2, :, None], px[1:-1, None, :], py[1:-1, None, :]
+    cx, cy = mx[2:, None, None], my[2:, None, None]
+    area = np.abs((ax - cx) * (by - ay) - (ax - bx) * (cy - ay))
+    best = np.where(inside[1:-1, None, :], area, -1.0).argmax(axis=2).tolist()
+    at, walked = 0, [0]
+    for choices in best:
+        at = choices[at]
+        walked.append(at)
+    walked.append(0)
+    chosen: Ints = begins + np.array(walked)
+    return chosen

@@ -1,0 +1,496 @@
+"""The rows and summaries of one stored version, read by row group.
+
+What a window needs is found by arithmetic: rows are sorted by series and time, and `series.parquet` tells how many rows
+each series has, so a series is a range of row numbers. Footers are read once, columns of row groups are decoded when
+they are needed and kept as arrays in `Blocks`, which all versions share.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import Unavailable, UsageError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+KEPT_BYTES: Final = 96 * 2**20
+KEPT_LINES: Final = 8192
+JOINT: Final = ' · '
+EARLIEST: Final = -(2**62)
+LATEST: Final = 2**62
+FIGURES: Final = ('start', 'width', 'gap', 'n', 'total', 'low', 'low_after', 'high', 'high_after', 'first', 'last')
+EXTREMES: Final = ('low_at', 'high_at')  # as older versions tell them: as times, not as what has passed since `start`
+
+
+class Blocks:
+    """Decoded columns of row groups, at most `limit` bytes of them: the ones used last. Threads share it."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[tuple[object, ...], NDArray[Any]] = OrderedDict()
+        self._size = 0
+        self._lock = Lock()
+
+    def get(self, key: tuple[object, ...]) -> NDArray[Any] | None:
+        """Return what is kept under a key."""
+        with self._lock:
+            if (found := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[object, ...], block: NDArray[Any]) -> None:
+        """Keep an array, and let go of those that have not been used for longest."""
+        with self._lock:
+            if (before := self._kept.pop(key, None)) is not None:
+                self._size -= before.nbytes
+            self._kept[key] = block
+            self._size += block.nbytes
+            while self._size > self._limit:
+                self._size -= self._kept.popitem(last=False)[1].nbytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return self._size
+
+
+BLOCKS: Final = Blocks()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buckets:
+    """Buckets in order of time; a value alone is a bucket of one. Times in µs."""
+
+    first: Ints
+    last: Ints
+    n: Ints
+    total: Floats
+    low: Floats
+    low_at: Ints
+    high: Floats
+    high_at: Ints
+
+    @classmethod
+    def of(cls, t: Ints, v: Floats) -> 'Buckets':
+        """Each value as a bucket."""
+        return cls(t, t, np.ones(len(t), np.int64), v, v, t, v, t)
+
+    @classmethod
+    def join(cls, several: Sequence['Buckets']) -> 'Buckets':
+        """Several in one, those of each after those of the one before."""
+        if len(several) == 1:
+            return several[0]
+        return cls(*(np.concatenate([getattr(part, field.name) for part in several]) for field in fields(cls)))
+
+    def where(self, choice: Any) -> 'Buckets':
+        """Those that are chosen by a slice, a mask or indexes."""
+        return Buckets(*(getattr(self, field.name)[choice] for field in fields(self)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether each is a value alone."""
+        return int(self.n.sum()) == len(self.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Rows of one series in order of time: `t` in µs, and columns of numbers in which NaN is a missing value."""
+
+    t: Ints
+    columns: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Rows `begin` to `end` of a row group."""
+
+    group: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Where one level of a line lies, and the width of its buckets in µs."""
+
+    width: int
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What the pyramid knows of one measure of a series: number of values, span and gap limit in µs, levels upwards."""
+
+    n: int
+    first: int
+    last: int
+    gap: int
+    levels: tuple[Level, ...]
+
+
+class Stored:
+    """One version for reading. Threads may share it; nothing stays open between two reads."""
+
+    def __init__(
+        self,
+        parts: Sequence[Path | str],
+        pyramid: Path | str,
+        series: Path | str,
+        *,
+        measures: Sequence[str],
+        keys: Sequence[str] = (),
+        system: Any = None,
+        blocks: Blocks | None = None,
+    ) -> None:
+        """Read what the footers tell. Paths that are addresses are opened by the fsspec file system `system`.
+
+        `measures` and `keys` are names from the manifest. Raise Unavailable when a file cannot be read.
+        """
+        self.measures, self.keys = tuple(measures), tuple(keys)
+        blocks = BLOCKS if blocks is None else blocks
+        with told():
+            self._parts = [_File(part, system, blocks) for part in parts]
+            self._pyramid = _File(pyramid, system, blocks, words=('measure', 'series'))
+            self._names = [
+                name.replace('_after', '_at') if 'low_at' in self._pyramid.kinds else name for name in FIGURES
+            ]
+            listed = _File(series, system, blocks).table(['series', 'rows', 'start', 'end'])
+        self.labels: tuple[str, ...] = tuple(listed['series'].to_pylist())
+        self._place = {label: at for at, label in enumerate(self.labels)}
+        self._starts = np.concatenate([[0], np.cumsum(listed['rows'].to_numpy())]).astype(np.int64)
+        self._spans = [
+            np.asarray(listed[name].to_numpy()).astype('datetime64[us]').view(np.int64) for name in ('start', 'end')
+        ]
+        groups = [(part, at) for part, file in enumerate(self._parts) for at in range(len(file.sizes))]
+        self._groups = groups
+        sizes = [self._parts[part].sizes[at] for part, at in groups]
+        self._group_starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        if self._group_starts[-1] != self._starts[-1]:
+            raise Unavailable('The stored data could not be read: rows and series differ. Convert the file again.')
+        self._reach = [self._parts[part].reach('_time', at) for part, at in groups]
+        self._words = [
+            tuple(self._pyramid.reach(name, at) for name in ('measure', 'series'))
+            for at in range(len(self._pyramid.sizes))
+        ]
+        self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
+        self._lock = Lock()
+
+    def count(self, series: str) -> int:
+        """Return how many rows a series has; 0 when there is no such series."""
+        at = self._place.get(series)
+        return 0 if at is None else int(self._starts[at + 1] - self._starts[at])
+
+    def span(self, labels: Sequence[str]) -> tuple[int, int] | None:
+        """Return the times of the first and the last row of some series, None when they have no rows."""
+        places = [self._place[label] for label in labels if self.count(label)]
+        if not places:
+            return None
+        return int(self._spans[0][places].min()), int(self._spans[1][places].max())
+
+    def key_values(self, label: str) -> Mapping[str, str]:
+        """Return what the key columns hold in a series."""
+        if len(self.keys) == 1:
+            return {self.keys[0]: label}
+        parts = label.split(JOINT)
+        if len(parts) == len(self.keys):
+            return dict(zip(self.keys, parts, strict=True))
+        # A key holds what joins keys: the rows themselves tell.
+        ((place, group),) = list(self._within(label, EARLIEST, LATEST))[:1]
+        part, at = self._groups[place]
+        with told():
+            table = self._parts[part].group(at, self.keys)
+        return {name: str(table[name][group.begin].as_py()) for name in self.keys}
+
+    def kinds(self) -> Mapping[str, str]:
+        """Return the columns with their types as Arrow names them."""
+        return self._parts[0].kinds if self._parts else {}
+
+    def pieces(
+        self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST
+    ) -> Iterator[Rows]:
+        """Yield the rows of a series from `start` to `end` (µs, both included), one row group after the other."""
+        for place, group in self._within(series, start, end):
+            part, at = self._groups[place]
+            with told():
+                found = self._parts[part].blocks(at, columns)
+            cut = slice(group.begin, group.end)
+            times = self._times(place)[cut]
+            yield Rows(t=times, columns={name: found[name][cut] for name in columns})
+
+    def fetch(self, series: str, columns: Sequence[str], *, start: int, end: int) -> None:
+        """Decode columns of the row groups that hold a range, so that what reads them one by one finds them."""
+        if len(columns) > 1:
+            for place, _ in self._within(series, start, end):
+                part, at = self._groups[place]
+                with told():
+                    self._parts[part].blocks(at, columns)
+
+    def rows(self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST) -> Rows:
+        """Return the rows of a series from `start` to `end` (µs, both included)."""
+        return joined(list(self.pieces(series, columns, start=start, end=end)), columns)
+
+    def before(self, series: str, columns: Sequence[str], *, start: int, count: int) -> Rows:
+        """Return the last `count` rows of a series that lie before `start` (µs)."""
+        found: list[Rows] = []
+        for place, group in reversed(list(self._within(series, EARLIEST, start - 1))):
+            part, at = self._groups[place]
+            cut = slice(max(group.begin, group.end - count), group.end)
+            with told():
+                blocks = self._parts[part].blocks(at, columns)
+            found.append(Rows(t=self._times(place)[cut], columns={name: blocks[name][cut] for name in columns}))
+            count -= cut.stop - cut.start
+            if count <= 0:
+                break
+        return joined(found[::-1], columns)
+
+    def words(self, series: str, column: str, *, start: int, end: int) -> Iterator[Any]:
+        """Yield a column's stored values as Arrow arrays, piece by piece as `pieces` does."""
+        for place, group in self._within(series, start, end):
+            part, at = self._groups[place]
+            with told():
+                table = self._parts[part].group(at, [column])
+            yield table[column].combine_chunks().slice(group.begin, group.end - group.begin)
+
+    def line(self, measure: str, series: str) -> Line | None:
+        """Return where the pyramid holds a line, None when it has too few values to be there."""
+        key = measure, series
+        with self._lock:
+            if key in self._lines:
+                self._lines.move_to_end(key)
+                return self._lines[key]
+        with told():
+            line = self._look_up(measure, series)
+        with self._lock:
+            self._lines[key] = line
+            while len(self._lines) > KEPT_LINES:
+                self._lines.popitem(last=False)
+        return line
+
+    def level(self, level: Level, *, start: int, end: int) -> tuple[Ints, Buckets]:
+        """Return the buckets of a level that hold times from `start` to `end`, with where each begins."""
+        starts, found = [], []
+        for piece in level.pieces:
+            with told():
+                blocks = self._pyramid.blocks(piece.group, self._names)
+            begins = blocks['start'][piece.begin : piece.end]
+            low = np.searchsorted(begins, start - level.width, side='right')
+            high = np.searchsorted(begins, end, side='right')
+            cut = slice(piece.begin + int(low), piece.begin + int(high))
+            starts.append(blocks['start'][cut])
+            told_at = {name: blocks[name][cut] for name in EXTREMES if name in blocks} or {
+                name: starts[-1] + blocks[name.replace('_at', '_after')][cut] for name in EXTREMES
+            }
+            columns = {field.name: blocks[field.name][cut] for field in fields(Buckets) if field.name in blocks}
+            found.append(Buckets(**(columns | told_at)))
+        return np.concatenate(starts), Buckets.join(found)
+
+    def _times(self, place: int) -> Ints:
+        part, at = self._groups[place]
+        with told():
+            times: Ints = self._parts[part].blocks(at, ['_time'])['_time']
+        return times
+
+    def _within(self, series: str, start: int, end: int) -> Iterator[tuple[int, Piece]]:
+        """Yield the row groups, with the rows in them, that hold a series from start to end."""
+        at = self._place.get(series)
+        if at is None or self._starts[at] == self._starts[at + 1]:
+            return
+        begin, stop = int(self._starts[at]), int(self._starts[at + 1])
+        first = int(np.searchsorted(self._group_starts, begin, side='right')) - 1
+        last = int(np.searchsorted(self._group_starts, stop - 1, side='right')) - 1
+        for place in range(first, last + 1):
+            reach = self._reach[place]
+            if reach is not None and (reach[1] < start or reach[0] > end):
+                continue
+            offset = int(self._group_starts[place])
+            low, high = max(begin - offset, 0), min(stop - offset, int(self._group_starts[place + 1]) - offset)
+            inside = reach is not None and reach[0] >= start and reach[1] <= end
+            if not inside:
+                times = self._times(place)[low:high]
+                high = low + int(np.searchsorted(times, end, side='right'))
+                low += int(np.searchsorted(times, start))
+            if low < high:
+                yield place, Piece(group=place, begin=low, end=high)
+
+    def _look_up(self, measure: str, series: str) -> Line | None:
+        pieces: dict[int, list[Piece]] = {}
+        for at, (measures, labels) in enumerate(self._words):
+            if not (_may_hold(measures, measure) and _may_hold(labels, series)):
+                continue
+            codes = self._pyramid.blocks(at, ['measure', 'series', 'level', *self._names])
+            wanted = [self._pyramid.code(at, name, text) for name, text in (('measure', measure), ('series', series))]
+            rows = np.flatnonzero((codes['measure'] == wanted[0]) & (codes['series'] == wanted[1]))
+            if not len(rows):
+                continue
+            levels = codes['level'][rows]
+            cuts = np.flatnonzero((np.diff(levels) != 0) | (np.diff(rows) != 1)) + 1
+            for run in np.split(rows, cuts):
+                piece = Piece(group=at, begin=int(run[0]), end=int(run[-1]) + 1)
+                pieces.setdefault(int(codes['level'][run[0]]), []).append(piece)
+        if not pieces:
+            return None
+        widths = {level: self._figures(found[0], 'width')[0] for level, found in pieces.items()}
+        top = pieces[max(pieces)]
+        return Line(
+            n=int(sum(self._figures(piece, 'n').sum() for piece in top)),
+            first=int(self._figures(top[0], 'first')[0]),
+            last=int(self._figures(top[-1], 'last')[-1]),
+            gap=int(self._figures(top[0], 'gap')[0]),
+            levels=tuple(Level(width=int(widths[level]), pieces=tuple(pieces[level])) for level in sorted(pieces)),
+        )
+
+    def _figures(self, piece: Piece, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._pyramid.blocks(piece.group, [name])[name][piece.begin : piece.end]
+        return found
+
+
+class _File:
+    """One Parquet file of ours: its footer, and its row groups as arrays."""
+
+    def __init__(self, path: Path | str, system: Any, blocks: Blocks, *, words: Sequence[str] = ()) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._path, self._system, self._blocks, self._words = str(path), system, blocks, list(words)
+        self._far = system is not None and '://' in self._path
+        with self._source() as source:
+            self._footer = pq.read_metadata(source)
+        self.sizes = [self._footer.row_group(at).num_rows for at in range(self._footer.num_row_groups)]
+        schema = self._footer.schema.to_arrow_schema()
+        self.kinds = {field.name: str(field.type) for field in schema}
+        self._index = {self._footer.schema.column(at).path: at for at in range(len(self._footer.schema))}
+        self._pa = pa
+        self._key = (self._path, self._footer.num_rows, self._footer.serialized_size, id(self))
+
+    @contextmanager
+    def _source(self) -> Iterator[Any]:
+        if not self._far:
+            yield self._path
+            return
+        with self._system.open(self._path, 'rb') as file:
+            yield file
+
+    def reach(self, column: str, group: int) -> tuple[Any, Any] | None:
+        """Return the least and the greatest value of a column in a row group, None when the footer does not tell."""
+        statistics = self._footer.row_group(group).column(self._index[column]).statistics
+        if statistics is None or not statistics.has_min_max:
+            return None
+        if column == '_time':
+            return tuple(_micros(value) for value in (statistics.min, statistics.max))  # type: ignore[return-value]
+        return statistics.min, statistics.max
+
+    def table(self, columns: Sequence[str]) -> Any:
+        """Return columns of the whole file as an Arrow table."""
+        import pyarrow.parquet as pq
+
+        with self._source() as source:
+            return pq.read_table(source, columns=list(columns), use_threads=False)
+
+    def group(self, at: int, columns: Sequence[str]) -> Any:
+        """Return columns of a row group as an Arrow table."""
+        import pyarrow.parquet as pq
+
+        with self._source() as source:
+            file = pq.ParquetFile(
+                source,
+                metadata=self._footer,
+                memory_map=not self._far,
+                pre_buffer=self._far,
+                read_dictionary=self._words,
+            )
+            return file.read_row_group(at, columns=list(columns), use_threads=False)
+
+    def blocks(self, at: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Return columns of a row group as arrays: times in µs, numbers as doubles, words as codes."""
+        found = {name: self._blocks.get((*self._key, at, name)) for name in columns}
+        if missing := [name for name, block in found.items() if block is None]:
+            table = self.group(at, missing)
+            for name in missing:
+                block = self._array(name, table[name])
+                block.setflags(write=False)
+                self._blocks.put((*self._key, at, name), block)
+                found[name] = block
+                if name in self._words:
+                    words = table[name].combine_chunks().dictionary.to_pylist()
+                    self._blocks.put((*self._key, at, name, 'words'), np.array(words, dtype=object))
+        return found
+
+    def code(self, at: int, column: str, text: str) -> int:
+        """Return the code of a word in a row group, -1 when it does not occur."""
+        words = self._blocks.get((*self._key, at, column, 'words'))
+        if words is None:  # let go of meanwhile
+            words = np.array(self.group(at, [column])[column].combine_chunks().dictionary.to_pylist(), dtype=object)
+        places = np.flatnonzero(words == text)
+        return int(places[0]) if len(places) else -1
+
+    def _array(self, name: str, column: Any) -> NDArray[Any]:
+        pa = self._pa
+        chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        if name in self._words:
+            return np.asarray(chunk.indices.to_numpy(zero_copy_only=False))
+        if name in ('_time', 'level', *FIGURES, *EXTREMES) and not pa.types.is_floating(chunk.type):
+            kind = 'datetime64[us]' if name == '_time' else 'int64'
+            return np.asarray(chunk.to_numpy(zero_copy_only=False)).astype(kind).view(np.int64)
+        return numbers(chunk)
+
+
+def numbers(chunk: Any) -> Floats:
+    """Return an Arrow array of numbers as doubles, NaN where a value is missing or not finite."""
+    import pyarrow as pa
+
+    kind = chunk.type
+    if pa.types.is_decimal128(kind) and kind.precision <= 18:
+        # Both halves of 16 bytes lie side by side; the lower one holds all of these. A quotient rounds once only.
+        halves = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
+        values: Floats = halves / 10.0**kind.scale
+    elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        values = np.frombuffer(chunk.buffers()[1], kind.to_pandas_dtype())[chunk.offset : chunk.offset + len(chunk)]
+        values = values.astype(np.float64)
+    elif pa.types.is_boolean(kind):
+        values = np.array(chunk.cast(pa.uint8()).to_numpy(zero_copy_only=False), np.float64)
+    else:
+        raise UsageError(f'A column of the type {kind} holds no numbers.')
+    if chunk.null_count:
+        values = np.where(chunk.is_null().to_numpy(zero_copy_only=False), np.nan, values)
+    if pa.types.is_floating(kind):
+        values = np.where(np.isfinite(values), values, np.nan)
+    return values
+
+
+def joined(pieces: Sequence[Rows], columns: Sequence[str]) -> Rows:
+    """Return several runs of rows as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        return Rows(t=np.empty(0, np.int64), columns=dict.fromkeys(columns, np.empty(0)))
+    return Rows(
+        t=np.concatenate([piece.t for piece in pieces]),
+        columns={name: np.concatenate([piece.columns[name] for piece in pieces]) for name in columns},
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say in our own error that stored data cannot be read."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise Unavailable('The stored data could not be read. Try again in a moment.') from error
+
+
+def _may_hold(reach: tuple[Any, Any] | None, text: str) -> bool:
+    return reach is None or reach[0] <= text <= reach[1]
+
+
+def _micros(value: Any) -> int:
+    return int(np.datetime64(value.replace(tzinfo=None), 'us').astype(np.int64))
