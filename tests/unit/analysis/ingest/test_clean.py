@@ -145,6 +145,28 @@ def test_a_zone_is_heeded(zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     both(tmp_path, monkeypatch, table(y=number), time_zone=zone)
 
 
+def test_a_recipe_follows_a_text_that_is_stored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = ({'do': 'resample', 'every': 'h', 'how': 'mean'}, {'do': 'derive', 'column': 'twice', 'as': 'y * 2'})
+    way, manifest = both(tmp_path, monkeypatch, table(y=number), recipe=steps)
+    assert way == '_at_once'
+    assert [step['rows_after'] for step in manifest.recipe] == [ROWS // 4, ROWS // 4]
+    kept = duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/fast/version/base-*.parquet'").fetchall()
+    assert kept == [(ROWS,)]
+    assert manifest.rows_accepted == ROWS
+
+
+def test_times_in_long_series_take_next_to_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DELIMITED, 'LARGE', 0)
+    rows = 20_000
+    lines = [f'{datetime(2024, 1, 1) + timedelta(minutes=15 * row)},{row % 7}' for row in range(rows)]
+    version(tmp_path / 'one', '\n'.join(['ds,y', *lines, '']))
+    [(size,)] = duckdb.sql(
+        f"""SELECT sum(total_compressed_size) FROM parquet_metadata('{tmp_path}/one/version/data-00000.parquet')
+        WHERE path_in_schema = '_time'"""
+    ).fetchall()
+    assert size < rows / 10
+
+
 def test_series_one_after_another_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head, *lines = table(y=number).splitlines()
     text = '\n'.join([head, *sorted(lines, key=lambda line: line.split(',')[1]), ''])
