@@ -20,17 +20,18 @@ def columns(connection: 'duckdb.DuckDBPyConnection', raw: RawTable) -> list[dict
 
     names = raw.names[:MOST]
     rows = raw.unread.rows(raw.unread.path, 0) if raw.unread else f'SELECT * FROM {rows_of(raw)} WHERE _flag < 2'
-    listed = ', '.join(f'c{place}' for place in range(len(names)))
+    # Cut by the engine: a cell may have millions of characters.
+    listed = ', '.join(f'left(c{place}, {4 * LONGEST})' for place in range(len(names)))
     try:
         found = connection.execute(f'SELECT {listed} FROM ({rows}) LIMIT {ROWS}').fetchall() if names else []
     except duckdb.Error:
         found = []
     cells = [dict.fromkeys(row[place].strip() for row in found if row[place]) for place in range(len(names))]
     return [
-        {'name': name, 'examples': [_short(cell) for cell in own if cell][:EXAMPLES]}
+        {'name': _short(name, 4 * LONGEST), 'examples': [_short(cell) for cell in own if cell][:EXAMPLES]}
         for name, own in zip(names, cells, strict=True)
     ]
 
 
-def _short(cell: str) -> str:
-    return cell if len(cell) <= LONGEST else f'{cell[: LONGEST - 1]}…'
+def _short(text: str, most: int = LONGEST) -> str:
+    return text if len(text) <= most else f'{text[: most - 1]}…'

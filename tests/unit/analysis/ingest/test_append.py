@@ -245,3 +245,11 @@ def test_a_time_and_a_key_of_other_names_go_on_when_their_owner_says_so(version:
         made = version(text, first, **options)
         assert names(made) == names(first)
         assert rows(made, '_series, ds::VARCHAR, y')[2] == ('north', '2024-01-03', 5)
+
+
+def test_an_error_tells_a_little_of_large_cells_and_names(version: Callable[..., Version]) -> None:
+    with pytest.raises(UnusableData) as refused:
+        version(f'{"n" * 1000},b\n{"x" * 100_000},1\nz,2\n')
+    first, second = refused.value.details['columns']
+    assert (len(first['name']), [len(one) for one in first['examples']]) == (240, [60, 1])
+    assert second == {'name': 'b', 'examples': ['1', '2']}
