@@ -84,8 +84,10 @@ class Kept(doubles.Datasets):
     async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
         return Quote(task='convert', seconds=10, basis='one row')
 
-    async def correct(self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any]) -> None:
-        self.ordered.append(dict(options))
+    async def correct(
+        self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any], *, job_id: UUID | None = None
+    ) -> None:
+        self.ordered.append(dict(options) | ({'job': job_id} if job_id else {}))
 
     async def faults(
         self, user_id: UUID, version: Version, *, where: Mapping[str, str | None] | None = None, **page: int
@@ -250,6 +252,7 @@ async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> N
     (row,) = desk.hrefs('30')
     await desk.user.open(row)
     await desk.say('1 fault on this line')
+    assert 'In the file' in desk.texts()
     assert '"broken"' in desk.texts()
 
     await desk.open(tab='overview', v='1')
@@ -359,6 +362,15 @@ async def test_a_running_conversion_tells_its_pace_and_the_time_left_once(desk: 
     desk.services.jobs.job = replace(desk.services.jobs.job, message='Reading')
     await desk.open()
     await desk.say('left')
+
+
+async def test_a_further_file_with_dates_that_are_not_clear_is_answered_where_it_is_told(desk: Tabs) -> None:
+    datasets = desk.services.datasets
+    desk.services.jobs.job = job = failed_job(desk.session, datasets.kept[0], 'ambiguous_dates')
+    await desk.open()
+    desk.press('Month comes first')
+    await until(lambda: datasets.ordered)
+    assert datasets.ordered == [{'day_first': False, 'job': job.id}]
 
 
 async def test_columns_are_offered_after_a_conversion_that_failed(desk: Tabs) -> None:

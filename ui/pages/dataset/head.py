@@ -141,6 +141,12 @@ class Head:
                     icon(symbol)
                     tag('span', label)
 
+    async def _read_as(self, *, day_first: bool) -> None:
+        """Convert the file that failed again; its bytes are there."""
+        assert self.shown.job is not None
+        datasets, options = self.shown.services.datasets, {'day_first': day_first}
+        await datasets.correct(current().user.id, self.shown.data.id, options, job_id=self.shown.job.id)
+
     def _newer(self) -> None:
         """Say what becomes of a correction that is under way or has failed."""
         if self.shown.job is None or self.shown.job.state == JobState.SUCCEEDED:
@@ -155,7 +161,8 @@ class Head:
                 icon('circle-alert')
                 tag('span', f'The last change was not kept: {self.shown.job.error["message"]}', 'grow')
                 if self.shown.job.error.get('code') == 'ambiguous_dates':
-                    tag('a', 'Say how dates are written', 'link', href=self.shown.address('versions'))
+                    button('Day comes first', kind='small', on_click=lambda: self._read_as(day_first=True))
+                    button('Month comes first', kind='small', on_click=lambda: self._read_as(day_first=False))
 
 
 def _making(message: str, progress: float) -> str:

@@ -95,11 +95,17 @@ class Origins:
             line = f'{origin.line:,}' if origin.line is not None else 'none: a step of the recipe made this row'
             version = 'not known' if origin.number is None else f'v{origin.number}'
             facts({'File': origin.source, 'Line': line, 'Version': version})
+        measures = self.shown.manifest['measures']
+        written = {name: text for name in origin.cells if name in measures and (text := origin.written(name))}
+        columns = [
+            Column[tuple[str, Any]](label='Column', cell=lambda pair: pair[0], classes='mono', width='36%'),
+            Column[tuple[str, Any]](label='Stored', cell=lambda pair: _cell(pair[1]), classes='mono'),
+        ]
+        if written:
+            label = 'In the file'
+            columns.append(Column(label=label, cell=lambda pair: _quoted(written.get(pair[0])), classes='mono cut'))
         table(
-            [
-                Column[tuple[str, Any]](label='Column', cell=lambda pair: pair[0], classes='mono', width='40%'),
-                Column[tuple[str, Any]](label='Stored', cell=lambda pair: _cell(pair[1]), classes='mono'),
-            ],
+            columns,
             list(origin.cells.items()),
             classes='tight',
             label='Stored cells',
@@ -115,6 +121,10 @@ class Origins:
                     'span',
                     'Stored as it stands in the file.' if origin.faults else 'No faults are known for this line.',
                 )
+
+
+def _quoted(text: str | None) -> str:
+    return '' if text is None else f'"{text}"'
 
 
 def time_of(text: str) -> datetime | None:
