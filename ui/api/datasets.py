@@ -109,11 +109,12 @@ class Reading(Body):
 class Melt(Body):
     """How a wide table is made long: which columns become periods or series, and what the new columns are called.
 
-    Where the names of columns are numbers of steps, `start` is the time of the first and `step` how long each is.
+    Where the names of columns are numbers of steps, `start` is the time of the first and `step` how long each is; so
+    it is for the rows of a table without a time, with `into` rows.
     """
 
     columns: Annotated[list[Text], Field(max_length=20_000)] | None = None
-    into: Literal['period', 'series'] | None = None
+    into: Literal['period', 'series', 'rows'] | None = None
     name: Text | None = None
     value: Text | None = None
     start: Text | None = None

@@ -617,8 +617,15 @@ def _no_time(name: str, columns: Sequence[Column]) -> str:
     seen = ', '.join(f'{column.source} ({column.type})' for column in columns[:8])
     return (
         f'No column of {name} can be read as time; it has {seen}. '
-        'Say which column is the time by its role, or write its cells as 2024-01-31 or 2024-01-31 13:00.'
+        f'{_mixed(columns)}Say which column is the time by its role, or write its cells as 2024-01-31 or 2024-01-31 '
+        '13:00. Where rows are equal steps of time, say so by the option melt: {"into": "rows", "start": "2024-01-31", '
+        '"step": "month"}.'
     )
+
+
+def _mixed(columns: Sequence[Column]) -> str:
+    """Tell of columns that hold times of several forms, and where each first stands."""
+    return ''.join(f'Column "{c.source}" is {c.reason}. ' for c in columns if 'cells hold times' in c.reason)
 
 
 def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:

@@ -340,7 +340,9 @@ def _fault(raw: RawTable, column: Column | None, kind: str, value: str, action: 
     """SQL: the columns of one fault, over a row with `_line`."""
     named = duck.text(column.name) if column is not None else 'NULL::VARCHAR'
     if raw.is_melted and (column is None or column.index >= raw.shape['value_place'] - 1):
-        named = '_column'
+        # Of several measures, each is named.
+        measure = max(1, column.index - raw.shape['value_place'] + 1) if column is not None else 1
+        named = f'split_part(_column, chr(31), {measure})'
     return (
         f'_line AS line, NULL::BIGINT AS byte, {named} AS "column", {kind} AS kind, '
         f'left({value}, {SHOWN}) AS value, {action} AS action, {reason} AS reason'

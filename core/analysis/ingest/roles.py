@@ -85,7 +85,7 @@ def _plain(column: Column, given: str, time: Column | None) -> Column:
             return replace(column, role='attribute', reason='a running number of rows')
         if _is_number_of_things(column):
             return replace(column, role='attribute', reason='numbers that are names, by what the column is called')
-        return replace(column, role='measure', reason='numbers')
+        return replace(column, role='measure', reason=column.reason or 'numbers')
     return column
 
 
@@ -138,7 +138,7 @@ def _keys(
 
 
 def _is_melted_value(column: Column, raw: RawTable) -> bool:
-    return raw.is_melted and column.index == raw.shape['value_place']
+    return raw.is_melted and column.index >= raw.shape['value_place']
 
 
 def _is_melted_name(column: Column, raw: RawTable) -> bool:

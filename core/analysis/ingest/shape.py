@@ -6,7 +6,7 @@ a raw table with one row for each point: the columns that stay, the name of the 
 Cells that are empty make no point. A table of a few measures, such as open, high, low and close, stays as it is.
 
 Rows of a melted table have two columns more: `_record`, the number of the source's record, and `_column`, the name of
-the source's column, so that counts are of source records and faults name their cell.
+the source's column (of each measure), so that counts are of source records and faults name their cell.
 """
 
 import re
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOOKED_AT: Final = 60
+ABSENT: Final = -1
+BETWEEN: Final = '\x1f'
+"""Stands in `_column` between the names of the columns of several measures."""
 FEWEST_PERIODS: Final = 2
 FEWEST_ALIKE: Final = 8
 FEWEST_CODES: Final = 12
@@ -36,6 +39,8 @@ FEWEST_ANY: Final = 50
 BATCH_CELLS: Final = 2**18
 JOINED_AT_MOST: Final = 1500
 STEPS: Final = ('minute', 'hour', 'day', 'week', 'month', 'quarter', 'year')
+_SECONDS: Final = {'minute': 60, 'hour': 3600, 'day': 86_400, 'week': 604_800}
+_MONTHS: Final = {'month': 1, 'quarter': 3, 'year': 12}
 _MELT_KEYS: Final = ('columns', 'into', 'name', 'value', 'start', 'step')
 
 _YEAR_NAMES: Final = re.compile(r'(?i)(year|yr|yyyy|jahr|ann[ée]e|an|a[ñn]o|anno|ano)')
@@ -76,6 +81,7 @@ class Plan:
     value: str
     into: str
     reason: str
+    measures: tuple[str, ...] = ()  # several: `places` holds those of the first, then of the next; ABSENT has no column
     beside: int | None = None  # a column that stays and completes the labels, such as the year of columns of months
     complete: Callable[[str, str], str] = field(default=lambda beside, label: label, compare=False, repr=False)
 
@@ -87,8 +93,10 @@ def check_melt(shape: str, melt: Mapping[str, Any]) -> None:
         raise UsageError(f'"{unknown[0]}" says nothing about melting. Choose from: {", ".join(_MELT_KEYS)}.')
     if melt and shape == 'long':
         raise UsageError('A long table is not melted. Leave out melt, or choose the shape wide.')
-    if melt.get('into', 'series') not in ('period', 'series'):
-        raise UsageError(f'Columns are melted into "period" or "series", not into "{melt["into"]}".')
+    if melt.get('into', 'series') not in ('period', 'series', 'rows'):
+        raise UsageError(f'Columns are melted into "period" or "series", or "rows" counted, not "{melt["into"]}".')
+    if melt.get('into') == 'rows' and 'start' not in melt:
+        raise UsageError('Rows that are steps of time need the start of the first, such as 2024-01-31, and the step.')
     if not isinstance(melt.get('columns', []), list | tuple):
         raise UsageError('The columns to melt are a list of names.')
     if melt.get('step', 'day') not in STEPS:
@@ -96,6 +104,8 @@ def check_melt(shape: str, melt: Mapping[str, Any]) -> None:
     for key in ('name', 'value', 'start'):
         if not isinstance(melt.get(key, ''), str):
             raise UsageError(f'"{key}" of melt must be a text.')
+    if melt.get('into') == 'rows' and len(melt.get('columns', [])) > 1:
+        raise UsageError('Rows are counted by one column at most. Name one, or none for their order in the file.')
     if 'start' in melt:
         _start(melt['start'])
 
@@ -104,9 +114,23 @@ def may_change(names: Sequence[str], *, shape: str, melt: Mapping[str, Any]) -> 
     """Whether a table with columns of these names may be reshaped, told by the names alone."""
     if melt or shape == 'wide':
         return True
-    if _may_join(names) or all(_UNNAMED.fullmatch(name) for name in names):
+    if _may_join(names) or all(_UNNAMED.fullmatch(name) for name in names) or _repeat(names):
         return True
-    return shape == 'auto' and (_may_be_series(names) or bool(_parts_of_names(names)) or _periods(names) is not None)
+    if shape != 'auto':
+        return False
+    return (
+        _may_be_series(names)
+        or bool(_parts_of_names(names))
+        or _periods(names) is not None
+        or _measures_by_period(names) is not None
+    )
+
+
+def _repeat(names: Sequence[str]) -> bool:
+    """Whether names repeat as they do above a second row of names, or are left out there: `sales, sales_2`."""
+    known = set(names)
+    repeated = sum(bool((match := re.fullmatch(r'(.+)_\d+', name)) and match[1] in known) for name in names)
+    return repeated >= FEWEST_PERIODS or sum(bool(_UNNAMED.fullmatch(name)) for name in names) >= FEWEST_PERIODS
 
 
 def _may_be_series(names: Sequence[str]) -> bool:
@@ -130,16 +154,20 @@ def melted(
 
     `shape` is auto, long or wide, `melt` what the user says about it: `columns` to melt, `into` period or series, the
     `name` of the column that takes their names and that of their `value`; where names are numbers of steps, `start` is
-    the time of the first and `step` one of `STEPS`. `roles` are the user's: with a time among them no columns are
-    joined. `rows_read` stays the number of source records, `shape` of the result tells what was done.
+    the time of the first and `step` one of `STEPS`. Into `rows`, a table without a time is given one: its rows are
+    steps from `start`, in their order or numbered by the one of `columns`. `roles` are the user's: with a time among
+    them no columns are joined. `rows_read` stays the number of source records, `shape` of the result tells what was
+    done.
     Raises UsageError when there is nothing to melt though it was asked for.
     """
     check_melt(shape, melt or {})
     if not raw.names or not raw.rows_read:
         return raw
     raw = _with_header(raw, workdir=workdir)
+    if melt and melt.get('into') == 'rows':
+        raw, melt = _counted(connection, raw, melt, workdir=workdir), {}
     columns = _looked_at(raw)
-    if 'time' not in (roles or {}).values():
+    if 'time' not in (roles or {}).values() and 'time' not in raw.shape:
         joined = _joined(connection, raw, columns, workdir=workdir)
         if joined is not raw:
             raw, columns = joined, _looked_at(joined)
@@ -157,7 +185,9 @@ def _with_header(raw: RawTable, *, workdir: Path) -> RawTable:
     """A table without a header whose first record names times in columns of numbers: that record is its header."""
     import pyarrow.parquet as pq
 
-    if raw.named or raw.rows_read < 2 or len(raw.names) <= FEWEST_PERIODS:
+    if raw.named:
+        return _with_second_header(raw, workdir=workdir)
+    if raw.rows_read < 2 or len(raw.names) <= FEWEST_PERIODS:
         return raw
     with pq.ParquetFile(raw.path) as file:
         head = next(file.iter_batches(batch_size=8))
@@ -174,7 +204,88 @@ def _with_header(raw: RawTable, *, workdir: Path) -> RawTable:
     names: list[str] = []
     for place, cell in enumerate(first):
         names.append(_free(cell or f'column_{place + 1}', names))
-    path, line = workdir / f'named-{raw.path.name}', head.column('_line')[0].as_py()
+    note = 'Line {line} names times or counts on, so it is the header of the table.'
+    return _without_first(raw, names, header=[column[0] or '' for column in columns], note=note, workdir=workdir)
+
+
+def _with_second_header(raw: RawTable, *, workdir: Path) -> RawTable:
+    """A table whose names repeat (or are left out after the first) above a record of times: both are its header."""
+    import pyarrow.parquet as pq
+
+    if raw.rows_read < 2 or not _repeat(raw.names) or len(raw.header) != len(raw.names):
+        return raw
+    with pq.ParquetFile(raw.path) as file:
+        head = next(file.iter_batches(batch_size=8))
+    columns = [head.column(f'c{place}').to_pylist() for place in range(len(raw.names))]
+    first = [(column[0] or '').strip(readings.BLANK) for column in columns]
+    written: list[str] = []
+    for cell in raw.header:
+        written.append(cell.strip(readings.BLANK) or (written[-1] if written else ''))
+    filled = [place for place, cell in enumerate(first) if cell]
+    pairs = {(written[place], first[place]) for place in filled}
+    periods = _periods(list(dict.fromkeys(first[place] for place in filled)))
+    is_header = periods is not None and {first[place] for place in filled} == set(periods[1].values())
+    repeats = {name for name, times in Counter(written[place] for place in filled).items() if times >= FEWEST_PERIODS}
+    if not is_header or len(pairs) < len(filled) or {written[place] for place in filled} != repeats:
+        return raw
+    names = [f'{written[p]} {first[p]}' if p in filled else raw.names[p] for p in range(len(first))]
+    note = 'Line {line} holds the times of the names above it, so it belongs to the header.'
+    return _without_first(raw, names, header=names, note=note, workdir=workdir)
+
+
+def _counted(
+    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, melt: Mapping[str, Any], *, workdir: Path
+) -> RawTable:
+    """A table without a time, whose records are equal steps from a start, with that time in front of its columns.
+
+    Raises UsageError when the column that numbers them is not there or holds no whole number, or time runs out.
+    """
+    start, step, order = _start(melt['start']), melt.get('step', 'day'), next(iter(melt.get('columns', ())), None)
+    if order is not None and order not in raw.names:
+        raise UsageError(f'There is no column "{order}" to count by. Columns are {", ".join(raw.names[:20])}.')
+    number = 'file_row_number' if order is None else _last_number(raw.names.index(order))
+    source = f'read_parquet({duck.text(str(raw.path))}, file_row_number = true)'
+    least, most = duck.single(connection, f'SELECT min({number}), max({number}) FROM {source} WHERE _flag < 2')
+    if least is None:
+        raise UsageError(f'Column "{order}" holds no whole numbers to count by. Name another one.')
+    try:
+        _moved(start, int(most) - int(least), step)
+    except (OverflowError, ValueError):
+        raise UsageError(f'{most - least:,} times one {step} after {melt["start"]} is later than any date.') from None
+    length = f'to_seconds({_SECONDS[step]}' if step in _SECONDS else f'to_months({_MONTHS[step]}'
+    time = f"TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}' + {length} * ({number} - {least})::INTEGER)"
+    whole = step not in ('minute', 'hour') and start.time() == datetime.min.time()
+    shown = f'strftime({time}, {duck.text("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S")})'
+    cells = ''.join(f', c{place} AS c{place + 1}' for place in range(len(raw.names)))
+    path, name = workdir / f'counted-{raw.path.name}', _free(melt.get('name') or 'time', raw.names)
+    connection.execute(
+        f'COPY (SELECT _line, _flag, {shown} AS c0{cells} FROM {source} ORDER BY file_row_number) '
+        f'TO {duck.text(str(path))} (FORMAT parquet, COMPRESSION lz4)'
+    )
+    told = 'in their order' if order is None else f'numbered by "{order}"'
+    note = f'Rows are steps of one {step} from {melt["start"]}, {told}, as asked: they became the column "{name}".'
+    return replace(
+        raw,
+        path=path,
+        names=(name, *raw.names),
+        header=(name, *raw.header) if raw.header else (),
+        notes=(*raw.notes, note),
+        shape={**raw.shape, 'time': name},
+    )
+
+
+def _last_number(place: int) -> str:
+    """SQL: the whole number at the end of a cell, such as 7 or t7, NULL when there is none."""
+    return f"TRY_CAST(regexp_extract(c{place}, '^[^0-9-]*(-?[0-9]{{1,9}})(?:\\.0*)?\\s*$', 1) AS BIGINT)"
+
+
+def _without_first(raw: RawTable, names: Sequence[str], *, header: Sequence[str], note: str, workdir: Path) -> RawTable:
+    """The table without its first record, which is its header."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(raw.path) as file:
+        line = next(file.iter_batches(batch_size=1)).column('_line')[0].as_py()
+    path = workdir / f'named-{raw.path.name}'
     with pq.ParquetFile(raw.path) as file, pq.ParquetWriter(path, file.schema_arrow, compression='lz4') as writer:
         skipped = 0
         for batch in file.iter_batches(batch_size=max(2, BATCH_CELLS // len(names))):
@@ -185,10 +296,10 @@ def _with_header(raw: RawTable, *, workdir: Path) -> RawTable:
         path=path,
         names=tuple(names),
         named=True,
-        header=tuple(column[0] or '' for column in columns),
-        header_line=line,
+        header=tuple(header),
+        header_line=raw.header_line or line,
         rows_read=raw.rows_read - 1,
-        notes=(*raw.notes, f'Line {line} names times or counts on, so it is the header of the table.'),
+        notes=(*raw.notes, note.format(line=line)),
     )
 
 
@@ -297,7 +408,12 @@ def _plan(raw: RawTable, columns: Sequence[_Looked], *, forced: bool) -> Plan | 
     """Return how the table is to be melted, None when it is long."""
     if not raw.named:
         return None
-    return _by_period(columns, forced=forced) or _by_part(columns) or _by_series(columns, forced=forced)
+    return (
+        _by_period(columns, forced=forced)
+        or _by_measure(columns, forced=forced)
+        or _by_part(columns)
+        or _by_series(columns, forced=forced)
+    )
 
 
 def _periods(names: Sequence[str]) -> tuple[Reading, dict[int, str]] | None:
@@ -363,6 +479,70 @@ def _by_period(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
     written = f'{texts[places[0]]} to {texts[places[-1]]}'
     reason = f'{len(places)} columns are named by times, {written}'
     return _plan_of(labels, name=_PERIOD_NAME.get(reading.name, 'date'), into='period', reason=reason)
+
+
+def _by_measure(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
+    """Several measures, each in a column for every period."""
+    found = _measures_by_period([column.name for column in columns])
+    if found is None:
+        return None
+    reading, grid = found
+    periods = list(dict.fromkeys(period for places in grid.values() for period in places))
+    places = {place for of_measure in grid.values() for place in of_measure.values()}
+    rest = [column for column in columns if column.place not in places]
+    others = [column for column in rest if column.numeric and column.cells and not _is_code(column)]
+    if sum(columns[place].numeric for place in places) < 0.8 * len(places):
+        return None
+    if (len(others) > len(places) or any(_is_time(column) for column in rest)) and not forced:
+        return None
+    return Plan(
+        places=tuple(of_measure.get(period, ABSENT) for of_measure in grid.values() for period in periods),
+        labels=tuple(periods),
+        name=_PERIOD_NAME.get(reading.name, 'date'),
+        value=next(iter(grid)),
+        measures=tuple(grid),
+        into='period',
+        reason=f'{len(places)} columns are {len(grid)} measures ({", ".join([*grid][:5])}) by times, '
+        f'{periods[0]} to {periods[-1]}',
+    )
+
+
+def _measures_by_period(names: Sequence[str]) -> tuple[Reading, dict[str, dict[str, int]]] | None:
+    """Return the reading of the periods in names such as `sales_2020` or `2020 Q1 cost`, and by measure the place of
+    each period; None unless at least two measures have at least two, and most of all periods each."""
+    if sum(any(mark.isdigit() for mark in name) for name in names) < 2 * FEWEST_PERIODS:
+        return None
+    cut = [(place, stem, period) for place, name in enumerate(names) for stem, period in _cuts(name.strip())]
+    best: tuple[Reading, dict[str, dict[str, int]]] | None = None
+    for reading in readings.TIMES:
+        if reading in readings.EPOCHS or reading.name in ('YYYY-DDD', 'DMonYYYY'):
+            continue
+        if not any(reading.matches(period) for _, _, period in cut[:: max(1, len(cut) // 200)]):
+            continue
+        grid: dict[str, dict[str, int]] = {}
+        taken: set[int] = set()
+        for place, stem, period in cut:
+            if place not in taken and reading.matches(period) and period not in grid.get(stem, {}):
+                grid.setdefault(stem, {})[period] = place
+                taken.add(place)
+        periods = {period for places in grid.values() for period in places}
+        grid = {stem: places for stem, places in grid.items() if len(places) * 2 > len(periods)}
+        size = sum(map(len, grid.values()))
+        if len(grid) > 1 and len(periods) >= FEWEST_PERIODS and size > (sum(map(len, best[1].values())) if best else 0):
+            best = reading, grid
+    return best
+
+
+def _cuts(name: str) -> Iterator[tuple[str, str]]:
+    """Yield a name as what is measured and a period, cut at each mark between the two; the longest periods first."""
+    for match in re.finditer(r'[ _.:/-]+|(?<=[^\W\d_])(?=\d)', name):
+        before, behind = name[: match.start()], name[match.end() :]
+        if before and behind and not before[0].isdigit():
+            yield before, behind
+    for match in reversed([*re.finditer(r'[ _.:/-]+', name)]):
+        before, behind = name[: match.start()], name[match.end() :]
+        if before and behind and not behind[0].isdigit():
+            yield behind, before
 
 
 def _is_code(column: _Looked) -> bool:
@@ -567,11 +747,9 @@ def _stepped(labels: Sequence[str], melt: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _moved(start: datetime, steps: int, step: str) -> datetime:
-    months = {'month': 1, 'quarter': 3, 'year': 12}.get(step)
-    if months is None:
-        length = {'minute': 60, 'hour': 3600, 'day': 86_400, 'week': 604_800}[step]
-        return start + timedelta(seconds=steps * length)
-    place = start.year * 12 + start.month - 1 + steps * months
+    if step in _SECONDS:
+        return start + timedelta(seconds=steps * _SECONDS[step])
+    place = start.year * 12 + start.month - 1 + steps * _MONTHS[step]
     year, month = divmod(place, 12)
     return start.replace(year=year, month=month + 1, day=min(start.day, monthrange(year, month + 1)[1]))
 
@@ -594,11 +772,14 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
 
     kept = [place for place in range(len(raw.names)) if place not in set(plan.places) and place != plan.beside]
     names = [_key_name(raw.names[place]) for place in kept]
-    name, value = _free(plan.name, names), _free(plan.value, [*names, plan.name])
+    name = _free(plan.name, names)
+    values: list[str] = []
+    for value in plan.measures or (plan.value,):
+        values.append(_free(value, [*names, name, *values]))
     width = len(kept)
     schema = pa.schema(
         [('_line', pa.int64()), ('_flag', pa.uint8())]
-        + [(f'c{i}', pa.string()) for i in range(width + 2)]
+        + [(f'c{i}', pa.string()) for i in range(width + 1 + len(values))]
         + [('_record', pa.int64()), ('_column', pa.string())]
     )
     path = workdir / f'long-{raw.path.name}'
@@ -608,14 +789,15 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
             table = pa.table(chunk.columns, schema=schema)
             points, missing, spelled = points + chunk.points, missing + chunk.missing, spelled + chunk.spelled
             writer.write_table(table, row_group_size=122_880)
-    note = f'A wide table: {plan.reason}. They became the columns "{name}" and "{value}", {points:,} points'
+    called = '", "'.join([name, *values[:-1]]) + f'" and "{values[-1]}'
+    note = f'A wide table: {plan.reason}. They became the columns "{called}", {points:,} points'
     note += f'; {missing:,} empty cells are none.' if missing else '.'
     told = {
         'shape': 'wide',
         'into': plan.into,
-        'columns': len(plan.places),
+        'columns': sum(place != ABSENT for place in plan.places),
         'name': name,
-        'value': value,
+        'value': values[0],
         'reason': plan.reason,
         'rows': points,
         'empty': missing,
@@ -625,26 +807,36 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
     return replace(
         raw,
         path=path,
-        names=(*names, name, value),
-        header=(*names, name, value),
-        hints=_hints(raw, plan, names, kept, value) | ({name: 'text'} if plan.into == 'series' else {}),
+        names=(*names, name, *values),
+        header=(*names, name, *values),
+        hints=_hints(raw, plan, names, kept, values) | ({name: 'text'} if plan.into == 'series' else {}),
         notes=(*raw.notes, note),
         shape={**raw.shape, **told},
     )
 
 
-def _hints(raw: RawTable, plan: Plan, names: Sequence[str], kept: Sequence[int], value: str) -> dict[str, str]:
-    """Return the types of typed sources: those of the columns that stay, and the one that the melted ones share."""
+def _hints(
+    raw: RawTable, plan: Plan, names: Sequence[str], kept: Sequence[int], values: Sequence[str]
+) -> dict[str, str]:
+    """Return the types of typed sources: those of the columns that stay, and for each measure the one that its melted
+    columns share."""
     hints = {
         name: raw.hints[raw.names[place]]
         for name, place in zip(names, kept, strict=True)
         if raw.names[place] in raw.hints
     }
-    kinds = {raw.hints.get(raw.names[place]) for place in plan.places}
-    if None in kinds:
-        return hints
-    wide = next((kind for kind in ('double', 'decimal', 'integer') if kind in kinds), None)
-    return hints | ({value: wide} if wide and kinds <= {'double', 'decimal', 'integer'} else {})
+    for value, places in zip(values, _by_value(plan), strict=True):
+        kinds = {raw.hints.get(raw.names[place]) for place in places if place != ABSENT}
+        wide = next((kind for kind in ('double', 'decimal', 'integer') if kind in kinds), None)
+        if wide and kinds <= {'double', 'decimal', 'integer'}:
+            hints[value] = wide
+    return hints
+
+
+def _by_value(plan: Plan) -> list[tuple[int, ...]]:
+    """The places of each measure, one for every label."""
+    wide = len(plan.labels)
+    return [plan.places[start : start + wide] for start in range(0, len(plan.places), wide)]
 
 
 def _key_name(name: str) -> str:
@@ -687,16 +879,19 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows, wide = batch.num_rows, len(plan.places)
-    cells = [batch.column(f'c{place}') for place in plan.places]
+    rows, wide = batch.num_rows, len(plan.labels)
     # Column after column to row after row: the cell of row r and column k stands at k * rows + r.
-    order = np.arange(rows * wide).reshape(wide, rows).T.ravel()
-    values = pa.concat_arrays(cells).take(pa.array(order))
-    bare = pc.utf8_trim(values, readings.BLANK)
-    empty = np.asarray(pc.fill_null(pc.equal(bare, ''), True).to_numpy(zero_copy_only=False))
-    words = pc.is_in(bare, value_set=_spellings())
-    spelled = int(pc.sum(words).as_py() or 0)
-    lost = np.asarray(words.to_numpy(zero_copy_only=False)) | empty
+    order = pa.array(np.arange(rows * wide).reshape(wide, rows).T.ravel())
+    values = []
+    spelled, lost = 0, np.ones(rows * wide, dtype=bool)
+    for places in _by_value(plan):
+        cells = [pa.nulls(rows, pa.string()) if k == ABSENT else batch.column(f'c{k}') for k in places]
+        values.append(pa.concat_arrays(cells).take(order))
+        bare = pc.utf8_trim(values[-1], readings.BLANK)
+        empty = np.asarray(pc.fill_null(pc.equal(bare, ''), True).to_numpy(zero_copy_only=False))
+        words = pc.is_in(bare, value_set=_spellings())
+        spelled += int(pc.sum(words).as_py() or 0)
+        lost &= np.asarray(words.to_numpy(zero_copy_only=False)) | empty
     # A record without any point is kept by an empty one, so that it is accounted for.
     whole = lost.reshape(rows, wide).all(axis=1)
     keep = ~lost
@@ -705,11 +900,13 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     row, column = at // wide, at % wide
     rows_taken, columns_taken = pa.array(row), pa.array(column)
     labels = _labels(plan, batch, row, column)
-    named = pa.array([raw.names[place] for place in plan.places], pa.string()).take(columns_taken)
+    sources = [[raw.names[place] if place != ABSENT else '' for place in places] for places in _by_value(plan)]
+    named = pa.array([BETWEEN.join(of_label) for of_label in zip(*sources, strict=True)], pa.string())
+    named = named.take(columns_taken)
     out = [batch.column('_line').take(rows_taken), batch.column('_flag').take(rows_taken)]
     out += [batch.column(f'c{place}').take(rows_taken) for place in kept]
-    out += [labels, values.take(pa.array(at)), pa.array(row + first, pa.int64()), named]
-    return _Chunk(columns=out, points=len(at), missing=int(lost.sum()) - spelled, spelled=spelled)
+    out += [labels, *(column.take(pa.array(at)) for column in values), pa.array(row + first, pa.int64()), named]
+    return _Chunk(columns=out, points=len(at), missing=max(0, int(lost.sum()) - spelled), spelled=spelled)
 
 
 def _labels(plan: Plan, batch: 'pa.RecordBatch', row: Any, column: Any) -> 'pa.Array':

@@ -427,15 +427,14 @@ class _Asked:
         if not known or not TIME_NAME.search(column.source):
             return ''
         x = readings.trimmed(column.cell)
-        lines = duck.single(
-            self.connection,
-            f'SELECT {", ".join(f"min(CASE WHEN {r.fits(x)} THEN _line END)" for r in known)} FROM {rows_of(self.raw)}',
-        )
-        told = [
-            f'{tally.ok:,} as {reading.name} (line {line})'
-            for (reading, tally), line in zip(known.items(), lines, strict=True)
-        ]
-        return f'text, though {known and max(t.filled for t in known.values()):,} cells hold times: {", ".join(told)}'
+        firsts = (f'min(CASE WHEN {replace(r, others=()).fits(x)} THEN _line END)' for r in known)
+        lines = duck.single(self.connection, f'SELECT {", ".join(firsts)} FROM {rows_of(self.raw)}')
+        own = {r.name: t.ok - int(t.figures.get('date_format') or 0) for r, t in known.items()}
+        told: dict[int, str] = {}  # of forms with one first line the commonest, and the plainest of these
+        for name, line in sorted(zip(own, lines, strict=True), key=lambda pair: (-own[pair[0]], len(pair[0]))):
+            told.setdefault(line, f'{own[name]:,} as {name} (line {line})')
+        filled = max(tally.filled for tally in known.values())
+        return f'text, though some of {filled:,} cells hold times: {", ".join(told.values())}'
 
     def _must(self, column: Column, decided: Column | None, what: str) -> Column:
         if decided is None:
@@ -476,7 +475,8 @@ class _Asked:
         if self.day_first is not None:
             chosen = next(r for r in (reading, other) if r.name.startswith('DD') == self.day_first)
             return chosen, found[chosen]
-        clear = found[other].ok < tally.ok
+        # Cells that are read as another form tell nothing of the order of day and month in this one.
+        clear = found[other].ok < tally.ok - int(tally.figures.get('date_format') or 0)
         return reading, replace(tally, figures={**tally.figures, 'undecided': not clear, 'other': found[other].ok})
 
     def _number(self, column: Column, found: Mapping[Reading, Tally], *, forced: bool = False) -> Column | None:
@@ -512,6 +512,7 @@ def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, 
         return column
     other = readings.twin(column.reading)
     assert other is not None
+    other = replace(other, others=column.reading.others)
     if '.' in column.reading.name:
         day = column.reading if column.reading.name.startswith('DD') else other
         return _settled(column, day, 'day first, as dates with points are')

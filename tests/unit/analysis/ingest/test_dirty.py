@@ -13,9 +13,10 @@ SLOW = ('many_columns', 'long_cells')
 
 
 def _some() -> Iterator[DirtyFile]:
-    """A small file of every third class, each with its defect at another place, and some in 2,500 rows."""
+    """Small files of some classes, each with its defect at another place, and a few of 2,500 rows."""
     names = [name for name in CLASSES if name not in SLOW]
-    for number, name in enumerate(names[::3]):
+    damaged = [name for name in names if CLASSES[name][1]]
+    for number, name in enumerate(damaged[::2] + [name for name in names if name not in damaged][::5]):
         yield from files(sizes=['small'], classes=[name], places=[('head', 'middle', 'tail')[number % 3]])
     yield from files(sizes=['large'], classes=names[1::24], places=['middle'])
 
@@ -28,7 +29,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
 
 
 def test_every_file_reconciles(outcomes: list[Outcome]) -> None:
-    assert len(outcomes) > 55
+    assert len(outcomes) > 50
     assert [one.file.name for one in outcomes if one.refused or not one.reconciles] == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.shape import check_melt, may_change, melted
-from core.errors import UsageError
+from core.errors import NoTimeColumn, UsageError
 from tests.unit.analysis.ingest.cells import raw_table
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
@@ -404,3 +404,91 @@ def test_a_melted_value_never_names_series(tmp_path: Path) -> None:
         ('value', 'measure'),
     ]
     assert (reconciled(report), report['faults_by_kind']) == ((28, 0, 1), {'duplicate': 10})
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        'region,sales_2020,sales_2021,cost_2020,cost_2021',
+        'region,2020 sales,2021 sales,2020 cost,2021 cost',
+        'region,sales2020,sales2021,cost2020,cost2021',
+        'region,sales,sales,cost,cost\n,2020,2021,2020,2021',
+    ],
+)
+def test_measures_by_period_become_a_column_each(tmp_path: Path, header: str) -> None:
+    rows = ''.join(f'r{i},{i}1,{i}2,{i}.3,{"" if i == 2 else f"{i}.4"}\n' for i in range(1, 6))
+    manifest, into = converted(tmp_path, f'{header}\n{rows}')
+    assert [(c.name, c.type, c.role) for c in manifest.columns] == [
+        ('region', 'text', 'series'),
+        ('year', 'integer', 'time'),
+        ('sales', 'integer', 'measure'),
+        ('cost', 'decimal', 'measure'),
+    ]
+    assert (manifest.rows_read, manifest.rows_accepted) == (5, 5)
+    assert [(r, y, s, c and float(c)) for r, y, s, c in stored(into, 'region, "year", sales, cost')][:4] == [
+        ('r1', 2020, 11, 1.3),
+        ('r1', 2021, 12, 1.4),
+        ('r2', 2020, 21, 2.3),
+        ('r2', 2021, 22, None),
+    ]
+
+
+def test_faults_of_measures_by_period_name_their_own_column(tmp_path: Path) -> None:
+    rows = ''.join(f'r{i},{i}1,{i}2,{i}3,{"bad" if i == 4 else i}\n' for i in range(1, 9))
+    _, into = converted(tmp_path, f'region,sales_2020,sales_2021,cost_2020,cost_2021\n{rows}')
+    assert faults(into) == [(5, 'cost_2021', 'not_a_number', 'bad', 'emptied')]
+
+
+def test_a_measure_may_lack_a_period(tmp_path: Path) -> None:
+    raw = made_long(
+        tmp_path,
+        """k|a_2019|a_2020|a_2021|b_2020|b_2021
+        x|1|2|3|4|5
+        y|6|7|8|9|0""",
+    )
+    assert raw.names == ('k', 'year', 'a', 'b')
+    assert cells(raw)[:3] == [('x', '2019', '1', None), ('x', '2020', '2', '4'), ('x', '2021', '3', '5')]
+
+
+def test_measures_beside_a_time_stay_as_they_are(tmp_path: Path) -> None:
+    raw = made_long(
+        tmp_path,
+        """date|a_2019|a_2020|b_2019|b_2020
+        2024-01-01|1|2|3|4
+        2024-01-02|6|7|8|9""",
+    )
+    assert not raw.is_melted
+
+
+def test_rows_without_a_time_are_counted_from_a_start(tmp_path: Path) -> None:
+    melt = {'into': 'rows', 'start': '1998-01-01', 'step': 'quarter'}
+    manifest, into = converted(tmp_path, 'hotel,camp\n5,1\n6,2\n7,3\n', melt=melt)
+    assert [(c.name, c.role) for c in manifest.columns] == [('time', 'time'), ('hotel', 'measure'), ('camp', 'measure')]
+    assert [str(day) for (day,) in stored(into, '"time"')] == ['1998-01-01', '1998-04-01', '1998-07-01']
+    assert manifest.time.freq == 'QS'
+
+
+def test_rows_are_counted_by_a_column(tmp_path: Path) -> None:
+    melt = {'into': 'rows', 'start': '2024-01-01 10:00', 'step': 'hour', 'columns': ['t']}
+    _, into = converted(tmp_path, 't,v\n5,1\n7,2\n8,3\n', melt=melt)
+    assert [time.hour for (time,) in stored(into, '"time"')] == [10, 12, 13]
+
+
+@pytest.mark.parametrize(
+    ('melt', 'told'),
+    [
+        ({'into': 'rows'}, 'need the start'),
+        ({'into': 'rows', 'start': '2024', 'columns': ['a', 'b']}, 'no time|one column'),
+        ({'into': 'rows', 'start': '2024-01-01', 'columns': ['x']}, 'no column "x"'),
+        ({'into': 'rows', 'start': '2024-01-01', 'columns': ['w']}, 'no whole numbers'),
+        ({'into': 'rows', 'start': '2024-01-01', 'step': 'year', 'columns': ['v']}, 'later than any date'),
+    ],
+)
+def test_rows_that_cannot_be_counted_are_told(tmp_path: Path, melt: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        converted(tmp_path, 'v,w\n1,a\n99999,b\n', melt=melt)
+
+
+def test_a_table_without_a_time_names_the_way_in(tmp_path: Path) -> None:
+    with pytest.raises(NoTimeColumn, match='"into": "rows"'):
+        converted(tmp_path, 'hotel,camp\n5,1\n6,2\n')

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import AmbiguousDates, UsageError
+from core.errors import AmbiguousDates, NoTimeColumn, UsageError
 from tests.unit.analysis.ingest.cells import read_cells
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored, table
 
@@ -32,6 +32,7 @@ def column(report: dict[str, Any], name: str) -> tuple[str, str]:
         (['true', 'false', 'true'], 'boolean', 'attribute'),
         (['Yes', 'no', 'YES'], 'boolean', 'attribute'),
         (['007', '012', '123'], 'text', 'attribute'),
+        (['0007', '-012', '0123'], 'integer', 'measure'),
         (['12345678901234567890', '98765432109876543210'], 'text', 'attribute'),
         (['1_000', '2_000'], 'text', 'attribute'),
         (['0x10', '0x20'], 'text', 'attribute'),
@@ -342,3 +343,50 @@ def test_a_measure_that_tells_a_few_repeated_times_apart_is_no_key(tmp_path: Pat
     rows = [f'2024-01-{1 + i % 28:02} {i % 24:02}:00,{i % 30}.5,{40 + i % 40}' for i in range(200)]
     report = inspected(tmp_path, '\n'.join(['ds,temperature,humidity', *rows, '']))
     assert [c['role'] for c in report['columns']] == ['time', 'measure', 'measure']
+
+
+def test_zeros_in_front_are_padding_where_the_table_pads_decimals_too(tmp_path: Path) -> None:
+    text = 'ds,price,pieces,zip_code\n' + ''.join(f'2024-01-0{i},000{i}.50,00{i}0,0050{i}\n' for i in range(1, 8))
+    report = inspected(tmp_path, text)
+    assert column(report, 'pieces') == ('integer', 'measure')
+    assert column(report, 'zip_code') == ('text', 'attribute')
+    reasons = {one['name']: one['reason'] for one in report['columns']}
+    assert reasons['pieces'] == 'numbers, padded with zeros as others of this table are'
+    assert reasons['zip_code'].startswith('numbers that are names: 7 have leading zeros, all of 5 characters')
+
+
+def test_a_comma_and_a_unit_in_one_cell_are_read(tmp_path: Path) -> None:
+    cells = [f'{i}.25' for i in range(1, 20)] + ['3,95 °C']
+    _, into = converted(tmp_path, table('value', cells))
+    assert float(max(stored(into, 'ds, "value"'))[1]) == 3.95
+    assert [(kind, value, action) for _, _, kind, value, action in faults(into)] == [('unit', '3,95 °C', 'repaired')]
+
+
+def test_times_of_several_styles_are_read(tmp_path: Path) -> None:
+    days = [f'2024-{1 + i // 28:02}-{1 + i % 28:02}' for i in range(84)]
+    styles = [
+        days[i] if i < 28 else days[i].replace('-', '.') if i < 56 else '/'.join(days[i].split('-')[::-1])
+        for i in range(84)
+    ]
+    manifest, into = converted(tmp_path, 'date,v\n' + ''.join(f'{day},{i}\n' for i, day in enumerate(styles)))
+    assert [str(day) for (day,) in stored(into, '"date"')] == days
+    assert manifest.rows_repaired == 56
+    assert manifest.columns[0].reason == 'times written as YYYY-MM-DD, some as YYYY.MM.DD or DD/MM/YYYY'
+
+
+def test_dates_of_another_style_do_not_settle_day_and_month(tmp_path: Path) -> None:
+    days = [f'0{1 + i % 9}/0{1 + i * 5 % 9}/2024' for i in range(9)] + ['2024-11-30']
+    with pytest.raises(AmbiguousDates):
+        converted(tmp_path, 'date,v\n' + ''.join(f'{day},{i}\n' for i, day in enumerate(days)))
+
+
+def test_times_that_are_too_few_are_told_with_their_forms_and_lines(tmp_path: Path) -> None:
+    cells = ['2024-01-02', '2024-01-03', '2 Jan 2024', '3 Jan 2024', 'foo', 'bar', 'baz', 'so', 'on', 'and']
+    with pytest.raises(NoTimeColumn, match=r'2 as YYYY-MM-DD \(line 2\)'):
+        converted(tmp_path, 'date,v\n' + ''.join(f'{cell},{i}\n' for i, cell in enumerate(cells)))
+
+
+@pytest.mark.parametrize('name', ['t', 'ts', 'time', 'epoch'])
+def test_seconds_since_1970_are_a_time_by_the_name_of_their_column(tmp_path: Path, name: str) -> None:
+    report = inspected(tmp_path, f'{name},v\n' + ''.join(f'{1_700_000_000 + 60 * i},{i}.5\n' for i in range(9)))
+    assert column(report, name) == ('timestamptz', 'time')
