@@ -323,8 +323,9 @@ async def test_a_job_that_names_objects_of_others_to_extend_reads_nothing(
     assert 'not yours' in (ended.error or {})['message']
 
 
+@pytest.mark.parametrize('share', [0.0, 0.4, 0.6])
 async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
-    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     text = b'ds,region,y\n' + b''.join(b'2024-01-01 %02d:%02d,r%d,%d\n' % (i % 24, i % 60, i, i) for i in range(30_000))
     upload = await product.send(user, 'a.csv', text)
@@ -332,7 +333,7 @@ async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
     monkeypatch.setattr('core.jobs.POLL', 0.02)
     running = asyncio.create_task(product.jobs.advance(job.id))
     async with asyncio.timeout(60):
-        while (await product.jobs.get(user.id, job.id)).progress < 0.4:
+        while (seen := await product.jobs.get(user.id, job.id)).progress < share or not seen.message:
             await asyncio.sleep(0.01)
     (child,) = [one for one in psutil.Process().children() if 'storage.embedded.child' in one.cmdline()]
     await product.jobs.cancel(user.id, job.id)
