@@ -76,7 +76,7 @@ imports: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/.dev
-	$(PY) -m pytest -n $(NUMBERS) -q tests/unit tests/test_architecture.py tests/test_docs.py
+	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup -q tests/unit tests/test_architecture.py tests/test_docs.py
 
 # New pins: only when a dependency changes. The files hold names, versions and hashes, never an address.
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11
