@@ -43,7 +43,7 @@ def edges(start: int, end: int, every: str, zone: ZoneInfo) -> Ints:
     """Return where the buckets begin that hold times from start to end (µs, both included), and where the last ends.
 
     Steps of days and longer begin at midnight in the zone, weeks on Monday, months and years on their first day;
-    shorter ones count from midnight, so that a day of 25 hours has 25 of `PT1H`. Raise UsageError beyond 50,000 buckets.
+    shorter ones count from midnight, so that a day of 25 hours has 25 of `PT1H`. UsageError beyond 50,000 buckets.
     """
     months, elapsed = duration(every)
     if (end - start) / length(every) > MOST:

@@ -1,0 +1,204 @@
+"""Calendar buckets begin where the calendar of their zone says, and hold what lies in them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.analysis.query import Query, answer
+from core.analysis.query.buckets import aggregated, edges, fitting, offsets, shifted
+from core.errors import UsageError
+from tests.unit.analysis.query.versions import BEGUN, DAY, HOUR, MINUTE, Version, version, walk
+
+BERLIN = ZoneInfo('Europe/Berlin')
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIGURES: dict[str, Callable[[np.ndarray], float]] = {
+    'mean': np.mean,
+    'sum': np.sum,
+    'min': np.min,
+    'max': np.max,
+    'first': lambda v: v[0],
+    'last': lambda v: v[-1],
+    'count': len,
+    'p90': lambda v: np.percentile(v, 90),
+}
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    held = {label: walk(n, seed=n) for label, n in {'a · x': 9000, 'a · y': 7000, 'b · x': 6000}.items()}
+    return version(tmp_path_factory.mktemp('query'), held)
+
+
+def micros(text: str) -> int:
+    return (datetime.fromisoformat(text).astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def local(cuts: np.ndarray, zone: ZoneInfo = BERLIN) -> list[str]:
+    return [(EPOCH + timedelta(microseconds=int(at))).astimezone(zone).isoformat() for at in cuts]
+
+
+@pytest.mark.parametrize(
+    ('every', 'start', 'end', 'begins'),
+    [
+        ('P1D', '2024-03-30T12:00+01:00', '2024-03-31T12:00+02:00',
+         ['2024-03-30T00:00:00+01:00', '2024-03-31T00:00:00+01:00', '2024-04-01T00:00:00+02:00']),
+        ('P1W', '2024-05-01T00:00+02:00', '2024-05-06T00:00+02:00',
+         ['2024-04-29T00:00:00+02:00', '2024-05-06T00:00:00+02:00', '2024-05-13T00:00:00+02:00']),
+        ('P1M', '2024-02-29T23:00+01:00', '2024-03-01T00:00+01:00',
+         ['2024-02-01T00:00:00+01:00', '2024-03-01T00:00:00+01:00', '2024-04-01T00:00:00+02:00']),
+        ('P3M', '2024-05-01T00:00+02:00', '2024-05-02T00:00+02:00',
+         ['2024-04-01T00:00:00+02:00', '2024-07-01T00:00:00+02:00']),
+        ('P1Y', '1969-12-31T12:00+01:00', '1970-01-01T12:00+01:00',
+         ['1969-01-01T00:00:00+01:00', '1970-01-01T00:00:00+01:00', '1971-01-01T00:00:00+01:00']),
+        ('PT1H', '2024-10-27T01:30+02:00', '2024-10-27T03:10+01:00',
+         ['2024-10-27T01:00:00+02:00', '2024-10-27T02:00:00+02:00', '2024-10-27T02:00:00+01:00',
+          '2024-10-27T03:00:00+01:00', '2024-10-27T04:00:00+01:00']),
+        ('PT15M', '2024-03-31T01:50+01:00', '2024-03-31T03:05+02:00',
+         ['2024-03-31T01:45:00+01:00', '2024-03-31T03:00:00+02:00', '2024-03-31T03:15:00+02:00']),
+    ],
+)  # fmt: skip
+def test_buckets_follow_the_calendar_of_their_zone(every: str, start: str, end: str, begins: list[str]) -> None:
+    assert local(edges(micros(start), micros(end), every, BERLIN)) == begins
+
+
+@given(
+    start=st.integers(micros('1900-01-01T00:00+00:00'), micros('2100-01-01T00:00+00:00')),
+    days=st.integers(0, 400),
+    every=st.sampled_from(['PT7M', 'PT6H', 'P1D', 'P2D', 'P1W', 'P1M', 'P3M', 'P1Y', 'PT1H']),
+    zone=st.sampled_from(['UTC', 'Europe/Berlin', 'America/St_Johns', 'Australia/Lord_Howe', 'Asia/Kathmandu']),
+)
+def test_buckets_cover_the_range_without_overlap(start: int, days: int, every: str, zone: str) -> None:
+    end = start + min(days * DAY, 40_000 * 7 * MINUTE)
+    cuts = edges(start, end, every, ZoneInfo(zone))
+    assert cuts[0] <= start < cuts[1]
+    assert cuts[-2] <= end < cuts[-1]
+    assert np.all(np.diff(cuts) > 0)
+    assert edges(int(cuts[0]), int(cuts[-1]) - 1, every, ZoneInfo(zone)).tolist() == cuts.tolist()
+
+
+def test_too_many_buckets_are_refused() -> None:
+    with pytest.raises(UsageError, match='50,000'):
+        edges(0, 60_000 * MINUTE, 'PT1M', BERLIN)
+
+
+@pytest.mark.parametrize('aggregation', FIGURES)
+def test_figures_are_those_of_the_values_of_each_bucket(aggregation: str) -> None:
+    draw = np.random.default_rng(2)
+    t = np.sort(draw.integers(0, 1000, 400))
+    v = draw.normal(size=400)
+    cuts = np.array([0, 10, 300, 305, 306, 700, 1000])
+    found = aggregated(t, v, cuts, aggregation)
+    for begin, end, n, value in zip(cuts, cuts[1:], found.n, found.value, strict=False):
+        inside = v[(begin <= t) & (t < end)]
+        assert n == len(inside)
+        if len(inside) or aggregation == 'count':
+            assert value == pytest.approx(FIGURES[aggregation](inside), rel=1e-12)
+        else:
+            assert np.isnan(value)
+
+
+def test_a_bucket_that_the_range_cuts_holds_what_is_left_of_it(made: Version) -> None:
+    start, end = BEGUN + 5 * HOUR, BEGUN + 60 * HOUR
+    asked = Query(
+        kind='buckets', measures=('y',), series=('a · x',), start=start, end=end, every='P1D', zone='Europe/Berlin'
+    )
+    found = answer(made.stored, asked)
+    (line,) = found.lines
+    cuts = np.append(line.columns['t'], line.columns['until'][-1]) * 1000
+    assert (cuts[0], cuts[-1]) == (start, end + 1)
+    for begin, until, y, n in zip(cuts, cuts[1:], line.columns['y'], line.columns['n'], strict=False):
+        _, v = made.values('a · x', 'y', int(begin), int(until) - 1)
+        assert n == len(v)
+        assert y == pytest.approx(v.mean())
+    assert found.rows_behind == line.n == len(made.values('a · x', 'y', start, end)[0])
+
+
+@pytest.mark.parametrize('across', ['sum', 'mean'])
+def test_series_of_a_key_become_one_line(made: Version, across: str) -> None:
+    asked = Query(kind='buckets', measures=('other',), every='PT6H', group='place', across=across)
+    first, second = answer(made.stored, asked).lines
+    assert (first.series, second.series) == ('a', 'b')
+    for at, (begin, until) in enumerate(zip(first.columns['t'], first.columns['until'], strict=True)):
+        means = [
+            v.mean()
+            for label in ('a · x', 'a · y')
+            if len(v := made.values(label, 'other', round(begin * 1000), round(until * 1000) - 1)[1])
+        ]
+        if means:
+            expected = sum(means) / (len(means) if across == 'mean' else 1)
+            assert first.columns['y'][at] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('by', ['sum', 'mean', 'max', 'min', 'count', 'last', 'p50'])
+def test_the_greatest_series_come_first(made: Version, by: str) -> None:
+    start, end = BEGUN + 3 * HOUR, BEGUN + 70 * HOUR
+    found = answer(made.stored, Query(kind='top', measures=('y',), start=start, end=end, top=2, by=by)).lines
+    figure = FIGURES['p90'] if by == 'p90' else (np.median if by == 'p50' else FIGURES[by])
+    expected = sorted(((figure(made.values(s, 'y', start, end)[1]), s) for s in made.held), reverse=True)[:2]
+    assert [line.columns['value'][0] for line in found] == pytest.approx([value for value, _ in expected])
+    assert {line.series for line in found} == {series for _, series in expected}
+
+
+def test_candles_of_one_measure_and_of_four(made: Version) -> None:
+    one = Query(kind='ohlc', measures=('y',), series=('a · x',), every='P1D', volume='other')
+    (candle,) = answer(made.stored, one).lines
+    for at, (begin, until) in enumerate(zip(candle.columns['t'], candle.columns['until'], strict=True)):
+        _, v = made.values('a · x', 'y', round(begin * 1000), round(until * 1000) - 1)
+        _, volume = made.values('a · x', 'other', round(begin * 1000), round(until * 1000) - 1)
+        if len(v):
+            assert [candle.columns[name][at] for name in ('open', 'high', 'low', 'close')] == [
+                v[0], v.max(), v.min(), v[-1]
+            ]  # fmt: skip
+            assert candle.columns['volume'][at] == pytest.approx(volume.sum())
+    four = Query(kind='ohlc', measures=('y', 'other', 'cents', 'y'), series=('a · x',), every='P1D')
+    (candle,) = answer(made.stored, four).lines
+    _, v = made.values(
+        'a · x', 'other', round(candle.columns['t'][0] * 1000), round(candle.columns['until'][0] * 1000) - 1
+    )
+    assert candle.columns['high'][0] == v.max()
+
+
+def test_hours_of_a_week_are_those_of_the_zone(made: Version) -> None:
+    asked = Query(kind='hours', measures=('other',), series=('a · x',), zone='America/St_Johns')
+    (line,) = answer(made.stored, asked).lines
+    t, v = made.values('a · x', 'other', -(2**60), 2**60)
+    zone = ZoneInfo('America/St_Johns')
+    walls = [(EPOCH + timedelta(microseconds=int(at))).astimezone(zone) for at in t]
+    hours = np.array([wall.weekday() * 24 + wall.hour for wall in walls])
+    assert line.columns['n'].tolist() == np.bincount(hours, minlength=168).tolist()
+    for hour in np.unique(hours):
+        assert line.columns['value'][hour] == pytest.approx(v[hours == hour].mean())
+
+
+def test_offsets_change_when_clocks_do() -> None:
+    change = micros('2024-10-27T01:00+00:00')
+    t = np.array([change - 90 * DAY, change - 1_000_000, change, change + DAY])
+    assert (offsets(t, BERLIN) // HOUR).tolist() == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ('at', 'by', 'before'),
+    [
+        ('2024-03-31T12:00+02:00', 'P1D', '2024-03-30T12:00+01:00'),
+        ('2024-03-31T12:00+02:00', 'P1M', '2024-02-29T12:00+01:00'),
+        ('2024-02-29T12:00+01:00', 'P1Y', '2023-02-28T12:00+01:00'),
+        ('2024-03-31T12:00+02:00', 'PT24H', '2024-03-30T12:00+01:00'),
+        ('2024-03-31T12:00+02:00', 'PT23H', '2024-03-30T12:00+01:00'),
+    ],
+)
+def test_an_earlier_period_follows_the_clock(at: str, by: str, before: str) -> None:
+    if by == 'PT24H':  # a day by the clock here had 23 hours
+        assert shifted(micros(at), by, BERLIN) == micros(before)
+    else:
+        assert shifted(micros(at), by, BERLIN) == micros(before)
+
+
+def test_steps_for_a_screen_are_the_shortest_that_fit() -> None:
+    assert fitting(0, DAY - 1, 24, step=0) == 'PT1H'
+    assert fitting(0, DAY - 1, 23, step=0) == 'PT3H'
+    assert fitting(0, 365 * DAY, 400) == 'P1D'
