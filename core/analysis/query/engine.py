@@ -1,6 +1,7 @@
 """A query to a stored version becomes an answer: which series, which rows, drawn how."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from core.analysis.query import buckets, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
 from core.analysis.query.request import MOST_LINES, Filter, Overlay, Query, known_zone
-from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
+from core.analysis.query.stored import TURNS, Buckets, Floats, Ints, Rows, Stored
 from core.analysis.query.wire import Answer, Part
 from core.analysis.series import interruption
 from core.errors import TooLarge, UsageError
@@ -27,6 +28,12 @@ def answer(stored: Stored, query: Query) -> Answer:
     """Return what a query finds; UsageError when it asks for what is not there, TooLarge for too many values."""
     query.checked(measures=stored.measures, keys=stored.keys, columns=tuple(stored.kinds()))
     asked = _Asked(stored, query)
+    # What waits for a network keeps no core busy, and what reads very much must not hold up the others.
+    with TURNS.turn() if asked.light and not stored.far else nullcontext():
+        return _answered(asked, query)
+
+
+def _answered(asked: '_Asked', query: Query) -> Answer:
     parts = {
         'line': asked.lines,
         'envelope': asked.lines,
@@ -74,6 +81,13 @@ class _Asked:
         start = first if query.start is None else query.start
         end = max(start, last) if query.end is None else query.end
         self.view = View(start=min(start, end), end=end, width=query.width)
+
+    @property
+    def light(self) -> bool:
+        """Whether this takes as long as a screen is wide, and not as long as the data are."""
+        return (
+            not (self._stepped or self._masks or self._query.overlays or self._query.top) and self._query.kind == 'line'
+        )
 
     # What is drawn
 

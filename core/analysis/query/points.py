@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from core.analysis.query.stored import Buckets, Floats, Ints, Line, Rows, Stored
+from core.analysis.query.stored import Buckets, Floats, Ints, Level, Line, Rows, Stored
 from core.analysis.series import interruption
 
 A_PIXEL: Final = 2
@@ -64,13 +64,18 @@ class Summary:
 
 def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> list[Drawn]:
     """Return the points of measures of a series."""
-    from_rows = [
-        measure
-        for measure in measures
-        if (known := stored.line(measure, series)) is not None and known.levels[0].width > view.pixel
-    ]
-    # Columns that are read together are read faster; each finds its own among those that are kept.
-    stored.fetch(series, from_rows, start=view.start, end=view.end)
+    # Columns that are read together are read faster; each line finds its own among those that are kept.
+    rows, edges, width = [], [], 0
+    for measure in measures:
+        known = stored.line(measure, series)
+        if known is None or (finest := _level(known, view)) is None:
+            rows.append(measure)
+        else:
+            edges.append(measure)
+            width = max(width, finest.width)
+    stored.fetch(series, rows, start=view.start, end=view.end)
+    for start in (view.start, view.end - width):
+        stored.fetch(series, edges, start=start, end=start + width)
     return [line(stored, measure, series, view) for measure in measures]
 
 
@@ -91,7 +96,7 @@ def within(stored: Stored, known: Line, measure: str, series: str, view: View) -
     nothing = Buckets.of(np.empty(0, np.int64), np.empty(0))
     if view.start > known.last or view.end < known.first:
         return nothing
-    level = max((level for level in known.levels if level.width <= view.pixel), key=lambda one: one.width, default=None)
+    level = _level(known, view)
     if level is None:
         return values(stored, measure, series, view)
     start, buckets = stored.level(level, start=view.start, end=view.end)
@@ -217,6 +222,11 @@ def envelope(buckets: Buckets, view: View, *, gap: int) -> tuple[Floats, Floats,
     return np.insert(t, places, middle), mean, low, high
 
 
+def _level(known: Line, view: View) -> Level | None:
+    """Return the coarsest level whose buckets are no wider than a pixel, None when a pixel is finer than all."""
+    return max((level for level in known.levels if level.width <= view.pixel), key=lambda one: one.width, default=None)
+
+
 def _of(stored: Stored, measure: str, series: str, view: View) -> Buckets:
     return finite(stored.rows(series, [measure], start=view.start, end=view.end), measure)
 
@@ -297,11 +307,12 @@ def _lttb(t: Ints, v: Floats, count: int) -> Ints:
     ax, ay, bx, by = px[:-2, :, None], py[:-2, :, None], px[1:-1, None, :], py[1:-1, None, :]
     cx, cy = mx[2:, None, None], my[2:, None, None]
     area = np.abs((ax - cx) * (by - ay) - (ax - bx) * (cy - ay))
-    best = np.where(inside[1:-1, None, :], area, -1.0).argmax(axis=2).tolist()
+    best = np.where(inside[1:-1, None, :], area, -1.0).argmax(axis=2)
+    # In one flat list: many small ones would have the garbage collector look through all of them.
+    ahead = (best + most * np.arange(1, count - 1)[:, None]).ravel().tolist()
     at, walked = 0, [0]
-    for choices in best:
-        at = choices[at]
+    for _ in range(count - 2):
+        at = ahead[at]
         walked.append(at)
-    walked.append(0)
-    chosen: Ints = begins + np.array(walked)
+    chosen: Ints = begins + np.append(np.array(walked) % most, 0)
     return chosen
