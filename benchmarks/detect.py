@@ -34,7 +34,7 @@ from pathlib import Path
 
 from benchmarks import Figure, report
 from tests.dirty import FEW, files
-from tests.dirty.pollution import FIRST, polluted
+from tests.dirty.pollution import THIRD, polluted
 
 PEERS = ('clevercsv', 'sniffer', 'pandas', 'duckdb')
 INSTALLED = ('clevercsv>=0.8', 'pandas>=2.2', 'duckdb>=2.0,<3', 'charset-normalizer>=3.4')
@@ -122,8 +122,13 @@ def _halves(title: str, cases: list[Case], ours: dict[Path, Score]) -> list[Figu
     """The score of the tables by which rules were tuned, and of those that were kept aside."""
     halves = {'tables tuned by': [], 'tables kept aside': []} if any(case.source for case in cases) else {}
     for case in cases if halves else ():
-        halves['tables tuned by' if case.source in FIRST else 'tables kept aside'].append(case)
-    return [Figure(figure=f'{title}: cells, {half}', value=_mean(ours, part)) for half, part in halves.items()]
+        halves['tables kept aside' if case.source in THIRD else 'tables tuned by'].append(case)
+    figures = []
+    for half, part in halves.items():
+        exact = sum(ours[case.path].right == ours[case.path].size for case in part) / max(len(part), 1)
+        figures.append(Figure(figure=f'{title}: cells, {half}', value=_mean(ours, part)))
+        figures.append(Figure(figure=f'{title}: files read exactly, {half}', value=exact))
+    return figures
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -218,17 +218,211 @@ def _log(draw: random.Random) -> Table:
     return rows
 
 
+def _requests(draw: random.Random) -> Table:
+    """Lines of a server's log: brackets, slashes, semicolons and quotes within cells."""
+    rows = [['client', 'received', 'request', 'status', 'bytes', 'agent']]
+    agents = ('curl/7.81.0', 'Mozilla/5.0 (X11; Linux x86_64)', 'Mozilla/5.0 (iPhone; CPU iPhone OS 15_4), mobile', '-')
+    start = datetime(2021, draw.randint(1, 12), 9, 6)
+    for index in range(50):
+        stamp = (start + timedelta(seconds=index * draw.randint(3, 40))).strftime('[%d/%b/%Y:%H:%M:%S +0100]')
+        place = draw.choice(('/', '/shop/cart;id=4?x=1,2', '/img/logo.png', '/search?q=%22oak%22&page=2'))
+        request = f'{draw.choice(("GET", "POST"))} {place} HTTP/1.1'
+        client = f'10.{draw.randint(0, 9)}.{draw.randint(0, 255)}.{draw.randint(1, 254)}'
+        status = draw.choice(('200', '200', '304', '404'))
+        rows.append(
+            [client, stamp, request, status, draw.choice(('-', str(draw.randint(80, 90000)))), draw.choice(agents)]
+        )
+    return rows
+
+
+def _places(draw: random.Random) -> Table:
+    """Coordinates with signs, and with degrees, minutes and seconds."""
+    rows = [['site', 'lat', 'lon', 'height (m)', 'written']]
+    for index in range(30):
+        lat, lon = draw.uniform(-70, 70), draw.uniform(-170, 170)
+        written = f'{abs(lat):.0f}°{draw.randint(10, 59)}\'{draw.randint(10, 59)}"{"NS"[lat < 0]}'
+        rows.append([f'S{index + 1:02}', f'{lat:+.5f}', f'{lon:+.5f}', str(draw.randint(-40, 3000)), written])
+    return rows
+
+
+def _catalogue(draw: random.Random) -> Table:
+    """Inches, thousands, currencies, measures."""
+    rows = [['SKU', 'Product', 'Size', 'Price', 'In stock', 'Weight']]
+    things = (
+        'Screen 24", matt',
+        'Pipe 3/4" x 2 m',
+        'Screw M4 (100 pcs.)',
+        'Nail 2.5", steel',
+        'Board & bracket',
+        'Cable',
+    )
+    for index in range(40):
+        price = f'${draw.uniform(1, 4000):,.2f}'
+        size = draw.choice(('24"', '3/4"', '10 x 20 x 5', 'XL', ''))
+        weight = f'{draw.uniform(0.1, 30):.1f} kg'
+        rows.append(
+            [f'{draw.choice("BKW")}-{2000 + index}', draw.choice(things), size, price, str(draw.randint(0, 90)), weight]
+        )
+    return rows
+
+
+def _voices(draw: random.Random) -> Table:
+    """Long answers in several languages, with signs of all sorts."""
+    rows = [['respondent', 'language', 'score', 'What could be better?', 'follow-up']]
+    told = (
+        ('en', "It's fine; I wouldn't change much, except the opening hours (too short!) and the queue at the desk."),
+        ('de', 'Mehr Parkplätze, bitte. Außerdem: die Öffnungszeiten am Samstag sind zu kurz – schade.'),
+        ('fr', "L'accueil était très agréable, mais l'attente fut longue ; merci d'y penser à l'avenir."),
+        ('es', '¿Por qué no abren los domingos? La atención, excelente.'),
+        ('it', 'Tutto bene, però il caffè è "caro" e la coda troppo lunga.'),
+        ('pt', 'Não há informação suficiente: horários, preços, transportes.'),
+        ('en', ''),
+        ('de', 'passt'),
+    )
+    for index in range(32):
+        language, text = draw.choice(told)
+        rows.append([f'R-{index + 100}', language, draw.choice('12345'), text, draw.choice(('yes', 'no', ''))])
+    return rows
+
+
+def _statement(draw: random.Random) -> Table:
+    """Sums with their sign behind, and texts cut by a bank."""
+    rows = [['Buchungstag', 'Wertstellung', 'Vorgang', 'Verwendungszweck', 'Umsatz', 'Saldo']]
+    balance = 2500.0
+    for day in _days(draw, 45, '%d.%m.%y'):
+        change = draw.uniform(-900, 800)
+        balance += change
+        kind = draw.choice(('LASTSCHRIFT', 'GUTSCHRIFT', 'KARTENZAHLUNG', 'DAUERAUFTRAG'))
+        text = draw.choice(
+            ('MIETE 04/21 HAUS 3', 'SVWZ+ RE-NR. 2021-118, KD 77', 'EREF+ 0001/AB', 'DANKE; BIS BALD', '')
+        )
+        rows.append([day, day, kind, text, _behind(change), _behind(balance)])
+    return rows
+
+
+def _behind(value: float) -> str:
+    """A sum with points between thousands, a decimal comma, and its sign behind it."""
+    text = f'{abs(value):,.2f}'.translate(str.maketrans(',.', '.,'))
+    return f'{text}{"-" if value < 0 else "+"}'
+
+
+def _spectrum(draw: random.Random) -> Table:
+    """Numbers with exponents, units in names, and words for what was not measured."""
+    rows = [['run', 'lambda [nm]', 'flux (W/m^2)', 'sigma', 'ratio I/I0', 'quality']]
+    for index in range(50):
+        flux, sigma = 10 ** draw.uniform(-7, -2), 10 ** draw.uniform(-9, -4)
+        ratio = draw.choice(('NaN', f'{draw.uniform(0, 1):.4f}', f'{draw.uniform(0, 1):.4f}'))
+        rows.append(
+            [str(index // 10), f'{400 + 2.5 * index:.1f}', f'{flux:.3E}', f'{sigma:.1e}', ratio, draw.choice('AB')]
+        )
+    return rows
+
+
+def _addresses(draw: random.Random) -> Table:
+    """Nothing to count with: postcodes with zeros in front, telephone numbers."""
+    rows = [['Name', 'Street', 'Postcode', 'Town', 'Country', 'Phone']]
+    for _ in range(36):
+        name = draw.choice(('Dr. Ida Berg', 'Kowalski, Jan', "Mary O'Hara", 'Bäckerei Groß', 'Société Dubois'))
+        street = draw.choice(('Hauptstr. 5a', '12, rue Haute', 'Flat 3, 8 Mill Lane', 'ul. Polna 7/2', 'P.O. Box 118'))
+        code = draw.choice((f'0{draw.randint(1000, 9999)}', f'{draw.randint(10000, 99999)}', 'EC1A 1BB'))
+        phone = draw.choice((f'+49 30 {draw.randint(10000, 99999)}-0', f'(020) 7946 0{draw.randint(100, 999)}', ''))
+        rows.append(
+            [
+                name,
+                street,
+                code,
+                draw.choice(('Lyon', 'Köln', 'Leeds', 'Bad Ems')),
+                draw.choice(('DE', 'FR', 'GB')),
+                phone,
+            ]
+        )
+    return rows
+
+
+def _terms(draw: random.Random) -> Table:
+    """Two columns of texts, the second long."""
+    terms = ('mean', 'median', 'mode', 'range', 'sample', 'census', 'outlier', 'panel', 'cohort', 'quota', 'index',
+             'trend', 'season', 'cycle', 'level', 'lag')  # fmt: skip
+    ends = (
+        'the sum of all values, divided by their number',
+        'what stands in the middle',
+        'a value far from all others; see also: range',
+        'part of a whole, drawn by chance',
+        'that which comes back every year',
+    )
+    return [['term', 'meaning'], *([term, draw.choice(ends)] for term in terms)]
+
+
+def _keys(draw: random.Random) -> Table:
+    """Identifiers and check sums."""
+    rows = [['uuid', 'sha1', 'short', 'parent', 'size']]
+    for _ in range(40):
+        key = f'{draw.getrandbits(128):032x}'
+        uuid = '-'.join((key[:8], key[8:12], key[12:16], key[16:20], key[20:]))
+        parent = draw.choice(('', rows[-1][2] if len(rows) > 1 else ''))
+        rows.append(
+            [uuid, f'{draw.getrandbits(160):040x}', f'{draw.getrandbits(28):07x}', parent, str(draw.randint(1, 10**7))]
+        )
+    return rows
+
+
+def _sightings(draw: random.Random) -> Table:
+    """Mostly empty cells."""
+    kinds = ('heron', 'stork', 'kite', 'owl', 'tern', 'gull', 'swift')
+    rows = [['day', 'observer', *kinds, 'note']]
+    for day in _days(draw, 40, '%Y-%m-%d'):
+        counts = [str(draw.randint(1, 30)) if draw.random() < 0.12 else '' for _ in kinds]
+        rows.append([day, draw.choice(('jk', 'mm', 'to')), *counts, draw.choice(('', '', '', '', 'fog, no sight'))])
+    return rows
+
+
+def _happenings(draw: random.Random) -> Table:
+    """JSON within cells."""
+    rows = [['id', 'at', 'event', 'payload', 'tags']]
+    for index in range(36):
+        at = str(1_600_000_000 + 977 * index)
+        event = draw.choice(('login', 'order.created', 'order.paid'))
+        payload = draw.choice((
+            f'{{"user": {draw.randint(1, 99)}, "ok": true}}',
+            f'{{"items": [{{"sku": "A{draw.randint(1, 9)}", "n": 2}}], "total": {draw.uniform(1, 99):.2f}}}',
+            '{}',
+        ))  # fmt: skip
+        rows.append([f'evt_{index:04}', at, event, payload, draw.choice(('[]', '["new", "web"]', '["app"]'))])
+    return rows
+
+
+def _pages(draw: random.Random) -> Table:
+    """Addresses that hold delimiters of all sorts."""
+    rows = [['rank', 'url', 'referrer', 'visits', 'share']]
+    for index in range(40):
+        url = draw.choice((
+            'https://www.example.org/a;v=1.1/b,c?x=1,2&y=3#top',
+            'https://shop.example/p/4711|red',
+            'ftp://files.example/pub/list.txt',
+            'https://maps.example/@48.2,16.3,12z',
+        ))  # fmt: skip
+        referrer = draw.choice(('', 'https://search.example/?q=a+b;c', 'mailto:a@b.example,c@d.example'))
+        rows.append([str(index + 1), url, referrer, str(draw.randint(10, 90000)), f'{draw.uniform(0, 9):.1f}%'])
+    return rows
+
+
 FIRST: Final = {
     'orders': _orders, 'weather': _weather, 'survey': _survey, 'counter': _counter, 'balance': _balance,
     'meter': _meter,
 }  # fmt: skip
-"""The tables by which rules may be tuned."""
+"""The tables by which rules were tuned first."""
 SECOND: Final = {
     'invoices': _invoices, 'people': _people, 'rates': _rates, 'titles': _titles, 'pair': _pair, 'panel': _panel,
     'log': _log,
 }  # fmt: skip
+"""The tables that measured those rules, and were tuned by afterwards."""
+THIRD: Final = {
+    'requests': _requests, 'places': _places, 'catalogue': _catalogue, 'voices': _voices, 'statement': _statement,
+    'spectrum': _spectrum, 'addresses': _addresses, 'terms': _terms, 'keys': _keys, 'sightings': _sightings,
+    'happenings': _happenings, 'pages': _pages,
+}  # fmt: skip
 """The tables kept aside to measure what rules are worth."""
-SOURCES: dict[str, Callable[[random.Random], Table]] = {**FIRST, **SECOND}
+SOURCES: dict[str, Callable[[random.Random], Table]] = {**FIRST, **SECOND, **THIRD}
 
 
 # How pollutions are written down
@@ -401,6 +595,19 @@ def header_three_rows(table: Table) -> tuple[str, Table] | None:
 
 
 @_whole
+def header_units_row(table: Table) -> tuple[str, Table] | None:
+    """Units below the names of the columns of numbers."""
+    if len(table[0]) < 3 or len(table) < 5 or not _telling(table):
+        return None
+    counted = [all(row[i][:1].isdigit() for row in table[1:]) for i in range(len(table[0]))]
+    units = [('m/s', '°C', 'kg', '[-]')[i % 4] if number else '' for i, number in enumerate(counted)]
+    return write([table[0], units, *table[1:]]), [
+        [f'{name} {unit}'.strip() for name, unit in zip(table[0], units, strict=True)],
+        *table[1:],
+    ]
+
+
+@_whole
 def header_more_names(table: Table) -> tuple[str, Table] | None:
     if len(table[0]) < 3 or len(table) < 5:
         return None
@@ -493,14 +700,17 @@ def _given(table: Table, texts: Sequence[str]) -> Table:
     return [[*row[:-1], texts[i // 3 % len(texts)]] if i and i % 3 == 1 else row for i, row in enumerate(table)]
 
 
-def _texts(name: str, texts: Sequence[str], form: Callable[[Table], str]) -> None:
-    """A dialect that shows by the texts it must protect."""
+def _texts(name: str, texts: Sequence[str], form: Callable[[Table], str | bytes]) -> None:
+    """A dialect or an encoding that shows by the texts it must carry; none where it cannot carry those of the table."""
 
-    def maker(table: Table) -> tuple[str, Table] | None:
+    def maker(table: Table) -> tuple[str | bytes, Table] | None:
         if len(table[0]) < 2:
             return None
         table = _given(table, texts)
-        return form(table), table
+        try:
+            return form(table), table
+        except UnicodeEncodeError:
+            return None
 
     maker.__name__ = name
     _whole(maker)
