@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from core import panels
+from core import panels, suggest
 from core.errors import Conflict, NotFound, UsageError
 from core.ports import Database, Events, Row, Transaction
 
@@ -65,6 +65,24 @@ class Dashboards:
             await _keep(tx, made)
         await self._changed(user_id, made['id'], made['revision'])
         return Dashboard(**made)
+
+    async def build(self, user_id: UUID, dataset_id: UUID, *, template: str = 'auto') -> Dashboard:
+        """Make a dashboard of a dataset from what its shown version says of itself (`core.suggest`).
+
+        Raise NotFound when the dataset is not this user's or has no version yet.
+        """
+        if template not in suggest.TEMPLATES:
+            raise UsageError(f'A template is one of {", ".join(suggest.TEMPLATES)}.', place='template')
+        async with self._database.transaction(user_id) as tx:
+            dataset = await tx.one('dataset_by_id', id=dataset_id)
+            version = await tx.one('version_current', dataset_id=dataset_id)
+        spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template)
+        return await self.create(user_id, dataset['name'], spec)
+
+    @staticmethod
+    def templates() -> Mapping[str, str]:
+        """Return the templates by their names, with what they are called."""
+        return suggest.TEMPLATES
 
     async def save(self, user_id: UUID, dashboard_id: UUID, spec: Mapping[str, Any], *, revision: int) -> Dashboard:
         """Give the dashboard another state; `revision` is the one that was changed.

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 from uuid import UUID
 
+from core.analysis.query import Query
 from core.errors import UsageError
 
 COLUMNS: Final = 12
@@ -36,6 +37,8 @@ KINDS: Final = (
 )
 AXES: Final = ('linear', 'log')
 DURATION: Final = re.compile(r'P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?!$)(\d+H)?(\d+M)?(\d+S)?)?')
+LISTS: Final = ('measures', 'series', 'filters', 'overlays')
+ASKED: Final = {*LISTS, 'every', 'aggregation', 'group', 'across', 'top', 'by', 'bins', 'volume', 'compare'}
 IDENTIFIER: Final = re.compile(r'[A-Za-z0-9_-]{1,40}')
 COLOUR: Final = re.compile(r'(ink|accent|green|amber|red|series-[1-8])')
 TEXT: Final = 200
@@ -90,9 +93,35 @@ def _panel(value: Any, place: str) -> Json:
         'title': _text(given.get('title', ''), f'{place}.title'),
         'kind': kind,
         'dataset': dataset,
-        'query': _object(given.get('query', {}), f'{place}.query'),
+        'query': _query(given.get('query', {}), f'{place}.query'),
         'show': _show(given.get('show', {}), f'{place}.show'),
     }
+
+
+def _query(value: Any, place: str) -> Json:
+    """What is asked of the dataset: parameters of `core.analysis.query.Query`, those that can repeat as lists."""
+    given = _members(value, place, ASKED)
+    for name in LISTS:
+        for one in _list(given, name, place, 50):
+            _text(one, f'{place}.{name}', 1000)
+    told = [
+        (name, str(one))
+        for name, whole in given.items()
+        for one in (whole if name in LISTS else [_plain(whole, f'{place}.{name}')])
+    ]
+    try:
+        Query.parsed(told)
+    except UsageError as error:
+        raise UsageError(
+            error.message, place=f'{place}.{str(error.details.get("place", "query")).removeprefix("query.")}'
+        ) from error
+    return dict(given)
+
+
+def _plain(value: Any, place: str) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UsageError('A text or a whole number is needed here.', place=place)
+    return value if isinstance(value, int) else _text(value, place, 1000)
 
 
 def _show(value: Any, place: str) -> Json:

@@ -9,6 +9,7 @@ import structlog
 
 from core.accounts import Accounts
 from core.archive import Archive
+from core.charts import Charts
 from core.dashboards import Dashboards
 from core.datasets import Datasets
 from core.demo import Demo
@@ -85,6 +86,7 @@ class Services:
     settings: Settings
     accounts: Accounts
     archive: Archive
+    charts: Charts
     dashboards: Dashboards
     datasets: Datasets
     demo: Demo
@@ -159,6 +161,7 @@ class Services:
                 notices=notices,
             ),
             archive=Archive(a.database, forecasts, a.objects),
+            charts=Charts(a.objects, cache=cache),
             dashboards=Dashboards(a.database, events),
             datasets=datasets,
             demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=events),

@@ -23,8 +23,11 @@ from ui.origins import Origins
 from ui.pages import (
     audit,
     billing,
+    dashboard,
+    dashboards,
     dataset,
     datasets,
+    explore,
     forecast,
     forecasts,
     home,
@@ -40,7 +43,23 @@ from ui.theme import dress
 
 log = structlog.get_logger()
 
-SCREENS = (home, datasets, dataset, forecasts, forecast, track, jobs, billing, out_of_hours, notices, settings, audit)
+SCREENS = (
+    home,
+    datasets,
+    dataset,
+    dashboards,
+    dashboard,
+    explore,
+    forecasts,
+    forecast,
+    track,
+    jobs,
+    billing,
+    out_of_hours,
+    notices,
+    settings,
+    audit,
+)
 PAGES = (health, palette, sign_in, *SCREENS)
 RECONNECT = 30.0
 FRAMEWORK = {

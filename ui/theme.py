@@ -28,6 +28,8 @@ Crumb = str | tuple[str, str]
 PAGES = (
     ('Home', '/', 'house', 'g h'),
     ('Datasets', '/datasets', 'database', 'g d'),
+    ('Dashboards', '/dashboards', 'layout-dashboard', 'g v'),
+    ('Explore', '/explore', 'chart-line', 'g e'),
     ('Forecasts', '/forecasts', 'chart-spline', 'g f'),
     ('Jobs', '/jobs', 'activity', 'g j'),
     ('Billing', '/billing', 'credit-card', 'g b'),
@@ -39,6 +41,8 @@ SHORTCUTS = (
     ('Open a result in a new tab', '⌘ ↵'),
     ('Go home', 'G H'),
     ('Go to datasets', 'G D'),
+    ('Go to dashboards', 'G V'),
+    ('Go to Explore', 'G E'),
     ('Go to forecasts', 'G F'),
     ('Go to jobs', 'G J'),
     ('Go to notices', 'G N'),

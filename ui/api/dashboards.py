@@ -1,11 +1,11 @@
 """REST for dashboards: panels over datasets, saved states, undo."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path
-from pydantic import Field
+from pydantic import Field, Strict
 
 from core.services import Services
 from ui.api.contract import Answer, Body, DashboardsRead, DashboardsWrite, Name, problems, router
@@ -39,10 +39,12 @@ class Dashboards(Answer):
 
 
 class NewDashboard(Body):
-    """A dashboard to make: with these panels, or built from a dataset, else empty."""
+    """A dashboard to make: built from a `dataset` by a `template`, with the panels of `spec`, else empty."""
 
-    name: Name
+    name: Name | None = None
     spec: Spec = {}
+    dataset: Annotated[UUID, Strict(False)] | None = None
+    template: Literal['auto', 'sales', 'energy', 'prices'] = 'auto'
 
 
 class DashboardState(Body):
@@ -83,9 +85,16 @@ def routes(services: Services) -> APIRouter:
         found = await dashboards.list(session.user.id)
         return Dashboards(items=[DashboardLine.model_validate(one) for one in found])
 
-    @api.post('/dashboards', status_code=201, summary='Make a dashboard', responses=problems(409))
+    @api.post('/dashboards', status_code=201, summary='Make a dashboard', responses=problems(404, 409))
     async def create_dashboard(session: DashboardsWrite, body: NewDashboard) -> Dashboard:
-        return Dashboard.model_validate(await dashboards.create(session.user.id, body.name, body.spec))
+        if body.dataset is None:
+            made = await dashboards.create(session.user.id, body.name or 'New dashboard', body.spec)
+        else:
+            made = await dashboards.build(session.user.id, body.dataset, template=body.template)
+            if body.name:
+                await dashboards.rename(session.user.id, made.id, body.name)
+                made = await dashboards.get(session.user.id, made.id)
+        return Dashboard.model_validate(made)
 
     @api.get('/dashboards/{dashboard_id}', summary='One dashboard', responses=problems(404))
     async def get_dashboard(session: DashboardsRead, dashboard_id: DashboardId) -> Dashboard:

@@ -7,7 +7,9 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from core.dashboards import Dashboard
 from core.values import Dataset, Forecast, Preferences
+from ui.components.formats import counted
 from ui.components.palette import Entry, as_data
 from ui.components.times import ago, count
 from ui.session import signed_in
@@ -31,13 +33,20 @@ def register(services: Any) -> None:
         wanted = user.preferences
         datasets = [_dataset(dataset, wanted) for dataset in await services.datasets.list(user.id)]
         forecasts = [_forecast(forecast, wanted) for forecast in await services.forecasts.list(user.id)]
-        entries = [*datasets, *forecasts, *_actions(), *_pages()]
+        dashboards = [_dashboard(dashboard) for dashboard in await services.dashboards.list(user.id)]
+        entries = [*datasets, *dashboards, *forecasts, *_actions(), *_pages()]
         return JSONResponse(as_data(entries), headers={'Cache-Control': 'private, no-store'})
 
 
 def _dataset(dataset: Dataset, wanted: Preferences) -> Entry:
     rows = '' if dataset.rows is None else f'{count(dataset.rows, wanted)} rows'
     return Entry(label=dataset.name, icon='database', group='Datasets', hint=rows, href=f'/datasets/{dataset.id}')
+
+
+def _dashboard(dashboard: Dashboard) -> Entry:
+    panels = counted(len(dashboard.spec['panels']), 'panel')
+    href = f'/dashboards/{dashboard.id}'
+    return Entry(label=dashboard.name, icon='layout-dashboard', group='Dashboards', hint=panels, href=href)
 
 
 def _forecast(forecast: Forecast, wanted: Preferences) -> Entry:
@@ -54,6 +63,7 @@ def _forecast(forecast: Forecast, wanted: Preferences) -> Entry:
 
 def _actions() -> Iterator[Entry]:
     yield Entry(label='Upload data', icon='upload', press='upload', href='/datasets')
+    yield Entry(label='New dashboard', icon='layout-dashboard', href='/dashboards')
     yield Entry(label='New forecast', icon='chart-spline', href='/forecasts/new')
     for value, label, symbol in THEMES:
         yield Entry(label=f'{label} theme', icon=symbol, press=f'theme-{value}')

@@ -8,7 +8,21 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ui.api import access, account, dashboards, datasets, forecasts, hours, jobs, notices, quotes, series, track, uploads
+from ui.api import (
+    access,
+    account,
+    dashboards,
+    datasets,
+    forecasts,
+    hours,
+    jobs,
+    notices,
+    query,
+    quotes,
+    series,
+    track,
+    uploads,
+)
 from ui.api.contract import ROOT, Problem, entity_tag, unchanged
 from ui.origins import Origins
 from ui.session import COOKIE
@@ -22,7 +36,7 @@ DESCRIPTION = (
 
 def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     """Serve the REST interface and its description."""
-    data = (uploads, dashboards, datasets, series, forecasts, track, jobs, notices, quotes, hours)
+    data = (uploads, dashboards, datasets, series, query, forecasts, track, jobs, notices, quotes, hours)
     routers = [
         access.routes(services, sockets=sockets, origins=origins),
         *(part.routes(services) for part in data),

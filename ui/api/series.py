@@ -106,8 +106,8 @@ def routes(services: Services) -> APIRouter:
         window = Window(
             measures=_known(measure, measures),
             series=tuple(series or ('',)),
-            start=_time(start),
-            end=_time(end),
+            start=time_of(start),
+            end=time_of(end),
             width=width,
         )
         points = await services.datasets.series(user_id, version, window)
@@ -129,7 +129,7 @@ def _known(chosen: Sequence[str] | None, measures: Sequence[str]) -> tuple[str, 
     return tuple(chosen or measures[:1])
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
     """Return a time given in epoch milliseconds or ISO 8601 (UTC unless it says otherwise)."""
     if not text:
         return None

@@ -41,8 +41,8 @@
     return svg;
   };
   const SEARCH = '<path d="m21 21-4.34-4.34"/><circle cx="11" cy="11" r="8"/>';
-  const GROUPS = ['Datasets', 'Forecasts', 'Actions', 'Pages'];
-  const AT_FIRST = { Datasets: 4, Forecasts: 4 }; // while nothing is asked for
+  const GROUPS = ['Datasets', 'Dashboards', 'Forecasts', 'Actions', 'Pages'];
+  const AT_FIRST = { Datasets: 4, Dashboards: 3, Forecasts: 4 }; // while nothing is asked for
   let palette, shown = [], chosen = 0;
 
   const words = (query) => query.toLowerCase().split(/\s+/).filter(Boolean);

@@ -1,0 +1,173 @@
+"""REST for what panels draw: lines, buckets, candles, distributions of a version, in the form that Accept prefers."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from fastapi import Query as InQuery
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from core.analysis.query import Query, decode, plain
+from core.analysis.query.files import columns, rows, write_parquet
+from core.analysis.query.request import MOST_LINES, MOST_MEASURES, MOST_WIDTH
+from core.services import Services
+from ui.api.contract import (
+    BINARY,
+    CSV,
+    PARQUET,
+    PRIVATE,
+    Answer,
+    DatasetId,
+    DatasetsRead,
+    Number,
+    Text,
+    attachment,
+    csv_text,
+    entity_tag,
+    files,
+    negotiate,
+    problems,
+    router,
+    unchanged,
+)
+from ui.api.series import time_of
+
+JSON = 'application/json'
+FORMS = (BINARY, JSON, CSV, PARQUET)
+
+
+class Line(Answer):
+    """One line: `columns` by name, all numbers; `t` and `until` are milliseconds since 1970 UTC, null is no value.
+
+    `role` is `value`, the name of an indicator's line, or `before` for an earlier period; `of` names the line that it
+    belongs to; `n` source values stand behind it.
+    """
+
+    name: str
+    series: str
+    measure: str
+    role: str
+    of: str
+    n: int
+    columns: dict[str, list[float | None]]
+
+
+class Found(Answer):
+    """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn."""
+
+    kind: str
+    start: float
+    end: float
+    width: int
+    rows_behind: int
+    points_per_pixel: float
+    exact: bool
+    span: tuple[float, float] | None
+    lines: list[Line]
+
+
+def routes(services: Services) -> APIRouter:
+    """The route of questions."""
+    api = router('datasets')
+    answers: dict[int | str, dict[str, Any]] = files(BINARY, CSV, PARQUET, description='What was found.')
+    answers[200]['model'] = Found
+    answers[200]['headers'] = {'ETag': {'schema': {'type': 'string'}}}
+    answers[304] = {'description': 'You hold this answer already.'}
+
+    @api.get(
+        '/datasets/{dataset_id}/versions/{number}/query',
+        summary='Ask for lines, buckets, candles or distributions',
+        description='What panels draw: see docs/dashboards.md. Choose the form by Accept or `format`; without either '
+        'it is the binary form that panels read.',
+        response_class=Response,
+        responses=answers | problems(404, 406, 413),
+    )
+    async def query_version(
+        request: Request,
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        number: Number,
+        kind: Annotated[
+            Text, InQuery(description='line, envelope, buckets, ohlc, histogram, box, hours or top.')
+        ] = 'line',
+        measures: Annotated[
+            list[Text] | None, InQuery(max_length=MOST_MEASURES, description='The first if none.')
+        ] = None,
+        series: Annotated[list[Text] | None, InQuery(max_length=MOST_LINES, description='Labels; all if none.')] = None,
+        start: Annotated[
+            Text | None, InQuery(alias='from', description='Milliseconds since 1970, or ISO 8601.')
+        ] = None,
+        end: Annotated[Text | None, InQuery(alias='to', description='Milliseconds since 1970, or ISO 8601.')] = None,
+        width: Annotated[int, InQuery(ge=1, le=MOST_WIDTH, description='Pixels.')] = 1000,
+        every: Annotated[Text, InQuery(description='Buckets: an ISO 8601 duration or `auto`.')] = '',
+        aggregation: Annotated[
+            Text, InQuery(description='mean, sum, min, max, first, last, count or p0 to p100.')
+        ] = 'mean',
+        zone: Annotated[Text, InQuery(description='Whose days and months count.')] = 'UTC',
+        group: Annotated[Text, InQuery(description='A key column: one line for each of its values.')] = '',
+        across: Annotated[Text, InQuery(description='How series of a group become one: sum or mean.')] = 'sum',
+        top: Annotated[int, InQuery(ge=0, le=MOST_LINES, description='Only the greatest so many.')] = 0,
+        by: Annotated[Text, InQuery(description='What makes them great: an aggregation over the range.')] = 'sum',
+        filters: Annotated[list[Text] | None, InQuery(max_length=20, description='column~relation~value.')] = None,
+        bins: Annotated[int, InQuery(ge=1, le=1000, description='Of a histogram.')] = 40,
+        volume: Annotated[Text, InQuery(description='A measure that is summed beside candles.')] = '',
+        overlays: Annotated[list[Text] | None, InQuery(max_length=10, description='Such as bollinger~20~2.')] = None,
+        compare: Annotated[
+            Text, InQuery(description='How far back an earlier period lies: an ISO 8601 duration.')
+        ] = '',
+        form: Annotated[
+            Literal['csv', 'parquet', 'json'] | None, InQuery(alias='format', description='Whatever Accept says.')
+        ] = None,
+    ) -> Response:
+        user_id = session.user.id
+        version = await services.datasets.version(user_id, dataset_id, number)
+        told: list[tuple[str, str]] = [
+            *(('measures', name) for name in measures or version.manifest['measures'][:1]),
+            *(('series', label) for label in series or ()),
+            *(('filters', one) for one in filters or ()),
+            *(('overlays', one) for one in overlays or ()),
+            *((name, str(_micro(at))) for name, at in (('start', time_of(start)), ('end', time_of(end))) if at),
+            ('kind', kind), ('width', str(width)), ('every', every), ('aggregation', aggregation), ('zone', zone),
+            ('group', group), ('across', across), ('top', str(top)), ('by', by), ('bins', str(bins)),
+            ('volume', volume), ('compare', compare),
+        ]  # fmt: skip
+        query = Query.parsed(told)
+        wanted = {'csv': CSV, 'parquet': PARQUET, 'json': JSON}.get(form or '') or negotiate(
+            request.headers.get('accept', ''), FORMS
+        )
+        tag = entity_tag(version.id, query.key, wanted)
+        headers = PRIVATE | {'ETag': tag, 'Vary': 'Accept'}
+        if unchanged(request, tag):
+            return Response(status_code=304, headers=headers)
+        found = await services.charts.answer(user_id, version, query)
+        if wanted == BINARY:
+            return Response(found, media_type=BINARY, headers=headers)
+        if wanted == JSON:
+            return JSONResponse(await asyncio.to_thread(lambda: plain(decode(found))), headers=headers)
+        name = f'{(await services.datasets.get(user_id, dataset_id)).name} v{number} {kind}'
+        if wanted == CSV:
+            text = await asyncio.to_thread(_csv, found)
+            return attachment(text, f'{CSV}; charset=utf-8', f'{name}.csv', headers)
+        return attachment(await asyncio.to_thread(_parquet, found), PARQUET, f'{name}.parquet', headers)
+
+    return api
+
+
+def _micro(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000) * 1000
+
+
+def _csv(found: bytes) -> bytes:
+    answer = decode(found)
+    return csv_text([columns(answer), *rows(answer)])
+
+
+def _parquet(found: bytes) -> bytes:
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / 'answer.parquet'
+        write_parquet(decode(found), out)
+        return out.read_bytes()

@@ -1,0 +1,94 @@
+"""The browser's side of dashboards and of Explore: two components over the modules of `static/panels`."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+from nicegui.dependencies import register_esm
+
+from core.values import Version
+from ui.assets import icon_shapes, vendor_url
+from ui.preferences import MARKS, preferences
+
+STATIC = Path(__file__).parent.parent / 'static'
+MODULES = STATIC / 'panels'
+EXPLORE = '/explore'
+ICONS = """
+    arrow-down arrow-up box calendar calendar-days chart-area chart-bar-big chart-candlestick chart-column chart-line
+    chart-scatter check chevron-down chevron-left chevron-right copy crosshair database ellipsis filter flag gauge
+    grid-3x3 grip-vertical hash image layout-dashboard link maximize message-square plus redo-2 refresh-cw search sigma
+    sliders-horizontal square table trash-2 undo-2 wand-sparkles x zoom-in zoom-out
+""".split()  # noqa: SIM905 (a list of forty quoted words hides what is missing)
+
+# Their addresses change whenever one of them does, so that browsers may keep them for a year.
+register_esm('variosync-panels', MODULES, max_time=max(file.stat().st_mtime for file in MODULES.iterdir()))
+
+
+class Board(ui.element, component=STATIC / 'board.js'):
+    """A dashboard; `data-ready="1"` when every panel is drawn."""
+
+    def __init__(self, **props: Any) -> None:
+        super().__init__()
+        self.props.update({**_shared(), **props})
+
+
+class Explorer(ui.element, component=STATIC / 'explore.js'):
+    """A panel with what it draws beside it; `data-ready="1"` when it is drawn."""
+
+    def __init__(self, **props: Any) -> None:
+        super().__init__()
+        self.props.update({**_shared(), **props})
+
+
+def board(
+    dashboard: Mapping[str, Any],
+    datasets: Mapping[str, Mapping[str, Any]],
+    *,
+    on_saved: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> Board:
+    """The panels of a dashboard (`id`, `name`, `spec`, `revision`) over datasets as `described` tells of them."""
+    made = Board(dashboard=dict(dashboard), datasets=dict(datasets))
+    if on_saved:
+        made.on('saved', lambda event: on_saved(event.args))
+    return made
+
+
+def described(name: str, version: Version | None) -> dict[str, Any]:
+    """What the browser knows of a dataset: its name, its version, and what there is to draw and to choose by."""
+    if version is None:
+        return {'name': name, 'version': None}
+    manifest = version.manifest
+    time, series = manifest['time'], manifest['series']
+    return {
+        'name': name,
+        'version': version.number,
+        'span': [_ms(time['start']), _ms(time['end'])] if time.get('start') else None,
+        'zone': time.get('zone') or '',
+        'measures': list(manifest['measures']),
+        'keys': list(series.get('columns') or ()),
+        'series': series['count'],
+        'first': list(series.get('first') or ()),
+        'units': {column['name']: column.get('unit') or '' for column in manifest['columns']},
+    }
+
+
+def _ms(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp() * 1000
+
+
+def _shared() -> dict[str, Any]:
+    """What both components need: scripts by their addresses, icons, and how the user writes numbers and times."""
+    wanted = preferences()
+    return {
+        'engines': {
+            'uplot': vendor_url('uplot.min.js'),
+            'plotly': vendor_url('plotly.min.js'),
+            'gridstack': vendor_url('gridstack.min.js'),
+        },
+        'icons': {name: icon_shapes(name) for name in ICONS},
+        'marks': list(MARKS.get(wanted.number_format, (',', '.'))),
+        'zone': wanted.time_zone,
+        'explore': EXPLORE,
+    }

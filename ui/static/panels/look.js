@@ -1,0 +1,83 @@
+// How panels look and write: colours of the theme, numbers as the user writes them, times in the zone of the data.
+
+const cache = new Map();
+const remembered = (key, make) => {
+  if (!cache.has(key)) cache.set(key, make());
+  return cache.get(key);
+};
+
+export const dark = () => document.documentElement.dataset.theme === "dark" || document.body.classList.contains("body--dark");
+export const css = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
+// A colour of the theme by its token; read once a theme, since asking the style of the page costs a layout.
+export const colour = (name) => remembered(`${dark()} ${name}`, () => css(name));
+export const seriesColour = (place) => colour(`series-${place % 8 + 1}`);
+export const DASHES = [[], [6, 4], [2, 3]];
+export const dashOf = (place) => DASHES[place < 8 ? 0 : place < 16 ? 1 : 2];
+
+export function faded(hex, alpha) {
+  if (!hex.startsWith("#")) return hex;
+  const value = parseInt(hex.slice(1), 16);
+  return `rgba(${value >> 16}, ${(value >> 8) & 255}, ${value & 255}, ${alpha})`;
+}
+
+// Numbers. `marks` are the signs between thousands and before decimals of the user: [",", "."].
+let marks = [",", "."];
+export const writeNumbersWith = (thousands, decimal) => { marks = [thousands, decimal]; };
+const swap = (text) => text.replace(/[,.]/g, (sign) => sign === "," ? marks[0] : marks[1]);
+
+// As many digits as tell neighbours of a step apart.
+export function number(value, step) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1e15 || (size > 0 && size < 1e-6)) return swap(value.toExponential(3));
+  const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+  const format = remembered(`n${digits}${step ? "f" : ""}`, () => new Intl.NumberFormat("en", { minimumFractionDigits: step ? digits : 0, maximumFractionDigits: digits }));
+  return swap(format.format(value)).replace("-", "−");
+}
+
+const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+export function short(value, step = 0) {
+  const unit = Math.abs(value) >= 1e5 ? UNITS.find(([size]) => Math.abs(value) >= size) : null;
+  return unit ? `${number(value / unit[0], Math.max((step || unit[0] / 100) / unit[0], 1e-3)).replace(/([.,])0+$/, "")}${unit[1]}` : number(value, step || undefined);
+}
+export const count = (value) => swap(Math.round(value).toLocaleString("en"));
+
+// Times. `zone` is an IANA name; parts are read in it, so that days begin where its days begin.
+const shaped = (zone, options) => remembered(`${zone} ${JSON.stringify(options)}`, () => {
+  try {
+    return new Intl.DateTimeFormat("en-GB", { timeZone: zone || "UTC", hourCycle: "h23", ...options });
+  } catch {
+    return new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hourCycle: "h23", ...options });
+  }
+});
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+export function parts(ms, zone) {
+  const found = {};
+  for (const { type, value } of shaped(zone, { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" }).formatToParts(ms)) found[type] = Number(value);
+  return found;
+}
+const two = (value) => String(value).padStart(2, "0");
+export const day = ({ day: d, month, year }, withYear = true) => `${d} ${MONTHS[month - 1]}${withYear ? ` ${year}` : ""}`;
+// A moment with as much of the clock as a span of `span` ms needs.
+export function moment(ms, zone, span) {
+  const at = parts(ms, zone), date = day(at);
+  if (span > 40 * 365 * 864e5) return date;
+  const clock = `${two(at.hour)}:${two(at.minute)}`;
+  if (span > 2 * 36e5) return `${date}, ${clock}`;
+  return span > 6e4 ? `${date}, ${clock}:${two(at.second)}` : `${date}, ${clock}:${two(at.second)}.${String(Math.floor(ms % 1000)).padStart(3, "0")}`;
+}
+// The same on an axis: a day's name where a day begins, the clock between.
+export function tick(ms, zone, step) {
+  const at = parts(ms, zone), midnight = at.hour === 0 && at.minute === 0 && at.second === 0;
+  if (step >= 300 * 864e5) return String(at.year);
+  if (step >= 27 * 864e5) return at.month === 1 ? `${MONTHS[0]} ${at.year}` : MONTHS[at.month - 1];
+  if (midnight) return day(at, at.day === 1 && at.month === 1);
+  return step < 6e4 ? `${two(at.hour)}:${two(at.minute)}:${two(at.second)}` : `${two(at.hour)}:${two(at.minute)}`;
+}
+
+const LENGTHS = [["year", 365.25 * 864e5], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
+export function length(ms) {
+  const [name, size] = LENGTHS.find(([, unit]) => ms >= unit) ?? ["ms", 1];
+  const amount = Math.round(ms / size * (ms / size < 10 ? 10 : 1)) / (ms / size < 10 ? 10 : 1);
+  return name === "ms" ? `${amount} ms` : `${count(amount) === "0" ? amount : amount} ${name}${amount === 1 ? "" : "s"}`;
+}

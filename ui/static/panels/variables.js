@@ -1,0 +1,106 @@
+// Variables of a dashboard: what all panels share. Their specification (core/panels.py) is overruled by the address.
+
+import { parts } from "./look.js";
+import { offsetOf } from "./fast.js";
+
+export const copyOf = (value) => JSON.parse(JSON.stringify(value));
+const DAY = 864e5;
+const UNITS = { Y: 365.25 * DAY, M: 30.44 * DAY, W: 7 * DAY, D: DAY };
+const CLOCK = { H: 36e5, M: 6e4, S: 1e3 };
+
+// The length of an ISO 8601 duration in ms; months and years by their mean.
+export function lengthOf(duration) {
+  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [];
+  const sum = (text, units) => [...text.matchAll(/(\d+)([A-Z])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (units[unit] ?? 0), 0);
+  return sum(date, UNITS) + sum(time, CLOCK);
+}
+
+const NAMES = { Y: "year", W: "week", D: "day", H: "hour", S: "second" };
+// "PT15M" → "15 minutes", "P1D" → "1 day".
+export function written(duration) {
+  if (!duration) return "Off";
+  if (duration === "auto") return "Auto";
+  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [];
+  const words = (text, month) => [...text.matchAll(/(\d+)([A-Z])/g)].map(([, amount, unit]) => {
+    const name = unit === "M" ? month : NAMES[unit];
+    return `${amount} ${name}${amount === "1" ? "" : "s"}`;
+  });
+  return [...words(date, "month"), ...words(time, "minute")].join(" ") || duration;
+}
+
+export const compareWith = [["", "Off"], ["P1D", "Day before"], ["P1W", "Week before"], ["P1M", "Month before"], ["P1Y", "Year before"]];
+const STEPS = ["PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "P1D", "P1W", "P1M", "P3M", "P1Y"];
+const RANGES = [["1H", "PT1H"], ["6H", "PT6H"], ["24H", "P1D"], ["7D", "P7D"], ["30D", "P30D"], ["3M", "P3M"], ["1Y", "P1Y"], ["5Y", "P5Y"]];
+
+// Steps that leave at least one and at most some thousand buckets in the window.
+export function stepsFor({ range, span }) {
+  const [from, to] = range ?? span ?? [0, DAY];
+  return ["auto", ...STEPS.filter((step) => lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= 5000)];
+}
+
+// Ranges that are shorter than what there is, four at most, and all of it.
+export function presetsOf({ span }) {
+  const whole = span ? span[1] - span[0] : 0, fitting = RANGES.filter(([, duration]) => lengthOf(duration) < whole);
+  return [...fitting.slice(-4).map(([label, last]) => [label, { last }]), ["All", {}]];
+}
+
+// Variables as they are chosen: those of the address before those of the specification.
+export function addressed(variables, address = location.search) {
+  const asked = new URLSearchParams(address), chosen = copyOf(variables);
+  const from = Number(asked.get("from")), to = Number(asked.get("to"));
+  if (asked.has("last")) chosen.range = /^P/.test(asked.get("last")) ? { last: asked.get("last") } : {};
+  else if (asked.has("from") && asked.has("to") && from < to) chosen.range = { from, to };
+  if (asked.has("step")) chosen.every = /^(auto|P.+)$/.test(asked.get("step")) ? asked.get("step") : "auto";
+  if (asked.has("compare")) chosen.compare = /^(P.+)?$/.test(asked.get("compare")) ? asked.get("compare") : "";
+  for (const name of new Set(asked.keys())) if (name.startsWith("by.")) chosen.series[name.slice(3)] = asked.getAll(name).filter(Boolean);
+  return chosen;
+}
+
+const differs = (a, b) => JSON.stringify(a) !== JSON.stringify(b);
+written.address = (into, chosen, variables) => {
+  for (const name of [...into.keys()]) if (["from", "to", "last", "step", "compare"].includes(name) || name.startsWith("by.")) into.delete(name);
+  if (differs(chosen.range, variables.range)) {
+    if (chosen.range.last) into.set("last", chosen.range.last);
+    else if (chosen.range.from !== undefined) { into.set("from", Math.round(chosen.range.from)); into.set("to", Math.round(chosen.range.to)); }
+    else into.set("last", "all");
+  }
+  if (chosen.every !== variables.every) into.set("step", chosen.every);
+  if (chosen.compare !== variables.compare) into.set("compare", chosen.compare);
+  for (const [key, labels] of Object.entries(chosen.series)) {
+    if (!differs(labels, variables.series[key] ?? [])) continue;
+    if (labels.length) for (const label of labels) into.append(`by.${key}`, label);
+    else into.set(`by.${key}`, "");
+  }
+};
+
+// A moment as an input of the browser writes it, on the clock of a zone, and back.
+const two = (value) => String(value).padStart(2, "0");
+written.local = (ms, zone) => {
+  const at = parts(ms, zone);
+  return `${String(at.year).padStart(4, "0")}-${two(at.month)}-${two(at.day)}T${two(at.hour)}:${two(at.minute)}:${two(at.second)}`;
+};
+written.moment = (text, zone) => {
+  const wall = Date.parse(`${text}${text.length === 16 ? ":00" : ""}Z`), offset = offsetOf(zone);
+  return Number.isNaN(wall) ? NaN : wall - offset(wall - offset(wall));
+};
+
+// A name for a panel that no other one has.
+written.id = (panels) => {
+  const taken = new Set(panels.map((panel) => panel.id));
+  for (let at = 1; ; at += 1) if (!taken.has(`p${at}`)) return `p${at}`;
+};
+
+// What panels draw by: moments in place of durations, and what there is to choose from.
+export function resolved(chosen, { datasets, zone, panels }) {
+  const shown = [...new Set(panels.map((panel) => panel.dataset).filter((id) => datasets[id]))].map((id) => datasets[id]);
+  const spans = shown.map((dataset) => dataset.span).filter(Boolean);
+  const span = spans.length ? [Math.min(...spans.map(([from]) => from)), Math.max(...spans.map(([, to]) => to))] : null;
+  const labels = {};
+  for (const dataset of shown) for (const [key, all] of Object.entries(dataset.labels ?? {})) labels[key] = [...new Set([...(labels[key] ?? []), ...all])];
+  const keys = Object.keys(labels).filter((key) => labels[key].length > 1);
+  let range = null;
+  if (chosen.range.last && span) range = [span[1] - lengthOf(chosen.range.last), span[1]];
+  else if (chosen.range.from !== undefined && chosen.range.to !== undefined) range = [chosen.range.from, chosen.range.to];
+  const own = shown.length === 1 && shown[0].zone ? shown[0].zone : zone;
+  return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels };
+}
