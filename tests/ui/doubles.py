@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+from core.dashboards import Dashboard
 from core.errors import Conflict, NotFound, NotSignedIn, UsageError
 from core.settings import Settings
 from core.values import (
@@ -241,6 +242,14 @@ class Datasets:
         return [dataset for dataset in self.kept if dataset.user_id == user_id]
 
 
+class Dashboards:
+    def __init__(self) -> None:
+        self.kept: list[Dashboard] = []
+
+    async def list(self, user_id: UUID) -> list[Dashboard]:
+        return [one for one in self.kept if one.user_id == user_id]
+
+
 class Forecasts:
     def __init__(self) -> None:
         self.kept: list[Forecast] = []
@@ -344,7 +353,7 @@ class Services:
         self.notices = Notices(self.events)
         self.datasets = Datasets()
         self.forecasts = Forecasts()
-        self.dashboards = None
+        self.dashboards = Dashboards()
         self.hours = Hours(self.events)
         self.health = HealthCheck()
         self.cache = MemoryCache()

@@ -26,12 +26,12 @@ from ui.session import COOKIE, confirm, current
 from ui.theme import frame
 
 ACTIONS = (
-    'Upload data', 'New forecast', 'Light theme', 'Dark theme', 'System theme', 'Download everything',
+    'Upload data', 'New dashboard', 'New forecast', 'Light theme', 'Dark theme', 'System theme', 'Download everything',
     'Sign out',
 )  # fmt: skip
 PAGES = (
-    'Home', 'Datasets', 'Forecasts', 'Jobs', 'Billing', 'Settings', 'Track record', 'Notices', 'API keys', 'Sessions',
-    'Audit log',
+    'Home', 'Datasets', 'Dashboards', 'Explore', 'Forecasts', 'Jobs', 'Billing', 'Settings', 'Track record', 'Notices', 'API keys',
+    'Sessions', 'Audit log',
 )  # fmt: skip
 EVIL = '<img src=x onerror=alert(1)>'
 
