@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from core.analysis.query.stored import Buckets, Floats, Ints, Level, Line, Rows, Stored
+from core.analysis.query.stored import EARLIEST, LATEST, Buckets, Floats, Ints, Level, Line, Rows, Stored
 from core.analysis.series import interruption
 
 A_PIXEL: Final = 2
@@ -64,67 +64,75 @@ class Summary:
 
 def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> list[Drawn]:
     """Return the points of measures of a series."""
-    # Columns that are read together are read faster; each line finds its own among those that are kept.
-    rows, edges, width = [], [], 0
+    known = {measure: stored.line(measure, series) for measure in measures}
+    levels = {measure: _level(one, view) for measure, one in known.items() if one is not None}
+    # Columns that are read together are read faster: those of whole ranges, and those of what a bucket is cut to.
+    whole = _Together(stored, series, [measure for measure in measures if levels.get(measure) is None])
+    edges = _Together(stored, series, [measure for measure in measures if levels.get(measure) is not None])
+    found = []
     for measure in measures:
-        known = stored.line(measure, series)
-        if known is None or (finest := _level(known, view)) is None:
-            rows.append(measure)
+        one, together = known[measure], edges if levels.get(measure) is not None else whole
+        if one is None:
+            rows = finite(together.rows(EARLIEST, LATEST), measure)
+            t = rows.first
+            inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
+            found.append(chosen(rows.where(inside), view, gap=interruption(t)))
         else:
-            edges.append(measure)
-            width = max(width, finest.width)
-    stored.fetch(series, rows, start=view.start, end=view.end)
-    for start in (view.start, view.end - width):
-        stored.fetch(series, edges, start=start, end=start + width)
-    return [line(stored, measure, series, view) for measure in measures]
-
-
-def line(stored: Stored, measure: str, series: str, view: View) -> Drawn:
-    """Return the points of one measure of a series."""
-    known = stored.line(measure, series)
-    if known is None:
-        rows = finite(stored.rows(series, [measure]), measure)
-        t = rows.first
-        inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
-        return chosen(rows.where(inside), view, gap=interruption(t))
-    buckets = within(stored, known, measure, series, view)
-    return chosen(buckets, view, gap=known.gap)
+            found.append(chosen(_within(together, one, measure, view), view, gap=one.gap))
+    return found
 
 
 def within(stored: Stored, known: Line, measure: str, series: str, view: View) -> Buckets:
     """Return what a range holds of a line: values, or buckets no wider than a pixel when there are many."""
-    nothing = Buckets.of(np.empty(0, np.int64), np.empty(0))
+    return _within(_Together(stored, series, [measure]), known, measure, view)
+
+
+class _Together:
+    """Reads measures of a series that are wanted for the same ranges, each range once."""
+
+    def __init__(self, stored: Stored, series: str, measures: Sequence[str]) -> None:
+        self.stored, self.series, self._measures = stored, series, list(measures)
+        self._read: dict[tuple[int, int], Rows] = {}
+
+    def rows(self, start: int, end: int) -> Rows:
+        """Return the rows from start to end (µs, both included)."""
+        if (start, end) not in self._read:
+            self._read[start, end] = self.stored.rows(self.series, self._measures, start=start, end=end)
+        return self._read[start, end]
+
+    def values(self, measure: str, view: View) -> Buckets:
+        """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
+        if self.stored.size(self.series, start=view.start, end=view.end) <= MOST_ROWS:
+            return finite(self.rows(view.start, view.end), measure)
+        found, rows = [], 0
+        for piece in self.stored.pieces(self.series, [measure], start=view.start, end=view.end):
+            found.append(finite(piece, measure))
+            rows += len(piece.t)
+            if rows > MOST_ROWS:
+                found = [folded(Buckets.join(found), view)]
+        return Buckets.join(found)
+
+
+def _within(together: _Together, known: Line, measure: str, view: View) -> Buckets:
     if view.start > known.last or view.end < known.first:
-        return nothing
+        return Buckets.of(np.empty(0, np.int64), np.empty(0))
     level = _level(known, view)
     if level is None:
-        return values(stored, measure, series, view)
-    start, buckets = stored.level(level, start=view.start, end=view.end)
+        return together.values(measure, view)
+    start, buckets = together.stored.level(level, start=view.start, end=view.end)
     if buckets.n.sum() <= A_PIXEL * view.width:
-        return values(stored, measure, series, view)
+        return together.values(measure, view)
     cut = (buckets.first < view.start) | (buckets.last > view.end)
     if not cut.any():
         return buckets
-    places = np.flatnonzero(cut)
     parts, done = [], 0
-    for place in places.tolist():
+    for place in np.flatnonzero(cut).tolist():
         begin = int(start[place])
         parts.append(buckets.where(slice(done, place)))
-        edge = View(start=max(begin, view.start), end=min(begin + level.width - 1, view.end), width=1)
-        parts.append(_of(stored, measure, series, edge))
+        edge = together.rows(max(begin, view.start), min(begin + level.width - 1, view.end))
+        parts.append(finite(edge, measure))
         done = place + 1
     return Buckets.join([*parts, buckets.where(slice(done, None))])
-
-
-def values(stored: Stored, measure: str, series: str, view: View) -> Buckets:
-    """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
-    found, rows = [], 0
-    for piece in stored.pieces(series, [measure], start=view.start, end=view.end):
-        found.append(finite(piece, measure))
-        rows += len(piece.t)
-        if rows > MOST_ROWS:
-            found = [folded(Buckets.join(found), view)]
-    return Buckets.join(found) if found else Buckets.of(np.empty(0, np.int64), np.empty(0))
 
 
 def summary(stored: Stored, measure: str, series: str, *, start: int, end: int) -> Summary:
@@ -299,15 +307,16 @@ def _lttb(t: Ints, v: Floats, count: int) -> Ints:
     cuts = np.concatenate([[0], np.linspace(1, len(t) - 1, count - 1).astype(np.int64), [len(t)]])
     begins, sizes = cuts[:-1], np.diff(cuts)
     most = int(sizes.max())
-    inside = np.arange(most) < sizes[:, None]
-    places = np.where(inside, begins[:, None] + np.arange(most), begins[:, None])
+    # Shorter buckets repeat their last point, which never wins against itself.
+    places = np.minimum(begins[:, None] + np.arange(most), cuts[1:, None] - 1)
     px, py = x[places], y[places]
     mx, my = np.add.reduceat(x, begins) / sizes, np.add.reduceat(y, begins) / sizes
-    # Triangles of a point before (axis 1), one of this bucket (axis 2) and the mean of the next one.
-    ax, ay, bx, by = px[:-2, :, None], py[:-2, :, None], px[1:-1, None, :], py[1:-1, None, :]
-    cx, cy = mx[2:, None, None], my[2:, None, None]
-    area = np.abs((ax - cx) * (by - ay) - (ax - bx) * (cy - ay))
-    best = np.where(inside[1:-1, None, :], area, -1.0).argmax(axis=2)
+    # Triangles of a point before (axis 1), one of this bucket (axis 2) and the mean of the next one, which is moved to
+    # the origin: half the cross product of the other two is the area.
+    cx, cy = mx[2:, None], my[2:, None]
+    area = (px[:-2] - cx)[:, :, None] * (py[1:-1] - cy)[:, None, :]
+    area -= (py[:-2] - cy)[:, :, None] * (px[1:-1] - cx)[:, None, :]
+    best = np.abs(area, out=area).argmax(axis=2)
     # In one flat list: many small ones would have the garbage collector look through all of them.
     ahead = (best + most * np.arange(1, count - 1)[:, None]).ravel().tolist()
     at, walked = 0, [0]

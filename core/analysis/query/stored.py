@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 
 KEPT_BYTES: Final = 96 * 2**20
 KEPT_LINES: Final = 8192
+KEPT_GROUPS: Final = 512
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
@@ -229,6 +230,7 @@ class Stored:
             tuple(self._pyramid.reach(name, at) for name in ('measure', 'series'))
             for at in range(len(self._pyramid.sizes))
         ]
+        self._known_runs: OrderedDict[int, dict[tuple[str, str], list[_Run]]] = OrderedDict()
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
         self._lock = Lock()
 
@@ -274,13 +276,9 @@ class Stored:
             times = self._times(place)[cut]
             yield Rows(t=times, columns={name: found[name][cut] for name in columns})
 
-    def fetch(self, series: str, columns: Sequence[str], *, start: int, end: int) -> None:
-        """Decode columns of the row groups that hold a range, so that what reads them one by one finds them."""
-        if len(columns) > 1:
-            for place, _ in self._within(series, start, end):
-                part, at = self._groups[place]
-                with told():
-                    self._parts[part].blocks(at, columns)
+    def size(self, series: str, *, start: int, end: int) -> int:
+        """Return how many rows of a series lie from `start` to `end` (µs, both included)."""
+        return sum(group.end - group.begin for _, group in self._within(series, start, end))
 
     def rows(self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST) -> Rows:
         """Return the rows of a series from `start` to `end` (µs, both included)."""
@@ -370,35 +368,73 @@ class Stored:
                 yield place, Piece(group=place, begin=low, end=high)
 
     def _look_up(self, measure: str, series: str) -> Line | None:
-        pieces: dict[int, list[Piece]] = {}
+        runs: list[_Run] = []
         for at, (measures, labels) in enumerate(self._words):
-            if not (_may_hold(measures, measure) and _may_hold(labels, series)):
-                continue
-            codes = self._pyramid.blocks(at, ['measure', 'series', 'level', *self._names])
-            wanted = [self._pyramid.code(at, name, text) for name, text in (('measure', measure), ('series', series))]
-            rows = np.flatnonzero((codes['measure'] == wanted[0]) & (codes['series'] == wanted[1]))
-            if not len(rows):
-                continue
-            levels = codes['level'][rows]
-            cuts = np.flatnonzero((np.diff(levels) != 0) | (np.diff(rows) != 1)) + 1
-            for run in np.split(rows, cuts):
-                piece = Piece(group=at, begin=int(run[0]), end=int(run[-1]) + 1)
-                pieces.setdefault(int(codes['level'][run[0]]), []).append(piece)
-        if not pieces:
+            if _may_hold(measures, measure) and _may_hold(labels, series):
+                runs += self._runs(at).get((measure, series), [])
+        if not runs:
             return None
-        widths = {level: self._figures(found[0], 'width')[0] for level, found in pieces.items()}
-        top = pieces[max(pieces)]
+        levels = {
+            level: Level(
+                width=next(run.width for run in runs if run.level == level),
+                pieces=tuple(run.piece for run in runs if run.level == level),
+            )
+            for level in sorted({run.level for run in runs})
+        }
+        top = [run for run in runs if run.level == max(levels)]
         return Line(
-            n=int(sum(self._figures(piece, 'n').sum() for piece in top)),
-            first=int(self._figures(top[0], 'first')[0]),
-            last=int(self._figures(top[-1], 'last')[-1]),
-            gap=int(self._figures(top[0], 'gap')[0]),
-            levels=tuple(Level(width=int(widths[level]), pieces=tuple(pieces[level])) for level in sorted(pieces)),
+            n=sum(run.n for run in top),
+            first=top[0].first,
+            last=top[-1].last,
+            gap=top[0].gap,
+            levels=tuple(levels.values()),
         )
 
-    def _figures(self, piece: Piece, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = self._pyramid.blocks(piece.group, [name])[name][piece.begin : piece.end]
+    def _runs(self, at: int) -> dict[tuple[str, str], list['_Run']]:
+        """Return the levels of all lines in a row group of the pyramid: who asks for one soon asks for others."""
+        with self._lock:
+            if at in self._known_runs:
+                return self._known_runs[at]
+        blocks = self._pyramid.blocks(at, ['measure', 'series', 'level', *self._names])
+        words = [self._pyramid.words(at, name) for name in ('measure', 'series')]
+        changes = np.zeros(len(blocks['level']), bool)
+        changes[0] = True
+        for name in ('measure', 'series', 'level'):
+            changes[1:] |= np.diff(blocks[name]) != 0
+        begins = np.flatnonzero(changes)
+        ends = np.append(begins[1:], len(changes))
+        n = np.add.reduceat(blocks['n'], begins)
+        found: dict[tuple[str, str], list[_Run]] = {}
+        for begin, end, count in zip(begins.tolist(), ends.tolist(), n.tolist(), strict=True):
+            key = words[0][blocks['measure'][begin]], words[1][blocks['series'][begin]]
+            run = _Run(
+                level=int(blocks['level'][begin]),
+                piece=Piece(group=at, begin=begin, end=end),
+                width=int(blocks['width'][begin]),
+                gap=int(blocks['gap'][begin]),
+                n=count,
+                first=int(blocks['first'][begin]),
+                last=int(blocks['last'][end - 1]),
+            )
+            found.setdefault(key, []).append(run)
+        with self._lock:
+            self._known_runs[at] = found
+            while len(self._known_runs) > KEPT_GROUPS:
+                self._known_runs.popitem(last=False)
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One level of a line in one row group of the pyramid."""
+
+    level: int
+    piece: Piece
+    width: int
+    gap: int
+    n: int
+    first: int
+    last: int
 
 
 class _File:
@@ -472,13 +508,12 @@ class _File:
                     self._blocks.put((*self._key, at, name, 'words'), np.array(words, dtype=object))
         return found
 
-    def code(self, at: int, column: str, text: str) -> int:
-        """Return the code of a word in a row group, -1 when it does not occur."""
+    def words(self, at: int, column: str) -> Sequence[str]:
+        """Return the words of a row group by their codes."""
         words = self._blocks.get((*self._key, at, column, 'words'))
         if words is None:  # let go of meanwhile
-            words = np.array(self.group(at, [column])[column].combine_chunks().dictionary.to_pylist(), dtype=object)
-        places = np.flatnonzero(words == text)
-        return int(places[0]) if len(places) else -1
+            return list(self.group(at, [column])[column].combine_chunks().dictionary.to_pylist())
+        return list(words)
 
     def _array(self, name: str, column: Any) -> NDArray[Any]:
         pa = self._pa
