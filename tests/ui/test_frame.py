@@ -30,8 +30,8 @@ ACTIONS = (
     'Sign out',
 )  # fmt: skip
 PAGES = (
-    'Home', 'Datasets', 'Dashboards', 'Explore', 'Forecasts', 'Jobs', 'Billing', 'Settings', 'Track record', 'Notices', 'API keys',
-    'Sessions', 'Audit log',
+    'Home', 'Datasets', 'Dashboards', 'Explore', 'Forecasts', 'Jobs', 'Billing', 'Settings', 'Track record', 'Notices',
+    'API keys', 'Sessions', 'Audit log',
 )  # fmt: skip
 EVIL = '<img src=x onerror=alert(1)>'
 
