@@ -1,9 +1,10 @@
 """How fast charts of stored data are answered: `python -m benchmarks.query [--quick]`.
 
 Data sets of 10M and 100M rows with eight measures are made as CSV and read by the real ingest, once: they stay in the
-folder `variosync-bench` beside temporary files (TMPDIR). `--quick` makes and asks 2M rows alone. On one core, 500
-random windows are asked (a random series, one to eight measures, ranges from minutes to everything, 300 to 2,000 pixels
-wide), then by eight viewers at once, then from a `redis-server`; the extremes of 1,000 more are compared with DuckDB's.
+folder `variosync-bench` beside temporary files (TMPDIR). `--rows` asks one of another size, `--quick` one of 2M rows,
+less often. On one core, 500 random windows are asked (a random series, one to eight measures, ranges from minutes to
+everything, 300 to 2,000 pixels wide), then by eight viewers at once, then from a `redis-server`; the extremes and counts
+of 1,000 more are compared with DuckDB's.
 """
 
 import argparse
@@ -55,15 +56,17 @@ TABLE = f"""
 def main() -> int:
     """Measure and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--quick', action='store_true', help='2M rows alone')
+    parser.add_argument('--quick', action='store_true', help='2M rows alone, less often')
+    parser.add_argument('--rows', type=int, help='so many rows alone')
     parser.add_argument('--make', type=int, metavar='ROWS', help='make the data set of so many rows, and no more')
     asked = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if asked.make:
         made(asked.make)
         return 0
-    sizes = (QUICK,) if asked.quick else SIZES
-    return report([figure for rows in sizes for figure in measured(made(rows), rows)])
+    sizes = (QUICK,) if asked.quick else (asked.rows,) if asked.rows else SIZES
+    count, views = (100, 200) if asked.quick else (WINDOWS, VIEWS)
+    return report([one for rows in sizes for one in measured(made(rows), rows, count=count, views=views)])
 
 
 def made(rows: int) -> Path:
@@ -130,7 +133,7 @@ def windows(stored: Stored, rows: int, count: int, *, seed: int) -> list[Query]:
     return found
 
 
-def measured(folder: Path, rows: int) -> list[Figure]:
+def measured(folder: Path, rows: int, *, count: int, views: int) -> list[Figure]:
     """Ask the data set and return what it took."""
     name = f'{rows // 1_000_000}M'
     begun = time.perf_counter()
@@ -138,15 +141,18 @@ def measured(folder: Path, rows: int) -> list[Figure]:
     opening = time.perf_counter() - begun
     for query in windows(stored, rows, 50, seed=1):  # files become warm
         encode(answer(stored, query))
-    queries = windows(stored, rows, WINDOWS, seed=2)
+    queries = windows(stored, rows, count, seed=2)
+    spent = time.process_time()
     alone = [timed(lambda query=query: encode(answer(stored, query))) for query in queries]
+    spent = (time.process_time() - spent) / len(queries)
     together = viewed(stored, queries)
     answers = [encode(answer(stored, query)) for query in queries]
     hot = asyncio.run(lent(answers))
-    shown = extremes_shown(folder, stored, windows(stored, rows, VIEWS, seed=3))
+    shown = extremes_shown(folder, stored, windows(stored, rows, views, seed=3))
     return [
         Figure(figure=f'{name}: to open (ms)', value=1000 * opening),
         Figure(figure=f'{name}: a window, p50 (ms)', value=percentile(alone, 50), goal=10),
+        Figure(figure=f'{name}: a window, mean CPU (ms)', value=1000 * spent),
         Figure(figure=f'{name}: a window, p95 (ms)', value=percentile(alone, 95), goal=30),
         Figure(figure=f'{name}: a window with {VIEWERS} viewers, p95 (ms)', value=percentile(together, 95), goal=60),
         Figure(figure=f'{name}: a hot window from Redis, p95 (ms)', value=percentile(hot, 95), goal=3),
