@@ -21,7 +21,6 @@ from core.errors import NotFound
 from core.ports import Database, ObjectStore, Row, Transaction
 from core.values import Forecast, Version
 
-PAGE = 500
 PIECE = 2**20
 LONGEST_NAME = 100
 PACKED = ('.7z', '.bz2', '.gz', '.parquet', '.xlsx', '.xz', '.zip', '.zst')
@@ -36,6 +35,8 @@ ledger.csv                every second of your hours that came or went, with the
 audit.csv                 what was done with your account, when and from which address
 notices.json, jobs.json   what you were told, and what was computed for you
 issued.json, scores.json  every forecast as it was issued, and what became of it on later versions of its dataset
+dashboards.json           your dashboards: names, panels and variables, and when they were changed last
+dashboard_states.json     the states of them that are kept, each with when it was saved
 
 datasets/NAME/
   dataset.json            its name, when it was made, and which file is which upload
@@ -123,8 +124,8 @@ class Archive:
         while True:
             async with self._database.transaction(user_id) as tx:
                 rows = await page(tx, last)
-            yield write(rows, first=last is None, final=len(rows) < PAGE)
-            if len(rows) < PAGE:
+            yield write(rows, first=last is None, final=not rows)
+            if not rows:
                 return
             last = rows[-1]
 
@@ -184,7 +185,7 @@ class Archive:
 
 
 Page = Callable[[Transaction, Row | None], Awaitable[Sequence[Row]]]
-# Row-wise after the last row of the page before; the first page is after none.
+# Row-wise after the last row of the page before; the first page is after none, and an empty one ends the table.
 _TABLES: Mapping[str, Page] = {
     'grants.csv': lambda tx, last: tx.all('archive_grants', **_after(last, 'created_at', 'id')),
     'ledger.csv': lambda tx, last: tx.all('archive_ledger', after=last and last['id']),
@@ -193,6 +194,8 @@ _TABLES: Mapping[str, Page] = {
     'jobs.json': lambda tx, last: tx.all('archive_jobs', **_after(last, 'created_at', 'id')),
     'issued.json': lambda tx, last: tx.all('archive_issued', **_after(last, 'issued_at', 'id')),
     'scores.json': lambda tx, last: tx.all('archive_scores', **_after(last, 'scored_at', 'id')),
+    'dashboards.json': lambda tx, last: tx.all('archive_dashboards', **_after(last, 'created_at', 'id')),
+    'dashboard_states.json': lambda tx, last: tx.all('archive_dashboard_states', **_after(last, 'saved_at', 'id')),
 }
 
 

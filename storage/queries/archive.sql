@@ -96,3 +96,19 @@ from public.forecast_scores
 where %(id)s::uuid is null or (scored_at, id) > (%(scored_at)s::timestamptz, %(id)s::uuid)
 order by scored_at, id
 limit 500;
+
+-- name: archive_dashboards
+-- A page of the user's dashboards, the oldest first, also those that were taken away.
+select id, name, spec, revision, pinned, created_at, updated_at, deleted_at
+from public.dashboards
+where %(id)s::uuid is null or (created_at, id) > (%(created_at)s::timestamptz, %(id)s::uuid)
+order by created_at, id
+limit 20;
+
+-- name: archive_dashboard_states
+-- A page of the saved states of the user's dashboards, the oldest first.
+select id, dashboard_id, revision, saved_at, spec
+from public.dashboard_revisions
+where %(id)s::uuid is null or (saved_at, id) > (%(saved_at)s::timestamptz, %(id)s::uuid)
+order by saved_at, id
+limit 20;

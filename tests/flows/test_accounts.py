@@ -577,7 +577,9 @@ async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgre
     upload = await product.send(session.user, 'a.csv', b'time,y\n2024-01-01,1\n')
     assert await product.objects.list(f't/{user_id}/')
     arriving = await product.datasets.begin_upload(user_id, name='b.csv', size=100)
+    await product.dashboards.create(user_id, 'Ada')
     eve_token, eve = await enter(product, 'eve@example.com')
+    board = await product.dashboards.create(eve.user.id, 'Eve')
     eves = await product.send(eve.user, 'a.csv', b'time,y\n2024-01-01,1\n')
     ended = await product.accounts.delete(user_id, confirmation=' ADA@example.com ', address=HOME)
     assert set(ended) == {session.id, other.id}
@@ -592,6 +594,8 @@ async def test_deleted_account_is_gone_with_all_it_had(product: Product, postgre
         await product.staging.offset(arriving.id)
     with pytest.raises(NotFound):
         await product.accounts.delete(user_id, confirmation=EMAIL)
+    assert rows(postgres, 'select id from public.dashboards') == [(board.id,)]
+    assert rows(postgres, 'select dashboard_id from public.dashboard_revisions') == [(board.id,)]
     left = rows(postgres, 'select user_id, action, subject, address from public.audit_logs order by id')
     assert [row[0] for row in left if row[0] != eve.user.id] == [None] * 5
     assert left[-1] == (None, 'account deleted', str(user_id), HOME)

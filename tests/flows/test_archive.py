@@ -14,7 +14,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from core.archive import PAGE, Archive, safe_name
+from core.archive import Archive, safe_name
 from core.errors import NotFound
 from core.values import User
 from storage.embedded.server import EmbeddedPostgres
@@ -27,6 +27,7 @@ from tests.flows.test_forecasts import DATA, Models, issue
 DIRTY = b'day,shop,units\n2026-01-01,north,12\nlater,north,13\n2026-01-03,north,14\n2026-01-04,north,15\n'
 LARGE = 60 * 2**20
 LEAST = 10 * 2**20
+MANY = 503  # rows of a table, more than a page of it
 
 
 @pytest.fixture
@@ -109,8 +110,8 @@ async def test_nothing_of_another_user_is_there(
     await fill(product, scripted, user)
     before = await unpacked(product, stranger)
     assert sorted(before) == [
-        'README.txt', 'account.json', 'audit.csv', 'grants.csv', 'issued.json', 'jobs.json', 'ledger.csv',
-        'notices.json', 'scores.json',
+        'README.txt', 'account.json', 'audit.csv', 'dashboard_states.json', 'dashboards.json', 'grants.csv',
+        'issued.json', 'jobs.json', 'ledger.csv', 'notices.json', 'scores.json',
     ]  # fmt: skip
     await fill(product, scripted, stranger)
     mine, theirs = await unpacked(product, user), await unpacked(product, stranger)
@@ -140,14 +141,35 @@ async def test_it_works_without_hours_and_without_data(product: Product, databas
 
 async def test_long_tables_come_whole(product: Product, user: User) -> None:
     async with product.database.system() as tx:
-        for number in range(PAGE + 3):
+        for number in range(MANY):
             await tx.run('audit_insert', user_id=user.id, action=f'act {number}', subject='', address='')
             await tx.one('notice_insert', user_id=user.id, level='info', title=f'{number}', text='', link=None)
     files = await unpacked(product, user)
     lines = list(csv.DictReader(io.StringIO(files['audit.csv'].decode())))
-    assert [line['action'] for line in lines] == [f'act {number}' for number in range(PAGE + 3)]
+    assert [line['action'] for line in lines] == [f'act {number}' for number in range(MANY)]
     notices = json.loads(files['notices.json'])
-    assert sorted(int(notice['title']) for notice in notices) == list(range(PAGE + 3))
+    assert sorted(int(notice['title']) for notice in notices) == list(range(MANY))
+
+
+async def test_dashboards_are_there_with_every_state_that_is_kept(product: Product, user: User) -> None:
+    made = [await product.dashboards.create(user.id, f'Board {number}') for number in range(21)]
+    spec = {'panels': [{'id': 'n', 'kind': 'note', 'show': {'text': 'Mind the gap'}}]}
+    saved = await product.dashboards.save(user.id, made[0].id, spec, revision=1)
+    await product.dashboards.delete(user.id, made[1].id)
+    stranger = await factories.user(product.database)
+    await product.dashboards.create(stranger.id, 'Not mine')
+    files = await unpacked(product, user)
+    boards = json.loads(files['dashboards.json'])
+    assert [one['name'] for one in boards] == [f'Board {number}' for number in range(21)]
+    assert (boards[0]['spec'], boards[0]['revision']) == (saved.spec, 2)
+    assert (boards[0]['updated_at'], boards[0]['deleted_at']) == (saved.updated_at.isoformat(), None)
+    assert boards[1]['deleted_at']
+    states = json.loads(files['dashboard_states.json'])
+    assert [(one['revision'], one['spec']) for one in states if one['dashboard_id'] == str(made[0].id)] == [
+        (1, made[0].spec), (2, saved.spec),
+    ]  # fmt: skip
+    assert len(states) == 22
+    assert all(one['saved_at'] for one in states)
 
 
 async def test_deleted_datasets_are_kept_and_so_they_are_there(product: Product, user: User) -> None:
