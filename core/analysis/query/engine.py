@@ -1,8 +1,10 @@
 """A query to a stored version becomes an answer: which series, which rows, drawn how."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,7 @@ from core.analysis.query import buckets, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
 from core.analysis.query.request import MOST_LINES, Filter, Overlay, Query, known_zone
-from core.analysis.query.stored import TURNS, Buckets, Floats, Ints, Rows, Stored
+from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
 from core.analysis.query.wire import Answer, Part
 from core.analysis.series import interruption
 from core.errors import TooLarge, UsageError
@@ -29,8 +31,19 @@ def answer(stored: Stored, query: Query) -> Answer:
     query.checked(measures=stored.measures, keys=stored.keys, columns=tuple(stored.kinds()))
     asked = _Asked(stored, query)
     # What waits for a network keeps no core busy, and what reads very much must not hold up the others.
-    with TURNS.turn() if asked.light and not stored.far else nullcontext():
-        return _answered(asked, query)
+    if asked.light and not stored.far:
+        return _workers().submit(_answered, asked, query).result()
+    return _answered(asked, query)
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """A thread a core, for windows that keep one busy for a few milliseconds.
+
+    More of them would share the cores and all end late; one after the other, most end early and none later.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return ThreadPoolExecutor(cores, thread_name_prefix='windows')
 
 
 def _answered(asked: '_Asked', query: Query) -> Answer:

@@ -5,8 +5,7 @@ each series has, so a series is a range of row numbers. Footers are read once, c
 they are needed and kept as arrays in `Blocks`, which all versions share.
 """
 
-import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -37,18 +36,18 @@ class Blocks:
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[object, ...], NDArray[Any]] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
-    def get(self, key: tuple[object, ...]) -> NDArray[Any] | None:
+    def get(self, key: tuple[object, ...]) -> Any:
         """Return what is kept under a key."""
         with self._lock:
             if (found := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
             return found
 
-    def put(self, key: tuple[object, ...], block: NDArray[Any]) -> None:
+    def put(self, key: tuple[object, ...], block: Any) -> None:
         """Keep an array, and let go of those that have not been used for longest."""
         with self._lock:
             if (before := self._kept.pop(key, None)) is not None:
@@ -65,54 +64,6 @@ class Blocks:
 
 
 BLOCKS: Final = Blocks()
-
-
-class Turns:
-    """Lets as many threads go on at a time as this process has cores, the others in the order in which they came.
-
-    A window keeps a core busy for a few milliseconds. Threads that share the core would all end late; one after the
-    other, most end early and none later.
-    """
-
-    def __init__(self) -> None:
-        self._going = 0
-        self._waiting: deque[Lock] = deque()
-        self._lock = Lock()
-
-    @property
-    def waiting(self) -> int:
-        """How many threads wait."""
-        return len(self._waiting)
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn, and pass it on at the end of the block."""
-        mine = None
-        with self._lock:
-            if self._going < cores():
-                self._going += 1
-            else:
-                mine = Lock()
-                mine.acquire()
-                self._waiting.append(mine)
-        if mine is not None:
-            mine.acquire()
-        try:
-            yield
-        finally:
-            with self._lock:
-                if self._waiting:
-                    self._waiting.popleft().release()
-                else:
-                    self._going -= 1
-
-
-TURNS: Final = Turns()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,7 +225,7 @@ class Stored:
                 found = self._parts[part].blocks(at, columns)
             cut = slice(group.begin, group.end)
             times = self._times(place)[cut]
-            yield Rows(t=times, columns={name: found[name][cut] for name in columns})
+            yield Rows(t=times, columns={name: _numbers(found[name], cut) for name in columns})
 
     def size(self, series: str, *, start: int, end: int) -> int:
         """Return how many rows of a series lie from `start` to `end` (µs, both included)."""
@@ -292,7 +243,9 @@ class Stored:
             cut = slice(max(group.begin, group.end - count), group.end)
             with told():
                 blocks = self._parts[part].blocks(at, columns)
-            found.append(Rows(t=self._times(place)[cut], columns={name: blocks[name][cut] for name in columns}))
+            found.append(
+                Rows(t=self._times(place)[cut], columns={name: _numbers(blocks[name], cut) for name in columns})
+            )
             count -= cut.stop - cut.start
             if count <= 0:
                 break
@@ -500,7 +453,6 @@ class _File:
             table = self.group(at, missing)
             for name in missing:
                 block = self._array(name, table[name])
-                block.setflags(write=False)
                 self._blocks.put((*self._key, at, name), block)
                 found[name] = block
                 if name in self._words:
@@ -515,7 +467,7 @@ class _File:
             return list(self.group(at, [column])[column].combine_chunks().dictionary.to_pylist())
         return list(words)
 
-    def _array(self, name: str, column: Any) -> NDArray[Any]:
+    def _array(self, name: str, column: Any) -> Any:
         pa = self._pa
         chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name in self._words:
@@ -523,7 +475,12 @@ class _File:
         if name in ('_time', 'level', *FIGURES, *EXTREMES) and not pa.types.is_floating(chunk.type):
             kind = 'datetime64[us]' if name == '_time' else 'int64'
             return np.asarray(chunk.to_numpy(zero_copy_only=False)).astype(kind).view(np.int64)
-        return numbers(chunk)
+        # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
+        return numbers(chunk) if name in FIGURES else chunk
+
+
+def _numbers(block: Any, cut: slice) -> Floats:
+    return numbers(block.slice(cut.start, cut.stop - cut.start))
 
 
 def numbers(chunk: Any) -> Floats:

@@ -1,16 +1,16 @@
 """Points of lines: the extremes of any view are drawn, every value is counted, and LTTB chooses as its author does."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.analysis.query import Query, answer
+from core.analysis.query import Query, answer, encode
 from core.analysis.query.points import _lttb, reduced
-from core.analysis.query.stored import Blocks, Turns
+from core.analysis.query.stored import Blocks
 from core.errors import Unavailable
 from tests.unit.analysis.query.versions import BEGUN, HOUR, MINUTE, Version, version, walk
 
@@ -147,30 +147,14 @@ def test_kept_blocks_stay_within_their_limit() -> None:
     assert blocks.size == 480
 
 
-def test_turns_are_taken_in_order_one_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('core.analysis.query.stored.cores', lambda: 1)
-    turns, ended, begun = Turns(), [], [Event() for _ in range(3)]
-
-    def take(at: int) -> None:
-        begun[at].set()
-        with turns.turn():
-            ended.append(at)
-
-    threads = [Thread(target=take, args=(at,)) for at in range(3)]
-    with turns.turn():
-        for at, thread in enumerate(threads):
-            thread.start()
-            begun[at].wait(10)
-            while turns.waiting <= at:
-                pass
-        assert ended == []
-    for thread in threads:
-        thread.join(10)
-    assert ended == [0, 1, 2]
-    with pytest.raises(ZeroDivisionError), turns.turn():
-        1 / 0  # noqa: B018
-    with turns.turn():
-        assert turns.waiting == 0
+def test_many_viewers_are_answered_as_one_is(made: Version) -> None:
+    asked = [
+        Query(measures=('y', 'other'), series=('a · x',), start=BEGUN + at * HOUR, end=BEGUN + 9 * at * HOUR, width=200)
+        for at in range(1, 25)
+    ]
+    alone = [encode(answer(made.stored, query)) for query in asked]
+    with ThreadPoolExecutor(8) as viewers:
+        assert list(viewers.map(lambda query: encode(answer(made.stored, query)), asked)) == alone
 
 
 def test_files_that_are_gone_are_told_of(tmp_path: Path) -> None:
