@@ -133,6 +133,12 @@ class Settings(BaseSettings):
         alias='VARIOSYNC_ENV',
         description='`production` refuses to start with a setting that is not safe on the open internet.',
     )
+    server: str | None = Field(
+        None, alias='VARIOSYNC_SERVER', description='Server that `variosync upload` sends files to.'
+    )
+    api_key: SecretStr | None = Field(
+        None, alias='VARIOSYNC_API_KEY', description='API key that `variosync upload` sends them with.'
+    )
     database_url: SecretStr | None = Field(
         None,
         alias='DATABASE_URL',

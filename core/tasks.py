@@ -3,13 +3,15 @@
 Each task takes `(payload, objects, workdir, progress)`; running it twice with the same payload leaves the same objects.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TaskFailed, UnusableData
+from core.errors import TaskFailed, UnusableData, UsageError
 from core.ports import Progress, TaskObjects
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ Task = Callable[[Payload, TaskObjects, Path, Progress], dict[str, Any]]
 HISTORY, NOTES, LEARNT = 'history.parquet', 'notes.parquet', 'learnt.zip'
 EXPLAINED = 20  # series
 MOST_LABELS = 1000
+TABLES = ('.csv', '.parquet')
 
 
 def convert(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
@@ -315,27 +318,105 @@ def inspect_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
 
 
 def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """`variosync convert`: write the clean table, or with `raw` the table as text, to `out`."""
+    """`variosync convert`: write the clean table of a file, or with `raw` the table as text, to the file `out`.
+
+    An `out` that is neither .csv nor .parquet is a folder for the dataset that an upload would make
+    (docs/dataset-format.md). With `onto`, the file joins the dataset of that folder, which may be `out`; its zone and
+    its recipe go on unless others are told. `recipe` are cleaning steps.
+    """
     from core.analysis import tables
     from core.analysis.ingest import asked, export
+    from core.analysis.ingest import convert as convert_whole
+
+    path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out'])
+    is_table = out.suffix in TABLES
+    told, onto, recipe = dict(arguments['options']), arguments.get('onto'), arguments.get('recipe')
+    if arguments['raw']:
+        return _raw_table(arguments, workdir)
+    if is_table and not onto and not recipe:
+        return export(path, name=name, out=out, options=asked(told, memory=arguments['memory']))
+    before, usual = _stored_dataset(Path(onto)) if onto else ([], {})
+    told = {**usual, **told} | ({} if recipe is None else {'recipe': recipe})
+    with TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as beside:
+        folder = Path(beside) / 'new'
+        folder.mkdir()
+        options = asked(told, memory=arguments['memory'], before=before)
+        manifest = convert_whole(path, name=name, into=folder, options=options, progress=progress)
+        parts = sorted(folder.glob('data-*.parquet'))
+        if is_table:
+            written = Path(beside) / f'out{out.suffix}'
+            tables.export(parts, written, guarded=False)
+            written.replace(out)
+        else:
+            _put_in_place(folder, out, old=Path(beside) / 'old')
+    return {
+        'rows_read': manifest.rows_read,
+        'rows_accepted': manifest.rows_accepted,
+        'rows_repaired': manifest.rows_repaired,
+        'rows_rejected': manifest.rows_rejected,
+        'faults_total': manifest.faults_total,
+        'faults_by_kind': dict(manifest.faults_by_kind),
+        'columns': [{'name': column.name, 'type': column.type, 'role': column.role} for column in manifest.columns],
+        'notes': list(manifest.source.notes),
+        'warnings': list(manifest.warnings),
+        'recipe': [dict(step) for step in manifest.recipe],
+        'rows': sum(file.rows for file in manifest.files if file.name.startswith('data-')),
+    }
+
+
+def _raw_table(arguments: Payload, workdir: Path) -> dict[str, Any]:
+    """Write a file's table as text, cells unchanged."""
+    from core.analysis import tables
     from core.analysis.ingest.rawtable import Chosen
     from core.analysis.ingest.reader import read, write_raw_csv
 
-    path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out'])
-    if arguments['raw']:
-        chosen = Chosen.from_json(arguments['options'].get('reading', {}))
-        table = read(path, name=name, workdir=workdir, memory=arguments['memory'], chosen=chosen)
-        write_raw_csv(table, out)
-        repaired = tables.count_flagged(table.path)
-        return {
-            'rows_read': table.rows_read,
-            'rows_accepted': table.rows_read - table.rejected - repaired,
-            'rows_repaired': repaired,
-            'rows_rejected': table.rejected,
-            'notes': list(table.notes),
-        }
-    options = asked(arguments['options'], memory=arguments['memory'])
-    return export(path, name=name, out=out, options=options)
+    chosen = Chosen.from_json(arguments['options'].get('reading', {}))
+    path = Path(arguments['path'])
+    table = read(path, name=arguments['name'], workdir=workdir, memory=arguments['memory'], chosen=chosen)
+    write_raw_csv(table, Path(arguments['out']))
+    repaired = tables.count_flagged(table.path)
+    return {
+        'rows_read': table.rows_read,
+        'rows_accepted': table.rows_read - table.rejected - repaired,
+        'rows_repaired': repaired,
+        'rows_rejected': table.rejected,
+        'notes': list(table.notes),
+    }
+
+
+def _stored_dataset(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Return what of a dataset's folder a further file joins, and the options that go on from it.
+
+    Raise UsageError when the folder holds no whole dataset.
+    """
+    from core.analysis import recipes
+    from core.analysis.ingest import Manifest
+
+    told = folder / 'manifest.json'
+    try:
+        manifest = Manifest.from_json(json.loads(told.read_text(encoding='utf-8')))
+    except OSError as error:
+        raise UsageError(f'{folder} holds no dataset. Name a folder that `variosync convert` wrote.') from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f'{told} is not the manifest of a dataset. Convert its files anew.') from error
+    for file in manifest.files:
+        path = folder / file.name
+        if path.parent != folder or not path.is_file() or path.stat().st_size != file.bytes:
+            raise UsageError(f'{path} is not as its manifest says. Bring it back, or convert its files anew.')
+    stored = 'base-' if manifest.base else 'data-'
+    parts = [folder / file.name for file in manifest.files if file.name.startswith(stored)]
+    usual = {'time_zone': manifest.time.zone, 'recipe': recipes.steps_of(manifest.to_json())}
+    return [told, *parts], usual
+
+
+def _put_in_place(new: Path, out: Path, *, old: Path) -> None:
+    """Let a whole dataset take the place of the folder `out`; what else lies there stays. `old` is free."""
+    if out.exists():
+        out.rename(old)
+        for path in old.iterdir():
+            if not (new / path.name).exists() and path.suffix != '.parquet':
+                path.rename(new / path.name)
+    new.rename(out)
 
 
 def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:

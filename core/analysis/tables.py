@@ -120,21 +120,24 @@ def export(
     *,
     where: Mapping[str, str | None] | None = None,
     lines: Lines = (None, None),
+    guarded: bool = True,
     system: Any = None,
 ) -> None:
     """Write the rows without our own columns (`_series`, `_time`, `_line`, `_source`) as CSV or Parquet, by suffix.
 
     With `where` and `lines`, only those rows are written that `page` returns.
-    CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe. Parts
-    that are addresses are opened by the fsspec file system `system`.
+    CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe, unless
+    not `guarded`: then text is written as it is. Parts that are addresses are opened by the fsspec file system
+    `system`.
     """
     source = duck.files(parts)
     csv = out.suffix == '.csv'
+    guards = csv and guarded
     allowed = [*parts, out.parent]
     with duck.told(), duck.connect(memory=MEMORY, workdir=out.parent, allow=allowed, system=system) as connection:
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
-        columns = ', '.join(_guarded(name, kind) if csv else duck.identifier(name) for name, kind in shown)
+        columns = ', '.join(_guarded(name, kind) if guards else duck.identifier(name) for name, kind in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
         condition, wanted = _chosen(where or {}, lines)
         connection.execute(f'copy (select {columns} from {source}{condition}) to {duck.text(str(out))} {form}', wanted)

@@ -3,13 +3,22 @@
 import csv
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.server import ROOT, Server, python
+from core.errors import NotSignedIn, Unavailable, UsageError
+from run_nicegui import main
+from tests.counterparts.fault_proxy import Fault, FaultProxy
+from tests.e2e.server import ROOT, Server, free_port, python
+from ui.cli.client import Arrived, Client
 
+SERVED = pytest.mark.xdist_group('command line')  # one server serves them all
 AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
 
 
@@ -62,6 +71,24 @@ def test_convert_writes_a_clean_table(tmp_path: Path):
     rows = table(tmp_path / 'clean.csv')
     assert len(rows) == report['rows_accepted'] + report['rows_repaired']
     assert float(rows[0]['value']) == 1.5
+
+
+def test_a_recipe_and_a_further_file_make_a_dataset_of_a_folder(tmp_path: Path):
+    steps, news, out = tmp_path / 'steps.json', tmp_path / 'news.csv', tmp_path / 'passengers'
+    steps.write_text('[{"do": "derive", "column": "thousands", "as": "y / 1000"}]')
+    news.write_text('ds,y\n1960-12-01,433\n1961-01-01,450\n')
+    said = variosync('convert', AIRLINE, '-o', out, '--recipe', steps)
+    assert (said.returncode, said.stderr) == (0, '')
+    assert said.stdout.splitlines() == [
+        'step 1 derive: 144 rows to 144, 0 cells changed',
+        f'{out}: 144 read = 144 accepted + 0 repaired + 0 rejected',
+        f'{out}: 144 rows',
+    ]
+    said = variosync('convert', news, '--append-to', out, '--json')
+    assert (said.returncode, said.stderr) == (0, '')
+    assert json.loads(said.stdout)['rows'] == 145
+    found = pq.read_table(out / 'data-00000.parquet').to_pylist()
+    assert [row['thousands'] for row in found[-2:]] == [0.433, 0.45]
 
 
 def test_raw_keeps_the_text(tmp_path: Path):
@@ -196,6 +223,35 @@ def test_bad_input_is_one_line_and_status_2(arguments, told):
     assert told in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
     assert said.stdout == ''
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (['convert', AIRLINE, '-o', 'x.csv', '--raw', '--recipe', 'x.json'], '--raw'),
+        (['convert', AIRLINE, '-o', 'tests'], 'is there already'),
+        (['convert', AIRLINE, '-o', 'x.csv', '--recipe', 'nowhere.json'], 'nowhere.json'),
+        (['convert', AIRLINE, '-o', 'x.csv', '--recipe', AIRLINE], 'not JSON'),
+        (['upload', 'nowhere.csv', '--server', 'http://127.0.0.1:1', '--key', 'k'], 'nowhere.csv'),
+        (['upload', AIRLINE, '--key', 'k'], '--server'),
+        (['upload', AIRLINE, '--server', 'example.com', '--key', 'k'], '--server'),
+        (['upload', AIRLINE, '--server', 'http://127.0.0.1:1'], '--key'),
+        (['upload', AIRLINE, '--server', 'http://127.0.0.1:1', '--key', 'k'], 'does not answer'),
+        (['upload', AIRLINE, '--how', 'merge', '--server', 'http://127.0.0.1:1', '--key', 'k'], 'merge'),
+    ],
+)
+def test_what_is_wrong_before_any_work_is_told_likewise(
+    arguments: list[object], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr('sys.argv', ['variosync', *map(str, arguments)])
+    monkeypatch.delenv('VARIOSYNC_API_KEY', raising=False)
+    monkeypatch.delenv('VARIOSYNC_SERVER', raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, '')
+    assert told in said.err
+    assert len(said.err.strip().splitlines()) == 1
 
 
 def promotions(path: Path, days: range, *, target: bool) -> Path:
@@ -348,23 +404,167 @@ def test_doctor_migrate_and_worker_start(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(found) == ['database', 'identity', 'mail', 'staging', 'objects', 'cache', 'events', 'compute']
 
 
-def test_hours_are_granted_and_shown_beside_a_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
-    server = Server(tmp_path / 'home', command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='0').start()
+@pytest.fixture(scope='module')
+def server() -> Iterator[Server]:
+    """A server for every test that needs one."""
+    home = Path(mkdtemp(prefix='vs-'))
+    running = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='0')
     try:
-        server.client('anna@example.com')
-        granted = variosync('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
-        assert (granted.returncode, granted.stdout) == (0, 'Anna@example.com was given 10 h and has 12.00 h now\n')
-        report = json.loads(variosync('hours', 'show', 'anna@example.com', '--json').stdout)
-        assert report['seconds'] == 12 * 3600
-        assert [(grant['remaining'], grant['expires']) for grant in report['grants']] == [
-            (10 * 3600, '2101-01-01 00:00:00+00:00'),
-            (2 * 3600, None),
-        ]
-        shown = variosync('hours', 'show', 'anna@example.com').stdout
-        assert 'Granted hours: 10.00 of 10.00 h left, void from 2101-01-01 00:00 UTC' in shown
+        yield running.start()
     finally:
-        server.stop()
+        running.stop()
+        rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope='module')
+def key(server: Server) -> str:
+    """The API key of a program that uploads."""
+    with httpx.Client(base_url=f'{server.url}/api/v1', timeout=60) as api:
+        me = {'email': 'uma@example.com', 'password': 'correct horse battery'}
+        token = api.post('/auth/register', json=me).json()['token']
+        wanted = {'name': 'nightly', 'scopes': ['datasets:read', 'datasets:write', 'jobs:read']}
+        return str(api.post('/keys', json=wanted, headers={'Authorization': f'Bearer {token}'}).json()['key'])
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[FaultProxy]:
+    with FaultProxy(server.url) as one:
+        yield one
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files go in pieces of 600 bytes, and what breaks is tried again at once."""
+    monkeypatch.setattr('ui.cli.client.PIECE', 600)
+    monkeypatch.setattr('ui.cli.client.PAUSES', (0.0, 0.0))
+
+
+def sent(proxy: FaultProxy, method: str) -> int:
+    return sum(asked == method for asked, _ in proxy.requests)
+
+
+@SERVED
+def test_upload_ends_when_the_file_is_rows_of_a_dataset(
+    server: Server, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
+    monkeypatch.setenv('VARIOSYNC_SERVER', f'{server.url}/')
+    monkeypatch.setenv('VARIOSYNC_API_KEY', key)
+    said = variosync('upload', AIRLINE)
+    assert (said.returncode, said.stderr) == (0, '')
+    assert said.stdout.startswith(f'{AIRLINE}: air passengers, version 1, 144 rows, 0 faults, {server.url}/datasets/')
+    news = tmp_path / 'news.csv'
+    news.write_text('ds,y,note\n' + ''.join(f'1961-{month:02}-01,{400 + month},x\n' for month in range(1, 7)))
+    (tmp_path / 'picture.csv').write_bytes(bytes(range(256)) * 8)
+    said = variosync('upload', tmp_path / 'picture.csv', news, AIRLINE, '--dataset', 'air passengers', '--json')
+    assert said.returncode == 1
+    (told,) = said.stderr.splitlines()
+    assert told.startswith(f'variosync: {tmp_path / "picture.csv"}: ')
+    assert f'{server.url}/datasets/' in told
+    refused, joined, same = json.loads(said.stdout)['files']
+    assert (refused['state'], joined['state'], same['state']) == ('failed', 'converted', 'converted')
+    assert (joined['version'], joined['rows'], len(joined['warnings'])) == (2, 150, 1)
+    assert (same['version'], same['rows']) == (3, 150)
+    unchanged = variosync('upload', AIRLINE, '--dataset', joined['dataset'], '--no-wait')
+    assert (unchanged.returncode, unchanged.stderr) == (0, '')
+    assert 'nothing has changed' in unchanged.stdout
+    assert json.loads((tmp_path / 'home' / 'uploads.json').read_text()) == {}
+
+
+@SERVED
+@pytest.mark.usefixtures('pieces')
+def test_a_broken_connection_is_mended_where_it_broke(proxy: FaultProxy, key: str, tmp_path: Path):
+    for fault in ('lost', 'reset'):
+        proxy.fail(Fault(kind='pass', method='PATCH'))
+        proxy.fail(Fault(kind=fault, method='PATCH'))  # type: ignore[arg-type] - one of its words
+    proxy.fail(Fault(kind='answer', status=503, method='HEAD'))
+    told: list[float] = []
+    with Client(proxy.url, key, unfinished=tmp_path / 'uploads.json') as client:
+        client.check(['jobs:read'])
+        arrived = client.send(AIRLINE, dataset=None, how='append', progress=lambda part, text: told.append(part))
+        assert client.converted(arrived.dataset, progress=lambda part, text: None)['state'] == 'succeeded'
+        shown = client.shown(arrived.dataset)
+    assert (shown['rows'], shown['version'], arrived.unchanged) == (144, 1, False)
+    assert (sent(proxy, 'POST'), sent(proxy, 'HEAD')) == (1, 3)
+    assert told == sorted(told)
+
+
+@SERVED
+@pytest.mark.usefixtures('pieces')
+def test_what_was_stopped_goes_on_from_where_it_was(proxy: FaultProxy, key: str, tmp_path: Path):
+    source = tmp_path / 'source.csv'
+    source.write_bytes(AIRLINE.read_bytes())
+
+    def send() -> Arrived:
+        with Client(proxy.url, key, unfinished=tmp_path / 'deep' / 'uploads.json') as client:
+            return client.send(source, dataset=None, how='append', progress=lambda part, text: None)
+
+    proxy.fail(Fault(kind='pass', method='PATCH'))
+    proxy.fail(Fault(kind='reset', method='PATCH'), times=9)
+    with pytest.raises(Unavailable, match='does not answer'):
+        send()
+    proxy.heal()
+    first = send()
+    assert (sent(proxy, 'POST'), sent(proxy, 'HEAD'), sent(proxy, 'PATCH')) == (0, 1, 3)
+    proxy.heal()
+    second = send()
+    assert second.dataset != first.dataset
+    assert sent(proxy, 'POST') == 1
+
+    # A file that was changed meanwhile is another one, and what was given up on the server begins anew.
+    for change in (lambda: source.write_bytes(AIRLINE.read_bytes() + b'\n'), lambda: give_up(proxy.url, key)):
+        proxy.fail(Fault(kind='pass', method='PATCH'))
+        proxy.fail(Fault(kind='reset', method='PATCH'), times=9)
+        with pytest.raises(Unavailable):
+            send()
+        change()
+        proxy.heal()
+        send()
+        assert sent(proxy, 'POST') == 1
+    # The one that its file has left behind.
+    assert len(json.loads((tmp_path / 'deep' / 'uploads.json').read_text())) == 1
+
+
+def give_up(url: str, key: str) -> None:
+    """Discard every upload that waits for bytes."""
+    with httpx.Client(base_url=url, headers={'Authorization': f'Bearer {key}', 'Tus-Resumable': '1.0.0'}) as api:
+        for one in api.get('/api/v1/uploads').json()['items']:
+            assert api.delete(one['location']).status_code == 204
+
+
+@SERVED
+def test_what_cannot_be_sent_is_told_before_anything_is(server: Server, key: str, tmp_path: Path):
+    def client(url: str = server.url, secret: str = key) -> Client:
+        return Client(url, secret, unfinished=tmp_path / 'uploads.json')
+
+    with client(secret='vs_nobody') as one, pytest.raises(NotSignedIn, match='does not know this key'):
+        one.check(['jobs:read'])
+    with client() as one, pytest.raises(UsageError, match='lacks hours:read'):
+        one.check(['jobs:read', 'hours:read'])
+    with client() as one, pytest.raises(UsageError, match='no dataset "nothing"'):
+        one.dataset('nothing')
+    with client(f'http://127.0.0.1:{free_port()}') as one, pytest.raises(Unavailable, match='does not answer'):
+        one.check(['jobs:read'])
+    empty = tmp_path / 'empty.csv'
+    empty.touch()
+    with client() as one, pytest.raises(UsageError, match='is empty'):
+        one.send(empty, dataset=None, how='append', progress=lambda part, text: None)
+
+
+@SERVED
+def test_hours_are_granted_and_shown_beside_a_running_server(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('VARIOSYNC_HOME', str(server.home))
+    server.client('anna@example.com')
+    granted = variosync('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
+    assert (granted.returncode, granted.stdout) == (0, 'Anna@example.com was given 10 h and has 12.00 h now\n')
+    report = json.loads(variosync('hours', 'show', 'anna@example.com', '--json').stdout)
+    assert report['seconds'] == 12 * 3600
+    assert [(grant['remaining'], grant['expires']) for grant in report['grants']] == [
+        (10 * 3600, '2101-01-01 00:00:00+00:00'),
+        (2 * 3600, None),
+    ]
+    shown = variosync('hours', 'show', 'anna@example.com').stdout
+    assert 'Granted hours: 10.00 of 10.00 h left, void from 2101-01-01 00:00 UTC' in shown
     for arguments in (('nobody@example.com', '1'), ('anna@example.com', '1', '--expires', '2001-01-01')):
         refused = variosync('hours', 'grant', *arguments)
         assert refused.returncode == 2

@@ -1,0 +1,114 @@
+"""What the file verbs of the command line write: tables, whole datasets, and datasets that go on."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from core import tasks
+from core.errors import UnusableData, UsageError
+
+FIRST = 'day,shop,units\n' + ''.join(
+    f'2024-01-{day:02},{shop},{day}\n' for shop in ('north', 'south') for day in range(1, 29)
+)
+NEXT = 'day,shop,units\n2024-01-28,north,99\n2024-01-29,north,29\n2024-01-29,west,7\n'
+DOUBLE = {'do': 'derive', 'column': 'double', 'as': 'units * 2'}
+Convert = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def convert(tmp_path: Path) -> Convert:
+    """Convert a text to `out`, a name below the test's folder."""
+
+    def run(text: str, out: str, *, name: str = 'a.csv', **told: Any) -> dict[str, Any]:
+        source, work = tmp_path / name, tmp_path / 'work'
+        source.write_text(text)
+        work.mkdir(exist_ok=True)
+        asked = {'path': str(source), 'name': name, 'memory': 512 * 2**20, 'out': str(tmp_path / out), 'raw': False}
+        onto = told.pop('onto', None)
+        asked |= {'options': {}, 'onto': onto and str(tmp_path / onto), **told}
+        return tasks.convert_file(asked, work, lambda part, text: None)
+
+    return run
+
+
+def rows(folder: Path) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(part) for part in sorted(folder.glob('data-*.parquet'))])
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / 'manifest.json').read_text()))
+
+
+def test_a_folder_holds_the_dataset_that_an_upload_would_make(convert: Convert, tmp_path: Path) -> None:
+    report = convert(FIRST, 'sales')
+    assert (report['rows_read'], report['rows'], report['warnings'], report['recipe']) == (56, 56, [], [])
+    assert rows(tmp_path / 'sales')['units'].to_list() == [*range(1, 29), *range(1, 29)]
+    named = {file['name'] for file in manifest(tmp_path / 'sales')['files']}
+    assert {path.name for path in (tmp_path / 'sales').iterdir()} == named | {'manifest.json'}
+    assert [path for path in tmp_path.iterdir() if path.name.startswith('.')] == []
+
+
+def test_a_file_joins_the_dataset_of_a_folder_in_place_or_elsewhere(convert: Convert, tmp_path: Path) -> None:
+    convert(FIRST, 'sales')
+    (tmp_path / 'sales' / 'notes.txt').write_text('mine')
+    report = convert(NEXT, 'more', name='b.csv', onto='sales')
+    assert (report['rows_read'], report['rows']) == (3, 58)
+    assert rows(tmp_path / 'sales').height == 56
+    convert(NEXT, 'more.csv', name='b.csv', onto='sales')
+    table = list(csv.DictReader((tmp_path / 'more.csv').read_text().splitlines()))
+    assert [row['units'] for row in table if row['shop'] != 'south'][-3:] == ['99', '29', '7']
+    convert(NEXT, 'sales', name='b.csv', onto='sales')
+    assert rows(tmp_path / 'sales').equals(rows(tmp_path / 'more'))
+    assert (tmp_path / 'sales' / 'notes.txt').read_text() == 'mine'
+    assert [one['name'] for one in manifest(tmp_path / 'sales')['sources']] == ['a.csv', 'b.csv']
+
+
+def test_a_recipe_cleans_the_rows_and_goes_on_with_the_next_file(convert: Convert, tmp_path: Path) -> None:
+    (step,) = convert(FIRST, 'sales', recipe=[DOUBLE])['recipe']
+    assert (step['do'], step['rows_after']) == ('derive', 56)
+    assert rows(tmp_path / 'sales')['double'].to_list()[:3] == [2, 4, 6]
+    convert(NEXT, 'sales', name='b.csv', onto='sales')
+    assert rows(tmp_path / 'sales').filter(pl.col('shop') == 'west')['double'].to_list() == [14]
+    convert(NEXT, 'sales', name='b.csv', onto='sales', recipe=[])
+    assert 'double' not in rows(tmp_path / 'sales').columns
+    convert(FIRST, 'table.parquet', recipe=[DOUBLE])
+    assert pl.read_parquet(tmp_path / 'table.parquet').columns == ['day', 'shop', 'units', 'double']
+    with pytest.raises(UsageError, match='nowhere'):
+        convert(FIRST, 'other', recipe=[{'do': 'drop', 'column': 'nowhere'}])
+    assert not (tmp_path / 'other').exists()
+
+
+def test_text_of_a_table_after_a_recipe_is_as_it_was_written(convert: Convert, tmp_path: Path) -> None:
+    text = 'day,note,units\n' + ''.join(f'2024-01-{day:02},=1+{day} is a sum,{day}\n' for day in range(1, 29))
+    convert(text, 'out.csv', recipe=[DOUBLE])
+    assert '2024-01-01,=1+1 is a sum,1,2.0' in (tmp_path / 'out.csv').read_text().splitlines()
+
+
+def test_times_of_a_next_file_are_read_in_the_zone_of_the_dataset(convert: Convert, tmp_path: Path) -> None:
+    stamps = 'at,y\n' + ''.join(f'2024-01-01 {hour:02}:00,{hour}\n' for hour in range(20))
+    convert(stamps, 'load', options={'time_zone': 'Asia/Tokyo'})
+    convert('at,y\n2024-01-01 20:00,20\n', 'load', name='b.csv', onto='load')
+    assert rows(tmp_path / 'load')['_time'].diff().drop_nulls().unique().dt.total_hours().to_list() == [1]
+
+
+def test_what_is_no_dataset_is_not_gone_on_from(convert: Convert, tmp_path: Path) -> None:
+    convert(FIRST, 'sales')
+    kept = rows(tmp_path / 'sales')
+    with pytest.raises(UsageError, match='holds no dataset'):
+        convert(NEXT, 'out', onto='nowhere')
+    with pytest.raises(UnusableData, match='a key of the series'):
+        convert('day,units\n2024-02-01,1\n2024-02-02,1\n', 'sales', name='b.csv', onto='sales')
+    assert rows(tmp_path / 'sales').equals(kept)
+    part = tmp_path / 'sales' / 'data-00000.parquet'
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(UsageError, match='not as its manifest says'):
+        convert(NEXT, 'sales', onto='sales')
+    for wrong in ('[]', '{"files": 1}', 'no JSON', '{}'):
+        (tmp_path / 'sales' / 'manifest.json').write_text(wrong)
+        with pytest.raises(UsageError, match='not the manifest'):
+            convert(NEXT, 'sales', onto='sales')

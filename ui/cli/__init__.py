@@ -1,0 +1,78 @@
+"""The `variosync` command. It receives its factories as an argument and imports lazily, so that `--help` is quick."""
+
+import re
+import sys
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from core.errors import VariosyncError
+from core.settings import Settings
+from ui.cli.demo import demo_command
+from ui.cli.files import CHILD_OVERHEAD, file_commands
+from ui.cli.hours import hours_commands
+from ui.cli.root import Root
+from ui.cli.server import bucket_commands, server_commands
+from ui.cli.upload import upload_command
+
+__all__ = ['CHILD_OVERHEAD', 'Root', 'run']
+
+EXIT_USAGE = 2
+CommandError = typer.BadParameter.__mro__[2]  # ClickException, which typer does not name in public
+
+
+def run(root: Root) -> None:
+    """Run the command line; bad input ends with exit status 2 and one line."""
+    commands = _commands(root)
+    try:
+        status = commands(standalone_mode=False)
+    except VariosyncError as error:
+        _stop(error.message)
+    except ValidationError as error:
+        _stop(f'{_wrong_setting(error)}. See docs/ENV_VARS.md.')
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        field = Settings.model_fields.get(found[1]) if found else None
+        _stop(f'The setting {field.alias if field else ""} must be JSON and cannot be read. See docs/ENV_VARS.md.')
+    except typer.Exit as leave:
+        raise SystemExit(leave.exit_code) from None
+    except (typer.Abort, KeyboardInterrupt):
+        raise SystemExit(130) from None
+    except CommandError as error:
+        if type(error).__name__ == 'NoArgsIsHelpError':  # its message is the help, in lines
+            print(error.format_message(), file=sys.stderr)
+            raise SystemExit(EXIT_USAGE) from None
+        _stop(f'{error.format_message().rstrip(".")}. Try `variosync --help`.')
+    else:
+        raise SystemExit(status or 0)
+
+
+def _wrong_setting(error: ValidationError) -> str:
+    first = error.errors(include_input=False)[0]
+    reason = first['msg'].removeprefix('Value error, ').rstrip('.')
+    # Settings that do not work together are named in the reason.
+    return f'The setting {".".join(map(str, first["loc"]))} is not valid: {reason}' if first['loc'] else reason
+
+
+def _stop(message: str) -> None:
+    print(f'variosync: {" ".join(message.split())}', file=sys.stderr)
+    raise SystemExit(EXIT_USAGE)
+
+
+def _commands(root: Root) -> typer.Typer:
+    app = typer.Typer(
+        name='variosync',
+        help='Time series: clean data, a live dashboard and a forecast whose bands hold.',
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    server_commands(app, root)
+    file_commands(app, root)
+    upload_command(app)
+    app.add_typer(hours_commands(root), name='hours')
+    app.add_typer(bucket_commands(root), name='bucket')
+    demo_command(app, root)
+    return app
