@@ -3,7 +3,7 @@
 One row is one bucket of one series and measure: `measure, series, level, start, width, gap, n, total, low, low_after,
 high, high_after, first, last`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is aligned to
 the epoch, and never empty; `first` and `last` are the times of its first and last value. The times of the extremes are
-counted from `start`: of a regular line those are few numbers, which take six bits each. Level 0 holds about 64 values a
+counted from `start`: of a regular line those are few numbers, which take six bits each. Level 0 holds about 60 values a
 bucket, by each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line
 counts as interrupted. Rows are sorted by measure, series, level, start.
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SMALL: Final = 4096
-PER_BUCKET: Final = 64
+PER_BUCKET: Final = 60  # so that buckets of regular lines begin where minutes, hours and most days do
 FACTOR: Final = 4
 TOP: Final = 512  # buckets: a screen is seldom narrower, and reading as many costs no more than reading fewer
 LEVELS: Final = 20

@@ -40,7 +40,7 @@ def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
     assert {row['level'] for row in found} == {0, 1, 2}
     t, y = np.array([row[1] for row in values]), np.array([row[2] for row in values])
     for level in (0, 1, 2):
-        width = 64 * SECOND * 4**level
+        width = 60 * SECOND * 4**level
         buckets = [row for row in found if row['level'] == level]
         home = t // width * width
         assert [row['start'] for row in buckets] == np.unique(home).tolist()
@@ -60,7 +60,7 @@ def test_each_series_has_the_width_of_its_own_sampling(tmp_path: Path) -> None:
     found = rows_of(build(tmp_path, rows), 'level = 0')
     widths = {row['series']: row['width'] for row in found}
     gaps = {row['series']: row['gap'] for row in found}
-    assert widths == {'a': 64 * SECOND, 'b': 64 * 60 * SECOND}
+    assert widths == {'a': 60 * SECOND, 'b': 60 * 60 * SECOND}
     assert gaps == {'a': 1.75 * SECOND, 'b': 1.75 * 60 * SECOND}
 
 
@@ -73,7 +73,7 @@ def test_nulls_and_infinities_are_left_out(tmp_path: Path) -> None:
             for i, (s, t, y, _) in enumerate(regular(3 * SMALL))]  # fmt: skip
     found = rows_of(build(tmp_path, rows), 'level = 0')
     assert sum(row['n'] for row in found) == SMALL
-    assert {row['width'] for row in found} == {64 * 3 * SECOND}
+    assert {row['width'] for row in found} == {60 * 3 * SECOND}
     assert all(np.isfinite(row['high']) for row in found)
 
 
@@ -90,7 +90,7 @@ def test_one_time_for_all_values_is_one_bucket(tmp_path: Path) -> None:
 
 
 def test_of_equal_extremes_the_first_is_told_at_every_level(tmp_path: Path) -> None:
-    found = rows_of(build(tmp_path, [('', i * SECOND, float(i % 100), None) for i in range(40_000)]), 'n = 256')
+    found = rows_of(build(tmp_path, [('', i * SECOND, float(i % 100), None) for i in range(40_000)]), 'n = 240')
     assert found
     for row in found:
         start = row['start'] // SECOND
