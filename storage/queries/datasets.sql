@@ -98,7 +98,7 @@ where v.id = %(id)s;
 -- name: datasets_list
 -- The user's datasets with what a list shows, the latest change first.
 select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
-       (v.manifest ->> 'faults_total')::bigint as faults,
+       coalesce(v.manifest ->> 'faults_of_all', v.manifest ->> 'faults_total')::bigint as faults,
        (v.manifest -> 'series' ->> 'count')::bigint as series,
        coalesce(jsonb_array_length(v.manifest #> '{source,reading,member,options}'),
                 jsonb_array_length(v.manifest #> '{source,reading,sheet,options}')) as tables,
@@ -113,7 +113,7 @@ order by d.updated_at desc;
 -- name: dataset_by_id
 -- One dataset with what its page shows.
 select d.id, d.user_id, d.name, d.created_at, d.updated_at, s.name as source_name, v.number as version, v.rows,
-       (v.manifest ->> 'faults_total')::bigint as faults,
+       coalesce(v.manifest ->> 'faults_of_all', v.manifest ->> 'faults_total')::bigint as faults,
        (v.manifest -> 'series' ->> 'count')::bigint as series,
        coalesce(jsonb_array_length(v.manifest #> '{source,reading,member,options}'),
                 jsonb_array_length(v.manifest #> '{source,reading,sheet,options}')) as tables,

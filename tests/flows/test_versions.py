@@ -42,6 +42,15 @@ async def rows(product: Product, user: User, dataset: UUID, number: int | None =
     return [(row[places[0]], row[places[1]].day, row[places[2]]) for row in page.rows]
 
 
+async def test_the_faults_of_all_files_are_counted(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'b.csv', SECOND)
+    joined = await product.bring(user, 'c.csv', b'ds,region,y\n2024-01-04,north,5\n', dataset_id=dataset.id)
+    assert (joined.version, joined.faults) == (2, 1)
+    assert [one.faults for one in await product.datasets.list(user.id)] == [1]
+    version = await product.datasets.version(user.id, dataset.id)
+    assert (version.manifest['faults_total'], version.manifest['faults_of_all']) == (0, 1)
+
+
 async def test_a_further_file_joins_the_rows_that_are_there(product: Product, user: User) -> None:
     dataset = await product.bring(user, 'a.csv', FIRST)
     joined = await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)

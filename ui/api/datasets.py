@@ -85,21 +85,22 @@ class VersionInFull(Version):
 
 Sign = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r'^[^\r\n\x00]+$')]
 Mark = Annotated[str, StringConstraints(max_length=1, pattern=r'^[^\r\n\x00]?$')]
+Start = Annotated[str, StringConstraints(max_length=16, pattern=r'^[^\r\n\x00]*$')]
 
 
 class Reading(Body):
     """How the file is written; what is left out or null is found out. `…/versions/{number}` tells what was found.
 
-    `delimiter` may have several characters; `quote` and `escape` are one character, or empty for none. `skip` counts
-    lines above the table, `header_lines` those of its header. `sheet` and `member` name a part of a workbook or an
-    archive.
+    `delimiter` may have several characters; `quote` and `escape` are one character, or empty for none. `comment` starts
+    lines that are no records; it may be empty too. `skip` counts lines above the table, `header_lines` those of its
+    header. `sheet` and `member` name a part of a workbook or an archive.
     """
 
     encoding: Annotated[Text, Field(description='Such as utf-8, cp1252 or shift_jis.')] | None = None
     delimiter: Sign | None = None
     quote: Mark | None = None
     escape: Mark | None = None
-    comment: Sign | None = None
+    comment: Start | None = None
     skip: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     header_lines: Annotated[int, Field(ge=0, le=20)] | None = None
     sheet: Text | None = None

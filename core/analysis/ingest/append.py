@@ -42,9 +42,11 @@ class Before:
     @property
     def sources(self) -> tuple[Source, ...]:
         """The files of its rows; a version that was stored before files were told apart has one."""
-        own = self.manifest.source
-        first = Source(name=own.name, bytes=own.bytes, origin=self.parts[0].parent.name, rows=self.rows)
-        return self.manifest.sources or (first,)
+        own, faults = self.manifest.source, self.manifest.faults_total
+        first = Source(name=own.name, bytes=own.bytes, origin=self.parts[0].parent.name, rows=self.rows, faults=faults)
+        # Versions of before faults were counted by file tell those of the last one.
+        *rest, last = self.manifest.sources or (first,)
+        return (*rest, last if last.faults else replace(last, faults=faults))
 
     @property
     def columns(self) -> tuple[ColumnProfile, ...]:
@@ -179,6 +181,17 @@ def extended(
         added=added,
         notes=tuple(notes),
     )
+
+
+def told(kept: int, replaced: int) -> str:
+    """Tell how many rows of the version before stay and how many gave way."""
+    if not kept or not replaced:
+        return f'All {kept + replaced:,} rows of earlier files {"stay" if kept else "were replaced"}.'
+    return f'{_rows(kept)} of earlier files {"stays" if kept == 1 else "stay"}; {_rows(replaced)} gave way to the file.'
+
+
+def _rows(count: int) -> str:
+    return f'{count:,} {"row" if count == 1 else "rows"}'
 
 
 def sources(

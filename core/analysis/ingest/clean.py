@@ -171,7 +171,8 @@ def _forms(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, columns: S
     if any(column.repaired for column in columns):
         return None
     joined = _joined(connection, sample, columns)
-    forms = [_form(column, joined=column.index in joined) for column in columns]
+    tails = {column.index: _tail(connection, sample, column) for column in columns if column.zone}
+    forms = [_form(column, joined=column.index in joined, tail=tails.get(column.index, '')) for column in columns]
     known = [form for form in forms if form]
     timed = any(column.reading.family == 'time' for column in columns)
     return known if timed and len(known) == len(forms) else None
@@ -234,8 +235,18 @@ class Form:
     stored: str = ''
 
 
-def _form(column: Column, *, joined: bool) -> Form | None:
-    """Return the form of a column, None where only the careful way can read it; `joined` tells that it has a T."""
+def _tail(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, column: Column) -> str:
+    """Return how the one zone of a column's times is written behind each of them, '' where that differs."""
+    if '/' in column.zone:
+        return f'[{column.zone}]'
+    tail = f'nullif(regexp_extract({column.cell}, {duck.text(readings.OFFSET + "$")}), {duck.text("")})'
+    least, most = duck.single(connection, f'SELECT min({tail}), max({tail}) FROM {duck.files([sample.path])}')
+    return least if least == most and least else ''
+
+
+def _form(column: Column, *, joined: bool, tail: str) -> Form | None:
+    """Return the form of a column, None where only the careful way can read it; `joined` tells that it has a T, `tail`
+    how its one zone is written."""
     c, f, reading = column.cell, f'f{column.index}', column.reading
     if reading.family == 'text':
         return _text(column)
@@ -245,7 +256,7 @@ def _form(column: Column, *, joined: bool) -> Form | None:
         return _number(column)
     if reading == readings.ISO and not column.figures.get('instants') and column.type in ('date', 'timestamp'):
         return _iso(column, joined=joined)
-    return _time(column) if reading.family == 'time' and not column.figures.get('undecided') else None
+    return _time(column, tail) if reading.family == 'time' and not column.figures.get('undecided') else None
 
 
 def _text(column: Column) -> Form | None:
@@ -303,7 +314,7 @@ def _iso(column: Column, *, joined: bool) -> Form:
     )
 
 
-def _time(column: Column) -> Form | None:
+def _time(column: Column, tail: str) -> Form | None:
     """Any other time: by its own reading, cell by cell, as long as all are alike (all with an offset, or none)."""
     c, reading, f = column.cell, column.reading, f'f{column.index}'
     instants = bool(column.figures.get('instants'))
@@ -311,6 +322,11 @@ def _time(column: Column) -> Form | None:
         return None
     value = within(f'({reading.read_instant(c) if instants else reading.read(c)})')
     sure = f'{f} IS NOT NULL AND NOT {_is_fine(reading, c)}'
+    if column.zone and not tail:
+        return None
+    if column.zone:
+        # The zone that the samples name is told of every time, so every one must name it.
+        sure += f' AND ends_with({c}, {duck.text(tail)})'
     if column.type == 'date' and reading.unit == 'second':
         sure += f" AND NOT contains({c}, ':') AND NOT ends_with(lower({c}), 'm')"
     if instants:

@@ -94,7 +94,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         kept = 'base' if options.recipe else 'data'
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
         stored, base, kinds = made.stored, made.parts, made.kinds
-        sources = job.sources(path, base, rows=stored.count)
+        sources = job.sources(path, base, rows=stored.count, faults=sum(kinds.values()))
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
         columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
         time = next(column for column in columns if column.role == 'time')
@@ -132,6 +132,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             measures=tuple(column.name for column in columns if column.role == 'measure'),
             files=(),
             sources=sources,
+            faults_of_all=sum(source.faults for source in sources if source.rows),
             recipe=cooked.done if cooked else (),
             base=_column_profiles(base, stored.columns, options=options, workdir=job.workdir) if cooked else (),
         )
@@ -282,7 +283,13 @@ class _Job:
     def _long(self, raw: RawTable) -> RawTable:
         options = self.options
         return melted(
-            self.connection, raw, workdir=self.workdir, shape=options.shape, melt=options.melt, roles=options.roles
+            self.connection,
+            raw,
+            workdir=self.workdir,
+            shape=options.shape,
+            melt=options.melt,
+            roles=options.roles,
+            known=[column.source for column in self.before.columns] if self.before else (),
         )
 
     def columns(self, *, lenient: bool = False) -> list[Column]:
@@ -332,12 +339,12 @@ class _Job:
             self.connection, rows, columns, self.before, zone=self.options.time_zone, workdir=self.workdir
         )
         self.warnings += both.notes
-        self.notes += [*both.notes, f'{both.kept:,} rows of earlier files stay, {both.replaced:,} were replaced.']
+        self.notes += [*both.notes, append.told(both.kept, both.replaced)]
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
-    def sources(self, path: Path, parts: Sequence[Path], *, rows: int) -> tuple[Source, ...]:
+    def sources(self, path: Path, parts: Sequence[Path], *, rows: int, faults: int) -> tuple[Source, ...]:
         """Return the files that the stored rows came from."""
-        own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows)
+        own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows, faults=faults)
         return (own,) if self.before is None else append.sources(self.connection, parts, self.before, own=own)
 
     def cooked(self, base: Sequence[Path], columns: Sequence[Column], *, into: Path) -> '_Cooked':

@@ -138,7 +138,8 @@ def plan_of(text: Text, *, most: int, chosen: Chosen) -> Plan:
         form = replace(form, delimiter=_NO_DELIMITER, trim=False, collapse=False)
         records = _records(lines, form, whole=whole, skip=skip)
         layout = find_layout(records, skip=chosen.skip, header_lines=chosen.header_lines)
-    form = replace(form, comment=form.comment or _comment(lines, layout), tight=_is_tight(lines, form))
+    comment = _comment(lines, layout) if chosen.comment is None else chosen.comment
+    form = replace(form, comment=comment, tight=_is_tight(lines, form))
     return Plan(
         form=form,
         layout=layout,

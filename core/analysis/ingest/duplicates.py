@@ -99,8 +99,22 @@ def without_duplicates(
         f'TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)'
     )
     which = {'first': 'the first is stored', 'mean': 'their mean is stored'}.get(rule, 'the last is stored')
-    why = f'series and time of another record; {which}'
-    faults = [listed(raw, None, 'SELECT _row FROM repeats WHERE _place > 1', CellFault.DUPLICATE, why, zone=zone)]
+    kinds = (
+        (dropped - other, 'NOT _other', 'an equal copy of another record'),
+        (other, '_other', 'other values at the series and time of another record'),
+    )
+    faults = [
+        listed(
+            raw,
+            None,
+            f'SELECT _row FROM repeats WHERE _place > 1 AND {condition}',
+            CellFault.DUPLICATE,
+            f'{why}; {which}',
+            zone=zone,
+        )
+        for count, condition, why in kinds
+        if count
+    ]
     if rule == 'mean':
         kept = 'SELECT _row FROM repeats WHERE _place = 1 AND _many > 1'
         why = 'its measures are the mean of all records of its series and time'

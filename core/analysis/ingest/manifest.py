@@ -29,12 +29,14 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file of which a version holds `rows`. `origin` names the conversion that read it: `<job>-<attempt>`."""
+    """A file of which a version holds `rows`. `origin` names the conversion that read it: `<job>-<attempt>`; `faults`
+    were found in it then."""
 
     name: str
     bytes: int
     origin: str
     rows: int
+    faults: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,9 @@ class ColumnProfile:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeProfile:
     """The time column: `start` and `end` are ISO 8601 in UTC. `naive` tells that the file named no offset: stamps were
-    read in `zone`. `freq` is a pandas alias, null when most rows belong to irregular series; gaps and duplicates are
-    sums over series."""
+    read in `zone`. `written_zone` is the zone or the offset that every stamp of the file names (`UTC`, `+02:00`,
+    `Europe/Berlin`), '' when there is none. `freq` is a pandas alias, null when most rows belong to irregular series;
+    gaps and duplicates are sums over series."""
 
     column: str
     zone: str
@@ -87,6 +90,7 @@ class TimeProfile:
     gaps: int
     longest_gap_seconds: float | None
     duplicates: int
+    written_zone: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +117,11 @@ class Manifest:
     """A dataset version. `rows_accepted + rows_repaired + rows_rejected = rows_read`, all of the file that was read.
 
     `sources` lists the files that the stored rows came from, the one that was read last. Where there are several,
-    the column `_source` holds each row's place in the list. `recipe` holds the cleaning steps in order, each with what
-    it did (`step, rows_before, rows_after, cells_changed`); `base` are then the columns of the rows before them, which
-    the files `base-…` hold. `warnings` say what does not go on from the version before as it was: columns that are
-    missing, new, of another type or in another unit.
+    the column `_source` holds each row's place in the list. `faults_total` counts the faults of the file that was
+    read, `faults_of_all` those of all files of which rows are stored. `recipe` holds the cleaning steps in order,
+    each with what it did (`step, rows_before, rows_after, cells_changed`); `base` are then the columns of the rows
+    before them, which the files `base-…` hold. `warnings` say what does not go on from the version before as it
+    was: columns that are missing, new, of another type or in another unit.
     """
 
     source: SourceFile
@@ -137,6 +142,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     recipe: tuple[Mapping[str, Any], ...] = ()
     base: tuple[ColumnProfile, ...] = ()
+    faults_of_all: int = 0
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: 
         gaps=int(gaps or 0),
         longest_gap_seconds=longest,
         duplicates=int(duplicates or 0),
+        written_zone=column.zone,
     )
 
 

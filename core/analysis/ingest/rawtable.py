@@ -78,8 +78,8 @@ class Chosen:
 
     `encoding` is a name that Python knows. `delimiter` may have several characters; `quote` and `escape` are one
     character, or '' for none. `skip` counts physical lines (or rows of a sheet) above the table, `header_lines` the
-    rows of its header (0: none). `comment` starts lines that are no records. `sheet` and `member` name the part of a
-    workbook or an archive.
+    rows of its header (0: none). `comment` starts lines that are no records, '' for none. `sheet` and `member` name the
+    part of a workbook or an archive.
     """
 
     encoding: str | None = None
@@ -96,7 +96,7 @@ class Chosen:
         """Raise UsageError for a choice that can never be followed."""
         if self.encoding is not None:
             _known_encoding(self.encoding)
-        for name, least, most in (('delimiter', 1, 16), ('quote', 0, 1), ('escape', 0, 1), ('comment', 1, 16)):
+        for name, least, most in (('delimiter', 1, 16), ('quote', 0, 1), ('escape', 0, 1), ('comment', 0, 16)):
             value = getattr(self, name)
             if value is None:
                 continue

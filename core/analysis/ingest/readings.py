@@ -32,7 +32,7 @@ _ZONES: Final = {
     'WET': 0, 'WEST': 60, 'EET': 120, 'EEST': 180, 'MSK': 180, 'JST': 540, 'AEST': 600, 'AEDT': 660,
 }  # fmt: skip
 """Minutes ahead of UTC of the abbreviations that mean one thing; CST, IST and BST mean several."""
-_OFFSET: Final = rf'(?: ?(?:[Zz]|UTC|GMT|[+-]\d{{2}}(?::?\d{{2}})?)| (?:{"|".join(_ZONES)}))(?:\[[A-Za-z_/+-]+\])?'
+OFFSET: Final = rf'(?: ?(?:[Zz]|UTC|GMT|[+-]\d{{2}}(?::?\d{{2}})?)| (?:{"|".join(_ZONES)}))(?:\[[A-Za-z_/+-]+\])?'
 _MONTHS: Final = {
     1: 'january januar jänner janvier enero gennaio janeiro januari jan jän janv ene gen',
     2: 'february februar feber février fevrier febrero febbraio fevereiro februari feb févr fevr fév fev',
@@ -459,12 +459,12 @@ def _spaced(x: str) -> str:
 
 def _has_offset(x: str) -> str:
     clock = r':[0-9.,]+(?: ?[AaPp]\.?[Mm]\.?)?'
-    return f'(length({x}) > 10 AND regexp_matches({x}, {duck.text(clock + _OFFSET + "$")}))'
+    return f'(length({x}) > 10 AND regexp_matches({x}, {duck.text(clock + OFFSET + "$")}))'
 
 
 def _offset_parts(x: str) -> tuple[str, str]:
     """SQL: `x` without its offset, and the offset as an interval."""
-    wall = f'regexp_replace({x}, {duck.text(_OFFSET + "$")}, {duck.text("")})'
+    wall = f'regexp_replace({x}, {duck.text(OFFSET + "$")}, {duck.text("")})'
     parts = duck.text(r'([+-])(\d{2}):?(\d{2})?(?:\[.*)?$')
     sign, hours, minutes = (f'regexp_extract({x}, {parts}, {place})' for place in (1, 2, 3))
     ahead = f'CAST({hours} AS BIGINT) * 60 + coalesce(TRY_CAST({minutes} AS BIGINT), 0)'
@@ -508,7 +508,7 @@ ISO: Final = Reading(
     family='time',
     fine=_FINE,
     name='YYYY-MM-DD',
-    shape=rf'\d{{4}}-\d{{1,2}}-\d{{1,2}}(?:[Tt ]{{1,2}}{_CLOCK}(?:{_OFFSET})?)?',
+    shape=rf'\d{{4}}-\d{{1,2}}-\d{{1,2}}(?:[Tt ]{{1,2}}{_CLOCK}(?:{OFFSET})?)?',
     value=_iso_value,
     naive=_iso_wall,
     instant=_iso_instant,
@@ -525,7 +525,7 @@ def _dated(name: str, date: str, shape: str, *, clock: str = rf'(?:{_CLOCK}|{_CL
     return Reading(
         family='time',
         name=name,
-        shape=rf'{shape}(?:[ ,T]{{1,2}}{clock}(?:{_OFFSET})?)?',
+        shape=rf'{shape}(?:[ ,T]{{1,2}}{clock}(?:{OFFSET})?)?',
         value=value,
         naive=wall,
         instant=instant,
@@ -615,7 +615,7 @@ def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool 
         return Reading(family='time', name=name, shape=whole, value=wall, unit='day', coarse=True)
     value, instant = _zoned(wall)
     return Reading(
-        family='time', name=name, shape=rf'{whole}(?:{_OFFSET})?', value=value, naive=wall, instant=instant, fine=_FINE
+        family='time', name=name, shape=rf'{whole}(?:{OFFSET})?', value=value, naive=wall, instant=instant, fine=_FINE
     )
 
 

@@ -47,7 +47,8 @@ class CellFault(StrEnum):
     MISSING_KEY = 'missing_key'
     """A record whose series key is missing. Action `rejected`."""
     NO_MEASURE = 'no_measure'
-    """A record of a table with measures in which every measure is missing or unreadable. Action `rejected`."""
+    """A record of a table with measures in which every measure is missing, and no cell of them is listed itself. Action
+    `rejected`."""
     MIXED_ZONE = 'mixed_zone'
     """A time with an offset in a column without, or the reverse (then it is read in the zone asked for). Action
     `repaired`."""
@@ -412,11 +413,16 @@ def _record_faults(
         listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL', zone=zone),
         listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
     ]
-    measures = [duck.identifier(column.name) for column in columns if column.role == 'measure']
+    measures = [column for column in columns if column.role == 'measure']
     if measures and not keep_unmeasured:
-        nothing = ' AND '.join(f'{name} IS NULL' for name in measures)
+        nothing = ' AND '.join(f'{duck.identifier(column.name)} IS NULL' for column in measures)
         bare = f'SELECT _row FROM {stored} WHERE _status = 2 AND {nothing}'
-        parts.append(listed(raw, None, bare, CellFault.NO_MEASURE, 'no measure holds a value', zone=zone))
+        # A cell that is listed itself tells why already.
+        told = [column for column in measures if column.unread or column.repaired]
+        silent = [f'NOT {_unread(column)}' for column in told if column.unread]
+        silent += [f'r{column.index} IS NULL' for column in told if column.repaired]
+        where, why = ' AND '.join(silent) or 'true', 'no measure holds a value'
+        parts.append(listed(raw, None, bare, CellFault.NO_MEASURE, why, where=where, beside=told, zone=zone))
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 
@@ -449,9 +455,14 @@ def listed(
     zone: str,
     action: str = 'rejected',
     where: str = 'true',
+    beside: Sequence[Column] = (),
 ) -> str:
-    """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself."""
-    cells = f'SELECT * FROM ({typed_rows(raw, [column] if column else [], zone=zone)}) WHERE _flag < 2 AND {where}'
+    """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself.
+
+    `where` may speak of `column` and of those `beside` it.
+    """
+    own = [*([column] if column else []), *beside]
+    cells = f'SELECT * FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
     fault = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason))
     return _once(raw, column, f'SELECT {fault} FROM ({cells}) SEMI JOIN ({rows}) USING (_row)')

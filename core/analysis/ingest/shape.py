@@ -53,6 +53,7 @@ _CLOCK_NAMES: Final = re.compile(
     r'(?i)(time|clock|uhrzeit|zeit|heure|hora|ora|tijd|time ?of ?day|hour|local ?time|utc|'
     r'time ?\(?(utc|gmt|local|lst|utc time)\)?)'
 )
+_TIME_OF_DAY_NAMES: Final = re.compile(r'(?i)(clock|uhrzeit|time ?of ?day|local ?time)')
 _MEASURE_WORD: Final = re.compile(
     r'(?i)(open|high|low|close|volume|price|vwap|temp|humid|pressure|wind|speed|rain|precip|snow|cloud|count|total|sum|'
     r'mean|avg|average|median|min|max|std|var|rate|ratio|share|percent|pct|%|\(|\[|index|load|demand|power|energy|cost|'
@@ -149,15 +150,17 @@ def melted(
     shape: str = 'auto',
     melt: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
+    known: Sequence[str] = (),
 ) -> RawTable:
     """Return the raw table as a long one with one time column; it is returned as it is where there is nothing to do.
 
-    `shape` is auto, long or wide, `melt` what the user says about it: `columns` to melt, `into` period or series, the
-    `name` of the column that takes their names and that of their `value`; where names are numbers of steps, `start` is
-    the time of the first and `step` one of `STEPS`. Into `rows`, a table without a time is given one: its rows are
-    steps from `start`, in their order or numbered by the one of `columns`. `roles` are the user's: with a time among
-    them no columns are joined. `rows_read` stays the number of source records, `shape` of the result tells what was
-    done.
+    `shape` is auto, long or wide, `melt` what the user says about it: `columns` to melt, `into` period or series,
+    the `name` of the column that takes their names and that of their `value`; where names are numbers of steps,
+    `start` is the time of the first and `step` one of `STEPS`. Into `rows`, a table without a time is given one:
+    its rows are steps from `start`, in their order or numbered by the one of `columns`. `roles` are the user's:
+    with a time among them no columns are joined. `known` are the columns of the dataset that the table joins: where
+    they were made by melting, one column of a period or a series is enough. `rows_read` stays the number of source
+    records, `shape` of the result tells what was done.
     Raises UsageError when there is nothing to melt though it was asked for.
     """
     check_melt(shape, melt or {})
@@ -173,7 +176,7 @@ def melted(
             raw, columns = joined, _looked_at(joined)
     if shape == 'long':
         return raw
-    plan = _asked_plan(raw, columns, melt) if melt else _plan(raw, columns, forced=shape == 'wide')
+    plan = _asked_plan(raw, columns, melt) if melt else _plan(raw, columns, forced=shape == 'wide', known=known)
     if plan is None:
         if shape == 'wide':
             raise UsageError('No columns of this table look like periods or series. Say which ones to melt.')
@@ -404,19 +407,34 @@ def _share(reading: Reading, cells: Sequence[str]) -> float:
 # wide tables
 
 
-def _plan(raw: RawTable, columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
+def _plan(raw: RawTable, columns: Sequence[_Looked], *, forced: bool, known: Sequence[str] = ()) -> Plan | None:
     """Return how the table is to be melted, None when it is long."""
     if not raw.named:
         return None
     return (
-        _by_period(columns, forced=forced)
+        _as_before(columns, known)
+        or _by_period(columns, forced=forced)
         or _by_measure(columns, forced=forced)
         or _by_part(columns)
         or _by_series(columns, forced=forced)
     )
 
 
-def _periods(names: Sequence[str]) -> tuple[Reading, dict[int, str]] | None:
+def _as_before(columns: Sequence[_Looked], known: Sequence[str]) -> Plan | None:
+    """Return the plan that makes the columns which a dataset has and the table lacks, however few it melts."""
+    lacking = {*known} - {column.name.strip() for column in columns}
+    if len(lacking) < 2:
+        return None
+    plans = (
+        _by_measure(columns, forced=True, fewest=1),
+        _by_period(columns, forced=True, fewest=1),
+        _by_part(columns, fewest=1),
+        _by_series(columns, forced=True),
+    )
+    return next((plan for plan in plans if plan and {plan.name, *(plan.measures or (plan.value,))} <= lacking), None)
+
+
+def _periods(names: Sequence[str], *, fewest: int = FEWEST_PERIODS) -> tuple[Reading, dict[int, str]] | None:
     """Return the reading of the names that are times, and how these are written, without what they share in front."""
     best: tuple[Reading, dict[int, str]] | None = None
     for strip in (_as_written, _without_stem, _in_brackets):
@@ -430,9 +448,9 @@ def _periods(names: Sequence[str]) -> tuple[Reading, dict[int, str]] | None:
             fitting = {place: text for place, text in texts.items() if reading.matches(text)}
             if len(set(fitting.values())) == len(fitting) and len(fitting) > len(best[1] if best else ()):
                 best = reading, fitting
-        if best and len(best[1]) >= FEWEST_PERIODS:
+        if best and len(best[1]) >= fewest:
             return best
-    return best if best and len(best[1]) >= FEWEST_PERIODS else None
+    return best if best and len(best[1]) >= fewest else None
 
 
 def _as_written(name: str) -> str:
@@ -456,14 +474,14 @@ def _stem(name: str) -> str:
     return re.split(r'\d', name.strip(), maxsplit=1)[0]
 
 
-def _by_period(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
-    found = _periods([column.name for column in columns])
+def _by_period(columns: Sequence[_Looked], *, forced: bool, fewest: int = FEWEST_PERIODS) -> Plan | None:
+    found = _periods([column.name for column in columns], fewest=fewest)
     if found is None:
         return None
     reading, texts = found
     places = [place for place in texts if columns[place].numeric]
     rest = [column for column in columns if column.place not in texts]
-    if len(places) < max(FEWEST_PERIODS, 0.8 * len(texts)):
+    if len(places) < max(fewest, 0.8 * len(texts)):
         return None
     # A year beside seven other numbers is no layout: periods are most of the columns that hold numbers.
     others = [column for column in rest if column.numeric and column.cells and not _is_code(column)]
@@ -478,12 +496,14 @@ def _by_period(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
         return None
     written = f'{texts[places[0]]} to {texts[places[-1]]}'
     reason = f'{len(places)} columns are named by times, {written}'
+    if len(places) == 1:
+        reason = f'one column is named by a time, {texts[places[0]]}'
     return _plan_of(labels, name=_PERIOD_NAME.get(reading.name, 'date'), into='period', reason=reason)
 
 
-def _by_measure(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
+def _by_measure(columns: Sequence[_Looked], *, forced: bool, fewest: int = FEWEST_PERIODS) -> Plan | None:
     """Several measures, each in a column for every period."""
-    found = _measures_by_period([column.name for column in columns])
+    found = _measures_by_period([column.name for column in columns], fewest=fewest)
     if found is None:
         return None
     reading, grid = found
@@ -507,10 +527,12 @@ def _by_measure(columns: Sequence[_Looked], *, forced: bool) -> Plan | None:
     )
 
 
-def _measures_by_period(names: Sequence[str]) -> tuple[Reading, dict[str, dict[str, int]]] | None:
+def _measures_by_period(
+    names: Sequence[str], *, fewest: int = FEWEST_PERIODS
+) -> tuple[Reading, dict[str, dict[str, int]]] | None:
     """Return the reading of the periods in names such as `sales_2020` or `2020 Q1 cost`, and by measure the place of
-    each period; None unless at least two measures have at least two, and most of all periods each."""
-    if sum(any(mark.isdigit() for mark in name) for name in names) < 2 * FEWEST_PERIODS:
+    each period; None unless at least two measures have the `fewest`, and most of all periods each."""
+    if sum(any(mark.isdigit() for mark in name) for name in names) < 2 * fewest:
         return None
     cut = [(place, stem, period) for place, name in enumerate(names) for stem, period in _cuts(name.strip())]
     best: tuple[Reading, dict[str, dict[str, int]]] | None = None
@@ -528,7 +550,7 @@ def _measures_by_period(names: Sequence[str]) -> tuple[Reading, dict[str, dict[s
         periods = {period for places in grid.values() for period in places}
         grid = {stem: places for stem, places in grid.items() if len(places) * 2 > len(periods)}
         size = sum(map(len, grid.values()))
-        if len(grid) > 1 and len(periods) >= FEWEST_PERIODS and size > (sum(map(len, best[1].values())) if best else 0):
+        if len(grid) > 1 and len(periods) >= fewest and size > (sum(map(len, best[1].values())) if best else 0):
             best = reading, grid
     return best
 
@@ -571,13 +593,13 @@ def _year_month(beside: str, label: str) -> str:
     return f'{label[:4]}-{month:02}' if month else f'{label} {beside}'
 
 
-def _by_part(columns: Sequence[_Looked]) -> Plan | None:
+def _by_part(columns: Sequence[_Looked], *, fewest: int | None = None) -> Plan | None:
     """Columns of months, quarters or clock times beside a column of years or days."""
-    for mark, labels in _parts_of_names([column.name for column in columns]).items():
+    for mark, labels in _parts_of_names([column.name for column in columns], fewest=fewest).items():
         if not all(columns[place].numeric for place in labels):
             continue
         rest = [column for column in columns if column.place not in labels]
-        wanted = _is_time if mark == ' ' else _are_years
+        wanted = _is_time if mark == ' ' else _are_years if fewest is None else _are_whole_years
         beside = next((column for column in rest if wanted(column)), None)
         if beside is not None:
             what = {'-': 'months', '-Q': 'quarters', ' ': 'times of day'}[mark]
@@ -587,8 +609,9 @@ def _by_part(columns: Sequence[_Looked]) -> Plan | None:
     return None
 
 
-def _parts_of_names(names: Sequence[str]) -> dict[str, dict[int, str]]:
-    """Return the names that are months, quarters or times of day, by what stands before them in a whole time."""
+def _parts_of_names(names: Sequence[str], *, fewest: int | None = None) -> dict[str, dict[int, str]]:
+    """Return the names that are months, quarters or times of day, by what stands before them in a whole time; by
+    default, of each at least half of what there is."""
     months: dict[int, str] = {}
     quarters: dict[int, str] = {}
     clocks: dict[int, str] = {}
@@ -603,8 +626,8 @@ def _parts_of_names(names: Sequence[str]) -> dict[str, dict[int, str]]:
     found = {'-': (months, 6), '-Q': (quarters, 4), ' ': (clocks, 8)}
     return {
         mark: labels
-        for mark, (labels, fewest) in found.items()
-        if len(labels) >= fewest and len(set(labels.values())) == len(labels)
+        for mark, (labels, usual) in found.items()
+        if len(labels) >= (fewest or usual) and len(set(labels.values())) == len(labels)
     }
 
 
@@ -790,7 +813,8 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
             points, missing, spelled = points + chunk.points, missing + chunk.missing, spelled + chunk.spelled
             writer.write_table(table, row_group_size=122_880)
     called = '", "'.join([name, *values[:-1]]) + f'" and "{values[-1]}'
-    note = f'A wide table: {plan.reason}. They became the columns "{called}", {points:,} points'
+    they = 'They' if len(plan.places) > 1 else 'It'
+    note = f'A wide table: {plan.reason}. {they} became the columns "{called}", {points:,} points'
     note += f'; {missing:,} empty cells are none.' if missing else '.'
     told = {
         'shape': 'wide',
@@ -989,7 +1013,7 @@ def _joined(
 
 
 def _join(columns: Sequence[_Looked]) -> _Join | None:
-    whole = [column for column in columns if _is_date(column)]
+    whole = [column for column in columns if _is_date(column) and not _is_dotted_clock(column)]
     if any(_has_clock(column) for column in whole):
         return None
     clock = next((column for column in columns if _is_clock(column)), None)
@@ -1063,7 +1087,9 @@ def _both(first: int, second: int, mark: str) -> str:
     cells = [readings.present(readings.trimmed(f'c{place}')) for place in (first, second)]
     # Spreadsheets write midnight behind a day that has no time of day.
     midnight = duck.text(r'[T ]0{1,2}:00(:00([.]0+)?)?$')
-    return f"regexp_replace(({cells[0]}), {midnight}, '') || {duck.text(mark)} || ({cells[1]})"
+    dotted = duck.text(r'^(\d{1,2})\.(\d\d)(?:\.(\d\d))?$')
+    clock = f"rtrim(regexp_replace({cells[1]}, {dotted}, '\\1:\\2:\\3'), ':')"
+    return f"regexp_replace(({cells[0]}), {midnight}, '') || {duck.text(mark)} || ({clock})"
 
 
 def _whole(place: int) -> str:
@@ -1094,8 +1120,25 @@ _CLOCK: Final = re.compile(
 )
 
 
+_DOTTED: Final = re.compile(r'(?:[01]?\d|2[0-3])\.[0-5]\d(?P<seconds>\.[0-5]\d)?')
+
+
 def _is_clock(column: _Looked) -> bool:
-    return bool(column.cells) and sum(bool(_CLOCK.fullmatch(cell)) for cell in column.cells) >= 0.9 * len(column.cells)
+    clocks = sum(bool(_CLOCK.fullmatch(cell)) for cell in column.cells)
+    return (bool(column.cells) and clocks >= 0.9 * len(column.cells)) or _is_dotted_clock(column)
+
+
+def _is_dotted_clock(column: _Looked) -> bool:
+    """Whether a column holds times such as 18.00.00, or 18.30 under a name that means no duration. Dates with points
+    look so too: it has the name of a clock, or an hour or a minute that is no day and no month."""
+    found = [_DOTTED.fullmatch(cell) for cell in column.cells]
+    if not found or sum(match is not None for match in found) < 0.9 * len(found):
+        return False
+    if not all(match['seconds'] for match in found if match):
+        return bool(_TIME_OF_DAY_NAMES.fullmatch(column.name.strip()))
+    parts = [match[0].split('.') for match in found if match]
+    no_date = any('00' in (f'{part[0]:0>2}', part[1]) or int(part[1]) > 31 for part in parts)
+    return no_date or bool(_CLOCK_NAMES.fullmatch(column.name.strip()))
 
 
 def _is_date(column: _Looked) -> bool:

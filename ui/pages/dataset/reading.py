@@ -19,7 +19,10 @@ ENCODINGS = {'utf-8': 'UTF-8', 'utf-16-le': 'UTF-16 LE', 'utf-16-be': 'UTF-16 BE
              'latin-1': 'Latin-1', 'shift_jis': 'Shift JIS', 'gb18030': 'GB 18030'}  # fmt: skip
 DELIMITERS = {',': 'comma', ';': 'semicolon', '\t': 'tab', '|': 'bar', ' ': 'space'}
 QUOTES = {'"': 'double quote', "'": 'single quote', 'none': 'none'}
-COMMENTS = {'#': 'number sign', '//': 'two slashes', ';': 'semicolon', '%': 'percent sign', '--': 'two hyphens'}
+COMMENTS = {
+    **{'#': 'number sign', '//': 'two slashes', ';': 'semicolon', '%': 'percent sign', '--': 'two hyphens'},
+    'none': 'none',
+}
 ESCAPES = {'"': 'a doubled quote', '\\': 'backslash', 'none': 'none'}
 SHAPES = {'auto': 'as found', 'long': 'long: a row is one time', 'wide': 'wide: columns are times or series'}
 INTO = {AUTO: 'as found', 'period': 'times', 'series': 'series'}

@@ -1,5 +1,6 @@
 """A file that extends a version: whose rows win, what stays, and which file each row came from."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 
 from core.analysis.ingest import Manifest, Options, convert
+from core.analysis.ingest.append import told
 from core.errors import UnusableData
 
 FIRST = 'ds,region,y,note\n2024-01-01,north,1,a\n2024-01-02,north,2,b\n2024-01-01,south,3,c\n'
@@ -54,7 +56,7 @@ def test_rows_of_the_file_win_and_all_others_stay(version: Callable[..., Version
     manifest = made[0]
     assert [(one.name, one.origin, one.rows) for one in manifest.sources] == [('0.csv', 'v0', 2), ('1.csv', 'v1', 3)]
     assert (manifest.rows_read, manifest.rows_accepted, manifest.series.count) == (3, 3, 3)
-    assert '2 rows of earlier files stay, 1 were replaced.' in manifest.source.notes
+    assert '2 rows of earlier files stay; 1 row gave way to the file.' in manifest.source.notes
     assert names(made) == names(first)
     assert manifest.time.end == '2024-01-03T00:00:00Z'
 
@@ -203,6 +205,81 @@ def test_a_wide_table_joins_by_its_points(version: Callable[..., Version]) -> No
         *(('south', 1, 5, 0, 3), ('south', 2, 6, 0, 3), ('south', 3, 7, 0, 3)),
     ]
     assert (made[0].rows_read, [one.rows for one in made[0].sources]) == (1, [5, 3])
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'stored'),
+    [
+        ('shop,2024-01,2024-02\nnorth,1,2\nsouth,3,4\n', 'shop,2024-03\nnorth,3\n', ('north', '2024-03-01', 3)),
+        ('shop,y_2022,y_2023\nnorth,1,2\nsouth,3,4\n', 'shop,y_2024\nnorth,3\n', ('north', '2024-01-01', 3)),
+        (
+            'shop,sales_2022,sales_2023,cost_2022,cost_2023\nnorth,1,2,3,4\nsouth,5,6,7,8\n',
+            'shop,sales_2024,cost_2024\nnorth,5,6\n',
+            ('north', '2024-01-01', 5),
+        ),
+        (
+            'year,Jan,Feb,Mar,Apr,May,Jun\n2023,1,2,3,4,5,6\n2024,1,2,3,4,5,6\n',
+            'year,Jul\n2024,7\n',
+            ('', '2024-07-01', 7),
+        ),
+        (
+            f'date,{",".join(f"s{i}" for i in range(9))}\n' + ''.join(f'2024-01-0{d}{",5" * 9}\n' for d in (1, 2, 3)),
+            'date,s3\n2024-01-04,7\n',
+            ('s3', '2024-01-04', 7),
+        ),
+    ],
+)
+def test_one_period_or_series_extends_a_wide_table(
+    version: Callable[..., Version], first: str, second: str, stored: tuple[str, str, int]
+) -> None:
+    before = version(first)
+    made = version(second, before)
+    measure = made[0].measures[0]
+    (new,) = duckdb.sql(
+        f"SELECT _series, _time::DATE::VARCHAR, {measure} FROM '{made[1]}/data-*.parquet' WHERE _source = 1"
+    ).fetchall()
+    assert new == stored
+    assert names(made) == names(before)
+    assert made[0].warnings == ()
+
+
+def test_a_long_file_extends_a_wide_table(version: Callable[..., Version]) -> None:
+    before = version('shop,2022,2023\nnorth,1,2\nsouth,3,4\n')
+    made = version('shop,year,value\nnorth,2024,5\n', before)
+    assert rows(made, '_series, value, _source')[2] == ('north', 5, 1)
+
+
+@pytest.mark.parametrize(
+    ('kept', 'replaced', 'said'),
+    [
+        (0, 24, 'All 24 rows of earlier files were replaced.'),
+        (24, 0, 'All 24 rows of earlier files stay.'),
+        (1, 2000, '1 row of earlier files stays; 2,000 rows gave way to the file.'),
+    ],
+)
+def test_what_became_of_earlier_rows_is_said_in_words(kept: int, replaced: int, said: str) -> None:
+    assert told(kept, replaced) == said
+
+
+def test_faults_of_all_files_count_while_their_rows_are_stored(version: Callable[..., Version]) -> None:
+    first = version('ds,y,z\n2024-01-01,1,1\n2024-01-02,2,2\n2024-01-03,x,3\n2024-01-04,4,4\n')
+    assert (first[0].faults_total, first[0].faults_of_all) == (1, 1)
+    second = version('ds,y,z\n2024-01-05,5,5\n', first)
+    assert (second[0].faults_total, second[0].faults_of_all) == (0, 1)
+    assert [(one.rows, one.faults) for one in second[0].sources] == [(4, 1), (1, 0)]
+    again = 'ds,y,z\n' + ''.join(f'2024-01-0{day},{day},{day}\n' for day in range(1, 5))
+    third = version(again, second)
+    assert [(one.rows, one.faults) for one in third[0].sources] == [(0, 1), (1, 0), (4, 0)]
+    assert third[0].faults_of_all == 0
+
+
+def test_faults_of_a_version_that_did_not_count_them_by_file_are_known(version: Callable[..., Version]) -> None:
+    first = version('ds,y,z\n2024-01-01,1,1\n2024-01-02,2,2\n2024-01-03,x,3\n2024-01-04,4,4\n')
+    path = first[1] / 'manifest.json'
+    manifest = json.loads(path.read_text())
+    del manifest['faults_of_all'], manifest['sources'][0]['faults']
+    path.write_text(json.dumps(manifest))
+    assert version('ds,y,z\n2024-01-05,5,5\n', first)[0].faults_of_all == 1
 
 
 def test_a_version_converts_to_the_same_bytes_twice(version: Callable[..., Version]) -> None:

@@ -120,6 +120,24 @@ def test_one_odd_cell_is_found_and_listed(
     assert manifest.faults_by_kind == {kind: 1}
 
 
+@pytest.mark.parametrize(
+    ('usual', 'odd', 'way', 'zone'),
+    [
+        ('+02:00', '+02:00', '_at_once', '+02:00'),
+        ('+0200', '+0200', '_at_once', '+02:00'),
+        ('Z', '+01:00', '_by_steps', ''),
+        ('+02:00', '+01:00', '_by_steps', ''),
+    ],
+)
+def test_a_zone_is_told_of_all_times_or_of_none(
+    usual: str, odd: str, way: str, zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, middle = datetime(2024, 1, 1), ROWS // 2 + 7
+    lines = [f'{(start + timedelta(hours=h)).isoformat()}{odd if h == middle else usual},{h}.5' for h in range(ROWS)]
+    found, manifest = both(tmp_path, monkeypatch, '\n'.join(['ds,y', *lines, '']))
+    assert (found, manifest.time.written_zone) == (way, zone)
+
+
 LINES = (
     '2024-01-01,a', '2024-01-01,a,1,2,3', '', '2024-01-01,"a,1', ',,', '2024-02-30,a,1', '2024-01-01 00:00:00,a,1',
     'ds,id,y', ',a,1', '2025-01-01,,1', '2025-01-01,a,',

@@ -26,6 +26,17 @@ def test_one_record_is_stored_by_its_order_in_the_file(
     assert manifest.time.duplicates == 2
 
 
+@pytest.mark.parametrize(('rule', 'stored_is'), [('last', 'the last is stored'), ('first', 'the first is stored')])
+def test_a_duplicate_is_told_from_an_equal_copy(tmp_path: Path, rule: str, stored_is: str) -> None:
+    text = HEAD + ROWS + '2024-01-03,a,3,n3\n2024-01-04,a,9,other\n'
+    told = {fault['line']: fault['reason'] for fault in inspected(tmp_path, text, duplicates=rule)['faults']}
+    same, other = (4, 5) if rule == 'last' else (12, 13)
+    assert told == {
+        same: f'an equal copy of another record; {stored_is}',
+        other: f'other values at the series and time of another record; {stored_is}',
+    }
+
+
 def test_the_mean_is_a_repair_of_the_last_record(tmp_path: Path) -> None:
     manifest, into = converted(tmp_path, TWICE, duplicates='mean', roles={'id': 'series'})
     assert stored(into, '_line, y, note')[2] == (13, 7, 'last')

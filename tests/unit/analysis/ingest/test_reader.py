@@ -519,6 +519,11 @@ def test_damage_in_the_middle_of_many_blocks(reader: Reader) -> None:
         ('1,2\n3,4\n5,6\n', {'header_lines': 1}, [['1', '2'], ['3', '4'], ['5', '6']]),
         ('a,b\nc,d\n1,2\n3,4\n', {'header_lines': 2}, [['a c', 'b d'], ['1', '2'], ['3', '4']]),
         ('a,b\n1,2\n% x,y\n3,4\n', {'comment': '%'}, [['a', 'b'], ['1', '2'], ['3', '4']]),
+        (
+            '# made\na,b\n1,2\n#3,4\n5,6\n',
+            {'comment': '', 'skip': 1},
+            [['a', 'b'], ['1', '2'], ['#3', '4'], ['5', '6']],
+        ),
         ('größe,b\n1,2\n'.encode('cp437'), {'encoding': 'cp437'}, [['größe', 'b'], ['1', '2']]),
         ('a,b\n1,2\n'.encode('utf-16'), {'encoding': 'utf-16'}, [['a', 'b'], ['1', '2']]),
     ],
@@ -528,7 +533,7 @@ def test_what_is_chosen_goes_before_what_is_found(
 ) -> None:
     table = reader(data, chosen=Chosen.from_json(chosen))
     assert raw(table) == rows
-    assert [table.reading[name]['asked'] for name in chosen] == [True]
+    assert all(table.reading[name]['asked'] for name in chosen)
 
 
 @pytest.mark.parametrize(

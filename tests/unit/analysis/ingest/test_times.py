@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.analysis.ingest import readings
 from tests.unit.analysis.ingest.cells import read_cells
+from tests.unit.analysis.ingest.reading import converted
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,8 @@ def test_ways_to_write_a_time(tmp_path: Path, first: str, second: str, kind: str
 )
 def test_the_one_zone_that_all_times_name_is_kept(tmp_path: Path, cells: list[str], zone: str) -> None:
     assert read_cells(tmp_path, 'ts', cells)[0].zone == zone
+    manifest, _ = converted(tmp_path, 'ts,y\n' + ''.join(f'{cell},{number}\n' for number, cell in enumerate(cells)))
+    assert (manifest.time.written_zone, manifest.time.zone) == (zone, 'UTC')
 
 
 @pytest.mark.parametrize(

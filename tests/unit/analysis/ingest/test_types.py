@@ -72,11 +72,20 @@ def test_a_format_that_first_appears_far_down_still_counts(tmp_path: Path) -> No
     assert float(stored(into, 'max(value)')[0][0]) == 1009.5
 
 
+def test_a_record_whose_only_measure_spells_a_missing_value_is_one_fault(tmp_path: Path) -> None:
+    cells = [f'{i}.5' for i in range(60)] + ['NaN', '']
+    manifest, into = converted(tmp_path, minutes('value', cells, delimiter=';'))
+    assert faults(into) == [
+        (62, 'value', 'null_spelling', 'NaN', 'rejected'),
+        (63, None, 'no_measure', None, 'rejected'),
+    ]
+    assert manifest.rows_rejected == 2
+
+
 def test_a_lone_thousands_separator_is_not_guessed(tmp_path: Path) -> None:
     cells = [f'{1000 + i}.5' for i in range(30)] + ['1,234']
     manifest, into = converted(tmp_path, minutes('value', cells, delimiter=';'))
     assert [fault[2:] for fault in faults(into)] == [
-        ('no_measure', None, 'rejected'),
         ('not_a_number', '1,234', 'rejected'),
     ]
     assert manifest.rows_rejected == 1
