@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,6 +17,8 @@ T = TypeVar('T')
 AT_ONCE = 4
 OPEN = 32  # versions of which the footers are kept
 KEPT = 3600.0  # seconds that an answer is kept
+MOST_SERIES = 20_000
+MOST_LABELS = 1000
 
 
 class Charts:
@@ -47,6 +49,13 @@ class Charts:
         # A reader that leaves takes nothing away from the others.
         return await asyncio.shield(task)
 
+    async def keys(self, user_id: UUID, version: Version) -> Mapping[str, Sequence[str]]:
+        """Return what each key column holds, in order: MOST_LABELS of each at most, of the first MOST_SERIES series."""
+        if version.user_id != user_id:
+            raise NotFound('There is no such version.')
+        stored = await self._stored(version)
+        return await self._read(lambda: _values(stored))
+
     async def _find(self, key: str, version: Version, query: Query) -> bytes:
         stored = await self._stored(version)
         found = await self._read(lambda: encode(answer(stored, query)))
@@ -74,3 +83,11 @@ class Charts:
 
     async def _read(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+
+def _values(stored: Stored) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {key: set() for key in stored.keys}
+    for label in stored.labels[:MOST_SERIES] if stored.keys else ():
+        for key, value in stored.key_values(label).items():
+            found[key].add(value)
+    return {key: sorted(values)[:MOST_LABELS] for key, values in found.items()}

@@ -54,6 +54,12 @@ class Dashboards:
         async with self._database.transaction(user_id) as tx:
             return Dashboard(**await tx.one('dashboard_by_id', id=dashboard_id))
 
+    async def rail(self, user_id: UUID) -> Mapping[str, Any]:
+        """Return what the rail of every page shows: `datasets`, `dashboards`, `forecasts` and unfinished `jobs` by
+        number, and `pinned`, the first eight dashboards with a pin, each with `id` and `name`."""
+        async with self._database.transaction(user_id) as tx:
+            return await tx.one('rail')
+
     async def create(self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None) -> Dashboard:
         """Make a dashboard, empty unless `spec` says what is on it."""
         name, whole = clean_name(name), panels.parsed(spec or {})
@@ -76,7 +82,7 @@ class Dashboards:
         async with self._database.transaction(user_id) as tx:
             dataset = await tx.one('dataset_by_id', id=dataset_id)
             version = await tx.one('version_current', dataset_id=dataset_id)
-        spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template)
+        spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template, name=dataset['name'])
         return await self.create(user_id, dataset['name'], spec)
 
     @staticmethod

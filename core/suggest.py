@@ -1,53 +1,120 @@
 """A dashboard of a dataset from what its version says of itself: what stands where and drawn how.
 
-The profile decides: price columns become candles, quantities that are counted are summed in bars, a step of minutes or
-hours asks for the hours of a week, a step of days for a calendar, and several series for the greatest of them.
+The profile decides. Names of measures and of the dataset tell prices, energy and sales; the step tells which figure of
+a day, a month or a year is worth a panel and whether hours, days or years have a rhythm; several series ask for the
+greatest of them and for what they make together. Every row of the grid is full, and nothing is drawn without values.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from core.panels import parsed, placed
+from core.panels import parsed
 
 TEMPLATES: Final = {'auto': 'What fits best', 'sales': 'Sales', 'energy': 'Energy', 'prices': 'Prices'}
 PRICES: Final = ('open', 'high', 'low', 'close')
-SUMMED: Final = re.compile(
-    r'sales|qty|quantity|units|count|orders|revenue|amount|volume|energy|kwh|mwh|rain|trips', re.I
-)
+# Parts of names, as `_words` splits them.
+COUNTED: Final = {
+    'sales', 'sold', 'qty', 'quantity', 'units', 'count', 'orders', 'revenue', 'turnover', 'amount', 'volume', 'visits',
+    'visitors', 'passengers', 'patients', 'trips', 'nights', 'rain', 'precipitation',
+    'kwh', 'mwh', 'gwh', 'pedestrians', 'births', 'deaths', 'cases', 'views', 'sessions', 'bookings', 'shipments',
+    'receipts',
+}  # fmt: skip
+ADDED: Final = {
+    'load',
+    'power',
+    'demand',
+    'generation',
+    'production',
+    'consumption',
+    'kw',
+    'mw',
+    'gw',
+    'traffic',
+    'flow',
+}
+NEVER_ADDED: Final = {
+    'price', 'rate', 'ratio', 'share', 'percent', 'pct', 'mean', 'average', 'avg', 'median', 'temperature', 'temp',
+    'index', 'weighted', 'unweighted', 'score', 'humidity', 'pressure', 'speed', 'close', 'open', 'high', 'low', 'log',
+}  # fmt: skip
+SALES: Final = {'sales', 'sold', 'qty', 'quantity', 'orders', 'revenue', 'turnover', 'bookings', 'receipts'}
+ENERGY: Final = {
+    'energy', 'electricity', 'load', 'power', 'grid', 'kwh', 'mwh', 'gwh', 'kw', 'mw', 'gw', 'solar', 'wind', 'pjm',
+    'consumption', 'generation',
+}  # fmt: skip
+PRICED: Final = {'price', 'close', 'quote', 'nav', 'rate'}
+NAMELESS: Final = {'y', 'x', 'v', 'value', 'values', 'val', 'data', 'measure', 'target'}
 MOST_LINES: Final = 8
-SECONDS_DAY: Final = 86_400
-WIDE, HALF, THIRD = 12, 6, 4
+TOGETHER: Final = 200  # series that are added up in one panel
+EACH_ITS_FIGURE: Final = 4
+MANY_VALUES: Final = 2_000_000  # above it a dashboard opens on the last part alone
+FEW_VALUES: Final = 300_000
+DAY: Final = 86_400
+RANGES: Final = (('P5Y', 1826), ('P1Y', 365), ('P3M', 91), ('P30D', 30), ('P7D', 7), ('P1D', 1))
+PERIODS: Final = {'P1D': 'day', 'P1W': 'week', 'P1M': 'month', 'P3M': 'quarter', 'P1Y': 'year'}
+TALL, LOW = 4, 2
 
 Json = dict[str, Any]
+Row = tuple[int, list[Json]]  # height, and panels that share its width
 
 
-def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = 'auto') -> Json:
+def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = 'auto', name: str = '') -> Json:
     """Return the specification of a dashboard over one dataset; `template` is one of TEMPLATES.
 
-    `manifest` is a version's. A dataset without measures gives an empty dashboard.
+    `manifest` is a version's; `name`, the dataset's, stands for measures that are called `y` or `value`. A dataset
+    without measures gives an empty dashboard.
     """
-    measures = list(manifest['measures'])
-    if not measures:
+    facts = _Facts(manifest, name)
+    if not facts.measures:
         return parsed({})
-    chosen = _template(measures) if template == 'auto' else template
-    made = {'prices': _prices, 'energy': _energy, 'sales': _sales}.get(chosen, _general)(_Facts(manifest))
-    sizes = [(panel.pop('w'), panel.pop('h')) for panel in made]
-    panels = [
-        {'id': f'p{at}', 'dataset': dataset_id, 'x': x, 'y': y, 'w': w, 'h': h, **panel}
-        for at, (panel, (w, h), (x, y)) in enumerate(zip(made, sizes, placed(sizes), strict=True), start=1)
-    ]
-    return parsed({'panels': panels})
+    chosen = _template(facts) if template == 'auto' else template
+    rows = {'prices': _prices, 'energy': _energy, 'sales': _sales}.get(chosen, _general)(facts)
+    panels: list[Json] = []
+    top = 0
+    for height, row in rows:
+        width = 12 // len(row)
+        for place, panel in enumerate(row):
+            at = {
+                'id': f'p{len(panels) + 1}',
+                'dataset': dataset_id,
+                'x': place * width,
+                'y': top,
+                'w': width,
+                'h': height,
+            }
+            panels.append(at | panel | {'title': facts.shortened(panel)})
+        top += height
+    return parsed({'panels': panels, 'variables': {'range': facts.range}})
 
 
 class _Facts:
     """What matters of a manifest."""
 
-    def __init__(self, manifest: Mapping[str, Any]) -> None:
-        self.measures: Sequence[str] = manifest['measures']
-        self.series = int(manifest['series']['count'])
-        self.keys: Sequence[str] = manifest['series'].get('columns') or ()
-        self.step = float(manifest['time'].get('step_seconds') or 0)
+    def __init__(self, manifest: Mapping[str, Any], name: str) -> None:
+        time, series = manifest['time'], manifest['series']
+        known = {column['name']: column for column in manifest.get('columns') or ()}
+        self.rows = int(manifest.get('rows_accepted') or 0)
+        self.known = known
+        self.measures = self._worth_drawing(manifest['measures'])
+        self.name = name
+        self.series = int(series['count'])
+        self.labels: Sequence[str] = [label for label in series.get('first') or () if label]
+        self.step = float(time.get('step_seconds') or 0)
+        self.start = datetime.fromisoformat(time['start']) if time.get('start') else None
+        self.end = datetime.fromisoformat(time['end']) if time.get('end') else None
+        self.days = (self.end - self.start).total_seconds() / DAY if self.start and self.end else 0.0
+
+    def _worth_drawing(self, measures: Sequence[str]) -> list[str]:
+        """Measures that have values, those that hold more than a yes or no first and alone where there are any."""
+        some = [name for name in measures if self.known.get(name, {}).get('missing', 0) < max(1, self.rows)]
+        varied = [name for name in some if (self.known.get(name, {}).get('distinct') or 3) > 2]
+        return varied or some
+
+    @property
+    def many(self) -> bool:
+        """Whether there are several series."""
+        return self.series > 1
 
     @property
     def several(self) -> Json:
@@ -57,129 +124,307 @@ class _Facts:
     @property
     def within_days(self) -> bool:
         """Whether there are values at several hours of a day."""
-        return 0 < self.step <= SECONDS_DAY / 4
+        return 0 < self.step <= DAY / 4
 
-    def aggregation(self, measure: str) -> Json:
-        """How several values of a measure become one."""
-        return {'aggregation': 'sum'} if SUMMED.search(measure) else {}
+    @property
+    def daily(self) -> bool:
+        """Whether there is about one value a day."""
+        return DAY / 4 < self.step <= 1.5 * DAY
+
+    @property
+    def period(self) -> str:
+        """What single figures tell of: the latest day of hours, week of days; else the step itself."""
+        if self.within_days:
+            return 'P1D'
+        if self.daily:
+            return 'P1W' if self.days >= 28 else 'P1D'
+        return next((every for every, most in (('P1W', 8), ('P1M', 32), ('P3M', 93)) if self.step <= most * DAY), 'P1Y')
+
+    @property
+    def longer(self) -> str:
+        """The period above: a week or a month of days, a year of months."""
+        if self.within_days:
+            return 'P1M' if self.days > 400 else 'P1W' if self.days > 21 else 'P1D'
+        return 'P1M' if self.daily and self.days > 60 else 'P1W' if self.daily else 'P1Y'
+
+    @property
+    def years(self) -> bool:
+        """Whether a year can be laid beside the one before."""
+        return self.days > 1.3 * 365
+
+    @property
+    def range(self) -> Json:
+        """What the dashboard opens on: all, or of very many values the last part."""
+        if self.rows <= MANY_VALUES or not self.days:
+            return {}
+        return {'last': next((last for last, days in RANGES if self.rows * days / self.days <= FEW_VALUES), 'P1D')}
+
+    def summed(self, measure: str) -> bool:
+        """Whether values at different times are added: so many orders, so many kilowatt hours."""
+        words = _words(self.called(measure)) | _words(measure) | _words(self.known.get(measure, {}).get('unit') or '')
+        return bool(words & COUNTED) and not words & NEVER_ADDED and '%' not in measure
+
+    def added(self, measure: str) -> bool:
+        """Whether values of different series at one time are added, as loads are and temperatures are not."""
+        words = _words(self.called(measure)) | _words(measure)
+        return self.summed(measure) or (bool(words & ADDED) and not words & NEVER_ADDED and '%' not in measure)
+
+    def called(self, measure: str) -> str:
+        """What a measure is called in titles."""
+        if measure.strip().lower() in NAMELESS and self.name:
+            measure = self.name
+        text = ' '.join(measure.replace('_', ' ').strip(' #').split()) or measure
+        return (text if _is_written(text) else text[:1].upper() + text[1:])[:120]
+
+    def shortened(self, panel: Json) -> str:
+        """The title without the dataset's name where that stands for the measure: the dashboard is called so."""
+        name, title = self.called(panel['query']['measures'][0]), str(panel['title'])
+        if panel['query']['measures'][0].strip().lower() not in NAMELESS or not title.startswith(name):
+            return title
+        rest = title[len(name) :].lstrip(' ,:')
+        return rest[:1].upper() + rest[1:] or ('Latest' if panel['kind'] == 'figure' else 'Over time')
+
+    def together(self, measure: str) -> Json:
+        """All series as one line, or the greatest where they are too many."""
+        if not self.many:
+            return {}
+        if self.series > TOGETHER:
+            return {'top': 1}
+        return {'group': '*', 'across': 'sum' if self.added(measure) else 'mean'}
+
+    def of_all(self, measure: str) -> str:
+        """What `together` makes of the name."""
+        if not self.many:
+            return self.called(measure)
+        if self.series > TOGETHER:
+            return f'{self.called(measure)}, greatest series'
+        return f'{self.called(measure)}, {"sum" if self.added(measure) else "mean"} of all series'
+
+    def complete(self, every: str) -> bool:
+        """Whether the last period is over: the sum of a week that has only begun would look like a fall."""
+        if self.end is None:
+            return False
+        return _begun(self.end, every) < _begun(self.end + timedelta(seconds=self.step or 1), every)
 
 
-def _template(measures: Sequence[str]) -> str:
-    names = {name.lower() for name in measures}
-    if all(any(price in name for name in names) for price in PRICES):
+def _words(text: str) -> set[str]:
+    """The words of a name: `Adj_Close` → adj, close; `numOrders` → num, orders."""
+    return set(re.findall(r'[a-z]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', text).lower()))
+
+
+def _is_written(text: str) -> bool:
+    """Whether a name has capitals of its own, such as kWh."""
+    return any(letter.isupper() for letter in text.split(' ')[0])
+
+
+def _begun(at: datetime, every: str) -> tuple[int, ...]:
+    """A number that grows with each period."""
+    if every == 'P1D':
+        return (at.toordinal(),)
+    if every == 'P1W':
+        return tuple(at.isocalendar()[:2])
+    return {'P1M': (at.year, at.month), 'P3M': (at.year, (at.month - 1) // 3)}.get(every, (at.year,))
+
+
+def _template(facts: _Facts) -> str:
+    words = [_words(name) for name in facts.measures]
+    if all(any(price in one for one in words) for price in PRICES):
         return 'prices'
-    return ''
+    first, name = words[0], _words(facts.name)
+    if first & {'close', 'price', 'quote', 'nav'} and not facts.many and 0 < facts.step <= 3.5 * DAY:
+        return 'prices'
+    if (first | name) & ENERGY and facts.within_days:
+        return 'energy'
+    return 'sales' if (first | name) & SALES else ''
 
 
-def _line(facts: _Facts, measure: str, w: int, h: int = 4, **more: Any) -> Json:
-    return {'kind': 'line', 'title': measure, 'w': w, 'h': h, 'query': {'measures': [measure], **facts.several, **more}}
+# Panels
 
 
-def _figure(facts: _Facts, measure: str) -> Json:
-    query = {'measures': [measure], **facts.aggregation(measure)}
-    if facts.series > 1:
-        query |= {'top': 1}
-    return {'kind': 'figure', 'title': measure, 'w': THIRD, 'h': 2, 'query': query}
+def _panel(kind: str, title: str, query: Json, **show: Any) -> Json:
+    kept = {key: value for key, value in query.items() if value not in ('', 0)}
+    return {'kind': kind, 'title': title[:200], 'query': kept} | ({'show': show} if show else {})
 
 
-def _spread(measure: str, facts: _Facts, w: int = THIRD) -> Json:
-    return {
-        'kind': 'histogram',
-        'title': f'{measure}, distribution',
-        'w': w,
-        'h': 4,
-        'query': {'measures': [measure], **({'top': 3} if facts.series > 3 else {})},
-    }
+def _how(facts: _Facts, measure: str, every: str) -> tuple[str, str]:
+    """The aggregation of a measure over a period, and its word: sums only of periods that are over."""
+    if facts.summed(measure) and facts.complete(every):
+        return 'sum', 'total'
+    return 'mean', 'mean'
 
 
-def _rhythm(measure: str, facts: _Facts, w: int = THIRD) -> Json:
-    query = {'measures': [measure], **facts.aggregation(measure), **({'top': 1} if facts.series > 1 else {})}
+def _figure(facts: _Facts, measure: str, every: str = '', how: str = '') -> Json:
+    """The latest figure: of a period, all series together."""
+    every = every or facts.period
+    aggregation, word = (how, {'max': 'highest', 'min': 'lowest'}[how]) if how else _how(facts, measure, every)
+    single = not (facts.within_days or facts.daily) and every == facts.period
+    title = facts.of_all(measure) if single else f'{facts.of_all(measure)}: {word} of a {PERIODS[every]}'
+    query = {'measures': [measure], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
+    return _panel('figure', title, query | facts.together(measure))
+
+
+def _figures(facts: _Facts, others: Sequence[str] = ()) -> list[Json]:
+    """The first row: up to four figures."""
+    measures = [*facts.measures[:EACH_ITS_FIGURE]] if not others else list(others)
+    if len(measures) > 2:
+        return [_figure(facts, measure) for measure in measures]
+    single = not facts.many
+    if len(measures) == 2:
+        more = [_figure(facts, measure, how='max') for measure in measures] if single and facts.within_days else []
+        return [_figure(facts, measures[0]), *more[:1], _figure(facts, measures[1]), *more[1:]]
+    (first,) = measures
+    if facts.many and facts.series <= EACH_ITS_FIGURE and len(facts.labels) == facts.series:
+        every = facts.period
+        aggregation, word = _how(facts, first, every)
+        query = {'measures': [first], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
+        return [
+            _panel('figure', f'{label}: {word} of a {PERIODS[every]}', query | {'series': [label]})
+            for label in facts.labels
+        ]
+    longer = [_figure(facts, first, facts.longer)] if facts.longer != facts.period else []
+    if single:
+        period = facts.longer if facts.longer != facts.period and not facts.within_days else facts.period
+        longer += [_figure(facts, first, period, how) for how in (('max', 'min') if facts.within_days else ('max',))]
+    return [_figure(facts, first), *longer]
+
+
+def _line(facts: _Facts, measure: str) -> Json:
+    """A measure over time, a line each series."""
+    greatest = f', the {MOST_LINES} greatest series' if facts.several else ''
+    return _panel('line', f'{facts.called(measure)}{greatest}', {'measures': [measure], **facts.several})
+
+
+def _rhythm(facts: _Facts, measure: str) -> Json | None:
+    """Hours of a week, days of the years; nothing where there is neither."""
+    query = {'measures': [measure], **facts.together(measure)}
     if facts.within_days:
-        return {'kind': 'heat', 'title': f'{measure} by hour and weekday', 'w': w, 'h': 4, 'query': query}
-    if facts.step and facts.step <= SECONDS_DAY * 1.01:
-        return {'kind': 'calendar', 'title': f'{measure} by day', 'w': w, 'h': 4, 'query': query}
-    return {
-        'kind': 'box',
-        'title': f'{measure}, spread',
-        'w': w,
-        'h': 4,
-        'query': {'measures': [measure], **facts.several},
-    }
+        return _panel('heat', f'{facts.of_all(measure)} by hour and weekday', query)
+    if facts.daily:
+        how = {'aggregation': 'sum'} if facts.summed(measure) else {}
+        return _panel('calendar', f'{facts.of_all(measure)} by day', query | how)
+    return None
 
 
-def _general(facts: _Facts) -> list[Json]:
+def _spread(facts: _Facts, measure: str) -> Json:
+    """How values are spread: quartiles of several series, a histogram of one."""
+    if facts.many:
+        title = f'{facts.called(measure)}, how its {"greatest " if facts.several else ""}series spread'
+        return _panel('box', title, {'measures': [measure], **facts.several})
+    return _panel('histogram', f'{facts.called(measure)}, how often each value', {'measures': [measure]})
+
+
+def _beside(facts: _Facts, measure: str) -> Json | None:
+    """The measure beside the same time a year before, or a week before."""
+    query = {'measures': [measure], **facts.together(measure)}
+    if facts.years:
+        every = 'P1M' if facts.step < 28 * DAY else facts.period
+        aggregation, _ = _how(facts, measure, every)
+        how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
+        title = f'{facts.of_all(measure)} beside the year before'
+        return _panel('line', title, query | {'every': every, 'compare': 'P1Y', **how})
+    if facts.within_days and facts.days > 14:
+        title = f'{facts.of_all(measure)} beside the week before'
+        return _panel('line', title, query | {'every': 'P1D', 'compare': 'P1W'})
+    return None
+
+
+def _periods(facts: _Facts, measure: str) -> Json | None:
+    """Bars or areas by the longer period, stacked where series are added."""
+    every = facts.longer
+    if facts.days * DAY < 3 * {'P1D': DAY, 'P1W': 7 * DAY, 'P1M': 31 * DAY, 'P1Y': 366 * DAY}[every]:
+        return None
+    aggregation, word = _how(facts, measure, every)
+    how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
+    query = {'measures': [measure], 'every': every, **how}
+    if facts.many and facts.added(measure) and facts.series <= MOST_LINES:
+        return _panel('bar', f'{facts.called(measure)}: {word} of each {PERIODS[every]}', query, stacked=True)
+    title = f'{facts.of_all(measure)}: {word} of each {PERIODS[every]}'
+    return _panel('bar', title, query | facts.together(measure))
+
+
+def _smooth(facts: _Facts, measure: str) -> Json | None:
+    """The measure with its rolling mean over about a year of months, a week of days, a day of hours."""
+    window = 24 if 0 < facts.step <= DAY / 12 else 7 if facts.daily else 12 if facts.step > 20 * DAY else 13
+    if facts.many or not facts.step or facts.days * DAY < 3 * window * facts.step:
+        return None
+    query = {'measures': [measure], 'overlays': [f'mean~{window}']}
+    return _panel('line', f'{facts.called(measure)} with its mean over {window} values', query)
+
+
+def _pairs(panels: Sequence[Json | None], most: int = 4) -> list[Row]:
+    """Rows of two; a last one alone has the row for itself."""
+    found = [panel for panel in panels if panel][:most]
+    return [(TALL, found[at : at + 2]) for at in range(0, len(found), 2)]
+
+
+# Templates
+
+
+def _general(facts: _Facts) -> list[Row]:
     first, *others = facts.measures
-    made = [_figure(facts, measure) for measure in facts.measures[:3]]
-    made.append(_line(facts, first, WIDE))
-    made += [_line(facts, measure, HALF) for measure in others[:2]]
-    made += [_rhythm(first, facts, HALF), _spread(first, facts, HALF)]
-    return made
+    lines = [_line(facts, measure) for measure in others[:2]]
+    rest = [_rhythm(facts, first), _periods(facts, first), _beside(facts, first), _spread(facts, first)]
+    more = [*lines, *rest, _smooth(facts, first)]
+    return [(LOW, _figures(facts)), (TALL, [_line(facts, first)]), *_pairs(more)]
 
 
-def _sales(facts: _Facts) -> list[Json]:
+def _energy(facts: _Facts) -> list[Row]:
     first, *others = facts.measures
-    total = {'measures': [first], 'aggregation': 'sum'}
-    return [
-        _figure(facts, first),
-        *(_figure(facts, measure) for measure in others[:2]),
-        {
-            'kind': 'bar',
-            'title': first,
-            'w': WIDE,
-            'h': 4,
-            'query': {**total, **facts.several},
-            'show': {'stacked': True},
-        },
-        {
-            'kind': 'line',
-            'title': f'{first} beside the year before',
-            'w': HALF,
-            'h': 4,
-            'query': {**total, 'every': 'P1M', 'compare': 'P1Y', 'top': 1},
-        },
-        _rhythm(first, facts, HALF),
-    ]
+    more = [_rhythm(facts, first), _periods(facts, first), *[_line(facts, one) for one in others[:2]]]
+    more += [_beside(facts, first), _spread(facts, first)]
+    return [(LOW, _figures(facts)), (TALL, [_line(facts, first)]), *_pairs(more)]
 
 
-def _energy(facts: _Facts) -> list[Json]:
+def _sales(facts: _Facts) -> list[Row]:
     first, *others = facts.measures
-    return [
-        *(_figure(facts, measure) for measure in facts.measures[:3]),
-        _line(facts, first, WIDE),
-        _rhythm(first, facts, HALF),
-        {
-            'kind': 'area',
-            'title': f'{first} by day',
-            'w': HALF,
-            'h': 4,
-            'query': {'measures': [first], 'every': 'P1D', **facts.several},
-            'show': {'stacked': facts.series > 1},
-        },
-        *(_line(facts, measure, HALF) for measure in others[:2]),
-    ]
+    every = facts.period if facts.within_days or facts.daily else ''
+    if every and facts.days > 200:
+        every = 'P1W' if facts.days < 900 else 'P1M'
+    how = {'aggregation': 'sum'} if facts.summed(first) or not _words(first) & NEVER_ADDED else {}
+    word = f': {"total" if how else "mean"} of each {PERIODS[every]}' if every else ''
+    greatest = f', the {MOST_LINES} greatest series' if facts.several else ''
+    bars = _panel(
+        'bar', f'{facts.called(first)}{word}{greatest}', {'measures': [first], 'every': every, **how, **facts.several},
+        stacked=facts.many,
+    )  # fmt: skip
+    more = [_beside(facts, first), _rhythm(facts, first), *[_line(facts, one) for one in others[:2]]]
+    more += [_periods(facts, first), _spread(facts, first), _smooth(facts, first)]
+    return [(LOW, _figures(facts)), (TALL, [bars]), *_pairs(more)]
 
 
-def _prices(facts: _Facts) -> list[Json]:
-    found = [next((name for name in facts.measures if price in name.lower()), '') for price in PRICES]
-    four = found if all(found) else [facts.measures[0]]
-    volume = next((name for name in facts.measures if 'volume' in name.lower()), '')
-    query = {'measures': four, **({'volume': volume} if volume else {}), **({'top': 1} if facts.series > 1 else {})}
+def _prices(facts: _Facts) -> list[Row]:
+    four = [next((name for name in facts.measures if price in _words(name)), '') for price in PRICES]
+    if not all(four):
+        four = [facts.measures[0]]
     close = four[-1]
-    return [
-        {'kind': 'candles', 'title': 'Price', 'w': WIDE, 'h': 5, 'query': query},
-        {
-            'kind': 'line',
-            'title': f'{close} with its bands',
-            'w': HALF,
-            'h': 4,
-            'query': {
-                'measures': [close],
-                'every': 'P1D',
-                'aggregation': 'last',
-                'overlays': ['bollinger~20~2'],
-                'top': 1,
-            },
-        },
-        _spread(close, facts, HALF),
-        _figure(facts, close),
+    volume = next((name for name in facts.measures if 'volume' in _words(name)), '')
+    one = {'top': 1} if facts.many else {}
+    every = {} if len(four) > 1 else {'every': 'P1D' if facts.within_days else 'P1W' if facts.days < 900 else 'P1M'}
+    candles = _panel('candles', 'Price', {'measures': four, 'volume': volume, **every, **one})
+    daily = {'every': 'P1D', 'aggregation': 'last'} if facts.within_days else {}
+    title = facts.called(close)
+    bands = _panel(
+        'line', f'{title} with Bollinger bands', {'measures': [close], 'overlays': ['bollinger~20~2'], **daily, **one}
+    )
+    swing = _panel('line', f'{title} with RSI', {'measures': [close], 'overlays': ['rsi~14'], **daily, **one})
+    told = [(close, 'last', 'P1D', 'last')] + ([(close, 'last', 'P1M', 'last')] if facts.days > 60 else [])
+    if len(four) > 1:
+        told += [(four[1], 'highest', 'P1M', 'max'), (four[2], 'lowest', 'P1M', 'min')]
+    figures = [
+        _panel(
+            'figure',
+            f'{facts.called(name)}: {word} of a {PERIODS[step]}',
+            {'measures': [name], 'every': step, 'aggregation': how, **one},
+        )
+        for name, word, step, how in told
     ]
+    traded = None
+    if volume:
+        traded = _panel(
+            'bar',
+            f'{facts.called(volume)}: total of each month',
+            {'measures': [volume], 'every': 'P1M', 'aggregation': 'sum', **one},
+        )
+    lines = _line(facts, close) if facts.many else _spread(facts, close)
+    years = _beside(facts, close) if not facts.many else None
+    return [(LOW, figures), (TALL + 1, [candles]), *_pairs([bands, swing, traded, lines, years])]

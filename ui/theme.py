@@ -35,6 +35,7 @@ PAGES = (
     ('Billing', '/billing', 'credit-card', 'g b'),
     ('Settings', '/settings', 'settings', 'g s'),
 )
+COUNTED = ('Datasets', 'Dashboards', 'Forecasts', 'Jobs')
 THEMES = (('light', 'Light', 'sun'), ('dark', 'Dark', 'moon'), ('system', 'System', 'monitor'))
 SHORTCUTS = (
     ('Search or jump to', '⌘ K'),
@@ -119,7 +120,7 @@ def frame(
     ui.on_exception(_say)
     _account_theme(session)
     with tag('div', classes='app', data_actions=json.dumps(as_data([*actions, PAUSE]))):
-        _rail(active)
+        _rail(active, session)
         with tag('header', classes='top'):
             bell = _top(services, session, crumbs, active, metered)
         # NiceGUI's page is the <main> landmark already.
@@ -140,8 +141,9 @@ def _say(error: Exception) -> None:
             toast('Something went wrong', 'It was logged. Reload the page and try again.', level='bad')
 
 
-def _rail(active: str) -> None:
-    with tag('nav', classes='rail', aria_label='Main', id='rail'):
+def _rail(active: str, session: Session) -> None:
+    # How many there are of each and what is pinned is fetched by the page's script, once the page stands.
+    with tag('nav', classes='rail', aria_label='Main', id='rail', data_of=str(session.user.id)):
         with tag('a', classes='brand', href='/', aria_label='VARIOSYNC, home'):
             ui.html(LOGO, sanitize=False, tag='span')
             tag('span', 'VARIOSYNC')
@@ -150,6 +152,9 @@ def _rail(active: str) -> None:
                 chosen = 'page' if path == active else None
                 with tag('a', label, href=path, aria_current=chosen, title=label):
                     icon(symbol, classes='lead')
+                    if label in COUNTED:
+                        tag('span', '', 'n', data_count=label.lower())
+        tag('div', classes='pins', data_pins='')
         with (
             tag('div', classes='nav foot'),
             tag('button', 'Shortcuts', type='button', data_keys='', title='Shortcuts'),

@@ -67,3 +67,24 @@ select spec from public.dashboard_revisions where dashboard_id = %(id)s and revi
 -- name: dashboard_datasets
 -- Which of these datasets are the user's, deleted ones too.
 select id from public.datasets where id = any(%(ids)s);
+
+-- name: rail
+-- What stands in the rail of every page: how many there are of each, and the names of pinned dashboards.
+select
+    (select count(*) from public.datasets where deleted_at is null) as datasets,
+    (select count(*) from public.dashboards where deleted_at is null) as dashboards,
+    (select count(*) from public.forecasts) as forecasts,
+    (select count(*) from public.jobs where state in ('queued', 'running')) as jobs,
+    coalesce(
+        (
+            select jsonb_agg(jsonb_build_object('id', pins.id, 'name', pins.name) order by pins.created_at)
+            from (
+                select id, name, created_at
+                from public.dashboards
+                where pinned and deleted_at is null
+                order by created_at
+                limit 8
+            ) as pins
+        ),
+        '[]'
+    ) as pinned;

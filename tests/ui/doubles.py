@@ -249,6 +249,10 @@ class Dashboards:
     async def list(self, user_id: UUID) -> list[Dashboard]:
         return [one for one in self.kept if one.user_id == user_id]
 
+    async def rail(self, user_id: UUID) -> Mapping[str, Any]:
+        pinned = [{'id': str(one.id), 'name': one.name} for one in await self.list(user_id) if one.pinned]
+        return {'datasets': 0, 'dashboards': len(await self.list(user_id)), 'forecasts': 0, 'jobs': 0, 'pinned': pinned}
+
 
 class Forecasts:
     def __init__(self) -> None:

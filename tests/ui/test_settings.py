@@ -268,7 +268,14 @@ async def test_scopes_are_chosen_one_by_one(room: Room) -> None:
     room.user.find('Create key').click()
     await room.user.should_see(KEY)
     (made,) = room.accounts.made
-    assert made.scopes == ('datasets:read', 'datasets:write', 'forecasts:read', 'jobs:read', 'notices:read')
+    assert made.scopes == (
+        'datasets:read',
+        'datasets:write',
+        'dashboards:read',
+        'forecasts:read',
+        'jobs:read',
+        'notices:read',
+    )
     assert made.expires_at is None
 
 

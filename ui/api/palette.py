@@ -1,4 +1,4 @@
-"""`GET /api/v1/palette`: what the command palette of the signed-in user offers."""
+"""`GET /api/v1/palette` and `/api/v1/rail`: what the palette of the signed-in user offers, what the rail counts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ MORE_PAGES = (
 
 
 def register(services: Any) -> None:
-    """Answer with pages, actions, datasets and forecasts; a page adds its own lines, such as to pause hours."""
+    """Answer with pages, actions and what the user has; a page adds its own lines, such as to pause hours."""
 
     @app.get('/api/v1/palette', include_in_schema=False)
     async def palette(request: Request) -> JSONResponse:
@@ -36,6 +36,11 @@ def register(services: Any) -> None:
         dashboards = [_dashboard(dashboard) for dashboard in await services.dashboards.list(user.id)]
         entries = [*datasets, *dashboards, *forecasts, *_actions(), *_pages()]
         return JSONResponse(as_data(entries), headers={'Cache-Control': 'private, no-store'})
+
+    @app.get('/api/v1/rail', include_in_schema=False)
+    async def rail(request: Request) -> JSONResponse:
+        found = await services.dashboards.rail(signed_in(request).user.id)
+        return JSONResponse(dict(found), headers={'Cache-Control': 'private, no-store'})
 
 
 def _dataset(dataset: Dataset, wanted: Preferences) -> Entry:

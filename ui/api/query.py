@@ -56,6 +56,19 @@ class Line(Answer):
     columns: dict[str, list[float | None]]
 
 
+class Key(Answer):
+    """A key column and what it holds, in order; the first thousand."""
+
+    name: str
+    labels: list[str]
+
+
+class Keys(Answer):
+    """The key columns of a version."""
+
+    items: list[Key]
+
+
 class Found(Answer):
     """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn."""
 
@@ -77,6 +90,12 @@ def routes(services: Services) -> APIRouter:
     answers[200]['model'] = Found
     answers[200]['headers'] = {'ETag': {'schema': {'type': 'string'}}}
     answers[304] = {'description': 'You hold this answer already.'}
+
+    @api.get('/datasets/{dataset_id}/versions/{number}/keys', summary='What its keys hold', responses=problems(404))
+    async def list_keys(session: DatasetsRead, dataset_id: DatasetId, number: Number) -> Keys:
+        version = await services.datasets.version(session.user.id, dataset_id, number)
+        found = await services.charts.keys(session.user.id, version)
+        return Keys(items=[Key(name=name, labels=list(labels)) for name, labels in found.items()])
 
     @api.get(
         '/datasets/{dataset_id}/versions/{number}/query',
@@ -108,7 +127,9 @@ def routes(services: Services) -> APIRouter:
             Text, InQuery(description='mean, sum, min, max, first, last, count or p0 to p100.')
         ] = 'mean',
         zone: Annotated[Text, InQuery(description='Whose days and months count.')] = 'UTC',
-        group: Annotated[Text, InQuery(description='A key column: one line for each of its values.')] = '',
+        group: Annotated[
+            Text, InQuery(description='A key column: one line for each of its values; `*`: one of all series.')
+        ] = '',
         across: Annotated[Text, InQuery(description='How series of a group become one: sum or mean.')] = 'sum',
         top: Annotated[int, InQuery(ge=0, le=MOST_LINES, description='Only the greatest so many.')] = 0,
         by: Annotated[Text, InQuery(description='What makes them great: an aggregation over the range.')] = 'sum',

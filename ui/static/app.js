@@ -201,7 +201,7 @@
   const mac = /Mac|iPhone|iPad/.test(navigator.platform);
   const modifier = () => (mac ? '⌘' : 'Ctrl');
   const typing = (target) => target.closest?.('input, textarea, select, [contenteditable=true], dialog[open]');
-  const GO = { h: '/', d: '/datasets', f: '/forecasts', j: '/jobs', n: '/notices', b: '/billing', s: '/settings' };
+  const GO = { h: '/', d: '/datasets', v: '/dashboards', e: '/explore', f: '/forecasts', j: '/jobs', n: '/notices', b: '/billing', s: '/settings' };
   let awaited = 0;
 
   const showKeys = () => {
@@ -260,6 +260,41 @@
     else if (event.target.matches?.('dialog.over')) event.target.close();
   });
 
+  // ---- rail: how many there are of each, and the pinned dashboards, at once as they were last seen in this tab ----
+  const COLOURS = ['1', '3', '4', '2', '6', '5', '7', '8'];
+  let painted = null;
+  function paintRail(found) {
+    const rail = document.getElementById('rail'), pins = rail?.querySelector('[data-pins]');
+    if (!pins || !found || found.of !== rail.dataset.of) return;
+    rail.querySelectorAll('[data-count]').forEach((place) => { place.textContent = found[place.dataset.count] || ''; });
+    const links = found.pinned.map(({ id, name }, at) => {
+      const link = el('a'), square = el('span', 'sw');
+      Object.assign(link, { href: `/dashboards/${id}`, title: name });
+      if (location.pathname === link.pathname) link.setAttribute('aria-current', 'page');
+      square.style.background = `var(--series-${COLOURS[at % COLOURS.length]})`;
+      link.append(square, el('span', 'cut', name));
+      return link;
+    });
+    const list = el('div', 'nav');
+    list.append(...links);
+    pins.replaceChildren(...(links.length ? [el('div', 'nav-h', 'Pinned'), list] : []));
+  }
+  window.variosyncRail = async () => {
+    const of = document.getElementById('rail')?.dataset.of;
+    const answer = await fetch('/api/v1/rail', { headers: { Accept: 'application/json' } }).catch(() => null);
+    if (!of || !answer?.ok) return;
+    const found = { ...(await answer.json()), of };
+    sessionStorage.setItem('variosync_rail', JSON.stringify(found));
+    paintRail(found);
+  };
+  function railStands() {
+    const rail = document.getElementById('rail');
+    if (!rail?.dataset.of || rail === painted) return;
+    painted = rail;
+    paintRail(JSON.parse(sessionStorage.getItem('variosync_rail') || 'null'));
+    window.variosyncRail();
+  }
+
   // Tabs that do not fit are scrolled to the open one, and a table to its chosen row, whenever they are drawn anew.
   let seen = [];
   const bring = () => {
@@ -273,7 +308,7 @@
     seen = wanted;
   };
   let waiting = 0;
-  new MutationObserver(() => { waiting ||= requestAnimationFrame(() => { waiting = 0; bring(); }); })
+  new MutationObserver(() => { waiting ||= requestAnimationFrame(() => { waiting = 0; railStands(); bring(); }); })
     .observe(document.documentElement, { childList: true, subtree: true });
 
   // This page's server stops: build the page anew where another one answers, but no earlier than its files have gone.

@@ -13,7 +13,7 @@ import numpy as np
 from core.analysis.query import buckets, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
-from core.analysis.query.request import MOST_LINES, Filter, Overlay, Query, known_zone
+from core.analysis.query.request import EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
 from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
 from core.analysis.query.wire import Answer, Part
 from core.analysis.series import interruption
@@ -197,6 +197,8 @@ class _Asked:
     def _all_groups(self) -> list[_Group]:
         if not self._query.group:
             return [_Group(name=label, labels=(label,)) for label in self._labels]
+        if self._query.group == EVERY_SERIES:
+            return [_Group(name='all series', labels=self._labels)] if self._labels else []
         found: dict[str, list[str]] = {}
         for label in self._labels:
             found.setdefault(self._stored.key_values(label)[self._query.group], []).append(label)

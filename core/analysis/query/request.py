@@ -30,6 +30,7 @@ MOST_MEASURES: Final = 50
 MOST_WIDTH: Final = 10_000
 MOST_FILTERS: Final = 20
 DIVIDER: Final = '~'
+EVERY_SERIES: Final = '*'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,10 @@ class Query:
 
     `kind` is one of KINDS; `series` are labels, none for all of them. `every` is an ISO 8601 duration of calendar
     buckets in `zone`, or `auto` (as many as `width` pixels bear). `aggregation` is one of AGGREGATES or a percentile
-    such as p95; `group` a key column whose series become one line each by `across`; `top` leaves the greatest lines by
-    `by` over the range. `measures` of `ohlc` are open, high, low and close (a single one serves as all four), `volume`
-    is what is summed beside them. `compare` is the duration by which an earlier period is drawn along.
+    such as p95; `group` a key column whose series become one line each by `across`, `*` makes one line of all series;
+    `top` leaves the greatest lines by `by` over the range. `measures` of `ohlc` are open, high, low and close (a single
+    one serves as all four), `volume` is what is summed beside them. `compare` is the duration by which an earlier
+    period is drawn along.
     """
 
     kind: str = 'line'
@@ -166,7 +168,7 @@ class Query:
             raise UsageError('Buckets are a duration such as PT15M, P1D or P1M.', place='query.every')
         if self.compare and not _lasts(self.compare):
             raise UsageError('An earlier period is a duration such as P7D or P1Y.', place='query.compare')
-        if self.group and self.group not in keys:
+        if self.group and self.group not in (*keys, EVERY_SERIES):
             raise UsageError(f'"{self.group}" is no key of this dataset.', place='query.group')
         if self.kind == 'ohlc' and len(self.measures) not in (1, 4):
             raise UsageError(

@@ -1,0 +1,118 @@
+"""Dashboards that are built of a profile: what is recognised, and that the grid has no holes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core.panels import COLUMNS
+from core.suggest import TEMPLATES, dashboard
+
+DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
+HOUR, DAY, WEEK, MONTH = 3600.0, 86_400.0, 604_800.0, 2_678_400.0
+START = datetime(2023, 1, 1, tzinfo=UTC)
+
+
+def manifest(
+    *measures: str, step: float, days: int, series: int = 1, rows: int = 10_000, **columns: Any
+) -> dict[str, Any]:
+    end = START + timedelta(days=days) - timedelta(seconds=step)
+    return {
+        'measures': list(measures),
+        'columns': [{'name': name, 'missing': 0, 'distinct': 500} | columns.get(name, {}) for name in measures],
+        'rows_accepted': rows,
+        'series': {
+            'columns': ['site'] if series > 1 else [],
+            'count': series,
+            'first': [f's{n}' for n in range(min(5, series))] if series > 1 else [''],
+        },
+        'time': {'start': START.isoformat(), 'end': end.isoformat(), 'step_seconds': step},
+    }
+
+
+MADE_UP = {
+    'load': manifest('load', 'temperature', step=HOUR, days=120, series=3),
+    'quarter hours': manifest('kWh', step=HOUR / 4, days=400),
+    'sales': manifest('qty', 'price', step=DAY, days=800, series=40),
+    'months': manifest('#Passengers', step=MONTH, days=4000),
+    'weeks': manifest('Gasoline', step=WEEK, days=4000),
+    'prices': manifest('Open', 'High', 'Low', 'Close', 'Volume', step=DAY, days=700),
+    'one price': manifest('price', step=HOUR, days=90),
+    'a thousand series': manifest('y', step=MONTH, days=4000, series=1428),
+    'few values': manifest('y', step=HOUR, days=1),
+    'no step': manifest('y', step=0, days=30),
+    'eleven': manifest(*(f'm{n}' for n in range(11)), step=WEEK, days=900),
+}
+
+
+@pytest.mark.parametrize('template', TEMPLATES)
+@pytest.mark.parametrize('name', MADE_UP)
+def test_every_row_of_the_grid_is_full(name: str, template: str):
+    panels = dashboard(DATASET, MADE_UP[name], template=template, name='Warehouse')['panels']
+    taken: dict[tuple[int, int], int] = {}
+    for panel in panels:
+        for x in range(panel['x'], panel['x'] + panel['w']):
+            for y in range(panel['y'], panel['y'] + panel['h']):
+                taken[x, y] = taken.get((x, y), 0) + 1
+    bottom = max(panel['y'] + panel['h'] for panel in panels)
+    assert taken == {(x, y): 1 for x in range(COLUMNS) for y in range(bottom)}
+    assert 4 <= len(panels) <= 9
+    assert all(panel['title'] for panel in panels)
+    assert len({panel['title'] for panel in panels if panel['kind'] == 'figure'}) == sum(
+        panel['kind'] == 'figure' for panel in panels
+    )
+
+
+def found(name: str, kind: str) -> list[dict[str, Any]]:
+    return [panel for panel in dashboard(DATASET, MADE_UP[name], name='Warehouse')['panels'] if panel['kind'] == kind]
+
+
+def test_prices_are_candles_with_volume_and_a_single_price_makes_its_own():
+    (candles,) = found('prices', 'candles')
+    assert candles['query'] == {'measures': ['Open', 'High', 'Low', 'Close'], 'volume': 'Volume'}
+    (single,) = found('one price', 'candles')
+    assert single['query'] == {'measures': ['price'], 'every': 'P1D'}
+
+
+def test_what_is_counted_is_added_and_what_is_measured_is_not():
+    heat = found('load', 'heat')[0]['query']
+    assert (heat['group'], heat['across']) == ('*', 'sum')
+    figures = {panel['title']: panel['query'] for panel in found('load', 'figure')}
+    assert figures['Temperature, mean of all series: mean of a day']['across'] == 'mean'
+    bars = found('sales', 'bar')[0]
+    assert bars['query']['aggregation'] == 'sum'
+    assert bars['show']['stacked']
+    assert not any(panel['query'].get('aggregation') == 'sum' for panel in found('weeks', 'bar'))
+
+
+def test_the_sum_of_a_period_that_has_only_begun_is_not_shown():
+    whole = manifest('orders', step=DAY, days=365)
+    begun = manifest('orders', step=DAY, days=362)
+    titles = [[panel['title'] for panel in dashboard(DATASET, one)['panels'][:3]] for one in (whole, begun)]
+    assert 'Orders: total of a month' in titles[0]
+    assert 'Orders: mean of a month' in titles[1]
+
+
+def test_hours_days_and_years_have_their_rhythm():
+    assert found('load', 'heat')
+    assert found('sales', 'calendar')
+    assert [panel['query']['compare'] for panel in found('months', 'line') if 'compare' in panel['query']] == ['P1Y']
+
+
+def test_measures_without_values_and_yes_or_no_are_left_out():
+    given = manifest('flag', 'empty', 'load', step=HOUR, days=50, flag={'distinct': 2}, empty={'missing': 10_000})
+    drawn = {name for panel in dashboard(DATASET, given)['panels'] for name in panel['query']['measures']}
+    assert drawn == {'load'}
+    assert not dashboard(DATASET, manifest(step=HOUR, days=3))['panels']
+
+
+def test_very_many_values_open_on_the_last_part():
+    assert dashboard(DATASET, manifest('load', step=HOUR, days=365))['variables']['range'] == {}
+    many = manifest('load', step=60.0, days=3650, rows=10_000_000)
+    assert dashboard(DATASET, many)['variables']['range'] == {'last': 'P3M'}
+
+
+def test_a_measure_without_a_name_of_its_own_is_called_like_the_dataset_and_not_in_every_title():
+    titles = [panel['title'] for panel in dashboard(DATASET, MADE_UP['few values'], name='River level')['panels']]
+    assert 'Over time' in titles
+    assert not any('River level' in title for title in titles)
