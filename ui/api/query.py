@@ -92,7 +92,7 @@ def routes(services: Services) -> APIRouter:
     answers[304] = {'description': 'You hold this answer already.'}
 
     @api.get('/datasets/{dataset_id}/versions/{number}/keys', summary='What its keys hold', responses=problems(404))
-    async def list_keys(session: DatasetsRead, dataset_id: DatasetId, number: Number) -> Keys:
+    async def list_series_keys(session: DatasetsRead, dataset_id: DatasetId, number: Number) -> Keys:
         version = await services.datasets.version(session.user.id, dataset_id, number)
         found = await services.charts.keys(session.user.id, version)
         return Keys(items=[Key(name=name, labels=list(labels)) for name, labels in found.items()])
