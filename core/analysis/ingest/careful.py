@@ -286,6 +286,9 @@ class Careful:
             return False
         parted = after_blank or bool(self._held)
         remark = is_remark(cells, layout.width, layout.profile, parted=parted) or (parted and self._is_alone(cells))
+        if remark and not parted and len(cells) == 1 and ' ' not in cells[0] and not self._is_alone(cells):
+            # A word that is written as those of the first column is what is left of a record.
+            remark = not layout.shapes[0]
         if remark and len(self._held) < _HELD:
             self._held.append((line, byte, cells))
             return True
@@ -564,7 +567,9 @@ class Careful:
             return is_heading(ahead[0], self._layout.profile)
         if len(ahead[0]) != len(ahead[1]) or any(self._has_width(other) for other in ahead):
             return False
-        return is_heading(ahead[0], self._layout.profile) or not any(self._suits(other) for other in ahead[:2])
+        typed = any(kind not in ('text', 'empty') for kind in self._layout.profile)
+        heading = is_heading(ahead[0], self._layout.profile)
+        return heading or not typed or not any(self._suits(other) for other in ahead[:2])
 
     def _ahead(self) -> list[list[str]]:
         """The cells of the next filled lines, each read alone."""
@@ -620,7 +625,7 @@ class Careful:
     def _narrowed(self, cells: list[str]) -> list[str]:
         layout = self._layout
         reason = f'The record has {len(cells)} cells where the table has {layout.width} columns'
-        found = self._held_together(cells) or aligned(cells, layout, self._form.delimiter)
+        found = self._blank_behind(cells) or self._held_together(cells) or aligned(cells, layout, self._form.delimiter)
         if found is None:
             surplus = self._form.delimiter.join(cells[layout.width :])
             self._note(FaultKind.LONG_ROW, FaultAction.TRUNCATED, surplus, f'{reason}; the surplus was cut off.')
@@ -629,6 +634,25 @@ class Careful:
         how = 'a cell that bare delimiters had split was joined.' if merged else 'surplus empty cells were taken out.'
         self._note(FaultKind.LONG_ROW, FaultAction.REPAIRED, value, f'{reason}; {how}')
         return kept
+
+    def _blank_behind(self, cells: list[str]) -> tuple[list[str], str, bool] | None:
+        """Join cells by the blanks behind delimiters, in a file that has none: either no others part cells, or those.
+
+        None where neither gives the table's width.
+        """
+        width, mark = self._layout.width, self._form.delimiter
+        blank = [i > 0 and cell[:1] == ' ' and bool(cell.strip()) for i, cell in enumerate(cells)]
+        if not self._form.tight or self._form.trim or not any(blank) or mark.isspace():
+            return None
+        joined: list[str] = []
+        if sum(blank) == len(cells) - width:
+            for cell, behind in zip(cells, blank, strict=True):
+                joined[-1:] = [f'{joined[-1]}{mark}{cell}'] if behind else [*joined[-1:], cell]
+        elif self._raw.count(f'{mark} ') == width - 1 and width > 2:
+            joined = tokenize(self._raw, replace(self._form, delimiter=f'{mark} ')).cells
+        if len(joined) != width:
+            return None
+        return joined, next((cell for cell in joined if mark in cell), self._raw), True
 
     def _held_together(self, cells: list[str]) -> tuple[list[str], str, bool] | None:
         """Join the cells that a delimiter has split where one quote of two is left to tell where the cell ends."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from core.analysis.ingest.letters import encoding_by_letters
 from core.analysis.ingest.rawtable import decision
 from core.errors import UnreadableFile
 
@@ -231,6 +232,8 @@ def _guess(path: Path) -> Found:
     paired = sum(map(len, multibyte))
     if paired > 0.75 * high and len(multibyte) > 2:
         return Found(encoding='utf-8', confidence=paired / high, runner_up=_single_byte(sample).encoding)
+    if (lettered := encoding_by_letters(sample)) is not None:
+        return Found(encoding=lettered[0], confidence=lettered[1], runner_up='cp1252')
     east = _east_asian(sample, high)
     single = _single_byte(sample)
     return single if east is None else Found(encoding=east, confidence=0.95, runner_up=single.encoding)

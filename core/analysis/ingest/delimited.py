@@ -271,7 +271,8 @@ def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[
     found = above + [(index + skip, cells, clean) for index, cells, clean in below]
     if not whole and len(found) > 2:
         found = found[:-1]
-    width = Counter(len(cells) for _, cells, clean in found if clean).most_common(1)
+    counts = Counter(len(cells) for _, cells, clean in found if clean)
+    width = sorted(counts.items(), key=lambda pair: (-pair[1], -pair[0]))[:1]
     spaced = sum(is_spaced(lines[index], cells, form) for index, cells, _ in found)
     records = []
     for index, cells, clean in found:
@@ -286,18 +287,25 @@ def _records(lines: list[str], form: Format, *, whole: bool, skip: int) -> list[
         blank = not line.strip(' \t') and len(cells) < 2
         named = index == 0 and named_separator(line) is not None
         records.append(Record(line=index + 1, cells=[] if blank or named else cells))
-    _mend_header(records, form, width[0][0] if width else 0)
+    _mend_header(records, lines, form, width[0][0] if width else 0)
     return records
 
 
-def _mend_header(records: list[Record], form: Format, width: int) -> None:
+def _mend_header(records: list[Record], lines: list[str], form: Format, width: int) -> None:
     """Split a header that is separated by another character than the values right below it."""
     first = next((index for index, record in enumerate(records) if len(record.cells) == width), 0)
     above = records[first - 1] if first else None
-    if above is None or len(above.cells) != 1 or not any(kind_of(cell) == 'number' for cell in records[first].cells):
+    if above is None or not above.cells or len(above.cells) == width or above.lines > 1:
         return
-    found = resplit(above.cells[0], form, ['text'] * width, heading=True)
-    if found is not None and len(set(found[0])) == width:
+    line = lines[above.line - 1].rstrip('\r\n')
+    found = resplit(line, form, ['text'] * width, heading=True)
+    if found is None or len(set(found[0])) < width or not all(cell.strip() for cell in found[0]):
+        return
+    mark = found[1]
+    counted = len(above.cells) == 1 and any(kind_of(cell) == 'number' for cell in records[first].cells)
+    # A title may hold as many blanks as a header, but not other delimiters without blanks beside them.
+    plain = '"' in line if mark == ' ' else f'{mark} ' not in line and f' {mark}' not in line
+    if counted or (plain and all(kind_of(cell) == 'text' for cell in found[0])):
         records[first - 1] = replace(above, cells=found[0])
 
 

@@ -21,6 +21,8 @@ _RUN: Final = re.compile(r'[^\w\s"\'`.+]{2,4}')
 _MOST_RUNS: Final = 60
 _SIGN: Final = re.compile(r'[^\w\s"\'`.+\-,;|:^~§¦]')
 _MOST_UNUSUAL: Final = 6
+_QUOTED: Final = re.compile(r'"[^"\r\n]*"')
+_WORDS: Final = re.compile(r'[^\W\d][\w .()%/-]{0,60}')
 QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
 _BACKSLASHES: Final = re.compile(r'\\+')
@@ -441,14 +443,33 @@ def named_separator(line: str) -> str | None:
 
 def _delimiters(text: str, lines: Sequence[str]) -> list[str]:
     known = [mark for mark in (*_SINGLES, *_DOUBLES) if mark in text]
+    if text.count('://') > 0.9 * text.count(':'):
+        # The colons of addresses part nothing.
+        known = [mark for mark in known if mark != ':']
     tabbed = [mark for mark in known if mark != '\t' and _is_tabbed(text, mark)]
     if tabbed and text.count('\t') == 2 * text.count(tabbed[0]):
         return [f'\t{tabbed[0]}\t']
-    return known + [mark for mark in _unusual(lines) if mark not in known]
+    return known + _spaced(lines) + [mark for mark in _unusual(lines) if mark not in known]
+
+
+def _spaced(lines: Sequence[str]) -> list[str]:
+    """Delimiters that stand equally often in nearly every line with a blank behind them, but not without one."""
+    found = []
+    for mark in ',;':
+        if len(lines) > 2 and _steady(lines, f'{mark} ') > 0.9 >= _steady(lines, mark):
+            found.append(f'{mark} ')
+    return found
+
+
+def _steady(lines: Sequence[str], mark: str) -> float:
+    """The share of lines in which a mark stands as often as in most."""
+    counts = Counter(count for line in lines if (count := line.count(mark)))
+    return counts.most_common(1)[0][1] / len(lines) if counts else 0.0
 
 
 def _unusual(lines: Sequence[str]) -> list[str]:
-    """Other signs, and runs of signs, that stand equally often in nearly every line."""
+    """Other signs, and runs of signs, that stand equally often in nearly every line outside of quotes."""
+    lines = [_QUOTED.sub('', line) if '"' in line else line for line in lines]
     met: Counter[str] = Counter()
     for line in lines:
         runs = set(_RUN.findall(line))
@@ -461,11 +482,22 @@ def _unusual(lines: Sequence[str]) -> list[str]:
     steady = [
         (seen.most_common(1)[0][1], mark)
         for mark, seen in counts.items()
-        if seen.most_common(1)[0][1] >= 0.8 * len(lines) and len(lines) > 2
+        if seen.most_common(1)[0][1] >= 0.8 * len(lines) and (len(lines) > 2 or _parts_names(lines, mark))
     ]
     # A run of one usual delimiter is a row of empty cells, unless it is known as a delimiter itself.
     plain = [pair for pair in steady if len(set(pair[1])) > 1 or pair[1][0] not in _SINGLES]
     return [mark for _, mark in sorted(plain, key=lambda pair: (-pair[0], -len(pair[1])))[:_MOST_UNUSUAL]]
+
+
+def _parts_names(lines: Sequence[str], mark: str) -> bool:
+    """Whether a mark parts the first of two lines into names, and the other into as many cells of which some are none.
+
+    Of two lines alone that tells a delimiter from a sign that happens to stand in both.
+    """
+    names, cells = ([cell.strip() for cell in line.strip().split(mark)] for line in (lines[0], lines[-1]))
+    named = all(_WORDS.fullmatch(name) and kind_of(name) == 'text' for name in names)
+    differs = any(kind_of(cell) in ('number', 'time') for cell in cells)
+    return len(names) == len(cells) > 2 and len(set(names)) == len(names) and named and differs
 
 
 def _forms(text: str, delimiter: str) -> Iterator[Format]:
@@ -503,9 +535,11 @@ def _are_paired(text: str) -> bool:
 def _are_wrapped(text: str, delimiter: str) -> bool:
     """Whether every line stands in quotes as a whole, with equally many cells and no blanks behind delimiters."""
     lines = [line for line in text.split('\n') if line.strip()][:_SAMPLE_ROWS]
-    if len(lines) < 3 or not all(len(line) > 2 and line[0] == line[-1] == '"' for line in lines):
+    if len(lines) < 2 or not all(len(line) > 2 and line[0] == line[-1] == '"' for line in lines):
         return False
     inner = [line[1:-1].replace('""', '') for line in lines]
+    if len(lines) == 2 and not _parts_names([line[1:-1] for line in lines], delimiter):
+        return False
     widths = {len(tokenize(unwrapped(line, '"'), Format(delimiter=delimiter)).cells) for line in lines}
     return len(widths) == 1 and widths != {1} and not any('"' in line or f'{delimiter} ' in line for line in inner)
 
@@ -534,7 +568,9 @@ def _score(lines: Sequence[str], form: Format) -> float:
     consistency = max((near - 0.5 * dirty) / len(records), 0.0)
     prior = _prior(form.delimiter)
     if form.delimiter == ' ':
-        if not any(column_kind(column) in ('number', 'time') for column in _columns(rows, width)):
+        # Where quotes hold blanks together, the others part cells.
+        held = not dirty and sum(any(' ' in cell for cell in row) for row in rows) >= 0.1 * len(rows)
+        if not held and not any(column_kind(column) in ('number', 'time') for column in _columns(rows, width)):
             # Lines of as many words each are rather one column of names than several.
             prior *= 0.3
         elif _is_parted_otherwise(lines, rows):
@@ -605,15 +641,15 @@ def _with_padding(lines: Sequence[str], form: Format) -> Format:
         return form
     before = after = total = ends = records = 0
     columns: dict[int, set[int]] = {}
-    for _, cells, _ in sample_records(lines, form, limit=_SAMPLE_ROWS):
-        for index, cell in enumerate(cells[:-1]):
-            columns.setdefault(index, set()).add(len(cell))
+    for index, cells, _ in sample_records(lines, form, limit=_SAMPLE_ROWS):
+        for place, cell in enumerate(cells[:-1]):
+            columns.setdefault(place, set()).add(len(cell))
         filled = [cell for cell in cells[1:] if cell.strip()]
         total += len(filled)
         after += sum(cell[0] == ' ' for cell in filled)
         before += sum(cell[-1] == ' ' for cell in [cell for cell in cells[:-1] if cell.strip()])
         records += len(cells) > 1
-        ends += len(cells) > 1 and cells[-1][-1:] == ' '
+        ends += len(cells) > 1 and lines[index].rstrip('\r\n')[-1:] == ' '
     text = ''.join(lines[:_SAMPLE_ROWS])
     if form.quote:
         after += text.count(f'{form.delimiter} {form.quote}')

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ _BODY_ROWS: Final = 300
 _BODY_CELLS: Final = 200_000
 _HEADER_ROWS: Final = 4
 _TITLE_LINES: Final = 4
+_PLAIN_NAME: Final = 0.3
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
 _FOOTNOTE: Final = re.compile(
@@ -24,6 +25,7 @@ _FOOTNOTE: Final = re.compile(
 )
 _DIGITS: Final = re.compile(r'\d+')
 _LETTERS: Final = re.compile(r'[^\W\d_]+')
+_UNIT: Final = re.compile(r'[\[(][^\[\]()]{1,20}[\])]|[%‰]|°[CFK]')
 _SHAPED_ROWS: Final = 100
 _SHAPED_COLUMNS: Final = 200
 _FEW_SHAPES: Final = 6
@@ -98,6 +100,7 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
     seen = {len(row.cells) for row in rows[: _enough(width)]}
     lacking = width - max(seen) if len(rows) > 2 and len(seen) == 1 and max(seen) < width else 0
     body = [row.cells for row in rows[: _enough(width)] if len(row.cells) == width + slack]
+    body = _without_foot(body, width)
     if lacking:
         body = [[*row.cells, *[''] * lacking] for row in rows[: _enough(width)]]
         notes.append(_lacking_note(lacking))
@@ -117,6 +120,16 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         shapes=tuple(_shapes([row[i] for row in body[:_SHAPED_ROWS]]) for i in range(min(width, _SHAPED_COLUMNS))),
         notes=tuple(notes),
     )
+
+
+def _without_foot(body: list[list[str]], width: int) -> list[list[str]]:
+    """Sample records without lines of one cell at their end that an empty record parts from the others."""
+    last = len(body)
+    while last and width > 2 and not any(cell.strip() for cell in body[last - 1][1:]):
+        last -= 1
+        if not body[last][0].strip():
+            return body[:last] or body
+    return body
 
 
 def shape_of(cell: str) -> str:
@@ -211,12 +224,25 @@ def _first_of_table(records: Sequence[Record]) -> int:
     tolerated |= {
         width
         for width, count in widths.items()
-        if count >= 3 and _first_run(records, width) >= 3 and (width == modal or not _is_prose(records, width))
+        if count >= 3
+        and 8 * count * width >= widths[modal] * modal
+        and _first_run(records, width) >= 3
+        and (width == modal or not _is_prose(records, width))
     }
     for index, record in enumerate(records):
-        if len(record.cells) in tolerated and not _is_delimited_remark(record, records, index):
+        if (
+            len(record.cells) in tolerated
+            and not _is_delimited_remark(record, records, index)
+            and (len(record.cells) == modal or _is_followed(records, index, tolerated))
+        ):
             return index - 1 if index and _names_columns(records, index, modal) else index
     return next(index for index, record in enumerate(records) if record.cells)
+
+
+def _is_followed(records: Sequence[Record], index: int, widths: Collection[int]) -> bool:
+    """Whether the record right below has one of these widths; one with lines around it that have not is a sentence."""
+    below = records[index + 1] if index + 1 < len(records) else None
+    return below is None or len(below.cells) in widths
 
 
 def _names_columns(records: Sequence[Record], index: int, width: int) -> bool:
@@ -261,8 +287,10 @@ def _first_of_column(records: Sequence[Record]) -> int:
         above, below = blank - filled[0], [record for record in records[blank:] if record.cells]
         last = next(index for index in range(len(records), 0, -1) if records[index - 1].cells)
         steady = all(record.cells for record in records[last - len(below) : last])
-        values = column_kind(record.cells[0] for record in below[1:]) in ('number', 'time')
-        steady = steady and values and kind_of(below[0].cells[0]) == 'text'
+        values = [record.cells for record in below[1:] if len(record.cells) == 1]
+        typed = column_kind(cells[0] for cells in values) in ('number', 'time')
+        named = typed or (bool(values) and _header_votes(below[0].cells, values, 1) > _PLAIN_NAME)
+        steady = steady and named and kind_of(below[0].cells[0]) == 'text'
         if above <= _TITLE_LINES and steady and len(below) > 2 * above + 2:
             # The only blank line parts a title from a name and its values.
             return last - len(below)
@@ -356,11 +384,15 @@ def _header_votes(cells: Sequence[str], body: Sequence[Sequence[str]], width: in
     if len(cells) == width:
         votes = sum(_vote(cells[i], kinds[i], profile[i], [row[i] for row in body]) for i in range(width))
     else:
-        votes = sum(1.0 if kind in ('text', 'flag') else -1.0 for kind in kinds if kind != 'empty')
+        # Times stand above the numbers that were measured then.
+        dated = 0.3 if 2 * profile.count('number') > width else -1.0
+        worth = {'text': 1.0, 'flag': 1.0, 'time': dated, 'empty': 0.0}
+        votes = sum(worth.get(kind, -1.0) for kind in kinds)
     if len({cell.casefold() for cell in filled}) < len(filled):
         votes -= 0.5
     if len(filled) < len(cells) and not any(kind in ('number', 'time') for kind in profile):
-        votes -= 0.3 * (len(cells) - len(filled))
+        # A column without a name that holds nothing is none.
+        votes -= 0.3 * sum(kind == 'empty' and (i >= width or profile[i] != 'empty') for i, kind in enumerate(kinds))
     return votes
 
 
@@ -372,6 +404,9 @@ def _vote(cell: str, kind: Kind, expected: Kind, column: Sequence[str]) -> float
             return 1.0
         if kind == 'number' and _YEAR.fullmatch(text):
             return 0.3 if not any(_YEAR.fullmatch(other.strip()) for other in column) else -0.6
+        if kind == 'time' and expected == 'number':
+            # Times stand above the numbers that were measured then.
+            return 0.3
         return -1.0 if kind == expected else (-0.2 if kind == 'empty' else -0.5)
     if expected == 'empty':
         return 0.3 if kind == 'text' else 0.0
@@ -409,11 +444,16 @@ def _continues_header(record: Record, rest: Sequence[Record], width: int) -> boo
     profile = profile_of(body, width)
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time')]
     kinds = [kind_of(cell.strip('"\'`')) for cell in record.cells]
-    texts = [i for i in typed if kinds[i] in ('text', 'flag') and not _is_mostly_digits(record.cells[i])]
-    values = [i for i in typed if kinds[i] in ('number', 'time')]
+    dated = [i for i in typed if profile[i] == 'number' and kinds[i] == 'time']
+    if 2 * len(dated) < len(typed):
+        dated = []
+    texts = [i for i in typed if kinds[i] in ('text', 'flag') and not _is_mostly_digits(record.cells[i])] + dated
+    values = [i for i in typed if kinds[i] in ('number', 'time') and i not in dated]
     filled = [cell.strip() for cell in record.cells if cell.strip()]
     if not typed or values or not texts or not body:
         return False
+    if all(map(_UNIT.fullmatch, filled)):
+        return True
     return len(texts) >= max(1, 0.5 * len(typed)) and len(filled) >= 0.3 * width
 
 
@@ -469,7 +509,7 @@ def _reconciled(header: list[str], rows: Sequence[Record], width: int) -> tuple[
     body = [row.cells for row in rows if len(row.cells) == width]
     bare = 0
     while bare < width - 1 and len(header) == width and not header[-1 - bare].strip():
-        if len(body) < 2 or any(cells[-1 - bare].strip() for cells in body):
+        if not body or any(cells[-1 - bare].strip() for cells in body):
             break
         bare += 1
     if bare:
@@ -512,8 +552,11 @@ def resplit(text: str, form: Format, profile: Sequence[Kind], *, heading: bool =
     width = len(profile)
     for mark in _DELIMITERS if width > 2 else ():
         if mark != form.delimiter and text.count(mark) >= width - 1:
-            cells = tokenize(text, replace(form, delimiter=mark)).cells
-            if len(cells) == width and (heading or _is_record(cells, profile, strict=mark == ' ')):
+            tokens = tokenize(text, replace(form, delimiter=mark))
+            cells = tokens.cells
+            # Blanks in quotes tell that those without are delimiters.
+            held = mark == ' ' and tokens.clean and not tokens.open and any(' ' in cell for cell in cells)
+            if len(cells) == width and (heading or held or _is_record(cells, profile, strict=mark == ' ')):
                 return cells, mark
     return None
 
@@ -556,7 +599,13 @@ def aligned(cells: Sequence[str], layout: Layout, delimiter: str) -> tuple[list[
 
 
 def _without_empties(cells: Sequence[str], layout: Layout, surplus: int) -> list[str]:
-    kept = list(cells)
+    kept, bare = list(cells), list(cells[: len(cells) - surplus])
+    if not any(cell.strip() for cell in cells[len(bare) :]):
+        # Delimiters too many stand at a record's end more often than in it.
+        best = max(fit([*kept[:i], *kept[i + surplus :]], layout.profile) for i in range(len(bare) + 1)
+                   if not any(cell.strip() for cell in kept[i : i + surplus]))  # fmt: skip
+        if fit(bare, layout.profile) >= best:
+            return bare
     for _ in range(surplus):
         places = [i for i, cell in enumerate(kept) if not cell.strip()]
         # A run of empty cells is the same wherever it is cut: its last one stands for it.

@@ -169,8 +169,170 @@ def test_a_quote_too_many_or_too_few_moves_no_cell(opened: Open, written: str, m
     assert opened(text)[0] == [[cell.replace('word b', 'word, b') for cell in row] for row in table]
 
 
-KNOWN = frozenset({'encoding_cp1250', 'row_in_apostrophes'})
-"""Not read as meant: Czech letters without a mark; one number between apostrophes in a single column."""
+@pytest.mark.parametrize('mark', ['*', '->', '#', '&', '$$'])
+def test_an_unusual_delimiter_shows_by_names_above_one_record(opened: Open, mark: str) -> None:
+    table = [['city', 'population', 'founded'], ['Graz', '245788', '1128']]
+    assert opened(joined(table, mark))[0] == table
+
+
+def test_a_sign_in_two_lines_of_text_parts_nothing(opened: Open) -> None:
+    table = [['see'], ['https://a.example/b/c'], ['https://d.example/e/f']]
+    assert opened(joined(table[1:]))[0] == table[1:]
+    assert opened(joined(table))[0] == table
+
+
+def test_one_record_in_quotes_as_a_whole_is_parted(opened: Open) -> None:
+    assert opened('"city,population,founded"\n"Graz,245788,1128"\n')[0][1] == ['Graz', '245788', '1128']
+
+
+def test_lines_of_text_above_one_record_are_left_out(opened: Open) -> None:
+    text = 'Office of the land\nSeries, revised\nNotes: none\n\ncity,population,founded\nGraz,245788,1128\n'
+    assert opened(text)[0] == [['city', 'population', 'founded'], ['Graz', '245788', '1128']]
+
+
+def test_a_title_above_one_column_of_texts_is_left_out(opened: Open) -> None:
+    table = [['title'], *([f'The {a} of {b}'] for a in ('end', 'way', 'war') for b in ('home', 'men', 'it', 'all'))]
+    assert opened('Office of the land\n\n' + joined(table))[0] == table
+
+
+def test_empty_columns_beside_one_of_texts_are_none(opened: Open) -> None:
+    table = [['title'], *([f'The {a} of {b}'] for a in ('end', 'way', 'war') for b in ('home', 'men', 'it', 'all'))]
+    assert opened(''.join(f'{row[0]},,\n' for row in table))[0] == table
+
+
+def test_empty_columns_behind_one_record_are_none(opened: Open) -> None:
+    assert opened('city,population,,\nGraz,245788,,\n')[0] == [['city', 'population'], ['Graz', '245788']]
+
+
+def test_times_above_numbers_are_names(opened: Open) -> None:
+    months = [f'2020-{month:02}' for month in range(1, 13)]
+    table = [['land', *months], *([name, *(f'{i}.5' for i in range(12))] for name in ('Austria', 'Malta', 'Spain'))]
+    found, read_table = opened(joined([['key', *['seen'] * 12], *table]))
+    assert found == [['key land', *(f'seen {month}' for month in months)], *table[1:]]
+    assert read_table.names[1] == 'seen 2020-01'
+    assert opened(joined(table))[1].names[1] == '2020-01'
+
+
+def test_a_delimiter_too_many_at_the_end_moves_no_cell(opened: Open) -> None:
+    table = [['land', 'a', 'b', 'c'], *([name, '1.5', '', '2'] for name in ('Malta', 'Spain'))]
+    table += [[name, '1.5', '4', '2'] for name in ('Italy', 'Austria', 'France')]
+    assert opened(joined(table).replace('Spain,1.5,,2', 'Spain,1.5,,2,'))[0] == table
+
+
+def test_blanks_at_the_end_of_lines_are_padding_behind_quotes_too(opened: Open) -> None:
+    table = [[str(i), 'one, two' if i % 2 else 'one'] for i in range(9)]
+    text = 'id,text   \n' + ''.join(f'{a},"{b}"   \n' if ',' in b else f'{a},{b}   \n' for a, b in table)
+    assert opened(text)[0] == [['id', 'text'], *table]
+
+
+def test_delimiters_with_a_blank_part_numbers_with_commas(opened: Open) -> None:
+    table = [['day', 'rate', 'flag'], *([f'2020-01-0{i}', f'{i},5' if i % 2 else str(i), 'a'] for i in range(1, 9))]
+    assert opened(joined(table, ', '))[0] == table
+    text = ''.join((f'{a},"{b}",{c}' if a != '2020-01-05' else f'{a}, {b}, {c}') + '\n' for a, b, c in table)
+    found, read_table = opened(text)
+    assert found == table
+    assert kinds(read_table) == [(6, 'long_row')]
+
+
+def test_a_blank_behind_a_delimiter_tells_a_text_without_quotes(opened: Open) -> None:
+    table = [['no', 'street', 'mail', 'note'], *([str(i), 'Am Markt 3', f'm{i}@a.example', 'x'] for i in range(1, 9))]
+    table[4][1], table[4][3] = '12 High St, Leeds', ''
+    assert opened(joined(table))[0] == table
+
+
+@pytest.mark.parametrize('mark', [';', '\t', '|'])
+def test_names_parted_by_another_delimiter_than_texts_below(opened: Open, mark: str) -> None:
+    table = [['first name', 'town', 'job'], *([name, 'Rome', 'nurse'] for name in ('Ada', 'Ben', 'Eva', 'Max', 'Ida'))]
+    assert opened(mark.join(table[0]) + '\n' + joined(table[1:]))[0] == table
+
+
+def test_a_title_with_as_many_commas_as_names_is_no_header(opened: Open) -> None:
+    table = [['name', 'town', 'job'], *([name, 'Rome', 'nurse'] for name in ('Ada', 'Ben', 'Eva', 'Max', 'Ida'))]
+    assert opened('Names, towns, jobs\n' + joined(table, ';'))[0] == table
+
+
+def test_blanks_part_texts_where_quotes_hold_others(opened: Open) -> None:
+    table = [['first name', 'town', 'job'], *([name, 'New York', ''] for name in ('Ada', 'Eva Maria', 'Max', 'Ida'))]
+    table += [['Jo', 'Rome', 'nurse'], ['Al', 'Oslo', 'tax adviser']]
+    quoted = [[f'"{cell}"' if ' ' in cell else cell for cell in row] for row in table]
+    assert opened(joined(quoted, ' '))[0] == table
+    assert opened(joined(quoted[:3]) + ' '.join(quoted[3]) + '\n' + joined(quoted[4:]))[0] == table
+
+
+def test_a_word_of_the_first_column_alone_is_a_record(opened: Open) -> None:
+    table = [['name', 'town', 'job'], *([name, 'Rome', 'nurse'] for name in ('Ada', 'Ben', 'Eva', 'Max', 'Ida'))]
+    assert opened(joined(table) + 'Ben\n')[0] == [*table, ['Ben', '', '']]
+
+
+def test_a_titled_table_below_texts_is_left_out(opened: Open) -> None:
+    table = [['name', 'town', 'job'], *([name, 'Rome', 'nurse'] for name in ('Ada', 'Ben', 'Eva', 'Max', 'Ida'))]
+    found, read_table = opened(joined(table) + '\nCodes\ncode,meaning\nA,first\nB,second\n')
+    assert found == table
+    assert any('second table' in note for note in read_table.notes)
+
+
+def test_a_padded_footnote_below_few_records_is_left_out(opened: Open) -> None:
+    table = [['land', 'unit', 'n'], *([name, 'kt', '1.5'] for name in ('Malta', 'Spain', 'Italy'))]
+    assert opened(joined(table) + ',,\nSource: office,,\n')[0] == table
+
+
+def test_a_sign_within_quotes_does_not_count_as_a_delimiter(opened: Open) -> None:
+    table = [['no', 'firm', 'rate', 'place'], *([str(i), 'A & B' if i % 2 else 'C', f'{i}%', 'X'] for i in range(1, 9))]
+    assert opened(joined(table, '&').replace('A & B', '"A & B"'))[0] == table
+
+
+def test_one_record_of_another_delimiter_than_its_names(opened: Open) -> None:
+    for names, values in ((',', ';'), (';', ','), ('\t', ','), (' ', ','), (',', '|')):
+        text = names.join(('city', 'population', 'founded')) + '\n' + values.join(('Graz', '245788', '1128')) + '\n'
+        assert opened(text)[0] == [['city', 'population', 'founded'], ['Graz', '245788', '1128']]
+
+
+def test_a_far_smaller_table_above_is_left_out(opened: Open) -> None:
+    table = [['day', 'rate', 'load', 'flag'], *([f'2020-01-{i:02}', f'{i}.5', str(i), 'a'] for i in range(1, 25))]
+    assert opened('code,meaning\nA,first\nB,second\n\n' + joined(table))[0] == table
+
+
+def test_records_of_a_table_with_times_for_names_end_in_a_delimiter(opened: Open) -> None:
+    months = [f'2020-{month:02}' for month in range(1, 13)]
+    table = [['land', *months], *([name, *(f'{i}.5' for i in range(12))] for name in ('Austria', 'Malta', 'Spain'))]
+    assert opened(joined(table).replace('11.5\n', '11.5,\n'))[0] == table
+
+
+def test_a_unit_below_one_name_of_many_belongs_to_it(opened: Open) -> None:
+    body = [[f'P{i}', 'NS'[i % 2], 'x', f'{i}.5', 'y'] for i in range(1, 9)]
+    text = joined([['id', 'side', 'kind', 'mass', 'note'], ['', '', '', '[kg]', ''], *body])
+    assert opened(text)[0] == [['id', 'side', 'kind', 'mass [kg]', 'note'], *body]
+
+
+CITIES = {
+    'Czech': ('cp1250', 'Plzeň Řím Žďár'),
+    'Slovak': ('cp1250', 'Košice Žilina Trenčín Ľubovňa'),
+    'Polish': ('cp1250', 'Łódź Wrocław Gdańsk'),
+    'Hungarian': ('cp1250', 'Győr Székesfehérvár működő Kőbánya'),
+    'Croatian': ('cp1250', 'Čakovec Šibenik Đakovo Županja'),
+    'Romanian': ('cp1250', 'Braşov Timişoara Constanţa'),
+    'Polish, ISO': ('iso8859-2', 'Łódź Świętochłowice Żory Śląsk'),
+    'Lithuanian': ('cp1257', 'Šiauliai Panevėžys Kėdainiai įmonė'),
+    'Turkish': ('cp1254', 'İstanbul Iğdır çağrı güneş'),
+    'German': ('cp1252', 'Köln Düsseldorf Gießen Fürth'),
+    'French': ('cp1252', 'Orléans très père mère frère'),
+    'Portuguese': ('cp1252', 'São não informação João'),
+    'Danish': ('cp1252', 'Århus Ærø Sønderborg'),
+    'Icelandic': ('cp1252', 'Reykjavík það öðrum Þór'),
+    'several': ('cp1252', 'Größe café niño São caffè Malmö Århus'),
+    'signs': ('cp1252', 'm³ km² 5°C Nº £5 ½'),
+}
+
+
+@pytest.mark.parametrize('language', CITIES)
+def test_letters_of_words_tell_the_encoding(opened: Open, language: str) -> None:
+    encoding, words = CITIES[language]
+    table = [['id', 'name'], *([str(i), word] for i, word in enumerate(words.split()))]
+    assert opened(joined(table, ';').encode(encoding))[0] == table
+
+
+KNOWN = frozenset({'row_in_apostrophes'})
+"""Not read as meant: one number between apostrophes in a single column."""
 
 
 @pytest.mark.parametrize('source', ['survey', 'balance', 'counter'])
