@@ -70,7 +70,10 @@ class Keys(Answer):
 
 
 class Found(Answer):
-    """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn."""
+    """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn.
+
+    `note` says in words what is only near, '' where nothing is.
+    """
 
     kind: str
     start: float
@@ -81,6 +84,7 @@ class Found(Answer):
     exact: bool
     span: tuple[float, float] | None
     lines: list[Line]
+    note: str
 
 
 def routes(services: Services) -> APIRouter:

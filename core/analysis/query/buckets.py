@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -123,20 +124,37 @@ def across(several: Sequence[Counted], how: str) -> Counted:
     return Counted(n=np.sum([one.n for one in several], axis=0), value=value)
 
 
+def hours(t: Ints, zone: ZoneInfo) -> Ints:
+    """Return the hours on the clock of a zone that sorted times lie in, numbered through."""
+    return (t + offsets(t, zone)) // HOUR
+
+
 def weekly(t: Ints, v: Floats, zone: ZoneInfo, aggregation: str) -> tuple[Ints, Floats]:
     """Return counts and one figure for each of the 168 hours of a week in a zone, from Monday 0:00 on."""
-    if not len(t):
-        return np.zeros(168, np.int64), np.full(168, np.nan)
-    wall = t + offsets(t, zone)
-    hour = (wall // HOUR + 72) % 168  # 1970 began on a Thursday
+    hour = of_week(hours(t, zone)).astype(np.uint8)  # few numbers are sorted by counting
     order = np.argsort(hour, kind='stable')
-    found = aggregated(hour[order], v[order], np.arange(169), aggregation)
+    found = aggregated(hour[order].astype(np.int64), v[order], np.arange(169), aggregation)
     return found.n, found.value
+
+
+def of_week(hour: Ints) -> Ints:
+    """Return which of the 168 hours of a week an hour of `hours` is; 1970 began on a Thursday."""
+    return (hour + 72) % 168
 
 
 def offsets(t: Ints, zone: ZoneInfo) -> Ints:
     """Return by how many µs clocks in a zone are ahead of UTC at each of the sorted times."""
-    days = np.arange(int(t[0]) // DAY * DAY, int(t[-1]) + 2 * DAY, DAY)
+    if not len(t):
+        return np.empty(0, np.int64)
+    cuts, known = _changes(int(t[0]) // DAY, int(t[-1]) // DAY + 2, zone)
+    found: Ints = known[np.searchsorted(cuts, t, side='right') - 1]
+    return found
+
+
+@lru_cache(64)
+def _changes(first: int, last: int, zone: ZoneInfo) -> tuple[Ints, Ints]:
+    """Return when clocks change between two days, the first day before them, and how far they are ahead from then."""
+    days = np.arange(first * DAY, last * DAY, DAY)
     ahead = [_ahead(int(day), zone) for day in days]
     cuts, known = [int(days[0])], [ahead[0]]
     for day, before, after in zip(days[1:].tolist(), ahead, ahead[1:], strict=False):
@@ -147,8 +165,7 @@ def offsets(t: Ints, zone: ZoneInfo) -> Ints:
                 low, high = (middle, high) if _ahead(middle, zone) == before else (low, middle)
             cuts.append(high)
             known.append(after)
-    found: Ints = np.array(known, dtype=np.int64)[np.searchsorted(cuts, t, side='right') - 1]
-    return found
+    return np.array(cuts, dtype=np.int64), np.array(known, dtype=np.int64)
 
 
 def shifted(at: int, by: str, zone: ZoneInfo) -> int:

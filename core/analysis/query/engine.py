@@ -3,14 +3,14 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query import buckets, points, statistics
+from core.analysis.query import buckets, coarse, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
 from core.analysis.query.request import EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
@@ -20,6 +20,8 @@ from core.analysis.series import interruption
 from core.errors import TooLarge, UsageError
 
 MOST_VALUES: Final = 20_000_000
+MOST_READ: Final = 4_000_000  # values of which a spread is told exactly
+MOST_SUMMARIES: Final = 2_000_000
 MOST_SERIES: Final = 5000
 A_BUCKET: Final = 4  # pixels of a bucket whose step is chosen for the screen
 OPEN, HIGH, LOW, CLOSE = range(4)
@@ -68,6 +70,7 @@ def _answered(asked: '_Asked', query: Query) -> Answer:
         exact=asked.exact,
         span=None if asked.span is None else (asked.span[0] / 1000, asked.span[1] / 1000),
         lines=tuple(parts),
+        note=asked.note,
     )
 
 
@@ -88,7 +91,7 @@ class _Asked:
         self._labels = self._chosen_labels()
         self._masks = [one for one in query.filters if one.column not in stored.keys]
         self._kinds = stored.kinds()
-        self.exact = True
+        self.exact, self.note = True, ''
         self.span = stored.span(self._labels)
         first, last = self.span or (0, 0)
         start = first if query.start is None else query.start
@@ -124,12 +127,7 @@ class _Asked:
                 raise UsageError('Candles are drawn of a series, not of a group.', place='query.group')
             warm = max((warm_up(one.name, one.numbers) for one in self._query.overlays), default=0)
             cuts, shown = self._cuts(self.view, warm)
-            found = {
-                name: self._counted(group.labels[0], measures[at], cuts, aggregation)
-                for at, (name, aggregation) in enumerate(
-                    (('open', 'first'), ('high', 'max'), ('low', 'min'), ('close', 'last'))
-                )
-            }
+            found = self._candles(group.labels[0], measures, cuts)
             columns = {'t': cuts[:-1][shown] / 1000, 'until': cuts[1:][shown] / 1000}
             columns |= {name: one.value[shown] for name, one in found.items()}
             if self._query.volume:
@@ -142,32 +140,72 @@ class _Asked:
         self.exact = False
         return parts
 
+    def _candles(self, label: str, measures: Sequence[str], cuts: Ints) -> dict[str, buckets.Counted]:
+        """The four figures of candles; rows of a measure are read once, and for the extremes alone not at all."""
+        start, end = int(cuts[0]), int(cuts[-1]) - 1
+        read = {name: self._rows(label, name, start, end) for name in dict.fromkeys((measures[OPEN], measures[CLOSE]))}
+        found = {}
+        for at, (name, aggregation) in enumerate(
+            (('open', 'first'), ('high', 'max'), ('low', 'min'), ('close', 'last'))
+        ):
+            known = read.get(measures[at])
+            found[name] = (
+                self._counted(label, measures[at], cuts, aggregation)
+                if known is None
+                else buckets.aggregated(known.first, known.total, cuts, aggregation)
+            )
+        return found
+
     def histograms(self) -> list[Part]:
         """Edges of bins and how many values lie in each."""
-        return self._of_values(lambda v: _named_columns(('edges', 'count'), statistics.histogram(v, self._query.bins)))
+        bins = self._query.bins
+        return self._of_values(
+            lambda v: _named_columns(('edges', 'count'), statistics.histogram(v, bins)),
+            lambda summaries: _named_columns(('edges', 'count'), statistics.spread_histogram(summaries, bins)),
+        )
 
     def boxes(self) -> list[Part]:
         """Quartiles, whiskers and mean, a column of one number each."""
 
-        def columns(v: Floats) -> dict[str, Floats]:
-            box = statistics.box(v)
+        def columns(box: statistics.Box | None) -> dict[str, Floats]:
             names = [field.name for field in fields(statistics.Box)]
             return {name: np.array([] if box is None else [getattr(box, name)], dtype=np.float64) for name in names}
 
-        return self._of_values(columns)
+        return self._of_values(
+            lambda v: columns(statistics.box(v)), lambda summaries: columns(statistics.spread_box(summaries))
+        )
 
     def hours(self) -> list[Part]:
         """One figure for each of the 168 hours of a week."""
         parts = []
         for group in self._groups(MOST_LINES):
             for measure in self._query.measures:
-                pooled = self._pooled(group, measure)
-                n, value = buckets.weekly(pooled.first, pooled.total, self._zone, self._query.aggregation)
+                n, value = self._weekly(group, measure)
                 columns = {'value': value, 'n': n.astype(np.float64)}
                 name = _named(group.name, measure)
-                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=len(pooled.first)))
+                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=int(n.sum())))
         self.exact = False
         return parts
+
+    def _weekly(self, group: _Group, measure: str) -> tuple[Ints, Floats]:
+        aggregation, view = self._query.aggregation, self.view
+        if aggregation in coarse.AGGREGATES and not self._masks:
+            found = [
+                coarse.gathered(
+                    self._stored, measure, label, lambda t: buckets.hours(t, self._zone),
+                    start=view.start, end=view.end, length=buckets.HOUR, aggregation=aggregation,
+                )
+                or self._hourly(label, measure)
+                for label in group.labels
+            ]  # fmt: skip
+            parts = coarse.joined(found)
+            return coarse.folded(replace(parts, place=buckets.of_week(parts.place)), 168, aggregation)
+        pooled = self._pooled(group, measure)
+        return buckets.weekly(pooled.first, pooled.total, self._zone, aggregation)
+
+    def _hourly(self, label: str, measure: str) -> coarse.Gathered:
+        values = self._rows(label, measure, self.view.start, self.view.end)
+        return coarse.Gathered(place=buckets.hours(values.first, self._zone), n=values.n, value=values.total)
 
     def bars(self) -> list[Part]:
         """The greatest series or groups by one figure over the range, the greatest first."""
@@ -269,7 +307,16 @@ class _Asked:
         return np.concatenate(found) if found else np.empty(0, bool)
 
     def _counted(self, label: str, measure: str, cuts: Ints, aggregation: str) -> buckets.Counted:
-        values = self._rows(label, measure, int(cuts[0]), int(cuts[-1]) - 1)
+        start, end = int(cuts[0]), int(cuts[-1]) - 1
+        if aggregation in coarse.AGGREGATES and not self._masks and len(cuts) > 1:
+            found = coarse.gathered(
+                self._stored, measure, label, lambda t: np.searchsorted(cuts, t, side='right') - 1,
+                start=start, end=end, length=int(np.diff(cuts).max()), aggregation=aggregation,
+            )  # fmt: skip
+            if found is not None:
+                n, value = coarse.folded(found, len(cuts) - 1, aggregation)
+                return buckets.Counted(n=n, value=value)
+        values = self._rows(label, measure, start, end)
         return buckets.aggregated(values.first, values.total, cuts, aggregation)
 
     def _pooled(self, group: _Group, measure: str) -> Buckets:
@@ -280,15 +327,47 @@ class _Asked:
         pooled = Buckets.join(found)
         return pooled if len(found) == 1 else pooled.where(np.argsort(pooled.first, kind='stable'))
 
-    def _of_values(self, columns: Callable[[Floats], Mapping[str, Floats]]) -> list[Part]:
-        parts = []
-        for group in self._groups(MOST_LINES):
+    def _of_values(
+        self, columns: Callable[[Floats], Mapping[str, Floats]], near: Callable[[Buckets], Mapping[str, Floats]]
+    ) -> list[Part]:
+        """What values amount to by `columns`; by summaries and `near` when they are very many and none is left out."""
+        parts, groups = [], self._groups(MOST_LINES)
+        many = self._masks == [] and self._many(groups)
+        for group in groups:
             for measure in self._query.measures:
-                v = self._pooled(group, measure).total
                 name = _named(group.name, measure)
-                parts.append(Part(name=name, series=group.name, measure=measure, columns=columns(v), n=len(v)))
+                if many and (summaries := self._summaries(group, measure)).n.sum() > len(summaries.n):
+                    found, n = near(summaries), int(summaries.n.sum())
+                    self.note = (
+                        f'{int(n):,} values are told by {len(summaries.n):,} summaries: their number, mean, least and '
+                        'greatest are exact, what lies between is near.'
+                    )
+                else:
+                    v = self._pooled(group, measure).total
+                    found, n = columns(v), len(v)
+                parts.append(Part(name=name, series=group.name, measure=measure, columns=found, n=n))
         self.exact = False
         return parts
+
+    def _many(self, groups: Sequence[_Group]) -> bool:
+        """Whether the range holds so many values that reading them takes longer than one waits for a chart."""
+        labels, measures = [label for group in groups for label in group.labels], len(self._query.measures)
+        if sum(self._stored.count(label) for label in labels) * measures <= MOST_READ:
+            return False
+        view = self.view
+        return sum(self._stored.size(label, start=view.start, end=view.end) for label in labels) * measures > MOST_READ
+
+    def _summaries(self, group: _Group, measure: str) -> Buckets:
+        """Summaries of a group's values in the range, by the finest level that is not too many of them."""
+        known = {label: self._stored.line(measure, label) for label in group.labels}
+        most = MOST_SUMMARIES // len(group.labels)
+        found = [
+            self._rows(label, measure, self.view.start, self.view.end)
+            if line is None
+            else points.of_level(self._stored, coarse.finest(line, most), measure, label, self.view)
+            for label, line in known.items()
+        ]
+        return Buckets.join(found)
 
     # Lines
 

@@ -122,6 +122,17 @@ def _within(together: _Together, known: Line, measure: str, view: View) -> Bucke
     start, buckets = together.stored.level(level, start=view.start, end=view.end)
     if buckets.n.sum() <= A_PIXEL * view.width:
         return together.values(measure, view)
+    return _uncut(together, level, start, buckets, measure, view)
+
+
+def of_level(stored: Stored, level: Level, measure: str, series: str, view: View) -> Buckets:
+    """Return what a range holds of a line by one level, and by rows where the range cuts a bucket."""
+    start, buckets = stored.level(level, start=view.start, end=view.end)
+    return _uncut(_Together(stored, series, [measure]), level, start, buckets, measure, view)
+
+
+def _uncut(together: _Together, level: Level, start: Ints, buckets: Buckets, measure: str, view: View) -> Buckets:
+    """Return the buckets of a level with rows in the place of those that the range cuts."""
     cut = (buckets.first < view.start) | (buckets.last > view.end)
     if not cut.any():
         return buckets

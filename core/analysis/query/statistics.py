@@ -1,12 +1,19 @@
-"""How values are spread: histograms and boxes."""
+"""How values are spread: histograms and boxes, of values or, when there are very many, of summaries of them.
+
+A summary knows how many values it stands for, the least, their mean and the greatest. Its values are taken to lie
+evenly below and evenly above the mean, in the proportion that makes it their mean. So numbers, extremes and means are
+those of the values; what lies between them is near: an outlier moves none of its neighbours.
+"""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from core.analysis.query.stored import Floats, Ints
+from core.analysis.query.stored import Buckets, Floats, Ints
 
-WHISKER = 1.5
+WHISKER: Final = 1.5
+FINE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +39,7 @@ def histogram(v: Floats, bins: int) -> tuple[Floats, Ints]:
     low, high = float(v.min()), float(v.max())
     if low == high:
         return np.array([low, high]), np.array([len(v)])
-    edges = low / 2 * (2 - 2 * np.arange(bins + 1) / bins) + high * (np.arange(bins + 1) / bins)
-    edges[-1] = high
+    edges = _edges(low, high, bins)
     places = np.clip(np.searchsorted(edges, v, side='right') - 1, 0, bins - 1)
     return edges, np.bincount(places, minlength=bins)
 
@@ -57,3 +63,73 @@ def box(v: Floats) -> Box | None:
         mean=float(v.mean()),
         outside=len(v) - len(inside),
     )
+
+
+def spread_histogram(summaries: Buckets, bins: int) -> tuple[Floats, Ints]:
+    """Return about what `histogram` returns for the values behind summaries; the counts add up to their number."""
+    low, high = float(summaries.low.min()), float(summaries.high.max())
+    if low == high:
+        return np.array([low, high]), np.array([summaries.n.sum()], dtype=np.int64)
+    fine = -(-FINE // bins) * bins
+    below = _below(summaries, low, high, fine)[:: fine // bins]
+    counts: Ints = np.diff(np.rint(below)).astype(np.int64)
+    return _edges(low, high, bins), counts
+
+
+def spread_box(summaries: Buckets) -> Box:
+    """Return about what `box` returns for the values behind summaries; number, mean and extremes are exact."""
+    low, high, n = float(summaries.low.min()), float(summaries.high.max()), int(summaries.n.sum())
+    edges = _edges(low, high, FINE)
+    below = _below(summaries, low, high, FINE) if low < high else np.linspace(0, n, FINE + 1)
+    lower, median, upper = (float(one) for one in np.interp(np.array([0.25, 0.5, 0.75]) * n, below, edges))
+    reach = WHISKER * (upper - lower)
+    whiskers = max(low, lower - reach), min(high, upper + reach)
+    outside = n - float(np.diff(np.interp(whiskers, edges, below))[0]) if low < high else 0
+    with np.errstate(over='ignore', invalid='ignore'):
+        mean = float(summaries.total.sum() / n)
+    return Box(
+        n=n,
+        least=low,
+        whisker_low=whiskers[0],
+        lower=lower,
+        median=median,
+        upper=upper,
+        whisker_high=whiskers[1],
+        greatest=high,
+        mean=mean if np.isfinite(mean) else np.nan,
+        outside=max(0, round(outside)),
+    )
+
+
+def _edges(low: float, high: float, bins: int) -> Floats:
+    shares = np.arange(bins + 1) / bins
+    edges: Floats = low / 2 * (2 - 2 * shares) + high * shares
+    edges[-1] = high
+    return edges
+
+
+def _below(summaries: Buckets, low: float, high: float, bins: int) -> Floats:
+    """Return how many values lie below each edge of `bins` equal bins between the extremes.
+
+    In units of a bin, what lies evenly from a to b rises from a on and no more from b on, by a slope: the slopes that
+    begin in a bin, and those times where they begin, are summed once for all edges after it.
+    """
+    with np.errstate(over='ignore', invalid='ignore'):
+        scale = bins / (high - low)
+        mean = np.clip(np.nan_to_num(summaries.total / summaries.n), summaries.low, summaries.high)
+        least, middle, most = ((one - low) * scale for one in (summaries.low, mean, summaries.high))
+    wide = np.maximum(most - least, 1e-300)
+    share = np.where(most > least, (most - middle) / wide, 1.0)
+    begin, end = np.concatenate([least, middle]), np.concatenate([middle, most])
+    mass = np.concatenate([share, 1 - share]) * np.tile(summaries.n, 2)
+    point = end - begin < 0.5
+    there = np.minimum(((begin[point] + end[point]) / 2).astype(np.int64), bins - 1)
+    below = np.concatenate([[0.0], np.cumsum(np.bincount(there, mass[point], bins))])
+    begin, end, mass = begin[~point], end[~point], mass[~point]
+    slope, edges = mass / (end - begin), np.arange(bins + 1)
+    for at, sign in ((begin, 1), (end, -1)):
+        place = np.minimum(at.astype(np.int64), bins - 1)
+        slopes, moments = (np.cumsum(np.bincount(place, weight, bins)) for weight in (slope, slope * at))
+        below[1:] += sign * (edges[1:] * slopes - moments)
+    # Rounding must not let it fall.
+    return np.maximum.accumulate(np.clip(below, 0, float(summaries.n.sum())))

@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 KEPT_BYTES: Final = 96 * 2**20
 KEPT_LINES: Final = 8192
-KEPT_GROUPS: Final = 512
+KEPT_RUNS: Final = 20_000
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
@@ -125,6 +125,11 @@ class Level:
     width: int
     pieces: tuple[Piece, ...]
 
+    @property
+    def size(self) -> int:
+        """How many buckets it has."""
+        return sum(piece.end - piece.begin for piece in self.pieces)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -182,6 +187,7 @@ class Stored:
             for at in range(len(self._pyramid.sizes))
         ]
         self._known_runs: OrderedDict[int, dict[tuple[str, str], list[_Run]]] = OrderedDict()
+        self._kept_runs = 0
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
         self._lock = Lock()
 
@@ -292,6 +298,19 @@ class Stored:
             found.append(Buckets(**(columns | told_at)))
         return np.concatenate(starts), Buckets.join(found)
 
+    def figures(self, level: Level, names: Sequence[str], *, start: int, end: int) -> dict[str, Any]:
+        """Return some of the FIGURES of a level's buckets that hold times from `start` to `end`, `start` among them."""
+        found: dict[str, list[Any]] = {name: [] for name in names}
+        for piece in level.pieces:
+            with told():
+                blocks = self._pyramid.blocks(piece.group, names)
+            begins = blocks['start'][piece.begin : piece.end]
+            low = int(np.searchsorted(begins, start - level.width, side='right'))
+            high = int(np.searchsorted(begins, end, side='right'))
+            for name in names:
+                found[name].append(blocks[name][piece.begin + low : piece.begin + high])
+        return {name: np.concatenate(columns) for name, columns in found.items()}
+
     def _times(self, place: int) -> Ints:
         part, at = self._groups[place]
         with told():
@@ -348,7 +367,7 @@ class Stored:
         with self._lock:
             if at in self._known_runs:
                 return self._known_runs[at]
-        blocks = self._pyramid.blocks(at, ['measure', 'series', 'level', *self._names])
+        blocks = self._pyramid.blocks(at, ['measure', 'series', 'level', 'width', 'gap', 'n', 'first', 'last'])
         words = [self._pyramid.words(at, name) for name in ('measure', 'series')]
         changes = np.zeros(len(blocks['level']), bool)
         changes[0] = True
@@ -371,9 +390,12 @@ class Stored:
             )
             found.setdefault(key, []).append(run)
         with self._lock:
+            if at in self._known_runs:
+                return self._known_runs[at]
             self._known_runs[at] = found
-            while len(self._known_runs) > KEPT_GROUPS:
-                self._known_runs.popitem(last=False)
+            self._kept_runs += sum(map(len, found.values()))
+            while self._kept_runs > KEPT_RUNS and len(self._known_runs) > 1:
+                self._kept_runs -= sum(map(len, self._known_runs.popitem(last=False)[1].values()))
         return found
 
 

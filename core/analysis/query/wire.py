@@ -6,7 +6,8 @@
     8       H     the header, JSON in UTF-8, filled up with spaces
     8 + H         float64 little-endian, each column of each line after the other, in the order of the header
 
-    header: {"kind", "start", "end", "width", "rows_behind", "points_per_pixel", "exact", "span": [first, last] or null,
+    header: {"kind", "start", "end", "width", "rows_behind", "points_per_pixel", "exact", "note",
+             "span": [first, last] or null,
              "lines": [{"name", "series", "measure", "role", "of", "n", "columns": [[name, length], …]}, …]}
 
 Times (`start`, `end`, `span`, the columns `t`, `until`) are milliseconds since 1970 UTC. NaN in any other column is no
@@ -46,7 +47,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What a query found; times in ms. `rows_behind` source values stand behind what is drawn."""
+    """What a query found; times in ms. `rows_behind` source values stand behind what is drawn.
+
+    `note` says in words what is only near, '' where nothing is.
+    """
 
     kind: str
     start: float
@@ -57,6 +61,7 @@ class Answer:
     exact: bool
     span: tuple[float, float] | None
     lines: tuple[Part, ...]
+    note: str = ''
 
 
 def encode(answer: Answer) -> bytes:
