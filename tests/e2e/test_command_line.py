@@ -486,7 +486,7 @@ def test_a_broken_connection_is_mended_where_it_broke(proxy: FaultProxy, key: st
         shown = client.shown(arrived.dataset)
     assert (shown['rows'], shown['version'], arrived.unchanged) == (144, 1, False)
     assert (sent(proxy, 'POST'), sent(proxy, 'HEAD')) == (1, 3)
-    assert told == sorted(told)
+    assert (told[0], max(told) < 1) == (0, True)
 
 
 @SERVED

@@ -87,6 +87,8 @@ def prepare(api: httpx.Client, url: str) -> Target:
         'session_id': next(one['id'] for one in sessions if one['current']),
         'upload_id': waiting.rpartition('/')[2],
     }
+    board = api.post('/dashboards', headers=who, json={'name': 'Spare'}).json()
+    spare['dashboard_id'] = board['id']
     return Target(url=url, who=who, ids=ids, spare=spare, leaving=register(api, 'bea@example.com'))
 
 
@@ -120,6 +122,9 @@ def test_no_generated_request_gets_an_answer_that_is_not_described(target: Targe
         'find_provenance',
         'group_faults',
         'request_forecast',
+        'query_version',
+        'get_dashboard',
+        'list_revisions',
     ):
         assert any(target.asked[name, code] for code in (200, 202)), (name, answered)
 
@@ -146,7 +151,7 @@ def ask(target: Target, session: requests.Session, operation: Any, *, examples: 
     """Ask one operation `examples` times, half of them against its own rules."""
     name = name_of(operation)
     who = target.leaving if name == 'delete_account' else target.who
-    ids = target.ids | (target.spare if operation.method == 'delete' or name == 'undelete_dataset' else {})
+    ids = target.ids | (target.spare if operation.method == 'delete' or name.startswith('undelete_') else {})
     accepted = st.sampled_from([{}, {}, *({'Accept': kind} for kind in (*kinds(operation), 'image/png'))])
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
@@ -180,6 +185,8 @@ def aim(case: Any, ids: dict[str, str]) -> None:
     """Put ids that exist in the place of generated ones."""
     if isinstance(case.path_parameters, dict):
         case.path_parameters.update({name: ids[name] for name in case.path_parameters if name in ids})
+    if isinstance(case.body, dict) and case.body.get('dataset'):
+        case.body['dataset'] = ids['dataset_id']
     if isinstance(case.body, dict) and 'dataset_id' in case.body:
         case.body['dataset_id'] = ids['dataset_id']
         if isinstance(case.body.get('target'), str):
@@ -213,6 +220,7 @@ def test_odd_bytes_are_refused_and_break_nothing(target: Target):
     version = f'{API}/datasets/{target.ids["dataset_id"]}/versions/1'.encode()
     forecast = f'{API}/forecasts/{target.ids["forecast_id"]}'.encode()
     upload = f'{API}/uploads/{target.ids["upload_id"]}'.encode()
+    board = f'{API}/dashboards/{target.ids["dashboard_id"]}'.encode()
     root = API.encode()
     asked: list[tuple[bytes, bytes, tuple[bytes, ...], bytes]] = []
     for odd in ODD:
@@ -226,6 +234,10 @@ def test_odd_bytes_are_refused_and_break_nothing(target: Target):
             b'/backtest.',
         )
         asked += [(b'GET', forecast + place + odd, (), b'') for place in places]
+        places = (b'/query?from=', b'/query?kind=', b'/query?every=', b'/query?overlays=', b'/query?filters=')
+        places += (b'/query?zone=', b'/query?top=', b'/query?compare=', b'/query?width=')
+        asked += [(b'GET', version + place + odd, (), b'') for place in places]
+        asked.append((b'GET', root + b'/dashboards/' + odd, (), b''))
         asked += [
             (b'GET', root + place + odd, (), b'') for place in (b'/datasets/', b'/jobs?state=', b'/audit?before=')
         ]
@@ -245,6 +257,11 @@ def test_odd_bytes_are_refused_and_break_nothing(target: Target):
         asked += [(b'PATCH', root + b'/settings', kind, body), (b'PATCH', dataset, kind, body)]
         asked.append((b'POST', dataset + b'/corrections', kind, body))
         asked.append((b'POST', forecast + b'/what-if', kind, body))
+        asked += [
+            (b'POST', root + b'/dashboards', kind, body),
+            (b'PUT', board, kind, body),
+            (b'PATCH', board, kind, body),
+        ]
     answers = Counter(answer_to(target, *one) for one in asked)
     assert not [code for code in answers if not 200 <= code < 500], answers
     assert answers[400] > len(asked) // 4

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.xdist_group('rest')
 API = '/api/v1'
 TUS = {'Tus-Resumable': '1.0.0'}
 PASSWORD = 'correct horse battery'
-SCOPES = ['datasets:read', 'datasets:write', 'forecasts:read', 'forecasts:write', 'jobs:read', 'jobs:write']
+SCOPES = [
+    *('datasets:read', 'datasets:write', 'dashboards:read', 'dashboards:write'),
+    *('forecasts:read', 'forecasts:write', 'jobs:read', 'jobs:write'),
+]
 PROBLEM = 'application/problem+json'
 
 
@@ -131,6 +134,8 @@ def test_main_job_by_an_api_key(api: httpx.Client):
     assert (len(rows['rows']), rows['total'], len(rows['rows'][0])) == (4, 144, len(rows['columns']))
     assert api.get(f'{version}/faults', headers=key).json()['total'] == 0
     assert len(api.get(f'{version}/rows.csv', headers=key).text.splitlines()) == 145
+    ask_questions(api, key, version, measure)
+    keep_dashboards(api, key, dataset)
 
     before = api.get('/hours', headers=key).json()
     ask = {'dataset_id': dataset, 'target': measure, 'h': 12, 'models': ['seasonal_naive'], 'levels': [80]}
@@ -196,6 +201,52 @@ def read_points(api: httpx.Client, who: dict[str, str], version: str, measure: s
     refused(api.get(f'{version}/series?measure=nothing', headers=who), 400, place='query.measure')
     refused(api.get(f'{url}&width=0', headers=who), 400, place='query.width')
     refused(api.get(f'{url}&from=yesterday', headers=who), 400)
+
+
+def ask_questions(api: httpx.Client, who: dict[str, str], version: str, measure: str) -> None:
+    """What panels draw is the same in every form, and what is asked wrongly is named."""
+    url = f'{version}/query?kind=buckets&every=P1Y&aggregation=sum&measures={measure}'
+    found = api.get(url, headers=who | {'Accept': 'application/json'})
+    assert found.status_code == 200, found.text
+    (line,) = found.json()['lines']
+    years = line['columns']['y']
+    assert (found.json()['kind'], line['measure'], years[0], len(years)) == ('buckets', measure, 1520, 12)
+    again = who | {'Accept': 'application/json', 'If-None-Match': found.headers['etag']}
+    assert api.get(url, headers=again).status_code == 304
+    rows = list(csv.DictReader(io.StringIO(api.get(f'{url}&format=csv', headers=who).text)))
+    assert len(rows) == 12
+    parquet = api.get(f'{url}&format=parquet', headers=who)
+    assert (parquet.headers['content-type'], parquet.content[:4]) == ('application/vnd.apache.parquet', b'PAR1')
+    assert api.get(url, headers=who).headers['content-type'] == 'application/octet-stream'
+    for wrong in ('kind=cake', 'kind=buckets&every=often', 'measures=nothing', 'width=0', 'from=yesterday'):
+        refused(api.get(f'{version}/query?{wrong}', headers=who), 400)
+    refused(api.get(url, headers=who | {'Accept': 'image/png'}), 406)
+    refused(api.get(url.replace('versions/1', 'versions/9'), headers=who), 404)
+
+
+def keep_dashboards(api: httpx.Client, who: dict[str, str], dataset: str) -> None:
+    """A dashboard is built, saved, never overwritten unseen, brought back, and copied."""
+    built = api.post('/dashboards', headers=who, json={'dataset': dataset})
+    assert built.status_code == 201, built.text
+    board, url = built.json(), f'/dashboards/{built.json()["id"]}'
+    assert (board['name'], board['revision'], board['pinned']) == ('Passengers', 1, False)
+    assert {panel['dataset'] for panel in board['spec']['panels'] if panel['dataset']} == {dataset}
+    fewer = {'spec': {**board['spec'], 'panels': board['spec']['panels'][:1]}, 'revision': 1}
+    assert api.put(url, headers=who, json=fewer).json()['revision'] == 2
+    refused(api.put(url, headers=who, json=fewer), 409)
+    wrong = {'spec': {'panels': [{'id': 'x', 'kind': 'cake'}]}, 'revision': 2}
+    refused(api.put(url, headers=who, json=wrong), 400, place='spec.panels[0].kind')
+    assert api.post(f'{url}/revisions/1/restore', headers=who).json()['spec'] == board['spec']
+    states = api.get(f'{url}/revisions', headers=who).json()['items']
+    assert [one['revision'] for one in states] == [3, 2, 1]
+    changed = api.patch(url, headers=who, json={'name': 'Flights', 'pinned': True}).json()
+    assert (changed['name'], changed['pinned']) == ('Flights', True)
+    assert api.post(f'{url}/duplicate', headers=who).json()['name'] == 'Flights (copy)'
+    assert api.delete(url, headers=who).status_code == 204
+    refused(api.get(url, headers=who), 404)
+    assert api.post(f'{url}/undelete', headers=who).status_code == 204
+    assert [one['name'] for one in api.get('/dashboards', headers=who).json()['items']] == ['Flights', 'Flights (copy)']
+    refused(api.post('/dashboards', headers=who, json={'dataset': str(uuid4())}), 404)
 
 
 def read_forecast(api: httpx.Client, who: dict[str, str], forecast: str) -> None:
@@ -429,7 +480,7 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
 def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     text = (ROOT / 'docs' / 'rest.md').read_text()
     code = '\n'.join(re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S))
-    assert text.count('```') == 2 * text.count('```python') == 16
+    assert text.count('```') == 2 * text.count('```python') == 18
     copyfile(AIRLINE, tmp_path / 'sales.csv')
     program = code.replace('http://127.0.0.1:8080', server.url).replace('2024-01-01', '1955-01-01')
     program = program.replace('ada@example.com', 'docs@example.com')
@@ -444,9 +495,10 @@ def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
     said = ran.stdout.splitlines()
     assert (said[0], said[1], said[-1]) == ('api_key', '144', '400 body.h')
     assert said[2] == '[242.0, 233.0, 267.0]'
-    assert said[4].endswith('12')
-    assert said[6].startswith('seasonal_naive ')
-    assert said[7].split()[0] == '12'
+    assert said[3:5] == ['y 5714.0', '2 1']
+    assert said[6].endswith('12')
+    assert said[8].startswith('seasonal_naive ')
+    assert said[9].split()[0] == '12'
     assert said[-4].startswith('1 143 {')
     assert said[-3:-1] == ['news.csv 2 2', 'true']
 
@@ -559,7 +611,7 @@ def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
             answer = api.request(method.upper(), url, headers=boris | headers, **(body or {}))
             assert answer.status_code == 404, (method, path, answer.status_code, answer.text)
             asked += 1
-    assert asked >= 25
+    assert asked >= 40
     for operation_body in ({'dataset_id': ids['dataset_id'], 'target': 'passengers', 'h': 1},):
         refused(api.post('/forecasts', headers=boris, json=operation_body), 404)
         refused(api.post('/quotes', headers=boris, json={'task': 'forecast', **operation_body}), 404)
@@ -567,8 +619,13 @@ def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
     metadata = f'dataset {base64.b64encode(ids["dataset_id"].encode()).decode()}'
     begin = boris | TUS | {'Upload-Length': '5', 'Upload-Metadata': metadata}
     refused(api.post('/uploads', headers=begin), 404)
-    for url in ('/datasets', '/forecasts', '/jobs', '/uploads', '/keys'):
+    refused(api.post('/dashboards', headers=boris, json={'dataset': ids['dataset_id']}), 404)
+    panel = {'id': 'p', 'kind': 'line', 'dataset': ids['dataset_id']}
+    stolen = api.post('/dashboards', headers=boris, json={'spec': {'panels': [panel]}})
+    refused(stolen, 400, place='spec.panels[0].dataset', detail='There is no such dataset.')
+    for url in ('/datasets', '/dashboards', '/forecasts', '/jobs', '/uploads', '/keys'):
         assert api.get(url, headers=boris).json() == {'items': []}
+    assert api.get(f'/dashboards/{ids["dashboard_id"]}', headers=anna).json()['revision'] == 1
     for url in (f'/datasets/{ids["dataset_id"]}', f'/forecasts/{ids["forecast_id"]}', f'/jobs/{ids["job_id"]}'):
         assert api.get(url, headers=anna).status_code == 200
     assert api.get('/auth/verify', headers=anna).status_code == 200
@@ -584,6 +641,8 @@ BODIES: dict[str, dict[str, Any]] = {
     'find_provenance_in_version': {'params': {'time': '2024-01-01T00:00:00Z'}},
     'append_to_upload': {'content': b'x'},
     'begin_sign_in': {'json': {}},
+    'change_dashboard': {'json': {'name': 'Mine'}},
+    'save_dashboard': {'json': {'spec': {}, 'revision': 1}},
     'ask_what_if': {'json': {'changes': {'price': {'how': 'scale', 'value': 1.1}}}},
 }
 HEADERS = {'append_to_upload': {'Content-Type': 'application/offset+octet-stream'}}
@@ -599,10 +658,14 @@ def belongings(api: httpx.Client, who: dict[str, str]) -> dict[str, str]:
     jobs = finished(api, who)
     begun = api.post('/uploads', headers=who | TUS | {'Upload-Length': '5'})
     key = api.post('/keys', headers=who, json={'name': 'key', 'scopes': ['jobs:read']}).json()['id']
+    board = api.post('/dashboards', headers=who, json={'dataset': dataset})
+    assert board.status_code == 201, board.text
     return {
         'dataset_id': dataset,
         'number': '1',
         'form': 'csv',
+        'dashboard_id': board.json()['id'],
+        'revision': '1',
         'forecast_id': forecast,
         'job_id': jobs[0]['id'],
         'notice_id': api.get('/notices', headers=who).json()['items'][0]['id'],

@@ -38,6 +38,7 @@ BLOCK = 2**18
 TIMEOUT = 60.0  # seconds that one answer may take
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each further attempt while nothing arrives
 POLL = 0.5  # seconds
+TOLD = 0.2  # seconds from one line of progress to the next
 MOST_REMEMBERED = 100  # uploads; those of files that were changed since are never asked for again
 AWAY = (429, 502, 503, 504)
 REFUSALS = {
@@ -97,10 +98,14 @@ class Client:
         try:
             location, offset, arrived = self._begun(file, size, mark, dataset, how)
             first, pauses = offset, iter(PAUSES)
+
+            def tell(at: int) -> None:
+                progress(at / size, _pace(file.name, at, size, at - first, began))
+
             while arrived is None:
-                progress(offset / max(1, size), _pace(file.name, offset, size, offset - first, began))
+                tell(offset)
                 try:
-                    answer = self._patch(location, file, offset, min(PIECE, size - offset))
+                    answer = self._patch(location, file, offset, min(PIECE, size - offset), tell)
                 except (httpx.TransportError, Unavailable, TooMany, Conflict) as error:
                     self._pause(next(pauses, None), error)
                     answer = self._ask('HEAD', location, headers=TUS)
@@ -147,9 +152,11 @@ class Client:
         self._remember(mark, location)
         return location, 0, None
 
-    def _patch(self, location: str, file: Path, offset: int, length: int) -> httpx.Response:
+    def _patch(
+        self, location: str, file: Path, offset: int, length: int, tell: Callable[[int], None]
+    ) -> httpx.Response:
         headers = TUS | {'Upload-Offset': str(offset), 'Content-Type': PART, 'Content-Length': str(length)}
-        answer = self._http.patch(f'{API}{location}', headers=headers, content=_blocks(file, offset, length))
+        answer = self._http.patch(f'{API}{location}', headers=headers, content=_blocks(file, offset, length, tell))
         if answer.is_success:
             return answer
         raise self._refusal(answer)
@@ -222,15 +229,20 @@ class Client:
             written.replace(self._unfinished)
 
 
-def _blocks(file: Path, offset: int, length: int) -> Iterator[bytes]:
+def _blocks(file: Path, offset: int, length: int, tell: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield a piece of a file and tell, a few times a second, how far it is."""
+    end, told = offset + length, time.monotonic()
     with file.open('rb') as opened:
         opened.seek(offset)
-        while length:
-            block = opened.read(min(BLOCK, length))
+        while offset < end:
+            block = opened.read(min(BLOCK, end - offset))
             if not block:
                 raise UsageError(f'{file.name} became shorter while it was sent. Send it again when it is whole.')
-            length -= len(block)
             yield block
+            offset += len(block)
+            if time.monotonic() - told > TOLD:
+                told = time.monotonic()
+                tell(offset)
 
 
 def _arrived(answer: httpx.Response) -> Arrived | None:
