@@ -63,7 +63,7 @@ export default {
       const wanted = this.panelSpec.show.forecast;
       if (!wanted || this.came[wanted]) return;
       try {
-        const series = this.panelSpec.query.series?.[0], answer = await fetch(`/forecasts/${wanted}/chart?${new URLSearchParams(series ? { series } : {})}`, { credentials: "same-origin" });
+        const series = this.panelSpec.query.series?.[0], answer = await fetch(`/api/v1/forecasts/${wanted}/chart?${new URLSearchParams(series ? { series } : {})}`, { credentials: "same-origin" });
         if (answer.ok) this.came = { ...this.came, [wanted]: await answer.json() };
       } catch {
         toast("The forecast could not be fetched. The chart shows what happened.");
