@@ -56,7 +56,7 @@ export function menu(button, items) {
     event.preventDefault();
     event.stopPropagation();
   });
-  document.body.append(list);
+  (document.fullscreenElement ?? document.body).append(list);  // nothing outside what fills the screen is seen
   const box = button.getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = list;
   list.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
   list.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 4) : box.bottom + 4}px`;
@@ -93,6 +93,6 @@ export function toast(text, action = null) {
   document.querySelector(".panel-toast")?.remove();
   const made = el("div", { class: "panel-toast", role: "status" }, el("span", {}, text),
     action && el("button", { type: "button", class: "b small", onclick: () => { made.remove(); action.act(); } }, action.label));
-  document.body.append(made);
+  (document.fullscreenElement ?? document.body).append(made);
   setTimeout(() => made.remove(), action ? 8000 : 3000);
 }

@@ -1,73 +1,26 @@
 // Draws a scene over time with uPlot: lines, areas, bars, candles, bands, gaps, thresholds, notes, and a crosshair.
 // A scene (scene.js) is plain data; what is drawn is all in it, so the same scene can be drawn as a picture (figure.js).
 
-import { colour, faded, moment, number, short, tick } from "./look.js";
+import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { colour, faded, instant, short, tick } from "./look.js";
 
-const PAD = { top: 10, right: 12 };
-const FONT = '12px "Inter Variable", system-ui, sans-serif';
+export { offsetOf, ticksBetween };
 
-// Whole steps of a time axis, in ms; months and years are stepped on the calendar of the zone.
-const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5,
-  864e5, 2 * 864e5, 7 * 864e5, 14 * 864e5];
-const MONTHS = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200];
-const MONTH = 30.44 * 864e5;
-
-// Moments between `from` and `to` that are `step` apart and begin on the zone's clock: ask its offset, step in local time.
-export function ticksBetween(from, to, least, offset) {
-  const local = (ms) => ms + offset(ms), back = (wall) => {
-    const guess = wall - offset(wall);
-    return wall - offset(guess);
-  };
-  const step = STEPS.find((one) => one >= least);
-  const found = [];
-  if (step) {
-    const origin = step === 7 * 864e5 || step === 14 * 864e5 ? 4 * 864e5 : 0;  // weeks begin on Mondays
-    for (let wall = Math.ceil((local(from) - origin) / step) * step + origin; back(wall) <= to && found.length < 200; wall += step) found.push(back(wall));
-    return [found, step];
-  }
-  const months = MONTHS.find((one) => one * MONTH >= least) ?? MONTHS.at(-1);
-  const first = new Date(local(from));
-  let index = Math.ceil((first.getUTCFullYear() * 12 + first.getUTCMonth() + (first.getUTCDate() > 1 || first.getUTCHours() ? 1 : 0)) / months) * months;
-  for (; found.length < 200; index += months) {
-    const at = back(new Date(Date.UTC(2000, 0, 1)).setUTCFullYear(Math.floor(index / 12), index % 12, 1));
-    if (at > to) break;
-    if (at >= from) found.push(at);
-  }
-  return [found, months * MONTH];
-}
-
-// How far the zone's clock is ahead of UTC at a moment, in ms.
-export function offsetOf(zone) {
-  if (!zone || zone === "UTC") return () => 0;
-  let shape;
-  try {
-    shape = new Intl.DateTimeFormat("en-US", { timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" });
-  } catch {
-    return () => 0;
-  }
-  const known = new Map();
-  return (ms) => {
-    const hour = Math.floor(ms / 9e5);  // zones change their clock on a quarter of an hour
-    if (!known.has(hour)) {
-      const at = {};
-      for (const { type, value } of shape.formatToParts(hour * 9e5)) at[type] = Number(value);
-      known.set(hour, Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute, at.second) - hour * 9e5);
-    }
-    return known.get(hour);
-  };
-}
+const FAMILY = '"Inter Variable", system-ui, sans-serif';
+const FONT = `12px ${FAMILY}`;
+const TOUCHED = 12;  // px within which a value lies under the crosshair
 
 const empty = (value) => value === null || value === undefined || Number.isNaN(value);
 const listed = (values) => Array.from(values, (value) => Number.isNaN(value) ? null : value);
+export const tint = ({ colour: name, alpha }) => alpha ? faded(colour(name), alpha) : colour(name);
 
 // uPlot wants one column of times: lines of the same times share it, others are joined.
 function aligned(uPlot, lines) {
   const tables = [];
   for (const line of lines) {
-    const columns = [listed(line.y), ...(line.lo ? [listed(line.lo), listed(line.hi)] : [])];
     const last = tables.at(-1);
-    if (last && same(last.t, line.t)) last.columns.push(...columns);
-    else tables.push({ t: line.t, columns });
+    if (last && same(last.t, line.t)) last.columns.push(listed(line.y));
+    else tables.push({ t: line.t, columns: [listed(line.y)] });
   }
   if (!tables.length) return [[]];
   const data = tables.map(({ t, columns }) => [Array.from(t), ...columns]);
@@ -81,95 +34,79 @@ function same(a, b) {
   return true;
 }
 
-// The least and the most that is drawn on an axis within the window.
-function reach(scene, axis) {
-  let low = Infinity, high = -Infinity;
-  const take = (t, lo, hi) => {
-    for (let i = 0; i < t.length; i++) {
-      if (t[i] < scene.x[0] || t[i] > scene.x[1]) continue;
-      if (lo[i] < low) low = lo[i];
-      if (hi[i] > high) high = hi[i];
-    }
-  };
-  for (const line of scene.lines) if ((line.axis ?? "left") === axis) take(line.t, line.lo ?? line.y, line.hi ?? line.y);
-  if (axis === "left") {
-    for (const band of scene.bands ?? []) take(band.t, band.lo, band.hi);
-    if (scene.candles) take(scene.candles.t, scene.candles.l, scene.candles.h);
-    for (const { value } of scene.thresholds ?? []) low = Math.min(low, value), high = Math.max(high, value);
-    if (scene.zero) low = Math.min(low, 0), high = Math.max(high, 0);
-  }
-  return low <= high ? [low, high] : null;
+// From where to where a bar reaches, in ms: its share of its bucket, or of the least distance to its neighbours.
+export function barOf(line, i, step) {
+  const until = line.until ? line.until[i] : line.t[i] + step, wide = until - line.t[i], gap = wide * 0.1, one = (wide - 2 * gap) / (line.slots ?? 1);
+  return [line.t[i] + gap + one * (line.slot ?? 0), line.t[i] + gap + one * ((line.slot ?? 0) + 1)];
 }
 
-function padded(range, log) {
-  if (!range) return log ? [1, 10] : [0, 1];
-  const [low, high] = range;
-  if (log) return [low > 0 ? low / 1.1 : high > 0 ? high / 1e4 : 1e-3, high > 0 ? high * 1.1 : 1];
-  const pad = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.1 || 1;
-  return [low >= 0 && low - pad < 0 ? 0 : low - pad, high <= 0 && high + pad > 0 ? 0 : high + pad];
+// The value of a line under a moment: of buckets the one that holds it, else the nearest within `reach` ms.
+export function valueAt(line, ms, reach) {
+  const at = placeOf(line.t, ms);
+  if (line.until || line.fill === "bars") return at >= 0 && ms < (line.until?.[at] ?? Infinity) && !empty(line.y[at]) ? at : null;
+  let best = null;
+  for (const [step, first] of [[-1, at], [1, at + 1]]) {
+    for (let i = first; i >= 0 && i < line.t.length && Math.abs(line.t[i] - ms) <= reach; i += step) {
+      if (empty(line.y[i])) continue;
+      if (best === null || Math.abs(line.t[i] - ms) < Math.abs(line.t[best] - ms)) best = i;
+      break;
+    }
+  }
+  return best;
 }
 
 export function mount(uPlot, element, hooks = {}) {
-  let plot = null, scene = null, shape = "", silent = false, offset = () => 0, zone = "";
+  let plot = null, scene = null, scales = {}, shape = "", silent = false, offset = () => 0, zone = null, at = null;
 
   const size = () => ({ width: Math.max(80, element.clientWidth), height: Math.max(60, element.clientHeight) });
   // What cannot change without building the plot anew: which lines there are and how each is drawn.
-  const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.volume, !!next.candles,
-    next.lines.map((line) => [line.name, line.fill, line.axis, !!line.lo, line.dash, line.points, line.width, line.stepped])]);
+  const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.candles, next.lines.map((line) => [line.fill, line.axis, line.dash, line.points, line.width, line.quiet])]);
 
+  const lineAt = (i) => scene.lines[i] ?? { colour: "surface" };
   function series() {
-    const found = [{}];
-    for (const line of scene.lines) {
-      const scale = line.axis === "right" ? "y2" : "y", bars = line.fill === "bars";
-      const paths = bars ? uPlot.paths.bars({ size: [0.8, 48], align: 1, radius: 0 }) : line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined;
-      found.push({
-        scale, stroke: () => colourOf(line), width: line.width ?? 1.5, dash: line.dash ?? [], paths,
-        fill: bars ? () => faded(colourOf(line), 0.85) : line.fill === "area" ? () => faded(colourOf(line), 0.22) : undefined,
-        spanGaps: false, points: { show: line.points ? true : undefined, size: 5, fill: () => colourOf(line), stroke: () => colourOf(line) },
-      });
-      if (line.lo) for (let i = 0; i < 2; i++) found.push({ scale, stroke: "transparent", width: 0, points: { show: false } });
-    }
-    return found;
+    return [{}, ...scene.lines.map((line, i) => ({
+      scale: line.axis === "left" ? "y" : line.axis === "right" ? "y2" : line.axis, stroke: () => tint({ ...lineAt(i), alpha: lineAt(i).faint ? 0.75 : 0 }), width: line.width ?? 1.5, dash: line.dash ?? [],
+      paths: line.fill === "bars" ? () => null : undefined, spanGaps: false, points: { show: line.points ? true : line.fill === "bars" ? false : undefined, size: 5, fill: () => tint(lineAt(i)), stroke: () => tint(lineAt(i)) },
+    }))];
   }
-  const colourOf = (line) => colour(scene.lines.find((one) => one.name === line.name)?.colour ?? line.colour);
 
-  function envelopes() {
-    const found = [];
-    let at = 1;
-    for (const line of scene.lines) {
-      if (line.lo) found.push({ series: [at + 2, at + 1], fill: () => faded(colourOf(line), 0.2) });
-      at += line.lo ? 3 : 1;
-    }
-    return found;
+  function splits(name, most) {
+    return (u) => {
+      const scale = scales[name];
+      if (!scale) return [];
+      const [low, high] = scale.limits, pixels = u.bbox.height / devicePixelRatio * (scale.part[1] - scale.part[0]), fit = Math.max(1, Math.min(most, Math.floor(pixels / 40)));
+      return scale.log ? logTicks(low, high, fit) : name === "rsi" ? [30, 70] : ticks(low, high, fit)[0];
+    };
   }
+  const written = (u, found) => {
+    const step = found.length > 1 ? Math.abs(found[1] - found[0]) : 0;
+    return found.map((value) => short(value, step && !scene.log ? step : 0));
+  };
 
   function options() {
-    const right = scene.lines.some((line) => line.axis === "right"), log = !!scene.log;
-    const written = (u, splits) => {
-      const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 0;
-      return splits.map((value) => empty(value) ? "" : log ? short(value) : short(value, step));
-    };
-    const axis = (scale, extra) => ({
-      scale, stroke: () => colour("text-3"), font: FONT, gap: 6, ticks: { show: false }, border: { show: false }, values: written, space: 44,
-      size: (u, values) => 14 + Math.ceil(Math.max(20, ...(values ?? []).map((text) => widthOf(u, text)))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
+    const panes = Object.keys(scales).filter((name) => name !== "y" && name !== "y2"), right = "y2" in scales;
+    const axis = (scale, most, extra = {}) => ({
+      scale, stroke: () => colour("text-3"), font: FONT, gap: 6, ticks: { show: false }, border: { show: false }, values: written, splits: splits(scale, most), filter: (u, found) => found,
+      size: (u, values) => 14 + Math.ceil(Math.max(18, ...[...(values ?? []), ...panes.flatMap((name) => written(u, splits(name, 2)(u)))].map((text) => widthOf(u, text)))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
     });
+    const scaled = (name) => ({ auto: true, distr: scales[name]?.log ? 3 : 1, range: () => scales[name]?.whole ?? [0, 1] });
     return {
-      ...size(), ms: 1, padding: [PAD.top, right ? 4 : PAD.right, 0, 0], legend: { show: false }, pxAlign: 1,
+      ...size(), ms: 1, padding: [22, right ? 4 : 14, 0, 0], legend: { show: false }, pxAlign: 1,
       cursor: {
-        y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, at) => u.series[at].stroke(), width: 1.5, stroke: () => colour("surface") },
-        bind: { dblclick: () => () => { hooks.onReset?.(); return null; } },
-        dataIdx: (u, at, closest, x) => nearest(u, at, closest, x),
+        y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, i) => u.series[i].stroke(), width: 1.5, stroke: () => colour("surface"), show: (u, i) => lineAt(i - 1).fill === "bars" || lineAt(i - 1).quiet ? false : undefined },
+        bind: { dblclick: () => () => { hooks.onReset?.(); return null; }, mousedown: (u, target, go) => (event) => event.shiftKey || event.button === 1 ? pan(event) : go(event) },
+        dataIdx: (u, i, closest, x) => i === 0 ? closest : nearest(u, i, closest, x),
       },
-      scales: { x: { time: false, range: () => scene.x }, y: { distr: log ? 3 : 1, range: () => padded(reach(scene, "left"), log) },
-        y2: { range: () => padded(reach(scene, "right"), false) }, v: { range: () => [0, 4 * Math.max(1e-9, ...(scene.volume?.y ?? [1]))] } },
+      scales: { x: { time: false, range: () => scene.x }, ...Object.fromEntries(["y", ...Object.keys(scales).filter((name) => name !== "y")].map((name) => [name, scaled(name)])) },
       axes: [
-        { stroke: () => colour("text-3"), font: FONT, size: 28, gap: 4, ticks: { show: false }, grid: { show: false }, border: { show: true, stroke: () => colour("axis"), width: 1 },
-          splits: (u) => times(u)[0], values: (u, splits) => splits.map((ms) => tick(ms, zone, times(u)[1])) },
-        axis("y", {}), ...(right ? [axis("y2", { side: 1, grid: { show: false } })] : []),
+        { stroke: () => colour("text-3"), font: FONT, size: 28, gap: 4, ticks: { show: true, size: 4, width: 1, stroke: () => colour("axis") }, grid: { show: false }, border: { show: true, stroke: () => colour("axis"), width: 1 },
+          splits: (u) => times(u)[0], values: (u, found) => found.map((ms) => tick(ms, zone, times(u)[1])), filter: (u, found) => found },
+        // Panes write into the column of the main axis, so theirs come first and take no room.
+        ...panes.map((name) => axis(name, 2, { size: 0, grid: { show: name !== "volume", stroke: () => colour("grid"), width: 1 } })), axis("y", 7), ...(right ? [axis("y2", 7, { side: 1, grid: { show: false } })] : []),
       ],
-      series: series(), bands: envelopes(),
+      series: series(),
       hooks: {
-        drawClear: [under], draw: [over],
+        drawAxes: [under], draw: [over],
         setSelect: [(u) => {
           if (u.select.width < 6) return;
           const from = u.posToVal(u.select.left, "x"), to = u.posToVal(u.select.left + u.select.width, "x");
@@ -177,15 +114,16 @@ export function mount(uPlot, element, hooks = {}) {
           hooks.onRange?.(from, to);
         }],
         setCursor: [(u) => {
-          const inside = u.cursor.left >= 0;
-          label(u, inside ? u.posToVal(u.cursor.left, "x") : null);
-          if (!silent) hooks.onHover?.(inside ? u.posToVal(u.cursor.left, "x") : null);
+          at = u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null;
+          label(u);
+          if (!silent) hooks.onHover?.(at);
         }],
+        ready: [(u) => touches(u.over)],
       },
     };
   }
 
-  const times = (u) => ticksBetween(u.scales.x.min, u.scales.x.max, (u.scales.x.max - u.scales.x.min) / Math.max(1, u.bbox.width / devicePixelRatio / 84), offset);
+  const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, u.bbox.width / devicePixelRatio / 84), offset);
 
   function widthOf(u, text) {
     u.ctx.font = FONT;
@@ -193,103 +131,175 @@ export function mount(uPlot, element, hooks = {}) {
   }
 
   // A joined column has no value of a line at most times: its nearest one counts, if it lies within a few pixels.
-  function nearest(u, at, closest, x) {
-    if (at === 0) return closest;
-    const column = u.data[at];
-    if (!empty(column[closest])) return closest;
-    const reachable = (i) => i >= 0 && i < column.length && Math.abs(u.valToPos(u.data[0][i], "x") - u.valToPos(x, "x")) < 12;
-    for (let away = 1; away < 400; away++) {
-      const before = reachable(closest - away), after = reachable(closest + away);
-      if (before && !empty(column[closest - away])) return closest - away;
-      if (after && !empty(column[closest + away])) return closest + away;
-      if (!before && !after) return null;
-    }
-    return null;
+  function nearest(u, i, closest, x) {
+    const line = lineAt(i - 1), found = line.t && valueAt(line, x, reach(u));
+    if (empty(found)) return null;
+    return u.data[0][closest] === line.t[found] ? closest : placeOf(u.data[0], line.t[found]);
+  }
+  const reach = (u) => Math.max(TOUCHED * (scene.x[1] - scene.x[0]) / Math.max(1, u.over.clientWidth), scene.step / 2);
+
+  // Shift or the middle button and a drag move the window.
+  function pan(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    const from = event.clientX, range = [...scene.x], wide = plot.over.clientWidth;
+    const move = ({ clientX }) => {
+      const by = (from - clientX) / wide * (range[1] - range[0]);
+      hooks.onRange?.(range[0] + by, range[1] + by);
+    };
+    const stop = () => {
+      removeEventListener("mousemove", move);
+      removeEventListener("mouseup", stop);
+    };
+    addEventListener("mousemove", move);
+    addEventListener("mouseup", stop);
   }
 
-  // Below the lines: gaps, spans of notes, bands of a forecast.
-  function under(u) {
-    const { ctx, bbox } = u, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
+  // A finger reads values; two zoom (panel.js).
+  function touches(place) {
+    const read = (event) => {
+      if (event.pointerType !== "touch" || !event.isPrimary || !plot) return;
+      plot.setCursor({ left: event.clientX - place.getBoundingClientRect().left, top: 10 }, true);
+    };
+    place.addEventListener("pointerdown", read);
+    place.addEventListener("pointermove", read);
+  }
+
+  const clipped = (u, act) => {
+    const { ctx, bbox } = u;
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
-    ctx.fillStyle = colour("sunken");
-    for (const [from, to] of scene.gaps ?? []) ctx.fillRect(x(from), bbox.top, Math.max(1, x(to) - x(from)), bbox.height);
-    for (const note of scene.notes ?? []) {
-      if (note.until === null || note.until === undefined) continue;
-      ctx.fillStyle = faded(colour("amber"), 0.12);
-      ctx.fillRect(x(note.at), bbox.top, Math.max(1, x(note.until) - x(note.at)), bbox.height);
-    }
-    for (const band of scene.bands ?? []) {
-      ctx.fillStyle = colour(band.colour);
-      let from = 0;
-      for (let i = 0; i <= band.t.length; i++) {
-        if (i < band.t.length && !empty(band.lo[i]) && !empty(band.hi[i])) continue;
-        if (i > from) {
-          ctx.beginPath();
-          for (let k = from; k < i; k++) ctx.lineTo(x(band.t[k]), y(band.hi[k]));
-          for (let k = i - 1; k >= from; k--) ctx.lineTo(x(band.t[k]), y(band.lo[k]));
-          ctx.fill();
-        }
-        from = i + 1;
+    act(ctx, bbox);
+    ctx.restore();
+  };
+
+  // Below the lines: gaps, spans of notes, bands, areas, bars, candles.
+  function under(u) {
+    const x = (ms) => u.valToPos(ms, "x", true), ratio = devicePixelRatio;
+    clipped(u, (ctx, bbox) => {
+      ctx.fillStyle = colour("sunken");
+      for (const [from, to] of scene.gaps) ctx.fillRect(x(from), bbox.top, Math.max(1, x(to) - x(from)), bbox.height);
+      for (const note of scene.notes) {
+        if (empty(note.until)) continue;
+        ctx.fillStyle = faded(colour("amber"), 0.12);
+        ctx.fillRect(x(note.at), bbox.top, Math.max(1, x(note.until) - x(note.at)), bbox.height);
       }
-    }
-    if (scene.volume) volume(u, x);
-    ctx.restore();
+      for (const band of scene.bands) {
+        ctx.fillStyle = tint(band);
+        ribbon(u, band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band));
+      }
+      for (const line of scene.lines) if (line.fill === "area") {
+        ctx.fillStyle = faded(tint(line), line.base ? 0.45 : 0.18);
+        ribbon(u, line.t, line.y, line.t, line.base, scaleOf(line));
+      }
+      for (const line of scene.lines) if (line.fill === "bars") bars(u, ctx, line, x, ratio);
+      if (scene.candles) candles(u, ctx, x, ratio);
+    });
   }
+  const scaleOf = ({ axis }) => axis === "right" ? "y2" : !axis || axis === "left" ? "y" : axis;
 
-  function volume(u, x) {
-    const { ctx, bbox } = u, { t, y } = scene.volume, wide = barWidth(u, t);
-    ctx.fillStyle = faded(colour("series-8"), 0.35);
-    for (let i = 0; i < t.length; i++) {
-      if (empty(y[i])) continue;
-      const top = u.valToPos(y[i], "v", true);
-      ctx.fillRect(x(t[i]) - wide / 2, top, wide, bbox.top + bbox.height - top);
-    }
-  }
-
-  function barWidth(u, t) {
-    let least = Infinity;
-    for (let i = 1; i < t.length; i++) least = Math.min(least, t[i] - t[i - 1]);
-    const pixels = u.valToPos(u.scales.x.min + (Number.isFinite(least) ? least : (u.scales.x.max - u.scales.x.min) / 10), "x", true) - u.valToPos(u.scales.x.min, "x", true);
-    return Math.max(devicePixelRatio, Math.min(pixels * 0.7, 18 * devicePixelRatio));
-  }
-
-  // Above the lines: candles, marks, thresholds, notes, the cut-off.
-  function over(u) {
-    const { ctx, bbox } = u, ratio = devicePixelRatio, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top - 4 * ratio, bbox.width, bbox.height + 4 * ratio);
-    ctx.clip();
-    if (scene.candles) candles(u, x, y);
-    for (const mark of scene.marks ?? []) {
-      ctx.strokeStyle = colour(mark.colour);
-      ctx.lineWidth = 1.75 * ratio;
+  // Fill between two lines, or between one and zero; interrupted where a line is.
+  function ribbon(u, t, hi, below, lo, scale) {
+    const { ctx } = u, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, scale, true);
+    const floor = scene.log ? scales.y.limits[0] : Math.max(scales[scale].limits[0], Math.min(0, scales[scale].limits[1]));
+    const shared = !lo || below === t || same(below, t);
+    const piece = (a, b, c, d) => {
       ctx.beginPath();
-      if (mark.kind === "rejected") ctx.rect(x(mark.t) - 3.5 * ratio, bbox.top + bbox.height - 8 * ratio, 7 * ratio, 7 * ratio);
-      else ctx.arc(x(mark.t), y(mark.y), 4.5 * ratio, 0, 2 * Math.PI);
+      for (let k = a; k < b; k++) if (!empty(hi[k])) ctx.lineTo(x(t[k]), y(hi[k]));
+      for (let k = d - 1; k >= c; k--) if (!lo || !empty(lo[k])) ctx.lineTo(x(below[k]), lo ? y(scene.log && !(lo[k] > 0) ? floor : lo[k]) : y(floor));
+      ctx.fill();
+    };
+    if (!shared) return piece(0, t.length, 0, below.length);
+    let from = 0;
+    for (let i = 0; i <= t.length; i++) {
+      if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]) || scene.log)) continue;
+      if (i > from) piece(from, i, from, i);
+      from = i + 1;
+    }
+    return undefined;
+  }
+
+  function bars(u, ctx, line, x, ratio) {
+    const scale = scaleOf(line), { limits } = scales[scale], floor = scene.log ? limits[0] : Math.max(limits[0], Math.min(0, limits[1])), zero = u.valToPos(floor, scale, true);
+    ctx.fillStyle = faded(tint(line), line.axis === "volume" || line.quiet ? 0.45 : 0.85);
+    const narrow = Math.max(1, ratio);
+    for (let i = 0; i < line.t.length; i++) {
+      if (empty(line.y[i]) || line.t[i] > scene.x[1]) continue;
+      const [from, to] = barOf(line, i, scene.step), left = x(from), top = u.valToPos(line.y[i], scale, true), bottom = line.base ? u.valToPos(scene.log && !(line.base[i] > 0) ? floor : line.base[i], scale, true) : zero;
+      ctx.fillRect(left, Math.min(top, bottom), Math.max(narrow, x(to) - left), Math.max(line.y[i] === 0 ? 0 : narrow, Math.abs(bottom - top)));
+    }
+  }
+
+  // Up is hollow and down is filled, so that colour is never alone.
+  function candles(u, ctx, x, ratio) {
+    const { t, until, o, h, l, c } = scene.candles, up = colour("series-1"), down = colour("series-5"), inside = colour("surface"), y = (value) => u.valToPos(value, "y", true);
+    for (let i = 0; i < t.length; i++) {
+      if (empty(o[i]) || empty(c[i])) continue;
+      const rises = c[i] >= o[i], full = x(until[i]) - x(t[i]), wide = Math.max(ratio, Math.min(full * 0.62, 18 * ratio)), middle = Math.round((x(t[i]) + x(until[i])) / 2) + (ratio % 2 ? 0.5 : 0);
+      const top = y(Math.max(o[i], c[i])), bottom = Math.max(top + 1, y(Math.min(o[i], c[i])));
+      ctx.strokeStyle = rises ? up : down;
+      ctx.lineWidth = ratio;
+      ctx.beginPath();
+      ctx.moveTo(middle, y(h[i]));
+      ctx.lineTo(middle, y(l[i]));
       ctx.stroke();
+      ctx.fillStyle = wide < 3 * ratio ? ctx.strokeStyle : rises ? inside : down;
+      ctx.fillRect(middle - wide / 2, top, wide, bottom - top);
+      if (wide >= 3 * ratio) ctx.strokeRect(middle - wide / 2, top, wide, bottom - top);
     }
-    ctx.font = `${12 * ratio}px "Inter Variable", system-ui, sans-serif`;
-    for (const { value, label: text, colour: name } of scene.thresholds ?? []) {
-      ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
-      stroked(ctx, [7 * ratio, 5 * ratio], ratio * 1.25, bbox.left, y(value), bbox.left + bbox.width, y(value));
-      ctx.textAlign = "right";
-      ctx.textBaseline = y(value) > bbox.top + bbox.height - 20 * ratio ? "bottom" : "top";
-      ctx.fillText(text || short(value), bbox.left + bbox.width - 4 * ratio, y(value) + (ctx.textBaseline === "top" ? 3 : -3) * ratio);
-    }
-    for (const { at, text, colour: name, dash } of scene.notes ?? []) {
-      if (at < u.scales.x.min || at > u.scales.x.max) continue;
-      ctx.strokeStyle = ctx.fillStyle = colour(name ?? "text-3");
-      stroked(ctx, dash ?? [3 * ratio, 3 * ratio], ratio, x(at), bbox.top, x(at), bbox.top + bbox.height);
-      const left = x(at) > bbox.left + bbox.width * 0.6;
-      ctx.textAlign = left ? "right" : "left";
+  }
+
+  // Above the lines: marks, thresholds, notes, the cutoff, names of panes.
+  function over(u) {
+    const ratio = devicePixelRatio, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
+    clipped(u, (ctx, bbox) => {
+      for (const mark of scene.marks) {
+        ctx.strokeStyle = colour(mark.kind === "rejected" ? "red" : "amber");
+        ctx.lineWidth = 1.75 * ratio;
+        ctx.beginPath();
+        if (mark.kind === "rejected" || empty(mark.y)) ctx.rect(x(mark.t) - 3.5 * ratio, bbox.top + bbox.height - 9 * ratio, 7 * ratio, 7 * ratio);
+        else ctx.arc(x(mark.t), y(mark.y), 4.5 * ratio, 0, 2 * Math.PI);
+        ctx.stroke();
+      }
+      ctx.font = `${12 * ratio}px ${FAMILY}`;
+      for (const { value, label: text, colour: name } of scene.thresholds) {
+        ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
+        stroked(ctx, [7 * ratio, 6 * ratio], ratio * 1.25, bbox.left, y(value), bbox.left + bbox.width, y(value));
+        ctx.textAlign = "right";
+        ctx.textBaseline = y(value) > bbox.top + bbox.height - 20 * ratio ? "bottom" : "top";
+        plain(ctx, fitted(ctx, text || short(value), bbox.width * 0.6), bbox.left + bbox.width - 4 * ratio, y(value) + (ctx.textBaseline === "top" ? 4 : -3) * ratio, ratio);
+      }
+      let row = 0, last = -Infinity;
+      for (const { at: ms, text, colour: name } of [...scene.notes].sort((a, b) => a.at - b.at)) {
+        if (ms < scene.x[0] || ms > scene.x[1]) continue;
+        ctx.strokeStyle = ctx.fillStyle = colour(name ?? "text-2");
+        stroked(ctx, [4 * ratio, 4 * ratio], ratio, x(ms), bbox.top, x(ms), bbox.top + bbox.height);
+        const left = x(ms) > bbox.left + bbox.width * 0.6, said = fitted(ctx, text, bbox.width * 0.4);
+        row = x(ms) - last < ctx.measureText(said).width + 16 * ratio ? (row + 1) % 3 : 0;
+        last = x(ms);
+        ctx.textAlign = left ? "right" : "left";
+        ctx.textBaseline = "top";
+        plain(ctx, said, x(ms) + (left ? -5 : 5) * ratio, bbox.top + (2 + 16 * row) * ratio, ratio);
+      }
+      ctx.textAlign = "left";
       ctx.textBaseline = "top";
-      ctx.fillText(text, x(at) + (left ? -5 : 5) * ratio, bbox.top + 2 * ratio, bbox.width * 0.5);
-    }
-    ctx.restore();
+      for (const [name, { part }] of Object.entries(scales)) {
+        if (part[1] === 1) continue;
+        const top = bbox.top + bbox.height * (1 - part[1]);
+        ctx.fillStyle = colour("text-3");
+        plain(ctx, PANE[name], bbox.left + 4 * ratio, top + ratio, ratio);
+      }
+    });
+  }
+  // Words on a chart stand on a rim of its ground, so that lines do not cross them out.
+  function plain(ctx, text, left, top, ratio) {
+    ctx.lineWidth = 3 * ratio;
+    ctx.strokeStyle = colour("surface");
+    ctx.lineJoin = "round";
+    ctx.strokeText(text, left, top);
+    ctx.fillText(text, left, top);
   }
 
   function stroked(ctx, dash, width, x0, y0, x1, y1) {
@@ -302,64 +312,59 @@ export function mount(uPlot, element, hooks = {}) {
     ctx.setLineDash([]);
   }
 
-  // Up is hollow and down is filled, so that colour is never alone.
-  function candles(u, x, y) {
-    const { ctx } = u, { t, o, h, l, c } = scene.candles, wide = barWidth(u, t), ratio = devicePixelRatio;
-    const up = colour("series-1"), down = colour("series-5"), inside = colour("surface");
-    ctx.lineWidth = Math.max(1, ratio * Math.min(1.25, wide / 3));
-    for (let i = 0; i < t.length; i++) {
-      if (empty(o[i]) || empty(c[i])) continue;
-      const rises = c[i] >= o[i], at = Math.round(x(t[i])), top = y(Math.max(o[i], c[i])), bottom = y(Math.min(o[i], c[i]));
-      ctx.strokeStyle = rises ? up : down;
-      ctx.beginPath();
-      ctx.moveTo(at, y(h[i]));
-      ctx.lineTo(at, y(l[i]));
-      ctx.stroke();
-      if (wide < 2 * ratio) continue;
-      ctx.fillStyle = rises ? inside : down;
-      ctx.fillRect(at - wide / 2, top, wide, Math.max(1, bottom - top));
-      ctx.strokeRect(at - wide / 2, top, wide, Math.max(1, bottom - top));
-    }
-  }
-
   // The time under the crosshair, in a small plate above it.
   const plate = document.createElement("div");
   plate.className = "panel-plate";
-  function label(u, ms) {
+  function label(u) {
     if (plate.parentNode !== u.over) u.over.append(plate);
-    plate.hidden = ms === null;
-    if (ms === null) return;
-    const at = u.cursor.idx === null || u.cursor.idx === undefined || scene.smooth ? ms : u.data[0][u.cursor.idx] ?? ms;
-    plate.textContent = moment(at, zone, scene.x[1] - scene.x[0]);
+    plate.hidden = at === null;
+    if (at === null) return;
+    plate.textContent = instant(snapped(u), zone, scene.step);
     const half = plate.offsetWidth / 2, left = Math.min(Math.max(u.cursor.left, half), u.over.clientWidth - half);
     plate.style.transform = `translate(${left - half}px, 0)`;
+  }
+  // The moment of the value that is read: of the first line that has one there.
+  function snapped(u) {
+    if (scene.candles) {
+      const i = placeOf(scene.candles.t, at);
+      if (i >= 0) return scene.candles.t[i];
+    }
+    for (const line of scene.lines) {
+      const i = valueAt(line, at, reach(u));
+      if (i !== null) return line.t[i];
+    }
+    return at;
   }
 
   return {
     draw(next) {
-      const built = shapeOf(next);
-      scene = next;
+      scene = next.lines.length ? next : { ...next, lines: [{ name: "", t: next.candles?.t ?? [], y: next.candles?.c ?? [], own: [], width: 0, colour: "surface", axis: "left", fill: "bars", quiet: true, nothing: true }] };
+      if (scene.lines[0].nothing) scene.lines[0].y = Float64Array.from(scene.lines[0].t, () => NaN);
+      const built = shapeOf(scene);
+      scales = scalesOf(scene);
       if (zone !== next.zone) {
         zone = next.zone;
         offset = offsetOf(zone);
       }
-      const data = aligned(uPlot, next.lines.length ? next.lines : [{ t: next.candles?.t ?? [], y: next.candles?.c ?? [] }]);
+      const data = aligned(uPlot, scene.lines);
       if (!plot || shape !== built) {
+        const { left, top } = plot?.cursor ?? {};
         plot?.destroy();
         shape = built;
-        if (!next.lines.length) scene = { ...next, lines: [{ name: "", t: next.candles?.t ?? [], y: next.candles?.c ?? [], width: 0, colour: "surface" }] };
         plot = new uPlot(options(), data, element);
-      } else {
-        if (!next.lines.length) scene = { ...next, lines: [{ name: "", t: next.candles?.t ?? [], y: next.candles?.c ?? [], width: 0, colour: "surface" }] };
-        const { width, height } = size();
-        if (plot.width !== width || plot.height !== height) plot.setSize({ width, height });
-        plot.setData(data);
+        if (left >= 0) this.cursor(at, top);
+        return;
       }
+      const { width, height } = size();
+      if (plot.width !== width || plot.height !== height) plot.setSize({ width, height });
+      plot.setData(data);
+      if (at !== null) label(plot);
     },
     // What is known already, at another window: shown at once, while the points for it are fetched.
     shift(from, to) {
       if (!plot) return;
       scene = { ...scene, x: [from, to] };
+      scales = scalesOf(scene);
       plot.setScale("x", { min: from, max: to });
     },
     // The crosshair at a moment, or none; tells nobody.
@@ -370,21 +375,27 @@ export function mount(uPlot, element, hooks = {}) {
       plot.setCursor({ left: left < 0 || left > plot.over.clientWidth ? -10 : left, top: 10 }, true);
       silent = false;
     },
-    // Of each line the value under the crosshair, or its last one in the window.
+    // Of each line and band the value under the crosshair, or its last one in the window.
     values() {
-      let at = 1;
-      return scene ? scene.lines.map((line) => {
-        const idx = plot?.cursor.left >= 0 ? plot.cursor.idxs?.[at] : lastOf(plot?.data[at]);
-        const value = empty(idx) ? null : plot.data[at][idx];
-        at += line.lo ? 3 : 1;
-        return { line, value, t: empty(idx) ? null : plot.data[0][idx] };
-      }) : [];
+      if (!scene || !plot) return [];
+      const read = (line) => at === null ? lastOf(line, scene.x) : valueAt(line, at, reach(plot));
+      return [
+        ...scene.lines.filter((line) => !line.quiet).map((line) => {
+          const i = read(line);
+          return { line, value: i === null ? null : (line.own ?? line.y)[i] };
+        }),
+        ...scene.bands.filter((band) => band.told).map((band) => {
+          const i = read({ t: band.t, y: band.hi });
+          return { line: band, value: i === null ? null : [band.lo[i], band.hi[i]] };
+        }),
+      ];
     },
-    canvas: () => plot?.ctx.canvas ?? null,
-    box: () => plot ? { left: plot.over.offsetLeft, width: plot.over.clientWidth } : null,
+    get hovering() { return at !== null; },
+    box: () => plot ? plot.over.getBoundingClientRect() : null,
     at: (clientX) => plot ? plot.posToVal(clientX - plot.over.getBoundingClientRect().left, "x") : null,
     resize() {
-      if (plot && element.clientWidth) plot.setSize(size());
+      const { width, height } = size();
+      if (plot && element.clientWidth && (plot.width !== width || plot.height !== height)) plot.setSize({ width, height });
     },
     restyle() {
       plot?.redraw(true, true);
@@ -397,9 +408,17 @@ export function mount(uPlot, element, hooks = {}) {
   };
 }
 
-function lastOf(column) {
-  for (let i = (column?.length ?? 0) - 1; i >= 0; i--) if (!empty(column[i])) return i;
+export const PANE = { volume: "Volume", rsi: "RSI", macd: "MACD" };
+
+function lastOf(line, [, to]) {
+  for (let i = placeOf(line.t, to); i >= 0; i--) if (!empty(line.y[i])) return i;
   return null;
 }
 
-export const written = number;
+// A text that fits a width, cut by an ellipsis.
+export function fitted(ctx, text, width) {
+  if (ctx.measureText(text).width <= width) return text;
+  let short_ = text;
+  while (short_.length > 1 && ctx.measureText(`${short_}…`).width > width) short_ = short_.slice(0, -1);
+  return `${short_.trimEnd()}…`;
+}

@@ -1,145 +1,366 @@
-// Plotly figures of panels: on the page of those that are not over time, and as a picture of every kind.
+// Panels as SVG: on the page those that are not over time, and as a picture every kind. Names are set as text, never as
+// markup, and colours are those of the theme, so that a picture looks as the panel does.
 
-import { colour, count, dark, faded, number, seriesColour, short } from "./look.js";
-import { OVER_TIME, scene } from "./scene.js";
+import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { barOf, PANE, tint } from "./fast.js";
+import { colour, count, faded, instant, seriesColour, short, tick } from "./look.js";
+import { namesOf, OVER_TIME } from "./scene.js";
+import { sayTable, sayFigures } from "./words.js";
 
-const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const NS = "http://www.w3.org/2000/svg";
+const FONT = "Inter Variable, Inter, system-ui, sans-serif";
+const DAY = 864e5;
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-const HOURS = Array.from({ length: 24 }, (_, hour) => `${String(hour).padStart(2, "0")}:00`);
+const GAP = 16;
 
-function layoutOf({ width, height, titled }) {
-  const axis = () => ({ gridcolor: colour("grid"), linecolor: colour("axis"), tickfont: { color: colour("text-3"), size: 12 }, zeroline: false, automargin: true, fixedrange: true });
-  return { width, height, font: { family: "Inter Variable, Inter, system-ui, sans-serif", size: 12, color: colour("text-2") }, paper_bgcolor: titled ? colour("surface") : "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 44, r: 16, t: titled ? 72 : 8, b: titled ? 40 : 28 }, showlegend: !!titled, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" }, bargap: 0.08, hovermode: "closest",
-    hoverlabel: { align: "left", bgcolor: colour("raised"), bordercolor: colour("line-2"), font: { color: colour("text") } },
-    ...(titled ? { title: { text: plain(titled), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 16 }, font: { size: 14, weight: 600, color: colour("text") } } } : {}),
-    xaxis: { ...axis(), showgrid: false }, yaxis: axis() };
+export function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
 }
 
-export function figure(panel, answer, context, size) {
-  const layout = layoutOf(size);
-  const make = OVER_TIME.has(panel.kind) ? overTime : { histogram, box, heat, calendar, scatter }[panel.kind];
-  return make ? make(panel, answer, context, layout) : { data: [], layout };
+let pen;
+export function widthOf(text, font = `12px ${FONT}`) {
+  pen ??= document.createElement("canvas").getContext("2d");
+  pen.font = font;
+  return pen.measureText(text).width;
+}
+export function fit(text, width, font) {
+  if (widthOf(text, font) <= width) return text;
+  let cut = text;
+  while (cut.length > 1 && widthOf(`${cut}…`, font) > width) cut = cut.slice(0, -1);
+  return `${cut.trimEnd()}…`;
 }
 
-const listed = (values) => Array.from(values, (value) => Number.isNaN(value) ? null : value);
+const rounded = (value) => Number(value.toFixed(2));
+const words = (x, y, text, { anchor = "start", fill = "text-3", size = 12, weight = 400 } = {}) =>
+  svg("text", { x: rounded(x), y: rounded(y), "text-anchor": anchor, fill: colour(fill), "font-size": size, "font-weight": weight }, text);
+const rule = (x1, y1, x2, y2, stroke, extra = {}) => svg("line", { x1: rounded(x1), y1: rounded(y1), x2: rounded(x2), y2: rounded(y2), stroke: colour(stroke), "stroke-width": 1, ...extra });
+const rect = (x, y, width, height, fill, extra = {}) => svg("rect", { x: rounded(x), y: rounded(y), width: rounded(Math.max(0, width)), height: rounded(Math.max(0, height)), fill, ...extra });
+const empty = (value) => value === null || value === undefined || Number.isNaN(value);
 
-// The scene of fast.js once more, as a picture that can be scaled.
-function overTime(panel, answer, context, layout) {
-  const drawn = scene(panel, answer, context), data = [], x = (t) => Array.from(t);
-  for (const band of drawn.bands) data.push({ type: "scatter", x: [...x(band.t), ...x(band.t).reverse()], y: [...listed(band.hi), ...listed(band.lo).reverse()], fill: "toself", fillcolor: colour(band.colour), line: { width: 0 }, hoverinfo: "skip", showlegend: false });
-  if (drawn.candles) {
-    const { t, o, h, l, c } = drawn.candles;
-    data.push({ type: "candlestick", x: x(t), open: listed(o), high: listed(h), low: listed(l), close: listed(c), name: "price", increasing: { line: { color: colour("series-1"), width: 1 }, fillcolor: colour("surface") }, decreasing: { line: { color: colour("series-5"), width: 1 }, fillcolor: colour("series-5") } });
-    Object.assign(layout.xaxis, { rangeslider: { visible: false } });
+// A drawing of `width` × `height` px. With `titled` it is a picture to take away: a ground, a title and the names of lines.
+export function figure(panel, answer, context, { width, height, titled = "", about = "", drawn = null, chosen = 0 }) {
+  const root = svg("svg", { xmlns: NS, width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT, style: "font-variant-numeric: tabular-nums", role: "img", "aria-label": titled || `${panel.title || panel.kind}` });
+  let top = 0;
+  if (titled) {
+    root.append(rect(0, 0, width, height, colour("surface")), words(16, 26, fit(titled, width - 32, `600 14px ${FONT}`), { fill: "text", size: 14, weight: 600 }));
+    if (about) root.append(words(16 + widthOf(titled, `600 14px ${FONT}`) + 8, 26, fit(about, Math.max(0, width - 48 - widthOf(titled, `600 14px ${FONT}`)))));
+    top = 36 + keys(root, entries(panel, answer, drawn), width, 44);
   }
-  if (drawn.volume) {
-    data.push({ type: "bar", x: x(drawn.volume.t), y: listed(drawn.volume.y), name: "volume", yaxis: "y3", marker: { color: faded(colour("series-8"), 0.35) } });
-    layout.yaxis3 = { overlaying: "y", range: [0, 4 * Math.max(...listed(drawn.volume.y))], visible: false };
+  const box = { left: titled ? 16 : 8, top, right: width - (titled ? 16 : 12), bottom: height - (titled ? 12 : 4), titled: !!titled };
+  if (OVER_TIME.has(panel.kind)) overTime(root, drawn, box);
+  else (KINDS[panel.kind] ?? (() => {}))(root, panel, answer, context, box, chosen);
+  return root;
+}
+const KINDS = { histogram, box, heat, calendar, scatter, table: (root, panel, answer, context, place) => sayTable(root, answer, context, place, { words, rule, fit, widthOf }), figure: (root, panel, answer, context, place) => sayFigures(root, panel, answer, context, place, { words, svg, fit, widthOf }) };
+
+// What the key of a picture lists: a colour and a name each.
+function entries(panel, answer, drawn) {
+  if (drawn) {
+    return [...drawn.lines.filter((line) => !line.quiet && !line.nothing).map((line) => ({ fill: tint(line), name: line.name, box: line.fill === "bars", dash: line.dash })),
+      ...drawn.bands.filter((band) => band.told).map((band) => ({ fill: tint(band), name: band.name, box: true }))];
   }
-  for (const line of drawn.lines) {
-    const tint = colour(line.colour), axis = line.axis === "right" ? "y2" : "y";
-    data.push(line.fill === "bars" ? { type: "bar", x: x(line.t), y: listed(line.y), name: plain(line.name), marker: { color: tint }, yaxis: axis }
-      : { type: "scatter", mode: line.points ? "lines+markers" : "lines", x: x(line.t), y: listed(line.y), name: plain(line.name), line: { color: tint, width: line.width, dash: line.dash?.length ? "dash" : "solid" }, marker: { size: 4 }, fill: line.fill === "area" ? "tozeroy" : "none", fillcolor: faded(tint, 0.22), yaxis: axis });
-  }
-  if (drawn.lines.some((line) => line.axis === "right")) layout.yaxis2 = { ...layout.yaxis, overlaying: "y", side: "right", showgrid: false };
-  Object.assign(layout.xaxis, { type: "date", range: drawn.x, showline: true, tickfont: { color: colour("text-3") } });
-  if (drawn.log) layout.yaxis.type = "log";
-  layout.shapes = [
-    ...drawn.gaps.map(([x0, x1]) => ({ type: "rect", x0, x1, y0: 0, y1: 1, yref: "paper", fillcolor: colour("sunken"), line: { width: 0 }, layer: "below" })),
-    ...drawn.thresholds.map((one) => ({ type: "line", x0: 0, x1: 1, xref: "paper", y0: one.value, y1: one.value, line: { color: colour(one.colour), dash: "dash", width: 1.25 } })),
-    ...drawn.notes.map((note) => ({ type: "line", x0: note.at, x1: note.at, y0: 0, y1: 1, yref: "paper", line: { color: colour("text-3"), dash: "dot", width: 1 } })),
-  ];
-  layout.annotations = [
-    ...drawn.thresholds.map((one) => ({ x: 1, xref: "paper", xanchor: "right", y: one.value, yanchor: "bottom", text: plain(one.label || short(one.value)), showarrow: false, font: { color: colour(one.colour) } })),
-    ...drawn.notes.map((note) => ({ x: note.at, y: 1, yref: "paper", yanchor: "top", xanchor: "left", text: plain(note.text), showarrow: false })),
-  ];
-  return { data, layout };
+  const lines = answer.lines.filter((line) => line.role === "value");
+  if (panel.kind === "scatter") return pairs(panel, answer).map(({ name }, at) => ({ fill: seriesColour(at), name, box: true })).filter(({ name }) => name);
+  return panel.kind === "histogram" && lines.length > 1 ? namesOf(lines).map((name, at) => ({ fill: seriesColour(at), name, box: true })) : [];
 }
 
-function histogram(panel, answer, context, layout) {
-  const several = answer.lines.length > 1;
-  const data = answer.lines.map((line, at) => {
-    const { edges, count: counts } = line.columns, n = counts.length;
-    const middle = Array.from(counts, (_, i) => n === 1 && edges[0] === edges[1] ? edges[0] : (edges[i] + edges[i + 1]) / 2);
-    return { type: "bar", x: middle, y: Array.from(counts), width: n > 1 ? Array(n).fill(edges[1] - edges[0]) : undefined, name: plain(line.name), marker: { color: faded(seriesColour(at), several ? 0.55 : 0.85), line: { width: 0 } },
-      customdata: Array.from(counts, (_, i) => [short(edges[i]), short(edges[i + 1] ?? edges[i])]), hovertemplate: `%{customdata[0]} to %{customdata[1]}: %{y:,}<extra>${several ? plain(line.name) : ""}</extra>` };
+function keys(root, list, width, top) {
+  let x = 16, y = top;
+  for (const { fill, name, box, dash } of list) {
+    const text = fit(name, 200), wide = widthOf(text) + 32;
+    if (x + wide > width - 16 && x > 16) {
+      x = 16;
+      y += 20;
+    }
+    root.append(box ? rect(x, y, 10, 10, fill, { rx: 3 }) : svg("line", { x1: x, x2: x + 12, y1: y + 5, y2: y + 5, stroke: fill, "stroke-width": 2, "stroke-dasharray": dash?.length ? dash.join(" ") : null }), words(x + 18, y + 9, text, { fill: "text-2" }));
+    x += wide;
+  }
+  return list.length ? y - top + 24 : 4;
+}
+
+// Axes with their grid; returns how to place values. `x` is drawn by `under` (marks below the plot).
+function frame(root, place, { low, high, log = false, labels = true }) {
+  const most = Math.max(1, Math.floor((place.bottom - place.top) / 40)), marks = log ? logTicks(low, high, most) : ticks(low, high, most)[0], step = marks.length > 1 ? marks[1] - marks[0] : 0;
+  const text = marks.map((value) => short(value, log ? 0 : step)), left = place.left + (labels ? Math.max(18, ...text.map((one) => widthOf(one))) + 8 : 0);
+  const scaled = (value) => log ? Math.log10(value) : value, a = scaled(low), b = scaled(high);
+  const y = (value) => place.bottom - (scaled(value) - a) / (b - a || 1) * (place.bottom - place.top);
+  marks.forEach((value, at) => {
+    root.append(rule(left, y(value), place.right, y(value), "grid"));
+    if (labels) root.append(words(left - 8, y(value) + 4, text[at], { anchor: "end" }));
   });
-  Object.assign(layout, { barmode: "overlay", bargap: 0.04 });
-  return { data, layout };
+  root.append(rule(left, place.bottom, place.right, place.bottom, "axis"));
+  return { left, y };
 }
 
-// A box by its five figures: the bundle has no box trace, and the values themselves never come to the browser.
-function box(panel, answer, context, layout) {
-  const lines = answer.lines.filter((line) => line.columns.median.length), at = (line, name) => line.columns[name][0];
-  const names = lines.map((line) => plain(line.name)), colours = lines.map((_, i) => seriesColour(i));
-  const data = [
-    { type: "bar", x: names, base: lines.map((line) => at(line, "lower")), y: lines.map((line) => at(line, "upper") - at(line, "lower")), marker: { color: colours.map((one) => faded(one, 0.35)), line: { color: colours, width: 1.5 } }, width: 0.5, showlegend: false,
-      customdata: lines.map((line) => ["least", "lower", "median", "upper", "greatest"].map((name) => short(at(line, name)))),
-      hovertemplate: "%{x}<br>greatest %{customdata[4]}<br>75% %{customdata[3]}<br>median %{customdata[2]}<br>25% %{customdata[1]}<br>least %{customdata[0]}<extra></extra>",
-      error_y: { type: "data", symmetric: false, array: lines.map((line) => at(line, "whisker_high") - at(line, "upper")), arrayminus: lines.map((line) => at(line, "upper") - at(line, "whisker_low")), color: colour("text-3"), thickness: 1.25, width: 8 } },
-    { type: "scatter", mode: "markers", x: names, y: lines.map((line) => at(line, "median")), marker: { symbol: "line-ew", size: 28, line: { color: colour("text"), width: 2 } }, hoverinfo: "skip", showlegend: false },
-  ];
-  return { data, layout };
-}
+function overTime(root, scene, place) {
+  const scales = scalesOf(scene), inside = { ...place, top: place.top + 8, bottom: place.bottom - 24 }, height = inside.bottom - inside.top;
+  const axes = Object.entries(scales).map(([name, scale]) => {
+    const fits = Math.max(1, Math.min(7, Math.floor(height * (scale.part[1] - scale.part[0]) / 40))), [low, high] = scale.limits;
+    const marks = scale.log ? logTicks(low, high, fits) : name === "rsi" ? [30, 70] : ticks(low, high, scale.part[1] === 1 ? fits : 2)[0];
+    const step = marks.length > 1 ? Math.abs(marks[1] - marks[0]) : 0;
+    return { name, marks, text: marks.map((value) => short(value, scale.log ? 0 : step)) };
+  });
+  const wide = (some) => Math.max(18, ...some.flatMap(({ text }) => text.map((one) => widthOf(one)))) + 8;
+  const left = inside.left + wide(axes.filter(({ name }) => name !== "y2")), right = inside.right - (scales.y2 ? wide(axes.filter(({ name }) => name === "y2")) : 0);
+  const [from, to] = scene.x, x = (ms) => left + (ms - from) / (to - from) * (right - left);
+  const y = (value, name = "y") => {
+    const { whole: [low, high], log } = scales[name], part = log ? (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low)) : (value - low) / (high - low);
+    return inside.bottom - part * height;
+  };
+  const id = `clip-${Math.random().toString(36).slice(2)}`, body = svg("g", { "clip-path": `url(#${id})` });
+  root.append(svg("defs", {}, svg("clipPath", { id }, rect(left, inside.top - 2, right - left, height + 3, "none"))));
+  for (const { name, marks, text } of axes) marks.forEach((value, at) => {
+    if (name !== "y2" && name !== "volume") root.append(rule(left, y(value, name), right, y(value, name), "grid"));
+    root.append(name === "y2" ? words(right + 8, y(value, name) + 4, text[at]) : words(left - 8, y(value, name) + 4, text[at], { anchor: "end" }));
+  });
+  const [times, step] = ticksBetween(from, to, (to - from) / Math.max(1, (right - left) / 84), offsetOf(scene.zone));
+  for (const ms of times) root.append(rule(x(ms), inside.bottom, x(ms), inside.bottom + 4, "axis"), words(x(ms), inside.bottom + 19, tick(ms, scene.zone, step), { anchor: "middle" }));
+  root.append(body, rule(left, inside.bottom, right, inside.bottom, "axis"));
 
-// Cells are bars that stand on one another: the bundle has no heat map, and bars are as sharp at any size.
-function cells(columns, rows, value, layout, hover) {
-  let low = Infinity, high = -Infinity;
-  for (const column of columns.keys()) for (const row of rows.keys()) {
-    const found = value(column, row);
-    if (!Number.isNaN(found)) low = Math.min(low, found), high = Math.max(high, found);
+  const scaleOf = ({ axis }) => axis === "right" ? "y2" : !axis || axis === "left" ? "y" : axis, floorOf = (name) => scene.log && name === "y" ? scales.y.limits[0] : Math.max(scales[name].limits[0], Math.min(0, scales[name].limits[1]));
+  for (const [a, b] of scene.gaps) body.append(rect(x(a), inside.top, Math.max(1, x(b) - x(a)), height, colour("sunken")));
+  for (const note of scene.notes) if (!empty(note.until)) body.append(rect(x(note.at), inside.top, Math.max(1, x(note.until) - x(note.at)), height, faded(colour("amber"), 0.12)));
+  const ribbon = (t, hi, below, lo, name, fill) => {
+    const floor = floorOf(name), pieces = [];
+    if (lo && below !== t && below.length !== t.length) pieces.push([0, t.length]);
+    else {
+      let start = 0;
+      for (let i = 0; i <= t.length; i++) {
+        if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]) || scene.log)) continue;
+        if (i > start) pieces.push([start, i]);
+        start = i + 1;
+      }
+    }
+    for (const [a, b] of pieces) {
+      const up = [], down = [], end = pieces.length === 1 && lo && below.length !== t.length ? below.length : b;
+      for (let i = a; i < b; i++) if (!empty(hi[i])) up.push(`${rounded(x(t[i]))} ${rounded(y(hi[i], name))}`);
+      for (let i = end - 1; i >= a; i--) if (!lo || !empty(lo[i]) || scene.log) down.push(`${rounded(x((lo ? below : t)[i]))} ${rounded(y(lo && (!scene.log || lo[i] > 0) ? lo[i] : floor, name))}`);
+      if (up.length) body.append(svg("path", { d: `M${[...up, ...down].join("L")}Z`, fill }));
+    }
+  };
+  for (const band of scene.bands) ribbon(band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band), tint(band));
+  for (const line of scene.lines) if (line.fill === "area") ribbon(line.t, line.y, line.t, line.base, scaleOf(line), faded(tint(line), line.base ? 0.45 : 0.18));
+  for (const line of scene.lines) if (line.fill === "bars" && !line.nothing) {
+    const name = scaleOf(line), floor = floorOf(name), group = svg("g", { fill: faded(tint(line), line.quiet ? 0.45 : 0.85) });
+    for (let i = 0; i < line.t.length; i++) {
+      if (empty(line.y[i])) continue;
+      const [a, b] = barOf(line, i, scene.step), top = y(line.y[i], name), bottom = y(line.base && (!scene.log || line.base[i] > 0) ? line.base[i] : floor, name);
+      group.append(svg("rect", { x: rounded(x(a)), y: rounded(Math.min(top, bottom)), width: rounded(Math.max(1, x(b) - x(a))), height: rounded(Math.max(line.y[i] === 0 ? 0 : 1, Math.abs(bottom - top))) }));
+    }
+    body.append(group);
   }
-  const shade = (found) => Number.isNaN(found) ? colour("sunken") : faded(colour("series-1"), 0.08 + 0.92 * (high > low ? (found - low) / (high - low) : 0.5));
-  const data = rows.map((name, row) => ({ type: "bar", x: columns, y: columns.map(() => 1), base: rows.length - 1 - row, width: 1, name, showlegend: false, marker: { color: columns.map((_, column) => shade(value(column, row))), line: { color: colour("surface"), width: columns.length > 60 ? 0.5 : 1.5 } },
-    text: columns.map((_, column) => hover(column, row)), textposition: "none", hovertemplate: "%{text}<extra></extra>" }));
-  Object.assign(layout, { barmode: "overlay", bargap: 0 });
-  Object.assign(layout.yaxis, { tickvals: rows.map((_, row) => rows.length - 0.5 - row), ticktext: rows, showgrid: false, range: [0, rows.length] });
-  Object.assign(layout.xaxis, { type: "category", showgrid: false });
-  return { data, layout, reach: [low, high] };
+  if (scene.candles) {
+    const { t, until, o, h, l, c } = scene.candles, up = colour("series-1"), down = colour("series-5");
+    for (let i = 0; i < t.length; i++) {
+      if (empty(o[i]) || empty(c[i])) continue;
+      const rises = c[i] >= o[i], stroke = rises ? up : down, wide_ = Math.max(1, Math.min((x(until[i]) - x(t[i])) * 0.62, 18)), middle = (x(t[i]) + x(until[i])) / 2, top = y(Math.max(o[i], c[i]));
+      body.append(svg("line", { x1: rounded(middle), x2: rounded(middle), y1: rounded(y(h[i])), y2: rounded(y(l[i])), stroke }), rect(middle - wide_ / 2, top, wide_, Math.max(1, y(Math.min(o[i], c[i])) - top), wide_ >= 3 && rises ? colour("surface") : stroke, { stroke }));
+    }
+  }
+  for (const line of scene.lines) {
+    if (line.fill === "bars") continue;
+    const name = scaleOf(line);
+    let d = "", pen_ = "M";
+    for (let i = 0; i < line.t.length; i++) {
+      if (empty(line.y[i])) {
+        pen_ = "M";
+        continue;
+      }
+      d += `${pen_}${rounded(x(line.t[i]))} ${rounded(y(line.y[i], name))}`;
+      pen_ = "L";
+    }
+    body.append(svg("path", { d, fill: "none", stroke: tint(line), "stroke-width": line.width, "stroke-linejoin": "round", "stroke-dasharray": line.dash?.length ? line.dash.join(" ") : null }));
+    if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(line.y[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
+  }
+  for (const mark of scene.marks) body.append(mark.kind === "rejected" || empty(mark.y) ? rect(x(mark.t) - 3.5, inside.bottom - 9, 7, 7, "none", { stroke: colour("red"), "stroke-width": 1.75 }) : svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y)), r: 4.5, fill: "none", stroke: colour("amber"), "stroke-width": 1.75 }));
+  for (const { value, label, colour: name } of scene.thresholds) body.append(rule(left, y(value), right, y(value), name ?? "amber", { "stroke-dasharray": "7 6", "stroke-width": 1.25 }), words(right - 4, y(value) > inside.bottom - 20 ? y(value) - 5 : y(value) + 15, fit(label || short(value), (right - left) * 0.6), { anchor: "end", fill: name ?? "amber" }));
+  for (const { at, text, colour: name } of scene.notes) {
+    if (at < from || at > to) continue;
+    const beside = x(at) > left + (right - left) * 0.6;
+    body.append(rule(x(at), inside.top, x(at), inside.bottom, name ?? "text-2", { "stroke-dasharray": "4 4" }), words(x(at) + (beside ? -5 : 5), inside.top + 12, fit(text, (right - left) * 0.4), { anchor: beside ? "end" : "start", fill: name ?? "text-2" }));
+  }
+  for (const [name, { part }] of Object.entries(scales)) if (part[1] !== 1) body.append(words(left + 4, inside.bottom - height * part[1] + 12, PANE[name]));
 }
 
-function heat(panel, answer, context, layout) {
-  const line = answer.lines[0], { value, n } = line.columns, at = (hour, day) => value[day * 24 + hour];
-  const found = cells(HOURS, DAYS, at, layout, (hour, day) => Number.isNaN(at(hour, day)) ? `${DAYS[day]} ${HOURS[hour]}: no values` : `${DAYS[day]} ${HOURS[hour]}: ${short(at(hour, day))} (${count(n[day * 24 + hour])} values)`);
-  Object.assign(layout.xaxis, { tickvals: HOURS.filter((_, hour) => hour % 3 === 0) });
-  return found;
+function histogram(root, panel, answer, context, place) {
+  const lines = answer.lines.filter((line) => line.columns.count.length), names = namesOf(lines), several = lines.length > 1;
+  const edges = lines.flatMap(({ columns: { edges: found } }) => [found[0], found[found.length - 1]]);
+  let [low, high] = [Math.min(...edges), Math.max(...edges)];
+  if (low === high) [low, high] = [low - 0.5, high + 0.5];
+  const most = Math.max(1, ...lines.flatMap((line) => [...line.columns.count])), inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 };
+  const { left, y } = frame(root, inside, { low: 0, high: most * 1.04 }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
+  const [marks, step] = ticks(low, high, (place.right - left) / 80);
+  for (const value of marks) root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, short(value, step), { anchor: "middle" }));
+  lines.forEach((line, at) => {
+    const { edges: found, count: counts } = line.columns, fill = faded(seriesColour(at), several ? 0.5 : 0.85), all = counts.reduce((sum, one) => sum + one, 0);
+    for (let i = 0; i < counts.length; i++) {
+      if (!counts[i]) continue;
+      const from = found[i], to = found[i + 1] ?? from, [a, b] = from === to ? [x(from) - 12, x(from) + 12] : [x(from) + 0.5, x(to) - 0.5];
+      root.append(rect(a, y(counts[i]), Math.max(1, b - a), inside.bottom - y(counts[i]), fill, { "data-tip": `${several ? `${names[at]}\n` : ""}${short(from)} to ${short(to)}\n${count(counts[i])} values, ${short(counts[i] / all * 100, 0.1)}%` }));
+    }
+  });
 }
 
-function calendar(panel, answer, context, layout) {
-  const { t, y } = answer.lines[0].columns, days = new Map();
+// Boxes by Tukey: quartiles, whiskers to the last values within 1.5 interquartile ranges, least and greatest as rings.
+function box(root, panel, answer, context, place) {
+  const lines = answer.lines.filter((line) => line.columns.median.length), names = namesOf(lines), of = (line, name) => line.columns[name][0], log = panel.show.axis === "log" && lines.every((line) => of(line, "least") > 0);
+  const low = Math.min(...lines.map((line) => of(line, "least"))), high = Math.max(...lines.map((line) => of(line, "greatest"))), pad = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
+  const inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 }, { left, y } = frame(root, inside, log ? { low: low / 1.2, high: high * 1.2, log } : { low: low - pad, high: high + pad });
+  const each = (place.right - left) / lines.length, wide = Math.min(72, each * 0.55), skip = Math.ceil(44 / each);
+  lines.forEach((line, at) => {
+    const middle = left + each * (at + 0.5), tone = seriesColour(at), stroke = { stroke: tone, "stroke-width": 1.5 }, text = (name) => short(of(line, name));
+    const line_ = (x1, y1, x2, y2, extra = {}) => svg("line", { x1: rounded(x1), y1: rounded(y1), x2: rounded(x2), y2: rounded(y2), ...stroke, ...extra });
+    const group = svg("g", { "data-tip": `${names[at]}\ngreatest ${text("greatest")}\n75% ${text("upper")}\nmedian ${text("median")}\n25% ${text("lower")}\nleast ${text("least")}\nmean ${text("mean")}\n${count(of(line, "outside"))} of ${count(of(line, "n"))} values beyond the whiskers` },
+      rect(middle - each / 2, inside.top, each, inside.bottom - inside.top, "transparent"),
+      line_(middle, y(of(line, "whisker_high")), middle, y(of(line, "upper"))), line_(middle, y(of(line, "whisker_low")), middle, y(of(line, "lower"))),
+      line_(middle - wide / 4, y(of(line, "whisker_high")), middle + wide / 4, y(of(line, "whisker_high"))), line_(middle - wide / 4, y(of(line, "whisker_low")), middle + wide / 4, y(of(line, "whisker_low"))),
+      rect(middle - wide / 2, y(of(line, "upper")), wide, Math.max(1, y(of(line, "lower")) - y(of(line, "upper"))), faded(tone, 0.25), { ...stroke, rx: 2 }),
+      line_(middle - wide / 2, y(of(line, "median")), middle + wide / 2, y(of(line, "median")), { stroke: colour("text"), "stroke-width": 2 }));
+    for (const [name, whisker] of [["least", "whisker_low"], ["greatest", "whisker_high"]]) if (of(line, name) !== of(line, whisker)) group.append(svg("circle", { cx: rounded(middle), cy: rounded(y(of(line, name))), r: 2.5, fill: "none", ...stroke, "stroke-width": 1.25 }));
+    root.append(group);
+    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fit(names[at], each * skip - 8), { anchor: "middle" }));
+  });
+}
+
+const shade = (value, [low, high]) => Number.isNaN(value) ? colour("sunken") : faded(colour("series-1"), 0.08 + 0.92 * (high > low ? (value - low) / (high - low) : 0.5));
+export function reachOf(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) if (!Number.isNaN(value)) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+// A scale of shades, for pictures; on the page it stands in the legend.
+function ramp(root, place, limits) {
+  if (!place.titled) return;
+  const wide = 96, x = place.right - wide - widthOf(short(limits[1])) - 6;
+  root.append(words(x - 6, place.top + 2, short(limits[0]), { anchor: "end" }), words(x + wide + 6, place.top + 2, short(limits[1])));
+  for (let i = 0; i < 24; i++) root.append(rect(x + i * 4, place.top - 8, 4.2, 10, shade(i, [0, 23])));
+}
+
+function heat(root, panel, answer, context, place, chosen) {
+  const line = answer.lines[chosen] ?? answer.lines[0], { value, n } = line.columns, limits = reachOf(value), left = place.left + 36, top = place.top + 8, bottom = place.bottom - 22;
+  const wide = (place.right - left) / 24, tall = (bottom - top) / 7, gap = Math.min(1.5, wide / 8);
+  ramp(root, place, limits);
+  for (let day = 0; day < 7; day++) {
+    root.append(words(left - 8, top + tall * (day + 0.5) + 4, DAYS[day], { anchor: "end" }));
+    for (let hour = 0; hour < 24; hour++) {
+      const at = day * 24 + hour, clock = `${DAYS[day]} ${String(hour).padStart(2, "0")}:00`;
+      root.append(rect(left + wide * hour + gap / 2, top + tall * day + gap / 2, wide - gap, tall - gap, shade(value[at], limits), { rx: 2, "data-tip": `${clock}\n${Number.isNaN(value[at]) ? "no values" : `${short(value[at])}, of ${count(n[at])} values`}` }));
+    }
+  }
+  const each = wide * 3 > 40 ? 3 : 6;
+  for (let hour = 0; hour < 24; hour += each) root.append(words(left + wide * hour, bottom + 17, `${String(hour).padStart(2, "0")}:00`));
+}
+
+// Days in columns of weeks, Monday above; long spans in several strips below one another.
+function calendar(root, panel, answer, context, place, chosen) {
+  const { t, y, n } = (answer.lines[chosen] ?? answer.lines[0]).columns, offset = offsetOf(context.zone), days = new Map();
   let first = Infinity, last = -Infinity;
-  Array.from(t).forEach((ms, i) => {
-    const local = new Intl.DateTimeFormat("en-CA", { timeZone: context.zone || "UTC" }).format(ms), day = Date.parse(`${local}T00:00Z`) / 864e5;
-    days.set(day, y[i]);
+  for (let i = 0; i < t.length; i++) {
+    const day = Math.floor((t[i] + offset(t[i])) / DAY);
+    days.set(day, i);
     first = Math.min(first, day);
     last = Math.max(last, day);
-  });
-  const monday = (day) => Math.floor((day + 3) / 7), weeks = Array.from({ length: monday(last) - monday(first) + 1 }, (_, i) => monday(first) + i);
-  const text = (week) => new Date((week * 7 - 3) * 864e5).toISOString().slice(0, 10), of = (column, row) => days.get(weeks[column] * 7 - 3 + row) ?? NaN;
-  const found = cells(weeks.map(text), DAYS, of, layout, (column, row) => {
-    const date = new Date((weeks[column] * 7 - 3 + row) * 864e5);
-    return `${date.getUTCDate()} ${date.toLocaleDateString("en-US", { month: "short", timeZone: "UTC" })} ${date.getUTCFullYear()}: ${Number.isNaN(of(column, row)) ? "no values" : short(of(column, row))}`;
-  });
-  const each = Math.max(1, Math.ceil(weeks.length / Math.max(2, layout.width / 90))), shown = weeks.filter((_, i) => i % each === 0);
-  Object.assign(layout.xaxis, { tickvals: shown.map(text), ticktext: shown.map((week) => new Date((week * 7 - 3) * 864e5).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" })), tickangle: 0 });
-  return found;
+  }
+  const monday = (day) => Math.floor((day + 3) / 7), begin = monday(first), weeks = monday(last) - begin + 1, limits = reachOf(y), left = place.left + 36, width = place.right - left, height = place.bottom - place.top - 8;
+  const size = (strips) => Math.min(width / Math.ceil(weeks / strips), (height / strips - 20) / 7, 26);
+  let strips = 1;
+  for (let many = 2; many <= 12 && many <= weeks; many++) if (size(many) > size(strips) * 1.05) strips = many;
+  const each = Math.ceil(weeks / strips), wide = Math.min(width / each, 34), tall = Math.min((height / strips - 20) / 7, 34), gap = wide > 5 ? 1.5 : 0.5;
+  ramp(root, place, limits);
+  const date = (day) => new Date(day * DAY), name = (day) => `${date(day).getUTCDate()} ${MONTHS[date(day).getUTCMonth()]} ${date(day).getUTCFullYear()}`;
+  for (let strip = 0; strip < strips; strip++) {
+    const top = place.top + 8 + strip * (height / strips);
+    let free = -Infinity;
+    if (tall >= 11) for (let row = 0; row < 7; row += tall >= 15 ? 1 : 2) root.append(words(left - 8, top + 16 + tall * (row + 0.5) + 4, DAYS[row], { anchor: "end" }));
+    for (let week = strip * each; week < Math.min(weeks, (strip + 1) * each); week++) {
+      const x = left + (week - strip * each) * wide, thursday = date((begin + week) * 7), before = date((begin + week - 1) * 7);
+      if ((thursday.getUTCMonth() !== before.getUTCMonth() || week === strip * each) && x > free) {
+        const label = thursday.getUTCMonth() === 0 || week === strip * each ? `${MONTHS[thursday.getUTCMonth()]} ${thursday.getUTCFullYear()}` : MONTHS[thursday.getUTCMonth()];
+        if (x + widthOf(label) < place.right + 4) root.append(words(x, top + 10, label));
+        free = x + widthOf(label) + 10;
+      }
+      for (let row = 0; row < 7; row++) {
+        const day = (begin + week) * 7 - 3 + row, at = days.get(day);
+        if (day < first || day > last) continue;
+        const known = at !== undefined && !Number.isNaN(y[at]);
+        root.append(rect(x + gap / 2, top + 16 + tall * row + gap / 2, wide - gap, tall - gap, shade(known ? y[at] : NaN, limits), { rx: wide > 8 ? 2 : 0, "data-tip": `${DAYS[row]} ${name(day)}\n${known ? `${short(y[at])}${n ? `, of ${count(n[at])} value${n[at] === 1 ? "" : "s"}` : ""}` : "no values"}` }));
+      }
+    }
+  }
+}
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// Two measures of each series at the same buckets of time.
+export function pairs(panel, answer) {
+  const [mx, my] = panel.query.measures ?? [], found = new Map();
+  for (const line of answer.lines) if (line.role === "value") found.set(line.series, { ...found.get(line.series), [line.measure]: line.columns });
+  return [...found].filter(([, columns]) => columns[mx] && columns[my]).map(([name, columns]) => ({ name, t: columns[mx].t, x: columns[mx].y, y: columns[my].y }));
 }
 
-// Two measures against one another, at the same buckets of time.
-function scatter(panel, answer, context, layout) {
-  const [mx, my] = panel.query.measures, bySeries = new Map();
-  for (const line of answer.lines) if (line.role === "value") bySeries.set(line.series, { ...bySeries.get(line.series), [line.measure]: line.columns });
-  const data = [...bySeries].filter(([, found]) => found[mx] && found[my ?? mx]).map(([series, found], at) => ({ type: "scatter", mode: "markers", name: plain(series || panel.title || my || mx),
-    x: listed(found[mx].y), y: listed(found[my ?? mx].y), marker: { color: faded(seriesColour(at), 0.6), size: 5, line: { width: 0 } }, customdata: Array.from(found[mx].t, (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ")),
-    hovertemplate: `${plain(mx)} %{x:,.5~g}<br>${plain(my ?? mx)} %{y:,.5~g}<br>%{customdata}<extra>${plain(series)}</extra>` }));
-  const title = (text) => ({ text: plain(text), font: { size: 12, color: colour("text-3") }, standoff: 6 });
-  Object.assign(layout.xaxis, { title: title(mx), showgrid: true });
-  Object.assign(layout.yaxis, { title: title(my ?? mx) });
-  if (panel.show.axis === "log") layout.yaxis.type = "log";
-  layout.margin.b += 18;
-  return { data, layout };
+function scatter(root, panel, answer, context, place) {
+  const [mx, my] = panel.query.measures, found = pairs(panel, answer), log = panel.show.axis === "log", units = context.datasets[panel.dataset]?.units ?? {};
+  const good = (one, i) => !Number.isNaN(one.x[i]) && !Number.isNaN(one.y[i]) && (!log || one.y[i] > 0), named = (name) => `${name}${units[name] ? `, ${units[name]}` : ""}`;
+  const [a, b] = reachOf(found.flatMap((one) => Array.from(one.x).filter((_, i) => good(one, i)))), [low, high] = reachOf(found.flatMap((one) => Array.from(one.y).filter((_, i) => good(one, i))));
+  if (!(b >= a)) return void root.append(words((place.left + place.right) / 2, (place.top + place.bottom) / 2, "No times at which both have a value.", { anchor: "middle" }));
+  const around = (from, to) => { const pad = (to - from) * 0.05 || Math.abs(to) * 0.1 || 1; return [from - pad, to + pad]; };
+  const [x0, x1] = around(a, b), [y0, y1] = log ? [low / 1.1, high * 1.1] : around(low, high), inside = { ...place, top: place.top + 24, bottom: place.bottom - 42 };
+  const { left, y } = frame(root, inside, { low: y0, high: y1, log }), x = (value) => left + (value - x0) / (x1 - x0) * (place.right - left);
+  const [marks, step] = ticks(x0, x1, (place.right - left) / 80);
+  for (const value of marks) root.append(rule(x(value), inside.top, x(value), inside.bottom, "grid"), words(x(value), inside.bottom + 17, short(value, step), { anchor: "middle" }));
+  root.append(words((left + place.right) / 2, inside.bottom + 35, fit(named(mx), place.right - left), { anchor: "middle" }), words(place.left, place.top + 12, fit(named(my), place.right - place.left)));
+  found.forEach((one, at) => {
+    const fill = faded(seriesColour(at), 0.6);
+    for (let i = 0; i < one.t.length; i++) if (good(one, i)) {
+      root.append(svg("circle", { cx: rounded(x(one.x[i])), cy: rounded(y(one.y[i])), r: one.t.length > 1500 ? 2 : 3, fill, "data-tip": `${one.name ? `${one.name}\n` : ""}${mx} ${short(one.x[i])}\n${my} ${short(one.y[i])}\n${instant(one.t[i], context.zone, one.t.length > 1 ? one.t[1] - one.t[0] : DAY)}` }));
+    }
+  });
 }
 
-export const shaded = dark;
-export const written = number;
+// A picture as a file: SVG as it is, PNG with the page's own letters in it, twice as large.
+export async function file(drawing, format) {
+  const text = new XMLSerializer().serializeToString(drawing);
+  if (format === "svg") return new Blob([text], { type: "image/svg+xml" });
+  const width = Number(drawing.getAttribute("width")), height = Number(drawing.getAttribute("height"));
+  const lettered = text.replace(/(<svg[^>]*>)/, (_, head) => `${head}<style>${letters}</style>`), url = URL.createObjectURL(new Blob([lettered], { type: "image/svg+xml" }));
+  try {
+    const image = new Image(width * 2, height * 2);
+    image.src = url;
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: width * 2, height: height * 2 });
+    canvas.getContext("2d").drawImage(image, 0, 0, width * 2, height * 2);
+    return await new Promise((resolve, reject) => canvas.toBlob((blob) => blob ? resolve(blob) : reject(new Error("the browser gave no picture")), "image/png"));
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+// A picture knows no fonts of the page: they travel in it.
+let letters = "";
+export async function withLetters() {
+  if (letters) return;
+  const faces = [...document.styleSheets].flatMap((sheet) => {
+    try {
+      return [...sheet.cssRules];
+    } catch {
+      return [];  // a sheet from elsewhere
+    }
+  }).filter((one) => one instanceof CSSFontFaceRule && /Inter/.test(one.style.getPropertyValue("font-family")));
+  const made = await Promise.all(faces.map(async (face) => {
+    const address = /url\("?([^")]+)"?\)/.exec(face.style.getPropertyValue("src"))?.[1];
+    if (!address) return "";
+    const bytes = new Uint8Array(await (await fetch(new URL(address, face.parentStyleSheet.href ?? location.href))).arrayBuffer());
+    let text = "";
+    for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+    const range = face.style.getPropertyValue("unicode-range");
+    return `@font-face{font-family:"Inter Variable";font-weight:100 900;src:url(data:font/woff2;base64,${btoa(text)}) format("woff2");${range ? `unicode-range:${range};` : ""}}`;
+  }));
+  letters = made.join("");
+}
+

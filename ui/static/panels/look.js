@@ -30,7 +30,7 @@ export function number(value, step) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size >= 1e15 || (size > 0 && size < 1e-6)) return swap(value.toExponential(3));
-  const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+  const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : Number.isInteger(value) ? 0 : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
   const format = remembered(`n${digits}${step ? "f" : ""}`, () => new Intl.NumberFormat("en", { minimumFractionDigits: step ? digits : 0, maximumFractionDigits: digits }));
   return swap(format.format(value)).replace("-", "−");
 }
@@ -38,9 +38,33 @@ export function number(value, step) {
 const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 export function short(value, step = 0) {
   const unit = Math.abs(value) >= 1e5 ? UNITS.find(([size]) => Math.abs(value) >= size) : null;
-  return unit ? `${number(value / unit[0], Math.max((step || unit[0] / 100) / unit[0], 1e-3)).replace(/([.,])0+$/, "")}${unit[1]}` : number(value, step || undefined);
+  if (!unit) return number(value, step || undefined);
+  const part = value / unit[0];
+  return `${bare(part, step ? Math.max(step / unit[0], 1e-3) : Math.abs(part) >= 100 ? 0.1 : 0.01)}${unit[1]}`;
+}
+// Without zeros at the end of its decimals.
+const bare = (value, step) => {
+  const text = number(value, step), at = text.lastIndexOf(marks[1]);
+  return at < 0 || step >= 1 ? text : text.replace(/0+$/, "").replace(new RegExp(`\\${marks[1]}$`), "");
+};
+// The marks of an axis, all in the same unit.
+export function written(values, step = 0) {
+  const most = Math.max(0, ...values.map(Math.abs)), unit = most >= 1e5 ? UNITS.find(([size]) => most >= size) : null;
+  return values.map((value) => unit && value ? `${bare(value / unit[0], step ? Math.max(step / unit[0], 1e-3) : 1e-3)}${unit[1]}` : number(value, step || undefined));
 }
 export const count = (value) => swap(Math.round(value).toLocaleString("en"));
+// With the sign before it, so that a change is told by more than its colour.
+export const signed = (value, step) => `${value > 0 ? "+" : ""}${number(value, step)}`;
+// Numbers of one column: as many decimals as its greatest needs, none where all are whole.
+export function digitsOf(values) {
+  let most = 0, all = true;
+  for (const value of values) {
+    if (value === null || Number.isNaN(value)) continue;
+    most = Math.max(most, Math.abs(value));
+    all &&= Number.isInteger(value);
+  }
+  return all || most >= 1e4 ? 1 : most >= 1000 ? 0.1 : most >= 1 ? 0.01 : 0.0001;
+}
 
 // Times. `zone` is an IANA name; parts are read in it, so that days begin where its days begin.
 const shaped = (zone, options) => remembered(`${zone} ${JSON.stringify(options)}`, () => {
@@ -68,16 +92,32 @@ export function moment(ms, zone, span) {
 }
 // The same on an axis: a day's name where a day begins, the clock between.
 export function tick(ms, zone, step) {
-  const at = parts(ms, zone), midnight = at.hour === 0 && at.minute === 0 && at.second === 0;
+  const at = parts(ms, zone), midnight = at.hour === 0 && at.minute === 0 && at.second === 0 && ms % 1000 === 0;
   if (step >= 300 * 864e5) return String(at.year);
   if (step >= 27 * 864e5) return at.month === 1 ? `${MONTHS[0]} ${at.year}` : MONTHS[at.month - 1];
   if (midnight) return day(at, at.day === 1 && at.month === 1);
-  return step < 6e4 ? `${two(at.hour)}:${two(at.minute)}:${two(at.second)}` : `${two(at.hour)}:${two(at.minute)}`;
+  const clock = `${two(at.hour)}:${two(at.minute)}`;
+  if (step < 1e3) return `${clock}:${two(at.second)}.${String(Math.floor(((ms % 1000) + 1000) % 1000)).padStart(3, "0")}`;
+  return step < 6e4 ? `${clock}:${two(at.second)}` : clock;
+}
+// A moment of values that are `step` ms apart: no clock where they are days apart, no day where they are months apart.
+export function instant(ms, zone, step) {
+  const at = parts(ms, zone);
+  if (step >= 360 * 864e5 && at.month === 1 && at.day === 1) return String(at.year);
+  if (step >= 27.5 * 864e5 && at.day === 1) return `${MONTHS[at.month - 1]} ${at.year}`;
+  if (step >= 864e5 * 0.95 && at.hour === 0 && at.minute === 0) return day(at);
+  return moment(ms, zone, step >= 6e4 ? 864e5 : step >= 1e3 ? 36e5 : 1);
 }
 
-const LENGTHS = [["year", 365.25 * 864e5], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
-export function length(ms) {
-  const [name, size] = LENGTHS.find(([, unit]) => ms >= unit) ?? ["ms", 1];
-  const amount = Math.round(ms / size * (ms / size < 10 ? 10 : 1)) / (ms / size < 10 ? 10 : 1);
-  return name === "ms" ? `${amount} ms` : `${count(amount) === "0" ? amount : amount} ${name}${amount === 1 ? "" : "s"}`;
+// How long steps of buckets last, in words: "hour", "15 min".
+const LENGTHS = [["year", 365 * 864e5, 366 * 864e5], ["month", 27.9 * 864e5, 31.1 * 864e5], ["week", 7 * 864e5], ["day", 864e5], ["h", 36e5], ["min", 6e4], ["s", 1e3], ["ms", 1]];
+const WORDS = { h: "hour", min: "minute", s: "second" };
+export function per(ms) {
+  for (const [name, least, most = least] of LENGTHS) {
+    const times = Math.round(ms / most) || 1;
+    if (ms < least * 0.94) continue;
+    if (Math.abs(ms / times - (least + most) / 2) > (most - least) / 2 + least * 0.05 && !["h", "min", "s", "ms"].includes(name)) continue;
+    return times === 1 ? WORDS[name] ?? name : `${count(times)} ${["year", "month", "week", "day"].includes(name) ? `${name}s` : name}`;
+  }
+  return "";
 }

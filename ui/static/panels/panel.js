@@ -2,59 +2,69 @@
 // Explore and dashboards are made of these. What a panel shares with its neighbours comes in by its context and goes
 // out by its hooks, so that a page decides what is shared.
 
-import { el, icon, iconButton, menu, save, script, toast } from "./dom.js";
-import { mount } from "./fast.js";
-import { figure } from "./figure.js";
-import { colour, count, moment, short } from "./look.js";
+import { el, iconButton, menu, save, script, toast } from "./dom.js";
+import { mount, tint } from "./fast.js";
+import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
+import { colour, count, faded, seriesColour, short } from "./look.js";
 import { requestOf } from "./request.js";
-import { scene, OVER_TIME } from "./scene.js";
-import { fileAddress, prefetch, query } from "./wire.js";
+import { leftOut, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
+import { address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
 
 const LATER = 40;  // ms that a movement rests before it is asked for
+const IDLE = 300;  // ms after a drawing until its neighbours are fetched
+const CHOSEN = new Set(["heat", "calendar"]);  // kinds that draw one line at a time
+const READ = new Set(["table", "figure"]);
 
 export class Panel {
   // `hooks`: range(from, to | null), hover(ms | null), edit, duplicate, remove, link() → address, drawn(panel). A menu
   // leaves out what has no hook. `engines`: addresses of the scripts that draw.
   constructor(element, { engines, hooks = {}, head = true }) {
-    Object.assign(this, { element, engines, hooks, spec: null, context: null, answer: null, fast: null, fetches: 0, kind: "" });
+    Object.assign(this, { element, engines, hooks, spec: null, context: null, answer: null, fast: null, fetches: 0, hidden: new Set(), chosen: "", window: null });
     this.title = el("h2", { class: "cut" });
-    this.unit = el("span", { class: "t3 t12 cut" });
-    this.badge = el("span", { class: "badge info panel-behind", hidden: true });
+    this.unit = el("span", { class: "t3 t12 cut panel-about" });
+    this.badges = el("span", { class: "panel-badges" });
     this.more = iconButton("ellipsis", "Panel menu", () => menu(this.more, this.items()), { "aria-haspopup": "menu", "aria-expanded": "false" });
-    this.header = el("header", { class: "panel-head" }, this.title, this.unit, el("span", { class: "grow" }), this.badge, this.more);
-    this.legend = el("div", { class: "panel-legend" });
-    this.stage = el("div", { class: "panel-stage", tabindex: "0", role: "application" });
+    this.header = el("header", { class: "panel-head" }, this.title, this.unit, this.badges, this.more);
+    this.legend = el("div", { class: "panel-legend", hidden: true });
+    this.stage = el("div", { class: "panel-stage" });
     this.plot = el("div", { class: "panel-plot" });
     this.cover = el("div", { class: "panel-cover sk", "aria-hidden": "true" });
     this.message = el("div", { class: "panel-message", hidden: true });
-    this.stage.append(this.plot, this.cover, this.message);
+    this.tip = el("div", { class: "panel-tip", role: "tooltip", hidden: true });
+    this.stage.append(this.plot, this.cover, this.message, this.tip);
     element.classList.add("panel");
     element.replaceChildren(...(head ? [this.header] : []), this.legend, this.stage);
     this.stage.addEventListener("keydown", (event) => this.key(event));
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.stage);
-    this.touches();
+    this.gestures();
   }
 
   // Draw this specification in this context; asks only when the answer would be another one.
   set(spec, context) {
-    const again = this.spec && this.spec.kind !== spec.kind;
+    if (this.spec && (this.spec.kind !== spec.kind || this.spec.dataset !== spec.dataset)) this.clear();
     this.spec = spec;
     this.context = context;
-    if (again) this.clear();
-    this.title.textContent = spec.title || this.named();
-    this.stage.setAttribute("aria-label", `${this.title.textContent}. Arrow keys move, plus and minus zoom, 0 shows all.`);
+    const title = spec.title || this.named(), timed = OVER_TIME.has(spec.kind);
+    this.title.textContent = this.title.title = title;
+    this.more.setAttribute("aria-label", `Menu of ${title}`);
+    for (const [name, value] of Object.entries(timed ? { tabindex: "0", role: "application", "aria-label": `${title}. Arrow keys move, plus and minus zoom, 0 shows all.` } : { tabindex: null, role: null, "aria-label": null })) {
+      if (value === null) this.stage.removeAttribute(name);
+      else this.stage.setAttribute(name, value);
+    }
+    if (timed && this.fast && this.range) this.fast.shift(...this.range);
     return this.refresh();
   }
 
   named() {
     const measures = this.spec.query.measures ?? [];
-    return measures.length ? measures.join(", ") : this.context.datasets[this.spec.dataset]?.name ?? "";
+    return measures.length ? measures.join(", ") : this.spec.kind === "note" ? "Note" : this.context.datasets[this.spec.dataset]?.name ?? "Deleted dataset";
   }
 
   get range() {
-    return this.spec.show?.own?.from !== undefined ? [this.spec.show.own.from, this.spec.show.own.to] : this.context.range;
+    const own = this.spec.show?.own ?? {};
+    return own.from !== undefined && own.to !== undefined ? [own.from, own.to] : this.context.range;
   }
 
   width() {
@@ -64,29 +74,52 @@ export class Panel {
   // Fetching
   async refresh() {
     const { spec, context } = this, dataset = context.datasets[spec.dataset];
+    clearTimeout(this.ahead);
     if (spec.kind === "note") return this.written();
-    if (!dataset) return this.tell("This dataset was deleted.", "Bring it back under Datasets, or choose another one here.");
+    if (!dataset) return this.tell("This dataset was deleted.", this.hooks.remove ? "Bring it back under Datasets, or remove this panel." : "Bring it back under Datasets, or choose another one.");
     if (!dataset.version) return this.tell("This dataset has no rows yet.", "The panel draws itself as soon as it has.");
+    if (spec.kind === "scatter" && (spec.query.measures?.length ?? 0) < 2) return this.tell("A scatter needs two measures.", "Choose the one across first, then the one upwards.");
     await this.laidOut();
     if (this.gone || this.spec !== spec || this.context !== context) return undefined;
     const request = requestOf(spec, context, this.width());
-    const asked = JSON.stringify([spec.dataset, dataset.version, request]);
-    if (asked === this.asked && this.answer) return this.draw();
+    const asked = address(spec.dataset, dataset.version, request);
+    if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.draw();
     this.asked = asked;
+    this.foretold = spec.show.forecast || "";
     this.abort?.abort();
     const abort = this.abort = new AbortController();
     this.element.dataset.ready = "0";
     try {
-      const [answer] = await Promise.all([query(spec.dataset, dataset.version, request, abort), this.engine()]);
+      const [answer] = await Promise.all([query(spec.dataset, dataset.version, request, abort), this.engine(), this.foresee(spec)]);
       if (abort.signal.aborted || this.gone) return;
       this.answer = answer;
+      this.request = request;
       this.fetches += 1;
-      await this.draw();
-      if (OVER_TIME.has(spec.kind)) prefetch(spec.dataset, dataset.version, request, answer);
+      this.draw();
+      if (OVER_TIME.has(spec.kind)) this.ahead = setTimeout(() => prefetch(spec.dataset, dataset.version, request, answer), IDLE);
     } catch (error) {
-      if (error.name === "AbortError" || this.gone) return;
+      if (error.name === "AbortError" || abort.signal.aborted || this.gone) return;
       this.asked = "";
-      this.tell(error.message || "The points could not be fetched.", "The data is kept. Try again in a moment.", { label: "Try again", act: () => this.refresh() });
+      this.failed(error);
+    }
+  }
+
+  failed(error) {
+    const edit = error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
+    const how = error.status === 401 ? "Sign in again; what is stored is kept." : edit ? "Nothing is changed. Ask for something else." : "What is stored is kept. Try again in a moment.";
+    const act = edit && this.hooks.edit ? { label: "Edit", act: () => this.hooks.edit(this) } : edit ? null : { label: "Try again", act: () => this.refresh() };
+    this.tell(error.message || "The points could not be fetched.", how, act, true);
+  }
+
+  // The forecast that is drawn over what happened; without it the chart stands as it is.
+  async foresee(spec) {
+    const { forecast: id } = spec.show;
+    this.forecast = null;
+    if (!id || !OVER_TIME.has(spec.kind)) return;
+    try {
+      this.forecast = await forecast(id, spec.query.series?.[0]);
+    } catch {
+      this.forecast = { missing: true };
     }
   }
 
@@ -94,52 +127,90 @@ export class Panel {
   laidOut() {
     if (this.placed) return null;
     return new Promise((resolve) => {
+      let before = -1;
       const look = () => {
-        if (this.gone || this.stage.clientWidth > 0) {
+        const { clientWidth } = this.stage;
+        if (this.gone || (clientWidth > 0 && clientWidth === before)) {
           this.placed = true;
           resolve();
-        } else requestAnimationFrame(look);
+          return;
+        }
+        before = clientWidth;
+        requestAnimationFrame(look);
       };
-      requestAnimationFrame(look);
+      look();
     });
   }
 
   engine() {
-    if (OVER_TIME.has(this.spec.kind)) return script(this.engines.uplot, "uPlot");
-    return ["table", "figure"].includes(this.spec.kind) ? null : script(this.engines.plotly, "Plotly");
+    return OVER_TIME.has(this.spec.kind) ? script(this.engines.uplot, "uPlot") : null;
   }
 
   // Drawing
-  async draw() {
+  draw() {
     const { spec, context, answer } = this;
     this.cover.hidden = true;
     this.message.hidden = true;
     this.plot.hidden = false;
-    const behind = answer.behind > 1 && answer.reduced && OVER_TIME.has(spec.kind) ? `1 of ${count(answer.behind)} points a pixel` : "";
-    this.badge.hidden = !(behind || answer.note);
-    this.badge.textContent = answer.note || behind;
-    this.badge.title = behind ? "Each pixel column draws the lowest, the highest and the mean of its points" : "";
-    this.unit.textContent = answer.subtitle ?? "";
-    if (answer.empty) {
+    this.tip.hidden = true;
+    this.about = subtitle(spec, answer, context);
+    this.unit.textContent = this.unit.title = this.about;
+    this.window = null;
+    if (answer.empty && !this.forecast?.models) {
       this.clear();
-      this.tell("No values between these times.", "Zoom out, or press 0 to see all.");
-    } else if (OVER_TIME.has(spec.kind)) {
-      this.drawn = scene(spec, answer, context);
-      this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.hooks.range?.(null), onHover: (ms) => this.hover(ms) });
-      this.fast.draw(this.drawn);
-      this.values();
-    } else if (spec.kind === "table") table(this.plot, answer, context);
+      this.tell("No values between these times.", OVER_TIME.has(spec.kind) || context.range ? "Zoom out, or press 0 to see all." : "Its cells are empty.", context.range && this.hooks.range ? { label: "Show all", act: () => this.hooks.range(null) } : null);
+    } else if (OVER_TIME.has(spec.kind)) this.overTime();
+    else if (spec.kind === "table") table(this.plot, answer, context);
     else if (spec.kind === "figure") singleFigure(this.plot, answer, spec, context);
-    else await this.plotly();
+    else this.still();
+    this.notes();
     this.element.dataset.ready = "1";
     this.element.dataset.fetches = this.fetches;
     this.hooks.drawn?.(this);
   }
 
-  async plotly() {
-    const { data, layout } = figure(this.spec, this.answer, this.context, this.size());
-    this.legend.replaceChildren();
-    await window.Plotly.react(this.plot, data, layout, { displayModeBar: false, doubleClick: false, responsive: false, showTips: false });
+  overTime() {
+    this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null });
+    this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.hooks.range?.(null), onHover: (ms) => this.hover(ms) });
+    this.fast.draw(this.drawn);
+    this.values();
+  }
+
+  // Kinds that are not over time: one drawing, made anew whenever it changes.
+  still() {
+    const names = namesOf(this.answer.lines), place = Math.max(0, names.indexOf(this.chosen));
+    this.plot.replaceChildren(figure(this.spec, this.answer, this.context, { ...this.size(), chosen: place }));
+    this.key_(names, place);
+  }
+
+  // Above a drawing: which line it is of, its shades, or the names of its colours.
+  key_(names, place) {
+    const { kind } = this.spec, parts = [];
+    if (CHOSEN.has(kind)) {
+      if (names.length > 1) parts.push(el("select", { class: "panel-choose", "aria-label": "Drawn series", onchange: (event) => { this.chosen = event.target.value; this.draw(); } }, names.map((name, at) => el("option", { value: name, selected: at === place }, name))));
+      const line = this.answer.lines[place], [low, high] = reachOf(line.columns.value ?? line.columns.y);
+      if (high >= low) parts.push(el("span", { class: "panel-ramp tn" }, short(low), el("i", { style: { background: `linear-gradient(90deg, ${faded(colour("series-1"), 0.08)}, ${colour("series-1")})` } }), short(high)));
+    } else if (kind === "scatter" || (kind === "histogram" && names.length > 1)) {
+      const listed = kind === "scatter" ? pairs(this.spec, this.answer).map(({ name }) => name) : names;
+      parts.push(...listed.map((name, at) => name && el("span", { class: "cut", title: name }, el("i", { class: "bx", style: { background: seriesColour(at) } }), el("span", { class: "cut" }, name))).filter(Boolean));
+    }
+    this.legend.replaceChildren(...parts);
+    this.legend.hidden = !parts.length;
+    this.legend.dataset.shape = "";
+  }
+
+  // What the reader must know to read rightly: how many points a pixel stands for, what is not shown.
+  notes() {
+    const { spec, answer, context } = this, found = [], lines = answer.lines.filter((line) => line.role === "value");
+    const most = Math.max(0, ...lines.map((line) => line.n)) / answer.width;
+    if (!answer.exact && ["line", "envelope"].includes(answer.kind) && !lines.some((line) => line.columns.until) && OVER_TIME.has(spec.kind) && most > 1.5) found.push([`1 of ${count(most)} points a pixel`, "Each pixel draws the lowest and the highest of its points, so no extreme is missing"]);
+    const out = leftOut(spec, answer, context, this.request ?? []);
+    if (out) found.push([out, "The greatest are shown; choose others in the panel's query"]);
+    if (CHOSEN.has(spec.kind) && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Choose which one above the drawing"]);
+    if (spec.kind === "candles" && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Candles are drawn of one series: choose which in the panel's query"]);
+    if (this.drawn?.left && OVER_TIME.has(spec.kind)) found.push([`${count(this.drawn.left)} not on a log axis`, "Values at or below zero have no place on a logarithmic axis"]);
+    if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", "The forecast could not be fetched or was deleted"]);
+    this.badges.replaceChildren(...found.map(([text, title]) => el("span", { class: "badge info", title }, text)));
   }
 
   size() {
@@ -148,49 +219,76 @@ export class Panel {
 
   written() {
     this.cover.hidden = true;
-    this.plot.replaceChildren(...this.spec.show.text.split(/\n{2,}/).map((text) => el("p", { class: "panel-note" }, text)));
+    this.legend.hidden = true;
+    this.plot.replaceChildren(el("div", { class: "panel-note", tabindex: "0" }, this.spec.show.text.split(/\n{2,}/).map((text) => el("p", {}, text))));
     this.element.dataset.ready = "1";
     this.hooks.drawn?.(this);
   }
 
-  tell(what, how, action = null) {
+  tell(what, how, action = null, alert = false) {
     this.cover.hidden = true;
-    this.plot.hidden = !!action;
+    this.plot.hidden = true;
+    this.legend.hidden = true;
+    this.badges.replaceChildren();
     this.message.hidden = false;
-    this.message.setAttribute("role", action ? "alert" : "note");
+    this.message.setAttribute("role", alert ? "alert" : "note");
     this.message.replaceChildren(el("strong", {}, what), el("span", { class: "t3" }, how), ...(action ? [el("button", { type: "button", class: "b small", onclick: action.act }, action.label)] : []));
     this.element.dataset.ready = "1";
     this.hooks.drawn?.(this);
   }
 
-  // The key above the chart, with values under the crosshair.
+  // The key above the chart, with values under the crosshair. A press hides a line, another one shows it again.
   values() {
-    const found = this.fast?.values() ?? [], shown = this.fast?.hovering ?? false;
-    if (this.drawn?.candles && this.drawn.legend) {
-      this.legend.replaceChildren(...this.drawn.legend(this.hovered ?? null).map(([name, value]) => el("span", {}, el("span", { class: "t3" }, name), " ", el("b", { class: "tn" }, value))));
+    this.legend.hidden = false;
+    if (this.drawn?.legend) {
+      const said = this.drawn.legend(this.hovered ?? null), lines = (this.fast?.values() ?? []).filter(({ line }) => !line.nothing);
+      this.legend.dataset.shape = "";
+      this.legend.replaceChildren(...said.map(([name, value]) => el("span", {}, name && el("span", { class: "t3" }, name), el("b", { class: "tn" }, value))), ...lines.map(({ line, value }) => this.entry(line, value)));
       return;
     }
-    if (this.legend.childElementCount !== found.length) {
-      this.legend.replaceChildren(...found.map(({ line }) => el("span", { class: "cut", title: line.name },
-        el("i", { class: line.fill === "bars" ? "bx" : "ln", style: { background: colour(line.colour) } }), el("span", { class: "cut" }, line.name), el("b", { class: "tn" }))));
+    const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill]), gone]);
+    if (this.legend.dataset.shape !== shape) {
+      this.legend.dataset.shape = shape;
+      this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)));
+      this.folded();
     }
-    found.forEach(({ line, value }, at) => {
-      const item = this.legend.children[at];
-      item.querySelector("i").style.background = colour(line.colour);
-      item.children[1].textContent = line.name;
-      item.querySelector("b").textContent = value === null ? "" : `${short(value)}${line.unit ? ` ${line.unit}` : ""}`;
-    });
-    void shown;
+    found.forEach(({ line, value }, at) => { this.legend.children[at].querySelector("b").textContent = this.said(line, value); });
+  }
+
+  said(line, value) {
+    if (value === null) return "";
+    if (Array.isArray(value)) return `${short(value[0])} to ${short(value[1])}`;
+    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}`;
+  }
+
+  entry(line, value, off = false) {
+    const mark = line.fill === "bars" || line.told ? el("i", { class: "bx", style: { background: tint(line) } }) : el("i", { class: "ln", style: { background: line.dash?.length ? `repeating-linear-gradient(90deg, ${tint(line)} 0 4px, transparent 4px 6px)` : tint(line) } });
+    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: () => this.hide(line.name) }, mark, el("span", { class: "cut" }, line.name), el("b", { class: "tn" }, this.said(line, value)));
+  }
+
+  hide(name) {
+    if (!this.hidden.delete(name)) this.hidden.add(name);
+    this.draw();
+    [...this.legend.querySelectorAll("button")].find((one) => one.title === name)?.focus();
+  }
+
+  // A long key is two rows high until it is opened.
+  folded() {
+    this.unfold?.remove();
+    this.legend.classList.remove("open");
+    if (this.legend.scrollHeight <= this.legend.clientHeight + 4) return;
+    const all = this.legend.childElementCount;
+    this.unfold = el("button", { type: "button", class: "panel-unfold", "aria-expanded": "false", onclick: () => this.unfold.setAttribute("aria-expanded", String(this.legend.classList.toggle("open"))) }, `All ${count(all)}`);
+    this.legend.after(this.unfold);
   }
 
   hover(ms) {
     this.hovered = ms;
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => {
-      this.waiting = null;
-      this.values();
-    });
     this.hooks.hover?.(ms);
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = null;
+      if (!this.gone && this.fast) this.values();
+    });
   }
 
   // The crosshair of another panel.
@@ -203,70 +301,96 @@ export class Panel {
 
   // Moving
   move(from, to) {
-    if (!(to - from >= 1)) return;
-    this.fast?.shift(from, to);
+    const range = [Math.round(from), Math.round(to)];
+    if (!(range[1] > range[0]) || range.some((ms) => Math.abs(ms) > 8e15)) return;
+    this.window = range;
+    this.fast?.shift(...range);
     clearTimeout(this.later);
-    this.later = setTimeout(() => this.hooks.range?.([from, to]), LATER);
+    this.later = setTimeout(() => this.hooks.range?.(range), LATER);
+  }
+
+  shown() {
+    return this.window ?? this.drawn.x;
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !OVER_TIME.has(this.spec?.kind) || !this.drawn) return;
-    const [from, to] = this.drawn.x, size = to - from, middle = (from + to) / 2;
-    const step = { ArrowLeft: -0.2, ArrowRight: 0.2 }[event.key], zoom = { "+": 0.5, "=": 0.5, "-": 2, _: 2 }[event.key];
-    if (step) this.move(from + step * size, to + step * size);
-    else if (zoom) this.move(middle - size * zoom / 2, middle + size * zoom / 2);
-    else if (event.key === "0" || event.key === "Home") this.hooks.range?.(null);
-    else return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea") || !OVER_TIME.has(this.spec?.kind)) return;
+    if (event.key === "0" || event.key === "Home") this.hooks.range?.(null);
+    else {
+      if (!this.drawn) return;
+      const [from, to] = this.shown(), size = to - from, middle = (from + to) / 2;
+      const step = { ArrowLeft: -0.2, ArrowRight: 0.2 }[event.key], zoom = { "+": 0.5, "=": 0.5, "-": 2, _: 2 }[event.key];
+      if (step) this.move(from + step * size, to + step * size);
+      else if (zoom) this.move(middle - size * zoom / 2, middle + size * zoom / 2);
+      else return;
+    }
     event.preventDefault();
     event.stopPropagation();
   }
 
-  // Two fingers zoom, shift and a drag move; one finger reads.
-  touches() {
+  // Two fingers zoom and move; the wheel zooms with Ctrl; a pointer reads what is not over time.
+  gestures() {
     let start = null;
     this.stage.addEventListener("touchmove", (event) => {
       if (event.touches.length !== 2 || !this.fast || !this.drawn) return;
       event.preventDefault();
-      const at = [...event.touches].map((touch) => this.fast.at(touch.clientX)).sort((a, b) => a - b);
-      start ??= { at, range: [...this.drawn.x], xs: [...event.touches].map((touch) => touch.clientX).sort((a, b) => a - b) };
-      const box = this.plot.getBoundingClientRect(), [a, b] = [...event.touches].map((touch) => touch.clientX).sort((p, q) => p - q);
-      const scale = (start.at[1] - start.at[0]) / Math.max(1, b - a);
-      const from = start.at[0] - (a - box.left) * scale;
-      this.move(from, from + box.width * scale);
+      const box = this.fast.box(), [a, b] = [...event.touches].map((touch) => touch.clientX - box.left).sort((p, q) => p - q), [from, to] = this.shown();
+      start ??= [a, b].map((x) => from + x / box.width * (to - from));
+      const each = (start[1] - start[0]) / Math.max(8, b - a), begin = start[0] - a * each;
+      this.move(begin, begin + box.width * each);
     }, { passive: false });
-    this.stage.addEventListener("touchend", () => { start = null; });
+    for (const name of ["touchend", "touchcancel"]) this.stage.addEventListener(name, () => { start = null; });
     this.stage.addEventListener("wheel", (event) => {
       if (!(event.ctrlKey || event.metaKey) || !this.fast || !this.drawn) return;
       event.preventDefault();
-      const [from, to] = this.drawn.x, at = this.fast.at(event.clientX), by = Math.exp(event.deltaY / 300);
+      const [from, to] = this.shown(), at = this.fast.at(event.clientX), by = Math.exp(Math.max(-200, Math.min(200, event.deltaY)) / 300);
       this.move(at - (at - from) * by, at + (to - at) * by);
     }, { passive: false });
+    const read = (event) => {
+      const said = event.target.closest?.("[data-tip]")?.dataset.tip;
+      this.tip.hidden = !said;
+      if (!said) return;
+      const box = this.stage.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+      if (this.tip.textContent !== said) this.tip.textContent = said;
+      const left = x + 14 + this.tip.offsetWidth > box.width ? x - 14 - this.tip.offsetWidth : x + 14;
+      this.tip.style.transform = `translate(${Math.max(4, Math.min(left, box.width - this.tip.offsetWidth - 4))}px, ${Math.max(4, Math.min(y - this.tip.offsetHeight / 2, box.height - this.tip.offsetHeight - 4))}px)`;
+    };
+    this.plot.addEventListener("pointermove", read);
+    this.plot.addEventListener("pointerdown", read);
+    this.plot.addEventListener("pointerleave", () => { this.tip.hidden = true; });
   }
 
+  // Another width bears another number of points; what is there is stretched until they come.
   resized() {
-    if (!this.spec || !this.answer) return;
-    if (OVER_TIME.has(this.spec.kind)) this.fast?.resize();
-    else if (!["table", "figure", "note"].includes(this.spec.kind)) this.plotly();
+    if (!this.spec || this.spec.kind === "note") return;
+    if (this.answer && !this.answer.empty && this.message.hidden) {
+      if (OVER_TIME.has(this.spec.kind)) this.fast?.resize();
+      else if (!READ.has(this.spec.kind)) this.still();
+    }
     clearTimeout(this.resizing);
-    this.resizing = setTimeout(() => this.refresh(), 200);
+    this.resizing = setTimeout(() => { if (!this.gone && this.placed) this.refresh(); }, 160);
   }
 
   restyle() {
-    if (this.answer && !this.answer.empty) this.draw();
+    if (!this.answer || this.answer.empty || !this.message.hidden) return;
+    this.legend.dataset.shape = "";
+    this.draw();
+    this.fast?.restyle();
   }
 
   // Taking away
   items() {
-    const { hooks } = this, charts = this.spec.kind !== "note", drawn = charts && !["table", "figure"].includes(this.spec.kind);
+    const { hooks } = this, charts = this.spec.kind !== "note", drawn = charts && this.answer && this.message.hidden, full = document.fullscreenElement === this.element, stored = !!this.context.datasets[this.spec.dataset]?.version && charts;
     return [
-      hooks.edit && { icon: "sliders-horizontal", label: "Edit", act: () => hooks.edit(this) },
+      hooks.edit && charts && { icon: "sliders-horizontal", label: "Edit", act: () => hooks.edit(this) },
       hooks.duplicate && { icon: "copy", label: "Duplicate", act: () => hooks.duplicate(this) },
-      { icon: "maximize", label: "Full screen", act: () => this.element.requestFullscreen?.() },
-      charts && "-",
+      ...(hooks.more?.(this) ?? []),
+      this.element.requestFullscreen && { icon: full ? "x" : "maximize", label: full ? "Leave full screen" : "Full screen", act: () => full ? document.exitFullscreen() : this.element.requestFullscreen() },
+      stored && "-",
       drawn && { icon: "image", label: "Save as PNG", act: () => this.picture("png") },
       drawn && { icon: "image", label: "Save as SVG", act: () => this.picture("svg") },
-      charts && { icon: "table", label: "Save as CSV", href: this.file("csv") },
-      charts && { icon: "database", label: "Save as Parquet", href: this.file("parquet") },
+      stored && { icon: "table", label: "Save as CSV", href: this.file("csv") },
+      stored && { icon: "database", label: "Save as Parquet", href: this.file("parquet") },
       hooks.link && { icon: "link", label: "Copy link to this view", act: () => this.copyLink() },
       hooks.remove && "-",
       hooks.remove && { icon: "trash-2", label: "Remove", danger: true, act: () => hooks.remove(this) },
@@ -274,17 +398,17 @@ export class Panel {
   }
 
   file(format) {
-    const dataset = this.context.datasets[this.spec.dataset];
-    return dataset?.version ? fileAddress(this.spec.dataset, dataset.version, requestOf(this.spec, this.context, this.width()), format) : "#";
+    return fileAddress(this.spec.dataset, this.context.datasets[this.spec.dataset].version, requestOf(this.spec, this.context, this.width()), format);
   }
 
   // A picture carries its title and the names of its lines, which on the page stand around it.
   async picture(format) {
     try {
-      const Plotly = await script(this.engines.plotly, "Plotly"), { width, height } = this.size();
-      const { data, layout } = figure(this.spec, this.answer, this.context, { width, height: height + 64, titled: this.title.textContent });
-      const href = await Plotly.toImage({ data, layout }, { format, width, height: height + 64, scale: format === "png" ? 2 : 1 });
-      save(`${this.title.textContent}.${format}`, await (await fetch(href)).blob());
+      const { width, height } = this.size(), titled = this.title.textContent || this.named(), place = Math.max(0, namesOf(this.answer.lines).indexOf(this.chosen));
+      const about = [this.about, CHOSEN.has(this.spec.kind) && this.answer.lines.length > 1 ? namesOf(this.answer.lines)[place] : "", ...[...this.badges.children].map((badge) => badge.textContent)].filter(Boolean).join(", ");
+      const drawing = figure(this.spec, this.answer, this.context, { width: Math.max(320, width), height: Math.max(200, height) + 72, titled, about, drawn: OVER_TIME.has(this.spec.kind) ? this.drawn : null, chosen: place });
+      if (format === "png") await withLetters();
+      save(`${titled}.${format}`, await file(drawing, format));
     } catch (error) {
       toast(`The picture could not be made: ${error.message}`);
     }
@@ -302,21 +426,21 @@ export class Panel {
   clear() {
     this.fast?.destroy();
     this.fast = null;
-    if (window.Plotly && this.plot.classList.contains("js-plotly-plot")) window.Plotly.purge(this.plot);
+    this.drawn = null;
+    this.unfold?.remove();
     this.plot.replaceChildren();
-    this.plot.className = "panel-plot";
+    this.plot.sorting = null;
     this.legend.replaceChildren();
+    this.legend.hidden = true;
+    this.legend.dataset.shape = "";
+    this.badges.replaceChildren();
   }
 
   destroy() {
     this.gone = true;
     this.abort?.abort();
-    clearTimeout(this.later);
-    clearTimeout(this.resizing);
+    for (const timer of [this.later, this.resizing, this.ahead]) clearTimeout(timer);
     this.sizes.disconnect();
     this.clear();
   }
 }
-
-export const seen = (ms, zone, span) => moment(ms, zone, span);
-export const mark = (name) => icon(name);

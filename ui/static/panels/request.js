@@ -2,24 +2,31 @@
 
 // Kinds of panels and the kind of question each asks.
 const ASKS = { line: "line", area: "line", bar: "buckets", scatter: "buckets", heat: "hours", calendar: "buckets", histogram: "histogram", box: "box", candles: "ohlc", table: "buckets", figure: "buckets" };
+const STEPPED = new Set(["bar", "scatter", "candles", "table", "figure"]);
+const MOST_LINES = 50;  // that a question may ask for
+const FEW = 8;
 
 const DIVIDER = "~";
 const escaped = (text) => String(text).replace(/\\/g, "\\\\").replace(/~/g, "\\~");
 export const filter = (column, relation, ...values) => [column, relation, ...values].map(escaped).join(DIVIDER);
 
 export function requestOf(panel, context, width) {
-  const { query, kind } = panel, own = panel.show?.own ?? {}, pairs = [["kind", ASKS[kind] ?? "line"], ["width", String(width)]];
+  const { query, kind } = panel, show = panel.show ?? {}, own = show.own ?? {}, pairs = [["kind", ASKS[kind] ?? "line"], ["width", String(width)]];
   const dataset = context.datasets[panel.dataset] ?? {};
   for (const name of ["measures", "series", "overlays"]) for (const value of query[name] ?? []) pairs.push([name, value]);
   for (const one of query.filters ?? []) pairs.push(["filters", one]);
   for (const [key, labels] of Object.entries(context.series ?? {})) if (labels.length && dataset.keys?.includes(key)) pairs.push(["filters", filter(key, "in", ...labels)]);
-  const range = own.from !== undefined ? [own.from, own.to] : context.range;
+  const range = own.from !== undefined && own.to !== undefined ? [own.from, own.to] : context.range;
   if (range) pairs.push(["from", String(Math.floor(range[0]))], ["to", String(Math.ceil(range[1]))]);
   for (const name of ["aggregation", "group", "across", "top", "by", "bins", "volume"]) if (query[name]) pairs.push([name, String(query[name])]);
-  const every = kind === "calendar" ? "P1D" : query.every || (context.every !== "auto" ? context.every : ["bar", "scatter", "candles", "table", "figure"].includes(kind) ? "auto" : "");
+  // More lines than a question may ask for: the greatest few, of which the panel says that they are.
+  if (!query.top && !query.group && !query.series?.length && (dataset.series ?? 1) * (query.measures?.length || 1) > MOST_LINES) pairs.push(["top", String(FEW)]);
+  // Only what shares its times can stand on one another.
+  const auto = STEPPED.has(kind) || (kind === "area" && show.stacked);
+  const every = kind === "calendar" ? "P1D" : query.every || (context.every && context.every !== "auto" ? context.every : auto ? "auto" : "");
   if (every && !["heat", "histogram", "box"].includes(kind)) pairs.push(["every", every]);
   const compare = query.compare || context.compare;
-  if (compare && ["line", "area", "bar"].includes(kind)) pairs.push(["compare", compare]);
-  if (context.zone && context.zone !== "UTC" && (every || ["heat", "calendar", "bar", "candles", "table", "figure", "scatter"].includes(kind))) pairs.push(["zone", context.zone]);
+  if (compare && ["line", "area", "bar"].includes(kind) && !show.stacked) pairs.push(["compare", compare]);
+  if (context.zone && context.zone !== "UTC" && (every || compare || query.group || kind === "heat" || kind === "calendar")) pairs.push(["zone", context.zone]);
   return pairs;
 }

@@ -1,114 +1,209 @@
 // From a panel and its answer to a scene: plain data of what is to be drawn over time, by fast.js on the page and by
-// figure.js as a picture.
+// figure.js as a picture. No part of a page is touched here.
 
-import { dashOf, moment, number, short } from "./look.js";
+import { placeOf } from "./axes.js";
+import { dashOf, instant, per, short, signed } from "./look.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
 
-const CALM = { ema: "series-6", mean: "series-8" };
-
-export function scene(panel, answer, context) {
-  const { kind, query, show } = panel, values = answer.lines.filter((line) => line.role === "value");
-  const made = { x: window_(panel, answer, context), zone: context.zone, log: show.axis === "log", zero: kind === "bar" || kind === "area", lines: [], bands: [], gaps: [],
-    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [] };
-  if (kind === "candles") return candles(made, values, answer, context);
-  const place = new Map(values.map((line, at) => [line.name, at])), unit = (line) => context.datasets[panel.dataset]?.units?.[line.measure] ?? "";
-  let stacked = null;
-  values.forEach((line, at) => {
-    const { t, y } = line.columns, right = show.right?.includes(line.measure);
-    let drawn = y;
-    if (show.stacked && kind !== "line" && !right) drawn = stacked = stack(stacked, y);
-    made.lines.push({ name: named(line, values), colour: `series-${at % 8 + 1}`, dash: dashOf(at), t, y: drawn, fill: kind === "bar" ? "bars" : kind === "area" ? "area" : "",
-      axis: right ? "right" : "left", unit: unit(line), points: show.points || (answer.exact && t.length < 60 && kind === "line"), width: 1.5 });
-  });
-  // What is stacked is drawn from the top down, so that the lower ones stand before the higher ones.
-  if (show.stacked && kind !== "line") made.lines.reverse();
-  for (const line of answer.lines) {
-    if (line.role === "value") continue;
-    const at = place.get(line.of) ?? 0, colour = `series-${at % 8 + 1}`, { t, y } = line.columns;
-    if (line.role === "before") made.lines.push({ name: `${named(values[at] ?? line, values)}, before`, colour: values.length > 1 ? colour : "series-8", dash: [4, 3], t, y, width: 1.25, axis: "left" });
-    else if (line.role === "bollinger.low" || line.role === "bollinger.upper" || line.role === "bollinger.lower" || line.role === "bollinger.high") made.lines.push({ name: line.role.includes("low") ? "lower band" : "upper band", colour, dash: [2, 3], t, y, width: 1, axis: "left" });
-    else made.lines.push({ name: line.name.replace(`${line.of} `, "").replaceAll("~", " "), colour: CALM[line.role] ?? "series-4", dash: line.role.startsWith("macd.signal") ? [4, 3] : [], t, y, width: 1.25,
-      axis: /^(rsi|macd)/.test(line.role) ? "right" : "left" });
-  }
-  made.gaps = gaps(values, made.x);
-  overlay(made, panel, context);
-  void query;
+// {x, zone, step, log, zero, lines, bands, gaps, thresholds, notes, marks, left, candles?, legend?}. Of a line, `y` is
+// drawn and `own` is told; `base` is where it stands, `until` where a bar ends, `slot` of `slots` its place beside others;
+// `axis` is left, right or a small pane (volume, rsi, macd). `left` values lie outside a logarithmic axis.
+export function scene(panel, answer, context, { hidden = new Set(), forecast = null } = {}) {
+  const { kind, show } = panel, values = answer.lines.filter((line) => line.role === "value");
+  const made = { x: windowOf(panel, answer, context), zone: context.zone, step: stepOf(values), log: show.axis === "log", zero: kind === "bar" || kind === "area", lines: [], bands: [], gaps: [],
+    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0 };
+  if (kind === "candles") candles(made, values, answer, context, hidden);
+  else chart(made, panel, values, context, hidden);
+  overlays(made, answer, values, kind === "candles", hidden);
+  before(made, answer, values, hidden);
+  if (values.length === 1) made.gaps = gaps(values[0], made.x);
+  if (show.marks !== false) made.marks = (answer.marks ?? []).filter((mark) => mark.t >= made.x[0] && mark.t <= made.x[1]);
+  if (forecast) forecasted(made, forecast, context, hidden);
+  if (made.log) positive(made);
   return made;
 }
 
+function chart(made, panel, values, context, hidden) {
+  const { kind, show } = panel, names = namesOf(values), units = context.datasets[panel.dataset]?.units ?? {}, bars = kind === "bar";
+  const stacking = show.stacked && kind !== "line" && !show.right?.length && aligned(values);
+  const shown = values.filter((line, at) => !hidden.has(names[at]) && line.n);  // who has no value here needs no room
+  const below = { up: null, down: null };
+  values.forEach((line, at) => {
+    if (hidden.has(names[at])) return;
+    const { t, y, until } = line.columns, right = show.right?.includes(line.measure);
+    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", unit: units[line.measure] ?? "", width: 1.5 };
+    if (stacking) Object.assign(drawn, stacked(below, y));
+    if (until && (bars || kind === "area")) drawn.until = until;
+    if (bars) Object.assign(drawn, stacking ? { slot: 0, slots: 1 } : { slot: Math.max(0, shown.indexOf(line)), slots: Math.max(1, shown.length) });
+    drawn.points = kind === "line" && (show.points || (t.length < 60 && line.n === known(y)) || t.length === 1);
+    made.lines.push(drawn);
+  });
+}
+
+// Values of one sign stand on one another, those below zero hang below one another.
+function stacked(below, y) {
+  const up = below.up ?? new Float64Array(y.length), down = below.down ?? new Float64Array(y.length), base = new Float64Array(y.length), top = new Float64Array(y.length);
+  const nextUp = up.slice(), nextDown = down.slice();
+  for (let i = 0; i < y.length; i++) {
+    if (Number.isNaN(y[i])) {
+      base[i] = top[i] = NaN;
+      continue;
+    }
+    const side = y[i] < 0 ? down : up, next = y[i] < 0 ? nextDown : nextUp;
+    base[i] = side[i];
+    top[i] = next[i] = side[i] + y[i];
+  }
+  below.up = nextUp;
+  below.down = nextDown;
+  return { base, y: top };
+}
+
+function aligned(values) {
+  const first = values[0]?.columns.t;
+  return values.every(({ columns: { t } }) => t === first || (t.length === first.length && t.every((ms, i) => ms === first[i])));
+}
+
+const known = (y) => y.reduce((all, value) => all + (Number.isNaN(value) ? 0 : 1), 0);
+
+// How far apart values are, in ms: of buckets how long the usual one lasts, else the least distance.
+export function stepOf(values) {
+  let least = Infinity;
+  for (const { columns: { t, until } } of values) {
+    if (until?.length) least = Math.min(least, until.length > 2 ? until[1] - t[1] : until[0] - t[0]);
+    else for (let i = 1; i < t.length; i++) if (t[i] > t[i - 1]) least = Math.min(least, t[i] - t[i - 1]);
+  }
+  return Number.isFinite(least) ? least : 0;
+}
+
 // The window that is drawn: what was asked for, else all there is.
-function window_(panel, answer, context) {
-  const own = panel.show?.own ?? {}, range = own.from !== undefined ? [own.from, own.to] : context.range;
+function windowOf(panel, answer, context) {
+  const own = panel.show?.own ?? {}, range = own.from !== undefined && own.to !== undefined ? [own.from, own.to] : context.range;
   const [from, to] = range ?? [answer.start, answer.end];
   if (!(to > from)) return [from - 1000, from + 1000];
-  const last = panel.kind === "bar" || panel.kind === "candles" ? Math.max(to, ...answer.lines.map((line) => line.columns.until?.at(-1) ?? to)) : to;
-  return [from, range ? to : last];
+  if (range) return [from, to];
+  const bars = panel.kind === "bar" || panel.kind === "candles";
+  return [from, bars ? Math.max(to, ...answer.lines.map((line) => line.columns.until?.at(-1) ?? to)) : to];
 }
 
-function named(line, all) {
-  const measures = new Set(all.map((one) => one.measure)).size > 1, series = new Set(all.map((one) => one.series)).size > 1;
-  return [series || !measures ? line.series : "", measures || !line.series ? line.measure : ""].filter(Boolean).join(" · ") || line.measure;
+// What tells lines apart: their series, their measures, or both.
+export function namesOf(values) {
+  const measures = new Set(values.map((one) => one.measure)).size > 1, series = new Set(values.map((one) => one.series)).size > 1;
+  return values.map((line) => [series || !measures ? line.series : "", measures || !line.series ? line.measure : ""].filter(Boolean).join(" · ") || line.measure);
 }
 
-function stack(below, y) {
-  if (!below) return y;
-  return Float64Array.from(y, (value, i) => Number.isNaN(value) ? below[i] : value + (Number.isNaN(below[i]) ? 0 : below[i] ?? 0));
+const CALLED = { mean: "Mean", ema: "EMA", bollinger: "Bollinger", rsi: "RSI", macd: "MACD" };
+const TINT = { mean: "series-2", ema: "series-4", bollinger: "series-8", rsi: "series-4", macd: "series-1" };
+
+function overlays(made, answer, values, calm, hidden) {
+  const names = namesOf(values), several = values.length > 1, place = new Map(values.map((line, at) => [line.name, at])), bands = new Map();
+  for (const line of answer.lines) {
+    const [indicator, part = ""] = line.role.split(".");
+    if (!(indicator in CALLED)) continue;
+    const at = place.get(line.of) ?? 0, numbers = line.name.slice(line.of.length).trim().split("~").slice(1).join(", ");
+    const title = `${CALLED[indicator]} ${numbers}`.trim(), name = several ? `${names[at]} ${title}` : title;
+    if (hidden.has(name) || hidden.has(names[at])) continue;
+    const colour = several ? `series-${at % 8 + 1}` : TINT[indicator], { t, y } = line.columns, common = { t, y, own: y, width: 1.25, dash: several ? [2, 3] : [], axis: "left" };
+    if (indicator === "bollinger" && part !== "middle") {
+      const band = bands.get(name) ?? { name, colour, alpha: 0.12, axis: "left" };
+      bands.set(name, part === "upper" ? { ...band, t, hi: y } : { ...band, below: t, lo: y });
+      made.lines.push({ ...common, name: `${name} ${part}`, colour, width: 0.75, dash: [], quiet: true });
+    } else if (indicator === "macd" && part === "histogram") made.lines.push({ ...common, name: `${name} difference`, colour: "series-8", fill: "bars", axis: "macd", slot: 0, slots: 1, quiet: true });
+    else if (indicator === "macd") made.lines.push({ ...common, name: part === "signal" ? `${name} signal` : name, colour: part === "signal" ? "series-2" : colour, axis: "macd", quiet: part === "signal" });
+    else made.lines.push({ ...common, name, colour, dash: calm ? [] : common.dash, axis: indicator === "rsi" ? "rsi" : "left" });
+  }
+  for (const band of bands.values()) if (band.hi && band.lo) made.bands.push(band);
 }
 
-// Where every line is interrupted at once, for more than a hundredth of the window.
-function gaps(lines, [from, to]) {
-  if (lines.length !== 1) return [];
-  const { t, y } = lines[0].columns, found = [];
+function before(made, answer, values, hidden) {
+  const names = namesOf(values), place = new Map(values.map((line, at) => [line.name, at]));
+  for (const line of answer.lines) {
+    if (line.role !== "before") continue;
+    const at = place.get(line.of) ?? 0, name = `${names[at] ?? line.measure}, before`, { t, y } = line.columns;
+    if (hidden.has(name)) continue;
+    made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
+  }
+}
+
+// Where a line is interrupted for more than a hundredth of the window.
+function gaps(line, [from, to]) {
+  const { t, y } = line.columns, found = [];
+  if (!y) return found;
   for (let i = 0; i < y.length; i++) {
     if (!Number.isNaN(y[i])) continue;
     let j = i;
     while (j < y.length && Number.isNaN(y[j])) j += 1;
-    const a = i ? t[i - 1] : from, b = j < y.length ? t[j] : to;
+    const a = i ? (line.columns.until?.[i - 1] ?? t[i - 1]) : from, b = j < y.length ? t[j] : to;
     if (b - a > (to - from) / 100) found.push([a, b]);
     i = j;
   }
   return found.slice(0, 200);
 }
 
-// A forecast over what happened: its mean, both bands and where it was made; the page has fetched it.
-function overlay(made, panel, context) {
-  const found = context.forecasts?.[panel.show.forecast];
-  if (!found) return;
-  const model = found.models[0];
-  if (!model) return;
-  const level = (low, high, colour) => {
-    if (model.q[low] && model.q[high]) made.bands.push({ t: model.t, lo: model.q[low].map((v) => v ?? NaN), hi: model.q[high].map((v) => v ?? NaN), colour });
+const listed = (values) => Float64Array.from(values, (value) => value ?? NaN);
+
+// A forecast over what happened: its mean, both bands and where it was made (REST, /forecasts/{id}/chart).
+function forecasted(made, found, context, hidden) {
+  const model = found.models?.[0];
+  if (!model || !model.t.length) return;
+  const t = Float64Array.from(model.t), level = (low, high, colour, name) => {
+    if (model.q[low] && model.q[high] && !hidden.has(name)) made.bands.push({ name, t, below: t, lo: listed(model.q[low]), hi: listed(model.q[high]), colour, told: true, axis: "left" });
   };
-  level("0.025", "0.975", "band-95");
-  level("0.1", "0.9", "band-80");
-  made.lines.push({ name: "forecast", colour: "series-1", t: model.t, y: model.mean.map((v) => v ?? NaN), width: 2, axis: "left" });
-  if (made.lines.length === 2) made.lines[0].colour = "ink";
-  if (found.cutoff !== null) made.notes.push({ at: found.cutoff, text: "cutoff", colour: "text-3" });
-  if (!context.range && model.t.length) made.x = [made.x[0], Math.max(made.x[1], model.t.at(-1))];
+  level("0.025", "0.975", "band-95", "95%");
+  level("0.1", "0.9", "band-80", "80%");
+  const y = listed(model.mean);
+  if (!hidden.has("forecast")) made.lines.push({ name: "forecast", colour: "series-1", t, y, own: y, width: 2, dash: [], axis: "left" });
+  if (made.lines.filter((line) => line.axis === "left" && !line.quiet && line.name !== "forecast").length === 1) made.lines[0] = { ...made.lines[0], colour: "ink" };
+  if (found.cutoff !== null && found.cutoff !== undefined) made.notes.push({ at: found.cutoff, text: `cutoff ${instant(found.cutoff, made.zone, 864e5)}`, colour: "text-3" });
+  if (!context.range) made.x = [made.x[0], Math.max(made.x[1], t.at(-1))];
 }
 
-function candles(made, values, answer, context) {
+// What a logarithmic axis cannot show is left out, and counted.
+function positive(made) {
+  made.lines = made.lines.map((line) => {
+    if (line.axis !== "left") return line;
+    let out = 0;
+    for (const value of line.y) if (value <= 0) out += 1;
+    made.left += line.quiet ? 0 : out;
+    const y = out ? line.y.map((value) => value <= 0 ? NaN : value) : line.y;
+    return line.base ? { ...line, y, base: line.base.map((value) => value <= 0 ? NaN : value) } : { ...line, y };
+  });
+  made.bands = made.bands.map((band) => ({ ...band, lo: band.lo.map((value) => value <= 0 ? NaN : value), hi: band.hi.map((value) => value <= 0 ? NaN : value) }));
+  made.thresholds = made.thresholds.filter(({ value }) => value > 0);
+}
+
+function candles(made, values, answer, context, hidden) {
   const line = values[0];
-  if (!line) return made;
+  if (!line) return;
   const { t, until, open: o, high: h, low: l, close: c, volume } = line.columns;
-  const middle = Float64Array.from(t, (at, i) => (at + until[i]) / 2);
-  made.candles = { t: middle, o, h, l, c };
-  if (volume) made.volume = { t: middle, y: volume };
-  for (const other of answer.lines) {
-    if (other.role === "value") continue;
-    const name = other.role.startsWith("bollinger") ? other.role.replace("bollinger.", "band ") : other.name.replace(`${other.of} `, "").replaceAll("~", " ");
-    made.lines.push({ name, colour: other.role.startsWith("bollinger") ? "series-8" : CALM[other.role] ?? "series-4", dash: other.role.startsWith("bollinger") ? [2, 3] : [], t: middle, y: other.columns.y, width: 1.25,
-      axis: /^(rsi|macd)/.test(other.role) ? "right" : "left" });
-  }
+  made.candles = { t, until, o, h, l, c };
+  if (volume && !hidden.has("volume")) made.lines.push({ name: "volume", colour: "series-8", t, until, y: volume, own: volume, fill: "bars", slot: 0, slots: 1, axis: "volume", dash: [], width: 1, quiet: true });
+  // Open, high, low and close at a moment, or of the last candle; pairs of a name and a text.
   made.legend = (ms) => {
-    let at = c.length - 1;
-    if (ms !== null) at = Math.max(0, Math.min(at, middle.findIndex((_, i) => until[i] > ms)));
+    let at = ms === null ? c.length - 1 : placeOf(t, ms);
     while (at > 0 && Number.isNaN(c[at])) at -= 1;
-    const change = at > 0 && c[at - 1] ? (c[at] - c[at - 1]) / Math.abs(c[at - 1]) * 100 : null;
-    return [["O", short(o[at])], ["H", short(h[at])], ["L", short(l[at])], ["C", short(c[at])],
-      ...(volume ? [["V", short(volume[at])]] : []),
-      ...(change === null || !Number.isFinite(change) ? [] : [["", `${change >= 0 ? "↑" : "↓"} ${number(change, 0.1)}%`]]), ["", moment(t[at], context.zone, until[at] - t[at] >= 864e5 ? 1e14 : 864e6)]];
+    if (at < 0 || Number.isNaN(c[at])) return [];
+    const change = o[at] ? (c[at] - o[at]) / Math.abs(o[at]) * 100 : NaN;
+    return [["O", short(o[at])], ["H", short(h[at])], ["L", short(l[at])], ["C", short(c[at])], ...(volume && !Number.isNaN(volume[at]) ? [["V", short(volume[at])]] : []),
+      ...(Number.isFinite(change) ? [["", `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`]] : [])];
   };
-  return made;
+}
+
+// What stands behind the numbers, for the head of a panel: units, how buckets are made, and what was left out.
+const HOW = { mean: "mean", sum: "sum", min: "least", max: "greatest", first: "first", last: "last", count: "count", p50: "median" };
+export function subtitle(panel, answer, context) {
+  const { query, kind } = panel, values = answer.lines.filter((line) => line.role === "value"), dataset = context.datasets[panel.dataset] ?? {};
+  const units = new Set(values.map((line) => dataset.units?.[line.measure] ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)) : "";
+  const how = HOW[query.aggregation ?? "mean"] ?? query.aggregation, named = kind === "candles" ? "" : `${how} `;
+  const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
+  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && `${named}per ${step}`].filter(Boolean).join(", ");
+}
+
+// Of how many series only the greatest are shown; "" when all are.
+export function leftOut(panel, answer, context, asked) {
+  const top = Number(asked.find(([name]) => name === "top")?.[1] ?? 0), shown = new Set(answer.lines.filter((line) => line.role === "value").map((line) => line.series)).size;
+  if (!top || shown < top) return "";
+  const all = context.datasets[panel.dataset]?.series ?? 0, some = asked.some(([name]) => name === "group" || name === "filters");
+  if (!some && all <= shown) return "";
+  return some ? `top ${shown}` : `top ${shown} of ${all.toLocaleString("en")} series`;
 }

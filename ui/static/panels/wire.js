@@ -19,7 +19,7 @@ export async function query(dataset, version, request, abort) {
     return decode(known);
   }
   if (!asked.has(url)) {
-    const going = fetch(url, { credentials: "same-origin", headers: { Accept: "application/octet-stream" } }).then(answered).finally(() => asked.delete(url));
+    const going = reached(url, "application/octet-stream").then((answer) => answer.arrayBuffer()).finally(() => asked.delete(url));
     asked.set(url, going);
   }
   const buffer = await asked.get(url);
@@ -28,10 +28,16 @@ export async function query(dataset, version, request, abort) {
   return decode(buffer);
 }
 
-async function answered(answer) {
-  if (answer.ok) return answer.arrayBuffer();
+async function reached(url, accept) {
+  let answer;
+  try {
+    answer = await fetch(url, { credentials: "same-origin", headers: { Accept: accept } });
+  } catch {
+    throw new Error("The server does not answer.");
+  }
+  if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
-  throw new Error(body.detail ?? body.message ?? `The server answered ${answer.status}.`);
+  throw Object.assign(new Error(body.detail ?? body.message ?? `The server answered ${answer.status}.`), { status: answer.status });
 }
 
 function keep(url, buffer) {
@@ -44,12 +50,23 @@ function keep(url, buffer) {
   }
 }
 
+const forecasts = new Map();
+// What a forecast says of a series (its first one if none is named).
+export function forecast(id, series) {
+  const url = `/api/v1/forecasts/${id}/chart?${new URLSearchParams(series ? { series } : {})}`;
+  if (!forecasts.has(url)) forecasts.set(url, reached(url, "application/json").then((answer) => answer.json()).catch((error) => {
+    forecasts.delete(url);
+    throw error;
+  }));
+  return forecasts.get(url);
+}
+
 // The windows to the left and to the right, so that a step aside is drawn at once.
 export function prefetch(dataset, version, request, answer) {
   const from = request.find(([name]) => name === "from"), to = request.find(([name]) => name === "to");
   if (!from || !to || !answer.span) return;
   const [a, b] = [Number(from[1]), Number(to[1])], step = (b - a) * 0.2;
-  const later = window.requestIdleCallback ?? ((act) => setTimeout(act, 200));
+  const later = window.requestIdleCallback ?? setTimeout;
   later(() => {
     for (const by of [step, -step]) {
       if (by > 0 ? b > answer.span[1] : a < answer.span[0]) continue;
@@ -72,8 +89,6 @@ export function decode(buffer) {
     }
     line.columns = columns;
   }
-  header.behind = header.points_per_pixel;
-  header.reduced = !header.exact;
   header.empty = !header.lines.some((line) => line.n > 0);
   return header;
 }

@@ -1,65 +1,133 @@
-// Panels that are read rather than looked at: a table, and a single figure with its sparkline.
+// Panels that are read rather than looked at: a table, and single figures with their sparklines.
 
 import { el, icon } from "./dom.js";
-import { colour, count, moment, number, short } from "./look.js";
+import { colour, count, digitsOf, instant, number, short, signed } from "./look.js";
+import { namesOf, stepOf } from "./scene.js";
 
 const ROWS = 500;
+const FIGURES = 12;
 
 // A table of what is shown, sorted by a press on a column's head.
 export function table(place, answer, context) {
-  const { columns, rows, total } = tabular(answer), state = place.sorting ?? { at: 0, down: true };
-  place.sorting = state;
-  const sorted = [...rows].sort((a, b) => {
-    const [x, y] = [a[state.at], b[state.at]];
-    const order = x === null ? 1 : y === null ? -1 : x < y ? -1 : x > y ? 1 : 0;
-    return state.down ? -order : order;
-  });
-  const cell = (value, column) => column.kind === "time" ? moment(value, context.zone, answer.end - answer.start || 864e5) : column.kind === "number" ? number(value) : value ?? "";
-  const head = columns.map((column, at) => el("th", { scope: "col", class: column.kind === "text" ? "" : "num", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
-    el("button", { type: "button", onclick: () => { place.sorting = { at, down: state.at === at && !state.down }; table(place, answer, context); } }, column.name,
+  const { columns, rows } = tabular(answer), state = place.sorting && place.sorting.at < columns.length ? place.sorting : { at: 0, down: true }, step = stepOf(valuesOf(answer));
+  const sorted = ordered(rows, state), box = place.querySelector(".panel-table"), scrolled = [box?.scrollTop ?? 0, box?.scrollLeft ?? 0];
+  const head = columns.map((column, at) => el("th", { scope: "col", class: at ? "num" : "", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
+    el("button", { type: "button", title: column.name, onclick: () => { place.sorting = { at, down: state.at !== at || !state.down }; table(place, answer, context); place.querySelectorAll("th button")[at].focus(); } }, el("span", { class: "cut" }, column.name),
       state.at === at ? icon(state.down ? "arrow-down" : "arrow-up", "i12") : null)));
   place.replaceChildren(el("div", { class: "panel-table", tabindex: "0", role: "region", "aria-label": "Rows" },
     el("table", { class: "t" }, el("thead", {}, el("tr", {}, head)),
-      el("tbody", {}, sorted.slice(0, ROWS).map((row) => el("tr", {}, row.map((value, at) => el("td", { class: columns[at].kind === "text" ? "cut" : "num" }, String(cell(value, columns[at]))))))))),
-  el("footer", { class: "t12 t3 panel-rows" }, rows.length < total ? `${count(Math.min(ROWS, rows.length))} of ${count(total)} rows; CSV holds all` : `${count(total)} rows`));
+      el("tbody", {}, sorted.slice(0, ROWS).map((row) => el("tr", {}, row.map((value, at) => el(at ? "td" : "th", { class: at ? "num" : "when", scope: at ? null : "row" }, at ? (value === null ? "–" : number(value, columns[at].digits)) : instant(value, context.zone, step)))))))),
+  el("footer", { class: "t12 t3 panel-rows" }, rows.length > ROWS ? `${count(ROWS)} of ${count(rows.length)} rows are listed; CSV holds all` : `${count(rows.length)} row${rows.length === 1 ? "" : "s"}`));
+  [place.querySelector(".panel-table").scrollTop, place.querySelector(".panel-table").scrollLeft] = scrolled;
 }
 
+// Rows by one of their columns; what is missing comes last either way.
+export function ordered(rows, { at, down }) {
+  return [...rows].sort((a, b) => {
+    const [x, y] = [a[at], b[at]];
+    if (x === null || y === null) return (x === null) - (y === null);
+    return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
+  });
+}
+
+const valuesOf = (answer) => answer.lines.filter((line) => line.role === "value");
+
 // Lines side by side, one row a moment.
-function tabular(answer) {
-  const lines = answer.lines.filter((line) => line.role === "value"), moments = new Map();
+export function tabular(answer) {
+  const lines = valuesOf(answer), moments = new Map(), names = namesOf(lines);
   lines.forEach((line, at) => line.columns.t.forEach((ms, i) => {
     if (Number.isNaN(line.columns.y[i])) return;
     if (!moments.has(ms)) moments.set(ms, [ms, ...Array(lines.length).fill(null)]);
     moments.get(ms)[at + 1] = line.columns.y[i];
   }));
-  const rows = [...moments.values()].sort((a, b) => b[0] - a[0]);
-  return { columns: [{ name: "time", kind: "time" }, ...lines.map((line) => ({ name: line.name, kind: "number" }))], rows, total: rows.length };
+  return { columns: [{ name: "Time" }, ...lines.map((line, at) => ({ name: names[at], digits: digitsOf(line.columns.y) }))], rows: [...moments.values()] };
+}
+
+// What a figure says of a line: its last value, the one before it, and whether its bucket is not over yet.
+export function figureOf(line) {
+  const { t, y, until } = line.columns, known = [];
+  for (let i = y.length - 1; i >= 0 && known.length < 2; i--) if (!Number.isNaN(y[i])) known.push(i);
+  if (!known.length) return null;
+  const [at, last] = known, usual = until && last !== undefined ? until[last] - t[last] : 0, open = !!usual && until[at] - t[at] < usual * 0.9;
+  const before = last === undefined ? NaN : y[last], change = before ? (y[at] - before) / Math.abs(before) * 100 : NaN;
+  return { t: t[at], value: y[at], open, change: Number.isFinite(change) && !open ? change : null };
 }
 
 export function singleFigure(place, answer, spec, context) {
-  const first = answer.lines[0], known = first.columns.y.reduce((found, value, i) => Number.isNaN(value) ? found : [...found.slice(-1), i], []);
-  const at = known.at(-1) ?? null, value = at === null ? NaN : first.columns.y[at], before = known.length > 1 ? first.columns.y[known[0]] : null;
-  const t = at === null ? null : first.columns.t[at], unit = context.datasets[spec.dataset]?.units?.[first.measure] ?? "", line = { t: first.columns.t, y: first.columns.y };
-  const change = before ? (value - before) / Math.abs(before) * 100 : null, rises = change >= 0;
-  place.replaceChildren(el("div", { class: "panel-figure" },
-    el("div", { class: "metric" }, short(value), unit ? el("span", { class: "t3 panel-unit" }, ` ${unit}`) : null),
-    el("div", { class: "t3 t12" }, t === null ? "" : `at ${moment(t, context.zone, 864e5 * 2)}`,
-      change === null || !Number.isFinite(change) ? null : el("span", { class: `w5 ${rises ? "green" : "red"}` }, ` ${rises ? "↑" : "↓"} ${number(Math.abs(change), 0.1)}%`)),
-    sparkline(line)));
+  const lines = valuesOf(answer), units = context.datasets[spec.dataset]?.units ?? {}, step = stepOf(lines), names = namesOf(lines);
+  if (lines.length === 1) {
+    const said = figureOf(lines[0]);
+    place.replaceChildren(el("div", { class: "panel-figure" }, el("div", { class: "metric" }, short(said?.value ?? NaN), units[lines[0].measure] ? el("span", { class: "t3 panel-unit" }, ` ${units[lines[0].measure]}`) : null),
+      said && el("div", { class: "t3 t12 panel-when" }, el("span", { class: "cut" }, `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}`), changed(said)), sparkline(lines[0].columns)));
+    return;
+  }
+  const shown = lines.slice(0, FIGURES);
+  place.replaceChildren(el("ul", { class: "panel-figures", tabindex: "0", "aria-label": "Figures" }, shown.map((line, at) => {
+    const said = figureOf(line);
+    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(line.columns, at), el("b", { class: "tn" }, short(said?.value ?? NaN), units[line.measure] ? el("span", { class: "t3" }, ` ${units[line.measure]}`) : null), el("span", { class: "t12" }, said && changed(said)));
+  }), lines.length > FIGURES ? el("li", { class: "t12 t3" }, `${FIGURES} of ${lines.length} figures; CSV holds all`) : null));
 }
 
+// Up and down by an arrow and a sign, against the bucket before.
+const changed = ({ change }) => change === null ? null : el("span", { class: "w5 t2 nowrap tn", title: "Against the one before" }, changeIn(change));
+const changeIn = (change) => `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`;
+
 const NS = "http://www.w3.org/2000/svg";
-function sparkline({ t, y }) {
-  const svg = document.createElementNS(NS, "svg"), path = document.createElementNS(NS, "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 100 30", preserveAspectRatio: "none", class: "panel-spark", "aria-hidden": "true" })) svg.setAttribute(key, value);
-  const known = Array.from(y).filter((one) => !Number.isNaN(one)), low = Math.min(...known), high = Math.max(...known), span = t[t.length - 1] - t[0] || 1;
-  let d = "", pen = "M";
-  for (let i = 0; i < t.length; i++) {
-    if (Number.isNaN(y[i])) { pen = "M"; continue; }
-    d += `${pen}${((t[i] - t[0]) / span * 100).toFixed(2)} ${(28 - (high > low ? (y[i] - low) / (high - low) : 0.5) * 26).toFixed(2)}`;
-    pen = "L";
-  }
-  for (const [key, value] of Object.entries({ d, fill: "none", stroke: colour("series-1"), "stroke-width": "1.5", "vector-effect": "non-scaling-stroke" })) path.setAttribute(key, value);
-  svg.append(path);
-  return svg;
+function sparkline(columns, at = 0) {
+  const made = document.createElementNS(NS, "svg"), part = (d, attributes) => {
+    const path = document.createElementNS(NS, "path");
+    for (const [key, value] of Object.entries({ d, ...attributes })) path.setAttribute(key, value);
+    made.append(path);
+  };
+  for (const [key, value] of Object.entries({ viewBox: "0 0 100 30", preserveAspectRatio: "none", class: "panel-spark", "aria-hidden": "true" })) made.setAttribute(key, value);
+  const tone = colour(`series-${at % 8 + 1}`), { line, area } = paths(columns, 100, 30);
+  part(area, { fill: tone, opacity: 0.1 });
+  part(line, { fill: "none", stroke: tone, "stroke-width": 1.5, "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke" });
+  return made;
+}
+
+// A line through values in a box of this size, and the area below it; interrupted where there is none.
+export function paths({ t, y }, width, height, left = 0, top = 0) {
+  let low = Infinity, high = -Infinity, line = "", area = "", piece = [];
+  for (const value of y) if (!Number.isNaN(value)) low = Math.min(low, value), high = Math.max(high, value);
+  const span = t[t.length - 1] - t[0] || 1, x = (ms) => (left + (ms - t[0]) / span * width).toFixed(2), place = (value) => (top + height - 2 - (high > low ? (value - low) / (high - low) : 0.5) * (height - 4)).toFixed(2);
+  const end = () => {
+    if (piece.length) {
+      const points = piece.map((i) => `${x(t[i])} ${place(y[i])}`).join("L");
+      line += `M${points}`;
+      area += `M${x(t[piece[0]])} ${top + height}L${points}L${x(t[piece.at(-1)])} ${top + height}Z`;
+    }
+    piece = [];
+  };
+  for (let i = 0; i < t.length; i++) if (Number.isNaN(y[i])) end();
+  else piece.push(i);
+  end();
+  return { line, area };
+}
+
+// The same as pictures; `tools` are those of figure.js.
+export function sayTable(root, answer, context, place, { words, rule, fit }) {
+  const { columns, rows } = tabular(answer), step = stepOf(valuesOf(answer)), most = Math.max(1, Math.floor((place.bottom - place.top - 40) / 24)), fits = Math.max(1, Math.floor((place.right - place.left - 140) / 96));
+  const shown = columns.slice(0, fits + 1), right = (at) => at ? place.left + 140 + (place.right - place.left - 140) / (shown.length - 1) * at : place.left;
+  shown.forEach((column, at) => root.append(words(right(at), place.top + 14, fit(column.name, 90), { anchor: at ? "end" : "start", weight: 500 })));
+  root.append(rule(place.left, place.top + 22, place.right, place.top + 22, "line"));
+  ordered(rows, { at: 0, down: true }).slice(0, most).forEach((row, line) => shown.forEach((column, at) => root.append(words(right(at), place.top + 40 + line * 24, at ? (row[at] === null ? "–" : number(row[at], column.digits)) : instant(row[0], context.zone, step), { anchor: at ? "end" : "start", fill: "text" }))));
+  const left = [rows.length > most && `${count(most)} of ${count(rows.length)} rows`, columns.length > shown.length && `${shown.length - 1} of ${columns.length - 1} columns`].filter(Boolean).join(", ");
+  if (left) root.append(words(place.left, place.bottom, left));
+}
+
+export function sayFigures(root, panel, answer, context, place, { words, svg, fit, widthOf }) {
+  const lines = valuesOf(answer), units = context.datasets[panel.dataset]?.units ?? {}, names = namesOf(lines), step = stepOf(lines), shown = lines.slice(0, FIGURES), tall = (place.bottom - place.top) / shown.length, wide = place.right - place.left;
+  shown.forEach((line, at) => {
+    const said = figureOf(line), top = place.top + tall * at, unit = units[line.measure] ?? "", tone = colour(`series-${at % 8 + 1}`), big = lines.length === 1 ? 28 : 16;
+    const text = short(said?.value ?? NaN), below = said ? `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}${said.change === null ? "" : `  ${changeIn(said.change)}`}` : "";
+    if (lines.length > 1) root.append(words(place.left, top + tall / 2 + 5, fit(names[at], wide * 0.3), { fill: "text-2" }));
+    const start = lines.length > 1 ? place.left + wide * 0.7 : place.left, foot = lines.length > 1 ? top + tall / 2 + 5 : top + 32;
+    root.append(words(start, foot, text, { fill: "text", size: big, weight: 600 }));
+    if (unit) root.append(words(start + widthOf(text, `600 ${big}px Inter Variable`) + 6, foot, unit));
+    if (lines.length === 1) root.append(words(place.left, foot + 20, below));
+    const { line: d, area } = lines.length > 1 ? paths(line.columns, wide * 0.3, tall * 0.7, place.left + wide * 0.35, top + tall * 0.15) : paths(line.columns, wide, Math.max(10, tall - 64), place.left, top + 60);
+    root.append(svg("path", { d: area, fill: tone, opacity: 0.1 }), svg("path", { d, fill: "none", stroke: tone, "stroke-width": 1.5, "stroke-linejoin": "round" }));
+  });
+  if (lines.length > FIGURES) root.append(words(place.left, place.bottom, `${FIGURES} of ${lines.length} figures`));
 }
