@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from core.analysis.query import Query, Stored, answer, encode
 from core.errors import NotFound
@@ -15,20 +16,24 @@ from core.values import Version
 T = TypeVar('T')
 
 AT_ONCE = 4
-OPEN = 32  # versions of which the footers are kept
+OPEN = 16  # versions of which the footers are kept
 KEPT = 3600.0  # seconds that an answer is kept
 MOST_SERIES = 20_000
 MOST_LABELS = 1000
 
 
 class Charts:
-    """Answers questions to versions, which never change: from the cache, else from the files."""
+    """Answers questions to versions, which never change: from the cache, else from the files.
+
+    It reads on threads of its own, beside those of `Datasets`: an export may take minutes, and charts must not wait for
+    it. What is decoded is kept by `core.analysis.query.stored.BLOCKS`, which is bounded for all versions together.
+    """
 
     def __init__(self, objects: ObjectStore, *, cache: Cache) -> None:
         self._objects = objects
         self._cache = cache
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix='charts')
-        self._opening = asyncio.Lock()
+        self._opening: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._open: OrderedDict[UUID, tuple[Sequence[Any], Stored]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[bytes]] = {}
 
@@ -45,7 +50,7 @@ class Charts:
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.create_task(self._find(key, version, query), name='answer a chart')
-            task.add_done_callback(lambda _: self._asked.pop(key, None))
+            task.add_done_callback(lambda done: self._answered(key, done))
         # A reader that leaves takes nothing away from the others.
         return await asyncio.shield(task)
 
@@ -55,6 +60,16 @@ class Charts:
             raise NotFound('There is no such version.')
         stored = await self._stored(version)
         return await self._read(lambda: _values(stored))
+
+    def close(self) -> None:
+        """Begin nothing more; what is being read ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._open.clear()
+
+    def _answered(self, key: str, task: 'asyncio.Task[bytes]') -> None:
+        self._asked.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told; when all have left, nobody needs to be
 
     async def _find(self, key: str, version: Version, query: Query) -> bytes:
         stored = await self._stored(version)
@@ -66,7 +81,8 @@ class Charts:
         """The version's files, opened each time so that nobody takes them away, and their footers, read once."""
         names = [*version.parts, f'{version.prefix}/pyramid.parquet', f'{version.prefix}/series.parquet']
         opened = await self._objects.open(names)
-        async with self._opening:
+        opening = self._opening.setdefault(version.id, asyncio.Lock())
+        async with opening:
             paths, stored = self._open.get(version.id, (None, None))
             if stored is None or paths != opened.paths:
                 *parts, pyramid, series = opened.paths

@@ -206,6 +206,7 @@ class Services:
     async def stop(self) -> None:
         """Stop working; jobs that run are given back to the queue."""
         await self.drain()
+        self.charts.close()
         self.datasets.close()
 
     async def _keep_working(self, workers: int) -> None:

@@ -1,0 +1,248 @@
+"""Questions of charts over real storage: asked once however many ask, never answered to others, wherever files lie."""
+
+import asyncio
+import csv
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from obstore.store import MemoryStore
+
+from core import charts as module
+from core.analysis.ingest import Options, convert
+from core.analysis.query import Answer, Query, Stored, answer, decode
+from core.charts import Charts
+from core.errors import NotFound, TooLarge, Unavailable, UsageError
+from core.metrics import CountedCache
+from core.values import User, Version
+from storage import objects as storage
+from storage.cache import MemoryCache
+from storage.object_cache import ObjectCache
+from storage.objects import Objects
+from storage.redis import Redis, RedisCache
+from tests import factories
+from tests.flows.conftest import Product
+
+TENANT = uuid4()
+ROWS = 6000
+BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+READINGS = b'time,site,load\n' + b''.join(b'2026-01-%02d,Oslo,%d\n' % (day, day % 13) for day in range(1, 29))
+LINE = Query(measures=('load',), series=('Oslo',), width=300)
+
+
+class Reading:
+    """Stands in for the reading of answers: counts, and waits for a gate."""
+
+    def __init__(self, *, gate: threading.Event | None = None, error: Exception | None = None) -> None:
+        self.gate, self.error = gate, error
+        self.asked: list[Query] = []
+        self.begun = threading.Event()
+
+    def __call__(self, stored: Stored, query: Query) -> Answer:
+        self.asked.append(query)
+        self.begun.set()
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        if self.error is not None:
+            raise self.error
+        return answer(stored, query)
+
+
+@pytest.fixture(scope='module')
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Version]:
+    folder = tmp_path_factory.mktemp('charts')
+    source, made = folder / 'source.csv', folder / 'version'
+    with source.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['ds', 'site', 'load'])
+        writer.writerows(
+            [(BEGIN + number * timedelta(hours=1)).isoformat(), site, number * number % 97]
+            for site in ('Oslo', 'Rome')
+            for number in range(ROWS)
+        )
+    made.mkdir()
+    manifest = convert(source, name='source.csv', into=made, options=Options(), progress=lambda part, text: None)
+    ids = {name: UUID(int=0) for name in ('id', 'dataset_id', 'upload_id')}
+    prefix = f't/{TENANT}/v/1'
+    return made, Version(
+        user_id=TENANT, number=1, prefix=prefix, manifest=manifest.to_json(), rows=2 * ROWS, created_at=BEGIN, **ids
+    )
+
+
+async def stored(objects: Objects, converted: tuple[Path, Version]) -> Objects:
+    for path in sorted(converted[0].iterdir()):
+        await objects.put_file(f'{converted[1].prefix}/{path.name}', path)
+    return objects
+
+
+@pytest.fixture
+def version(converted: tuple[Path, Version]) -> Version:
+    return converted[1]
+
+
+@pytest.fixture
+async def objects(converted: tuple[Path, Version], tmp_path: Path) -> Objects:
+    return await stored(Objects.local(tmp_path / 'objects'), converted)
+
+
+@pytest.fixture
+async def charts(objects: Objects) -> AsyncIterator[Charts]:
+    made = Charts(objects, cache=MemoryCache())
+    yield made
+    made.close()
+
+
+async def test_a_hundred_askers_cost_one_reading(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    askers = [asyncio.create_task(charts.answer(TENANT, version, LINE)) for _ in range(100)]
+    assert await asyncio.to_thread(reading.begun.wait, 30)
+    for asker in askers[:99]:  # the one that began it among them
+        asker.cancel()
+    gate.set()
+    found = await askers[99]
+    assert len(reading.asked) == 1
+    assert all(
+        isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*askers[:99], return_exceptions=True)
+    )
+    assert decode(found).lines[0].n == ROWS
+    assert await charts.answer(TENANT, version, LINE) == found
+    assert len(reading.asked) == 1
+
+
+async def test_what_all_askers_left_is_kept_for_the_next(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    asker = asyncio.create_task(charts.answer(TENANT, version, LINE))
+    assert await asyncio.to_thread(reading.begun.wait, 30)
+    asker.cancel()
+    await asyncio.gather(asker, return_exceptions=True)
+    gate.set()
+    assert decode(await charts.answer(TENANT, version, LINE)).lines[0].n == ROWS
+    assert len(reading.asked) == 1
+
+
+async def test_an_error_is_told_to_all_and_not_kept(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'answer', failing := Reading(error=Unavailable('The disk is away.')))
+    told = await asyncio.gather(*(charts.answer(TENANT, version, LINE) for _ in range(5)), return_exceptions=True)
+    assert [str(one) for one in told] == ['The disk is away.'] * 5
+    assert len(failing.asked) == 1
+    monkeypatch.setattr(module, 'answer', answer)
+    assert decode(await charts.answer(TENANT, version, LINE)).lines
+
+
+async def test_a_dataset_is_charted_for_its_owner_alone(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'load.csv', READINGS)
+    version = await product.datasets.version(user.id, dataset.id)
+    charts = Charts(product.objects, cache=product.cache)
+    (line,) = decode(await charts.answer(user.id, version, LINE)).lines
+    assert line.columns['y'].tolist() == [float(day % 13) for day in range(1, 29)]
+    stranger = await factories.user(product.database)
+    with pytest.raises(NotFound):
+        await charts.answer(stranger.id, version, LINE)  # though the answer is kept
+    with pytest.raises(NotFound):
+        await charts.keys(stranger.id, version)
+    charts.close()
+
+
+async def test_keys_of_the_cache_begin_with_the_tenant(objects: Objects, version: Version) -> None:
+    kept: dict[str, float] = {}
+
+    class Noting(MemoryCache):
+        async def set(self, key: str, value: bytes, *, ttl: float) -> None:
+            kept[key] = ttl
+            await super().set(key, value, ttl=ttl)
+
+    charts = Charts(objects, cache=Noting())
+    await charts.answer(TENANT, version, LINE)
+    await charts.answer(TENANT, version, Query(measures=('load',)))
+    assert len(kept) == 2
+    assert all(key.startswith(f'{TENANT}/charts/{version.id}/') for key in kept)
+    assert set(kept.values()) == {module.KEPT}
+    charts.close()
+
+
+async def test_without_redis_charts_are_answered_and_kept_here(objects: Objects, version: Version) -> None:
+    redis = Redis('redis://127.0.0.1:1/0')
+    cache = CountedCache(RedisCache(redis))
+    charts = Charts(objects, cache=cache)
+    first = await charts.answer(TENANT, version, LINE)
+    assert await charts.answer(TENANT, version, LINE) == first
+    assert (cache.misses, cache.hits) == (1, 1)
+    charts.close()
+    await redis.close()
+
+
+async def test_keys_tell_what_they_hold(charts: Charts, version: Version) -> None:
+    assert await charts.keys(TENANT, version) == {'site': ['Oslo', 'Rome']}
+
+
+async def test_what_cannot_be_asked_says_where(charts: Charts, version: Version) -> None:
+    with pytest.raises(UsageError) as caught:
+        await charts.answer(TENANT, version, Query(measures=('load',), every='yearly'))
+    assert caught.value.details['place'] == 'query.every'
+
+
+async def test_few_versions_stay_open(charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, 'OPEN', 1)
+    opened: list[Any] = []
+
+    class Counted(Stored):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            opened.append(args)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(module, 'Stored', Counted)
+    second = replace(version, id=uuid4())
+    for width, one in enumerate((version, version, second, version), 300):
+        await charts.answer(TENANT, one, Query(measures=('load',), width=width))
+    assert len(opened) == 3
+
+
+async def test_nothing_is_begun_once_it_is_closed(charts: Charts, version: Version) -> None:
+    await charts.answer(TENANT, version, LINE)
+    charts.close()
+    with pytest.raises(RuntimeError, match='shutdown'):
+        await charts.answer(TENANT, version, Query(measures=('load',), width=301))
+
+
+@pytest.mark.parametrize('copied', [0, storage.COPIED], ids=['in parts', 'copied'])
+async def test_files_in_a_bucket_are_read_as_local_ones_are(
+    converted: tuple[Path, Version],
+    version: Version,
+    charts: Charts,
+    tmp_path: Path,
+    copied: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage, 'COPIED', copied)
+    bucket = await stored(Objects(MemoryStore(), cache=ObjectCache(tmp_path / 'cache', limit=2**30)), converted)
+    far = Charts(bucket, cache=MemoryCache())
+    for query in (
+        Query(measures=('load',), width=200),
+        Query(kind='buckets', measures=('load',), every='P1M', group='*', aggregation='sum', zone='Europe/Berlin'),
+        Query(kind='hours', measures=('load',), series=('Oslo',)),
+        Query(kind='histogram', measures=('load',)),
+    ):
+        assert await far.answer(TENANT, version, query) == await charts.answer(TENANT, version, query)
+    assert await far.keys(TENANT, version) == {'site': ['Oslo', 'Rome']}
+    far.close()
+
+
+async def test_a_question_that_is_too_large_says_so(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.analysis.query.engine.MOST_SERIES', 1)
+    with pytest.raises(TooLarge, match='Filter them by a key'):
+        await charts.answer(TENANT, version, Query(measures=('load',), group='*'))
