@@ -2,7 +2,7 @@
 // A scene (scene.js) is plain data; what is drawn is all in it, so the same scene can be drawn as a picture (figure.js).
 
 import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
-import { colour, faded, instant, short, tick } from "./look.js";
+import { colour, faded, instant, short, tick, written } from "./look.js";
 
 export { offsetOf, ticksBetween };
 
@@ -78,16 +78,16 @@ export function mount(uPlot, element, hooks = {}) {
       return scale.log ? logTicks(low, high, fit) : name === "rsi" ? [30, 70] : ticks(low, high, fit)[0];
     };
   }
-  const written = (u, found) => {
+  const texts = (u, found) => {
     const step = found.length > 1 ? Math.abs(found[1] - found[0]) : 0;
-    return found.map((value) => short(value, step && !scene.log ? step : 0));
+    return scene.log ? found.map((value) => short(value)) : written(found, step);
   };
 
   function options() {
     const panes = Object.keys(scales).filter((name) => name !== "y" && name !== "y2"), right = "y2" in scales;
     const axis = (scale, most, extra = {}) => ({
-      scale, stroke: () => colour("text-3"), font: FONT, gap: 6, ticks: { show: false }, border: { show: false }, values: written, splits: splits(scale, most), filter: (u, found) => found,
-      size: (u, values) => 14 + Math.ceil(Math.max(18, ...[...(values ?? []), ...panes.flatMap((name) => written(u, splits(name, 2)(u)))].map((text) => widthOf(u, text)))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
+      scale, stroke: () => colour("text-3"), font: FONT, gap: 6, ticks: { show: false }, border: { show: false }, values: texts, splits: splits(scale, most), filter: (u, found) => found,
+      size: (u, values) => 14 + Math.ceil(Math.max(18, ...[...(values ?? []), ...panes.flatMap((name) => texts(u, splits(name, 2)(u)))].map((text) => widthOf(u, text)))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
     });
     const scaled = (name) => ({ auto: true, distr: scales[name]?.log ? 3 : 1, range: () => scales[name]?.whole ?? [0, 1] });
     return {

@@ -3,7 +3,7 @@
 
 import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { barOf, PANE, tint } from "./fast.js";
-import { colour, count, faded, instant, seriesColour, short, tick } from "./look.js";
+import { colour, count, faded, instant, seriesColour, short, tick, written } from "./look.js";
 import { namesOf, OVER_TIME } from "./scene.js";
 import { sayTable, sayFigures } from "./words.js";
 
@@ -84,7 +84,7 @@ function keys(root, list, width, top) {
 // Axes with their grid; returns how to place values. `x` is drawn by `under` (marks below the plot).
 function frame(root, place, { low, high, log = false, labels = true }) {
   const most = Math.max(1, Math.floor((place.bottom - place.top) / 40)), marks = log ? logTicks(low, high, most) : ticks(low, high, most)[0], step = marks.length > 1 ? marks[1] - marks[0] : 0;
-  const text = marks.map((value) => short(value, log ? 0 : step)), left = place.left + (labels ? Math.max(18, ...text.map((one) => widthOf(one))) + 8 : 0);
+  const text = log ? marks.map((value) => short(value)) : written(marks, step), left = place.left + (labels ? Math.max(18, ...text.map((one) => widthOf(one))) + 8 : 0);
   const scaled = (value) => log ? Math.log10(value) : value, a = scaled(low), b = scaled(high);
   const y = (value) => place.bottom - (scaled(value) - a) / (b - a || 1) * (place.bottom - place.top);
   marks.forEach((value, at) => {
@@ -101,7 +101,7 @@ function overTime(root, scene, place) {
     const fits = Math.max(1, Math.min(7, Math.floor(height * (scale.part[1] - scale.part[0]) / 40))), [low, high] = scale.limits;
     const marks = scale.log ? logTicks(low, high, fits) : name === "rsi" ? [30, 70] : ticks(low, high, scale.part[1] === 1 ? fits : 2)[0];
     const step = marks.length > 1 ? Math.abs(marks[1] - marks[0]) : 0;
-    return { name, marks, text: marks.map((value) => short(value, scale.log ? 0 : step)) };
+    return { name, marks, text: scale.log ? marks.map((value) => short(value)) : written(marks, step) };
   });
   const wide = (some) => Math.max(18, ...some.flatMap(({ text }) => text.map((one) => widthOf(one)))) + 8;
   const left = inside.left + wide(axes.filter(({ name }) => name !== "y2")), right = inside.right - (scales.y2 ? wide(axes.filter(({ name }) => name === "y2")) : 0);
@@ -193,7 +193,8 @@ function histogram(root, panel, answer, context, place) {
   const most = Math.max(1, ...lines.flatMap((line) => [...line.columns.count])), inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 };
   const { left, y } = frame(root, inside, { low: 0, high: most * 1.04 }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
   const [marks, step] = ticks(low, high, (place.right - left) / 80);
-  for (const value of marks) root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, short(value, step), { anchor: "middle" }));
+  const said = written(marks, step);
+  marks.forEach((value, at) => root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, said[at], { anchor: "middle" })));
   lines.forEach((line, at) => {
     const { edges: found, count: counts } = line.columns, fill = faded(seriesColour(at), several ? 0.5 : 0.85), all = counts.reduce((sum, one) => sum + one, 0);
     for (let i = 0; i < counts.length; i++) {
@@ -281,8 +282,9 @@ function calendar(root, panel, answer, context, place, chosen) {
     if (tall >= 11) for (let row = 0; row < 7; row += tall >= 15 ? 1 : 2) root.append(words(left - 8, top + 16 + tall * (row + 0.5) + 4, DAYS[row], { anchor: "end" }));
     for (let week = strip * each; week < Math.min(weeks, (strip + 1) * each); week++) {
       const x = left + (week - strip * each) * wide, thursday = date((begin + week) * 7), before = date((begin + week - 1) * 7);
-      if ((thursday.getUTCMonth() !== before.getUTCMonth() || week === strip * each) && x > free) {
-        const label = thursday.getUTCMonth() === 0 || week === strip * each ? `${MONTHS[thursday.getUTCMonth()]} ${thursday.getUTCFullYear()}` : MONTHS[thursday.getUTCMonth()];
+      const soon = week === strip * each && [1, 2].some((later) => date((begin + week + later) * 7).getUTCMonth() !== thursday.getUTCMonth());  // its name would hide the next one
+      if ((thursday.getUTCMonth() !== before.getUTCMonth() || week === strip * each) && x > free && !soon) {
+        const label = thursday.getUTCMonth() === 0 || week <= strip * each + 2 ? `${MONTHS[thursday.getUTCMonth()]} ${thursday.getUTCFullYear()}` : MONTHS[thursday.getUTCMonth()];
         if (x + widthOf(label) < place.right + 4) root.append(words(x, top + 10, label));
         free = x + widthOf(label) + 10;
       }
@@ -313,7 +315,8 @@ function scatter(root, panel, answer, context, place) {
   const [x0, x1] = around(a, b), [y0, y1] = log ? [low / 1.1, high * 1.1] : around(low, high), inside = { ...place, top: place.top + 24, bottom: place.bottom - 42 };
   const { left, y } = frame(root, inside, { low: y0, high: y1, log }), x = (value) => left + (value - x0) / (x1 - x0) * (place.right - left);
   const [marks, step] = ticks(x0, x1, (place.right - left) / 80);
-  for (const value of marks) root.append(rule(x(value), inside.top, x(value), inside.bottom, "grid"), words(x(value), inside.bottom + 17, short(value, step), { anchor: "middle" }));
+  const said = written(marks, step);
+  marks.forEach((value, at) => root.append(rule(x(value), inside.top, x(value), inside.bottom, "grid"), words(x(value), inside.bottom + 17, said[at], { anchor: "middle" })));
   root.append(words((left + place.right) / 2, inside.bottom + 35, fit(named(mx), place.right - left), { anchor: "middle" }), words(place.left, place.top + 12, fit(named(my), place.right - place.left)));
   found.forEach((one, at) => {
     const fill = faded(seriesColour(at), 0.6);

@@ -90,7 +90,8 @@ function sparkline(columns, at = 0) {
 export function paths({ t, y }, width, height, left = 0, top = 0) {
   let low = Infinity, high = -Infinity, line = "", area = "", piece = [];
   for (const value of y) if (!Number.isNaN(value)) low = Math.min(low, value), high = Math.max(high, value);
-  const span = t[t.length - 1] - t[0] || 1, x = (ms) => (left + (ms - t[0]) / span * width).toFixed(2), place = (value) => (top + height - 2 - (high > low ? (value - low) / (high - low) : 0.5) * (height - 4)).toFixed(2);
+  const known = (i) => !Number.isNaN(y[i]), first = y.findIndex((_, i) => known(i)), last = y.findLastIndex((_, i) => known(i));
+  const begin = t[first] ?? 0, span = (t[last] ?? 0) - begin || 1, x = (ms) => (left + (ms - begin) / span * width).toFixed(2), place = (value) => (top + height - 2 - (high > low ? (value - low) / (high - low) : 0.5) * (height - 4)).toFixed(2);
   const end = () => {
     if (piece.length) {
       const points = piece.map((i) => `${x(t[i])} ${place(y[i])}`).join("L");
