@@ -193,12 +193,8 @@ class _Facts:
         return {'group': '*', 'across': 'sum' if self.added(measure) else 'mean'}
 
     def of_all(self, measure: str) -> str:
-        """What `together` makes of the name."""
-        if not self.many:
-            return self.called(measure)
-        if self.series > TOGETHER:
-            return f'{self.called(measure)}, greatest series'
-        return f'{self.called(measure)}, {"sum" if self.added(measure) else "mean"} of all series'
+        """The name where `together` draws: a panel says itself that it draws all series, but not that it draws one."""
+        return self.called(measure) + (', greatest series' if self.series > TOGETHER else '')
 
     def complete(self, every: str) -> bool:
         """Whether the last period is over: the sum of a week that has only begun would look like a fall."""
@@ -246,19 +242,19 @@ def _panel(kind: str, title: str, query: Json, **show: Any) -> Json:
     return {'kind': kind, 'title': title[:200], 'query': kept} | ({'show': show} if show else {})
 
 
-def _how(facts: _Facts, measure: str, every: str) -> tuple[str, str]:
-    """The aggregation of a measure over a period, and its word: sums only of periods that are over."""
-    if facts.summed(measure) and facts.complete(every):
-        return 'sum', 'total'
-    return 'mean', 'mean'
+def _how(facts: _Facts, measure: str, every: str) -> str:
+    """The aggregation of a measure over a period: sums only of periods that are over."""
+    return 'sum' if facts.summed(measure) and facts.complete(every) else 'mean'
 
 
 def _figure(facts: _Facts, measure: str, every: str = '', how: str = '') -> Json:
     """The latest figure: of a period, all series together."""
     every = every or facts.period
-    aggregation, word = (how, {'max': 'highest', 'min': 'lowest'}[how]) if how else _how(facts, measure, every)
+    aggregation, word = (
+        (how, {'max': ', highest', 'min': ', lowest'}[how]) if how else (_how(facts, measure, every), '')
+    )
     single = not (facts.within_days or facts.daily) and every == facts.period
-    title = facts.of_all(measure) if single else f'{facts.of_all(measure)}: {word} of a {PERIODS[every]}'
+    title = facts.of_all(measure) if single else f'{facts.of_all(measure)}{word} a {PERIODS[every]}'
     query = {'measures': [measure], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
     return _panel('figure', title, query | facts.together(measure))
 
@@ -275,12 +271,9 @@ def _figures(facts: _Facts, others: Sequence[str] = ()) -> list[Json]:
     (first,) = measures
     if facts.many and facts.series <= EACH_ITS_FIGURE and len(facts.labels) == facts.series:
         every = facts.period
-        aggregation, word = _how(facts, first, every)
+        aggregation = _how(facts, first, every)
         query = {'measures': [first], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
-        return [
-            _panel('figure', f'{label}: {word} of a {PERIODS[every]}', query | {'series': [label]})
-            for label in facts.labels
-        ]
+        return [_panel('figure', f'{label} a {PERIODS[every]}', query | {'series': [label]}) for label in facts.labels]
     longer = [_figure(facts, first, facts.longer)] if facts.longer != facts.period else []
     if single:
         period = facts.longer if facts.longer != facts.period and not facts.within_days else facts.period
@@ -318,7 +311,7 @@ def _beside(facts: _Facts, measure: str) -> Json | None:
     query = {'measures': [measure], **facts.together(measure)}
     if facts.years:
         every = 'P1M' if facts.step < 28 * DAY else facts.period
-        aggregation, _ = _how(facts, measure, every)
+        aggregation = _how(facts, measure, every)
         how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
         title = f'{facts.of_all(measure)} beside the year before'
         return _panel('line', title, query | {'every': every, 'compare': 'P1Y', **how})
@@ -333,12 +326,12 @@ def _periods(facts: _Facts, measure: str) -> Json | None:
     every = facts.longer
     if facts.days * DAY < 3 * {'P1D': DAY, 'P1W': 7 * DAY, 'P1M': 31 * DAY, 'P1Y': 366 * DAY}[every]:
         return None
-    aggregation, word = _how(facts, measure, every)
+    aggregation = _how(facts, measure, every)
     how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
     query = {'measures': [measure], 'every': every, **how}
     if facts.many and facts.added(measure) and facts.series <= MOST_LINES:
-        return _panel('bar', f'{facts.called(measure)}: {word} of each {PERIODS[every]}', query, stacked=True)
-    title = f'{facts.of_all(measure)}: {word} of each {PERIODS[every]}'
+        return _panel('bar', f'{facts.called(measure)} by {PERIODS[every]}', query, stacked=True)
+    title = f'{facts.of_all(measure)} by {PERIODS[every]}'
     return _panel('bar', title, query | facts.together(measure))
 
 
@@ -381,7 +374,7 @@ def _sales(facts: _Facts) -> list[Row]:
     if every and facts.days > 200:
         every = 'P1W' if facts.days < 900 else 'P1M'
     how = {'aggregation': 'sum'} if facts.summed(first) or not _words(first) & NEVER_ADDED else {}
-    word = f': {"total" if how else "mean"} of each {PERIODS[every]}' if every else ''
+    word = f' by {PERIODS[every]}' if every else ''
     greatest = f', the {MOST_LINES} greatest series' if facts.several else ''
     bars = _panel(
         'bar', f'{facts.called(first)}{word}{greatest}', {'measures': [first], 'every': every, **how, **facts.several},
@@ -413,7 +406,7 @@ def _prices(facts: _Facts) -> list[Row]:
     figures = [
         _panel(
             'figure',
-            f'{facts.called(name)}: {word} of a {PERIODS[step]}',
+            f'{facts.called(name)}, {word} of a {PERIODS[step]}',
             {'measures': [name], 'every': step, 'aggregation': how, **one},
         )
         for name, word, step, how in told
@@ -422,7 +415,7 @@ def _prices(facts: _Facts) -> list[Row]:
     if volume:
         traded = _panel(
             'bar',
-            f'{facts.called(volume)}: total of each month',
+            f'{facts.called(volume)} by month',
             {'measures': [volume], 'every': 'P1M', 'aggregation': 'sum', **one},
         )
     lines = _line(facts, close) if facts.many else _spread(facts, close)

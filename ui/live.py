@@ -30,13 +30,14 @@ def follow(
     *,
     within: Element,
     on_ready: Callable[[], Any] | None = None,
+    on_lost: Callable[[], Any] | None = None,
 ) -> None:
     """Call `on_message` in this page, in the slot of `within`, for every message on a channel, until the page is gone.
 
     Neither callback is called once the page's session has ended. Both may be async; one that comes back from awaiting
     after the page is gone ends where it would draw, in `within` or beside it. `on_ready` is called whenever listening
     has begun: what it reads then, together with the messages that follow, leaves nothing out. When the events fail, or
-    the accounts, listening begins again after a pause.
+    the accounts, listening begins again after a pause, and `on_lost` is called before it.
     """
     client = context.client
 
@@ -57,6 +58,9 @@ def follow(
                             return
             except VariosyncError as error:
                 log.warning('page lost its events', channel=channel, error=error.message)
+                if on_lost and not gone():
+                    with within:
+                        on_lost()
             await asyncio.sleep(PAUSE)
 
     async def call(callback: Callable[..., Any], *values: Any) -> None:

@@ -18,8 +18,8 @@ EXPLORE = '/explore'
 ICONS = """
     arrow-down arrow-up box calendar calendar-days chart-area chart-bar-big chart-candlestick chart-column chart-line
     chart-scatter check chevron-down chevron-left chevron-right copy crosshair database ellipsis filter flag gauge
-    grid-3x3 grip-vertical hash image layout-dashboard link maximize message-square plus redo-2 refresh-cw search sigma
-    sliders-horizontal square table trash-2 undo-2 wand-sparkles x zoom-in zoom-out
+    grid-3x3 grip-vertical hash history image layout-dashboard link maximize message-square move plus radio redo-2
+    refresh-cw search sigma sliders-horizontal square table trash-2 undo-2 unplug wand-sparkles x zoom-in zoom-out
 """.split()  # noqa: SIM905 (a list of forty quoted words hides what is missing)
 
 # Their addresses change whenever one of them does, so that browsers may keep them for a year.
@@ -46,12 +46,17 @@ def board(
     dashboard: Mapping[str, Any],
     datasets: Mapping[str, Mapping[str, Any]],
     *,
-    on_saved: Callable[[Mapping[str, Any]], Any] | None = None,
+    on_left: Callable[[], Any] | None = None,
+    on_back: Callable[[], Any] | None = None,
 ) -> Board:
-    """The panels of a dashboard (`id`, `name`, `spec`, `revision`) over datasets as `described` tells of them."""
+    """The panels of a dashboard (`id`, `name`, `spec`, `revision`) over datasets as `described` tells of them.
+
+    `on_left` is called when the browser leaves the page, `on_back` when it comes back to it as it was.
+    """
     made = Board(dashboard=dict(dashboard), datasets=dict(datasets))
-    if on_saved:
-        made.on('saved', lambda event: on_saved(event.args))
+    for event, act in (('left', on_left), ('back', on_back)):
+        if act:
+            made.on(event, act, args=[])
     return made
 
 
@@ -61,6 +66,7 @@ def described(name: str, version: Version | None) -> dict[str, Any]:
         return {'name': name, 'version': None}
     manifest = version.manifest
     time, series = manifest['time'], manifest['series']
+    known = {column['name']: column.get('distinct') for column in manifest['columns']}
     return {
         'name': name,
         'version': version.number,
@@ -70,6 +76,7 @@ def described(name: str, version: Version | None) -> dict[str, Any]:
         'keys': list(series.get('columns') or ()),
         'series': series['count'],
         'first': list(series.get('first') or ()),
+        'distinct': {name: known[name] for name in series.get('columns') or () if known.get(name)},
         'units': {column['name']: column.get('unit') or '' for column in manifest['columns']},
     }
 

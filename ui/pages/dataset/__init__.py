@@ -12,13 +12,14 @@ from core.errors import NotFound, Unavailable
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.jobs import Running
+from ui.components.palette import Entry
 from ui.components.parts import card, page_head, tag
 from ui.components.states import skeleton_rows
 from ui.live import follow
 from ui.pages.dataset.columns_tab import ColumnsTab
 from ui.pages.dataset.failed import conversion_failed
 from ui.pages.dataset.faults_tab import FaultsTab
-from ui.pages.dataset.head import Head
+from ui.pages.dataset.head import BUILD, Head
 from ui.pages.dataset.origin import time_of
 from ui.pages.dataset.overview_tab import OverviewTab
 from ui.pages.dataset.recipe_tab import RecipeTab
@@ -80,7 +81,11 @@ def register(services: Services) -> None:
         )
         if chosen == 'faults' and found.version is not None:
             await services.demo.saw_faults(user.id, found.id)
-        with frame(services, ('Datasets', '/datasets'), found.name, active='/datasets') as session:
+        crumbs, actions = (
+            (('Datasets', '/datasets'), found.name),
+            [Entry(label=BUILD, icon='layout-dashboard', press='dashboard')],
+        )
+        with frame(services, *crumbs, active='/datasets', actions=actions) as session:
             box = tag('div', classes='stack')
 
             heads: list[Head] = []

@@ -16,6 +16,7 @@ from ui.pages.dataset.state import Shown
 from ui.session import current
 
 MOST_VERSIONS = 8
+BUILD = 'Build a dashboard of this dataset'
 
 
 class Head:
@@ -113,8 +114,13 @@ class Head:
         with tag('div', classes='menu', id='export', popover='auto', role='menu', aria_label='Export'):
             for form, label in (('csv', 'Rows as CSV'), ('parquet', 'Rows as Parquet')):
                 tag('a', label, 'mi', href=f'{self.shown.api}/rows.{form}', role='menuitem')
+        button('Dashboard', icon_name='layout-dashboard', on_click=self._dashboard, data_act='dashboard', title=BUILD)
         button('Forecast', kind='pri', icon_name='chart-spline', href=f'/forecasts/new?dataset={self.shown.data.id}')
         self._more()
+
+    async def _dashboard(self) -> None:
+        made = await self.shown.services.dashboards.build(current().user.id, self.shown.data.id)
+        ui.navigate.to(f'/dashboards/{made.id}')
 
     def _more(self) -> None:
         """What is needed less often: another name, and taking the dataset away."""

@@ -2,169 +2,283 @@
 // The server's side is ui/components/panels.py; what is on the page is the specification of core/panels.py.
 
 import "./style.js";
-import { el, icon, iconButton, menu, script, toast, useIcons } from "./dom.js";
+import "./board_style.js";
+import { el, icon, menu, script, toast, useIcons } from "./dom.js";
 import { count, moment, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
-import { addressed, compareWith, copyOf, presetsOf, resolved, stepsFor, written } from "./variables.js";
+import { picker, popover } from "./popover.js";
+import { addressed, compareWith, copyOf, labelsKnown, lastOf, presetsOf, rangesFor, resolved, stepsFor, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
-const BEAT = 15000;  // ms between telling that this page is open
+const AGAIN = 5000;  // ms until a change that could not be saved is tried again
+const SOON = 1500;  // ms within which movements are one step of the browser's history
 const ROW = 84;
+const GAP = 8;
+const SIDES = ["x", "y", "w", "h"];
+const NARROW = "(max-width: 720px)";
+const UNITS = [["H", "hours"], ["D", "days"], ["W", "weeks"], ["M", "months"], ["Y", "years"]];
 
 export default {
-  template: `<div class="board" :data-ready="ready ? '1' : '0'" :data-panels="spec.panels.length">
-    <div ref="bar" class="board-bar" role="toolbar" aria-label="Variables"></div>
-    <div v-if="stale" class="board-stale" role="alert"><span>This dashboard was changed elsewhere.</span>
-      <button type="button" class="b small" @click="reload">Load it again</button></div>
-    <div ref="grid" class="grid-stack"></div>
+  template: `<div class="board" :data-ready="ready ? '1' : '0'" :data-panels="spec.panels.length" :data-revision="revision" :data-saved="unsaved || pending ? '0' : '1'">
+    <div ref="bar" class="board-bar" role="toolbar" aria-label="Variables" v-show="spec.panels.length"></div>
+    <div v-if="stale" class="board-note" role="alert"><span>This dashboard was changed elsewhere. Your last change is on this page alone.</span>
+      <span class="hs"><button type="button" class="b small" @click="reload">Load it again</button><button type="button" class="b small ghost" @click="overwrite">Keep mine</button></span></div>
+    <div v-else-if="unsaved" class="board-note" role="alert"><span>{{ unsaved }} Your change is kept on this page and is saved as soon as that is possible.</span>
+      <span class="hs"><button type="button" class="b small" @click="save">Try again</button></span></div>
+    <div ref="grid" class="board-grid grid-stack"></div>
     <div v-if="!spec.panels.length" class="board-empty"><strong>Nothing here yet</strong>
       <span class="t3">A panel draws measures of a dataset; make the first one in Explore.</span>
-      <a class="b fill" :href="adding">Add a panel</a></div>
+      <a class="b pri" :href="adding">Add a panel</a></div>
+    <div ref="said" class="board-said" aria-live="polite"></div>
   </div>`,
   props: { dashboard: Object, datasets: Object, engines: Object, icons: Object, marks: Array, zone: String, explore: String, fixed: Boolean },
-  emits: ["saved"],
+  emits: ["left", "back"],
   data() {
-    return { spec: copyOf(this.dashboard.spec), revision: this.dashboard.revision, ready: false, stale: false };
+    return { spec: copyOf(this.dashboard.spec), revision: this.dashboard.revision, ready: false, stale: false, unsaved: "", pending: false };
   },
   computed: {
     adding() {
-      const first = this.spec.panels.find((panel) => panel.dataset)?.dataset ?? Object.keys(this.datasets)[0] ?? "";
+      const first = this.spec.panels.find((panel) => panel.dataset)?.dataset ?? "";
       return `${this.explore}?${new URLSearchParams({ dashboard: this.dashboard.id, ...(first ? { dataset: first } : {}) })}`;
     },
   },
   async mounted() {
     useIcons(this.icons);
     writeNumbersWith(...this.marks);
-    this.known = { ...this.datasets };
-    this.panels = new Map();
-    this.past = [];
-    this.ahead = [];
+    Object.assign(this, { known: { ...this.datasets }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
     this.chosen = addressed(this.spec.variables);
     this.bar();
-    const Grid = await script(this.engines.gridstack, "GridStack");
+    this.listen();
+    this.narrow = matchMedia(NARROW);
+    this.narrow.addEventListener("change", this.turned = () => this.layOut());
+    await this.layOut();
     if (this.gone) return;
-    this.grid = Grid.init({ column: 12, cellHeight: ROW, margin: 8, float: false, handle: ".panel-head", animate: false,
-      columnOpts: { breakpoints: [{ w: 720, c: 1 }] }, resizable: { handles: "e,se,s,sw,w" }, staticGrid: this.fixed, disableDrag: this.fixed }, this.$refs.grid);
-    for (const panel of this.spec.panels) this.place(panel);
-    this.grid.on("change", () => this.moved());
     this.draw();
-    // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
-    requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
-    this.heard = (event) => this.version(event.detail);
-    this.keys = (event) => this.key(event);
-    addEventListener("variosync:dataset", this.heard);
-    addEventListener("variosync:dashboard", this.elsewhere = (event) => this.changed(event.detail));
-    addEventListener("keydown", this.keys);
-    addEventListener("beforeunload", this.leaving = () => { if (this.waiting) this.save(); });
-    this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
-    this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    const asked = this.panels.get(decodeURIComponent(location.hash.slice(1)));
+    if (asked) {
+      asked.element.scrollIntoView({ block: "center" });
+      asked.element.classList.add("found");
+    }
   },
   beforeUnmount() {
     this.gone = true;
-    if (this.waiting) this.save();
-    this.themes?.disconnect();
-    removeEventListener("variosync:dataset", this.heard);
-    removeEventListener("variosync:dashboard", this.elsewhere);
-    removeEventListener("keydown", this.keys);
-    removeEventListener("beforeunload", this.leaving);
+    if (this.pending) this.save();
+    this.quit.abort();
+    this.themes.disconnect();
+    this.narrow?.removeEventListener("change", this.turned);
+    window.socket?.off("connect", this.online);
+    window.socket?.off("disconnect", this.offline);
     this.panels.forEach((panel) => panel.destroy());
     this.grid?.destroy(false);
   },
   methods: {
+    listen() {
+      this.quit = new AbortController();
+      const on = (name, act, more = {}) => addEventListener(name, act, { signal: this.quit.signal, ...more });
+      on("keydown", (event) => this.key(event), { capture: true });
+      on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
+      on("beforeunload", (event) => {
+        if (this.unsaved || this.stale) event.preventDefault();
+        else if (this.pending) this.save();
+      });
+      on("pagehide", () => { if (this.pending) this.save(); this.$emit("left"); });
+      on("pageshow", (event) => { if (event.persisted) this.$emit("back"); });
+      on("variosync:board", ({ detail }) => { document.getElementById("board-menu")?.hidePopover(); this[detail](); });
+      on("online", () => { if (this.unsaved) this.save(); });
+      document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement), { signal: this.quit.signal });
+      this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
+      this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+      window.socket?.on("connect", this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); });
+      window.socket?.on("disconnect", this.offline = () => { this.connected = false; this.lively(); });
+    },
     // What all panels share, with the range resolved to moments.
     context() {
       return resolved(this.chosen, { datasets: this.known, zone: this.chosen.zone || this.zone, panels: this.spec.panels });
     },
-    draw() {
+    draw(push = false) {
       const context = this.context();
       for (const spec of this.spec.panels) this.panels.get(spec.id)?.set(spec, context);
-      this.written();
+      this.written(push);
     },
-    place(spec) {
-      const body = el("section", { class: "panel", "aria-label": spec.title || spec.kind, "data-panel": spec.id });
-      const item = this.grid.addWidget({ id: spec.id, x: spec.x, y: spec.y, w: spec.w, h: spec.h, minW: 2, minH: 2 });
-      item.querySelector(".grid-stack-item-content").append(body);
+    // Places: a grid of twelve columns, and on phones one column in the order in which the panels are read.
+    async layOut() {
+      const one = this.narrow.matches;
+      if (!one) {
+        const Grid = await script(this.engines.gridstack, "GridStack");
+        if (this.gone || this.narrow.matches) return;
+        this.GridStack = Grid;
+      }
+      this.grid?.destroy(false);
+      this.grid = null;
+      const place = this.$refs.grid, bodies = this.spec.panels.map((spec) => this.panels.get(spec.id)?.element ?? this.body(spec));
+      place.replaceChildren();
+      place.className = one ? "board-grid one" : "board-grid grid-stack";
+      place.removeAttribute("style");
+      if (one) {
+        this.column();
+        return;
+      }
+      this.spec.panels.forEach((spec, at) => place.append(this.cell(spec, bodies[at])));
+      this.grid = this.GridStack.init({ column: 12, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
+        resizable: { handles: "e,se,s,sw,w" }, disableDrag: this.fixed, disableResize: this.fixed }, place);
+      this.grid.on("change", () => this.moved());
+      // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
+      requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
+    },
+    column() {
+      const place = this.$refs.grid, sorted = [...this.spec.panels].sort((a, b) => a.y - b.y || a.x - b.x);
+      const cells = sorted.map((spec) => {
+        const body = this.panels.get(spec.id)?.element ?? this.body(spec), found = body.parentElement?.matches(".board-cell") ? body.parentElement : el("div", { class: "board-cell" }, body);
+        found.style.height = `${Math.max(spec.kind === "figure" || spec.kind === "note" ? 150 : 300, Math.min(spec.h, 5) * ROW - 2 * GAP)}px`;
+        return found;
+      });
+      const same = cells.length === place.children.length && cells.every((cell, at) => place.children[at] === cell);
+      if (!same) place.replaceChildren(...cells);
+    },
+    cell(spec, body) {
+      const found = el("div", { class: "grid-stack-item", "gs-id": spec.id, "gs-min-w": "2", "gs-min-h": "2" }, el("div", { class: "grid-stack-item-content" }, body));
+      for (const side of SIDES) found.setAttribute(`gs-${side}`, spec[side]);
+      return found;
+    },
+    body(spec) {
+      const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id }), own = (act) => this.fixed ? null : act;
       const panel = new Panel(body, { engines: this.engines, hooks: {
-        range: (range) => this.range(range),
+        range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }),
         hover: (ms) => this.panels.forEach((other) => { if (other !== panel) other.cursor(ms); }),
-        edit: this.fixed ? null : () => location.assign(`${this.explore}?${new URLSearchParams({ dashboard: this.dashboard.id, panel: spec.id })}`),
-        duplicate: this.fixed ? null : () => this.duplicate(spec.id),
-        remove: this.fixed ? null : () => this.remove(spec.id),
+        edit: own(() => this.edit(spec.id)),
+        duplicate: own(() => this.duplicate(spec.id)),
+        more: () => !this.fixed && this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
+        remove: own(() => this.remove(spec.id)),
         link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
         drawn: () => this.settled(),
       } });
       this.panels.set(spec.id, panel);
-      return panel;
+      return body;
+    },
+    place(spec) {
+      if (!this.grid) return this.column();
+      const cell = this.cell(spec, this.panels.get(spec.id)?.element ?? this.body(spec));
+      this.$refs.grid.append(cell);
+      this.grid.makeWidget(cell);
+      return undefined;
     },
     settled() {
       this.ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
+      if (this.ready && !this.asking) this.labels();
     },
     // Variables
     bar() {
-      const { chosen } = this, chips = [], chip = (name, value, items, label) => {
-        const button = el("button", { type: "button", class: "chip", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": `${label ?? name}: ${value}` },
+      const { chosen } = this, chips = [], context = this.context();
+      const button = (name, value, act, kind = "menu") => {
+        const made = el("button", { type: "button", class: "chip", "aria-haspopup": kind, "aria-expanded": "false", "aria-label": `${name}: ${value}` },
           el("span", { class: "t3" }, name), el("span", { class: "cut w5" }, value), icon("chevron-down", "i12"));
-        button.addEventListener("click", () => menu(button, items()));
-        chips.push(button);
+        made.addEventListener("click", () => act(made));
+        made.dataset.variable = name;
+        chips.push(made);
       };
-      const context = this.context();
       for (const key of context.keys) {
-        const labels = context.labels[key] ?? [], picked = chosen.series[key] ?? [];
-        chip(key, picked.length ? (picked.length === 1 ? picked[0] : `${picked.length} of ${count(labels.length)}`) : `All ${count(labels.length)}`, () => [
-          { icon: picked.length ? "square" : "check", label: "All", act: () => this.choose({ series: { ...chosen.series, [key]: [] } }) }, "-",
-          ...labels.slice(0, 200).map((label) => ({ icon: picked.includes(label) ? "check" : "square", label,
-            act: () => this.choose({ series: { ...chosen.series, [key]: picked.includes(label) ? picked.filter((one) => one !== label) : [...picked, label] } }) })),
-        ]);
+        const picked = chosen.series[key] ?? [];
+        button(key, !picked.length ? `All ${count(context.totals[key])}` : picked.length <= 3 ? picked.join(", ") : `${picked.length} of ${count(context.totals[key])}`, (made) => this.pick(made, key), "dialog");
       }
-      chip("Step", written(chosen.every), () => stepsFor(context).map((every) => ({ icon: chosen.every === every ? "check" : "square", label: written(every), act: () => this.choose({ every }) })));
-      chip("Compare", compareWith.find(([value]) => value === chosen.compare)?.[1] ?? written(chosen.compare), () => compareWith.map(([value, label]) => ({ icon: chosen.compare === value ? "check" : "square", label, act: () => this.choose({ compare: value }) })));
+      const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "square", label, act: () => act(value) }));
+      button("Step", written(chosen.every), (made) => menu(made, options(stepsFor(this.context()).map((every) => [every, written(every)]), chosen.every, (every) => this.choose({ every }))));
+      button("Compare", compareWith.find(([value]) => value === chosen.compare)?.[1] ?? written(chosen.compare), (made) => menu(made, options(compareWith, chosen.compare, (compare) => this.choose({ compare }))));
       const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).map(([label, range]) =>
-        el("button", { type: "button", "aria-pressed": String(JSON.stringify(range) === JSON.stringify(chosen.range)), onclick: () => this.choose({ range }) }, label)));
-      const when = el("button", { type: "button", class: "chip board-when", "aria-haspopup": "dialog", onclick: () => this.dates(when) }, icon("calendar", "i14"), el("span", { class: "tn" }, this.said(context)));
+        el("button", { type: "button", title: range.last ? lastOf(range.last) : "All there is", "aria-pressed": String(JSON.stringify(range) === JSON.stringify(chosen.range)), onclick: () => this.choose({ range }) }, label)));
+      const said = this.said(context), when = el("button", { type: "button", class: "chip board-when", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Range: ${said}` }, icon("calendar", "i14"), el("span", { class: "tn" }, said));
+      when.addEventListener("click", () => this.dates(when));
+      const focused = this.$refs.bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null, prefix = focused?.split(":")[0];
+      const held = document.querySelector(".board-pop") && this.picking;
+      if (held) {
+        const fresh = chips.find((chip) => chip.dataset.variable === this.picking.key);
+        this.picking.button.replaceChildren(...fresh.childNodes);
+        this.picking.button.setAttribute("aria-label", fresh.getAttribute("aria-label"));
+        chips.splice(chips.indexOf(fresh), 1, this.picking.button);
+      }
       this.$refs.bar.replaceChildren(...chips, el("div", { class: "last" }, presets, when));
+      if (prefix && !held) [...this.$refs.bar.querySelectorAll("button")].find((one) => (one.getAttribute("aria-label") ?? one.textContent).split(":")[0] === prefix)?.focus();
+    },
+    pick(made, key) {
+      const context = this.context(), picked = this.chosen.series[key] ?? [];
+      this.picking = { button: made, key };
+      picker(made, { name: key, labels: context.labels[key] ?? [], total: context.totals[key], picked, find: (text) => this.find(key, text), act: (labels) => this.choose({ series: { ...this.chosen.series, [key]: labels } }) });
+    },
+    shownDatasets() {
+      return [...new Set(this.spec.panels.map((panel) => panel.dataset))].filter((id) => this.known[id]?.version);
+    },
+    // What keys hold is asked for when the panels stand.
+    async labels() {
+      this.asking = true;
+      for (const id of this.shownDatasets()) {
+        const dataset = this.known[id];
+        if (!dataset.keys?.length || dataset.labels || dataset.keys.every((key) => labelsKnown(dataset, key))) continue;
+        const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/keys`).catch(() => null);
+        if (!answer) continue;
+        this.known[id] = { ...this.known[id], labels: Object.fromEntries(answer.items.map(({ name, labels }) => [name, labels])) };
+      }
+      if (!this.gone) this.bar();
+    },
+    // Of very many values only the first are here; the labels of series tell of the others.
+    async find(key, text) {
+      const found = [];
+      for (const id of this.shownDatasets()) {
+        const dataset = this.known[id];
+        if (!dataset.keys?.includes(key) || dataset.keys.length > 1 || labelsKnown(dataset, key)) continue;
+        const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/labels?${new URLSearchParams({ query: text, limit: 200 })}`).catch(() => null);
+        found.push(...(answer?.items ?? []));
+      }
+      return found;
     },
     said({ range, span, zone }) {
       const [from, to] = range ?? span ?? [];
       return from === undefined ? "All" : `${moment(from, zone, to - from)} to ${moment(to, zone, to - from)}`;
     },
-    // From and to by hand, in the zone of the page.
+    // The last so many hours or days, or from and to by hand, in the zone of the page.
     dates(button) {
-      document.querySelector(".board-dates")?.remove();
-      const { range, span, zone } = this.context(), [from, to] = range ?? span ?? [Date.now() - 864e5, Date.now()];
-      const input = (label, ms) => el("label", { class: "vs" }, el("span", { class: "t12 t3" }, label), el("input", { type: "datetime-local", step: "1", value: written.local(ms, zone) }));
+      this.picking = null;
+      const context = this.context(), { range, span, zone } = context, [from, to] = range ?? span ?? [Date.now() - 864e5, Date.now()];
+      const [, amount = "7", unit = "D"] = /^PT?(\d+)([HDWMY])$/.exec(this.chosen.range.last ?? "") ?? [];
+      const size = el("input", { type: "number", min: "1", max: "999", value: amount, required: true, "aria-label": "How many" });
+      const units = el("select", { "aria-label": "Unit" }, UNITS.map(([value, label]) => el("option", { value, selected: value === unit }, label)));
+      const relative = el("form", { class: "line" }, el("label", { class: "field" }, el("span", { class: "t12 t3" }, "Last"), size), units, el("button", { type: "submit", class: "b small" }, "Show"));
+      const quick = el("div", { class: "hs" }, rangesFor(context).slice(-5).map((last) => el("button", { type: "button", class: "b small ghost", onclick: () => done({ last }) }, lastOf(last))));
+      quick.style.flexWrap = "wrap";
+      const input = (label, ms) => el("label", { class: "vs" }, el("span", { class: "t12 t3" }, label), el("input", { type: "datetime-local", step: "1", required: true, value: written.local(ms, zone) }));
       const ends = [input("From", from), input("To", to)], wrong = el("span", { class: "red t12", role: "alert" });
-      const form = el("form", { class: "board-dates", role: "dialog", "aria-label": "Range" }, ...ends, el("span", { class: "t12 t3" }, `Times are in ${zone || "UTC"}`), wrong,
-        el("div", { class: "hs" }, el("button", { type: "submit", class: "b fill small" }, "Show"), el("button", { type: "button", class: "b small", onclick: () => form.remove() }, "Cancel")));
-      form.addEventListener("submit", (event) => {
+      const fixed = el("form", {}, el("div", { class: "ends" }, ends), wrong, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri small" }, "Show"), el("span", { class: "t12 t3" }, `Times are in ${zone || "UTC"}`)));
+      const { close } = popover(button, { label: "Range", classes: "wide" }, quick, relative, el("span", { class: "t12 t3" }, "Moves along with new data."), el("hr"), fixed);
+      const done = (next) => {
+        close();
+        this.choose({ range: next });
+      };
+      relative.addEventListener("submit", (event) => {
+        event.preventDefault();
+        done({ last: `P${units.value === "H" ? "T" : ""}${Number(size.value)}${units.value}` });
+      });
+      fixed.addEventListener("submit", (event) => {
         event.preventDefault();
         const [a, b] = ends.map((one) => written.moment(one.querySelector("input").value, zone));
-        if (!(a < b)) {
-          wrong.textContent = "The end must come after the beginning.";
-          return;
-        }
-        form.remove();
-        button.focus();
-        this.choose({ range: { from: a, to: b } });
+        if (a < b) done({ from: a, to: b });
+        else wrong.textContent = "The end must come after the beginning.";
       });
-      form.addEventListener("keydown", (event) => { if (event.key === "Escape") { form.remove(); button.focus(); } });
-      const box = button.getBoundingClientRect();
-      document.body.append(form);
-      Object.assign(form.style, { left: `${Math.max(8, Math.min(box.left, innerWidth - form.offsetWidth - 8))}px`, top: `${box.bottom + 4}px` });
-      form.querySelector("input").focus();
-    },
-    range(range) {
-      this.choose({ range: range ? { from: range[0], to: range[1] } : {} });
     },
     choose(change) {
       Object.assign(this.chosen, change);
       this.bar();
-      this.draw();
+      this.draw(true);
     },
-    // The address holds what is chosen: whoever opens it sees the same.
-    written() {
-      const here = new URL(location.href);
+    // The address holds what is chosen: whoever opens it sees the same, and the browser's back goes a step back.
+    written(push) {
+      const here = new URL(location.href), now = performance.now();
       written.address(here.searchParams, this.chosen, this.spec.variables);
-      if (here.href !== location.href) history.replaceState(history.state, "", here);
+      if (here.href === location.href) return;
+      history[push && now - this.pushed > SOON ? "pushState" : "replaceState"](history.state, "", here);
+      if (push) this.pushed = now;
+    },
+    keepView() {
+      this.change(() => { this.spec.variables = copyOf(this.chosen); });
+      this.written(false);
+      toast("The dashboard opens with this view from now on");
     },
     // Changing
     change(act) {
@@ -175,18 +289,26 @@ export default {
       this.later();
     },
     moved() {
-      if (this.arranging || this.grid.getColumn() !== 12) return;
-      const now = new Map(this.grid.save(false).map((node) => [node.id, node]));
-      const differs = this.spec.panels.some((panel) => ["x", "y", "w", "h"].some((side) => (now.get(panel.id)?.[side] ?? panel[side]) !== panel[side]));
-      if (differs) this.change(() => { for (const panel of this.spec.panels) for (const side of ["x", "y", "w", "h"]) panel[side] = now.get(panel.id)?.[side] ?? panel[side]; });
+      if (this.arranging || !this.grid) return;
+      const now = new Map(this.grid.save(false).map((node) => [node.id, { w: 1, h: 1, ...node }]));
+      const differs = this.spec.panels.some((panel) => SIDES.some((side) => (now.get(panel.id)?.[side] ?? panel[side]) !== panel[side]));
+      if (differs) this.change(() => { for (const panel of this.spec.panels) for (const side of SIDES) panel[side] = now.get(panel.id)?.[side] ?? panel[side]; });
+    },
+    edit(id) {
+      const spec = this.spec.panels.find((panel) => panel.id === id);
+      if (spec.kind === "note") return this.write(spec);
+      const go = () => location.assign(`${this.explore}?${new URLSearchParams([...new URLSearchParams(location.search), ["dashboard", this.dashboard.id], ["panel", id]])}`);
+      return this.pending ? this.save().then(go) : go();
     },
     duplicate(id) {
       this.change(() => {
         const first = this.spec.panels.find((panel) => panel.id === id), bottom = Math.max(...this.spec.panels.map((panel) => panel.y + panel.h));
-        const fits = first.x + 2 * first.w <= 12;
-        const second = { ...copyOf(first), id: written.id(this.spec.panels), x: fits ? first.x + first.w : first.x, y: fits ? first.y : bottom };
+        const x = first.x + first.w, beside = x + first.w <= 12 && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
+        const second = { ...copyOf(first), id: written.id(this.spec.panels), x: beside ? x : first.x, y: beside ? first.y : bottom };
         this.spec.panels.push(second);
-        this.place(second).set(second, this.context());
+        this.place(second);
+        this.panels.get(second.id).set(second, this.context());
+        requestAnimationFrame(() => this.panels.get(second.id)?.element.scrollIntoView({ block: "nearest" }));
       });
       this.moved();
     },
@@ -195,21 +317,26 @@ export default {
         this.spec.panels = this.spec.panels.filter((panel) => panel.id !== id);
         this.drop(id);
       });
+      this.moved();
+      this.settled();
       toast("Panel removed", { label: "Undo", act: () => this.undo() });
     },
     drop(id) {
-      const panel = this.panels.get(id);
+      const panel = this.panels.get(id), cell = panel.element.parentElement;
       this.panels.delete(id);
-      this.grid.removeWidget(panel.element.closest(".grid-stack-item"));
       panel.destroy();
+      if (this.grid) this.grid.removeWidget(cell.parentElement);
+      else cell.remove();
     },
-    undo() { this.travel(this.past, this.ahead); },
-    redo() { this.travel(this.ahead, this.past); },
-    travel(from, to) {
-      if (!from.length) return;
+    undo() { this.travel(this.past, this.ahead, "Undone"); },
+    redo() { this.travel(this.ahead, this.past, "Done again"); },
+    travel(from, to, said) {
+      if (!from.length) return toast(said === "Undone" ? "There is nothing to undo" : "There is nothing to do again");
       to.push(JSON.stringify(this.spec));
       this.arrange(JSON.parse(from.pop()));
+      this.say(said);
       this.later();
+      return undefined;
     },
     // Bring the page to this specification: panels that stay are kept as they are drawn.
     arrange(spec) {
@@ -217,80 +344,213 @@ export default {
       this.spec = spec;
       const wanted = new Set(spec.panels.map((panel) => panel.id));
       for (const id of [...this.panels.keys()]) if (!wanted.has(id)) this.drop(id);
-      this.grid.batchUpdate();
-      for (const panel of spec.panels) {
-        if (!this.panels.has(panel.id)) this.place(panel);
-        else this.grid.update(this.panels.get(panel.id).element.closest(".grid-stack-item"), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
-      }
-      this.grid.batchUpdate(false);
+      if (this.grid) {
+        this.grid.batchUpdate();
+        for (const panel of spec.panels) {
+          if (!this.panels.has(panel.id)) this.place(panel);
+          else this.grid.update(this.panels.get(panel.id).element.closest(".grid-stack-item"), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
+        }
+        this.grid.batchUpdate(false);
+      } else this.column();
       this.arranging = false;
       this.bar();
       this.draw();
+      this.settled();
     },
+    // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
     key(event) {
-      if (!(event.ctrlKey || event.metaKey) || event.altKey || this.fixed || event.target.closest?.("input, textarea, [contenteditable]")) return;
-      const name = event.key.toLowerCase();
-      if (name === "z") event.shiftKey ? this.redo() : this.undo();
-      else if (name === "y") this.redo();
+      if (this.fixed || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
+      const name = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey, arrow = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[name];
+      const id = event.target.closest?.("[data-panel]")?.dataset.panel;
+      if (arrow && event.shiftKey && id && this.grid) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
+      else if (command && name === "z") event.shiftKey ? this.redo() : this.undo();
+      else if (command && name === "y") this.redo();
       else return;
       event.preventDefault();
+      event.stopPropagation();
+    },
+    moves(id) {
+      const button = this.panels.get(id).more, again = (act) => () => { act(); this.moves(id); };
+      const entry = (symbol, label, act) => ({ icon: symbol, label, act: again(act) });
+      menu(button, [
+        entry("chevron-left", "Move left", () => this.move(id, -1, 0)), entry("chevron-right", "Move right", () => this.move(id, 1, 0)),
+        entry("arrow-up", "Move up", () => this.move(id, 0, -1)), entry("arrow-down", "Move down", () => this.move(id, 0, 1)), "-",
+        entry("zoom-in", "Wider", () => this.resize(id, 1, 0)), entry("zoom-out", "Narrower", () => this.resize(id, -1, 0)),
+        entry("plus", "Taller", () => this.resize(id, 0, 1)), entry("square", "Shorter", () => this.resize(id, 0, -1)), "-",
+        { icon: "check", label: "Done" },
+      ]);
+    },
+    item(id) { return this.panels.get(id).element.closest(".grid-stack-item"); },
+    // A step aside, or past the neighbour that stands there.
+    move(id, dx, dy) {
+      const mine = this.spec.panels.find((panel) => panel.id === id), across = dx ? ["x", "w", "y", "h"] : ["y", "h", "x", "w"], [at, size, other, span] = across, step = dx || dy;
+      const beside = this.spec.panels.filter((panel) => panel !== mine && panel[other] < mine[other] + mine[span] && panel[other] + panel[span] > mine[other] && (step < 0 ? panel[at] + panel[size] <= mine[at] : panel[at] >= mine[at] + mine[size]));
+      const next = beside.sort((a, b) => step < 0 ? b[at] + b[size] - a[at] - a[size] : a[at] - b[at])[0];
+      const touching = next && (step < 0 ? next[at] + next[size] === mine[at] : next[at] === mine[at] + mine[size]);
+      this.grid.batchUpdate();
+      if (touching) {
+        const first = step < 0 ? next : mine, last = step < 0 ? mine : next, from = first[at];
+        this.grid.update(this.item(last.id), { [at]: from });
+        this.grid.update(this.item(first.id), { [at]: from + last[size] });
+      } else if (dx) this.grid.update(this.item(id), { x: Math.max(0, Math.min(12 - mine.w, mine.x + dx)) });
+      this.grid.batchUpdate(false);
+      this.moved();
+      this.where(id);
+    },
+    resize(id, dw, dh) {
+      const mine = this.spec.panels.find((panel) => panel.id === id), w = Math.max(2, Math.min(12, mine.w + dw));
+      this.grid.update(this.item(id), { x: Math.min(mine.x, 12 - w), w, h: Math.max(2, Math.min(24, mine.h + dh)) });
+      this.moved();
+      this.where(id);
+    },
+    where(id) {
+      const { title, kind, x, y, w, h } = this.spec.panels.find((panel) => panel.id === id);
+      this.say(`${title || kind}: column ${x + 1}, row ${y + 1}, ${w} wide, ${h} tall`);
+    },
+    say(text) { this.$refs.said.textContent = text; },
+    // Notes
+    note() {
+      const bottom = Math.max(0, ...this.spec.panels.map((panel) => panel.y + panel.h));
+      this.write({ id: written.id(this.spec.panels), x: 0, y: bottom, w: 4, h: 3, title: "Note", kind: "note", dataset: "", query: {}, show: { text: "" } }, true);
+    },
+    write(spec, fresh = false) {
+      const title = el("input", { type: "text", maxlength: "200", value: spec.title, "aria-label": "Title" }), text = el("textarea", { maxlength: "5000", "aria-label": "Text" });
+      text.value = spec.show.text ?? "";
+      const { close } = this.dialog(fresh ? "New note" : "Note", el("form", { class: "body", onsubmit: (event) => {
+        event.preventDefault();
+        close();
+        this.change(() => {
+          const after = { ...spec, title: title.value, show: { ...spec.show, text: text.value } };
+          if (fresh) {
+            this.spec.panels.push(after);
+            this.place(after);
+          } else this.spec.panels = this.spec.panels.map((panel) => panel.id === spec.id ? after : panel);
+          this.panels.get(spec.id).set(after, this.context());
+        });
+      } }, title, text, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri" }, "Keep"))));
+      text.focus();
+    },
+    dialog(title, ...children) {
+      const close = () => made.close(), made = el("dialog", { class: "board-dialog", "aria-label": title }, el("header", {}, el("h2", {}, title), el("button", { type: "button", class: "ib small", "aria-label": "Close", onclick: () => close() }, icon("x"))), ...children);
+      made.addEventListener("close", () => made.remove());
+      made.addEventListener("click", (event) => { if (event.target === made) close(); });
+      document.body.append(made);
+      made.showModal();
+      return { made, close };
+    },
+    // Saved states
+    async past_states() {
+      if (this.pending) await this.save();
+      try {
+        const { items } = await this.rest(`/dashboards/${this.dashboard.id}/revisions`);
+        const { close } = this.dialog("History", el("ul", {}, items.map((one) => el("li", {}, el("div", { class: "vs grow" }, el("span", { class: "w5 cut" }, moment(Date.parse(one.saved_at), this.zone || "UTC", 6e5)), el("span", { class: "t12 t3" }, `State ${one.revision}, ${one.panels} panel${one.panels === 1 ? "" : "s"}`)),
+          one.revision === this.revision ? el("span", { class: "badge line" }, "Shown") : el("button", { type: "button", class: "b small", "aria-label": `Restore state ${one.revision}`, onclick: () => { close(); this.restore(one.revision); } }, icon("undo-2", "i14"), "Restore")))));
+      } catch (error) {
+        toast(error.message);
+      }
+    },
+    async restore(revision) {
+      try {
+        const now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
+        this.take(now);
+        toast(`State ${revision} is shown again`);
+      } catch (error) {
+        toast(error.message);
+      }
     },
     // Saving
-    later() {
+    async rest(path, how = {}) {
+      const answer = await fetch(`/api/v1${path}`, { credentials: "same-origin", ...how, headers: { Accept: "application/json", ...(how.body ? { "Content-Type": "application/json" } : {}) } }), body = await answer.json().catch(() => ({}));
+      if (!answer.ok) throw Object.assign(new Error(body.detail ?? `The server answered ${answer.status}. Try again in a moment.`), { status: answer.status, body });
+      return body;
+    },
+    later(rest = REST) {
       clearTimeout(this.waiting);
-      this.waiting = setTimeout(() => this.save(), REST);
+      this.pending = true;
+      this.waiting = setTimeout(() => this.save(), rest);
     },
     async save() {
       clearTimeout(this.waiting);
-      this.waiting = null;
       if (this.fixed || this.stale) return;
       if (this.saving) {
         this.later();
         return;
       }
       this.saving = true;
+      this.pending = false;
       try {
-        const answer = await fetch(`/api/v1/dashboards/${this.dashboard.id}`, { method: "PUT", credentials: "same-origin", keepalive: true,
-          headers: { "Content-Type": "application/json" }, body: JSON.stringify({ spec: this.spec, revision: this.revision }) });
-        const body = await answer.json().catch(() => ({}));
-        if (answer.ok) {
-          this.revision = body.revision;
-          this.$emit("saved", { revision: body.revision });
-        } else if (answer.status === 409) this.stale = true;
-        else toast(body.detail ?? "The change could not be saved. It is kept on this page.", { label: "Try again", act: () => this.save() });
-      } catch {
-        toast("The server does not answer. Your change is kept on this page.", { label: "Try again", act: () => this.save() });
+        // Small enough, it goes on its way even when the page is left.
+        const body = JSON.stringify({ spec: this.spec, revision: this.revision });
+        const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: body.length < 6e4, body });
+        this.revision = saved.revision;
+        this.unsaved = "";
+      } catch (error) {
+        if (error.status === 409) this.stale = true;
+        else if (error.status && error.status < 500) {
+          this.unsaved = "";
+          toast(`The change was not saved: ${error.message}`, { label: "Undo it", act: () => this.undo() });
+        } else {
+          this.unsaved = error.status ? `The change could not be saved: ${error.message}` : "The server does not answer.";
+          this.later(AGAIN);
+        }
       } finally {
         this.saving = false;
+        if (this.told > this.revision) this.changed({ dashboard: this.dashboard.id, revision: this.told });
       }
     },
     async reload() {
-      const answer = await fetch(`/api/v1/dashboards/${this.dashboard.id}`, { credentials: "same-origin" });
-      if (!answer.ok) return toast("The dashboard could not be loaded. Try again in a moment.");
-      const now = await answer.json();
-      this.revision = now.revision;
-      this.stale = false;
-      this.past = [];
-      this.ahead = [];
+      try {
+        this.take(await this.rest(`/dashboards/${this.dashboard.id}`));
+      } catch (error) {
+        toast(`The dashboard could not be loaded: ${error.message}`);
+      }
+    },
+    async overwrite() {
+      try {
+        this.revision = (await this.rest(`/dashboards/${this.dashboard.id}`)).revision;
+        this.stale = false;
+        await this.save();
+      } catch (error) {
+        toast(`The dashboard could not be saved: ${error.message}`);
+      }
+    },
+    take(now) {
+      clearTimeout(this.waiting);
+      Object.assign(this, { revision: now.revision, stale: false, unsaved: "", pending: false, past: [], ahead: [] });
       this.arrange(now.spec);
     },
-    // Live
-    changed({ dashboard, revision }) {
-      if (dashboard !== this.dashboard.id || !revision || revision <= this.revision || this.saving) return;
-      if (this.waiting) this.stale = true;
+    // Live: the server calls these.
+    changed({ dashboard, revision, datasets }) {
+      this.known = { ...datasets, ...this.known };
+      if (dashboard !== this.dashboard.id || !revision || revision <= this.revision) return;
+      this.told = Math.max(this.told, revision);
+      if (this.saving) return;
+      if (this.pending || this.unsaved) this.stale = true;
       else this.reload();
     },
-    version(found) {
-      if (!this.spec.panels.some((panel) => panel.dataset === found.dataset)) return;
-      this.known = { ...this.known, [found.dataset]: { ...this.known[found.dataset], ...found } };
+    version({ dataset, ...found }) {
+      if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;
+      this.known = { ...this.known, [dataset]: found };
+      this.asking = false;
       this.bar();
       this.draw();
     },
+    hears(heard) {
+      this.heard = heard;
+      this.lively();
+    },
+    // Whether what happens elsewhere is seen here.
+    lively() {
+      const live = this.connected && this.heard, place = document.querySelector("[data-live]");
+      if (!place) return;
+      place.dataset.live = live ? "1" : "0";
+      place.className = `badge ${live ? "ok" : "warn"}`;
+      place.replaceChildren(icon(live ? "radio" : "unplug", "i12"), live ? "Live" : "Not live");
+      place.title = live ? "New data and changes of others show by themselves" : "The connection is lost. What is shown may be old; it goes on by itself.";
+    },
     fullScreen() {
-      this.$el.requestFullscreen?.();
+      if (document.fullscreenElement) document.exitFullscreen();
+      else document.documentElement.requestFullscreen?.();
     },
   },
 };
-
-export const beat = BEAT;
-export const buttonOf = iconButton;

@@ -1,7 +1,7 @@
 // Variables of a dashboard: what all panels share. Their specification (core/panels.py) is overruled by the address.
 
 import { parts } from "./look.js";
-import { offsetOf } from "./fast.js";
+import { offsetOf } from "./axes.js";
 
 export const copyOf = (value) => JSON.parse(JSON.stringify(value));
 const DAY = 864e5;
@@ -90,17 +90,33 @@ written.id = (panels) => {
   for (let at = 1; ; at += 1) if (!taken.has(`p${at}`)) return `p${at}`;
 };
 
+// What a key holds as far as this page knows: the labels of series where there is one key, else what the server told.
+export const labelsOf = (dataset, key) => dataset.labels?.[key] ?? (dataset.keys.length === 1 ? (dataset.first ?? []).filter(Boolean) : []);
+export const labelsKnown = (dataset, key) => labelsOf(dataset, key).length >= (dataset.distinct?.[key] ?? dataset.series ?? 0);
+
+// "P30D" → "Last 30 days".
+export const lastOf = (duration) => `Last ${written(duration).replace(/^1 /, "")}`;
+export const rangesFor = ({ span }) => {
+  const whole = span ? span[1] - span[0] : 0;
+  return RANGES.map(([, last]) => last).filter((last) => lengthOf(last) < whole);
+};
+
 // What panels draw by: moments in place of durations, and what there is to choose from.
 export function resolved(chosen, { datasets, zone, panels }) {
   const shown = [...new Set(panels.map((panel) => panel.dataset).filter((id) => datasets[id]))].map((id) => datasets[id]);
   const spans = shown.map((dataset) => dataset.span).filter(Boolean);
   const span = spans.length ? [Math.min(...spans.map(([from]) => from)), Math.max(...spans.map(([, to]) => to))] : null;
-  const labels = {};
-  for (const dataset of shown) for (const [key, all] of Object.entries(dataset.labels ?? {})) labels[key] = [...new Set([...(labels[key] ?? []), ...all])];
-  const keys = Object.keys(labels).filter((key) => labels[key].length > 1);
+  const labels = {}, totals = {};
+  for (const dataset of shown) {
+    for (const key of dataset.keys ?? []) {
+      labels[key] = [...new Set([...(labels[key] ?? []), ...labelsOf(dataset, key)])];
+      totals[key] = Math.max(totals[key] ?? 0, labels[key].length, dataset.distinct?.[key] ?? 0);
+    }
+  }
+  const keys = Object.keys(labels).filter((key) => totals[key] > 1);
   let range = null;
   if (chosen.range.last && span) range = [span[1] - lengthOf(chosen.range.last), span[1]];
   else if (chosen.range.from !== undefined && chosen.range.to !== undefined) range = [chosen.range.from, chosen.range.to];
   const own = shown.length === 1 && shown[0].zone ? shown[0].zone : zone;
-  return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels };
+  return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels, totals };
 }
