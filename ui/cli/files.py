@@ -26,7 +26,7 @@ EncodingOption = Annotated[str | None, typer.Option(help='Encoding, such as utf-
 DelimiterOption = Annotated[str | None, typer.Option(help='What separates cells, such as ";" or "\\t".')]
 QuoteOption = Annotated[str | None, typer.Option(help='What encloses cells; "" for nothing.')]
 EscapeOption = Annotated[str | None, typer.Option(help='What makes a quote in a cell ordinary; "" for nothing.')]
-CommentOption = Annotated[str | None, typer.Option(help='How lines begin that are no records.')]
+CommentOption = Annotated[str | None, typer.Option(help='How lines begin that are no records; "" for none.')]
 SkipOption = Annotated[int | None, typer.Option(min=0, help='Lines above the table.')]
 HeaderOption = Annotated[int | None, typer.Option('--header-lines', min=0, help='Lines of the header; 0 for none.')]
 SheetOption = Annotated[str | None, typer.Option(help='Sheet of a workbook.')]
