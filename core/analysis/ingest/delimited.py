@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import duckdb
 
 LARGE: Final = 2**22
+_SMALL: Final = 2**16
 _SAMPLE_BYTES: Final = 2**18
 _SAMPLE_MOST: Final = 2**24
 _SAMPLE_LINES: Final = 60
@@ -77,13 +78,18 @@ def read_delimited(text: Text, work: Work, *, chosen: Chosen | None = None, late
 
 def _read(text: Text, plan: Plan, work: Work) -> RawTable:
     layout = plan.layout
-    outcome = _by_engine(text, plan, work)
+    # Opening DuckDB takes longer than reading a small text with care.
+    outcome = _by_engine(text, plan, work) if text.size > _SMALL else None
     if outcome is None:
         delimiter = plan.form.delimiter if len(plan.form.delimiter) == 1 else _NO_DELIMITER
         sink = Sink(work, layout.width, delimiter=delimiter, quote=plan.form.quote or '"')
         reader = Careful(text, layout=layout, form=plan.form, returns=plan.returns, sink=sink, work=work)
-        notes = reader.run()
-        outcome = _Outcome(rows=sink.rows + sink.rejected, rejected=sink.rejected, faults=sink.finish(), notes=notes)
+        try:
+            notes = reader.run()
+            faults = sink.finish()
+        finally:
+            sink.discard()
+        outcome = _Outcome(rows=sink.rows + sink.rejected, rejected=sink.rejected, faults=faults, notes=notes)
     return _table(text, plan, work, outcome)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NULL: Final = '\x1aNULL\x1a'
 WIDE: Final = 1500
 LONG: Final = 2**19
+_FEW_BYTES: Final = 2**17
 _BATCH_CELLS: Final = 2**20
 _BATCH_CHARACTERS: Final = 2**23
 _FAULT_TYPES: Final = ('BIGINT', 'BIGINT', 'VARCHAR', 'VARCHAR', 'VARCHAR', 'VARCHAR', 'VARCHAR')
@@ -135,15 +136,18 @@ class Sink:
         if (
             self.width > WIDE
             or self.longest > LONG
+            or self._rows_path.stat().st_size < _FEW_BYTES
             or self._copy(self._rows_path, self._work.table, columns, delimiter=self.delimiter, quote=self.quote)
             != self.rows
         ):
-            # DuckDB needs large buffers for many columns and for long lines; Arrow is slower and does not.
+            # DuckDB needs large buffers for many columns and for long lines; Arrow is slower and does not. For few
+            # bytes it takes less time than opening DuckDB does.
             _write_wide(self._rows_path, self._work.table, columns, delimiter=self.delimiter, quote=self.quote)
         self._rows_path.unlink()
         if self.faults:
             named = list(zip((item.name for item in fields(Fault)), _FAULT_TYPES, strict=True))
-            if self._copy(self._faults_path, self._work.faults, named) != self.faults:
+            few = self._faults_path.stat().st_size < _FEW_BYTES
+            if few or self._copy(self._faults_path, self._work.faults, named) != self.faults:
                 _write_wide(self._faults_path, self._work.faults, named)
         self._faults_path.unlink()
         return self._work.faults if self.faults else None

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
+from core.analysis.ingest import delimited
 from core.analysis.ingest.careful import Careful
 from core.analysis.ingest.rawtable import Chosen, Limits, RawTable
 from core.analysis.ingest.reader import read, write_raw_csv
@@ -695,6 +696,7 @@ def test_clean_files_are_read_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newline: str, trailing: int
 ) -> None:
     monkeypatch.setattr(Careful, 'run', lambda reader: pytest.fail('the file was read record by record'))
+    monkeypatch.setattr(delimited, '_SMALL', 0)
     path = tmp_path / 'x.csv'
     path.write_bytes((newline.join(CLEAN.splitlines()) + newline * trailing).encode())
     assert read(path, name='x.csv', workdir=tmp_path / 'work').rows_read == 4
