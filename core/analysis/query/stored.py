@@ -464,9 +464,14 @@ class _File:
                 metadata=self._footer,
                 memory_map=not self._far,
                 pre_buffer=self._far,
-                read_dictionary=self._words,
+                read_dictionary=[name for name in self._words if self._coded(at, name)],
             )
             return file.read_row_group(at, columns=list(columns), use_threads=False)
+
+    def _coded(self, at: int, name: str) -> bool:
+        """Whether a column of words is stored as codes; where that takes no less room, the words themselves are."""
+        encodings = self._footer.row_group(at).column(self._index[name]).encodings
+        return not any(one.startswith('DELTA_') for one in encodings)
 
     def blocks(self, at: int, columns: Sequence[str]) -> dict[str, Any]:
         """Return columns of a row group as arrays: times in µs, numbers as doubles, words as codes."""
@@ -474,11 +479,12 @@ class _File:
         if missing := [name for name, block in found.items() if block is None]:
             table = self.group(at, missing)
             for name in missing:
-                block = self._array(name, table[name])
+                column = _encoded(table[name]) if name in self._words else table[name]
+                block = self._array(name, column)
                 self._blocks.put((*self._key, at, name), block)
                 found[name] = block
                 if name in self._words:
-                    words = table[name].combine_chunks().dictionary.to_pylist()
+                    words = column.combine_chunks().dictionary.to_pylist()
                     self._blocks.put((*self._key, at, name, 'words'), np.array(words, dtype=object))
         return found
 
@@ -486,7 +492,7 @@ class _File:
         """Return the words of a row group by their codes."""
         words = self._blocks.get((*self._key, at, column, 'words'))
         if words is None:  # let go of meanwhile
-            return list(self.group(at, [column])[column].combine_chunks().dictionary.to_pylist())
+            return list(_encoded(self.group(at, [column])[column]).combine_chunks().dictionary.to_pylist())
         return list(words)
 
     def _array(self, name: str, column: Any) -> Any:
@@ -499,6 +505,12 @@ class _File:
             return np.asarray(chunk.to_numpy(zero_copy_only=False)).astype(kind).view(np.int64)
         # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
         return numbers(chunk) if name in FIGURES else chunk
+
+
+def _encoded(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
 def _numbers(block: Any, cut: slice) -> Floats:

@@ -163,3 +163,10 @@ def test_files_that_are_gone_are_told_of(tmp_path: Path) -> None:
         part.unlink()
     with pytest.raises(Unavailable):
         answer(gone.stored, Query(measures=('y',), width=5000))
+
+
+def test_a_pyramid_of_few_buckets_stores_names_otherwise_and_is_read(tmp_path: Path) -> None:
+    held = {'t': BEGUN + HOUR * np.repeat([0, 900], [4990, 10]), 'y': np.arange(5000.0)}
+    made = version(tmp_path, {'': held}, keys=())
+    (line,) = answer(made.stored, Query(measures=('y',), width=50)).lines
+    assert (line.n, line.columns['y'].min(), line.columns['y'].max()) == (5000, 0, 4999)
