@@ -128,7 +128,7 @@ class _List:
             [
                 Column[Dashboard](label='Name', cell=self._name, width='38%'),
                 Column[Dashboard](label='Shape', cell=self._shape, width='22%', phone=False, classes='pad-l'),
-                Column[Dashboard](label='Panels', cell=lambda one: str(len(one.spec['panels'])), num=True),
+                Column[Dashboard](label='Panels', cell=lambda one: str(len(one.spec['panels'])), num=True, phone=False),
                 Column[Dashboard](
                     label='Changed', cell=lambda one: when(one.updated_at) and None, num=True, phone=False
                 ),

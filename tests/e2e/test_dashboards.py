@@ -1,0 +1,293 @@
+"""Dashboards in a real browser: built in one press, shared by address, saved as they are changed, live."""
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.conftest import PATIENCE, WIDE
+from tests.e2e.server import Server, python
+from tests.e2e.test_dataset_page import barred
+from tests.e2e.test_hours_rest import begin, finished, patch
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+PHONE = {'width': 390, 'height': 844}
+SITES = ('Bergen', 'Oslo', 'Trondheim')
+Opened = Callable[..., Page]
+
+
+def readings(days: int) -> bytes:
+    """Hours of three sites, with two measures."""
+    lines = [
+        f'2026-01-{1 + hour // 24:02d} {hour % 24:02d}:00,{site},{100 * place + hour % 24 + hour % 7}.5,{hour % 24}'
+        for place, site in enumerate(SITES, start=1)
+        for hour in range(24 * days)
+    ]
+    return '\n'.join(['time,site,load,temperature', *lines]).encode() + b'\n'
+
+
+@pytest.fixture(scope='module')
+def site() -> Iterator[Server]:
+    running = Server(Path(mkdtemp(prefix='vs-')), command=python('run_nicegui.py', 'serve')).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def api(site: Server, request: pytest.FixtureRequest) -> httpx.Client:
+    """A program of an account of its own."""
+    name = re.sub(r'\W', '-', request.node.name)[:40]
+    return site.client(f'{name}@example.com')
+
+
+@pytest.fixture
+def opened(site: Server, api: httpx.Client, browser: Browser) -> Iterator[Opened]:
+    """Open an address in a browser of the same account; what goes wrong on its pages fails the test."""
+    wrong: list[str] = []
+    contexts = []
+
+    def open_page(path: str, *, viewport: Any = WIDE, forgiving: bool = False) -> Page:
+        context = browser.new_context(viewport=viewport, base_url=site.url)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        context.add_cookies([{'name': one.name, 'value': one.value or '', 'url': site.url} for one in api.cookies.jar])
+        page = context.new_page()
+        page.on('pageerror', lambda error: wrong.append(str(error)))
+        if not forgiving:
+            page.on('console', lambda said: wrong.append(said.text) if said.type == 'error' else None)
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def dataset_of(api: httpx.Client, days: int = 14) -> str:
+    data = readings(days)
+    sent = patch(api, begin(api, 'grid load.csv', len(data)), data)
+    finished(api)
+    return str(sent.headers['variosync-dataset'])
+
+
+def dashboard_of(api: httpx.Client, dataset: str, panels: int = 3) -> str:
+    """A dashboard of a row of lines and a figure below."""
+    kinds = ['line'] * panels + ['figure']
+    spec = [
+        {
+            'id': f'p{place}', 'kind': kind, 'dataset': dataset, 'title': f'Panel {place}', 'x': place * 4 % 12,
+            'y': place // 3 * 4, 'w': 4, 'h': 4, 'query': {'measures': ['load']},
+        }
+        for place, kind in enumerate(kinds)
+    ]  # fmt: skip
+    made = api.post('/api/v1/dashboards', json={'name': 'Grid', 'spec': {'panels': spec}})
+    assert made.status_code == 201, made.text
+    return str(made.json()['id'])
+
+
+def ready(page: Page) -> Locator:
+    board = page.locator('.board[data-ready="1"]')
+    expect(board).to_be_visible()
+    return board
+
+
+def saved(page: Page, revision: int) -> None:
+    expect(page.locator(f'.board[data-saved="1"][data-revision="{revision}"]')).to_be_attached()
+
+
+def order(api: httpx.Client, dashboard: str) -> list[tuple[str, int, int, int, int]]:
+    panels = api.get(f'/api/v1/dashboards/{dashboard}').json()['spec']['panels']
+    return [(one['id'], one['x'], one['y'], one['w'], one['h']) for one in panels]
+
+
+def test_built_in_one_press_and_every_choice_is_in_the_address(api: httpx.Client, opened: Opened) -> None:
+    page = opened(f'/datasets/{dataset_of(api)}')
+    page.get_by_role('button', name='Dashboard', exact=True).click()
+    page.wait_for_url(re.compile(r'/dashboards/[0-9a-f-]{36}$'))
+    board = ready(page)
+    fetched = board.locator('.panel').evaluate_all('panels => panels.map(panel => panel.dataset.fetches)')
+    assert fetched == ['1'] * len(fetched)
+    assert len(fetched) >= 6
+    assert barred(page) == []
+
+    bar = page.get_by_role('toolbar', name='Variables')
+    bar.get_by_role('button', name='7D').click()
+    page.wait_for_url('**?last=P7D')
+    bar.get_by_role('button', name='site: All 3').click()
+    picker = page.get_by_role('dialog', name='site')
+    picker.get_by_role('searchbox').fill('os')
+    expect(picker.get_by_role('checkbox')).to_have_count(1)
+    picker.get_by_role('checkbox').check()
+    expect(bar.get_by_role('button', name='site: Oslo')).to_be_visible()
+    page.keyboard.press('Escape')
+    bar.get_by_role('button', name='Step: Auto').click()
+    page.get_by_role('menuitem', name='6 hours').click()
+    page.wait_for_url(lambda url: 'by.site=Oslo' in url and 'step=PT6H' in url)
+    ready(page)
+    address = page.url
+
+    again = opened(address)
+    ready(again)
+    again_bar = again.get_by_role('toolbar', name='Variables')
+    for name in ('site: Oslo', 'Step: 6 hours'):
+        expect(again_bar.get_by_role('button', name=name)).to_be_visible()
+    expect(again_bar.get_by_role('button', name='7D')).to_have_attribute('aria-pressed', 'true')
+    assert again.locator('.panel-legend').first.inner_text() == page.locator('.panel-legend').first.inner_text()
+    page.go_back()
+    page.wait_for_url(lambda url: 'step=PT6H' not in url)
+    page.go_forward()
+    page.wait_for_url(address)
+    expect(bar.get_by_role('button', name='Step: 6 hours')).to_be_visible()
+
+
+def test_moved_copied_taken_away_undone_and_brought_back(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}')
+    board = ready(page)
+    first = order(api, dashboard)
+
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    page.keyboard.press('Shift+ArrowRight')
+    saved(page, 2)
+    moved = {one[0]: one[1:] for one in order(api, dashboard)}
+    assert (moved['p0'][0], moved['p1'][0]) == (4, 0)
+    page.keyboard.press('Control+z')
+    saved(page, 3)
+    assert order(api, dashboard) == first
+
+    head = page.locator('[data-panel="p3"] .panel-head').bounding_box()
+    assert head
+    page.mouse.move(head['x'] + 40, head['y'] + 20)
+    page.mouse.down()
+    page.mouse.move(head['x'] + 500, head['y'] + 30, steps=8)
+    page.mouse.up()
+    saved(page, 4)
+    assert {one[0]: one[1:] for one in order(api, dashboard)}['p3'][0] > 0
+
+    page.locator('[data-panel="p2"]').get_by_role('button', name='Panel menu').click()
+    page.get_by_role('menuitem', name='Duplicate').click()
+    expect(board).to_have_attribute('data-panels', '5')
+    saved(page, 5)
+    page.locator('[data-panel="p1"]').get_by_role('button', name='Panel menu').click()
+    page.get_by_role('menuitem', name='Remove').click()
+    expect(page.locator('[data-panel="p1"]')).to_have_count(0)
+    page.get_by_role('button', name='Undo').click()
+    expect(page.locator('[data-panel="p1"]')).to_be_visible()
+    ready(page)
+
+    page.get_by_role('button', name='Dashboard menu').click()
+    page.get_by_role('menuitem', name='History').click()
+    page.get_by_role('button', name='Restore state 1').click()
+    expect(board).to_have_attribute('data-panels', '4')
+    ready(page)
+    assert order(api, dashboard) == first
+
+
+def test_others_are_seen_their_changes_too_and_nothing_is_overwritten(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page, other = opened(f'/dashboards/{dashboard}', forgiving=True), opened(f'/dashboards/{dashboard}')
+    ready(page)
+    ready(other)
+    expect(page.locator('[data-here="2"]')).to_contain_text('2 here')
+    other.locator('[data-panel="p0"] .panel-stage').focus()
+    other.keyboard.press('Control+Shift+ArrowRight')
+    saved(other, 2)
+    saved(page, 2)
+
+    page.context.set_offline(True)
+    expect(page.locator('[data-live="0"]')).to_have_text('Not live')
+    page.locator('[data-panel="p1"] .panel-stage').focus()
+    page.keyboard.press('Control+Shift+ArrowDown')
+    expect(page.get_by_role('alert').filter(has_text='kept on this page')).to_be_visible()
+    other.locator('[data-panel="p0"] .panel-stage').focus()
+    other.keyboard.press('Control+Shift+ArrowLeft')
+    saved(other, 3)
+    page.context.set_offline(False)
+    expect(page.get_by_text('This dashboard was changed elsewhere.')).to_be_visible()
+    page.get_by_role('button', name='Load it again').click()
+    saved(page, 3)
+    expect(page.locator('[data-live="1"]')).to_have_text('Live')
+
+    other.close()
+    expect(page.locator('[data-here="1"]')).to_be_attached()
+
+
+def test_a_new_version_is_drawn_without_a_reload(api: httpx.Client, opened: Opened) -> None:
+    dataset = dataset_of(api, 3)
+    page = opened(f'/dashboards/{dashboard_of(api, dataset)}?last=P1D')
+    ready(page)
+    when = page.get_by_role('button', name=re.compile('^Range: '))
+    expect(when).to_contain_text('3 Jan')
+    page.evaluate('window.sameDocument = true')
+    data = readings(5)
+    told = {'filename': 'more.csv', 'dataset': dataset, 'how': 'append'}
+    metadata = ','.join(f'{key} {b64encode(value.encode()).decode()}' for key, value in told.items())
+    tus = {'Tus-Resumable': '1.0.0', 'Upload-Length': str(len(data)), 'Upload-Metadata': metadata}
+    patch(api, api.post('/api/v1/uploads', headers=tus).headers['location'], data)
+    expect(when).to_contain_text('5 Jan')
+    ready(page)
+    assert page.evaluate('window.sameDocument')
+
+
+def test_a_phone_has_one_column_in_order_and_keeps_the_grid(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}', viewport=PHONE)
+    puts: list[str] = []
+    page.on('request', lambda request: puts.append(request.url) if request.method == 'PUT' else None)
+    ready(page)
+    places = page.locator('.panel').evaluate_all('all => all.map(one => [one.id, one.getBoundingClientRect().top])')
+    assert [name for name, _ in sorted(places, key=lambda one: one[1])] == ['p0', 'p1', 'p2', 'p3']
+    assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
+    assert barred(page) == []
+    page.set_viewport_size(WIDE)
+    expect(page.locator('.grid-stack-item')).to_have_count(4)
+    page.set_viewport_size(PHONE)
+    expect(page.locator('.board-cell')).to_have_count(4)
+    ready(page)
+    assert puts == []
+
+
+def test_the_crosshair_is_shared(api: httpx.Client, opened: Opened) -> None:
+    page = opened(f'/dashboards/{dashboard_of(api, dataset_of(api, 3))}')
+    ready(page)
+    before = page.locator('[data-panel="p1"] .panel-legend').inner_text()
+    over = page.locator('[data-panel="p0"] .u-over')
+    over.hover(position={'x': 60, 'y': 40})
+    expect(page.locator('[data-panel="p1"] .panel-legend')).not_to_have_text(before, use_inner_text=True)
+    legends = page.locator('.panel-legend').evaluate_all('all => all.slice(0, 3).map(one => one.innerText)')
+    assert legends[0] == legends[1] == legends[2]
+
+
+def test_the_list_names_copies_takes_away_and_brings_back(api: httpx.Client, opened: Opened) -> None:
+    dashboard_of(api, dataset_of(api, 3))
+    page = opened('/dashboards')
+    rows = page.get_by_role('table', name='Dashboards').locator('tbody tr')
+    expect(rows).to_have_count(1)
+    assert barred(page) == []
+    page.get_by_role('button', name='Show in the rail').click()
+    pinned = page.get_by_role('navigation', name='Main').get_by_role('link', name='Grid')
+    expect(pinned).to_be_visible()
+    page.get_by_role('button', name='More of Grid').click()
+    page.get_by_role('menuitem', name='Rename').click()
+    page.get_by_label('Name').fill('Power')
+    page.get_by_role('button', name='Rename').click()
+    expect(page.get_by_role('navigation', name='Main').get_by_role('link', name='Power')).to_be_visible()
+    page.get_by_role('button', name='More of Power').click()
+    page.get_by_role('menuitem', name='Duplicate').click()
+    expect(rows).to_have_count(2)
+    page.get_by_role('button', name='More of Power (copy)').click()
+    page.get_by_role('menuitem', name='Delete').click()
+    expect(rows).to_have_count(1)
+    page.get_by_role('button', name='Undo').click()
+    expect(rows).to_have_count(2)
+    page.set_viewport_size(PHONE)
+    assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
+    assert barred(page) == []
