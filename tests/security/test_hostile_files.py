@@ -1,9 +1,13 @@
 """Hostile files: each is answered by a report or one clear line, from a child within its memory; we stay as we were."""
 
+import bz2
 import gzip
 import io
+import json
+import lzma
 import random
 import struct
+import tarfile
 import threading
 import zipfile
 import zlib
@@ -170,6 +174,88 @@ def gzip_with_a_wrong_checksum() -> bytes:
     return bytes(data)
 
 
+@hostile('bomb.csv.xz', TooLarge)
+def xz_bomb() -> bytes:
+    return lzma.compress(bytes(64 * MB), preset=0) * 12
+
+
+@hostile('memory.csv.xz', TooLarge)
+def xz_that_asks_for_a_gigabyte_of_memory() -> bytes:
+    filters = [{'id': lzma.FILTER_LZMA2, 'dict_size': 2**20, 'preset': 0}]
+    data = bytearray(lzma.compress(PLAIN, filters=filters))
+    data[16] = 38  # the dictionary's size: 2 GB
+    data[20:24] = struct.pack('<L', zlib.crc32(data[12:20]))
+    return bytes(data)
+
+
+@hostile('bomb.csv.bz2', TooLarge)
+def bzip2_bomb() -> bytes:
+    return bz2.compress(bytes(64 * MB), 9) * 12
+
+
+@hostile('bomb.csv.zst', TooLarge)
+def zstd_bomb() -> bytes:
+    return bytes(pa.Codec('zstd').compress(bytes(64 * MB), asbytes=True)) * 12
+
+
+@hostile('nested.csv.xz', NotSupported)
+def xz_bomb_within_bzip2_within_gzip() -> bytes:
+    return gzip.compress(bz2.compress(lzma.compress(bytes(64 * MB), preset=0)))
+
+
+@hostile('bomb.tar.xz', TooLarge)
+def tar_bomb_within_xz() -> bytes:
+    return lzma.compress(tarred(('a.csv', bytes(64 * MB))), preset=0) * 12
+
+
+@hostile('quine.zip', nothing_good)
+def zip_whose_member_is_the_archive_itself() -> bytes:
+    inner = zipped(('r.zip', b''))
+    return zipped(('r.zip', inner))
+
+
+@hostile('throng.zip', TooLarge)
+def zip_of_a_hundred_thousand_files() -> bytes:
+    return zipped(*((f'{n}.csv', b'ds,y\n2024-01-01,1\n') for n in range(100_000)), method=zipfile.ZIP_STORED)
+
+
+def tarred(*members: tuple[str, bytes], links: tuple[tuple[str, str], ...] = ()) -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode='w') as archive:
+        for name, target in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return held.getvalue()
+
+
+@hostile('links.tar', UnreadableFile)
+def tar_of_links_to_local_files() -> bytes:
+    return tarred(links=(('a.csv', '/etc/passwd'), ('b.csv', '../../../etc/passwd')))
+
+
+@hostile('climbing.tar', reads(rows_read=28))
+def tar_with_climbing_names() -> bytes:
+    return tarred(('../../../../tmp/climbed.csv', PLAIN), links=(('/tmp/climbed.csv', '/etc/passwd'),))
+
+
+@hostile('sparse.tar', TooLarge)
+def sparse_tar_that_claims_a_terabyte() -> bytes:
+    info = tarfile.TarInfo('a.csv')
+    info.size = 512
+    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    head[156:157] = tarfile.GNUTYPE_SPARSE
+    head[386:410] = b'%011o\x00%011o\x00' % (0, 512)
+    head[483:495] = b'\x80' + (2**40).to_bytes(11, 'big')
+    head[148:156] = b' ' * 8
+    head[148:156] = b'%06o\x00 ' % sum(head)
+    return bytes(head) + PLAIN.ljust(512, b'\n') + bytes(1024)
+
+
 # workbooks
 
 SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{}</worksheet>'
@@ -291,6 +377,13 @@ def workbook_without_its_sheet() -> bytes:
     return zipped(*((name, text.encode()) for name, text in BOOK.items()))
 
 
+@hostile('sheets.xlsx', TooLarge)
+def workbook_of_a_million_sheets() -> bytes:
+    sheets = ''.join(f'<sheet name="s{n}" sheetId="{n}" r:id="r1"/>' for n in range(1, 1_000_001))
+    head, tail = BOOK['xl/workbook.xml'].split('<sheet name="a" sheetId="1" r:id="r1"/>')
+    return workbook(book=head + sheets + tail, sheet=SHEET.format(ROWS.format(CELLS + dated(2))))
+
+
 # Parquet
 
 
@@ -353,7 +446,7 @@ def parquet_with_torn_pages() -> bytes:
     return bytes(data)
 
 
-@hostile('wide.parquet', reads(rows_read=1))
+@hostile('wide.parquet', TooLarge)
 def parquet_of_five_thousand_columns() -> bytes:
     return parquet(pa.table({f'c{n}': [1] for n in range(5000)}))
 
@@ -364,6 +457,41 @@ def parquet_nested_too_deep() -> bytes:
     for _ in range(100):
         value = pa.StructArray.from_arrays([value], ['s'])
     return parquet(pa.table({'y': value}))
+
+
+@hostile('group.parquet', reads(rows_read=100_000))
+def parquet_of_one_huge_row_group() -> bytes:
+    texts = pa.array(['x' * 2000]).take(pa.array([0] * 100_000))
+    stamps = stamped(100_000)['ds']
+    return parquet(
+        pa.table({'ds': stamps, 'y': texts}), row_group_size=100_000, use_dictionary=False, compression='zstd'
+    )
+
+
+@hostile('bomb.feather', TooLarge)
+def feather_bomb() -> bytes:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(['x' * MB]))
+    return arrow(pa.table({'ds': stamped(20_000)['ds'], 'y': texts}))
+
+
+@hostile('lying.feather', UnreadableFile)
+def feather_whose_offsets_lie() -> bytes:
+    data = bytearray(arrow(pa.table({'ds': ['2024-01-01'] * 50, 'y': ['abcdefgh'] * 50})))
+    at = data.index(struct.pack('<LLL', 8, 16, 24))
+    data[at : at + 4] = b'\xff\xff\xff\x7f'
+    return bytes(data)
+
+
+@hostile('half.feather', UnreadableFile)
+def truncated_feather() -> bytes:
+    return arrow(stamped(10_000))[:50_000]
+
+
+def arrow(table: pa.Table) -> bytes:
+    held = io.BytesIO()
+    with pa.ipc.new_file(held, table.schema) as writer:
+        writer.write_table(table)
+    return held.getvalue()
 
 
 # JSON
@@ -392,6 +520,27 @@ def json_with_numbers_of_thirty_thousand_digits() -> bytes:
 @hostile('keys.jsonl', TooLarge)
 def json_with_ever_new_keys() -> bytes:
     return b'\n'.join(b'{"k%d": 1}' % n for n in range(40_000))
+
+
+@hostile('million.json', TooLarge)
+def json_object_of_a_million_keys() -> bytes:
+    return json.dumps({f'k{n}': n for n in range(1_000_000)}).encode()
+
+
+@hostile('twice.jsonl', TooLarge)
+def json_of_one_key_a_hundred_thousand_times() -> bytes:
+    return b'{' + b','.join([b'"a": 1'] * 100_000) + b'}\n{"a": 1}\n'
+
+
+@hostile('nested.json', UnreadableFile)
+def json_of_arrays_below_one_name() -> bytes:
+    return b'{"a":[' * 300 + b'{"b": "' + b'x' * (10 * MB) + b'"}' + b']}' * 300
+
+
+@hostile('odd.jsonl', reads(rows_read=4))
+def json_of_numbers_that_are_none_and_lone_surrogates() -> bytes:
+    values = (b'NaN', b'-Infinity', b'"\\ud800"', b'1e999999')
+    return b''.join(b'{"ds": "2024-01-0%d", "y": %s}\n' % (n, value) for n, value in enumerate(values, 1))
 
 
 # text
@@ -426,6 +575,22 @@ def one_line_of_fifty_megabytes() -> bytes:
 @hostile('cells.csv', TooLarge)
 def one_line_of_a_million_cells() -> bytes:
     return b'1,' * MB
+
+
+@hostile('melt.csv', reads(rows_read=30, rows_accepted=30))
+def wide_table_that_melts_into_many_points() -> bytes:
+    head = b'id,' + b','.join(b'%d-%02d-%02d' % (1000 + n // 336, 1 + n // 28 % 12, 1 + n % 28) for n in range(20_000))
+    return head + b'\n' + b''.join(b'r%d' % n + b',1' * 20_000 + b'\n' for n in range(30))
+
+
+@hostile('column.csv', UnreadableFile)
+def a_column_whose_name_has_three_megabytes() -> bytes:
+    return b'ds,' + b'y' * (3 * MB) + b'\n2024-01-01,1\n2024-01-02,2\n'
+
+
+@hostile('million.csv', TooLarge)
+def a_million_columns() -> bytes:
+    return b','.join(b'c%d' % n for n in range(1_000_000)) + b'\n' + b'1,' * 999_999 + b'1\n'
 
 
 @hostile('quotes.csv', reads(rows_read=10_000))

@@ -16,6 +16,9 @@ from core.errors import NotSupported, TooLarge, UnreadableFile, UsageError
 
 _CHUNK: Final = 2**20
 _XZ_MEMORY: Final = 2**28
+_STEEP: Final = 2000  # times that no table shrinks to
+_STEEP_FREE: Final = 2**27
+_MOST_MEMBERS: Final = 50_000
 _SURE: Final = ('.csv', '.tsv', '.tab', '.psv', '.parquet', '.feather', '.arrow', '.xlsx', '.jsonl', '.ndjson')
 _LIKELY: Final = ('.txt', '.dat', '.json', '.asc', '.data')
 _PACKED: Final = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.lz4')
@@ -217,6 +220,8 @@ def _from_tar(path: Path, job: _Job) -> Unpacked:
 
 def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
     """The member asked for or the largest of those that look most like a table, and what is said about it."""
+    if len(members) > _MOST_MEMBERS:
+        raise TooLarge(f'{job.name} holds more than {_MOST_MEMBERS:,} files. Upload the table itself.')
     files = [
         member
         for member in members
@@ -270,7 +275,7 @@ def _inflate(source: _Source, packed: IO[bytes], job: _Job) -> Path:
 
     limits, name = job.limits, job.name
     size = max(Path(packed.name).stat().st_size, 1)
-    most = min(limits.bytes, max(limits.ratio_free_bytes, size * limits.ratio))
+    most = min(limits.bytes, max(limits.ratio_free_bytes, size * limits.ratio), max(_STEEP_FREE, size * _STEEP))
     done = 0
     broken = (zlib.error, gzip.BadGzipFile, EOFError, zipfile.BadZipFile, RuntimeError, OSError, pa.ArrowInvalid)
     try:

@@ -16,6 +16,7 @@ from core.analysis.ingest.dialect import (
     in_other_quotes,
     in_some_quotes,
     is_spaced,
+    may_close,
     readings,
     tokenize,
 )
@@ -432,7 +433,7 @@ class Careful:
         # Where every line opens a quote in vain, looking far ahead from each would take the square of the file's time.
         most = _TRIES if self._vain < _PATIENCE else _TRIES_TIRED
         pieces = [self._buffer[self._at]]
-        size, quotes, tries = len(pieces[0]), pieces[0].count(quote), 0
+        size, quotes, tries, closes = len(pieces[0]), pieces[0].count(quote), 0, False
         for used in range(2, _SPAN if width > 1 else _SPAN_NARROW):
             if self._at + used > len(self._buffer) and not self._more():
                 return None, 1
@@ -443,9 +444,12 @@ class Careful:
                 return None, 1
             if used in _DOUBTS and has_swallowed(''.join(pieces), self._form, width):
                 return None, 1
+            closes = closes or may_close(piece, self._form)
             if quote not in piece or (doubled and quotes % 2):
                 continue
             tries += 1
+            if not closes:
+                continue
             text = ''.join(pieces)
             tokens = tokenize(text.rstrip('\r\n').replace('\0', ''), self._form)
             if tokens.open:

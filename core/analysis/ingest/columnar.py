@@ -21,6 +21,7 @@ _TOO_LARGE: Final = 'variosync: too large'
 _RATIO: Final = 1000
 _AT_ONCE: Final = 1000
 _BATCH_CELLS: Final = 2**20
+_BATCH_BYTES: Final = 2**24
 _Columns = list[tuple[str, str]]
 
 
@@ -71,11 +72,26 @@ def _checked(file: Any) -> Iterator[Any]:
     for index in range(file.num_record_batches):
         batch = file.get_batch(index)
         batch.validate(full=True)
-        columns = [
-            column.cast(one.type) if column.type != one.type else column
-            for column, one in zip(batch.columns, plain, strict=True)
-        ]
-        yield pa.record_batch(columns, schema=plain)
+        # A dictionary's values may be far larger when written out: then a few rows at a time.
+        size = max(1, batch.num_rows * _BATCH_BYTES // max(_written_out(batch), 1))
+        for start in range(0, batch.num_rows, size):
+            columns = [
+                column.cast(one.type) if column.type != one.type else column
+                for column, one in zip(batch.slice(start, size).columns, plain, strict=True)
+            ]
+            yield pa.record_batch(columns, schema=plain)
+
+
+def _written_out(batch: Any) -> int:
+    """The bytes of a batch's texts that stand in dictionaries, once for each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in batch.columns:
+        if isinstance(column, pa.DictionaryArray) and pa.types.is_string(column.type.value_type):
+            total += pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
+    return total
 
 
 def _read(

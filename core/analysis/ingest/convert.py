@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
 NARROW: Final = 64
+COLUMN_MEMORY: Final = 640 * 2**10
+"""What each column of a table takes while its rows are typed and sorted, however few they are."""
 FEW_REPEATS: Final = 0.001
 SHAPES: Final = ('auto', 'long', 'wide')
 DUPLICATES: Final = ('auto', 'last', 'first', 'mean')
@@ -167,8 +169,10 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
         )
         if columns:
             report.locate(job.connection, faults, path, job.raw)
+        else:
+            no_faults(job.connection, faults)
         if faults_to is not None:
-            shutil.copyfile(faults, faults_to) if columns else no_faults(job.connection, faults_to)
+            shutil.copyfile(faults, faults_to)
         listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
         raw = job.raw
         return {
@@ -281,8 +285,9 @@ class _Job:
         return bool(may_change(self.raw.names, shape=self.options.shape, melt=self.options.melt))
 
     def _long(self, raw: RawTable) -> RawTable:
+        """The table made long where it is wide. Raises TooLarge when more columns stay than the memory holds."""
         options = self.options
-        return melted(
+        long = melted(
             self.connection,
             raw,
             workdir=self.workdir,
@@ -291,6 +296,14 @@ class _Job:
             roles=options.roles,
             known=[column.source for column in self.before.columns] if self.before else (),
         )
+        most = max(NARROW, options.memory // COLUMN_MEMORY)
+        if len(long.names) > most:
+            raise TooLarge(
+                f'{self.name} has {len(long.names):,} columns that are no periods and no series of one measure; with '
+                f'the memory allowed a table may keep {most:,}. Choose by the option melt the columns to make rows of, '
+                'or upload fewer columns.'
+            )
+        return long
 
     def columns(self, *, lenient: bool = False) -> list[Column]:
         """Return the columns with types and roles; `lenient` takes day-first dates where it cannot be known."""

@@ -178,6 +178,19 @@ def _closing(text: str, start: int, form: Format) -> tuple[int, bool]:
         position += 1
 
 
+def may_close(line: str, form: Format) -> bool:
+    """Whether a quote in a line may close a cell that was opened before it: only then a record can end there."""
+    text, quote = line.rstrip('\r\n').replace('\0', ''), form.quote
+    place = text.find(quote)
+    if form.wrapped:
+        return place >= 0
+    while place >= 0:
+        if _ends(text, place + len(quote), form.delimiter):
+            return True
+        place = text.find(quote, place + 1)
+    return False
+
+
 def _escaped(text: str, position: int, start: int, escape: str) -> bool:
     before = position - 1
     while before > start and text[before] == escape:
@@ -344,10 +357,11 @@ def sample_records(lines: Sequence[str], form: Format, *, limit: int) -> list[tu
 
 
 def _joined(lines: Sequence[str], index: int, form: Format) -> tuple[Tokens | None, int]:
-    text = lines[index]
+    text, closes = lines[index], False
     for used in range(2, min(40, len(lines) - index) + 1):
         text += lines[index + used - 1]
-        if form.quote not in lines[index + used - 1]:
+        closes = closes or may_close(lines[index + used - 1], form)
+        if form.quote not in lines[index + used - 1] or not closes:
             continue
         tokens = tokenize(text.rstrip('\r\n'), form)
         if not tokens.open:

@@ -7,6 +7,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -143,9 +144,11 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[
             reason = element.broken or 'The element is no JSON object.'
             _reject(sink, element.line, '' if value is None else _text(value) or '', reason)
             continue
-        cells = _cells(value, names)
-        if len(names) > work.limits.columns:
-            raise TooLarge(f'The JSON has more than {work.limits.columns:,} different keys. Upload narrower records.')
+        try:
+            cells = _cells(value, names, most=work.limits.columns)
+        except RecursionError:
+            _reject(sink, element.line, '', 'The JSON is nested too deep.')
+            continue
         if len(names) <= sink.width:
             sink.add(element.line, Flag.AS_READ, [cells.get(index) for index in range(len(names))])
     return sink
@@ -324,7 +327,8 @@ def _free(name: str, taken: Any) -> str:
 def _first_names(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[str]) -> None:
     for count, element in enumerate(_records(text, work, kind, notes)):
         if isinstance(element.value, dict):
-            _cells(element.value, names)
+            with suppress(RecursionError):
+                _cells(element.value, names, most=work.limits.columns)
         if count > 1000:
             break
 
@@ -339,14 +343,16 @@ def _reject(sink: Sink, line: int, value: str, reason: str) -> None:
     )  # fmt: skip
 
 
-def _cells(value: dict[str, Any], names: dict[str, int]) -> dict[int, str | None]:
-    """An object's cells by their place in `names`, which grows by keys not seen before."""
+def _cells(value: dict[str, Any], names: dict[str, int], *, most: int) -> dict[int, str | None]:
+    """An object's cells by their place in `names`, which grows by keys not seen before. Raises TooLarge past `most`."""
     cells: dict[int, str | None] = {}
     for name, item in _flat(value, '', 0):
         index = names.setdefault(name, len(names))
         while index in cells:
             name += '_'
             index = names.setdefault(name, len(names))
+        if index >= most:
+            raise TooLarge(f'The JSON has more than {most:,} different keys. Upload narrower records.')
         cells[index] = _text(item)
     return cells
 

@@ -374,6 +374,9 @@ _NUMBER: Final = re.compile(
 )
 
 
+_DECIMAL: Final = re.compile(r'-?\d{1,11}(?:\.\d+)?')
+
+
 def _look(place: int, name: str, cells: tuple[str, ...]) -> _Looked:
     numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
     sizes = sorted(len(re.sub(r'[.,]\d*$', '', re.sub(r'[^\d.,]', '', cell))) for cell in numbers)
@@ -392,9 +395,11 @@ def _is_time(column: _Looked) -> bool:
 
     if not column.cells:
         return False
-    return any(
-        (not reading.coded or TIME_NAME.search(column.name)) and _share(reading, column.cells) >= 0.9
-        for reading in readings.TIMES
+    named = bool(TIME_NAME.search(column.name))
+    # Numbers of less than twelve digits are times by their name only: this tells most columns by three of their cells.
+    plain = not named and all(_DECIMAL.fullmatch(cell) for cell in column.cells[:3])
+    return not plain and any(
+        (named or not reading.coded) and _share(reading, column.cells) >= 0.9 for reading in readings.TIMES
     )
 
 
@@ -458,8 +463,9 @@ def _as_written(name: str) -> str:
 
 
 def _without_stem(name: str) -> str:
-    """A name such as X1990, y_1990, sales_2020-01 or value2020Q1 without what stands before the digits."""
-    match = re.fullmatch(r'[^\W\d]+?[ _.-]?(\d.*)', name.strip())
+    """A name such as X1990, y_1990, sales_2020-01 or value2020Q1 without what stands before the digits; a name that
+    a nameless column was given has none."""
+    match = None if _UNNAMED.fullmatch(name) else re.fullmatch(r'[^\W\d]+?[ _.-]?(\d.*)', name.strip())
     # R writes X2020.01.31 for 2020-01-31.
     return match[1] if match else ''
 
@@ -793,7 +799,8 @@ def _melt(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kept = [place for place in range(len(raw.names)) if place not in set(plan.places) and place != plan.beside]
+    taken = {*plan.places, plan.beside}
+    kept = [place for place in range(len(raw.names)) if place not in taken]
     names = [_key_name(raw.names[place]) for place in kept]
     name = _free(plan.name, names)
     values: list[str] = []

@@ -21,6 +21,8 @@ _WEIGHED: Final = 200
 _SCANNED: Final = 20_000
 _MOST_ROWS: Final = 2**20
 _MERGED_ROWS: Final = 100
+_BOOK_BYTES: Final = 2**20
+_MOST_SHEETS: Final = 200
 _MOST_MERGES: Final = 10_000
 _MERGE: Final = re.compile(rb'mergeCell\s+ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']')
 _WORDS: Final = re.compile(r'[^\W\d_]+')
@@ -55,6 +57,8 @@ def _check_sizes(path: Path, work: Work, name: str) -> None:
     except zipfile.BadZipFile as error:
         raise UnreadableFile(f'{name} is a broken Excel workbook. Open it and save it again.') from error
     strings = sizes.get('xl/sharedStrings.xml', 0)
+    if sizes.get('xl/workbook.xml', 0) > _BOOK_BYTES:
+        raise TooLarge(f'{name} has too many sheets. Export the sheet as CSV.')
     packed = max(path.stat().st_size, 1)
     most = min(work.limits.bytes, max(work.limits.ratio_free_bytes, packed * work.limits.ratio))
     if sum(sizes.values()) > most or strings > work.memory // 2:
@@ -94,7 +98,7 @@ def _ranked(book: Any, work: Work, chosen: Chosen) -> list[tuple[float, Any]]:
     """
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == 'visible'] or book.worksheets
     weighed = []
-    for sheet in sheets:
+    for sheet in sheets[:_MOST_SHEETS]:
         sheet.reset_dimensions()
         weight = _Sheet(sheet, work, chosen).weight()
         if weight:
