@@ -123,7 +123,7 @@ export function mount(uPlot, element, hooks = {}) {
     };
   }
 
-  const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, u.bbox.width / devicePixelRatio / 84), offset);
+  const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, u.bbox.width / devicePixelRatio / 76), offset);
 
   function widthOf(u, text) {
     u.ctx.font = FONT;

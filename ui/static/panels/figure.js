@@ -116,7 +116,7 @@ function overTime(root, scene, place) {
     if (name !== "y2" && name !== "volume") root.append(rule(left, y(value, name), right, y(value, name), "grid"));
     root.append(name === "y2" ? words(right + 8, y(value, name) + 4, text[at]) : words(left - 8, y(value, name) + 4, text[at], { anchor: "end" }));
   });
-  const [times, step] = ticksBetween(from, to, (to - from) / Math.max(1, (right - left) / 84), offsetOf(scene.zone));
+  const [times, step] = ticksBetween(from, to, (to - from) / Math.max(1, (right - left) / 76), offsetOf(scene.zone));
   for (const ms of times) root.append(rule(x(ms), inside.bottom, x(ms), inside.bottom + 4, "axis"), words(x(ms), inside.bottom + 19, tick(ms, scene.zone, step), { anchor: "middle" }));
   root.append(body, rule(left, inside.bottom, right, inside.bottom, "axis"));
 

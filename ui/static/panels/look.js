@@ -30,7 +30,7 @@ export function number(value, step) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size >= 1e15 || (size > 0 && size < 1e-6)) return swap(value.toExponential(3));
-  const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : Number.isInteger(value) ? 0 : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+  const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : Number.isInteger(value) ? 0 : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : Math.max(4, 2 - Math.floor(Math.log10(size)));
   const format = remembered(`n${digits}${step ? "f" : ""}`, () => new Intl.NumberFormat("en", { minimumFractionDigits: step ? digits : 0, maximumFractionDigits: digits }));
   return swap(format.format(value)).replace("-", "−");
 }

@@ -110,7 +110,7 @@ export function paths({ t, y }, width, height, left = 0, top = 0) {
 export function sayTable(root, answer, context, place, { words, rule, fit }) {
   const { columns, rows } = tabular(answer), step = stepOf(valuesOf(answer)), most = Math.max(1, Math.floor((place.bottom - place.top - 40) / 24)), fits = Math.max(1, Math.floor((place.right - place.left - 140) / 96));
   const shown = columns.slice(0, fits + 1), right = (at) => at ? place.left + 140 + (place.right - place.left - 140) / (shown.length - 1) * at : place.left;
-  shown.forEach((column, at) => root.append(words(right(at), place.top + 14, fit(column.name, 90), { anchor: at ? "end" : "start", weight: 500 })));
+  shown.forEach((column, at) => root.append(words(right(at), place.top + 14, fit(column.name, at ? (place.right - place.left - 140) / (shown.length - 1) - 12 : 120), { anchor: at ? "end" : "start", weight: 500 })));
   root.append(rule(place.left, place.top + 22, place.right, place.top + 22, "line"));
   ordered(rows, { at: 0, down: true }).slice(0, most).forEach((row, line) => shown.forEach((column, at) => root.append(words(right(at), place.top + 40 + line * 24, at ? (row[at] === null ? "–" : number(row[at], column.digits)) : instant(row[0], context.zone, step), { anchor: at ? "end" : "start", fill: "text" }))));
   const left = [rows.length > most && `${count(most)} of ${count(rows.length)} rows`, columns.length > shown.length && `${shown.length - 1} of ${columns.length - 1} columns`].filter(Boolean).join(", ");

@@ -1,0 +1,326 @@
+"""The modules of panels that touch no page, run by the Node that comes with Playwright."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright._impl._driver import compute_driver_executable
+
+from core.panels import parsed
+
+MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
+DAY = 86_400_000
+HOUR = 3_600_000
+
+
+@pytest.fixture(scope='module')
+def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
+    """Run a body of JavaScript that has the modules and `given`; return what it returns."""
+    folder = tmp_path_factory.mktemp('modules')
+    for file in MODULES.glob('*.js'):
+        shutil.copy(file, folder)
+    (folder / 'package.json').write_text('{"type": "module"}')
+    node = compute_driver_executable()[0]
+
+    def run(body: str, given: Any = None) -> Any:
+        script = (
+            'const [axes, look, scene, request, words] = await Promise.all('
+            "['axes', 'look', 'scene', 'request', 'words'].map((name) => import(`./${name}.js`)));\n"
+            f'const given = {json.dumps(given)};\n'
+            f'const answer = (() => {{ {body} }})();\n'
+            'const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;\n'
+            'process.stdout.write(JSON.stringify(answer, plain));'
+        )
+        done = subprocess.run(
+            [node, '--input-type=module', '-e', script], cwd=folder, capture_output=True, text=True, timeout=60
+        )
+        assert not done.returncode, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def ms(*parts: int) -> float:
+    return datetime(*parts, tzinfo=UTC).timestamp() * 1000
+
+
+def line(name: str, t: list[float], y: list[float | None], **more: Any) -> dict[str, Any]:
+    columns = {'t': t, 'y': y, **more.pop('columns', {})}
+    return (
+        {'name': name, 'series': name, 'measure': 'load', 'role': 'value', 'of': '', 'n': len(t)}
+        | more
+        | {'columns': columns}
+    )
+
+
+def answer(*lines: dict[str, Any]) -> dict[str, Any]:
+    return {'kind': 'line', 'start': 0, 'end': 10 * DAY, 'width': 100, 'exact': True, 'lines': list(lines)}
+
+
+def panel(kind: str, *, show: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
+    dataset = '00000000-0000-4000-8000-000000000001'
+    spec = {'panels': [{'id': 'p', 'kind': kind, 'dataset': dataset, 'query': query, 'show': show or {}}]}
+    return parsed(spec)['panels'][0]
+
+
+def context(**more: Any) -> dict[str, Any]:
+    dataset = {'series': 3, 'keys': ['site'], 'units': {'load': 'MW'}, 'measures': ['load']}
+    known = {'00000000-0000-4000-8000-000000000001': dataset | more.pop('dataset', {})}
+    return {'datasets': known, 'range': None, 'series': {}, 'every': 'auto', 'compare': '', 'zone': 'UTC'} | more
+
+
+# Answers come as typed arrays in which NaN is no value; JSON knows neither.
+SCENE = """
+const numbers = (values) => Float64Array.from(values, (value) => value ?? NaN);
+for (const one of given.answer.lines) for (const [name,
+        values] of Object.entries(one.columns)) one.columns[name] = numbers(values);
+const made = scene.scene(given.panel, given.answer, given.context, { hidden: new Set(given.hidden ?? []),
+        forecast: given.forecast ?? null });
+"""
+
+
+def test_ticks_of_a_day_that_lacks_an_hour_stand_on_the_clock(told):
+    given = [ms(2026, 3, 28, 23), ms(2026, 3, 29, 22)]  # 29 March in Berlin, which has 23 hours
+    body = """const offset = axes.offsetOf('Europe/Berlin');
+    return [3, 6, 1].map((hours) => axes.ticksBetween(...given, hours * 36e5,
+        offset)[0].map((at) => look.tick(at, 'Europe/Berlin', hours * 36e5)));"""
+    three, six, each = told(body, given)
+    assert three == ['29 Mar', '03:00', '06:00', '09:00', '12:00', '15:00', '18:00', '21:00', '30 Mar']
+    assert six == ['29 Mar', '06:00', '12:00', '18:00', '30 Mar']
+    assert each[:4] == ['29 Mar', '01:00', '03:00', '04:00']
+
+
+def test_ticks_of_a_day_with_an_hour_twice_count_it_twice(told):
+    given = [ms(2026, 10, 24, 22), ms(2026, 10, 25, 23)]
+    body = """const offset = axes.offsetOf('Europe/Berlin');
+    return [axes.ticksBetween(...given, 36e5, offset)[0].map((at) => look.tick(at, 'Europe/Berlin', 36e5)),
+        axes.ticksBetween(...given, 6 * 36e5, offset)[0].map((at) => look.tick(at, 'Europe/Berlin', 216e5))];"""
+    each, six = told(body, given)
+    assert each[:5] == ['25 Oct', '01:00', '02:00', '02:00', '03:00']
+    assert six == ['25 Oct', '06:00', '12:00', '18:00', '26 Oct']
+
+
+def test_months_begin_in_the_zone_and_odd_offsets_are_kept(told):
+    body = """const of = (zone, least, from, to) => axes.ticksBetween(from, to, least,
+        axes.offsetOf(zone))[0].map((at) => new Date(at).toISOString());
+    return [of('America/New_York', 28 * 864e5, given[0], given[1]), of('Asia/Kathmandu', 36e5, given[0],
+        given[0] + 2 * 36e5), of('nowhere', 864e5, given[0], given[0] + 864e5)];"""
+    months, hours, nowhere = told(body, [ms(2026, 2, 15), ms(2026, 4, 15)])
+    assert months == ['2026-03-01T05:00:00.000Z', '2026-04-01T04:00:00.000Z']
+    assert hours == ['2026-02-15T00:15:00.000Z', '2026-02-15T01:15:00.000Z']
+    assert nowhere == ['2026-02-15T00:00:00.000Z', '2026-02-16T00:00:00.000Z']
+
+
+def test_years_before_the_common_era_and_far_ahead_have_ticks(told):
+    body = """return given.map(([from, to]) => axes.ticksBetween(from, to, (to - from) / 5,
+        axes.offsetOf('Europe/Berlin'))[0].length);"""
+    assert all(2 <= n <= 12 for n in told(body, [[-7e13, -6.9e13], [1e14, 1.01e14], [0, 5], [0, 9e12]]))
+
+
+def test_round_numbers_and_powers(told):
+    body = """return [axes.ticks(0, 507, 5), axes.ticks(-0.3, 0.1, 4)[0], axes.ticks(5, 5, 4)[0],
+        axes.logTicks(3, 80000, 5), axes.logTicks(2, 60, 9), axes.logTicks(1e-3, 1e9, 4)];"""
+    plain, small, flat, powers, between, far = told(body)
+    assert plain == [[0, 200, 400], 200]
+    assert small == [-0.3, -0.2, -0.1, 0, 0.1]
+    assert flat == [5]
+    assert powers == [10, 100, 1000, 10000]
+    assert between == [2, 5, 10, 20, 50]
+    assert len(far) <= 5
+
+
+def test_numbers_are_written_as_the_user_writes_them(told):
+    body = """const said = () => [look.number(1234567.5), look.number(-4.25), look.number(0.00012),
+        look.number(NaN), look.short(461700), look.short(402000), look.short(1.274e6), look.signed(4.7, 0.1),
+        look.written([0, 50000, 100000], 50000)];
+    const english = said();
+    look.writeNumbersWith('.', ',');
+    const german = said();
+    look.writeNumbersWith('\\u202f', ',');
+    return [english, german, look.count(1234567)];"""
+    english, german, french = told(body)
+    assert english[:8] == ['1,234,568', '−4.25', '0.00012', '–', '461.7k', '402k', '1.27M', '+4.7']
+    assert english[8] == ['0', '50k', '100k']
+    assert german[:8] == ['1.234.568', '−4,25', '0,00012', '–', '461,7k', '402k', '1,27M', '+4,7']
+    assert french == '1\u202f234\u202f567'
+
+
+def test_moments_have_as_much_of_the_clock_as_their_step_needs(told):
+    body = """const of = ([step, at]) => look.instant(at, 'UTC', step);
+        const berlin = (step, at) => look.instant(at, 'Europe/Berlin', step);
+        return [...[[864e5, 0], [36e5, 36e5], [1000, 1500], [31 * 864e5, 0], [366 * 864e5, 0]].map(of),
+        berlin(864e5, -36e5), berlin(36e5, given)];"""
+    assert told(body, ms(2026, 7, 1, 12)) == [
+        *('1 Jan 1970', '1 Jan 1970, 01:00', '1 Jan 1970, 00:00:01', 'Jan 1970', '1970'),
+        *('1 Jan 1970', '1 Jul 2026, 14:00'),
+    ]
+
+
+def test_lengths_of_buckets_in_words(told):
+    body = 'return given.map((size) => look.per(size));'
+    day = DAY
+    sizes = [300_000, HOUR, 3 * HOUR, day, 23 * HOUR, 7 * day, 28 * day, 31 * day, 91 * day, 365 * day, 366 * day]
+    words = ['5 min', 'hour', '3 h', 'day', 'day', 'week', 'month', 'month', '3 months', 'year', 'year']
+    assert told(body, sizes) == words
+
+
+def test_what_a_panel_asks(told):
+    body = 'return given.map(([panel, context]) => request.requestOf(panel, context, 500));'
+    cases = [
+        [panel('line', measures=['load']), context(range=[10.4, 20.6])],
+        [panel('area', measures=['load'], show={'stacked': True}), context(zone='Europe/Berlin')],
+        [panel('calendar', measures=['load']), context(zone='Europe/Berlin', every='PT1H')],
+        [panel('line', measures=['load']), context(series={'site': ['a~b', 'c'], 'other': ['x']})],
+        [panel('line', measures=['load']), context(dataset={'series': 370})],
+        [panel('line', measures=['load'], show={'own': {'from': 1, 'to': 9}}), context(range=[10, 20], compare='P1W')],
+        [panel('line', measures=['load'], group='site'), context(dataset={'series': 370})],
+    ]
+    line_, stacked, calendar, chosen, many, own, grouped = told(body, cases)
+    assert line_ == [*(['kind', 'line'], ['width', '500'], ['measures', 'load']), ['from', '10'], ['to', '21']]
+    assert ['every', 'auto'] in stacked
+    assert ['zone', 'Europe/Berlin'] in stacked
+    assert ['every', 'P1D'] in calendar
+    assert ['filters', 'site~in~a\\~b~c'] in chosen
+    assert not [pair for pair in chosen if 'other' in pair[1]]
+    assert ['top', '8'] in many
+    assert [pair[1] for pair in own if pair[0] in ('from', 'to', 'compare')] == ['1', '9', 'P1W']
+    assert 'top' not in dict(grouped)
+
+
+def test_bars_stand_on_one_another_and_hang_below_zero(told):
+    t = [0, DAY, 2 * DAY]
+    columns = {'until': [DAY, 2 * DAY, 3 * DAY]}
+    lines = [
+        line('a', t, [1, -1, None], columns=columns),
+        line('b', t, [2, 3, 4], columns=columns),
+        line('c', t, [1, -2, 1], columns=columns),
+    ]
+    given = {'panel': panel('bar', show={'stacked': True}), 'answer': answer(*lines), 'context': context()}
+    found = told(SCENE + 'return made.lines.map((line) => [line.base, line.y, [...line.own]]);', given)
+    assert found[0][:2] == [[0, 0, None], [1, -1, None]]
+    assert found[1][:2] == [[1, 0, 0], [3, 3, 4]]
+    assert found[2][:2] == [[3, -1, 4], [4, -3, 5]]
+    assert found[2][2] == [1, -2, 1]
+
+
+def test_grouped_bars_never_overlap_and_a_hidden_one_leaves_its_place(told):
+    t, columns = [0, DAY], {'until': [DAY, 2 * DAY]}
+    lines = [line(name, t, [1, 2], columns=columns) for name in 'abc']
+    given = {'panel': panel('bar'), 'answer': answer(*lines), 'context': context()}
+    slots = SCENE + 'return made.lines.map((line) => [line.name, line.colour, line.slot, line.slots]);'
+    assert told(slots, given) == [[n, f'series-{i + 1}', i, 3] for i, n in enumerate('abc')]
+    assert told(slots, given | {'hidden': ['b']}) == [['a', 'series-1', 0, 2], ['c', 'series-3', 1, 2]]
+
+
+def test_indicators_have_panes_and_bands(told):
+    t = [0, DAY, 2 * DAY]
+    over = [
+        line(f'a {text}', t, y, role=role, of='a')
+        for text, role, y in (
+            ('bollinger~20~2', 'bollinger.middle', [2, 2, 2]),
+            ('bollinger~20~2', 'bollinger.upper', [3, 3, 3]),
+            ('bollinger~20~2', 'bollinger.lower', [1, 1, 1]),
+            ('rsi~14', 'rsi', [40, 60, 50]),
+            ('macd~12~26~9', 'macd.macd', [0.1, 0.2, 0.1]),
+            ('macd~12~26~9', 'macd.signal', [0.1, 0.1, 0.1]),
+            ('macd~12~26~9', 'macd.histogram', [0, 0.1, 0]),
+        )
+    ]
+    given = {'panel': panel('line'), 'answer': answer(line('a', t, [1, 2, 3]), *over), 'context': context()}
+    body = SCENE + 'return [made.lines.map((line) => [line.name, line.axis]), made.bands.length, axes.scalesOf(made)];'
+    lines, bands, scales = told(body, given)
+    assert ['RSI 14', 'rsi'] in lines
+    assert ['MACD 12, 26, 9', 'macd'] in lines
+    assert bands == 1
+    assert scales['rsi']['limits'] == [0, 100]
+    parts = sorted(scale['part'] for scale in scales.values())
+    assert all(one[1] < other[0] for one, other in pairwise(parts))  # each has a place of its own
+    assert parts[-1][1] == 1
+    low, high = scales['y']['whole']
+    share = (scales['y']['limits'][0] - low) / (high - low)
+    assert share == pytest.approx(scales['y']['part'][0])
+
+
+def test_a_logarithmic_axis_counts_what_it_leaves_out(told):
+    lines = line('a', [0, DAY, 2 * DAY, 3 * DAY], [10, 0, -3, 1000])
+    given = {'panel': panel('line', show={'axis': 'log'}), 'answer': answer(lines), 'context': context()}
+    left, y, scale = told(SCENE + 'return [made.left, made.lines[0].y, axes.scalesOf(made).y];', given)
+    assert left == 2
+    assert y == [10, None, None, 1000]
+    assert 0 < scale['whole'][0] < 10 < 1000 < scale['whole'][1]
+
+
+def test_gaps_a_forecast_and_its_cutoff(told):
+    lines = line('a', [0, DAY, 2 * DAY, 5 * DAY], [1, 2, None, 4])
+    model = {'model': 'auto', 't': [6 * DAY, 7 * DAY], 'mean': [4, None]}
+    model['q'] = {q: [v, v] for q, v in (('0.025', 1), ('0.1', 2), ('0.9', 6), ('0.975', 8))}
+    given = {'panel': panel('line'), 'answer': answer(lines), 'context': context()}
+    given['forecast'] = {'cutoff': 5 * DAY, 'models': [model]}
+    body = """return [made.gaps, made.bands.map((one) => one.name),
+        made.lines.map((one) => [one.name, one.colour]), made.notes, made.x];"""
+    gaps, bands, names, notes, x = told(SCENE + body, given)
+    assert gaps == [[DAY, 5 * DAY]]
+    assert bands == ['95%', '80%']
+    assert names == [['a', 'ink'], ['forecast', 'series-1']]
+    assert notes == [{'at': 5 * DAY, 'text': 'cutoff 6 Jan 1970', 'colour': 'text-3'}]
+    assert x == [0, 10 * DAY]
+
+
+def test_what_is_left_out_is_said(told):
+    lines = [line(str(at), [0], [1]) for at in range(8)]
+    body = """return given.map(([panel, answer, context]) => scene.leftOut(panel, answer, context,
+        request.requestOf(panel, context, 500)));"""
+    many, few = context(dataset={'series': 370}), context(dataset={'series': 8})
+    shown = panel('line', measures=['load'], top=8)
+    cases = [
+        [shown, answer(*lines), many],
+        [shown, answer(*lines), few],
+        [shown, answer(*lines[:3]), many],
+        [panel('line', measures=['load'], top=8, group='site'), answer(*lines), many],
+        [panel('line', measures=['load']), answer(*lines), many],
+    ]
+    assert told(body, cases) == ['top 8 of 370 series', '', '', 'top 8', 'top 8 of 370 series']
+
+
+def test_the_head_says_units_and_buckets(told):
+    t = [0, HOUR, 2 * HOUR]
+    stepped = [line(name, t, [1, 2, 3], columns={'until': [HOUR, 2 * HOUR, 3 * HOUR]}) for name in 'ab']
+    body = 'return given.map(([panel, answer, context]) => scene.subtitle(panel, answer, context));'
+    cases = [
+        [panel('line'), answer(*stepped), context()],
+        [panel('bar', aggregation='sum'), answer(stepped[0]), context()],
+        [panel('line'), answer(line('a', t, [1, 2, 3])), context(dataset={'series': 1})],
+    ]
+    assert told(body, cases) == ['MW, mean per hour', 'a, MW, sum per hour', 'MW']
+
+
+def test_a_figure_is_the_last_value_and_its_change_unless_its_bucket_goes_on(told):
+    t, whole = [0, DAY, 2 * DAY], [DAY, 2 * DAY, 3 * DAY]
+    cases = [
+        line('a', t, [1, 2, 3], columns={'until': whole}),
+        line('a', t, [1, 2, 3], columns={'until': [*whole[:2], 2.5 * DAY]}),
+        line('a', t, [1, None, 3], columns={'until': whole}),
+        line('a', t, [None, None, None], columns={'until': whole}),
+    ]
+    body = """const numbers = (values) => Float64Array.from(values, (value) => value ?? NaN);
+    return given.map((one) => words.figureOf({ ...one,
+        columns: Object.fromEntries(Object.entries(one.columns).map(([name, values]) => [name,
+        numbers(values)])) }));"""
+    rise, going, over, none = told(body, cases)
+    assert rise == {'t': 2 * DAY, 'value': 3, 'open': False, 'change': 50}
+    assert going['open']
+    assert going['change'] is None
+    assert over['change'] == 200
+    assert none is None
+
+
+def test_rows_without_a_value_come_last_either_way(told):
+    body = """return [true, false].map((down) => words.ordered([[1, 5], [2, null], [3, 7]], { at: 1,
+        down }).map(([at]) => at));"""
+    assert told(body) == [[3, 1, 2], [1, 3, 2]]
