@@ -15,10 +15,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from core import orders
 from core.analysis import tables
 from core.analysis.ahead import Ahead, known_ahead
-from core.analysis.ingest import CHOICES, Options, check
-from core.analysis.recipes import Preview, fields_of, steps_of
+from core.analysis.recipes import Preview, fields_of
 from core.analysis.recipes import check as check_recipe
 from core.analysis.recipes import preview as try_recipe
 from core.analysis.series import SeriesReader, Window, encode
@@ -26,11 +26,10 @@ from core.analysis.versions import Difference, Point, Stored, difference, points
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
 from core.notices import Notices
+from core.orders import Order
 from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import Dataset, Direct, Job, JobState, Quote, Upload, Version
 
-ROLES = ('time', 'series', 'measure', 'attribute')
-HOW = ('append', 'replace')
 OPEN_READERS = 16
 READING_AT_ONCE = 8
 COMPARING_AT_ONCE = 2  # each may hold 256 MB and write what does not fit to disk
@@ -76,14 +75,6 @@ class Origin:
             ]
         found = [row for row in own if row[value] is not None]
         return str(found[0][value]) if found else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """How a version was asked for: its `options`, and the number of the version that its file joined, if any."""
-
-    options: Mapping[str, Any]
-    onto: int | None
 
 
 class Datasets:
@@ -136,10 +127,10 @@ class Datasets:
         `correct`; what they do not name stays as it was for the version that is shown.
         Raise NotEnoughHours when the balance does not cover the quote of its conversion.
         """
-        _check_how(how)
+        orders.check_how(how)
         asked = dict(options or {})
-        _check_options(asked)
-        _check_roles(asked.get('roles', {}), None)
+        orders.check_options(asked)
+        orders.check_roles(asked.get('roles', {}), None)
         if size > self._max_upload:
             raise TooLarge(
                 f'{name} has {size:,} bytes; at most {self._max_upload:,} are accepted. Compress or split it.'
@@ -234,9 +225,9 @@ class Datasets:
             if locked.state != 'receiving':
                 return locked
             dataset_id = locked.dataset_id or await self._new_dataset(tx, locked)
-            last = await _last_order(tx, dataset_id) if locked.dataset_id else None
-            follows = _following(locked, last)
-            if last is not None and _same(locked, info.sha256, follows, last):
+            last = await orders.last_order(tx, dataset_id) if locked.dataset_id else None
+            follows = orders.following(locked, last)
+            if last is not None and orders.is_same(locked, info.sha256, follows, last):
                 row = await tx.one('upload_unchanged', id=upload_id)
             else:
                 row = await tx.one(
@@ -404,7 +395,7 @@ class Datasets:
         """Return by number what each version was ordered to be."""
         async with self._database.transaction(user_id) as tx:
             rows = await tx.all('version_orders', dataset_id=dataset_id)
-        return {row['number']: _order_of(row['payload'] or {}) for row in rows}
+        return {row['number']: orders.order_of(row['payload'] or {}) for row in rows}
 
     async def rename(self, user_id: UUID, dataset_id: UUID, name: str) -> None:
         """Give the dataset another name."""
@@ -450,15 +441,15 @@ class Datasets:
         Asked again for what is on its way or has been done, return that job: nothing is ordered twice.
         Raise Conflict for a job that has not failed.
         """
-        _check_options(options)
+        orders.check_options(options)
         if how is not None:
-            _check_how(how)
+            orders.check_how(how)
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
-            last = await _last_order(tx, dataset_id)
-            again = await _again(tx, dataset_id, job_id)
-            names = None if again.version is None else _columns(again.version['manifest'])
-            _check_roles(roles, names)
+            last = await orders.last_order(tx, dataset_id)
+            again = await orders.to_do_again(tx, dataset_id, job_id)
+            names = None if again.version is None else orders.columns(again.version['manifest'])
+            orders.check_roles(roles, names)
             if again.version is not None and set(options) == {'recipe'}:
                 check_recipe(options['recipe'], fields_of(again.version['manifest']))
             wanted = {**again.options, **options}
@@ -470,11 +461,11 @@ class Datasets:
                 if (
                     told.get('upload') == str(again.upload.id)
                     and (told.get('how', 'replace'), told.get('onto')) == (joins, onto)
-                    and _effective(told.get('options') or {}) == _effective(wanted)
+                    and orders.in_effect(told.get('options') or {}) == orders.in_effect(wanted)
                 ):
                     return _job(await tx.one('job_by_id', id=last['id']))
             job = await self._order(
-                tx, again.upload, dataset_id, options=wanted, how=joins, onto=onto, rows=_rows_read(again.version)
+                tx, again.upload, dataset_id, options=wanted, how=joins, onto=onto, rows=orders.rows_read(again.version)
             )
         await self._ordered(user_id, job)
         return job
@@ -483,9 +474,9 @@ class Datasets:
         """Return what `correct` costs at most."""
         async with self._database.transaction(user_id) as tx:
             await tx.one('dataset_by_id', id=dataset_id)
-            again = await _again(tx, dataset_id, job_id)
+            again = await orders.to_do_again(tx, dataset_id, job_id)
         upload = again.upload
-        return self._hours.quote_convert(upload.size, upload.name, rows=_rows_read(again.version))
+        return self._hours.quote_convert(upload.size, upload.name, rows=orders.rows_read(again.version))
 
     async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
         """Commit the version that a conversion made, in the transaction that ends its job."""
@@ -694,117 +685,6 @@ class Datasets:
         """Close what is open for reading."""
         while self._readers:
             self._readers.popitem()[1][1].close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Again:
-    """A conversion that is to be done again: its file, how it was told, and the version that it made, if any."""
-
-    upload: Upload
-    options: Mapping[str, Any]
-    how: str
-    onto: str | None = None
-    version: Row | None = None
-
-
-async def _again(tx: Transaction, dataset_id: UUID, job_id: UUID | None) -> _Again:
-    """The conversion that a correction does again: the named one, the shown version's, or the last one."""
-    current = None if job_id else await tx.first('version_current', dataset_id=dataset_id)
-    if current is None:
-        job = await (
-            tx.one('job_by_id', id=job_id) if job_id else tx.one('job_last', dataset_id=dataset_id, kind='convert')
-        )
-        if job['kind'] != 'convert' or job['dataset_id'] != dataset_id:
-            raise NotFound('There is no such conversion of this dataset.')
-        if job_id is not None and job['state'] not in ('failed', 'cancelled'):
-            raise Conflict('Only a conversion that failed or was cancelled is corrected by its job.')
-        told = job['payload']
-        return _Again(
-            upload=_upload(await tx.one('upload_by_id', id=told['upload'])),
-            options=told.get('options') or {},
-            how=told.get('how', 'replace'),
-            onto=told.get('onto'),
-        )
-    upload = _upload(await tx.one('upload_by_id', id=current['upload_id']))
-    made = await tx.first('version_order', id=current['id'])
-    told = made['payload'] if made else {}
-    before = told.get('before')
-    return _Again(
-        upload=upload,
-        options=told['options'] if 'options' in told else _recipe_of(current),
-        how='append' if before else 'replace',
-        onto=before and before['version'],
-        version=current,
-    )
-
-
-def _order_of(payload: Mapping[str, Any]) -> Order:
-    return Order(options=payload.get('options') or {}, onto=(payload.get('before') or {}).get('number'))
-
-
-def _recipe_of(version: Row | None) -> dict[str, Any]:
-    """The options of a version of which nothing else is known."""
-    return {} if version is None else {'recipe': steps_of(version['manifest'])}
-
-
-def _rows_read(version: Row | None) -> int | None:
-    return None if version is None else int(version['manifest']['rows_read'])
-
-
-def _columns(manifest: Mapping[str, Any]) -> set[str]:
-    """The names of a version's columns, those before its recipe too."""
-    return {column['name'] for column in (*manifest['columns'], *manifest.get('base', ()))}
-
-
-async def _last_order(tx: Transaction, dataset_id: UUID) -> Row | None:
-    """The conversion that the next upload of a dataset follows; whoever asks next waits for this transaction."""
-    await tx.one('dataset_lock', id=dataset_id)
-    return await tx.first('dataset_order', dataset_id=dataset_id)
-
-
-def _following(upload: Upload, last: Row | None) -> dict[str, Any]:
-    """The options of a conversion: those of the one before, where the upload says nothing else.
-
-    Roles of before are usual ones: they count for columns that the file has.
-    """
-    before = dict(last['payload'].get('options') or {}) if last else {}
-    usual = {**before.pop('usual', {}), **before.pop('roles', {})}
-    return before | dict(upload.options) | ({'usual': usual} if usual else {})
-
-
-def _same(upload: Upload, sha256: str, options: Mapping[str, Any], last: Row) -> bool:
-    """Whether converting an upload would make the rows that the conversion before it made."""
-    told = last['payload']
-    joins_alike = upload.how == told.get('how', 'replace') or upload.how == 'append'
-    return bool(
-        sha256 == last['sha256'] and joins_alike and _effective(options) == _effective(told.get('options') or {})
-    )
-
-
-def _effective(options: Mapping[str, Any]) -> dict[str, Any]:
-    others = {
-        name: value for name, value in options.items() if name not in ('usual', 'roles') and value not in (None, {}, [])
-    }
-    return others | {'roles': {**options.get('usual', {}), **options.get('roles', {})}}
-
-
-def _check_how(how: str) -> None:
-    if how not in HOW:
-        raise UsageError(f'"{how}" is no way to join a dataset. Choose append or replace.')
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    if unknown := set(options) - set(CHOICES):
-        raise UsageError(f'There is no option "{min(unknown)}". Options are {", ".join(CHOICES)}.')
-    check(Options(**options))
-
-
-def _check_roles(roles: Mapping[str, str], names: set[str] | None) -> None:
-    for column, role in roles.items():
-        if (names is not None and column not in names) or role not in ROLES:
-            raise UsageError(f'Column "{column}" cannot be read as "{role}". Roles are {", ".join(ROLES)}.')
-    if list(roles.values()).count('time') > 1:
-        raise UsageError('Only one column can be the time. Choose one and make the others attributes.')
 
 
 def clean_name(name: str) -> str:

@@ -14,8 +14,9 @@ from nicegui.testing import user_simulation
 from core.analysis import recipes, tables
 from core.analysis.ingest import Options, convert
 from core.analysis.versions import Difference, Stored, difference, points
-from core.datasets import Order, Origin
+from core.datasets import Origin
 from core.errors import NotFound
+from core.orders import Order
 from core.settings import Settings
 from core.values import Dataset, Job, JobState, Quote, Session, Version
 from tests.ui import doubles

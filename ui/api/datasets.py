@@ -15,8 +15,9 @@ from starlette.responses import Response
 from core.analysis.ingest.manifest import Manifest
 from core.analysis.tables import Lines
 from core.analysis.versions import Row
-from core.datasets import EXPORTS, ROLES
+from core.datasets import EXPORTS
 from core.datasets import Origin as Found
+from core.orders import ROLES
 from core.services import Services
 from core.values import Version as StoredVersion
 from ui.api.contract import (

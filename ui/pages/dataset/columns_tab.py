@@ -6,8 +6,8 @@ from typing import Any
 from nicegui import ui
 from nicegui.element import Element
 
-from core.datasets import ROLES
 from core.errors import UsageError
+from core.orders import ROLES
 from core.values import Balance, Quote
 from ui.components import formats
 from ui.components.hours import Price

@@ -5,8 +5,8 @@ from typing import Any
 
 from nicegui import ui
 
-from core.datasets import ROLES
 from core.errors import UsageError
+from core.orders import ROLES
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.hours import Price

@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from core.analysis.versions import Difference, Row, SeriesChange
-from core.datasets import Order
+from core.orders import Order
 from core.values import Version
 from ui.components import formats
 from ui.components.parts import badge, button, card, field, segment, tag
