@@ -42,6 +42,10 @@ def test_strangers_get_404_everywhere(server: Server):
         f'{api}/rows.csv',
         f'{api}/rows.parquet',
         f'{api}/faults.csv',
+        f'{api}/query?kind=buckets&every=P1Y',
+        f'{api}/query?format=csv',
+        f'/explore?dataset={dataset}',
+        *of_dashboard(anna, dataset),
         *of_forecast(anna, forecast),
     ]
     for address in addresses:
@@ -65,8 +69,17 @@ def test_strangers_get_404_everywhere(server: Server):
     assert boris.post('/api/v1/uploads', headers=tus | metadata).status_code == 404
     assert anna.head(waiting, headers=tus).headers['upload-offset'] == str(len(data))
 
-    for page in ('/', '/datasets', '/forecasts', '/jobs'):
+    for page in ('/', '/datasets', '/dashboards', '/explore', '/forecasts', '/jobs'):
         assert 'air passengers' not in boris.get(page).text
+
+
+def of_dashboard(client: httpx.Client, dataset: str) -> list[str]:
+    """Every address that tells of a dashboard, of one that is made of a dataset."""
+    made = client.post('/api/v1/dashboards', json={'dataset': dataset}).json()['id']
+    described = client.get('/api/v1/openapi.json').json()['paths']
+    found = [path for path, methods in described.items() if '/dashboards/{dashboard_id}' in path and 'get' in methods]
+    assert len(found) > 1, found
+    return [f'/dashboards/{made}', f'/explore?dashboard={made}', *(path.format(dashboard_id=made) for path in found)]
 
 
 def of_forecast(client: httpx.Client, forecast: str) -> list[str]:
@@ -81,7 +94,7 @@ def test_nobody_sees_anything_without_a_session(server: Server):
     with httpx.Client(base_url=server.url) as stranger:
         for address in ('/api/v1/uploads', '/api/v1/datasets/x/versions/1/series', '/api/v1/forecasts/x/chart'):
             assert stranger.get(address).status_code == 401
-        for page in ('/', '/datasets', '/jobs', '/forecasts'):
+        for page in ('/', '/datasets', '/dashboards', '/explore', '/jobs', '/forecasts'):
             assert stranger.get(page, headers={'Accept': 'text/html'}).headers['location'].startswith('/sign-in')
 
 
@@ -107,6 +120,8 @@ CANARY = 'quokkaword'
 SCREENS = (
     '/',
     '/datasets',
+    '/dashboards',
+    '/explore',
     '/forecasts',
     '/forecasts/new',
     '/track',
@@ -172,6 +187,8 @@ class Tenant:
         asked = self.client.post('/api/v1/forecasts', json=wanted | {'name': f'{CANARY} outlook'})
         assert asked.status_code == 202, asked.text
         key = self.client.post('/api/v1/keys', json={'name': f'{CANARY} key', 'scopes': ['datasets:read']}).json()
+        board = self.client.post('/api/v1/dashboards', json={'dataset': dataset, 'name': f'{CANARY} board'})
+        assert board.status_code == 201, board.text
         assert self.client.patch('/api/v1/settings', json={'name': f'{CANARY} person'}).status_code == 200
         jobs = self.finished()
         assert {job['state'] for job in jobs} == {'succeeded', 'failed'}
@@ -184,6 +201,8 @@ class Tenant:
             'key_id': key['id'],
             'session_id': self.get('/sessions')['items'][0]['id'],
             'number': '1',
+            'dashboard_id': board.json()['id'],
+            'revision': '1',
             'what': 'rows',
             'form': 'csv',
         }
@@ -198,6 +217,7 @@ class Tenant:
             '/hours/ledger',
             '/hours/grants',
         ]
+        told += ['/dashboards', f'/dashboards/{self.places["dashboard_id"]}']
         told += ['/datasets', '/forecasts', '/jobs', '/uploads', '/notices', '/keys', '/sessions', '/audit']
         return {self.id, *(found for path in told for found in UUIDS.findall(json.dumps(self.get(path))))}
 
@@ -216,9 +236,17 @@ def test_a_crawl_of_everything_finds_nothing_of_another_tenant(recorded: Server)
                 assert [leak for one in addresses if (leak := leaked(asker, *one, ids))] == []
         # What strangers tried to change is as it was.
         assert anna.get(f'/datasets/{anna.places["dataset_id"]}')['name'] == f'{CANARY} dataset'
+        board = anna.get(f'/dashboards/{anna.places["dashboard_id"]}')
+        assert (board['name'], board['revision']) == (f'{CANARY} board', 1)
         assert anna.get('/uploads')['items'][0]['id'] == anna.places['upload_id']
         assert anna.ids() >= ids
-        assert boris.get('/datasets') == boris.get('/forecasts') == boris.get('/jobs') == {'items': []}
+        assert (
+            boris.get('/datasets')
+            == boris.get('/dashboards')
+            == boris.get('/forecasts')
+            == boris.get('/jobs')
+            == {'items': []}
+        )
         channels = overheard.until(f'{anna.id}/jobs')
     assert {channel.split('/')[0] for channel in channels} <= {anna.id, boris.id, 'health'}
     assert not [said for channel, said in channels.items() if channel.startswith(boris.id) and CANARY in said]
@@ -231,7 +259,9 @@ def every_address(server: Server, asker: Tenant, places: Mapping[str, str]) -> l
     found = {(method.upper(), path) for path, methods in described.items() for method in methods}
     for path, methods in json.loads((server.home / ROUTES).read_text()):
         found |= {(method, re.sub(r':\w+}', '}', path)) for method in methods}
-    assert {path for _, path in found} >= {*SCREENS, '/datasets/{dataset_id}', '/forecasts/{forecast_id}'}
+    assert {path for _, path in found} >= {
+        *(*SCREENS, '/datasets/{dataset_id}', '/dashboards/{dashboard_id}', '/forecasts/{forecast_id}'),
+    }
     # Without an id of the other tenant, a change would be the asker's own affair.
     asked = sorted(
         (method, path)
@@ -240,14 +270,19 @@ def every_address(server: Server, asker: Tenant, places: Mapping[str, str]) -> l
     )
     assert {name for _, path in asked for name in re.findall(r'{(\w+)}', path)} <= places.keys()
     filled = [(method, path.format_map(places)) for method, path in asked]
-    dataset, forecast = places['dataset_id'], places['forecast_id']
+    dataset, board, forecast = (places[name] for name in ('dataset_id', 'dashboard_id', 'forecast_id'))
+    version = f'/api/v1/datasets/{dataset}/versions/1'
     return [
         *filled,
+        ('GET', f'/explore?dataset={dataset}'),
+        ('GET', f'/explore?dashboard={board}&panel=p1'),
+        ('GET', f'{version}/query?kind=top&format=csv'),
+        ('GET', f'{version}/query?series={CANARY}+shop+1&format=json'),
         ('GET', f'/forecasts/new?dataset={dataset}'),
         ('GET', f'/jobs?dataset={dataset}'),
         ('GET', f'/api/v1/forecasts?dataset={dataset}'),
         ('GET', f'/api/v1/palette?q={CANARY}'),
-        ('GET', f'/api/v1/datasets/{dataset}/versions/1/series?width=500&format=csv'),
+        ('GET', f'{version}/series?width=500&format=csv'),
         ('GET', f'/api/v1/forecasts/{forecast}/chart?series={CANARY}+shop+1'),
         ('GET', f'/out-of-hours?next=/datasets/{dataset}'),
     ]
