@@ -97,9 +97,12 @@ def _ranked(book: Any, work: Work, chosen: Chosen) -> list[tuple[float, Any]]:
     several large ones goes before.
     """
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == 'visible'] or book.worksheets
-    weighed = []
     for sheet in sheets[:_MOST_SHEETS]:
         sheet.reset_dimensions()
+    if len(sheets) == 1:
+        return [(1.0, sheets[0])]
+    weighed = []
+    for sheet in sheets[:_MOST_SHEETS]:
         weight = _Sheet(sheet, work, chosen).weight()
         if weight:
             weighed.append((weight, sheet))
