@@ -305,8 +305,11 @@ export class Panel {
     if (!(range[1] > range[0]) || range.some((ms) => Math.abs(ms) > 8e15)) return;
     this.window = range;
     this.fast?.shift(...range);
+    // One step is asked for at once; while a hand goes on moving, what lies between is not.
+    const now = performance.now(), wait = now - (this.moved ?? -Infinity) > 4 * LATER ? 0 : LATER;
+    this.moved = now;
     clearTimeout(this.later);
-    this.later = setTimeout(() => this.hooks.range?.(range), LATER);
+    this.later = setTimeout(() => this.hooks.range?.(range), wait);
   }
 
   shown() {

@@ -15,8 +15,9 @@ export function scene(panel, answer, context, { hidden = new Set(), forecast = n
     thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0 };
   if (kind === "candles") candles(made, values, answer, context, hidden);
   else chart(made, panel, values, context, hidden);
-  overlays(made, answer, values, kind === "candles", hidden);
-  before(made, answer, values, hidden);
+  const blocks = kind === "candles" || kind === "bar";
+  overlays(made, answer, values, blocks, hidden);
+  before(made, answer, values, blocks, hidden);
   if (values.length === 1) made.gaps = gaps(values[0], made.x);
   if (show.marks !== false) made.marks = (answer.marks ?? []).filter((mark) => mark.t >= made.x[0] && mark.t <= made.x[1]);
   if (forecast) forecasted(made, forecast, context, hidden);
@@ -95,7 +96,13 @@ export function namesOf(values) {
 const CALLED = { mean: "Mean", ema: "EMA", bollinger: "Bollinger", rsi: "RSI", macd: "MACD" };
 const TINT = { mean: "series-2", ema: "series-4", bollinger: "series-8", rsi: "series-4", macd: "series-1" };
 
-function overlays(made, answer, values, calm, hidden) {
+// What is drawn over bars and candles runs through their middles.
+function through(t, line, blocks) {
+  const { until } = line?.columns ?? {};
+  return blocks && until?.length === t.length ? t.map((ms, i) => (ms + until[i]) / 2) : t;
+}
+
+function overlays(made, answer, values, blocks, hidden) {
   const names = namesOf(values), several = values.length > 1, place = new Map(values.map((line, at) => [line.name, at])), bands = new Map();
   for (const line of answer.lines) {
     const [indicator, part = ""] = line.role.split(".");
@@ -103,23 +110,23 @@ function overlays(made, answer, values, calm, hidden) {
     const at = place.get(line.of) ?? 0, numbers = line.name.slice(line.of.length).trim().split("~").slice(1).join(", ");
     const title = `${CALLED[indicator]} ${numbers}`.trim(), name = several ? `${names[at]} ${title}` : title;
     if (hidden.has(name) || hidden.has(names[at])) continue;
-    const colour = several ? `series-${at % 8 + 1}` : TINT[indicator], { t, y } = line.columns, common = { t, y, own: y, width: 1.25, dash: several ? [2, 3] : [], axis: "left" };
+    const colour = several ? `series-${at % 8 + 1}` : TINT[indicator], { y } = line.columns, t = through(line.columns.t, values[at], blocks), common = { t, y, own: y, width: 1.25, dash: several ? [2, 3] : [], axis: "left" };
     if (indicator === "bollinger" && part !== "middle") {
       const band = bands.get(name) ?? { name, colour, alpha: 0.12, axis: "left" };
       bands.set(name, part === "upper" ? { ...band, t, hi: y } : { ...band, below: t, lo: y });
       made.lines.push({ ...common, name: `${name} ${part}`, colour, width: 0.75, dash: [], quiet: true });
-    } else if (indicator === "macd" && part === "histogram") made.lines.push({ ...common, name: `${name} difference`, colour: "series-8", fill: "bars", axis: "macd", slot: 0, slots: 1, quiet: true });
+    } else if (indicator === "macd" && part === "histogram") made.lines.push({ ...common, t: line.columns.t, until: values[at]?.columns.until?.length === y.length ? values[at].columns.until : undefined, name: `${name} difference`, colour: "series-8", fill: "bars", axis: "macd", slot: 0, slots: 1, quiet: true });
     else if (indicator === "macd") made.lines.push({ ...common, name: part === "signal" ? `${name} signal` : name, colour: part === "signal" ? "series-2" : colour, axis: "macd", quiet: part === "signal" });
-    else made.lines.push({ ...common, name, colour, dash: calm ? [] : common.dash, axis: indicator === "rsi" ? "rsi" : "left" });
+    else made.lines.push({ ...common, name, colour, dash: several ? common.dash : [], axis: indicator === "rsi" ? "rsi" : "left" });
   }
   for (const band of bands.values()) if (band.hi && band.lo) made.bands.push(band);
 }
 
-function before(made, answer, values, hidden) {
+function before(made, answer, values, blocks, hidden) {
   const names = namesOf(values), place = new Map(values.map((line, at) => [line.name, at]));
   for (const line of answer.lines) {
     if (line.role !== "before") continue;
-    const at = place.get(line.of) ?? 0, name = `${names[at] ?? line.measure}, before`, { t, y } = line.columns;
+    const at = place.get(line.of) ?? 0, name = `${names[at] ?? line.measure}, before`, { y } = line.columns, t = through(line.columns.t, line, blocks);
     if (hidden.has(name)) continue;
     made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
   }
