@@ -107,6 +107,8 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         series = into / 'series.parquet'
         if cooked or not series.exists():
             profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
+        steps = job.workdir / 'steps.parquet'
+        known = profile.write_steps(job.connection, series, time, zone=options.time_zone, out=steps)
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
         times = replace(times, duplicates=times.duplicates + job.dropped)
         labelled = profile.series_profile(job.connection, series, columns)
@@ -145,6 +147,9 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             out=into / 'pyramid.parquet',
             memory=_engine_memory(options),
             workdir=job.workdir,
+            # One value that is not finite leaves no finite mean.
+            whole=[c.name for c in manifest.columns if not c.missing and c.mean is not None],
+            steps=steps if known else None,
         )
         manifest = replace(manifest, files=tuple(_stored(file) for file in sorted(into.glob('*.parquet'))))
         text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False)

@@ -1,7 +1,8 @@
 """Parts: the stored rows of a version, sorted by series, time and source order, as Parquet files of about 2M rows.
 
 Sorting moves whole rows, so they are made narrow first: words become numbers that sort alike, and what other columns
-tell already (the line by the row's number, the time column by `_time`) is left out until the rows are in order.
+tell already (the line by the row's number, the time column by `_time`) is left out until the rows are in order. Words
+are written as such numbers too: a part then holds the same text, and no word is looked up again for each row.
 """
 
 import shutil
@@ -127,9 +128,9 @@ def _narrow(connection: 'duckdb.DuckDBPyConnection', stored: Stored, *, zone: st
     for column in stored.columns:
         name = duck.identifier(column.name)
         if column.index in words and column is own:
-            yield _Moved(name=name, before=None, after='CAST(_series AS VARCHAR)')
+            yield _Moved(name=name, before=None, after='_series')
         elif column.index in words:
-            yield _Moved(name=name, before=f'CAST({name} AS {words[column.index]})', after=f'CAST({name} AS VARCHAR)')
+            yield _Moved(name=name, before=f'CAST({name} AS {words[column.index]})', after=name)
         elif column.role == 'time' and zone == 'UTC' and column.type in ('date', 'timestamp'):
             yield _Moved(name=name, before=None, after=f'CAST(_time AS {column.type})')
         else:
@@ -140,10 +141,10 @@ def _series(
     connection: 'duckdb.DuckDBPyConnection', stored: Stored, own: Column | None, words: dict[int, str]
 ) -> _Moved:
     if own is not None and own.index in words:
-        return _Moved(name='_series', before=f'CAST(_series AS {words[own.index]})', after='CAST(_series AS VARCHAR)')
+        return _Moved(name='_series', before=f'CAST(_series AS {words[own.index]})', after='_series')
     few = all(0 < c.distinct <= MOST_WORDS for c in stored.columns if c.role == 'series')
     if few and _make_words(connection, stored, '_series', 'words_series'):
-        return _Moved(name='_series', before='CAST(_series AS words_series)', after='CAST(_series AS VARCHAR)')
+        return _Moved(name='_series', before='CAST(_series AS words_series)', after='_series')
     return _Moved(name='_series', before='_series', after='_series')
 
 

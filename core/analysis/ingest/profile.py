@@ -27,7 +27,7 @@ def write_series(
     connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], time: Column, *, zone: str, out: Path
 ) -> None:
     """Write one row a series to `out`, sorted by name: `series, rows, start, end, step_seconds, freq, gaps,
-    longest_gap_seconds, duplicates`.
+    longest_gap_seconds, duplicates`. The connection then has a table `steps` (see `write_steps`).
 
     `parts` are sorted by `_series, _time`. Whole days are measured on the wall clock of `zone`, so that a day is a day
     when clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are
@@ -43,6 +43,19 @@ def write_series(
     (days,) = duck.single(connection, f'SELECT count(*) FROM steps WHERE d > 0 AND d % {DAY} = 0')
     connection.execute((_SERIES if days else _SHORT_STEPS).format(local=local, files=duck.files(parts)))
     connection.execute(f'COPY ({_NAMED}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
+
+
+def write_steps(connection: 'duckdb.DuckDBPyConnection', series: Path, time: Column, *, zone: str, out: Path) -> bool:
+    """Write to `out` the steps that `write_series` found, as the pyramid counts them: `s, bin, n, step, mean`.
+
+    False, and no file, where it measured them on a wall clock.
+    """
+    if zone != 'UTC' and time.type in ('timestamp', 'timestamptz'):
+        return False
+    connection.execute(
+        f'COPY ({_BINNED.format(series=duck.files([series]))}) TO {duck.text(str(out))} (FORMAT parquet)'
+    )
+    return True
 
 
 def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: Column, *, zone: str) -> TimeProfile:
@@ -99,7 +112,7 @@ def column_profiles(
         drawn = [c for c in part if c.role == 'measure' and c.index < DRAWN]
         lines = _sparklines(connection, source, drawn, start=start, end=end)
         for column, figures in zip(
-            part, _figures(connection, source, part, rows=rows, distinct=distinct or {}), strict=True
+            part, _figures(connection, parts, part, rows=rows, distinct=distinct or {}), strict=True
         ):
             bars = _histogram(connection, source, column, figures) if column in drawn else None
             profiles.append(
@@ -125,19 +138,27 @@ def unit_of(column: Column) -> str:
 
 def _figures(
     connection: 'duckdb.DuckDBPyConnection',
-    source: str,
+    parts: Sequence[Path],
     columns: Sequence[Column],
     *,
     rows: int,
     distinct: Mapping[str, int],
 ) -> list[dict[str, Any]]:
+    source = duck.files(parts)
     exact = rows <= EXACT_ROWS
-    asked = [_asked(column, exact=exact, distinct=distinct.get(column.name)) for column in columns]
+    known = {} if exact else _extremes(connection, parts, [column for column in columns if column.type == 'text'])
+    asked = [
+        _asked(column, exact=exact, distinct=distinct.get(column.name), extremes=column.name not in known)
+        for column in columns
+    ]
     row = connection.execute(
         f'SELECT {", ".join(sql for one in asked for sql in one.values())} FROM {source}'
     ).fetchone()
     values = iter(row or ())
     figures = [{name: _json(next(values)) for name in one} for one in asked]
+    for place, column in enumerate(columns):
+        if column.name in known:
+            figures[place] |= dict(zip(('min', 'max'), known[column.name], strict=True))
     numbers = [place for place, column in enumerate(columns) if column.type in NUMBERS]
     if numbers and not exact:
         shares = _quantiles(connection, source, [columns[place] for place in numbers], rows=rows)
@@ -158,7 +179,24 @@ def _quantiles(
     return [own or [None, None] for own in duck.single(connection, f'SELECT {asked} FROM {chosen}')]
 
 
-def _asked(column: Column, *, exact: bool, distinct: int | None) -> dict[str, str]:
+def _extremes(
+    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], columns: Sequence[Column]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return the least and the greatest text of each column of which all row groups tell theirs.
+
+    To compare all texts takes longer than all else that is asked of a column. Groups tell long texts in part only.
+    """
+    listed = duck.texts([str(part) for part in parts])
+    rows = connection.execute(
+        f"""SELECT path_in_schema, min(left(stats_min_value, 100)), max(left(stats_max_value, 100))
+        FROM parquet_metadata({listed}) WHERE path_in_schema IN (SELECT unnest(?)) GROUP BY path_in_schema
+        HAVING bool_and(coalesce(stats_null_count = num_values OR min_is_exact AND max_is_exact, false))""",
+        [[column.name for column in columns]],
+    ).fetchall()
+    return {name: (least, greatest) for name, least, greatest in rows}
+
+
+def _asked(column: Column, *, exact: bool, distinct: int | None, extremes: bool) -> dict[str, str]:
     name = duck.identifier(column.name)
     counted = f'count(DISTINCT {name})' if exact else f'approx_count_distinct({name})'
     asked = {
@@ -170,6 +208,8 @@ def _asked(column: Column, *, exact: bool, distinct: int | None) -> dict[str, st
         asked |= {'min': f'min({value})', 'max': f'max({value})', 'mean': f'avg({value})'}
         quantiles = {'median': f'quantile_cont({value}, 0.5)', 'p99': f'quantile_cont({value}, 0.99)'}
         return asked | quantiles if exact else asked
+    if not extremes:
+        return asked
     return asked | {
         'min': f'left(CAST(min({name}) AS VARCHAR), 100)',
         'max': f'left(CAST(max({name}) AS VARCHAR), 100)',
@@ -248,6 +288,16 @@ SELECT s, d, CASE WHEN d >= 28 * {DAY} THEN datediff('month', p, t) END AS m,
         THEN d // {DAY} - 2 * (datediff('day', date_trunc('week', p), date_trunc('week', t)) // 7) END AS b,
     count(*) AS n
 FROM pairs GROUP BY ALL"""
+
+# Rows that no step leads to count as well: the first of a series, and those at the time of another.
+_BINNED: Final = """
+WITH counted AS (
+    SELECT s, CASE WHEN d > 0 THEN d END AS step, n FROM steps
+    UNION ALL SELECT series, NULL, 1 FROM {series}
+)
+SELECT s, CAST(floor(16 * log2(step)) AS INTEGER) AS bin, sum(n)::BIGINT AS n, min(step) AS step,
+    sum(step::HUGEINT * n)::DOUBLE / sum(n) FILTER (step IS NOT NULL) AS mean
+FROM counted GROUP BY s, bin ORDER BY s, bin"""
 
 _SERIES: Final = """
 CREATE OR REPLACE TEMP TABLE profiled AS

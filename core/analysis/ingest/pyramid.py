@@ -11,7 +11,7 @@ NULLs and values that are not finite are left out. A line of fewer than `SMALL` 
 itself is as cheap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,17 +32,34 @@ GAP_REGULAR: Final = 1.75
 GAP_IRREGULAR: Final = 4.0
 
 
-def build_pyramid(parts: Sequence[Path], *, measures: Sequence[str], out: Path, memory: int, workdir: Path) -> None:
+def build_pyramid(
+    parts: Sequence[Path],
+    *,
+    measures: Sequence[str],
+    out: Path,
+    memory: int,
+    workdir: Path,
+    whole: Collection[str] | None = None,
+    steps: Path | None = None,
+) -> None:
     """Write the pyramid of a stored version to the Parquet file `out`.
 
     `parts` are the version's files in order, together sorted by `_series, _time, _line`. DuckDB uses one thread and at
-    most `memory` bytes, and spills to `workdir`; the same parts give the same rows again.
+    most `memory` bytes, and spills to `workdir`; the same parts give the same rows again. `whole` names the measures
+    that have a finite value in every row, `steps` a file of the steps between rows (see `profile.write_steps`): what is
+    not known is found out.
     """
-    connection = duck.connect(memory=memory, workdir=workdir, allow=[*parts, out])
+    connection = duck.connect(memory=memory, workdir=workdir, allow=[*parts, out, *([steps] if steps else [])])
     try:
         connection.execute(_TABLE)
-        for group in _alike(connection, parts, measures):
-            _add_measures(connection, parts, group)
+        if whole is None:
+            whole = _whole(connection, parts, measures)
+        alike = [measure for measure in measures if measure in whole]
+        for first in range(0, len(alike), AT_ONCE):
+            _add_measures(connection, parts, alike[first : first + AT_ONCE], steps=steps)
+        for measure in measures:
+            if measure not in whole:
+                _add_measures(connection, parts, [measure])
         rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
         target = duck.text(str(out))
         # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
@@ -60,27 +77,32 @@ def values(source: str, measure: str) -> str:
     return f'SELECT _series AS s, epoch_us(_time) AS t, {value} AS v FROM {source} WHERE isfinite({value})'
 
 
-def _alike(
-    connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]
-) -> Iterator[Sequence[str]]:
-    """Yield the measures that have a finite value in every row, some at once as they share times, then each other."""
+def _whole(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]) -> list[str]:
+    """Return the measures that have a finite value in every row: these share times."""
     if not measures:
-        return
+        return []
     counts = ', '.join(f'count(*) FILTER (isfinite({_value(measure)}))' for measure in measures)
     rows, *finite = duck.single(connection, f'SELECT count(*), {counts} FROM {duck.files(parts)}')
-    whole = [measure for measure, count in zip(measures, finite, strict=True) if count == rows]
-    yield from (whole[first : first + AT_ONCE] for first in range(0, len(whole), AT_ONCE))
-    yield from ([measure] for measure in measures if measure not in whole)
+    return [measure for measure, count in zip(measures, finite, strict=True) if count == rows]
 
 
 def _value(measure: str) -> str:
     return f'CAST({duck.identifier(measure)} AS DOUBLE)'
 
 
-def _add_measures(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]) -> None:
+def _add_measures(
+    connection: 'duckdb.DuckDBPyConnection',
+    parts: Sequence[Path],
+    measures: Sequence[str],
+    *,
+    steps: Path | None = None,
+) -> None:
+    """Add measures of the same times; `steps` are those between the times where they are known."""
     files = duck.files(parts)
     source = values(files, measures[0])
-    connection.execute(_STEPS.format(values=source))
+    connection.execute(
+        f'CREATE OR REPLACE TEMP TABLE steps AS FROM {duck.files([steps])}' if steps else _STEPS.format(values=source)
+    )
     connection.execute(_LINES)
     if connection.execute('SELECT count(*) FROM lines').fetchall() == [(0,)]:
         return
