@@ -490,6 +490,27 @@ def test_a_broken_connection_is_mended_where_it_broke(proxy: FaultProxy, key: st
 
 
 @SERVED
+def test_a_stop_tells_what_it_leaves(
+    server: Server, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path))
+    monkeypatch.setattr('sys.argv', ['variosync', 'upload', str(AIRLINE), '--server', server.url, '--key', key])
+    for method, told in (
+        ('_patch', 'the same command goes on from there'),
+        ('converted', 'has arrived and is converted'),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Client, method, stop)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert ended.value.code == 130
+        assert told in capsys.readouterr().err
+
+
+@SERVED
 @pytest.mark.usefixtures('pieces')
 def test_what_was_stopped_goes_on_from_where_it_was(proxy: FaultProxy, key: str, tmp_path: Path):
     source = tmp_path / 'source.csv'

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,22 +85,31 @@ def _all(
             yield {'file': str(file), 'state': 'refused', 'error': error.message}
             if isinstance(error, Unavailable | NotSignedIn):
                 return
-        except KeyboardInterrupt:
-            print(f'variosync: stopped at {file}. The same command goes on from there.', file=sys.stderr)
-            raise
 
 
 def _sent(client: 'Client', file: Path, dataset: str | None, *, how: str, wait: bool) -> dict[str, Any]:
     with progress_line() as progress:
-        arrived = client.send(file, dataset=dataset, how=how, progress=progress)
+        with _stopping(f'stopped while {file} was sent; the same command goes on from there'):
+            arrived = client.send(file, dataset=dataset, how=how, progress=progress)
         at = {'dataset': arrived.dataset, 'url': f'{client.server}/datasets/{arrived.dataset}'}
         if arrived.unchanged or not wait:
             return at | {'state': 'unchanged' if arrived.unchanged else 'sent'}
-        job = client.converted(arrived.dataset, progress=progress)
+        with _stopping(f'stopped; {file} has arrived and is converted at {at["url"]}'):
+            job = client.converted(arrived.dataset, progress=progress)
     if job['state'] == 'succeeded':
         return at | {'state': 'converted', **client.shown(arrived.dataset)}
     why = (job['error'] or {}).get('message', f'Its conversion was {job["state"]}.')
     return at | {'state': job['state'], 'error': f'{why} The file is kept: say how to read it at {at["url"]}'}
+
+
+@contextmanager
+def _stopping(said: str) -> Iterator[None]:
+    """Tell what a Ctrl-C leaves behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f'\nvariosync: {said}', file=sys.stderr)
+        raise
 
 
 def _line(found: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
@@ -115,5 +125,5 @@ def _said(found: Mapping[str, Any]) -> str:
     if found['state'] == 'converted':
         figures = f'version {found["version"]}, {found["rows"]:,} rows, {found["faults"]:,} faults'
         return f'{found["file"]}: {found["name"]}, {figures}, {found["url"]}'
-    told = {'sent': 'has arrived and is being converted', 'unchanged': 'is shown already; nothing has changed'}
+    told = {'sent': 'has arrived and is being converted', 'unchanged': 'is there already; nothing has changed'}
     return f'{found["file"]}: {told[found["state"]]}, {found["url"]}'
