@@ -172,11 +172,11 @@ def test_moved_copied_taken_away_undone_and_brought_back(api: httpx.Client, open
     saved(page, 4)
     assert {one[0]: one[1:] for one in order(api, dashboard)}['p3'][0] > 0
 
-    page.locator('[data-panel="p2"]').get_by_role('button', name='Panel menu').click()
+    page.get_by_role('button', name='Menu of Panel 2').click()
     page.get_by_role('menuitem', name='Duplicate').click()
     expect(board).to_have_attribute('data-panels', '5')
     saved(page, 5)
-    page.locator('[data-panel="p1"]').get_by_role('button', name='Panel menu').click()
+    page.get_by_role('button', name='Menu of Panel 1').click()
     page.get_by_role('menuitem', name='Remove').click()
     expect(page.locator('[data-panel="p1"]')).to_have_count(0)
     page.get_by_role('button', name='Undo').click()

@@ -35,7 +35,7 @@ class Presence:
         follow(self._events, self._channel, self._heard, within=within, on_ready=lambda: self._tell(asking=True))
         timer = ui.timer(BEAT, self._beat)
         context.client.on_delete(lambda: background_tasks.create(self.leave(), name='leave a page'))
-        context.client.on_delete(timer.cancel)
+        context.client.on_delete(lambda: timer.cancel())
 
     async def leave(self) -> None:
         """Tell the others at once: the server learns of a closed page only when it has not come back for a while."""
