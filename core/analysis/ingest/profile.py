@@ -20,6 +20,7 @@ BINS: Final = 30
 AT_ONCE: Final = 20
 DRAWN: Final = 200
 LABELS: Final = 200
+TOLD: Final = 256  # bytes: of longer texts the writer of Parquet tells the first ones only
 DAY: Final = 86_400_000_000
 
 
@@ -184,13 +185,14 @@ def _extremes(
 ) -> dict[str, tuple[str | None, str | None]]:
     """Return the least and the greatest text of each column of which all row groups tell theirs.
 
-    To compare all texts takes longer than all else that is asked of a column. Groups tell long texts in part only.
+    To compare all texts takes longer than all else that is asked of a column.
     """
     listed = duck.texts([str(part) for part in parts])
     rows = connection.execute(
         f"""SELECT path_in_schema, min(left(stats_min_value, 100)), max(left(stats_max_value, 100))
         FROM parquet_metadata({listed}) WHERE path_in_schema IN (SELECT unnest(?)) GROUP BY path_in_schema
-        HAVING bool_and(coalesce(stats_null_count = num_values OR min_is_exact AND max_is_exact, false))""",
+        HAVING bool_and(coalesce(stats_null_count = num_values
+            OR greatest(strlen(stats_min_value), strlen(stats_max_value)) < {TOLD}, false))""",
         [[column.name for column in columns]],
     ).fetchall()
     return {name: (least, greatest) for name, least, greatest in rows}
@@ -205,7 +207,7 @@ def _asked(column: Column, *, exact: bool, distinct: int | None, extremes: bool)
     }
     if column.type in NUMBERS:
         value = f'CAST({name} AS DOUBLE)'
-        asked |= {'min': f'min({value})', 'max': f'max({value})', 'mean': f'avg({value})'}
+        asked |= {'min': f'min({value})', 'max': f'max({value})', 'mean': _mean(value)}
         quantiles = {'median': f'quantile_cont({value}, 0.5)', 'p99': f'quantile_cont({value}, 0.99)'}
         return asked | quantiles if exact else asked
     if not extremes:
@@ -214,6 +216,11 @@ def _asked(column: Column, *, exact: bool, distinct: int | None, extremes: bool)
         'min': f'left(CAST(min({name}) AS VARCHAR), 100)',
         'max': f'left(CAST(max({name}) AS VARCHAR), 100)',
     }
+
+
+def _mean(value: str) -> str:
+    """SQL: the mean of a double, as avg gives it in twice the time."""
+    return f'sum({value}) / count({value})'
 
 
 def _sparklines(
@@ -227,7 +234,7 @@ def _sparklines(
     if not columns or start is None or end is None:
         return {}
     span = max(1, end - start)
-    means = ', '.join(f'avg(CAST({duck.identifier(column.name)} AS DOUBLE))' for column in columns)
+    means = ', '.join(_mean(f'CAST({duck.identifier(column.name)} AS DOUBLE)') for column in columns)
     # The years 1000 to 2999 in microseconds, 60 times, still fit 63 bits.
     place = f'least({SLICES - 1}, ((epoch_us(_time) - {start}) * {SLICES}) // {span})::UTINYINT'
     rows = connection.execute(

@@ -6,6 +6,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from core.analysis.ingest import profile
 from tests.unit.analysis.ingest.reading import converted
 
 
@@ -92,3 +93,34 @@ def test_figures_of_a_measure(tmp_path: Path) -> None:
     constant = manifest.columns[2]
     assert constant.histogram is not None
     assert constant.histogram.counts == (100,)
+
+
+def test_extremes_of_texts_come_from_row_groups_or_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many rows, groups tell the extremes of short texts; long ones, of which they tell the start, are read."""
+    header = 'ds,key,short,mixed,y\n'
+    texts = [
+        ('b', 'Zürich', 'x' * 300 + 'b'),
+        ('a', '\u1e9e', 'x' * 300 + 'a'),
+        ('c', '', 'a'),
+        ('a b', 'aa', 'w' * 255),
+    ]
+    lines = [
+        f'2024-01-{i + 1:02},{texts[i % 4][0]},{texts[i % 4][1]},{texts[i % 4][2]},{i}\n' for i in range(24)
+    ]  # fmt: skip
+    own = {'roles': {'key': 'series', 'short': 'attribute', 'mixed': 'attribute'}, 'off': ['duplicate']}
+    (tmp_path / 'exact').mkdir()
+    (tmp_path / 'many').mkdir()
+    exact, _ = converted(tmp_path / 'exact', header + ''.join(lines), **own)
+    monkeypatch.setattr(profile, 'EXACT_ROWS', 10)
+    asked: list[str] = []
+    extremes = profile._extremes
+    monkeypatch.setattr(profile, '_extremes', lambda *given: asked.extend(found := extremes(*given)) or found)
+    many, _ = converted(tmp_path / 'many', header + ''.join(lines), **own)
+    assert [(c.name, c.min, c.max, c.mean) for c in many.columns] == [
+        (c.name, c.min, c.max, c.mean) for c in exact.columns
+    ]
+    assert {c.name: (c.min, c.max) for c in many.columns if c.name in ('key', 'short')} == {
+        'key': ('a', 'c'),
+        'short': ('Zürich', '\u1e9e'),
+    }
+    assert sorted(asked) == ['key', 'short']
