@@ -11,7 +11,7 @@ import pytest
 from core.analysis.ingest import Manifest, Options, convert, export, inspect
 from core.analysis.ingest.convert import _column_profiles
 from core.analysis.ingest.types import Column
-from core.errors import NoTimeColumn, UnusableData, UsageError
+from core.errors import NoTimeColumn, TooLarge, UnusableData, UsageError
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
 
@@ -193,6 +193,9 @@ def test_a_folder_is_no_place_to_export_to(tmp_path: Path) -> None:
 def test_an_empty_file_is_answered(tmp_path: Path) -> None:
     report = inspected(tmp_path, '')
     assert (report['rows_read'], report['columns'], report['faults']) == (0, [], [])
+    path, listed = tmp_path / 'file.csv', tmp_path / 'faults.parquet'
+    inspect(path, name='file.csv', options=Options(), faults_to=listed)
+    assert duckdb.sql(f"SELECT count(*) FROM '{listed}'").fetchall() == [(0,)]
     with pytest.raises(UnusableData, match='no rows'):
         converted(tmp_path, '')
 
@@ -258,6 +261,21 @@ def test_hundreds_of_columns_fit(tmp_path: Path) -> None:
     names = ','.join(f'm{i}' for i in range(100))
     rows = ''.join(f'2024-01-0{day},' + ','.join(f'{i}.5' for i in range(100)) + '\n' for day in range(1, 5))
     assert inspected(tmp_path, f'ds,{names}\n{rows}')['rows_accepted'] == 4
+
+
+def test_a_table_that_keeps_more_columns_than_its_memory_holds_is_refused_and_a_melted_one_is_not(
+    tmp_path: Path,
+) -> None:
+    kinds = ('speed', 'note')
+    names = ','.join(f'{kinds[i % 2]} of {i}' for i in range(200))
+    rows = ''.join(
+        f'2024-01-{day:02},' + ','.join(('1.5', 'a')[i % 2] for i in range(200)) + '\n' for day in range(1, 5)
+    )
+    with pytest.raises(TooLarge, match=r'201 columns .* may keep 102'):
+        inspected(tmp_path, f'ds,{names}\n{rows}', memory=64 * 2**20)
+    series = ','.join(f'sensor_{i}' for i in range(200))
+    rows = ''.join(f'2024-01-{day:02},' + ','.join(f'{i}.5' for i in range(200)) + '\n' for day in range(1, 5))
+    assert inspected(tmp_path, f'ds,{series}\n{rows}', memory=64 * 2**20)['rows_accepted'] == 4
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:

@@ -297,6 +297,14 @@ def test_names_alone_tell_which_tables_need_a_look(names: list[str], maybe: bool
     assert may_change(names, shape='wide', melt={})
 
 
+def test_columns_without_a_name_are_no_periods(tmp_path: Path) -> None:
+    years = range(1990, 2000)
+    names, nameless = ('|'.join(f'{stem}_{year}' for year in years) for stem in ('sales', 'column'))
+    cells = '|'.join('1.5' for _ in years)
+    assert made_long(tmp_path, f'id|{names}\na|{cells}\nb|{cells}').is_melted
+    assert not made_long(tmp_path, f'id|{nameless}\na|{cells}\nb|{cells}').is_melted
+
+
 # through the whole ingest
 
 
