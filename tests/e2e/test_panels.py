@@ -136,7 +136,7 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
         if name in ('line', 'bar', 'scatter', 'table'):
             assert any(str(word).startswith('<b>Berg') for word in words), name
         shapes = [one for one in drawing.iter() if one.tag.rpartition('}')[2] in ('path', 'rect', 'circle', 'line')]
-        assert len(shapes) + len(words) > 8, name
+        assert len(shapes) + len(words) > 6, name
     for name in ('candles', 'heat', 'figure'):
         assert taken(page, name, 'Save as PNG').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
     rows = taken(page, 'table', 'Save as CSV').read_text()

@@ -324,3 +324,12 @@ def test_rows_without_a_value_come_last_either_way(told):
     body = """return [true, false].map((down) => words.ordered([[1, 5], [2, null], [3, 7]], { at: 1,
         down }).map(([at]) => at));"""
     assert told(body) == [[3, 1, 2], [1, 3, 2]]
+
+
+def test_an_earlier_period_runs_through_the_middles_of_bars_and_is_named_by_how_far_back_it_lies(told):
+    t, columns = [0, DAY], {'until': [DAY, 2 * DAY]}
+    before = line('a P1W before', t, [3, 4], role='before', of='a', columns=columns)
+    given = {'panel': panel('bar'), 'answer': answer(line('a', t, [1, 2], columns=columns), before)}
+    name, at = told(SCENE + 'return [made.lines[1].name, made.lines[1].t];', given | {'context': context()})
+    assert name == 'a, 1 week before'
+    assert at == [DAY / 2, 1.5 * DAY]

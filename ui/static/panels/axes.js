@@ -92,6 +92,7 @@ export function scalesOf(scene) {
   let bottom = 0;
   for (const name of names) {
     const share = PANES[name] * (names.length > 2 ? 0.8 : 1), limits = name === "rsi" ? [0, 100] : padded(reach(scene, name), false, name === "volume" || name === "macd");
+    if (name === "volume") limits[1] *= 1.3;  // room for its name
     found[name] = { limits, part: [bottom, bottom + share] };
     bottom += share + BETWEEN;
   }

@@ -55,6 +55,13 @@ export function valueAt(line, ms, reach) {
   return best;
 }
 
+// Measured on a canvas of its own: uPlot remembers which letters it set on its own one.
+let pen;
+function widthOf(text) {
+  pen ??= Object.assign(document.createElement("canvas").getContext("2d"), { font: FONT });
+  return pen.measureText(text).width;
+}
+
 export function mount(uPlot, element, hooks = {}) {
   let plot = null, scene = null, scales = {}, shape = "", silent = false, offset = () => 0, zone = null, at = null;
 
@@ -87,14 +94,14 @@ export function mount(uPlot, element, hooks = {}) {
     const panes = Object.keys(scales).filter((name) => name !== "y" && name !== "y2"), right = "y2" in scales;
     const axis = (scale, most, extra = {}) => ({
       scale, stroke: () => colour("text-3"), font: FONT, gap: 6, ticks: { show: false }, border: { show: false }, values: texts, splits: splits(scale, most), filter: (u, found) => found,
-      size: (u, values) => 14 + Math.ceil(Math.max(18, ...[...(values ?? []), ...panes.flatMap((name) => texts(u, splits(name, 2)(u)))].map((text) => widthOf(u, text)))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
+      size: (u, values) => 14 + Math.ceil(Math.max(18, ...[...(values ?? []), ...panes.flatMap((name) => texts(u, splits(name, 2)(u)))].map(widthOf))), grid: { stroke: () => colour("grid"), width: 1 }, ...extra,
     });
     const scaled = (name) => ({ auto: true, distr: scales[name]?.log ? 3 : 1, range: () => scales[name]?.whole ?? [0, 1] });
     return {
       ...size(), ms: 1, padding: [22, right ? 4 : 14, 0, 0], legend: { show: false }, pxAlign: 1,
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, i) => u.series[i].stroke(), width: 1.5, stroke: () => colour("surface"), show: (u, i) => lineAt(i - 1).fill === "bars" || lineAt(i - 1).quiet ? false : undefined },
-        bind: { dblclick: () => () => { hooks.onReset?.(); return null; }, mousedown: (u, target, go) => (event) => event.shiftKey || event.button === 1 ? pan(event) : go(event) },
+        bind: { dblclick: () => () => { hooks.onReset?.(); return null; } },
         dataIdx: (u, i, closest, x) => i === 0 ? closest : nearest(u, i, closest, x),
       },
       scales: { x: { time: false, range: () => scene.x }, ...Object.fromEntries(["y", ...Object.keys(scales).filter((name) => name !== "y")].map((name) => [name, scaled(name)])) },
@@ -118,17 +125,13 @@ export function mount(uPlot, element, hooks = {}) {
           label(u);
           if (!silent) hooks.onHover?.(at);
         }],
-        ready: [(u) => touches(u.over)],
+        ready: [(u) => { u.over.addEventListener("mousedown", pan, { capture: true }); touches(u.over); }],
       },
     };
   }
 
   const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, u.bbox.width / devicePixelRatio / 76), offset);
 
-  function widthOf(u, text) {
-    u.ctx.font = FONT;
-    return u.ctx.measureText(text).width;
-  }
 
   // A joined column has no value of a line at most times: its nearest one counts, if it lies within a few pixels.
   function nearest(u, i, closest, x) {
@@ -140,8 +143,9 @@ export function mount(uPlot, element, hooks = {}) {
 
   // Shift or the middle button and a drag move the window.
   function pan(event) {
+    if (!event.shiftKey && event.button !== 1) return;
     event.preventDefault();
-    event.stopPropagation();
+    event.stopImmediatePropagation();  // it is no drag that zooms
     const from = event.clientX, range = [...scene.x], wide = plot.over.clientWidth;
     const move = ({ clientX }) => {
       const by = (from - clientX) / wide * (range[1] - range[0]);

@@ -3,6 +3,7 @@
 
 import { placeOf } from "./axes.js";
 import { dashOf, instant, per, short, signed } from "./look.js";
+import { written } from "./variables.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
 
@@ -126,7 +127,7 @@ function before(made, answer, values, blocks, hidden) {
   const names = namesOf(values), place = new Map(values.map((line, at) => [line.name, at]));
   for (const line of answer.lines) {
     if (line.role !== "before") continue;
-    const at = place.get(line.of) ?? 0, name = `${names[at] ?? line.measure}, before`, { y } = line.columns, t = through(line.columns.t, line, blocks);
+    const at = place.get(line.of) ?? 0, back = /(P\w+) before$/.exec(line.name)?.[1], name = `${names[at] ?? line.measure}, ${back ? `${written(back)} ` : ""}before`, { y } = line.columns, t = through(line.columns.t, line, blocks);
     if (hidden.has(name)) continue;
     made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
   }
@@ -159,8 +160,9 @@ function forecasted(made, found, context, hidden) {
   level("0.025", "0.975", "band-95", "95%");
   level("0.1", "0.9", "band-80", "80%");
   const y = listed(model.mean);
-  if (!hidden.has("forecast")) made.lines.push({ name: "forecast", colour: "series-1", t, y, own: y, width: 2, dash: [], axis: "left" });
-  if (made.lines.filter((line) => line.axis === "left" && !line.quiet && line.name !== "forecast").length === 1) made.lines[0] = { ...made.lines[0], colour: "ink" };
+  const name = made.lines.filter((line) => !line.quiet).length > 1 && found.series ? `${found.series}, forecast` : "forecast";
+  if (!hidden.has(name)) made.lines.push({ name, colour: "series-1", t, y, own: y, width: 2, dash: [], axis: "left" });
+  if (made.lines.filter((line) => line.axis === "left" && !line.quiet && line.name !== name).length === 1) made.lines[0] = { ...made.lines[0], colour: "ink" };
   if (found.cutoff !== null && found.cutoff !== undefined) made.notes.push({ at: found.cutoff, text: `cutoff ${instant(found.cutoff, made.zone, 864e5)}`, colour: "text-3" });
   if (!context.range) made.x = [made.x[0], Math.max(made.x[1], t.at(-1))];
 }

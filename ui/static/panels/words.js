@@ -127,6 +127,7 @@ export function sayFigures(root, panel, answer, context, place, { words, svg, fi
     root.append(words(start, foot, text, { fill: "text", size: big, weight: 600 }));
     if (unit) root.append(words(start + widthOf(text, `600 ${big}px Inter Variable`) + 6, foot, unit));
     if (lines.length === 1) root.append(words(place.left, foot + 20, below));
+    else if (said && said.change !== null) root.append(words(place.right, foot, changeIn(said.change), { anchor: "end", fill: "text-2" }));
     const { line: d, area } = lines.length > 1 ? paths(line.columns, wide * 0.3, tall * 0.7, place.left + wide * 0.35, top + tall * 0.15) : paths(line.columns, wide, Math.max(10, tall - 64), place.left, top + 60);
     root.append(svg("path", { d: area, fill: tone, opacity: 0.1 }), svg("path", { d, fill: "none", stroke: tone, "stroke-width": 1.5, "stroke-linejoin": "round" }));
   });
