@@ -18,7 +18,8 @@ from core.analysis.ingest.parts import Stored
 from core.analysis.ingest.rawtable import RawTable, Unread
 from core.analysis.ingest.readings import Reading
 from core.analysis.ingest.roles import CHECKED, labels
-from core.analysis.ingest.types import Column, rows_of, within
+from core.analysis.ingest.tallies import rows_of, within
+from core.analysis.ingest.types import Column
 from core.errors import VariosyncError
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from core.analysis.ingest.rawtable import Chosen, RawTable
 from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults, repairs, stage
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.shape import check_melt, may_change, melted
-from core.analysis.ingest.types import Column, choose_types, rows_of, settle_day_or_month, stored_names
+from core.analysis.ingest.tallies import rows_of
+from core.analysis.ingest.types import Column, choose_types, settle_day_or_month, stored_names
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
 
 if TYPE_CHECKING:

@@ -234,3 +234,13 @@ class RawTable:
     def rows(self) -> int:
         """How many rows stand at `path`, as far as is known."""
         return int(self.shape.get('rows', self.rows_read))
+
+
+def free_name(name: str, taken: Sequence[str]) -> str:
+    """Return a name as it is, or with a number behind it where one that is `taken` is the same whatever its case."""
+    lower = {other.lower() for other in taken}
+    free, count = name, 1
+    while free.lower() in lower:
+        count += 1
+        free = f'{name}_{count}'
+    return free

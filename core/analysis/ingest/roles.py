@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from core.analysis import duck
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import trimmed
-from core.analysis.ingest.types import ID_NAME, TIME_NAME, Column, rows_of
+from core.analysis.ingest.tallies import rows_of
+from core.analysis.ingest.types import ID_NAME, TIME_NAME, Column
 from core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest.rawtable import RawTable
-from core.analysis.ingest.types import rows_of
+from core.analysis.ingest.tallies import rows_of
 
 if TYPE_CHECKING:
     import duckdb

@@ -20,6 +20,7 @@ from core.analysis import duck
 from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
+from core.analysis.ingest.tallies import Tally, repairs_of, rows_of, tallied
 from core.errors import AmbiguousDates, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 SAMPLE: Final = 5000
 CELLS: Final = 400
 FIRST: Final = 24
-AT_ONCE: Final = 40
 TIME_NAME: Final = re.compile(
     r'(?i)(^|[^a-z])(ds|date|dates|datetime|time|times|timestamp|ts|day|week|month|quarter|year|yr|period|epoch|unix|utc|'
     r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy|^t$'
@@ -39,35 +39,8 @@ ID_NAME: Final = re.compile(
     r'device(_?id)?|meter(_?id)?|sku|product(_?id)?|site(_?id)?|region|country|location|city|state|entity|asset|instrument|'
     r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ ](id|key|code|nbr))$'
 )
-EARLIEST: Final = "TIMESTAMP '1000-01-01'"
-LATEST: Final = "TIMESTAMP '2999-12-31 23:59:59.999999'"
 OWN: Final = ('_series', '_time', '_line', '_source', '_row', '_status')
 ROLES: Final = ('time', 'series', 'measure', 'attribute')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What one reading makes of a column: cells that hold something, and how many of them it reads."""
-
-    filled: int = 0
-    ok: int = 0
-    figures: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> int:
-        """Cells that it cannot read."""
-        return self.filled - self.ok
-
-    @property
-    def most(self) -> bool:
-        """Whether three quarters are read and the others are few different words."""
-        strange = int(self.figures.get('strange') or 0)
-        return self.ok * 4 >= self.filled * 3 and strange <= max(3, self.filled // 100)
-
-    @property
-    def enough(self) -> bool:
-        """Whether the column may be read this way."""
-        return self.ok > 0 and self.bad <= max(self.filled // 10, 1 if self.filled >= 4 else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +110,11 @@ def choose_types(
         padded=_padded(samples),
     )
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
-    tallies = asked.tally(candidates)
+    tallies = tallied(connection, raw, candidates)
     again = {index: more for index, more in asked.second_look(candidates, tallies) if more}
-    for index, found in asked.tally(again).items():
+    for index, found in tallied(connection, raw, again).items():
         tallies[index] = {**tallies[index], **found}
-    for index, found in asked.tally(dict(asked.third_look(tallies))).items():
+    for index, found in tallied(connection, raw, dict(asked.third_look(tallies))).items():
         for reading, tally in found.items():
             # Readings are equal whatever others they have: the richer one takes the place of the plain one.
             tallies[index].pop(reading)
@@ -161,16 +134,6 @@ def stored_names(names: Sequence[str]) -> list[str]:
         taken.add(free.lower())
         out.append(free)
     return out
-
-
-def rows_of(raw: RawTable, *, numbered: bool = False) -> str:
-    """SQL: the raw table's rows, with `file_row_number` when asked."""
-    return f'read_parquet({duck.text(str(raw.path))}{", file_row_number = true" if numbered else ""})'
-
-
-def within(value: str) -> str:
-    """SQL: a time, NULL outside the years 1000 to 2999."""
-    return f'CASE WHEN {value} BETWEEN {EARLIEST} AND {LATEST} THEN {value} END'
 
 
 def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int) -> dict[int, list[str]]:
@@ -361,40 +324,6 @@ class _Asked:
         ).fetchall()
         return _cells(row[0] for row in rows)
 
-    # counting
-
-    def tally(self, candidates: Mapping[int, Sequence[Reading]]) -> dict[int, dict[Reading, Tally]]:
-        """Count, over all rows, what each reading makes of its column. A column without readings is counted as text."""
-        pairs = [(index, r) for index, known in candidates.items() for r in (known or [readings.TEXT])]
-        out: dict[int, dict[Reading, Tally]] = {index: {} for index in candidates}
-        for start in range(0, len(pairs), AT_ONCE):
-            part = pairs[start : start + AT_ONCE]
-            for (index, reading), figures in zip(part, self._count(part), strict=True):
-                filled, ok = figures.pop('filled'), figures.pop('ok')
-                out[index][reading] = Tally(filled=filled, ok=ok, figures=figures)
-        return out
-
-    def _count(self, part: Sequence[tuple[int, Reading]]) -> list[dict[str, Any]]:
-        cells = list(dict.fromkeys(index for index, _ in part))
-        quick: dict[int, str] = {}
-        swift = []  # which of the readings is the quick one of its column
-        for index, reading in part:
-            sql = None if index in quick else reading.quickly(f'c{index}')
-            swift.append(sql is not None)
-            quick |= {index: sql} if sql else {}
-        each = [(reading, index, k, swift[k]) for k, (index, reading) in enumerate(part)]
-        prepared = [sql for reading, index, k, mine in each for sql in _prepared(reading, index, k, quick=mine)]
-        bounded = [sql for reading, index, k, mine in each for sql in _bounded(reading, index, k, quick=mine)]
-        figures = [_figures(reading, index, k, quick=mine) for reading, index, k, mine in each]
-        own = [f'{letter}{i}' for i in cells for letter in ('ctxf' if i in quick else 'ctx')]
-        source = texts_of(f'{rows_of(self.raw)} WHERE _flag < 2', cells, quick)
-        source = f'SELECT {", ".join([*own, *prepared])} FROM ({source})'
-        source = f'SELECT {", ".join([*own, *bounded])} FROM ({source})'
-        asked = ', '.join(sql for mine in figures for sql in mine.values())
-        row = self.connection.execute(f'SELECT {asked} FROM ({source})').fetchone()
-        flat = iter(row or ())
-        return [{name: next(flat) for name in mine} for mine in figures]
-
     # deciding
 
     def decide(self, column: Column, found: Mapping[Reading, Tally]) -> Column:
@@ -553,154 +482,11 @@ def _regular(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Col
     return float(row[0]) if row else 0.0
 
 
-def texts_of(
-    rows: str,
-    indexes: Sequence[int],
-    quick: Mapping[int, str],
-    *,
-    more: str = '',
-    whole: Set[int] = frozenset(),
-    kept: Set[int] = frozenset(),
-    spelled: Set[int] = frozenset(),
-) -> str:
-    """SQL: over `rows`, the texts of columns `i`: `c{i}` as written, `t{i}` without blanks around it (NULL when nothing
-    is left), `x{i}` without spellings of missing values, and `f{i}`, the value of a cell in the commonest form, where
-    `quick` has SQL for it: what has one needs no further look.
-
-    Columns in `whole` are text in which nothing spells a missing value; in `kept` blanks stay, in `spelled` the words.
-    """
-
-    def unless_read(i: int, slow: str, text: str) -> str:
-        return f'CASE WHEN f{i} IS NOT NULL THEN {text} ELSE {slow} END' if i in quick else slow
-
-    def bare(i: int) -> str:
-        text = readings.trimmed(f'c{i}')
-        return f'CASE WHEN ({text}) IS NOT NULL THEN c{i} END' if i in kept else text
-
-    cells = [f'c{i}' for i in indexes]
-    found = [f'f{i}' for i in indexes if i in quick]
-    source = f'SELECT {", ".join([*([more] if more else []), *cells, *(f"{sql} AS f{i}" for i, sql in quick.items())])}'
-    names = ', '.join(word.split(' AS ')[-1] for word in more.split(', ')) if more else ''
-    head = [names] if names else []
-    source = f'{source} FROM {rows}'
-    bounded = [f'CASE WHEN {_is_real(i, quick)} THEN f{i} END AS f{i}' for i in indexes if i in quick]
-    source = f'SELECT {", ".join([*head, *cells, *bounded])} FROM ({source})'
-    trimmed = [f'{unless_read(i, bare(i), f"c{i}")} AS t{i}' for i in indexes]
-    source = f'SELECT {", ".join([*head, *cells, *found, *trimmed])} FROM ({source})'
-    present = [
-        f'{unless_read(i, f"t{i}" if i in whole | spelled else readings.present(f"t{i}"), f"t{i}")} AS x{i}'
-        for i in indexes
-    ]
-    texts = [f't{i}' for i in indexes]
-    return f'SELECT {", ".join([*head, *cells, *found, *texts, *present])} FROM ({source})'
-
-
-def _is_real(i: int, quick: Mapping[int, str]) -> str:
-    """SQL: whether a quick value is one that can be stored."""
-    return f'isfinite(f{i})' if quick[i].endswith('AS DOUBLE) END') else f'f{i} BETWEEN {EARLIEST} AND {LATEST}'
-
-
-def quick_or(i: int, slow: str, value: str, *, quick: bool) -> str:
-    """SQL: `value` where the cell of column `i` is in the commonest form, else `slow`."""
-    return f'CASE WHEN f{i} IS NOT NULL THEN {value} ELSE {slow} END' if quick else slow
-
-
-def _prepared(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
-    """SQL: what a reading makes of the text `x{i}`, before it is bounded."""
-    x = f'x{i}'
-    if reading.family == 'number':
-        return [f'{quick_or(i, reading.plain(x), x, quick=quick)} AS p{k}']
-    if reading.family == 'time':
-        walls, instants = ('NULL::TIMESTAMP', f'f{i}') if reading.is_quick_instant else (f'f{i}', 'NULL::TIMESTAMP')
-        instant = reading.read_instant(x) or 'NULL::TIMESTAMP'
-        return [
-            f'{quick_or(i, reading.read(x), walls, quick=quick)} AS v{k}',
-            f'{quick_or(i, instant, instants, quick=quick)} AS i{k}',
-        ]
-    return [f'{reading.read(x)} AS v{k}'] if reading.family == 'boolean' else []
-
-
-def _bounded(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
-    if reading.family == 'number':
-        number = f'TRY_CAST(p{k} AS DOUBLE)'
-        slow = f'CASE WHEN isfinite({number}) THEN {number} END'
-        return [
-            f'{quick_or(i, slow, f"f{i}", quick=quick)} AS v{k}',
-            f'p{k}',
-            f"instr(p{k}, '.') AS d{k}",
-            f"(contains(p{k}, 'e') OR contains(p{k}, 'E')) AS e{k}",
-        ]
-    if reading.family == 'time':
-        return [f'{within(f"v{k}")} AS v{k}', f'{within(f"i{k}")} AS i{k}']
-    return [f'v{k}'] if reading.family == 'boolean' else []
-
-
-def _figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]:
-    """SQL: the figures to count for a reading. Conditions stand inside, as DuckDB is slow with FILTER."""
-    x = f'x{i}'
-    figures = {
-        'filled': f'count({x})',
-        'distinct': f'approx_count_distinct({x})',
-        'ok': f'count(v{k})',
-        'padded': _how_many(f't{i} <> c{i}'),
-        'spelled': f'count(t{i}) - count({x})',
-        'quick': f'count(f{i})' if quick else '0',
-        **{name: _how_many(f'({reading.repaired(x)}) = {duck.text(name)}') for name in _repairs(reading)},
-    }
-    if reading.family == 'text':
-        return {**figures, 'ok': f'count({x})'}
-    if reading.family == 'time':
-        return figures | _time_figures(reading, i, k, quick=quick)
-    return figures | _number_figures(reading, x, k) if reading.family == 'number' else figures
-
-
-def _how_many(condition: str) -> str:
-    return f'count(CASE WHEN {condition} THEN 1 END)'
-
-
-def _time_figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]:
-    x = f'x{i}'
-    clock = f"v{k} IS NOT NULL AND (contains({x}, ':') OR ends_with(lower({x}), 'm'))"
-    # No time in the commonest form is finer than a microsecond.
-    fine = f'regexp_matches({x}, {duck.text(reading.fine)})' if reading.fine else 'false'
-    return {
-        'ok': f'count(coalesce(v{k}, i{k}))',
-        'instants': f'count(i{k})',
-        'clocks': _how_many(quick_or(i, clock, f'{":" in reading.quick}', quick=quick)),
-        'fine': _how_many(quick_or(i, fine, 'false', quick=quick)) if reading.fine else '0',
-    }
-
-
-def _number_figures(reading: Reading, x: str, k: int) -> dict[str, str]:
-    plain = f'v{k} IS NOT NULL AND d{k} = 0 AND NOT e{k}'
-    group = duck.text(reading.group)
-    grouped = {
-        'grouped': _how_many(f'v{k} IS NOT NULL AND contains({x}, {group})'),
-        'ungrouped': _how_many(f'abs(v{k}) >= 1000 AND NOT contains({x}, {group})'),
-    }
-    return {
-        'strange': f'approx_count_distinct(CASE WHEN v{k} IS NULL THEN {x} END)',
-        'whole': f'count(CASE WHEN {plain} THEN TRY_CAST(p{k} AS BIGINT) END)',
-        'plain': _how_many(plain),
-        'exponents': _how_many(f'v{k} IS NOT NULL AND e{k}'),
-        'scale': f'max(CASE WHEN d{k} > 0 AND v{k} IS NOT NULL THEN strlen(p{k}) - d{k} END)',
-        'largest': f'max(abs(v{k}))',
-        'zeros': f"count(CASE WHEN {plain} THEN CASE WHEN regexp_matches(p{k}, '^[+-]?0[0-9]') THEN 1 END END)",
-        'shortest': f'min(CASE WHEN v{k} IS NOT NULL THEN strlen({x}) END)',
-        'longest': f'max(CASE WHEN v{k} IS NOT NULL THEN strlen({x}) END)',
-        **(grouped if reading.group else dict.fromkeys(grouped, '0')),
-    }
-
-
-def _repairs(reading: Reading) -> list[str]:
-    return sorted({other.repair for other in reading.others})
-
-
 def _repaired(column: Column) -> dict[str, int]:
     """Return how many cells are read with which repair; what more than a tenth share is how the column is written."""
     figures = column.figures
     counts = {'padding': figures.get('padded'), 'null_spelling': figures.get('spelled')}
-    counts |= {repair: figures.get(repair) for repair in _repairs(column.reading)}
+    counts |= {repair: figures.get(repair) for repair in repairs_of(column.reading)}
     few = max(3, (column.filled + int(figures.get('spelled') or 0)) // 10)
     own = ('padding', 'null_spelling')
     return {repair: int(n) for repair, n in counts.items() if n and (n <= few or repair not in own)}

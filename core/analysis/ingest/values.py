@@ -13,7 +13,8 @@ from core.analysis import duck
 from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
-from core.analysis.ingest.types import Column, quick_or, rows_of, texts_of, within
+from core.analysis.ingest.tallies import quick_or, rows_of, texts_of, within
+from core.analysis.ingest.types import Column
 
 SQL_TYPES: Final = {
     'text': 'VARCHAR',
