@@ -1,5 +1,6 @@
 """The pyramid holds what a brute-force summary of the same values holds, at every level."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.analysis.ingest.pyramid import SMALL, build_pyramid
+from tests.unit.analysis.ingest.reading import converted
 from tests.unit.analysis.stored import Row, store
 
 MEMORY = 256 * 2**20
@@ -103,3 +105,26 @@ def test_the_same_parts_give_the_same_rows(tmp_path: Path) -> None:
     assert rows_of(build(tmp_path, rows)) == first
     assert {row['measure'] for row in first} == {'y', 'a "b"'}
     assert first[0]['start'] + first[0]['low_after'] == 0
+
+
+def test_what_the_profile_tells_gives_the_pyramid_that_the_rows_alone_give(tmp_path: Path) -> None:
+    """Steps and whole measures are taken from the profile: also with repeated times, bursts, and a short series."""
+    start = datetime(2024, 1, 1)
+    times = {
+        'even': [start + timedelta(minutes=15 * i) for i in range(SMALL + 900)],
+        'bursts': [start + timedelta(seconds=3600 * (i // 20) + i % 20 // 2 * 7) for i in range(SMALL + 400)],
+        'short': [start + timedelta(days=i) for i in range(50)],
+    }
+    rows = [(key, time, i) for key, own in times.items() for i, time in enumerate(own)]
+    text = 'key,ds,y,z\n' + ''.join(f'{k},{t},{i % 97 / 7},{i if i % 50 else ""}\n' for k, t, i in rows)
+    manifest, into = converted(tmp_path, text, off=['duplicate'])
+    assert manifest.time.duplicates
+    assert manifest.measures == ('y', 'z')
+    alone = tmp_path / 'alone.parquet'
+    build_pyramid(
+        sorted(into.glob('data-*.parquet')), measures=manifest.measures, out=alone, memory=MEMORY, workdir=tmp_path
+    )
+    found = rows_of(into / 'pyramid.parquet')
+    assert {row['measure'] for row in found} == {'y', 'z'}
+    assert {row['series'] for row in found} == {'even', 'bursts'}
+    assert found == rows_of(alone)
