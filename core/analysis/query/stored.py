@@ -283,9 +283,10 @@ class Stored:
     def level(self, level: Level, *, start: int, end: int) -> tuple[Ints, Buckets]:
         """Return the buckets of a level that hold times from `start` to `end`, with where each begins."""
         starts, found = [], []
+        names = [name for name in self._names if name not in ('width', 'gap')]
         for piece in level.pieces:
             with told():
-                blocks = self._pyramid.blocks(piece.group, self._names)
+                blocks = self._pyramid.blocks(piece.group, names)
             begins = blocks['start'][piece.begin : piece.end]
             low = np.searchsorted(begins, start - level.width, side='right')
             high = np.searchsorted(begins, end, side='right')

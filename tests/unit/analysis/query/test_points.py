@@ -113,14 +113,22 @@ def test_lttb_chooses_as_its_author_describes() -> None:
         t = np.cumsum(draw.integers(1, 9, n))
         v = draw.normal(size=n)
         assert _lttb(t, v, count).tolist() == slow_lttb(t, v, count)
+    assert _lttb(t, v, 2).tolist() == [0, 9]
+
+
+def test_numbers_of_any_size_are_reduced_as_others_are() -> None:
+    t, v = np.arange(500), np.random.default_rng(7).normal(size=500)
+    assert reduced(t, v * 2.0**900, 40).tolist() == reduced(t, v * 2.0**30, 40).tolist()
+    assert len(reduced(t, v * 2.0**-900, 40)) >= 40
 
 
 def slow_lttb(t: np.ndarray, v: np.ndarray, count: int) -> list[int]:
-    """Steinarsson's algorithm 4.2, a point after the other."""
-    cuts = [0, *np.linspace(1, len(t) - 1, count - 1).astype(int).tolist(), len(t)]
+    """Steinarsson's algorithm 4.2, a point after the other; the time of a mean is the middle of its bucket."""
+    size = (len(t) - 2) / (count - 2)
+    cuts = [0, *(int(size * at) + 1 for at in range(count - 1)), len(t)]
     chosen = [0]
     for begin, end, after in zip(cuts[1:], cuts[2:], cuts[3:], strict=False):
-        a, cx, cy = chosen[-1], t[end:after].mean(), v[end:after].mean()
+        a, cx, cy = chosen[-1], (t[end] + t[after - 1]) / 2, v[end:after].mean()
         areas = [abs((t[a] - cx) * (v[b] - v[a]) - (t[a] - t[b]) * (cy - v[a])) for b in range(begin, end)]
         chosen.append(begin + int(np.argmax(areas)))
     return [*chosen, len(t) - 1]
