@@ -257,7 +257,7 @@ def test_a_logarithmic_axis_counts_what_it_leaves_out(told):
 
 
 def test_gaps_a_forecast_and_its_cutoff(told):
-    lines = line('a', [0, DAY, 2 * DAY, 5 * DAY], [1, 2, None, 4])
+    lines = line('a', [0, DAY, 2 * DAY, 5 * DAY, 9 * DAY], [1, 2, None, 4, None])
     model = {'model': 'auto', 't': [6 * DAY, 7 * DAY], 'mean': [4, None]}
     model['q'] = {q: [v, v] for q, v in (('0.025', 1), ('0.1', 2), ('0.9', 6), ('0.975', 8))}
     given = {'panel': panel('line'), 'answer': answer(lines), 'context': context()}
@@ -284,8 +284,16 @@ def test_what_is_left_out_is_said(told):
         [shown, answer(*lines[:3]), many],
         [panel('line', measures=['load'], top=8, group='site'), answer(*lines), many],
         [panel('line', measures=['load']), answer(*lines), many],
+        [panel('line', measures=['load'], top=1), answer(lines[0]), many],
     ]
-    assert told(body, cases) == ['top 8 of 370 series', '', '', 'top 8', 'top 8 of 370 series']
+    assert told(body, cases) == [
+        'top 8 of 370 series',
+        '',
+        '',
+        'top 8',
+        'top 8 of 370 series',
+        'greatest of 370 series',
+    ]
 
 
 def test_the_head_says_units_and_buckets(told):

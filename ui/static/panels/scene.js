@@ -2,7 +2,7 @@
 // figure.js as a picture. No part of a page is touched here.
 
 import { placeOf } from "./axes.js";
-import { dashOf, instant, per, short, signed } from "./look.js";
+import { count, dashOf, instant, per, short, signed } from "./look.js";
 import { written } from "./variables.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
@@ -141,8 +141,8 @@ function gaps(line, [from, to]) {
     if (!Number.isNaN(y[i])) continue;
     let j = i;
     while (j < y.length && Number.isNaN(y[j])) j += 1;
-    const a = i ? (line.columns.until?.[i - 1] ?? t[i - 1]) : from, b = j < y.length ? t[j] : to;
-    if (b - a > (to - from) / 100) found.push([a, b]);
+    const a = line.columns.until?.[i - 1] ?? t[i - 1], b = t[j], inside = i > 0 && j < y.length;  // before and after a series is no gap
+    if (inside && b - a > (to - from) / 100) found.push([a, b]);
     i = j;
   }
   return found.slice(0, 200);
@@ -214,5 +214,6 @@ export function leftOut(panel, answer, context, asked) {
   if (!top || shown < top) return "";
   const all = context.datasets[panel.dataset]?.series ?? 0, some = asked.some(([name]) => name === "group" || name === "filters");
   if (!some && all <= shown) return "";
-  return some ? `top ${shown}` : `top ${shown} of ${all.toLocaleString("en")} series`;
+  const few = shown === 1 ? "greatest" : `top ${shown}`;
+  return some ? few : `${few} of ${count(all)} series`;
 }
