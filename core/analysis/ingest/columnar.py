@@ -50,6 +50,7 @@ def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
 
     try:
         with pa.memory_map(str(path)) as file, engine(work.folder, memory=work.memory) as connection:
+            _check_dictionaries(ipc.open_file(file), _most_text(path, work), name)
             return _read(connection, source, path, work, name=name, kind='feather')
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
         raise UnreadableFile(f'{name} is a broken Feather file. Write it again.') from error
@@ -80,6 +81,21 @@ def _checked(file: Any) -> Iterator[Any]:
                 for column, one in zip(batch.slice(start, size).columns, plain, strict=True)
             ]
             yield pa.record_batch(columns, schema=plain)
+
+
+def _check_dictionaries(file: Any, most: int, name: str) -> None:
+    """Raise TooLarge when the texts that stand in dictionaries are more than `most` bytes once for each row."""
+    import pyarrow as pa
+
+    if not any(pa.types.is_dictionary(one.type) for one in file.schema):
+        return
+    total = 0
+    for index in range(file.num_record_batches):
+        batch = file.get_batch(index)
+        batch.validate(full=True)
+        total += _written_out(batch)
+        if total > most:
+            raise TooLarge(f'{name} unpacks to more than is allowed. Split it into smaller files.')
 
 
 def _written_out(batch: Any) -> int:
@@ -194,8 +210,7 @@ def _side_by_side(strips: Sequence[Path], out: Path, *, width: int) -> None:
 def _statement(source: str, path: Path, columns: _Columns, work: Work, places: Sequence[int], *, out: Path) -> str:
     """One pass over the columns at some places that keeps a running total of the text written and stops when it grows
     too large. `columns` are those of the source."""
-    limits = work.limits
-    most = min(limits.bytes, max(limits.ratio_free_bytes, path.stat().st_size * _RATIO))
+    limits, most = work.limits, _most_text(path, work)
     first = places[0] if len(columns) == len(places) and places else 0
     given = ', '.join(f'c{first + i}' for i in range(len(columns)))
     renamed = ', '.join(f'c{i}' for i in places)
@@ -209,6 +224,11 @@ def _statement(source: str, path: Path, columns: _Columns, work: Work, places: S
         f'(SELECT {texts} FROM {source} AS source({given})))) '
         f'TO {quoted(out)} ({parquet_options(64 * min(len(columns), _AT_ONCE))})'
     )
+
+
+def _most_text(path: Path, work: Work) -> int:
+    """The bytes of text that a file may hold."""
+    return min(work.limits.bytes, max(work.limits.ratio_free_bytes, path.stat().st_size * _RATIO))
 
 
 def _sum(terms: list[str]) -> str:
