@@ -319,11 +319,15 @@ class _Asked:
         values = self._rows(label, measure, start, end)
         return buckets.aggregated(values.first, values.total, cuts, aggregation)
 
-    def _pooled(self, group: _Group, measure: str) -> Buckets:
-        """All values of a group in the range, in order of time."""
+    def _values(self, group: _Group, measure: str) -> list[Buckets]:
+        """The values of a group in the range, series by series."""
         if (rows := sum(self._stored.count(label) for label in group.labels)) > MOST_VALUES:
             raise TooLarge(f'{rows:,} rows are more than {MOST_VALUES:,}. Choose fewer series.')
-        found = [self._rows(label, measure, self.view.start, self.view.end) for label in group.labels]
+        return [self._rows(label, measure, self.view.start, self.view.end) for label in group.labels]
+
+    def _pooled(self, group: _Group, measure: str) -> Buckets:
+        """All values of a group in the range, in order of time."""
+        found = self._values(group, measure)
         pooled = Buckets.join(found)
         return pooled if len(found) == 1 else pooled.where(np.argsort(pooled.first, kind='stable'))
 
@@ -343,7 +347,7 @@ class _Asked:
                         'greatest are exact, what lies between is near.'
                     )
                 else:
-                    v = self._pooled(group, measure).total
+                    v = np.concatenate([values.total for values in self._values(group, measure)])
                     found, n = columns(v), len(v)
                 parts.append(Part(name=name, series=group.name, measure=measure, columns=found, n=n))
         self.exact = False
