@@ -179,7 +179,7 @@ def test_moved_copied_taken_away_undone_and_brought_back(api: httpx.Client, open
     page.get_by_role('button', name='Menu of Panel 1').click()
     page.get_by_role('menuitem', name='Remove').click()
     expect(page.locator('[data-panel="p1"]')).to_have_count(0)
-    page.get_by_role('button', name='Undo').click()
+    page.get_by_role('button', name='Undo', exact=True).click()
     expect(page.locator('[data-panel="p1"]')).to_be_visible()
     ready(page)
 
@@ -277,8 +277,8 @@ def test_the_list_names_copies_takes_away_and_brings_back(api: httpx.Client, ope
     expect(pinned).to_be_visible()
     page.get_by_role('button', name='More of Grid').click()
     page.get_by_role('menuitem', name='Rename').click()
-    page.get_by_label('Name').fill('Power')
-    page.get_by_role('button', name='Rename').click()
+    page.get_by_role('textbox', name='Name').fill('Power')
+    page.get_by_role('button', name='Rename', exact=True).click()
     expect(page.get_by_role('navigation', name='Main').get_by_role('link', name='Power')).to_be_visible()
     page.get_by_role('button', name='More of Power').click()
     page.get_by_role('menuitem', name='Duplicate').click()
@@ -286,7 +286,7 @@ def test_the_list_names_copies_takes_away_and_brings_back(api: httpx.Client, ope
     page.get_by_role('button', name='More of Power (copy)').click()
     page.get_by_role('menuitem', name='Delete').click()
     expect(rows).to_have_count(1)
-    page.get_by_role('button', name='Undo').click()
+    page.get_by_role('button', name='Undo', exact=True).click()
     expect(rows).to_have_count(2)
     page.set_viewport_size(PHONE)
     assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']

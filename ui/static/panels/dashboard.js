@@ -88,8 +88,19 @@ export default {
       document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement), { signal: this.quit.signal });
       this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
       this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-      window.socket?.on("connect", this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); });
-      window.socket?.on("disconnect", this.offline = () => { this.connected = false; this.lively(); });
+      this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); };
+      this.offline = () => { this.connected = false; this.lively(); };
+      this.follow();
+    },
+    // The socket of the page is made after its components.
+    follow() {
+      if (this.gone) return;
+      if (!window.socket) {
+        setTimeout(() => this.follow(), 100);
+        return;
+      }
+      window.socket.on("connect", this.online);
+      window.socket.on("disconnect", this.offline);
     },
     // What all panels share, with the range resolved to moments.
     context() {
@@ -288,11 +299,20 @@ export default {
       act();
       this.later();
     },
+    // Where panels stand: what the grid made of a change belongs to that change, and is undone with it.
+    stood() {
+      const now = new Map((this.grid?.engine.nodes ?? []).map((node) => [node.id, node]));
+      return this.spec.panels.flatMap((panel) => SIDES.filter((side) => Number.isInteger(now.get(panel.id)?.[side]) && now.get(panel.id)[side] !== panel[side]).map((side) => [panel, side, now.get(panel.id)[side]]));
+    },
+    keepPlaces() { for (const [panel, side, value] of this.stood()) panel[side] = value; },
     moved() {
-      if (this.arranging || !this.grid) return;
-      const now = new Map(this.grid.save(false).map((node) => [node.id, { w: 1, h: 1, ...node }]));
-      const differs = this.spec.panels.some((panel) => SIDES.some((side) => (now.get(panel.id)?.[side] ?? panel[side]) !== panel[side]));
-      if (differs) this.change(() => { for (const panel of this.spec.panels) for (const side of SIDES) panel[side] = now.get(panel.id)?.[side] ?? panel[side]; });
+      if (!this.arranging && this.stood().length) this.change(() => this.keepPlaces());
+    },
+    arranged(act) {
+      this.arranging = true;
+      act();
+      this.keepPlaces();
+      this.arranging = false;
     },
     edit(id) {
       const spec = this.spec.panels.find((panel) => panel.id === id);
@@ -301,7 +321,7 @@ export default {
       return this.pending ? this.save().then(go) : go();
     },
     duplicate(id) {
-      this.change(() => {
+      this.change(() => this.arranged(() => {
         const first = this.spec.panels.find((panel) => panel.id === id), bottom = Math.max(...this.spec.panels.map((panel) => panel.y + panel.h));
         const x = first.x + first.w, beside = x + first.w <= 12 && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
         const second = { ...copyOf(first), id: written.id(this.spec.panels), x: beside ? x : first.x, y: beside ? first.y : bottom };
@@ -309,15 +329,13 @@ export default {
         this.place(second);
         this.panels.get(second.id).set(second, this.context());
         requestAnimationFrame(() => this.panels.get(second.id)?.element.scrollIntoView({ block: "nearest" }));
-      });
-      this.moved();
+      }));
     },
     remove(id) {
-      this.change(() => {
+      this.change(() => this.arranged(() => {
         this.spec.panels = this.spec.panels.filter((panel) => panel.id !== id);
         this.drop(id);
-      });
-      this.moved();
+      }));
       this.settled();
       toast("Panel removed", { label: "Undo", act: () => this.undo() });
     },
@@ -340,8 +358,13 @@ export default {
     },
     // Bring the page to this specification: panels that stay are kept as they are drawn.
     arrange(spec) {
-      this.arranging = true;
       this.spec = spec;
+      this.arranged(() => this.bring(spec));
+      this.bar();
+      this.draw();
+      this.settled();
+    },
+    bring(spec) {
       const wanted = new Set(spec.panels.map((panel) => panel.id));
       for (const id of [...this.panels.keys()]) if (!wanted.has(id)) this.drop(id);
       if (this.grid) {
@@ -352,10 +375,6 @@ export default {
         }
         this.grid.batchUpdate(false);
       } else this.column();
-      this.arranging = false;
-      this.bar();
-      this.draw();
-      this.settled();
     },
     // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
     key(event) {
