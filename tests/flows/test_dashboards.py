@@ -103,3 +103,17 @@ async def test_open_pages_hear_of_each_change(product: Product, user: User) -> N
         await product.dashboards.save(user.id, made.id, note('x'), revision=1)
         heard = [await anext(messages), await anext(messages)]
     assert [(one['dashboard'], one['revision']) for one in heard] == [(str(made.id), 1), (str(made.id), 2)]
+
+
+async def test_the_rail_counts_and_names_what_is_pinned(product: Product, user: User) -> None:
+    await dataset_of(product, user)
+    pinned = await product.dashboards.create(user.id, 'Load')
+    gone = await product.dashboards.create(user.id, 'Gone')
+    await product.dashboards.create(user.id, 'Other')
+    for one in (pinned, gone):
+        await product.dashboards.pin(user.id, one.id, True)
+    await product.dashboards.delete(user.id, gone.id)
+    rail = await product.dashboards.rail(user.id)
+    assert (rail['datasets'], rail['dashboards'], rail['forecasts'], rail['jobs']) == (1, 2, 0, 1)
+    assert rail['pinned'] == [{'id': str(pinned.id), 'name': 'Load'}]
+    assert not (await product.dashboards.rail((await factories.user(product.database)).id))['dashboards']
