@@ -265,16 +265,9 @@ class _Asked:
         return sorted(found, key=lambda one: (-one[0], one[2].name))
 
     def _figure(self, label: str, measure: str) -> buckets.Counted:
-        """One figure of a series over the range, by the pyramid where it tells."""
-        by = self._query.by
-        if by in ('mean', 'sum', 'min', 'max', 'count') and not self._masks:
-            known = points.summary(self._stored, measure, label, start=self.view.start, end=self.view.end)
-            mean = known.total / known.n if known.n else np.nan
-            figures = {'mean': mean, 'sum': known.total, 'min': known.low, 'max': known.high, 'count': known.n}
-            value = figures[by] if known.n else np.nan
-            return buckets.Counted(n=np.array([known.n]), value=np.array([value], dtype=np.float64))
+        """One figure of a series over the range."""
         cuts = np.array([self.view.start, self.view.end + 1])
-        return self._counted(label, measure, cuts, by)
+        return self._counted(label, measure, cuts, self._query.by)
 
     # Which rows
 

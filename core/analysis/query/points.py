@@ -50,18 +50,6 @@ class Drawn:
     exact: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Summary:
-    """What lies behind a range of one line: number and sum of the values, extremes with their times in µs."""
-
-    n: int
-    total: float
-    low: float
-    low_at: int
-    high: float
-    high_at: int
-
-
 def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> list[Drawn]:
     """Return the points of measures of a series."""
     known = {measure: stored.line(measure, series) for measure in measures}
@@ -146,24 +134,6 @@ def _uncut(together: _Together, level: Level, start: Ints, buckets: Buckets, mea
     return Buckets.join([*parts, buckets.where(slice(done, None))])
 
 
-def summary(stored: Stored, measure: str, series: str, *, start: int, end: int) -> Summary:
-    """Return what lies behind a range of one line, by the pyramid as far as it goes."""
-    known = stored.line(measure, series)
-    view = View(start=start, end=end, width=1)
-    buckets = _of(stored, measure, series, view) if known is None else within(stored, known, measure, series, view)
-    if not len(buckets.n):
-        return Summary(n=0, total=0.0, low=np.nan, low_at=0, high=np.nan, high_at=0)
-    low, high = int(np.argmin(buckets.low)), int(np.argmax(buckets.high))
-    return Summary(
-        n=int(buckets.n.sum()),
-        total=float(buckets.total.sum()),
-        low=float(buckets.low[low]),
-        low_at=int(buckets.low_at[low]),
-        high=float(buckets.high[high]),
-        high_at=int(buckets.high_at[high]),
-    )
-
-
 def finite(rows: Rows, measure: str) -> Buckets:
     """Return the values of a measure that are there, each as a bucket."""
     v = rows.columns[measure]
@@ -244,10 +214,6 @@ def envelope(buckets: Buckets, view: View, *, gap: int) -> tuple[Floats, Floats,
 def _level(known: Line, view: View) -> Level | None:
     """Return the coarsest level whose buckets are no wider than a pixel, None when a pixel is finer than all."""
     return max((level for level in known.levels if level.width <= view.pixel), key=lambda one: one.width, default=None)
-
-
-def _of(stored: Stored, measure: str, series: str, view: View) -> Buckets:
-    return finite(stored.rows(series, [measure], start=view.start, end=view.end), measure)
 
 
 def chosen(buckets: Buckets, view: View, *, gap: int) -> Drawn:
