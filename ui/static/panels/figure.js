@@ -192,7 +192,7 @@ function histogram(root, panel, answer, context, place) {
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
   const most = Math.max(1, ...lines.flatMap((line) => [...line.columns.count])), inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 };
   const { left, y } = frame(root, inside, { low: 0, high: most * 1.04 }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
-  const [marks, step] = ticks(low, high, (place.right - left) / 80);
+  const [marks, step] = ticks(low, high, (place.right - left) / 60);
   const said = written(marks, step);
   marks.forEach((value, at) => root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, said[at], { anchor: "middle" })));
   lines.forEach((line, at) => {
@@ -312,12 +312,12 @@ function scatter(root, panel, answer, context, place) {
   const [a, b] = reachOf(found.flatMap((one) => Array.from(one.x).filter((_, i) => good(one, i)))), [low, high] = reachOf(found.flatMap((one) => Array.from(one.y).filter((_, i) => good(one, i))));
   if (!(b >= a)) return void root.append(words((place.left + place.right) / 2, (place.top + place.bottom) / 2, "No times at which both have a value.", { anchor: "middle" }));
   const around = (from, to) => { const pad = (to - from) * 0.05 || Math.abs(to) * 0.1 || 1; return [from - pad, to + pad]; };
-  const [x0, x1] = around(a, b), [y0, y1] = log ? [low / 1.1, high * 1.1] : around(low, high), inside = { ...place, top: place.top + 24, bottom: place.bottom - 42 };
+  const [x0, x1] = around(a, b), [y0, y1] = log ? [low / 1.1, high * 1.1] : around(low, high), inside = { ...place, top: place.top + 28, bottom: place.bottom - 42 };
   const { left, y } = frame(root, inside, { low: y0, high: y1, log }), x = (value) => left + (value - x0) / (x1 - x0) * (place.right - left);
-  const [marks, step] = ticks(x0, x1, (place.right - left) / 80);
+  const [marks, step] = ticks(x0, x1, (place.right - left) / 64);
   const said = written(marks, step);
   marks.forEach((value, at) => root.append(rule(x(value), inside.top, x(value), inside.bottom, "grid"), words(x(value), inside.bottom + 17, said[at], { anchor: "middle" })));
-  root.append(words((left + place.right) / 2, inside.bottom + 35, fit(named(mx), place.right - left), { anchor: "middle" }), words(place.left, place.top + 12, fit(named(my), place.right - place.left)));
+  root.append(words((left + place.right) / 2, inside.bottom + 35, fit(named(mx), place.right - left), { anchor: "middle" }), words(place.left, place.top + 16, fit(named(my), place.right - place.left)));
   found.forEach((one, at) => {
     const fill = faded(seriesColour(at), 0.6);
     for (let i = 0; i < one.t.length; i++) if (good(one, i)) {

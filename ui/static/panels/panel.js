@@ -243,16 +243,19 @@ export class Panel {
     if (this.drawn?.legend) {
       const said = this.drawn.legend(this.hovered ?? null), lines = (this.fast?.values() ?? []).filter(({ line }) => !line.nothing);
       this.legend.dataset.shape = "";
+      this.unfold?.remove();
+      this.legend.classList.add("open");
       this.legend.replaceChildren(...said.map(([name, value]) => el("span", {}, name && el("span", { class: "t3" }, name), el("b", { class: "tn" }, value))), ...lines.map(({ line, value }) => this.entry(line, value)));
       return;
     }
     const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill]), gone]);
-    if (this.legend.dataset.shape !== shape) {
+    const changed = this.legend.dataset.shape !== shape;
+    if (changed) {
       this.legend.dataset.shape = shape;
       this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)));
-      this.folded();
     }
     found.forEach(({ line, value }, at) => { this.legend.children[at].querySelector("b").textContent = this.said(line, value); });
+    if (changed) this.folded();
   }
 
   said(line, value) {
@@ -274,6 +277,7 @@ export class Panel {
 
   // A long key is two rows high until it is opened.
   folded() {
+    this.wide = this.stage.clientWidth;
     this.unfold?.remove();
     this.legend.classList.remove("open");
     if (this.legend.scrollHeight <= this.legend.clientHeight + 4) return;
@@ -367,8 +371,10 @@ export class Panel {
   resized() {
     if (!this.spec || this.spec.kind === "note") return;
     if (this.answer && !this.answer.empty && this.message.hidden) {
-      if (OVER_TIME.has(this.spec.kind)) this.fast?.resize();
-      else if (!READ.has(this.spec.kind)) this.still();
+      if (OVER_TIME.has(this.spec.kind)) {
+        this.fast?.resize();
+        if (this.stage.clientWidth !== this.wide && !this.drawn?.legend) this.folded();
+      } else if (!READ.has(this.spec.kind)) this.still();
     }
     clearTimeout(this.resizing);
     this.resizing = setTimeout(() => { if (!this.gone && this.placed) this.refresh(); }, 160);
@@ -431,6 +437,7 @@ export class Panel {
     this.fast = null;
     this.drawn = null;
     this.unfold?.remove();
+    this.legend.classList.remove("open");
     this.plot.replaceChildren();
     this.plot.sorting = null;
     this.legend.replaceChildren();
