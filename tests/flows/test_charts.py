@@ -6,16 +6,20 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from obstore.store import MemoryStore
 
 from core import charts as module
 from core.analysis.ingest import Options, convert
 from core.analysis.query import Answer, Query, Stored, answer, decode
+from core.analysis.query.stored import numbers
 from core.charts import Charts
 from core.errors import NotFound, TooLarge, Unavailable, UsageError
 from core.metrics import CountedCache
@@ -246,3 +250,31 @@ async def test_a_question_that_is_too_large_says_so(
     monkeypatch.setattr('core.analysis.query.engine.MOST_SERIES', 1)
     with pytest.raises(TooLarge, match='Filter them by a key'):
         await charts.answer(TENANT, version, Query(measures=('load',), group='*'))
+
+
+async def test_measures_may_be_called_as_the_figures_of_the_pyramid(tmp_path: Path) -> None:
+    source, made = tmp_path / 'shares.csv', tmp_path / 'version'
+    names = ('high', 'low', 'first', 'last', 'total', 'n')
+    lines = [f'2026-01-{day:02d},' + ','.join(f'{10 * place + day}' for place in range(6)) for day in range(1, 29)]
+    source.write_text('\n'.join([f'ds,{",".join(names)}', *lines]) + '\n')
+    made.mkdir()
+    manifest = convert(
+        source, name='shares.csv', into=made, options=Options(), progress=lambda part, text: None
+    ).to_json()
+    stored = Stored(
+        [made / file['name'] for file in manifest['files'] if file['name'].startswith('data-')],
+        made / 'pyramid.parquet',
+        made / 'series.parquet',
+        measures=manifest['measures'],
+        keys=(),
+    )
+    for place, name in enumerate(names):
+        (line,) = answer(stored, Query(kind='buckets', measures=(name,), every='P1M', aggregation='max')).lines
+        assert line.columns['y'].tolist() == [10 * place + 28]
+
+
+def test_decimals_of_any_precision_are_numbers() -> None:
+    for precision in (9, 18, 21, 38):
+        chunk = pa.array([Decimal('1.25'), None, Decimal('-3.50')], pa.decimal128(precision, 2))
+        assert numbers(chunk).tolist()[::2] == [1.25, -3.5]
+        assert np.isnan(numbers(chunk)[1])

@@ -501,11 +501,13 @@ class _File:
         chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name in self._words:
             return np.asarray(chunk.indices.to_numpy(zero_copy_only=False))
-        if name in ('_time', 'level', *FIGURES, *EXTREMES) and not pa.types.is_floating(chunk.type):
+        # A measure may well be called high or low: only in the pyramid are these names ours.
+        own = ('level', *FIGURES, *EXTREMES) if self._words else ()
+        if name in ('_time', *own) and not pa.types.is_floating(chunk.type):
             kind = 'datetime64[us]' if name == '_time' else 'int64'
             return np.asarray(chunk.to_numpy(zero_copy_only=False)).astype(kind).view(np.int64)
         # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
-        return numbers(chunk) if name in FIGURES else chunk
+        return numbers(chunk) if name in own else chunk
 
 
 def _encoded(column: Any) -> Any:
@@ -530,6 +532,8 @@ def numbers(chunk: Any) -> Floats:
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
         values = np.frombuffer(chunk.buffers()[1], kind.to_pandas_dtype())[chunk.offset : chunk.offset + len(chunk)]
         values = values.astype(np.float64)
+    elif pa.types.is_decimal(kind):
+        values = np.array(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     elif pa.types.is_boolean(kind):
         values = np.array(chunk.cast(pa.uint8()).to_numpy(zero_copy_only=False), np.float64)
     else:
