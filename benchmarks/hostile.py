@@ -40,7 +40,7 @@ LEFT = re.compile(r'\d+ (s|min) left')
 EMAIL, PASSWORD = 'bench@example.com', 'correct horse battery'
 TELLS = re.compile(
     r'(^|[.:;,] )(Upload|Split|Pack|Unpack|Save|Write|Name|Choose|Say|Look|Allow|Open|Export|Remove|Give|Convert|Check|'
-    r'Try|Ask)\b'
+    r'Try|Ask|Use)\b'
 )
 QUICK = (
     'zip_bomb', 'workbook_with_a_billion_laughs', 'workbook_whose_strings_are_a_bomb', 'parquet_bomb', 'truncated_gzip',

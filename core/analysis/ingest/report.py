@@ -26,7 +26,12 @@ def summary(connection: 'duckdb.DuckDBPyConnection', faults: Path) -> list[dict[
         FROM {duck.files([faults])} GROUP BY kind, "column", action
         ORDER BY 4 DESC, 5, kind, "column" NULLS FIRST, action LIMIT {GROUPS}"""
     ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    # A database keeps no NUL in its JSON: the sign for it stands there.
+    return [dict(zip(names, (*row[:-1], _shown(row[-1])), strict=True)) for row in rows]
+
+
+def _shown(value: str | None) -> str | None:
+    return value if value is None else value.replace('\0', '\u2400')
 
 
 def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, raw: RawTable) -> None:

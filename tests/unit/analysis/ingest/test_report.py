@@ -58,3 +58,10 @@ def test_the_csv_holds_every_fault_and_no_formula(tmp_path: Path) -> None:
         ('32', 'y', 'x'),
         ('33', 'ds', 'soon'),
     ]
+
+
+def test_the_summary_holds_no_nul_that_a_database_would_refuse(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02},{day}\n' for day in range(1, 29))
+    manifest, _ = converted(tmp_path, f'ds,y\n{rows}2024-02-01\0,\0{1}\n')
+    (group,) = manifest.faults_summary
+    assert (group['kind'], group['value']) == ('nul_byte', '2024-02-01␀,␀1')
