@@ -4,8 +4,11 @@ Each task takes `(payload, objects, workdir, progress)`; running it twice with t
 """
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -328,13 +331,15 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
     from core.analysis.ingest import asked, export
     from core.analysis.ingest import convert as convert_whole
 
-    path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out'])
-    is_table = out.suffix in TABLES
+    path, name, out = Path(arguments['path']), arguments['name'], Path(arguments['out']).resolve()
+    is_table = Path(arguments['out']).suffix in TABLES
     told, onto, recipe = dict(arguments['options']), arguments.get('onto'), arguments.get('recipe')
     if arguments['raw']:
         return _raw_table(arguments, workdir)
     if is_table and not onto and not recipe:
         return export(path, name=name, out=out, options=asked(told, memory=arguments['memory']))
+    if not is_table:
+        _beside(out)  # before the work, not after it
     before, usual = _stored_dataset(Path(onto)) if onto else ([], {})
     told = {**usual, **told} | ({} if recipe is None else {'recipe': recipe})
     with TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as beside:
@@ -348,7 +353,7 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
             tables.export(parts, written, guarded=False)
             written.replace(out)
         else:
-            _put_in_place(folder, out, old=Path(beside) / 'old')
+            _put_in_place(folder, out)
     return {
         'rows_read': manifest.rows_read,
         'rows_accepted': manifest.rows_accepted,
@@ -409,14 +414,59 @@ def _stored_dataset(folder: Path) -> tuple[list[Path], dict[str, Any]]:
     return [told, *parts], usual
 
 
-def _put_in_place(new: Path, out: Path, *, old: Path) -> None:
-    """Let a whole dataset take the place of the folder `out`; what else lies there stays. `old` is free."""
-    if out.exists():
-        out.rename(old)
-        for path in old.iterdir():
-            if not (new / path.name).exists() and path.suffix != '.parquet':
-                path.rename(new / path.name)
-    new.rename(out)
+def _beside(out: Path) -> Path:
+    """Return where the files of the dataset in the folder `out` are kept while others take their place.
+
+    Raise UsageError when something lies there: an earlier run may have been broken off between the two.
+    """
+    old = out.with_name(f'{out.name}.before')
+    if old.exists():
+        raise UsageError(
+            f'{old} keeps the files of an earlier run that was broken off. Move them back to {out}, or remove that '
+            'folder if the dataset is whole.'
+        )
+    return old
+
+
+def _put_in_place(new: Path, out: Path) -> None:
+    """Let the files of a whole dataset take the place of those that the manifest in the folder `out` names.
+
+    All other files stay. When anything fails, everything is as it was before. What is taken away lies in a folder
+    beside `out` until all is in place, where it is found again after a crash.
+    Raise UsageError when a file that is not of the dataset has the name of a new one.
+    """
+    if not out.exists():
+        new.rename(out)
+        return
+    named = [path for path in _named(out) if path.is_file()]
+    coming = sorted(new.iterdir(), key=lambda path: path.name == 'manifest.json')  # the manifest comes last
+    for path in coming:
+        target = out / path.name
+        if target not in named and os.path.lexists(target):
+            raise UsageError(f'{target} is in the way and is not of the dataset. Move it, or choose another folder.')
+    old = _beside(out)
+    with ExitStack() as undo:
+        old.mkdir()
+        undo.callback(old.rmdir)
+        moves = [(path, old / path.name) for path in named] + [(path, out / path.name) for path in coming]
+        for source, target in moves:
+            source.rename(target)
+            undo.callback(target.rename, source)
+        undo.pop_all()
+    shutil.rmtree(old, ignore_errors=True)  # the dataset is whole; what stays is told by the next run
+
+
+def _named(folder: Path) -> list[Path]:
+    """Return the manifest of the dataset in a folder and the files that it names; nothing where there is none."""
+    told = folder / 'manifest.json'
+    try:
+        names = [file['name'] for file in json.loads(told.read_text(encoding='utf-8'))['files']]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [
+        told,
+        *(folder / name for name in dict.fromkeys(names) if isinstance(name, str) and Path(name).name == name),
+    ]
 
 
 def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:

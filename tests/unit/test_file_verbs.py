@@ -112,3 +112,57 @@ def test_what_is_no_dataset_is_not_gone_on_from(convert: Convert, tmp_path: Path
         (tmp_path / 'sales' / 'manifest.json').write_text(wrong)
         with pytest.raises(UsageError, match='not the manifest'):
             convert(NEXT, 'sales', onto='sales')
+
+
+@pytest.mark.parametrize('failing', ['before', 'first', 'manifest'])
+def test_a_dataset_is_as_it_was_when_its_next_files_cannot_be_put_in_place(
+    convert: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    convert(FIRST, 'sales')
+    held = {path.name: path.read_bytes() for path in (tmp_path / 'sales').iterdir()}
+    rename = Path.rename
+
+    def broken(self: Path, target: Path) -> Path:
+        new = self.parent.name == 'new'
+        if {'before': not new and Path(target).parent.name == 'sales.before', 'first': new,
+            'manifest': new and self.name == 'manifest.json'}[failing]:  # fmt: skip
+            raise OSError('no space is left')
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, 'rename', broken)
+    with pytest.raises(OSError, match='no space is left'):
+        convert(NEXT, 'sales', name='b.csv', onto='sales')
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'sales').iterdir()} == held
+    assert not (tmp_path / 'sales.before').exists()
+
+
+def test_files_in_a_folder_that_are_not_of_its_dataset_stay(convert: Convert, tmp_path: Path) -> None:
+    convert(FIRST, 'sales')
+    mine = tmp_path / 'sales' / 'mine.parquet'
+    mine.write_bytes(b'mine')
+    convert(NEXT, 'sales', name='b.csv', onto='sales')
+    assert mine.read_bytes() == b'mine'
+    assert rows(tmp_path / 'sales').height == 58
+    convert(FIRST, 'other')
+    told = tmp_path / 'other' / 'manifest.json'
+    told.unlink()
+    with pytest.raises(UsageError, match='is in the way and is not of the dataset'):
+        convert(NEXT, 'other', name='b.csv', onto='sales')
+    assert rows(tmp_path / 'other').height == 56
+
+
+def test_a_dataset_behind_a_relative_link_goes_on_where_it_lies(convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / 'store').mkdir()
+    convert(FIRST, 'store/sales')
+    (tmp_path / 'link').symlink_to(Path('store') / 'sales')
+    convert(NEXT, 'link', name='b.csv', onto='link')
+    assert (tmp_path / 'link').is_symlink()
+    assert rows(tmp_path / 'store' / 'sales').height == 58
+
+
+def test_what_a_broken_run_left_is_told_before_anything_is_moved(convert: Convert, tmp_path: Path) -> None:
+    convert(FIRST, 'sales')
+    (tmp_path / 'sales').rename(tmp_path / 'sales.before')
+    with pytest.raises(UsageError, match=r'sales\.before keeps the files of an earlier run'):
+        convert(NEXT, 'sales', name='b.csv')
+    assert rows(tmp_path / 'sales.before').height == 56
