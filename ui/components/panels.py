@@ -91,7 +91,6 @@ def _shared() -> dict[str, Any]:
     return {
         'engines': {
             'uplot': vendor_url('uplot.min.js'),
-            'plotly': vendor_url('plotly.min.js'),
             'gridstack': vendor_url('gridstack.min.js'),
         },
         'icons': {name: icon_shapes(name) for name in ICONS},

@@ -31,7 +31,6 @@ export default {
     this.panelSpec = copyOf(this.spec);
     this.variables = copyOf(this.chosen);
     this.past = [];
-    this.came = {};
     this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), link: () => location.href, drawn: (panel) => { this.ready = panel.element.dataset.ready === "1"; } } });
     this.drops();
     this.draw();
@@ -46,28 +45,17 @@ export default {
   },
   methods: {
     context() {
-      return { ...resolved(this.variables, { datasets: this.known, zone: this.zone, panels: [this.panelSpec] }), forecasts: this.came };
+      return resolved(this.variables, { datasets: this.known, zone: this.zone, panels: [this.panelSpec] });
     },
     // What the chart is of
-    async draw() {
+    draw() {
       const context = this.context();
       this.fields(context);
       this.shelf(context);
       this.below();
       this.remember();
-      await this.forecast();
       this.ready = false;
       this.panel.set(this.panelSpec, this.context());
-    },
-    async forecast() {
-      const wanted = this.panelSpec.show.forecast;
-      if (!wanted || this.came[wanted]) return;
-      try {
-        const series = this.panelSpec.query.series?.[0], answer = await fetch(`/api/v1/forecasts/${wanted}/chart?${new URLSearchParams(series ? { series } : {})}`, { credentials: "same-origin" });
-        if (answer.ok) this.came = { ...this.came, [wanted]: await answer.json() };
-      } catch {
-        toast("The forecast could not be fetched. The chart shows what happened.");
-      }
     },
     change(act) {
       this.past.push(JSON.stringify([this.panelSpec, this.variables]));
