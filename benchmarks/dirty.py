@@ -1,9 +1,9 @@
-"""What becomes of dirty files: `python -m benchmarks.dirty [--quick]`.
+"""What becomes of dirty files: `python -m benchmarks.dirty [--quick | --whole]`.
 
-Every class of defects of `tests/dirty` in files of 100, 20,000 and 200,000 records, with the defect near the start, in
-the middle and near the end, is converted, and what is stored is read back and compared with what the file means: every
-good record with exactly its values and types, and no other. `--quick` takes all small files, one of 20,000 records of
-every thirtieth class and one of 200,000.
+Files with defects of `tests/dirty` are converted, and what is stored is read back and compared with what the file means:
+every good record with exactly its values and types, and no other. Every class in 100 records, with the defect near the
+start, in the middle and near the end; every class in 20,000 records and every eighth in 200,000, in the middle. `--quick`
+takes few of the longer files, `--whole` (an hour) every class at every place in all three sizes.
 """
 
 import argparse
@@ -18,21 +18,24 @@ from tests.dirty import CLASSES, DirtyFile, files
 from tests.dirty.truth import Outcome, outcome
 
 ROWS = {'small': 100, 'medium': 20_000, 'large': 200_000}
-EVERY = {'medium': 30, 'large': 200}
-"""Of which classes a quick run makes files of this size."""
+EVERY = {'medium': 1, 'large': 8}
+QUICK = {'medium': 30, 'large': 200}
+"""Of which classes a run makes longer files."""
 
 
 def main() -> int:
     """Measure and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='few of the longer files')
-    return report(figures(parser.parse_args().quick))
+    parser.add_argument('--whole', action='store_true', help='every class at every place in every size')
+    asked = parser.parse_args()
+    return report(figures(asked.quick, whole=asked.whole))
 
 
-def figures(quick: bool) -> list[Figure]:
+def figures(quick: bool, *, whole: bool = False) -> list[Figure]:
     """Convert the files and return what became of their records and cells."""
     total: Counter[str] = Counter()
-    for one in _outcomes(quick):  # what a long file means takes a hundred megabytes: only numbers are kept
+    for one in _outcomes(quick, whole):  # what a long file means takes a hundred megabytes: only numbers are kept
         total += Counter(
             files=1,
             known=len(one.file.faults),
@@ -62,10 +65,10 @@ def figures(quick: bool) -> list[Figure]:
     ]
 
 
-def _outcomes(quick: bool) -> Iterator[Outcome]:
+def _outcomes(quick: bool, whole: bool) -> Iterator[Outcome]:
     """Convert every file; what is amiss with one is told at once."""
     with tempfile.TemporaryDirectory(prefix='vs-dirty-') as folder:
-        for file in _files(quick):
+        for file in _files(quick, whole):
             found = outcome(file, Path(folder))
             if not found.right:
                 print(
@@ -76,12 +79,13 @@ def _outcomes(quick: bool) -> Iterator[Outcome]:
             yield found
 
 
-def _files(quick: bool) -> Iterator[DirtyFile]:
+def _files(quick: bool, whole: bool) -> Iterator[DirtyFile]:
     yield from files(sizes=('small',), rows=ROWS)
-    for size, every in EVERY.items():
-        classes = list(CLASSES)[::every] if quick else list(CLASSES)
-        places = {'places': ('middle',)} if quick else {}
-        yield from files(sizes=(size,), rows=ROWS, classes=classes, **places)
+    for size, every in (QUICK if quick else EVERY).items():
+        if whole:
+            yield from files(sizes=(size,), rows=ROWS, classes=list(CLASSES))
+        else:
+            yield from files(sizes=(size,), rows=ROWS, classes=list(CLASSES)[::every], places=('middle',))
 
 
 if __name__ == '__main__':
