@@ -1,9 +1,9 @@
 """What becomes of dirty files: `python -m benchmarks.dirty [--quick | --whole]`.
 
-Files with defects of `tests/dirty` are converted, and what is stored is read back and compared with what the file means:
-every good record with exactly its values and types, and no other. Every class in 100 records, with the defect near the
-start, in the middle and near the end; every class in 20,000 records and every eighth in 200,000, in the middle. `--quick`
-takes few of the longer files, `--whole` (an hour) every class at every place in all three sizes.
+Files with defects of `tests/dirty` are converted, and what is stored is read back and compared with what the file
+means: every good record with exactly its values and types, and no other. Every class in 100 records, with the defect
+near the start, in the middle and near the end; every class in 20,000 records and every eighth in 200,000, in the
+middle. `--quick` takes few of the longer files, `--whole` (an hour) every class at every place in all three sizes.
 """
 
 import argparse
