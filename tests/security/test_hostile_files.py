@@ -537,6 +537,11 @@ def json_of_arrays_below_one_name() -> bytes:
     return b'{"a":[' * 300 + b'{"b": "' + b'x' * (10 * MB) + b'"}' + b']}' * 300
 
 
+@hostile('quotes.json', UnreadableFile)
+def json_of_half_a_million_escaped_quotes() -> bytes:
+    return b'{"a":' + b'\\"' * 500_000
+
+
 @hostile('odd.jsonl', reads(rows_read=4))
 def json_of_numbers_that_are_none_and_lone_surrogates() -> bytes:
     values = (b'NaN', b'-Infinity', b'"\\ud800"', b'1e999999')

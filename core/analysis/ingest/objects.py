@@ -29,7 +29,9 @@ _SHOWN: Final = 500
 _LONG: Final = 2**24
 _SHALLOW: Final = 3
 _USUAL: Final = frozenset({'data', 'records', 'items', 'rows', 'results', 'features', 'values', 'observations'})
-_UNDER_NAME: Final = re.compile(r'"(?:[^"\\]|\\.)*"\s*:\s*\[(?=\s*\{)')
+# Possessive, and it always matches at a quote, so that one pass from the left takes linear time. There is no `closed`
+# where a text does not end, and no `array` where it is not the name of an array of objects.
+_NAME: Final = re.compile(r'(?s)"(?:[^"\\]|\\.)*+(?P<closed>")?(?P<array>\s*+:\s*+\[(?=\s*+\{))?')
 _TRIES: Final = 20
 _SPACE: Final = re.compile(r'[\s,]*')
 
@@ -110,6 +112,7 @@ def read_json(text: Text, work: Work, *, kind: str) -> RawTable:
         sink.discard()
         sink = _fill(text, work, kind, names, notes)
     if not sink.rows and sink.rejected:
+        sink.discard()
         raise UnreadableFile(
             'The file starts like JSON, but no element of it is an object. Upload objects, one a line.'
         )
@@ -524,7 +527,10 @@ class _Window:
         """Go to the first element of the first array of objects under a name that does not end soon."""
         self._fill()
         at = 0
-        while match := _UNDER_NAME.search(self._text, at):
+        while (match := _NAME.search(self._text, at)) and match['closed']:
+            if not match['array']:
+                at = match.end()
+                continue
             try:
                 at = _DECODER.raw_decode(self._text, match.end() - 1)[1]
             except json.JSONDecodeError:

@@ -11,6 +11,7 @@ import pytest
 
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.reader import read, write_raw_csv
+from core.errors import UnreadableFile
 
 Reader = Callable[..., RawTable]
 TWO = [['ds', 'y'], ['2024-01-01', '1'], ['2024-01-02', '2']]
@@ -124,3 +125,16 @@ def test_a_file_too_large_to_be_taken_as_one_object_is_read_as_it_comes(reader: 
     table = reader(f'{{"meta": [{{"unit": "kg"}}], "data": [{rows}]}}', memory=2**23)
     assert (table.rows_read, table.names) == (40_000, ('ds', 'y'))
     assert table.notes == ('The first long array of objects was read; what the file holds besides was left out.',)
+
+
+@pytest.mark.parametrize('tail', ['\\"' * 500_000, '\\"' * 500_000 + '\\\n', '"b" ' * 250_000])
+def test_an_object_that_breaks_off_within_its_quotes_is_refused_soon(reader: Reader, tail: str) -> None:
+    with pytest.raises(UnreadableFile):
+        reader('{"a":' + tail)
+
+
+def test_records_under_a_name_are_found_behind_escaped_quotes(reader: Reader) -> None:
+    table = reader(
+        '{"note": "a \\"b\\": [{", "data": [{"ds": "2024-01-01", "y": 1}, {"ds": "2024-01-02", "y": 2}, {"ds"'
+    )
+    assert raw(table) == TWO
