@@ -3,11 +3,14 @@
 import bz2
 import gzip
 import lzma
+import os
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, Protocol
 
@@ -19,6 +22,12 @@ _XZ_MEMORY: Final = 2**28
 _STEEP: Final = 2000  # times that no table shrinks to
 _STEEP_FREE: Final = 2**27
 _MOST_MEMBERS: Final = 50_000
+_LONGEST_NAME: Final = 255  # characters
+_MOST_OFFERED: Final = 1000
+_MOST_OFFERED_BYTES: Final = 2**16
+_DIRECTORY_BYTES: Final = 2**25
+# What the readers of archives raise, besides their own errors, on what is damaged or made to hurt.
+_BROKEN: Final = (ValueError, RecursionError, EOFError, OverflowError, struct.error)
 _SURE: Final = ('.csv', '.tsv', '.tab', '.psv', '.parquet', '.feather', '.arrow', '.xlsx', '.jsonl', '.ndjson')
 _LIKELY: Final = ('.txt', '.dat', '.json', '.asc', '.data')
 _PACKED: Final = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.lz4')
@@ -144,33 +153,38 @@ def _inflate_stream(path: Path, compression: str, job: _Job) -> Path:
         if compression == 'gz':
             return _inflate(gzip.GzipFile(fileobj=packed), packed, job)
         if compression == 'bz2':
-            return _inflate(bz2.BZ2File(packed), packed, job)
+            return _inflate(_Streams(packed, bz2.BZ2Decompressor), packed, job)
         if compression == 'xz':
-            return _inflate(_Xz(packed), packed, job)
+            return _inflate(_Streams(packed, _xz), packed, job)
         import pyarrow as pa
 
         codec = 'zstd' if compression == 'zst' else 'lz4'
         return _inflate(pa.CompressedInputStream(pa.PythonFile(packed, mode='r'), codec), packed, job)
 
 
-class _Xz:
-    """Reads xz streams one after the other within bounded memory, which lzma.open does not offer."""
+class _Streams:
+    """Reads compressed streams one after the other, with any padding of zeros behind each.
 
-    def __init__(self, packed: IO[bytes]) -> None:
+    The standard library bounds no memory for xz, and drops without a word what stands behind a bz2 stream.
+    """
+
+    def __init__(self, packed: IO[bytes], fresh: Callable[[], lzma.LZMADecompressor | bz2.BZ2Decompressor]) -> None:
         self._packed = packed
-        self._decoder = self._fresh()
+        self._fresh = fresh
+        self._decoder = fresh()
         self._rest = b''
 
-    def _fresh(self) -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, none at the end. Raises EOFError when a stream breaks off."""
+        """At most `size` bytes, none at the end. Raises EOFError when a stream breaks off, and what the decoder raises
+        for bytes that are no stream."""
         while True:
             if self._decoder.eof:
-                self._rest = self._decoder.unused_data.lstrip(b'\0') or self._packed.read(_CHUNK).lstrip(b'\0')
-                if not self._rest:
-                    return b''
+                self._rest = self._decoder.unused_data.lstrip(b'\0')
+                while not self._rest:
+                    block = self._packed.read(_CHUNK)
+                    if not block:
+                        return b''
+                    self._rest = block.lstrip(b'\0')
                 self._decoder = self._fresh()
             if self._decoder.needs_input and not self._rest:
                 self._rest = self._packed.read(_CHUNK)
@@ -181,9 +195,14 @@ class _Xz:
                 return data
 
 
+def _xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
 def _from_zip(path: Path, job: _Job) -> Unpacked:
     name = job.name
     try:
+        _count_zip(path, name)
         with zipfile.ZipFile(path) as archive, path.open('rb') as packed:
             infos = archive.infolist()
             if any(info.filename == 'xl/workbook.xml' for info in infos):
@@ -197,23 +216,59 @@ def _from_zip(path: Path, job: _Job) -> Unpacked:
             if member.origin.flag_bits & 1:
                 raise NotSupported(f'{name} is protected by a password. Upload it without one.')
             inner = _inflate(archive.open(member.origin), packed, job)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, *_BROKEN) as error:
         raise UnreadableFile(f'{name} is a broken zip archive. Pack it again.') from error
     except NotImplementedError as error:
         raise NotSupported(f'{name} uses a zip compression that is not known here. Pack it with deflate.') from error
     return _deeper(inner, 'zip', job, found)
 
 
+def _count_zip(path: Path, name: str) -> None:
+    """Raise TooLarge when a zip archive's directory, which is read into memory as a whole, holds too many files."""
+    with path.open('rb') as file:
+        whole = file.seek(0, os.SEEK_END)
+        file.seek(max(0, whole - 2**16 - 22))
+        tail = file.read()
+        # As zipfile looks for it: at the very end, else before a comment.
+        at = len(tail) - 22 if tail[-22:-18] == b'PK\x05\x06' else tail.rfind(b'PK\x05\x06')
+        if at < 0 or len(tail) < at + 22:
+            return
+        count, size = struct.unpack_from('<HL', tail, at + 10)
+        end = whole - len(tail) + at
+        if tail[max(0, at - 20) : max(0, at - 16)] == b'PK\x06\x07' and end >= 76:
+            file.seek(end - 76)
+            wide = file.read(56)
+            if wide[:4] == b'PK\x06\x06':
+                count, size = struct.unpack_from('<QQ', wide, 32)
+                end -= 76
+        if count <= _MOST_MEMBERS and size <= _DIRECTORY_BYTES:
+            # The count may lie: each entry begins so.
+            file.seek(max(0, end - size))
+            count = file.read(size).count(b'PK\x01\x02')
+    if count > _MOST_MEMBERS or size > _DIRECTORY_BYTES:
+        raise _crowded(name)
+
+
+def _crowded(name: str) -> TooLarge:
+    return TooLarge(f'{name} holds more than {_MOST_MEMBERS:,} files. Upload the table itself.')
+
+
 def _from_tar(path: Path, job: _Job) -> Unpacked:
     try:
         with tarfile.open(path, 'r:') as archive, path.open('rb') as packed:
-            members = [_Member(name=info.name, size=info.size, origin=info) for info in archive if info.isfile()]
+            members = []
+            for count, info in enumerate(archive, 1):
+                if count > _MOST_MEMBERS:
+                    raise _crowded(job.name)
+                _check_name(info.name, job)
+                if info.isfile():
+                    members.append(_Member(name=info.name, size=info.size, origin=info))
             member, found = _choose(members, job)
             source = archive.extractfile(member.origin)
             if source is None:
                 raise UnreadableFile(f'{job.name} is a broken tar archive. Pack it again.')
             inner = _inflate(source, packed, job)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, *_BROKEN) as error:
         raise UnreadableFile(f'{job.name} is a broken tar archive. Pack it again.') from error
     return _deeper(inner, 'tar', job, found)
 
@@ -221,7 +276,9 @@ def _from_tar(path: Path, job: _Job) -> Unpacked:
 def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
     """The member asked for or the largest of those that look most like a table, and what is said about it."""
     if len(members) > _MOST_MEMBERS:
-        raise TooLarge(f'{job.name} holds more than {_MOST_MEMBERS:,} files. Upload the table itself.')
+        raise _crowded(job.name)
+    for member in members:
+        _check_name(member.name, job)
     files = [
         member
         for member in members
@@ -249,9 +306,23 @@ def _choose(members: Sequence[_Member], job: _Job) -> tuple[_Member, Unpacked]:
         confidence=1.0 if job.member is not None or not rival else 0.5,
         runner_up=second.name if second else None,
         asked=job.member is not None,
-        options=tables[:1000],
+        options=_offered(tables),
     )
     return chosen, Unpacked(path=Path(), kind='', compression=None, notes=notes, choice=choice)
+
+
+def _check_name(name: str, job: _Job) -> None:
+    if len(name) > _LONGEST_NAME:
+        raise UnreadableFile(
+            f'{job.name} holds a file whose name has {len(name):,} characters; {_LONGEST_NAME} are allowed. '
+            'Pack it under a shorter name.'
+        )
+
+
+def _offered(names: Sequence[str]) -> list[str]:
+    """The first names, as many as a manifest has room for."""
+    sizes = accumulate(len(name.encode('utf-8', 'surrogatepass')) for name in names)
+    return [name for name, size in zip(names[:_MOST_OFFERED], sizes, strict=False) if size <= _MOST_OFFERED_BYTES]
 
 
 def _likeness(name: str) -> int:
