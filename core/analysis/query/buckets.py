@@ -1,7 +1,7 @@
 """Calendar buckets: where they begin in a zone, and what lies in each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -114,14 +114,55 @@ def share(aggregation: str) -> float:
     return float(aggregation[1:]) / 100
 
 
-def across(several: Sequence[Counted], how: str) -> Counted:
-    """Return the sum or the mean of several series in each bucket, over those that have a value there."""
-    values = np.stack([one.value for one in several])
-    there = ~np.isnan(values)
-    known = there.sum(axis=0)
-    total = np.where(there, values, 0).sum(axis=0)
-    value = np.where(known > 0, total if how == 'sum' else total / np.maximum(known, 1), np.nan)
-    return Counted(n=np.sum([one.n for one in several], axis=0), value=value)
+class Folded:
+    """Figures of `count` buckets of values that come in order of time, some at a time; no percentiles."""
+
+    def __init__(self, count: int, aggregation: str) -> None:
+        self._aggregation = aggregation
+        self._n = np.zeros(count, np.int64)
+        self._value = np.full(count, {'min': np.inf, 'max': -np.inf}.get(aggregation, 0.0))
+
+    def add(self, t: Ints, v: Floats, cuts: Ints) -> None:
+        """Count values (finite) at sorted times, none of which lies before those of the last call."""
+        how = self._aggregation
+        one = aggregated(t, v, cuts, 'sum' if how == 'mean' else how)
+        full = one.n > 0
+        if how == 'first':
+            full &= self._n == 0
+        if how in ('first', 'last'):
+            self._value[full] = one.value[full]
+        elif how in ('min', 'max'):
+            (np.minimum if how == 'min' else np.maximum)(self._value, one.value, out=self._value, where=full)
+        else:
+            with np.errstate(over='ignore', invalid='ignore'):
+                np.add(self._value, one.value, out=self._value, where=full)
+        self._n += one.n
+
+    @property
+    def counted(self) -> Counted:
+        """What there is of each bucket by now."""
+        if self._aggregation == 'count':
+            return Counted(n=self._n, value=self._value)
+        value = self._value / np.maximum(self._n, 1) if self._aggregation == 'mean' else self._value
+        return Counted(n=self._n, value=np.where((self._n > 0) & np.isfinite(value), value, np.nan))
+
+
+def across(several: Iterable[Counted], how: str) -> Counted:
+    """Return the sum or the mean of several series in each bucket, over those that have a value there.
+
+    Series are taken one after the other: no more than one is held beside the sums.
+    """
+    total, known, n = np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for at, one in enumerate(several):
+        there = ~np.isnan(one.value)
+        if at == 0:
+            total, known, n = np.zeros(len(there)), np.zeros(len(there), np.int64), np.zeros(len(there), np.int64)
+        with np.errstate(over='ignore', invalid='ignore'):
+            total += np.where(there, one.value, 0)
+        known += there
+        n += one.n
+    value = total if how == 'sum' else total / np.maximum(known, 1)
+    return Counted(n=n, value=np.where((known > 0) & np.isfinite(value), value, np.nan))
 
 
 def hours(t: Ints, zone: ZoneInfo) -> Ints:
@@ -169,7 +210,17 @@ def _changes(first: int, last: int, zone: ZoneInfo) -> tuple[Ints, Ints]:
 
 
 def shifted(at: int, by: str, zone: ZoneInfo) -> int:
-    """Return a time (µs) moved back by a duration: months by the calendar, days by the clock of the zone."""
+    """Return a time (µs) moved back by a duration: months by the calendar, days by the clock of the zone.
+
+    UsageError when that lies before the year 1.
+    """
+    try:
+        return _shifted(at, by, zone)
+    except OverflowError as error:
+        raise UsageError('The earlier period lies before the year 1.', place='query.compare') from error
+
+
+def _shifted(at: int, by: str, zone: ZoneInfo) -> int:
     months, elapsed = duration(by)
     wall = (_EPOCH + timedelta(microseconds=at)).astimezone(zone).replace(tzinfo=None)
     if months:

@@ -1,11 +1,12 @@
 """A query to a stored version becomes an answer: which series, which rows, drawn how."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from core.analysis.query import buckets, coarse, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
-from core.analysis.query.request import EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
+from core.analysis.query.request import AGGREGATES, EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
 from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
 from core.analysis.query.wire import Answer, Part
 from core.analysis.series import interruption
@@ -23,9 +24,13 @@ MOST_VALUES: Final = 20_000_000
 MOST_READ: Final = 4_000_000  # values of which a spread is told exactly
 MOST_SUMMARIES: Final = 2_000_000
 MOST_SERIES: Final = 5000
+MOST_CELLS: Final = 20_000_000  # buckets of all series and measures together
+MOST_POINTS: Final = 500_000  # of all lines of an answer together
+PATIENCE: Final = 20.0  # seconds that one answer may keep a thread
 A_BUCKET: Final = 4  # pixels of a bucket whose step is chosen for the screen
 OPEN, HIGH, LOW, CLOSE = range(4)
 NUMERIC: Final = ('int', 'uint', 'decimal', 'double', 'float', 'half')
+_NONE: Final = np.empty(0)
 
 
 def answer(stored: Stored, query: Query) -> Answer:
@@ -86,7 +91,7 @@ class _Asked:
     """One query on its way to an answer."""
 
     def __init__(self, stored: Stored, query: Query) -> None:
-        self._stored, self._query = stored, query
+        self._stored, self._query, self._until = stored, query, monotonic() + PATIENCE
         self._zone: ZoneInfo = known_zone(query.zone)
         self._labels = self._chosen_labels()
         self._masks = [one for one in query.filters if one.column not in stored.keys]
@@ -111,12 +116,33 @@ class _Asked:
         """Points, envelopes or buckets, each line with its indicators and what was before."""
         groups = self._groups(MOST_LINES // len(self._query.measures) or 1)
         made = self._bucketed if self._stepped else self._pointed
-        parts = []
+        if self._stepped:
+            self._weigh(groups)
+        parts: list[Part] = []
         for group in groups:
             parts += made(group, self.view)
+            _fits(parts)
         if self._query.compare:
             parts += self._earlier(groups, made)
+            _fits(parts)
         return parts
+
+    def _weigh(self, groups: Sequence[_Group]) -> None:
+        """Raise TooLarge when series, buckets and measures are more together than each of them may be alone."""
+        series, buckets_ = sum(len(group.labels) for group in groups), len(self._cuts(self.view, 0)[0]) - 1
+        if (cells := series * buckets_ * len(self._query.measures)) > MOST_CELLS:
+            raise TooLarge(
+                f'{series:,} series in {buckets_:,} buckets are {cells:,} figures, more than {MOST_CELLS:,}. '
+                'Choose longer buckets, a shorter range or fewer series.'
+            )
+
+    def _go_on(self) -> None:
+        """Raise TooLarge when this has taken so long that others must have their turn."""
+        if monotonic() > self._until:
+            raise TooLarge(
+                f'This takes longer than {PATIENCE:g} seconds and was stopped. '
+                'Choose a shorter range, fewer series or fewer filters.'
+            )
 
     def candles(self) -> list[Part]:
         """Open, high, low and close of each bucket, with the sum of the volume."""
@@ -137,24 +163,26 @@ class _Asked:
             n = int(found['close'].n[shown].sum())
             parts.append(Part(name=title, series=group.name, measure=measures[CLOSE], columns=columns, n=n))
             parts += self._over(parts[-1], cuts[:-1], found['close'].value, shown)
+            _fits(parts)
         self.exact = False
         return parts
 
     def _candles(self, label: str, measures: Sequence[str], cuts: Ints) -> dict[str, buckets.Counted]:
         """The four figures of candles; rows of a measure are read once, and for the extremes alone not at all."""
-        start, end = int(cuts[0]), int(cuts[-1]) - 1
-        read = {name: self._rows(label, name, start, end) for name in dict.fromkeys((measures[OPEN], measures[CLOSE]))}
-        found = {}
-        for at, (name, aggregation) in enumerate(
-            (('open', 'first'), ('high', 'max'), ('low', 'min'), ('close', 'last'))
-        ):
-            known = read.get(measures[at])
-            found[name] = (
-                self._counted(label, measures[at], cuts, aggregation)
-                if known is None
-                else buckets.aggregated(known.first, known.total, cuts, aggregation)
-            )
-        return found
+        wanted = {
+            'open': (measures[OPEN], 'first'),
+            'high': (measures[HIGH], 'max'),
+            'low': (measures[LOW], 'min'),
+            'close': (measures[CLOSE], 'last'),
+        }
+        read = {
+            measure: self._read(label, measure, cuts, [how for name, how in wanted.values() if name == measure])
+            for measure in dict.fromkeys((measures[OPEN], measures[CLOSE]))
+        }
+        return {
+            name: read[measure][how] if measure in read else self._counted(label, measure, cuts, how)
+            for name, (measure, how) in wanted.items()
+        }
 
     def histograms(self) -> list[Part]:
         """Edges of bins and how many values lie in each."""
@@ -188,22 +216,22 @@ class _Asked:
         return parts
 
     def _weekly(self, group: _Group, measure: str) -> tuple[Ints, Floats]:
-        aggregation, view = self._query.aggregation, self.view
+        aggregation = self._query.aggregation
         if aggregation in coarse.AGGREGATES and not self._masks:
-            found = [
-                coarse.gathered(
-                    self._stored, measure, label, lambda t: buckets.hours(t, self._zone),
-                    start=view.start, end=view.end, length=buckets.HOUR, aggregation=aggregation,
-                )
-                or self._hourly(label, measure)
-                for label in group.labels
-            ]  # fmt: skip
+            found = [self._hourly(label, measure) for label in group.labels]
             parts = coarse.joined(found)
             return coarse.folded(replace(parts, place=buckets.of_week(parts.place)), 168, aggregation)
         pooled = self._pooled(group, measure)
         return buckets.weekly(pooled.first, pooled.total, self._zone, aggregation)
 
     def _hourly(self, label: str, measure: str) -> coarse.Gathered:
+        self._go_on()
+        known = coarse.gathered(
+            self._stored, measure, label, lambda t: buckets.hours(t, self._zone),
+            start=self.view.start, end=self.view.end, length=buckets.HOUR, aggregation=self._query.aggregation,
+        )  # fmt: skip
+        if known is not None:
+            return known
         values = self._rows(label, measure, self.view.start, self.view.end)
         return coarse.Gathered(place=buckets.hours(values.first, self._zone), n=values.n, value=values.total)
 
@@ -227,10 +255,14 @@ class _Asked:
         labels = query.series or stored.labels
         for one in query.filters:
             if one.column in stored.keys:
-                labels = tuple(label for label in labels if _related(stored.key_values(label)[one.column], one))
+                labels = tuple(label for label in labels if self._chosen(label, one))
         if len(labels) > MOST_SERIES:
             raise TooLarge(f'{len(labels):,} series are read at most {MOST_SERIES:,} at once. Filter them by a key.')
         return tuple(labels)
+
+    def _chosen(self, label: str, one: Filter) -> bool:
+        self._go_on()
+        return _related(self._stored.key_values(label)[one.column], one)
 
     def _all_groups(self) -> list[_Group]:
         if not self._query.group:
@@ -258,8 +290,7 @@ class _Asked:
     def _ranked(self, measure: str) -> list[tuple[float, int, _Group]]:
         found = []
         for group in self._all_groups():
-            several = [self._figure(label, measure) for label in group.labels]
-            one = buckets.across(several, self._query.across)
+            one = buckets.across((self._figure(label, measure) for label in group.labels), self._query.across)
             if one.n[0]:
                 found.append((float(one.value[0]), int(one.n[0]), group))
         return sorted(found, key=lambda one: (-one[0], one[2].name))
@@ -271,35 +302,42 @@ class _Asked:
 
     # Which rows
 
-    def _rows(self, label: str, measure: str, start: int, end: int) -> Buckets:
-        """The values of a series that the filters leave."""
-        columns = list(dict.fromkeys([measure, *(one.column for one in self._masks if self._is_number(one.column))]))
-        rows = self._stored.rows(label, columns, start=start, end=end)
-        if not self._masks:
-            return points.finite(rows, measure)
-        keep = np.ones(len(rows.t), bool)
-        for one in self._masks:
-            keep &= self._kept(rows, label, one, start, end)
-        kept = Rows(t=rows.t[keep], columns={measure: rows.columns[measure][keep]})
-        return points.finite(kept, measure)
+    def _rows(self, label: str, measure: str, start: int, end: int, *, share: int = 1) -> Buckets:
+        """The values of a series that the filters leave; TooLarge before very many are read."""
+        columns, rows, most = len(self._columns(measure)), self._stored.count(label), MOST_VALUES // share
+        if rows * columns > most:
+            rows = self._stored.size(label, start=start, end=end)
+        if rows * columns > most:
+            raise TooLarge(
+                f'{rows * columns:,} values of one series are more than the {most:,} that are read at once. '
+                'Choose a shorter range, or a figure of buckets such as the mean.'
+            )
+        return Buckets.join([*self._pieces(label, measure, start, end)] or [Buckets.of(np.empty(0, np.int64), _NONE)])
+
+    def _columns(self, measure: str) -> list[str]:
+        return list(dict.fromkeys([measure, *(one.column for one in self._masks if self._is_number(one.column))]))
+
+    def _pieces(self, label: str, measure: str, start: int, end: int) -> Iterator[Buckets]:
+        """Yield the values of a series that the filters leave, one row group after the other."""
+        words = [
+            None if self._is_number(one.column) else self._stored.words(label, one.column, start=start, end=end)
+            for one in self._masks
+        ]
+        for rows in self._stored.pieces(label, self._columns(measure), start=start, end=end):
+            self._go_on()
+            if not self._masks:
+                yield points.finite(rows, measure)
+                continue
+            keep = np.ones(len(rows.t), bool)
+            for one, texts in zip(self._masks, words, strict=True):
+                keep &= _compared(rows.columns[one.column], one) if texts is None else _said(next(texts), one)
+            yield points.finite(Rows(t=rows.t[keep], columns={measure: rows.columns[measure][keep]}), measure)
 
     def _is_number(self, column: str) -> bool:
         return self._kinds[column].startswith(NUMERIC)
 
-    def _kept(
-        self, rows: Rows, label: str, one: Filter, start: int, end: int
-    ) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':
-        if self._is_number(one.column):
-            return _compared(rows.columns[one.column], one)
-        found = []
-        for words in self._stored.words(label, one.column, start=start, end=end):
-            coded = words.cast('string').dictionary_encode()
-            related = [word is not None and _related(word, one) for word in coded.dictionary.to_pylist()]
-            codes = coded.indices.fill_null(len(related)).to_numpy(zero_copy_only=False)
-            found.append(np.array([*related, False])[codes])
-        return np.concatenate(found) if found else np.empty(0, bool)
-
     def _counted(self, label: str, measure: str, cuts: Ints, aggregation: str) -> buckets.Counted:
+        self._go_on()
         start, end = int(cuts[0]), int(cuts[-1]) - 1
         if aggregation in coarse.AGGREGATES and not self._masks and len(cuts) > 1:
             found = coarse.gathered(
@@ -309,8 +347,18 @@ class _Asked:
             if found is not None:
                 n, value = coarse.folded(found, len(cuts) - 1, aggregation)
                 return buckets.Counted(n=n, value=value)
+        if aggregation in AGGREGATES:
+            return self._read(label, measure, cuts, [aggregation])[aggregation]
         values = self._rows(label, measure, start, end)
         return buckets.aggregated(values.first, values.total, cuts, aggregation)
+
+    def _read(self, label: str, measure: str, cuts: Ints, aggregations: Sequence[str]) -> Mapping[str, buckets.Counted]:
+        """Figures of a series by its rows, one row group in memory at a time."""
+        found = {one: buckets.Folded(len(cuts) - 1, one) for one in aggregations}
+        for values in self._pieces(label, measure, int(cuts[0]), int(cuts[-1]) - 1):
+            for one in found.values():
+                one.add(values.first, values.total, cuts)
+        return {name: one.counted for name, one in found.items()}
 
     def _values(self, group: _Group, measure: str) -> list[Buckets]:
         """The values of a group in the range, series by series."""
@@ -374,6 +422,7 @@ class _Asked:
 
     def _pointed(self, group: _Group, view: View) -> list[Part]:
         label, parts = group.labels[0], []
+        self._go_on()
         if self._masks or self._query.overlays or self._query.kind == 'envelope':
             for measure in self._query.measures:
                 parts += self._pointed_by_rows(label, measure, view)
@@ -386,7 +435,8 @@ class _Asked:
         if known is not None:
             values, gap = points.within(self._stored, known, measure, label, view), known.gap
         else:
-            values = self._rows(label, measure, view.start, view.end)
+            share = 10 if self._query.overlays else 1
+            values = self._rows(label, measure, view.start, view.end, share=share)
             gap = interruption(values.first) if len(values.n) else 0
         if self._query.kind == 'envelope':
             t, mean, low, high = points.envelope(values, view, gap=gap)
@@ -408,8 +458,8 @@ class _Asked:
         warm = max((warm_up(one.name, one.numbers) for one in self._query.overlays), default=0)
         cuts, shown = self._cuts(view, warm)
         for measure in self._query.measures:
-            several = [self._counted(label, measure, cuts, self._query.aggregation) for label in group.labels]
-            one = several[0] if len(several) == 1 else buckets.across(several, self._query.across)
+            several = (self._counted(label, measure, cuts, self._query.aggregation) for label in group.labels)
+            one = next(several) if len(group.labels) == 1 else buckets.across(several, self._query.across)
             columns = {
                 't': cuts[:-1][shown] / 1000,
                 'until': cuts[1:][shown] / 1000,
@@ -496,9 +546,17 @@ class _Asked:
         while True:
             rows = self._stored.before(label, [measure], start=start, count=asked)
             values = points.finite(rows, measure).total
-            if len(values) >= count or len(rows.t) < asked:
+            if len(values) >= count or len(rows.t) < asked or asked > MOST_VALUES // 10:
                 return values[len(values) - min(count, len(values)) :]
             asked *= 2
+
+
+def _fits(parts: Sequence[Part]) -> None:
+    """Raise TooLarge when lines hold more points than a browser or a program is sent at once."""
+    if sum(max(map(len, part.columns.values()), default=0) for part in parts) > MOST_POINTS:
+        raise TooLarge(
+            f'An answer holds at most {MOST_POINTS:,} points. Choose fewer lines, longer buckets or a narrower chart.'
+        )
 
 
 def _indicated(part: Part, overlay: Overlay, line: str, columns: Mapping[str, Floats]) -> Part:
@@ -529,6 +587,14 @@ def _related(text: str, one: Filter) -> bool:
         'gt': text > value,
         'ge': text >= value,
     }[one.relation]
+
+
+def _said(words: Any, one: Filter) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':
+    """Which texts of an Arrow array are related to a filter's; a missing one never is."""
+    coded = words.cast('string').dictionary_encode()
+    related = [word is not None and _related(word, one) for word in coded.dictionary.to_pylist()]
+    codes = coded.indices.fill_null(len(related)).to_numpy(zero_copy_only=False)
+    return np.asarray(np.array([*related, False])[codes])
 
 
 def _compared(v: Floats, one: Filter) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]]':

@@ -90,9 +90,9 @@ def test_hours_of_a_week_hold_what_lies_in_them(
 
 def test_no_row_is_read_where_buckets_end_together(made: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    rows = Stored.rows
+    pieces = Stored.pieces
     monkeypatch.setattr(
-        Stored, 'rows', lambda self, series, *a, **k: read.append(series) or rows(self, series, *a, **k)
+        Stored, 'pieces', lambda self, series, *a, **k: read.append(series) or pieces(self, series, *a, **k)
     )
     asked = Query(kind='buckets', measures=('y',), series=('steady',), every='P1D', zone='Europe/Berlin')
     answer(made.stored, asked)
