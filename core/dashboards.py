@@ -10,8 +10,8 @@ from core import panels, suggest
 from core.errors import Conflict, NotFound, UsageError
 from core.ports import Database, Events, Row, Transaction
 
-MOST = 500  # dashboards of one user
-KEPT = 100  # saved states of one dashboard
+MOST = 500  # dashboards of one user, deleted ones too
+KEPT = 50  # saved states of one dashboard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,21 @@ class Dashboard:
     pinned: bool
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A dashboard in a list: how many `panels` it has and which `datasets` they draw, in the order of the panels."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    revision: int
+    pinned: bool
+    created_at: datetime
+    updated_at: datetime
+    panels: int
+    datasets: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +59,10 @@ class Dashboards:
         self._database = database
         self._events = events
 
-    async def list(self, user_id: UUID) -> Sequence[Dashboard]:
+    async def list(self, user_id: UUID) -> Sequence[Line]:
         """Return the dashboards, pinned ones first, then the latest change first."""
         async with self._database.transaction(user_id) as tx:
-            return [Dashboard(**row) for row in await tx.all('dashboards_list')]
+            return [Line(**row) for row in await tx.all('dashboards_list')]
 
     async def get(self, user_id: UUID, dashboard_id: UUID) -> Dashboard:
         """Return a dashboard. Raise NotFound when it is not this user's or was deleted."""
@@ -61,11 +76,18 @@ class Dashboards:
             return await tx.one('rail')
 
     async def create(self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None) -> Dashboard:
-        """Make a dashboard, empty unless `spec` says what is on it."""
+        """Make a dashboard, empty unless `spec` says what is on it.
+
+        What was deleted 30 days ago is removed for good, and so are those deleted first where MOST is reached. Raise
+        Conflict when there are MOST that are not deleted.
+        """
         name, whole = clean_name(name), panels.parsed(spec or {})
         async with self._database.transaction(user_id) as tx:
             await _known(tx, whole)
-            if (await tx.one('dashboards_count'))['count'] >= MOST:
+            await tx.one('dashboards_lock', user_id=user_id)
+            await tx.run('dashboards_purge', user_id=user_id)
+            await tx.run('dashboards_make_room', user_id=user_id, most=MOST)
+            if (await tx.one('dashboards_count', user_id=user_id))['count'] >= MOST:
                 raise Conflict(f'There are {MOST} dashboards already. Delete one first.')
             made = await tx.one('dashboard_insert', user_id=user_id, name=name, spec=whole)
             await _keep(tx, made)
@@ -136,8 +158,13 @@ class Dashboards:
         await self._change('dashboard_pin', user_id, dashboard_id, pinned=pinned)
 
     async def delete(self, user_id: UUID, dashboard_id: UUID) -> None:
-        """Take the dashboard away; `undelete` brings it back."""
+        """Take the dashboard away; `undelete` brings it back until `create` needs its place or 30 days have gone by."""
         await self._change('dashboard_delete', user_id, dashboard_id)
+
+    async def deleted(self, user_id: UUID, dashboard_id: UUID) -> bool:
+        """Whether the dashboard was taken away and can be brought back."""
+        async with self._database.transaction(user_id) as tx:
+            return await tx.first('dashboard_deleted', id=dashboard_id) is not None
 
     async def undelete(self, user_id: UUID, dashboard_id: UUID) -> None:
         """Bring a deleted dashboard back."""

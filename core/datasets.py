@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -390,6 +390,20 @@ class Datasets:
             if number is None:
                 return Version(**await tx.one('version_current', dataset_id=dataset_id))
             return Version(**await tx.one('version_by_number', dataset_id=dataset_id, number=number))
+
+    async def shown(self, user_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, tuple[str, Version | None]]:
+        """Return by id the name and the shown version of each of these datasets; those not there are left out."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('versions_shown', ids=sorted(ids, key=str))
+        return {
+            row['shown_by']: (
+                row['dataset_name'],
+                None
+                if row['id'] is None
+                else Version(**{name: one for name, one in row.items() if name not in ('shown_by', 'dataset_name')}),
+            )
+            for row in rows
+        }
 
     async def orders(self, user_id: UUID, dataset_id: UUID) -> Mapping[int, Order]:
         """Return by number what each version was ordered to be."""

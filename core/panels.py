@@ -10,6 +10,7 @@ A specification is JSON:
 comes from outside and gives it its whole form; whoever draws may then rely on it.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Final
@@ -42,6 +43,11 @@ ASKED: Final = {*LISTS, 'every', 'aggregation', 'group', 'across', 'top', 'by', 
 IDENTIFIER: Final = re.compile(r'[A-Za-z0-9_-]{1,40}')
 COLOUR: Final = re.compile(r'(ink|accent|green|amber|red|series-[1-8])')
 TEXT: Final = 200
+NAME: Final = 1000  # of a column or a series
+MOST_BYTES: Final = 100_000  # of a specification as JSON
+MOST_NUMBER: Final = 2**53  # above it browsers skip whole numbers
+NOUGHT: Final = 1e-30  # nearer to 0 is 0: databases write all digits out
+MOST_MOMENT: Final = 8_640_000_000_000_000  # ms around 1970 that browsers have dates for
 NOTE: Final = 5000
 
 Json = dict[str, Any]
@@ -55,7 +61,13 @@ def parsed(spec: Any) -> Json:
     ]
     if len({panel['id'] for panel in panels}) < len(panels):
         raise UsageError('Two panels have the same id.', place='spec.panels')
-    return {'panels': panels, 'variables': _variables(given.get('variables', {}), 'spec.variables')}
+    whole = {'panels': panels, 'variables': _variables(given.get('variables', {}), 'spec.variables')}
+    if len(json.dumps(whole, ensure_ascii=False).encode()) > MOST_BYTES:
+        raise UsageError(
+            f'The panels take more than {MOST_BYTES // 1000} kB. Use fewer panels, or shorter notes and lists.',
+            place='spec',
+        )
+    return whole
 
 
 def datasets(spec: Mapping[str, Any]) -> set[UUID]:
@@ -103,7 +115,7 @@ def _query(value: Any, place: str) -> Json:
     given = _members(value, place, ASKED)
     for name in LISTS:
         for one in _list(given, name, place, 50):
-            _text(one, f'{place}.{name}', 1000)
+            _text(one, f'{place}.{name}', NAME)
     told = [
         (name, str(one))
         for name, whole in given.items()
@@ -121,7 +133,9 @@ def _query(value: Any, place: str) -> Json:
 def _plain(value: Any, place: str) -> str | int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UsageError('A text or a whole number is needed here.', place=place)
-    return value if isinstance(value, int) else _text(value, place, 1000)
+    if isinstance(value, int):
+        return _number(value, -MOST_NUMBER, MOST_NUMBER, place)
+    return _text(value, place, NAME)
 
 
 def _show(value: Any, place: str) -> Json:
@@ -139,7 +153,7 @@ def _show(value: Any, place: str) -> Json:
     forecast = given.get('forecast', '')
     return {
         'axis': _choice(given.get('axis', 'linear'), AXES, f'{place}.axis'),
-        'right': [_text(name, f'{place}.right', 1000) for name in _list(given, 'right', place, 20)],
+        'right': [_text(name, f'{place}.right', NAME) for name in _list(given, 'right', place, 20)],
         'stacked': _flag(given.get('stacked', False), f'{place}.stacked'),
         'points': _flag(given.get('points', False), f'{place}.points'),
         'marks': _flag(given.get('marks', True), f'{place}.marks'),
@@ -165,9 +179,10 @@ def _threshold(value: Any, place: str) -> Json:
 
 def _annotation(value: Any, place: str) -> Json:
     given = _members(value, place, {'at', 'until', 'text'}, needed={'at', 'text'})
-    at = _real(given['at'], f'{place}.at')
+    at = _moment(given['at'], f'{place}.at')
     until = given.get('until')
-    if until is not None and _real(until, f'{place}.until') < at:
+    until = None if until is None else _moment(until, f'{place}.until')
+    if until is not None and until < at:
         raise UsageError('It ends before it begins.', place=f'{place}.until')
     return {'at': at, 'until': until, 'text': _text(given['text'], f'{place}.text')}
 
@@ -180,8 +195,8 @@ def _variables(value: Any, place: str) -> Json:
     return {
         'range': _range(given.get('range', {}), f'{place}.range'),
         'series': {
-            _text(key, f'{place}.series', 1000): [
-                _text(label, f'{place}.series', 1000) for label in _list(chosen, key, f'{place}.series', 100)
+            _text(key, f'{place}.series', NAME): [
+                _text(label, f'{place}.series', NAME) for label in _list(chosen, key, f'{place}.series', 100)
             ]
             for key in chosen
         },
@@ -197,7 +212,7 @@ def _range(value: Any, place: str) -> Json:
         if len(given) > 1:
             raise UsageError('A range has either `last`, or `from` and `to`.', place=place)
         return {'last': _duration(given['last'], f'{place}.last')}
-    ends = {name: _real(given[name], f'{place}.{name}') for name in ('from', 'to') if given.get(name) is not None}
+    ends = {name: _moment(given[name], f'{place}.{name}') for name in ('from', 'to') if given.get(name) is not None}
     if len(ends) == 2 and ends['from'] >= ends['to']:
         raise UsageError('The range ends before it begins.', place=f'{place}.to')
     return ends
@@ -231,6 +246,8 @@ def _list(given: Mapping[str, Any], name: str, place: str, most: int) -> Sequenc
 def _text(value: Any, place: str, most: int = TEXT) -> str:
     if not isinstance(value, str) or len(value) > most or '\x00' in value:
         raise UsageError(f'A text of at most {most} characters is needed here.', place=place)
+    if any('\ud800' <= sign <= '\udfff' for sign in value):
+        raise UsageError('The text has half a character (a lone surrogate), which nothing can show.', place=place)
     return value
 
 
@@ -265,9 +282,16 @@ def _number(value: Any, low: int, high: int, place: str) -> int:
 
 
 def _real(value: Any, place: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-        raise UsageError('A finite number is needed here.', place=place)
-    return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_NUMBER:
+        raise UsageError(f'A number from {-MOST_NUMBER} to {MOST_NUMBER} is needed here.', place=place)
+    return value if abs(value) >= NOUGHT else 0
+
+
+def _moment(value: Any, place: str) -> float:
+    """Milliseconds since 1970, thousandths of them kept."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_MOMENT:
+        raise UsageError('A moment in ms since 1970, at most 8.64e15, is needed here.', place=place)
+    return round(value, 3)
 
 
 def _uuid(value: Any, place: str) -> UUID:

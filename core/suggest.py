@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from core.panels import parsed
+from core.panels import NAME, parsed
 
 TEMPLATES: Final = {'auto': 'What fits best', 'sales': 'Sales', 'energy': 'Energy', 'prices': 'Prices'}
 PRICES: Final = ('open', 'high', 'low', 'close')
@@ -96,7 +96,7 @@ class _Facts:
         known = {column['name']: column for column in manifest.get('columns') or ()}
         self.rows = int(manifest.get('rows_accepted') or 0)
         self.known = known
-        self.measures = self._worth_drawing(manifest['measures'])
+        self.measures = self._worth_drawing([name for name in manifest['measures'] if len(name) <= NAME])
         self.name = name
         self.series = int(series['count'])
         self.labels: Sequence[str] = [label for label in series.get('first') or () if label]

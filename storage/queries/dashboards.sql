@@ -13,13 +13,35 @@ values (%(user_id)s, %(id)s, %(revision)s, %(spec)s);
 -- Let go of states that were saved long ago.
 delete from public.dashboard_revisions where dashboard_id = %(id)s and revision <= %(revision)s;
 
+-- name: dashboards_lock
+-- Wait until no other page makes a dashboard of this user.
+select pg_advisory_xact_lock(hashtextextended('dashboards/' || %(user_id)s::text, 0))::text as held;
+
+-- name: dashboards_purge
+-- Remove for good what was deleted 30 days ago.
+delete from public.dashboards where user_id = %(user_id)s and deleted_at < now() - interval '30 days';
+
+-- name: dashboards_make_room
+-- Remove for good as many dashboards, of those deleted first, as one more needs.
+delete from public.dashboards where id in (
+    select id from public.dashboards
+    where user_id = %(user_id)s and deleted_at is not null
+    order by deleted_at
+    limit greatest(0, (select count(*) from public.dashboards where user_id = %(user_id)s) - %(most)s + 1)
+);
+
 -- name: dashboards_count
--- How many dashboards the user has.
-select count(*) from public.dashboards where deleted_at is null;
+-- How many dashboards the user has, deleted ones too.
+select count(*) from public.dashboards where user_id = %(user_id)s;
 
 -- name: dashboards_list
--- The user's dashboards, pinned ones first, then the latest change first.
-select id, user_id, name, spec, revision, pinned, created_at, updated_at
+-- The user's dashboards without their panels, pinned ones first, then the latest change first.
+select id, user_id, name, revision, pinned, created_at, updated_at,
+       coalesce(jsonb_array_length(spec -> 'panels'), 0) as panels,
+       coalesce((select jsonb_agg(found.dataset order by found.place)
+                 from (select p.panel ->> 'dataset' as dataset, min(p.place) as place
+                       from jsonb_array_elements(spec -> 'panels') with ordinality p (panel, place)
+                       where p.panel ->> 'dataset' <> '' group by 1) found), '[]') as datasets
 from public.dashboards
 where deleted_at is null
 order by pinned desc, updated_at desc;
@@ -48,6 +70,10 @@ update public.dashboards set pinned = %(pinned)s where id = %(id)s and deleted_a
 -- name: dashboard_delete
 -- Take a dashboard away.
 update public.dashboards set deleted_at = now(), updated_at = now() where id = %(id)s and deleted_at is null;
+
+-- name: dashboard_deleted
+-- A dashboard that was taken away.
+select id from public.dashboards where id = %(id)s and deleted_at is not null;
 
 -- name: dashboard_undelete
 -- Bring a dashboard back.

@@ -144,6 +144,14 @@ from public.datasets d
 join public.dataset_versions v on v.id = d.current_version
 where d.id = %(dataset_id)s and d.deleted_at is null;
 
+-- name: versions_shown
+-- Datasets by their ids, each with its name and the version that it shows, if any.
+select d.id as shown_by, d.name as dataset_name, v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows,
+       v.upload_id, v.created_at
+from public.datasets d
+left join public.dataset_versions v on v.id = d.current_version
+where d.id = any(%(ids)s) and d.deleted_at is null;
+
 -- name: version_by_number
 -- A version by its number.
 select v.id, v.dataset_id, v.user_id, v.number, v.prefix, v.manifest, v.rows, v.upload_id, v.created_at

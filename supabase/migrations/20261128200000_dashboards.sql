@@ -4,7 +4,7 @@ create table public.dashboards (
     id uuid primary key default gen_random_uuid(),
     user_id uuid not null references public.profiles on delete cascade,
     name text not null check (length(name) between 1 and 255),
-    spec jsonb not null check (jsonb_typeof(spec) = 'object' and octet_length(spec::text) <= 500000),
+    spec jsonb not null check (jsonb_typeof(spec) = 'object' and octet_length(spec::text) <= 200000),
     revision integer not null default 1 check (revision > 0),
     pinned boolean not null default false,
     created_at timestamptz not null default now(),
@@ -21,7 +21,7 @@ create table public.dashboard_revisions (
     user_id uuid not null references public.profiles on delete cascade,
     dashboard_id uuid not null,
     revision integer not null check (revision > 0),
-    spec jsonb not null check (jsonb_typeof(spec) = 'object'),
+    spec jsonb not null check (jsonb_typeof(spec) = 'object' and octet_length(spec::text) <= 200000),
     saved_at timestamptz not null default now(),
     unique (dashboard_id, revision),
     foreign key (dashboard_id, user_id) references public.dashboards (id, user_id) on delete cascade
@@ -29,6 +29,30 @@ create table public.dashboard_revisions (
 create index dashboard_revisions_user on public.dashboard_revisions (user_id);
 create trigger dashboard_revisions_immutable before update on public.dashboard_revisions
     for each row execute function public.refuse_change();
+
+-- Whoever inserts, also past the app: at most 500 dashboards of a user, deleted ones too, and 50 states of each.
+create function public.bound_dashboards() returns trigger language plpgsql set search_path = '' as $$
+begin
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('dashboards/' || new.user_id::text, 0));
+    if (select count(*) from public.dashboards d where d.user_id = new.user_id) >= 500 then
+        raise exception 'There are 500 dashboards already.' using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger dashboards_bound before insert on public.dashboards
+    for each row execute function public.bound_dashboards();
+
+create function public.bound_dashboard_revisions() returns trigger language plpgsql set search_path = '' as $$
+begin
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('dashboard/' || new.dashboard_id::text, 0));
+    delete from public.dashboard_revisions where id in (
+        select r.id from public.dashboard_revisions r
+        where r.dashboard_id = new.dashboard_id order by r.revision desc offset 50
+    );
+    return null;
+end $$;
+create trigger dashboard_revisions_bound after insert on public.dashboard_revisions
+    for each row execute function public.bound_dashboard_revisions();
 
 do $$
 declare
@@ -44,7 +68,7 @@ begin
 end $$;
 grant select, insert, update, delete on public.dashboards to variosync_worker;
 grant select, insert, delete on public.dashboard_revisions to variosync_worker;
-grant select, insert, update (name, spec, revision, pinned, updated_at, deleted_at) on public.dashboards to authenticated;
+grant select, insert, delete, update (name, spec, revision, pinned, updated_at, deleted_at) on public.dashboards to authenticated;
 grant select, insert, delete on public.dashboard_revisions to authenticated;
 
 do $$

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from core.errors import Conflict, NotFound, UsageError
 from core.values import User
+from storage.embedded.server import EmbeddedPostgres
 from tests import factories
 from tests.flows.conftest import Product
 
@@ -117,3 +119,86 @@ async def test_the_rail_counts_and_names_what_is_pinned(product: Product, user: 
     assert (rail['datasets'], rail['dashboards'], rail['forecasts'], rail['jobs']) == (1, 2, 0, 1)
     assert rail['pinned'] == [{'id': str(pinned.id), 'name': 'Load'}]
     assert not (await product.dashboards.rail((await factories.user(product.database)).id))['dashboards']
+
+
+async def test_lists_tell_of_panels_without_them(product: Product, user: User) -> None:
+    dataset = await dataset_of(product, user)
+    drawn = [{'id': name, 'kind': 'line', 'dataset': dataset} for name in ('a', 'b')]
+    made = await product.dashboards.create(user.id, 'Load', {'panels': [*drawn, *note('x')['panels']]})
+    await product.dashboards.create(user.id, 'Empty')
+    told = {one.name: (one.id, one.panels, list(one.datasets)) for one in await product.dashboards.list(user.id)}
+    assert told['Load'] == (made.id, 3, [dataset])
+    assert told['Empty'][1:] == (0, [])
+
+
+async def test_what_was_deleted_first_gives_way_and_the_most_hold_for_pages_at_once(
+    product: Product, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.dashboards.MOST', 3)
+    stranger = await factories.user(product.database)
+    foreign = await product.dashboards.create(stranger.id, 'Foreign')
+    await product.dashboards.delete(stranger.id, foreign.id)
+    first, second = [await product.dashboards.create(user.id, name) for name in ('First', 'Second')]
+    for one in (first, second):
+        await product.dashboards.delete(user.id, one.id)
+    await product.dashboards.create(user.id, 'Third')
+    await product.dashboards.create(user.id, 'Fourth')
+    assert [await product.dashboards.deleted(user.id, one.id) for one in (first, second)] == [False, True]
+    done = await asyncio.gather(*(product.dashboards.create(user.id, f'{n}') for n in range(3)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in done) == ['Conflict', 'Conflict', 'Dashboard']
+    assert len(await product.dashboards.list(user.id)) == 3
+    with pytest.raises(NotFound):
+        await product.dashboards.undelete(user.id, second.id)
+    assert await product.dashboards.deleted(stranger.id, foreign.id)
+    assert not await product.dashboards.deleted(user.id, foreign.id)
+
+
+async def test_deleted_dashboards_are_removed_for_good_after_thirty_days(
+    product: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    old, recent = [await product.dashboards.create(user.id, name) for name in ('Old', 'Recent')]
+    for one in (old, recent):
+        await product.dashboards.delete(user.id, one.id)
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        connection.execute(
+            "update public.dashboards set deleted_at = deleted_at - interval '31 days' where id = %s", (old.id,)
+        )
+    await product.dashboards.create(user.id, 'New')
+    assert [await product.dashboards.deleted(user.id, one.id) for one in (old, recent)] == [False, True]
+
+
+async def test_names_and_versions_of_datasets_are_told_at_once(product: Product, user: User) -> None:
+    dataset = UUID(await dataset_of(product, user))
+    stranger = await factories.user(product.database)
+    shown = await product.datasets.shown(user.id, {dataset, uuid4()})
+    assert {one: name for one, (name, _) in shown.items()} == {
+        dataset: (await product.datasets.get(user.id, dataset)).name
+    }
+    assert not await product.datasets.shown(stranger.id, {dataset})
+
+
+async def test_the_database_bounds_what_is_inserted_past_the_app(user: User, postgres: EmbeddedPostgres) -> None:
+    with psycopg.connect(postgres.dsn('superuser')) as connection:
+        (one,) = connection.execute(
+            "insert into public.dashboards (user_id, name, spec) values (%s, 'a', '{}') returning id", (user.id,)
+        ).fetchone() or (None,)
+        connection.execute(
+            'insert into public.dashboard_revisions (user_id, dashboard_id, revision, spec)'
+            " select %s, %s, n, '{}' from generate_series(1, 60) n",
+            (user.id, one),
+        )
+        kept = connection.execute(
+            'select count(*), min(revision) from public.dashboard_revisions where dashboard_id = %s', (one,)
+        ).fetchone()
+        assert kept == (50, 11)
+        large = "jsonb_build_object('a', repeat('a', 200000))"
+        for statement in (
+            f"insert into public.dashboards (user_id, name, spec) values (%(user)s, 'a', {large})",
+            'insert into public.dashboard_revisions (user_id, dashboard_id, revision, spec)'
+            f' values (%(user)s, %(one)s, 99, {large})',
+            'insert into public.dashboards (user_id, name, spec)'
+            " select %(user)s, 'a', '{}' from generate_series(1, 500)",
+        ):
+            with pytest.raises(psycopg.errors.CheckViolation), connection.transaction():
+                connection.execute(statement, {'user': user.id, 'one': one})
+        connection.rollback()

@@ -23,7 +23,7 @@ GRANTS = {
     'audit_logs': 'si',
     'calls': '',
     'dashboard_revisions': 'sid',
-    'dashboards': 'siu',
+    'dashboards': 'siud',
     'data_sources': 'si',
     'dataset_versions': 's',
     'datasets': 'siu',

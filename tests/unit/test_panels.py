@@ -78,3 +78,28 @@ def test_panels_are_placed_row_by_row_and_never_over_each_other():
         assert not cells & taken
         taken |= cells
     assert list(placed(sizes))[:4] == [(0, 0), (4, 0), (8, 0), (0, 4)]
+
+
+@pytest.mark.parametrize(
+    ('said', 'place'),
+    [
+        ({'title': 'a\ud800'}, 'title'),
+        ({'query': {'top': 10**30}}, 'query.top'),
+        ({'show': {'thresholds': [{'value': 10**17}]}}, 'show.thresholds[0].value'),
+        ({'show': {'annotations': [{'at': 8.65e15, 'text': ''}]}}, 'show.annotations[0].at'),
+        ({'show': {'own': {'from': 1, 'to': 1e300}}}, 'show.own.to'),
+    ],
+)
+def test_what_no_page_could_show_is_refused(said: dict[str, Any], place: str):
+    assert wrong({'panels': [panel(**said)]}) == f'spec.panels[0].{place}'
+
+
+def test_too_large_a_specification_is_refused_as_the_database_counts_it():
+    notes = [{'id': f'n{at}', 'kind': 'note', 'show': {'text': 'é' * 2500}} for at in range(21)]
+    assert parsed({'panels': notes[:15]})
+    assert wrong({'panels': notes}) == 'spec'
+
+
+def test_numbers_next_to_nought_are_nought():
+    spec = parsed({'panels': [panel(show={'thresholds': [{'value': 5e-324}, {'value': 0.5}]})]})
+    assert [one['value'] for one in spec['panels'][0]['show']['thresholds']] == [0, 0.5]

@@ -118,3 +118,10 @@ def test_a_measure_without_a_name_of_its_own_is_called_like_the_dataset_and_not_
     titles = [panel['title'] for panel in dashboard(DATASET, MADE_UP['few values'], name='River level')['panels']]
     assert 'Over time' in titles
     assert not any('River level' in title for title in titles)
+
+
+def test_a_measure_whose_name_is_too_long_to_ask_for_is_left_out():
+    long = 'm' * 1001
+    panels = dashboard(DATASET, manifest(long, 'load', step=HOUR, days=90))['panels']
+    assert {name for panel in panels for name in panel['query']['measures']} == {'load'}
+    assert not dashboard(DATASET, manifest(long, step=HOUR, days=90))['panels']

@@ -7,7 +7,7 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from core.dashboards import Dashboard
+from core.dashboards import Line
 from core.values import Dataset, Forecast, Preferences
 from ui.components.formats import counted
 from ui.components.palette import Entry, as_data
@@ -48,8 +48,8 @@ def _dataset(dataset: Dataset, wanted: Preferences) -> Entry:
     return Entry(label=dataset.name, icon='database', group='Datasets', hint=rows, href=f'/datasets/{dataset.id}')
 
 
-def _dashboard(dashboard: Dashboard) -> Entry:
-    panels = counted(len(dashboard.spec['panels']), 'panel')
+def _dashboard(dashboard: Line) -> Entry:
+    panels = counted(dashboard.panels, 'panel')
     href = f'/dashboards/{dashboard.id}'
     return Entry(label=dashboard.name, icon='layout-dashboard', group='Dashboards', hint=panels, href=href)
 

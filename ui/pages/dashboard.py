@@ -1,6 +1,5 @@
 """A dashboard: panels on a grid, live, with who else looks at it."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -43,16 +42,8 @@ def register(services: Services) -> None:
 
 async def known(services: Services, user_id: UUID, ids: set[UUID]) -> Mapping[str, Mapping[str, Any]]:
     """What the browser needs to know of these datasets; those that were deleted are left out."""
-
-    async def one(dataset_id: UUID) -> tuple[str, Mapping[str, Any]] | None:
-        try:
-            data = await services.datasets.get(user_id, dataset_id)
-        except NotFound:
-            return None
-        version = None if data.version is None else await services.datasets.version(user_id, dataset_id)
-        return str(dataset_id), described(data.name, version)
-
-    return dict(filter(None, await asyncio.gather(*map(one, ids))))
+    found = await services.datasets.shown(user_id, ids)
+    return {str(dataset_id): described(name, version) for dataset_id, (name, version) in found.items()}
 
 
 class _Page:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from nicegui import ui
 
-from core.dashboards import Dashboard
+from core.dashboards import Line
+from core.errors import NotFound
 from core.services import Services
 from core.values import Dataset, Session
 from ui.components.formats import counted
@@ -37,8 +38,8 @@ def register(services: Services) -> None:
                 actions=lambda: _empty(services),
             )
             undo = tag('div')
-            if deleted:
-                _undo(services, undo, deleted)
+            if gone := await _deleted(services, session.user.id, deleted):
+                _undo(services, undo, gone)
             _build(services, ready)
             box = tag('div')
 
@@ -88,9 +89,21 @@ def _build(services: Services, ready: Sequence[Dataset]) -> None:
         button('Build it', kind='pri', on_click=make)
 
 
-def _undo(services: Services, place: Any, deleted: str) -> None:
+async def _deleted(services: Services, user_id: UUID, told: str) -> UUID | None:
+    """The dashboard that the address says was deleted, if it was and can be brought back."""
+    try:
+        asked = UUID(told)
+    except ValueError:
+        return None
+    return asked if await services.dashboards.deleted(user_id, asked) else None
+
+
+def _undo(services: Services, place: Any, deleted: UUID) -> None:
     async def undo() -> None:
-        await services.dashboards.undelete(current().user.id, UUID(deleted))
+        try:
+            await services.dashboards.undelete(current().user.id, deleted)
+        except NotFound:  # on another page, meanwhile
+            toast('Nothing to undo', 'The dashboard was brought back already, or removed for good.')
         place.clear()
 
     place.clear()
@@ -122,39 +135,36 @@ class _List:
         self._datasets = {str(data.id): data for data in datasets}
         self._undo = undo
 
-    def draw(self, found: Sequence[Dashboard]) -> None:
+    def draw(self, found: Sequence[Line]) -> None:
         """Dashboards as rows that open them."""
         table(
             [
-                Column[Dashboard](label='Name', cell=self._name, width='38%'),
-                Column[Dashboard](label='Shape', cell=self._shape, width='22%', phone=False, classes='pad-l'),
-                Column[Dashboard](label='Panels', cell=lambda one: str(len(one.spec['panels'])), num=True, phone=False),
-                Column[Dashboard](
-                    label='Changed', cell=lambda one: when(one.updated_at) and None, num=True, phone=False
-                ),
-                Column[Dashboard](label='', cell=self._acts, num=True, width='112px'),
+                Column[Line](label='Name', cell=self._name, width='38%'),
+                Column[Line](label='Shape', cell=self._shape, width='22%', phone=False, classes='pad-l'),
+                Column[Line](label='Panels', cell=lambda one: str(one.panels), num=True, phone=False),
+                Column[Line](label='Changed', cell=lambda one: when(one.updated_at) and None, num=True, phone=False),
+                Column[Line](label='', cell=self._acts, num=True, width='112px'),
             ],
             found,
             href=lambda one: f'/dashboards/{one.id}',
             label='Dashboards',
         )
 
-    def _drawn(self, dashboard: Dashboard) -> list[Dataset]:
-        ids = dict.fromkeys(panel['dataset'] for panel in dashboard.spec['panels'])
-        return [self._datasets[one] for one in ids if one in self._datasets]
+    def _drawn(self, dashboard: Line) -> list[Dataset]:
+        return [self._datasets[one] for one in dashboard.datasets if one in self._datasets]
 
-    def _name(self, dashboard: Dashboard) -> None:
+    def _name(self, dashboard: Line) -> None:
         drawn = self._drawn(dashboard)
         told = ', '.join(data.name for data in drawn[:3]) + (f' and {len(drawn) - 3} more' if len(drawn) > 3 else '')
         with tag('div', classes='vs'):
             tag('span', dashboard.name, 'w5 cut')
             tag('span', told or 'No dataset yet', 't12 t3 cut')
 
-    def _shape(self, dashboard: Dashboard) -> None:
+    def _shape(self, dashboard: Line) -> None:
         drawn = self._drawn(dashboard)
         spark(drawn[0].sparkline if drawn else ())
 
-    def _acts(self, dashboard: Dashboard) -> None:
+    def _acts(self, dashboard: Line) -> None:
         label = 'Take out of the rail' if dashboard.pinned else 'Show in the rail'
         with tag('div', classes='hs board-acts'):
             star = icon_button('star', label, small=True, aria_pressed=str(dashboard.pinned).lower())
@@ -174,7 +184,7 @@ class _List:
                         icon(symbol)
                         tag('span', text)
 
-    def _rename(self, dashboard: Dashboard) -> None:
+    def _rename(self, dashboard: Line) -> None:
         async def keep() -> None:
             await self._dashboards.rename(self._user_id, dashboard.id, name.value or '')
             dialog.close()
@@ -187,10 +197,10 @@ class _List:
                 button('Rename', kind='pri', on_click=keep)
                 button('Cancel', on_click=dialog.close)
 
-    async def _duplicate(self, dashboard: Dashboard) -> None:
+    async def _duplicate(self, dashboard: Line) -> None:
         await self._dashboards.duplicate(self._user_id, dashboard.id)
-        toast('Dashboard duplicated', f'{counted(len(dashboard.spec["panels"]), "panel")}, the same datasets.')
+        toast('Dashboard duplicated', f'{counted(dashboard.panels, "panel")}, the same datasets.')
 
-    async def _delete(self, dashboard: Dashboard) -> None:
+    async def _delete(self, dashboard: Line) -> None:
         await self._dashboards.delete(self._user_id, dashboard.id)
-        _undo(self._services, self._undo, str(dashboard.id))
+        _undo(self._services, self._undo, dashboard.id)

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from core.dashboards import Dashboard
 from core.errors import NotFound, UsageError
-from core.panels import parsed
+from core.panels import NAME, parsed
 from core.services import Services
 from core.values import Dataset
 from ui.components.panels import EXPLORE, Explorer, described
@@ -44,7 +44,7 @@ def register(services: Services) -> None:
                 return
             version = await services.datasets.version(user_id, chosen.id)
             manifest = version.manifest
-            if not manifest['measures']:
+            if not any(len(name) <= NAME for name in manifest['measures']):
                 with card():
                     empty_state(
                         'This dataset has no measure',
@@ -88,14 +88,14 @@ def _panel_of(target: Dashboard | None, panel: str) -> Mapping[str, Any] | None:
 
 def _spec(dataset: str, manifest: Mapping[str, Any], q: str, edited: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The panel that the address asks for, the one that is edited, or a first look at the first measure."""
-    first = {'measures': manifest['measures'][:1]}
+    first = {'measures': [name for name in manifest['measures'] if len(name) <= NAME][:1]}
     if manifest['series']['count'] > MOST_LINES:
         first |= {'top': MOST_LINES}
     asked: Mapping[str, Any] = edited or {'kind': 'line', 'query': first}
     if q:
         try:
             asked = json.loads(q)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError('The address holds no chart: its part `q` is no JSON.', place='q') from error
         if not isinstance(asked, dict):
             raise UsageError('The address holds no chart: its part `q` is no object.', place='q')
