@@ -30,8 +30,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
 
     def run(body: str, given: Any = None) -> Any:
         script = (
-            'const [axes, look, scene, request, words] = await Promise.all('
-            "['axes', 'look', 'scene', 'request', 'words'].map((name) => import(`./${name}.js`)));\n"
+            'const [axes, look, scene, request, words, variables] = await Promise.all('
+            "['axes', 'look', 'scene', 'request', 'words', 'variables'].map((name) => import(`./${name}.js`)));\n"
             f'const given = {json.dumps(given)};\n'
             f'const answer = (() => {{ {body} }})();\n'
             'const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;\n'
@@ -341,3 +341,76 @@ def test_an_earlier_period_runs_through_the_middles_of_bars_and_is_named_by_how_
     name, at = told(SCENE + 'return [made.lines[1].name, made.lines[1].t];', given | {'context': context()})
     assert name == 'a, 1 week before'
     assert at == [DAY / 2, 1.5 * DAY]
+
+
+@pytest.mark.parametrize('name', ['constructor', 'toString', 'valueOf', '__proto__'])
+def test_columns_may_be_called_as_what_objects_have(told, name):
+    named = json.loads(json.dumps({name: 'x'}))
+    variables = parsed({})['variables']
+    known = context(
+        dataset={'keys': [name, 'site'], 'measures': [name], 'units': {}, 'distinct': {'site': 2}, 'first': []}
+    )
+    made = told(
+        """const dataset = Object.values(given.known.datasets)[0], chosen = variables.addressed(given.variables,
+            `?by.${given.name}=a&by.${given.name}=b`);
+        const rest = new URLSearchParams();
+        variables.written.address(rest, chosen, given.variables);
+        const found = variables.resolved(chosen, { datasets: given.known.datasets, zone: 'UTC',
+            panels: [{ dataset: Object.keys(given.known.datasets)[0] }] });
+        const labels = variables.resolved(chosen, { zone: 'UTC', panels: [{ dataset: 'd' }],
+            datasets: { d: { ...dataset, labels: JSON.parse(given.labels) } } });
+        return { labels: variables.labelsOf(dataset, given.name), known: variables.labelsKnown(dataset, given.name),
+            chosen: Object.entries(chosen.series), plain: Object.getPrototypeOf(chosen.series) === Object.prototype,
+            untouched: Object.keys(given.variables.series), address: rest.getAll(`by.${given.name}`),
+            keys: found.keys, all: labels.keys, held: labels.labels[given.name],
+            unit: variables.valueUnder({}, given.name) ?? '', own: variables.valueUnder(JSON.parse(given.named),
+            given.name) };""",
+        {
+            'name': name,
+            'variables': variables,
+            'known': known,
+            'named': json.dumps(named),
+            'labels': json.dumps({name: ['a', 'b', 'c']}),
+        },
+    )
+    assert made == {
+        'labels': [],
+        'known': False,
+        'chosen': [[name, ['a', 'b']]],
+        'plain': True,
+        'untouched': [],
+        'address': ['a', 'b'],
+        'keys': ['site'],
+        'all': [name, 'site'],
+        'held': ['a', 'b', 'c'],
+        'unit': '',
+        'own': 'x',
+    }
+    values = line('all', [0, DAY], [1, 2]) | {'measure': name}
+    given = {'panel': panel('line', measures=[name]), 'answer': answer(values), 'context': known}
+    assert told(SCENE + 'return made.lines.map((one) => one.unit);', given) == ['']
+
+
+@pytest.mark.parametrize(
+    'address', ['?from=1&to=1e300', '?from=-9e15&to=1', '?from=a&to=1', '?from=&to=1', '?from=2&to=1']
+)
+def test_a_range_that_no_date_can_be_is_left_out(told, address):
+    made = told(
+        'return variables.addressed(given.variables, given.address);',
+        {'variables': parsed({})['variables'], 'address': address},
+    )
+    assert made['range'] == {}
+    assert told('return variables.addressed(given, "?from=1&to=2").range;', parsed({})['variables']) == {
+        'from': 1,
+        'to': 2,
+    }
+
+
+def test_moments_out_of_reach_are_written_all_the_same(told):
+    latest, last, never = told("return [8.64e15, 1e300, NaN].map((ms) => look.moment(ms, 'UTC', 864e5));")
+    assert latest == last == '13 Sep 275760, 00:00'
+    assert never == '1 Jan 1970, 00:00'
+
+
+def test_whether_a_body_outlives_its_page_is_told_by_its_bytes(told):
+    assert told("return ['a', 'é', '漢'].map((sign) => variables.outlives(sign.repeat(25000)));") == [True, True, False]

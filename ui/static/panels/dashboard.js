@@ -7,7 +7,7 @@ import { el, icon, menu, script, toast, useIcons } from "./dom.js";
 import { count, moment, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
 import { picker, popover } from "./popover.js";
-import { addressed, compareWith, copyOf, labelsKnown, lastOf, presetsOf, rangesFor, resolved, stepsFor, written } from "./variables.js";
+import { addressed, compareWith, copyOf, labelsKnown, lastOf, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
 const AGAIN = 5000;  // ms until a change that could not be saved is tried again
@@ -78,8 +78,9 @@ export default {
       on("keydown", (event) => this.key(event), { capture: true });
       on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
       on("beforeunload", (event) => {
-        if (this.unsaved || this.stale) event.preventDefault();
-        else if (this.pending) this.save();
+        const large = (this.pending || this.saving) && !outlives(this.packed());
+        if (this.unsaved || this.stale || large) event.preventDefault();
+        if (this.pending && !this.unsaved && !this.stale) this.save();
       });
       on("pagehide", () => { if (this.pending) this.save(); this.$emit("left"); });
       on("pageshow", (event) => { if (event.persisted) this.$emit("back"); });
@@ -188,7 +189,7 @@ export default {
         chips.push(made);
       };
       for (const key of context.keys) {
-        const picked = chosen.series[key] ?? [];
+        const picked = valueUnder(chosen.series, key) ?? [];
         button(key, !picked.length ? `All ${count(context.totals[key])}` : picked.length <= 3 ? picked.join(", ") : `${picked.length} of ${count(context.totals[key])}`, (made) => this.pick(made, key), "dialog");
       }
       const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "square", label, act: () => act(value) }));
@@ -210,7 +211,7 @@ export default {
       if (prefix && !held) [...this.$refs.bar.querySelectorAll("button")].find((one) => (one.getAttribute("aria-label") ?? one.textContent).split(":")[0] === prefix)?.focus();
     },
     pick(made, key) {
-      const context = this.context(), picked = this.chosen.series[key] ?? [];
+      const context = this.context(), picked = valueUnder(this.chosen.series, key) ?? [];
       this.picking = { button: made, key };
       picker(made, { name: key, labels: context.labels[key] ?? [], total: context.totals[key], picked, find: (text) => this.find(key, text), act: (labels) => this.choose({ series: { ...this.chosen.series, [key]: labels } }) });
     },
@@ -488,6 +489,9 @@ export default {
       this.pending = true;
       this.waiting = setTimeout(() => this.save(), rest);
     },
+    packed() {
+      return JSON.stringify({ spec: this.spec, revision: this.revision });
+    },
     async save() {
       clearTimeout(this.waiting);
       if (this.fixed || this.stale) return;
@@ -499,8 +503,8 @@ export default {
       this.pending = false;
       try {
         // Small enough, it goes on its way even when the page is left.
-        const body = JSON.stringify({ spec: this.spec, revision: this.revision });
-        const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: body.length < 6e4, body });
+        const body = this.packed();
+        const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
         this.revision = saved.revision;
         this.unsaved = "";
       } catch (error) {

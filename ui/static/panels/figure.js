@@ -5,6 +5,7 @@ import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { barOf, PANE, tint } from "./fast.js";
 import { colour, count, faded, instant, seriesColour, short, tick, written } from "./look.js";
 import { namesOf, OVER_TIME } from "./scene.js";
+import { valueUnder } from "./variables.js";
 import { sayTable, sayFigures } from "./words.js";
 
 const NS = "http://www.w3.org/2000/svg";
@@ -303,12 +304,12 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 export function pairs(panel, answer) {
   const [mx, my] = panel.query.measures ?? [], found = new Map();
   for (const line of answer.lines) if (line.role === "value") found.set(line.series, { ...found.get(line.series), [line.measure]: line.columns });
-  return [...found].filter(([, columns]) => columns[mx] && columns[my]).map(([name, columns]) => ({ name, t: columns[mx].t, x: columns[mx].y, y: columns[my].y }));
+  return [...found].filter(([, columns]) => valueUnder(columns, mx) && valueUnder(columns, my)).map(([name, columns]) => ({ name, t: columns[mx].t, x: columns[mx].y, y: columns[my].y }));
 }
 
 function scatter(root, panel, answer, context, place) {
   const [mx, my] = panel.query.measures, found = pairs(panel, answer), log = panel.show.axis === "log", units = context.datasets[panel.dataset]?.units ?? {};
-  const good = (one, i) => !Number.isNaN(one.x[i]) && !Number.isNaN(one.y[i]) && (!log || one.y[i] > 0), named = (name) => `${name}${units[name] ? `, ${units[name]}` : ""}`;
+  const good = (one, i) => !Number.isNaN(one.x[i]) && !Number.isNaN(one.y[i]) && (!log || one.y[i] > 0), named = (name) => `${name}${valueUnder(units, name) ? `, ${units[name]}` : ""}`;
   const [a, b] = reachOf(found.flatMap((one) => Array.from(one.x).filter((_, i) => good(one, i)))), [low, high] = reachOf(found.flatMap((one) => Array.from(one.y).filter((_, i) => good(one, i))));
   if (!(b >= a)) return void root.append(words((place.left + place.right) / 2, (place.top + place.bottom) / 2, "No times at which both have a value.", { anchor: "middle" }));
   const around = (from, to) => { const pad = (to - from) * 0.05 || Math.abs(to) * 0.1 || 1; return [from - pad, to + pad]; };

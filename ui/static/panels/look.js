@@ -74,9 +74,10 @@ const shaped = (zone, options) => remembered(`${zone} ${JSON.stringify(options)}
     return new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hourCycle: "h23", ...options });
   }
 });
+const LAST = 8.64e15;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-export function parts(ms, zone) {
-  const found = {};
+export function parts(at, zone) {
+  const found = {}, ms = Math.min(Math.max(at, -LAST), LAST) || 0;  // a Date that is out of reach throws
   for (const { type, value } of shaped(zone, { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" }).formatToParts(ms)) found[type] = Number(value);
   return found;
 }

@@ -3,7 +3,7 @@
 
 import { placeOf } from "./axes.js";
 import { count, dashOf, instant, per, short, signed } from "./look.js";
-import { written } from "./variables.js";
+import { valueUnder, written } from "./variables.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
 
@@ -34,7 +34,7 @@ function chart(made, panel, values, context, hidden) {
   values.forEach((line, at) => {
     if (hidden.has(names[at])) return;
     const { t, y, until } = line.columns, right = show.right?.includes(line.measure);
-    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", unit: units[line.measure] ?? "", width: 1.5 };
+    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
     if (stacking) Object.assign(drawn, stacked(below, y));
     if (until && (bars || kind === "area")) drawn.until = until;
     if (bars) Object.assign(drawn, stacking ? { slot: 0, slots: 1 } : { slot: Math.max(0, shown.indexOf(line)), slots: Math.max(1, shown.length) });
@@ -202,7 +202,7 @@ function candles(made, values, answer, context, hidden) {
 const HOW = { mean: "mean", sum: "sum", min: "least", max: "greatest", first: "first", last: "last", count: "count", p50: "median" };
 export function subtitle(panel, answer, context) {
   const { query, kind } = panel, values = answer.lines.filter((line) => line.role === "value"), dataset = context.datasets[panel.dataset] ?? {};
-  const units = new Set(values.map((line) => dataset.units?.[line.measure] ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)) : "";
+  const units = new Set(values.map((line) => valueUnder(dataset.units, line.measure) ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)) : "";
   const how = HOW[query.aggregation ?? "mean"] ?? query.aggregation, named = kind === "candles" ? "" : `${how} `;
   const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
   return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && `${named}per ${step}`].filter(Boolean).join(", ");

@@ -3,8 +3,13 @@
 import { parts } from "./look.js";
 import { offsetOf } from "./axes.js";
 
+// What an object that names of the data index holds itself; a column may be called "constructor" or "__proto__".
+export const valueUnder = (object, name) => object && Object.hasOwn(object, name) ? object[name] : undefined;
+// Whether browsers send such a body even when its page is left: they do up to 64 KiB.
+export const outlives = (body) => new TextEncoder().encode(body).length < 6e4;
 export const copyOf = (value) => JSON.parse(JSON.stringify(value));
 const DAY = 864e5;
+const LAST = 8.64e15;  // the last moment that a Date can be, in ms
 const UNITS = { Y: 365.25 * DAY, M: 30.44 * DAY, W: 7 * DAY, D: DAY };
 const CLOCK = { H: 36e5, M: 6e4, S: 1e3 };
 
@@ -47,12 +52,12 @@ export function presetsOf({ span }) {
 // Variables as they are chosen: those of the address before those of the specification.
 export function addressed(variables, address = location.search) {
   const asked = new URLSearchParams(address), chosen = copyOf(variables);
-  const from = Number(asked.get("from")), to = Number(asked.get("to"));
+  const [from, to] = ["from", "to"].map((name) => asked.get(name)?.trim() ? Number(asked.get(name)) : NaN);
   if (asked.has("last")) chosen.range = /^P/.test(asked.get("last")) ? { last: asked.get("last") } : {};
-  else if (asked.has("from") && asked.has("to") && from < to) chosen.range = { from, to };
+  else if (Math.abs(from) <= LAST && Math.abs(to) <= LAST && from < to) chosen.range = { from, to };
   if (asked.has("step")) chosen.every = /^(auto|P.+)$/.test(asked.get("step")) ? asked.get("step") : "auto";
   if (asked.has("compare")) chosen.compare = /^(P.+)?$/.test(asked.get("compare")) ? asked.get("compare") : "";
-  for (const name of new Set(asked.keys())) if (name.startsWith("by.")) chosen.series[name.slice(3)] = asked.getAll(name).filter(Boolean);
+  for (const name of new Set(asked.keys())) if (name.startsWith("by.")) chosen.series = { ...chosen.series, [name.slice(3)]: asked.getAll(name).filter(Boolean) };
   return chosen;
 }
 
@@ -67,7 +72,7 @@ written.address = (into, chosen, variables) => {
   if (chosen.every !== variables.every) into.set("step", chosen.every);
   if (chosen.compare !== variables.compare) into.set("compare", chosen.compare);
   for (const [key, labels] of Object.entries(chosen.series)) {
-    if (!differs(labels, variables.series[key] ?? [])) continue;
+    if (!differs(labels, valueUnder(variables.series, key) ?? [])) continue;
     if (labels.length) for (const label of labels) into.append(`by.${key}`, label);
     else into.set(`by.${key}`, "");
   }
@@ -91,8 +96,8 @@ written.id = (panels) => {
 };
 
 // What a key holds as far as this page knows: the labels of series where there is one key, else what the server told.
-export const labelsOf = (dataset, key) => dataset.labels?.[key] ?? (dataset.keys.length === 1 ? (dataset.first ?? []).filter(Boolean) : []);
-export const labelsKnown = (dataset, key) => labelsOf(dataset, key).length >= (dataset.distinct?.[key] ?? dataset.series ?? 0);
+export const labelsOf = (dataset, key) => valueUnder(dataset.labels, key) ?? (dataset.keys.length === 1 ? (dataset.first ?? []).filter(Boolean) : []);
+export const labelsKnown = (dataset, key) => labelsOf(dataset, key).length >= (valueUnder(dataset.distinct, key) ?? dataset.series ?? 0);
 
 // "P30D" → "Last 30 days".
 export const lastOf = (duration) => `Last ${written(duration).replace(/^1 /, "")}`;
@@ -106,11 +111,11 @@ export function resolved(chosen, { datasets, zone, panels }) {
   const shown = [...new Set(panels.map((panel) => panel.dataset).filter((id) => datasets[id]))].map((id) => datasets[id]);
   const spans = shown.map((dataset) => dataset.span).filter(Boolean);
   const span = spans.length ? [Math.min(...spans.map(([from]) => from)), Math.max(...spans.map(([, to]) => to))] : null;
-  const labels = {}, totals = {};
+  const labels = Object.create(null), totals = Object.create(null);
   for (const dataset of shown) {
     for (const key of dataset.keys ?? []) {
       labels[key] = [...new Set([...(labels[key] ?? []), ...labelsOf(dataset, key)])];
-      totals[key] = Math.max(totals[key] ?? 0, labels[key].length, dataset.distinct?.[key] ?? 0);
+      totals[key] = Math.max(totals[key] ?? 0, labels[key].length, valueUnder(dataset.distinct, key) ?? 0);
     }
   }
   const keys = Object.keys(labels).filter((key) => totals[key] > 1);

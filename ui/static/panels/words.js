@@ -3,6 +3,7 @@
 import { el, icon } from "./dom.js";
 import { colour, count, digitsOf, instant, number, short, signed } from "./look.js";
 import { namesOf, stepOf } from "./scene.js";
+import { valueUnder } from "./variables.js";
 
 const ROWS = 500;
 const FIGURES = 12;
@@ -57,14 +58,14 @@ export function singleFigure(place, answer, spec, context) {
   const lines = valuesOf(answer), units = context.datasets[spec.dataset]?.units ?? {}, step = stepOf(lines), names = namesOf(lines);
   if (lines.length === 1) {
     const said = figureOf(lines[0]);
-    place.replaceChildren(el("div", { class: "panel-figure" }, el("div", { class: "metric" }, short(said?.value ?? NaN), units[lines[0].measure] ? el("span", { class: "t3 panel-unit" }, ` ${units[lines[0].measure]}`) : null),
+    place.replaceChildren(el("div", { class: "panel-figure" }, el("div", { class: "metric" }, short(said?.value ?? NaN), valueUnder(units, lines[0].measure) ? el("span", { class: "t3 panel-unit" }, ` ${valueUnder(units, lines[0].measure)}`) : null),
       said && el("div", { class: "t3 t12 panel-when" }, el("span", { class: "cut" }, `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}`), changed(said)), sparkline(lines[0].columns)));
     return;
   }
   const shown = lines.slice(0, FIGURES);
   place.replaceChildren(el("ul", { class: "panel-figures", tabindex: "0", "aria-label": "Figures" }, shown.map((line, at) => {
     const said = figureOf(line);
-    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(line.columns, at), el("b", { class: "tn" }, short(said?.value ?? NaN), units[line.measure] ? el("span", { class: "t3" }, ` ${units[line.measure]}`) : null), el("span", { class: "t12" }, said && changed(said)));
+    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(line.columns, at), el("b", { class: "tn" }, short(said?.value ?? NaN), valueUnder(units, line.measure) ? el("span", { class: "t3" }, ` ${valueUnder(units, line.measure)}`) : null), el("span", { class: "t12" }, said && changed(said)));
   }), lines.length > FIGURES ? el("li", { class: "t12 t3" }, `${FIGURES} of ${lines.length} figures; CSV holds all`) : null));
 }
 
@@ -120,7 +121,7 @@ export function sayTable(root, answer, context, place, { words, rule, fit }) {
 export function sayFigures(root, panel, answer, context, place, { words, svg, fit, widthOf }) {
   const lines = valuesOf(answer), units = context.datasets[panel.dataset]?.units ?? {}, names = namesOf(lines), step = stepOf(lines), shown = lines.slice(0, FIGURES), tall = (place.bottom - place.top) / shown.length, wide = place.right - place.left;
   shown.forEach((line, at) => {
-    const said = figureOf(line), top = place.top + tall * at, unit = units[line.measure] ?? "", tone = colour(`series-${at % 8 + 1}`), big = lines.length === 1 ? 28 : 16;
+    const said = figureOf(line), top = place.top + tall * at, unit = valueUnder(units, line.measure) ?? "", tone = colour(`series-${at % 8 + 1}`), big = lines.length === 1 ? 28 : 16;
     const text = short(said?.value ?? NaN), below = said ? `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}${said.change === null ? "" : `  ${changeIn(said.change)}`}` : "";
     if (lines.length > 1) root.append(words(place.left, top + tall / 2 + 5, fit(names[at], wide * 0.3), { fill: "text-2" }));
     const start = lines.length > 1 ? place.left + wide * 0.7 : place.left, foot = lines.length > 1 ? top + tall / 2 + 5 : top + 32;
