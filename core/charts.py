@@ -1,25 +1,49 @@
 """What charts show of datasets: a question to a version, answered in binary, asked once however many ask at a time."""
 
 import asyncio
+import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from core.analysis.query import Query, Stored, answer, encode
-from core.errors import NotFound
+from core.errors import NotFound, TooMany
 from core.ports import Cache, ObjectStore
 from core.values import Version
 
 T = TypeVar('T')
 
 AT_ONCE = 4
+A_USER = 2  # of them, so that others always find a thread
+WAITING = 100  # questions of a user that wait for a thread: more than a dashboard has panels
 OPEN = 16  # versions of which the footers are kept
+OPEN_BYTES = 256 * 2**20  # that they take together; the one used last is kept whatever it takes
+MOST_KEPT = 2**20  # bytes of an answer that is kept: greater ones would push out those of others
 KEPT = 3600.0  # seconds that an answer is kept
 MOST_SERIES = 20_000
 MOST_LABELS = 1000
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Lane:
+    """The threads that one user may hold, and how many questions wait for them."""
+
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(A_USER))
+    waiting: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A question on its way: who waits for it, and whether its reading has begun."""
+
+    task: 'asyncio.Task[bytes] | None' = None
+    askers: int = 0
+    begun: bool = False
 
 
 class Charts:
@@ -35,31 +59,47 @@ class Charts:
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix='charts')
         self._opening: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._open: OrderedDict[UUID, tuple[Sequence[Any], Stored]] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[bytes]] = {}
+        self._asked: dict[str, _Asked] = {}
+        self._lanes: WeakValueDictionary[UUID, _Lane] = WeakValueDictionary()
 
     async def answer(self, user_id: UUID, version: Version, query: Query) -> bytes:
         """Return the answer in the form of `core.analysis.query.wire`; UsageError for what the version cannot answer.
 
-        Whoever asks the same at the same time waits for one reading.
+        Whoever asks the same at the same time waits for one reading. TooMany when too many questions of a user wait.
+        A question whose askers have all left is dropped unless its reading has begun.
         """
         if version.user_id != user_id:
             raise NotFound('There is no such version.')
         key = f'{user_id}/charts/{version.id}/{query.key}'
         if (kept := await self._cache.get(key)) is not None:
             return kept
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._find(key, version, query), name='answer a chart')
-            task.add_done_callback(lambda done: self._answered(key, done))
-        # A reader that leaves takes nothing away from the others.
-        return await asyncio.shield(task)
+        asked = self._asked.get(key)
+        if asked is None or asked.task is None:
+            asked = self._asked[key] = _Asked()
+            asked.task = asyncio.create_task(self._find(asked, key, version, query), name='answer a chart')
+            asked.task.add_done_callback(lambda done: self._answered(key, done))
+        asked.askers += 1
+        try:
+            # A reader that leaves takes nothing away from the others.
+            return await asyncio.shield(asked.task)
+        finally:
+            asked.askers -= 1
+            if not asked.askers and not asked.begun and self._asked.get(key) is asked:
+                del self._asked[key]
+                asked.task.cancel()
 
     async def keys(self, user_id: UUID, version: Version) -> Mapping[str, Sequence[str]]:
         """Return what each key column holds, in order: MOST_LABELS of each at most, of the first MOST_SERIES series."""
         if version.user_id != user_id:
             raise NotFound('There is no such version.')
-        stored = await self._stored(version)
-        return await self._read(lambda: _values(stored))
+        key = f'{user_id}/charts/{version.id}/keys'
+        if (kept := await self._cache.get(key)) is not None:
+            return dict(json.loads(kept))
+        async with self._turn(user_id):
+            stored = await self._stored(version)
+            told = await self._read(lambda: json.dumps(_values(stored)).encode())
+        await self._keep(key, told)
+        return dict(json.loads(told))
 
     def close(self) -> None:
         """Begin nothing more; what is being read ends by itself."""
@@ -67,15 +107,41 @@ class Charts:
         self._open.clear()
 
     def _answered(self, key: str, task: 'asyncio.Task[bytes]') -> None:
-        self._asked.pop(key, None)
+        if (asked := self._asked.get(key)) is not None and asked.task is task:
+            del self._asked[key]
         if not task.cancelled():
             task.exception()  # whoever still waits is told; when all have left, nobody needs to be
 
-    async def _find(self, key: str, version: Version, query: Query) -> bytes:
-        stored = await self._stored(version)
-        found = await self._read(lambda: encode(answer(stored, query)))
-        await self._cache.set(key, found, ttl=KEPT)
+    async def _find(self, asked: _Asked, key: str, version: Version, query: Query) -> bytes:
+        def read() -> bytes:
+            asked.begun = True
+            return encode(answer(stored, query))
+
+        async with self._turn(version.user_id):
+            stored = await self._stored(version)
+            found = await self._read(read)
+        await self._keep(key, found)
         return found
+
+    async def _keep(self, key: str, found: bytes) -> None:
+        if len(found) <= MOST_KEPT:
+            await self._cache.set(key, found, ttl=KEPT)
+
+    @asynccontextmanager
+    async def _turn(self, user_id: UUID) -> AsyncIterator[None]:
+        """One of the threads that a user may hold; TooMany when very many questions wait for them already."""
+        lane = self._lanes.setdefault(user_id, _Lane())
+        if lane.waiting >= WAITING:
+            raise TooMany('Too many charts wait to be drawn. Wait until some are there, then try again.')
+        lane.waiting += 1
+        try:
+            await lane.turns.acquire()
+        finally:
+            lane.waiting -= 1
+        try:
+            yield
+        finally:
+            lane.turns.release()
 
     async def _stored(self, version: Version) -> Stored:
         """The version's files, opened each time so that nobody takes them away, and their footers, read once."""
@@ -93,9 +159,14 @@ class Charts:
                 )
                 self._open[version.id] = opened.paths, stored
             self._open.move_to_end(version.id)
-            while len(self._open) > OPEN:
-                self._open.popitem(last=False)
+            self._let_go()
             return stored
+
+    def _let_go(self) -> None:
+        """Close the versions not used for longest, until the others are few and take little memory."""
+        size = sum(stored.nbytes for _, stored in self._open.values())
+        while len(self._open) > OPEN or (size > OPEN_BYTES and len(self._open) > 1):
+            size -= self._open.popitem(last=False)[1][1].nbytes
 
     async def _read(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)

@@ -21,7 +21,7 @@ from core.analysis.ingest import Options, convert
 from core.analysis.query import Answer, Query, Stored, answer, decode
 from core.analysis.query.stored import numbers
 from core.charts import Charts
-from core.errors import NotFound, TooLarge, Unavailable, UsageError
+from core.errors import NotFound, TooLarge, TooMany, Unavailable, UsageError
 from core.metrics import CountedCache
 from core.values import User, Version
 from storage import objects as storage
@@ -278,3 +278,78 @@ def test_decimals_of_any_precision_are_numbers() -> None:
         chunk = pa.array([Decimal('1.25'), None, Decimal('-3.50')], pa.decimal128(precision, 2))
         assert numbers(chunk).tolist()[::2] == [1.25, -3.5]
         assert np.isnan(numbers(chunk)[1])
+
+
+async def test_a_user_holds_no_more_than_a_share_of_the_threads(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(module, 'answer', slow := Reading(gate=gate))
+    many = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(8)]
+    assert await asyncio.to_thread(slow.begun.wait, 30)
+    other = replace(version, id=uuid4(), user_id=uuid4())
+    monkeypatch.setattr(module, 'answer', answer)
+    assert decode(await charts.answer(other.user_id, other, LINE)).lines  # though eight were asked before
+    assert len(slow.asked) <= module.A_USER
+    gate.set()
+    assert all(decode(found).lines for found in await asyncio.gather(*many))
+
+
+async def test_few_questions_of_a_user_wait(charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, 'WAITING', 3)
+    gate = threading.Event()
+    monkeypatch.setattr(module, 'answer', Reading(gate=gate))
+    asked = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(9)]
+    await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+    gate.set()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [one for one in found if isinstance(one, TooMany)]
+    assert refused
+    assert len(refused) + sum(isinstance(one, bytes) for one in found) == 9
+    assert decode(await charts.answer(TENANT, version, replace(LINE, width=308))).lines
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    asked = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(6)]
+    assert await asyncio.to_thread(reading.begun.wait, 30)
+    for one in asked[module.A_USER : 5]:
+        one.cancel()
+    await asyncio.gather(*asked[module.A_USER : 5], return_exceptions=True)
+    again = asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=304)))  # begins anew
+    gate.set()
+    await asyncio.gather(*asked[: module.A_USER], asked[5], again)
+    assert sorted(query.width for query in reading.asked) == [300, 301, 304, 305]
+
+
+async def test_great_answers_are_not_kept_and_keys_are(
+    objects: Objects, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+
+    class Noting(MemoryCache):
+        async def set(self, key: str, value: bytes, *, ttl: float) -> None:
+            kept.append(key)
+            await super().set(key, value, ttl=ttl)
+
+    charts = Charts(objects, cache=Noting())
+    monkeypatch.setattr(module, 'MOST_KEPT', 1000)
+    assert len(await charts.answer(TENANT, version, LINE)) > 1000
+    assert kept == []
+    first = await charts.keys(TENANT, version)
+    assert kept == [f'{TENANT}/charts/{version.id}/keys']
+    monkeypatch.setattr(module, '_values', lambda stored: pytest.fail('they are read again'))
+    assert await charts.keys(TENANT, version) == first
+    charts.close()
+
+
+async def test_open_versions_are_bounded_by_what_they_hold(
+    charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'OPEN_BYTES', 1)
+    for one in (version, replace(version, id=uuid4())):
+        await charts.answer(TENANT, one, LINE)
+    assert len(charts._open) == 1

@@ -24,6 +24,8 @@ Ints = NDArray[np.int64]
 KEPT_BYTES: Final = 96 * 2**20
 KEPT_LINES: Final = 8192
 KEPT_RUNS: Final = 20_000
+A_LABEL: Final = 200  # bytes of a series: its name as a string, its entry in a dict, its place and its span
+A_GROUP: Final = 5000  # bytes of a row group: what the footer tells of its columns
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
@@ -189,7 +191,10 @@ class Stored:
         self._known_runs: OrderedDict[int, dict[tuple[str, str], list[_Run]]] = OrderedDict()
         self._kept_runs = 0
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
-        self._lock = Lock()
+        # About how many bytes of memory this holds while nothing is read: labels above all.
+        self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels) + A_GROUP * len(groups)
+        self._keys_told: dict[str, tuple[str, ...]] | None = None
+        self._lock, self._keys_lock = Lock(), Lock()
 
     def count(self, series: str) -> int:
         """Return how many rows a series has; 0 when there is no such series."""
@@ -211,11 +216,25 @@ class Stored:
         if len(parts) == len(self.keys):
             return dict(zip(self.keys, parts, strict=True))
         # A key holds what joins keys: the rows themselves tell.
-        ((place, group),) = list(self._within(label, EARLIEST, LATEST))[:1]
-        part, at = self._groups[place]
-        with told():
-            table = self._parts[part].group(at, self.keys)
-        return {name: str(table[name][group.begin].as_py()) for name in self.keys}
+        return dict(zip(self.keys, self._told_keys()[label], strict=True))
+
+    def _told_keys(self) -> Mapping[str, tuple[str, ...]]:
+        """What the key columns hold in all series whose labels do not tell: each row group is read once."""
+        with self._keys_lock:
+            if self._keys_told is None:
+                unclear = [at for at, label in enumerate(self.labels) if label.count(JOINT) + 1 != len(self.keys)]
+                begins = self._starts[unclear]
+                places = np.searchsorted(self._group_starts, begins, side='right') - 1
+                found: dict[str, tuple[str, ...]] = {}
+                for place in np.unique(places).tolist():
+                    here = np.flatnonzero(places == place)
+                    part, at = self._groups[place]
+                    with told():
+                        table = self._parts[part].group(at, self.keys).take(begins[here] - self._group_starts[place])
+                    rows = zip(*(map(str, table[name].to_pylist()) for name in self.keys), strict=True)
+                    found |= {self.labels[unclear[one]]: row for one, row in zip(here.tolist(), rows, strict=True)}
+                self._keys_told = found
+            return self._keys_told
 
     def kinds(self) -> Mapping[str, str]:
         """Return the columns with their types as Arrow names them."""

@@ -1,13 +1,14 @@
 """What one question may cost: memory, rows, points, time; each limit says what to do."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from weakref import ref
 
 import numpy as np
 import pytest
 
 from core.analysis.query import Filter, Overlay, Query, answer, buckets, engine
-from core.analysis.query.stored import Stored
+from core.analysis.query.stored import Stored, _File
 from core.errors import TooLarge, UsageError
 from tests.unit.analysis.query.versions import BEGUN, MINUTE, Version, version, walk
 
@@ -122,3 +123,17 @@ def test_an_earlier_period_before_the_calendar_is_refused(made: Version, zone: s
     with pytest.raises(UsageError) as caught:
         answer(made.stored, asked)
     assert caught.value.details['place'] == 'query.compare'
+
+
+def test_keys_that_labels_do_not_tell_are_read_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {f'a · {number:03} · x': walk(60, seed=number) for number in range(200)}
+    stored = version(tmp_path, held | {'b · y': walk(60, seed=1)}).stored
+    read: list[int] = []
+    group = _File.group
+    monkeypatch.setattr(_File, 'group', lambda self, at, columns: read.append(at) or group(self, at, columns))
+    found = [stored.key_values(label) for label in stored.labels]
+    assert found[0] == {'place': 'a', 'kind': '000'}  # as the rows say
+    assert found[199] == {'place': 'a', 'kind': '199'}
+    assert found[200] == {'place': 'b', 'kind': 'y'}
+    assert 0 < len(read) <= 4  # groups of rows, and not labels
+    assert stored.nbytes > 200 * 200
