@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.analysis.ingest.layout import unique_names
 from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
 from core.analysis.ingest.sink import WIDE, Work, engine, parquet_options, quoted
-from core.errors import TooLarge, UnreadableFile
+from core.errors import NotSupported, TooLarge, UnreadableFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +37,10 @@ def read_parquet(path: Path, work: Work, *, name: str) -> RawTable:
 
 
 def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
-    """Read a foreign Feather file (Arrow IPC), batch by batch. Raises as `read_parquet` does."""
+    """Read a foreign Feather file (Arrow IPC), batch by batch.
+
+    Raises as `read_parquet` does, and NotSupported for columns whose size written out cannot be told beforehand.
+    """
     import pyarrow as pa
     import pyarrow.ipc as ipc
 
@@ -50,8 +53,11 @@ def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
 
     try:
         with pa.memory_map(str(path)) as file, engine(work.folder, memory=work.memory) as connection:
-            _check_dictionaries(ipc.open_file(file), _most_text(path, work), name)
+            _check_kinds(ipc.open_file(file).schema, name)
+            _check_texts(ipc.open_file(file), _most_text(path, work), name)
             return _read(connection, source, path, work, name=name, kind='feather')
+    except pa.ArrowMemoryError as error:
+        raise TooLarge(f'{name} needs more memory than is allowed. Write it with smaller record batches.') from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
         raise UnreadableFile(f'{name} is a broken Feather file. Write it again.') from error
 
@@ -83,11 +89,41 @@ def _checked(file: Any) -> Iterator[Any]:
             yield pa.record_batch(columns, schema=plain)
 
 
-def _check_dictionaries(file: Any, most: int, name: str) -> None:
-    """Raise TooLarge when the texts that stand in dictionaries are more than `most` bytes once for each row."""
+def _check_kinds(schema: Any, name: str) -> None:
+    """Raise NotSupported for a column that may be far larger written out than in the file, by more than can be told:
+    runs, overlapping lists, and what of dictionaries and views stands within another kind."""
+    for one in schema:
+        if _is_shared(one.type, outermost=True):
+            raise NotSupported(
+                f'Column "{one.name[:80]}" of {name} is of a kind that is not read ({str(one.type)[:80]}). '
+                'Write it as plain texts or numbers.'
+            )
+
+
+def _is_shared(kind: Any, *, outermost: bool = False) -> bool:
     import pyarrow as pa
 
-    if not any(pa.types.is_dictionary(one.type) for one in file.schema):
+    types = pa.types
+    if types.is_run_end_encoded(kind) or types.is_list_view(kind) or types.is_large_list_view(kind):
+        return True
+    if types.is_dictionary(kind):
+        return not outermost or types.is_nested(kind.value_type) or _is_shared(kind.value_type)
+    if _is_view(kind):
+        return not outermost
+    return any(_is_shared(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _is_view(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
+def _check_texts(file: Any, most: int, name: str) -> None:
+    """Raise TooLarge when the texts that stand in dictionaries or views are more than `most` bytes, once a row."""
+    import pyarrow as pa
+
+    if not any(pa.types.is_dictionary(one.type) or _is_view(one.type) for one in file.schema):
         return
     total = 0
     for index in range(file.num_record_batches):
@@ -99,15 +135,43 @@ def _check_dictionaries(file: Any, most: int, name: str) -> None:
 
 
 def _written_out(batch: Any) -> int:
-    """The bytes of a batch's texts that stand in dictionaries, once for each row."""
+    """The bytes of a batch's texts and binaries that stand in dictionaries or views, once for each row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     total = 0
     for column in batch.columns:
-        if isinstance(column, pa.DictionaryArray) and pa.types.is_string(column.type.value_type):
+        if _is_view(column.type):
+            total += _viewed(column)
+        elif isinstance(column, pa.DictionaryArray) and _has_length(column.type.value_type):
             total += pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
     return total
+
+
+def _has_length(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+    )
+
+
+def _viewed(column: Any) -> int:
+    """The bytes that the views of a column show: each has 16 bytes, of which the first four are its length
+    (https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout)."""
+    import numpy as np
+
+    held = column.buffers()[1]
+    if not len(column) or held is None:
+        return 0
+    lengths = np.frombuffer(held, dtype='<i4')[4 * column.offset : 4 * (column.offset + len(column)) : 4]
+    shown = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+    return int(lengths[shown].astype(np.int64).sum())
 
 
 def _read(

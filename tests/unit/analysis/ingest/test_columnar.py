@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
+from core.analysis.ingest import columnar
 from core.analysis.ingest.rawtable import Limits
 from core.analysis.ingest.reader import read
-from core.errors import TooLarge
+from core.errors import NotSupported, TooLarge
 
 START = datetime(2020, 1, 1)
 
@@ -56,3 +57,61 @@ def test_more_columns_than_allowed_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, 'parquet', columns=30, rows=1)
     with pytest.raises(TooLarge, match='30 columns'):
         read(path, name='x.parquet', workdir=tmp_path / 'work', limits=Limits(columns=20))
+
+
+@pytest.mark.parametrize('kind', [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(1000)])
+def test_a_dictionary_of_texts_of_any_kind_is_counted_once_a_row(tmp_path: Path, kind: pa.DataType) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array([b'x' * 1000]).cast(kind))
+    refused(tmp_path, texts)
+
+
+def test_views_of_one_text_are_counted_once_a_row(tmp_path: Path) -> None:
+    few = pa.array(['a', None, 'a text of more than twelve bytes'], pa.string_view())
+    path = arrow(tmp_path, few.slice(1))
+    assert read(path, name='x.feather', workdir=tmp_path / 'work').rows_read == 2
+    _, view, text = pa.array(['x' * 1000], pa.string_view()).buffers()
+    views = pa.py_buffer(view.to_pybytes()[:16] * 2000)
+    refused(tmp_path, pa.Array.from_buffers(pa.string_view(), 2000, [None, views, text]))
+
+
+@pytest.mark.parametrize(
+    'column',
+    [
+        pa.RunEndEncodedArray.from_arrays(pa.array([5], pa.int32()), pa.array(['x'])),
+        pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([['x']])),
+        pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array(['x'], pa.string_view())),
+        pa.array([['x'], ['x']], pa.list_view(pa.string())),
+        pa.array([['x'], ['x']], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_whose_size_cannot_be_told_are_refused(tmp_path: Path, column: pa.Array) -> None:
+    with pytest.raises(NotSupported, match=r'Column "y" of x\.feather is of a kind that is not read.*Write it as'):
+        read(arrow(tmp_path, column), name='x.feather', workdir=tmp_path / 'work')
+
+
+def test_a_feather_file_for_which_memory_does_not_suffice_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise pa.ArrowMemoryError('malloc of size 64 failed')
+
+    monkeypatch.setattr(columnar, '_check_texts', full)
+    with pytest.raises(TooLarge, match='smaller record batches'):
+        read(arrow(tmp_path, pa.array(['a'])), name='x.feather', workdir=tmp_path / 'work')
+
+
+def arrow(folder: Path, column: pa.Array) -> Path:
+    """An Arrow file of one column."""
+    path = folder / 'x.feather'
+    table = pa.table({'y': column})
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+def refused(folder: Path, column: pa.Array) -> None:
+    """A column that holds two million bytes when every row has its own is refused where a million are allowed."""
+    limits = Limits(bytes=10**6)
+    with pytest.raises(TooLarge, match='unpacks to more than is allowed'):
+        read(arrow(folder, column), name='x.feather', workdir=folder / 'work', limits=limits)
