@@ -291,3 +291,40 @@ def test_the_list_names_copies_takes_away_and_brings_back(api: httpx.Client, ope
     page.set_viewport_size(PHONE)
     assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
     assert barred(page) == []
+
+
+@pytest.mark.parametrize(('key', 'measure'), [('constructor', '__proto__'), ('__proto__', 'toString')])
+def test_columns_that_are_called_as_what_objects_have(
+    api: httpx.Client, opened: Opened, key: str, measure: str
+) -> None:
+    data = readings(3).replace(b'time,site,load', f'time,{key},{measure}'.encode())
+    sent = patch(api, begin(api, 'named.csv', len(data)), data)
+    finished(api)
+    dataset = sent.headers['variosync-dataset']
+    made = api.post('/api/v1/dashboards', json={'dataset': dataset}).json()
+    page = opened(f'/dashboards/{made["id"]}?by.{key}=Oslo')
+    ready(page)
+    bar = page.get_by_role('toolbar', name='Variables')
+    bar.get_by_role('button', name=f'{key}: Oslo').click()
+    picker = page.get_by_role('dialog', name=key)
+    expect(picker.get_by_role('checkbox')).to_have_count(3)
+    picker.get_by_role('checkbox', name='Bergen').check()
+    expect(bar.get_by_role('button', name=f'{key}: Oslo, Bergen')).to_be_visible()
+    page.goto(f'/explore?dataset={dataset}')
+    expect(page.locator('.explore[data-ready="1"]')).to_be_visible()
+    assert page.locator('.panel-message:visible').count() == 0
+
+
+def test_a_large_change_asks_before_the_page_is_left(api: httpx.Client, opened: Opened) -> None:
+    notes = [{'id': f'n{at}', 'kind': 'note', 'y': at * 4, 'show': {'text': 'é' * 5000}} for at in range(7)]
+    made = api.post('/api/v1/dashboards', json={'name': 'Notes', 'spec': {'panels': notes}}).json()
+    page = opened(f'/dashboards/{made["id"]}')
+    ready(page)
+    refused = 'event => { const asked = new Event("beforeunload", { cancelable: true }); dispatchEvent(asked);'
+    refused += ' return asked.defaultPrevented; }'
+    assert page.evaluate(refused) is False
+    page.locator('#n0').get_by_role('button', name='Menu').click()
+    page.get_by_role('menuitem', name='Duplicate').click()
+    assert page.evaluate(refused) is True
+    saved(page, 2)
+    assert page.evaluate(refused) is False
