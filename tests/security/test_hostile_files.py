@@ -588,6 +588,12 @@ def wide_table_that_melts_into_many_points() -> bytes:
     return head + b'\n' + b''.join(b'r%d' % n + b',1' * 20_000 + b'\n' for n in range(30))
 
 
+@hostile('keys.csv', TooLarge)
+def wide_table_of_long_keys() -> bytes:
+    head = b'id,' + b','.join(b'%d-%02d-%02d' % (2000 + n // 336, 1 + n // 28 % 12, 1 + n % 28) for n in range(1500))
+    return head + b'\n' + b''.join(b'%d' % n + b'x' * 200_000 + b',1' * 1500 + b'\n' for n in range(8))
+
+
 @hostile('column.csv', UnreadableFile)
 def a_column_whose_name_has_three_megabytes() -> bytes:
     return b'ds,' + b'y' * (3 * MB) + b'\n2024-01-01,1\n2024-01-02,2\n'

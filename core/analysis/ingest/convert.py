@@ -301,6 +301,7 @@ class _Job:
             melt=options.melt,
             roles=options.roles,
             known=[column.source for column in self.before.columns] if self.before else (),
+            memory=options.memory,
         )
         most = max(NARROW, options.memory // COLUMN_MEMORY)
         if len(long.names) > most:

@@ -6,12 +6,14 @@ the source's column (of each measure), so that counts are of source records and 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import RawTable, free_name
 from core.analysis.ingest.wide import ABSENT, Plan
+from core.errors import TooLarge
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,10 +21,18 @@ if TYPE_CHECKING:
 BETWEEN: Final = '\x1f'
 """Stands in `_column` between the names of the columns of several measures."""
 BATCH_CELLS: Final = 2**18
+# Shares of the memory: the text of the points made at once, that of one record's points that makes it a heavy record,
+# and that of the points of all heavy records.
+_AT_ONCE: Final = 16
+_HEAVY: Final = 64
+_ALL_HEAVY: Final = 4
 
 
-def made_long(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
-    """Write the long table of a plan: in file order, a few records at a time."""
+def made_long(raw: RawTable, plan: Plan, *, workdir: Path, memory: int) -> RawTable:
+    """Write the long table of a plan: in file order, a few records at a time. `memory` is in bytes.
+
+    Raises TooLarge when long texts, which every point of a record brings with it, would grow past the memory.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -42,7 +52,7 @@ def made_long(raw: RawTable, plan: Plan, *, workdir: Path) -> RawTable:
     path = workdir / f'long-{raw.path.name}'
     points = missing = spelled = 0
     with pq.ParquetWriter(path, schema, compression='lz4', store_schema=False, write_statistics=False) as writer:
-        for chunk in _chunks(raw, plan, kept):
+        for chunk in _chunks(raw, plan, kept, memory):
             table = pa.table(chunk.columns, schema=schema)
             points, missing, spelled = points + chunk.points, missing + chunk.missing, spelled + chunk.spelled
             writer.write_table(table, row_group_size=122_880)
@@ -110,17 +120,40 @@ class _Chunk:
     spelled: int
 
 
-def _chunks(raw: RawTable, plan: Plan, kept: Sequence[int]) -> Iterator[_Chunk]:
+def _chunks(raw: RawTable, plan: Plan, kept: Sequence[int], memory: int) -> Iterator[_Chunk]:
     """Yield the points of some records at a time: record by record, and in the order of the columns within one."""
+    import numpy as np
     import pyarrow.parquet as pq
 
     read = ['_line', '_flag', *(f'c{place}' for place in range(len(raw.names)))]
     size = max(1, BATCH_CELLS // len(plan.places))
-    first = 0
+    first = heavy = 0
     with pq.ParquetFile(raw.path) as file:
         for batch in file.iter_batches(batch_size=size, columns=read):
-            yield _chunk(raw, plan, kept, batch, first)
+            texts = _texts(raw, plan, kept, batch)
+            heavy += int(texts[texts > memory // _HEAVY].sum())
+            if heavy > memory // _ALL_HEAVY:
+                raise TooLarge(
+                    f'The long texts of this table, once for each of the {len(plan.labels):,} columns that become '
+                    f'rows, are more than the {memory // _ALL_HEAVY // 2**20:,} MB that the memory allows. Remove the '
+                    'columns of long texts or shorten the names of columns, or choose the shape long.'
+                )
+            cuts = np.flatnonzero(np.diff(np.cumsum(texts) // max(memory // _AT_ONCE, 1))) + 1
+            for start, end in pairwise([0, *cuts.tolist(), batch.num_rows]):
+                yield _chunk(raw, plan, kept, batch.slice(start, end - start), first + start)
             first += batch.num_rows
+
+
+def _texts(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatch') -> Any:
+    """The bytes of text that the points of each record have beside their values."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    names = sum(len(raw.names[place]) for place in plan.places if place != ABSENT)
+    found = np.zeros(batch.num_rows, dtype=np.int64)
+    for place in kept:
+        found += pc.fill_null(pc.binary_length(batch.column(f'c{place}')), 0).to_numpy(zero_copy_only=False)
+    return found * len(plan.labels) + names + sum(map(len, plan.labels))
 
 
 def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatch', first: int) -> _Chunk:

@@ -82,6 +82,7 @@ def melted(
     melt: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
     known: Sequence[str] = (),
+    memory: int = 512 * 2**20,
 ) -> RawTable:
     """Return the raw table as a long one with one time column; it is returned as it is where there is nothing to do.
 
@@ -92,7 +93,8 @@ def melted(
     with a time among them no columns are joined. `known` are the columns of the dataset that the table joins: where
     they were made by melting, one column of a period or a series is enough. `rows_read` stays the number of source
     records, `shape` of the result tells what was done.
-    Raises UsageError when there is nothing to melt though it was asked for.
+    `memory` is in bytes. Raises UsageError when there is nothing to melt though it was asked for, TooLarge when long
+    texts would grow past the memory.
     """
     check_melt(shape, melt or {})
     if not raw.names or not raw.rows_read:
@@ -112,4 +114,4 @@ def melted(
         if shape == 'wide':
             raise UsageError('No columns of this table look like periods or series. Say which ones to melt.')
         return raw
-    return made_long(raw, plan, workdir=workdir)
+    return made_long(raw, plan, workdir=workdir, memory=memory)

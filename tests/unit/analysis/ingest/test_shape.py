@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.shape import check_melt, may_change, melted
-from core.errors import NoTimeColumn, UsageError
+from core.errors import NoTimeColumn, TooLarge, UsageError
 from tests.unit.analysis.ingest.cells import raw_table
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
@@ -511,3 +511,29 @@ def test_rows_that_cannot_be_counted_are_told(tmp_path: Path, melt: dict[str, An
 def test_a_table_without_a_time_names_the_way_in(tmp_path: Path) -> None:
     with pytest.raises(NoTimeColumn, match='"into": "rows"'):
         converted(tmp_path, 'hotel,camp\n5,1\n6,2\n')
+
+
+@pytest.mark.parametrize('rows', [8, 40])
+def test_long_texts_beside_many_periods_are_refused_when_they_outgrow_the_memory(tmp_path: Path, rows: int) -> None:
+    periods = {str(1900 + n): ['1'] * rows for n in range(100)}
+    raw = raw_table(tmp_path, {'id': ['x' * 20_000] * rows, **periods})
+    with duckdb.connect() as connection:
+        if rows == 8:  # 16 MB of text, a few records at a time
+            assert melted(connection, raw, workdir=tmp_path, memory=2**26).rows == 800
+            return
+        with pytest.raises(
+            TooLarge, match=r'100 columns that become rows, are more than the 16 MB.*Remove the columns'
+        ):
+            melted(connection, raw, workdir=tmp_path, memory=2**26)
+
+
+def test_many_records_of_short_texts_are_made_long_in_order_whatever_the_memory(tmp_path: Path) -> None:
+    periods = {str(1900 + n): [f'{row}' for row in range(500)] for n in range(10)}
+    raw = raw_table(tmp_path, {'id': [f'{row:0200}' for row in range(500)], **periods})
+    with duckdb.connect() as connection:
+        long = melted(connection, raw, workdir=tmp_path, memory=2**18)
+    assert [(int(key), year, value) for key, year, value in cells(long)] == [
+        (row, str(1900 + n), str(row)) for row in range(500) for n in range(10)
+    ]
+    records = duckdb.sql(f"SELECT _record FROM '{long.path}'").fetchall()
+    assert records == [(row,) for row in range(500) for n in range(10)]
