@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +37,7 @@ PIECE = 16 * 2**20
 BLOCK = 2**18
 TIMEOUT = 60.0  # seconds that one answer may take
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before each further attempt while nothing arrives
+LONGEST_PAUSE = 60.0  # seconds, whatever a server asks for
 POLL = 0.5  # seconds
 TOLD = 0.2  # seconds from one line of progress to the next
 MOST_REMEMBERED = 100  # uploads; those of files that were changed since are never asked for again
@@ -59,10 +60,14 @@ class Arrived:
 class Client:
     """Speaks to one server with one API key. `unfinished` is the file that remembers where uploads lie."""
 
-    def __init__(self, server: str, key: str, *, unfinished: Path) -> None:
+    def __init__(
+        self, server: str, key: str, *, unfinished: Path, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self.server = server
         self._unfinished = unfinished
-        self._http = httpx.Client(base_url=server, headers={'Authorization': f'Bearer {key}'}, timeout=TIMEOUT)
+        self._http = httpx.Client(
+            base_url=server, headers={'Authorization': f'Bearer {key}'}, timeout=TIMEOUT, transport=transport
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +87,10 @@ class Client:
 
     def dataset(self, named: str) -> str:
         """Return the id of the dataset with this id or name. Raise UsageError unless there is exactly one."""
-        items = self._ask('GET', '/datasets').json()['items']
-        found = [one['id'] for one in items if named.lower() == one['id']]
-        found = found or [one['id'] for one in items if named == one['name']]
+        with self._understood():
+            items = self._ask('GET', '/datasets').json()['items']
+            found = [one['id'] for one in items if named.lower() == one['id']]
+            found = found or [one['id'] for one in items if named == one['name']]
         if len(found) == 1:
             return str(found[0])
         if found:
@@ -109,10 +115,12 @@ class Client:
                 except (httpx.TransportError, Unavailable, TooMany, Conflict) as error:
                     self._pause(next(pauses, None), error)
                     answer = self._ask('HEAD', location, headers=TUS)
-                reached = int(answer.headers['upload-offset'])
+                reached, arrived = self._offset(answer, size), _arrived(answer)
                 if reached > offset:
                     pauses = iter(PAUSES)
-                offset, arrived = reached, _arrived(answer)
+                elif arrived is None and answer.request.method == 'PATCH':
+                    self._pause(next(pauses, None), Unavailable(f'{self.server} takes no more of {file.name}.'))
+                offset = reached
         except NotFound as error:
             self._remember(mark, None)
             raise NotFound(f'{file.name} was given up there, or its dataset is gone. Send it again.') from error
@@ -121,21 +129,29 @@ class Client:
 
     def converted(self, dataset: str, *, progress: Progress) -> Mapping[str, Any]:
         """Wait for the conversion that was ordered last for a dataset, and return its job."""
-        jobs = self._ask('GET', '/jobs').json()['items']
-        job = next(one for one in jobs if one['dataset_id'] == dataset and one['kind'] == 'convert')
-        while job['finished_at'] is None:
-            progress(job['progress'], f'{job["title"]}. {job["message"] or "Waiting"}')
-            time.sleep(POLL)
-            job = self._ask('GET', f'/jobs/{job["id"]}').json()
-        return dict(job)
+        with self._understood():
+            jobs = self._ask('GET', '/jobs').json()['items']
+            found = [one for one in jobs if one['dataset_id'] == dataset and one['kind'] == 'convert']
+            if not found:
+                raise NotFound(
+                    f'{self.server} knows no conversion of this file. It has arrived: look at {self.server}/datasets/'
+                    f'{dataset}.'
+                )
+            job = found[0]
+            while job['finished_at'] is None:
+                progress(job['progress'], f'{job["title"]}. {job["message"] or "Waiting"}')
+                time.sleep(POLL)
+                job = self._ask('GET', f'/jobs/{job["id"]}').json()
+            return {'state': job['state'], 'error': job['error'], **job}
 
     def shown(self, dataset: str) -> Mapping[str, Any]:
         """Return the name of a dataset and what it shows: version, rows, faults and warnings."""
-        found = self._ask('GET', f'/datasets/{dataset}').json()
-        versions = self._ask('GET', f'/datasets/{dataset}/versions').json()['items']
-        version = next(one for one in versions if one['shown'])
-        told = {name: version[name] for name in ('rows', 'faults', 'warnings')}
-        return {'name': found['name'], 'version': version['number'], **told}
+        with self._understood():
+            found = self._ask('GET', f'/datasets/{dataset}').json()
+            versions = self._ask('GET', f'/datasets/{dataset}/versions').json()['items']
+            version = next((one for one in versions if one['shown']), None)
+            told = {name: version[name] for name in ('rows', 'faults', 'warnings')}
+            return {'name': found['name'], 'version': version['number'], **told}
 
     def _begun(
         self, file: Path, size: int, mark: str, dataset: str | None, how: str
@@ -144,13 +160,33 @@ class Client:
         if location := self._known().get(mark):
             with suppress(NotFound):  # it was given up meanwhile
                 answer = self._ask('HEAD', location, headers=TUS)
-                return location, int(answer.headers['upload-offset']), _arrived(answer)
+                return location, self._offset(answer, size), _arrived(answer)
         told = {'filename': file.name} | ({'dataset': dataset, 'how': how} if dataset else {})
         metadata = ','.join(f'{name} {base64.b64encode(text.encode()).decode()}' for name, text in told.items())
         answer = self._ask('POST', '/uploads', headers=TUS | {'Upload-Length': str(size), 'Upload-Metadata': metadata})
-        location = answer.headers['location'].removeprefix(API)
+        with self._understood():
+            location = answer.headers['location'].removeprefix(API)
         self._remember(mark, location)
         return location, 0, None
+
+    def _offset(self, answer: httpx.Response, size: int) -> int:
+        """How much of an upload of `size` bytes has arrived. Raise Unavailable when an answer does not tell."""
+        with self._understood():
+            offset = int(answer.headers['upload-offset'])
+            if not 0 <= offset <= size:
+                raise ValueError(f'an offset of {offset} in {size} bytes')
+            return offset
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Raise Unavailable for an answer that lacks what it has to tell."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError) as error:
+            raise Unavailable(
+                f'An answer of {self.server} is not understood. Check the address and what stands in between, such as '
+                'a proxy, and try again.'
+            ) from error
 
     def _patch(
         self, location: str, file: Path, offset: int, length: int, tell: Callable[[int], None]
@@ -204,7 +240,8 @@ class Client:
         except (ValueError, KeyError, TypeError):  # a HEAD has no body, a balancer no problem+json
             message = '' if answer.status_code in REFUSALS else f'{self.server} answered {answer.status_code}.'
         wait = answer.headers.get('retry-after', '')
-        return kind(message, **({'retry_after': float(wait)} if wait.isdigit() else {}))
+        told = wait.isascii() and wait.isdigit()
+        return kind(message, **({'retry_after': min(float(wait), LONGEST_PAUSE)} if told else {}))
 
     def _mark(self, file: Path, dataset: str | None, how: str) -> str:
         """What tells an upload from others: a file that was changed is another one."""

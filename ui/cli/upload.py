@@ -4,8 +4,10 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,6 +22,7 @@ READS, WAITS = ('datasets:read', 'datasets:write'), ('jobs:read',)
 FILES = typer.Argument(metavar='FILE...', help='The files to send, one after the other.')
 SERVER = 'Address of the server, such as https://app.example.com; VARIOSYNC_SERVER when absent.'
 KEY = f'API key with {", ".join((*READS, *WAITS))}; VARIOSYNC_API_KEY, which no list of processes shows, when absent.'
+INSECURE = 'Send the key and the files unencrypted, by http, to another machine.'
 
 
 def upload_command(app: typer.Typer) -> None:
@@ -36,6 +39,7 @@ def upload_command(app: typer.Typer) -> None:
         ] = 'append',
         server: Annotated[str | None, typer.Option(metavar='URL', help=SERVER)] = None,
         key: Annotated[str | None, typer.Option(metavar='KEY', help=KEY)] = None,
+        insecure: Annotated[bool, typer.Option('--insecure', help=INSECURE)] = False,
         wait: Annotated[bool, typer.Option('--wait/--no-wait', help='Wait until they are converted.')] = True,
         as_json: Annotated[bool, typer.Option('--json', help='Print one JSON object.')] = False,
     ) -> None:
@@ -52,7 +56,7 @@ def upload_command(app: typer.Typer) -> None:
         if how not in ('append', 'replace'):
             raise UsageError(f'--how takes append or replace, not "{how}".')
         settings = Settings()
-        at, secret = _access(settings, server, key)
+        at, secret = _access(settings, server, key, insecure=insecure)
         with Client(at, secret, unfinished=settings.home_path / 'uploads.json') as client:
             client.check((*READS, *(WAITS if wait else ())))
             joined = client.dataset(dataset) if dataset else None
@@ -63,15 +67,32 @@ def upload_command(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _access(settings: Settings, server: str | None, key: str | None) -> tuple[str, str]:
-    """The address and the key, from the options or the settings."""
+def _access(settings: Settings, server: str | None, key: str | None, *, insecure: bool) -> tuple[str, str]:
+    """The address and the key, from the options or the settings.
+
+    Raise UsageError when the key would cross a network unencrypted, unless `insecure`.
+    """
     address = (server or settings.server or '').rstrip('/')
     secret = key or (settings.api_key.get_secret_value() if settings.api_key else '')
     if not address.startswith(('http://', 'https://')):
         raise UsageError('Say where to send to: --server https://… or VARIOSYNC_SERVER.')
+    if address.startswith('http://') and not insecure and not _is_here(address):
+        raise UsageError(
+            f'{address} is not encrypted: all on the way could read the key. Give an https:// address, or --insecure '
+            'if you trust the network.'
+        )
     if not secret.isascii() or not secret.isprintable() or not secret:
         raise UsageError('Say with which key: --key or VARIOSYNC_API_KEY. Make one under Settings there.')
     return address, secret
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is one of this machine itself, which no other machine can listen to."""
+    try:
+        host = urlsplit(address).hostname or ''
+        return host == 'localhost' or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _all(
