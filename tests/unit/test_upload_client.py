@@ -96,3 +96,12 @@ def test_a_conversion_that_is_not_there_is_told(
         pytest.raises(kind, match=words),
     ):
         client.converted('d', progress=lambda share, text: None)
+
+
+def test_a_dataset_that_shows_no_version_is_told(tmp_path: Path) -> None:
+    body = {'name': 'a', 'items': [{'shown': False}]}
+    with (
+        talking(tmp_path, lambda request: httpx.Response(200, json=body)) as client,
+        pytest.raises(VariosyncError, match='not understood'),
+    ):
+        client.shown('d')

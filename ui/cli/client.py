@@ -149,7 +149,7 @@ class Client:
         with self._understood():
             found = self._ask('GET', f'/datasets/{dataset}').json()
             versions = self._ask('GET', f'/datasets/{dataset}/versions').json()['items']
-            version = next((one for one in versions if one['shown']), None)
+            version = dict(next((one for one in versions if one['shown']), {}))
             told = {name: version[name] for name in ('rows', 'faults', 'warnings')}
             return {'name': found['name'], 'version': version['number'], **told}
 
