@@ -11,7 +11,7 @@ MinMaxLTTB: Leveraging MinMax-Preselection to Scale LTTB for Time Series Visuali
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -253,16 +253,19 @@ def _candidates(buckets: Buckets) -> tuple[Ints, Floats]:
 
 
 def _preselected(v: Floats, bins: int) -> Ints:
-    """Return the places of the least and the greatest value in each of `bins` runs of equally many, in order."""
+    """Return the places of the least and the greatest value in each of `bins` runs of equally many, in order.
+
+    Their lengths differ by one value at most.
+    """
     if len(v) <= 2 * bins:
         return np.arange(len(v))
-    size = len(v) // bins
-    whole = v[: size * bins].reshape(bins, size)
-    offset = np.arange(bins) * size
-    places = [offset + whole.argmin(axis=1), offset + whole.argmax(axis=1), [0, len(v) - 1]]
-    if size * bins < len(v):
-        rest = v[size * bins :]
-        places.append([size * bins + int(rest.argmin()), size * bins + int(rest.argmax())])
+    size, more = divmod(len(v), bins)
+    places: list[Any] = [[0, len(v) - 1]]
+    # The first runs take one value more each, so that the last of them is as short as all others.
+    for begin, end, each in ((0, more * (size + 1), size + 1), (more * (size + 1), len(v), size)):
+        runs = v[begin:end].reshape(-1, each)
+        offset = begin + np.arange(len(runs)) * each
+        places += [offset + runs.argmin(axis=1), offset + runs.argmax(axis=1)]
     return _sorted(np.concatenate(places).astype(np.int64))
 
 

@@ -178,3 +178,12 @@ def test_a_pyramid_of_few_buckets_stores_names_otherwise_and_is_read(tmp_path: P
     made = version(tmp_path, {'': held}, keys=())
     (line,) = answer(made.stored, Query(measures=('y',), width=50)).lines
     assert (line.n, line.columns['y'].min(), line.columns['y'].max()) == (5000, 0, 4999)
+
+
+@pytest.mark.parametrize(('length', 'width'), [(8760, 3000), (8760, 1600), (8760, 1460), (4001, 1000), (17_519, 2000)])
+def test_points_are_spread_over_the_whole_range(length: int, width: int) -> None:
+    """The last values are not left to one pair of points, however badly the length divides."""
+    t = np.arange(length, dtype=np.int64) * 3_600_000_000
+    v = np.sin(np.arange(length) * 2.399) * 100
+    places = reduced(t, v, width)
+    assert np.diff(places).max() <= 4 * max(1, length // width) + 4
