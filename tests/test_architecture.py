@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.unit.analysis.query.versions import version, walk
+
 ROOT = Path(__file__).parent.parent
+HEAVY = {'pandas', 'polars', 'lightgbm', 'prophet', 'statsforecast', 'numba', 'scipy', 'sklearn', 'torch'}
 
 
 def test_root_is_small():
@@ -22,11 +25,34 @@ def test_import_rules_hold():
 def test_web_process_imports_no_model_library():
     script = (
         'import sys, run_nicegui, ui.app, ui.cli, core.services, storage.adapters\n'
-        'heavy = {"pandas", "polars", "lightgbm", "prophet", "statsforecast", "numba", "scipy", "sklearn", "torch"}\n'
-        'print(sorted(heavy & set(sys.modules)))'
+        f'print(sorted({HEAVY!r} & set(sys.modules)))'
     )
     result = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == '[]'
+
+
+def test_a_query_in_every_form_imports_no_model_library(tmp_path: Path):
+    held = {f'a · {name} · x': walk(3000, seed=at) for at, name in enumerate('bc')}
+    version(tmp_path, held | {'d · e': walk(10, seed=3)})
+    script = (
+        'import sys, run_nicegui, ui.app\n'
+        'from pathlib import Path\n'
+        'from core.analysis.query import Filter, Overlay, Query, Stored, answer, encode\n'
+        'from core.analysis.query.request import KINDS\n'
+        'from ui.api.query import _csv, _json, _parquet\n'
+        'folder = Path(sys.argv[1])\n'
+        'files = sorted(folder.glob("data-*.parquet")), folder / "pyramid.parquet", folder / "series.parquet"\n'
+        'stored = Stored(*files, measures=("y", "other", "cents"), keys=("place", "kind"))\n'
+        'y, mean, odd = ("y",), (Overlay(name="mean"),), Filter(column="word", relation="eq", values=("odd",))\n'
+        'asked = [Query(kind=kind, measures=y, compare="P1D", overlays=mean) for kind in KINDS]\n'
+        'asked += [Query(measures=("cents", "y"), filters=(odd,)), Query(measures=("y", "other"))]\n'
+        'asked += [Query(kind="hours", measures=y, group="*", zone="Asia/Kathmandu")]\n'
+        'asked += [Query(kind="buckets", measures=y, group="place", aggregation=how) for how in ("p50", "last")]\n'
+        'print(all(form(encode(answer(stored, one))) for one in asked for form in (_csv, _json, _parquet)))\n'
+        f'print(sorted({HEAVY!r} & set(sys.modules)))'
+    )
+    result = subprocess.run([sys.executable, '-c', script, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.splitlines() == ['True', '[]'], result.stderr
 
 
 def test_what_users_name_never_reaches_the_language_of_props():

@@ -3,11 +3,14 @@
 import gzip
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from core.analysis.query import Answer, Part, encode
+from core.analysis.query.files import columns, rows, write_parquet
 from ui.api.query import WORTH_PACKING, _json, _sent
 
 LINE = Part(name='a', series='Zürich', measure='y', columns={'t': np.array([1.0, 2]), 'y': np.array([3, np.nan])}, n=1)
@@ -33,3 +36,14 @@ def test_great_answers_are_packed_and_small_ones_are_not(made: object) -> None:
     body, headers = _sent(great, made, packed=True)
     assert headers == {'Content-Encoding': 'gzip'}
     assert gzip.decompress(body) == _sent(great, made, packed=False)[0]
+
+
+def test_a_parquet_file_holds_the_rows_of_the_table(tmp_path: Path) -> None:
+    bins = Part(name='b', series='', measure='', columns={'edges': np.arange(4.0), 'count': np.ones(3)}, n=3)
+    gaps = replace(LINE, columns={'t': np.array([1e12, 1e12 + 1, 1e12 + 2]), 'y': np.array([np.nan, 1, 2])}, role='ema')
+    for lines in ((LINE, bins, gaps), (bins,), ()):
+        answer = replace(ANSWER, lines=lines)
+        write_parquet(answer, out := tmp_path / 'answer.parquet')
+        found = pq.read_table(out)
+        assert found.column_names == columns(answer)
+        assert [tuple(row.values()) for row in found.to_pylist()] == list(map(tuple, rows(answer)))

@@ -15,7 +15,7 @@ from core.analysis.query import buckets, coarse, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.points import View
 from core.analysis.query.request import AGGREGATES, EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
-from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored
+from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored, fixed, there
 from core.analysis.query.wire import Answer, Part
 from core.analysis.series import interruption
 from core.errors import TooLarge, UsageError
@@ -593,7 +593,7 @@ def _said(words: Any, one: Filter) -> 'np.ndarray[tuple[int], np.dtype[np.bool_]
     """Which texts of an Arrow array are related to a filter's; a missing one never is."""
     coded = words.cast('string').dictionary_encode()
     related = [word is not None and _related(word, one) for word in coded.dictionary.to_pylist()]
-    codes = coded.indices.fill_null(len(related)).to_numpy(zero_copy_only=False)
+    codes = np.where(there(coded.indices), fixed(coded.indices), len(related))
     return np.asarray(np.array([*related, False])[codes])
 
 

@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from core.analysis.query.stored import Floats, arrow
 from core.analysis.query.wire import Answer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,13 +46,52 @@ def write_parquet(answer: Answer, out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names, found = columns(answer), list(rows(answer))
-    made = {}
-    for at, name in enumerate(names):
-        values = [row[at] for row in found]
-        kind = pa.string() if at < 3 else pa.timestamp('ms', tz='UTC') if name in ('time', 'until') else pa.float64()
-        made[name] = pa.array(values, type=kind)
-    pq.write_table(pa.table(made), out, compression='zstd')
+    names = columns(answer)
+    told = list(dict.fromkeys(name for line in answer.lines for name in line.columns))
+    found: dict[str, list[Floats]] = {name: [np.empty(0)] for name in told}
+    counts = []
+    for line in answer.lines:
+        longest = max(map(len, line.columns.values()), default=0)
+        cells = {name: _filled(line.columns.get(name), longest) for name in told}
+        shown = np.zeros(longest, bool)
+        for name in told:
+            if name not in TIMES:
+                shown |= ~np.isnan(cells[name])
+        for name in told:
+            found[name].append(cells[name][shown])
+        counts.append(int(shown.sum()))
+    line_of = arrow(np.repeat(np.arange(len(counts)), counts))
+    made = [
+        _texts([getattr(line, name) for line in answer.lines]).take(line_of) for name in ('series', 'measure', 'role')
+    ]
+    for name in told:
+        values = np.concatenate(found[name])
+        made.append(_times(values) if name in TIMES else arrow(values))
+    pq.write_table(pa.Table.from_arrays(made, names), out, compression='zstd')
+
+
+def _filled(column: Floats | None, count: int) -> Floats:
+    filled = np.full(count, np.nan)
+    if column is not None:
+        filled[: len(column)] = column
+    return filled
+
+
+def _texts(texts: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    written = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, written)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(written), [None, pa.py_buffer(ends), pa.py_buffer(b''.join(written))])
+
+
+def _times(values: Floats) -> Any:
+    """Milliseconds as timestamps."""
+    import pyarrow as pa
+
+    whole = np.where(np.isnan(values), 0, np.floor(values)).astype(np.int64)
+    kind = pa.timestamp('ms', tz='UTC')
+    return pa.Array.from_buffers(kind, len(whole), [arrow(values).buffers()[0], pa.py_buffer(whole)])
 
 
 def _cell(name: str, value: float) -> object:

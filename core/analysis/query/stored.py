@@ -173,10 +173,8 @@ class Stored:
             listed = _File(series, system, blocks).table(['series', 'rows', 'start', 'end'])
         self.labels: tuple[str, ...] = tuple(listed['series'].to_pylist())
         self._place = {label: at for at, label in enumerate(self.labels)}
-        self._starts = np.concatenate([[0], np.cumsum(listed['rows'].to_numpy())]).astype(np.int64)
-        self._spans = [
-            np.asarray(listed[name].to_numpy()).astype('datetime64[us]').view(np.int64) for name in ('start', 'end')
-        ]
+        self._starts = np.concatenate([[0], np.cumsum(fixed(listed['rows'].combine_chunks()))]).astype(np.int64)
+        self._spans = [fixed(listed[name].combine_chunks()) for name in ('start', 'end')]
         groups = [(part, at) for part, file in enumerate(self._parts) for at in range(len(file.sizes))]
         self._groups = groups
         sizes = [self._parts[part].sizes[at] for part, at in groups]
@@ -230,7 +228,9 @@ class Stored:
                     here = np.flatnonzero(places == place)
                     part, at = self._groups[place]
                     with told():
-                        table = self._parts[part].group(at, self.keys).take(begins[here] - self._group_starts[place])
+                        table = (
+                            self._parts[part].group(at, self.keys).take(arrow(begins[here] - self._group_starts[place]))
+                        )
                     rows = zip(*(map(str, table[name].to_pylist()) for name in self.keys), strict=True)
                     found |= {self.labels[unclear[one]]: row for one, row in zip(here.tolist(), rows, strict=True)}
                 self._keys_told = found
@@ -472,7 +472,8 @@ class _File:
         import pyarrow.parquet as pq
 
         with self._source() as source:
-            return pq.read_table(source, columns=list(columns), use_threads=False)
+            file = pq.ParquetFile(source, metadata=self._footer, pre_buffer=self._far)
+            return file.read(columns=list(columns), use_threads=False)
 
     def group(self, at: int, columns: Sequence[str]) -> Any:
         """Return columns of a row group as an Arrow table."""
@@ -519,12 +520,11 @@ class _File:
         pa = self._pa
         chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name in self._words:
-            return np.asarray(chunk.indices.to_numpy(zero_copy_only=False))
+            return fixed(chunk.indices)
         # A measure may well be called high or low: only in the pyramid are these names ours.
         own = ('level', *FIGURES, *EXTREMES) if self._words else ()
         if name in ('_time', *own) and not pa.types.is_floating(chunk.type):
-            kind = 'datetime64[us]' if name == '_time' else 'int64'
-            return np.asarray(chunk.to_numpy(zero_copy_only=False)).astype(kind).view(np.int64)
+            return fixed(chunk).astype(np.int64)
         # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
         return numbers(chunk) if name in own else chunk
 
@@ -539,6 +539,39 @@ def _numbers(block: Any, cut: slice) -> Floats:
     return numbers(block.slice(cut.start, cut.stop - cut.start))
 
 
+def fixed(chunk: Any) -> NDArray[Any]:
+    """Return an Arrow array of numbers or of times (µs then) as it lies in memory; what is missing is any number.
+
+    Arrow's own ways to NumPy and from it import pandas, which the web process has no room for.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(chunk.type):
+        chunk = chunk.cast(pa.timestamp('us', tz=chunk.type.tz), safe=False).view(pa.int64())
+    kind = np.dtype(str(chunk.type).replace('halffloat', 'float16').replace('double', 'float64'))
+    if not len(chunk):
+        return np.empty(0, kind)
+    return np.frombuffer(chunk.buffers()[1], kind)[chunk.offset : chunk.offset + len(chunk)]
+
+
+def there(chunk: Any) -> NDArray[np.bool_]:
+    """Return which values of an Arrow array are not missing."""
+    bits, until = chunk.buffers()[0], chunk.offset + len(chunk)
+    if bits is None:
+        return np.ones(len(chunk), bool)
+    return np.unpackbits(np.frombuffer(bits, np.uint8), bitorder='little', count=until)[chunk.offset :].astype(bool)
+
+
+def arrow(values: NDArray[Any]) -> Any:
+    """Return whole numbers (int64) or doubles as an Arrow array, NaN as a missing value."""
+    import pyarrow as pa
+
+    kind = pa.int64() if values.dtype == np.int64 else pa.float64()
+    missing = np.isnan(values)
+    bits = pa.py_buffer(np.packbits(~missing, bitorder='little')) if missing.any() else None
+    return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
+
+
 def numbers(chunk: Any) -> Floats:
     """Return an Arrow array of numbers as doubles, NaN where a value is missing or not finite."""
     import pyarrow as pa
@@ -549,16 +582,15 @@ def numbers(chunk: Any) -> Floats:
         halves = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
         values: Floats = halves / 10.0**kind.scale
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        values = np.frombuffer(chunk.buffers()[1], kind.to_pandas_dtype())[chunk.offset : chunk.offset + len(chunk)]
-        values = values.astype(np.float64)
+        values = fixed(chunk).astype(np.float64)
     elif pa.types.is_decimal(kind):
-        values = np.array(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        values = fixed(chunk.cast(pa.float64()))
     elif pa.types.is_boolean(kind):
-        values = np.array(chunk.cast(pa.uint8()).to_numpy(zero_copy_only=False), np.float64)
+        values = fixed(chunk.cast(pa.uint8())).astype(np.float64)
     else:
         raise UsageError(f'A column of the type {kind} holds no numbers.')
     if chunk.null_count:
-        values = np.where(chunk.is_null().to_numpy(zero_copy_only=False), np.nan, values)
+        values = np.where(there(chunk), values, np.nan)
     if pa.types.is_floating(kind):
         values = np.where(np.isfinite(values), values, np.nan)
     return values
