@@ -1,5 +1,6 @@
-"""Answers of charts as bytes to send: in each form, packed where that is worth it."""
+"""Answers of charts as bytes to send: in each form, packed where that is worth it, to who is still there."""
 
+import asyncio
 import gzip
 import json
 from dataclasses import replace
@@ -8,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from core.analysis.query import Answer, Part, encode
 from core.analysis.query.files import columns, rows, write_parquet
-from ui.api.query import WORTH_PACKING, _json, _sent
+from core.errors import TooLarge
+from ui.api.query import WORTH_PACKING, _json, _sent, _unless_left
 
 LINE = Part(name='a', series='Zürich', measure='y', columns={'t': np.array([1.0, 2]), 'y': np.array([3, np.nan])}, n=1)
 ANSWER = Answer(
@@ -47,3 +51,42 @@ def test_a_parquet_file_holds_the_rows_of_the_table(tmp_path: Path) -> None:
         found = pq.read_table(out)
         assert found.column_names == columns(answer)
         assert [tuple(row.values()) for row in found.to_pylist()] == list(map(tuple, rows(answer)))
+
+
+def asked_until(gone: asyncio.Event) -> Request:
+    """A request whose reader leaves at an event."""
+    messages: list[Message] = [{'type': 'http.request', 'body': b'', 'more_body': False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await gone.wait()
+        return {'type': 'http.disconnect'}
+
+    return Request({'type': 'http', 'method': 'GET', 'headers': []}, receive)
+
+
+async def test_what_a_reader_left_is_not_sought_further() -> None:
+    gone, ended = asyncio.Event(), asyncio.Event()
+
+    async def seeking() -> bytes:
+        gone.set()
+        try:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            ended.set()
+
+    assert await _unless_left(asked_until(gone), seeking()) is None
+    await asyncio.wait_for(ended.wait(), 30)
+
+
+async def test_who_stays_is_told_what_is_found_or_wrong() -> None:
+    async def found() -> bytes:
+        return b'found'
+
+    async def wrong() -> bytes:
+        raise TooLarge('Choose fewer.')
+
+    assert await _unless_left(asked_until(asyncio.Event()), found()) == b'found'
+    with pytest.raises(TooLarge, match='Choose fewer'):
+        await _unless_left(asked_until(asyncio.Event()), wrong())

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,7 @@ from ui.api.series import time_of
 
 JSON = 'application/json'
 FORMS = (BINARY, JSON, CSV, PARQUET)
+LEFT = 499  # nobody reads it; logs tell it from an answer
 WORTH_PACKING = 1000  # bytes
 SQUEEZE = 4  # as the rest of the site is packed
 
@@ -173,7 +174,9 @@ def routes(services: Services) -> APIRouter:
         headers = PRIVATE | {'ETag': tag, 'Vary': 'Accept, Accept-Encoding'}
         if unchanged(request, tag):
             return Response(status_code=304, headers=headers)
-        found = await services.charts.answer(user_id, version, query)
+        found = await _unless_left(request, services.charts.answer(user_id, version, query))
+        if found is None:
+            return Response(status_code=LEFT)
         made: dict[str, Callable[[bytes], bytes]] = {JSON: _json, CSV: _csv, PARQUET: _parquet}
         if wanted in (CSV, PARQUET):
             ending = 'csv' if wanted == CSV else 'parquet'
@@ -190,6 +193,22 @@ def routes(services: Services) -> APIRouter:
 
 def _micro(moment: datetime) -> int:
     return round(moment.timestamp() * 1000) * 1000
+
+
+async def _unless_left(request: Request, seeking: Coroutine[Any, Any, bytes]) -> bytes | None:
+    """What is sought, None once the reader has left: zooming on, a page lets go of what it asked for."""
+    sought, left = asyncio.create_task(seeking), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({sought, left}, return_when=asyncio.FIRST_COMPLETED)
+        return sought.result() if sought.done() else None
+    finally:
+        sought.cancel()
+        left.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())['type'] != 'http.disconnect':
+        pass
 
 
 def _sent(found: bytes, made: Callable[[bytes], bytes] | None, *, packed: bool) -> tuple[bytes, dict[str, str]]:
