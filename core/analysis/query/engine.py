@@ -423,12 +423,19 @@ class _Asked:
     def _pointed(self, group: _Group, view: View) -> list[Part]:
         label, parts = group.labels[0], []
         self._go_on()
-        if self._masks or self._query.overlays or self._query.kind == 'envelope':
+        if self._masks or self._query.overlays or self._query.kind == 'envelope' or self._sparse(label):
             for measure in self._query.measures:
                 parts += self._pointed_by_rows(label, measure, view)
             return parts
         found = points.lines(self._stored, self._query.measures, label, view)
         return [self._part(one, label, measure) for one, measure in zip(found, self._query.measures, strict=True)]
+
+    def _sparse(self, label: str) -> bool:
+        """Whether measures are so few values among so many rows that these are not read beyond the range."""
+        rows, measures = self._stored.count(label), self._query.measures
+        if rows * len(measures) <= MOST_VALUES:
+            return False
+        return rows * sum(self._stored.line(measure, label) is None for measure in measures) > MOST_VALUES
 
     def _pointed_by_rows(self, label: str, measure: str, view: View) -> list[Part]:
         known = None if self._masks or self._query.overlays else self._stored.line(measure, label)

@@ -137,3 +137,19 @@ def test_keys_that_labels_do_not_tell_are_read_once_for_all(tmp_path: Path, monk
     assert found[200] == {'place': 'b', 'kind': 'y'}
     assert 0 < len(read) <= 4  # groups of rows, and not labels
     assert stored.nbytes > 200 * 200
+
+
+def test_a_few_values_among_very_many_rows_are_read_in_the_range_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = walk(9000, seed=5)
+    rare['other'][np.arange(9000) % 900 > 0] = np.nan
+    made = version(tmp_path, {'a · x': rare})
+    assert made.stored.line('other', 'a · x') is None
+    start, end = int(rare['t'][880]), int(rare['t'][2000])
+    asked = Query(measures=('other',), start=start, end=end)
+    monkeypatch.setattr(engine, 'MOST_VALUES', 5000)
+    (line,) = answer(made.stored, asked).lines
+    assert line.columns['y'].tolist() == pytest.approx(made.values('a · x', 'other', start, end)[1].tolist())
+    with pytest.raises(TooLarge, match='Choose a shorter range'):
+        answer(made.stored, Query(measures=('other',)))
