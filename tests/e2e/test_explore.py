@@ -61,6 +61,18 @@ def test_from_a_measure_to_a_panel_of_a_dashboard(server: Server, page: Page, tm
     assert barred(page) == []
     page.get_by_role('button', name='Oslo', exact=True).click()
     page.wait_for_function('() => location.search.includes("Oslo")')
+    # One kind after the other in the same panel: nothing of the one before stays.
+    for label, stands in (
+        ('Figure', '.panel-figure'),
+        ('Line', '.uplot'),
+        ('Table', '.panel-table'),
+        ('Line', '.uplot'),
+    ):
+        page.get_by_role('button', name='Chart:').click()
+        page.get_by_role('menuitem', name=label, exact=True).click()
+        expect(page.locator(f'.explore[data-ready="1"] .panel-plot > {stands}')).to_be_visible()
+        others = {'.panel-figure', '.uplot', '.panel-table'} - {stands}
+        expect(page.locator(', '.join(f'.panel-plot > {other}' for other in others))).to_have_count(0)
     page.get_by_role('button', name='wind', exact=True).click()
     page.wait_for_function('() => location.search.includes("wind")')
     page.keyboard.press('Control+z')

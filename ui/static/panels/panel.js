@@ -43,7 +43,14 @@ export class Panel {
 
   // Draw this specification in this context; asks only when the answer would be another one.
   set(spec, context) {
-    if (this.spec && (this.spec.kind !== spec.kind || this.spec.dataset !== spec.dataset)) this.clear();
+    // Whoever holds the specification may change it in place: what stands here is told by what was drawn.
+    const drawing = `${spec.kind} ${spec.dataset}`;
+    if (this.drawing && this.drawing !== drawing) {
+      this.clear();
+      this.answer = null;  // the answer to another question is nothing to draw
+      this.asked = "";
+    }
+    this.drawing = drawing;
     this.spec = spec;
     this.context = context;
     const title = spec.title || this.named(), timed = OVER_TIME.has(spec.kind);
