@@ -489,10 +489,12 @@ class _Asked:
         start = view.start if not warm or first is None else min(view.start, max(reach, first[0]))
         cuts = buckets.edges(start, view.end, every, self._zone)
         shown = max(0, int(np.searchsorted(cuts, view.start, side='right')) - 1)
-        # The first and the last bucket hold what the range leaves of them.
-        if not warm:
+        # The first and the last bucket hold what the range leaves of them; where the data ends they are whole ones.
+        earlier = view is not self.view
+        if not warm and (self._query.start is not None or earlier):
             cuts[0] = max(cuts[0], view.start)
-        cuts[-1] = min(cuts[-1], view.end + 1)
+        if self._query.end is not None or earlier:
+            cuts[-1] = min(cuts[-1], view.end + 1)
         return cuts, slice(shown, None)
 
     def _earlier(self, groups: Sequence[_Group], made: Callable[[_Group, View], list[Part]]) -> list[Part]:

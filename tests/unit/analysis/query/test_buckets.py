@@ -1,7 +1,9 @@
 """Calendar buckets begin where the calendar of their zone says, and hold what lies in them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -198,3 +200,15 @@ def test_steps_for_a_screen_are_the_shortest_that_fit() -> None:
     assert fitting(0, DAY - 1, 24, step=0) == 'PT1H'
     assert fitting(0, DAY - 1, 23, step=0) == 'PT3H'
     assert fitting(0, 365 * DAY, 400) == 'P1D'
+
+
+def test_the_last_bucket_of_all_there_is_is_a_whole_one(tmp_path: Path) -> None:
+    """Monthly values stand on the first of their month: the bar of the newest month is as wide as the others."""
+    t = np.array(['2024-10-01', '2024-11-01', '2024-12-01'], dtype='datetime64[us]').view(np.int64)
+    made = version(tmp_path, {'a · x': {'t': t, 'y': np.array([1.0, 2.0, 3.0])}})
+    asked = Query(kind='buckets', measures=('y',), every='P1M')
+    line = answer(made.stored, asked).lines[0]
+    assert [ms // 86_400_000 for ms in np.diff([*line.columns['t'], line.columns['until'][-1]])] == [31, 30, 31]
+    cut = answer(made.stored, replace(asked, start=int(t[0]), end=int(t[2]))).lines[0]
+    assert cut.columns['until'][-1] * 1000 == pytest.approx(int(t[2]) + 1, abs=1)
+    assert list(cut.columns['y']) == list(line.columns['y']) == [1.0, 2.0, 3.0]
