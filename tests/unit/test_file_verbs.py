@@ -11,6 +11,7 @@ import pytest
 
 from core import tasks
 from core.errors import UnusableData, UsageError
+from ui.cli.files import _report
 
 FIRST = 'day,shop,units\n' + ''.join(
     f'2024-01-{day:02},{shop},{day}\n' for shop in ('north', 'south') for day in range(1, 29)
@@ -166,3 +167,13 @@ def test_what_a_broken_run_left_is_told_before_anything_is_moved(convert: Conver
     with pytest.raises(UsageError, match=r'sales\.before keeps the files of an earlier run'):
         convert(NEXT, 'sales', name='b.csv')
     assert rows(tmp_path / 'sales.before').height == 56
+
+
+def test_inspect_says_how_many_faults_it_does_not_print():
+    fault = {'line': 2, 'column': 'v', 'kind': 'not_a_number', 'value': 'x', 'action': 'emptied'}
+    counts = {'rows_read': 30, 'rows_accepted': 0, 'rows_repaired': 30, 'rows_rejected': 0}
+    told = _report({**counts, 'notes': [], 'columns': [], 'faults': [fault] * 30, 'faults_total': 189})
+    assert told.count('not_a_number') == 20
+    assert '169 more faults' in told
+    few = _report({**counts, 'notes': [], 'columns': [], 'faults': [fault], 'faults_total': 1})
+    assert 'more faults' not in few

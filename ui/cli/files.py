@@ -271,6 +271,7 @@ OTHERS = ('time_zone', 'day_first', 'decimal', 'shape', 'duplicates', 'off')
 TABS = {'\\t': '\t', 'tab': '\t'}
 SUFFIXES = ('.csv', '.parquet')
 MOST_NAMED = 10  # series in one line
+SHOWN = 20  # faults that `inspect` prints
 CHILD_OVERHEAD = 400 * 2**20
 
 
@@ -375,8 +376,10 @@ def _report(report: Mapping[str, Any]) -> str:
     lines += [f'{column["name"]:<32} {column["type"]:<12} {column["role"]}' for column in report['columns']]
     lines += [
         f'line {fault["line"]}: {fault["column"] or "record"} {fault["kind"]} {fault["value"]!r} {fault["action"]}'
-        for fault in report['faults'][:20]
+        for fault in report['faults'][:SHOWN]
     ]
+    if (more := report.get('faults_chosen', report['faults_total']) - min(SHOWN, len(report['faults']))) > 0:
+        lines.append(f'… and {more:,} more faults: --json lists them, --faults OUT.csv writes all of them')
     return '\n'.join(lines)
 
 

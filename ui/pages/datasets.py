@@ -183,7 +183,8 @@ def _shape(dataset: Dataset) -> None:
 
 def _quality(dataset: Dataset, states: Mapping[UUID | None, JobState]) -> None:
     if dataset.version is None:
-        text, kind = WITHOUT_VERSION[states.get(dataset.id, JobState.QUEUED)]
+        state = states.get(dataset.id)
+        text, kind = ('Not converted', 'line') if state is None else WITHOUT_VERSION[state]
         badge(text, kind)
     elif dataset.faults:
         badge(counted(dataset.faults, 'fault'), 'warn')

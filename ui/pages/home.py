@@ -90,7 +90,8 @@ class Home:
         """Read everything again and draw what is different."""
         ours, user = self._services, self._user.id
         found = await ours.datasets.list(user)
-        jobs = await ours.jobs.list(user, limit=RECENT)
+        # More than are shown: what became of a dataset without a version may be a while ago.
+        jobs = await ours.jobs.list(user)
         forecasts = await ours.forecasts.list(user)
         steps = await ours.demo.first_steps(user)
         self._show_start(steps, found, forecasts)
@@ -234,7 +235,8 @@ class Home:
             else:
                 tag('p', 'The datasets were deleted. Their jobs are still listed.', 't3 quiet')
 
-    def _show_jobs(self, jobs: Sequence[Job]) -> None:
+    def _show_jobs(self, all_jobs: Sequence[Job]) -> None:
+        jobs = all_jobs[:RECENT]
         counts = {state: sum(job.state == state for job in jobs) for state in OPEN}
         self._job_count.text = ', '.join(f'{n} {FIGURE_OF_JOBS[state]}' for state, n in counts.items() if n)
         self._running.clear()
