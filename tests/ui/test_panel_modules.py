@@ -414,3 +414,17 @@ def test_moments_out_of_reach_are_written_all_the_same(told):
 
 def test_whether_a_body_outlives_its_page_is_told_by_its_bytes(told):
     assert told("return ['a', 'é', '漢'].map((sign) => variables.outlives(sign.repeat(25000)));") == [True, True, False]
+
+
+def test_the_last_months_and_years_begin_by_the_calendar(told: Callable[[str, Any], Any]) -> None:
+    cases = [
+        ('2024-12-01T00:00Z', 'P1Y', 'UTC', '2023-12-01T00:00:00.000Z'),
+        ('2024-03-31T00:00Z', 'P1M', 'UTC', '2024-02-29T00:00:00.000Z'),
+        ('2024-05-08T23:00Z', 'P3M', 'UTC', '2024-02-08T23:00:00.000Z'),
+        ('2024-06-30T22:00Z', 'P6M', 'Europe/Berlin', '2023-12-31T23:00:00.000Z'),
+        ('2024-05-08T12:00Z', 'P7D', 'UTC', '2024-05-01T12:00:00.000Z'),
+        ('2024-05-08T12:00Z', 'P1Y2DT1H', 'UTC', '2023-05-06T11:00:00.000Z'),
+    ]
+    body = """return given.map(([at, duration, zone]) =>
+        new Date(variables.before(Date.parse(at), duration, zone)).toISOString());"""
+    assert told(body, [case[:3] for case in cases]) == [case[3] for case in cases]

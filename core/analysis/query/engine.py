@@ -483,7 +483,9 @@ class _Asked:
         """Edges of the buckets, some before the range for indicators, and which of them are shown."""
         every = self._query.every
         if every in ('', 'auto'):
-            every = buckets.fitting(view.start, view.end, max(1, view.width // A_BUCKET))
+            # Buckets shorter than the step of the data would stand empty beside full ones; months differ by a tenth.
+            step = self._stored.step(self._labels) * 9 // 10
+            every = buckets.fitting(view.start, view.end, max(1, view.width // A_BUCKET), step=step)
         first = self._stored.span(self._labels)
         reach = view.start - warm * buckets.length(every) * 2
         start = view.start if not warm or first is None else min(view.start, max(reach, first[0]))

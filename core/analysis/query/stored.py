@@ -199,6 +199,14 @@ class Stored:
         at = self._place.get(series)
         return 0 if at is None else int(self._starts[at + 1] - self._starts[at])
 
+    def step(self, labels: Sequence[str]) -> int:
+        """Return how far the rows of some series lie apart (µs), in the middle of them; 0 when none has two rows."""
+        places = np.array([self._place[label] for label in labels if self.count(label) > 1], dtype=np.int64)
+        if not len(places):
+            return 0
+        rows = self._starts[places + 1] - self._starts[places]
+        return int(np.median((self._spans[1][places] - self._spans[0][places]) / (rows - 1)))
+
     def span(self, labels: Sequence[str]) -> tuple[int, int] | None:
         """Return the times of the first and the last row of some series, None when they have no rows."""
         places = [self._place[label] for label in labels if self.count(label)]

@@ -20,6 +20,18 @@ export function lengthOf(duration) {
   return sum(date, UNITS) + sum(time, CLOCK);
 }
 
+// The moment that lies a duration before another one: months and years by the calendar of a zone, on its clock.
+export function before(ms, duration, zone) {
+  const [, date = ""] = /^P([^T]*)/.exec(duration) ?? [], months = [...date.matchAll(/(\d+)([YM])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (unit === "Y" ? 12 : 1), 0);
+  if (!months) return ms - lengthOf(duration);
+  const offset = offsetOf(zone), wall = new Date(ms + offset(ms)), day = wall.getUTCDate(), shifted = new Date(wall);
+  shifted.setUTCDate(1);
+  shifted.setUTCMonth(shifted.getUTCMonth() - months);
+  shifted.setUTCDate(Math.min(day, new Date(Date.UTC(shifted.getUTCFullYear(), shifted.getUTCMonth() + 1, 0)).getUTCDate()));
+  const rest = lengthOf(duration.replace(/\d+Y/, "").replace(/^(P[^T]*?)\d+M/, "$1")), guess = shifted.getTime() - offset(shifted.getTime());
+  return shifted.getTime() - offset(guess) - rest;
+}
+
 const NAMES = { Y: "year", W: "week", D: "day", H: "hour", S: "second" };
 // "PT15M" → "15 minutes", "P1D" → "1 day".
 export function written(duration) {
@@ -120,7 +132,7 @@ export function resolved(chosen, { datasets, zone, panels }) {
   }
   const keys = Object.keys(labels).filter((key) => totals[key] > 1);
   let range = null;
-  if (chosen.range.last && span) range = [span[1] - lengthOf(chosen.range.last), span[1]];
+  if (chosen.range.last && span) range = [before(span[1], chosen.range.last, chosen.zone || zone), span[1]];
   else if (chosen.range.from !== undefined && chosen.range.to !== undefined) range = [chosen.range.from, chosen.range.to];
   const own = shown.length === 1 && shown[0].zone ? shown[0].zone : zone;
   return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels, totals };

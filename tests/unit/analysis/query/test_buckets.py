@@ -212,3 +212,10 @@ def test_the_last_bucket_of_all_there_is_is_a_whole_one(tmp_path: Path) -> None:
     cut = answer(made.stored, replace(asked, start=int(t[0]), end=int(t[2]))).lines[0]
     assert cut.columns['until'][-1] * 1000 == pytest.approx(int(t[2]) + 1, abs=1)
     assert list(cut.columns['y']) == list(line.columns['y']) == [1.0, 2.0, 3.0]
+
+
+def test_buckets_for_the_screen_are_no_shorter_than_the_step_of_the_data(tmp_path: Path) -> None:
+    months = np.arange('2022-01', '2025-01', dtype='datetime64[M]').astype('datetime64[us]').view(np.int64)
+    made = version(tmp_path, {'a · x': {'t': months, 'y': np.arange(36.0)}})
+    (line,) = answer(made.stored, Query(kind='buckets', measures=('y',), every='auto', width=1400)).lines
+    assert list(line.columns['y']) == list(np.arange(36.0))
