@@ -39,6 +39,7 @@ begin
     end if;
     return new;
 end $$;
+revoke all on function public.bound_dashboards from public, anon, authenticated;
 create trigger dashboards_bound before insert on public.dashboards
     for each row execute function public.bound_dashboards();
 
@@ -51,6 +52,7 @@ begin
     );
     return null;
 end $$;
+revoke all on function public.bound_dashboard_revisions from public, anon, authenticated;
 create trigger dashboard_revisions_bound after insert on public.dashboard_revisions
     for each row execute function public.bound_dashboard_revisions();
 
