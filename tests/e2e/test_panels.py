@@ -128,7 +128,10 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
     assert barred(page) == []
 
     # Pictures carry their title and the names of what they draw, as text.
-    for name in KINDS:
+    for at, name in enumerate(KINDS):
+        if at % 5 == 4:  # a browser asks before a page takes away more than ten files in a row
+            page.reload()
+            shown(page)
         drawing = ElementTree.fromstring(taken(page, name, 'Save as SVG').read_text())
         words = [text.text for text in drawing.iter('{http://www.w3.org/2000/svg}text')]
         assert f'<i>{name}</i>' in words
