@@ -50,7 +50,7 @@ export default {
     // What the chart is of
     draw() {
       const context = this.context();
-      this.fields(context);
+      this.fields();
       this.shelf(context);
       this.below();
       this.remember();
@@ -81,7 +81,7 @@ export default {
       if (here.href !== location.href) history.replaceState(history.state, "", here);
     },
     // Fields: measures and series to press or to drag onto the chart
-    fields(context) {
+    fields() {
       const dataset = this.known[this.panelSpec.dataset] ?? {}, { query } = this.panelSpec, sections = [];
       const entry = (kind, name, on) => el("button", { type: "button", class: "explore-field", draggable: "true", "aria-pressed": String(on), title: name, onclick: () => this.toggle(kind, name),
         ondragstart: (event) => { event.dataTransfer.setData("application/x-field", JSON.stringify([kind, name])); event.dataTransfer.effectAllowed = "copy"; } }, icon(on ? "check" : "plus", "i14"), el("span", { class: "cut" }, name || "all rows"));
@@ -101,7 +101,6 @@ export default {
       box.replaceChildren(...sections);
       box.scrollTop = scrolled;
       if (typing) box.querySelector("input[type=search]")?.focus();
-      void context;
     },
     listed(list, labels) {
       const chosen = this.panelSpec.query.series ?? [];
