@@ -5,13 +5,13 @@ import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from core.analysis.query import Query, Stored, answer, encode
+from core.analysis.query import Query, Stored, answer, encode, marks
 from core.errors import NotFound, TooMany
 from core.ports import Cache, ObjectStore
 from core.values import Version
@@ -119,6 +119,8 @@ class Charts:
 
         async with self._turn(version.user_id):
             stored = await self._stored(version)
+            if query.kind == 'marks':
+                await self._mark(version, stored)
             found = await self._read(read)
         await self._keep(key, found)
         return found
@@ -161,6 +163,25 @@ class Charts:
             self._open.move_to_end(version.id)
             self._let_go()
             return stored
+
+    async def _mark(self, version: Version, stored: Stored) -> None:
+        """Have the faults of a version found among its rows, once."""
+        finding = self._opening.setdefault(version.id, asyncio.Lock())
+        async with finding:
+            if stored.marks is not None:
+                return
+            folder, faults = version.prefix.rpartition('/')[0], []
+            for place, origin in marks.files(version.manifest):
+                prefix = f'{folder}/{origin}' if origin else version.prefix
+                with suppress(NotFound):  # an earlier version's, which may be gone
+                    path = await self._objects.fetch(f'{prefix}/faults.parquet')
+                    faults.append(marks.Faults(place=place, path=path, origin=origin))
+            if faults:
+                opened = await self._objects.open(version.parts)
+                manifest, system = version.manifest, opened.files
+                stored.marks = await self._read(lambda: marks.read(opened.paths, faults, manifest, system=system))
+                stored.nbytes += stored.marks.nbytes
+                self._let_go()
 
     def _let_go(self) -> None:
         """Close the versions not used for longest, until the others are few and take little memory."""

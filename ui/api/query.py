@@ -75,10 +75,32 @@ class Keys(Answer):
     items: list[Key]
 
 
+class Mark(Answer):
+    """A fault or a repair among the points of a line; `t` is milliseconds since 1970 UTC, `y` what is stored there.
+
+    `measure` is '' where it is of the whole record or of another column; `of` names the line. `line` is that of the
+    file that the conversion `origin` read, '' for the version's own one. A rejected record stands beside the row whose
+    line is nearest.
+    """
+
+    t: float
+    y: float | None
+    series: str
+    of: str
+    measure: str
+    line: int
+    column: str
+    kind: str
+    action: str
+    value: str
+    reason: str
+    origin: str
+
+
 class Found(Answer):
     """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn.
 
-    `note` says in words what is only near, '' where nothing is.
+    `note` says in words what is only near, '' where nothing is. `marks` are at most 300 of `marked` faults and repairs.
     """
 
     kind: str
@@ -91,6 +113,8 @@ class Found(Answer):
     span: tuple[float, float] | None
     lines: list[Line]
     note: str
+    marked: int
+    marks: list[Mark]
 
 
 def routes(services: Services) -> APIRouter:
@@ -121,7 +145,7 @@ def routes(services: Services) -> APIRouter:
         dataset_id: DatasetId,
         number: Number,
         kind: Annotated[
-            Text, InQuery(description='line, envelope, buckets, ohlc, histogram, box, hours or top.')
+            Text, InQuery(description='line, envelope, buckets, ohlc, histogram, box, hours, top or marks.')
         ] = 'line',
         measures: Annotated[
             list[Text] | None, InQuery(max_length=MOST_MEASURES, description='The first if none.')

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.analysis.query import buckets, coarse, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
+from core.analysis.query.marks import Mark
 from core.analysis.query.points import View
 from core.analysis.query.request import AGGREGATES, EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
 from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored, fixed, there
@@ -63,6 +64,7 @@ def _answered(asked: '_Asked', query: Query) -> Answer:
         'box': asked.boxes,
         'hours': asked.hours,
         'top': asked.bars,
+        'marks': asked.faults,
     }[query.kind]()
     rows = sum(part.n for part in parts if part.role == 'value')
     return Answer(
@@ -76,6 +78,8 @@ def _answered(asked: '_Asked', query: Query) -> Answer:
         span=None if asked.span is None else (asked.span[0] / 1000, asked.span[1] / 1000),
         lines=tuple(parts),
         note=asked.note,
+        marked=asked.marked,
+        marks=asked.marks,
     )
 
 
@@ -97,6 +101,8 @@ class _Asked:
         self._masks = [one for one in query.filters if one.column not in stored.keys]
         self._kinds = stored.kinds()
         self.exact, self.note = True, ''
+        self.marks: tuple[Mark, ...] = ()
+        self.marked = 0
         self.span = stored.span(self._labels)
         first, last = self.span or (0, 0)
         start = first if query.start is None else query.start
@@ -245,6 +251,18 @@ class _Asked:
                 parts.append(Part(name=name, series=group.name, measure=measure, columns=columns, n=n))
         self.exact = False
         return parts
+
+    def faults(self) -> list[Part]:
+        """No line: what was wrong with what the lines of the same question show is told in `marks`."""
+        groups = self._groups(MOST_LINES // len(self._query.measures) or 1)
+        if (known := self._stored.marks) is not None:
+            lines = {label: group.name for group in groups for label in group.labels}
+            self.marks, self.marked = known.within(
+                lines, self._query.measures, start=self.view.start, end=self.view.end
+            )
+            if known.share > 1:
+                self.note = f'Faults are so many that 1 of {known.share:,} is looked at; how many there are is near.'
+        return []
 
     # Which series
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import UsageError
 
-KINDS: Final = ('line', 'envelope', 'buckets', 'ohlc', 'histogram', 'box', 'hours', 'top')
+KINDS: Final = ('line', 'envelope', 'buckets', 'ohlc', 'histogram', 'box', 'hours', 'top', 'marks')
 AGGREGATES: Final = ('mean', 'sum', 'min', 'max', 'first', 'last', 'count')
 ACROSS: Final = ('sum', 'mean')
 OPERATORS: Final = ('eq', 'ne', 'lt', 'le', 'gt', 'ge', 'in')

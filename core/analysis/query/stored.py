@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from core.analysis.query.marks import Marks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -191,6 +194,7 @@ class Stored:
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
         # About how many bytes of memory this holds while nothing is read: labels above all.
         self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels) + A_GROUP * len(groups)
+        self.marks: Marks | None = None  # whoever wants them reads them
         self._keys_told: dict[str, tuple[str, ...]] | None = None
         self._lock, self._keys_lock = Lock(), Lock()
 

@@ -7,7 +7,9 @@
     8 + H         float64 little-endian, each column of each line after the other, in the order of the header
 
     header: {"kind", "start", "end", "width", "rows_behind", "points_per_pixel", "exact", "note",
-             "span": [first, last] or null,
+             "span": [first, last] or null, "marked": how many marks there are,
+             "marks": [{"t", "y", "series", "of", "measure", "line", "column", "kind", "action", "value", "reason",
+                        "origin"}, …],
              "lines": [{"name", "series", "measure", "role", "of", "n", "columns": [[name, length], …]}, …]}
 
 Times (`start`, `end`, `span`, the columns `t`, `until`) are milliseconds since 1970 UTC. NaN in any other column is no
@@ -17,11 +19,12 @@ value; a NaN in `y` between two points interrupts the line.
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 
+from core.analysis.query.marks import Mark
 from core.analysis.query.stored import Floats
 from core.errors import UsageError
 
@@ -49,7 +52,8 @@ class Part:
 class Answer:
     """What a query found; times in ms. `rows_behind` source values stand behind what is drawn.
 
-    `note` says in words what is only near, '' where nothing is.
+    `note` says in words what is only near, '' where nothing is. `marks` are some of the `marked` faults and repairs of
+    these lines.
     """
 
     kind: str
@@ -62,11 +66,14 @@ class Answer:
     span: tuple[float, float] | None
     lines: tuple[Part, ...]
     note: str = ''
+    marked: int = 0
+    marks: tuple[Mark, ...] = ()
 
 
 def encode(answer: Answer) -> bytes:
     """Return the binary form of an answer."""
     header: dict[str, Any] = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    header['marks'] = [asdict(mark) for mark in answer.marks]
     header['lines'] = [
         {field.name: getattr(line, field.name) for field in fields(line)}
         | {'columns': [[name, len(column)] for name, column in line.columns.items()]}
@@ -96,8 +103,13 @@ def decode(data: bytes) -> Answer:
             lines.append(Part(columns=columns, **line))
         if offset != len(data):
             raise ValueError(f'{len(data) - offset} bytes more than the header names')
-        span = header.pop('span')
-        return Answer(lines=tuple(lines), span=tuple(span) if span else None, **header)
+        span, marks = header.pop('span'), header.pop('marks', ())
+        return Answer(
+            lines=tuple(lines),
+            span=tuple(span) if span else None,
+            marks=tuple(Mark(**mark) for mark in marks),
+            **header,
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError('These bytes are no answer: they are cut off or damaged.') from error
 
@@ -105,6 +117,7 @@ def decode(data: bytes) -> Answer:
 def plain(answer: Answer) -> dict[str, Any]:
     """Return plain dicts, lists and numbers for JSON, None where there is no value."""
     told: dict[str, Any] = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    told['marks'] = [asdict(mark) for mark in answer.marks]
     told['lines'] = [
         {field.name: getattr(line, field.name) for field in fields(line)}
         | {
