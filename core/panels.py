@@ -36,7 +36,7 @@ KINDS: Final = (
     'figure',
     'note',
 )
-AXES: Final = ('linear', 'log')
+AXES: Final = ('linear', 'log', 'index')
 DURATION: Final = re.compile(r'P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?!$)(\d+H)?(\d+M)?(\d+S)?)?')
 LISTS: Final = ('measures', 'series', 'filters', 'overlays')
 ASKED: Final = {*LISTS, 'every', 'aggregation', 'group', 'across', 'top', 'by', 'bins', 'volume', 'compare'}

@@ -30,8 +30,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
 
     def run(body: str, given: Any = None) -> Any:
         script = (
-            'const [axes, look, scene, request, words, variables] = await Promise.all('
-            "['axes', 'look', 'scene', 'request', 'words', 'variables'].map((name) => import(`./${name}.js`)));\n"
+            'const [axes, look, scene, request, words, variables, partial, places] = await Promise.all('
+            "['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places'].map((name) => import(`./${name}.js`)));\n"
             f'const given = {json.dumps(given)};\n'
             f'const answer = (() => {{ {body} }})();\n'
             'const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;\n'
@@ -308,11 +308,12 @@ def test_the_head_says_units_and_buckets(told):
     assert told(body, cases) == ['MW, mean per hour', 'a, MW, sum per hour', 'MW']
 
 
-def test_a_figure_is_the_last_value_and_its_change_unless_its_bucket_goes_on(told):
+def test_a_figure_is_of_the_last_whole_bucket_and_tells_what_there_is_of_the_next(told):
     t, whole = [0, DAY, 2 * DAY], [DAY, 2 * DAY, 3 * DAY]
     cases = [
         line('a', t, [1, 2, 3], columns={'until': whole}),
-        line('a', t, [1, 2, 3], columns={'until': [*whole[:2], 2.5 * DAY]}),
+        line('a', t, [1, 2, 3], columns={'until': whole}) | {'partial': {2: '12 of 24 hours'}},
+        line('a', t[:1], [3], columns={'until': whole[:1]}) | {'partial': {0: '12 of 24 hours'}},
         line('a', t, [1, None, 3], columns={'until': whole}),
         line('a', t, [None, None, None], columns={'until': whole}),
     ]
@@ -320,10 +321,11 @@ def test_a_figure_is_the_last_value_and_its_change_unless_its_bucket_goes_on(tol
     return given.map((one) => words.figureOf({ ...one,
         columns: Object.fromEntries(Object.entries(one.columns).map(([name, values]) => [name,
         numbers(values)])) }));"""
-    rise, going, over, none = told(body, cases)
-    assert rise == {'t': 2 * DAY, 'value': 3, 'open': False, 'change': 50}
-    assert going['open']
-    assert going['change'] is None
+    rise, going, only, over, none = told(body, cases)
+    assert rise == {'t': 2 * DAY, 'value': 3, 'open': '', 'change': 50, 'now': None}
+    begun = {'t': 2 * DAY, 'value': 3, 'part': '12 of 24 hours'}
+    assert going == {'t': DAY, 'value': 2, 'open': '', 'change': 100, 'now': begun}
+    assert only == {'t': 0, 'value': 3, 'open': '12 of 24 hours', 'change': None, 'now': None}
     assert over['change'] == 200
     assert none is None
 
@@ -428,3 +430,184 @@ def test_the_last_months_and_years_begin_by_the_calendar(told: Callable[[str, An
     body = """return given.map(([at, duration, zone]) =>
         new Date(variables.before(Date.parse(at), duration, zone)).toISOString());"""
     assert told(body, [case[:3] for case in cases]) == [case[3] for case in cases]
+
+
+def buckets(cuts: list[float], n: list[int], **more: Any) -> dict[str, Any]:
+    columns = {'until': cuts[1:], 'n': n}
+    return line('a', cuts[:-1], [1.0] * len(n), columns=columns, **more)
+
+
+PARTIAL = """
+const numbers = (values) => Float64Array.from(values, (value) => value ?? NaN);
+const found = given.map(([answer, how]) => {
+    for (const one of answer.lines) for (const [name, values] of Object.entries(one.columns)) one.columns[name] =
+        numbers(values);
+    partial.markPartial(answer, how);
+    return answer.lines.map((one) => one.partial ?? null);
+});
+return found;"""
+
+
+def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Callable[[str, Any], Any]) -> None:
+    weeks = [ms(2026, 3, 2), ms(2026, 3, 9), ms(2026, 3, 16), ms(2026, 3, 23), ms(2026, 3, 30)]
+    months = [ms(2026, month, 1) for month in range(1, 7)]
+    daily = {'every': 'P1W', 'zone': 'UTC', 'step': DAY}
+
+    def of(cuts: list[float], n: list[int], *span: float) -> dict[str, Any]:
+        return answer(buckets(cuts, n)) | {'span': list(span)}
+
+    cases = [
+        [of(weeks, [5, 7, 7, 3], ms(2026, 3, 4), ms(2026, 3, 25)), daily],
+        [of(weeks, [7, 7, 7, 7], ms(2026, 3, 2), ms(2026, 3, 29)), daily],
+        # Prices have no values at weekends: a week that ends on Friday is whole.
+        [of(weeks, [5, 5, 5, 5], ms(2026, 3, 2), ms(2026, 3, 27)), daily],
+        # The range begins and ends inside a bucket; which step was chosen is told by the others.
+        [
+            of([ms(2026, 1, 20), *months[1:5], ms(2026, 5, 11)], [12, 28, 31, 30, 10], ms(2025, 1, 1), ms(2027, 1, 1)),
+            {'every': 'auto', 'zone': 'UTC', 'step': DAY},
+        ],
+        # The last of twelve months has no later one, but is as long as its step.
+        [of(months, [1, 1, 1, 1, 1], ms(2026, 1, 1), ms(2026, 5, 1)), {'every': 'P1M', 'step': 31 * DAY}],
+        [
+            of([ms(2024, 1, 1), ms(2025, 1, 1), ms(2026, 1, 1), ms(2027, 1, 1)], [12, 12, 9], ms(2024, 1, 1), ms(2026, 9, 1)),
+            {'every': 'P1Y', 'step': 30 * DAY},
+        ],
+        [of(months[:2], [1], ms(2026, 1, 1), ms(2026, 1, 1)), {'every': '', 'step': DAY}],
+    ]  # fmt: skip
+    assert told(PARTIAL, cases) == [
+        [{'0': '5 of 7 days', '3': '3 of 7 days'}],
+        [None],
+        [None],
+        [{'0': '12 of 31 days', '4': '10 of 31 days'}],
+        [None],
+        [{'2': '9 of 12 months'}],
+        [None],
+    ]
+
+
+def test_buckets_lie_on_the_calendar_of_their_zone(told: Callable[[str, Any], Any]) -> None:
+    body = """return given.map(([at, every, zone]) => partial.bucketAt(Date.parse(at), every,
+        axes.offsetOf(zone)).map((ms) => new Date(ms).toISOString().slice(0, 16)));"""
+    cases = [
+        ['2026-03-29T12:00Z', 'P1D', 'Europe/Berlin'],
+        ['2026-03-11T00:00Z', 'P1W', 'UTC'],
+        ['2026-05-11T00:00Z', 'P3M', 'America/New_York'],
+        ['2026-03-29T07:30Z', 'PT6H', 'UTC'],
+        ['2026-03-29T23:30Z', 'PT7H', 'UTC'],
+        ['1969-12-31T00:00Z', 'P1Y', 'UTC'],
+    ]
+    assert told(body, cases) == [
+        ['2026-03-28T23:00', '2026-03-29T22:00'],
+        ['2026-03-09T00:00', '2026-03-16T00:00'],
+        ['2026-04-01T04:00', '2026-07-01T04:00'],
+        ['2026-03-29T06:00', '2026-03-29T12:00'],
+        ['2026-03-29T21:00', '2026-03-30T00:00'],
+        ['1969-01-01T00:00', '1970-01-01T00:00'],
+    ]
+
+
+def test_the_shared_step_moves_every_panel_that_can_follow_it(told: Callable[[str, Any], Any]) -> None:
+    body = """return given.map(([panel, context]) => [request.keepsStep(panel),
+        request.requestOf(panel, context, 500).find(([name]) => name === 'every')?.[1] ?? '']);"""
+    monthly = context(every='P1M')
+    cases = [
+        [panel('bar', measures=['load'], every='P1D'), monthly],
+        [panel('line', measures=['load'], every='P1D', compare='P1Y'), monthly],
+        [panel('candles', measures=['load'], every='P1W'), monthly],
+        [panel('figure', measures=['load']), monthly],
+        [panel('bar', measures=['load'], every='P1D'), context()],
+        # Those that tell of a period of their own keep it, and say so.
+        [panel('figure', measures=['load'], every='P1D'), monthly],
+        [panel('calendar', measures=['load']), monthly],
+        [panel('heat', measures=['load']), monthly],
+    ]
+    assert told(body, cases) == [
+        *([False, 'P1M'], [False, 'P1M'], [False, 'P1M'], [False, 'P1M'], [False, 'P1D']),
+        *([True, 'P1D'], [True, 'P1D'], [True, '']),
+    ]
+
+
+def test_a_bucket_that_is_not_whole_is_no_part_of_the_line_but_is_still_read(told: Callable[[str, Any], Any]) -> None:
+    values = line('a', [0, DAY, 2 * DAY], [5, 6, 2], columns={'until': [DAY, 2 * DAY, 3 * DAY]})
+    values |= {'partial': {'2': '3 of 24 hours'}}
+    body = SCENE + 'return made.lines.map((one) => [one.y, one.path ?? null, one.partial]);'
+    given = {'answer': answer(values), 'context': context()}
+    assert told(body, given | {'panel': panel('line')}) == [[[5, 6, 2], [5, 6, None], {'2': '3 of 24 hours'}]]
+    assert told(body, given | {'panel': panel('bar')}) == [[[5, 6, 2], None, {'2': '3 of 24 hours'}]]
+
+
+def test_a_band_below_zero_reaches_the_foot_of_a_logarithmic_axis(told: Callable[[str, Any], Any]) -> None:
+    t = [0, DAY, 2 * DAY]
+    over = [
+        line('a bollinger~20~2', t, y, role=f'bollinger.{part}', of='a')
+        for part, y in (('middle', [10, 10, 10]), ('upper', [20, 30, None]), ('lower', [5, -10, None]))
+    ]
+    shown = panel('line', show={'axis': 'log', 'thresholds': [{'value': 7}, {'value': -1}]})
+    given = {'panel': shown, 'answer': answer(line('a', t, [10, 12, 11]), *over), 'context': context()}
+    body = 'return [made.bands[0].lo, made.bands[0].hi, made.left, axes.scalesOf(made).y.limits[0]];'
+    low, high, left, foot = told(SCENE + body, given)
+    assert low == [5, 0, None]
+    assert high == [20, 30, None]
+    assert left == 1  # the threshold; the quiet lines of the band are no values
+    assert 4 < foot < 5
+
+
+def test_lines_of_very_different_size_are_told_of_and_can_be_indexed(told: Callable[[str, Any], Any]) -> None:
+    t = [0, DAY, 2 * DAY]
+    lines = [line('a', t, [10, 12, None]), line('b', t, [20, 10, 40]), line('c', t, [5e5, 6e5, 4e5])]
+    given = {'answer': answer(*lines), 'context': context()}
+    body = """return [scene.lieFlat(made), made.lines.map((one) => [one.name, one.y, [...one.own]]), made.unindexed,
+        made.thresholds.map((one) => one.value)];"""
+    flat, plain, none, _ = told(SCENE + body, given | {'panel': panel('line')})
+    assert (flat, none) == (True, 0)
+    assert plain[2][1] == [5e5, 6e5, 4e5]
+    shown = panel('line', show={'axis': 'index', 'thresholds': [{'value': 7}]})
+    flat, indexed, none, thresholds = told(SCENE + body, given | {'panel': shown})
+    assert (flat, none, thresholds) == (False, 0, [100])
+    assert [one[1] for one in indexed] == [[100, 120, None], [100, 50, 200], [100, 120, 80]]
+    assert indexed[2][2] == [5e5, 6e5, 4e5]
+    lines[1] = line('b', t, [0, 10, 40])
+    _, indexed, none, _ = told(SCENE + body, {'answer': answer(*lines), 'context': context(), 'panel': shown})
+    assert [one[0] for one in indexed] == ['a', 'c']
+    assert none == 1
+    similar = answer(*[line(name, t, [10, 12, 14]) for name in 'abc'])
+    assert not told(SCENE + body, {'answer': similar, 'context': context(), 'panel': panel('line')})[0]
+
+
+def test_macd_of_several_series_has_their_colours(told: Callable[[str, Any], Any]) -> None:
+    t = [0, DAY]
+    over = [
+        line(f'{name} macd~12~26~9', t, [1, 2], role=f'macd.{part}', of=name)
+        for name in 'ab'
+        for part in ('macd', 'signal', 'histogram')
+    ]
+    given = {'panel': panel('line'), 'context': context()}
+    body = SCENE + "return made.lines.filter((one) => one.axis === 'macd').map((one) => [one.colour, one.dash.length]);"
+    several = answer(line('a', t, [1, 2]), line('b', t, [1, 2]), *over)
+    assert told(body, given | {'answer': several}) == [
+        *(['series-1', 0], ['series-1', 2], ['series-1', 2]),
+        *(['series-2', 0], ['series-2', 2], ['series-2', 2]),
+    ]
+    single = told(body, given | {'answer': answer(line('a', t, [1, 2]), *over[:3])})
+    assert [colour for colour, _ in single] == ['series-1', 'series-2', 'series-8']
+
+
+def test_panels_move_up_where_one_was_taken_away(told: Callable[[str, Any], Any]) -> None:
+    at = [('a', 0, 0, 12, 2), ('c', 0, 6, 6, 4), ('d', 6, 7, 6, 3), ('e', 0, 10, 12, 2), ('f', 0, 20, 2, 2)]
+    panels = [dict(zip(('id', 'x', 'y', 'w', 'h'), one, strict=True)) for one in at]
+    body = 'return places.compacted(given).map((one) => [one.id, one.y]);'
+    assert told(body, panels) == [['a', 0], ['c', 2], ['d', 2], ['e', 6], ['f', 8]]
+    assert told('return places.compacted(given).every((one, at) => one === given[at]);', panels[:1])
+
+
+def test_how_long_there_are_no_values_is_told_in_the_step_of_the_data(told: Callable[[str, Any], Any]) -> None:
+    month = 31 * DAY
+    cases = [
+        [[ms(2026, 1, 1), ms(2026, 5, 1)], {'step': month, 'bucketed': False}],
+        [[ms(2026, 1, 1), ms(2026, 3, 1)], {'step': month, 'bucketed': False}],
+        [[0, 31 * HOUR], {'step': HOUR, 'bucketed': False}],
+        [[0, 3 * DAY], {'step': DAY, 'bucketed': True}],
+    ]
+    assert told('return given.map(([gap, made]) => scene.missing(gap, made));', cases) == [
+        *('3 months', '1 month', '30 h', '3 days'),
+    ]

@@ -115,7 +115,7 @@ export function reach(scene, axis) {
   const take = (t, lo, hi, until) => {
     for (let i = 0; i < t.length; i++) {
       if ((until ? until[i] : t[i]) < from || t[i] > to) continue;
-      if (lo[i] < low) low = lo[i];
+      if (lo[i] < low && !(scene.log && axis === "left" && lo[i] <= 0)) low = lo[i];
       if (hi[i] > high) high = hi[i];
     }
   };

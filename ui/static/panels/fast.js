@@ -3,6 +3,7 @@
 
 import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { colour, faded, instant, short, tick, written } from "./look.js";
+import { missing } from "./scene.js";
 
 export { offsetOf, ticksBetween };
 
@@ -19,8 +20,8 @@ function aligned(uPlot, lines) {
   const tables = [];
   for (const line of lines) {
     const last = tables.at(-1);
-    if (last && same(last.t, line.t)) last.columns.push(listed(line.y));
-    else tables.push({ t: line.t, columns: [listed(line.y)] });
+    if (last && same(last.t, line.t)) last.columns.push(listed(line.path ?? line.y));
+    else tables.push({ t: line.t, columns: [listed(line.path ?? line.y)] });
   }
   if (!tables.length) return [[]];
   const data = tables.map(({ t, columns }) => [Array.from(t), ...columns]);
@@ -212,13 +213,13 @@ export function mount(uPlot, element, hooks = {}) {
     const piece = (a, b, c, d) => {
       ctx.beginPath();
       for (let k = a; k < b; k++) if (!empty(hi[k])) ctx.lineTo(x(t[k]), y(hi[k]));
-      for (let k = d - 1; k >= c; k--) if (!lo || !empty(lo[k])) ctx.lineTo(x(below[k]), lo ? y(scene.log && !(lo[k] > 0) ? floor : lo[k]) : y(floor));
+      for (let k = d - 1; k >= c; k--) if (!lo || !empty(lo[k])) ctx.lineTo(x(below[k]), y(lo && !(scene.log && lo[k] <= 0) ? lo[k] : floor));
       ctx.fill();
     };
     if (!shared) return piece(0, t.length, 0, below.length);
     let from = 0;
     for (let i = 0; i <= t.length; i++) {
-      if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]) || scene.log)) continue;
+      if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]))) continue;
       if (i > from) piece(from, i, from, i);
       from = i + 1;
     }
@@ -232,19 +233,33 @@ export function mount(uPlot, element, hooks = {}) {
     for (let i = 0; i < line.t.length; i++) {
       if (empty(line.y[i]) || line.t[i] > scene.x[1]) continue;
       const [from, to] = barOf(line, i, scene.step), left = x(from), top = u.valToPos(line.y[i], scale, true), bottom = line.base ? u.valToPos(scene.log && !(line.base[i] > 0) ? floor : line.base[i], scale, true) : zero;
-      ctx.fillRect(left, Math.min(top, bottom), Math.max(narrow, x(to) - left), Math.max(line.y[i] === 0 ? 0 : narrow, Math.abs(bottom - top)));
+      const box = [left, Math.min(top, bottom), Math.max(narrow, x(to) - left), Math.max(line.y[i] === 0 ? 0 : narrow, Math.abs(bottom - top))];
+      if (line.partial?.[i]) hollow(ctx, line, box, ratio);
+      else ctx.fillRect(...box);
     }
+  }
+  // A bucket that is not whole: its outline in dashes over a shade of its colour.
+  function hollow(ctx, line, [left, top, width, height], ratio) {
+    ctx.save();
+    ctx.fillStyle = faded(tint(line), 0.2);
+    ctx.fillRect(left, top, width, height);
+    ctx.strokeStyle = tint(line);
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([3 * ratio, 2 * ratio]);
+    if (width > 3 * ratio) ctx.strokeRect(left + ratio / 2, top + ratio / 2, width - ratio, Math.max(0, height - ratio));
+    ctx.restore();
   }
 
   // Up is hollow and down is filled, so that colour is never alone.
   function candles(u, ctx, x, ratio) {
-    const { t, until, o, h, l, c } = scene.candles, up = colour("series-1"), down = colour("series-5"), inside = colour("surface"), y = (value) => u.valToPos(value, "y", true);
+    const { t, until, o, h, l, c, partial } = scene.candles, up = colour("series-1"), down = colour("series-5"), inside = colour("surface"), y = (value) => u.valToPos(value, "y", true);
     for (let i = 0; i < t.length; i++) {
       if (empty(o[i]) || empty(c[i])) continue;
       const rises = c[i] >= o[i], full = x(until[i]) - x(t[i]), wide = Math.max(ratio, Math.min(full * 0.62, 18 * ratio)), middle = Math.round((x(t[i]) + x(until[i])) / 2) + (ratio % 2 ? 0.5 : 0);
       const top = y(Math.max(o[i], c[i])), bottom = Math.max(top + 1, y(Math.min(o[i], c[i])));
       ctx.strokeStyle = rises ? up : down;
       ctx.lineWidth = ratio;
+      ctx.setLineDash(partial?.[i] ? [2 * ratio, 2 * ratio] : []);
       ctx.beginPath();
       ctx.moveTo(middle, y(h[i]));
       ctx.lineTo(middle, y(l[i]));
@@ -253,12 +268,14 @@ export function mount(uPlot, element, hooks = {}) {
       ctx.fillRect(middle - wide / 2, top, wide, bottom - top);
       if (wide >= 3 * ratio) ctx.strokeRect(middle - wide / 2, top, wide, bottom - top);
     }
+    ctx.setLineDash([]);
   }
 
   // Above the lines: marks, thresholds, notes, the cutoff, names of panes.
   function over(u) {
     const ratio = devicePixelRatio, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
     clipped(u, (ctx, bbox) => {
+      for (const line of scene.lines) if (line.path) tails(u, ctx, line, x, ratio);
       for (const mark of scene.marks) {
         ctx.strokeStyle = colour(mark.kind === "rejected" ? "red" : "amber");
         ctx.lineWidth = 1.75 * ratio;
@@ -297,6 +314,21 @@ export function mount(uPlot, element, hooks = {}) {
       }
     });
   }
+  // A line to and from buckets that are not whole is dashed, and their points are hollow.
+  function tails(u, ctx, line, x, ratio) {
+    const y = (value) => u.valToPos(value, scaleOf(line), true);
+    ctx.strokeStyle = tint(line);
+    for (const i of Object.keys(line.partial).map(Number)) {
+      if (empty(line.y[i])) continue;
+      for (const j of [i - 1, i + 1]) if (!empty(line.y[j])) stroked(ctx, [3 * ratio, 3 * ratio], (line.width ?? 1.5) * ratio, x(line.t[j]), y(line.y[j]), x(line.t[i]), y(line.y[i]));
+      ctx.lineWidth = 1.5 * ratio;
+      ctx.fillStyle = colour("surface");
+      ctx.beginPath();
+      ctx.arc(x(line.t[i]), y(line.y[i]), 3 * ratio, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.stroke();
+    }
+  }
   // Words on a chart stand on a rim of its ground, so that lines do not cross them out.
   function plain(ctx, text, left, top, ratio) {
     ctx.lineWidth = 3 * ratio;
@@ -323,21 +355,23 @@ export function mount(uPlot, element, hooks = {}) {
     if (plate.parentNode !== u.over) u.over.append(plate);
     plate.hidden = at === null;
     if (at === null) return;
-    plate.textContent = instant(snapped(u), zone, scene.step);
+    plate.textContent = snapped(u);
     const half = plate.offsetWidth / 2, left = Math.min(Math.max(u.cursor.left, half), u.over.clientWidth - half);
     plate.style.transform = `translate(${left - half}px, 0)`;
   }
-  // The moment of the value that is read: of the first line that has one there.
+  // The moment of the value that is read, of the first line that has one there, and what is to be known of it.
   function snapped(u) {
+    const written_ = (ms, partial) => `${instant(ms, zone, scene.step)}${partial ? `, partial: ${partial}` : ""}`;
     if (scene.candles) {
       const i = placeOf(scene.candles.t, at);
-      if (i >= 0) return scene.candles.t[i];
+      if (i >= 0) return written_(scene.candles.t[i], scene.candles.partial?.[i]);
     }
     for (const line of scene.lines) {
       const i = valueAt(line, at, reach(u));
-      if (i !== null) return line.t[i];
+      if (i !== null) return written_(line.t[i], line.partial?.[i]);
     }
-    return at;
+    const gap = scene.gaps.find(([from, to]) => at > from && at < to);
+    return gap ? `no values for ${missing(gap, scene)}` : written_(at);
   }
 
   return {
@@ -386,7 +420,7 @@ export function mount(uPlot, element, hooks = {}) {
       return [
         ...scene.lines.filter((line) => !line.quiet).map((line) => {
           const i = read(line);
-          return { line, value: i === null ? null : (line.own ?? line.y)[i] };
+          return { line, value: i === null ? null : (line.own ?? line.y)[i], index: i === null || !line.indexed ? null : line.y[i], partial: line.partial?.[i] };
         }),
         ...scene.bands.filter((band) => band.told).map((band) => {
           const i = read({ t: band.t, y: band.hi });

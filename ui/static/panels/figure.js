@@ -130,7 +130,7 @@ function overTime(root, scene, place) {
     else {
       let start = 0;
       for (let i = 0; i <= t.length; i++) {
-        if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]) || scene.log)) continue;
+        if (i < t.length && !empty(hi[i]) && (!lo || !empty(lo[i]))) continue;
         if (i > start) pieces.push([start, i]);
         start = i + 1;
       }
@@ -138,7 +138,7 @@ function overTime(root, scene, place) {
     for (const [a, b] of pieces) {
       const up = [], down = [], end = pieces.length === 1 && lo && below.length !== t.length ? below.length : b;
       for (let i = a; i < b; i++) if (!empty(hi[i])) up.push(`${rounded(x(t[i]))} ${rounded(y(hi[i], name))}`);
-      for (let i = end - 1; i >= a; i--) if (!lo || !empty(lo[i]) || scene.log) down.push(`${rounded(x((lo ? below : t)[i]))} ${rounded(y(lo && (!scene.log || lo[i] > 0) ? lo[i] : floor, name))}`);
+      for (let i = end - 1; i >= a; i--) if (!lo || !empty(lo[i])) down.push(`${rounded(x((lo ? below : t)[i]))} ${rounded(y(lo && !(scene.log && lo[i] <= 0) ? lo[i] : floor, name))}`);
       if (up.length) body.append(svg("path", { d: `M${[...up, ...down].join("L")}Z`, fill }));
     }
   };
@@ -149,32 +149,38 @@ function overTime(root, scene, place) {
     for (let i = 0; i < line.t.length; i++) {
       if (empty(line.y[i])) continue;
       const [a, b] = barOf(line, i, scene.step), top = y(line.y[i], name), bottom = y(line.base && (!scene.log || line.base[i] > 0) ? line.base[i] : floor, name);
-      group.append(svg("rect", { x: rounded(x(a)), y: rounded(Math.min(top, bottom)), width: rounded(Math.max(1, x(b) - x(a))), height: rounded(Math.max(line.y[i] === 0 ? 0 : 1, Math.abs(bottom - top))) }));
+      group.append(svg("rect", { x: rounded(x(a)), y: rounded(Math.min(top, bottom)), width: rounded(Math.max(1, x(b) - x(a))), height: rounded(Math.max(line.y[i] === 0 ? 0 : 1, Math.abs(bottom - top))), ...(line.partial?.[i] ? { fill: faded(tint(line), 0.2), stroke: tint(line), "stroke-dasharray": "3 2" } : {}) }));
     }
     body.append(group);
   }
   if (scene.candles) {
-    const { t, until, o, h, l, c } = scene.candles, up = colour("series-1"), down = colour("series-5");
+    const { t, until, o, h, l, c, partial } = scene.candles, up = colour("series-1"), down = colour("series-5");
     for (let i = 0; i < t.length; i++) {
       if (empty(o[i]) || empty(c[i])) continue;
       const rises = c[i] >= o[i], stroke = rises ? up : down, wide_ = Math.max(1, Math.min((x(until[i]) - x(t[i])) * 0.62, 18)), middle = (x(t[i]) + x(until[i])) / 2, top = y(Math.max(o[i], c[i]));
-      body.append(svg("line", { x1: rounded(middle), x2: rounded(middle), y1: rounded(y(h[i])), y2: rounded(y(l[i])), stroke }), rect(middle - wide_ / 2, top, wide_, Math.max(1, y(Math.min(o[i], c[i])) - top), wide_ >= 3 && rises ? colour("surface") : stroke, { stroke }));
+      body.append(svg("line", { x1: rounded(middle), x2: rounded(middle), y1: rounded(y(h[i])), y2: rounded(y(l[i])), stroke, "stroke-dasharray": partial?.[i] ? "2 2" : null }), rect(middle - wide_ / 2, top, wide_, Math.max(1, y(Math.min(o[i], c[i])) - top), wide_ >= 3 && rises ? colour("surface") : stroke, { stroke, "stroke-dasharray": partial?.[i] ? "2 2" : null }));
     }
   }
   for (const line of scene.lines) {
     if (line.fill === "bars") continue;
-    const name = scaleOf(line);
+    const name = scaleOf(line), whole = line.path ?? line.y;
     let d = "", pen_ = "M";
     for (let i = 0; i < line.t.length; i++) {
-      if (empty(line.y[i])) {
+      if (empty(whole[i])) {
         pen_ = "M";
         continue;
       }
-      d += `${pen_}${rounded(x(line.t[i]))} ${rounded(y(line.y[i], name))}`;
+      d += `${pen_}${rounded(x(line.t[i]))} ${rounded(y(whole[i], name))}`;
       pen_ = "L";
     }
     body.append(svg("path", { d, fill: "none", stroke: tint(line), "stroke-width": line.width, "stroke-linejoin": "round", "stroke-dasharray": line.dash?.length ? line.dash.join(" ") : null }));
-    if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(line.y[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
+    for (const i of line.path ? Object.keys(line.partial).map(Number) : []) {
+      if (empty(line.y[i])) continue;
+      const at = [x(line.t[i]), y(line.y[i], name)];
+      for (const j of [i - 1, i + 1]) if (!empty(line.y[j])) body.append(svg("line", { x1: rounded(x(line.t[j])), y1: rounded(y(line.y[j], name)), x2: rounded(at[0]), y2: rounded(at[1]), stroke: tint(line), "stroke-width": line.width, "stroke-dasharray": "3 3" }));
+      body.append(svg("circle", { cx: rounded(at[0]), cy: rounded(at[1]), r: 3, fill: colour("surface"), stroke: tint(line), "stroke-width": 1.5 }));
+    }
+    if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(whole[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
   }
   for (const mark of scene.marks) body.append(mark.kind === "rejected" || empty(mark.y) ? rect(x(mark.t) - 3.5, inside.bottom - 9, 7, 7, "none", { stroke: colour("red"), "stroke-width": 1.75 }) : svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y)), r: 4.5, fill: "none", stroke: colour("amber"), "stroke-width": 1.75 }));
   for (const { value, label, colour: name } of scene.thresholds) body.append(rule(left, y(value), right, y(value), name ?? "amber", { "stroke-dasharray": "7 6", "stroke-width": 1.25 }), words(right - 4, y(value) > inside.bottom - 20 ? y(value) - 5 : y(value) + 15, fit(label || short(value), (right - left) * 0.6), { anchor: "end", fill: name ?? "amber" }));

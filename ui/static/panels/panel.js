@@ -5,9 +5,10 @@
 import { el, iconButton, menu, save, script, toast } from "./dom.js";
 import { mount, tint } from "./fast.js";
 import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
-import { colour, count, faded, seriesColour, short } from "./look.js";
-import { requestOf } from "./request.js";
-import { leftOut, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
+import { colour, count, faded, seriesColour, short, signed } from "./look.js";
+import { markPartial } from "./partial.js";
+import { keepsStep, requestOf } from "./request.js";
+import { leftOut, lieFlat, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
 import { address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
 
@@ -160,6 +161,7 @@ export class Panel {
     this.message.hidden = true;
     this.plot.hidden = false;
     this.tip.hidden = true;
+    if (!answer.empty) markPartial(answer, { every: this.request?.find(([name]) => name === "every")?.[1], zone: context.zone, step: context.datasets[spec.dataset]?.step ?? 0 });
     this.about = subtitle(spec, answer, context);
     this.unit.textContent = this.unit.title = this.about;
     this.window = null;
@@ -215,9 +217,14 @@ export class Panel {
     if (out) found.push([out, "The greatest are shown; choose others in the panel's query"]);
     if (CHOSEN.has(spec.kind) && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Choose which one above the drawing"]);
     if (spec.kind === "candles" && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Candles are drawn of one series: choose which in the panel's query"]);
-    if (this.drawn?.left && OVER_TIME.has(spec.kind)) found.push([`${count(this.drawn.left)} not on a log axis`, "Values at or below zero have no place on a logarithmic axis"]);
+    const below = OVER_TIME.has(spec.kind) ? this.drawn?.left : spec.kind === "scatter" && spec.show.axis === "log" ? pairs(spec, answer).reduce((all, one) => all + one.y.reduce((many, value) => many + (value <= 0), 0), 0) : 0;
+    if (below) found.push([`${answer.exact || lines.some((line) => line.columns.until) ? "" : "at least "}${count(below)} value${below === 1 ? "" : "s"} ≤ 0 not shown`, "Values at or below zero have no place on a logarithmic axis"]);
+    if (spec.kind === "box" && spec.show.axis === "log" && lines.some((line) => line.columns.least?.[0] <= 0)) found.push(["linear axis", "There are values at or below zero, which have no place on a logarithmic axis"]);
+    if (OVER_TIME.has(spec.kind) && this.drawn?.unindexed) found.push([`${count(this.drawn.unindexed)} not indexed`, "A line that begins at or below zero cannot be drawn as a share of its first value"]);
+    if (context.every && context.every !== "auto" && keepsStep(spec)) found.push(["own step", "The step above does not move this panel: it tells of a period of its own"]);
+    if (spec.kind === "line" && this.drawn && lieFlat(this.drawn)) found.push(["small lines lie flat", `The lines differ so much in size that the small ones cannot be read. ${this.hooks.index ? "Press to draw" : "Under Edit, Look, draw"} each as a share of its first value`, this.hooks.index && { label: "index to 100", act: () => this.hooks.index(this) }]);
     if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", "The forecast could not be fetched or was deleted"]);
-    this.badges.replaceChildren(...found.map(([text, title]) => el("span", { class: "badge info", title }, text)));
+    this.badges.replaceChildren(...found.map(([text, title, act]) => act ? el("button", { type: "button", class: "badge info panel-act", title, "aria-label": `${text}: ${act.label}`, onclick: act.act }, act.label) : el("span", { class: "badge info", title }, text)));
   }
 
   size() {
@@ -261,14 +268,14 @@ export class Panel {
       this.legend.dataset.shape = shape;
       this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)));
     }
-    found.forEach(({ line, value }, at) => { this.legend.children[at].querySelector("b").textContent = this.said(line, value); });
+    found.forEach((one, at) => { this.legend.children[at].querySelector("b").textContent = this.said(one.line, one.value, one); });
     if (changed) this.folded();
   }
 
-  said(line, value) {
+  said(line, value, { index = null, partial = "" } = {}) {
     if (value === null) return "";
     if (Array.isArray(value)) return `${short(value[0])} to ${short(value[1])}`;
-    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}`;
+    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}${index === null ? "" : ` ${signed(index - 100, 0.1)}%`}${partial ? " (partial)" : ""}`;
   }
 
   entry(line, value, off = false) {

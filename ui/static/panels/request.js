@@ -10,6 +10,10 @@ const DIVIDER = "~";
 const escaped = (text) => String(text).replace(/\\/g, "\\\\").replace(/~/g, "\\~");
 export const filter = (column, relation, ...values) => [column, relation, ...values].map(escaped).join(DIVIDER);
 
+// Whether the step that panels share does not move this one: hours of a week and days of a calendar are what such a panel
+// is made of, and a figure with a step of its own tells of that period in its title.
+export const keepsStep = ({ kind, query }) => kind === "heat" || kind === "calendar" || (kind === "figure" && !!query.every);
+
 export function requestOf(panel, context, width) {
   const { query, kind } = panel, show = panel.show ?? {}, own = show.own ?? {}, pairs = [["kind", ASKS[kind] ?? "line"], ["width", String(width)]];
   const dataset = context.datasets[panel.dataset] ?? {};
@@ -23,7 +27,8 @@ export function requestOf(panel, context, width) {
   if (!query.top && !query.group && !query.series?.length && (dataset.series ?? 1) * (query.measures?.length || 1) > MOST_LINES) pairs.push(["top", String(FEW)]);
   // Only what shares its times can stand on one another.
   const auto = STEPPED.has(kind) || (kind === "area" && show.stacked);
-  const every = kind === "calendar" ? "P1D" : query.every || (context.every && context.every !== "auto" ? context.every : auto ? "auto" : "");
+  const shared = context.every && context.every !== "auto" && !keepsStep(panel) ? context.every : "";
+  const every = kind === "calendar" ? "P1D" : shared || query.every || (auto ? "auto" : "");
   if (every && !["heat", "histogram", "box"].includes(kind)) pairs.push(["every", every]);
   const compare = query.compare || context.compare;
   if (compare && ["line", "area", "bar"].includes(kind) && !show.stacked) pairs.push(["compare", compare]);

@@ -9,11 +9,13 @@ export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
 
 // {x, zone, step, log, zero, lines, bands, gaps, thresholds, notes, marks, left, candles?, legend?}. Of a line, `y` is
 // drawn and `own` is told; `base` is where it stands, `until` where a bar ends, `slot` of `slots` its place beside others;
-// `axis` is left, right or a small pane (volume, rsi, macd). `left` values lie outside a logarithmic axis.
+// `axis` is left, right or a small pane (volume, rsi, macd); `partial` are the places of buckets that are not whole, and
+// `path` is then what is drawn as a whole line. `left` values and lines lie outside a logarithmic axis, `unindexed` ones
+// have no value above 0 to begin at.
 export function scene(panel, answer, context, { hidden = new Set(), forecast = null } = {}) {
   const { kind, show } = panel, values = answer.lines.filter((line) => line.role === "value");
   const made = { x: windowOf(panel, answer, context), zone: context.zone, step: stepOf(values), log: show.axis === "log", zero: kind === "bar" || kind === "area", lines: [], bands: [], gaps: [],
-    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0 };
+    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0, unindexed: 0, bucketed: values.some((line) => line.columns.until) };
   if (kind === "candles") candles(made, values, answer, context, hidden);
   else chart(made, panel, values, context, hidden);
   const blocks = kind === "candles" || kind === "bar";
@@ -23,6 +25,8 @@ export function scene(panel, answer, context, { hidden = new Set(), forecast = n
   if (show.marks !== false) made.marks = (answer.marks ?? []).filter((mark) => mark.t >= made.x[0] && mark.t <= made.x[1]);
   if (forecast) forecasted(made, forecast, context, hidden);
   if (made.log) positive(made);
+  else if (show.axis === "index" && (kind === "line" || kind === "area") && !show.stacked) indexed(made, values);
+  for (const line of made.lines) if (line.partial && line.fill !== "bars") line.path = Float64Array.from(line.y, (value, i) => line.partial[i] ? NaN : value);
   return made;
 }
 
@@ -34,7 +38,7 @@ function chart(made, panel, values, context, hidden) {
   values.forEach((line, at) => {
     if (hidden.has(names[at])) return;
     const { t, y, until } = line.columns, right = show.right?.includes(line.measure);
-    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
+    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, root: at, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", partial: line.partial, unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
     if (stacking) Object.assign(drawn, stacked(below, y));
     if (until && (bars || kind === "area")) drawn.until = until;
     if (bars) Object.assign(drawn, stacking ? { slot: 0, slots: 1 } : { slot: Math.max(0, shown.indexOf(line)), slots: Math.max(1, shown.length) });
@@ -111,13 +115,13 @@ function overlays(made, answer, values, blocks, hidden) {
     const at = place.get(line.of) ?? 0, numbers = line.name.slice(line.of.length).trim().split("~").slice(1).join(", ");
     const title = `${CALLED[indicator]} ${numbers}`.trim(), name = several ? `${names[at]} ${title}` : title;
     if (hidden.has(name) || hidden.has(names[at])) continue;
-    const colour = several ? `series-${at % 8 + 1}` : TINT[indicator], { y } = line.columns, t = through(line.columns.t, values[at], blocks), common = { t, y, own: y, width: 1.25, dash: several ? [2, 3] : [], axis: "left" };
+    const colour = several ? `series-${at % 8 + 1}` : TINT[indicator], { y } = line.columns, t = through(line.columns.t, values[at], blocks), common = { t, y, own: y, root: at, width: 1.25, dash: several ? [2, 3] : [], axis: "left" };
     if (indicator === "bollinger" && part !== "middle") {
-      const band = bands.get(name) ?? { name, colour, alpha: 0.12, axis: "left" };
+      const band = bands.get(name) ?? { name, colour, alpha: 0.12, axis: "left", root: at };
       bands.set(name, part === "upper" ? { ...band, t, hi: y } : { ...band, below: t, lo: y });
       made.lines.push({ ...common, name: `${name} ${part}`, colour, width: 0.75, dash: [], quiet: true });
-    } else if (indicator === "macd" && part === "histogram") made.lines.push({ ...common, t: line.columns.t, until: values[at]?.columns.until?.length === y.length ? values[at].columns.until : undefined, name: `${name} difference`, colour: "series-8", fill: "bars", axis: "macd", slot: 0, slots: 1, quiet: true });
-    else if (indicator === "macd") made.lines.push({ ...common, name: part === "signal" ? `${name} signal` : name, colour: part === "signal" ? "series-2" : colour, axis: "macd", quiet: part === "signal" });
+    } else if (indicator === "macd" && part === "histogram") made.lines.push({ ...common, t: line.columns.t, until: values[at]?.columns.until?.length === y.length ? values[at].columns.until : undefined, name: `${name} difference`, colour: several ? colour : "series-8", fill: "bars", axis: "macd", slot: 0, slots: 1, quiet: true });
+    else if (indicator === "macd") made.lines.push({ ...common, name: part === "signal" ? `${name} signal` : name, colour: part === "signal" && !several ? "series-2" : colour, dash: several && part === "signal" ? [2, 3] : [], axis: "macd", quiet: part === "signal" });
     else made.lines.push({ ...common, name, colour, dash: several ? common.dash : [], axis: indicator === "rsi" ? "rsi" : "left" });
   }
   for (const band of bands.values()) if (band.hi && band.lo) made.bands.push(band);
@@ -129,7 +133,7 @@ function before(made, answer, values, blocks, hidden) {
     if (line.role !== "before") continue;
     const at = place.get(line.of) ?? 0, back = /(P\w+) before$/.exec(line.name)?.[1], name = `${names[at] ?? line.measure}, ${back ? `${written(back)} ` : ""}before`, { y } = line.columns, t = through(line.columns.t, line, blocks);
     if (hidden.has(name)) continue;
-    made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
+    made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, root: at, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
   }
 }
 
@@ -146,6 +150,12 @@ function gaps(line, [from, to]) {
     i = j;
   }
   return found.slice(0, 200);
+}
+
+// How long there are no values: between two that are a step apart none is missing.
+export function missing([from, to], { step, bucketed }) {
+  const length = Math.max(to - from - (bucketed ? 0 : step), Math.min(step, to - from)), said = per(length);
+  return /^\d/.test(said) ? said : said ? `1 ${said}` : `${count(length / 1000)} s`;
 }
 
 const listed = (values) => Float64Array.from(values, (value) => value ?? NaN);
@@ -175,17 +185,33 @@ function positive(made) {
     for (const value of line.y) if (value <= 0) out += 1;
     made.left += line.quiet ? 0 : out;
     const y = out ? line.y.map((value) => value <= 0 ? NaN : value) : line.y;
-    return line.base ? { ...line, y, base: line.base.map((value) => value <= 0 ? NaN : value) } : { ...line, y };
+    return line.base ? { ...line, y, base: line.base.map(floored) } : { ...line, y };
   });
-  made.bands = made.bands.map((band) => ({ ...band, lo: band.lo.map((value) => value <= 0 ? NaN : value), hi: band.hi.map((value) => value <= 0 ? NaN : value) }));
-  made.thresholds = made.thresholds.filter(({ value }) => value > 0);
+  // A band that reaches to 0 or below it is drawn down to the foot of the plot; a missing bound interrupts it.
+  made.bands = made.bands.map((band) => ({ ...band, lo: band.lo.map(floored), hi: band.hi.map((value) => value <= 0 ? NaN : value) }));
+  const shown = made.thresholds.filter(({ value }) => value > 0);
+  made.left += made.thresholds.length - shown.length;
+  made.thresholds = shown;
+}
+const floored = (value) => value <= 0 ? 0 : value;
+
+// Lines of very different size beside one another: each as a share of its first value in the window, which is 100.
+function indexed(made, values) {
+  const factors = values.map(({ columns: { y } }) => 100 / (y.find((value) => !Number.isNaN(value)) ?? NaN)).map((one) => one > 0 && Number.isFinite(one) ? one : NaN);
+  const times = (column, factor) => column.map((value) => value * factor), fits = (one) => one.axis !== "left" || factors[one.root ?? 0] > 0;
+  made.unindexed = values.filter((line, at) => line.n && Number.isNaN(factors[at])).length;
+  made.lines = made.lines.filter(fits).map((line) => line.axis === "left" ? { ...line, y: times(line.y, factors[line.root ?? 0]), indexed: true } : line);
+  made.bands = made.bands.filter(fits).map((band) => ({ ...band, lo: times(band.lo, factors[band.root ?? 0]), hi: times(band.hi, factors[band.root ?? 0]) }));
+  made.thresholds = [{ value: 100, label: " ", colour: "text-3" }];
+  made.marks = made.marks.filter(({ y }) => y === null || y === undefined || Number.isNaN(y));
+  made.zero = false;
 }
 
 function candles(made, values, answer, context, hidden) {
   const line = values[0];
   if (!line) return;
   const { t, until, open: o, high: h, low: l, close: c, volume } = line.columns;
-  made.candles = { t, until, o, h, l, c };
+  made.candles = { t, until, o, h, l, c, partial: line.partial };
   if (volume && !hidden.has("volume")) made.lines.push({ name: "volume", colour: "series-8", t, until, y: volume, own: volume, fill: "bars", slot: 0, slots: 1, axis: "volume", dash: [], width: 1, quiet: true });
   // Open, high, low and close at a moment, or of the last candle; pairs of a name and a text.
   made.legend = (ms) => {
@@ -194,7 +220,7 @@ function candles(made, values, answer, context, hidden) {
     if (at < 0 || Number.isNaN(c[at])) return [];
     const change = o[at] ? (c[at] - o[at]) / Math.abs(o[at]) * 100 : NaN;
     return [["O", short(o[at])], ["H", short(h[at])], ["L", short(l[at])], ["C", short(c[at])], ...(volume && !Number.isNaN(volume[at]) ? [["V", short(volume[at])]] : []),
-      ...(Number.isFinite(change) ? [["", `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`]] : [])];
+      ...(line.partial?.[at] ? [["partial", line.partial[at]]] : []), ...(Number.isFinite(change) ? [["", `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`]] : [])];
   };
 }
 
@@ -205,7 +231,17 @@ export function subtitle(panel, answer, context) {
   const units = new Set(values.map((line) => valueUnder(dataset.units, line.measure) ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)) : "";
   const how = HOW[query.aggregation ?? "mean"] ?? query.aggregation, named = kind === "candles" ? "" : `${how} `;
   const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
-  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && `${named}per ${step}`].filter(Boolean).join(", ");
+  // The title of a figure with a step of its own speaks of that step already.
+  const known = kind === "figure" && panel.title && query.every;
+  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && !known && `${named}per ${step}`].filter(Boolean).join(", ");
+}
+
+// Whether lines on one plain axis differ so much in size that the small ones lie flat at its foot.
+export function lieFlat({ lines, log }) {
+  const drawn = lines.filter((line) => line.axis === "left" && !line.quiet && !line.faint && line.fill !== "bars" && !line.base);
+  if (log || drawn.length < 3 || drawn.some((line) => line.indexed)) return false;
+  const sizes = drawn.map(({ y }) => y.reduce((most, value) => Math.abs(value) > most ? Math.abs(value) : most, 0)).filter((size) => size > 0).sort((a, b) => a - b);
+  return sizes.length > 2 && sizes.at(-1) / sizes[sizes.length >> 1] > 20 && drawn.every(({ y }) => !(y.find((value) => !Number.isNaN(value)) <= 0));
 }
 
 // Of how many series only the greatest are shown; "" when all are.

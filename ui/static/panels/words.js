@@ -10,14 +10,14 @@ const FIGURES = 12;
 
 // A table of what is shown, sorted by a press on a column's head.
 export function table(place, answer, context) {
-  const { columns, rows } = tabular(answer), state = place.sorting && place.sorting.at < columns.length ? place.sorting : { at: 0, down: true }, step = stepOf(valuesOf(answer));
+  const { columns, rows } = tabular(answer), state = place.sorting && place.sorting.at < columns.length ? place.sorting : { at: 0, down: true }, step = stepOf(valuesOf(answer)), partly = partials(answer);
   const sorted = ordered(rows, state), box = place.querySelector(".panel-table"), scrolled = [box?.scrollTop ?? 0, box?.scrollLeft ?? 0];
   const head = columns.map((column, at) => el("th", { scope: "col", class: at ? "num" : "", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
     el("button", { type: "button", title: column.name, onclick: () => { place.sorting = { at, down: state.at !== at || !state.down }; table(place, answer, context); place.querySelectorAll("th button")[at].focus(); } }, el("span", { class: "cut" }, column.name),
       state.at === at ? icon(state.down ? "arrow-down" : "arrow-up", "i12") : null)));
   place.replaceChildren(el("div", { class: "panel-table", tabindex: "0", role: "region", "aria-label": "Rows" },
     el("table", { class: "t" }, el("thead", {}, el("tr", {}, head)),
-      el("tbody", {}, sorted.slice(0, ROWS).map((row) => el("tr", {}, row.map((value, at) => el(at ? "td" : "th", { class: at ? "num" : "when", scope: at ? null : "row" }, at ? (value === null ? "–" : number(value, columns[at].digits)) : instant(value, context.zone, step)))))))),
+      el("tbody", {}, sorted.slice(0, ROWS).map((row) => el("tr", {}, row.map((value, at) => el(at ? "td" : "th", { class: at ? "num" : "when", scope: at ? null : "row" }, at ? (value === null ? "–" : number(value, columns[at].digits)) : [instant(value, context.zone, step), partly.has(value) && el("span", { class: "t3" }, `, ${partly.get(value)}`)]))))))),
   el("footer", { class: "t12 t3 panel-rows" }, rows.length > ROWS ? `${count(ROWS)} of ${count(rows.length)} rows are listed; CSV holds all` : `${count(rows.length)} row${rows.length === 1 ? "" : "s"}`));
   [place.querySelector(".panel-table").scrollTop, place.querySelector(".panel-table").scrollLeft] = scrolled;
 }
@@ -31,6 +31,8 @@ export function ordered(rows, { at, down }) {
   });
 }
 
+// The moments whose buckets are not whole, and what is there of them.
+const partials = (answer) => new Map(valuesOf(answer).flatMap((line) => Object.entries(line.partial ?? {}).map(([at, said]) => [line.columns.t[at], said])));
 const valuesOf = (answer) => answer.lines.filter((line) => line.role === "value");
 
 // Lines side by side, one row a moment.
@@ -44,28 +46,36 @@ export function tabular(answer) {
   return { columns: [{ name: "Time" }, ...lines.map((line, at) => ({ name: names[at], digits: digitsOf(line.columns.y) }))], rows: [...moments.values()] };
 }
 
-// What a figure says of a line: its last value, the one before it, and whether its bucket is not over yet.
+// What a figure says of a line: its last whole bucket and the change against the one before; what there is of the bucket
+// after it (`now`), or of the only one (`open`: how much of it).
 export function figureOf(line) {
-  const { t, y, until } = line.columns, known = [];
-  for (let i = y.length - 1; i >= 0 && known.length < 2; i--) if (!Number.isNaN(y[i])) known.push(i);
-  if (!known.length) return null;
-  const [at, last] = known, usual = until && last !== undefined ? until[last] - t[last] : 0, open = !!usual && until[at] - t[at] < usual * 0.9;
-  const before = last === undefined ? NaN : y[last], change = before ? (y[at] - before) / Math.abs(before) * 100 : NaN;
-  return { t: t[at], value: y[at], open, change: Number.isFinite(change) && !open ? change : null };
+  const { t, y } = line.columns, whole = [], known = (i) => !Number.isNaN(y[i]);
+  let latest = y.length - 1;
+  while (latest >= 0 && !known(latest)) latest -= 1;
+  if (latest < 0) return null;
+  for (let i = latest; i >= 0 && whole.length < 2; i--) if (known(i) && !line.partial?.[i]) whole.push(i);
+  const [at = latest, last] = whole, before = last === undefined ? NaN : y[last], change = before ? (y[at] - before) / Math.abs(before) * 100 : NaN;
+  const now = line.partial?.[latest] && at !== latest ? { t: t[latest], value: y[latest], part: line.partial[latest] } : null;
+  return { t: t[at], value: y[at], open: line.partial?.[at] ?? "", change: Number.isFinite(change) ? change : null, now };
 }
+// Which bucket a figure is of: "Week of 9 Mar 2026".
+export const named = ({ t, open }, zone, step) => `${step > 6.5 * 864e5 && step < 7.5 * 864e5 ? "Week of " : ""}${instant(t, zone, step)}${open ? `, ${open} so far` : ""}`;
+// A half bucket beside whole ones looks like a fall.
+const wholeOnly = (line) => line.partial && line.columns.y.length > Object.keys(line.partial).length ? { ...line.columns, y: line.columns.y.map((value, i) => line.partial[i] ? NaN : value) } : line.columns;
 
 export function singleFigure(place, answer, spec, context) {
   const lines = valuesOf(answer), units = context.datasets[spec.dataset]?.units ?? {}, step = stepOf(lines), names = namesOf(lines);
   if (lines.length === 1) {
     const said = figureOf(lines[0]);
     place.replaceChildren(el("div", { class: "panel-figure" }, el("div", { class: "metric" }, short(said?.value ?? NaN), valueUnder(units, lines[0].measure) ? el("span", { class: "t3 panel-unit" }, ` ${valueUnder(units, lines[0].measure)}`) : null),
-      said && el("div", { class: "t3 t12 panel-when" }, el("span", { class: "cut" }, `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}`), changed(said)), sparkline(lines[0].columns)));
+      said && el("div", { class: "t3 t12 panel-when" }, el("span", { class: "cut" }, named(said, context.zone, step)), changed(said)),
+      said?.now && el("div", { class: "t3 t12 cut panel-now", title: `From ${instant(said.now.t, context.zone, step)} on, not over yet` }, "Since then ", el("span", { class: "t2 w5 tn" }, short(said.now.value)), `, ${said.now.part}`), sparkline(wholeOnly(lines[0]))));
     return;
   }
   const shown = lines.slice(0, FIGURES);
   place.replaceChildren(el("ul", { class: "panel-figures", tabindex: "0", "aria-label": "Figures" }, shown.map((line, at) => {
     const said = figureOf(line);
-    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(line.columns, at), el("b", { class: "tn" }, short(said?.value ?? NaN), valueUnder(units, line.measure) ? el("span", { class: "t3" }, ` ${valueUnder(units, line.measure)}`) : null), el("span", { class: "t12" }, said && changed(said)));
+    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(wholeOnly(line), at), el("b", { class: "tn" }, short(said?.value ?? NaN), valueUnder(units, line.measure) ? el("span", { class: "t3" }, ` ${valueUnder(units, line.measure)}`) : null), el("span", { class: "t12" }, said && changed(said)));
   }), lines.length > FIGURES ? el("li", { class: "t12 t3" }, `${FIGURES} of ${lines.length} figures; CSV holds all`) : null));
 }
 
@@ -122,14 +132,14 @@ export function sayFigures(root, panel, answer, context, place, { words, svg, fi
   const lines = valuesOf(answer), units = context.datasets[panel.dataset]?.units ?? {}, names = namesOf(lines), step = stepOf(lines), shown = lines.slice(0, FIGURES), tall = (place.bottom - place.top) / shown.length, wide = place.right - place.left;
   shown.forEach((line, at) => {
     const said = figureOf(line), top = place.top + tall * at, unit = valueUnder(units, line.measure) ?? "", tone = colour(`series-${at % 8 + 1}`), big = lines.length === 1 ? 28 : 16;
-    const text = short(said?.value ?? NaN), below = said ? `${instant(said.t, context.zone, step)}${said.open ? ", so far" : ""}${said.change === null ? "" : `  ${changeIn(said.change)}`}` : "";
+    const text = short(said?.value ?? NaN), below = said ? `${named(said, context.zone, step)}${said.change === null ? "" : `  ${changeIn(said.change)}`}` : "";
     if (lines.length > 1) root.append(words(place.left, top + tall / 2 + 5, fit(names[at], wide * 0.3), { fill: "text-2" }));
     const start = lines.length > 1 ? place.left + wide * 0.7 : place.left, foot = lines.length > 1 ? top + tall / 2 + 5 : top + 32;
     root.append(words(start, foot, text, { fill: "text", size: big, weight: 600 }));
     if (unit) root.append(words(start + widthOf(text, `600 ${big}px Inter Variable`) + 6, foot, unit));
     if (lines.length === 1) root.append(words(place.left, foot + 20, below));
     else if (said && said.change !== null) root.append(words(place.right, foot, changeIn(said.change), { anchor: "end", fill: "text-2" }));
-    const { line: d, area } = lines.length > 1 ? paths(line.columns, wide * 0.3, tall * 0.7, place.left + wide * 0.35, top + tall * 0.15) : paths(line.columns, wide, Math.max(10, tall - 64), place.left, top + 60);
+    const { line: d, area } = lines.length > 1 ? paths(wholeOnly(line), wide * 0.3, tall * 0.7, place.left + wide * 0.35, top + tall * 0.15) : paths(wholeOnly(line), wide, Math.max(10, tall - 64), place.left, top + 60);
     root.append(svg("path", { d: area, fill: tone, opacity: 0.1 }), svg("path", { d, fill: "none", stroke: tone, "stroke-width": 1.5, "stroke-linejoin": "round" }));
   });
   if (lines.length > FIGURES) root.append(words(place.left, place.bottom, `${FIGURES} of ${lines.length} figures`));

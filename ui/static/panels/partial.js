@@ -1,0 +1,67 @@
+// Buckets that hold less than they stand for: where the range begins or ends inside one, or the data do. A half month
+// beside whole ones looks like a fall, so it is told of and drawn otherwise. No part of a page is touched here.
+
+import { offsetOf } from "./axes.js";
+
+const MINUTE = 6e4, HOUR = 36e5, DAY = 864e5, MONTH = 30.44 * DAY, MONDAY = 4 * DAY;
+// What buckets that are chosen for the screen last (core/analysis/query/buckets.py).
+const STEPS = ["PT1S", "PT5S", "PT15S", "PT30S", "PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT3H", "PT6H", "PT12H", "P1D", "P7D", "P1M", "P3M", "P1Y", "P5Y", "P10Y", "P100Y"];
+const UNITS = { W: 7 * DAY, D: DAY }, CLOCK = { H: HOUR, M: MINUTE, S: 1e3 };
+
+// A duration as months and ms: one of both is 0.
+function parsed(duration) {
+  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [], sum = (text, units) => [...text.matchAll(/(\d+)([A-Z])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (units[unit] ?? 0), 0);
+  return { months: sum(date, { Y: 12, M: 1 }), ms: sum(date, UNITS) + sum(time, CLOCK) };
+}
+const lasting = ({ months, ms }) => months * MONTH + ms;
+
+// From when to when the bucket lasts that a moment lies in, on the calendar of a zone.
+export function bucketAt(at, duration, offset) {
+  const step = parsed(duration), wall = at + offset(at), back = (local) => local - offset(local - offset(local));
+  if (step.months) {
+    const day = new Date(wall), number = Math.floor((day.getUTCFullYear() * 12 + day.getUTCMonth()) / step.months) * step.months;
+    const first = (months) => back(new Date(Date.UTC(2000, 0, 1)).setUTCFullYear(Math.floor(months / 12), ((months % 12) + 12) % 12, 1));
+    return [first(number), first(number + step.months)];
+  }
+  const origin = step.ms % (7 * DAY) === 0 ? MONDAY : step.ms % DAY === 0 ? 0 : Math.floor(wall / DAY) * DAY;
+  const begin = Math.floor((wall - origin) / step.ms) * step.ms + origin;
+  if (step.ms % DAY === 0) return [back(begin), back(begin + step.ms)];
+  const start = back(begin);
+  return [start, Math.min(start + step.ms, back(origin + DAY))];
+}
+
+// The usual length of the inner buckets tells which step was chosen; "" where there are too few of them.
+function chosen(lines) {
+  for (const { columns: { t, until } } of lines) {
+    if (!until || t.length < 4) continue;
+    const lengths = [...t].slice(1, -1).map((ms, i) => until[i + 1] - ms).sort((a, b) => a - b), usual = lengths[lengths.length >> 1];
+    const near = (duration) => Math.abs(Math.log(lasting(parsed(duration)) / usual)), best = STEPS.reduce((a, b) => near(b) < near(a) ? b : a);
+    return near(best) < 0.15 ? best : "";
+  }
+  return "";
+}
+
+// A share of a bucket in words: "3 of 7 days".
+function said(covered, whole) {
+  const [unit, name] = whole > 300 * DAY ? [MONTH, "months"] : whole >= 1.9 * DAY ? [DAY, "days"] : whole >= 1.9 * HOUR ? [HOUR, "hours"] : whole >= 1.9 * MINUTE ? [MINUTE, "minutes"] : [1e3, "seconds"];
+  const all = Math.round(whole / unit), part = covered / unit, some = Math.abs(part - Math.round(part)) < 0.05 || part >= 10 ? Math.min(Math.round(part), all - 1) : Number(part.toFixed(1));
+  return `${some} of ${all} ${name}`;
+}
+
+// Marks the first and the last bucket of each line that is not whole: `line.partial` is {place: words}. `step` is how far
+// apart values are in ms, 0 for unknown. Days on which there never are values, as weekends of prices, are not missed.
+export function markPartial(answer, { every = "", zone = "UTC", step = 0 } = {}) {
+  const lines = answer.lines.filter((line) => line.role === "value" && line.columns.until?.length), duration = every && every !== "auto" ? every : chosen(lines);
+  if (!duration || !answer.span || !lasting(parsed(duration))) return;
+  const offset = offsetOf(zone), end = answer.span[1] + step;
+  for (const line of lines) {
+    const { t, until, n } = line.columns, last = t.length - 1, found = {};
+    const inner = n ? [...n].slice(1, -1).filter((many) => many > 0).sort((a, b) => a - b) : [], usual = inner.length ? inner[inner.length >> 1] : Infinity;
+    for (const i of new Set([0, last])) {
+      const [a, b] = bucketAt(t[i], duration, offset), covered = Math.min(b, Math.max(until[i], t[i]), end) - Math.max(a, t[i], answer.span[0]);
+      const missing = b - a - covered, few = !n || n[i] < usual * 0.95;
+      if (covered > 0 && n?.[i] !== 0 && few && missing >= Math.max(step * 0.95, (b - a) * 0.02)) found[i] = said(covered, b - a);
+    }
+    if (Object.keys(found).length) line.partial = found;
+  }
+}
