@@ -12,14 +12,15 @@ from nicegui.app.app_config import AppConfig
 from core.errors import VariosyncError
 from core.values import Session
 from ui.assets import head, icon_shapes, vendor_url
-from ui.components.hours import HoursPill, billing_link, switch
+from ui.components.hours import HoursPill, billing_link
 from ui.components.notices import Bell
 from ui.components.palette import Entry, as_data
-from ui.components.parts import icon, icon_button, tag
+from ui.components.parts import tag
 from ui.components.toast import toast, toast_corner
 from ui.errors import LOGO
+from ui.markup import rendered
 from ui.meter import balance_of, is_metered, page_of
-from ui.session import address, current
+from ui.session import current
 
 __all__ = ['PAGES', 'SHORTCUTS', 'Crumb', 'dress', 'frame', 'vendor_url']
 
@@ -106,30 +107,54 @@ def _quasar_icons() -> str:
 
 @contextmanager
 def frame(
-    services: Any, *crumbs: Crumb, active: str, actions: Sequence[Entry] = (), metered: bool = True
+    services: Any,
+    *crumbs: Crumb,
+    active: str,
+    actions: Sequence[Entry] = (),
+    metered: bool = True,
+    content: str = '',
 ) -> Iterator[Session]:
     """The frame of a signed-in page; its content is drawn inside, and the block is given the session.
+
+    The frame is markup and stands before any script has run; so does `content`, in place of
+    what the block draws: markup that `ui.markup` made.
 
     `crumbs` lead from the section to this page, each a name or (name, address); the last is the page's title.
     `active` is the section's address in the rail; `actions` are this page's lines in the palette.
     A `metered` page costs hours while it is open, unless its path is free (`ui.meter`).
     """
     session = current()
-    names = [crumb if isinstance(crumb, str) else crumb[0] for crumb in crumbs]
-    ui.page_title(f'{names[-1]} · VARIOSYNC')
+    trail = [crumb if isinstance(crumb, tuple) else (crumb, _address(crumb, active)) for crumb in crumbs]
+    ui.page_title(f'{trail[-1][0]} · VARIOSYNC')
     ui.on_exception(_say)
     _account_theme(session)
-    with tag('div', classes='app', data_actions=json.dumps(as_data([*actions, PAUSE]))):
-        _rail(active, session)
-        with tag('header', classes='top'):
-            bell = _top(services, session, crumbs, active, metered)
+    ui.add_body_html(
+        rendered(
+            'frame.html',
+            actions=json.dumps(as_data([*actions, PAUSE])),
+            active=active,
+            below=_below(session),
+            content=content,
+            counted=COUNTED,
+            crumbs=trail,
+            initials=_initials(session),
+            logo=LOGO,
+            pages=PAGES,
+            shortcuts=SHORTCUTS,
+            themes=THEMES,
+            user=session.user,
+        )
+    )
+    _hours(services, session, metered)
+    with ui.teleport('#bell-place'):
+        bell = Bell(services, session)
+    if content:
+        yield session
+    else:
         # NiceGUI's page is the <main> landmark already.
         with tag('div', classes='main', id='main', tabindex='-1'), tag('div', classes='in'):
             yield session
     bell.panel()
-    _theme_menu(services)
-    _user_menu(services, session)
-    _shortcuts()
     toast_corner()
 
 
@@ -141,39 +166,12 @@ def _say(error: Exception) -> None:
             toast('Something went wrong', 'It was logged. Reload the page and try again.', level='bad')
 
 
-def _rail(active: str, session: Session) -> None:
-    # How many there are of each and what is pinned is fetched by the page's script, once the page stands.
-    with tag('nav', classes='rail', aria_label='Main', id='rail', data_of=str(session.user.id)):
-        with tag('a', classes='brand', href='/', aria_label='VARIOSYNC, home'):
-            ui.html(LOGO, sanitize=False, tag='span')
-            tag('span', 'VARIOSYNC')
-        with tag('div', classes='nav').style('padding-top: 8px'):
-            for label, path, symbol, _ in PAGES:
-                chosen = 'page' if path == active else None
-                with tag('a', label, href=path, aria_current=chosen, title=label):
-                    icon(symbol, classes='lead')
-                    if label in COUNTED:
-                        tag('span', '', 'n', data_count=label.lower())
-        tag('div', classes='pins', data_pins='')
-        with (
-            tag('div', classes='nav foot'),
-            tag('button', 'Shortcuts', type='button', data_keys='', title='Shortcuts'),
-        ):
-            icon('keyboard', classes='lead')
-            tag('span', '?', 'n')
-    tag('button', classes='rail-close', type='button', aria_label='Close menu', data_rail='')
+def _address(crumb: str, active: str) -> str | None:
+    """Where the name of a section leads."""
+    return active if any((label, path) == (crumb, active) for label, path, _, _ in PAGES) else None
 
 
-def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str, metered: bool) -> Bell:
-    with tag('span', classes='phone-only'):
-        icon_button('menu', 'Open menu', data_rail='', aria_controls='rail')
-    _crumbs(crumbs, active)
-    with tag('button', classes='cmdk wide-only', type='button', data_palette='', aria_keyshortcuts='Meta+K Control+K'):
-        icon('search')
-        tag('span', 'Search or jump to')
-        tag('span', '⌘K', 'kbd', data_mod='').style('margin-left: auto')
-    with tag('span', classes='phone-only').style('margin-left: auto'):
-        icon_button('search', 'Search', data_palette='')
+def _hours(services: Any, session: Session, metered: bool) -> None:
     request = context.client.request
     HoursPill(
         services,
@@ -182,27 +180,6 @@ def _top(services: Any, session: Session, crumbs: Sequence[Crumb], active: str, 
         balance=balance_of(request.scope),
         page=page_of(request.scope),
     )
-    bell = Bell(services, session)
-    with tag('button', classes='ib wide-only', type='button', aria_label='Theme', title='Theme', popovertarget='theme'):
-        icon('sun')
-        icon('moon')
-    label = f'{_initials(session)}, account menu of {session.user.email}'
-    with tag('button', classes='ib', type='button', aria_label=label, title=session.user.email, popovertarget='me'):
-        tag('span', _initials(session), 'av c4 large')
-    return bell
-
-
-def _crumbs(crumbs: Sequence[Crumb], active: str) -> None:
-    section = {path: label for label, path, _, _ in PAGES}
-    with tag('nav', classes='crumbs', aria_label='Breadcrumb'):
-        for crumb in crumbs[:-1]:
-            name, href = (
-                crumb if isinstance(crumb, tuple) else (crumb, active if section.get(active) == crumb else None)
-            )
-            tag('a' if href else 'span', name, 'wide-only cut', href=href)
-            icon('chevron-right', 12, classes='wide-only')
-        last = crumbs[-1]
-        tag('b', last if isinstance(last, str) else last[0], 'cut', aria_current='page')
 
 
 def _account_theme(session: Session) -> None:
@@ -212,67 +189,10 @@ def _account_theme(session: Session) -> None:
         ui.add_head_html(f"<script>variosyncTheme('{theme}')</script>")
 
 
-def _theme_menu(services: Any) -> None:
-    with tag('div', classes='menu', id='theme', popover='auto', role='menu', aria_label='Theme'):
-        _themes(services, 'menuitemradio', ids=True)
-
-
-def _themes(services: Any, role: str, *, ids: bool = False) -> None:
-    """The three themes: the page's script applies a choice at once, and the account keeps it."""
-
-    async def keep(theme: str) -> None:
-        await services.accounts.set_preferences(current().user.id, theme=theme, address=address())
-
-    for value, label, symbol in THEMES:
-        item = tag('button', classes='mi', type='button', role=role, aria_checked='false', data_theme_set=value)
-        if ids:
-            item.props['id'] = f'theme-{value}'
-        item.on('click', lambda _, value=value: keep(value))
-        with item:
-            # Not the icons of the top bar's button, of which the theme hides one.
-            icon(symbol).classes(remove=f'lucide-{symbol}')
-            tag('span', label)
-
-
-def _user_menu(services: Any, session: Session) -> None:
-    with tag('div', classes='menu', id='me', popover='auto', aria_label='Account'):
-        with tag('div', classes='vs who'):
-            tag('span', session.user.name or session.user.email, 'w5 cut')
-            below = ['owner'] if session.user.owner else []
-            below += [session.user.email] if session.user.name else []
-            if below:
-                tag('span', ', '.join(below), 't12 t3 cut')
-        # The top bar of a phone has no room for the theme's own menu.
-        with tag('div', classes='phone-only themes', role='radiogroup', aria_label='Theme'):
-            _themes(services, 'radio')
-        for label, href, symbol in (('Settings', '/settings', 'settings'), ('Audit log', '/audit', 'history')):
-            with tag('a', classes='mi', href=href):
-                icon(symbol)
-                tag('span', label)
-        with tag('button', classes='mi', type='button', id=PAUSE.press).on('click', lambda: switch(services)):
-            icon(PAUSE.icon)
-            # The pill knows whether they are paused, and writes what a press does.
-            tag('span', 'Pause hours', data_hours_switch='')
-        with (
-            tag('form', method='post', action='/auth/sign-out'),
-            tag('button', classes='mi', type='submit', id='sign-out'),
-        ):
-            icon('log-out')
-            tag('span', 'Sign out')
-
-
-def _shortcuts() -> None:
-    with tag('dialog', classes='over', id='keys', aria_label='Shortcuts'), tag('div', classes='keys'):
-        with tag('header'):
-            tag('h2', 'Shortcuts')
-            icon_button('x', 'Close', small=True, data_close='')
-        with tag('dl'):
-            for name, keys in SHORTCUTS:
-                with tag('div'):
-                    tag('dt', name)
-                    with tag('dd'):
-                        for key in keys.split():
-                            tag('span', key, 'kbd', data_mod='' if key == '⌘' else None)
+def _below(session: Session) -> str:
+    """What stands under the name in the account menu."""
+    user = session.user
+    return ', '.join([*(['owner'] if user.owner else []), *([user.email] if user.name else [])])
 
 
 def _initials(session: Session) -> str:

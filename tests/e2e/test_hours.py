@@ -101,6 +101,12 @@ def test_the_pill_counts_and_a_pause_holds_on_every_tab(server: Server, page: Pa
     page.wait_for_function(COUNTED, arg=[held, 2])
     assert not page.evaluate('() => document.getElementById("main").inert')
 
+    for press, shown in (('Pause hours', 'paused'), ('Resume hours', 'running')):
+        page.get_by_role('button', name=re.compile('account menu')).click()
+        page.get_by_role('button', name=press).click()
+        page.keyboard.press('Escape')
+        expect(pill(page)).to_have_attribute('data-state', shown)
+
 
 def test_nobody_there_stops_the_clock_and_a_touch_starts_it(server: Server, page: Page):
     sign_up(page, server, 'ben@example.com')
@@ -156,6 +162,7 @@ def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page
     expect(price).to_contain_text('Up to 0:00:26 of your hours (1 series × 1 model)')
     page.get_by_role('button', name='Prophet', exact=True).click()
     expect(price).to_contain_text('Up to 0:00:29 of your hours (1 series × 2 models)')
+    expect(page).to_have_url(re.compile('models=prophet'))
 
     spend(server, page, 'dana@example.com', down_to=32)
     for model in ('Seasonal naive', 'ETS', 'Theta', 'MSTL', 'LightGBM'):

@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 from nicegui import ui
 from nicegui.testing import user_simulation
-from nicegui.testing.user_interaction import UserInteraction
 
 from core.errors import NotEnoughHours
 from core.settings import Settings
@@ -228,18 +227,6 @@ async def test_the_pill_writes_numbers_as_its_user_does(room: Room) -> None:
     (pill,) = [element for element in room.user._client.elements.values() if isinstance(element, HoursPill)]
     assert pill.props['marks'] == ['.', ',']
     await room.user.should_see('10,0 h')
-
-
-async def test_hours_are_paused_and_resumed_from_the_account_menu(room: Room) -> None:
-    probe(room)
-    await room.user.open('/probe')
-    user_id = room.session.user.id
-    item = next(one for one in room.user._client.elements.values() if one.props.get('id') == 'hours-switch')
-    UserInteraction(room.user, {item}, None).click()
-    await until(lambda: room.services.hours.balances.get(user_id))
-    assert room.services.hours.balances[user_id].state == 'paused'
-    UserInteraction(room.user, {item}, None).click()
-    await until(lambda: room.services.hours.balances[user_id].state == 'running')
 
 
 # Billing

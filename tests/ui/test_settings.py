@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -179,9 +180,9 @@ async def test_the_name_is_kept_and_the_email_is_shown(room: Room) -> None:
     room.user.find('Save').click()
     await room.user.should_see('Saved')
     assert next(iter(room.accounts.open.values())).user.name == EVIL
-    await room.user.open('/audit')
-    await room.user.should_see(EVIL)
-    assert EVIL not in (await room.user.http_client.get('/audit')).text
+    text = (await room.user.http_client.get('/audit')).text
+    assert escape(EVIL) in text
+    assert EVIL not in text
 
 
 async def test_a_password_is_set_and_every_other_session_cut(room: Room) -> None:

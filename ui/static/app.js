@@ -21,6 +21,11 @@
     document.cookie = `variosync_theme=${wanted}; Path=/; Max-Age=${wanted === 'system' ? 0 : 31536000}; SameSite=Lax${secure}`;
     applyTheme();
   }
+  // The account keeps the choice for its other browsers; this one has it already.
+  function keepTheme(theme) {
+    fetch('/api/v1/settings', { method: 'PATCH', keepalive: true, headers: { 'Content-Type': 'application/json', Accept: 'application/json' }, body: JSON.stringify({ theme }) })
+      .catch(() => { /* the server is away: the cookie keeps it */ });
+  }
   applyTheme();
   // A page calls this from its head with what the account says; the cookie only remembers it for pages without one.
   window.variosyncTheme = (wanted) => { if (wanted !== choice()) setTheme(wanted); };
@@ -254,7 +259,11 @@
     else if (at('data-palette')) showPalette();
     else if (at('data-keys')) showKeys();
     else if (at('data-close')) at('data-close').closest('dialog').close();
-    else if (theme) { setTheme(theme.dataset.themeSet); theme.closest('[popover]')?.hidePopover(); }
+    else if (theme) {
+      setTheme(theme.dataset.themeSet);
+      if ('themeKept' in theme.dataset) keepTheme(theme.dataset.themeSet);
+      theme.closest('[popover]')?.hidePopover();
+    }
     else if (copy) copyText(copy);
     else if (row && !event.target.closest('a, button, input, label') && !String(getSelection())) location.assign(row.dataset.href);
     else if (event.target.matches?.('dialog.over')) event.target.close();

@@ -27,9 +27,13 @@ export default {
   props: { balance: Object, metered: Boolean, page: String, url: String, idleAfter: Number, marks: Array, icons: Object },
   data: () => ({ seconds: 0, reserved: 0, state: 'off', known: false, told: 0, now: 0, live: false, away: false, busy: false }),
   template: `
-    <a class="pill hours" :class="level" href="/billing" :aria-label="name" :title="title" :data-state="shown" :data-seconds="left">
-      <svg class="i14" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[halted ? 'pause' : 'timer']"></svg>
-      <span>{{ known ? text : '–' }}</span>
+    <div hidden>
+      <Teleport to="#hours-place">
+        <a class="pill hours" :class="level" href="/billing" :aria-label="name" :title="title" :data-state="shown" :data-seconds="left">
+          <svg class="i14" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons[halted ? 'pause' : 'timer']"></svg>
+          <span>{{ known ? text : '–' }}</span>
+        </a>
+      </Teleport>
       <Teleport to="body">
         <section v-if="veiled" class="hours-veil" role="region" aria-label="Paused">
           <div>
@@ -40,7 +44,7 @@ export default {
           </div>
         </section>
       </Teleport>
-    </a>`,
+    </div>`,
   computed: {
     // Away is known here at once; the server learns it with the next beat.
     shown() { return this.state === 'running' && this.away ? 'idle' : this.state; },
@@ -75,6 +79,8 @@ export default {
     if (document.visibilityState === 'visible') this.touch();
     if (this.balance) this.take(this.balance, this.metered);
     this.ticker = setInterval(this.tick, 1000);
+    this.switcher = document.getElementById('hours-switch');
+    this.switcher.addEventListener('click', this.turn);
     this.due = performance.now() + BEAT * 1000;
     if (!this.metered) return;
     for (const name of TOUCHES) addEventListener(name, this.touch, { passive: true, capture: true });
@@ -86,6 +92,7 @@ export default {
   },
   unmounted() {
     clearInterval(this.ticker);
+    this.switcher.removeEventListener('click', this.turn);
     for (const name of TOUCHES) removeEventListener(name, this.touch, { capture: true });
     document.removeEventListener('visibilitychange', this.seen);
     removeEventListener('pagehide', this.leave);
@@ -108,6 +115,8 @@ export default {
     tell() {
       if (!this.known) return;
       document.querySelectorAll('[data-hours]').forEach((place) => { place.textContent = (place.dataset.hours === 'exact' ? exact : short)(this.left, this.marks); });
+      this.switcher.disabled = this.state === 'exhausted';
+      this.switcher.title = this.switcher.disabled ? 'Your hours are used up: there is nothing to pause.' : '';
       document.querySelectorAll('[data-hours-switch]').forEach((place) => { place.textContent = this.state === 'paused' ? 'Resume hours' : 'Pause hours'; });
     },
     idle() {
@@ -142,6 +151,9 @@ export default {
       this.touch();
       await this.ask('resume');
       this.busy = false;
+    },
+    async turn() {
+      await (this.state === 'paused' ? this.resume() : this.ask('pause'));
     },
     async ask(what, body, parting = false) {
       const post = { method: 'POST', keepalive: parting, body: JSON.stringify(body ?? {}) };
