@@ -1,25 +1,38 @@
 """A dashboard of a dataset from what its version says of itself: what stands where and drawn how.
 
-The profile decides. Names of measures and of the dataset tell prices, energy and sales; the step tells which figure of
-a day, a month or a year is worth a panel and whether hours, days or years have a rhythm; several series ask for the
-greatest of them and for what they make together. Every row of the grid is full, and nothing is drawn without values.
+The profile decides. Names and units tell what is added up (amounts, counts, volumes) and what is averaged (rates,
+prices, temperatures, shares), and name prices, energy and sales; the step tells which figure of a day, a month or a
+year is worth a panel and whether hours, days or years have a rhythm; several series ask for the greatest of them and
+for what they make together. Every row of the grid is full, and nothing is drawn without values.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from core.panels import NAME, parsed
 
 TEMPLATES: Final = {'auto': 'What fits best', 'sales': 'Sales', 'energy': 'Energy', 'prices': 'Prices'}
 PRICES: Final = ('open', 'high', 'low', 'close')
-# Parts of names, as `_words` splits them.
+# Parts of names, as `_words` splits them; of German and French ones too, as far as files name their columns by them.
 COUNTED: Final = {
-    'sales', 'sold', 'qty', 'quantity', 'units', 'count', 'orders', 'revenue', 'turnover', 'amount', 'volume', 'visits',
-    'visitors', 'passengers', 'patients', 'trips', 'nights', 'rain', 'precipitation',
-    'kwh', 'mwh', 'gwh', 'pedestrians', 'births', 'deaths', 'cases', 'views', 'sessions', 'bookings', 'shipments',
-    'receipts',
+    'sales', 'sale', 'sold', 'qty', 'quantity', 'units', 'count', 'counts', 'orders', 'revenue', 'revenues',
+    'turnover', 'amount', 'amounts', 'volume', 'visits', 'visitors', 'passengers', 'patients', 'trips', 'nights',
+    'rain', 'rainfall', 'precipitation', 'kwh', 'mwh', 'gwh', 'pedestrians', 'births', 'deaths', 'cases', 'views',
+    'sessions', 'bookings',
+    'shipments', 'receipts', 'income', 'earnings', 'profit', 'pnl', 'cost', 'costs', 'spend', 'expenses', 'payments',
+    'customers', 'calls', 'tickets', 'clicks', 'impressions', 'downloads', 'installs', 'transactions', 'deliveries',
+    'parcels', 'steps', 'crashes', 'accidents', 'items', 'pieces', 'pcs', 'kunden', 'fahrten', 'stück', 'stueck',
+    'ertrag', 'gewinn', 'ventes', 'montant', 'quantité', 'ventas', 'importe', 'cantidad', 'ingresos',
+}  # fmt: skip
+COUNTED_ENDS: Final = (
+    *('umsatz', 'menge', 'anzahl', 'betrag', 'erlös', 'erlöse', 'erloes', 'absatz', 'verbrauch', 'kosten', 'besucher'),
+    *('zahl', 'zahlen', 'verkäufe', 'verkaeufe', 'niederschlag', 'aufträge', 'auftraege', 'bestellungen', 'einnahmen'),
+)  # of compounds: Nettoumsatz
+COUNTED_UNITS: Final = {
+    'eur', '€', 'usd', '$', 'gbp', '£', 'chf', 'kwh', 'mwh', 'gwh', 'wh', 'kg', 't', 'l', 'm3', 'm³', 'pcs', 'stk',
+    'st',
 }  # fmt: skip
 ADDED: Final = {
     'load',
@@ -37,13 +50,19 @@ ADDED: Final = {
 NEVER_ADDED: Final = {
     'price', 'rate', 'ratio', 'share', 'percent', 'pct', 'mean', 'average', 'avg', 'median', 'temperature', 'temp',
     'index', 'weighted', 'unweighted', 'score', 'humidity', 'pressure', 'speed', 'close', 'open', 'high', 'low', 'log',
+    'prices', 'rates', 'level', 'balance', 'stock', 'inventory', 'per', 'pro', 'je', 'par', 'min', 'max', 'prix',
+    'taux', 'precio', 'tasa', 'margin', 'yield', 'growth', 'change', 'cumulative', 'kumuliert',
 }  # fmt: skip
+NEVER_ENDS: Final = (
+    *('preis', 'preise', 'kurs', 'temperatur', 'anteil', 'quote', 'durchschnitt', 'mittelwert', 'feuchte', 'bestand'),
+    *('druck', 'geschwindigkeit', 'stand', 'saldo'),
+)
 SALES: Final = {'sales', 'sold', 'qty', 'quantity', 'orders', 'revenue', 'turnover', 'bookings', 'receipts'}
 ENERGY: Final = {
     'energy', 'electricity', 'load', 'power', 'grid', 'kwh', 'mwh', 'gwh', 'kw', 'mw', 'gw', 'solar', 'wind', 'pjm',
     'consumption', 'generation',
 }  # fmt: skip
-PRICED: Final = {'price', 'close', 'quote', 'nav', 'rate'}
+PRICED: Final = {'close', 'price', 'quote', 'nav'}
 NAMELESS: Final = {'y', 'x', 'v', 'value', 'values', 'val', 'data', 'measure', 'target'}
 MOST_LINES: Final = 8
 TOGETHER: Final = 200  # series that are added up in one panel
@@ -122,6 +141,11 @@ class _Facts:
         return {'top': MOST_LINES} if self.series > MOST_LINES else {}
 
     @property
+    def greatest(self) -> str:
+        """How a title says that not all series are drawn."""
+        return f', top {MOST_LINES}' if self.several else ''
+
+    @property
     def within_days(self) -> bool:
         """Whether there are values at several hours of a day."""
         return 0 < self.step <= DAY / 4
@@ -161,13 +185,30 @@ class _Facts:
 
     def summed(self, measure: str) -> bool:
         """Whether values at different times are added: so many orders, so many kilowatt hours."""
-        words = _words(self.called(measure)) | _words(measure) | _words(self.known.get(measure, {}).get('unit') or '')
-        return bool(words & COUNTED) and not words & NEVER_ADDED and '%' not in measure
+        words, unit = _words(self.called(measure)) | _words(measure), self._unit(measure)
+        if self._averaged(measure):
+            return False
+        return unit in COUNTED_UNITS or bool(words & COUNTED) or any(word.endswith(COUNTED_ENDS) for word in words)
 
     def added(self, measure: str) -> bool:
         """Whether values of different series at one time are added, as loads are and temperatures are not."""
         words = _words(self.called(measure)) | _words(measure)
-        return self.summed(measure) or (bool(words & ADDED) and not words & NEVER_ADDED and '%' not in measure)
+        return self.summed(measure) or (bool(words & ADDED) and not self._averaged(measure))
+
+    def _unit(self, measure: str) -> str:
+        return str(self.known.get(measure, {}).get('unit') or '').strip().lower()
+
+    def _averaged(self, measure: str) -> bool:
+        """Whether a sum means nothing: rates, prices, temperatures, shares, and what is held rather than sold."""
+        words, unit = _words(self.called(measure)) | _words(measure), self._unit(measure)
+        if '%' in measure or '/' in unit or unit == '%' or words & NEVER_ADDED:
+            return True
+        return any(word.endswith(NEVER_ENDS) for word in words)
+
+    def bare(self, measure: str) -> str:
+        """What a measure is called behind another word: mean temperature, total Umsatz."""
+        name = measure if measure.strip().lower() not in NAMELESS or not self.name else self.name
+        return (' '.join(name.replace('_', ' ').strip(' #').split()) or name)[:120]
 
     def called(self, measure: str) -> str:
         """What a measure is called in titles."""
@@ -178,10 +219,11 @@ class _Facts:
 
     def shortened(self, panel: Json) -> str:
         """The title without the dataset's name where that stands for the measure: the dashboard is called so."""
-        name, title = self.called(panel['query']['measures'][0]), str(panel['title'])
-        if panel['query']['measures'][0].strip().lower() not in NAMELESS or not title.startswith(name):
+        measure, title = panel['query']['measures'][0], str(panel['title'])
+        if measure.strip().lower() not in NAMELESS or not self.name:
             return title
-        rest = title[len(name) :].lstrip(' ,:')
+        rest = ' '.join(title.replace(self.called(measure), '').replace(self.bare(measure), '').split())
+        rest = re.sub(r' (of|,)$', '', rest.replace(' ,', ',').lstrip(' ,:'))
         return rest[:1].upper() + rest[1:] or ('Latest' if panel['kind'] == 'figure' else 'Over time')
 
     def together(self, measure: str) -> Json:
@@ -196,16 +238,24 @@ class _Facts:
         """The name where `together` draws: a panel says itself that it draws all series, but not that it draws one."""
         return self.called(measure) + (', greatest series' if self.series > TOGETHER else '')
 
-    def complete(self, every: str) -> bool:
-        """Whether the last period is over: the sum of a week that has only begun would look like a fall."""
-        if self.end is None:
-            return False
-        return _begun(self.end, every) < _begun(self.end + timedelta(seconds=self.step or 1), every)
+    @property
+    def value(self) -> str:
+        """What values are that a rolling mean counts: hours, days, months."""
+        usual = (('hour', 3600), ('day', DAY), ('week', 7 * DAY), ('month', 30.44 * DAY), ('year', 365.25 * DAY))
+        return next((name for name, length in usual if abs(self.step / length - 1) < 0.05), 'value')
+
+    @property
+    def indexed(self) -> bool:
+        """Whether lines of several series are compared by how they went from a common start, as prices are."""
+        first = self.measures[0]
+        least = self.known.get(first, {}).get('min')
+        positive = isinstance(least, int | float) and least > 0
+        return self.many and positive and self.step >= 0.9 * DAY and bool(_words(first) & PRICED)
 
 
 def _words(text: str) -> set[str]:
     """The words of a name: `Adj_Close` → adj, close; `numOrders` → num, orders."""
-    return set(re.findall(r'[a-z]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', text).lower()))
+    return set(re.findall(r'[^\W\d_]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', text).lower()))
 
 
 def _is_written(text: str) -> bool:
@@ -213,21 +263,12 @@ def _is_written(text: str) -> bool:
     return any(letter.isupper() for letter in text.split(' ')[0])
 
 
-def _begun(at: datetime, every: str) -> tuple[int, ...]:
-    """A number that grows with each period."""
-    if every == 'P1D':
-        return (at.toordinal(),)
-    if every == 'P1W':
-        return tuple(at.isocalendar()[:2])
-    return {'P1M': (at.year, at.month), 'P3M': (at.year, (at.month - 1) // 3)}.get(every, (at.year,))
-
-
 def _template(facts: _Facts) -> str:
     words = [_words(name) for name in facts.measures]
     if all(any(price in one for one in words) for price in PRICES):
         return 'prices'
     first, name = words[0], _words(facts.name)
-    if first & {'close', 'price', 'quote', 'nav'} and not facts.many and 0 < facts.step <= 3.5 * DAY:
+    if first & PRICED and 0 < facts.step <= 3.5 * DAY and (facts.indexed or not facts.many):
         return 'prices'
     if (first | name) & ENERGY and facts.within_days:
         return 'energy'
@@ -242,20 +283,28 @@ def _panel(kind: str, title: str, query: Json, **show: Any) -> Json:
     return {'kind': kind, 'title': title[:200], 'query': kept} | ({'show': show} if show else {})
 
 
-def _how(facts: _Facts, measure: str, every: str) -> str:
-    """The aggregation of a measure over a period: sums only of periods that are over."""
-    return 'sum' if facts.summed(measure) and facts.complete(every) else 'mean'
+def _how(facts: _Facts, measure: str) -> Json:
+    """The aggregation of a measure over a period; a panel tells itself which period is not over."""
+    return {'aggregation': 'sum'} if facts.summed(measure) else {}
+
+
+def _said(facts: _Facts, measure: str, name: str) -> str:
+    """`name` with how it is made: total sales, mean temperature."""
+    rest = name.removeprefix(facts.called(measure))
+    return f'{"Total" if facts.summed(measure) else "Mean"} {facts.bare(measure)}{rest}'
 
 
 def _figure(facts: _Facts, measure: str, every: str = '', how: str = '') -> Json:
     """The latest figure: of a period, all series together."""
     every = every or facts.period
-    aggregation, word = (
-        (how, {'max': ', highest', 'min': ', lowest'}[how]) if how else (_how(facts, measure, every), '')
-    )
     single = not (facts.within_days or facts.daily) and every == facts.period
-    title = facts.of_all(measure) if single else f'{facts.of_all(measure)}{word} a {PERIODS[every]}'
-    query = {'measures': [measure], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
+    name = facts.of_all(measure)
+    if how:
+        name = f'{"Highest" if how == "max" else "Lowest"} {facts.bare(measure)}'
+    elif not single and not facts.summed(measure):
+        name = _said(facts, measure, name)
+    title = name if single else f'{name} per {PERIODS[every]}'
+    query = {'measures': [measure], 'every': every} | ({'aggregation': how} if how else _how(facts, measure))
     return _panel('figure', title, query | facts.together(measure))
 
 
@@ -271,9 +320,10 @@ def _figures(facts: _Facts, others: Sequence[str] = ()) -> list[Json]:
     (first,) = measures
     if facts.many and facts.series <= EACH_ITS_FIGURE and len(facts.labels) == facts.series:
         every = facts.period
-        aggregation = _how(facts, first, every)
-        query = {'measures': [first], 'every': every, 'aggregation': '' if aggregation == 'mean' else aggregation}
-        return [_panel('figure', f'{label} a {PERIODS[every]}', query | {'series': [label]}) for label in facts.labels]
+        query = {'measures': [first], 'every': every} | _how(facts, first)
+        return [
+            _panel('figure', f'{label} per {PERIODS[every]}', query | {'series': [label]}) for label in facts.labels
+        ]
     longer = [_figure(facts, first, facts.longer)] if facts.longer != facts.period else []
     if single:
         period = facts.longer if facts.longer != facts.period and not facts.within_days else facts.period
@@ -283,8 +333,8 @@ def _figures(facts: _Facts, others: Sequence[str] = ()) -> list[Json]:
 
 def _line(facts: _Facts, measure: str) -> Json:
     """A measure over time, a line each series."""
-    greatest = f', the {MOST_LINES} greatest series' if facts.several else ''
-    return _panel('line', f'{facts.called(measure)}{greatest}', {'measures': [measure], **facts.several})
+    query = {'measures': [measure], **_how(facts, measure), **facts.several}
+    return _panel('line', f'{facts.called(measure)}{facts.greatest}', query)
 
 
 def _rhythm(facts: _Facts, measure: str) -> Json | None:
@@ -293,17 +343,17 @@ def _rhythm(facts: _Facts, measure: str) -> Json | None:
     if facts.within_days:
         return _panel('heat', f'{facts.of_all(measure)} by hour and weekday', query)
     if facts.daily:
-        how = {'aggregation': 'sum'} if facts.summed(measure) else {}
-        return _panel('calendar', f'{facts.of_all(measure)} by day', query | how)
+        return _panel('calendar', f'{facts.of_all(measure)} by day', query | _how(facts, measure))
     return None
 
 
 def _spread(facts: _Facts, measure: str) -> Json:
     """How values are spread: quartiles of several series, a histogram of one."""
     if facts.many:
-        title = f'{facts.called(measure)}, how its {"greatest " if facts.several else ""}series spread'
-        return _panel('box', title, {'measures': [measure], **facts.several})
-    return _panel('histogram', f'{facts.called(measure)}, how often each value', {'measures': [measure]})
+        return _panel(
+            'box', f'Spread of {facts.bare(measure)}{facts.greatest}', {'measures': [measure], **facts.several}
+        )
+    return _panel('histogram', f'Distribution of {facts.bare(measure)}', {'measures': [measure]})
 
 
 def _beside(facts: _Facts, measure: str) -> Json | None:
@@ -311,13 +361,11 @@ def _beside(facts: _Facts, measure: str) -> Json | None:
     query = {'measures': [measure], **facts.together(measure)}
     if facts.years:
         every = 'P1M' if facts.step < 28 * DAY else facts.period
-        aggregation = _how(facts, measure, every)
-        how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
-        title = f'{facts.of_all(measure)} beside the year before'
-        return _panel('line', title, query | {'every': every, 'compare': 'P1Y', **how})
+        title = f'{facts.of_all(measure)}, year on year'
+        return _panel('line', title, query | {'every': every, 'compare': 'P1Y', **_how(facts, measure)})
     if facts.within_days and facts.days > 14:
-        title = f'{facts.of_all(measure)} beside the week before'
-        return _panel('line', title, query | {'every': 'P1D', 'compare': 'P1W'})
+        title = f'{facts.of_all(measure)}, week on week'
+        return _panel('line', title, query | {'every': 'P1D', 'compare': 'P1W', **_how(facts, measure)})
     return None
 
 
@@ -326,13 +374,10 @@ def _periods(facts: _Facts, measure: str) -> Json | None:
     every = facts.longer
     if facts.days * DAY < 3 * {'P1D': DAY, 'P1W': 7 * DAY, 'P1M': 31 * DAY, 'P1Y': 366 * DAY}[every]:
         return None
-    aggregation = _how(facts, measure, every)
-    how = {'aggregation': 'sum'} if aggregation == 'sum' else {}
-    query = {'measures': [measure], 'every': every, **how}
+    query = {'measures': [measure], 'every': every, **_how(facts, measure)}
     if facts.many and facts.added(measure) and facts.series <= MOST_LINES:
-        return _panel('bar', f'{facts.called(measure)} by {PERIODS[every]}', query, stacked=True)
-    title = f'{facts.of_all(measure)} by {PERIODS[every]}'
-    return _panel('bar', title, query | facts.together(measure))
+        return _panel('bar', _said(facts, measure, facts.called(measure)), query, stacked=True)
+    return _panel('bar', _said(facts, measure, facts.of_all(measure)), query | facts.together(measure))
 
 
 def _smooth(facts: _Facts, measure: str) -> Json | None:
@@ -341,7 +386,7 @@ def _smooth(facts: _Facts, measure: str) -> Json | None:
     if facts.many or not facts.step or facts.days * DAY < 3 * window * facts.step:
         return None
     query = {'measures': [measure], 'overlays': [f'mean~{window}']}
-    return _panel('line', f'{facts.called(measure)} with its mean over {window} values', query)
+    return _panel('line', f'{facts.called(measure)}, {window}-{facts.value} mean', query)
 
 
 def _pairs(panels: Sequence[Json | None], most: int = 4) -> list[Row]:
@@ -373,19 +418,15 @@ def _sales(facts: _Facts) -> list[Row]:
     every = facts.period if facts.within_days or facts.daily else ''
     if every and facts.days > 200:
         every = 'P1W' if facts.days < 900 else 'P1M'
-    how = {'aggregation': 'sum'} if facts.summed(first) or not _words(first) & NEVER_ADDED else {}
-    word = f' by {PERIODS[every]}' if every else ''
-    greatest = f', the {MOST_LINES} greatest series' if facts.several else ''
-    bars = _panel(
-        'bar', f'{facts.called(first)}{word}{greatest}', {'measures': [first], 'every': every, **how, **facts.several},
-        stacked=facts.many,
-    )  # fmt: skip
+    query = {'measures': [first], 'every': every, **_how(facts, first), **facts.several}
+    bars = _panel('bar', f'{facts.called(first)}{facts.greatest}', query, stacked=facts.many and facts.added(first))
     more = [_beside(facts, first), _rhythm(facts, first), *[_line(facts, one) for one in others[:2]]]
     more += [_periods(facts, first), _spread(facts, first), _smooth(facts, first)]
     return [(LOW, _figures(facts)), (TALL, [bars]), *_pairs(more)]
 
 
 def _prices(facts: _Facts) -> list[Row]:
+    """Candles with what traders read; of several series how each went, from a common start."""
     four = [next((name for name in facts.measures if price in _words(name)), '') for price in PRICES]
     if not all(four):
         four = [facts.measures[0]]
@@ -393,31 +434,31 @@ def _prices(facts: _Facts) -> list[Row]:
     volume = next((name for name in facts.measures if 'volume' in _words(name)), '')
     one = {'top': 1} if facts.many else {}
     every = {} if len(four) > 1 else {'every': 'P1D' if facts.within_days else 'P1W' if facts.days < 900 else 'P1M'}
-    candles = _panel('candles', 'Price', {'measures': four, 'volume': volume, **every, **one})
+    of = ' of the greatest series' if facts.many else ''
+    candles = _panel('candles', f'Price{of}', {'measures': four, 'volume': volume, **every, **one})
     daily = {'every': 'P1D', 'aggregation': 'last'} if facts.within_days else {}
     title = facts.called(close)
     bands = _panel(
-        'line', f'{title} with Bollinger bands', {'measures': [close], 'overlays': ['bollinger~20~2'], **daily, **one}
+        'line', f'{title}, Bollinger bands', {'measures': [close], 'overlays': ['bollinger~20~2'], **daily, **one}
     )
-    swing = _panel('line', f'{title} with RSI', {'measures': [close], 'overlays': ['rsi~14'], **daily, **one})
-    told = [(close, 'last', 'P1D', 'last')] + ([(close, 'last', 'P1M', 'last')] if facts.days > 60 else [])
-    if len(four) > 1:
-        told += [(four[1], 'highest', 'P1M', 'max'), (four[2], 'lowest', 'P1M', 'min')]
-    figures = [
-        _panel(
-            'figure',
-            f'{facts.called(name)}, {word} of a {PERIODS[step]}',
-            {'measures': [name], 'every': step, 'aggregation': how, **one},
-        )
-        for name, word, step, how in told
-    ]
+    swing = _panel('line', f'{title}, RSI', {'measures': [close], 'overlays': ['rsi~14'], **daily, **one})
     traded = None
     if volume:
-        traded = _panel(
-            'bar',
-            f'{facts.called(volume)} by month',
-            {'measures': [volume], 'every': 'P1M', 'aggregation': 'sum', **one},
-        )
-    lines = _line(facts, close) if facts.many else _spread(facts, close)
-    years = _beside(facts, close) if not facts.many else None
-    return [(LOW, figures), (TALL + 1, [candles]), *_pairs([bands, swing, traded, lines, years])]
+        query = {'measures': [volume], 'every': 'P1M', 'aggregation': 'sum', **one}
+        traded = _panel('bar', f'Total {facts.bare(volume)}{of}', query)
+    if facts.many:
+        query = {'measures': [close], **facts.several}
+        latest = _panel('figure', f'Last {facts.bare(close)}', query | {'every': 'P1D', 'aggregation': 'last'})
+        went = _panel('line', f'{title}, indexed to 100', query, axis='index' if facts.indexed else 'linear')
+        return [(TALL, [went, latest]), (TALL + 1, [candles]), *_pairs([bands, swing, traded])]
+    told = [(f'Last {facts.bare(close)}', close, 'P1D', 'last')]
+    if facts.days > 60:
+        told.append((f'{title}, end of month', close, 'P1M', 'last'))
+    if len(four) > 1:
+        told += [('Highest of a month', four[1], 'P1M', 'max'), ('Lowest of a month', four[2], 'P1M', 'min')]
+    figures = [
+        _panel('figure', name, {'measures': [measure], 'every': step, 'aggregation': how})
+        for name, measure, step, how in told
+    ]
+    rest = [bands, swing, traded, _spread(facts, close), _beside(facts, close)]
+    return [(LOW, figures), (TALL + 1, [candles]), *_pairs(rest)]

@@ -15,6 +15,7 @@ from playwright._impl._driver import compute_driver_executable
 from core.panels import parsed
 
 MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
+NAMES = ['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places']
 DAY = 86_400_000
 HOUR = 3_600_000
 
@@ -30,8 +31,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
 
     def run(body: str, given: Any = None) -> Any:
         script = (
-            'const [axes, look, scene, request, words, variables, partial, places] = await Promise.all('
-            "['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places'].map((name) => import(`./${name}.js`)));\n"
+            f'const [{", ".join(NAMES)}] = await Promise.all('
+            f'{json.dumps(NAMES)}.map((name) => import(`./${{name}}.js`)));\n'
             f'const given = {json.dumps(given)};\n'
             f'const answer = (() => {{ {body} }})();\n'
             'const plain = (_, value) => ArrayBuffer.isView(value) ? [...value] : value;\n'
@@ -469,7 +470,7 @@ def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Call
         # The last of twelve months has no later one, but is as long as its step.
         [of(months, [1, 1, 1, 1, 1], ms(2026, 1, 1), ms(2026, 5, 1)), {'every': 'P1M', 'step': 31 * DAY}],
         [
-            of([ms(2024, 1, 1), ms(2025, 1, 1), ms(2026, 1, 1), ms(2027, 1, 1)], [12, 12, 9], ms(2024, 1, 1), ms(2026, 9, 1)),
+            of([ms(year, 1, 1) for year in range(2024, 2028)], [12, 12, 9], ms(2024, 1, 1), ms(2026, 9, 1)),
             {'every': 'P1Y', 'step': 30 * DAY},
         ],
         [of(months[:2], [1], ms(2026, 1, 1), ms(2026, 1, 1)), {'every': '', 'step': DAY}],

@@ -78,21 +78,51 @@ def test_what_is_counted_is_added_and_what_is_measured_is_not():
     heat = found('load', 'heat')[0]['query']
     assert (heat['group'], heat['across']) == ('*', 'sum')
     figures = {panel['title']: panel['query'] for panel in found('load', 'figure')}
-    assert figures['Temperature a day']['across'] == 'mean'
+    assert figures['Mean temperature per day']['across'] == 'mean'
     bars = found('sales', 'bar')[0]
     assert bars['query']['aggregation'] == 'sum'
     assert bars['show']['stacked']
     assert not any(panel['query'].get('aggregation') == 'sum' for panel in found('weeks', 'bar'))
 
 
-def test_the_sum_of_a_period_that_has_only_begun_is_not_shown():
-    whole = manifest('orders', step=DAY, days=365)
-    begun = manifest('orders', step=DAY, days=362)
-    told = []
-    for given in (whole, begun):
-        figures = {panel['title']: panel['query'] for panel in dashboard(DATASET, given)['panels'][:3]}
-        told.append(figures['Orders a month'].get('aggregation', 'mean'))
-    assert told == ['sum', 'mean']
+@pytest.mark.parametrize(
+    ('measure', 'unit', 'summed'),
+    [
+        ('Umsatz', '', True), ('Nettoumsatz', '', True), ('Kunden', '', True), ('Verkaufsmenge', '', True),
+        ('orders', '', True), ('amount', '', True), ('x1', 'kWh', True), ('x1', 'EUR', True), ('ventes', '', True),
+        ('Preis', '', False), ('Umsatz pro Kunde', '', False), ('Umsatzanteil', '', False), ('Temperatur', '', False),
+        ('price', 'EUR', False), ('x1', 'EUR/MWh', False), ('x1', '%', False), ('x1', '', False), ('load', 'MW', False),
+        ('account balance', 'EUR', False), ('conversion rate', '', False), ('Lagerbestand', '', False),
+    ],
+)  # fmt: skip
+def test_amounts_are_summed_and_rates_are_averaged(measure: str, unit: str, summed: bool):
+    given = manifest(measure, step=DAY, days=362, series=3, **{measure: {'unit': unit}})
+    panels = dashboard(DATASET, given)['panels']
+    stepped = [one['query'] for one in panels if one['query'].get('every') and one['kind'] != 'candles']
+    assert stepped
+    kept = {one.get('aggregation') for one in stepped} - {'max', 'min', 'last'}
+    assert kept == ({'sum'} if summed else {None})
+
+
+@pytest.mark.parametrize('name', MADE_UP)
+def test_titles_of_panels_fit_a_phone_and_name_no_step_that_the_variables_move(name: str):
+    for panel in dashboard(DATASET, MADE_UP[name], name='Warehouse')['panels']:
+        assert len(panel['title']) <= 40, panel['title']
+        if panel['kind'] != 'figure':
+            assert ' per ' not in panel['title']
+
+
+def test_several_prices_are_compared_from_a_common_start():
+    close = {'min': 0.5, 'max': 600_000}
+    panels = dashboard(DATASET, manifest('close', step=DAY, days=700, series=8, close=close))['panels']
+    assert [(one['kind'], one['title'], one['show']['axis']) for one in panels[:3]] == [
+        ('line', 'Close, indexed to 100', 'index'),
+        ('figure', 'Last close', 'linear'),
+        ('candles', 'Price of the greatest series', 'linear'),
+    ]
+    # Prices that can be below zero, as those of power, have no share of their first value.
+    power = dashboard(DATASET, manifest('price', step=HOUR, days=700, series=8, price={'min': -90.0}))['panels']
+    assert not any(one['show']['axis'] == 'index' for one in power)
 
 
 def test_hours_days_and_years_have_their_rhythm():

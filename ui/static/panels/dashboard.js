@@ -6,6 +6,7 @@ import "./board_style.js";
 import { el, icon, menu, script, toast, useIcons } from "./dom.js";
 import { count, moment, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
+import { compacted } from "./places.js";
 import { picker, popover } from "./popover.js";
 import { addressed, compareWith, copyOf, labelsKnown, lastOf, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
 
@@ -18,562 +19,629 @@ const SIDES = ["x", "y", "w", "h"];
 const NARROW = "(max-width: 720px)";
 const UNITS = [["H", "hours"], ["D", "days"], ["W", "weeks"], ["M", "months"], ["Y", "years"]];
 
-export default {
-  template: `<div class="board" :data-ready="ready ? '1' : '0'" :data-panels="spec.panels.length" :data-revision="revision" :data-saved="unsaved || pending ? '0' : '1'">
-    <div ref="bar" class="board-bar" role="toolbar" aria-label="Variables" v-show="spec.panels.length"></div>
-    <div v-if="stale" class="board-note" role="alert"><span>This dashboard was changed elsewhere. Your last change is on this page alone.</span>
-      <span class="hs"><button type="button" class="b small" @click="reload">Load it again</button><button type="button" class="b small ghost" @click="overwrite">Keep mine</button></span></div>
-    <div v-else-if="unsaved" class="board-note" role="alert"><span>{{ unsaved }} Your change is kept on this page and is saved as soon as that is possible.</span>
-      <span class="hs"><button type="button" class="b small" @click="save">Try again</button></span></div>
-    <div ref="grid" class="board-grid grid-stack"></div>
-    <div v-if="!spec.panels.length" class="board-empty"><strong>Nothing here yet</strong>
-      <span class="t3">A panel draws measures of a dataset; make the first one in Explore.</span>
-      <a class="b pri" :href="adding">Add a panel</a></div>
-    <div ref="said" class="board-said" aria-live="polite"></div>
-  </div>`,
-  props: { dashboard: Object, datasets: Object, engines: Object, icons: Object, marks: Array, zone: String, explore: String, fixed: Boolean },
-  emits: ["left", "back"],
-  data() {
-    return { spec: copyOf(this.dashboard.spec), revision: this.dashboard.revision, ready: false, stale: false, unsaved: "", pending: false };
-  },
-  computed: {
-    adding() {
-      const first = this.spec.panels.find((panel) => panel.dataset)?.dataset ?? "";
-      return `${this.explore}?${new URLSearchParams({ dashboard: this.dashboard.id, ...(first ? { dataset: first } : {}) })}`;
-    },
-  },
-  async mounted() {
-    useIcons(this.icons);
-    writeNumbersWith(...this.marks);
-    Object.assign(this, { known: { ...this.datasets }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
+export class Board {
+  // `given`: the dashboard (id, name, spec, revision), its datasets as ui/components/panels.py describes them, and what
+  // all pages of panels are given. `hooks.left` and `hooks.back` are called when the page is left and when it comes back.
+  constructor(root, given) {
+    const { dashboard, datasets, engines, icons, marks, zone, explore } = given;
+    Object.assign(this, { root, dashboard, engines, zone, explore, hooks: {}, known: { ...datasets }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
+    Object.assign(this, { spec: copyOf(dashboard.spec), revision: dashboard.revision, ready: false, stale: false, unsaved: "", pending: false });
+    useIcons(icons);
+    writeNumbersWith(...marks);
+    this.parts = {
+      bar: el("div", { class: "board-bar", role: "toolbar", "aria-label": "Variables" }),
+      note: el("div", { class: "board-note", role: "alert", hidden: true }),
+      grid: el("div", { class: "board-grid grid-stack" }),
+      empty: el("div", { class: "board-empty", hidden: true }, el("strong", {}, "Nothing here yet"), el("span", { class: "t3" }, "A panel draws measures of a dataset; make the first one in Explore."), el("a", { class: "b pri", href: this.adding() }, "Add a panel")),
+      said: el("div", { class: "board-said", "aria-live": "polite" }),
+    };
+    root.replaceChildren(...Object.values(this.parts));
     this.chosen = addressed(this.spec.variables);
     this.bar();
+    this.now({});
     this.listen();
     this.narrow = matchMedia(NARROW);
-    this.narrow.addEventListener("change", this.turned = () => this.layOut());
+    this.narrow.addEventListener("change", () => this.layOut());
+  }
+
+  async start() {
     await this.layOut();
-    if (this.gone) return;
     this.draw();
     const asked = this.panels.get(decodeURIComponent(location.hash.slice(1)));
-    if (asked) {
-      asked.element.scrollIntoView({ block: "center" });
-      asked.element.classList.add("found");
+    if (!asked) return;
+    asked.element.scrollIntoView({ block: "center" });
+    asked.element.classList.add("found");
+  }
+
+  // Change what the page tells of itself: every such change goes through here.
+  now(changes) {
+    Object.assign(this, changes);
+    const { root, parts, spec } = this, none = !spec.panels.length;
+    Object.assign(root.dataset, { ready: this.ready ? "1" : "0", panels: spec.panels.length, revision: this.revision, saved: this.unsaved || this.pending ? "0" : "1" });
+    parts.bar.hidden = none;
+    parts.empty.hidden = !none;
+    this.tell(...(this.stale ? ["This dashboard was changed elsewhere. Your last change is on this page alone.", ["Load it again", "", () => this.reload()], ["Keep mine", "ghost", () => this.overwrite()]]
+      : this.unsaved ? [`${this.unsaved} Your change is kept on this page and is saved as soon as that is possible.`, ["Try again", "", () => this.save()]] : [""]));
+  }
+
+  // The note above the panels, with what can be done.
+  tell(text, ...acts) {
+    const { note } = this.parts;
+    note.hidden = !text;
+    if (note.firstChild?.textContent === text) return;
+    note.replaceChildren(...(text ? [el("span", {}, text), el("span", { class: "hs" }, acts.map(([label, kind, act]) => el("button", { type: "button", class: `b small ${kind}`.trim(), onclick: act }, label)))] : []));
+  }
+
+  adding() {
+    const first = this.spec.panels.find((panel) => panel.dataset)?.dataset ?? "";
+    return `${this.explore}?${new URLSearchParams({ dashboard: this.dashboard.id, ...(first ? { dataset: first } : {}) })}`;
+  }
+
+  listen() {
+    this.quit = new AbortController();
+    const on = (name, act, more = {}) => addEventListener(name, act, { signal: this.quit.signal, ...more });
+    on("keydown", (event) => this.key(event), { capture: true });
+    on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
+    on("beforeunload", (event) => {
+      const large = (this.pending || this.saving) && !outlives(this.packed());
+      if (this.unsaved || this.stale || large) event.preventDefault();
+      if (this.pending && !this.unsaved && !this.stale) this.save();
+    });
+    on("pagehide", () => { if (this.pending) this.save(); this.hooks.left?.(); });
+    on("pageshow", (event) => { if (event.persisted) this.hooks.back?.(); });
+    on("variosync:board", ({ detail }) => { document.getElementById("board-menu")?.hidePopover(); this[detail](); });
+    on("online", () => { if (this.unsaved) this.save(); });
+    document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement), { signal: this.quit.signal });
+    this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
+    this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); };
+    this.offline = () => { this.connected = false; this.lively(); };
+    this.follow();
+  }
+
+  // The socket of the page is made after its components.
+  follow() {
+    if (this.gone) return;
+    if (!window.socket) {
+      setTimeout(() => this.follow(), 100);
+      return;
     }
-  },
-  beforeUnmount() {
-    this.gone = true;
-    if (this.pending) this.save();
-    this.quit.abort();
-    this.themes.disconnect();
-    this.narrow?.removeEventListener("change", this.turned);
-    window.socket?.off("connect", this.online);
-    window.socket?.off("disconnect", this.offline);
-    this.panels.forEach((panel) => panel.destroy());
+    window.socket.on("connect", this.online);
+    window.socket.on("disconnect", this.offline);
+  }
+
+  // What all panels share, with the range resolved to moments.
+  context() {
+    return resolved(this.chosen, { datasets: this.known, zone: this.chosen.zone || this.zone, panels: this.spec.panels });
+  }
+
+  draw(push = false) {
+    const context = this.context();
+    for (const spec of this.spec.panels) this.panels.get(spec.id)?.set(spec, context);
+    this.written(push);
+  }
+
+  // Places: a grid of twelve columns, and on phones one column in the order in which the panels are read.
+  async layOut() {
+    const one = this.narrow.matches;
+    if (!one) {
+      const Grid = await script(this.engines.gridstack, "GridStack");
+      if (this.gone || this.narrow.matches) return;
+      this.GridStack = Grid;
+    }
     this.grid?.destroy(false);
-  },
-  methods: {
-    listen() {
-      this.quit = new AbortController();
-      const on = (name, act, more = {}) => addEventListener(name, act, { signal: this.quit.signal, ...more });
-      on("keydown", (event) => this.key(event), { capture: true });
-      on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
-      on("beforeunload", (event) => {
-        const large = (this.pending || this.saving) && !outlives(this.packed());
-        if (this.unsaved || this.stale || large) event.preventDefault();
-        if (this.pending && !this.unsaved && !this.stale) this.save();
-      });
-      on("pagehide", () => { if (this.pending) this.save(); this.$emit("left"); });
-      on("pageshow", (event) => { if (event.persisted) this.$emit("back"); });
-      on("variosync:board", ({ detail }) => { document.getElementById("board-menu")?.hidePopover(); this[detail](); });
-      on("online", () => { if (this.unsaved) this.save(); });
-      document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement), { signal: this.quit.signal });
-      this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
-      this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-      this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); };
-      this.offline = () => { this.connected = false; this.lively(); };
-      this.follow();
-    },
-    // The socket of the page is made after its components.
-    follow() {
-      if (this.gone) return;
-      if (!window.socket) {
-        setTimeout(() => this.follow(), 100);
-        return;
-      }
-      window.socket.on("connect", this.online);
-      window.socket.on("disconnect", this.offline);
-    },
-    // What all panels share, with the range resolved to moments.
-    context() {
-      return resolved(this.chosen, { datasets: this.known, zone: this.chosen.zone || this.zone, panels: this.spec.panels });
-    },
-    draw(push = false) {
-      const context = this.context();
-      for (const spec of this.spec.panels) this.panels.get(spec.id)?.set(spec, context);
-      this.written(push);
-    },
-    // Places: a grid of twelve columns, and on phones one column in the order in which the panels are read.
-    async layOut() {
-      const one = this.narrow.matches;
-      if (!one) {
-        const Grid = await script(this.engines.gridstack, "GridStack");
-        if (this.gone || this.narrow.matches) return;
-        this.GridStack = Grid;
-      }
-      this.grid?.destroy(false);
-      this.grid = null;
-      const place = this.$refs.grid, bodies = this.spec.panels.map((spec) => this.panels.get(spec.id)?.element ?? this.body(spec));
-      place.replaceChildren();
-      place.className = one ? "board-grid one" : "board-grid grid-stack";
-      place.removeAttribute("style");
-      if (one) {
-        this.column();
-        return;
-      }
-      this.spec.panels.forEach((spec, at) => place.append(this.cell(spec, bodies[at])));
-      this.grid = this.GridStack.init({ column: 12, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
-        resizable: { handles: "e,se,s,sw,w" }, disableDrag: this.fixed, disableResize: this.fixed }, place);
-      this.grid.on("change", () => this.moved());
-      // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
-      requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
-    },
-    column() {
-      const place = this.$refs.grid, sorted = [...this.spec.panels].sort((a, b) => a.y - b.y || a.x - b.x);
-      const cells = sorted.map((spec) => {
-        const body = this.panels.get(spec.id)?.element ?? this.body(spec), found = body.parentElement?.matches(".board-cell") ? body.parentElement : el("div", { class: "board-cell" }, body);
-        found.style.height = `${Math.max(spec.kind === "figure" || spec.kind === "note" ? 150 : 300, Math.min(spec.h, 5) * ROW - 2 * GAP)}px`;
-        return found;
-      });
-      const same = cells.length === place.children.length && cells.every((cell, at) => place.children[at] === cell);
-      if (!same) place.replaceChildren(...cells);
-    },
-    cell(spec, body) {
-      const found = el("div", { class: "grid-stack-item", "gs-id": spec.id, "gs-min-w": "2", "gs-min-h": "2" }, el("div", { class: "grid-stack-item-content" }, body));
-      for (const side of SIDES) found.setAttribute(`gs-${side}`, spec[side]);
+    this.grid = null;
+    const place = this.parts.grid, bodies = this.spec.panels.map((spec) => this.panels.get(spec.id)?.element ?? this.body(spec));
+    place.replaceChildren();
+    place.className = one ? "board-grid one" : "board-grid grid-stack";
+    place.removeAttribute("style");
+    if (one) {
+      this.column();
+      return;
+    }
+    this.spec.panels.forEach((spec, at) => place.append(this.cell(spec, bodies[at])));
+    this.grid = this.GridStack.init({ column: 12, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
+      resizable: { handles: "e,se,s,sw,w" }, disableDrag: this.fixed, disableResize: this.fixed }, place);
+    this.grid.on("change", () => this.moved());
+    // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
+    requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
+  }
+
+  column() {
+    const place = this.parts.grid, sorted = [...this.spec.panels].sort((a, b) => a.y - b.y || a.x - b.x);
+    const cells = sorted.map((spec) => {
+      const body = this.panels.get(spec.id)?.element ?? this.body(spec), found = body.parentElement?.matches(".board-cell") ? body.parentElement : el("div", { class: "board-cell" }, body);
+      found.style.height = `${Math.max(spec.kind === "figure" || spec.kind === "note" ? 150 : 300, Math.min(spec.h, 5) * ROW - 2 * GAP)}px`;
       return found;
-    },
-    body(spec) {
-      const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id }), own = (act) => this.fixed ? null : act;
-      const panel = new Panel(body, { engines: this.engines, hooks: {
-        range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }),
-        hover: (ms) => this.panels.forEach((other) => { if (other !== panel) other.cursor(ms); }),
-        edit: own(() => this.edit(spec.id)),
-        duplicate: own(() => this.duplicate(spec.id)),
-        more: () => !this.fixed && this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
-        remove: own(() => this.remove(spec.id)),
-        link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
-        drawn: () => this.settled(),
-      } });
-      this.panels.set(spec.id, panel);
-      return body;
-    },
-    place(spec) {
-      if (!this.grid) return this.column();
-      const cell = this.cell(spec, this.panels.get(spec.id)?.element ?? this.body(spec));
-      this.$refs.grid.append(cell);
-      this.grid.makeWidget(cell);
-      return undefined;
-    },
-    settled() {
-      this.ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
-      if (this.ready && !this.asking) this.labels();
-    },
-    // Variables
-    bar() {
-      const { chosen } = this, chips = [], context = this.context();
-      const button = (name, value, act, kind = "menu") => {
-        const made = el("button", { type: "button", class: "chip", "aria-haspopup": kind, "aria-expanded": "false", "aria-label": `${name}: ${value}` },
-          el("span", { class: "t3" }, name), el("span", { class: "cut w5" }, value), icon("chevron-down", "i12"));
-        made.addEventListener("click", () => act(made));
-        made.dataset.variable = name;
-        chips.push(made);
-      };
-      for (const key of context.keys) {
-        const picked = valueUnder(chosen.series, key) ?? [];
-        button(key, !picked.length ? `All ${count(context.totals[key])}` : picked.length <= 3 ? picked.join(", ") : `${picked.length} of ${count(context.totals[key])}`, (made) => this.pick(made, key), "dialog");
-      }
-      const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "square", label, act: () => act(value) }));
-      button("Step", written(chosen.every), (made) => menu(made, options(stepsFor(this.context()).map((every) => [every, written(every)]), chosen.every, (every) => this.choose({ every }))));
-      button("Compare", compareWith.find(([value]) => value === chosen.compare)?.[1] ?? written(chosen.compare), (made) => menu(made, options(compareWith, chosen.compare, (compare) => this.choose({ compare }))));
-      const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).map(([label, range]) =>
-        el("button", { type: "button", title: range.last ? lastOf(range.last) : "All there is", "aria-pressed": String(JSON.stringify(range) === JSON.stringify(chosen.range)), onclick: () => this.choose({ range }) }, label)));
-      const said = this.said(context), when = el("button", { type: "button", class: "chip board-when", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Range: ${said}` }, icon("calendar", "i14"), el("span", { class: "tn" }, said));
-      when.addEventListener("click", () => this.dates(when));
-      const focused = this.$refs.bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null, prefix = focused?.split(":")[0];
-      const held = document.querySelector(".board-pop") && this.picking;
-      if (held) {
-        const fresh = chips.find((chip) => chip.dataset.variable === this.picking.key);
-        this.picking.button.replaceChildren(...fresh.childNodes);
-        this.picking.button.setAttribute("aria-label", fresh.getAttribute("aria-label"));
-        chips.splice(chips.indexOf(fresh), 1, this.picking.button);
-      }
-      this.$refs.bar.replaceChildren(...chips, el("div", { class: "last" }, presets, when));
-      if (prefix && !held) [...this.$refs.bar.querySelectorAll("button")].find((one) => (one.getAttribute("aria-label") ?? one.textContent).split(":")[0] === prefix)?.focus();
-    },
-    pick(made, key) {
-      const context = this.context(), picked = valueUnder(this.chosen.series, key) ?? [];
-      this.picking = { button: made, key };
-      picker(made, { name: key, labels: context.labels[key] ?? [], total: context.totals[key], picked, find: (text) => this.find(key, text), act: (labels) => this.choose({ series: { ...this.chosen.series, [key]: labels } }) });
-    },
-    shownDatasets() {
-      return [...new Set(this.spec.panels.map((panel) => panel.dataset))].filter((id) => this.known[id]?.version);
-    },
-    // What keys hold is asked for when the panels stand.
-    async labels() {
-      this.asking = true;
-      for (const id of this.shownDatasets()) {
-        const dataset = this.known[id];
-        if (!dataset.keys?.length || dataset.labels || dataset.keys.every((key) => labelsKnown(dataset, key))) continue;
-        const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/keys`).catch(() => null);
-        if (!answer) continue;
-        this.known[id] = { ...this.known[id], labels: Object.fromEntries(answer.items.map(({ name, labels }) => [name, labels])) };
-      }
-      if (!this.gone) this.bar();
-    },
-    // Of very many values only the first are here; the labels of series tell of the others.
-    async find(key, text) {
-      const found = [];
-      for (const id of this.shownDatasets()) {
-        const dataset = this.known[id];
-        if (!dataset.keys?.includes(key) || dataset.keys.length > 1 || labelsKnown(dataset, key)) continue;
-        const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/labels?${new URLSearchParams({ query: text, limit: 200 })}`).catch(() => null);
-        found.push(...(answer?.items ?? []));
-      }
-      return found;
-    },
-    said({ range, span, zone }) {
-      const [from, to] = range ?? span ?? [];
-      return from === undefined ? "All" : `${moment(from, zone, to - from)} to ${moment(to, zone, to - from)}`;
-    },
-    // The last so many hours or days, or from and to by hand, in the zone of the page.
-    dates(button) {
-      this.picking = null;
-      const context = this.context(), { range, span, zone } = context, [from, to] = range ?? span ?? [Date.now() - 864e5, Date.now()];
-      const [, amount = "7", unit = "D"] = /^PT?(\d+)([HDWMY])$/.exec(this.chosen.range.last ?? "") ?? [];
-      const size = el("input", { type: "number", min: "1", max: "999", value: amount, required: true, "aria-label": "How many" });
-      const units = el("select", { "aria-label": "Unit" }, UNITS.map(([value, label]) => el("option", { value, selected: value === unit }, label)));
-      const relative = el("form", { class: "line" }, el("label", { class: "field" }, el("span", { class: "t12 t3" }, "Last"), size), units, el("button", { type: "submit", class: "b small" }, "Show"));
-      const quick = el("div", { class: "hs" }, rangesFor(context).slice(-5).map((last) => el("button", { type: "button", class: "b small ghost", onclick: () => done({ last }) }, lastOf(last))));
-      quick.style.flexWrap = "wrap";
-      const input = (label, ms) => el("label", { class: "vs" }, el("span", { class: "t12 t3" }, label), el("input", { type: "datetime-local", step: "1", required: true, value: written.local(ms, zone) }));
-      const ends = [input("From", from), input("To", to)], wrong = el("span", { class: "red t12", role: "alert" });
-      const fixed = el("form", {}, el("div", { class: "ends" }, ends), wrong, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri small" }, "Show"), el("span", { class: "t12 t3" }, `Times are in ${zone || "UTC"}`)));
-      const { close } = popover(button, { label: "Range", classes: "wide" }, quick, relative, el("span", { class: "t12 t3" }, "Moves along with new data."), el("hr"), fixed);
-      const done = (next) => {
-        close();
-        this.choose({ range: next });
-      };
-      relative.addEventListener("submit", (event) => {
-        event.preventDefault();
-        done({ last: `P${units.value === "H" ? "T" : ""}${Number(size.value)}${units.value}` });
-      });
-      fixed.addEventListener("submit", (event) => {
-        event.preventDefault();
-        const [a, b] = ends.map((one) => written.moment(one.querySelector("input").value, zone));
-        if (a < b) done({ from: a, to: b });
-        else wrong.textContent = "The end must come after the beginning.";
-      });
-    },
-    choose(change) {
-      Object.assign(this.chosen, change);
-      this.bar();
-      this.draw(true);
-    },
-    // The address holds what is chosen: whoever opens it sees the same, and the browser's back goes a step back.
-    written(push) {
-      const here = new URL(location.href), now = performance.now();
-      written.address(here.searchParams, this.chosen, this.spec.variables);
-      if (here.href === location.href) return;
-      history[push && now - this.pushed > SOON ? "pushState" : "replaceState"](history.state, "", here);
-      if (push) this.pushed = now;
-    },
-    keepView() {
-      this.change(() => { this.spec.variables = copyOf(this.chosen); });
-      this.written(false);
-      toast("The dashboard opens with this view from now on");
-    },
-    // Changing
-    change(act) {
-      this.past.push(JSON.stringify(this.spec));
-      if (this.past.length > 100) this.past.shift();
-      this.ahead = [];
-      act();
-      this.later();
-    },
-    // Where panels stand: what the grid made of a change belongs to that change, and is undone with it.
-    stood() {
-      const now = new Map((this.grid?.engine.nodes ?? []).map((node) => [node.id, node]));
-      return this.spec.panels.flatMap((panel) => SIDES.filter((side) => Number.isInteger(now.get(panel.id)?.[side]) && now.get(panel.id)[side] !== panel[side]).map((side) => [panel, side, now.get(panel.id)[side]]));
-    },
-    keepPlaces() { for (const [panel, side, value] of this.stood()) panel[side] = value; },
-    moved() {
-      if (!this.arranging && this.stood().length) this.change(() => this.keepPlaces());
-    },
-    arranged(act) {
-      this.arranging = true;
-      act();
-      this.keepPlaces();
-      this.arranging = false;
-    },
-    edit(id) {
-      const spec = this.spec.panels.find((panel) => panel.id === id);
-      if (spec.kind === "note") return this.write(spec);
-      const go = () => location.assign(`${this.explore}?${new URLSearchParams([...new URLSearchParams(location.search), ["dashboard", this.dashboard.id], ["panel", id]])}`);
-      return this.pending ? this.save().then(go) : go();
-    },
-    duplicate(id) {
-      this.change(() => this.arranged(() => {
-        const first = this.spec.panels.find((panel) => panel.id === id), bottom = Math.max(...this.spec.panels.map((panel) => panel.y + panel.h));
-        const x = first.x + first.w, beside = x + first.w <= 12 && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
-        const second = { ...copyOf(first), id: written.id(this.spec.panels), x: beside ? x : first.x, y: beside ? first.y : bottom };
-        this.spec.panels.push(second);
-        this.place(second);
-        this.panels.get(second.id).set(second, this.context());
-        requestAnimationFrame(() => this.panels.get(second.id)?.element.scrollIntoView({ block: "nearest" }));
-      }));
-    },
-    remove(id) {
-      this.change(() => this.arranged(() => {
-        this.spec.panels = this.spec.panels.filter((panel) => panel.id !== id);
-        this.drop(id);
-      }));
-      this.settled();
-      toast("Panel removed", { label: "Undo", act: () => this.undo() });
-    },
-    drop(id) {
-      const panel = this.panels.get(id), cell = panel.element.parentElement;
-      this.panels.delete(id);
-      panel.destroy();
-      if (this.grid) this.grid.removeWidget(cell.parentElement);
-      else cell.remove();
-    },
-    undo() { this.travel(this.past, this.ahead, "Undone"); },
-    redo() { this.travel(this.ahead, this.past, "Done again"); },
-    travel(from, to, said) {
-      if (!from.length) return toast(said === "Undone" ? "There is nothing to undo" : "There is nothing to do again");
-      to.push(JSON.stringify(this.spec));
-      this.arrange(JSON.parse(from.pop()));
-      this.say(said);
-      this.later();
-      return undefined;
-    },
-    // Bring the page to this specification: panels that stay are kept as they are drawn.
-    arrange(spec) {
-      this.spec = spec;
-      this.arranged(() => this.bring(spec));
-      this.bar();
-      this.draw();
-      this.settled();
-    },
-    bring(spec) {
-      const wanted = new Set(spec.panels.map((panel) => panel.id));
-      for (const id of [...this.panels.keys()]) if (!wanted.has(id)) this.drop(id);
-      if (this.grid) {
-        this.grid.batchUpdate();
-        for (const panel of spec.panels) {
-          if (!this.panels.has(panel.id)) this.place(panel);
-          else this.grid.update(this.panels.get(panel.id).element.closest(".grid-stack-item"), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
-        }
-        this.grid.batchUpdate(false);
-      } else this.column();
-    },
-    // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
-    key(event) {
-      if (this.fixed || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
-      const name = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey, arrow = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[name];
-      const id = event.target.closest?.("[data-panel]")?.dataset.panel;
-      if (arrow && event.shiftKey && id && this.grid) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
-      else if (command && name === "z") event.shiftKey ? this.redo() : this.undo();
-      else if (command && name === "y") this.redo();
-      else return;
+    });
+    const same = cells.length === place.children.length && cells.every((cell, at) => place.children[at] === cell);
+    if (!same) place.replaceChildren(...cells);
+  }
+
+  cell(spec, body) {
+    const found = el("div", { class: "grid-stack-item", "gs-id": spec.id, "gs-min-w": "2", "gs-min-h": "2" }, el("div", { class: "grid-stack-item-content" }, body));
+    for (const side of SIDES) found.setAttribute(`gs-${side}`, spec[side]);
+    return found;
+  }
+
+  body(spec) {
+    const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id }), own = (act) => this.fixed ? null : act;
+    const panel = new Panel(body, { engines: this.engines, hooks: {
+      range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }),
+      hover: (ms) => this.panels.forEach((other) => { if (other !== panel) other.cursor(ms); }),
+      edit: own(() => this.edit(spec.id)),
+      duplicate: own(() => this.duplicate(spec.id)),
+      more: () => !this.fixed && this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
+      remove: own(() => this.remove(spec.id)),
+      index: own(() => this.index(spec.id)),
+      link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
+      drawn: () => this.settled(),
+    } });
+    this.panels.set(spec.id, panel);
+    return body;
+  }
+
+  place(spec) {
+    if (!this.grid) return this.column();
+    const cell = this.cell(spec, this.panels.get(spec.id)?.element ?? this.body(spec));
+    this.parts.grid.append(cell);
+    this.grid.makeWidget(cell);
+    return undefined;
+  }
+
+  settled() {
+    this.ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
+    if (this.ready && !this.asking) this.labels();
+  }
+
+  // Variables
+  bar() {
+    const { chosen } = this, chips = [], context = this.context();
+    const button = (name, value, act, kind = "menu") => {
+      const made = el("button", { type: "button", class: "chip", "aria-haspopup": kind, "aria-expanded": "false", "aria-label": `${name}: ${value}` },
+        el("span", { class: "t3" }, name), el("span", { class: "cut w5" }, value), icon("chevron-down", "i12"));
+      made.addEventListener("click", () => act(made));
+      made.dataset.variable = name;
+      chips.push(made);
+    };
+    for (const key of context.keys) {
+      const picked = valueUnder(chosen.series, key) ?? [];
+      button(key, !picked.length ? `All ${count(context.totals[key])}` : picked.length <= 3 ? picked.join(", ") : `${picked.length} of ${count(context.totals[key])}`, (made) => this.pick(made, key), "dialog");
+    }
+    const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "square", label, act: () => act(value) }));
+    button("Step", written(chosen.every), (made) => menu(made, options(stepsFor(this.context()).map((every) => [every, written(every)]), chosen.every, (every) => this.choose({ every }))));
+    button("Compare", compareWith.find(([value]) => value === chosen.compare)?.[1] ?? written(chosen.compare), (made) => menu(made, options(compareWith, chosen.compare, (compare) => this.choose({ compare }))));
+    const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).map(([label, range]) =>
+      el("button", { type: "button", title: range.last ? lastOf(range.last) : "All there is", "aria-pressed": String(JSON.stringify(range) === JSON.stringify(chosen.range)), onclick: () => this.choose({ range }) }, label)));
+    const said = this.said(context), when = el("button", { type: "button", class: "chip board-when", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Range: ${said}` }, icon("calendar", "i14"), el("span", { class: "tn" }, said));
+    when.addEventListener("click", () => this.dates(when));
+    const focused = this.parts.bar.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null, prefix = focused?.split(":")[0];
+    const held = document.querySelector(".board-pop") && this.picking;
+    if (held) {
+      const fresh = chips.find((chip) => chip.dataset.variable === this.picking.key);
+      this.picking.button.replaceChildren(...fresh.childNodes);
+      this.picking.button.setAttribute("aria-label", fresh.getAttribute("aria-label"));
+      chips.splice(chips.indexOf(fresh), 1, this.picking.button);
+    }
+    this.parts.bar.replaceChildren(...chips, el("div", { class: "last" }, presets, when));
+    if (prefix && !held) [...this.parts.bar.querySelectorAll("button")].find((one) => (one.getAttribute("aria-label") ?? one.textContent).split(":")[0] === prefix)?.focus();
+  }
+
+  pick(made, key) {
+    const context = this.context(), picked = valueUnder(this.chosen.series, key) ?? [];
+    this.picking = { button: made, key };
+    picker(made, { name: key, labels: context.labels[key] ?? [], total: context.totals[key], picked, find: (text) => this.find(key, text), act: (labels) => this.choose({ series: { ...this.chosen.series, [key]: labels } }) });
+  }
+
+  shownDatasets() {
+    return [...new Set(this.spec.panels.map((panel) => panel.dataset))].filter((id) => this.known[id]?.version);
+  }
+
+  // What keys hold is asked for when the panels stand.
+  async labels() {
+    this.asking = true;
+    for (const id of this.shownDatasets()) {
+      const dataset = this.known[id];
+      if (!dataset.keys?.length || dataset.labels || dataset.keys.every((key) => labelsKnown(dataset, key))) continue;
+      const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/keys`).catch(() => null);
+      if (!answer) continue;
+      this.known[id] = { ...this.known[id], labels: Object.fromEntries(answer.items.map(({ name, labels }) => [name, labels])) };
+    }
+    if (!this.gone) this.bar();
+  }
+
+  // Of very many values only the first are here; the labels of series tell of the others.
+  async find(key, text) {
+    const found = [];
+    for (const id of this.shownDatasets()) {
+      const dataset = this.known[id];
+      if (!dataset.keys?.includes(key) || dataset.keys.length > 1 || labelsKnown(dataset, key)) continue;
+      const answer = await this.rest(`/datasets/${id}/versions/${dataset.version}/labels?${new URLSearchParams({ query: text, limit: 200 })}`).catch(() => null);
+      found.push(...(answer?.items ?? []));
+    }
+    return found;
+  }
+
+  said({ range, span, zone }) {
+    const [from, to] = range ?? span ?? [];
+    return from === undefined ? "All" : `${moment(from, zone, to - from)} to ${moment(to, zone, to - from)}`;
+  }
+
+  // The last so many hours or days, or from and to by hand, in the zone of the page.
+  dates(button) {
+    this.picking = null;
+    const context = this.context(), { range, span, zone } = context, [from, to] = range ?? span ?? [Date.now() - 864e5, Date.now()];
+    const [, amount = "7", unit = "D"] = /^PT?(\d+)([HDWMY])$/.exec(this.chosen.range.last ?? "") ?? [];
+    const size = el("input", { type: "number", min: "1", max: "999", value: amount, required: true, "aria-label": "How many" });
+    const units = el("select", { "aria-label": "Unit" }, UNITS.map(([value, label]) => el("option", { value, selected: value === unit }, label)));
+    const relative = el("form", { class: "line" }, el("label", { class: "field" }, el("span", { class: "t12 t3" }, "Last"), size), units, el("button", { type: "submit", class: "b small" }, "Show"));
+    const quick = el("div", { class: "hs" }, rangesFor(context).slice(-5).map((last) => el("button", { type: "button", class: "b small ghost", onclick: () => done({ last }) }, lastOf(last))));
+    quick.style.flexWrap = "wrap";
+    const input = (label, ms) => el("label", { class: "vs" }, el("span", { class: "t12 t3" }, label), el("input", { type: "datetime-local", step: "1", required: true, value: written.local(ms, zone) }));
+    const ends = [input("From", from), input("To", to)], wrong = el("span", { class: "red t12", role: "alert" });
+    const fixed = el("form", {}, el("div", { class: "ends" }, ends), wrong, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri small" }, "Show"), el("span", { class: "t12 t3" }, `Times are in ${zone || "UTC"}`)));
+    const { close } = popover(button, { label: "Range", classes: "wide" }, quick, relative, el("span", { class: "t12 t3" }, "Moves along with new data."), el("hr"), fixed);
+    const done = (next) => {
+      close();
+      this.choose({ range: next });
+    };
+    relative.addEventListener("submit", (event) => {
       event.preventDefault();
-      event.stopPropagation();
-    },
-    moves(id) {
-      const button = this.panels.get(id).more, again = (act) => () => { act(); this.moves(id); };
-      const entry = (symbol, label, act) => ({ icon: symbol, label, act: again(act) });
-      menu(button, [
-        entry("chevron-left", "Move left", () => this.move(id, -1, 0)), entry("chevron-right", "Move right", () => this.move(id, 1, 0)),
-        entry("arrow-up", "Move up", () => this.move(id, 0, -1)), entry("arrow-down", "Move down", () => this.move(id, 0, 1)), "-",
-        entry("zoom-in", "Wider", () => this.resize(id, 1, 0)), entry("zoom-out", "Narrower", () => this.resize(id, -1, 0)),
-        entry("plus", "Taller", () => this.resize(id, 0, 1)), entry("square", "Shorter", () => this.resize(id, 0, -1)), "-",
-        { icon: "check", label: "Done" },
-      ]);
-    },
-    item(id) { return this.panels.get(id).element.closest(".grid-stack-item"); },
-    // A step aside, or past the neighbour that stands there.
-    move(id, dx, dy) {
-      const mine = this.spec.panels.find((panel) => panel.id === id), across = dx ? ["x", "w", "y", "h"] : ["y", "h", "x", "w"], [at, size, other, span] = across, step = dx || dy;
-      const beside = this.spec.panels.filter((panel) => panel !== mine && panel[other] < mine[other] + mine[span] && panel[other] + panel[span] > mine[other] && (step < 0 ? panel[at] + panel[size] <= mine[at] : panel[at] >= mine[at] + mine[size]));
-      const next = beside.sort((a, b) => step < 0 ? b[at] + b[size] - a[at] - a[size] : a[at] - b[at])[0];
-      const touching = next && (step < 0 ? next[at] + next[size] === mine[at] : next[at] === mine[at] + mine[size]);
+      done({ last: `P${units.value === "H" ? "T" : ""}${Number(size.value)}${units.value}` });
+    });
+    fixed.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const [a, b] = ends.map((one) => written.moment(one.querySelector("input").value, zone));
+      if (a < b) done({ from: a, to: b });
+      else wrong.textContent = "The end must come after the beginning.";
+    });
+  }
+
+  choose(change) {
+    Object.assign(this.chosen, change);
+    this.bar();
+    this.draw(true);
+  }
+
+  // The address holds what is chosen: whoever opens it sees the same, and the browser's back goes a step back.
+  written(push) {
+    const here = new URL(location.href), now = performance.now();
+    written.address(here.searchParams, this.chosen, this.spec.variables);
+    if (here.href === location.href) return;
+    history[push && now - this.pushed > SOON ? "pushState" : "replaceState"](history.state, "", here);
+    if (push) this.pushed = now;
+  }
+
+  keepView() {
+    this.change(() => { this.spec.variables = copyOf(this.chosen); });
+    this.written(false);
+    toast("The dashboard opens with this view from now on");
+  }
+
+  // Changing
+  change(act) {
+    this.past.push(JSON.stringify(this.spec));
+    if (this.past.length > 100) this.past.shift();
+    this.ahead = [];
+    act();
+    this.later();
+  }
+
+  // Where panels stand: what the grid made of a change belongs to that change, and is undone with it.
+  stood() {
+    const now = new Map((this.grid?.engine.nodes ?? []).map((node) => [node.id, node]));
+    return this.spec.panels.flatMap((panel) => SIDES.filter((side) => Number.isInteger(now.get(panel.id)?.[side]) && now.get(panel.id)[side] !== panel[side]).map((side) => [panel, side, now.get(panel.id)[side]]));
+  }
+
+  keepPlaces() { for (const [panel, side, value] of this.stood()) panel[side] = value; }
+
+  moved() {
+    if (!this.arranging && this.stood().length) this.change(() => this.keepPlaces());
+  }
+
+  arranged(act) {
+    this.arranging = true;
+    act();
+    this.keepPlaces();
+    this.arranging = false;
+  }
+
+  edit(id) {
+    const spec = this.spec.panels.find((panel) => panel.id === id);
+    if (spec.kind === "note") return this.write(spec);
+    const go = () => location.assign(`${this.explore}?${new URLSearchParams([...new URLSearchParams(location.search), ["dashboard", this.dashboard.id], ["panel", id]])}`);
+    return this.pending ? this.save().then(go) : go();
+  }
+
+  duplicate(id) {
+    this.change(() => this.arranged(() => {
+      const first = this.spec.panels.find((panel) => panel.id === id), bottom = Math.max(...this.spec.panels.map((panel) => panel.y + panel.h));
+      const x = first.x + first.w, beside = x + first.w <= 12 && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
+      const second = { ...copyOf(first), id: written.id(this.spec.panels), x: beside ? x : first.x, y: beside ? first.y : bottom };
+      this.spec.panels.push(second);
+      this.place(second);
+      this.panels.get(second.id).set(second, this.context());
+      requestAnimationFrame(() => this.panels.get(second.id)?.element.scrollIntoView({ block: "nearest" }));
+    }));
+  }
+
+  remove(id) {
+    this.change(() => this.arranged(() => {
+      this.spec.panels = compacted(this.spec.panels.filter((panel) => panel.id !== id));
+      this.drop(id);
+      this.bring(this.spec);
+    }));
+    this.settled();
+    toast("Panel removed", { label: "Undo", act: () => this.undo() });
+  }
+
+  index(id) {
+    this.change(() => { this.spec.panels = this.spec.panels.map((panel) => panel.id === id ? { ...panel, show: { ...panel.show, axis: "index" } } : panel); });
+    this.draw();
+  }
+
+  drop(id) {
+    const panel = this.panels.get(id), cell = panel.element.parentElement;
+    this.panels.delete(id);
+    panel.destroy();
+    if (this.grid) this.grid.removeWidget(cell.parentElement);
+    else cell.remove();
+  }
+
+  undo() { this.travel(this.past, this.ahead, "Undone"); }
+
+  redo() { this.travel(this.ahead, this.past, "Done again"); }
+
+  travel(from, to, said) {
+    if (!from.length) return toast(said === "Undone" ? "There is nothing to undo" : "There is nothing to do again");
+    to.push(JSON.stringify(this.spec));
+    this.arrange(JSON.parse(from.pop()));
+    this.say(said);
+    this.later();
+    return undefined;
+  }
+
+  // Bring the page to this specification: panels that stay are kept as they are drawn.
+  arrange(spec) {
+    this.spec = spec;
+    this.arranged(() => this.bring(spec));
+    this.bar();
+    this.draw();
+    this.settled();
+  }
+
+  bring(spec) {
+    const wanted = new Set(spec.panels.map((panel) => panel.id));
+    for (const id of [...this.panels.keys()]) if (!wanted.has(id)) this.drop(id);
+    if (this.grid) {
       this.grid.batchUpdate();
-      if (touching) {
-        const first = step < 0 ? next : mine, last = step < 0 ? mine : next, from = first[at];
-        this.grid.update(this.item(last.id), { [at]: from });
-        this.grid.update(this.item(first.id), { [at]: from + last[size] });
-      } else if (dx) this.grid.update(this.item(id), { x: Math.max(0, Math.min(12 - mine.w, mine.x + dx)) });
+      for (const panel of spec.panels) {
+        if (!this.panels.has(panel.id)) this.place(panel);
+        else this.grid.update(this.panels.get(panel.id).element.closest(".grid-stack-item"), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
+      }
       this.grid.batchUpdate(false);
-      this.moved();
-      this.where(id);
-    },
-    resize(id, dw, dh) {
-      const mine = this.spec.panels.find((panel) => panel.id === id), w = Math.max(2, Math.min(12, mine.w + dw));
-      this.grid.update(this.item(id), { x: Math.min(mine.x, 12 - w), w, h: Math.max(2, Math.min(24, mine.h + dh)) });
-      this.moved();
-      this.where(id);
-    },
-    where(id) {
-      const { title, kind, x, y, w, h } = this.spec.panels.find((panel) => panel.id === id);
-      this.say(`${title || kind}: column ${x + 1}, row ${y + 1}, ${w} wide, ${h} tall`);
-    },
-    say(text) { this.$refs.said.textContent = text; },
-    // Notes
-    note() {
-      const bottom = Math.max(0, ...this.spec.panels.map((panel) => panel.y + panel.h));
-      this.write({ id: written.id(this.spec.panels), x: 0, y: bottom, w: 4, h: 3, title: "Note", kind: "note", dataset: "", query: {}, show: { text: "" } }, true);
-    },
-    write(spec, fresh = false) {
-      const title = el("input", { type: "text", maxlength: "200", value: spec.title, "aria-label": "Title" }), text = el("textarea", { maxlength: "5000", "aria-label": "Text" });
-      text.value = spec.show.text ?? "";
-      const { close } = this.dialog(fresh ? "New note" : "Note", el("form", { class: "body", onsubmit: (event) => {
-        event.preventDefault();
-        close();
-        this.change(() => {
-          const after = { ...spec, title: title.value, show: { ...spec.show, text: text.value } };
-          if (fresh) {
-            this.spec.panels.push(after);
-            this.place(after);
-          } else this.spec.panels = this.spec.panels.map((panel) => panel.id === spec.id ? after : panel);
-          this.panels.get(spec.id).set(after, this.context());
-        });
-      } }, title, text, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri" }, "Keep"))));
-      text.focus();
-    },
-    dialog(title, ...children) {
-      const close = () => made.close(), made = el("dialog", { class: "board-dialog", "aria-label": title }, el("header", {}, el("h2", {}, title), el("button", { type: "button", class: "ib small", "aria-label": "Close", onclick: () => close() }, icon("x"))), ...children);
-      made.addEventListener("close", () => made.remove());
-      made.addEventListener("click", (event) => { if (event.target === made) close(); });
-      document.body.append(made);
-      made.showModal();
-      return { made, close };
-    },
-    // Saved states
-    async past_states() {
-      if (this.pending) await this.save();
-      try {
-        const { items } = await this.rest(`/dashboards/${this.dashboard.id}/revisions`);
-        const { close } = this.dialog("History", el("ul", {}, items.map((one) => el("li", {}, el("div", { class: "vs grow" }, el("span", { class: "w5 cut" }, moment(Date.parse(one.saved_at), this.zone || "UTC", 6e5)), el("span", { class: "t12 t3" }, `State ${one.revision}, ${one.panels} panel${one.panels === 1 ? "" : "s"}`)),
-          one.revision === this.revision ? el("span", { class: "badge line" }, "Shown") : el("button", { type: "button", class: "b small", "aria-label": `Restore state ${one.revision}`, onclick: () => { close(); this.restore(one.revision); } }, icon("undo-2", "i14"), "Restore")))));
-      } catch (error) {
-        toast(error.message);
-      }
-    },
-    async restore(revision) {
-      try {
-        const now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
-        this.take(now);
-        toast(`State ${revision} is shown again`);
-      } catch (error) {
-        toast(error.message);
-      }
-    },
-    // Saving
-    async rest(path, how = {}) {
-      const answer = await fetch(`/api/v1${path}`, { credentials: "same-origin", ...how, headers: { Accept: "application/json", ...(how.body ? { "Content-Type": "application/json" } : {}) } }), body = await answer.json().catch(() => ({}));
-      if (!answer.ok) throw Object.assign(new Error(body.detail ?? `The server answered ${answer.status}. Try again in a moment.`), { status: answer.status, body });
-      return body;
-    },
-    later(rest = REST) {
-      clearTimeout(this.waiting);
-      this.pending = true;
-      this.waiting = setTimeout(() => this.save(), rest);
-    },
-    packed() {
-      return JSON.stringify({ spec: this.spec, revision: this.revision });
-    },
-    async save() {
-      clearTimeout(this.waiting);
-      if (this.fixed || this.stale) return;
-      if (this.saving) {
-        this.later();
-        return;
-      }
-      this.saving = true;
-      this.pending = false;
-      try {
-        // Small enough, it goes on its way even when the page is left.
-        const body = this.packed();
-        const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
-        this.revision = saved.revision;
+    } else this.column();
+  }
+
+  // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
+  key(event) {
+    if (this.fixed || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
+    const name = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey, arrow = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[name];
+    const id = event.target.closest?.("[data-panel]")?.dataset.panel;
+    if (arrow && event.shiftKey && id && this.grid) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
+    else if (command && name === "z") event.shiftKey ? this.redo() : this.undo();
+    else if (command && name === "y") this.redo();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  moves(id) {
+    const button = this.panels.get(id).more, again = (act) => () => { act(); this.moves(id); };
+    const entry = (symbol, label, act) => ({ icon: symbol, label, act: again(act) });
+    menu(button, [
+      entry("chevron-left", "Move left", () => this.move(id, -1, 0)), entry("chevron-right", "Move right", () => this.move(id, 1, 0)),
+      entry("arrow-up", "Move up", () => this.move(id, 0, -1)), entry("arrow-down", "Move down", () => this.move(id, 0, 1)), "-",
+      entry("zoom-in", "Wider", () => this.resize(id, 1, 0)), entry("zoom-out", "Narrower", () => this.resize(id, -1, 0)),
+      entry("plus", "Taller", () => this.resize(id, 0, 1)), entry("square", "Shorter", () => this.resize(id, 0, -1)), "-",
+      { icon: "check", label: "Done" },
+    ]);
+  }
+
+  item(id) { return this.panels.get(id).element.closest(".grid-stack-item"); }
+
+  // A step aside, or past the neighbour that stands there.
+  move(id, dx, dy) {
+    const mine = this.spec.panels.find((panel) => panel.id === id), across = dx ? ["x", "w", "y", "h"] : ["y", "h", "x", "w"], [at, size, other, span] = across, step = dx || dy;
+    const beside = this.spec.panels.filter((panel) => panel !== mine && panel[other] < mine[other] + mine[span] && panel[other] + panel[span] > mine[other] && (step < 0 ? panel[at] + panel[size] <= mine[at] : panel[at] >= mine[at] + mine[size]));
+    const next = beside.sort((a, b) => step < 0 ? b[at] + b[size] - a[at] - a[size] : a[at] - b[at])[0];
+    const touching = next && (step < 0 ? next[at] + next[size] === mine[at] : next[at] === mine[at] + mine[size]);
+    this.grid.batchUpdate();
+    if (touching) {
+      const first = step < 0 ? next : mine, last = step < 0 ? mine : next, from = first[at];
+      this.grid.update(this.item(last.id), { [at]: from });
+      this.grid.update(this.item(first.id), { [at]: from + last[size] });
+    } else if (dx) this.grid.update(this.item(id), { x: Math.max(0, Math.min(12 - mine.w, mine.x + dx)) });
+    this.grid.batchUpdate(false);
+    this.moved();
+    this.where(id);
+  }
+
+  resize(id, dw, dh) {
+    const mine = this.spec.panels.find((panel) => panel.id === id), w = Math.max(2, Math.min(12, mine.w + dw));
+    this.grid.update(this.item(id), { x: Math.min(mine.x, 12 - w), w, h: Math.max(2, Math.min(24, mine.h + dh)) });
+    this.moved();
+    this.where(id);
+  }
+
+  where(id) {
+    const { title, kind, x, y, w, h } = this.spec.panels.find((panel) => panel.id === id);
+    this.say(`${title || kind}: column ${x + 1}, row ${y + 1}, ${w} wide, ${h} tall`);
+  }
+
+  say(text) { this.parts.said.textContent = text; }
+
+  // Notes
+  note() {
+    const bottom = Math.max(0, ...this.spec.panels.map((panel) => panel.y + panel.h));
+    this.write({ id: written.id(this.spec.panels), x: 0, y: bottom, w: 4, h: 3, title: "Note", kind: "note", dataset: "", query: {}, show: { text: "" } }, true);
+  }
+
+  write(spec, fresh = false) {
+    const title = el("input", { type: "text", maxlength: "200", value: spec.title, "aria-label": "Title" }), text = el("textarea", { maxlength: "5000", "aria-label": "Text" });
+    text.value = spec.show.text ?? "";
+    const { close } = this.dialog(fresh ? "New note" : "Note", el("form", { class: "body", onsubmit: (event) => {
+      event.preventDefault();
+      close();
+      this.change(() => {
+        const after = { ...spec, title: title.value, show: { ...spec.show, text: text.value } };
+        if (fresh) {
+          this.spec.panels.push(after);
+          this.place(after);
+        } else this.spec.panels = this.spec.panels.map((panel) => panel.id === spec.id ? after : panel);
+        this.panels.get(spec.id).set(after, this.context());
+      });
+    } }, title, text, el("div", { class: "hs" }, el("button", { type: "submit", class: "b pri" }, "Keep"))));
+    text.focus();
+  }
+
+  dialog(title, ...children) {
+    const close = () => made.close(), made = el("dialog", { class: "board-dialog", "aria-label": title }, el("header", {}, el("h2", {}, title), el("button", { type: "button", class: "ib small", "aria-label": "Close", onclick: () => close() }, icon("x"))), ...children);
+    made.addEventListener("close", () => made.remove());
+    made.addEventListener("click", (event) => { if (event.target === made) close(); });
+    document.body.append(made);
+    made.showModal();
+    return { made, close };
+  }
+
+  // Saved states
+  async past_states() {
+    if (this.pending) await this.save();
+    try {
+      const { items } = await this.rest(`/dashboards/${this.dashboard.id}/revisions`);
+      const { close } = this.dialog("History", el("ul", {}, items.map((one) => el("li", {}, el("div", { class: "vs grow" }, el("span", { class: "w5 cut" }, moment(Date.parse(one.saved_at), this.zone || "UTC", 6e5)), el("span", { class: "t12 t3" }, `State ${one.revision}, ${one.panels} panel${one.panels === 1 ? "" : "s"}`)),
+        one.revision === this.revision ? el("span", { class: "badge line" }, "Shown") : el("button", { type: "button", class: "b small", "aria-label": `Restore state ${one.revision}`, onclick: () => { close(); this.restore(one.revision); } }, icon("undo-2", "i14"), "Restore")))));
+    } catch (error) {
+      toast(error.message);
+    }
+  }
+
+  async restore(revision) {
+    try {
+      const now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
+      this.take(now);
+      toast(`State ${revision} is shown again`);
+    } catch (error) {
+      toast(error.message);
+    }
+  }
+
+  // Saving
+  async rest(path, how = {}) {
+    const answer = await fetch(`/api/v1${path}`, { credentials: "same-origin", ...how, headers: { Accept: "application/json", ...(how.body ? { "Content-Type": "application/json" } : {}) } }), body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw Object.assign(new Error(body.detail ?? `The server answered ${answer.status}. Try again in a moment.`), { status: answer.status, body });
+    return body;
+  }
+
+  later(rest = REST) {
+    clearTimeout(this.waiting);
+    this.pending = true;
+    this.waiting = setTimeout(() => this.save(), rest);
+  }
+
+  packed() {
+    return JSON.stringify({ spec: this.spec, revision: this.revision });
+  }
+
+  async save() {
+    clearTimeout(this.waiting);
+    if (this.fixed || this.stale) return;
+    if (this.saving) {
+      this.later();
+      return;
+    }
+    this.saving = true;
+    this.pending = false;
+    try {
+      // Small enough, it goes on its way even when the page is left.
+      const body = this.packed();
+      const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
+      this.revision = saved.revision;
+      this.unsaved = "";
+    } catch (error) {
+      if (error.status === 409) this.stale = true;
+      else if (error.status && error.status < 500) {
         this.unsaved = "";
-      } catch (error) {
-        if (error.status === 409) this.stale = true;
-        else if (error.status && error.status < 500) {
-          this.unsaved = "";
-          toast(`The change was not saved: ${error.message}`, { label: "Undo it", act: () => this.undo() });
-        } else {
-          this.unsaved = error.status ? `The change could not be saved: ${error.message}` : "The server does not answer.";
-          this.later(AGAIN);
-        }
-      } finally {
-        this.saving = false;
-        if (this.told > this.revision) this.changed({ dashboard: this.dashboard.id, revision: this.told });
+        toast(`The change was not saved: ${error.message}`, { label: "Undo it", act: () => this.undo() });
+      } else {
+        this.unsaved = error.status ? `The change could not be saved: ${error.message}` : "The server does not answer.";
+        this.later(AGAIN);
       }
-    },
-    async reload() {
-      try {
-        this.take(await this.rest(`/dashboards/${this.dashboard.id}`));
-      } catch (error) {
-        toast(`The dashboard could not be loaded: ${error.message}`);
-      }
-    },
-    async overwrite() {
-      try {
-        this.revision = (await this.rest(`/dashboards/${this.dashboard.id}`)).revision;
-        this.stale = false;
-        await this.save();
-      } catch (error) {
-        toast(`The dashboard could not be saved: ${error.message}`);
-      }
-    },
-    take(now) {
-      clearTimeout(this.waiting);
-      Object.assign(this, { revision: now.revision, stale: false, unsaved: "", pending: false, past: [], ahead: [] });
-      this.arrange(now.spec);
-    },
-    // Live: the server calls these.
-    changed({ dashboard, revision, datasets }) {
-      this.known = { ...datasets, ...this.known };
-      if (dashboard !== this.dashboard.id || !revision || revision <= this.revision) return;
-      this.told = Math.max(this.told, revision);
-      if (this.saving) return;
-      if (this.pending || this.unsaved) this.stale = true;
-      else this.reload();
-    },
-    version({ dataset, ...found }) {
-      if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;
-      this.known = { ...this.known, [dataset]: found };
-      this.asking = false;
-      this.bar();
-      this.draw();
-    },
-    hears(heard) {
-      this.heard = heard;
-      this.lively();
-    },
-    // Whether what happens elsewhere is seen here.
-    lively() {
-      const live = this.connected && this.heard, place = document.querySelector("[data-live]");
-      if (!place) return;
-      place.dataset.live = live ? "1" : "0";
-      place.className = `badge ${live ? "ok" : "warn"}`;
-      place.replaceChildren(icon(live ? "radio" : "unplug", "i12"), live ? "Live" : "Not live");
-      place.title = live ? "New data and changes of others show by themselves" : "The connection is lost. What is shown may be old; it goes on by itself.";
-    },
-    fullScreen() {
-      if (document.fullscreenElement) document.exitFullscreen();
-      else document.documentElement.requestFullscreen?.();
-    },
-  },
-};
+    } finally {
+      this.saving = false;
+      if (this.told > this.revision) this.changed({ dashboard: this.dashboard.id, revision: this.told });
+    }
+  }
+
+  async reload() {
+    try {
+      this.take(await this.rest(`/dashboards/${this.dashboard.id}`));
+    } catch (error) {
+      toast(`The dashboard could not be loaded: ${error.message}`);
+    }
+  }
+
+  async overwrite() {
+    try {
+      this.revision = (await this.rest(`/dashboards/${this.dashboard.id}`)).revision;
+      this.stale = false;
+      await this.save();
+    } catch (error) {
+      toast(`The dashboard could not be saved: ${error.message}`);
+    }
+  }
+
+  take(now) {
+    clearTimeout(this.waiting);
+    Object.assign(this, { revision: now.revision, stale: false, unsaved: "", pending: false, past: [], ahead: [] });
+    this.arrange(now.spec);
+  }
+
+  // Live: the server calls these.
+  changed({ dashboard, revision, datasets }) {
+    this.known = { ...datasets, ...this.known };
+    if (dashboard !== this.dashboard.id || !revision || revision <= this.revision) return;
+    this.told = Math.max(this.told, revision);
+    if (this.saving) return;
+    if (this.pending || this.unsaved) this.stale = true;
+    else this.reload();
+  }
+
+  version({ dataset, ...found }) {
+    if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;
+    this.known = { ...this.known, [dataset]: found };
+    this.asking = false;
+    this.bar();
+    this.draw();
+  }
+
+  hears(heard) {
+    this.heard = heard;
+    this.lively();
+  }
+
+  // Whether what happens elsewhere is seen here.
+  lively() {
+    const live = this.connected && this.heard, place = document.querySelector("[data-live]");
+    if (!place) return;
+    place.dataset.live = live ? "1" : "0";
+    place.className = `badge ${live ? "ok" : "warn"}`;
+    place.replaceChildren(icon(live ? "radio" : "unplug", "i12"), live ? "Live" : "Not live");
+    place.title = live ? "New data and changes of others show by themselves" : "The connection is lost. What is shown may be old; it goes on by itself.";
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else document.documentElement.requestFullscreen?.();
+  }
+}

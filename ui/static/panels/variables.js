@@ -20,16 +20,16 @@ export function lengthOf(duration) {
   return sum(date, UNITS) + sum(time, CLOCK);
 }
 
-// The moment that lies a duration before another one: months and years by the calendar of a zone, on its clock.
-export function before(ms, duration, zone) {
+// The moment that lies a duration before another one (after it by `way` 1): months and years by the calendar of a zone, on its clock.
+export function before(ms, duration, zone, way = -1) {
   const [, date = ""] = /^P([^T]*)/.exec(duration) ?? [], months = [...date.matchAll(/(\d+)([YM])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (unit === "Y" ? 12 : 1), 0);
-  if (!months) return ms - lengthOf(duration);
+  if (!months) return ms + way * lengthOf(duration);
   const offset = offsetOf(zone), wall = new Date(ms + offset(ms)), day = wall.getUTCDate(), shifted = new Date(wall);
   shifted.setUTCDate(1);
-  shifted.setUTCMonth(shifted.getUTCMonth() - months);
+  shifted.setUTCMonth(shifted.getUTCMonth() + way * months);
   shifted.setUTCDate(Math.min(day, new Date(Date.UTC(shifted.getUTCFullYear(), shifted.getUTCMonth() + 1, 0)).getUTCDate()));
   const rest = lengthOf(duration.replace(/\d+Y/, "").replace(/^(P[^T]*?)\d+M/, "$1")), guess = shifted.getTime() - offset(shifted.getTime());
-  return shifted.getTime() - offset(guess) - rest;
+  return shifted.getTime() - offset(guess) + way * rest;
 }
 
 const NAMES = { Y: "year", W: "week", D: "day", H: "hour", S: "second" };
@@ -49,10 +49,10 @@ export const compareWith = [["", "Off"], ["P1D", "Day before"], ["P1W", "Week be
 const STEPS = ["PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "P1D", "P1W", "P1M", "P3M", "P1Y"];
 const RANGES = [["1H", "PT1H"], ["6H", "PT6H"], ["24H", "P1D"], ["7D", "P7D"], ["30D", "P30D"], ["3M", "P3M"], ["1Y", "P1Y"], ["5Y", "P5Y"]];
 
-// Steps that leave at least one and at most some thousand buckets in the window.
-export function stepsFor({ range, span }) {
+// Steps that leave at least one and at most some thousand buckets in the window, none shorter than that of the data.
+export function stepsFor({ range, span, step: own = 0 }) {
   const [from, to] = range ?? span ?? [0, DAY];
-  return ["auto", ...STEPS.filter((step) => lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= 5000)];
+  return ["auto", ...STEPS.filter((step) => lengthOf(step) >= own * 0.9 && lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= 5000)];
 }
 
 // Ranges that are shorter than what there is, four at most, and all of it.
@@ -118,6 +118,9 @@ export const rangesFor = ({ span }) => {
   return RANGES.map(([, last]) => last).filter((last) => lengthOf(last) < whole);
 };
 
+// Until when the data of a dataset last: months by the calendar. A single moment lasts 1 ms.
+const endOf = ({ span, step = 0 }, zone) => step > 27.5 * DAY ? before(span[1], `P${Math.round(step / UNITS.M)}M`, zone, 1) : span[1] + (step || 1);
+
 // What panels draw by: moments in place of durations, and what there is to choose from.
 export function resolved(chosen, { datasets, zone, panels }) {
   const shown = [...new Set(panels.map((panel) => panel.dataset).filter((id) => datasets[id]))].map((id) => datasets[id]);
@@ -131,9 +134,14 @@ export function resolved(chosen, { datasets, zone, panels }) {
     }
   }
   const keys = Object.keys(labels).filter((key) => totals[key] > 1);
+  const step = Math.min(...shown.map((dataset) => dataset.step || 0));
   let range = null;
-  if (chosen.range.last && span) range = [before(span[1], chosen.range.last, chosen.zone || zone), span[1]];
+  if (chosen.range.last && span) {
+    // The last value stands for its step: the last 7 days of days are 7 whole ones.
+    const end = Math.max(...shown.filter((dataset) => dataset.span).map((dataset) => endOf(dataset, chosen.zone || zone)));
+    range = [before(end, chosen.range.last, chosen.zone || zone), end - 1];
+  }
   else if (chosen.range.from !== undefined && chosen.range.to !== undefined) range = [chosen.range.from, chosen.range.to];
   const own = shown.length === 1 && shown[0].zone ? shown[0].zone : zone;
-  return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels, totals };
+  return { datasets, range, span, zone: chosen.zone || own || "UTC", series: chosen.series, every: chosen.every, compare: chosen.compare, keys, labels, totals, step: Number.isFinite(step) ? step : 0 };
 }
