@@ -156,7 +156,7 @@ def _show(value: Any, place: str) -> Json:
         'right': [_text(name, f'{place}.right', NAME) for name in _list(given, 'right', place, 20)],
         'stacked': _flag(given.get('stacked', False), f'{place}.stacked'),
         'points': _flag(given.get('points', False), f'{place}.points'),
-        'marks': _flag(given.get('marks', True), f'{place}.marks'),
+        'marks': _flag(given.get('marks', False), f'{place}.marks'),
         'forecast': str(_uuid(forecast, f'{place}.forecast')) if forecast else '',
         'thresholds': thresholds,
         'annotations': notes,

@@ -282,6 +282,13 @@ async def test_a_filter_of_faults_is_an_address(desk: Tabs) -> None:
     assert desk.field('Outcome').value == 'rejected'
 
 
+async def test_a_line_of_the_file_has_its_faults_alone(desk: Tabs) -> None:
+    await desk.open(tab='faults', v='1', line='31')
+    await desk.say('1 of 3, line 31')
+    (export,) = desk.hrefs('CSV of these')
+    assert export.endswith('/versions/1/faults.csv?first_line=31&last_line=31')
+
+
 async def test_an_earlier_version_says_so_and_is_shown_again(desk: Tabs) -> None:
     await desk.open(v='1')
     await desk.say('You look at v1.')

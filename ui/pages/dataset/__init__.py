@@ -59,6 +59,7 @@ def register(services: Services) -> None:
         at: str = '',
         of: str = '',
         line: int | None = None,
+        origin: str = '',
     ) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
@@ -103,12 +104,15 @@ def register(services: Services) -> None:
                     with box:
                         _without_version(services, session, data, job, running, price)
                     return
+                versions = await services.datasets.versions(session.user.id, found.id)
+                # A fault is told of by the version that read its file, which marks of later ones lead to.
+                told = next((one.number for one in versions if origin and one.prefix.endswith(f'/{origin}')), v)
                 shown = Shown(
                     services=services,
                     session=session,
                     data=data,
-                    version=await services.datasets.version(session.user.id, found.id, v),
-                    versions=await services.datasets.versions(session.user.id, found.id),
+                    version=await services.datasets.version(session.user.id, found.id, told),
+                    versions=versions,
                     job=job,
                     asked=asked,
                 )

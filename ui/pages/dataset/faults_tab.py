@@ -35,6 +35,13 @@ class FaultsTab(Paged):
             where['column'] = asked.column or None
         return where | ({'action': asked.action} if asked.action else {})
 
+    @property
+    def _more(self) -> Mapping[str, str]:
+        """What the address asks for, as an address says it again."""
+        line = self.shown.asked.line
+        more = {name: value or '' for name, value in self._where.items()}
+        return more | ({} if line is None else {'line': str(line)})
+
     async def load(self) -> None:
         """Read the groups, and the page asked for."""
         user = self.shown.session.user.id
@@ -44,15 +51,18 @@ class FaultsTab(Paged):
     async def read(self, *, offset: int, limit: int) -> Page:
         """Read some faults."""
         user, datasets = self.shown.session.user.id, self.shown.services.datasets
-        return await datasets.faults(user, self.shown.version, offset=offset, limit=limit, where=self._where)
+        line = self.shown.asked.line
+        return await datasets.faults(
+            user, self.shown.version, offset=offset, limit=limit, where=self._where, lines=(line, line)
+        )
 
     def draw(self) -> None:
         """Draw the groups and the page of faults."""
         if self.groups:
             self._summary()
             self._filters()
-        faults_card(self.shown, self.page, away=self.away, where=self._where)
-        self.pager(**{name: value or '' for name, value in self._where.items()})
+        faults_card(self.shown, self.page, away=self.away, only=self._more)
+        self.pager(**self._more)
 
     def _summary(self) -> None:
         def address(group: Group) -> str:
@@ -130,17 +140,20 @@ def _outcome(action: str) -> None:
 
 
 def faults_card(
-    shown: Shown, page: Page | None, *, away: str, short: bool = False, where: Mapping[str, str | None] | None = None
+    shown: Shown, page: Page | None, *, away: str, short: bool = False, only: Mapping[str, str] | None = None
 ) -> None:
-    """Draw faults below the account of records; a `short` card leads to all of them, as one of a group does."""
+    """Draw faults below the account of records; a `short` card leads to all of them, as one of some (`only`) does."""
     total = shown.manifest['faults_total']
 
     def actions() -> None:
-        if where and page:
-            tag('span', f'{count(page.total)} of {count(total)}', 't12 t2')
+        if only and page:
+            line = f', line {count(int(only["line"]))}' if 'line' in only else ''
+            tag('span', f'{count(page.total)} of {count(total)}{line}', 't12 t2')
             button('Show all', kind='ghost small', icon_name='x', href=shown.address('faults'))
         if total:
-            query = {name: value or '' for name, value in (where or {}).items()}
+            query = dict(only or {})
+            if (of := query.pop('line', None)) is not None:
+                query |= {'first_line': of, 'last_line': of}
             address = f'{shown.api}/faults.csv' + (f'?{urlencode(query)}' if query else '')
             button('CSV of these' if query else 'CSV', kind='ghost small', icon_name='download', href=address)
         if short and total > len(page.rows if page else ()):
@@ -157,7 +170,7 @@ def faults_card(
         elif away:
             out_of_reach(away, kept=KEPT)
         else:
-            said = 'No fault is of this group.' if where else 'Every record was stored as it was read.'
+            said = 'No fault is here.' if only else 'Every record was stored as it was read.'
             said += f' Only {shown.left_out} of the source was read.' if shown.left_out else ''
             tag('p', said, 't2').style('padding: 12px 16px')
     box.props['aria-label'] = 'Faults'

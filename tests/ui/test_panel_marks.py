@@ -1,0 +1,98 @@
+"""Marks of faults in panels: where they stand, what they say and where they lead; by the Node of Playwright."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright._impl._driver import compute_driver_executable
+
+MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
+MARK = {
+    't': 20, 'y': 4.5, 'series': 'Oslo', 'of': 'Oslo', 'measure': 'load', 'line': 18, 'column': 'load', 'kind': 'unit',
+    'action': 'repaired', 'value': '4.5 kg', 'reason': 'with a unit, unlike its column', 'origin': '',
+}  # fmt: skip
+READ = """
+const numbers = (values) => Float64Array.from(values, (value) => value ?? NaN);
+const columns = (one) => ({ ...one, t: numbers(one.t), y: numbers(one.y) });
+const lines = given.lines.map(columns), values = given.values.map((one) => ({ ...one, columns: columns(one.columns) }));
+"""
+OSLO = {'name': 'Oslo', 't': [0, 10, 20, 30], 'y': [1, None, 7, 9], 'axis': 'left'}
+VALUE = {'series': 'Oslo', 'measure': 'load', 'columns': {'t': [0, 10, 20, 30], 'y': [1, None, 7, 9]}}
+
+
+@pytest.fixture(scope='module')
+def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
+    """Run a body of JavaScript that has the module `marks` and `given`; return what it returns."""
+    folder = tmp_path_factory.mktemp('marks')
+    for file in MODULES.glob('*.js'):
+        shutil.copy(file, folder)
+    (folder / 'package.json').write_text('{"type": "module"}')
+
+    def run(body: str, given: Any) -> Any:
+        script = (
+            "import * as marks from './marks.js';\n"
+            f'const given = {json.dumps(given)};\n'
+            f'process.stdout.write(JSON.stringify((() => {{ {body} }})()));'
+        )
+        done = subprocess.run(
+            [compute_driver_executable()[0], '--input-type=module', '-e', script],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert not done.returncode, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def standing(told: Callable[[str, Any], Any], *marks: dict[str, Any], line: dict[str, Any] = OSLO) -> list[list[Any]]:
+    body = f"""{READ} return marks.standing(given.marks, values, ['Oslo'], lines, [0, 30]).map((one) =>
+        [one.t, Number.isNaN(one.y) ? null : one.y, one.axis, marks.lookOf(one).ring, marks.lookOf(one).colour]);"""
+    return told(body, {'marks': list(marks), 'lines': [line], 'values': [VALUE]})
+
+
+def test_a_mark_stands_at_its_value_or_at_its_line_or_below_it(told: Callable[[str, Any], Any]) -> None:
+    assert standing(told, MARK) == [[20, 4.5, 'left', True, 'amber']]
+    # The fault was of another column: the line itself is where it stands, beside what interrupts it.
+    assert standing(told, MARK | {'y': None, 'measure': '', 't': 8}) == [[8, 1, 'left', True, 'amber']]
+    assert standing(told, MARK | {'action': 'rejected', 'y': None}) == [[20, None, 'left', False, 'red']]
+    assert standing(told, MARK | {'action': 'emptied'}) == [[20, None, 'left', False, 'amber']]
+    buckets = OSLO | {'until': [10, 20, 30, 40], 'axis': 'right'}
+    assert standing(told, MARK | {'t': 29}, line=buckets) == [[29, 7, 'right', True, 'amber']]
+
+
+def test_only_marks_of_drawn_lines_in_the_window_are_shown(told: Callable[[str, Any], Any]) -> None:
+    assert standing(told, MARK | {'t': 31}, MARK | {'of': 'Rome'}, MARK | {'measure': 'wind'}) == []
+    assert standing(told, MARK, line=OSLO | {'name': 'another one, as this is hidden'}) == []
+
+
+def test_a_mark_says_what_the_cell_said_and_what_was_done(told: Callable[[str, Any], Any]) -> None:
+    lost = {'column': '', 'kind': 'duplicate', 'action': 'rejected', 'value': '', 'reason': 'an equal copy', 'y': None}
+    empty = {'kind': 'not_a_number', 'action': 'emptied', 'value': 'oops', 'reason': 'not a number', 'y': None}
+    assert told('return given.map(marks.said);', [MARK, MARK | lost, MARK | empty]) == [
+        ['load: “4.5 kg”, unit', 'With a unit, unlike its column.', 'Stored as 4.5.'],
+        ['Record, duplicate', 'An equal copy.', 'The record was rejected.'],
+        ['load: “oops”, not a number', 'The cell was emptied.'],
+    ]
+
+
+def test_a_mark_leads_to_its_line_at_the_version_that_read_it(told: Callable[[str, Any], Any]) -> None:
+    body = "return given.map((one) => marks.faultsOf('d', 3, one));"
+    assert told(body, [MARK, MARK | {'origin': 'job-1'}]) == [
+        '/datasets/d?tab=faults&v=3&line=18',
+        '/datasets/d?tab=faults&v=3&line=18&origin=job-1',
+    ]
+
+
+def test_marks_are_asked_for_whatever_the_width_and_the_step(told: Callable[[str, Any], Any]) -> None:
+    request = [['kind', 'line'], ['width', '900'], ['measures', 'load'], ['series', 'Oslo'], ['from', '0'], ['to', '9'],
+               ['every', 'P1D'], ['overlays', 'ema~20'], ['top', '8']]  # fmt: skip
+    assert told('return marks.questionOf(given);', request) == [
+        ['kind', 'marks'], ['measures', 'load'], ['series', 'Oslo'], ['from', '0'], ['to', '9'], ['top', '8'],
+    ]  # fmt: skip
