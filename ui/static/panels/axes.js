@@ -131,7 +131,6 @@ export function reach(scene, axis) {
   if (axis === "left") {
     if (scene.candles) take(scene.candles.t, scene.candles.l, scene.candles.h, scene.candles.until);
     for (const { value } of scene.thresholds) if (!scene.log || value > 0) low = Math.min(low, value), high = Math.max(high, value);
-    for (const { y } of scene.marks) if (y < low) low = y; else if (y > high) high = y;
     if (scene.zero && !scene.log) low = Math.min(low, 0), high = Math.max(high, 0);
   }
   return low <= high ? [low, high] : null;

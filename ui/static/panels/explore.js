@@ -158,6 +158,7 @@ export default {
       more.addEventListener("click", () => menu(more, [
         ["line", "area", "bar", "scatter"].includes(kind) && { icon: show.axis === "log" ? "check" : "square", label: "Logarithmic axis", act: () => this.show({ axis: show.axis === "log" ? "linear" : "log" }) },
         ["area", "bar"].includes(kind) && { icon: show.stacked ? "check" : "square", label: "Stacked", act: () => this.show({ stacked: !show.stacked }) },
+        ["line", "area", "bar", "candles"].includes(kind) && { icon: show.marks ? "check" : "square", label: "Mark faults and repairs", act: () => this.show({ marks: !show.marks }) },
         kind === "line" && { icon: show.points ? "check" : "square", label: "Points", act: () => this.show({ points: !show.points }) },
         ...(["line", "area", "bar"].includes(kind) && (query.measures ?? []).length > 1 ? query.measures.map((name) => ({ icon: show.right?.includes(name) ? "check" : "square", label: `${name} on the right axis`, act: () => this.show({ right: show.right?.includes(name) ? show.right.filter((one) => one !== name) : [...(show.right ?? []), name] }) })) : []),
         "-",

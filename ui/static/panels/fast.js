@@ -3,6 +3,7 @@
 
 import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { colour, faded, instant, short, tick, written } from "./look.js";
+import { paint } from "./marks.js";
 import { missing } from "./scene.js";
 
 export { offsetOf, ticksBetween };
@@ -276,14 +277,7 @@ export function mount(uPlot, element, hooks = {}) {
     const ratio = devicePixelRatio, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
     clipped(u, (ctx, bbox) => {
       for (const line of scene.lines) if (line.path) tails(u, ctx, line, x, ratio);
-      for (const mark of scene.marks) {
-        ctx.strokeStyle = colour(mark.kind === "rejected" ? "red" : "amber");
-        ctx.lineWidth = 1.75 * ratio;
-        ctx.beginPath();
-        if (mark.kind === "rejected" || empty(mark.y)) ctx.rect(x(mark.t) - 3.5 * ratio, bbox.top + bbox.height - 9 * ratio, 7 * ratio, 7 * ratio);
-        else ctx.arc(x(mark.t), y(mark.y), 4.5 * ratio, 0, 2 * Math.PI);
-        ctx.stroke();
-      }
+      paint(ctx, scene.marks, { x, y: (mark) => u.valToPos(mark.y, scaleOf(mark), true), bottom: bbox.top + bbox.height, ratio });
       ctx.font = `${12 * ratio}px ${FAMILY}`;
       for (const { value, label: text, colour: name } of scene.thresholds) {
         ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
@@ -430,6 +424,7 @@ export function mount(uPlot, element, hooks = {}) {
     },
     get hovering() { return at !== null; },
     box: () => plot ? plot.over.getBoundingClientRect() : null,
+    height: (mark) => plot.valToPos(mark.y, scaleOf(mark)),
     at: (clientX) => plot ? plot.posToVal(clientX - plot.over.getBoundingClientRect().left, "x") : null,
     resize() {
       const { width, height } = size();

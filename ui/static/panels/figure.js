@@ -4,6 +4,7 @@
 import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { barOf, PANE, tint } from "./fast.js";
 import { colour, count, faded, instant, seriesColour, short, tick, written } from "./look.js";
+import { lookOf } from "./marks.js";
 import { namesOf, OVER_TIME } from "./scene.js";
 import { valueUnder } from "./variables.js";
 import { sayTable, sayFigures } from "./words.js";
@@ -182,7 +183,10 @@ function overTime(root, scene, place) {
     }
     if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(whole[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
   }
-  for (const mark of scene.marks) body.append(mark.kind === "rejected" || empty(mark.y) ? rect(x(mark.t) - 3.5, inside.bottom - 9, 7, 7, "none", { stroke: colour("red"), "stroke-width": 1.75 }) : svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y)), r: 4.5, fill: "none", stroke: colour("amber"), "stroke-width": 1.75 }));
+  for (const mark of scene.marks) {
+    const { ring, colour: name } = lookOf(mark), stroke = { stroke: colour(name), "stroke-width": 1.75 };
+    body.append(ring ? svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y, scaleOf(mark))), r: 4, fill: colour("surface"), ...stroke }) : rect(x(mark.t) - 3, inside.bottom - 8, 6, 6, colour("surface"), stroke));
+  }
   for (const { value, label, colour: name } of scene.thresholds) body.append(rule(left, y(value), right, y(value), name ?? "amber", { "stroke-dasharray": "7 6", "stroke-width": 1.25 }), words(right - 4, y(value) > inside.bottom - 20 ? y(value) - 5 : y(value) + 15, fit(label || short(value), (right - left) * 0.6), { anchor: "end", fill: name ?? "amber" }));
   for (const { at, text, colour: name } of scene.notes) {
     if (at < from || at > to) continue;

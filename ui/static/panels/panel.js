@@ -6,6 +6,7 @@ import { el, iconButton, menu, save, script, toast } from "./dom.js";
 import { mount, tint } from "./fast.js";
 import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
 import { colour, count, faded, seriesColour, short, signed } from "./look.js";
+import { Marks } from "./marks.js";
 import { markPartial } from "./partial.js";
 import { keepsStep, requestOf } from "./request.js";
 import { leftOut, lieFlat, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
@@ -40,6 +41,7 @@ export class Panel {
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.stage);
     this.gestures();
+    this.marks = new Marks(this);
   }
 
   // Draw this specification in this context; asks only when the answer would be another one.
@@ -179,6 +181,7 @@ export class Panel {
   }
 
   overTime() {
+    this.marks.ask();
     this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null });
     this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.hooks.range?.(null), onHover: (ms) => this.hover(ms) });
     this.fast.draw(this.drawn);
@@ -224,6 +227,7 @@ export class Panel {
     if (context.every && context.every !== "auto" && keepsStep(spec)) found.push(["own step", "The step above does not move this panel: it tells of a period of its own"]);
     if (spec.kind === "line" && this.drawn && lieFlat(this.drawn)) found.push(["small lines lie flat", `The lines differ so much in size that the small ones cannot be read. ${this.hooks.index ? "Press to draw" : "Under Edit, Look, draw"} each as a share of its first value`, this.hooks.index && { label: "index to 100", act: () => this.hooks.index(this) }]);
     if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", "The forecast could not be fetched or was deleted"]);
+    if (OVER_TIME.has(spec.kind)) found.push(...this.marks.badge());
     this.badges.replaceChildren(...found.map(([text, title, act]) => act ? el("button", { type: "button", class: "badge info panel-act", title, "aria-label": `${text}: ${act.label}`, onclick: act.act }, act.label) : el("span", { class: "badge info", title }, text)));
   }
 

@@ -3,6 +3,7 @@
 
 import { placeOf } from "./axes.js";
 import { count, dashOf, instant, per, short, signed } from "./look.js";
+import { standing } from "./marks.js";
 import { valueUnder, written } from "./variables.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
@@ -22,7 +23,7 @@ export function scene(panel, answer, context, { hidden = new Set(), forecast = n
   overlays(made, answer, values, blocks, hidden);
   before(made, answer, values, blocks, hidden);
   if (values.length === 1) made.gaps = gaps(values[0], made.x);
-  if (show.marks !== false) made.marks = (answer.marks ?? []).filter((mark) => mark.t >= made.x[0] && mark.t <= made.x[1]);
+  if (show.marks) made.marks = standing(answer.marks, values, namesOf(values), made.lines, made.x);
   if (forecast) forecasted(made, forecast, context, hidden);
   if (made.log) positive(made);
   else if (show.axis === "index" && (kind === "line" || kind === "area") && !show.stacked) indexed(made, values);
