@@ -107,6 +107,15 @@ def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = '
     return parsed({'panels': panels, 'variables': {'range': facts.range}})
 
 
+def first_look(manifest: Mapping[str, Any], name: str = '') -> Json:
+    """Return `kind`, `query` and `show` of the panel to begin with: the first measure that has values, over time."""
+    facts = _Facts(manifest, name)
+    if not facts.measures:
+        return {'kind': 'line', 'query': {'measures': [one for one in manifest['measures'] if len(one) <= NAME][:1]}}
+    panel = _line(facts, facts.measures[0])
+    return {'kind': 'line', 'query': panel['query'], 'show': {'axis': 'index'} if facts.indexed else {}}
+
+
 class _Facts:
     """What matters of a manifest."""
 

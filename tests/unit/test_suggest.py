@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.panels import COLUMNS
-from core.suggest import TEMPLATES, dashboard
+from core.suggest import TEMPLATES, dashboard, first_look
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 HOUR, DAY, WEEK, MONTH = 3600.0, 86_400.0, 604_800.0, 2_678_400.0
@@ -110,6 +110,18 @@ def test_titles_of_panels_fit_a_phone_and_name_no_step_that_the_variables_move(n
         assert len(panel['title']) <= 40, panel['title']
         if panel['kind'] != 'figure':
             assert ' per ' not in panel['title']
+
+
+def test_a_first_look_is_of_a_measure_that_has_values():
+    assert first_look(MADE_UP['sales']) == {
+        'kind': 'line',
+        'query': {'measures': ['qty'], 'aggregation': 'sum', 'top': 8},
+        'show': {},
+    }
+    prices = manifest('close', step=DAY, days=700, series=3, close={'min': 0.5})
+    assert first_look(prices)['show'] == {'axis': 'index'}
+    hollow = manifest('empty', step=DAY, days=9, empty={'missing': 10_000})
+    assert first_look(hollow)['query'] == {'measures': ['empty']}
 
 
 def test_several_prices_are_compared_from_a_common_start():

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Request
 from nicegui import ui
 
+from core import suggest
 from core.dashboards import Dashboard
 from core.errors import NotFound, UsageError
 from core.panels import NAME, parsed
@@ -18,8 +19,6 @@ from ui.components.parts import button, card, page_head
 from ui.components.states import empty_state
 from ui.session import current
 from ui.theme import PATIENCE, frame
-
-MOST_LINES = 8
 
 
 def register(services: Services) -> None:
@@ -88,10 +87,8 @@ def _panel_of(target: Dashboard | None, panel: str) -> Mapping[str, Any] | None:
 
 def _spec(dataset: str, manifest: Mapping[str, Any], q: str, edited: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The panel that the address asks for, the one that is edited, or a first look at the first measure."""
-    first = {'measures': [name for name in manifest['measures'] if len(name) <= NAME][:1]}
-    if manifest['series']['count'] > MOST_LINES:
-        first |= {'top': MOST_LINES}
-    asked: Mapping[str, Any] = edited or {'kind': 'line', 'query': first}
+    first = suggest.first_look(manifest)
+    asked: Mapping[str, Any] = edited or first
     if q:
         try:
             asked = json.loads(q)
@@ -101,7 +98,7 @@ def _spec(dataset: str, manifest: Mapping[str, Any], q: str, edited: Mapping[str
             raise UsageError('The address holds no chart: its part `q` is no object.', place='q')
     panel = parsed({'panels': [{**asked, 'id': 'explore', 'dataset': dataset}]})['panels'][0]
     known = [name for name in panel['query'].get('measures', []) if name in manifest['measures']]
-    return {**panel, 'query': {**panel['query'], 'measures': known or first['measures']}}
+    return {**panel, 'query': {**panel['query'], 'measures': known or first['query']['measures']}}
 
 
 def _variables(request: Request) -> Mapping[str, Any]:

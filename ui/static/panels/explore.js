@@ -10,6 +10,9 @@ import { compareWith, copyOf, presetsOf, resolved, stepsFor, written } from "./v
 
 const KINDS = [["line", "Line", "chart-line"], ["area", "Area", "chart-area"], ["bar", "Bars", "chart-column"], ["scatter", "Scatter", "chart-scatter"], ["heat", "Hour × weekday", "grid-3x3"], ["calendar", "Calendar", "calendar-days"],
   ["histogram", "Histogram", "chart-bar-big"], ["box", "Box", "box"], ["candles", "Candles", "chart-candlestick"], ["table", "Table", "table"], ["figure", "Figure", "hash"]];
+const DAY = 864e5;
+// Kinds that say nothing of data whose values are further apart: hours of a day need several values a day.
+const FINEST = { heat: DAY / 2, calendar: 1.5 * DAY };
 const HOW = [["mean", "Mean"], ["sum", "Sum"], ["min", "Least"], ["max", "Greatest"], ["first", "First"], ["last", "Last"], ["count", "Count"], ["p50", "Median"], ["p90", "90th percentile"], ["p95", "95th percentile"], ["p99", "99th percentile"]];
 const OVERLAYS = [["mean~20", "Rolling mean, 20"], ["mean~7", "Rolling mean, 7"], ["bollinger~20~2", "Bollinger bands, 20 and 2"], ["ema~20", "EMA, 20"], ["rsi~14", "RSI, 14"], ["macd~12~26~9", "MACD, 12, 26 and 9"]];
 const RELATIONS = [["eq", "="], ["ne", "≠"], ["lt", "<"], ["le", "≤"], ["gt", ">"], ["ge", "≥"]];
@@ -31,7 +34,7 @@ export default {
     this.panelSpec = copyOf(this.spec);
     this.variables = copyOf(this.chosen);
     this.past = [];
-    this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), link: () => location.href, drawn: (panel) => { this.ready = panel.element.dataset.ready === "1"; } } });
+    this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), index: () => this.show({ axis: "index" }), link: () => location.href, drawn: (panel) => { this.ready = panel.element.dataset.ready === "1"; } } });
     this.drops();
     this.draw();
     addEventListener("keydown", this.keys = (event) => this.key(event));
@@ -146,9 +149,14 @@ export default {
         chips.push(button);
       };
       const label = (options, key, other) => options.find(([one]) => one === key)?.[1] ?? other ?? key;
-      chip("Chart", label(KINDS, kind), KINDS, kind, (next) => this.change(() => { this.panelSpec.kind = next; }));
+      const fitting = KINDS.filter(([one]) => one === kind || (dataset.step ?? 0) <= (FINEST[one] ?? Infinity));
+      chip("Chart", label(KINDS, kind), fitting, kind, (next) => this.change(() => { this.panelSpec.kind = next; }));
       if (!["line", "histogram", "box", "candles"].includes(kind) || query.every || query.group) chip("By", label(HOW, query.aggregation ?? "mean"), HOW, query.aggregation ?? "mean", (next) => this.ask({ aggregation: next === "mean" ? "" : next }));
-      if (!["heat", "calendar", "histogram", "box"].includes(kind)) chip("Step", written(query.every || "auto"), stepsFor(context).map((every) => [every, written(every)]), query.every || "auto", (next) => this.ask({ every: next === "auto" ? "" : next }));
+      if (!["heat", "calendar", "histogram", "box"].includes(kind)) {
+        // A step that came by the address, from a dashboard, goes before the panel's own until another one is chosen.
+        const step = this.variables.every !== "auto" ? this.variables.every : query.every || "auto";
+        chip("Step", written(step), stepsFor(context).map((every) => [every, written(every)]), step, (next) => { this.variables.every = "auto"; this.ask({ every: next === "auto" ? "" : next }); });
+      }
       if ((dataset.keys?.length ?? 0) && dataset.series > 1) chip("Group", query.group || "Off", [["", "Off"], ...dataset.keys.map((key) => [key, key])], query.group ?? "", (next) => this.ask({ group: next, series: next ? [] : query.series }));
       if (dataset.series > 1 && !query.series?.length) chip("Top", query.top ? String(query.top) : "All", [[0, "All"], [3, "3"], [5, "5"], [8, "8"], [12, "12"], [20, "20"]], query.top ?? 0, (next) => this.ask({ top: next }));
       if (["line", "area", "bar"].includes(kind)) chip("Compare", label(compareWith, query.compare ?? "", written(query.compare)), compareWith, query.compare ?? "", (next) => this.ask({ compare: next }));
@@ -157,6 +165,7 @@ export default {
       const more = el("button", { type: "button", class: "chip", "aria-haspopup": "menu", "aria-expanded": "false" }, icon("sliders-horizontal", "i14"), "Look");
       more.addEventListener("click", () => menu(more, [
         ["line", "area", "bar", "scatter"].includes(kind) && { icon: show.axis === "log" ? "check" : "square", label: "Logarithmic axis", act: () => this.show({ axis: show.axis === "log" ? "linear" : "log" }) },
+        ["line", "area"].includes(kind) && !show.stacked && { icon: show.axis === "index" ? "check" : "square", label: "Indexed to 100", act: () => this.show({ axis: show.axis === "index" ? "linear" : "index" }) },
         ["area", "bar"].includes(kind) && { icon: show.stacked ? "check" : "square", label: "Stacked", act: () => this.show({ stacked: !show.stacked }) },
         ["line", "area", "bar", "candles"].includes(kind) && { icon: show.marks ? "check" : "square", label: "Mark faults and repairs", act: () => this.show({ marks: !show.marks }) },
         kind === "line" && { icon: show.points ? "check" : "square", label: "Points", act: () => this.show({ points: !show.points }) },
