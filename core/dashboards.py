@@ -170,6 +170,11 @@ class Dashboards:
         """Bring a deleted dashboard back."""
         await self._change('dashboard_undelete', user_id, dashboard_id)
 
+    async def sweep(self) -> None:
+        """Remove for good what was deleted 30 days ago, of all users."""
+        async with self._database.system() as tx:
+            await tx.run('dashboards_sweep')
+
     async def _change(self, statement: str, user_id: UUID, dashboard_id: UUID, **values: Any) -> None:
         async with self._database.transaction(user_id) as tx:
             if not await tx.run(statement, id=dashboard_id, **values):

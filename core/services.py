@@ -31,6 +31,7 @@ HEALTH_TTL = 5.0
 SWEEP = 5.0
 STOPPING = 10.0  # seconds that workers have to give their jobs back
 SWEEP_UPLOADS = 60.0
+SWEEP_DELETED = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +191,7 @@ class Services:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.jobs.work(concurrency=concurrency))
             group.create_task(_repeat(SWEEP, self.jobs.recover, self.hours.sweep))
+            group.create_task(_repeat(SWEEP_DELETED, self.dashboards.sweep))
             if self.datasets.origins:
                 group.create_task(_repeat(SWEEP_UPLOADS, self.datasets.sweep))
 

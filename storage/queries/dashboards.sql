@@ -18,8 +18,12 @@ delete from public.dashboard_revisions where dashboard_id = %(id)s and revision 
 select pg_advisory_xact_lock(hashtextextended('dashboards/' || %(user_id)s::text, 0))::text as held;
 
 -- name: dashboards_purge
--- Remove for good what was deleted 30 days ago.
+-- Remove for good what was deleted 30 days ago, of a user.
 delete from public.dashboards where user_id = %(user_id)s and deleted_at < now() - interval '30 days';
+
+-- name: dashboards_sweep
+-- Remove for good what was deleted 30 days ago, of all users.
+delete from public.dashboards where deleted_at < now() - interval '30 days';
 
 -- name: dashboards_make_room
 -- Remove for good as many dashboards, of those deleted first, as one more needs.

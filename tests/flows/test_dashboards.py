@@ -153,8 +153,9 @@ async def test_what_was_deleted_first_gives_way_and_the_most_hold_for_pages_at_o
     assert not await product.dashboards.deleted(user.id, foreign.id)
 
 
+@pytest.mark.parametrize('how', ['the next one is made', 'time goes by'])
 async def test_deleted_dashboards_are_removed_for_good_after_thirty_days(
-    product: Product, user: User, postgres: EmbeddedPostgres
+    product: Product, user: User, postgres: EmbeddedPostgres, how: str
 ) -> None:
     old, recent = [await product.dashboards.create(user.id, name) for name in ('Old', 'Recent')]
     for one in (old, recent):
@@ -163,8 +164,12 @@ async def test_deleted_dashboards_are_removed_for_good_after_thirty_days(
         connection.execute(
             "update public.dashboards set deleted_at = deleted_at - interval '31 days' where id = %s", (old.id,)
         )
-    await product.dashboards.create(user.id, 'New')
+    if how == 'time goes by':
+        await product.dashboards.sweep()
+    else:
+        await product.dashboards.create(user.id, 'New')
     assert [await product.dashboards.deleted(user.id, one.id) for one in (old, recent)] == [False, True]
+    assert not await product.dashboards.list(user.id) or how == 'the next one is made'
 
 
 async def test_names_and_versions_of_datasets_are_told_at_once(product: Product, user: User) -> None:
