@@ -312,7 +312,7 @@ def _figure(facts: _Facts, measure: str, every: str = '', how: str = '') -> Json
         name = f'{"Highest" if how == "max" else "Lowest"} {facts.bare(measure)}'
     elif not single and not facts.summed(measure):
         name = _said(facts, measure, name)
-    title = name if single else f'{name} per {PERIODS[every]}'
+    title = name if single and not how else f'{name} {"in a" if how else "per"} {PERIODS[every]}'
     query = {'measures': [measure], 'every': every} | ({'aggregation': how} if how else _how(facts, measure))
     return _panel('figure', title, query | facts.together(measure))
 

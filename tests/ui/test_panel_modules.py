@@ -612,3 +612,28 @@ def test_how_long_there_are_no_values_is_told_in_the_step_of_the_data(told: Call
     assert told('return given.map(([gap, made]) => scene.missing(gap, made));', cases) == [
         *('3 months', '1 month', '30 h', '3 days'),
     ]
+
+
+def test_weekends_of_prices_do_not_interrupt_a_line_and_longer_times_do(told: Callable[[str, Any], Any]) -> None:
+    first = ms(2026, 3, 2)  # a Monday
+    days = [first + place * DAY for place in range(56)]
+    y = [None if place % 7 > 4 or 20 < place < 42 else place + 1.0 for place in range(56)]
+    values = line('a', days, y, columns={'until': [at + DAY for at in days], 'n': [int(one is not None) for one in y]})
+    values |= {'partial': {'0': '12 of 24 hours', '53': '3 of 24 hours'}}
+    given = {
+        'panel': panel('line'),
+        'answer': answer(values) | {'start': first, 'end': first + 56 * DAY},
+        'context': context(),
+    }
+    body = SCENE + 'return [made.lines[0].y, made.lines[0].partial, made.gaps];'
+    drawn, partial, gaps = told(body, given)
+    known = [one for one in y if one is not None]
+    assert [one for one in drawn if one is not None] == known
+    assert drawn.count(None) == 1  # the three weeks
+    assert partial == {'0': '12 of 24 hours', str(len(drawn) - 1): '3 of 24 hours'}
+    assert gaps == [[first + 19 * DAY, first + 42 * DAY]]
+    # Of values that come regularly each missing one is a gap.
+    regular = [None if place in (7, 30) else 1.0 for place in range(56)]
+    values['columns'] |= {'y': regular}
+    values.pop('partial')
+    assert told(SCENE + 'return made.lines[0].y;', given) == regular

@@ -265,7 +265,7 @@ export function mount(uPlot, element, hooks = {}) {
       ctx.moveTo(middle, y(h[i]));
       ctx.lineTo(middle, y(l[i]));
       ctx.stroke();
-      ctx.fillStyle = wide < 3 * ratio ? ctx.strokeStyle : rises ? inside : down;
+      ctx.fillStyle = wide < 3 * ratio ? ctx.strokeStyle : rises ? inside : partial?.[i] ? faded(down, 0.35) : down;
       ctx.fillRect(middle - wide / 2, top, wide, bottom - top);
       if (wide >= 3 * ratio) ctx.strokeRect(middle - wide / 2, top, wide, bottom - top);
     }

@@ -8,7 +8,7 @@ import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
 import { colour, count, faded, seriesColour, short, signed } from "./look.js";
 import { Marks } from "./marks.js";
 import { markPartial } from "./partial.js";
-import { keepsStep, requestOf } from "./request.js";
+import { keepsStep, ownStep, requestOf } from "./request.js";
 import { leftOut, lieFlat, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
 import { address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
@@ -224,7 +224,7 @@ export class Panel {
     if (below) found.push([`${answer.exact || lines.some((line) => line.columns.until) ? "" : "at least "}${count(below)} value${below === 1 ? "" : "s"} ≤ 0 not shown`, "Values at or below zero have no place on a logarithmic axis"]);
     if (spec.kind === "box" && spec.show.axis === "log" && lines.some((line) => line.columns.least?.[0] <= 0)) found.push(["linear axis", "There are values at or below zero, which have no place on a logarithmic axis"]);
     if (OVER_TIME.has(spec.kind) && this.drawn?.unindexed) found.push([`${count(this.drawn.unindexed)} not indexed`, "A line that begins at or below zero cannot be drawn as a share of its first value"]);
-    if (context.every && context.every !== "auto" && keepsStep(spec)) found.push(["own step", "The step above does not move this panel: it tells of a period of its own"]);
+    if (context.every && context.every !== "auto" && keepsStep(spec) && ownStep(spec) !== context.every) found.push(["own step", "The step above does not move this panel: it tells of a period of its own"]);
     if (spec.kind === "line" && this.drawn && lieFlat(this.drawn)) found.push(["small lines lie flat", `The lines differ so much in size that the small ones cannot be read. ${this.hooks.index ? "Press to draw" : "Under Edit, Look, draw"} each as a share of its first value`, this.hooks.index && { label: "index to 100", act: () => this.hooks.index(this) }]);
     if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", "The forecast could not be fetched or was deleted"]);
     if (OVER_TIME.has(spec.kind)) found.push(...this.marks.badge());
@@ -266,20 +266,21 @@ export class Panel {
       this.legend.replaceChildren(...said.map(([name, value]) => el("span", {}, name && el("span", { class: "t3" }, name), el("b", { class: "tn" }, value))), ...lines.map(({ line, value }) => this.entry(line, value)));
       return;
     }
-    const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill]), gone]);
+    const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), said = found.find(({ partial }) => partial)?.partial ?? "", shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill]), gone]);
     const changed = this.legend.dataset.shape !== shape;
     if (changed) {
       this.legend.dataset.shape = shape;
-      this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)));
+      this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)), el("span", { class: "t3 panel-part" }));
     }
+    this.legend.lastChild.textContent = said && `partial: ${said}`;
     found.forEach((one, at) => { this.legend.children[at].querySelector("b").textContent = this.said(one.line, one.value, one); });
     if (changed) this.folded();
   }
 
-  said(line, value, { index = null, partial = "" } = {}) {
+  said(line, value, { index = null } = {}) {
     if (value === null) return "";
     if (Array.isArray(value)) return `${short(value[0])} to ${short(value[1])}`;
-    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}${index === null ? "" : ` ${signed(index - 100, 0.1)}%`}${partial ? " (partial)" : ""}`;
+    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}${index === null ? "" : ` ${signed(index - 100, 0.1)}%`}`;
   }
 
   entry(line, value, off = false) {
@@ -299,7 +300,7 @@ export class Panel {
     this.unfold?.remove();
     this.legend.classList.remove("open");
     if (this.legend.scrollHeight <= this.legend.clientHeight + 4) return;
-    const all = this.legend.childElementCount;
+    const all = this.legend.childElementCount - 1;
     this.unfold = el("button", { type: "button", class: "panel-unfold", "aria-expanded": "false", onclick: () => this.unfold.setAttribute("aria-expanded", String(this.legend.classList.toggle("open"))) }, `All ${count(all)}`);
     this.legend.after(this.unfold);
   }

@@ -41,6 +41,22 @@ function chosen(lines) {
   return "";
 }
 
+const REGULAR = 1.75, IRREGULAR = 4;  // how many usual steps interrupt a line (core/analysis/ingest/pyramid.py)
+
+// A line of buckets without the empty ones that recur, as the weekends of prices do: those do not interrupt it, longer
+// ones do. `kept` are the places of those that stay; null when all do.
+export function bridged({ t, y, ...rest }) {
+  const known = [];
+  for (let i = 0; i < y.length; i++) if (!Number.isNaN(y[i])) known.push(i);
+  if (known.length === y.length || known.length < 8) return null;
+  const steps = known.slice(1).map((place, at) => t[place] - t[known[at]]), sorted = [...steps].sort((a, b) => a - b);
+  const median = sorted[Math.ceil(sorted.length * 0.5) - 1], upper = sorted[Math.ceil(sorted.length * 0.9) - 1];
+  if (upper <= REGULAR * median) return null;
+  const kept = known.flatMap((place, at) => steps[at] > IRREGULAR * upper ? [place, place + 1] : [place]);
+  const some = (column) => column && Float64Array.from(kept, (i) => column[i]);
+  return { kept, t: some(t), y: some(y), ...Object.fromEntries(Object.entries(rest).map(([name, column]) => [name, some(column)])) };
+}
+
 // A share of a bucket in words: "3 of 7 days".
 function said(covered, whole) {
   const [unit, name] = whole > 300 * DAY ? [MONTH, "months"] : whole >= 1.9 * DAY ? [DAY, "days"] : whole >= 1.9 * HOUR ? [HOUR, "hours"] : whole >= 1.9 * MINUTE ? [MINUTE, "minutes"] : [1e3, "seconds"];

@@ -14,6 +14,8 @@ export const filter = (column, relation, ...values) => [column, relation, ...val
 // is made of, and a figure with a step of its own tells of that period in its title.
 export const keepsStep = ({ kind, query }) => kind === "heat" || kind === "calendar" || (kind === "figure" && !!query.every);
 
+export const ownStep = ({ kind, query }) => kind === "heat" ? "PT1H" : kind === "calendar" ? "P1D" : query.every;
+
 export function requestOf(panel, context, width) {
   const { query, kind } = panel, show = panel.show ?? {}, own = show.own ?? {}, pairs = [["kind", ASKS[kind] ?? "line"], ["width", String(width)]];
   const dataset = context.datasets[panel.dataset] ?? {};

@@ -4,6 +4,7 @@
 import { placeOf } from "./axes.js";
 import { count, dashOf, instant, per, short, signed } from "./look.js";
 import { standing } from "./marks.js";
+import { bridged } from "./partial.js";
 import { valueUnder, written } from "./variables.js";
 
 export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
@@ -38,8 +39,8 @@ function chart(made, panel, values, context, hidden) {
   const below = { up: null, down: null };
   values.forEach((line, at) => {
     if (hidden.has(names[at])) return;
-    const { t, y, until } = line.columns, right = show.right?.includes(line.measure);
-    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, root: at, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", partial: line.partial, unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
+    const whole = bars || stacking || !line.columns.until ? null : bridged(line.columns), { t, y, until } = whole ?? line.columns, right = show.right?.includes(line.measure);
+    const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, root: at, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", partial: whole ? moved(line.partial, whole.kept) : line.partial, unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
     if (stacking) Object.assign(drawn, stacked(below, y));
     if (until && (bars || kind === "area")) drawn.until = until;
     if (bars) Object.assign(drawn, stacking ? { slot: 0, slots: 1 } : { slot: Math.max(0, shown.indexOf(line)), slots: Math.max(1, shown.length) });
@@ -47,6 +48,9 @@ function chart(made, panel, values, context, hidden) {
     made.lines.push(drawn);
   });
 }
+
+// Where the places of buckets are once some were left out.
+const moved = (partial, kept) => partial && Object.fromEntries(Object.entries(partial).map(([place, said]) => [kept.indexOf(Number(place)), said]));
 
 // Values of one sign stand on one another, those below zero hang below one another.
 function stacked(below, y) {
@@ -140,13 +144,13 @@ function before(made, answer, values, blocks, hidden) {
 
 // Where a line is interrupted for more than a hundredth of the window.
 function gaps(line, [from, to]) {
-  const { t, y } = line.columns, found = [];
-  if (!y) return found;
+  if (!line.columns.y) return [];
+  const { t, y, until } = (line.columns.until && bridged(line.columns)) || line.columns, found = [];
   for (let i = 0; i < y.length; i++) {
     if (!Number.isNaN(y[i])) continue;
     let j = i;
     while (j < y.length && Number.isNaN(y[j])) j += 1;
-    const a = line.columns.until?.[i - 1] ?? t[i - 1], b = t[j], inside = i > 0 && j < y.length;  // before and after a series is no gap
+    const a = until?.[i - 1] ?? t[i - 1], b = t[j], inside = i > 0 && j < y.length;  // before and after a series is no gap
     if (inside && b - a > (to - from) / 100) found.push([a, b]);
     i = j;
   }
@@ -190,6 +194,7 @@ function positive(made) {
   });
   // A band that reaches to 0 or below it is drawn down to the foot of the plot; a missing bound interrupts it.
   made.bands = made.bands.map((band) => ({ ...band, lo: band.lo.map(floored), hi: band.hi.map((value) => value <= 0 ? NaN : value) }));
+  made.marks = made.marks.map((mark) => mark.y <= 0 ? { ...mark, y: NaN } : mark);
   const shown = made.thresholds.filter(({ value }) => value > 0);
   made.left += made.thresholds.length - shown.length;
   made.thresholds = shown;
@@ -204,7 +209,7 @@ function indexed(made, values) {
   made.lines = made.lines.filter(fits).map((line) => line.axis === "left" ? { ...line, y: times(line.y, factors[line.root ?? 0]), indexed: true } : line);
   made.bands = made.bands.filter(fits).map((band) => ({ ...band, lo: times(band.lo, factors[band.root ?? 0]), hi: times(band.hi, factors[band.root ?? 0]) }));
   made.thresholds = [{ value: 100, label: " ", colour: "text-3" }];
-  made.marks = made.marks.filter(({ y }) => y === null || y === undefined || Number.isNaN(y));
+  made.marks = made.marks.map((mark) => ({ ...mark, y: mark.y * factors[values.findIndex((line) => line.series === mark.of && (!mark.measure || line.measure === mark.measure))] }));
   made.zero = false;
 }
 
@@ -213,7 +218,7 @@ function candles(made, values, answer, context, hidden) {
   if (!line) return;
   const { t, until, open: o, high: h, low: l, close: c, volume } = line.columns;
   made.candles = { t, until, o, h, l, c, partial: line.partial };
-  if (volume && !hidden.has("volume")) made.lines.push({ name: "volume", colour: "series-8", t, until, y: volume, own: volume, fill: "bars", slot: 0, slots: 1, axis: "volume", dash: [], width: 1, quiet: true });
+  if (volume && !hidden.has("volume")) made.lines.push({ name: "volume", colour: "series-8", t, until, y: volume, own: volume, fill: "bars", slot: 0, slots: 1, axis: "volume", dash: [], width: 1, quiet: true, partial: line.partial });
   // Open, high, low and close at a moment, or of the last candle; pairs of a name and a text.
   made.legend = (ms) => {
     let at = ms === null ? c.length - 1 : placeOf(t, ms);

@@ -2,6 +2,7 @@
 
 import { el, icon } from "./dom.js";
 import { colour, count, digitsOf, instant, number, short, signed } from "./look.js";
+import { bridged } from "./partial.js";
 import { namesOf, stepOf } from "./scene.js";
 import { valueUnder } from "./variables.js";
 
@@ -98,7 +99,8 @@ function sparkline(columns, at = 0) {
 }
 
 // A line through values in a box of this size, and the area below it; interrupted where there is none.
-export function paths({ t, y }, width, height, left = 0, top = 0) {
+export function paths(columns, width, height, left = 0, top = 0) {
+  const { t, y } = bridged(columns) ?? columns;
   let low = Infinity, high = -Infinity, line = "", area = "", piece = [];
   for (const value of y) if (!Number.isNaN(value)) low = Math.min(low, value), high = Math.max(high, value);
   const known = (i) => !Number.isNaN(y[i]), first = y.findIndex((_, i) => known(i)), last = y.findLastIndex((_, i) => known(i));
