@@ -15,6 +15,8 @@ import pytest_asyncio
 import structlog
 
 from core.values import User
+from storage.embedded.compute import READY
+from storage.embedded.nursery import Nursery
 from storage.embedded.server import EmbeddedPostgres
 from storage.migrate import migrate
 from storage.postgres import Postgres
@@ -129,6 +131,14 @@ def _empty(dsn: str) -> None:
         except psycopg.errors.LockNotAvailable:
             connection.execute(ABANDONED)
             connection.execute(EMPTY)
+
+
+@pytest.fixture(scope='session')
+def nursery() -> Iterator[Nursery]:
+    """Where the children of all tests are born, so that what tasks need is imported once."""
+    nursery = Nursery(READY)
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture

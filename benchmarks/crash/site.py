@@ -18,8 +18,10 @@ from psycopg.rows import dict_row
 
 from benchmarks.crash import plan
 from core.settings import Settings
+from storage.embedded.child import NAME
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import Objects
+from tests.children import children
 from tests.counterparts.front import Front
 from tests.e2e.cloud import Cloud
 from tests.e2e.server import ROOT, Server, python
@@ -173,7 +175,7 @@ class EmbeddedSite(Site):
         found: list[psutil.Process] = []
         for owner in owners:
             with suppress(psutil.Error):
-                found += [child for child in psutil.Process(self.pid(owner)).children() if _runs_a_task(child)]
+                found += [child for child in children(self.pid(owner)) if _runs_a_task(child)]
         return found
 
     def postmaster(self) -> psutil.Process:
@@ -250,7 +252,7 @@ SITES: Mapping[str, type[Site]] = {'embedded': EmbeddedSite, 'counterparts': Cou
 def _runs_a_task(process: psutil.Process) -> bool:
     """A child that got its request has its pipe watched by a signal; one that waits has not."""
     with suppress(psutil.Error, OSError):
-        if 'storage.embedded.child' not in process.cmdline():
+        if process.name() != NAME:
             return False
         for file in Path(f'/proc/{process.pid}/fdinfo').iterdir():
             with suppress(OSError):

@@ -1,4 +1,5 @@
-"""The process that runs one task (`python -m storage.embedded.child`), started and watched by `compute.py`.
+"""The process that runs one task, watched by `compute.py`: started from nothing (`python -m storage.embedded.child`),
+or forked by a process that has imported what tasks need (`forks.py`).
 
 It reads one request from its standard input and writes frames (a length, then JSON) to its standard output. It speaks
 JSON only, so that a task taken over by a hostile file cannot make its parent run anything.
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,15 +29,22 @@ LENGTH = struct.Struct('>I')
 LARGEST_FRAME = 64 * 2**20
 SECONDS_BETWEEN_PROGRESS = 0.02
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+NAME = 'variosync-task'  # as `top` shows it; the kernel keeps 15 bytes
 
 
 def main() -> None:
-    """Run the task that the parent asks for, tell what came of it, and end."""
+    """Be a child that was started from nothing."""
     parent, niceness, *modules = sys.argv[1:]
     requests, frames = _private_channels()
-    _die_with_parent(int(parent))
-    os.nice(int(niceness))
+    work(requests, frames, parent=int(parent), niceness=int(niceness), modules=modules)
+
+
+def work(requests: int, frames: int, *, parent: int, niceness: int, modules: Sequence[str]) -> None:
+    """Run the task that is asked for, tell what came of it, and end; `modules` are imported before it is known."""
+    _die_with_parent(parent)
+    os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for module in modules:
         with suppress(ImportError):
@@ -44,20 +52,20 @@ def main() -> None:
     request = _read(requests)
     if request is None:
         return
-    _watch(requests)
-    channel = _Channel(frames)
+    die_with(requests)
+    channel = _Channel(os.fdopen(frames, 'wb'))
     sys.excepthook = channel.failed
     channel.send({'result': _run(request, channel.progress)})
 
 
-def _private_channels() -> tuple[int, BinaryIO]:
+def _private_channels() -> tuple[int, int]:
     """Keep our two pipes to ourselves: a task may print, and what it starts may read."""
     requests, frames = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return requests, os.fdopen(frames, 'wb')
+    return requests, frames
 
 
 def _die_with_parent(parent: int) -> None:
@@ -67,6 +75,7 @@ def _die_with_parent(parent: int) -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(PR_SET_NAME, NAME.encode(), 0, 0, 0)
         # When memory runs out, the kernel shall choose a task and not the database.
         with suppress(OSError):
             Path('/proc/self/oom_score_adj').write_text('500')
@@ -74,16 +83,16 @@ def _die_with_parent(parent: int) -> None:
         _die()
 
 
-def _watch(requests: int) -> None:
-    """Have the whole process group killed when the parent is gone: its end of the pipe closes, whatever killed it."""
+def die_with(pipe: int) -> None:
+    """Have the whole process group killed when the other end of the pipe closes, whatever killed who held it."""
     if sys.platform == 'linux':
-        fcntl.fcntl(requests, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(requests, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(requests, fcntl.F_SETFL, os.O_ASYNC)
-        if select.select([requests], [], [], 0)[0]:
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
+        if select.select([pipe], [], [], 0)[0]:
             _die()
     else:
-        threading.Thread(target=lambda: os.read(requests, 1) or _die(), daemon=True).start()
+        threading.Thread(target=lambda: os.read(pipe, 1) or _die(), daemon=True).start()
 
 
 def _die() -> None:

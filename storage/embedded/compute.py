@@ -35,6 +35,7 @@ from core.errors import (
 )
 from core.ports import Progress
 from storage.embedded.child import LARGEST_FRAME, LENGTH
+from storage.embedded.nursery import Born, Nursery
 from storage.objects import ObjectsAt
 from storage.work import remove_leftovers, work_folder
 
@@ -46,6 +47,18 @@ NICENESS = 5
 KEPT_OUTCOMES = 256
 KEPT_OUTPUT = 8192
 WARM: Mapping[str, Sequence[str]] = {'forecast': ('duckdb', 'polars', 'lightgbm', 'statsforecast.models', 'prophet')}
+READY = (
+    'storage.objects',
+    'core.tasks',
+    'core.analysis.ingest.reader',
+    'core.analysis.ingest.objects',
+    'core.analysis.ingest.pyramid',
+    'core.analysis.ingest.spreadsheet',
+    'duckdb',
+    'pyarrow.dataset',
+    'pandas',
+)
+"""What every child has imported. None of it starts a thread; Polars does, so what needs it is imported in the child."""
 INHERITED = (
     'PATH',
     'HOME',
@@ -68,6 +81,7 @@ class ChildProcesses:
 
     Files of a call lie in `home/work/<call id>` while it runs. `warm` names the modules that a spare process imports
     ahead for a task; a spare follows the first call of its task, or `warm_up`, and waits a quarter of an hour.
+    All are children of `nursery`, which several may share; without one, of a nursery of their own.
     """
 
     durable = False
@@ -81,6 +95,7 @@ class ChildProcesses:
         timeout: float,
         tasks: str = 'core.tasks',
         warm: Mapping[str, Sequence[str]] = WARM,
+        nursery: Nursery | None = None,
     ) -> None:
         self._work = home / 'work'
         self._objects = objects
@@ -88,6 +103,8 @@ class ChildProcesses:
         self._timeout = timeout
         self._tasks = tasks
         self._warm = warm
+        self._own = Nursery(READY) if nursery is None else None
+        self._nursery = nursery or self._own
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self._spares: dict[str, _Call] = {}
         self._closed = False
@@ -148,11 +165,14 @@ class ChildProcesses:
         calls = [*self._calls.values(), *self._spares.values()]
         self._spares.clear()
         await asyncio.gather(*(call.stop() for call in calls))
+        if self._own is not None:
+            await asyncio.to_thread(self._own.close)
 
     def _start(self, task: str) -> '_Call':
         return _Call(
             task,
             self._work,
+            self._nursery,
             modules=self._warm.get(task, ()),
             memory=self._memory,
             timeout=self._timeout,
@@ -210,6 +230,7 @@ class _Call:
         self,
         task: str,
         work: Path,
+        nursery: Nursery | None,
         *,
         modules: Sequence[str],
         memory: int,
@@ -232,6 +253,7 @@ class _Call:
         self._asked = False
         self._retired = False
         self._stopped = threading.Event()
+        self._nursery = nursery
         self._thread = threading.Thread(target=self._run, args=(work, modules), name=f'task {task}', daemon=True)
         self._thread.start()
 
@@ -282,7 +304,9 @@ class _Call:
         try:
             with (
                 _work_folder(work, self.id) as workdir,
-                _Child(workdir, modules=modules, niceness=NICENESS, stopped=self._stopped) as child,
+                _Child(
+                    workdir, modules=modules, niceness=NICENESS, stopped=self._stopped, nursery=self._nursery
+                ) as child,
             ):
                 outcome = self._serve(child)
         except VariosyncError as error:
@@ -332,18 +356,24 @@ class _Child:
         modules: Sequence[str],
         niceness: int,
         stopped: threading.Event | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         self._workdir = workdir
         self._stopped = stopped or threading.Event()
+        environment, born = _environment(workdir), None
         with _told():
-            self._process = subprocess.Popen(
+            if nursery is not None:
+                born = nursery.bear(
+                    workdir, environment=environment, niceness=niceness, modules=modules, stopped=self._stopped
+                )
+            self._process: Born | subprocess.Popen[bytes] = born or subprocess.Popen(
                 [*COMMAND, str(os.getpid()), str(niceness), *modules],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=workdir,
-                env=_environment(workdir),
+                env=environment,
                 start_new_session=True,
             )
         self._tree = _Tree(self._process.pid)
@@ -392,7 +422,7 @@ class _Child:
                 if (result := _understood(frame, progress)) is not None:
                     return result
             if exited:
-                raise _crash(self._process.returncode)
+                raise _crash(self._process.returncode or 0)
             now = time.monotonic()
             if now > until:
                 raise TaskOverLimit(f'The task took longer than {timeout:g} s. Use less data, or raise the limit.')
@@ -442,6 +472,8 @@ class _Tree:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._seen: dict[int, psutil.Process] = {}
+        with suppress(psutil.NoSuchProcess):
+            self._seen[pid] = psutil.Process(pid)
 
     def memory(self) -> int:
         """Return the resident bytes of all, summed; pages that they share count for each."""
@@ -450,13 +482,23 @@ class _Tree:
 
     def kill(self) -> None:
         """Kill all, also those that left the process group. The root is held still meanwhile and dies last."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(self._pid, signal.SIGSTOP)
+        self._signal(os.kill, signal.SIGSTOP)
         until = time.monotonic() + 2
         while time.monotonic() < until and self._kill_descendants():
             time.sleep(0.002)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._pid, signal.SIGKILL)
+        self._signal(os.killpg, signal.SIGKILL)
+        # One that was forked this instant leads no group yet.
+        self._signal(os.kill, signal.SIGKILL)
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
+        if self._ours:
+            with suppress(ProcessLookupError, PermissionError):
+                send(self._pid, number)
+
+    @property
+    def _ours(self) -> bool:
+        """Whether the id is still that of our process: one whose nursery has died may be buried, its id given anew."""
+        return self._pid in self._seen and self._seen[self._pid].is_running()
 
     def _kill_descendants(self) -> bool:
         self._look()
@@ -467,7 +509,7 @@ class _Tree:
         return bool(living)
 
     def _look(self) -> None:
-        pids = {self._pid, *_descendants(self._pid)}
+        pids = {self._pid, *_descendants(self._pid)} if self._ours else set()
         for pid in pids - self._seen.keys():
             with suppress(psutil.NoSuchProcess):
                 self._seen[pid] = psutil.Process(pid)

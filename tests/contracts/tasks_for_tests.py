@@ -45,6 +45,15 @@ def here(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progre
     }
 
 
+def draw(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
+    """Draw from the generators that a process has one of."""
+    import random
+
+    import numpy
+
+    return {'python': random.random(), 'numpy': float(numpy.random.random())}
+
+
 def fail(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
     """Raise one of our errors, or with `plain` another one."""
     if payload.get('plain'):
@@ -159,5 +168,19 @@ def local_fails(arguments: Payload, workdir: Path, progress: Progress) -> dict[s
 
 TASKS = {
     task.__name__: task
-    for task in (echo, here, fail, abort, eat_memory, sleep, spawn_grandchild, stubborn, tell, shout, forge, bulky)
+    for task in (
+        echo,
+        here,
+        draw,
+        fail,
+        abort,
+        eat_memory,
+        sleep,
+        spawn_grandchild,
+        stubborn,
+        tell,
+        shout,
+        forge,
+        bulky,
+    )
 }

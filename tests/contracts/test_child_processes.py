@@ -14,12 +14,14 @@ import pytest_asyncio
 
 from core.errors import SeriesTooShort, TaskCancelled, TaskOverLimit, Unavailable, UsageError
 from storage.embedded.compute import ChildProcesses, run_local
+from storage.embedded.nursery import Nursery
 from storage.objects import ObjectsAt
+from tests.children import children
 from tests.contracts.test_compute import MEMORY, SOON, TASKS, Heard, first_words, lives, result, until_dead
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(tmp_path: Path) -> AsyncIterator[ChildProcesses]:
+async def compute(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ChildProcesses]:
     opened = ChildProcesses(
         tmp_path,
         objects=ObjectsAt(folder=str(tmp_path / 'objects')),
@@ -27,6 +29,7 @@ async def compute(tmp_path: Path) -> AsyncIterator[ChildProcesses]:
         timeout=SOON,
         tasks=TASKS,
         warm={'here': ['colorsys']},
+        nursery=nursery,
     )
     yield opened
     await opened.close()
@@ -101,7 +104,7 @@ async def test_a_dead_spare_is_replaced(compute: ChildProcesses) -> None:
     await compute.warm_up('here')
     spare = compute._spares['here']
     async with asyncio.timeout(SOON):
-        while not (started := _children_of_this_process()):
+        while not (started := children()):
             await asyncio.sleep(0.005)
         for child in started:
             child.kill()
@@ -110,11 +113,6 @@ async def test_a_dead_spare_is_replaced(compute: ChildProcesses) -> None:
     call = await compute.submit('here', {})
     assert call != spare.id
     assert (await result(compute, call))['pid'] > 0
-
-
-def _children_of_this_process() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if 'storage.embedded.child' in ' '.join(child.cmdline())]
 
 
 async def test_leftovers_are_removed_at_the_start_and_folders_in_use_are_not(tmp_path: Path) -> None:
@@ -149,11 +147,13 @@ async def test_nothing_outlives_us_when_we_are_killed(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert parent.stdout is not None
     grandchild = int(await asyncio.wait_for(parent.stdout.readline(), SOON))
-    [child] = psutil.Process(parent.pid).children()
+    [child] = children(parent.pid)
+    [forks] = psutil.Process(parent.pid).children()
     parent.kill()
     await parent.wait()
     await until_dead(child.pid)
     await until_dead(grandchild)
+    await until_dead(forks.pid)
 
 
 def test_run_local_returns_the_result() -> None:
@@ -173,7 +173,7 @@ def test_run_local_cleans_up_when_it_is_interrupted() -> None:
     def interrupt(part: float, text: str) -> None:
         raise KeyboardInterrupt
 
-    before = _children_of_this_process()
+    before = children()
     with pytest.raises(KeyboardInterrupt):
         run_local(f'{TASKS}:local', {}, memory=MEMORY, timeout=SOON, progress=interrupt)
-    assert _children_of_this_process() == before
+    assert children() == before

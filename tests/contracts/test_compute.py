@@ -16,6 +16,7 @@ from core.errors import NotFound, SeriesTooShort, TaskCancelled, TaskFailed, Tas
 from core.ports import Compute
 from storage.cloud.compute import ModalCompute
 from storage.embedded.compute import ChildProcesses
+from storage.embedded.nursery import Nursery
 from storage.objects import Objects, ObjectsAt
 from tests.fakes.modal import FakeModal
 
@@ -65,11 +66,11 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(home: Path, tmp_path: Path) -> AsyncIterator[Compute]:
+async def compute(home: Path, tmp_path: Path, nursery: Nursery) -> AsyncIterator[Compute]:
     opened: Compute
     if home == tmp_path:
         at = ObjectsAt(folder=str(home / 'objects'))
-        opened = ChildProcesses(home, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={})
+        opened = ChildProcesses(home, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={}, nursery=nursery)
     else:
         opened = modal_compute(home)
     yield opened

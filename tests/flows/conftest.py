@@ -21,6 +21,7 @@ from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
 from storage.embedded.compute import ChildProcesses
 from storage.embedded.identity import EmbeddedIdentity
+from storage.embedded.nursery import Nursery
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
@@ -43,6 +44,7 @@ class Product:
         home: Path,
         compute: Compute | None,
         oidc: Mapping[str, Issuer] | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         worker = postgres.dsn('worker')
         self.home = home
@@ -53,7 +55,12 @@ class Product:
         self.objects = Objects.local(home / 'objects')
         self.staging = LocalStaging(home / 'staging')
         self.compute = compute or ChildProcesses(
-            home, objects=ObjectsAt(folder=str(home / 'objects')), memory=MEMORY, timeout=120, warm={}
+            home,
+            objects=ObjectsAt(folder=str(home / 'objects')),
+            memory=MEMORY,
+            timeout=120,
+            warm={},
+            nursery=nursery,
         )
         self.notices = Notices(database, self.events)
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
@@ -65,7 +72,6 @@ class Product:
             staging=self.staging,
             objects=self.objects,
             events=self.events,
-            cache=self.cache,
             hours=self.hours,
             notices=self.notices,
             max_upload=2**20,
@@ -131,7 +137,6 @@ class Product:
         return await self.datasets.get(user.id, upload.dataset_id)
 
     async def close(self) -> None:
-        self.datasets.close()
         await self.compute.close()
         await self.queue.close()
         await self.events.close()
@@ -145,13 +150,13 @@ async def pieces(content: bytes, *, size: int = 1000) -> AsyncIterator[bytes]:
 
 @pytest.fixture
 async def open_product(
-    database: Postgres, postgres: EmbeddedPostgres, tmp_path: Path
+    database: Postgres, postgres: EmbeddedPostgres, nursery: Nursery, tmp_path: Path
 ) -> AsyncIterator[Callable[..., Product]]:
     """Open the product, in the same home each time."""
     opened: list[Product] = []
 
     def make(compute: Compute | None = None, *, oidc: Mapping[str, Issuer] | None = None) -> Product:
-        opened.append(Product(database, postgres, tmp_path, compute, oidc))
+        opened.append(Product(database, postgres, tmp_path, compute, oidc, nursery))
         return opened[-1]
 
     yield make

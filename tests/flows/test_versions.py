@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psutil
 import psycopg
 import pytest
 
@@ -16,6 +15,7 @@ from core.values import Job, JobState, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import Postgres
 from tests import factories
+from tests.children import children
 from tests.flows.conftest import Product
 from tests.flows.doubles import ScriptedCompute
 
@@ -344,7 +344,7 @@ async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
     async with asyncio.timeout(60):
         while (seen := await product.jobs.get(user.id, job.id)).progress < share or not seen.message:
             await asyncio.sleep(0.01)
-    (child,) = [one for one in psutil.Process().children() if 'storage.embedded.child' in one.cmdline()]
+    (child,) = children()
     await product.jobs.cancel(user.id, job.id)
     await running
     assert (await product.jobs.get(user.id, job.id)).state == JobState.CANCELLED

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from core.errors import TaskFailed, TaskOverLimit, VariosyncError
 from storage.embedded.compute import ChildProcesses
+from storage.embedded.nursery import Nursery
 from storage.objects import ObjectsAt
 from tests.contracts.test_compute import MEMORY, SOON, TASKS, Heard, first_words, lives, result, until_dead
 
@@ -21,10 +22,9 @@ SECRETS = ('DATABASE_URL', 'STRIPE_SECRET_KEY', 'MODAL_TOKEN_ID', 'AWS_SECRET_AC
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(tmp_path: Path) -> AsyncIterator[ChildProcesses]:
-    opened = ChildProcesses(
-        tmp_path, objects=ObjectsAt(folder=str(tmp_path / 'objects')), memory=MEMORY, timeout=SOON, tasks=TASKS
-    )
+async def compute(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ChildProcesses]:
+    at = ObjectsAt(folder=str(tmp_path / 'objects'))
+    opened = ChildProcesses(tmp_path, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, nursery=nursery)
     yield opened
     await opened.close()
 

@@ -1,0 +1,3 @@
+"""A module whose import ends the process."""
+
+raise SystemExit(1)
