@@ -15,7 +15,7 @@ NOTHING :=
 RUN := $(VENV)/.run$(subst $(NOTHING) ,,$(EXTRAS:%=-%))
 NUMBERS ?= 2
 
-.PHONY: run test counterparts fuzz check format lint types imports unit browser requirements clean
+.PHONY: run test counterparts fuzz check format lint types imports unit browser docs requirements clean
 .SUFFIXES:
 
 run: $(RUN)
@@ -45,7 +45,7 @@ browser: $(VENV)/.dev
 	  else $(PY) -m playwright install chromium; fi; fi
 
 # The servers that the cloud's adapters are tested against.
-COUNTERPARTS := redis-server pgbouncer haproxy
+COUNTERPARTS := redis-server pgbouncer haproxy curl
 counterparts: $(VENV)/.dev
 	@missing=; for name in $(COUNTERPARTS); do PATH="$$PATH:/usr/sbin" command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ]; then \
@@ -77,6 +77,10 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup -q tests/unit tests/test_architecture.py tests/test_docs.py
+
+# The reference anew, from the code; a test fails while it differs.
+docs: $(VENV)/.dev
+	$(PY) -m docs.reference
 
 # New pins: only when a dependency changes. The files hold names, versions and hashes, never an address.
 COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from core.settings import Settings
-from ui.cli import _commands
+from ui.cli import commands as all_commands
 
 ROOT = Path(__file__).parent.parent
 BLUEPRINT = yaml.safe_load((ROOT / 'render.yaml').read_text())
@@ -56,7 +56,7 @@ def known(commands: typer.Typer, before: str = '') -> Iterator[str]:
         yield from known(group.typer_instance, f'{before}{group.name} ')
 
 
-COMMANDS = set(known(_commands(object())))  # type: ignore[arg-type] - none is run
+COMMANDS = set(known(all_commands(object())))  # type: ignore[arg-type] - none is run
 
 
 def variables(service: dict[str, Any]) -> dict[str, dict[str, Any]]:

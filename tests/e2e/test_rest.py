@@ -4,12 +4,10 @@ import base64
 import csv
 import io
 import json
-import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copyfile, rmtree
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
@@ -18,7 +16,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.server import Server, python
 from tests.e2e.test_main_job import AIRLINE
 
 pytestmark = pytest.mark.xdist_group('rest')
@@ -475,32 +473,6 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
         for status, said in operation['responses'].items():
             if status >= '400':
                 assert list(said['content']) == [PROBLEM]
-
-
-def test_examples_of_the_docs_run(server: Server, tmp_path: Path):
-    text = (ROOT / 'docs' / 'rest.md').read_text()
-    code = '\n'.join(re.findall(r'^```python\n(.*?)^```$', text, re.M | re.S))
-    assert text.count('```') == 2 * text.count('```python') == 18
-    copyfile(AIRLINE, tmp_path / 'sales.csv')
-    program = code.replace('http://127.0.0.1:8080', server.url).replace('2024-01-01', '1955-01-01')
-    program = program.replace('ada@example.com', 'docs@example.com')
-    ran = subprocess.run(
-        python('-W', 'ignore::ResourceWarning', '-c', program),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = ran.stdout.splitlines()
-    assert (said[0], said[1], said[-1]) == ('api_key', '144', '400 body.h')
-    assert said[2] == '[242.0, 233.0, 267.0]'
-    assert said[3:5] == ['y 5714.0', '2 1']
-    assert said[6].endswith('12')
-    assert said[8].startswith('seasonal_naive ')
-    assert said[9].split()[0] == '12'
-    assert said[-4].startswith('1 143 {')
-    assert said[-3:-1] == ['news.csv 2 2', 'true']
 
 
 def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):

@@ -36,15 +36,10 @@ DESCRIPTION = (
 
 def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     """Serve the REST interface and its description."""
-    data = (uploads, dashboards, datasets, series, query, forecasts, track, jobs, notices, quotes, hours)
-    routers = [
-        access.routes(services, sockets=sockets, origins=origins),
-        *(part.routes(services) for part in data),
-        account.routes(services, sockets=sockets),
-    ]
-    for one in routers:
+    parts = routers(services, sockets=sockets, origins=origins)
+    for one in parts:
         app.include_router(one)
-    description = describe(routers)
+    description = describe(parts)
     tag = entity_tag(description)
 
     @app.get(f'{ROOT}/openapi.json', include_in_schema=False)
@@ -53,6 +48,16 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         if unchanged(request, tag):
             return Response(status_code=304, headers=headers)
         return JSONResponse(description, headers=headers)
+
+
+def routers(services: Any, *, sockets: SocketGuard, origins: Origins) -> list[APIRouter]:
+    """Every part of the interface."""
+    data = (uploads, dashboards, datasets, series, query, forecasts, track, jobs, notices, quotes, hours)
+    return [
+        access.routes(services, sockets=sockets, origins=origins),
+        *(part.routes(services) for part in data),
+        account.routes(services, sockets=sockets),
+    ]
 
 
 def describe(routers: list[APIRouter]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ui.cli.root import Root
 from ui.cli.server import bucket_commands, server_commands
 from ui.cli.upload import upload_command
 
-__all__ = ['CHILD_OVERHEAD', 'Root', 'run']
+__all__ = ['CHILD_OVERHEAD', 'Root', 'commands', 'run']
 
 EXIT_USAGE = 2
 CommandError = typer.BadParameter.__mro__[2]  # ClickException, which typer does not name in public
@@ -24,9 +24,8 @@ CommandError = typer.BadParameter.__mro__[2]  # ClickException, which typer does
 
 def run(root: Root) -> None:
     """Run the command line; bad input ends with exit status 2 and one line."""
-    commands = _commands(root)
     try:
-        status = commands(standalone_mode=False)
+        status = commands(root)(standalone_mode=False)
     except VariosyncError as error:
         _stop(error.message)
     except ValidationError as error:
@@ -60,7 +59,8 @@ def _stop(message: str) -> None:
     raise SystemExit(EXIT_USAGE)
 
 
-def _commands(root: Root) -> typer.Typer:
+def commands(root: Root) -> typer.Typer:
+    """Every command, with what `root` lends it."""
     app = typer.Typer(
         name='variosync',
         help='Time series: clean data, a live dashboard and a forecast whose bands hold.',

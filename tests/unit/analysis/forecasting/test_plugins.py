@@ -22,7 +22,7 @@ from tests.unit.analysis.forecasting.frames import frame, wave
 
 H = 4
 ROOT = Path(__file__).parents[4]
-DOCUMENTED = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'plugins.md').read_text(), re.S)
+DOCUMENTED = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'how-to' / 'models-of-your-own.md').read_text(), re.S)
 TOY = f"""
 {DOCUMENTED[0]}
 
