@@ -1,12 +1,12 @@
-"""The browser's side of dashboards and of Explore: two components over the modules of `static/panels`."""
+"""The browser's side of dashboards and of Explore, over the modules of `static/panels`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nicegui import ui
-from nicegui.dependencies import register_esm
+from nicegui import __version__, ui
+from nicegui.dependencies import esm_modules, register_esm
 
 from core.values import Version
 from ui.assets import icon_shapes, vendor_url
@@ -15,6 +15,7 @@ from ui.preferences import MARKS, preferences
 STATIC = Path(__file__).parent.parent / 'static'
 MODULES = STATIC / 'panels'
 EXPLORE = '/explore'
+NAME = 'variosync-panels'
 ICONS = """
     arrow-down arrow-up box calendar calendar-days chart-area chart-bar-big chart-candlestick chart-column chart-line
     chart-scatter check chevron-down chevron-left chevron-right copy crosshair database ellipsis filter flag gauge
@@ -23,15 +24,20 @@ ICONS = """
 """.split()  # noqa: SIM905 (a list of forty quoted words hides what is missing)
 
 # Their addresses change whenever one of them does, so that browsers may keep them for a year.
-register_esm('variosync-panels', MODULES, max_time=max(file.stat().st_mtime for file in MODULES.iterdir()))
+register_esm(NAME, MODULES, max_time=max(file.stat().st_mtime for file in MODULES.iterdir()))
 
 
-class Board(ui.element, component=STATIC / 'board.js'):
-    """A dashboard; `data-ready="1"` when every panel is drawn."""
+class BoardLink(ui.element, component=STATIC / 'board.js'):
+    """The socket's end of a dashboard's page, whose markup is `ui/templates/dashboard.html`.
 
-    def __init__(self, **props: Any) -> None:
+    It passes `version`, `changed` and `hears` on to the board; `on_left` is called when the browser leaves the page,
+    `on_back` when it comes back to it as it was.
+    """
+
+    def __init__(self, *, on_left: Callable[[], Any], on_back: Callable[[], Any]) -> None:
         super().__init__()
-        self.props.update({**_shared(), **props})
+        self.on('left', on_left, args=[])
+        self.on('back', on_back, args=[])
 
 
 class Explorer(ui.element, component=STATIC / 'explore.js'):
@@ -39,25 +45,16 @@ class Explorer(ui.element, component=STATIC / 'explore.js'):
 
     def __init__(self, **props: Any) -> None:
         super().__init__()
-        self.props.update({**_shared(), **props})
+        self.props.update({**shared(), **props})
 
 
-def board(
-    dashboard: Mapping[str, Any],
-    datasets: Mapping[str, Mapping[str, Any]],
-    *,
-    on_left: Callable[[], Any] | None = None,
-    on_back: Callable[[], Any] | None = None,
-) -> Board:
-    """The panels of a dashboard (`id`, `name`, `spec`, `revision`) over datasets as `described` tells of them.
-
-    `on_left` is called when the browser leaves the page, `on_back` when it comes back to it as it was.
-    """
-    made = Board(dashboard=dict(dashboard), datasets=dict(datasets))
-    for event, act in (('left', on_left), ('back', on_back)):
-        if act:
-            made.on(event, act, args=[])
-    return made
+def preloads() -> str:
+    """What a dashboard's head says, so that its scripts come at once and side by side."""
+    key = next(key for key, module in esm_modules.items() if module.name == NAME)
+    modules = [file.name for file in sorted(MODULES.glob('*.js')) if file.name != 'explore.js']
+    links = [f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{name}">' for name in modules]
+    links += [f'<link rel="preload" as="script" href="{source}">' for source in _engines().values()]
+    return ''.join(links)
 
 
 def described(name: str, version: Version | None) -> dict[str, Any]:
@@ -86,16 +83,17 @@ def _ms(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp() * 1000
 
 
-def _shared() -> dict[str, Any]:
-    """What both components need: scripts by their addresses, icons, and how the user writes numbers and times."""
+def shared() -> dict[str, Any]:
+    """What both pages need: scripts by their addresses, icons, and how the user writes numbers and times."""
     wanted = preferences()
     return {
-        'engines': {
-            'uplot': vendor_url('uplot.min.js'),
-            'gridstack': vendor_url('gridstack.min.js'),
-        },
+        'engines': _engines(),
         'icons': {name: icon_shapes(name) for name in ICONS},
         'marks': list(MARKS.get(wanted.number_format, (',', '.'))),
         'zone': wanted.time_zone,
         'explore': EXPLORE,
     }
+
+
+def _engines() -> dict[str, str]:
+    return {'uplot': vendor_url('uplot.min.js'), 'gridstack': vendor_url('gridstack.min.js')}

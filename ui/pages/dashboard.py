@@ -12,18 +12,27 @@ from core.errors import NotFound
 from core.services import Services
 from core.values import Session
 from ui.components.palette import Entry
-from ui.components.panels import EXPLORE, board, described
-from ui.components.parts import badge, button, icon, icon_button, tag
+from ui.components.panels import EXPLORE, BoardLink, described, preloads, shared
 from ui.live import follow
+from ui.markup import rendered
 from ui.pages.presence import Presence
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
+MENU = (
+    ('Add note', 'message-square', 'note'),
+    ('Full screen', 'maximize', 'fullScreen'),
+    ('Undo', 'undo-2', 'undo'),
+    ('Redo', 'redo-2', 'redo'),
+    ('History', 'history', 'past_states'),
+    ('Always open with this view', 'check', 'keepView'),
+    ('Duplicate dashboard', 'copy', 'duplicate'),
+    ('Delete dashboard', 'trash-2', 'delete'),
+)
 ACTIONS = (
     Entry(label='Full screen', icon='maximize', press='board-fullScreen'),
     Entry(label='History of this dashboard', icon='history', press='board-past_states'),
 )
-RAIL = 'variosyncRail()'
 
 
 def register(services: Services) -> None:
@@ -34,10 +43,33 @@ def register(services: Services) -> None:
         user = current().user
         found = await services.dashboards.get(user.id, _uuid(dashboard_id))
         datasets = await known(services, user.id, panels.datasets(found.spec))
-        with frame(
-            services, ('Dashboards', '/dashboards'), found.name, active='/dashboards', actions=ACTIONS
-        ) as session:
-            _Page(services, session, found).draw(datasets)
+        crumbs = ('Dashboards', '/dashboards'), found.name
+        ui.add_head_html(preloads())
+        content = _content(found, datasets)
+        with frame(services, *crumbs, active='/dashboards', actions=ACTIONS, content=content) as session:
+            _Page(services, session, found).follow()
+
+
+def _content(found: Dashboard, datasets: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page's head and its board, as markup: the browser draws it without waiting for a socket."""
+    first = next((panel['dataset'] for panel in found.spec['panels'] if panel['dataset']), '')
+    return rendered(
+        'dashboard.html',
+        adding=f'{EXPLORE}?dashboard={found.id}' + (f'&dataset={first}' if first else ''),
+        board=shared()
+        | {
+            'dashboard': {
+                'id': str(found.id),
+                'name': found.name,
+                'spec': dict(found.spec),
+                'revision': found.revision,
+            },
+            'datasets': dict(datasets),
+        },
+        menu=MENU,
+        name=found.name,
+        pinned=str(found.pinned),
+    )
 
 
 async def known(services: Services, user_id: UUID, ids: set[UUID]) -> Mapping[str, Mapping[str, Any]]:
@@ -47,6 +79,8 @@ async def known(services: Services, user_id: UUID, ids: set[UUID]) -> Mapping[st
 
 
 class _Page:
+    """What a dashboard's page hears from the server."""
+
     def __init__(self, services: Services, session: Session, found: Dashboard) -> None:
         self._services = services
         self._user_id = session.user.id
@@ -54,34 +88,12 @@ class _Page:
         self._found = found
         self._drawn: set[UUID] = panels.datasets(found.spec)
 
-    def draw(self, datasets: Mapping[str, Mapping[str, Any]]) -> None:
-        """The head with who is here, and the board."""
-        found = self._found
-        with tag('div', classes='ph board-head'):
-            with tag('div', classes='hs grow'):
-                with tag('h1', classes='board-title'):
-                    title = tag('input', value=found.name, maxlength=255, aria_label='Name of the dashboard')
-                    title.on('change', self._rename, js_handler='(event) => emit(event.target.value)')
-                self._star = icon_button('star', 'Show in the rail', aria_pressed=str(found.pinned).lower())
-                self._star.on('click', self._pin)
-            with tag('div', classes='acts'):
-                presence = Presence(self._services.events, self._session, f'dashboards/{found.id}')
-                live = badge('Live', 'ok', icon_name='radio')
-                live.props.update({'data-live': '1', 'role': 'status'})
-                first = next((panel['dataset'] for panel in found.spec['panels'] if panel['dataset']), '')
-                adding = f'{EXPLORE}?dashboard={found.id}' + (f'&dataset={first}' if first else '')
-                button('Add panel', icon_name='plus', href=adding).classes('wide-only')
-                more = icon_button('ellipsis', 'Dashboard menu', popovertarget='board-menu')
-                more.props['aria-haspopup'] = 'menu'
-                button('Share', icon_name='share-2', kind='pri', data_copy='', title='Copy the link to this view')
-        self._menu(adding)
-        self._board = board(
-            {'id': str(found.id), 'name': found.name, 'spec': dict(found.spec), 'revision': found.revision},
-            datasets,
-            on_left=presence.leave,
-            on_back=presence.come_back,
-        )
-        presence.follow(within=self._board)
+    def follow(self) -> None:
+        """Tell the board of versions and of changes elsewhere, and show who is here."""
+        with ui.teleport('#faces-place'):
+            presence = Presence(self._services.events, self._session, f'dashboards/{self._found.id}')
+        self._board = BoardLink(on_left=presence.leave, on_back=presence.come_back)
+        presence.follow()
         for channel, heard in (('datasets', self._dataset), ('jobs', self._dataset), ('dashboards', self._changed)):
             follow(
                 self._services.events,
@@ -91,55 +103,6 @@ class _Page:
                 on_ready=self._catch_up if channel == 'dashboards' else None,
                 on_lost=lambda: self._board.run_method('hears', False),
             )
-
-    def _menu(self, adding: str) -> None:
-        with tag('div', classes='menu', id='board-menu', popover='auto', role='menu', aria_label='Dashboard'):
-            with tag('a', classes='mi phone-only', href=adding, role='menuitem'):
-                icon('plus')
-                tag('span', 'Add panel')
-            for label, symbol, method in (
-                ('Add note', 'message-square', 'note'),
-                ('Full screen', 'maximize', 'fullScreen'),
-                ('Undo', 'undo-2', 'undo'),
-                ('Redo', 'redo-2', 'redo'),
-                ('History', 'history', 'past_states'),
-                ('Always open with this view', 'check', 'keepView'),
-            ):
-                # What the browser does by itself is pressed in the browser: full screen wants the user's own press.
-                item = tag('button', classes='mi', type='button', role='menuitem', id=f'board-{method}')
-                item.on(
-                    'click',
-                    js_handler=f'() => dispatchEvent(new CustomEvent("variosync:board", {{detail: "{method}"}}))',
-                )
-                with item:
-                    icon(symbol)
-                    tag('span', label)
-            for label, symbol, act in (
-                ('Duplicate dashboard', 'copy', self._duplicate),
-                ('Delete dashboard', 'trash-2', self._delete),
-            ):
-                item = tag('button', classes='mi', type='button', role='menuitem').on('click', act)
-                with item:
-                    icon(symbol)
-                    tag('span', label)
-
-    async def _rename(self, event: Any) -> None:
-        await self._services.dashboards.rename(self._user_id, self._found.id, str(event.args or ''))
-        ui.run_javascript(RAIL)
-
-    async def _pin(self) -> None:
-        pinned = self._star.props['aria-pressed'] != 'true'
-        await self._services.dashboards.pin(self._user_id, self._found.id, pinned)
-        self._star.props['aria-pressed'] = str(pinned).lower()
-        ui.run_javascript(RAIL)
-
-    async def _duplicate(self) -> None:
-        made = await self._services.dashboards.duplicate(self._user_id, self._found.id)
-        ui.navigate.to(f'/dashboards/{made.id}')
-
-    async def _delete(self) -> None:
-        await self._services.dashboards.delete(self._user_id, self._found.id)
-        ui.navigate.to(f'/dashboards?deleted={self._found.id}')
 
     async def _dataset(self, message: Mapping[str, Any]) -> None:
         """A dataset shows another version: whoever draws it asks for that one."""

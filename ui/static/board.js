@@ -1,2 +1,17 @@
-// The component of a dashboard's page; its modules are found by the page's import map.
-export { default } from "variosync-panels/dashboard.js";
+// The socket's end of a dashboard's page: what the server tells goes to the board, which stands already.
+import { standing } from "variosync-panels/page.js";
+
+export default {
+  template: "<div hidden></div>",
+  emits: ["left", "back"],
+  mounted() {
+    this.board = standing();
+    Object.assign(this.board.hooks, { left: () => this.$emit("left"), back: () => this.$emit("back") });
+    document.querySelector("main.q-page")?.setAttribute("role", "none");  // the board's is the page's
+  },
+  methods: {
+    version(told) { this.board.version(told); },
+    changed(told) { this.board.changed(told); },
+    hears(heard) { this.board.hears(heard); },
+  },
+};

@@ -1,5 +1,5 @@
 // The page of a dashboard: panels on a grid, variables and a crosshair that they share, saved as they are changed.
-// The server's side is ui/components/panels.py; what is on the page is the specification of core/panels.py.
+// What is on the page is the specification of core/panels.py. It stands and draws before NiceGUI does: it is no component.
 
 import "./style.js";
 import "./board_style.js";
@@ -78,8 +78,7 @@ export class Board {
   }
 
   listen() {
-    this.quit = new AbortController();
-    const on = (name, act, more = {}) => addEventListener(name, act, { signal: this.quit.signal, ...more });
+    const on = addEventListener;
     on("keydown", (event) => this.key(event), { capture: true });
     on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
     on("beforeunload", (event) => {
@@ -89,9 +88,8 @@ export class Board {
     });
     on("pagehide", () => { if (this.pending) this.save(); this.hooks.left?.(); });
     on("pageshow", (event) => { if (event.persisted) this.hooks.back?.(); });
-    on("variosync:board", ({ detail }) => { document.getElementById("board-menu")?.hidePopover(); this[detail](); });
     on("online", () => { if (this.unsaved) this.save(); });
-    document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement), { signal: this.quit.signal });
+    document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement));
     this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
     this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); };
@@ -101,7 +99,6 @@ export class Board {
 
   // The socket of the page is made after its components.
   follow() {
-    if (this.gone) return;
     if (!window.socket) {
       setTimeout(() => this.follow(), 100);
       return;
@@ -126,7 +123,7 @@ export class Board {
     const one = this.narrow.matches;
     if (!one) {
       const Grid = await script(this.engines.gridstack, "GridStack");
-      if (this.gone || this.narrow.matches) return;
+      if (this.narrow.matches) return;
       this.GridStack = Grid;
     }
     this.grid?.destroy(false);
@@ -141,7 +138,7 @@ export class Board {
     }
     this.spec.panels.forEach((spec, at) => place.append(this.cell(spec, bodies[at])));
     this.grid = this.GridStack.init({ column: 12, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
-      resizable: { handles: "e,se,s,sw,w" }, disableDrag: this.fixed, disableResize: this.fixed }, place);
+      resizable: { handles: "e,se,s,sw,w" } }, place);
     this.grid.on("change", () => this.moved());
     // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
     requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
@@ -165,15 +162,15 @@ export class Board {
   }
 
   body(spec) {
-    const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id }), own = (act) => this.fixed ? null : act;
+    const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id });
     const panel = new Panel(body, { engines: this.engines, hooks: {
       range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }),
       hover: (ms) => this.panels.forEach((other) => { if (other !== panel) other.cursor(ms); }),
-      edit: own(() => this.edit(spec.id)),
-      duplicate: own(() => this.duplicate(spec.id)),
-      more: () => !this.fixed && this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
-      remove: own(() => this.remove(spec.id)),
-      index: own(() => this.index(spec.id)),
+      edit: () => this.edit(spec.id),
+      duplicate: () => this.duplicate(spec.id),
+      more: () => this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
+      remove: () => this.remove(spec.id),
+      index: () => this.index(spec.id),
       link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
       drawn: () => this.settled(),
     } });
@@ -190,7 +187,8 @@ export class Board {
   }
 
   settled() {
-    this.ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
+    const ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
+    if (ready !== this.ready) this.now({ ready });
     if (this.ready && !this.asking) this.labels();
   }
 
@@ -247,7 +245,7 @@ export class Board {
       if (!answer) continue;
       this.known[id] = { ...this.known[id], labels: Object.fromEntries(answer.items.map(({ name, labels }) => [name, labels])) };
     }
-    if (!this.gone) this.bar();
+    this.bar();
   }
 
   // Of very many values only the first are here; the labels of series tell of the others.
@@ -403,7 +401,7 @@ export class Board {
 
   // Bring the page to this specification: panels that stay are kept as they are drawn.
   arrange(spec) {
-    this.spec = spec;
+    this.now({ spec });
     this.arranged(() => this.bring(spec));
     this.bar();
     this.draw();
@@ -425,7 +423,7 @@ export class Board {
 
   // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
   key(event) {
-    if (this.fixed || event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
+    if (event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
     const name = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey, arrow = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[name];
     const id = event.target.closest?.("[data-panel]")?.dataset.panel;
     if (arrow && event.shiftKey && id && this.grid) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
@@ -545,7 +543,7 @@ export class Board {
 
   later(rest = REST) {
     clearTimeout(this.waiting);
-    this.pending = true;
+    this.now({ pending: true });
     this.waiting = setTimeout(() => this.save(), rest);
   }
 
@@ -555,26 +553,25 @@ export class Board {
 
   async save() {
     clearTimeout(this.waiting);
-    if (this.fixed || this.stale) return;
+    if (this.stale) return;
     if (this.saving) {
       this.later();
       return;
     }
     this.saving = true;
-    this.pending = false;
+    this.now({ pending: false });
     try {
       // Small enough, it goes on its way even when the page is left.
       const body = this.packed();
       const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
-      this.revision = saved.revision;
-      this.unsaved = "";
+      this.now({ revision: saved.revision, unsaved: "" });
     } catch (error) {
-      if (error.status === 409) this.stale = true;
+      if (error.status === 409) this.now({ stale: true });
       else if (error.status && error.status < 500) {
-        this.unsaved = "";
+        this.now({ unsaved: "" });
         toast(`The change was not saved: ${error.message}`, { label: "Undo it", act: () => this.undo() });
       } else {
-        this.unsaved = error.status ? `The change could not be saved: ${error.message}` : "The server does not answer.";
+        this.now({ unsaved: error.status ? `The change could not be saved: ${error.message}` : "The server does not answer." });
         this.later(AGAIN);
       }
     } finally {
@@ -593,8 +590,7 @@ export class Board {
 
   async overwrite() {
     try {
-      this.revision = (await this.rest(`/dashboards/${this.dashboard.id}`)).revision;
-      this.stale = false;
+      this.now({ revision: (await this.rest(`/dashboards/${this.dashboard.id}`)).revision, stale: false });
       await this.save();
     } catch (error) {
       toast(`The dashboard could not be saved: ${error.message}`);
@@ -603,7 +599,8 @@ export class Board {
 
   take(now) {
     clearTimeout(this.waiting);
-    Object.assign(this, { revision: now.revision, stale: false, unsaved: "", pending: false, past: [], ahead: [] });
+    Object.assign(this, { past: [], ahead: [] });
+    this.now({ revision: now.revision, stale: false, unsaved: "", pending: false });
     this.arrange(now.spec);
   }
 
@@ -613,7 +610,7 @@ export class Board {
     if (dashboard !== this.dashboard.id || !revision || revision <= this.revision) return;
     this.told = Math.max(this.told, revision);
     if (this.saving) return;
-    if (this.pending || this.unsaved) this.stale = true;
+    if (this.pending || this.unsaved) this.now({ stale: true });
     else this.reload();
   }
 
