@@ -1,9 +1,10 @@
 """What a bucket costs against local files: `python -m benchmarks.object_store [--quick]`, the same dataset in both.
 
 The bucket is on moto in a process of its own: rclone's server answers ranges wrongly. Times are medians of interleaved
-rounds, in milliseconds; ratios are medians of those within a round. All goes through `core.datasets` without its cache
-of points. Cold is an empty cache of objects, warm a filled one. In parts is how datasets are read that are too large to
-be copied first; here they are made to be so. Far is cold with 30 ms before each answer, as from another place.
+rounds, in milliseconds; ratios are medians of those within a round. Charts go through `core.charts` without a cache of
+answers, exports through `core.datasets`. Cold is an empty cache of objects, warm a filled one. In parts is how datasets
+are read that are too large to be copied first; here they are made to be so. Far is cold with 30 ms before each answer,
+as from another place.
 """
 
 import argparse
@@ -30,7 +31,8 @@ import numpy as np
 from benchmarks import Figure, report
 from core.analysis import duck
 from core.analysis.ingest import Options, convert
-from core.analysis.series import Window
+from core.analysis.query import Query
+from core.charts import Charts
 from core.datasets import Datasets
 from core.values import Version
 from storage import objects as module
@@ -107,40 +109,44 @@ class Side:
 
     async def time(self, operation: str, version: Version, folder: Path, number: int) -> float:
         """Return the seconds that an operation takes on its own, after what comes before it in practice."""
-        datasets = unkept(self.open())
-        prepare, act = operations(datasets, version, folder, number)[operation]
+        objects = self.open()
+        charts = Charts(objects, cache=Forgetful())
+        prepare, act = operations(charts, objects, version, folder, number)[operation]
         with patch.object(module, 'COPIED', 0 if self.parts else module.COPIED):
             await prepare()
             started = time.perf_counter()
             await act()
             seconds = time.perf_counter() - started
-        datasets.close()
+        charts.close()
         return seconds / (ZOOMS if operation == 'zoom' else 1)
 
 
 Step = Callable[[], Awaitable[Any]]
 
 
-def operations(datasets: Datasets, version: Version, folder: Path, number: int) -> dict[str, tuple[Step, Step]]:
+def operations(
+    charts: Charts, objects: Objects, version: Version, folder: Path, number: int
+) -> dict[str, tuple[Step, Step]]:
     """What is timed: for each, what comes before it and what it does."""
     series = f's{number % SERIES}'
-    whole = Window(measures=('value',), series=(series,))
-    starts = [BEGIN + place * 1000 * STEP for place in range(number, number + ZOOMS)]
-    zoomed = [replace(whole, start=start, end=start + 2000 * STEP) for start in starts]
+    whole = Query(measures=('value',), series=(series,))
+    step, begin = STEP // timedelta(microseconds=1), int(BEGIN.timestamp()) * 1_000_000
+    starts = [begin + place * 1000 * step for place in range(number, number + ZOOMS)]
+    zoomed = [replace(whole, start=start, end=start + 2000 * step) for start in starts]
 
     async def nothing() -> None:
         pass
 
-    async def chart(*windows: Window) -> None:
-        for window in windows:
-            await datasets.series(TENANT, version, window)
+    async def chart(*queries: Query) -> None:
+        for query in queries:
+            await charts.answer(TENANT, version, query)
 
     async def read() -> None:
-        opened = await datasets._objects.open(version.parts)
+        opened = await objects.open(version.parts)
         await asyncio.to_thread(read_series, opened.paths, opened.files, series)
 
     async def export() -> None:
-        await datasets.export(TENANT, version, 'rows', folder / 'out.csv')
+        await unkept(objects).export(TENANT, version, 'rows', folder / 'out.csv')
 
     return {
         'first chart': (nothing, lambda: chart(whole)),
@@ -207,10 +213,10 @@ def always(objects: Objects) -> Callable[[], Objects]:
 
 
 def unkept(objects: Objects) -> Datasets:
-    """Datasets that keep no points; of the other ports reading needs none."""
+    """Datasets over a store; of the other ports reading needs none."""
     none: Any = None
     return Datasets(
-        none, queue=none, staging=none, objects=objects, events=none, cache=Forgetful(), hours=none, max_upload=0
+        none, queue=none, staging=none, objects=objects, events=none, hours=none, notices=none, max_upload=0
     )
 
 

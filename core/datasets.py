@@ -1,9 +1,7 @@
-"""Datasets: upload → version → profile → window of series; correction and undo."""
+"""Datasets: upload → version → profile → rows and faults; correction and undo."""
 
 import asyncio
-import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,19 +19,16 @@ from core.analysis.ahead import Ahead, known_ahead
 from core.analysis.recipes import Preview, fields_of
 from core.analysis.recipes import check as check_recipe
 from core.analysis.recipes import preview as try_recipe
-from core.analysis.series import SeriesReader, Window, encode
 from core.analysis.versions import Difference, Point, Stored, difference, points
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
 from core.notices import Notices
 from core.orders import Order
-from core.ports import Cache, Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
+from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import Dataset, Direct, Job, JobState, Quote, Upload, Version
 
-OPEN_READERS = 16
 READING_AT_ONCE = 8
 COMPARING_AT_ONCE = 2  # each may hold 256 MB and write what does not fit to disk
-POINTS_KEPT = 3600.0  # seconds
 ASKED_AT_ONCE = 8  # uploads, of a staging that is far away
 SWEPT = timedelta(days=2)  # an address to send to holds for a day
 T = TypeVar('T')
@@ -88,7 +83,6 @@ class Datasets:
         staging: Staging,
         objects: ObjectStore,
         events: Events,
-        cache: Cache,
         hours: Hours,
         notices: Notices,
         max_upload: int,
@@ -98,12 +92,9 @@ class Datasets:
         self._staging = staging
         self._objects = objects
         self._events = events
-        self._cache = cache
         self._hours = hours
         self._notices = notices
         self._max_upload = max_upload
-        self._readers: OrderedDict[UUID, tuple[Sequence[str], SeriesReader]] = OrderedDict()
-        self._reading = asyncio.Lock()
         self._threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix='reading')
         self._comparing = asyncio.Semaphore(COMPARING_AT_ONCE)
         self._since: timedelta | None = None
@@ -521,18 +512,6 @@ class Datasets:
 
     # reading
 
-    async def series(self, user_id: UUID, version: Version, window: Window) -> bytes:
-        """Return the points for a window in the browser's binary form (`core.analysis.series.encode`)."""
-        _own(user_id, version)
-        # A version never changes, so its points may be kept for as long as there is room.
-        key = f'{user_id}/series/{version.id}/{hashlib.sha256(repr(window).encode()).hexdigest()}'
-        if (kept := await self._cache.get(key)) is not None:
-            return kept
-        reader = await self._reader(version)
-        points = await self._read(lambda: encode(reader.window(window)))
-        await self._cache.set(key, points, ttl=POINTS_KEPT)
-        return points
-
     async def preview(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return stored rows in their order."""
         _own(user_id, version)
@@ -674,31 +653,9 @@ class Datasets:
         opened = await self._objects.open(keys)
         await self._read(lambda: tables.export(opened.paths, out, where=where, lines=lines, system=opened.files))
 
-    async def _reader(self, version: Version) -> SeriesReader:
-        # Opened each time, so that nobody takes the files away; that may wait for the network, others need not.
-        opened = await self._objects.open([*version.parts, f'{version.prefix}/pyramid.parquet'])
-        async with self._reading:
-            paths, reader = self._readers.get(version.id, (None, None))
-            if reader is None or paths != opened.paths:
-                if reader is not None:
-                    reader.close()
-                *parts, pyramid = opened.paths
-                measures, files = version.manifest['measures'], opened.files
-                reader = await self._read(lambda: SeriesReader(parts, pyramid, measures=measures, system=files))
-                self._readers[version.id] = opened.paths, reader
-            self._readers.move_to_end(version.id)
-            while len(self._readers) > OPEN_READERS:
-                self._readers.popitem(last=False)[1][1].close()
-            return reader
-
     async def _read(self, read: Callable[[], T]) -> T:
         """Read on a thread of our own: it may wait for a bucket, and what else runs on threads must not."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
-
-    def close(self) -> None:
-        """Close what is open for reading."""
-        while self._readers:
-            self._readers.popitem()[1][1].close()
 
 
 def clean_name(name: str) -> str:

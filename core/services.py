@@ -117,7 +117,6 @@ class Services:
             staging=a.staging,
             objects=a.objects,
             events=events,
-            cache=cache,
             hours=hours,
             notices=notices,
             max_upload=parse_bytes(settings.max_upload),
@@ -209,7 +208,6 @@ class Services:
         """Stop working; jobs that run are given back to the queue."""
         await self.drain()
         self.charts.close()
-        self.datasets.close()
 
     async def _keep_working(self, workers: int) -> None:
         while True:

@@ -133,7 +133,7 @@ def _interrupted(rows: Sequence[tuple[float, float | None]]) -> dict[str, list[A
     """Return `t` and `y` of rows in order, with a null wherever they are too far apart to be neighbours."""
     import numpy as np
 
-    from core.analysis.series import interruption
+    from core.analysis.query.gaps import interruption
 
     widest = interruption(np.array([at * 1000 for at, _ in rows], np.int64)) / 1000
     t: list[float] = []

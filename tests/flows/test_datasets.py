@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from core.analysis.series import Window, decode
 from core.datasets import Datasets
 from core.errors import Conflict, NotFound, TooLarge, Unavailable, UsageError
 from core.ports import ObjectStore
@@ -396,15 +395,12 @@ async def test_correction_that_cannot_be_is_refused(product: Product, user: User
     assert await product.jobs.running(user.id) == []
 
 
-async def test_series_preview_faults_and_labels_tell_what_was_stored(product: Product, user: User) -> None:
+async def test_preview_faults_and_labels_tell_what_was_stored(product: Product, user: User) -> None:
     dataset = await product.bring(user, 'a.csv', MIXED)
     version = await product.datasets.version(user.id, dataset.id)
     labels = await product.datasets.labels(user.id, version)
     assert list(labels) == version.manifest['series']['first']
     assert await product.datasets.labels(user.id, version, query='SOU') == [labels[1]]
-    window = Window(measures=('y',), series=(labels[1],), width=100)
-    points = decode(await product.datasets.series(user.id, version, window))
-    assert (points.lines[0].y.tolist(), points.rows_behind) == ([4.0], 1)
     page = await product.datasets.preview(user.id, version, offset=1, limit=2)
     assert (page.offset, page.total, len(page.rows)) == (1, version.rows, 2)
     faults = await product.datasets.faults(user.id, version)
@@ -413,8 +409,6 @@ async def test_series_preview_faults_and_labels_tell_what_was_stored(product: Pr
         (3, 'x', 'emptied'),
         (6, 'soon', 'rejected'),
     ]
-    with pytest.raises(UsageError):
-        await product.datasets.series(user.id, version, Window(measures=('nowhere',)))
 
 
 async def test_downloads_hold_the_rows_and_run_no_formula(product: Product, user: User, tmp_path: Path) -> None:
@@ -430,36 +424,6 @@ async def test_downloads_hold_the_rows_and_run_no_formula(product: Product, user
     assert all("'=1+1" in line for line in lines[1:])
     assert packed.read_bytes()[:4] == b'PAR1'
     assert faults.read_text().startswith('line,')
-
-
-async def test_readers_are_kept_and_closed(product: Product, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('core.datasets.OPEN_READERS', 1)
-    for _ in range(2):
-        dataset = await product.bring(user, 'a.csv', MIXED)
-        version = await product.datasets.version(user.id, dataset.id)
-        labels = await product.datasets.labels(user.id, version)
-        window = Window(measures=('y',), series=(labels[0],))
-        answers = await asyncio.gather(*(product.datasets.series(user.id, version, window) for _ in range(4)))
-        assert len(set(answers)) == 1
-        assert len(product.datasets._readers) == 1
-    product.datasets.close()
-    assert not product.datasets._readers
-
-
-async def test_points_are_reckoned_once(product: Product, user: User, database: Postgres) -> None:
-    dataset = await product.bring(user, 'a.csv', MIXED)
-    version = await product.datasets.version(user.id, dataset.id)
-    labels = await product.datasets.labels(user.id, version)
-    window = Window(measures=('y',), series=(labels[0],))
-    first = await product.datasets.series(user.id, version, window)
-    product.datasets.close()
-    assert await product.datasets.series(user.id, version, window) == first
-    assert not product.datasets._readers, 'the second answer came from the cache'
-    other = Window(measures=('y',), series=(labels[0],), width=7)
-    assert await product.datasets.series(user.id, version, other) != first
-    stranger = await factories.user(database)
-    with pytest.raises(NotFound):
-        await product.datasets.series(stranger.id, version, window)
 
 
 async def test_foreign_tenant_finds_nothing(product: Product, user: User, database: Postgres, tmp_path: Path) -> None:
@@ -502,7 +466,6 @@ def _calls(datasets: Datasets, user_id: UUID, dataset: UUID, upload: UUID, versi
         lambda: datasets.received(user_id, upload),
         lambda: datasets.append(user_id, upload, 0, pieces(b'0123456789')),
         lambda: datasets.accept(user_id, upload),
-        lambda: datasets.series(user_id, version, Window(measures=('y',))),
         lambda: datasets.preview(user_id, version),
         lambda: datasets.faults(user_id, version),
         lambda: datasets.labels(user_id, version),

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -37,7 +36,7 @@ from ui.api.contract import (
     router,
     unchanged,
 )
-from ui.api.series import time_of
+from ui.api.series import micros, time_of
 
 JSON = 'application/json'
 FORMS = (BINARY, JSON, CSV, PARQUET)
@@ -100,7 +99,8 @@ class Mark(Answer):
 class Found(Answer):
     """What a question found; times are milliseconds since 1970 UTC. `rows_behind` values stand behind what is drawn.
 
-    `note` says in words what is only near, '' where nothing is. `marks` are at most 300 of `marked` faults and repairs.
+    `note` says in words what is only near, '' where nothing is. `gaps` are interruptions of all lines of an envelope
+    together, `marks` at most 300 of `marked` faults and repairs.
     """
 
     kind: str
@@ -113,6 +113,7 @@ class Found(Answer):
     span: tuple[float, float] | None
     lines: list[Line]
     note: str
+    gaps: list[tuple[float, float]]
     marked: int
     marks: list[Mark]
 
@@ -185,7 +186,7 @@ def routes(services: Services) -> APIRouter:
             *(('series', label) for label in series or ()),
             *(('filters', one) for one in filters or ()),
             *(('overlays', one) for one in overlays or ()),
-            *((name, str(_micro(at))) for name, at in (('start', time_of(start)), ('end', time_of(end))) if at),
+            *((name, str(micros(at))) for name, at in (('start', time_of(start)), ('end', time_of(end))) if at),
             ('kind', kind), ('width', str(width)), ('every', every), ('aggregation', aggregation), ('zone', zone),
             ('group', group), ('across', across), ('top', str(top)), ('by', by), ('bins', str(bins)),
             ('volume', volume), ('compare', compare),
@@ -213,10 +214,6 @@ def routes(services: Services) -> APIRouter:
         return Response(body, media_type=media_type, headers=headers | coded)
 
     return api
-
-
-def _micro(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000) * 1000
 
 
 async def _unless_left(request: Request, seeking: Coroutine[Any, Any, bytes]) -> bytes | None:

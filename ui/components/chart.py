@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from core.analysis.series import MAX_LINES
 from ui.assets import asset_url, icon_shapes, vendor_url
 
 SCRIPT = Path(__file__).parent.parent / 'static' / 'chart.js'
@@ -21,7 +20,7 @@ class SeriesChart(ui.element, component=SCRIPT):
         super().__init__()
         icons = {key: icon_shapes(name) for key, name in ICONS.items()}
         shared = {'plotly': vendor_url('plotly.min.js'), 'template_url': asset_url('plotly_template.json')}
-        self.props.update({**shared, 'icons': icons, 'most': MAX_LINES, **props})
+        self.props.update({**shared, 'icons': icons, 'most': 20, **props})
 
     def set_range(self, preset: str) -> None:
         """Show the last `1D`, `1W`, `1M`, `1Y`, `5Y`, or `All`."""

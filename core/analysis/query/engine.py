@@ -11,14 +11,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query import buckets, coarse, points, statistics
+from core.analysis.query import buckets, coarse, gaps, points, statistics
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.marks import Mark
 from core.analysis.query.points import View
 from core.analysis.query.request import AGGREGATES, EVERY_SERIES, MOST_LINES, Filter, Overlay, Query, known_zone
-from core.analysis.query.stored import Buckets, Floats, Ints, Rows, Stored, fixed, there
+from core.analysis.query.stored import EARLIEST, LATEST, Buckets, Floats, Ints, Rows, Stored, fixed, there
 from core.analysis.query.wire import Answer, Part
-from core.analysis.series import interruption
 from core.errors import TooLarge, UsageError
 
 MOST_VALUES: Final = 20_000_000
@@ -27,6 +26,7 @@ MOST_SUMMARIES: Final = 2_000_000
 MOST_SERIES: Final = 5000
 MOST_CELLS: Final = 20_000_000  # buckets of all series and measures together
 MOST_POINTS: Final = 500_000  # of all lines of an answer together
+FEW: Final = 100_000  # rows of a series that are soon read
 PATIENCE: Final = 20.0  # seconds that one answer may keep a thread
 A_BUCKET: Final = 4  # pixels of a bucket whose step is chosen for the screen
 OPEN, HIGH, LOW, CLOSE = range(4)
@@ -78,6 +78,7 @@ def _answered(asked: '_Asked', query: Query) -> Answer:
         span=None if asked.span is None else (asked.span[0] / 1000, asked.span[1] / 1000),
         lines=tuple(parts),
         note=asked.note,
+        gaps=gaps.common(asked.gaps),
         marked=asked.marked,
         marks=asked.marks,
     )
@@ -103,6 +104,7 @@ class _Asked:
         self.exact, self.note = True, ''
         self.marks: tuple[Mark, ...] = ()
         self.marked = 0
+        self.gaps: list[list[gaps.Interval]] = []
         self.span = stored.span(self._labels)
         first, last = self.span or (0, 0)
         start = first if query.start is None else query.start
@@ -459,11 +461,22 @@ class _Asked:
         known = None if self._masks or self._query.overlays else self._stored.line(measure, label)
         if known is not None:
             values, gap = points.within(self._stored, known, measure, label, view), known.gap
+            span: tuple[int, int] | None = (known.first, known.last)
         else:
+            # What is no gap is told by the whole line, where that is soon read.
             share = 10 if self._query.overlays else 1
-            values = self._rows(label, measure, view.start, view.end, share=share)
-            gap = interruption(values.first) if len(values.n) else 0
+            few = not self._masks and self._stored.count(label) <= min(FEW, MOST_VALUES // share)
+            bounds = (EARLIEST, LATEST) if few else (view.start, view.end)
+            values = self._rows(label, measure, *bounds, share=share)
+            gap = gaps.interruption(values.first) if len(values.n) else 0
+            span = (int(values.first[0]), int(values.last[-1])) if len(values.n) else None
+            inside = slice(np.searchsorted(values.first, view.start), np.searchsorted(values.first, view.end, 'right'))
+            values = values.where(inside)
         if self._query.kind == 'envelope':
+            if view is self.view:
+                found = gaps.seen(values, start=view.start, end=view.end, pixel=view.pixel, gap=gap, span=span)
+                if found or len(values.n):  # a line without values is no reason to see none
+                    self.gaps.append(found)
             t, mean, low, high = points.envelope(values, view, gap=gap)
             self.exact &= values.plain and len(values.n) <= points.A_PIXEL * view.width
             columns = {'t': t / 1000, 'y': mean, 'low': low, 'high': high}

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.analysis.query.gaps import interruption
 from core.analysis.query.stored import EARLIEST, LATEST, Buckets, Floats, Ints, Level, Line, Rows, Stored
-from core.analysis.series import interruption
 
 A_PIXEL: Final = 2
 PRESELECTED: Final = 2
@@ -196,19 +196,24 @@ def envelope(buckets: Buckets, view: View, *, gap: int) -> tuple[Floats, Floats,
     if buckets.plain and len(buckets.n) <= A_PIXEL * view.width:
         t, y = interrupted(buckets.first, buckets.total, gaps=_gaps(buckets, gap, 0.0))
         return t, y, y, y
-    column = ((buckets.first - view.start) / view.pixel).astype(np.int64)
+    middle = buckets.first + (buckets.last - buckets.first) // 2
+    column = ((middle - view.start) / view.pixel).astype(np.int64)
     begins = np.flatnonzero(np.diff(column, prepend=column[:1] - 1))
     low = buckets.low[extremes(buckets.low, begins, np.less)]
     high = buckets.high[extremes(buckets.high, begins, np.greater)]
     with np.errstate(over='ignore', invalid='ignore'):
         mean = np.add.reduceat(buckets.total, begins) / np.add.reduceat(buckets.n, begins)
     mean = np.clip(np.where(np.isfinite(mean), mean, low / 2 + high / 2), low, high)
-    t = np.minimum(view.start + (column[begins] + 0.5) * view.pixel, view.end)
-    gaps = _gaps(buckets, gap, view.pixel)
-    places = np.searchsorted(t, [begin for begin, _ in gaps], side='right')
-    middle = [(begin + end) / 2 for begin, end in gaps]
+    used = column[begins]
+    broken = np.flatnonzero(buckets.first[1:] - buckets.last[:-1] > gap)
+    broken = broken[column[broken + 1] - column[broken] > 1]
+    places = np.searchsorted(used, column[broken + 1])
+    t, before, after = (
+        np.minimum(view.start + (one + 0.5) * view.pixel, view.end)
+        for one in (used, column[broken], column[broken + 1])
+    )
     mean, low, high = (np.insert(one, places, np.nan) for one in (mean, low, high))
-    return np.insert(t, places, middle), mean, low, high
+    return np.insert(t, places, (before + after) / 2), mean, low, high
 
 
 def _level(known: Line, view: View) -> Level | None:

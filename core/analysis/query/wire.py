@@ -7,7 +7,8 @@
     8 + H         float64 little-endian, each column of each line after the other, in the order of the header
 
     header: {"kind", "start", "end", "width", "rows_behind", "points_per_pixel", "exact", "note",
-             "span": [first, last] or null, "marked": how many marks there are,
+             "span": [first, last] or null, "gaps": [[start, end], …],
+             "marked": how many marks there are,
              "marks": [{"t", "y", "series", "of", "measure", "line", "column", "kind", "action", "value", "reason",
                         "origin"}, …],
              "lines": [{"name", "series", "measure", "role", "of", "n", "columns": [[name, length], …]}, …]}
@@ -52,8 +53,8 @@ class Part:
 class Answer:
     """What a query found; times in ms. `rows_behind` source values stand behind what is drawn.
 
-    `note` says in words what is only near, '' where nothing is. `marks` are some of the `marked` faults and repairs of
-    these lines.
+    `note` says in words what is only near, '' where nothing is. `gaps` are interruptions of all lines of an envelope
+    together that are wide enough to be seen, `marks` some of the `marked` faults and repairs of these lines.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Answer:
     span: tuple[float, float] | None
     lines: tuple[Part, ...]
     note: str = ''
+    gaps: tuple[tuple[float, float], ...] = ()
     marked: int = 0
     marks: tuple[Mark, ...] = ()
 
@@ -107,6 +109,7 @@ def decode(data: bytes) -> Answer:
         return Answer(
             lines=tuple(lines),
             span=tuple(span) if span else None,
+            gaps=tuple((gap[0], gap[1]) for gap in header.pop('gaps', ())),
             marks=tuple(Mark(**mark) for mark in marks),
             **header,
         )
