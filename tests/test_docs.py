@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +111,18 @@ def test_no_registry_address_and_no_machine_path_is_committed():
         and pattern.search((ROOT / name).read_text(errors='ignore'))
     ]
     assert found == []
+
+
+def test_architecture_names_every_module_and_the_layers():
+    text = (ROOT / 'ARCHITECTURE.md').read_text()
+    named = set(re.findall(r'(\w+)\.py\b', text))
+    for folder in ('core', 'core/analysis', 'storage', 'ui'):
+        stems = {path.stem for path in (ROOT / folder).glob('*.py')} - {'__init__'}
+        assert stems - named == set(), folder
+    there = {path.stem for top in ('core', 'storage', 'ui') for path in (ROOT / top).rglob('*.py')}
+    assert named - there - {'run_nicegui'} == set()
+    contracts = tomllib.loads((ROOT / 'pyproject.toml').read_text())['tool']['importlinter']['contracts']
+    layers = next(one['layers'] for one in contracts if one['name'] == 'inside core')
+    told = re.search(r'inside core `([^`]+)`', text)
+    assert told
+    assert ' '.join(told[1].split()).split(' → ') == layers
