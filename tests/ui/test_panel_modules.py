@@ -637,3 +637,20 @@ def test_weekends_of_prices_do_not_interrupt_a_line_and_longer_times_do(told: Ca
     values['columns'] |= {'y': regular}
     values.pop('partial')
     assert told(SCENE + 'return made.lines[0].y;', given) == regular
+
+
+def test_long_names_keep_their_beginning_and_their_end(told: Callable[[str, Any], Any]) -> None:
+    name = 'Building 1 · Floor 4 · Air handling unit with heat recovery, sensor number 049'
+    assert told('return [look.middle(given), look.middle(given, 12), look.middle("short")];', name) == [
+        'Building 1 · Floor…sensor number 049',
+        'Buildi…r 049',
+        'short',
+    ]
+
+
+def test_more_lines_than_colours_tell_apart_are_drawn_thin(told: Callable[[str, Any], Any]) -> None:
+    lines = [line(f's{at}', [0, DAY], [1, 2]) for at in range(30)]
+    given = {'panel': panel('line'), 'context': context(dataset={'series': 30})}
+    body = SCENE + 'return [...new Set(made.lines.map((one) => `${one.width} ${one.dash}`))];'
+    assert told(body, given | {'answer': answer(*lines)}) == ['1 ']
+    assert told(body, given | {'answer': answer(*lines[:20])}) == ['1.5 ', '1.5 6,4', '1.5 2,3']

@@ -65,16 +65,18 @@ function widthOf(text) {
 }
 
 export function mount(uPlot, element, hooks = {}) {
-  let plot = null, scene = null, scales = {}, shape = "", silent = false, offset = () => 0, zone = null, at = null;
+  let plot = null, scene = null, scales = {}, shape = "", silent = false, focused = "", offset = () => 0, zone = null, at = null;
 
   const size = () => ({ width: Math.max(80, element.clientWidth), height: Math.max(60, element.clientHeight) });
   // What cannot change without building the plot anew: which lines there are and how each is drawn.
   const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.candles, next.lines.map((line) => [line.fill, line.axis, line.dash, line.points, line.width, line.quiet])]);
 
+  // While a name is pointed at, all other lines step back.
+  const aside = (line) => focused && line.name !== focused && !line.name?.startsWith(`${focused} `);
   const lineAt = (i) => scene.lines[i] ?? { colour: "surface" };
   function series() {
     return [{}, ...scene.lines.map((line, i) => ({
-      scale: line.axis === "left" ? "y" : line.axis === "right" ? "y2" : line.axis, stroke: () => tint({ ...lineAt(i), alpha: lineAt(i).faint ? 0.75 : 0 }), width: line.width ?? 1.5, dash: line.dash ?? [],
+      scale: line.axis === "left" ? "y" : line.axis === "right" ? "y2" : line.axis, stroke: () => tint({ ...lineAt(i), alpha: aside(lineAt(i)) ? 0.15 : lineAt(i).faint && !focused ? 0.75 : 0 }), width: line.width ?? 1.5, dash: line.dash ?? [],
       paths: line.fill === "bars" ? () => null : undefined, spanGaps: false, points: { show: line.points ? true : line.fill === "bars" ? false : undefined, size: 5, fill: () => tint(lineAt(i)), stroke: () => tint(lineAt(i)) },
     }))];
   }
@@ -197,7 +199,7 @@ export function mount(uPlot, element, hooks = {}) {
         ribbon(u, band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band));
       }
       for (const line of scene.lines) if (line.fill === "area") {
-        ctx.fillStyle = faded(tint(line), line.base ? 0.45 : 0.18);
+        ctx.fillStyle = faded(tint(line), (line.base ? 0.45 : 0.18) * (aside(line) ? 0.3 : 1));
         ribbon(u, line.t, line.y, line.t, line.base, scaleOf(line));
       }
       for (const line of scene.lines) if (line.fill === "bars") bars(u, ctx, line, x, ratio);
@@ -229,7 +231,7 @@ export function mount(uPlot, element, hooks = {}) {
 
   function bars(u, ctx, line, x, ratio) {
     const scale = scaleOf(line), { limits } = scales[scale], floor = scene.log ? limits[0] : Math.max(limits[0], Math.min(0, limits[1])), zero = u.valToPos(floor, scale, true);
-    ctx.fillStyle = faded(tint(line), line.axis === "volume" || line.quiet ? 0.45 : 0.85);
+    ctx.fillStyle = faded(tint(line), aside(line) ? 0.15 : line.axis === "volume" || line.quiet ? 0.45 : 0.85);
     const narrow = Math.max(1, ratio);
     for (let i = 0; i < line.t.length; i++) {
       if (empty(line.y[i]) || line.t[i] > scene.x[1]) continue;
@@ -421,6 +423,11 @@ export function mount(uPlot, element, hooks = {}) {
           return { line: band, value: i === null ? null : [band.lo[i], band.hi[i]] };
         }),
       ];
+    },
+    // Let one line stand out by its name, or none.
+    focus(name) {
+      focused = name;
+      plot?.redraw(false, false);
     },
     get hovering() { return at !== null; },
     box: () => plot ? plot.over.getBoundingClientRect() : null,

@@ -3,7 +3,7 @@
 
 import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { barOf, PANE, tint } from "./fast.js";
-import { colour, count, faded, instant, seriesColour, short, tick, written } from "./look.js";
+import { colour, count, faded, instant, middle, seriesColour, short, tick, written } from "./look.js";
 import { lookOf } from "./marks.js";
 import { namesOf, OVER_TIME } from "./scene.js";
 import { valueUnder } from "./variables.js";
@@ -35,6 +35,13 @@ export function fit(text, width, font) {
   return `${cut.trimEnd()}…`;
 }
 
+// The same for names, of which the end is kept too.
+function fitName(text, width) {
+  let most = text.length;
+  while (most > 3 && widthOf(middle(text, most)) > width) most -= 1;
+  return middle(text, most);
+}
+
 const rounded = (value) => Number(value.toFixed(2));
 const words = (x, y, text, { anchor = "start", fill = "text-3", size = 12, weight = 400 } = {}) =>
   svg("text", { x: rounded(x), y: rounded(y), "text-anchor": anchor, fill: colour(fill), "font-size": size, "font-weight": weight }, text);
@@ -56,7 +63,7 @@ export function figure(panel, answer, context, { width, height, titled = "", abo
   else (KINDS[panel.kind] ?? (() => {}))(root, panel, answer, context, box, chosen);
   return root;
 }
-const KINDS = { histogram, box, heat, calendar, scatter, table: (root, panel, answer, context, place) => sayTable(root, answer, context, place, { words, rule, fit, widthOf }), figure: (root, panel, answer, context, place) => sayFigures(root, panel, answer, context, place, { words, svg, fit, widthOf }) };
+const KINDS = { histogram, box, heat, calendar, scatter, table: (root, panel, answer, context, place) => sayTable(root, answer, context, place, { words, rule, fit: fitName, widthOf }), figure: (root, panel, answer, context, place) => sayFigures(root, panel, answer, context, place, { words, svg, fit: fitName, widthOf }) };
 
 // What the key of a picture lists: a colour and a name each.
 function entries(panel, answer, drawn) {
@@ -72,7 +79,7 @@ function entries(panel, answer, drawn) {
 function keys(root, list, width, top) {
   let x = 16, y = top;
   for (const { fill, name, box, dash } of list) {
-    const text = fit(name, 200), wide = widthOf(text) + 32;
+    const text = fitName(name, 240), wide = widthOf(text) + 32;
     if (x + wide > width - 16 && x > 16) {
       x = 16;
       y += 20;
@@ -233,7 +240,7 @@ function box(root, panel, answer, context, place) {
       line_(middle - wide / 2, y(of(line, "median")), middle + wide / 2, y(of(line, "median")), { stroke: colour("text"), "stroke-width": 2 }));
     for (const [name, whisker] of [["least", "whisker_low"], ["greatest", "whisker_high"]]) if (of(line, name) !== of(line, whisker)) group.append(svg("circle", { cx: rounded(middle), cy: rounded(y(of(line, name))), r: 2.5, fill: "none", ...stroke, "stroke-width": 1.25 }));
     root.append(group);
-    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fit(names[at], each * skip - 8), { anchor: "middle" }));
+    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fitName(names[at], each * skip - 8), { anchor: "middle" }));
   });
 }
 

@@ -66,6 +66,13 @@ export function digitsOf(values) {
   return all || most >= 1e4 ? 1 : most >= 1000 ? 0.1 : most >= 1 ? 0.01 : 0.0001;
 }
 
+// A long name by its beginning and its end: names of many series differ at either.
+export function middle(text, most = 36) {
+  if (text.length <= most) return text;
+  const head = Math.ceil((most - 1) / 2);
+  return `${text.slice(0, head).trimEnd()}…${text.slice(text.length - (most - 1 - head)).trimStart()}`;
+}
+
 // Times. `zone` is an IANA name; parts are read in it, so that days begin where its days begin.
 const shaped = (zone, options) => remembered(`${zone} ${JSON.stringify(options)}`, () => {
   try {

@@ -5,7 +5,7 @@
 import { el, iconButton, menu, save, script, toast } from "./dom.js";
 import { mount, tint } from "./fast.js";
 import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
-import { colour, count, faded, seriesColour, short, signed } from "./look.js";
+import { colour, count, faded, instant, middle, seriesColour, short, signed } from "./look.js";
 import { Marks } from "./marks.js";
 import { markPartial } from "./partial.js";
 import { keepsStep, ownStep, requestOf } from "./request.js";
@@ -88,6 +88,7 @@ export class Panel {
     if (spec.kind === "note") return this.written();
     if (!dataset) return this.tell("This dataset was deleted.", this.hooks.remove ? "Bring it back under Datasets, or remove this panel." : "Bring it back under Datasets, or choose another one.");
     if (!dataset.version) return this.tell("This dataset has no rows yet.", "The panel draws itself as soon as it has.");
+    if (dataset.span === null) return this.tell("This dataset has no rows.", "The panel draws itself as soon as it has.");
     if (spec.kind === "scatter" && (spec.query.measures?.length ?? 0) < 2) return this.tell("A scatter needs two measures.", "Choose the one across first, then the one upwards.");
     await this.laidOut();
     if (this.gone || this.spec !== spec || this.context !== context) return undefined;
@@ -116,7 +117,7 @@ export class Panel {
 
   failed(error) {
     const edit = error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
-    const how = error.status === 401 ? "Sign in again; what is stored is kept." : edit ? "Nothing is changed. Ask for something else." : "What is stored is kept. Try again in a moment.";
+    const how = error.status === 401 ? "Sign in again; what is stored is kept." : error.status === 404 ? "It was deleted, or it is not yours. Nothing is changed." : edit ? "Nothing is changed. Ask for something else." : "What is stored is kept. Try again in a moment.";
     const act = edit && this.hooks.edit ? { label: "Edit", act: () => this.hooks.edit(this) } : edit ? null : { label: "Try again", act: () => this.refresh() };
     this.tell(error.message || "The points could not be fetched.", how, act, true);
   }
@@ -169,7 +170,7 @@ export class Panel {
     this.window = null;
     if (answer.empty && !this.forecast?.models) {
       this.clear();
-      this.tell("No values between these times.", OVER_TIME.has(spec.kind) || context.range ? "Zoom out, or press 0 to see all." : "Its cells are empty.", context.range && this.hooks.range ? { label: "Show all", act: () => this.hooks.range(null) } : null);
+      this.tell("No values between these times.", this.reaches() || "Its cells are empty.", context.range && this.hooks.range ? { label: "Show all", act: () => this.hooks.range(null) } : null);
     } else if (OVER_TIME.has(spec.kind)) this.overTime();
     else if (spec.kind === "table") table(this.plot, answer, context);
     else if (spec.kind === "figure") singleFigure(this.plot, answer, spec, context);
@@ -178,6 +179,12 @@ export class Panel {
     this.element.dataset.ready = "1";
     this.element.dataset.fetches = this.fetches;
     this.hooks.drawn?.(this);
+  }
+
+  // From when to when there are values, of the chosen series or of the dataset.
+  reaches() {
+    const { span, step = 0 } = this.context.datasets[this.spec.dataset] ?? {}, [from, to] = this.answer.span ?? span ?? [];
+    return from === undefined ? "" : `There are values from ${instant(from, this.context.zone, step || 1)} to ${instant(to, this.context.zone, step || 1)}.`;
   }
 
   overTime() {
@@ -285,13 +292,21 @@ export class Panel {
 
   entry(line, value, off = false) {
     const mark = line.fill === "bars" || line.told ? el("i", { class: "bx", style: { background: tint(line) } }) : el("i", { class: "ln", style: { background: line.dash?.length ? `repeating-linear-gradient(90deg, ${tint(line)} 0 4px, transparent 4px 6px)` : tint(line) } });
-    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: () => this.hide(line.name) }, mark, el("span", { class: "cut" }, line.name), el("b", { class: "tn" }, this.said(line, value)));
+    const stand = (name) => () => this.fast?.focus(name);
+    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: () => this.hide(line.name), ondblclick: () => this.alone(line.name), onpointerenter: stand(line.name), onpointerleave: stand(""), onfocus: stand(line.name), onblur: stand("") }, mark, el("span", { class: "cut" }, middle(line.name)), el("b", { class: "tn" }, this.said(line, value)));
   }
 
   hide(name) {
     if (!this.hidden.delete(name)) this.hidden.add(name);
     this.draw();
     [...this.legend.querySelectorAll("button")].find((one) => one.title === name)?.focus();
+  }
+
+  // Twice pressed, a name stands alone; once more, all are back.
+  alone(name) {
+    const others = (this.fast?.values() ?? []).map(({ line }) => line.name).concat([...this.hidden]).filter((one) => one !== name), already = others.every((one) => this.hidden.has(one));
+    this.hidden = new Set(already ? [] : others);
+    this.draw();
   }
 
   // A long key is two rows high until it is opened.

@@ -43,6 +43,7 @@ function chart(made, panel, values, context, hidden) {
     const drawn = { name: names[at], colour: `series-${at % 8 + 1}`, dash: bars ? [] : dashOf(at), t, y, own: y, root: at, fill: bars ? "bars" : kind === "area" ? "area" : "", axis: right ? "right" : "left", partial: whole ? moved(line.partial, whole.kept) : line.partial, unit: valueUnder(units, line.measure) ?? "", width: 1.5 };
     if (stacking) Object.assign(drawn, stacked(below, y));
     if (until && (bars || kind === "area")) drawn.until = until;
+    if (values.length > CROWD && !bars) Object.assign(drawn, { dash: [], width: 1, faint: true });
     if (bars) Object.assign(drawn, stacking ? { slot: 0, slots: 1 } : { slot: Math.max(0, shown.indexOf(line)), slots: Math.max(1, shown.length) });
     drawn.points = kind === "line" && (show.points || (t.length < 60 && line.n === known(y)) || t.length === 1);
     made.lines.push(drawn);
@@ -51,6 +52,8 @@ function chart(made, panel, values, context, hidden) {
 
 // Where the places of buckets are once some were left out.
 const moved = (partial, kept) => partial && Object.fromEntries(Object.entries(partial).map(([place, said]) => [kept.indexOf(Number(place)), said]));
+
+const CROWD = 24;  // lines that colours and dashes can tell apart; more of them are drawn thin, and pointed at by their names
 
 // Values of one sign stand on one another, those below zero hang below one another.
 function stacked(below, y) {
@@ -138,7 +141,7 @@ function before(made, answer, values, blocks, hidden) {
     if (line.role !== "before") continue;
     const at = place.get(line.of) ?? 0, back = /(P\w+) before$/.exec(line.name)?.[1], name = `${names[at] ?? line.measure}, ${back ? `${written(back)} ` : ""}before`, { y } = line.columns, t = through(line.columns.t, line, blocks);
     if (hidden.has(name)) continue;
-    made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, root: at, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true });
+    made.lines.push({ name, colour: values.length > 1 ? `series-${at % 8 + 1}` : "series-8", dash: [4, 3], t, y, own: y, root: at, width: 1.25, axis: made.lines.find((one) => one.name === names[at])?.axis ?? "left", faint: true, earlier: true });
   }
 }
 
@@ -238,13 +241,13 @@ export function subtitle(panel, answer, context) {
   const how = HOW[query.aggregation ?? "mean"] ?? query.aggregation, named = kind === "candles" ? "" : `${how} `;
   const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
   // The title of a figure with a step of its own speaks of that step already.
-  const known = kind === "figure" && panel.title && query.every;
-  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && !known && `${named}per ${step}`].filter(Boolean).join(", ");
+  const known = kind === "figure" && panel.title && query.every, indexed = panel.show?.axis === "index" && (kind === "line" || kind === "area") && !panel.show.stacked;
+  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && !known && `${named}per ${step}`, indexed && "start = 100"].filter(Boolean).join(", ");
 }
 
 // Whether lines on one plain axis differ so much in size that the small ones lie flat at its foot.
 export function lieFlat({ lines, log }) {
-  const drawn = lines.filter((line) => line.axis === "left" && !line.quiet && !line.faint && line.fill !== "bars" && !line.base);
+  const drawn = lines.filter((line) => line.axis === "left" && !line.quiet && !line.earlier && line.fill !== "bars" && !line.base);
   if (log || drawn.length < 3 || drawn.some((line) => line.indexed)) return false;
   const sizes = drawn.map(({ y }) => y.reduce((most, value) => Math.abs(value) > most ? Math.abs(value) : most, 0)).filter((size) => size > 0).sort((a, b) => a - b);
   return sizes.length > 2 && sizes.at(-1) / sizes[sizes.length >> 1] > 20 && drawn.every(({ y }) => !(y.find((value) => !Number.isNaN(value)) <= 0));

@@ -1,7 +1,7 @@
 // Panels that are read rather than looked at: a table, and single figures with their sparklines.
 
 import { el, icon } from "./dom.js";
-import { colour, count, digitsOf, instant, number, short, signed } from "./look.js";
+import { colour, count, digitsOf, instant, middle, number, short, signed } from "./look.js";
 import { bridged } from "./partial.js";
 import { namesOf, stepOf } from "./scene.js";
 import { valueUnder } from "./variables.js";
@@ -14,7 +14,7 @@ export function table(place, answer, context) {
   const { columns, rows } = tabular(answer), state = place.sorting && place.sorting.at < columns.length ? place.sorting : { at: 0, down: true }, step = stepOf(valuesOf(answer)), partly = partials(answer);
   const sorted = ordered(rows, state), box = place.querySelector(".panel-table"), scrolled = [box?.scrollTop ?? 0, box?.scrollLeft ?? 0];
   const head = columns.map((column, at) => el("th", { scope: "col", class: at ? "num" : "", "aria-sort": state.at === at ? (state.down ? "descending" : "ascending") : "none" },
-    el("button", { type: "button", title: column.name, onclick: () => { place.sorting = { at, down: state.at !== at || !state.down }; table(place, answer, context); place.querySelectorAll("th button")[at].focus(); } }, el("span", { class: "cut" }, column.name),
+    el("button", { type: "button", title: column.name, onclick: () => { place.sorting = { at, down: state.at !== at || !state.down }; table(place, answer, context); place.querySelectorAll("th button")[at].focus(); } }, el("span", { class: "cut" }, middle(column.name, 24)),
       state.at === at ? icon(state.down ? "arrow-down" : "arrow-up", "i12") : null)));
   place.replaceChildren(el("div", { class: "panel-table", tabindex: "0", role: "region", "aria-label": "Rows" },
     el("table", { class: "t" }, el("thead", {}, el("tr", {}, head)),
@@ -76,13 +76,13 @@ export function singleFigure(place, answer, spec, context) {
   const shown = lines.slice(0, FIGURES);
   place.replaceChildren(el("ul", { class: "panel-figures", tabindex: "0", "aria-label": "Figures" }, shown.map((line, at) => {
     const said = figureOf(line);
-    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, names[at]), sparkline(wholeOnly(line), at), el("b", { class: "tn" }, short(said?.value ?? NaN), valueUnder(units, line.measure) ? el("span", { class: "t3" }, ` ${valueUnder(units, line.measure)}`) : null), el("span", { class: "t12" }, said && changed(said)));
+    return el("li", {}, el("span", { class: "cut t2", title: names[at] }, middle(names[at], 28)), sparkline(wholeOnly(line), at), el("b", { class: "tn" }, short(said?.value ?? NaN), valueUnder(units, line.measure) ? el("span", { class: "t3" }, ` ${valueUnder(units, line.measure)}`) : null), el("span", { class: "t12" }, said && changed(said)));
   }), lines.length > FIGURES ? el("li", { class: "t12 t3" }, `${FIGURES} of ${lines.length} figures; CSV holds all`) : null));
 }
 
 // Up and down by an arrow and a sign, against the bucket before.
 const changed = ({ change }) => change === null ? null : el("span", { class: "w5 t2 nowrap tn", title: "Against the one before" }, changeIn(change));
-const changeIn = (change) => `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`;
+const changeIn = (exact, change = Math.abs(exact) < 0.05 ? 0 : exact) => `${change > 0 ? "↑ " : change < 0 ? "↓ " : ""}${signed(change, 0.1)}%`;
 
 const NS = "http://www.w3.org/2000/svg";
 function sparkline(columns, at = 0) {
