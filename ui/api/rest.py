@@ -1,5 +1,7 @@
 """The REST interface at `/api/v1`: its routers, and the OpenAPI that describes them."""
 
+import asyncio
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -39,11 +41,17 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     parts = routers(services, sockets=sockets, origins=origins)
     for one in parts:
         app.include_router(one)
-    description = describe(parts)
-    tag = entity_tag(description)
+    asking = asyncio.Lock()
+
+    @cache
+    def described() -> tuple[dict[str, Any], str]:
+        description = describe(parts)
+        return description, entity_tag(description)
 
     @app.get(f'{ROOT}/openapi.json', include_in_schema=False)
     async def openapi(request: Request) -> Response:
+        async with asking:  # it takes a third of a second, which the start of a server need not wait for
+            description, tag = await asyncio.to_thread(described)
         headers = {'ETag': tag, 'Cache-Control': 'no-cache'}
         if unchanged(request, tag):
             return Response(status_code=304, headers=headers)
