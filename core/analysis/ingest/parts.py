@@ -17,9 +17,9 @@ from core.analysis.ingest.types import Column
 if TYPE_CHECKING:
     import duckdb
 
-ROW_GROUP: Final = 122_880
-GROUPS_A_FILE: Final = 20
-MOST_ALIKE: Final = 8192  # values in a dictionary: times of a long series are stored as steps, in far less room
+ROW_GROUP: Final = 16_384  # a chart reads whole ones: few rows more than it shows
+GROUPS_A_FILE: Final = 150
+MOST_ALIKE: Final = 2048  # values in a dictionary: what takes more of them, such as times, is smaller as steps
 MOST_WORDS: Final = 50_000
 MOST_ROWS: Final = 2**32 - 1
 
@@ -52,7 +52,7 @@ class _Moved:
 def write_parts(
     connection: 'duckdb.DuckDBPyConnection', stored: Stored, *, zone: str, into: Path, workdir: Path, name: str
 ) -> list[Path]:
-    """Sort the stored rows into parts `NAME-00000.parquet` …, at most 20 row groups each; return them in order.
+    """Sort the stored rows into parts `NAME-00000.parquet` … of at most `most()` rows; return them in order.
 
     The connection must have one thread: on several, files and their order are not settled.
     """

@@ -7,10 +7,18 @@ counted from `start`: of a regular line those are few numbers, which take six bi
 bucket, by each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line
 counts as interrupted. Rows are sorted by measure, series, level, start.
 
+The footer tells under the key `lines` where they lie, so that no rows are read to find others: JSON compressed by zlib,
+`{"measures": […], "series": […], "runs": [[measure], [series], [level], [width], [gap], [rows]]}`. A run is a level of
+a line; its measure and series are places in those lists, `rows` how many rows it has, and runs are in the order of the
+rows. The key is left out when there are more than `MOST_RUNS`.
+
 NULLs and values that are not finite are left out. A line of fewer than `SMALL` values has no rows: reading the data
 itself is as cheap.
 """
 
+import base64
+import json
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +35,7 @@ TOP: Final = 512  # buckets: a screen is seldom narrower, and reading as many co
 LEVELS: Final = 20
 AT_ONCE: Final = 8
 ROW_GROUP: Final = 24_576
+MOST_RUNS: Final = 100_000  # a few bytes each, which whoever opens the file reads
 
 GAP_REGULAR: Final = 1.75
 GAP_IRREGULAR: Final = 4.0
@@ -65,6 +74,7 @@ def build_pyramid(
         # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
         options = (
             f'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false, PARQUET_VERSION v2'
+            f'{_lines(connection)}'
         )
         connection.execute(f'COPY ({rows}) TO {target} ({options})')
     finally:
@@ -75,6 +85,19 @@ def values(source: str, measure: str) -> str:
     """Return the SQL of one measure's finite values as `s` (series), `t` (µs), `v` (double), in the order stored."""
     value = _value(measure)
     return f'SELECT _series AS s, epoch_us(_time) AS t, {value} AS v FROM {source} WHERE isfinite({value})'
+
+
+def _lines(connection: 'duckdb.DuckDBPyConnection') -> str:
+    """Return the option that writes into the footer where lines lie."""
+    runs = connection.execute(_RUNS).fetchmany(MOST_RUNS + 1)
+    if len(runs) > MOST_RUNS:
+        return ''
+    measure, series, *numbers = zip(*runs, strict=True) if runs else [()] * 6
+    told = {'measures': sorted(set(measure)), 'series': sorted(set(series))}
+    places = [{name: at for at, name in enumerate(names)} for names in told.values()]
+    words = [[place[name] for name in names] for place, names in zip(places, (measure, series), strict=True)]
+    text = json.dumps(told | {'runs': [*words, *numbers]}, separators=(',', ':')).encode()
+    return f", KV_METADATA {{lines: from_base64('{base64.b64encode(zlib.compress(text)).decode()}')}}"
 
 
 def _whole(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], measures: Sequence[str]) -> list[str]:
@@ -135,6 +158,10 @@ CREATE TEMP TABLE pyramid (
     measure VARCHAR, series VARCHAR, level UTINYINT, start BIGINT, width BIGINT, gap BIGINT,
     n BIGINT, total DOUBLE, low DOUBLE, low_after BIGINT, high DOUBLE, high_after BIGINT, first BIGINT, last BIGINT
 )"""
+
+_RUNS: Final = """
+SELECT measure, series, level, any_value(width), any_value(gap), count(*)
+FROM pyramid GROUP BY measure, series, level ORDER BY measure, series, level"""
 
 # Steps between neighbours, counted in bins 2^(1/16) wide: an exact median of 100 million would not fit in memory.
 # The window has no ORDER BY because the parts are sorted: so it streams.

@@ -461,7 +461,7 @@ class _Asked:
         known = None if self._masks or self._query.overlays else self._stored.line(measure, label)
         if known is not None:
             values, gap = points.within(self._stored, known, measure, label, view), known.gap
-            span: tuple[int, int] | None = (known.first, known.last)
+            span: tuple[int, int] | None = self._stored.ends(known)
         else:
             # What is no gap is told by the whole line, where that is soon read.
             share = 10 if self._query.overlays else 1

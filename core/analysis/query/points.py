@@ -11,6 +11,7 @@ MinMaxLTTB: Leveraging MinMax-Preselection to Scale LTTB for Time Series Visuali
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -66,13 +67,13 @@ def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> l
             inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
             found.append(chosen(rows.where(inside), view, gap=interruption(t)))
         else:
-            found.append(chosen(_within(together, one, measure, view), view, gap=one.gap))
+            found.append(chosen(_within(together, one, measure, view, totals=False), view, gap=one.gap))
     return found
 
 
 def within(stored: Stored, known: Line, measure: str, series: str, view: View) -> Buckets:
     """Return what a range holds of a line: values, or buckets no wider than a pixel when there are many."""
-    return _within(_Together(stored, series, [measure]), known, measure, view)
+    return _within(_Together(stored, series, [measure]), known, measure, view, totals=True)
 
 
 class _Together:
@@ -90,7 +91,7 @@ class _Together:
 
     def values(self, measure: str, view: View) -> Buckets:
         """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
-        if self.stored.size(self.series, start=view.start, end=view.end) <= MOST_ROWS:
+        if self.stored.size(self.series, start=view.start, end=view.end, wanted=self._measures) <= MOST_ROWS:
             return finite(self.rows(view.start, view.end), measure)
         found, rows = [], 0
         for piece in self.stored.pieces(self.series, [measure], start=view.start, end=view.end):
@@ -101,13 +102,11 @@ class _Together:
         return Buckets.join(found)
 
 
-def _within(together: _Together, known: Line, measure: str, view: View) -> Buckets:
-    if view.start > known.last or view.end < known.first:
-        return Buckets.of(np.empty(0, np.int64), np.empty(0))
+def _within(together: _Together, known: Line, measure: str, view: View, *, totals: bool) -> Buckets:
     level = _level(known, view)
     if level is None:
         return together.values(measure, view)
-    start, buckets = together.stored.level(level, start=view.start, end=view.end)
+    start, buckets = together.stored.level(level, start=view.start, end=view.end, totals=totals)
     if buckets.n.sum() <= A_PIXEL * view.width:
         return together.values(measure, view)
     return _uncut(together, level, start, buckets, measure, view)
@@ -222,11 +221,11 @@ def _level(known: Line, view: View) -> Level | None:
 
 
 def chosen(buckets: Buckets, view: View, *, gap: int) -> Drawn:
-    """Return the points of what a range holds of a line."""
+    """Return the points of what a range holds of a line, whose totals do not matter."""
     n = int(buckets.n.sum())
     exact = n == len(buckets.n) and n <= A_PIXEL * view.width
     if exact:
-        t, y, least = buckets.first, buckets.total, 0.0
+        t, y, least = buckets.first, buckets.low, 0.0
     else:
         t, y = _candidates(buckets)
         places = reduced(t, y, A_PIXEL * view.width)
@@ -246,7 +245,7 @@ def _gaps(buckets: Buckets, gap: int, least: float) -> list[tuple[int, int]]:
 def _candidates(buckets: Buckets) -> tuple[Ints, Floats]:
     """Return the extremes of buckets in order of time, once where both are the same value."""
     if buckets.plain:
-        return buckets.first, buckets.total
+        return buckets.first, buckets.low
     swapped = buckets.low_at > buckets.high_at
     t = np.stack(
         [np.where(swapped, buckets.high_at, buckets.low_at), np.where(swapped, buckets.low_at, buckets.high_at)]
@@ -288,8 +287,16 @@ def _lttb(t: Ints, v: Floats, count: int) -> Ints:
     """
     if count < 3:
         return np.array([0, len(t) - 1])
-    from tsdownsample import LTTBDownsampler
-
     # Areas are products: greater numbers would be infinite, and all triangles alike.
     scaled = v / max(1.0, float(np.abs(v).max()))
-    return np.asarray(LTTBDownsampler().downsample(t, scaled, n_out=count)).astype(np.int64)
+    return np.asarray(_downsampler().downsample(t, scaled, n_out=count)).astype(np.int64)
+
+
+@cache
+def _downsampler() -> Any:
+    """LTTB that does not look by regular expressions, each time, whether our numbers are numbers."""
+    from tsdownsample import LTTBDownsampler
+
+    made = LTTBDownsampler()
+    made.x_dtype_regex_list = made.y_dtype_regex_list = None
+    return made

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.analysis.query.places import KEY, Places
 from core.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -37,35 +39,43 @@ EXTREMES: Final = ('low_at', 'high_at')  # as older versions tell them: as times
 
 
 class Blocks:
-    """Decoded columns of row groups, at most `limit` bytes of them: the ones used last. Threads share it."""
+    """Decoded columns of row groups, at most `limit` bytes of them: the groups used last. Threads share it."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Mapping[str, Any]] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
-    def get(self, key: tuple[object, ...]) -> Any:
-        """Return what is kept under a key."""
+    def get(self, key: tuple[object, ...]) -> Mapping[str, Any]:
+        """Return the columns that are kept of a row group."""
         with self._lock:
-            if (found := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
+            if (found := self._kept.get(key)) is None:
+                return {}
+            self._kept.move_to_end(key)
             return found
 
-    def put(self, key: tuple[object, ...], block: Any) -> None:
-        """Keep an array, and let go of those that have not been used for longest."""
+    def put(self, key: tuple[object, ...], columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep columns beside those that are kept of a row group, and return all of them.
+
+        Groups that have not been used for longest are let go of.
+        """
         with self._lock:
-            if (before := self._kept.pop(key, None)) is not None:
-                self._size -= before.nbytes
-            self._kept[key] = block
-            self._size += block.nbytes
+            before = self._kept.pop(key, {})
+            self._kept[key] = found = {**before, **columns}
+            self._size += _bytes(found) - _bytes(before)
             while self._size > self._limit:
-                self._size -= self._kept.popitem(last=False)[1].nbytes
+                self._size -= _bytes(self._kept.popitem(last=False)[1])
+            return found
 
     @property
     def size(self) -> int:
         """How many bytes are kept."""
         return self._size
+
+
+def _bytes(columns: Mapping[str, Any]) -> int:
+    return sum(column.nbytes for column in columns.values())
 
 
 BLOCKS: Final = Blocks()
@@ -94,16 +104,19 @@ class Buckets:
         """Several in one, those of each after those of the one before."""
         if len(several) == 1:
             return several[0]
-        return cls(*(np.concatenate([getattr(part, field.name) for part in several]) for field in fields(cls)))
+        return cls(*(np.concatenate([getattr(part, name) for part in several]) for name in OF_BUCKETS))
 
     def where(self, choice: Any) -> 'Buckets':
         """Those that are chosen by a slice, a mask or indexes."""
-        return Buckets(*(getattr(self, field.name)[choice] for field in fields(self)))
+        return Buckets(*(getattr(self, name)[choice] for name in OF_BUCKETS))
 
     @property
     def plain(self) -> bool:
         """Whether each is a value alone."""
         return int(self.n.sum()) == len(self.n)
+
+
+OF_BUCKETS: Final = tuple(field.name for field in fields(Buckets))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,11 +151,8 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What the pyramid knows of one measure of a series: number of values, span and gap limit in µs, levels upwards."""
+    """What the pyramid knows of one measure of a series: the gap limit in µs, levels upwards."""
 
-    n: int
-    first: int
-    last: int
     gap: int
     levels: tuple[Level, ...]
 
@@ -184,19 +194,35 @@ class Stored:
         self._group_starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         if self._group_starts[-1] != self._starts[-1]:
             raise Unavailable('The stored data could not be read: rows and series differ. Convert the file again.')
-        self._reach = [self._parts[part].reach('_time', at) for part, at in groups]
+        reach = [self._parts[part].reach('_time', at) for part, at in groups]
+        self._reach = None if None in reach else np.array(reach, dtype=np.int64).reshape(-1, 2)
+        self._buckets = np.concatenate([[0], np.cumsum(self._pyramid.sizes)]).astype(np.int64)
+        self._placed = self._places()
+        # Older pyramids do not tell where lines lie: their groups tell which words they hold.
         self._words = [
             tuple(self._pyramid.reach(name, at) for name in ('measure', 'series'))
-            for at in range(len(self._pyramid.sizes))
+            for at in range(len(self._pyramid.sizes) if self._placed is None else 0)
         ]
         self._known_runs: OrderedDict[int, dict[tuple[str, str], list[_Run]]] = OrderedDict()
         self._kept_runs = 0
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
         # About how many bytes of memory this holds while nothing is read: labels above all.
         self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels) + A_GROUP * len(groups)
+        self.nbytes += 0 if self._placed is None else self._placed.nbytes
         self.marks: Marks | None = None  # whoever wants them reads them
         self._keys_told: dict[str, tuple[str, ...]] | None = None
         self._lock, self._keys_lock = Lock(), Lock()
+
+    def _places(self) -> Places | None:
+        if (text := self._pyramid.told.get(KEY)) is None:
+            return None
+        try:
+            placed = Places(text)
+        except ValueError as error:
+            raise Unavailable('The stored data could not be read. Convert the file again.') from error
+        if placed.rows != self._buckets[-1]:
+            raise Unavailable('The stored data could not be read: a summary is incomplete. Convert the file again.')
+        return placed
 
     def count(self, series: str) -> int:
         """Return how many rows a series has; 0 when there is no such series."""
@@ -256,17 +282,17 @@ class Stored:
         self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST
     ) -> Iterator[Rows]:
         """Yield the rows of a series from `start` to `end` (µs, both included), one row group after the other."""
-        for place, group in self._within(series, start, end):
-            part, at = self._groups[place]
-            with told():
-                found = self._parts[part].blocks(at, columns)
+        for place, group in self._within(series, start, end, columns):
+            found = self._read(place, columns)
             cut = slice(group.begin, group.end)
-            times = self._times(place)[cut]
-            yield Rows(t=times, columns={name: _numbers(found[name], cut) for name in columns})
+            yield Rows(t=found['_time'][cut], columns={name: _numbers(found[name], cut) for name in columns})
 
-    def size(self, series: str, *, start: int, end: int) -> int:
-        """Return how many rows of a series lie from `start` to `end` (µs, both included)."""
-        return sum(group.end - group.begin for _, group in self._within(series, start, end))
+    def size(self, series: str, *, start: int, end: int, wanted: Sequence[str] = ()) -> int:
+        """Return how many rows of a series lie from `start` to `end` (µs, both included).
+
+        The columns that are `wanted` next are read along where rows are read.
+        """
+        return sum(group.end - group.begin for _, group in self._within(series, start, end, wanted))
 
     def rows(self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST) -> Rows:
         """Return the rows of a series from `start` to `end` (µs, both included)."""
@@ -276,13 +302,9 @@ class Stored:
         """Return the last `count` rows of a series that lie before `start` (µs)."""
         found: list[Rows] = []
         for place, group in reversed(list(self._within(series, EARLIEST, start - 1))):
-            part, at = self._groups[place]
             cut = slice(max(group.begin, group.end - count), group.end)
-            with told():
-                blocks = self._parts[part].blocks(at, columns)
-            found.append(
-                Rows(t=self._times(place)[cut], columns={name: _numbers(blocks[name], cut) for name in columns})
-            )
+            blocks = self._read(place, columns)
+            found.append(Rows(t=blocks['_time'][cut], columns={name: _numbers(blocks[name], cut) for name in columns}))
             count -= cut.stop - cut.start
             if count <= 0:
                 break
@@ -311,23 +333,27 @@ class Stored:
                 self._lines.popitem(last=False)
         return line
 
-    def level(self, level: Level, *, start: int, end: int) -> tuple[Ints, Buckets]:
-        """Return the buckets of a level that hold times from `start` to `end`, with where each begins."""
+    def level(self, level: Level, *, start: int, end: int, totals: bool = True) -> tuple[Ints, Buckets]:
+        """Return the buckets of a level that hold times from `start` to `end`, with where each begins.
+
+        Without `totals`, whose reading takes longest, the column `total` tells the least values once more.
+        """
         starts, found = [], []
-        names = [name for name in self._names if name not in ('width', 'gap')]
+        left_out = ('width', 'gap') if totals else ('width', 'gap', 'total')
+        names = [name for name in self._names if name not in left_out]
         for piece in level.pieces:
             with told():
                 blocks = self._pyramid.blocks(piece.group, names)
             begins = blocks['start'][piece.begin : piece.end]
-            low = np.searchsorted(begins, start - level.width, side='right')
-            high = np.searchsorted(begins, end, side='right')
+            low = begins.searchsorted(start - level.width, side='right')
+            high = begins.searchsorted(end, side='right')
             cut = slice(piece.begin + int(low), piece.begin + int(high))
-            starts.append(blocks['start'][cut])
-            told_at = {name: blocks[name][cut] for name in EXTREMES if name in blocks} or {
-                name: starts[-1] + blocks[name.replace('_at', '_after')][cut] for name in EXTREMES
-            }
-            columns = {field.name: blocks[field.name][cut] for field in fields(Buckets) if field.name in blocks}
-            found.append(Buckets(**(columns | told_at)))
+            columns = {name: blocks[name][cut] for name in names}
+            starts.append(columns.pop('start'))
+            if 'low_after' in columns:
+                columns['low_at'] = starts[-1] + columns.pop('low_after')
+                columns['high_at'] = starts[-1] + columns.pop('high_after')
+            found.append(Buckets(**{'total': columns['low'], **columns}))
         return np.concatenate(starts), Buckets.join(found)
 
     def figures(self, level: Level, names: Sequence[str], *, start: int, end: int) -> dict[str, Any]:
@@ -343,35 +369,76 @@ class Stored:
                 found[name].append(blocks[name][piece.begin + low : piece.begin + high])
         return {name: np.concatenate(columns) for name, columns in found.items()}
 
-    def _times(self, place: int) -> Ints:
+    def ends(self, line: Line) -> tuple[int, int]:
+        """Return the times of the first and the last value of a line."""
+        told = self.figures(line.levels[-1], ('start', 'first', 'last'), start=EARLIEST, end=LATEST)
+        return int(told['first'][0]), int(told['last'][-1])
+
+    def _read(self, place: int, columns: Sequence[str]) -> Mapping[str, Any]:
+        """Return columns of a row group, the times among them."""
         part, at = self._groups[place]
         with told():
-            times: Ints = self._parts[part].blocks(at, ['_time'])['_time']
-        return times
+            return self._parts[part].blocks(at, ['_time', *columns])
 
-    def _within(self, series: str, start: int, end: int) -> Iterator[tuple[int, Piece]]:
-        """Yield the row groups, with the rows in them, that hold a series from start to end."""
+    def _within(self, series: str, start: int, end: int, columns: Sequence[str] = ()) -> Iterator[tuple[int, Piece]]:
+        """Yield the row groups, with the rows in them, that hold a series from start to end.
+
+        Where times must be looked at, the columns that are wanted next are read along.
+        """
         at = self._place.get(series)
         if at is None or self._starts[at] == self._starts[at + 1]:
             return
         begin, stop = int(self._starts[at]), int(self._starts[at + 1])
         first = int(np.searchsorted(self._group_starts, begin, side='right')) - 1
         last = int(np.searchsorted(self._group_starts, stop - 1, side='right')) - 1
-        for place in range(first, last + 1):
-            reach = self._reach[place]
-            if reach is not None and (reach[1] < start or reach[0] > end):
-                continue
+        earliest, latest = self._bounds(at, first, last)
+        for step in np.flatnonzero((latest >= start) & (earliest <= end)).tolist():
+            place = first + step
             offset = int(self._group_starts[place])
             low, high = max(begin - offset, 0), min(stop - offset, int(self._group_starts[place + 1]) - offset)
-            inside = reach is not None and reach[0] >= start and reach[1] <= end
-            if not inside:
-                times = self._times(place)[low:high]
+            if earliest[step] < start or latest[step] > end:
+                times = self._read(place, columns)['_time'][low:high]
                 high = low + int(np.searchsorted(times, end, side='right'))
                 low += int(np.searchsorted(times, start))
             if low < high:
                 yield place, Piece(group=place, begin=low, end=high)
 
+    def _bounds(self, at: int, first: int, last: int) -> tuple[Ints, Ints]:
+        """Return times that none of a series' rows in its row groups `first` to `last` lies before, and none after.
+
+        A footer tells of a whole row group: where that holds other series too, the neighbours of the same series tell.
+        """
+        if self._reach is None:
+            return np.full(last - first + 1, EARLIEST), np.full(last - first + 1, LATEST)
+        earliest, latest = self._reach[first : last + 1].T.copy()
+        earliest[0], latest[-1] = (span[at] for span in self._spans)
+        if last > first:
+            begins = self._group_starts[first] == self._starts[at]
+            ends = self._group_starts[last + 1] == self._starts[at + 1]
+            if last - first > 1 or ends:
+                latest[0] = min(latest[0], earliest[1])
+            if last - first > 1 or begins:
+                earliest[-1] = max(earliest[-1], latest[-2])
+        return earliest, latest
+
     def _look_up(self, measure: str, series: str) -> Line | None:
+        if self._placed is not None:
+            placed = self._placed.runs(measure, series)
+            levels = tuple(Level(width=run.width, pieces=self._pieces_of(run.begin, run.end)) for run in placed)
+            return Line(gap=placed[0].gap, levels=levels) if placed else None
+        return self._looked_up(measure, series)
+
+    def _pieces_of(self, begin: int, end: int) -> tuple[Piece, ...]:
+        """Rows of the pyramid, row group by row group."""
+        first, last = (np.searchsorted(self._buckets, [begin, end - 1], side='right') - 1).tolist()
+        starts = self._buckets[first : last + 2].tolist()
+        return tuple(
+            Piece(group=first + at, begin=max(begin - low, 0), end=min(end, high) - low)
+            for at, (low, high) in enumerate(pairwise(starts))
+        )
+
+    def _looked_up(self, measure: str, series: str) -> Line | None:
+        """Where a line lies by the rows of the pyramid themselves."""
         runs: list[_Run] = []
         for at, (measures, labels) in enumerate(self._words):
             if _may_hold(measures, measure) and _may_hold(labels, series):
@@ -385,40 +452,29 @@ class Stored:
             )
             for level in sorted({run.level for run in runs})
         }
-        top = [run for run in runs if run.level == max(levels)]
-        return Line(
-            n=sum(run.n for run in top),
-            first=top[0].first,
-            last=top[-1].last,
-            gap=top[0].gap,
-            levels=tuple(levels.values()),
-        )
+        return Line(gap=runs[0].gap, levels=tuple(levels.values()))
 
     def _runs(self, at: int) -> dict[tuple[str, str], list['_Run']]:
         """Return the levels of all lines in a row group of the pyramid: who asks for one soon asks for others."""
         with self._lock:
             if at in self._known_runs:
                 return self._known_runs[at]
-        blocks = self._pyramid.blocks(at, ['measure', 'series', 'level', 'width', 'gap', 'n', 'first', 'last'])
-        words = [self._pyramid.words(at, name) for name in ('measure', 'series')]
+        blocks = self._pyramid.blocks(at, ['measure', 'series', 'level', 'width', 'gap'])
+        words = [blocks[_words_of(name)] for name in ('measure', 'series')]
         changes = np.zeros(len(blocks['level']), bool)
         changes[0] = True
         for name in ('measure', 'series', 'level'):
             changes[1:] |= np.diff(blocks[name]) != 0
         begins = np.flatnonzero(changes)
         ends = np.append(begins[1:], len(changes))
-        n = np.add.reduceat(blocks['n'], begins)
         found: dict[tuple[str, str], list[_Run]] = {}
-        for begin, end, count in zip(begins.tolist(), ends.tolist(), n.tolist(), strict=True):
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
             key = words[0][blocks['measure'][begin]], words[1][blocks['series'][begin]]
             run = _Run(
                 level=int(blocks['level'][begin]),
                 piece=Piece(group=at, begin=begin, end=end),
                 width=int(blocks['width'][begin]),
                 gap=int(blocks['gap'][begin]),
-                n=count,
-                first=int(blocks['first'][begin]),
-                last=int(blocks['last'][end - 1]),
             )
             found.setdefault(key, []).append(run)
         with self._lock:
@@ -439,9 +495,6 @@ class _Run:
     piece: Piece
     width: int
     gap: int
-    n: int
-    first: int
-    last: int
 
 
 class _File:
@@ -453,21 +506,20 @@ class _File:
 
         self._path, self._system, self._blocks, self._words = str(path), system, blocks, list(words)
         self._far = system is not None and '://' in self._path
+        self._pa = pa
         with self._source() as source:
             self._footer = pq.read_metadata(source)
+        self.told: Mapping[bytes, bytes] = self._footer.metadata or {}
         self.sizes = [self._footer.row_group(at).num_rows for at in range(self._footer.num_row_groups)]
         schema = self._footer.schema.to_arrow_schema()
         self.kinds = {field.name: str(field.type) for field in schema}
         self._index = {self._footer.schema.column(at).path: at for at in range(len(self._footer.schema))}
-        self._pa = pa
-        self._key = (self._path, self._footer.num_rows, self._footer.serialized_size, id(self))
+        self._key = object()
 
     @contextmanager
     def _source(self) -> Iterator[Any]:
-        if not self._far:
-            yield self._path
-            return
-        with self._system.open(self._path, 'rb') as file:
+        # A path would be looked at for what file system it belongs to, each time.
+        with self._system.open(self._path, 'rb') if self._far else self._pa.OSFile(self._path) as file:
             yield file
 
     def reach(self, column: str, group: int) -> tuple[Any, Any] | None:
@@ -495,7 +547,6 @@ class _File:
             file = pq.ParquetFile(
                 source,
                 metadata=self._footer,
-                memory_map=not self._far,
                 pre_buffer=self._far,
                 read_dictionary=[name for name in self._words if self._coded(at, name)],
             )
@@ -506,27 +557,22 @@ class _File:
         encodings = self._footer.row_group(at).column(self._index[name]).encodings
         return not any(one.startswith('DELTA_') for one in encodings)
 
-    def blocks(self, at: int, columns: Sequence[str]) -> dict[str, Any]:
-        """Return columns of a row group as arrays: times in µs, numbers as doubles, words as codes."""
-        found = {name: self._blocks.get((*self._key, at, name)) for name in columns}
-        if missing := [name for name, block in found.items() if block is None]:
-            table = self.group(at, missing)
+    def blocks(self, at: int, columns: Sequence[str]) -> Mapping[str, Any]:
+        """Return columns of a row group, among others perhaps: times in µs, numbers as doubles, words as codes.
+
+        What words a code stands for is told under the name that `_words_of` gives.
+        """
+        found = self._blocks.get((self._key, at))
+        if missing := [name for name in columns if name not in found]:
+            table, new = self.group(at, missing), {}
             for name in missing:
                 column = _encoded(table[name]) if name in self._words else table[name]
-                block = self._array(name, column)
-                self._blocks.put((*self._key, at, name), block)
-                found[name] = block
+                new[name] = self._array(name, column)
                 if name in self._words:
                     words = column.combine_chunks().dictionary.to_pylist()
-                    self._blocks.put((*self._key, at, name, 'words'), np.array(words, dtype=object))
+                    new[_words_of(name)] = np.array(words, dtype=object)
+            found = {**found, **self._blocks.put((self._key, at), new)}
         return found
-
-    def words(self, at: int, column: str) -> Sequence[str]:
-        """Return the words of a row group by their codes."""
-        words = self._blocks.get((*self._key, at, column, 'words'))
-        if words is None:  # let go of meanwhile
-            return list(_encoded(self.group(at, [column])[column]).combine_chunks().dictionary.to_pylist())
-        return list(words)
 
     def _array(self, name: str, column: Any) -> Any:
         pa = self._pa
@@ -536,9 +582,13 @@ class _File:
         # A measure may well be called high or low: only in the pyramid are these names ours.
         own = ('level', *FIGURES, *EXTREMES) if self._words else ()
         if name in ('_time', *own) and not pa.types.is_floating(chunk.type):
-            return fixed(chunk).astype(np.int64)
+            return fixed(chunk).astype(np.int64, copy=False)
         # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
         return numbers(chunk) if name in own else chunk
+
+
+def _words_of(column: str) -> str:
+    return f'the words of {column}'
 
 
 def _encoded(column: Any) -> Any:
@@ -594,7 +644,7 @@ def numbers(chunk: Any) -> Floats:
         halves = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
         values: Floats = halves / 10.0**kind.scale
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        values = fixed(chunk).astype(np.float64)
+        values = fixed(chunk).astype(np.float64, copy=False)
     elif pa.types.is_decimal(kind):
         values = fixed(chunk.cast(pa.float64()))
     elif pa.types.is_boolean(kind):
@@ -603,8 +653,8 @@ def numbers(chunk: Any) -> Floats:
         raise UsageError(f'A column of the type {kind} holds no numbers.')
     if chunk.null_count:
         values = np.where(there(chunk), values, np.nan)
-    if pa.types.is_floating(kind):
-        values = np.where(np.isfinite(values), values, np.nan)
+    if pa.types.is_floating(kind) and not (finite := np.isfinite(values)).all():
+        values = np.where(finite, values, np.nan)
     return values
 
 

@@ -1,5 +1,7 @@
 """The pyramid holds what a brute-force summary of the same values holds, at every level."""
 
+import json
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +107,38 @@ def test_the_same_parts_give_the_same_rows(tmp_path: Path) -> None:
     assert rows_of(build(tmp_path, rows)) == first
     assert {row['measure'] for row in first} == {'y', 'a "b"'}
     assert first[0]['start'] + first[0]['low_after'] == 0
+
+
+def told(out: Path) -> dict[str, list]:
+    found = duckdb.sql(f"SELECT value FROM parquet_kv_metadata('{out}') WHERE key = 'lines'").fetchall()
+    return json.loads(zlib.decompress(found[0][0])) if found else {}
+
+
+def test_the_footer_tells_where_lines_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = regular(150_000, series='Zürich "2"') + [(*row[:3], 1.0) for row in regular(SMALL, series='Öd · b', seed=2)]
+    out = build(tmp_path, rows)
+    known = told(out)
+    assert known['measures'] == ['a "b"', 'y']
+    assert known['series'] == ['Zürich "2"', 'Öd · b']
+    stored, begin = rows_of(out), 0
+    for measure, series, level, width, gap, count in zip(*known['runs'], strict=True):
+        words = (known['measures'][measure], known['series'][series])
+        for row in stored[begin : begin + count]:
+            assert (row['measure'], row['series'], row['level'], row['width'], row['gap']) == (
+                *words,
+                level,
+                width,
+                gap,
+            )
+        begin += count
+    assert begin == len(stored)
+    monkeypatch.setattr('core.analysis.ingest.pyramid.MOST_RUNS', 4)
+    assert told(build(tmp_path, rows)) == {}
+    assert rows_of(out) == stored
+
+
+def test_a_pyramid_without_lines_says_so(tmp_path: Path) -> None:
+    assert told(build(tmp_path, regular(5))) == {'measures': [], 'series': [], 'runs': [[], [], [], [], [], []]}
 
 
 def test_what_the_profile_tells_gives_the_pyramid_that_the_rows_alone_give(tmp_path: Path) -> None:

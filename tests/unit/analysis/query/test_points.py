@@ -147,12 +147,15 @@ def test_reduced_points_hold_both_extremes() -> None:
 def test_kept_blocks_stay_within_their_limit() -> None:
     blocks = Blocks(limit=1000)
     for at in range(10):
-        blocks.put((at,), np.zeros(50))
+        blocks.put((at,), {'t': np.zeros(50)})
     assert blocks.size == 800
-    assert blocks.get((0,)) is None
-    assert blocks.get((9,)) is not None
-    blocks.put((9,), np.zeros(10))
+    assert blocks.get((0,)) == {}
+    assert list(blocks.get((9,))) == ['t']
+    blocks.put((9,), {'t': np.zeros(10)})
     assert blocks.size == 480
+    assert list(blocks.put((9,), {'y': np.zeros(5)})) == ['t', 'y']
+    assert blocks.size == 520
+    assert list(blocks.get((9,))) == ['t', 'y']
 
 
 def test_many_viewers_are_answered_as_one_is(made: Version) -> None:

@@ -1,0 +1,177 @@
+"""What is read of a stored version: no more than holds what is asked, and old files are read alike."""
+
+import json
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from core.analysis.query.engine import answer
+from core.analysis.query.places import Places, Run
+from core.analysis.query.request import Query
+from core.analysis.query.stored import Blocks, Stored, _File
+from core.analysis.query.wire import encode
+from core.errors import Unavailable
+from tests.unit.analysis.query.versions import BEGUN, HOUR, MINUTE, Version, version, walk
+
+LABELS = ('a', 'b', 'c', 'd')
+SIZES = (12_000, 300, 9_000, 6_000)
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """Series of several row groups, of a part of one, and across two files; all begin at the same time."""
+    held = {label: walk(size, seed=at) for at, (label, size) in enumerate(zip(LABELS, SIZES, strict=True))}
+    return version(tmp_path_factory.mktemp('stored'), held, keys=())
+
+
+def opened(folder: Path) -> Stored:
+    return Stored(
+        sorted(folder.glob('data-*')),
+        folder / 'pyramid.parquet',
+        folder / 'series.parquet',
+        measures=('y', 'other', 'cents'),
+        blocks=Blocks(),
+    )
+
+
+def test_rows_of_a_range_are_those_that_lie_in_it(made: Version) -> None:
+    draw = np.random.default_rng(5)
+    for label in LABELS:
+        t = made.held[label]['t']
+        for _ in range(60):
+            start, end = np.sort(draw.choice(t, 2) + draw.integers(-1, 2, 2)).tolist()
+            rows = made.stored.rows(label, ['other'], start=start, end=end)
+            inside = (t >= start) & (t <= end)
+            assert rows.t.tolist() == t[inside].tolist()
+            assert rows.columns['other'].tolist() == made.held[label]['other'][inside].tolist()
+            assert made.stored.size(label, start=start, end=end) == inside.sum()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often columns are read."""
+    counted: Counter[str] = Counter()
+    group = _File.group
+
+    def counting(self: _File, at: int, columns: list[str]) -> Any:
+        counted.update(columns)
+        counted['reads'] += 1
+        return group(self, at, columns)
+
+    monkeypatch.setattr(_File, 'group', counting)
+    return counted
+
+
+def test_a_row_group_is_read_once_and_its_neighbours_are_not(
+    made: Version, reads: Counter[str], tmp_path: Path
+) -> None:
+    folder = Path(made.stored._pyramid._path).parent
+    for label, start, count in (('a', 5600, 900), ('a', 100, 50), ('c', 4000, 300), ('d', 5000, 900)):
+        fresh, t = opened(folder), made.held[label]['t']
+        reads.clear()
+        query = Query(
+            measures=('y', 'other'), series=(label,), start=int(t[start]), end=int(t[start + count]), width=2000
+        )
+        answer(fresh, query)
+        assert reads == {'reads': 1, '_time': 1, 'y': 1, 'other': 1}
+
+
+def test_the_ends_of_a_line_are_those_of_its_values(made: Version) -> None:
+    for label in ('a', 'c', 'd'):
+        t, _ = made.values(label, 'y', 0, 2**62)
+        assert made.stored.ends(made.stored.line('y', label)) == (t[0], t[-1])
+
+
+def test_where_lines_lie_is_not_looked_for_in_rows(made: Version, reads: Counter[str]) -> None:
+    fresh = opened(Path(made.stored._pyramid._path).parent)
+    reads.clear()
+    assert {label for label in LABELS if fresh.line('y', label)} == {'a', 'c', 'd'}
+    assert fresh.line('y', 'e') is None
+    assert fresh.line('none', 'a') is None
+    assert reads == {}
+
+
+QUESTIONS = (
+    Query(measures=('y', 'other', 'cents'), series=('c',), width=300),
+    Query(measures=('y',), series=('a',), start=BEGUN + 7 * MINUTE, end=BEGUN + 150 * HOUR, width=90),
+    Query(kind='envelope', measures=('y',), series=('d',), width=60),
+    Query(kind='buckets', measures=('y',), every='P1D', group='*', aggregation='sum'),
+)
+
+
+def test_a_pyramid_that_does_not_tell_where_lines_lie_is_read(
+    made: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.analysis.ingest.pyramid.MOST_RUNS', 0)
+    monkeypatch.setattr('core.analysis.ingest.pyramid.ROW_GROUP', 2048)
+    older = version(tmp_path, made.held, keys=())
+    assert older.stored._placed is None
+    for label in LABELS:
+        known, told = older.stored.line('y', label), made.stored.line('y', label)
+        assert (known is None) == (told is None)
+        if known and told:
+            assert [(one.width, one.size) for one in known.levels] == [(one.width, one.size) for one in told.levels]
+            assert known.gap == told.gap
+    for query in QUESTIONS:
+        assert encode(answer(older.stored, query)) == encode(answer(made.stored, query))
+
+
+def test_lines_may_lie_in_several_row_groups(made: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('core.analysis.ingest.pyramid.ROW_GROUP', 2048)
+    cut = version(tmp_path, made.held | {'e': walk(170_000, seed=9)}, keys=())
+    assert max(len(level.pieces) for level in cut.stored.line('y', 'e').levels) > 1
+    for query in QUESTIONS[:3]:
+        assert encode(answer(cut.stored, query)) == encode(answer(made.stored, query))
+    (line,) = answer(cut.stored, Query(measures=('y',), series=('e',), width=300)).lines
+    _, y = cut.values('e', 'y', 0, 2**62)
+    known = ~np.isnan(line.columns['y'])
+    assert (line.n, line.columns['y'][known].min(), line.columns['y'][known].max()) == (len(y), y.min(), y.max())
+
+
+def test_footers_without_statistics_are_read(made: Version, tmp_path: Path) -> None:
+    folder = Path(made.stored._pyramid._path).parent
+    for path in folder.iterdir():
+        kept = {'write_statistics': False, 'row_group_size': 5000} if path.name.startswith('data-') else {}
+        if kept:
+            pq.write_table(pq.read_table(path), tmp_path / path.name, **kept)
+        elif path.suffix == '.parquet':
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    for query in QUESTIONS:
+        assert encode(answer(opened(tmp_path), query)) == encode(answer(made.stored, query))
+
+
+@pytest.mark.parametrize('told', ['damaged', 'too few'])
+def test_places_that_cannot_be_right_are_told_of(made: Version, tmp_path: Path, told: str) -> None:
+    folder = Path(made.stored._pyramid._path).parent
+    for path in folder.glob('*.parquet'):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    few = zlib.compress(json.dumps({'measures': [], 'series': [], 'runs': [[]] * 6}).encode())
+    text = {'damaged': 'x', 'too few': "'::BLOB || from_hex('" + few.hex() + "') || '"}[told]
+    form = f"FORMAT parquet, KV_METADATA {{lines: '{text}'}}"
+    duckdb.sql(f"COPY (FROM '{folder}/pyramid.parquet') TO '{tmp_path}/pyramid.parquet' ({form})")
+    with pytest.raises(Unavailable, match='Convert the file again'):
+        opened(tmp_path)
+
+
+def test_runs_of_lines_follow_one_another() -> None:
+    told = {
+        'measures': ['load', 'y'],
+        'series': ['a', 'ä'],
+        'runs': [[0, 0, 1], [0, 0, 1], [0, 1, 0], [60, 240, 7], [2, 2, 3], [9, 3, 5]],
+    }
+    places = Places(zlib.compress(json.dumps(told).encode()))
+    assert places.rows == 17
+    assert places.runs('load', 'a') == [
+        Run(level=0, width=60, gap=2, begin=0, end=9), Run(level=1, width=240, gap=2, begin=9, end=12)
+    ]  # fmt: skip
+    assert places.runs('y', 'ä') == [Run(level=0, width=7, gap=3, begin=12, end=17)]
+    assert places.runs('y', 'a') == places.runs('y', 'b') == places.runs('z', 'a') == []
+    for damaged in (b'', b'x', zlib.compress(b'{}'), zlib.compress(b'[1]'), zlib.compress(b'{"measures')):
+        with pytest.raises(ValueError, match='damaged'):
+            Places(damaged)
