@@ -190,13 +190,21 @@ class ChildProcesses:
 
 
 def run_local(
-    function: str, arguments: Mapping[str, Any], *, memory: int, timeout: float, progress: Progress
+    function: str,
+    arguments: Mapping[str, Any],
+    *,
+    memory: int,
+    timeout: float,
+    progress: Progress,
+    nursery: Nursery | None = None,
 ) -> dict[str, Any]:
     """Run `module:function` in a watched child process, as `function(arguments, workdir, progress)`; return its result.
 
-    Raise the function's own error, TaskKilled when it crashed, TaskOverLimit past `memory` bytes or `timeout` seconds.
+    Who runs several may lend a `nursery`. Raise the function's own error, TaskKilled when it crashed, TaskOverLimit
+    past `memory` bytes or `timeout` seconds.
     """
-    return _run({'function': function, 'payload': arguments}, memory=memory, timeout=timeout, progress=progress)
+    request = {'function': function, 'payload': arguments}
+    return _run(request, memory=memory, timeout=timeout, progress=progress, nursery=nursery)
 
 
 def run_task(
@@ -214,9 +222,13 @@ def run_task(
     return _run(request, memory=memory, timeout=timeout, progress=progress)
 
 
-def _run(request: Mapping[str, Any], *, memory: int, timeout: float, progress: Progress) -> dict[str, Any]:
-    base = Path(tempfile.gettempdir())
-    with _work_folder(base, f'variosync-{uuid4().hex}') as workdir, _Child(workdir, modules=(), niceness=0) as child:
+def _run(
+    request: Mapping[str, Any], *, memory: int, timeout: float, progress: Progress, nursery: Nursery | None = None
+) -> dict[str, Any]:
+    with (
+        _work_folder(Path(tempfile.gettempdir()), f'variosync-{uuid4().hex}') as workdir,
+        _Child(workdir, modules=(), niceness=0, nursery=nursery) as child,
+    ):
         return child.run(request, memory=memory, timeout=timeout, progress=progress)
 
 

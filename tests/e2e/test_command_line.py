@@ -1,9 +1,12 @@
 """The same job by the command line, without a server."""
 
 import csv
+import io
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -13,19 +16,44 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import NotSignedIn, Unavailable, UsageError
-from run_nicegui import main
+from run_nicegui import Root, main
+from storage.embedded.nursery import Nursery
 from tests.counterparts.fault_proxy import Fault, FaultProxy
 from tests.e2e.server import ROOT, Server, free_port, python
+from ui.cli import run
 from ui.cli.client import Arrived, Client
 
 SERVED = pytest.mark.xdist_group('command line')  # one server serves them all
 AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
 
 
-def variosync(*arguments: object) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command as a shell runs it."""
     return subprocess.run(
         [*python(str(ROOT / 'run_nicegui.py')), *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def variosync(monkeypatch: pytest.MonkeyPatch, nursery: Nursery) -> Command:
+    """The command in this process, whose children have imported ahead; each verb runs once as a process too."""
+
+    class Here(Root):
+        run_local = staticmethod(partial(Root.run_local, nursery=nursery))
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr('sys.argv', ['variosync', *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended, redirect_stdout(out), redirect_stderr(err):
+            run(Here())
+        status = ended.value.code
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+    return call
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -33,7 +61,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_inspect_tells_everything():
-    said = variosync('inspect', AIRLINE, '--json')
+    said = process('inspect', AIRLINE, '--json')
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
     assert (report['rows_read'], report['rows_accepted'], report['faults_total']) == (144, 144, 0)
@@ -41,7 +69,7 @@ def test_inspect_tells_everything():
     assert [(column['name'], column['role']) for column in report['columns']] == [('ds', 'time'), ('y', 'measure')]
 
 
-def test_faults_are_chosen_by_kind_column_and_line(tmp_path: Path):
+def test_faults_are_chosen_by_kind_column_and_line(variosync: Command, tmp_path: Path):
     source, out = tmp_path / 'a.csv', tmp_path / 'faults.csv'
     source.write_text(
         'ds,y,z\n' + ''.join(f'2024-01-{day:02},{"x" if day in (3, 9) else 1},1\n' for day in range(1, 29))
@@ -63,7 +91,7 @@ def test_convert_writes_a_clean_table(tmp_path: Path):
         'day;value\n2024-01-01;1,5\n2024-01-02;oops\nnot a day;3,5\n2024-01-04;4,5\n2024-01-05;5,5\n'
         + ''.join(f'2024-02-{day:02};{day},25\n' for day in range(1, 29))
     )
-    said = variosync('convert', messy, '-o', tmp_path / 'clean.csv', '--json')
+    said = process('convert', messy, '-o', tmp_path / 'clean.csv', '--json')
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
     assert report['rows_accepted'] + report['rows_repaired'] + report['rows_rejected'] == report['rows_read'] == 33
@@ -73,7 +101,7 @@ def test_convert_writes_a_clean_table(tmp_path: Path):
     assert float(rows[0]['value']) == 1.5
 
 
-def test_a_recipe_and_a_further_file_make_a_dataset_of_a_folder(tmp_path: Path):
+def test_a_recipe_and_a_further_file_make_a_dataset_of_a_folder(variosync: Command, tmp_path: Path):
     steps, news, out = tmp_path / 'steps.json', tmp_path / 'news.csv', tmp_path / 'passengers'
     steps.write_text('[{"do": "derive", "column": "thousands", "as": "y / 1000"}]')
     news.write_text('ds,y\n1960-12-01,433\n1961-01-01,450\n')
@@ -91,7 +119,7 @@ def test_a_recipe_and_a_further_file_make_a_dataset_of_a_folder(tmp_path: Path):
     assert [row['thousands'] for row in found[-2:]] == [0.433, 0.45]
 
 
-def test_raw_keeps_the_text(tmp_path: Path):
+def test_raw_keeps_the_text(variosync: Command, tmp_path: Path):
     source = tmp_path / 'source.csv'
     source.write_bytes(
         b'a preamble line\r\nid; when; y\r\n007; 2024-01-01; 1,50\r\n008; 2024-01-02; "2;5"\r\n009; 2024-01-03; 3,5\r\n'
@@ -103,7 +131,7 @@ def test_raw_keeps_the_text(tmp_path: Path):
     ]  # fmt: skip
 
 
-def test_every_choice_of_the_reader_can_be_overruled(tmp_path: Path):
+def test_every_choice_of_the_reader_can_be_overruled(variosync: Command, tmp_path: Path):
     source, out = tmp_path / 'source.txt', tmp_path / 'out.csv'
     source.write_bytes("junk\n# note\nds||y||unit\n03.04.2024||1,5||'a||b'\n04.04.2024||2,5||c\n".encode('cp1252'))
     chosen = [
@@ -138,7 +166,7 @@ def test_every_choice_of_the_reader_can_be_overruled(tmp_path: Path):
     assert len(next(csv.reader(out.read_text().splitlines()))) == 1
 
 
-def test_empty_file_gives_an_empty_file(tmp_path: Path):
+def test_empty_file_gives_an_empty_file(variosync: Command, tmp_path: Path):
     (tmp_path / 'empty.csv').write_bytes(b'')
     said = variosync('convert', tmp_path / 'empty.csv', '-o', tmp_path / 'out.csv', '--raw')
     assert said.returncode == 0, said.stderr
@@ -147,7 +175,7 @@ def test_empty_file_gives_an_empty_file(tmp_path: Path):
 
 def test_forecast_of_the_airline_passengers(tmp_path: Path):
     out = tmp_path / 'forecast.csv'
-    said = variosync(
+    said = process(
         'forecast',
         AIRLINE,
         '--time',
@@ -217,7 +245,7 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
         (['frobnicate'], 'frobnicate'),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, told):
+def test_bad_input_is_one_line_and_status_2(variosync: Command, arguments, told):
     said = variosync(*arguments)
     assert said.returncode == 2
     assert told in said.stderr
@@ -266,7 +294,7 @@ def promotions(path: Path, days: range, *, target: bool) -> Path:
     return path
 
 
-def test_forecast_with_regressors_that_a_second_file_knows_ahead(tmp_path: Path):
+def test_forecast_with_regressors_that_a_second_file_knows_ahead(variosync: Command, tmp_path: Path):
     history = promotions(tmp_path / 'history.csv', range(50), target=True)
     future = promotions(tmp_path / 'future.csv', range(50, 55), target=False)
     out = tmp_path / 'out.csv'
@@ -286,7 +314,7 @@ def test_forecast_with_regressors_that_a_second_file_knows_ahead(tmp_path: Path)
     assert '"promo" is not known for the 5 steps ahead' in unknown.stderr
 
 
-def test_backtest_of_the_airline_passengers(tmp_path: Path):
+def test_backtest_of_the_airline_passengers(variosync: Command, tmp_path: Path):
     out, kept = tmp_path / 'scores.parquet', tmp_path / 'rows.parquet'
     asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 6, '--models', 'theta,seasonal_naive')
     said = variosync(*asked, '--n-windows', 4, '--step-size', 3, '--level', 90, '-o', out, '--rows', kept, '--json')
@@ -316,13 +344,13 @@ def test_backtest_of_the_airline_passengers(tmp_path: Path):
 
 def test_a_past_too_short_to_measure_is_told(tmp_path: Path):
     asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 140, '--models', 'seasonal_naive')
-    said = variosync(*asked, '-o', tmp_path / 'scores.csv')
+    said = process(*asked, '-o', tmp_path / 'scores.csv')
     assert (said.returncode, said.stdout) == (2, '')
     assert 'Nothing could be measured: the series is too short for one past window of 140 steps' in said.stderr
     assert not (tmp_path / 'scores.csv').exists()
 
 
-def test_windows_that_series_have_no_room_for_are_told(tmp_path: Path):
+def test_windows_that_series_have_no_room_for_are_told(variosync: Command, tmp_path: Path):
     asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 12, '--models', 'seasonal_naive')
     said = variosync(*asked, '--n-windows', 50, '-o', tmp_path / 'scores.csv')
     assert said.returncode == 0
@@ -344,13 +372,13 @@ def panel(path: Path, *, zone: str = '') -> Path:
 
 
 def test_without_a_command_the_help_is_shown_in_lines():
-    said = variosync()
+    said = process()
     assert (said.returncode, said.stdout) == (2, '')
     assert any(line.split()[:1] == ['serve'] for line in said.stderr.splitlines())
     assert not said.stderr.startswith('variosync:')
 
 
-def test_series_without_values_fail_alone_and_are_present(tmp_path: Path):
+def test_series_without_values_fail_alone_and_are_present(variosync: Command, tmp_path: Path):
     source, out = panel(tmp_path / 'panel.csv'), tmp_path / 'out.csv'
     said = variosync(
         'forecast', source, '--id', 'shop', '--time', 'when', '--target', 'sales', '--h', 3, '--freq', 'D',
@@ -367,7 +395,7 @@ def test_series_without_values_fail_alone_and_are_present(tmp_path: Path):
 
 
 @pytest.mark.parametrize(('zone', 'aware'), [('', False), ('+02:00', True)])
-def test_naive_stays_naive_and_offsets_become_utc(tmp_path: Path, zone: str, aware: bool):
+def test_naive_stays_naive_and_offsets_become_utc(variosync: Command, tmp_path: Path, zone: str, aware: bool):
     source, out = panel(tmp_path / 'panel.csv', zone=zone), tmp_path / 'out.parquet'
     said = variosync(
         'forecast', source, '--id', 'shop', '--time', 'when', '--target', 'sales', '--h', 2,
@@ -380,7 +408,7 @@ def test_naive_stays_naive_and_offsets_become_utc(tmp_path: Path, zone: str, awa
     assert {stamp.hour for stamp in stamps} == ({4} if aware else {6})
 
 
-def test_ambiguous_dates_are_asked_and_answered(tmp_path: Path):
+def test_ambiguous_dates_are_asked_and_answered(variosync: Command, tmp_path: Path):
     source = tmp_path / 'dates.csv'
     source.write_text('ds,y\n' + ''.join(f'0{1 + n % 9}/0{1 + n * 5 % 9}/2024,{n}\n' for n in range(9)))
     said = variosync('convert', source, '-o', tmp_path / 'out.csv')
@@ -393,11 +421,11 @@ def test_ambiguous_dates_are_asked_and_answered(tmp_path: Path):
 
 def test_doctor_migrate_and_worker_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
-    applied = variosync('migrate')
+    applied = process('migrate')
     assert applied.returncode == 0, applied.stderr
     assert 'main_job.sql' in applied.stdout
-    assert variosync('migrate').stdout.strip() == 'nothing to apply'
-    said = variosync('doctor', '--json')
+    assert process('migrate').stdout.strip() == 'nothing to apply'
+    said = process('doctor', '--json')
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert all(service['ok'] for service in found.values())
@@ -450,13 +478,13 @@ def test_upload_ends_when_the_file_is_rows_of_a_dataset(
     monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
     monkeypatch.setenv('VARIOSYNC_SERVER', f'{server.url}/')
     monkeypatch.setenv('VARIOSYNC_API_KEY', key)
-    said = variosync('upload', AIRLINE)
+    said = process('upload', AIRLINE)
     assert (said.returncode, said.stderr) == (0, '')
     assert said.stdout.startswith(f'{AIRLINE}: air passengers, version 1, 144 rows, 0 faults, {server.url}/datasets/')
     news = tmp_path / 'news.csv'
     news.write_text('ds,y,note\n' + ''.join(f'1961-{month:02}-01,{400 + month},x\n' for month in range(1, 7)))
     (tmp_path / 'picture.csv').write_bytes(bytes(range(256)) * 8)
-    said = variosync('upload', tmp_path / 'picture.csv', news, AIRLINE, '--dataset', 'air passengers', '--json')
+    said = process('upload', tmp_path / 'picture.csv', news, AIRLINE, '--dataset', 'air passengers', '--json')
     assert said.returncode == 1
     (told,) = said.stderr.splitlines()
     assert told.startswith(f'variosync: {tmp_path / "picture.csv"}: ')
@@ -465,7 +493,7 @@ def test_upload_ends_when_the_file_is_rows_of_a_dataset(
     assert (refused['state'], joined['state'], same['state']) == ('failed', 'converted', 'converted')
     assert (joined['version'], joined['rows'], len(joined['warnings'])) == (2, 150, 1)
     assert (same['version'], same['rows']) == (3, 150)
-    unchanged = variosync('upload', AIRLINE, '--dataset', joined['dataset'], '--no-wait')
+    unchanged = process('upload', AIRLINE, '--dataset', joined['dataset'], '--no-wait')
     assert (unchanged.returncode, unchanged.stderr) == (0, '')
     assert 'nothing has changed' in unchanged.stdout
     assert json.loads((tmp_path / 'home' / 'uploads.json').read_text()) == {}
@@ -576,17 +604,17 @@ def test_what_cannot_be_sent_is_told_before_anything_is(server: Server, key: str
 def test_hours_are_granted_and_shown_beside_a_running_server(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv('VARIOSYNC_HOME', str(server.home))
     server.client('anna@example.com')
-    granted = variosync('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
+    granted = process('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
     assert (granted.returncode, granted.stdout) == (0, 'Anna@example.com was given 10 h and has 12.00 h now\n')
-    report = json.loads(variosync('hours', 'show', 'anna@example.com', '--json').stdout)
+    report = json.loads(process('hours', 'show', 'anna@example.com', '--json').stdout)
     assert report['seconds'] == 12 * 3600
     assert [(grant['remaining'], grant['expires']) for grant in report['grants']] == [
         (10 * 3600, '2101-01-01 00:00:00+00:00'),
         (2 * 3600, None),
     ]
-    shown = variosync('hours', 'show', 'anna@example.com').stdout
+    shown = process('hours', 'show', 'anna@example.com').stdout
     assert 'Granted hours: 10.00 of 10.00 h left, void from 2101-01-01 00:00 UTC' in shown
     for arguments in (('nobody@example.com', '1'), ('anna@example.com', '1', '--expires', '2001-01-01')):
-        refused = variosync('hours', 'grant', *arguments)
+        refused = process('hours', 'grant', *arguments)
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1
