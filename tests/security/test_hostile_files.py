@@ -23,6 +23,7 @@ import pytest
 
 from core.errors import NotSupported, TaskOverLimit, TooLarge, UnreadableFile, VariosyncError
 from storage.embedded.compute import run_local
+from storage.embedded.nursery import Nursery
 from ui.cli import CHILD_OVERHEAD
 
 MEMORY = 512 * 2**20
@@ -662,14 +663,15 @@ def an_empty_file() -> bytes:
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
+def watched(nursery: Nursery) -> Iterator[list[int]]:
     """The resident bytes of our new children, summed, measured again and again."""
     us, seen, over = psutil.Process(), [0], threading.Event()
     before = {child.pid for child in us.children(recursive=True)}
 
     def look() -> None:
         while not over.wait(0.05):
-            seen.append(sum(_resident(child) for child in us.children(recursive=True) if child.pid not in before))
+            new = [child for child in us.children(recursive=True) if child.pid not in before | {nursery.pid}]
+            seen.append(sum(map(_resident, new)))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -689,12 +691,12 @@ def _resident(process: psutil.Process) -> int:
 
 @pytest.mark.parametrize(('name', 'make', 'wanted'), CASES)
 def test_a_hostile_file_is_answered_within_the_memory_of_its_child(
-    name: str, make: Callable[[], bytes], wanted: Wanted, tmp_path: Path
+    name: str, make: Callable[[], bytes], wanted: Wanted, tmp_path: Path, nursery: Nursery
 ) -> None:
     path = tmp_path / name
     path.write_bytes(make())
-    with watched() as resident:
-        answer = inspected(path)
+    with watched(nursery) as resident:
+        answer = inspected(path, nursery)
     assert max(resident) < MEMORY + 150 * MB
     if isinstance(wanted, type):
         assert isinstance(answer, wanted), answer
@@ -707,26 +709,31 @@ def test_a_hostile_file_is_answered_within_the_memory_of_its_child(
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_a_file_that_needs_too_much_memory_is_stopped_and_the_next_one_read(tmp_path: Path) -> None:
+def test_a_file_that_needs_too_much_memory_is_stopped_and_the_next_one_read(tmp_path: Path, nursery: Nursery) -> None:
     path, next_one = tmp_path / 'cells.csv', tmp_path / 'next.csv'
     path.write_bytes(b'1,' * (5 * MB))
     next_one.write_bytes(PLAIN)
     limit = 200 * MB
-    with watched() as resident:
-        answer = inspected(path, limit=limit)
+    with watched(nursery) as resident:
+        answer = inspected(path, nursery, limit=limit)
     assert isinstance(answer, TaskOverLimit)
     assert '200 MB' in str(answer)
     assert max(resident) < limit + 150 * MB
-    assert reads(rows_accepted=28)(inspected(next_one))
+    assert reads(rows_accepted=28)(inspected(next_one, nursery))
 
 
-def inspected(path: Path, *, limit: int = MEMORY + CHILD_OVERHEAD) -> Any:
+def inspected(path: Path, nursery: Nursery, *, limit: int = MEMORY + CHILD_OVERHEAD) -> Any:
     """The report on a file as `variosync inspect --memory 512MB` makes it, or the error that it met."""
     given: Report = {'path': str(path), 'name': path.name, 'memory': MEMORY, 'max_faults': 100}
     given |= {'options': {}}
     try:
         return run_local(
-            'core.tasks:inspect_file', given, memory=limit, timeout=LONGEST, progress=lambda part, text: None
+            'core.tasks:inspect_file',
+            given,
+            memory=limit,
+            timeout=LONGEST,
+            progress=lambda part, text: None,
+            nursery=nursery,
         )
     except VariosyncError as error:
         return error
