@@ -1,6 +1,7 @@
 """Runs the web server over services that are opened when it starts and closed when it stops."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -49,6 +50,9 @@ def serve(
     async def begin() -> None:
         await opening()
         await services.start(workers=settings.workers)
+        # What lives as long as the server is never garbage; to look through it once more holds the loop for 0.1 s.
+        gc.collect()
+        gc.freeze()
         path = await owner_path()
         background.add(asyncio.create_task(ready(path)))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)

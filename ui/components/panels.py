@@ -53,7 +53,7 @@ def preloads() -> str:
     key = next(key for key, module in esm_modules.items() if module.name == NAME)
     modules = [file.name for file in sorted(MODULES.glob('*.js')) if file.name != 'explore.js']
     links = [f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{name}">' for name in modules]
-    links += [f'<link rel="preload" as="script" href="{source}">' for source in _engines().values()]
+    links += [f'<script async src="{source}"></script>' for source in _engines().values()]
     return ''.join(links)
 
 
