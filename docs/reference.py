@@ -288,7 +288,7 @@ def _takes(schema: Mapping[str, Any]) -> str:
     kind = schema.get('type', 'any')
     if kind == 'array':
         if 'prefixItems' in schema:
-            return f'list of {", ".join(map(_takes, schema["prefixItems"]))}'
+            return f'[{", ".join(map(_takes, schema["prefixItems"]))}]'
         most = f', at most {schema["maxItems"]}' if 'maxItems' in schema else ''
         return f'list of {_takes(schema.get("items", {}))}{most}'
     if kind == 'object':
