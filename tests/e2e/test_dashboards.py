@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.conftest import PATIENCE, WIDE
 from tests.e2e.server import Server, python
@@ -220,6 +220,155 @@ def test_others_are_seen_their_changes_too_and_nothing_is_overwritten(api: httpx
     expect(page.locator('[data-here="1"]')).to_be_attached()
 
 
+def test_mine_is_kept_where_another_page_has_saved_meanwhile(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}', forgiving=True)
+    ready(page)
+    page.context.set_offline(True)
+    page.locator('[data-panel="p1"] .panel-stage').focus()
+    page.keyboard.press('Control+Shift+ArrowDown')
+    expect(page.get_by_role('alert').filter(has_text='kept on this page')).to_be_visible()
+    theirs = api.get(f'/api/v1/dashboards/{dashboard}').json()['spec']
+    theirs['panels'] = theirs['panels'][1:]
+    assert api.put(f'/api/v1/dashboards/{dashboard}', json={'spec': theirs, 'revision': 1}).status_code == 200
+    page.context.set_offline(False)
+    expect(page.get_by_text('This dashboard was changed elsewhere.')).to_be_visible()
+    page.get_by_role('button', name='Keep mine').click()
+    saved(page, 3)
+    expect(page.get_by_text('This dashboard was changed elsewhere.')).to_be_hidden()
+    mine = {one[0]: one[4] for one in order(api, dashboard)}
+    assert (sorted(mine), mine['p1']) == (['p0', 'p1', 'p2', 'p3'], 5)
+    # What the other page had saved is not lost either.
+    states = api.get(f'/api/v1/dashboards/{dashboard}/revisions').json()['items']
+    assert [(one['revision'], one['panels']) for one in states] == [(3, 4), (2, 3), (1, 4)]
+
+
+def test_a_panel_that_goes_leaves_no_hole_and_comes_back_to_its_place(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    for viewport in (WIDE, PHONE):
+        page = opened(f'/dashboards/{dashboard}', viewport=viewport)
+        board, first = ready(page), order(api, dashboard)
+        revision = int(board.get_attribute('data-revision') or 0)
+        page.get_by_role('button', name='Menu of Panel 0').click()
+        page.get_by_role('menuitem', name='Remove').click()
+        saved(page, revision + 1)
+        # The figure that stood below it moves up; its neighbours stay.
+        assert order(api, dashboard) == [('p1', 4, 0, 4, 4), ('p2', 8, 0, 4, 4), ('p3', 0, 0, 4, 4)]
+        page.get_by_role('button', name='Undo', exact=True).click()
+        saved(page, revision + 2)
+        assert sorted(order(api, dashboard)) == sorted(first)
+        ready(page)
+        page.close()
+
+
+def test_the_step_moves_all_panels_that_can_follow_and_the_others_say_so(api: httpx.Client, opened: Opened) -> None:
+    dataset = dataset_of(api)
+    kinds: dict[str, dict[str, Any]] = {
+        'line': {'query': {'measures': ['load'], 'every': 'P1D'}},
+        'bar': {'query': {'measures': ['load'], 'every': 'P1W', 'aggregation': 'sum'}},
+        'figure': {'title': 'Load per week', 'query': {'measures': ['load'], 'every': 'P1W', 'group': '*'}},
+        'heat': {'query': {'measures': ['load'], 'group': '*'}},
+    }
+    spec = [
+        {'id': kind, 'kind': kind, 'dataset': dataset, 'x': at * 3, 'w': 3, **one}
+        for at, (kind, one) in enumerate(kinds.items())
+    ]
+    made = api.post('/api/v1/dashboards', json={'name': 'Steps', 'spec': {'panels': spec}}).json()
+    page = opened(f'/dashboards/{made["id"]}')
+    ready(page)
+
+    def about(name: str) -> str:
+        return page.locator(f'[data-panel="{name}"] .panel-about').inner_text()
+
+    assert (about('line'), about('bar')) == ('mean per day', 'sum per week')
+    # 1 January 2026 was a Thursday and the data end on Wednesday the 14th: two weeks are not whole.
+    expect(page.locator('[data-panel="bar"] .panel-part')).to_have_text('partial: 3 of 7 days')
+    expect(page.locator('[data-panel="figure"] .panel-when')).to_contain_text('Week of 5 Jan 2026')
+    expect(page.locator('[data-panel="figure"] .panel-now')).to_contain_text('3 of 7 days')
+    assert page.get_by_text('own step').count() == 0
+    page.get_by_role('button', name='Step: Auto').click()
+    assert page.get_by_role('menuitem', name='30 minutes').count() == 0  # the data are hours
+    page.get_by_role('menuitem', name='6 hours').click()
+    expect(page.locator('[data-panel="line"] .panel-about')).to_have_text('mean per 6 h')
+    expect(page.locator('[data-panel="bar"] .panel-about')).to_have_text('sum per 6 h')
+    ready(page)
+    own = page.locator('.panel', has=page.get_by_text('own step', exact=True))
+    assert own.evaluate_all('all => all.map(one => one.id)') == ['figure', 'heat']
+
+
+def test_an_earlier_period_is_drawn_beside_by_one_choice(api: httpx.Client, opened: Opened) -> None:
+    page = opened(f'/dashboards/{dashboard_of(api, dataset_of(api))}?last=P3D')
+    ready(page)
+    page.get_by_role('button', name='Compare: Off').click()
+    page.get_by_role('menuitem', name='Week before').click()
+    page.wait_for_url('**compare=P1W**')
+    expect(page.locator('[data-panel="p0"] .panel-legend')).to_contain_text('Oslo, 1 week before')
+    ready(page)
+    page.reload()
+    ready(page)
+    expect(page.get_by_role('button', name='Compare: Week before')).to_be_visible()
+    # Of three days the same days of the week before: hours are the same, so is what they held.
+    legend = page.locator('[data-panel="p0"] .panel-legend').inner_text()
+    assert legend.count('1 week before') == 3
+
+
+def test_the_board_and_a_panel_fill_the_screen_and_leave_it(api: httpx.Client, opened: Opened) -> None:
+    page = opened(f'/dashboards/{dashboard_of(api, dataset_of(api, 3))}')
+    ready(page)
+    page.get_by_role('button', name='Dashboard menu').click()
+    page.get_by_role('menuitem', name='Full screen').click()
+    page.wait_for_function('document.fullscreenElement === document.documentElement')
+    expect(page.get_by_role('navigation', name='Main')).to_be_hidden()
+    ready(page)
+    page.evaluate('document.exitFullscreen()')
+    expect(page.get_by_role('navigation', name='Main')).to_be_visible()
+    menu = page.get_by_role('button', name='Menu of Panel 1')
+    menu.click()
+    page.get_by_role('menuitem', name='Full screen').click()
+    page.wait_for_function('document.fullscreenElement?.id === "p1"')
+    menu.click()  # its menu is seen there, too
+    page.get_by_role('menuitem', name='Leave full screen').click()
+    page.wait_for_function('document.fullscreenElement === null')
+    ready(page)
+
+
+def test_a_note_is_written_changed_and_taken_away(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3), panels=1)
+    page = opened(f'/dashboards/{dashboard}')
+    ready(page)
+    page.get_by_role('button', name='Dashboard menu').click()
+    page.get_by_role('menuitem', name='Add note').click()
+    page.get_by_role('textbox', name='Title').fill('Why <b>March</b>')
+    page.get_by_role('textbox', name='Text').fill('A meter was changed.\n\nSee <i>ticket 7</i>.')
+    page.get_by_role('button', name='Keep').click()
+    saved(page, 2)
+    note = page.locator('.panel', has=page.locator('.panel-note'))
+    assert note.locator('p').all_inner_texts() == ['A meter was changed.', 'See <i>ticket 7</i>.']
+    note.get_by_role('button', name='Menu of Why').click()
+    page.get_by_role('menuitem', name='Edit').click()
+    page.get_by_role('textbox', name='Text').fill('Nothing of note.')
+    page.get_by_role('button', name='Keep').click()
+    saved(page, 3)
+    page.reload()
+    ready(page)
+    expect(note.locator('p')).to_have_text('Nothing of note.')
+    assert barred(page) == []
+
+
+def test_a_link_to_what_is_not_yours_says_so_and_nothing_more(
+    site: Server, api: httpx.Client, browser: Browser, opened: Opened
+) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    stranger = site.client('stranger@example.com')
+    answer = stranger.get(f'/dashboards/{dashboard}', headers={'Accept': 'text/html'})
+    assert answer.status_code == 404
+    assert 'or it is not yours' in answer.text
+    assert 'Grid' not in answer.text
+    page = opened(f'/dashboards/{dashboard}?from=0&to=1000')
+    ready(page)
+    expect(page.locator('[data-panel="p0"] .panel-message')).to_contain_text('There are values from 1 Jan 2026')
+
+
 def test_a_new_version_is_drawn_without_a_reload(api: httpx.Client, opened: Opened) -> None:
     dataset = dataset_of(api, 3)
     page = opened(f'/dashboards/{dashboard_of(api, dataset)}?last=P1D')
@@ -328,3 +477,31 @@ def test_a_large_change_asks_before_the_page_is_left(api: httpx.Client, opened: 
     assert page.evaluate(refused) is True
     saved(page, 2)
     assert page.evaluate(refused) is False
+
+
+def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api))
+    page = opened('/datasets')
+    held: list[Route] = []
+    page.route('**/static/nicegui.js', lambda route: held.append(route))
+    page.goto(f'/dashboards/{dashboard}', wait_until='commit')
+    ready(page)
+    assert page.evaluate('() => window.socket === undefined')
+    title = page.get_by_role('textbox', name='Name of the dashboard')
+    title.fill('Renamed while the socket is away')
+    title.press('Enter')
+    expect(page.locator('.board canvas')).to_have_count(3)
+    held[0].continue_()
+    expect(page.locator('.pill.hours')).to_have_attribute('data-state', 'running')
+    assert api.get(f'/api/v1/dashboards/{dashboard}').json()['name'] == 'Renamed while the socket is away'
+    assert page.locator('.board[data-ready="1"]').evaluate('board => board.dataset.panels') == '4'
+
+
+def test_a_theme_chosen_in_the_top_bar_is_kept_by_the_account(api: httpx.Client, opened: Opened) -> None:
+    page = opened('/dashboards')
+    page.get_by_role('button', name='Theme', exact=True).click()
+    with page.expect_response('**/api/v1/settings') as kept:
+        page.get_by_role('menuitemradio', name='Dark').click()
+    assert kept.value.ok
+    expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
+    assert api.get('/api/v1/settings').json()['theme'] == 'dark'

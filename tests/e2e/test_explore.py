@@ -92,6 +92,15 @@ def test_from_a_measure_to_a_panel_of_a_dashboard(server: Server, page: Page, tm
     expect(page.get_by_text('<b>limit</b>')).to_be_visible()
     assert asked(page)['show']['thresholds'] == [{'value': 150, 'label': '<b>limit</b>', 'colour': 'amber'}]
 
+    page.get_by_role('button', name='Look').click()
+    page.get_by_role('menuitem', name='Add a note').click()
+    page.get_by_label('When').fill('2026-01-05T12:00')
+    page.get_by_label('Text').fill('meter <i>changed</i>')
+    page.get_by_role('button', name='Add', exact=True).click()
+    expect(page.get_by_text('meter <i>changed</i>')).to_be_visible()
+    note = {'at': 1767614400000, 'until': None, 'text': 'meter <i>changed</i>'}
+    assert asked(page)['show']['annotations'] == [{key: note[key] for key in ('at', 'text')}]
+
     page.get_by_role('button', name='Add to dashboard').click()
     page.get_by_role('menuitem', name='New dashboard').click()
     page.wait_for_url(re.compile('/dashboards/[0-9a-f-]+$'))
@@ -99,6 +108,10 @@ def test_from_a_measure_to_a_panel_of_a_dashboard(server: Server, page: Page, tm
     page.get_by_role('button', name=re.compile('Menu of|Panel menu')).first.click()
     page.get_by_role('menuitem', name='Edit').click()
     drawn(page)
+    assert asked(page)['show']['annotations'] == [note]
+    page.get_by_role('button', name='Take off meter').click()
+    drawn(page)
+    assert asked(page)['show']['annotations'] == []
     page.get_by_role('button', name='wind', exact=True).click()
     page.wait_for_function('() => !location.search.includes("wind")')
     page.get_by_role('button', name='Save to dashboard').click()

@@ -206,12 +206,12 @@ export class Panel {
   key_(names, place) {
     const { kind } = this.spec, parts = [];
     if (CHOSEN.has(kind)) {
-      if (names.length > 1) parts.push(el("select", { class: "panel-choose", "aria-label": "Drawn series", onchange: (event) => { this.chosen = event.target.value; this.draw(); } }, names.map((name, at) => el("option", { value: name, selected: at === place }, name))));
+      if (names.length > 1) parts.push(el("select", { class: "panel-choose", "aria-label": "Drawn series", onchange: (event) => { this.chosen = event.target.value; this.draw(); } }, names.map((name, at) => el("option", { value: name, selected: at === place }, middle(name, 60)))));
       const line = this.answer.lines[place], [low, high] = reachOf(line.columns.value ?? line.columns.y);
       if (high >= low) parts.push(el("span", { class: "panel-ramp tn" }, short(low), el("i", { style: { background: `linear-gradient(90deg, ${faded(colour("series-1"), 0.08)}, ${colour("series-1")})` } }), short(high)));
     } else if (kind === "scatter" || (kind === "histogram" && names.length > 1)) {
       const listed = kind === "scatter" ? pairs(this.spec, this.answer).map(({ name }) => name) : names;
-      parts.push(...listed.map((name, at) => name && el("span", { class: "cut", title: name }, el("i", { class: "bx", style: { background: seriesColour(at) } }), el("span", { class: "cut" }, name))).filter(Boolean));
+      parts.push(...listed.map((name, at) => name && el("span", { class: "cut", title: name }, el("i", { class: "bx", style: { background: seriesColour(at) } }), el("span", { class: "cut" }, middle(name)))).filter(Boolean));
     }
     this.legend.replaceChildren(...parts);
     this.legend.hidden = !parts.length;
@@ -425,7 +425,7 @@ export class Panel {
   items() {
     const { hooks } = this, charts = this.spec.kind !== "note", drawn = charts && this.answer && this.message.hidden, full = document.fullscreenElement === this.element, stored = !!this.context.datasets[this.spec.dataset]?.version && charts;
     return [
-      hooks.edit && charts && { icon: "sliders-horizontal", label: "Edit", act: () => hooks.edit(this) },
+      hooks.edit && { icon: "sliders-horizontal", label: "Edit", act: () => hooks.edit(this) },
       hooks.duplicate && { icon: "copy", label: "Duplicate", act: () => hooks.duplicate(this) },
       ...(hooks.more?.(this) ?? []),
       this.element.requestFullscreen && { icon: full ? "x" : "maximize", label: full ? "Leave full screen" : "Full screen", act: () => full ? document.exitFullscreen() : this.element.requestFullscreen() },
