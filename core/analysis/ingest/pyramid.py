@@ -1,11 +1,11 @@
 """The pyramid: a summary of every series at falling resolutions, so that a chart of any range reads few rows.
 
 One row is one bucket of one series and measure: `measure, series, level, start, width, gap, n, total, low, low_after,
-high, high_after, first, last`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is aligned to
-the epoch, and never empty; `first` and `last` are the times of its first and last value. The times of the extremes are
-counted from `start`: of a regular line those are few numbers, which take six bits each. Level 0 holds about 60 values a
-bucket, by each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line
-counts as interrupted. Rows are sorted by measure, series, level, start.
+high, high_after, first_after, last_after`. Times are microseconds UTC. A bucket covers `start <= t < start + width`, is
+aligned to the epoch, and never empty. The times of its extremes and of its first and last value are counted from
+`start`: of a regular line those are few numbers, which take six bits each. Level 0 holds about 60 values a bucket, by
+each line's own sampling, and each level above is four times as wide. `gap` is the step beyond which the line counts as
+interrupted. Rows are sorted by measure, series, level, start.
 
 The footer tells under the key `lines` where they lie, so that no rows are read to find others: JSON compressed by zlib,
 `{"measures": […], "series": […], "runs": [[measure], [series], [level], [width], [gap], [rows]]}`. A run is a level of
@@ -156,7 +156,8 @@ def _bucket(time: str, factor: int = 1) -> str:
 _TABLE: Final = """
 CREATE TEMP TABLE pyramid (
     measure VARCHAR, series VARCHAR, level UTINYINT, start BIGINT, width BIGINT, gap BIGINT,
-    n BIGINT, total DOUBLE, low DOUBLE, low_after BIGINT, high DOUBLE, high_after BIGINT, first BIGINT, last BIGINT
+    n BIGINT, total DOUBLE, low DOUBLE, low_after BIGINT, high DOUBLE, high_after BIGINT,
+    first_after BIGINT, last_after BIGINT
 )"""
 
 _RUNS: Final = """
@@ -216,14 +217,16 @@ GROUP BY id, start
 
 _LEVEL_0: Final = """
 INSERT INTO pyramid
-SELECT ?, s, 0, start, width, gap, n, total{k}, low{k}, low_at{k} - start, high{k}, high_at{k} - start, first, last
+SELECT ?, s, 0, start, width, gap, n, total{k}, low{k}, low_at{k} - start, high{k}, high_at{k} - start,
+    first - start, last - start
 FROM buckets JOIN lines USING (id)
 """
 
 _LEVEL_UP: Final = f"""
 INSERT INTO pyramid
 WITH below AS (
-    SELECT *, {{start}} AS up, start - up + low_after AS low_at, start - up + high_after AS high_at
+    SELECT *, {{start}} AS up, start - up + low_after AS low_at, start - up + high_after AS high_at,
+        start - up + first_after AS first, start - up + last_after AS last
     FROM pyramid WHERE measure = $1 AND level = $2 - 1
 ), more AS (SELECT series FROM below GROUP BY series HAVING count(*) > {TOP})
 SELECT measure, series, $2, up, {FACTOR} * any_value(width), any_value(gap), sum(n), sum(total),

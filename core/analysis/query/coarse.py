@@ -64,7 +64,7 @@ def gathered(
         cut, width = told['start'][~whole], level.width
         if not len(cut):
             break
-    if len(cut) * A_READING > stored.size(series, start=start, end=end):
+    if len(cut) and len(cut) * A_READING > stored.size(series, start=start, end=end):
         return None
     for begin in cut.tolist():
         rows = stored.rows(series, [measure], start=max(begin, start), end=min(begin + width - 1, end))

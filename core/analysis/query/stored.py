@@ -8,7 +8,7 @@ they are needed and kept as arrays in `Blocks`, which all versions share.
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -34,8 +34,8 @@ A_GROUP: Final = 5000  # bytes of a row group: what the footer tells of its colu
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
-FIGURES: Final = ('start', 'width', 'gap', 'n', 'total', 'low', 'low_after', 'high', 'high_after', 'first', 'last')
-EXTREMES: Final = ('low_at', 'high_at')  # as older versions tell them: as times, not as what has passed since `start`
+# Times of buckets, which older versions tell as they are, and what tells them as what has passed since `start`.
+SINCE: Final = {'low_at': 'low_after', 'high_at': 'high_after', 'first': 'first_after', 'last': 'last_after'}
 
 
 class Blocks:
@@ -180,9 +180,7 @@ class Stored:
         with told():
             self._parts = [_File(part, system, blocks) for part in parts]
             self._pyramid = _File(pyramid, system, blocks, words=('measure', 'series'))
-            self._names = [
-                name.replace('_after', '_at') if 'low_at' in self._pyramid.kinds else name for name in FIGURES
-            ]
+            self._since = {name: since for name, since in SINCE.items() if since in self._pyramid.kinds}
             listed = _File(series, system, blocks).table(['series', 'rows', 'start', 'end'])
         self.labels: tuple[str, ...] = tuple(listed['series'].to_pylist())
         self._place = {label: at for at, label in enumerate(self.labels)}
@@ -338,36 +336,41 @@ class Stored:
 
         Without `totals`, whose reading takes longest, the column `total` tells the least values once more.
         """
-        starts, found = [], []
-        left_out = ('width', 'gap') if totals else ('width', 'gap', 'total')
-        names = [name for name in self._names if name not in left_out]
-        for piece in level.pieces:
-            with told():
-                blocks = self._pyramid.blocks(piece.group, names)
-            begins = blocks['start'][piece.begin : piece.end]
-            low = begins.searchsorted(start - level.width, side='right')
-            high = begins.searchsorted(end, side='right')
-            cut = slice(piece.begin + int(low), piece.begin + int(high))
-            columns = {name: blocks[name][cut] for name in names}
-            starts.append(columns.pop('start'))
-            if 'low_after' in columns:
-                columns['low_at'] = starts[-1] + columns.pop('low_after')
-                columns['high_at'] = starts[-1] + columns.pop('high_after')
-            found.append(Buckets(**{'total': columns['low'], **columns}))
-        return np.concatenate(starts), Buckets.join(found)
+        names = [name for name in OF_BUCKETS if totals or name != 'total']
+        found = self.figures(level, ['start', *names], start=start, end=end)
+        starts = found.pop('start')
+        return starts, Buckets(**{'total': found['low'], **found})
 
     def figures(self, level: Level, names: Sequence[str], *, start: int, end: int) -> dict[str, Any]:
-        """Return some of the FIGURES of a level's buckets that hold times from `start` to `end`, `start` among them."""
+        """Return some columns of a level's buckets that hold times from `start` to `end`.
+
+        They are called as in `Buckets`, and `start` is where buckets begin.
+        """
         found: dict[str, list[Any]] = {name: [] for name in names}
+        read = ['start', *(self._since.get(name, name) for name in names if name != 'start')]
+        for piece in self._holding(level, read, start=start, end=end):
+            with told():
+                blocks = self._pyramid.blocks(piece.group, read)
+            cut = slice(piece.begin, piece.end)
+            begins = blocks['start'][cut]
+            for name in names:
+                column = blocks[self._since.get(name, name)][cut]
+                found[name].append(begins + column if name in self._since else column)
+        return {name: columns[0] if len(columns) == 1 else np.concatenate(columns) for name, columns in found.items()}
+
+    def _holding(self, level: Level, columns: Sequence[str], *, start: int, end: int) -> Sequence[Piece]:
+        """Return the buckets of a level that hold times from `start` to `end`, one empty piece when there are none.
+
+        The columns that are wanted next are read along, unless some pieces of the level may lie beside the range.
+        """
+        found = []
+        wanted = columns if len(level.pieces) == 1 else ['start']
         for piece in level.pieces:
             with told():
-                blocks = self._pyramid.blocks(piece.group, names)
-            begins = blocks['start'][piece.begin : piece.end]
-            low = int(np.searchsorted(begins, start - level.width, side='right'))
-            high = int(np.searchsorted(begins, end, side='right'))
-            for name in names:
-                found[name].append(blocks[name][piece.begin + low : piece.begin + high])
-        return {name: np.concatenate(columns) for name, columns in found.items()}
+                begins = self._pyramid.blocks(piece.group, wanted)['start'][piece.begin : piece.end]
+            low, high = begins.searchsorted(start - level.width, 'right'), begins.searchsorted(end, 'right')
+            found.append(replace(piece, begin=piece.begin + int(low), end=piece.begin + int(high)))
+        return [piece for piece in found if piece.begin < piece.end] or found[:1]
 
     def ends(self, line: Line) -> tuple[int, int]:
         """Return the times of the first and the last value of a line."""
@@ -579,12 +582,11 @@ class _File:
         chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if name in self._words:
             return fixed(chunk.indices)
-        # A measure may well be called high or low: only in the pyramid are these names ours.
-        own = ('level', *FIGURES, *EXTREMES) if self._words else ()
-        if name in ('_time', *own) and not pa.types.is_floating(chunk.type):
+        own = bool(self._words)  # every column of the pyramid is
+        if (own or name == '_time') and not pa.types.is_floating(chunk.type):
             return fixed(chunk).astype(np.int64, copy=False)
         # Of a column of the rows a few are wanted at a time: these are made numbers when they are.
-        return numbers(chunk) if name in own else chunk
+        return numbers(chunk) if own else chunk
 
 
 def _words_of(column: str) -> str:

@@ -56,7 +56,8 @@ def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
             assert (row['low'], row['high']) == (y[inside].min(), y[inside].max())
             at = (t[inside][y[inside].argmin()], t[inside][y[inside].argmax()])
             assert (row['start'] + row['low_after'], row['start'] + row['high_after']) == at
-            assert (row['first'], row['last']) == (t[inside].min(), t[inside].max())
+            ends = (row['start'] + row['first_after'], row['start'] + row['last_after'])
+            assert ends == (t[inside].min(), t[inside].max())
 
 
 def test_each_series_has_the_width_of_its_own_sampling(tmp_path: Path) -> None:

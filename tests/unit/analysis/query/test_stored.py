@@ -122,6 +122,39 @@ def test_a_pyramid_that_does_not_tell_where_lines_lie_is_read(
         assert encode(answer(older.stored, query)) == encode(answer(made.stored, query))
 
 
+OLDER = (
+    '* EXCLUDE (first_after, last_after), start + first_after AS first, start + last_after AS last',
+    '* EXCLUDE (first_after, last_after, low_after, high_after), start + low_after AS low_at,'
+    ' start + high_after AS high_at, start + first_after AS first, start + last_after AS last',
+)
+
+
+@pytest.mark.parametrize('columns', OLDER, ids=['ends', 'all times'])
+def test_pyramids_that_tell_times_as_they_are_are_read(made: Version, tmp_path: Path, columns: str) -> None:
+    folder = Path(made.stored._pyramid._path).parent
+    for path in folder.glob('*.parquet'):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    duckdb.sql(f"COPY (SELECT {columns} FROM '{folder}/pyramid.parquet') TO '{tmp_path}/pyramid.parquet'")
+    for query in QUESTIONS:
+        assert encode(answer(opened(tmp_path), query)) == encode(answer(made.stored, query))
+
+
+def test_pieces_of_a_level_beside_the_range_are_not_read(
+    tmp_path: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.analysis.ingest.pyramid.ROW_GROUP', 2048)
+    cut = version(tmp_path, {'': walk(300_000, seed=9)}, keys=())
+    level = cut.stored.line('y', '').levels[0]
+    assert len(level.pieces) > 2
+    reads.clear()
+    start, middle = cut.stored.figures(level, ['start', 'n'], start=0, end=2**62)['start'][[0, 1500]].tolist()
+    assert reads['n'] == len(level.pieces)
+    reads.clear()
+    starts, buckets = opened(tmp_path).level(level, start=start, end=middle)
+    assert (len(starts), reads['high']) == (1501, 1)
+    assert buckets.low.min() >= cut.values('', 'y', start, middle + level.width)[1].min()
+
+
 def test_lines_may_lie_in_several_row_groups(made: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('core.analysis.ingest.pyramid.ROW_GROUP', 2048)
     cut = version(tmp_path, made.held | {'e': walk(170_000, seed=9)}, keys=())
