@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -170,6 +171,7 @@ def _setting(name: str, one: FieldInfo) -> tuple[str, str, str, str]:
 # REST
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of `/api/v1/openapi.json`."""
     return rest.describe(rest.routers(_Undefined(), sockets=_Undefined(), origins=_Undefined()))
