@@ -37,7 +37,7 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     first = weather(tmp_path / 'weather.csv')
     upload(page, first)
 
-    place = drawn(page).locator('.chart-plot').bounding_box()
+    place = drawn(page).locator('.u-over').bounding_box()
     assert place
     middle = (place['x'] + place['width'] / 2, place['y'] + place['height'] / 2)
     page.mouse.move(*middle)

@@ -77,7 +77,7 @@ def test_upload_chart_forecast_and_sign_out(server: Server, page: Page):
 
     chart = drawn(page)
     before = int(chart.get_attribute('data-fetches') or 0)
-    plot = chart.locator('.nsewdrag').first.bounding_box()
+    plot = chart.locator('.u-over').bounding_box()
     assert plot
     page.mouse.move(plot['x'] + 0.3 * plot['width'], plot['y'] + 40)
     page.mouse.down()

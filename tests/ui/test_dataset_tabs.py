@@ -24,7 +24,7 @@ from tests.ui.site import until
 from tests.ui.test_forecast_pages import Desk, History
 from ui.app import mount
 from ui.components import formats
-from ui.components.chart import SeriesChart
+from ui.components.chart import SeriesPanel
 from ui.components.upload import Upload
 from ui.pages.datasets import has_columns
 from ui.session import COOKIE
@@ -257,13 +257,12 @@ async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> N
     assert '"broken"' in desk.texts()
 
     await desk.open(tab='overview', v='1')
-    (chart,) = [e for e in desk.elements if isinstance(e, SeriesChart)]
+    (chart,) = [e for e in desk.elements if isinstance(e, SeriesPanel)]
     at = datetime(2024, 1, 5, tzinfo=UTC).timestamp() * 1000
     tell = next(one for one in chart._event_listeners.values() if one.type == 'point')
-    for exact, said in ((True, 'Stored as it stands in the file.'), (False, 'Several points in one place')):
-        message = {'listener_id': tell.id, 'args': {'t': at, 'series': 'Oslo', 'exact': exact}}
-        chart._handle_event(message)
-        await desk.say(said)
+    chart._handle_event({'listener_id': tell.id, 'args': {'t': at, 'series': 'Oslo', 'measure': 'temp'}})
+    await desk.say('Stored as it stands in the file.')
+    assert (chart.props['known']['version'], chart.props['faulty']) == (1, True)
 
 
 async def test_what_rows_there_are_and_what_is_not_among_them(desk: Tabs) -> None:

@@ -19,7 +19,7 @@ from tests.ui.made_up import AWAY, LABELS, Came, Issued, Shop
 from tests.ui.site import until
 from ui.api.forecasts import file_name
 from ui.app import mount
-from ui.components.chart import SeriesChart
+from ui.components.chart import ForecastChart
 from ui.components.parts import Tag
 from ui.session import COOKIE
 
@@ -90,8 +90,8 @@ class Desk:
         return [e.props['href'] for e in self.elements if e.tag == 'a' and getattr(e, 'text', '') == text]
 
     @property
-    def chart(self) -> SeriesChart:
-        (found,) = [e for e in self.elements if isinstance(e, SeriesChart)]
+    def chart(self) -> ForecastChart:
+        (found,) = [e for e in self.elements if isinstance(e, ForecastChart)]
         return found
 
     async def open_form(self, query: str = '') -> None:

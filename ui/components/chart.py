@@ -1,4 +1,4 @@
-"""Charts of series and of forecasts: a component that fetches its points by URL and draws them with Plotly."""
+"""Charts of a dataset's series, by a panel, and of forecasts, by Plotly; both fetch what they draw by URL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,23 +8,41 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from ui.assets import asset_url, icon_shapes, vendor_url
+from ui.components.panels import shared
 
-SCRIPT = Path(__file__).parent.parent / 'static' / 'chart.js'
-ICONS = {'down': 'chevron-down', 'image': 'image', 'table': 'table', 'link': 'link', 'check': 'check'}
+STATIC = Path(__file__).parent.parent / 'static'
+ICONS = {'image': 'image', 'table': 'table', 'link': 'link', 'check': 'check'}
 
 
-class SeriesChart(ui.element, component=SCRIPT):
+class SeriesPanel(ui.element, component=STATIC / 'series.js'):
+    """The chart of a version: its measures and series in one panel, every choice in the page's address.
+
+    `known` is what `described` tells of the dataset, `faulty` whether it has faults that can be marked. `on_point` gets
+    `t` (epoch ms), `series` and `measure` of a point that was pressed.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        known: Mapping[str, Any],
+        *,
+        name: str,
+        faulty: bool,
+        on_point: Callable[[Mapping[str, Any]], Any],
+    ) -> None:
+        super().__init__()
+        self.props.update({**shared(), 'dataset': dataset, 'known': dict(known), 'name': name, 'faulty': faulty})
+        self.on('point', lambda event: on_point(event.args))
+
+
+class ForecastChart(ui.element, component=STATIC / 'chart.js'):
     """The browser's side is `static/chart.js`; `data-ready="1"` when drawn, `data-fetches` counts answers."""
 
     def __init__(self, **props: Any) -> None:
         super().__init__()
         icons = {key: icon_shapes(name) for key, name in ICONS.items()}
-        shared = {'plotly': vendor_url('plotly.min.js'), 'template_url': asset_url('plotly_template.json')}
-        self.props.update({**shared, 'icons': icons, 'most': 20, **props})
-
-    def set_range(self, preset: str) -> None:
-        """Show the last `1D`, `1W`, `1M`, `1Y`, `5Y`, or `All`."""
-        self.run_method('setRange', preset)
+        sources = {'plotly': vendor_url('plotly.min.js'), 'template_url': asset_url('plotly_template.json')}
+        self.props.update({**sources, 'icons': icons, **props})
 
     def compare(self, shown: Sequence[str], chosen: str) -> None:
         """Draw these models of a forecast, with the bands of `chosen`."""
@@ -33,44 +51,6 @@ class SeriesChart(ui.element, component=SCRIPT):
     def mark(self, on: bool) -> None:
         """Mark what stands out in the history of a forecast, or do not."""
         self.props['marks'] = on
-
-
-def series_chart(
-    url: str,
-    *,
-    measures: Sequence[str],
-    chosen: Sequence[str] = (),
-    labels: Sequence[str] = ('',),
-    series: Sequence[str] = (),
-    name: str = 'Chart',
-    height: int = 360,
-    address: bool = True,
-    on_view: Callable[[Mapping[str, Any]], Any] | None = None,
-) -> SeriesChart:
-    """A chart of `measures` × `labels` (the series' names, `''` alone when there is one), first of `chosen` × `series`.
-
-    `url` answers `?from&to&width&measure&series` with points (`core.analysis.series`), and with a CSV file on
-    `&format=csv`. With `address`, the page's address holds the view. `on_view` gets `from` and `to` (epoch ms,
-    None = all), `measure` and `series` whenever the view changes.
-    """
-    known = list(labels) or ['']
-    chart = SeriesChart(
-        mode='series',
-        url=url,
-        height=height,
-        label=f'Chart of {name}',
-        name=name,
-        measures=list(measures),
-        series=known,
-        chosen_measures=list(chosen) or list(measures[:1]),
-        chosen_series=list(series) or known[:1],
-        labels={},
-        csv='',
-        address=address,
-    )
-    if on_view:
-        chart.on('view', lambda event: on_view(event.args))
-    return chart
 
 
 def forecast_chart(
@@ -84,7 +64,7 @@ def forecast_chart(
     csv: str = '',
     name: str = 'Forecast',
     height: int = 360,
-) -> SeriesChart:
+) -> ForecastChart:
     """A chart of a forecast: actuals, a line a model, the bands of one of them, the cutoff, and what came since.
 
     `url` answers `?series` with `{history: {t, y}, cutoff, models: [{name, t, mean, q: {"0.1": […]}}], notes, base,
@@ -93,20 +73,14 @@ def forecast_chart(
     after the cutoff (`t`, `y`). `labels` gives models their shown names, `shown` tells which are
     drawn (none: all) and `chosen` whose bands; `compare` changes both. `csv` is where the rows are downloaded.
     """
-    return SeriesChart(
-        mode='forecast',
+    return ForecastChart(
         url=f'{url}?{urlencode({"series": series})}' if series is not None else url,
         height=height,
         label=f'Chart of {name}',
         name=name,
-        measures=[],
-        series=[],
-        chosen_measures=[],
-        chosen_series=[],
         labels=dict(labels or {}),
         shown=list(shown),
         chosen=chosen,
         marks=marks,
         csv=csv,
-        address=False,
     )

@@ -1,30 +1,21 @@
-// The chart of series and of forecasts: draws points that it fetches by URL, never over the UI socket.
-// The binary form of points is described in core/analysis/series.py.
+// The chart of a forecast: draws points that it fetches by URL, never over the UI socket.
 
 const DAY = 864e5;
-const PRESETS = [["1D", DAY], ["1W", 7 * DAY], ["1M", 30 * DAY], ["1Y", 365 * DAY], ["5Y", 1826 * DAY]];
 const DASHES = ["solid", "dash", "dot"];
 const once = new Map();
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
-  .series-chart { width: 100%; min-width: 0; }
-  .series-chart > .chart-head { min-height: var(--head); display: flex; flex-wrap: wrap; align-items: center; gap: var(--s2); padding: 6px var(--s2) 6px var(--s4); }
-  .chart-head .acts { margin-left: auto; display: flex; align-items: center; } .chart-behind { margin-right: var(--s2); }
+  .forecast-chart { width: 100%; min-width: 0; }
+  .forecast-chart > .chart-head { min-height: var(--head); display: flex; flex-wrap: wrap; align-items: center; gap: var(--s2); padding: 6px var(--s2) 6px var(--s4); }
+  .chart-head .acts { margin-left: auto; display: flex; align-items: center; }
   .chart-head .key { margin-left: var(--s1); min-width: 0; flex-wrap: wrap; row-gap: 0; }
   .chart-head .key .ring { width: 8px; height: 8px; border: 1.5px solid; border-radius: 50%; } .chart-head .key .post { width: 2px; height: 12px; } .chart-head .key .dot { width: 7px; height: 7px; border-radius: 50%; }
-  .chart-menu { position: relative; min-width: 0; } .chart-menu .chip { max-width: 220px; }
-  .chart-list { position: absolute; z-index: 10; top: 32px; left: 0; min-width: 180px; max-width: min(320px, 80vw); max-height: 280px; overflow: auto; padding: var(--s1); border-radius: var(--r-lg); background: var(--raised); box-shadow: var(--overlay-shadow); }
-  .chart-list label { min-height: 32px; display: flex; align-items: center; gap: var(--s2); padding: 0 var(--s2); border-radius: var(--r-md); cursor: pointer; }
-  .chart-list label:hover { background: var(--sunken); } .chart-list input { accent-color: var(--accent-fill); margin: 0; flex: none; }
-  .chart-stage { position: relative; margin-bottom: 4px; } .chart-stage:focus-visible { outline-offset: -2px; } .chart-plot { height: 100%; }
+  .chart-stage { position: relative; margin-bottom: 4px; } .chart-plot { height: 100%; }
   .chart-cover { position: absolute; inset: 8px 16px 28px; height: auto; }
   .chart-message { display: flex; flex-direction: column; align-items: center; justify-content: center; gap: var(--s2); text-align: center; background: var(--surface); }
   .chart-message.t3 { background: none; pointer-events: none; }
-  .chart-strip { position: relative; height: 44px; margin: 4px 16px 12px 44px; background: var(--sunken); border-radius: var(--r-sm); overflow: hidden; cursor: ew-resize; touch-action: none; }
-  .chart-strip svg { display: block; } .chart-strip i { position: absolute; top: 0; bottom: 0; pointer-events: none; }
-  .chart-strip .mask { background: var(--bg); opacity: .72; } .chart-strip .frame { border: 1px solid var(--line-2); border-width: 1px 3px; border-radius: 2px; }
-  @media (max-width: 720px) { .chart-head .acts { width: 100%; } .chart-behind { margin-right: auto; } .chart-head .seg button { padding: 0 8px; } }
+  @media (max-width: 720px) { .chart-head .acts { width: 100%; } .chart-head .seg button { padding: 0 8px; } }
 `);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
 
@@ -70,21 +61,6 @@ async function answered(url, signal) {
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
   throw new Error(body.message ?? body.error?.message ?? body.detail ?? `The server answered ${answer.status}.`);
-}
-
-function decode(buffer) {
-  const view = new DataView(buffer);
-  if (view.getUint32(0) !== 0x56535031) throw new Error("The answer holds no points.");
-  const length = view.getUint32(4, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
-  let offset = 8 + length;
-  for (const line of header.lines) {
-    for (const name of line.envelope ? ["t", "y", "lo", "hi"] : ["t", "y"]) {
-      line[name] = new Float64Array(buffer, offset, line.points);
-      offset += 8 * line.points;
-    }
-  }
-  return header;
 }
 
 function faded(colour, alpha) {
@@ -140,38 +116,11 @@ const stroke = ({ colour, dash }) => STROKES[dash] ? `repeating-linear-gradient(
 
 const stamp = (value) => typeof value === "number" ? value : Date.parse(/[zZ]$|[+-]\d\d:?\d\d$/.test(value) ? value : `${value.replace(" ", "T")}${/[T ]/.test(value) ? "" : "T00:00"}Z`);
 
-function fromAddress(name) {
-  const text = new URLSearchParams(location.search).get(name);
-  if (!text) return null;
-  const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : stamp(text);
-  return Number.isFinite(value) ? value : null;
-}
-
 export default {
   template: `
-    <div class="series-chart" role="group" :aria-label="label" :data-ready="ready ? '1' : '0'" :data-fetches="fetches">
+    <div class="forecast-chart" role="group" :aria-label="label" :data-ready="ready ? '1' : '0'" :data-fetches="fetches">
       <header class="two chart-head">
-        <template v-if="mode === 'series'">
-          <div v-for="menu in menus" :key="menu.kind" class="chart-menu" @keydown.esc="open = ''">
-            <button type="button" class="chip" :aria-expanded="open === menu.kind" :aria-label="menu.label"
-              @click="open = open === menu.kind ? '' : menu.kind">
-              <span class="cut">{{ menu.text }}</span>
-              <svg v-if="menu.all.length > 1" class="i12" viewBox="0 0 24 24" fill="none" stroke="currentColor"
-                stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" v-html="icons.down"></svg>
-            </button>
-            <div v-if="open === menu.kind && menu.all.length > 1" class="chart-list" role="group" :aria-label="menu.label">
-              <label v-for="name in menu.all" :key="name">
-                <input type="checkbox" :checked="menu.chosen.includes(name)" :disabled="!menu.chosen.includes(name) && full"
-                  @change="choose(menu.kind, name)"><span class="cut">{{ name || 'all rows' }}</span>
-              </label>
-            </div>
-          </div>
-          <div v-if="presets.length > 1" class="seg" role="group" aria-label="Range">
-            <button v-for="[name] in presets" :key="name" type="button" :aria-pressed="preset === name"
-              @click="setRange(name)">{{ name }}</button>
-          </div>
-        </template>
-        <div v-else class="seg" role="group" aria-label="Range">
+        <div class="seg" role="group" aria-label="Range">
           <button v-for="name in ['Recent', 'All']" :key="name" type="button" :aria-pressed="preset === name"
             @click="setRange(name)">{{ name }}</button>
         </div>
@@ -181,12 +130,10 @@ export default {
           </span>
         </div>
         <div class="acts">
-          <span v-if="behind" class="badge info chart-behind"
-            title="Each pixel column draws the lowest, highest and mean of its points">1 of {{ behind }} points a pixel</span>
           <button type="button" class="ib small" aria-label="Save as PNG" title="Save as PNG" @click="savePng">
             <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
               stroke-linejoin="round" aria-hidden="true" v-html="icons.image"></svg></button>
-          <a class="ib small" aria-label="Save as CSV" title="Save as CSV" :href="csvHref" download>
+          <a class="ib small" aria-label="Save as CSV" title="Save as CSV" :href="csv" download>
             <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
               stroke-linejoin="round" aria-hidden="true" v-html="icons.table"></svg></a>
           <button type="button" class="ib small" aria-label="Copy link to this view" title="Copy link to this view"
@@ -196,8 +143,7 @@ export default {
           <span class="vh" aria-live="polite">{{ said }}</span>
         </div>
       </header>
-      <div class="chart-stage" tabindex="0" role="application" :aria-label="keysLabel" :style="{ height: height + 'px' }"
-        @keydown="onKey">
+      <div class="chart-stage" :style="{ height: height + 'px' }">
         <div ref="plot" class="chart-plot"></div>
         <div v-if="!drawn && !problem" class="sk chart-cover" aria-hidden="true"></div>
         <div v-if="problem" class="chart-cover chart-message" role="alert">
@@ -206,59 +152,16 @@ export default {
         </div>
         <div v-else-if="drawn && empty" class="chart-cover chart-message t3">No values between these times.</div>
       </div>
-      <div v-if="mode === 'series'" v-show="span || !problem" ref="strip" class="chart-strip" aria-hidden="true" @pointerdown="grab"
-        @dblclick="setRange('All')">
-        <svg width="100%" height="100%" preserveAspectRatio="none" viewBox="0 0 1000 100">
-          <path :d="outline.area" fill="var(--envelope)"/>
-          <path :d="outline.line" fill="none" stroke="var(--series-1)" stroke-width="1" vector-effect="non-scaling-stroke"/>
-        </svg>
-        <i class="mask" :style="{ left: 0, width: window[0] + '%' }"></i>
-        <i class="mask" :style="{ right: 0, width: 100 - window[1] + '%' }"></i>
-        <i class="frame" :style="{ left: window[0] + '%', width: window[1] - window[0] + '%' }"></i>
-      </div>
     </div>`,
   props: {
-    mode: String, url: String, height: Number, label: String, name: String, plotly: String, template_url: String,
-    measures: Array, series: Array, chosen_measures: Array, chosen_series: Array, labels: Object, csv: String,
-    icons: Object, address: Boolean, most: Number,
-    // Of forecasts: the models to draw (none: all), whose bands, and whether to mark what stands out in the history.
+    url: String, height: Number, label: String, name: String, plotly: String, template_url: String, labels: Object, csv: String, icons: Object,
+    // The models to draw (none: all), whose bands, and whether to mark what stands out in the history.
     shown: { type: Array, default: () => [] }, chosen: { type: String, default: "" }, marks: { type: Boolean, default: true },
   },
-  emits: ["view", "point"],
   data() {
     return {
-      ready: false, fetches: 0, drawn: false, problem: "", empty: false, behind: "", key: [], open: "", copied: false,
-      said: "", preset: this.mode === "series" ? "All" : "Recent", span: null, view: null, outline: { area: "", line: "" },
-      picked: { measure: [...this.chosen_measures], series: [...this.chosen_series] },
+      ready: false, fetches: 0, drawn: false, problem: "", empty: false, key: [], copied: false, said: "", preset: "Recent",
     };
-  },
-  computed: {
-    menus() {
-      const menu = (kind, all) => {
-        const chosen = this.picked[kind];
-        const text = chosen.length === 1 ? chosen[0] : `${chosen.length} ${kind === "measure" ? "measures" : "series"}`;
-        return { kind, all, chosen, text, label: `${kind === "measure" ? "Measures" : "Series"}: ${text}` };
-      };
-      return [menu("measure", this.measures), menu("series", this.series)].filter((m) => m.all.some((name) => name));
-    },
-    full() {
-      return this.picked.measure.length * this.picked.series.length >= this.most;
-    },
-    presets() {
-      if (!this.span) return [];
-      return [...PRESETS.filter(([, ms]) => ms < this.span[1] - this.span[0]), ["All", Infinity]];
-    },
-    csvHref() {
-      return this.csv || this.query(this.view, { format: "csv" });
-    },
-    keysLabel() {
-      return this.mode === "series" ? `${this.label}. Arrow keys move, plus and minus zoom, 0 shows all.` : this.label;
-    },
-    window() {
-      if (!this.span || !this.view || this.span[1] <= this.span[0]) return [0, 100];
-      const part = (t) => Math.min(100, Math.max(0, (t - this.span[0]) / (this.span[1] - this.span[0]) * 100));
-      return [part(this.view[0]), part(this.view[1])];
-    },
   },
   watch: {
     shown() { this.again(); },
@@ -266,49 +169,27 @@ export default {
     marks() { this.again(); },
   },
   mounted() {
-    if (this.mode === "series" && this.address) {
-      const from = fromAddress("from"), to = fromAddress("to");
-      if (from !== null && to !== null && from < to) Object.assign(this, { view: [from, to], preset: "" });
-    }
     this.themes = new MutationObserver(() => this.restyle());
     this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     this.themes.observe(document.body, { attributes: true, attributeFilter: ["class", "data-theme"] });
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.$refs.plot);
-    this.outside = (event) => { if (!event.target.closest?.(".chart-menu")) this.open = ""; };
-    document.addEventListener("pointerdown", this.outside);
     this.load();
   },
   beforeUnmount() {
     this.gone = true;
     this.request?.abort();
-    clearTimeout(this.later);
     this.themes?.disconnect();
     this.sizes?.disconnect();
-    document.removeEventListener("pointerdown", this.outside);
     if (this.engine) this.engine.purge(this.$refs.plot);
   },
   methods: {
     stroke,
-    // Programs call these.
     setRange(name) {
       this.preset = name;
-      if (this.mode === "forecast") return this.draw();
-      const ms = PRESETS.find(([known]) => known === name)?.[1];
-      return this.show(ms && this.span ? [this.span[1] - ms, this.span[1]] : null, name);
-    },
-    setView(from, to) {
-      return this.show([stamp(from), stamp(to)], "");
+      return this.draw();
     },
     // Fetching
-    query(view, extra = {}) {
-      const parts = new URLSearchParams(view ? { from: view[0], to: view[1] } : {});
-      parts.set("width", this.pixels());
-      for (const name of this.picked.measure) parts.append("measure", name);
-      for (const name of this.picked.series) parts.append("series", name);
-      for (const [name, value] of Object.entries(extra)) parts.set(name, value);
-      return `${this.url}?${parts}`;
-    },
     pixels() {
       return Math.min(4000, Math.max(50, Math.round((this.$refs.plot?.clientWidth || 1000) - 60)));
     },
@@ -318,7 +199,7 @@ export default {
       this.ready = false;
       this.problem = "";
       try {
-        const [engine, both, answer] = await Promise.all([plotly(this.plotly), templates(this.template_url), this.points(request.signal)]);
+        const [engine, both, answer] = await Promise.all([plotly(this.plotly), templates(this.template_url), answered(this.url, request.signal).then((found) => found.json())]);
         if (request.signal.aborted || this.gone) return;
         this.engine = engine;
         this.both = both;
@@ -327,143 +208,24 @@ export default {
         this.width = this.pixels();
         await document.fonts?.ready;
         await this.draw(this.zoom);
-        if (this.mode === "series") await this.overview(request.signal);
         if (!request.signal.aborted) this.ready = true;
       } catch (error) {
         if (error.name !== "AbortError" && !this.gone) this.problem = error.message || "The points could not be fetched.";
       }
     },
-    async points(signal) {
-      if (this.mode === "forecast") return (await answered(this.url, signal)).json();
-      const answer = decode(await (await answered(this.query(this.view), signal)).arrayBuffer());
-      this.span = answer.span;
-      this.preset = this.matching();
-      if (!this.view && answer.span) this.whole = { of: this.picks(), answer };
-      return answer;
-    },
-    // The preset that shows just this view, to a second.
-    matching() {
-      if (!this.view || !this.span) return this.view ? "" : "All";
-      const near = (a, b) => Math.abs(a - b) < 1000;
-      if (!near(this.view[1], this.span[1])) return "";
-      if (near(this.view[0], this.span[0])) return "All";
-      return this.presets.find(([, ms]) => near(this.view[0], this.span[1] - ms))?.[0] ?? "";
-    },
-    picks() {
-      return JSON.stringify([this.picked.measure, this.picked.series]);
-    },
-    async overview(signal) {
-      if (this.whole?.of !== this.picks()) {
-        const answer = decode(await (await answered(this.query(null, { width: 400 }), signal)).arrayBuffer());
-        this.whole = { of: this.picks(), answer };
-      }
-      this.outline = this.sketch(this.whole.answer);
-    },
-    sketch({ lines, span }) {
-      const line = lines.find((candidate) => candidate.points);
-      if (!line || !span || span[0] === span[1]) return { area: "", line: "" };
-      const low = line.lo ?? line.y, high = line.hi ?? line.y, parts = runs(line.y);
-      let min = Infinity, max = -Infinity;
-      for (let i = 0; i < line.points; i++) if (low[i] < min) min = low[i];
-      for (let i = 0; i < line.points; i++) if (high[i] > max) max = high[i];
-      const x = (t) => ((t - span[0]) / (span[1] - span[0]) * 1000).toFixed(1);
-      const y = (v) => (95 - (max > min ? (v - min) / (max - min) : 0.5) * 90).toFixed(1);
-      const path = (values, from, to) => Array.from({ length: to - from }, (_, i) => `${x(line.t[from + i])} ${y(values[from + i])}`);
-      return {
-        line: parts.map(([from, to]) => `M${path(line.y, from, to).join("L")}`).join(""),
-        area: line.lo ? parts.map(([from, to]) => `M${[...path(high, from, to), ...path(low, from, to).reverse()].join("L")}Z`).join("") : "",
-      };
-    },
     // Moving
-    show(view, preset = "") {
-      this.preset = preset;
-      this.view = view && view[1] - view[0] >= 1e-3 ? view : null;
-      if (!this.view) this.preset = "All";
-      this.remember();
-      this.$emit("view", { from: this.view?.[0] ?? null, to: this.view?.[1] ?? null, ...this.picked });
-      clearTimeout(this.later);
-      this.ready = false;
-      this.later = setTimeout(() => this.load(), 60);
-    },
-    remember() {
-      if (!this.address) return;
-      const here = new URL(location.href);
-      for (const name of ["from", "to", "measure", "series"]) here.searchParams.delete(name);
-      if (this.view) {
-        here.searchParams.set("from", new Date(this.view[0]).toISOString());
-        here.searchParams.set("to", new Date(this.view[1]).toISOString());
-      }
-      for (const name of this.picked.measure) here.searchParams.append("measure", name);
-      for (const name of this.picked.series) if (name) here.searchParams.append("series", name);
-      history.replaceState(history.state, "", here);
-    },
-    choose(kind, name) {
-      const chosen = this.picked[kind];
-      if (chosen.includes(name)) {
-        if (chosen.length > 1) this.picked[kind] = chosen.filter((other) => other !== name);
-      } else this.picked[kind] = [...chosen, name];
-      this.show(this.view, this.preset);
-    },
-    onKey(event) {
-      const shown = this.view ?? this.span;
-      if (!shown || this.mode !== "series" || event.ctrlKey || event.metaKey || event.altKey) return;
-      const size = shown[1] - shown[0], middle = (shown[0] + shown[1]) / 2;
-      const move = { ArrowLeft: -0.2, ArrowRight: 0.2 }[event.key], zoom = { "+": 0.5, "=": 0.5, "-": 2, _: 2 }[event.key];
-      if (move) this.show(this.inside(shown[0] + move * size, size));
-      else if (zoom) this.show(this.inside(middle - size * zoom / 2, size * zoom));
-      else if (event.key === "0" || event.key === "Home") this.show(null);
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    },
-    inside(from, size) {
-      if (!this.span) return [from, from + size];
-      if (size >= this.span[1] - this.span[0]) return null;
-      const start = Math.min(Math.max(from, this.span[0]), this.span[1] - size);
-      return [start, start + size];
-    },
-    grab(event) {
-      if (!this.span || this.span[0] === this.span[1]) return;
-      const box = this.$refs.strip.getBoundingClientRect(), whole = this.span[1] - this.span[0];
-      const at = (x) => this.span[0] + Math.min(1, Math.max(0, (x - box.left) / box.width)) * whole;
-      const before = [...(this.view ?? this.span)], origin = at(event.clientX), near = whole * 8 / box.width;
-      const edge = [0, 1].find((i) => Math.abs(origin - before[i]) < near);
-      const within = this.view && origin > before[0] && origin < before[1];
-      const moved = (x) => {
-        const t = at(x);
-        if (edge !== undefined) return edge ? [before[0], Math.max(t, before[0] + near)] : [Math.min(t, before[1] - near), before[1]];
-        if (within) return this.inside(before[0] + t - origin, before[1] - before[0]);
-        return [Math.min(origin, t), Math.max(origin, t)];
-      };
-      const strip = this.$refs.strip;
-      strip.setPointerCapture(event.pointerId);
-      const drag = (e) => { if (Math.abs(e.clientX - event.clientX) > 2) this.view = moved(e.clientX); };
-      const drop = (e) => {
-        strip.removeEventListener("pointermove", drag);
-        strip.removeEventListener("pointerup", drop);
-        strip.removeEventListener("pointercancel", drop);
-        if (Math.abs(e.clientX - event.clientX) > 2) this.show(this.view);
-      };
-      strip.addEventListener("pointermove", drag);
-      strip.addEventListener("pointerup", drop);
-      strip.addEventListener("pointercancel", drop);
-    },
     relayout(event) {
       const from = event["xaxis.range[0]"] ?? event["xaxis.range"]?.[0], to = event["xaxis.range[1]"] ?? event["xaxis.range"]?.[1];
       if (from === undefined || to === undefined || this.drawing) return;
-      if (this.mode === "series") this.show([stamp(from), stamp(to)]);
-      else {
-        this.preset = "";
-        this.draw([stamp(from), stamp(to)]);
-      }
+      this.preset = "";
+      this.draw([stamp(from), stamp(to)]);
     },
     resized() {
       if (!this.drawn || !this.$refs.plot.clientWidth) return;
       clearTimeout(this.resizing);
       this.resizing = setTimeout(() => {
         if (this.gone || Math.abs(this.pixels() - this.width) < 2) return;
-        if (this.mode === "series") this.load();
-        else this.draw(this.zoom);
+        this.draw(this.zoom);
       }, 150);
     },
     // Drawing
@@ -484,7 +246,7 @@ export default {
       if (!this.answer) return;
       this.theme = dark();
       this.zoom = zoom;
-      const { data, layout } = this.mode === "series" ? this.seriesFigure() : this.forecastFigure(zoom);
+      const { data, layout } = this.forecastFigure(zoom);
       const plot = this.$refs.plot, first = !this.drawn;
       const sized = { autosize: false, width: plot.clientWidth, height: this.height };
       this.drawing = true;
@@ -496,71 +258,10 @@ export default {
       if (first) {
         plot.on("plotly_relayout", this.relayout);
         plot.on("plotly_doubleclick", () => this.setRange("All"));
-        plot.on("plotly_click", ({ points, event }) => this.press(points, event));
       }
-    },
-    // A press on the chart asks where the point under it came from: of several lines, the one nearest to the pointer.
-    press(points, event) {
-      if (this.mode !== "series" || (event?.button ?? 0) !== 0) return;
-      const pixels = (point) => Math.abs(point.yaxis.l2p(point.y) + point.yaxis._offset - (event.clientY - this.$refs.plot.getBoundingClientRect().top));
-      const near = points.filter((point) => point.data.meta && point.y !== null && !Number.isNaN(point.y)).sort((a, b) => pixels(a) - pixels(b))[0];
-      if (!near) return;
-      const { place } = near.data.meta, line = this.answer.lines[place];
-      if (this.address && !line.envelope) {
-        const here = new URL(location.href);
-        here.searchParams.set("at", String(line.t[near.pointIndex]));
-        here.searchParams.set("of", line.series ?? "");
-        history.replaceState(history.state, "", here);
-      }
-      this.$emit("point", { t: line.t[near.pointIndex], series: line.series ?? "", measure: line.measure, exact: !line.envelope });
     },
     colour(place) {
       return css(`series-${place % 8 + 1}`);
-    },
-    seriesFigure() {
-      const { lines, gaps, start, end, points_per_pixel: behind } = this.answer;
-      const data = [], key = [], reduced = lines.some((line) => line.envelope);
-      this.empty = lines.every((line) => !line.points);
-      this.behind = reduced && behind > 1 ? count(behind) : "";
-      lines.forEach((line, place) => {
-        const colour = this.colour(place), parts = runs(line.y), name = this.named(line);
-        const fill = place || lines.length > 1 ? faded(colour, 0.2) : css("envelope");
-        if (line.envelope) {
-          const { x, y } = area(line.t, line.lo, line.hi, parts);
-          data.push(shade(x, y, fill));
-        }
-        const style = { color: colour, width: line.envelope ? 1.25 : 1.5, dash: DASHES[place > 5 ? place % 2 + 1 : 0] };
-        const sparse = !line.envelope && line.points < this.pixels() / 10;
-        const spread = line.envelope ? ", from %{customdata[0]:,.5~g} to %{customdata[1]:,.5~g}" : "";
-        const custom = line.envelope ? Array.from(line.lo, (low, i) => [low, line.hi[i]]) : undefined;
-        data.push({ type: "scatter", x: line.t, y: line.y, meta: { place }, name: plain(name), mode: sparse ? "lines+markers" : "lines", line: style,
-          marker: { size: 4, color: colour, line: { width: 0 } }, customdata: custom, hovertemplate: `%{y:,.5~g}${spread}<extra>${plain(name)}</extra>` });
-        const alone = sparse ? [] : parts.filter(([from, to]) => to - from === 1).map(([from]) => from);
-        if (alone.length) {
-          data.push({ type: "scatter", x: alone.map((i) => line.t[i]), y: alone.map((i) => line.y[i]), mode: "markers",
-            marker: { size: 3, color: colour, line: { width: 0 } }, hoverinfo: "skip", showlegend: false });
-        }
-        key.push({ name: lines.length === 1 && line.envelope ? "mean" : name, colour, dash: style.dash });
-      });
-      if (reduced) key.push({ name: "min to max", shape: "bx", colour: lines.length > 1 ? css("line-2") : css("envelope") });
-      this.key = key;
-      return { data, layout: { ...this.axes([start, end], this.reach(lines)), ...this.shades(gaps, end - start) } };
-    },
-    named(line) {
-      const several = [this.picked.measure.length > 1, this.picked.series.length > 1];
-      if (several[1] && line.series) return several[0] ? `${line.series} · ${line.measure}` : line.series;
-      return line.measure;
-    },
-    reach(lines) {
-      let low = Infinity, high = -Infinity;
-      for (const line of lines) {
-        const under = line.lo ?? line.y, over = line.hi ?? line.y;
-        for (let i = 0; i < line.points; i++) {
-          if (under[i] < low) low = under[i];
-          if (over[i] > high) high = over[i];
-        }
-      }
-      return low <= high ? [low, high] : [0, 1];
     },
     axes(x, [low, high]) {
       const { tickformatstops } = this.both.light.layout.xaxis;  // Plotly leaves lists out of a template
@@ -578,7 +279,7 @@ export default {
       return span > 2 * 36e5 ? "%-d %b %Y, %H:%M" : span > 6e4 ? "%-d %b %Y, %H:%M:%S" : "%-d %b %Y, %H:%M:%S.%L";
     },
     // Gaps are drawn as grey spans, labelled where there is room; `end` is where the chart ends.
-    shades(gaps, span, end = this.answer.end) {
+    shades(gaps, span, end) {
       const widest = [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, 200);
       const pixel = span / this.pixels(), shapes = widest.map(([x0, x1]) =>
         ({ type: "rect", x0, x1, y0: 0, y1: 1, yref: "paper", fillcolor: css("sunken"), line: { width: 0 }, layer: "below" }));
@@ -702,7 +403,7 @@ export default {
       const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head, b: 44 },
         title: { text: plain(this.name), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14 } } };
       const href = await this.engine.toImage({ data, layout: named }, { format: "png", width, height: named.height, scale: 2 });
-      const parts = [this.name, ...(this.mode === "forecast" ? this.drawnOf() : [])];
+      const parts = [this.name, ...this.drawnOf()];
       Object.assign(document.createElement("a"), { href, download: `${parts.join(", ").replace(/[\\/:*?"<>|]/g, "-")}.png` }).click();
     },
     // What a picture of a forecast is of, for the name of its file.
@@ -711,7 +412,6 @@ export default {
       return [series, model, cutoff === null ? "" : `cutoff ${new Date(cutoff).toISOString().slice(0, 10)}`].filter((part) => part);
     },
     async copyLink() {
-      this.remember();
       try {
         await navigator.clipboard.writeText(location.href);
         this.copied = true;

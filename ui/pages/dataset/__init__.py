@@ -48,8 +48,7 @@ def register(services: Services) -> None:
         tab: str = 'overview',
         v: int | None = None,
         page: int = 1,
-        measure: list[str] | None = Query(None),  # noqa: B008 - how the framework is told that a parameter repeats
-        series: list[str] | None = Query(None),  # noqa: B008
+        series: list[str] | None = Query(None),  # noqa: B008 - how the framework is told that a parameter repeats
         recipe: str = '',
         kind: str = '',
         column: str | None = None,
@@ -68,7 +67,6 @@ def register(services: Services) -> None:
             tab=chosen,
             version=v,
             page=page,
-            measures=measure or (),
             series=series or (),
             recipe=recipe,
             kind=kind,

@@ -46,15 +46,8 @@ class Origins:
             ui.timer(0.01, lambda: self.row(asked.of, at, line=asked.line), once=True)
 
     async def point(self, event: Mapping[str, Any]) -> None:
-        """Tell of a point of the chart: `t` in epoch ms, its `series`, and whether the line draws points `exact`ly."""
-        time = EPOCH + timedelta(microseconds=round(1000 * float(event['t'])))
-        if not event.get('exact'):
-            self._say(
-                'Several points in one place',
-                'Here a pixel stands for several points. Zoom in until each is drawn, then press one.',
-            )
-            return
-        await self.row(str(event.get('series') or ''), time)
+        """Tell of a point of the chart: `t` in epoch ms, and its `series`."""
+        await self.row(str(event.get('series') or ''), EPOCH + timedelta(microseconds=round(1000 * float(event['t']))))
 
     async def row(self, series: str, time: datetime, *, line: int | None = None) -> None:
         """Tell of the rows of a series at a time, or of the one of a line."""

@@ -1,11 +1,13 @@
 """A dataset at a glance: its chart, its columns in figures and its first faults."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from core.analysis.query import marks
 from core.analysis.tables import Page
 from ui.components import formats
-from ui.components.chart import series_chart
+from ui.components.chart import SeriesPanel
+from ui.components.panels import described
 from ui.components.parts import badge, card, icon, tag
 from ui.components.spark import bars, spark
 from ui.components.states import empty_state
@@ -14,7 +16,6 @@ from ui.pages.dataset.faults_tab import faults_card
 from ui.pages.dataset.origin import Origins
 from ui.pages.dataset.state import Shown, View
 
-MOST_LABELS = 1000
 FIRST_FAULTS = 5
 COLOURS = [f'series-{place}' for place in range(1, 9)]
 
@@ -24,21 +25,11 @@ class OverviewTab(View):
 
     def __init__(self, shown: Shown) -> None:
         super().__init__(shown)
-        known, labels = shown.manifest['measures'], shown.manifest['series']['first']
-        self.measures = [name for name in shown.asked.measures if name in known] or list(known[:1])
-        self.labels: Sequence[str] = labels
         self.page: Page | None = None
 
-    @property
-    def series(self) -> Sequence[str]:
-        """The series that are drawn."""
-        return [name for name in self.shown.asked.series if name in self.labels] or list(self.labels[:1])
-
     async def load(self) -> None:
-        """Read the labels of more series than the manifest names, and the first faults."""
+        """Read the first faults."""
         datasets, user = self.shown.services.datasets, self.shown.session.user.id
-        if self.shown.manifest['series']['count'] > len(self.labels):
-            self.labels = await datasets.labels(user, self.shown.version, limit=MOST_LABELS)
         self.page = await datasets.faults(user, self.shown.version, offset=0, limit=FIRST_FAULTS)
 
     def draw(self) -> None:
@@ -72,16 +63,13 @@ class OverviewTab(View):
             return
         origins = Origins(self.shown)
         origins.draw()
-        with tag('section', classes='card'):
-            chart = series_chart(
-                f'{self.shown.api}/series',
-                measures=self.shown.manifest['measures'],
-                chosen=self.measures,
-                series=self.series,
-                labels=self.labels,
-                name=self.shown.data.name,
-            )
-        chart.on('point', lambda event: origins.point(event.args))
+        SeriesPanel(
+            str(self.shown.data.id),
+            described(self.shown.data.name, self.shown.version),
+            name=self.shown.data.name,
+            faulty=bool(marks.files(self.shown.manifest)),
+            on_point=origins.point,
+        )
 
     def _measure_card(self, column: Mapping[str, Any], colour: str) -> None:
         rows = max(1, self.shown.version.rows)

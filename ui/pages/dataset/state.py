@@ -25,7 +25,6 @@ class Asked:
     tab: str
     version: int | None = None
     page: int = 1
-    measures: Sequence[str] = ()
     series: Sequence[str] = ()
     recipe: str = ''
     kind: str = ''

@@ -12,7 +12,7 @@ from core.analysis.tables import Page
 from core.errors import Unavailable
 from core.track import Track
 from ui.components import formats
-from ui.components.chart import SeriesChart, forecast_chart
+from ui.components.chart import ForecastChart, forecast_chart
 from ui.components.parts import Tag, badge, card, chip, tag
 from ui.components.record import forecasts_of, judge, track_receipt
 from ui.components.shares import Share, share_bars
@@ -37,7 +37,7 @@ class ChartTab(View):
         self.came: Track | None = None
         self.arrived: Mapping[str, Any] | None = None
         self.by_horizon: dict[str, Sequence[Mapping[str, Any]]] = {}
-        self.chart: SeriesChart | None = None
+        self.chart: ForecastChart | None = None
         self._chips: dict[str, Tag] = {}
         self._receipt: Element | None = None
         self._sentence: Tag | None = None

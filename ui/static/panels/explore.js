@@ -6,7 +6,7 @@ import { el, icon, menu, toast, useIcons } from "./dom.js";
 import { writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
 import { filter } from "./request.js";
-import { compareWith, copyOf, presetsOf, resolved, stepsFor, written } from "./variables.js";
+import { addressed, compareWith, copyOf, presetsOf, resolved, stepsFor, written } from "./variables.js";
 
 const KINDS = [["line", "Line", "chart-line"], ["area", "Area", "chart-area"], ["bar", "Bars", "chart-column"], ["scatter", "Scatter", "chart-scatter"], ["heat", "Hour × weekday", "grid-3x3"], ["calendar", "Calendar", "calendar-days"],
   ["histogram", "Histogram", "chart-bar-big"], ["box", "Box", "box"], ["candles", "Candles", "chart-candlestick"], ["table", "Table", "table"], ["figure", "Figure", "hash"]];
@@ -32,7 +32,7 @@ export default {
     writeNumbersWith(...this.marks);
     this.known = { ...this.datasets };
     this.panelSpec = copyOf(this.spec);
-    this.variables = copyOf(this.chosen);
+    this.variables = addressed(this.chosen);
     this.past = [];
     this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), index: () => this.show({ axis: "index" }), link: () => location.href, drawn: (panel) => { this.ready = panel.element.dataset.ready === "1"; } } });
     this.drops();

@@ -2,6 +2,7 @@
 // A scene (scene.js) is plain data; what is drawn is all in it, so the same scene can be drawn as a picture (figure.js).
 
 import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { writeGaps } from "./gaps.js";
 import { colour, faded, instant, short, tick, written } from "./look.js";
 import { paint } from "./marks.js";
 import { missing } from "./scene.js";
@@ -279,8 +280,12 @@ export function mount(uPlot, element, hooks = {}) {
     const ratio = devicePixelRatio, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, "y", true);
     clipped(u, (ctx, bbox) => {
       for (const line of scene.lines) if (line.path) tails(u, ctx, line, x, ratio);
-      paint(ctx, scene.marks, { x, y: (mark) => u.valToPos(mark.y, scaleOf(mark), true), bottom: bbox.top + bbox.height, ratio });
+      paint(ctx, scene.marks, { x, y: (mark) => u.valToPos(mark.y, scaleOf(mark), true), bbox, ratio });
       ctx.font = `${12 * ratio}px ${FAMILY}`;
+      ctx.fillStyle = colour("text-3");
+      ctx.textAlign = "left";
+      ctx.textBaseline = "top";
+      writeGaps(ctx, scene.gaps, { x, left: bbox.left, width: bbox.width, ratio, write: (text, left) => plain(ctx, text, left, bbox.top + 2 * ratio, ratio) });
       for (const { value, label: text, colour: name } of scene.thresholds) {
         ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
         stroked(ctx, [7 * ratio, 6 * ratio], ratio * 1.25, bbox.left, y(value), bbox.left + bbox.width, y(value));

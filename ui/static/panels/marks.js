@@ -3,7 +3,7 @@
 
 import { placeOf } from "./axes.js";
 import { el } from "./dom.js";
-import { colour, count, instant, short } from "./look.js";
+import { colour, count, instant, number } from "./look.js";
 import { query } from "./wire.js";
 
 const ASKED = new Set(["measures", "series", "filters", "from", "to", "group", "across", "top", "by"]);  // what tells which lines there are
@@ -39,27 +39,30 @@ function heightOf(mark, line) {
 // How a mark looks: red where a record is lost, amber where a cell was changed.
 export const lookOf = (mark) => ({ ring: !none(mark.y), colour: mark.action === "rejected" ? "red" : "amber" });
 
-// Draw marks; `x` and `y(mark)` tell where on the canvas, `bottom` where the plot ends.
-export function paint(ctx, marks, { x, y, bottom, ratio }) {
+// Draw marks; `x` and `y(mark)` tell where on the canvas, `bbox` where the plot is: at its edges they are whole.
+export function paint(ctx, marks, { x, y, bbox, ratio }) {
   for (const mark of marks) {
-    const { ring, colour: name } = lookOf(mark);
+    const { ring, colour: name } = lookOf(mark), at = Math.min(Math.max(x(mark.t), bbox.left + 5 * ratio), bbox.left + bbox.width - 5 * ratio);
     ctx.strokeStyle = colour(name);
     ctx.fillStyle = colour("surface");
     ctx.lineWidth = 1.75 * ratio;
     ctx.beginPath();
-    if (ring) ctx.arc(x(mark.t), y(mark), 4 * ratio, 0, 2 * Math.PI);
-    else ctx.rect(x(mark.t) - 3 * ratio, bottom - 8 * ratio, 6 * ratio, 6 * ratio);
+    if (ring) ctx.arc(at, y(mark), 4 * ratio, 0, 2 * Math.PI);
+    else ctx.rect(at - 3 * ratio, bbox.top + bbox.height - 8 * ratio, 6 * ratio, 6 * ratio);
     ctx.fill();
     ctx.stroke();
   }
 }
+
+// With all the decimals that a value has.
+const exactly = (value) => number(value, 10 ** -(String(value).split(".")[1]?.length ?? 0));
 
 const DONE = { rejected: "The record was rejected.", emptied: "The cell was emptied.", repaired: "Repaired.", truncated: "What was too much was cut off." };
 // What a mark says, in lines: what the cell said, why that was wrong, and what was done.
 export function said(mark) {
   const kind = mark.kind.replaceAll("_", " "), reason = mark.reason && mark.reason.toLowerCase() !== kind ? mark.reason : "", done = DONE[mark.action] ?? `${mark.action[0].toUpperCase()}${mark.action.slice(1)}.`;
   const where = mark.column || "Record", cell = mark.value ? `${where}: “${mark.value}”` : where;
-  return [`${cell}, ${kind}`, reason && `${reason[0].toUpperCase()}${reason.slice(1).replace(/\.$/, "")}.`, mark.action === "repaired" && !none(mark.y) && mark.measure ? `Stored as ${short(mark.y)}.` : done].filter(Boolean);
+  return [`${cell}, ${kind}`, reason && `${reason[0].toUpperCase()}${reason.slice(1).replace(/\.$/, "")}.`, mark.action === "repaired" && !none(mark.y) && mark.measure ? `Stored as ${exactly(mark.y)}.` : done].filter(Boolean);
 }
 
 // Where its line is told of: the version that read the file is found by the name of its conversion.
@@ -147,7 +150,7 @@ export class Marks {
     if (this.tip.contains(event.target) || !this.from || Math.hypot(event.clientX - this.from[0], event.clientY - this.from[1]) > 4) return;
     const mark = this.near(event, event.pointerType === "touch" ? TOUCH : NEAR);
     if (!mark) return;
-    event.stopPropagation();
+    event.preventDefault();  // it is no press on the point below
     this.tell(mark, true);
   }
 
