@@ -51,7 +51,8 @@ class Explorer(ui.element, component=STATIC / 'explore.js'):
 def preloads() -> str:
     """What a dashboard's head says, so that its scripts come at once and side by side."""
     key = next(key for key, module in esm_modules.items() if module.name == NAME)
-    modules = [file.name for file in sorted(MODULES.glob('*.js')) if file.name != 'explore.js']
+    others = ('explore.js', 'series.js', 'strip.js')
+    modules = [file.name for file in sorted(MODULES.glob('*.js')) if file.name not in others]
     links = [f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{name}">' for name in modules]
     links += [f'<script async src="{source}"></script>' for source in _engines().values()]
     return ''.join(links)
