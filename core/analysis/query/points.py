@@ -91,8 +91,11 @@ class _Together:
 
     def values(self, measure: str, view: View) -> Buckets:
         """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
-        if self.stored.size(self.series, start=view.start, end=view.end, wanted=self._measures) <= MOST_ROWS:
-            return finite(self.rows(view.start, view.end), measure)
+        start, end = view.start, view.end
+        if (start, end) in self._read or (
+            self.stored.size(self.series, start=start, end=end, wanted=self._measures) <= MOST_ROWS
+        ):
+            return finite(self.rows(start, end), measure)
         found, rows = [], 0
         for piece in self.stored.pieces(self.series, [measure], start=view.start, end=view.end):
             found.append(finite(piece, measure))

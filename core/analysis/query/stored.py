@@ -30,7 +30,7 @@ KEPT_BYTES: Final = 96 * 2**20
 KEPT_LINES: Final = 8192
 KEPT_RUNS: Final = 20_000
 A_LABEL: Final = 200  # bytes of a series: its name as a string, its entry in a dict, its place and its span
-A_GROUP: Final = 5000  # bytes of a row group: what the footer tells of its columns
+A_CHUNK: Final = 1000  # bytes of what a footer tells of a column of a row group
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
@@ -205,7 +205,8 @@ class Stored:
         self._kept_runs = 0
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
         # About how many bytes of memory this holds while nothing is read: labels above all.
-        self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels) + A_GROUP * len(groups)
+        self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels)
+        self.nbytes += A_CHUNK * sum(len(file.sizes) * len(file.kinds) for file in (*self._parts, self._pyramid))
         self.nbytes += 0 if self._placed is None else self._placed.nbytes
         self.marks: Marks | None = None  # whoever wants them reads them
         self._keys_told: dict[str, tuple[str, ...]] | None = None
@@ -530,9 +531,11 @@ class _File:
         statistics = self._footer.row_group(group).column(self._index[column]).statistics
         if statistics is None or not statistics.has_min_max:
             return None
-        if column == '_time':
-            return tuple(_micros(value) for value in (statistics.min, statistics.max))  # type: ignore[return-value]
-        return statistics.min, statistics.max
+        if column != '_time':
+            return statistics.min, statistics.max
+        if self.kinds[column].startswith('timestamp[us'):
+            return statistics.min_raw, statistics.max_raw
+        return _micros(statistics.min), _micros(statistics.max)
 
     def table(self, columns: Sequence[str]) -> Any:
         """Return columns of the whole file as an Arrow table."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analysis.query import Query, answer
@@ -68,6 +68,7 @@ def test_buckets_follow_the_calendar_of_their_zone(every: str, start: str, end: 
     assert local(edges(micros(start), micros(end), every, BERLIN)) == begins
 
 
+@settings(deadline=None)
 @given(
     start=st.integers(micros('1900-01-01T00:00+00:00'), micros('2100-01-01T00:00+00:00')),
     days=st.integers(0, 400),

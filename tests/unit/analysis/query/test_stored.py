@@ -167,6 +167,15 @@ def test_lines_may_lie_in_several_row_groups(made: Version, tmp_path: Path, monk
     assert (line.n, line.columns['y'][known].min(), line.columns['y'][known].max()) == (len(y), y.min(), y.max())
 
 
+def test_what_footers_take_is_counted(made: Version, tmp_path: Path) -> None:
+    folder = Path(made.stored._pyramid._path).parent
+    for path in folder.glob('*.parquet'):
+        rows = 500 if path.name.startswith('data-') else 100_000
+        footer = pq.read_metadata(path).metadata
+        pq.write_table(pq.read_table(path).replace_schema_metadata(footer), tmp_path / path.name, row_group_size=rows)
+    assert opened(tmp_path).nbytes > 2 * made.stored.nbytes
+
+
 def test_footers_without_statistics_are_read(made: Version, tmp_path: Path) -> None:
     folder = Path(made.stored._pyramid._path).parent
     for path in folder.iterdir():
