@@ -60,7 +60,9 @@ test: browser counterparts lint types imports
 fuzz: $(VENV)/.dev
 	VARIOSYNC_FUZZ_CASES=10000 $(PY) -m pytest tests/e2e/test_openapi.py
 
-check: format lint types imports unit
+# The quick checks run beside the tests.
+check: format
+	@$(MAKE) --no-print-directory -j 4 --output-sync=target lint types imports unit
 
 format: $(VENV)/.dev
 	$(PY) -m ruff format --quiet .
@@ -76,7 +78,7 @@ imports: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/.dev
-	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup -q tests/unit tests/test_architecture.py tests/test_docs.py
+	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup -q -m 'not slow' tests/unit tests/test_architecture.py tests/test_docs.py
 
 # The reference anew, from the code; a test fails while it differs.
 docs: $(VENV)/.dev

@@ -43,6 +43,16 @@ where datname = current_database() and pid <> pg_backend_pid() and state like 'i
 """
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a group on one worker: pytest-xdist 3.8 names groups where pytest 9.2 does not look."""
+    if not config.getoption('loadgroup', False):
+        return
+    for item in items:
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers('xdist_group')})
+        if groups and '@' not in item.nodeid.rpartition(']')[2]:
+            item._id = type(item.id).parse(f'{item.nodeid}@{"_".join(groups)}')  # type: ignore[attr-defined]
+
+
 def pytest_collection_finish() -> None:
     """Spare every later `gc.collect`, which a page's test makes twice, what was imported and collected for good."""
     gc.collect()

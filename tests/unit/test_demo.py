@@ -40,6 +40,7 @@ def converted(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
 
 
 @pytest.mark.parametrize('make', [demo.shop_sales, demo.grid_load])
+@pytest.mark.slow
 def test_a_seed_always_makes_the_same_bytes(make: Any) -> None:
     assert make(5) == make(5)
     assert make(5) != make(6)
@@ -66,6 +67,7 @@ def test_holidays_are_those_of_the_country() -> None:
 
 
 @pytest.mark.parametrize('seed', [1, 2, 3])
+@pytest.mark.slow
 def test_every_planted_defect_is_found_at_its_line(seed: int, tmp_path: Path) -> None:
     path = tmp_path / 'shops.csv'
     path.write_bytes(demo.shop_sales(seed))
@@ -88,6 +90,7 @@ def test_every_planted_defect_is_found_at_its_line(seed: int, tmp_path: Path) ->
     assert {name: len(at) for name, at in lines.items()} == {n: c for n, c in PLANTED.items() if n != 'gap'}
 
 
+@pytest.mark.slow
 def test_every_row_of_the_shops_is_accounted_for(stored: tuple[dict[str, Any], pl.DataFrame]) -> None:
     manifest, rows = stored
     repaired = sum(PLANTED[name] for name in REPAIRED)

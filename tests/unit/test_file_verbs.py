@@ -54,6 +54,7 @@ def test_a_folder_holds_the_dataset_that_an_upload_would_make(convert: Convert, 
     assert [path for path in tmp_path.iterdir() if path.name.startswith('.')] == []
 
 
+@pytest.mark.slow
 def test_a_file_joins_the_dataset_of_a_folder_in_place_or_elsewhere(convert: Convert, tmp_path: Path) -> None:
     convert(FIRST, 'sales')
     (tmp_path / 'sales' / 'notes.txt').write_text('mine')
@@ -69,6 +70,7 @@ def test_a_file_joins_the_dataset_of_a_folder_in_place_or_elsewhere(convert: Con
     assert [one['name'] for one in manifest(tmp_path / 'sales')['sources']] == ['a.csv', 'b.csv']
 
 
+@pytest.mark.slow
 def test_a_recipe_cleans_the_rows_and_goes_on_with_the_next_file(convert: Convert, tmp_path: Path) -> None:
     (step,) = convert(FIRST, 'sales', recipe=[DOUBLE])['recipe']
     assert (step['do'], step['rows_after']) == ('derive', 56)
@@ -116,6 +118,7 @@ def test_what_is_no_dataset_is_not_gone_on_from(convert: Convert, tmp_path: Path
 
 
 @pytest.mark.parametrize('failing', ['before', 'first', 'manifest'])
+@pytest.mark.slow
 def test_a_dataset_is_as_it_was_when_its_next_files_cannot_be_put_in_place(
     convert: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_dataset_is_as_it_was_when_its_next_files_cannot_be_put_in_place(
     assert not (tmp_path / 'sales.before').exists()
 
 
+@pytest.mark.slow
 def test_files_in_a_folder_that_are_not_of_its_dataset_stay(convert: Convert, tmp_path: Path) -> None:
     convert(FIRST, 'sales')
     mine = tmp_path / 'sales' / 'mine.parquet'

@@ -46,6 +46,7 @@ def loaded() -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 def test_modals_own_loader_finds_every_function(loaded: dict[str, Any]) -> None:
     secrets = ["modal.Secret.from_name('variosync-objects')", 'Secret.from_dict([VARIOSYNC_TASK_MEMORY])']
     cpu = [None, [1.0, 2.0], [1024, 2560], secrets]
@@ -103,6 +104,7 @@ def test_ping(objects: Objects) -> None:
     assert answer['seconds'] > 0
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_dataset_and_the_dataset_a_forecast(objects: Objects) -> None:
     tenant = f't/{uuid4()}'
     asyncio.run(objects.put_file(f'{tenant}/u/source', AIR))

@@ -90,11 +90,13 @@ def test_a_result_holds_rows_backtests_notes_and_scores(objects: LocalTaskObject
     assert 'kind' in stored(objects, tmp_path, 'notes.parquet').columns
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
     first, second = (run(objects, tmp_path / name, models=['theta', 'lightgbm'])['objects'] for name in ('one', 'two'))
     assert first == second
 
 
+@pytest.mark.slow
 def test_auto_is_explained_by_the_shares_of_its_members(objects: LocalTaskObjects, tmp_path: Path) -> None:
     (auto,) = run(objects, tmp_path / 'one', models=['auto'], windows=1)['manifest']['models']
     assert sum(auto['weights'].values()) == pytest.approx(1)
@@ -162,6 +164,7 @@ def test_only_a_chunk_of_the_series_is_forecast(objects: LocalTaskObjects, tmp_p
     assert set(stored(objects, tmp_path, 'forecast-seasonal_naive.parquet')['unique_id']) == {'south'}
 
 
+@pytest.mark.slow
 def test_a_chunk_is_forecast_by_auto_with_what_was_learnt_before(
     objects: LocalTaskObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +189,7 @@ def test_a_chunk_is_forecast_by_auto_with_what_was_learnt_before(
     np.testing.assert_allclose(again.select('mean', '^q.*$'), rows.select('mean', '^q.*$'), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_chunk_that_does_not_know_a_regressor_is_forecast_without_it(
     objects: LocalTaskObjects, tmp_path: Path
 ) -> None:

@@ -319,6 +319,7 @@ def test_a_file_of_the_future_brings_regressors(tmp_path: Path) -> None:
         ('ds,shop,price\n2024-02-01,7,1\n2024-02-02,7,1\n', ['promo'], 'promo'),
     ],
 )
+@pytest.mark.slow
 def test_a_file_of_the_future_that_cannot_serve_is_told(
     tmp_path: Path, text: str, regressors: list[str], told: str
 ) -> None:

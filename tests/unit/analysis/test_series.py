@@ -82,6 +82,7 @@ def only(found: Points) -> Line:
     size=st.one_of(st.integers(0, 5000), st.integers(0, 70_000)).map(lambda s: s * SECOND // 3),
     width=st.integers(1, 1500),
 )
+@pytest.mark.slow
 def test_any_view_shows_its_extremes_and_nothing_outside(stored: Stored, a: int, size: int, width: int) -> None:
     found = window(stored, measures=('y',), start=a, end=a + size, width=width)
     line, inside = only(found), (a <= T) & (a + size >= T)

@@ -58,6 +58,7 @@ def test_export_leaves_our_own_columns_out(part, tmp_path, form):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(alphabet='=+-@\t\r\'"a1,; é', max_size=8), min_size=1, max_size=6))
+@pytest.mark.slow
 def test_no_exported_cell_begins_like_a_formula(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp('formula')
     with duckdb.connect() as connection:

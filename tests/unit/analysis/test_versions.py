@@ -135,6 +135,7 @@ Rows = st.lists(st.tuples(st.sampled_from('ab'), st.integers(0, 60), st.sampled_
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(Rows, Rows)
+@pytest.mark.slow
 def test_any_two_versions_differ_as_they_do_when_compared_row_by_row(
     store: Callable[..., Stored], before: list[tuple[str, int, Any]], after: list[tuple[str, int, Any]]
 ) -> None:

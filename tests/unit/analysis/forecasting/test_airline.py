@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from core.analysis.forecasting import Request, forecast
 
 PASSENGERS = Path(__file__).parents[3] / 'data' / 'air_passengers.csv'
 
 
+@pytest.mark.slow
 def test_last_year_is_forecast_within_six_percent():
     known = pl.read_csv(PASSENGERS, try_parse_dates=True).select(pl.lit('air').alias('unique_id'), 'ds', 'y')
     came = known.tail(12).with_columns(pl.col('ds').cast(pl.Datetime('us')))

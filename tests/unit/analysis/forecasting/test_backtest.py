@@ -12,6 +12,8 @@ from core.analysis.forecasting import Request, backtest, cross_validation, score
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
+pytestmark = pytest.mark.slow
+
 
 def test_windows_end_step_size_apart_and_show_what_came():
     rows = cross_validation(air(), Request(h=6, models=('theta',)), n_windows=3, step_size=4)

@@ -10,6 +10,8 @@ from core.analysis.forecasting import Request, conformal, forecast, repair
 from core.analysis.forecasting.base import Origin, Raw
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.slow
+
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 
 

@@ -9,6 +9,8 @@ from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
+pytestmark = pytest.mark.slow
+
 
 def panel(*values: np.ndarray, every: str = '1mo', h: int = 6) -> list[repair.Series]:
     frames = [frame(own, every=every, name=f'{at:03}') for at, own in enumerate(values)]

@@ -51,6 +51,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
+@pytest.mark.slow
 def test_it_gives_what_prophet_gives_and_a_posterior_no_lower(name: str):
     at, y, season = CASES[name]
     past, future = slice(None, -H), slice(-H, None)

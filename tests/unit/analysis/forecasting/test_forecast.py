@@ -10,6 +10,8 @@ from core.analysis.forecasting import MODELS, Request, forecast, quantiles, run
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
+pytestmark = pytest.mark.slow
+
 QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'lightgbm')
 COLUMNS = ['unique_id', 'ds', 'cutoff', 'horizon', 'model', 'model_used', 'mean']
 BANDS = ['q0.025', 'q0.1', 'q0.5', 'q0.9', 'q0.975']

@@ -16,6 +16,8 @@ from core.analysis.forecasting.repair import Series, prepare
 from core.errors import UnusableData
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.slow
+
 H, POINTS = 6, 54
 REQUEST = Request(h=H, freq='MS', options={'lightgbm': {'rounds': 10}})
 TINY = {'tft': {'hidden': 4, 'steps': 3}, 'lightgbm': {'rounds': 10}}

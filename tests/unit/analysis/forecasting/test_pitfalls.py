@@ -18,7 +18,7 @@ from core.analysis.forecasting.statistical import Statistical
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
-pytestmark = pytest.mark.xdist_group('pitfalls')  # so that the panel is forecast once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('pitfalls')]  # so that the panel is forecast once
 SIZE, H = 60, 7
 LOCAL = ('seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet')
 """Models of one series at a time: what they forecast depends on no other series."""

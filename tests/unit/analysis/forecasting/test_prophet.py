@@ -11,6 +11,8 @@ from core.analysis.forecasting.prophet import ProphetModel, checked, mode
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
+pytestmark = pytest.mark.slow
+
 MULTIPLICATIVE = {'prophet': {'seasonality_mode': 'multiplicative'}}
 
 

@@ -23,6 +23,8 @@ from core.analysis.forecasting.tft.windows import Source, layout_of
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.slow
+
 SMALL = {'hidden': 8, 'steps': 12, 'context': 14}
 H = 5
 

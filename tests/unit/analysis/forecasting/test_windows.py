@@ -15,6 +15,8 @@ from core.analysis.forecasting.linear import Ridge
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.slow
+
 FEW_ROUNDS = {'lightgbm': {'rounds': 40, 'learning_rate': 0.15}}
 RUN = Run(options=FEW_ROUNDS)
 MEMBERS = pytest.mark.parametrize('member', [Windowed(), Ridge()], ids=lambda member: member.name)

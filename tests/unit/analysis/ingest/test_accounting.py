@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from core.analysis.ingest import Options, convert, inspect
 from core.analysis.ingest.rawtable import FaultAction, FaultKind
 from core.analysis.ingest.rejects import CellFault
 from core.errors import UnusableData
+
+pytestmark = pytest.mark.slow
 
 TIMES = st.one_of(
     st.datetimes().map(str),

@@ -13,6 +13,8 @@ from core.analysis.ingest import Manifest, Options, convert
 from core.analysis.ingest.append import told
 from core.errors import UnusableData
 
+pytestmark = pytest.mark.slow
+
 FIRST = 'ds,region,y,note\n2024-01-01,north,1,a\n2024-01-02,north,2,b\n2024-01-01,south,3,c\n'
 Version = tuple[Manifest, Path]
 

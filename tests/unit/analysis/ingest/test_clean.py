@@ -11,6 +11,8 @@ import pytest
 
 from core.analysis.ingest import Manifest, Options, convert, inspect
 
+pytestmark = pytest.mark.slow
+
 DELIMITED = importlib.import_module('core.analysis.ingest.delimited')
 CONVERT = importlib.import_module('core.analysis.ingest.convert')
 ROWS = 600

@@ -32,6 +32,7 @@ def written(folder: Path, kind: str, *, columns: int, rows: int) -> Path:
 
 @pytest.mark.parametrize('kind', ['parquet', 'feather'])
 @pytest.mark.parametrize(('columns', 'rows'), [(1200, 3), (2100, 3)])
+@pytest.mark.slow
 def test_wide_tables_are_read(tmp_path: Path, kind: str, columns: int, rows: int) -> None:
     table = read(written(tmp_path, kind, columns=columns, rows=rows), name=f'x.{kind}', workdir=tmp_path / 'work')
     assert (table.rows_read, len(table.names), table.hints['ds'], table.hints['s5']) == (
@@ -44,6 +45,7 @@ def test_wide_tables_are_read(tmp_path: Path, kind: str, columns: int, rows: int
     assert not list((tmp_path / 'work').glob('strip*'))
 
 
+@pytest.mark.slow
 def test_strips_stay_side_by_side_over_many_row_groups(tmp_path: Path) -> None:
     path = written(tmp_path, 'parquet', columns=1501, rows=2500)
     table = read(path, name='x.parquet', workdir=tmp_path / 'work')

@@ -9,7 +9,7 @@ import pytest
 from tests.dirty import CLASSES, DirtyFile, files
 from tests.dirty.truth import Outcome, intended, outcome
 
-pytestmark = pytest.mark.xdist_group('dirty')  # so that the files are read once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('dirty')]  # so that the files are read once
 
 SLOW = ('many_columns', 'long_cells')
 

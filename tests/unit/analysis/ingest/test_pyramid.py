@@ -36,6 +36,7 @@ def regular(n: int, *, series: str = '', start: int = 0, step: int = SECOND, see
 
 
 @pytest.mark.parametrize('start', [0, -3_000 * SECOND - 7], ids=['from 1970', 'across 1970'])
+@pytest.mark.slow
 def test_every_level_equals_brute_force(tmp_path: Path, start: int) -> None:
     values = regular(150_000, start=start)
     values = [row for i, row in enumerate(values) if not 7_000 <= i < 7_900]

@@ -336,6 +336,7 @@ KNOWN = frozenset({'row_in_apostrophes'})
 
 
 @pytest.mark.parametrize('source', ['survey', 'balance', 'counter'])
+@pytest.mark.slow
 def test_polluted_files_read_as_the_table_they_mean(opened: Open, source: str) -> None:
     missed = [
         file.name
@@ -351,6 +352,7 @@ def test_pollutions_are_the_same_for_a_seed() -> None:
     assert [file.data for file in first] != [file.data for file in other]
 
 
+@pytest.mark.slow
 def test_every_pollution_is_met_in_every_group_of_tables() -> None:
     for half in (FIRST, SECOND, THIRD):
         small = [name for name in half if name not in ('meter', 'log')]

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
     encoding=st.sampled_from(['utf-8', 'utf-8-sig', 'utf-16', 'cp1252']),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
+@pytest.mark.slow
 def test_written_table_reads_back(
     table: list[list[str]], delimiter: str, quote: str, newline: str, encoding: str, quoting: int
 ) -> None:

@@ -108,6 +108,7 @@ from tests.unit.analysis.ingest.reading import converted
         ('1706706309250125000', '1706709909250125000', 'timestamptz', '2024-01-31 13:05:09.250125'),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_ways_to_write_a_time(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
     column, values = read_cells(tmp_path, 'date', [first, second])
     assert (column.type, values[0], column.unread) == (kind, datetime.fromisoformat(expected), 0)
@@ -124,6 +125,7 @@ def test_ways_to_write_a_time(tmp_path: Path, first: str, second: str, kind: str
         (['2024-01-31 13:05:09', '2024-02-01 13:05:09'], ''),
     ],
 )
+@pytest.mark.slow
 def test_the_one_zone_that_all_times_name_is_kept(tmp_path: Path, cells: list[str], zone: str) -> None:
     assert read_cells(tmp_path, 'ts', cells)[0].zone == zone
     manifest, _ = converted(tmp_path, 'ts,y\n' + ''.join(f'{cell},{number}\n' for number, cell in enumerate(cells)))
@@ -144,6 +146,7 @@ def test_the_one_zone_that_all_times_name_is_kept(tmp_path: Path, cells: list[st
         ('1707091200', None),
     ],
 )
+@pytest.mark.slow
 def test_a_date_written_otherwise_is_read_when_it_can_mean_one_day_only(
     tmp_path: Path, cell: str, expected: datetime | None
 ) -> None:
@@ -227,6 +230,7 @@ def _mangled(draw: st.DrawFn, cells: st.SearchStrategy[str]) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(cells=st.lists(_mangled(_NUMBERS), min_size=1, max_size=60))
+@pytest.mark.slow
 def test_plain_numbers_are_read_quickly_to_the_value_of_their_shape(cells: list[str]) -> None:
     _compare(readings.PLAIN, cells, f'CASE WHEN isfinite({readings.PLAIN.quickly("c")}) THEN 1 END')
 
@@ -240,6 +244,7 @@ def test_plain_numbers_are_read_quickly_to_the_value_of_their_shape(cells: list[
         *('2024-01-31 13:05:09.250', '2024-01-31T13:05:09.123456Z', '2024-01-31T13:05:09+02:00'),
     ],
 )
+@pytest.mark.slow
 def test_iso_times_are_read_quickly_to_the_value_of_their_shape(example: str, cells: list[str]) -> None:
     reading = readings.ISO.quickened([example])
     assert reading.quick

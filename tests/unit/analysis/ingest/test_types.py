@@ -126,6 +126,7 @@ def test_overflow_is_listed_not_stored_as_infinity(tmp_path: Path) -> None:
         ('2024/01/31', '2024/02/01', 'date', '2024-01-31'),
     ],
 )
+@pytest.mark.slow
 def test_formats_of_times(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
     manifest, into = converted(tmp_path, f'date;y\n{first};1\n{second};2\n')
     assert manifest.columns[0].type == kind
@@ -333,6 +334,7 @@ def test_keys_lose_stray_blanks(tmp_path: Path) -> None:
         ('2024-02-03 05:00,shop 1,word,"5,25",3', 'number_format'),
     ],
 )
+@pytest.mark.slow
 def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, kind: str, at: int
 ) -> None:
