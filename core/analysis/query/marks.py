@@ -102,7 +102,7 @@ def files(manifest: Mapping[str, Any]) -> list[tuple[int, str]]:
     if not (sources := manifest.get('sources')):
         return [(0, '')] if manifest['faults_total'] else []
     last = len(sources) - 1
-    found = [manifest['faults_total'] if at == last else one['faults'] for at, one in enumerate(sources)]
+    found = [manifest['faults_total'] if at == last else one.get('faults', 0) for at, one in enumerate(sources)]
     return [(at, '' if at == last else one['origin']) for at, one in enumerate(sources) if found[at]]
 
 

@@ -77,7 +77,7 @@ export class Marks {
   constructor(panel) {
     this.panel = panel;
     this.found = null;
-    this.tip = el("div", { class: "panel-tip panel-mark", role: "note", "aria-live": "polite", hidden: true });
+    this.tip = el("div", { class: "panel-tip panel-mark", role: "note", "aria-live": "polite", hidden: true, style: { maxHeight: "calc(100% - 8px)", overflow: "auto" } });
     panel.stage.append(this.tip);
     panel.stage.addEventListener("pointermove", (event) => { if (!this.pinned && event.pointerType !== "touch") this.tell(this.near(event, NEAR)); });
     panel.stage.addEventListener("pointerleave", () => { if (!this.pinned) this.tell(null); });
@@ -102,7 +102,7 @@ export class Marks {
     const { version } = context.datasets[spec.dataset], asked = questionOf(request);
     const of = JSON.stringify([spec.dataset, version, asked.filter(([name]) => !WINDOW.has(name))]);
     answer.marks = this.found?.of === of ? this.found.marks : [];
-    if (!answer.marks.length) this.tell(null);
+    this.tell(null);
     try {
       const { marks, marked, note } = await query(spec.dataset, version, asked, abort);
       if (abort.signal.aborted || this.panel.answer !== answer) return;
