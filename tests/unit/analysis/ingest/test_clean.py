@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 DELIMITED = importlib.import_module('core.analysis.ingest.delimited')
 CONVERT = importlib.import_module('core.analysis.ingest.convert')
 ROWS = 600
+MIDDLE, LAST = ROWS // 2 + 7, ROWS - 1
 
 
 def version(folder: Path, text: str, **options: Any) -> tuple[Manifest, list[Any], list[Any]]:
@@ -105,11 +106,11 @@ def test_other_line_breaks_and_quotes_change_nothing(tmp_path: Path, monkeypatch
     assert way == '_at_once'
 
 
-@pytest.mark.parametrize('place', [ROWS // 2 + 7, ROWS - 1])
 @pytest.mark.parametrize(
-    ('cell', 'kind'),
-    [('x', 'not_a_number'), (' 5', 'padding'), ('5\t', 'padding'), ('NA', 'null_spelling'), ('1e400', 'out_of_range'),
-     ('1_000', 'not_a_number'), ('infinity', 'not_a_number'), ('0x10', 'not_a_number')],
+    ('cell', 'kind', 'place'),
+    [('x', 'not_a_number', MIDDLE), ('x', 'not_a_number', LAST), (' 5', 'padding', MIDDLE), ('5\t', 'padding', LAST),
+     ('NA', 'null_spelling', MIDDLE), ('NA', 'null_spelling', LAST), ('1e400', 'out_of_range', MIDDLE),
+     ('1_000', 'not_a_number', LAST), ('infinity', 'not_a_number', MIDDLE), ('0x10', 'not_a_number', LAST)],
 )  # fmt: skip
 def test_one_odd_cell_is_found_and_listed(
     cell: str, kind: str, place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

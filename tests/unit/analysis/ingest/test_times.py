@@ -235,7 +235,7 @@ def test_plain_numbers_are_read_quickly_to_the_value_of_their_shape(cells: list[
     _compare(readings.PLAIN, cells, f'CASE WHEN isfinite({readings.PLAIN.quickly("c")}) THEN 1 END')
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(cells=st.lists(_mangled(_STAMPS), min_size=1, max_size=60))
 @pytest.mark.parametrize(
     'example',

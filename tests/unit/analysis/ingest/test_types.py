@@ -322,16 +322,17 @@ def test_keys_lose_stray_blanks(tmp_path: Path) -> None:
     assert (report['rows_accepted'], report['rows_repaired']) == (27, 1)
 
 
-@pytest.mark.parametrize('at', [0, 120, 399])
 @pytest.mark.parametrize(
-    ('record', 'kind'),
+    ('record', 'kind', 'at'),
     [
-        ('2024-02-03 05:00, shop 1 ,word,5.25,3', 'padding'),
-        ('2024-02-03 05:00,shop 1, word ,5.25,3', 'padding'),
-        ('2024-02-03 05:00,shop 1,word,n/a,3', 'null_spelling'),
-        ('3 Feb 2024 05:00,shop 1,word,5.25,3', 'date_format'),
-        ('2024-02-03 05:00,shop 1,word,5.25 kg,3', 'unit'),
-        ('2024-02-03 05:00,shop 1,word,"5,25",3', 'number_format'),
+        ('2024-02-03 05:00, shop 1 ,word,5.25,3', 'padding', 0),
+        ('2024-02-03 05:00,shop 1, word ,5.25,3', 'padding', 120),
+        ('2024-02-03 05:00,shop 1,word,n/a,3', 'null_spelling', 399),
+        ('3 Feb 2024 05:00,shop 1,word,5.25,3', 'date_format', 0),
+        ('3 Feb 2024 05:00,shop 1,word,5.25,3', 'date_format', 399),
+        ('2024-02-03 05:00,shop 1,word,5.25 kg,3', 'unit', 120),
+        ('2024-02-03 05:00,shop 1,word,"5,25",3', 'number_format', 399),
+        ('2024-02-03 05:00,shop 1,word,"5,25",3', 'number_format', 0),
     ],
 )
 @pytest.mark.slow
