@@ -119,7 +119,11 @@ def test_ranges_are_told_in_both_writings(asked: Asked, start: str, end: str) ->
 
 def test_who_holds_an_answer_gets_it_no_more_unless_it_is_theirs(asked: Asked) -> None:
     api, _, version = asked
-    tag = query(asked).headers['etag']
+    first = query(asked)
+    tag = first.headers['etag']
+    assert first.headers['cache-control'] == 'private, max-age=300'
+    assert {'Authorization', 'Cookie'} <= set(first.headers['vary'].split(', ')), 'of one session alone'
+    assert query(asked, headers=JSON).headers['cache-control'] == 'private, no-cache'
     again = query(asked, headers={'If-None-Match': tag})
     assert (again.status_code, again.content, again.headers['etag']) == (304, b'', tag)
     assert query(asked, headers={'If-None-Match': tag}, width=999).status_code == 200

@@ -43,6 +43,10 @@ FORMS = (BINARY, JSON, CSV, PARQUET)
 LEFT = 499  # nobody reads it; logs tell it from an answer
 WORTH_PACKING = 1000  # bytes
 SQUEEZE = 4  # as the rest of the site is packed
+# An answer of a version never changes: a browser may show it again for a while without asking. Another sign-in there
+# has another cookie, and asks.
+KEPT = {'Cache-Control': 'private, max-age=300'}
+VARY = 'Accept, Accept-Encoding, Authorization, Cookie'
 
 
 class Line(Answer):
@@ -196,7 +200,7 @@ def routes(services: Services) -> APIRouter:
             request.headers.get('accept', ''), FORMS
         )
         tag = entity_tag(version.id, query.key, wanted)
-        headers = PRIVATE | {'ETag': tag, 'Vary': 'Accept, Accept-Encoding'}
+        headers = (KEPT if wanted == BINARY else PRIVATE) | {'ETag': tag, 'Vary': VARY}
         if unchanged(request, tag):
             return Response(status_code=304, headers=headers)
         found = await _unless_left(request, services.charts.answer(user_id, version, query))
