@@ -1,12 +1,13 @@
 """The whole user interface on NiceGUI's own app: guard, errors, routes, pages; and how it is run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from fastapi.exceptions import RequestValidationError
-from nicegui import app, ui
+from nicegui import app, helpers, ui
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -76,6 +77,22 @@ FAVICON = (
 )
 
 
+# NiceGUI reads from a handler's signature whether it takes arguments, three times for each element that it makes and
+# always of the same three methods: more than half of what an element costs. A method is asked once here.
+_read = helpers.expects_arguments
+_known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
+
+
+def expects_arguments(handler: Callable[..., Any]) -> bool:
+    """Whether a handler takes arguments that have no default."""
+    method = getattr(handler, '__func__', None)
+    if method is None:
+        return _read(handler)
+    if method not in _known:
+        _known[method] = _read(handler)
+    return _known[method]
+
+
 def mount(services: Any) -> None:
     """Register everything on `nicegui.app`; before the first request only the settings of `services` are read."""
     origins = Origins(services.settings)
@@ -84,6 +101,7 @@ def mount(services: Any) -> None:
     # Pages that end sessions find it here.
     app.state.sockets = sockets
     dress()
+    helpers.expects_arguments = expects_arguments
     # Inside the guard, which says whose request it is.
     app.add_middleware(Meter, services=services)
     app.add_middleware(Guard, services=services, origins=origins)

@@ -1,9 +1,11 @@
 """The tabs of a dataset's page, as their user meets them: a reading overruled, faults by group, versions compared."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -248,10 +250,12 @@ async def test_the_next_file_joins_as_it_is_said(desk: Tabs) -> None:
 
 async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> None:
     await desk.open(tab='rows', v='1')
-    (told,) = [e.props['data-raw'] for e in desk.elements if e.tag == 'a' and 'broken' in e.props.get('data-raw', '')]
-    assert told == 'emptied from "broken" (not a number)'
-    (row,) = desk.hrefs('30')
-    await desk.user.open(row)
+    (body,) = [e.props['innerHTML'] for e in desk.elements if e.tag == 'tbody']
+    (told,) = re.findall(r'data-raw="([^"]*broken[^"]*)"', body)
+    assert unescape(told) == 'emptied from "broken" (not a number)'
+    (row,) = re.findall(r'<a class="whole" href="([^"]*)">30</a>', body)
+    assert '<img' not in body, 'what a file says is text'
+    await desk.user.open(unescape(row))
     await desk.say('1 fault on this line')
     assert 'In the file' in desk.texts()
     assert '"broken"' in desk.texts()

@@ -8,13 +8,17 @@ from typing import Any, Generic, TypeVar
 from nicegui.element import Element
 
 from ui.components.parts import tag
+from ui.markup import rendered
 
 R = TypeVar('R')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Generic[R]):
-    """A column: `cell` returns the text of a row, or draws into the open cell and returns None."""
+    """A column: `cell` returns the text of a row, or draws into the open cell and returns None.
+
+    In a table that is `plain` it returns text or markup.
+    """
 
     label: str
     cell: Callable[[R], str | None]
@@ -33,10 +37,11 @@ def table(
     classes: str = 'tall cards',
     label: str = '',
     height: int | None = None,
+    plain: bool = False,
 ) -> Element:
     """A table of at most a few hundred rows. With `href` a whole row is a link; with `height` (px) it scrolls.
 
-    Rows that are `on` are marked as chosen.
+    Rows that are `on` are marked as chosen. The body of a `plain` table is one element, however many cells it has.
     """
     box = tag('div', classes='scroll' if height else '')
     if height:
@@ -47,12 +52,29 @@ def table(
                 head = tag('th', column.label, _classes(column).replace('mono', ''), scope='col')
                 if column.width:
                     head.style(f'width: {column.width}')
-        with tag('tbody'):
+        with tag('tbody') as body:
+            if plain:
+                body.props['innerHTML'] = rendered('rows.html', rows=_lines(columns, rows, href, on))
+                return box
             for row in rows:
                 with tag('tr', classes='on' if on and on(row) else '', data_href=href(row) if href else None):
                     for place, column in enumerate(columns):
                         _cell(column, row, href(row) if href and place == 0 else None)
     return box
+
+
+def _lines(
+    columns: Sequence[Column[R]], rows: Sequence[R], href: Callable[[R], str] | None, on: Callable[[R], bool] | None
+) -> list[tuple[str, bool, list[tuple[str, str, str]]]]:
+    classes = [_classes(column) for column in columns]
+    return [
+        (
+            href(row) if href else '',
+            bool(on and on(row)),
+            [(kind, column.label, column.cell(row) or '') for kind, column in zip(classes, columns, strict=True)],
+        )
+        for row in rows
+    ]
 
 
 def last_or(page: int, *, count: int, total: int) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
+from markupsafe import Markup
+
 from core.analysis.tables import Page
 from ui.components.formats import counted
 from ui.components.parts import badge, button, tag
@@ -14,6 +16,8 @@ from ui.pages.dataset.state import Paged
 
 HIDDEN = ('_series', '_time', '_source')
 LONGEST = 120
+MENDED = Markup('<a class="mend" href="{href}" title="{said}" data-raw="{said}" aria-label="{label}">{text}</a>')
+MENDED_LINE = Markup('<span class="mend" title="{said}" data-raw="{said}">{text}</span>')
 
 
 class RowsTab(Paged):
@@ -86,6 +90,7 @@ class RowsTab(Paged):
                 classes='tight',
                 label='Rows',
                 height=640,
+                plain=True,
             )
         self.pager()
 
@@ -122,7 +127,7 @@ class RowsTab(Paged):
         series, time, line = (row[self.page.columns.index(name)] for name in ('_series', '_time', '_line'))
         return series, time, line
 
-    def _cell(self, row: Sequence[Any], place: int, name: str) -> str | None:
+    def _cell(self, row: Sequence[Any], place: int, name: str) -> str:
         text = '' if row[place] is None else str(row[place])
         line = self._line(row)
         if line is None:
@@ -132,11 +137,8 @@ class RowsTab(Paged):
             return text
         said = '; '.join(_said(fault) for fault in found)
         if name == '_line':  # the line is a link already
-            tag('span', text, 'mend', title=said, data_raw=said)
-        else:
-            label = f'{text or "empty"}, {said}'
-            tag('a', text or '–', 'mend', href=self._address(row), title=said, data_raw=said, aria_label=label)
-        return None
+            return MENDED_LINE.format(text=text, said=said)
+        return MENDED.format(text=text or '–', said=said, href=self._address(row), label=f'{text or "empty"}, {said}')
 
 
 def _said(fault: Mapping[str, Any]) -> str:
