@@ -70,7 +70,7 @@ def test_a_provider_and_a_mailed_link_lead_to_one_account(server: Server, oidc: 
     page.goto(link)
     expect(page.get_by_role('heading', name='Home')).to_be_visible()
     page.goto(f'{server.url}/settings?tab=profile')
-    expect(page.get_by_text('ada@example.com').first).to_be_visible()
+    expect(page.locator('#main').get_by_text('ada@example.com').first).to_be_visible()
 
     page.goto(link)
     expect(page.get_by_role('alert')).to_contain_text('finished already')
