@@ -15,7 +15,7 @@ from playwright._impl._driver import compute_driver_executable
 from core.panels import parsed
 
 MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
-NAMES = ['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places']
+NAMES = ['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places', 'gaps']
 DAY = 86_400_000
 HOUR = 3_600_000
 
@@ -654,3 +654,17 @@ def test_more_lines_than_colours_tell_apart_are_drawn_thin(told: Callable[[str, 
     body = SCENE + 'return [...new Set(made.lines.map((one) => `${one.width} ${one.dash}`))];'
     assert told(body, given | {'answer': answer(*lines)}) == ['1 ']
     assert told(body, given | {'answer': answer(*lines[:20])}) == ['1.5 ', '1.5 6,4', '1.5 2,3']
+
+
+def test_words_of_gaps_stand_in_the_step_of_the_data_and_never_overlap(told: Callable[[str, Any], Any]) -> None:
+    spans = [[ms(2026, 1, 1), ms(2026, 5, 1)], [ms(2026, 6, 1), ms(2026, 9, 1)], [ms(2030, 1, 1), ms(2030, 3, 1)]]
+    body = """const written = [], place = {
+        said: (gap) => scene.missing(gap, { step: 31 * 864e5, bucketed: false }),
+        x: (ms) => (ms - given[0][0]) / 7e9 * 30, left: 0, width: 600, ratio: 1,
+        write: (text, left) => written.push([text, left, left + 6 * text.length]),
+    };
+    gaps.writeGaps({ measureText: (text) => ({ width: 6 * text.length }) }, given, place);
+    return written;"""
+    words = told(body, spans)
+    assert [text for text, _, _ in words] == ['gap, 3 months', 'gap, 1 month']
+    assert words[0][2] < words[1][1]

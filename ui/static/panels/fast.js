@@ -285,7 +285,7 @@ export function mount(uPlot, element, hooks = {}) {
       ctx.fillStyle = colour("text-3");
       ctx.textAlign = "left";
       ctx.textBaseline = "top";
-      writeGaps(ctx, scene.gaps, { x, left: bbox.left, width: bbox.width, ratio, write: (text, left) => plain(ctx, text, left, bbox.top + 2 * ratio, ratio) });
+      writeGaps(ctx, scene.gaps, { said: (gap) => missing(gap, scene), x, left: bbox.left, width: bbox.width, ratio, write: (text, left) => plain(ctx, text, left, bbox.top + 2 * ratio, ratio) });
       for (const { value, label: text, colour: name } of scene.thresholds) {
         ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
         stroked(ctx, [7 * ratio, 6 * ratio], ratio * 1.25, bbox.left, y(value), bbox.left + bbox.width, y(value));

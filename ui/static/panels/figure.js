@@ -6,7 +6,7 @@ import { barOf, PANE, tint } from "./fast.js";
 import { writeGaps } from "./gaps.js";
 import { colour, count, faded, instant, middle, seriesColour, short, tick, written } from "./look.js";
 import { lookOf } from "./marks.js";
-import { namesOf, OVER_TIME } from "./scene.js";
+import { missing, namesOf, OVER_TIME } from "./scene.js";
 import { valueUnder } from "./variables.js";
 import { sayTable, sayFigures } from "./words.js";
 
@@ -191,7 +191,7 @@ function overTime(root, scene, place) {
     }
     if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(whole[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
   }
-  writeGaps({ measureText: (text) => ({ width: widthOf(text) }) }, scene.gaps, { x, left, width: right - left, ratio: 1, write: (text, at) => body.append(words(at, inside.top + 12, text)) });
+  writeGaps({ measureText: (text) => ({ width: widthOf(text) }) }, scene.gaps, { said: (gap) => missing(gap, scene), x, left, width: right - left, ratio: 1, write: (text, at) => body.append(words(at, inside.top + 12, text)) });
   for (const mark of scene.marks) {
     const { ring, colour: name } = lookOf(mark), stroke = { stroke: colour(name), "stroke-width": 1.75 };
     body.append(ring ? svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y, scaleOf(mark))), r: 4, fill: colour("surface"), ...stroke }) : rect(x(mark.t) - 3, inside.bottom - 8, 6, 6, colour("surface"), stroke));

@@ -11,13 +11,18 @@ export function lasting(ms) {
   return name === "ms" ? `${text} ms` : `${text} ${name}${text === "1" ? "" : "s"}`;
 }
 
-// `x` places a moment in the plot (`left`, `width`, in px of the canvas), `write(text, left)` writes at its top.
-export function writeGaps(ctx, gaps, { x, left, width, ratio, write }) {
+// `x` places a moment in the plot (`left`, `width`, in px of the canvas), `write(text, left)` writes at its top, `said`
+// tells of how long nothing is missing. No word is written over another one.
+export function writeGaps(ctx, gaps, { x, left, width, ratio, write, said = ([from, to]) => lasting(to - from) }) {
   if (width < ROOM * ratio) return;
+  const taken = [];
   for (const [from, to] of [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, MOST)) {
-    const text = `gap, ${lasting(to - from)}`, wide = ctx.measureText(text).width, [begin, end] = [x(from), x(to)];
+    const text = `gap, ${said([from, to])}`, wide = ctx.measureText(text).width, [begin, end] = [x(from), x(to)];
     if (end - begin < LEAST * ratio) continue;
     const inside = (begin + end - wide) / 2, right = end + BESIDE * ratio;
-    write(text, wide + 2 * BESIDE * ratio <= end - begin ? inside : right + wide < left + width ? right : begin - BESIDE * ratio - wide);
+    const at = wide + 2 * BESIDE * ratio <= end - begin ? inside : right + wide < left + width ? right : begin - BESIDE * ratio - wide;
+    if (taken.some(([from_, to_]) => at < to_ + BESIDE * ratio && at + wide > from_ - BESIDE * ratio)) continue;
+    taken.push([at, at + wide]);
+    write(text, at);
   }
 }

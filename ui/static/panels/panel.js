@@ -277,10 +277,16 @@ export class Panel {
     const changed = this.legend.dataset.shape !== shape;
     if (changed) {
       this.legend.dataset.shape = shape;
-      this.legend.replaceChildren(...found.map(({ line }) => this.entry(line, null)), ...gone.map((name) => this.entry({ name, colour: "line-2" }, null, true)), el("span", { class: "t3 panel-part" }));
+      // Whoever hides a line finds its name where it was, and the pointer stays on it.
+      const wide = new Map([...this.legend.querySelectorAll("button")].map((one) => [one.title, one.offsetWidth]));
+      if (!gone.length || !this.order) this.order = found.map(({ line }) => line.name);
+      const place = (name) => this.order.includes(name) ? this.order.indexOf(name) : Infinity, entries = new Map([...found.map(({ line }) => [line.name, this.entry(line, null)]), ...gone.map((name) => [name, this.entry({ name, colour: "line-2" }, null, true)])]);
+      for (const name of gone) if (wide.get(name)) entries.get(name).style.minWidth = `${wide.get(name)}px`;
+      this.read = found.map(({ line }) => entries.get(line.name).querySelector("b"));
+      this.legend.replaceChildren(...[...entries].sort(([a], [b]) => place(a) - place(b) || 0).map(([, entry]) => entry), el("span", { class: "t3 panel-part" }));
     }
     this.legend.lastChild.textContent = said && `partial: ${said}`;
-    found.forEach((one, at) => { this.legend.children[at].querySelector("b").textContent = this.said(one.line, one.value, one); });
+    found.forEach((one, at) => { this.read[at].textContent = this.said(one.line, one.value, one); });
     if (changed) this.folded();
   }
 
@@ -293,7 +299,7 @@ export class Panel {
   entry(line, value, off = false) {
     const mark = line.fill === "bars" || line.told ? el("i", { class: "bx", style: { background: tint(line) } }) : el("i", { class: "ln", style: { background: line.dash?.length ? `repeating-linear-gradient(90deg, ${tint(line)} 0 4px, transparent 4px 6px)` : tint(line) } });
     const stand = (name) => () => this.fast?.focus(name);
-    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: () => this.hide(line.name), ondblclick: () => this.alone(line.name), onpointerenter: stand(line.name), onpointerleave: stand(""), onfocus: stand(line.name), onblur: stand("") }, mark, el("span", { class: "cut" }, middle(line.name)), el("b", { class: "tn" }, this.said(line, value)));
+    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: (event) => event.detail === 2 ? this.alone(line.name) : this.hide(line.name), onpointerenter: stand(line.name), onpointerleave: stand(""), onfocus: stand(line.name), onblur: stand("") }, mark, el("span", { class: "cut" }, middle(line.name)), el("b", { class: "tn" }, this.said(line, value)));
   }
 
   hide(name) {
@@ -307,6 +313,7 @@ export class Panel {
     const others = (this.fast?.values() ?? []).map(({ line }) => line.name).concat([...this.hidden]).filter((one) => one !== name), already = others.every((one) => this.hidden.has(one));
     this.hidden = new Set(already ? [] : others);
     this.draw();
+    [...this.legend.querySelectorAll("button")].find((one) => one.title === name)?.focus();
   }
 
   // A long key is two rows high until it is opened.
