@@ -458,7 +458,7 @@ def _prices(facts: _Facts) -> list[Row]:
     if facts.many:
         query = {'measures': [close], **facts.several}
         latest = _panel('figure', f'Last {facts.bare(close)}', query | {'every': 'P1D', 'aggregation': 'last'})
-        went = _panel('line', f'{title}, indexed to 100', query, axis='index' if facts.indexed else 'linear')
+        went = _panel('line', title, query, axis='index' if facts.indexed else 'linear')
         return [(TALL, [went, latest]), (TALL + 1, [candles]), *_pairs([bands, swing, traded])]
     told = [(f'Last {facts.bare(close)}', close, 'P1D', 'last')]
     if facts.days > 60:

@@ -668,3 +668,18 @@ def test_words_of_gaps_stand_in_the_step_of_the_data_and_never_overlap(told: Cal
     words = told(body, spans)
     assert [text for text, _, _ in words] == ['gap, 3 months', 'gap, 1 month']
     assert words[0][2] < words[1][1]
+
+
+def test_the_head_says_that_lines_are_indexed_and_a_figure_says_its_period_once(
+    told: Callable[[str, Any], Any],
+) -> None:
+    t = [0, DAY, 2 * DAY]
+    stepped = line('a', t, [1, 2, 3], columns={'until': [DAY, 2 * DAY, 3 * DAY]})
+    titled = panel('figure', measures=['load'], every='P1D', group='*') | {'title': 'Load per day'}
+    body = 'return given.map(([panel, answer, context]) => scene.subtitle(panel, answer, context));'
+    cases = [
+        [panel('line', show={'axis': 'index'}), answer(line('a', t, [1, 2, 3])), context(dataset={'series': 1})],
+        [titled, answer(stepped), context()],
+        [titled | {'title': ''}, answer(stepped), context()],
+    ]
+    assert told(body, cases) == ['MW, indexed to 100', 'a, MW', 'a, MW, mean per day']

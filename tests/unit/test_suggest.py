@@ -128,7 +128,7 @@ def test_several_prices_are_compared_from_a_common_start():
     close = {'min': 0.5, 'max': 600_000}
     panels = dashboard(DATASET, manifest('close', step=DAY, days=700, series=8, close=close))['panels']
     assert [(one['kind'], one['title'], one['show']['axis']) for one in panels[:3]] == [
-        ('line', 'Close, indexed to 100', 'index'),
+        ('line', 'Close', 'index'),
         ('figure', 'Last close', 'linear'),
         ('candles', 'Price of the greatest series', 'linear'),
     ]

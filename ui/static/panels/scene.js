@@ -242,7 +242,7 @@ export function subtitle(panel, answer, context) {
   const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
   // The title of a figure with a step of its own speaks of that step already.
   const known = kind === "figure" && panel.title && query.every, indexed = panel.show?.axis === "index" && (kind === "line" || kind === "area") && !panel.show.stacked;
-  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && !known && `${named}per ${step}`, indexed && "start = 100"].filter(Boolean).join(", ");
+  return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : step && !known && `${named}per ${step}`, indexed && "indexed to 100"].filter(Boolean).join(", ");
 }
 
 // Whether lines on one plain axis differ so much in size that the small ones lie flat at its foot.
