@@ -379,6 +379,7 @@ export function mount(uPlot, element, hooks = {}) {
     draw(next) {
       scene = next.lines.length ? next : { ...next, lines: [{ name: "", t: next.candles?.t ?? [], y: next.candles?.c ?? [], own: [], width: 0, colour: "surface", axis: "left", fill: "bars", quiet: true, nothing: true }] };
       if (scene.lines[0].nothing) scene.lines[0].y = Float64Array.from(scene.lines[0].t, () => NaN);
+      if (!scene.lines.some((line) => line.name === focused)) focused = "";  // it was hidden
       const built = shapeOf(scene);
       scales = scalesOf(scene);
       if (zone !== next.zone) {
@@ -431,7 +432,9 @@ export function mount(uPlot, element, hooks = {}) {
     },
     // Let one line stand out by its name, or none.
     focus(name) {
-      focused = name;
+      const found = scene?.lines.some((line) => line.name === name) ? name : "";
+      if (found === focused) return;
+      focused = found;
       plot?.redraw(false, false);
     },
     get hovering() { return at !== null; },

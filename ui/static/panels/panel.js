@@ -40,6 +40,7 @@ export class Panel {
     this.stage.addEventListener("keydown", (event) => this.key(event));
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.stage);
+    this.legend.addEventListener("pointerleave", () => this.fast?.focus(""));
     this.gestures();
     this.marks = new Marks(this);
   }
