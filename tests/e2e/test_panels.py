@@ -23,6 +23,13 @@ INKED = """(canvas) => {
     for (let i = 3; i < data.length; i += 4) inked += data[i] > 0;
     return inked;
 }"""
+# Pixels that are drawn in full colour.
+STRONG = """(canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let strong = 0;
+    for (let i = 3; i < data.length; i += 4) strong += data[i] > 200;
+    return strong;
+}"""
 KINDS: dict[str, dict[str, Any]] = {
     'line': {'query': {'measures': ['load']}},
     'area': {'query': {'measures': ['load']}, 'show': {'stacked': True}},
@@ -137,7 +144,7 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
         assert f'<i>{name}</i>' in words
         assert not list(drawing.iter('{http://www.w3.org/2000/svg}b'))
         if name in ('line', 'bar', 'scatter', 'table'):
-            assert any(str(word).startswith('<b>Berg') for word in words), name
+            assert any(str(word).startswith('<b>B') for word in words), name
         shapes = [one for one in drawing.iter() if one.tag.rpartition('}')[2] in ('path', 'rect', 'circle', 'line')]
         assert len(shapes) + len(words) > 6, name
     for name in ('candles', 'heat', 'figure'):
@@ -161,6 +168,18 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
     expect(oslo).to_have_attribute('aria-pressed', 'false')
     oslo.click()
     expect(oslo).to_have_attribute('aria-pressed', 'true')
+    # Pressed twice it stands alone, and once more all are back.
+    pressed = panel(page, 'line').locator('.panel-key[aria-pressed="true"]')
+    oslo.dblclick()
+    expect(pressed).to_have_text(re.compile('^Oslo'))
+    oslo.dblclick()
+    expect(pressed).to_have_count(len(SITES))
+    # The name that is pointed at lets its line stand out: the others lose their ink.
+    canvas = panel(page, 'line').locator('canvas')
+    oslo.hover()
+    dimmed = canvas.evaluate(STRONG)
+    page.mouse.move(2, 2)
+    page.wait_for_function(f'(before) => ({STRONG})(document.querySelector("#line canvas")) > before', arg=dimmed)
 
     # A drag zooms, arrows move, 0 and a double click show all.
     page.mouse.move(place['x'] + 40, place['y'] + 60)
