@@ -62,7 +62,7 @@ fuzz: $(VENV)/.dev
 
 # The quick checks run beside the tests.
 check: format
-	@$(MAKE) --no-print-directory -j 4 --output-sync=target lint types imports unit
+	@$(MAKE) --no-print-directory -j 4 lint types imports unit
 
 format: $(VENV)/.dev
 	$(PY) -m ruff format --quiet .
