@@ -7,9 +7,11 @@ they are needed and kept as arrays in `Blocks`, which all versions share.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from functools import cache, partial
+from itertools import islice, pairwise
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +33,7 @@ KEPT_LINES: Final = 8192
 KEPT_RUNS: Final = 20_000
 A_LABEL: Final = 200  # bytes of a series: its name as a string, its entry in a dict, its place and its span
 A_CHUNK: Final = 1000  # bytes of what a footer tells of a column of a row group
+FAR_AT_ONCE: Final = 8  # requests for what lies far away
 JOINT: Final = ' · '
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62
@@ -178,7 +181,9 @@ class Stored:
         self.measures, self.keys, self.far = tuple(measures), tuple(keys), system is not None
         blocks = BLOCKS if blocks is None else blocks
         with told():
-            self._parts = [_File(part, system, blocks) for part in parts]
+            open_ = partial(_File, system=system, blocks=blocks)
+            # The footers of files far away come together: each is a request or two.
+            self._parts = list(_far_threads().map(open_, parts)) if self.far else [open_(part) for part in parts]
             self._pyramid = _File(pyramid, system, blocks, words=('measure', 'series'))
             self._since = {name: since for name, since in SINCE.items() if since in self._pyramid.kinds}
             listed = _File(series, system, blocks).table(['series', 'rows', 'start', 'end'])
@@ -281,10 +286,14 @@ class Stored:
         self, series: str, columns: Sequence[str], *, start: int = EARLIEST, end: int = LATEST
     ) -> Iterator[Rows]:
         """Yield the rows of a series from `start` to `end` (µs, both included), one row group after the other."""
-        for place, group in self._within(series, start, end, columns):
-            found = self._read(place, columns)
-            cut = slice(group.begin, group.end)
-            yield Rows(t=found['_time'][cut], columns={name: _numbers(found[name], cut) for name in columns})
+        places = self._within(series, start, end, columns)
+        while batch := list(islice(places, FAR_AT_ONCE if self.far else 1)):
+            if len(batch) > 1:
+                list(_far_threads().map(lambda one: self._read(one[0], columns), batch))
+            for place, group in batch:
+                found = self._read(place, columns)
+                cut = slice(group.begin, group.end)
+                yield Rows(t=found['_time'][cut], columns={name: _numbers(found[name], cut) for name in columns})
 
     def size(self, series: str, *, start: int, end: int, wanted: Sequence[str] = ()) -> int:
         """Return how many rows of a series lie from `start` to `end` (µs, both included).
@@ -365,7 +374,7 @@ class Stored:
         The columns that are wanted next are read along, unless some pieces of the level may lie beside the range.
         """
         found = []
-        wanted = columns if len(level.pieces) == 1 else ['start']
+        wanted = columns if len(level.pieces) == 1 or self.far else ['start']
         for piece in level.pieces:
             with told():
                 begins = self._pyramid.blocks(piece.group, wanted)['start'][piece.begin : piece.end]
@@ -489,6 +498,12 @@ class Stored:
             while self._kept_runs > KEPT_RUNS and len(self._known_runs) > 1:
                 self._kept_runs -= sum(map(len, self._known_runs.popitem(last=False)[1].values()))
         return found
+
+
+@cache
+def _far_threads() -> ThreadPoolExecutor:
+    """Threads that wait for what lies far away."""
+    return ThreadPoolExecutor(FAR_AT_ONCE, thread_name_prefix='far')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What is read of a stored version: no more than holds what is asked, and old files are read alike."""
 
 import json
+import threading
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -165,6 +166,34 @@ def test_lines_may_lie_in_several_row_groups(made: Version, tmp_path: Path, monk
     _, y = cut.values('e', 'y', 0, 2**62)
     known = ~np.isnan(line.columns['y'])
     assert (line.n, line.columns['y'][known].min(), line.columns['y'][known].max()) == (len(y), y.min(), y.max())
+
+
+class Far:
+    """Files behind addresses; opening waits until another is asked for at the same time while `together` says so."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._met = folder, threading.Barrier(2)
+        self.together = True
+
+    def open(self, path: str, mode: str) -> Any:
+        name = path.removeprefix('far://')
+        if self.together and name.startswith('data-'):
+            self._met.wait(30)
+        return (self._folder / name).open(mode)
+
+
+def test_what_lies_far_away_is_asked_for_together(made: Version) -> None:
+    system = Far(Path(made.stored._pyramid._path).parent)
+    names = ('data-00000.parquet', 'data-00001.parquet', 'pyramid.parquet', 'series.parquet')
+    *parts, pyramid, series = (f'far://{name}' for name in names)
+    far = Stored(parts, pyramid, series, measures=('y', 'other', 'cents'), system=system, blocks=Blocks())
+    span = far.span(['d'])
+    assert span is not None
+    found = far.rows('d', ['y'], start=span[0], end=span[1])  # lies in two row groups
+    system.together = False
+    assert found.t.tolist() == made.held['d']['t'].tolist()
+    for query in QUESTIONS:
+        assert encode(answer(far, query)) == encode(answer(made.stored, query))
 
 
 def test_what_footers_take_is_counted(made: Version, tmp_path: Path) -> None:
