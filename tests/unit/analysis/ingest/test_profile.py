@@ -9,6 +9,8 @@ import pytest
 from core.analysis.ingest import profile
 from tests.unit.analysis.ingest.reading import converted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     'freq',

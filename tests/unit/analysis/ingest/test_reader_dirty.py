@@ -10,6 +10,8 @@ from core.analysis.ingest.rawtable import FaultKind
 from core.analysis.ingest.reader import read, write_raw_csv
 from tests.dirty import CLASSES, files
 
+pytestmark = pytest.mark.slow
+
 READ = {kind.value for kind in FaultKind}
 
 
