@@ -283,8 +283,9 @@ export default {
       const widest = [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, 200);
       const pixel = span / this.pixels(), shapes = widest.map(([x0, x1]) =>
         ({ type: "rect", x0, x1, y0: 0, y1: 1, yref: "paper", fillcolor: css("sunken"), line: { width: 0 }, layer: "below" }));
-      const labelled = this.pixels() < 500 ? [] : widest.slice(0, 3).filter(([from, to]) => to - from >= 8 * pixel);
       const right = (to) => end - to > 110 * pixel;
+      // What would stand where the cutoff is told is left out.
+      const labelled = this.pixels() < 500 ? [] : widest.slice(0, 3).filter(([from, to]) => to - from >= 8 * pixel && (right(to) || from < end));
       const annotations = labelled.map(([from, to]) => ({ x: right(to) ? to : from, y: 1, yref: "paper", yanchor: "top",
         xanchor: right(to) ? "left" : "right", xshift: right(to) ? 6 : -6, text: `gap, ${length(to - from)}` }));
       return { shapes, annotations };
