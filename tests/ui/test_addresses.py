@@ -14,7 +14,7 @@ DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 
 
 def manifest(*measures: str) -> dict[str, Any]:
-    return {'measures': list(measures), 'series': {'count': 1}}
+    return {'measures': list(measures), 'series': {'count': 1}, 'time': {}, 'rows_accepted': 9}
 
 
 @pytest.mark.parametrize('q', ['[' * 100_000, '{', '[]', '{"query":' * 50_000])
