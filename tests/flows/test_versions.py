@@ -344,7 +344,9 @@ async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
     async with asyncio.timeout(60):
         while (seen := await product.jobs.get(user.id, job.id)).progress < share or not seen.message:
             await asyncio.sleep(0.01)
-    (child,) = children()
+        while not (born := children()):  # the job is told of before its child is born
+            await asyncio.sleep(0.01)
+    (child,) = born
     await product.jobs.cancel(user.id, job.id)
     await running
     assert (await product.jobs.get(user.id, job.id)).state == JobState.CANCELLED
