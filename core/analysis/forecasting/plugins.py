@@ -1,6 +1,7 @@
 """Models of other packages: an entry point of the group `variosync.models` brings one, and ours are given the same way.
 
-Both sides speak `fit_predict(frame, h, freq, season_length, quantiles) -> frame`; `docs/how-to/models-of-your-own.md` shows how.
+Both sides speak `fit_predict(frame, h, freq, season_length, quantiles) -> frame`.
+`docs/how-to/models-of-your-own.md` shows how.
 """
 
 import inspect
