@@ -47,6 +47,7 @@ export class Board {
   async start() {
     await this.layOut();
     this.draw();
+    this.settled();
     const asked = this.panels.get(decodeURIComponent(location.hash.slice(1)));
     if (!asked) return;
     asked.element.scrollIntoView({ block: "center" });
