@@ -35,7 +35,7 @@ class Database(Protocol):
         """A transaction in which row-level security sees this user and nobody else."""
 
     def system(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction of the worker role: every user's rows, for jobs, sign-in and recovery only."""
+        """A transaction of the worker role: every user's rows, where none of them asks (jobs, sign-in, upkeep)."""
 
     async def ping(self) -> None:
         """Raise Unavailable when the database does not answer within two seconds."""

@@ -153,7 +153,7 @@ class Postgres:
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Transaction]:
-        """A transaction of the worker role: every user's rows, for jobs, sign-in and recovery only."""
+        """A transaction of the worker role: every user's rows, where none of them asks (jobs, sign-in, upkeep)."""
         async with self._begin(self._worker) as connection:
             yield PostgresTransaction(connection, self._statements)
 

@@ -89,6 +89,9 @@ class _Forks:
             if not ready:
                 break
             for key, _ in ready:
+                # What came before in the same batch may have closed it, and another may have its number already.
+                if self._events.get_map().get(key.fd) is not key:
+                    continue
                 if (child := key.data()) is not None:
                     return child  # type: ignore[no-any-return]
         return None
@@ -124,8 +127,6 @@ class _Forks:
 
     def _ended(self, living: '_Living') -> None:
         """Tell with what the child ended. It is not buried yet: until then nobody else gets its id."""
-        if living not in self._living:
-            return
         self._events.unregister(living.handle)
         info = os.waitid(os.P_PID, living.pid, os.WEXITED | os.WNOWAIT)
         if info is None:
@@ -150,9 +151,9 @@ class _Forks:
 
     def _retire(self) -> None:
         """Have no more children; end with the last of them."""
-        with suppress(KeyError):
+        if self._control.fileno() >= 0:
             self._events.unregister(self._control)
-        self._control.close()
+            self._control.close()
 
     def _forget(self) -> None:
         self._events.close()

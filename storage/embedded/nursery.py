@@ -1,6 +1,7 @@
 """The process that has children in an instant, as its parent holds it; what runs there is `forks.py`."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ COMMAND = (sys.executable, '-P', '-X', 'faulthandler', '-m', 'storage.embedded.f
 PATIENCE = 60.0  # seconds in which a nursery answers, or is taken for stuck
 TURN = 0.05
 IDLE = 900.0  # seconds without a child after which a nursery ends, and its memory is given back
+REST = 300.0  # seconds until one is tried again after two in a row had no child
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +32,17 @@ class Nursery:
     """Has children that begin with `modules` imported (`docs/decisions/0017-children-are-forked-by-a-nursery.md`).
 
     Its process starts with the first child that is asked for, again when it has died, and ends when it was idle.
+    When two in a row could not have a child, none is tried for `rest` seconds.
     """
 
-    def __init__(self, modules: Sequence[str], *, idle: float = IDLE) -> None:
+    def __init__(self, modules: Sequence[str], *, idle: float = IDLE, rest: float = REST) -> None:
         self._modules = tuple(modules)
         self._idle = idle
+        self._rest = rest
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._former: list[_Process] = []
-        self._unfit = sys.platform != 'linux'
+        self._unfit_until = -math.inf if sys.platform == 'linux' else math.inf
 
     @property
     def pid(self) -> int | None:
@@ -73,14 +77,20 @@ class Nursery:
                 return None
             if (child := process.bear(json.dumps(wanted).encode(), stop)) is not None:
                 return child
-        log.warning('children are not forked any more', modules=self._modules, status=process and process.status)
-        self._unfit = True
+        log.warning(
+            'children are not forked for a while',
+            seconds=self._rest,
+            modules=self._modules,
+            status=process and process.status,
+        )
+        with self._lock:
+            self._unfit_until = max(self._unfit_until, time.monotonic() + self._rest)
         return None
 
     def close(self) -> None:
         """End the process, with every child that it still has."""
         with self._lock:
-            self._unfit = True
+            self._unfit_until = math.inf
             processes = [*self._former, *([self._process] if self._process else [])]
             self._process, self._former = None, []
         for process in processes:
@@ -89,7 +99,7 @@ class Nursery:
     def _running(self, environment: Mapping[str, str]) -> '_Process | None':
         with self._lock:
             self._bury()
-            if self._unfit:
+            if time.monotonic() < self._unfit_until:
                 return None
             if self._process is None or not self._process.asks:
                 if self._process is not None:

@@ -45,6 +45,11 @@ def here(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progre
     }
 
 
+def held(payload: Payload, workdir: Path, progress: Progress) -> list[str]:
+    """Name the modules that the process holds; called without `TASKS`, which imports nothing more on its way."""
+    return sorted(sys.modules)
+
+
 def draw(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
     """Draw from the generators that a process has one of."""
     import random

@@ -1,20 +1,26 @@
 """What a nursery promises (decision 17): its children are as if they were started from nothing, only sooner."""
 
 import asyncio
+import fcntl
+import json
 import os
 import signal
+import socket
+import struct
+import termios
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
 
 from core.errors import TaskKilled, Unavailable
-from storage.embedded.child import NAME
+from storage.embedded.child import LENGTH, NAME
 from storage.embedded.compute import READY, ChildProcesses, _environment
-from storage.embedded.nursery import Nursery
+from storage.embedded.nursery import Born, Nursery
 from storage.objects import ObjectsAt
 from tests.children import children
 from tests.contracts.test_compute import MEMORY, SOON, TASKS, first_words, lives, result, until_dead
@@ -59,13 +65,25 @@ def test_what_it_imports_starts_no_thread_and_opens_no_file(nursery: Nursery, tm
     nurse = psutil.Process(nursery.pid)
     assert nurse.num_threads() == 1
     assert nurse.open_files() == []
-    assert {'duckdb', 'pyarrow.dataset', 'storage.objects'} < set(READY)
     assert nurse.memory_info().rss < 300 * 2**20
-    assert child.stdin is not None
+    request = {'function': 'tests.contracts.tasks_for_tests:held', 'payload': {}, 'workdir': str(tmp_path)}
+    answer = asked(child, request)
+    assert set(READY) <= set(answer['result']), 'a module that is called otherwise now would be left out unsaid'
+    assert 'polars' not in answer['result']
+
+
+def asked(child: Born, request: Mapping[str, Any]) -> Any:
+    """What a child answers, once it has ended."""
+    data = json.dumps(request).encode()
+    child.stdin.write(LENGTH.pack(len(data)) + data)
+    size, frame = LENGTH.unpack(child.stdout.read(LENGTH.size))[0], b''
+    while len(frame) < size:
+        frame += child.stdout.read(size - len(frame))
     child.stdin.close()
     child.wait()
     child.stdout.close()
     child.stderr.close()
+    return json.loads(frame)
 
 
 async def test_a_child_has_nothing_open_but_its_own(compute: ChildProcesses, own: Nursery, tmp_path: Path) -> None:
@@ -161,6 +179,49 @@ async def test_after_a_crash_children_come_from_a_new_one_and_those_that_live_go
     await until_dead(before)
 
 
+async def test_a_crash_and_a_wish_at_once_end_no_other_child(
+    compute: ChildProcesses, own: Nursery, tmp_path: Path
+) -> None:
+    """It sees both in one batch when it wakes; what the first closes is not read for the second."""
+    going = tmp_path / 'go'
+    going_on = await compute.submit('tell', {'words': ['well'], 'go': str(going)})
+    await first_words(compute, going_on)
+    crashing = await compute.submit('sleep', {})
+    child, before = int(await first_words(compute, crashing)), own.pid
+    assert before is not None
+    assert own._process is not None
+    os.kill(before, signal.SIGSTOP)
+    os.kill(child, signal.SIGSEGV)
+    await until_dead(child)
+    wish = await compute.submit('here', {})
+    async with asyncio.timeout(SOON):
+        while not unread(own._process._control):
+            await asyncio.sleep(0.005)
+    os.kill(before, signal.SIGCONT)
+    await result(compute, wish)
+    assert own.pid != before, 'the wish was granted by a new one'
+    going.touch()
+    assert await result(compute, going_on) == {'told': 1}
+
+
+async def test_two_crashes_end_no_other_child(compute: ChildProcesses, own: Nursery, tmp_path: Path) -> None:
+    going = tmp_path / 'go'
+    going_on = await compute.submit('tell', {'words': ['well'], 'go': str(going)})
+    await first_words(compute, going_on)
+    others = [await compute.submit('sleep', {}) for _ in range(2)]
+    for call in others:
+        os.kill(int(await first_words(compute, call)), signal.SIGSEGV)
+        with pytest.raises(TaskKilled, match='SIGSEGV'):
+            await result(compute, call)
+    going.touch()
+    assert await result(compute, going_on) == {'told': 1}
+
+
+def unread(control: socket.socket) -> int:
+    """How many bytes the other end has not read yet."""
+    return int(struct.unpack('i', fcntl.ioctl(control, termios.TIOCOUTQ, bytes(4)))[0])
+
+
 async def test_an_exit_and_a_cancelled_call_leave_it_as_it_is(compute: ChildProcesses, own: Nursery) -> None:
     call = await compute.submit('sleep', {})
     await first_words(compute, call)
@@ -218,6 +279,24 @@ async def test_without_one_children_are_started_from_nothing(tmp_path: Path, mod
     assert children()[0].ppid() == os.getpid(), 'it is no child of a nursery'
     await compute.close()
     nursery.close()
+
+
+@pytest.mark.parametrize(('rest', 'again'), [(60.0, False), (0.0, True)])
+def test_after_a_rest_it_is_tried_again(tmp_path: Path, rest: float, again: bool) -> None:
+    module = tmp_path / 'weak_at_first.py'
+    module.write_text('raise SystemExit(1)')
+    environment = _environment(tmp_path) | {'PYTHONPATH': str(tmp_path), 'PYTHONDONTWRITEBYTECODE': '1'}
+    nursery = Nursery(['weak_at_first'], rest=rest)
+    assert nursery.bear(tmp_path, environment=environment, niceness=0) is None
+    module.write_text('')
+    child = nursery.bear(tmp_path, environment=environment, niceness=0)
+    assert (child is not None) is again
+    if child is not None:
+        for stream in (child.stdin, child.stdout, child.stderr):
+            stream.close()
+        child.wait()
+    nursery.close()
+    assert nursery.bear(tmp_path, environment=environment, niceness=0) is None, 'it is closed for good'
 
 
 async def test_a_call_that_is_cancelled_while_it_imports_ends_at_once(tmp_path: Path) -> None:
