@@ -15,7 +15,7 @@ from playwright._impl._driver import compute_driver_executable
 from core.panels import parsed
 
 MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
-NAMES = ['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places', 'gaps']
+NAMES = ['axes', 'look', 'scene', 'request', 'words', 'variables', 'partial', 'places', 'gaps', 'durations']
 DAY = 86_400_000
 HOUR = 3_600_000
 
@@ -433,6 +433,22 @@ def test_the_last_months_and_years_begin_by_the_calendar(told: Callable[[str, An
     assert told(body, [case[:3] for case in cases]) == [case[3] for case in cases]
 
 
+def test_durations_are_read_alike_wherever_they_are_measured_and_written(told: Callable[[str, Any], Any]) -> None:
+    body = """return given.map((text) => [durations.parsed(text).months, durations.parsed(text).ms,
+        durations.lengthOf(text), variables.written(text)]);"""
+    year = 365.25 * DAY
+    assert told(body, ['P1Y', 'P18M', 'P1DT2H30M', 'PT1M', 'P1M', 'P7D', 'P2W', 'nonsense']) == [
+        [12, 0, year, '1 year'],
+        [18, 0, 1.5 * year, '18 months'],
+        [0, DAY + 2.5 * HOUR, DAY + 2.5 * HOUR, '1 day 2 hours 30 minutes'],
+        [0, HOUR / 60, HOUR / 60, '1 minute'],
+        [1, 0, year / 12, '1 month'],
+        [0, 7 * DAY, 7 * DAY, '7 days'],
+        [0, 14 * DAY, 14 * DAY, '2 weeks'],
+        [0, 0, 0, 'nonsense'],
+    ]
+
+
 def buckets(cuts: list[float], n: list[int], **more: Any) -> dict[str, Any]:
     columns = {'until': cuts[1:], 'n': n}
     return line('a', cuts[:-1], [1.0] * len(n), columns=columns, **more)
@@ -571,6 +587,12 @@ def test_lines_of_very_different_size_are_told_of_and_can_be_indexed(told: Calla
     _, indexed, none, _ = told(SCENE + body, {'answer': answer(*lines), 'context': context(), 'panel': shown})
     assert [one[0] for one in indexed] == ['a', 'c']
     assert none == 1
+    # A threshold that would stand elsewhere for each line is left out and counted; of one line it is a share, too.
+    body = 'return [made.thresholds.map((one) => [one.value, one.label]), made.unplaced];'
+    assert told(SCENE + body, {'answer': answer(*lines), 'context': context(), 'panel': shown}) == [[[100, ' ']], 1]
+    single = {'answer': answer(lines[0]), 'context': context(), 'panel': shown}
+    assert told(SCENE + body, single) == [[[100, ' '], [70, '7']], 0]
+    body = 'return [scene.lieFlat(made)];'
     similar = answer(*[line(name, t, [10, 12, 14]) for name in 'abc'])
     assert not told(SCENE + body, {'answer': similar, 'context': context(), 'panel': panel('line')})[0]
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request
 from nicegui import ui
 
 from core import suggest
@@ -25,7 +24,7 @@ def register(services: Services) -> None:
     """Serve `/explore`."""
 
     @ui.page(EXPLORE, response_timeout=PATIENCE)
-    async def explore(request: Request, dataset: str = '', q: str = '', dashboard: str = '', panel: str = '') -> None:
+    async def explore(dataset: str = '', q: str = '', dashboard: str = '', panel: str = '') -> None:
         user_id = current().user.id
         ready = [data for data in await services.datasets.list(user_id) if data.version is not None]
         target = await services.dashboards.get(user_id, _uuid(dashboard, 'dashboard')) if dashboard else None
@@ -63,7 +62,7 @@ def register(services: Services) -> None:
                 dataset=str(chosen.id),
                 datasets=known,
                 spec=_spec(str(chosen.id), manifest, q, edited),
-                chosen=_variables(request),
+                chosen=parsed({})['variables'],  # as they are without the address, which the browser reads itself
                 dashboards=[{'id': str(one.id), 'name': one.name} for one in await services.dashboards.list(user_id)],
                 target=None if target is None else {'id': str(target.id), 'panel': panel if edited else ''},
                 forecasts=[{'id': str(one.id), 'name': one.name} for one in forecasts],
@@ -99,11 +98,6 @@ def _spec(dataset: str, manifest: Mapping[str, Any], q: str, edited: Mapping[str
     panel = parsed({'panels': [{**asked, 'id': 'explore', 'dataset': dataset}]})['panels'][0]
     known = [name for name in panel['query'].get('measures', []) if name in manifest['measures']]
     return {**panel, 'query': {**panel['query'], 'measures': known or first['query']['measures']}}
-
-
-def _variables(request: Request) -> Mapping[str, Any]:
-    """The variables as they are without the address; the browser reads it itself."""
-    return parsed({})['variables']
 
 
 def _uuid(text: str, what: str) -> UUID:

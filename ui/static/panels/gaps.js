@@ -1,19 +1,10 @@
 // How long the interruptions of a line last, written at the widest of them where there is room.
 
-import { number } from "./look.js";
-
-const DAY = 864e5;
-const UNITS = [["year", 365.25 * DAY], ["day", DAY], ["hour", 36e5], ["minute", 6e4], ["second", 1e3], ["ms", 1]];
 const MOST = 3, LEAST = 8, ROOM = 500, BESIDE = 6;  // gaps that are written, px of one, px of the plot, px between
-
-export function lasting(ms) {
-  const [name, size] = UNITS.find(([, unit]) => ms >= unit) ?? UNITS.at(-1), amount = ms / size, text = number(Math.round(amount * (amount >= 10 ? 1 : 10)) / (amount >= 10 ? 1 : 10));
-  return name === "ms" ? `${text} ms` : `${text} ${name}${text === "1" ? "" : "s"}`;
-}
 
 // `x` places a moment in the plot (`left`, `width`, in px of the canvas), `write(text, left)` writes at its top, `said`
 // tells of how long nothing is missing. No word is written over another one.
-export function writeGaps(ctx, gaps, { x, left, width, ratio, write, said = ([from, to]) => lasting(to - from) }) {
+export function writeGaps(ctx, gaps, { x, left, width, ratio, write, said }) {
   if (width < ROOM * ratio) return;
   const taken = [];
   for (const [from, to] of [...gaps].sort((a, b) => b[1] - b[0] - a[1] + a[0]).slice(0, MOST)) {

@@ -2,18 +2,11 @@
 // beside whole ones looks like a fall, so it is told of and drawn otherwise. No part of a page is touched here.
 
 import { offsetOf } from "./axes.js";
+import { lengthOf, MONTH, parsed } from "./durations.js";
 
-const MINUTE = 6e4, HOUR = 36e5, DAY = 864e5, MONTH = 30.44 * DAY, MONDAY = 4 * DAY;
+const MINUTE = 6e4, HOUR = 36e5, DAY = 864e5, MONDAY = 4 * DAY;
 // What buckets that are chosen for the screen last (core/analysis/query/buckets.py).
 const STEPS = ["PT1S", "PT5S", "PT15S", "PT30S", "PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT3H", "PT6H", "PT12H", "P1D", "P7D", "P1M", "P3M", "P1Y", "P5Y", "P10Y", "P100Y"];
-const UNITS = { W: 7 * DAY, D: DAY }, CLOCK = { H: HOUR, M: MINUTE, S: 1e3 };
-
-// A duration as months and ms: one of both is 0.
-function parsed(duration) {
-  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [], sum = (text, units) => [...text.matchAll(/(\d+)([A-Z])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (units[unit] ?? 0), 0);
-  return { months: sum(date, { Y: 12, M: 1 }), ms: sum(date, UNITS) + sum(time, CLOCK) };
-}
-const lasting = ({ months, ms }) => months * MONTH + ms;
 
 // From when to when the bucket lasts that a moment lies in, on the calendar of a zone.
 export function bucketAt(at, duration, offset) {
@@ -35,7 +28,7 @@ function chosen(lines) {
   for (const { columns: { t, until } } of lines) {
     if (!until || t.length < 4) continue;
     const lengths = [...t].slice(1, -1).map((ms, i) => until[i + 1] - ms).sort((a, b) => a - b), usual = lengths[lengths.length >> 1];
-    const near = (duration) => Math.abs(Math.log(lasting(parsed(duration)) / usual)), best = STEPS.reduce((a, b) => near(b) < near(a) ? b : a);
+    const near = (duration) => Math.abs(Math.log(lengthOf(duration) / usual)), best = STEPS.reduce((a, b) => near(b) < near(a) ? b : a);
     return near(best) < 0.15 ? best : "";
   }
   return "";
@@ -68,7 +61,7 @@ function said(covered, whole) {
 // apart values are in ms, 0 for unknown. Days on which there never are values, as weekends of prices, are not missed.
 export function markPartial(answer, { every = "", zone = "UTC", step = 0 } = {}) {
   const lines = answer.lines.filter((line) => line.role === "value" && line.columns.until?.length), duration = every && every !== "auto" ? every : chosen(lines);
-  if (!duration || !answer.span || !lasting(parsed(duration))) return;
+  if (!duration || !answer.span || !lengthOf(duration)) return;
   const offset = offsetOf(zone), end = answer.span[1] + step;
   for (const line of lines) {
     const { t, until, n } = line.columns, last = t.length - 1, found = {};

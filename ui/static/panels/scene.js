@@ -13,11 +13,11 @@ export const OVER_TIME = new Set(["line", "area", "bar", "candles"]);
 // drawn and `own` is told; `base` is where it stands, `until` where a bar ends, `slot` of `slots` its place beside others;
 // `axis` is left, right or a small pane (volume, rsi, macd); `partial` are the places of buckets that are not whole, and
 // `path` is then what is drawn as a whole line. `left` values and lines lie outside a logarithmic axis, `unindexed` ones
-// have no value above 0 to begin at.
+// have no value above 0 to begin at, `unplaced` thresholds no place that is the same for all indexed lines.
 export function scene(panel, answer, context, { hidden = new Set(), forecast = null } = {}) {
   const { kind, show } = panel, values = answer.lines.filter((line) => line.role === "value");
   const made = { x: windowOf(panel, answer, context), zone: context.zone, step: stepOf(values), log: show.axis === "log", zero: kind === "bar" || kind === "area", lines: [], bands: [], gaps: [],
-    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0, unindexed: 0, bucketed: values.some((line) => line.columns.until) };
+    thresholds: show.thresholds ?? [], notes: [...(show.annotations ?? [])], marks: [], left: 0, unindexed: 0, unplaced: 0, bucketed: values.some((line) => line.columns.until) };
   if (kind === "candles") candles(made, values, answer, context, hidden);
   else chart(made, panel, values, context, hidden);
   const blocks = kind === "candles" || kind === "bar";
@@ -211,7 +211,10 @@ function indexed(made, values) {
   made.unindexed = values.filter((line, at) => line.n && Number.isNaN(factors[at])).length;
   made.lines = made.lines.filter(fits).map((line) => line.axis === "left" ? { ...line, y: times(line.y, factors[line.root ?? 0]), indexed: true } : line);
   made.bands = made.bands.filter(fits).map((band) => ({ ...band, lo: times(band.lo, factors[band.root ?? 0]), hi: times(band.hi, factors[band.root ?? 0]) }));
-  made.thresholds = [{ value: 100, label: " ", colour: "text-3" }];
+  // A threshold is a share of the one first value; of several it would be several.
+  const one = values.filter((_, at) => factors[at] > 0).length === 1 ? factors.find((factor) => factor > 0) : 0;
+  made.unplaced = one ? 0 : made.thresholds.length;
+  made.thresholds = [{ value: 100, label: " ", colour: "text-3" }, ...(one ? made.thresholds.map((own) => ({ ...own, value: own.value * one, label: own.label || short(own.value) })) : [])];
   made.marks = made.marks.map((mark) => ({ ...mark, y: mark.y * factors[values.findIndex((line) => line.series === mark.of && (!mark.measure || line.measure === mark.measure))] }));
   made.zero = false;
 }

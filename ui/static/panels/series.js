@@ -4,6 +4,7 @@
 import "./style.js";
 import "./board_style.js";
 import { el, icon, useIcons } from "./dom.js";
+import { lengthOf } from "./durations.js";
 import { valueAt } from "./fast.js";
 import { writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
@@ -11,7 +12,7 @@ import { picker } from "./popover.js";
 import { requestOf } from "./request.js";
 import { namesOf } from "./scene.js";
 import { Strip } from "./strip.js";
-import { addressed, lengthOf, presetsOf, resolved, written } from "./variables.js";
+import { addressed, presetsOf, resolved, written } from "./variables.js";
 import { query } from "./wire.js";
 
 const PLAIN = { range: {}, series: {}, every: "auto", compare: "" };

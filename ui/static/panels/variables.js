@@ -1,7 +1,8 @@
 // Variables of a dashboard: what all panels share. Their specification (core/panels.py) is overruled by the address.
 
-import { parts } from "./look.js";
 import { offsetOf } from "./axes.js";
+import { lengthOf, MONTH, parsed, partsOf } from "./durations.js";
+import { parts } from "./look.js";
 
 // What an object that names of the data index holds itself; a column may be called "constructor" or "__proto__".
 export const valueUnder = (object, name) => object && Object.hasOwn(object, name) ? object[name] : undefined;
@@ -10,39 +11,25 @@ export const outlives = (body) => new TextEncoder().encode(body).length < 6e4;
 export const copyOf = (value) => JSON.parse(JSON.stringify(value));
 const DAY = 864e5;
 const LAST = 8.64e15;  // the last moment that a Date can be, in ms
-const UNITS = { Y: 365.25 * DAY, M: 30.44 * DAY, W: 7 * DAY, D: DAY };
-const CLOCK = { H: 36e5, M: 6e4, S: 1e3 };
-
-// The length of an ISO 8601 duration in ms; months and years by their mean.
-export function lengthOf(duration) {
-  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [];
-  const sum = (text, units) => [...text.matchAll(/(\d+)([A-Z])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (units[unit] ?? 0), 0);
-  return sum(date, UNITS) + sum(time, CLOCK);
-}
 
 // The moment that lies a duration before another one (after it by `way` 1): months and years by the calendar of a zone, on its clock.
 export function before(ms, duration, zone, way = -1) {
-  const [, date = ""] = /^P([^T]*)/.exec(duration) ?? [], months = [...date.matchAll(/(\d+)([YM])/g)].reduce((all, [, amount, unit]) => all + Number(amount) * (unit === "Y" ? 12 : 1), 0);
-  if (!months) return ms + way * lengthOf(duration);
+  const { months, ms: rest } = parsed(duration);
+  if (!months) return ms + way * rest;
   const offset = offsetOf(zone), wall = new Date(ms + offset(ms)), day = wall.getUTCDate(), shifted = new Date(wall);
   shifted.setUTCDate(1);
   shifted.setUTCMonth(shifted.getUTCMonth() + way * months);
   shifted.setUTCDate(Math.min(day, new Date(Date.UTC(shifted.getUTCFullYear(), shifted.getUTCMonth() + 1, 0)).getUTCDate()));
-  const rest = lengthOf(duration.replace(/\d+Y/, "").replace(/^(P[^T]*?)\d+M/, "$1")), guess = shifted.getTime() - offset(shifted.getTime());
+  const guess = shifted.getTime() - offset(shifted.getTime());
   return shifted.getTime() - offset(guess) + way * rest;
 }
 
-const NAMES = { Y: "year", W: "week", D: "day", H: "hour", S: "second" };
+const NAMES = { Y: "year", M: "month", W: "week", D: "day", TH: "hour", TM: "minute", TS: "second" };
 // "PT15M" → "15 minutes", "P1D" → "1 day".
 export function written(duration) {
   if (!duration) return "Off";
   if (duration === "auto") return "Auto";
-  const [, date = "", time = ""] = /^P([^T]*)(?:T(.*))?$/.exec(duration) ?? [];
-  const words = (text, month) => [...text.matchAll(/(\d+)([A-Z])/g)].map(([, amount, unit]) => {
-    const name = unit === "M" ? month : NAMES[unit];
-    return `${amount} ${name}${amount === "1" ? "" : "s"}`;
-  });
-  return [...words(date, "month"), ...words(time, "minute")].join(" ") || duration;
+  return partsOf(duration).map(([amount, unit]) => `${amount} ${NAMES[unit]}${amount === 1 ? "" : "s"}`).join(" ") || duration;
 }
 
 export const compareWith = [["", "Off"], ["P1D", "Day before"], ["P1W", "Week before"], ["P1M", "Month before"], ["P1Y", "Year before"]];
@@ -119,7 +106,7 @@ export const rangesFor = ({ span }) => {
 };
 
 // Until when the data of a dataset last: months by the calendar. A single moment lasts 1 ms.
-const endOf = ({ span, step = 0 }, zone) => step > 27.5 * DAY ? before(span[1], `P${Math.round(step / UNITS.M)}M`, zone, 1) : span[1] + (step || 1);
+const endOf = ({ span, step = 0 }, zone) => step > 27.5 * DAY ? before(span[1], `P${Math.round(step / MONTH)}M`, zone, 1) : span[1] + (step || 1);
 
 // What panels draw by: moments in place of durations, and what there is to choose from.
 export function resolved(chosen, { datasets, zone, panels }) {
