@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,10 +32,10 @@ from ui.pages.datasets import has_columns
 from ui.session import COOKIE
 
 EVIL = '<img src=x onerror=alert(1)>'
-HEAD = f'when;site;temp;{EVIL}'
-FIRST = [f'2024-01-{day:02};Oslo;{day},5;{day}' for day in range(1, 29)]
-DIRTY = ['2024-01-29;Oslo;broken;1', '2024-01-30;Oslo; 4,5;2', 'never;Oslo;1,0;3']
-LATER = [*FIRST[:10], *[row.replace(',5;', ',7;') for row in FIRST[10:]], '2024-02-01;Oslo;9,5;1']
+HEAD = f'when;site;temp;{EVIL};said'
+FIRST = [f'2024-01-{day:02};Oslo;{day},5;{day};{EVIL}' for day in range(1, 29)]
+DIRTY = [f'2024-01-29;Oslo;broken{EVIL};1;', '2024-01-30;Oslo; 4,5;2;', 'never;Oslo;1,0;3;']
+LATER = [*FIRST[:10], *[row.replace(',5;', ',7;') for row in FIRST[10:]], '2024-02-01;Oslo;9,5;1;']
 
 
 def made(folder: Path, name: str, rows: Sequence[str]) -> dict[str, Any]:
@@ -209,7 +209,7 @@ async def test_a_role_that_changes_keeps_the_others(desk: Tabs) -> None:
     desk.field('Role of column 4').value = 'attribute'
     desk.press('Make a new version')
     await until(lambda: desk.services.datasets.ordered)
-    roles = {'when': 'time', 'site': 'series', 'temp': 'measure', EVIL: 'attribute'}
+    roles = {'when': 'time', 'site': 'series', 'temp': 'measure', EVIL: 'attribute', 'said': 'attribute'}
     assert desk.services.datasets.ordered == [{'roles': roles}]
 
 
@@ -252,13 +252,14 @@ async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> N
     await desk.open(tab='rows', v='1')
     (body,) = [e.props['innerHTML'] for e in desk.elements if e.tag == 'tbody']
     (told,) = re.findall(r'data-raw="([^"]*broken[^"]*)"', body)
-    assert unescape(told) == 'emptied from "broken" (not a number)'
+    assert unescape(told) == f'emptied from "broken{EVIL}" (not a number)'
     (row,) = re.findall(r'<a class="whole" href="([^"]*)">30</a>', body)
-    assert '<img' not in body, 'what a file says is text'
+    assert body.count(f'>{escape(EVIL)}<') == len(FIRST), 'what a cell says is text'
+    assert '<img' not in body
     await desk.user.open(unescape(row))
     await desk.say('1 fault on this line')
     assert 'In the file' in desk.texts()
-    assert '"broken"' in desk.texts()
+    assert f'"broken{EVIL}"' in desk.texts()
 
     await desk.open(tab='overview', v='1')
     (chart,) = [e for e in desk.elements if isinstance(e, SeriesPanel)]
@@ -309,7 +310,7 @@ def test_a_span_within_a_day_tells_its_hours() -> None:
     ('text', 'fits'),
     [
         (f'# report\nqty\n{HEAD}\n1;2;3;4\n', True),
-        (f'\ufeff"Temp";"site";"when";"{EVIL}"\n', True),
+        (f'\ufeff"Temp";"said";"site";"when";"{EVIL}"\n', True),
         (f'{HEAD};more\n', False),
         ('when;site;temp\n', False),
         ('', False),
