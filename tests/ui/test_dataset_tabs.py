@@ -293,6 +293,15 @@ async def test_a_line_of_the_file_has_its_faults_alone(desk: Tabs) -> None:
     assert export.endswith('/versions/1/faults.csv?first_line=31&last_line=31')
 
 
+async def test_a_line_of_a_file_that_is_gone_is_not_looked_for_in_another_one(desk: Tabs) -> None:
+    await desk.open(tab='faults', v='2', line='31', origin='gone')
+    await desk.say('This file is no longer kept')
+    assert any(text.startswith('Line 31 is of a file whose version is gone.') for text in desk.texts())
+    assert not any(e.props.get('aria-label') == 'Faults' for e in desk.elements)
+    await desk.open(tab='faults', v='1', line='31')
+    assert 'This file is no longer kept' not in desk.texts()
+
+
 async def test_an_earlier_version_says_so_and_is_shown_again(desk: Tabs) -> None:
     await desk.open(v='1')
     await desk.say('You look at v1.')

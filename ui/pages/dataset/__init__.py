@@ -13,8 +13,9 @@ from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.jobs import Running
 from ui.components.palette import Entry
-from ui.components.parts import card, page_head, tag
-from ui.components.states import skeleton_rows
+from ui.components.parts import button, card, page_head, tag
+from ui.components.states import empty_state, skeleton_rows
+from ui.components.times import count
 from ui.live import follow
 from ui.pages.dataset.columns_tab import ColumnsTab
 from ui.pages.dataset.failed import conversion_failed
@@ -37,6 +38,22 @@ VIEWS: Mapping[str, type[View]] = {
     'recipe': RecipeTab,
     'versions': VersionsTab,
 }
+
+
+class FileGone(View):
+    """In the place of the faults of a file whose version is gone: its lines are not those of another file."""
+
+    def draw(self) -> None:
+        """Say so, and lead to what there is."""
+        line, number = self.shown.asked.line, self.shown.version.number
+        place = 'This fault' if line is None else f'Line {count(line)}'
+        with card():
+            empty_state(
+                'This file is no longer kept',
+                f'{place} is of a file whose version is gone. Its rows are kept, and its mark in the chart still says '
+                'what was found there.',
+                actions=lambda: button(f'Faults of v{number}', href=self.shown.address('faults')),
+            )
 
 
 def register(services: Services) -> None:
@@ -104,17 +121,17 @@ def register(services: Services) -> None:
                     return
                 versions = await services.datasets.versions(session.user.id, found.id)
                 # A fault is told of by the version that read its file, which marks of later ones lead to.
-                told = next((one.number for one in versions if origin and one.prefix.endswith(f'/{origin}')), v)
+                read = next((one.number for one in versions if origin and one.prefix.endswith(f'/{origin}')), None)
                 shown = Shown(
                     services=services,
                     session=session,
                     data=data,
-                    version=await services.datasets.version(session.user.id, found.id, told),
+                    version=await services.datasets.version(session.user.id, found.id, read or v),
                     versions=versions,
                     job=job,
                     asked=asked,
                 )
-                view = VIEWS[asked.tab](shown)
+                view = FileGone(shown) if origin and read is None else VIEWS[asked.tab](shown)
                 try:
                     await view.load()
                 except Unavailable as error:
