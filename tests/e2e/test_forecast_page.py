@@ -66,6 +66,11 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
 
     chart = wait_for_result(page)
     assert {'actual', 'Seasonal naive', 'LightGBM', '80%', '95%'} <= set(traces(chart))
+    for kind, begins in (('PNG', b'\x89PNG'), ('SVG', b'<svg ')):
+        with page.expect_download() as saved:
+            page.get_by_role('button', name=f'Save as {kind}').click()
+        assert saved.value.suggested_filename.endswith(f', cutoff 2023-12-01.{kind.lower()}')
+        assert saved.value.path().read_bytes().startswith(begins)
     expect(page.get_by_text(re.compile(r'80% band held \d+%.* of [\d,]+ backtest points'))).to_be_visible()
     page.get_by_role('button', name='Seasonal naive', exact=True).click()
     page.wait_for_function('() => new URLSearchParams(location.search).get("models") === "lightgbm"')

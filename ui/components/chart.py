@@ -11,7 +11,7 @@ from ui.assets import asset_url, icon_shapes, vendor_url
 from ui.components.panels import shared
 
 STATIC = Path(__file__).parent.parent / 'static'
-ICONS = {'image': 'image', 'table': 'table', 'link': 'link', 'check': 'check'}
+ICONS = {'image': 'image', 'lines': 'chart-line', 'table': 'table', 'link': 'link', 'check': 'check'}
 
 
 class SeriesPanel(ui.element, component=STATIC / 'series.js'):

@@ -130,9 +130,10 @@ export default {
           </span>
         </div>
         <div class="acts">
-          <button type="button" class="ib small" aria-label="Save as PNG" title="Save as PNG" @click="savePng">
+          <button v-for="[format, drawing] in [['PNG', icons.image], ['SVG', icons.lines]]" :key="format" type="button"
+            class="ib small" :aria-label="'Save as ' + format" :title="'Save as ' + format" @click="savePicture(format.toLowerCase())">
             <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
-              stroke-linejoin="round" aria-hidden="true" v-html="icons.image"></svg></button>
+              stroke-linejoin="round" aria-hidden="true" v-html="drawing"></svg></button>
           <a class="ib small" aria-label="Save as CSV" title="Save as CSV" :href="csv" download>
             <svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round"
               stroke-linejoin="round" aria-hidden="true" v-html="icons.table"></svg></a>
@@ -397,15 +398,15 @@ export default {
       return low <= high ? [low, high] : [0, 1];
     },
     // Taking away
-    async savePng() {
+    async savePicture(format) {
       if (!this.drawn) return;
       // On the page the card's head names the chart and its lines; the picture carries both itself.
       const { data, layout } = this.$refs.plot, width = this.$refs.plot.clientWidth, head = 64;
       const named = { ...layout, width, height: this.height + head, showlegend: true, margin: { ...layout.margin, t: head, b: 44 },
         title: { text: plain(this.name), x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14 } } };
-      const href = await this.engine.toImage({ data, layout: named }, { format: "png", width, height: named.height, scale: 2 });
+      const href = await this.engine.toImage({ data, layout: named }, { format, width, height: named.height, scale: format === "png" ? 2 : 1 });
       const parts = [this.name, ...this.drawnOf()];
-      Object.assign(document.createElement("a"), { href, download: `${parts.join(", ").replace(/[\\/:*?"<>|]/g, "-")}.png` }).click();
+      Object.assign(document.createElement("a"), { href, download: `${parts.join(", ").replace(/[\\/:*?"<>|]/g, "-")}.${format}` }).click();
     },
     // What a picture of a forecast is of, for the name of its file.
     drawnOf() {
