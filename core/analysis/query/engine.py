@@ -38,6 +38,7 @@ def answer(stored: Stored, query: Query) -> Answer:
     """Return what a query finds; UsageError when it asks for what is not there, TooLarge for too many values."""
     query.checked(measures=stored.measures, keys=stored.keys, columns=tuple(stored.kinds()))
     asked = _Asked(stored, query)
+    stored.warm()
     # What waits for a network keeps no core busy, and what reads very much must not hold up the others.
     if asked.light and not stored.far:
         return _workers().submit(_answered, asked, query).result()

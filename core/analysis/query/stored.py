@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.analysis.query.places import KEY, Places
+from core.analysis.query.warmth import Warmth
 from core.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -213,9 +214,15 @@ class Stored:
         self.nbytes = sum(map(len, self.labels)) + A_LABEL * len(self.labels)
         self.nbytes += A_CHUNK * sum(len(file.sizes) * len(file.kinds) for file in (*self._parts, self._pyramid))
         self.nbytes += 0 if self._placed is None else self._placed.nbytes
+        self._warmth = None if self.far else Warmth([Path(file) for file in (series, pyramid, *parts)])
         self.marks: Marks | None = None  # whoever wants them reads them
         self._keys_told: dict[str, tuple[str, ...]] | None = None
         self._lock, self._keys_lock = Lock(), Lock()
+
+    def warm(self) -> None:
+        """Have the system keep the files at hand."""
+        if self._warmth is not None:
+            self._warmth.keep()
 
     def _places(self) -> Places | None:
         if (text := self._pyramid.told.get(KEY)) is None:
