@@ -1,5 +1,8 @@
 // The socket's end of a dashboard's page: what the server tells goes to the board, which stands already.
-import { standing } from "variosync-panels/page.js";
+import { drawn, standing } from "variosync-panels/page.js";
+
+// NiceGUI's page begins once its modules have: the charts come first.
+await drawn();
 
 export default {
   template: "<div hidden></div>",

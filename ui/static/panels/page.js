@@ -3,7 +3,26 @@
 import { Board } from "./dashboard.js";
 import { toast } from "./dom.js";
 
+const SOON = 500;  // ms
 let board = null;
+
+// Resolves when the charts are drawn, or soon: what can wait until then leaves the browser to them.
+export async function drawn() {
+  const { root } = standing(), enough = performance.now() + SOON;
+  while (root.dataset.ready !== "1" && performance.now() < enough) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+// Draw as soon as the page has been read as far as the board.
+export function begin() {
+  if (document.querySelector(".board")) return void standing();
+  const reading = new MutationObserver(() => {
+    if (!document.querySelector(".board")) return;
+    reading.disconnect();
+    standing();
+  });
+  reading.observe(document, { childList: true, subtree: true });
+  return undefined;
+}
 
 // The page's board: made by whoever comes first, the page's own script or the socket's end (ui/static/board.js).
 export function standing() {
