@@ -116,6 +116,12 @@ def first_look(manifest: Mapping[str, Any], name: str = '') -> Json:
     return {'kind': 'line', 'query': panel['query'], 'show': {'axis': 'index'} if facts.indexed else {}}
 
 
+def added(manifest: Mapping[str, Any], name: str = '') -> Sequence[str]:
+    """Return the measures whose values of different series at one time are added, as loads are and temperatures not."""
+    facts = _Facts(manifest, name)
+    return [measure for measure in manifest['measures'] if facts.added(measure)]
+
+
 class _Facts:
     """What matters of a manifest."""
 

@@ -1,11 +1,13 @@
 """Dashboards in a real browser: built in one press, shared by address, saved as they are changed, live."""
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pytest
@@ -310,6 +312,69 @@ def test_an_earlier_period_is_drawn_beside_by_one_choice(api: httpx.Client, open
     # Of three days the same days of the week before: hours are the same, so is what they held.
     legend = page.locator('[data-panel="p0"] .panel-legend').inner_text()
     assert legend.count('1 week before') == 3
+
+
+def explored(page: Page) -> Locator:
+    """Explore once its panel is drawn."""
+    whole = page.locator('.explore[data-ready="1"]')
+    expect(whole).to_be_visible()
+    return whole
+
+
+def asked(page: Page) -> dict[str, Any]:
+    """The panel that the address of Explore holds."""
+    panel: dict[str, Any] = json.loads(parse_qs(urlparse(page.url).query)['q'][0])
+    return panel
+
+
+def test_what_a_dashboard_shares_with_an_edited_panel_is_seen_and_not_saved(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api))
+    page = opened(f'/dashboards/{dashboard}?by.site=Oslo&step=PT6H&compare=P1W&last=P3D')
+    ready(page)
+    page.get_by_role('button', name='Menu of Panel 0').click()
+    page.get_by_role('menuitem', name='Edit').click()
+    legend = explored(page).locator('.panel-legend')
+    expect(legend).to_contain_text('1 week before')
+    assert 'Bergen' not in legend.inner_text()
+    expect(page.get_by_role('button', name='Compare: Week before')).to_be_visible()
+    expect(page.get_by_role('button', name='Step: 6 hours')).to_be_visible()
+
+    page.get_by_role('button', name='Compare: Week before').click()
+    page.get_by_role('menuitem', name='Off').click()
+    expect(legend).not_to_contain_text('1 week before')
+    page.keyboard.press('Control+z')
+    expect(legend).to_contain_text('1 week before')
+    page.get_by_role('button', name='Take off Week before').click()
+    expect(page.get_by_role('button', name='Compare: Off')).to_be_visible()
+    page.get_by_role('button', name='Take off site: Oslo').click()
+    expect(legend).to_contain_text('Bergen')
+    assert 'by.site' not in page.url
+    explored(page)
+    page.get_by_role('button', name='Save to dashboard').click()
+    page.wait_for_url(re.compile('/dashboards/[0-9a-f-]+$'))
+    ready(page)
+    kept = api.get(f'/api/v1/dashboards/{dashboard}').json()['spec']['panels'][0]['query']
+    assert kept == {'measures': ['load']}
+
+
+def test_series_are_added_up_where_that_means_something(api: httpx.Client, opened: Opened) -> None:
+    page = opened(f'/explore?dataset={dataset_of(api, 3)}')
+    legend = explored(page).locator('.panel-legend')
+    page.get_by_role('button', name='Group: Off').click()
+    page.get_by_role('menuitem', name='All series').click()
+    expect(page.get_by_role('button', name='Together: Sum of series')).to_be_visible()
+    explored(page)
+    assert asked(page)['query'] == {'measures': ['load'], 'group': '*', 'across': 'sum'}
+    # A measure is dragged onto the chart, and the one before is taken off.
+    page.get_by_role('button', name='temperature', exact=True).drag_to(page.locator('.explore-panel'))
+    page.get_by_role('button', name='load', exact=True).click()
+    expect(page.get_by_role('button', name='Together: Mean of series')).to_be_visible()
+    explored(page)
+    assert asked(page)['query'] == {'measures': ['temperature'], 'group': '*', 'across': 'mean'}
+    expect(legend).to_contain_text('23')  # at the last hour, in each of the three
+    page.get_by_role('button', name='Together: Mean of series').click()
+    page.get_by_role('menuitem', name='Sum of series').click()
+    expect(legend).to_contain_text('69')
 
 
 def test_the_board_and_a_panel_fill_the_screen_and_leave_it(api: httpx.Client, opened: Opened) -> None:

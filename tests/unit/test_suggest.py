@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.panels import COLUMNS
-from core.suggest import TEMPLATES, dashboard, first_look
+from core.suggest import TEMPLATES, added, dashboard, first_look
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 HOUR, DAY, WEEK, MONTH = 3600.0, 86_400.0, 604_800.0, 2_678_400.0
@@ -43,6 +43,12 @@ MADE_UP = {
     'no step': manifest('y', step=0, days=30),
     'eleven': manifest(*(f'm{n}' for n in range(11)), step=WEEK, days=900),
 }
+
+
+def test_loads_and_amounts_of_series_are_added_and_prices_and_temperatures_are_not():
+    assert added(MADE_UP['load']) == ['load']
+    assert added(MADE_UP['sales']) == ['qty']
+    assert added(MADE_UP['weeks'], 'Gasoline sold') == []
 
 
 @pytest.mark.parametrize('template', TEMPLATES)

@@ -54,6 +54,7 @@ def register(services: Services) -> None:
             known[str(chosen.id)] = {
                 **described(chosen.name, version),
                 'columns': [column['name'] for column in manifest['columns'] if column['role'] != 'time'],
+                'added': suggest.added(manifest, chosen.name),
             }
             forecasts = [
                 one for one in await services.forecasts.list(user_id) if one.dataset_id == chosen.id and one.issued_at

@@ -15,6 +15,9 @@ const DAY = 864e5;
 const FINEST = { heat: DAY / 2, calendar: 1.5 * DAY };
 const HOW = [["mean", "Mean"], ["sum", "Sum"], ["min", "Least"], ["max", "Greatest"], ["first", "First"], ["last", "Last"], ["count", "Count"], ["p50", "Median"], ["p90", "90th percentile"], ["p95", "95th percentile"], ["p99", "99th percentile"]];
 const OVERLAYS = [["mean~20", "Rolling mean, 20"], ["mean~7", "Rolling mean, 7"], ["bollinger~20~2", "Bollinger bands, 20 and 2"], ["ema~20", "EMA, 20"], ["rsi~14", "RSI, 14"], ["macd~12~26~9", "MACD, 12, 26 and 9"]];
+const ACROSS = [["sum", "Sum of series"], ["mean", "Mean of series"]];
+const COMPARED = new Set(["line", "area", "bar"]);
+const FEW = 3;
 const RELATIONS = [["eq", "="], ["ne", "≠"], ["lt", "<"], ["le", "≤"], ["gt", ">"], ["ge", "≥"]];
 const COLOURS = ["amber", "red", "green", "accent"];
 const SHOWN = 200;
@@ -65,7 +68,8 @@ export default {
       act();
       this.draw();
     },
-    ask(change) { this.change(() => { Object.assign(this.panelSpec.query, change); for (const [name, value] of Object.entries(change)) if (!value || value.length === 0) delete this.panelSpec.query[name]; }); },
+    // `shared` are variables of a dashboard that the choice takes the place of.
+    ask(change, shared = {}) { this.change(() => { Object.assign(this.variables, shared); Object.assign(this.panelSpec.query, change); for (const [name, value] of Object.entries(change)) if (!value || value.length === 0) delete this.panelSpec.query[name]; }); },
     show(change) { this.change(() => Object.assign(this.panelSpec.show, change)); },
     choose(change) { this.change(() => Object.assign(this.variables, change)); },
     key(event) {
@@ -124,9 +128,18 @@ export default {
       const key = kind === "measure" ? "measures" : "series", now = this.panelSpec.query[key] ?? [];
       const next = now.includes(name) ? now.filter((one) => one !== name) : [...now, name];
       if (kind === "measure" && !next.length) return toast("A chart needs at least one measure.");
-      if (key === "series") this.change(() => { this.panelSpec.query.series = next; if (next.length) { delete this.panelSpec.query.top; delete this.panelSpec.query.group; } else Object.assign(this.panelSpec.query, (this.known[this.panelSpec.dataset].series ?? 1) > 8 ? { top: 8 } : {}); });
-      else this.ask({ [key]: next });
+      if (key === "series") this.change(() => { this.panelSpec.query.series = next; if (next.length) { for (const name of ["top", "group", "across"]) delete this.panelSpec.query[name]; } else Object.assign(this.panelSpec.query, (this.known[this.panelSpec.dataset].series ?? 1) > 8 ? { top: 8 } : {}); });
+      else this.ask({ measures: next, ...this.across(next) });
       return undefined;
+    },
+    // Loads of several series are added up, temperatures are not. What was chosen otherwise stays.
+    usual(measures) {
+      const { added = [] } = this.known[this.panelSpec.dataset] ?? {};
+      return measures.every((name) => added.includes(name)) ? "sum" : "mean";
+    },
+    across(measures) {
+      const { query } = this.panelSpec;
+      return query.group && (query.across || "sum") === this.usual(query.measures ?? []) ? { across: this.usual(measures) } : {};
     },
     drops() {
       const place = this.$refs.panel;
@@ -155,11 +168,15 @@ export default {
       if (!["heat", "calendar", "histogram", "box"].includes(kind)) {
         // A step that came by the address, from a dashboard, goes before the panel's own until another one is chosen.
         const step = this.variables.every !== "auto" ? this.variables.every : query.every || "auto";
-        chip("Step", written(step), stepsFor(context).map((every) => [every, written(every)]), step, (next) => { this.variables.every = "auto"; this.ask({ every: next === "auto" ? "" : next }); });
+        chip("Step", written(step), stepsFor(context).map((every) => [every, written(every)]), step, (next) => this.ask({ every: next === "auto" ? "" : next }, { every: "auto" }));
       }
-      if ((dataset.keys?.length ?? 0) && dataset.series > 1) chip("Group", query.group || "Off", [["", "Off"], ...dataset.keys.map((key) => [key, key])], query.group ?? "", (next) => this.ask({ group: next, series: next ? [] : query.series }));
+      if ((dataset.keys?.length ?? 0) && dataset.series > 1) chip("Group", query.group === "*" ? "All series" : query.group || "Off", [["", "Off"], ["*", "All series"], ...dataset.keys.map((key) => [key, key])], query.group ?? "", (next) => this.ask({ group: next, series: next ? [] : query.series, across: next && (query.across || this.usual(query.measures ?? [])) }));
+      if (query.group) chip("Together", label(ACROSS, query.across || "sum"), ACROSS, query.across || "sum", (across) => this.ask({ across }));
       if (dataset.series > 1 && !query.series?.length) chip("Top", query.top ? String(query.top) : "All", [[0, "All"], [3, "3"], [5, "5"], [8, "8"], [12, "12"], [20, "20"]], query.top ?? 0, (next) => this.ask({ top: next }));
-      if (["line", "area", "bar"].includes(kind)) chip("Compare", label(compareWith, query.compare ?? "", written(query.compare)), compareWith, query.compare ?? "", (next) => this.ask({ compare: next }));
+      if (COMPARED.has(kind)) {
+        const compare = query.compare || this.variables.compare;
+        chip("Compare", label(compareWith, compare ?? "", written(compare)), compareWith, compare ?? "", (next) => this.ask({ compare: next }, { compare: "" }));
+      }
       if (["line", "candles"].includes(kind)) chip("Overlay", (query.overlays ?? []).length ? `${query.overlays.length}` : "None", OVERLAYS, query.overlays ?? [], (next) => this.ask({ overlays: (query.overlays ?? []).includes(next) ? query.overlays.filter((one) => one !== next) : [...(query.overlays ?? []), next] }));
       if (kind === "candles") chip("Volume", query.volume || "None", [["", "None"], ...dataset.measures.map((name) => [name, name])], query.volume ?? "", (next) => this.ask({ volume: next }));
       const more = el("button", { type: "button", class: "chip", "aria-haspopup": "menu", "aria-expanded": "false" }, icon("sliders-horizontal", "i14"), "Look");
@@ -182,14 +199,24 @@ export default {
       keep.addEventListener("click", () => this.target ? this.keep(this.target.id) : menu(keep, [...this.dashboards.map((one) => ({ icon: "layout-dashboard", label: one.name, act: () => this.keep(one.id) })), ...(this.dashboards.length ? ["-"] : []), { icon: "plus", label: "New dashboard", act: () => this.keep(null) }]));
       this.$refs.shelf.replaceChildren(...chips, el("div", { class: "last" }, presets, keep));
     },
-    // Thresholds, notes and filters, each with a way to take it off
+    // Thresholds, notes and filters, and what a dashboard shares with the panel, each with a way to take it off
     below() {
-      const { query, show } = this.panelSpec, tag = (text, symbol, off) => el("span", { class: "chip" }, icon(symbol, "i12"), el("span", { class: "cut" }, text), el("button", { type: "button", class: "ib small", "aria-label": `Take off ${text}`, onclick: off }, icon("x", "i12")));
+      const { query, show } = this.panelSpec, tag = (text, symbol, off, title = null) => el("span", { class: "chip", title }, icon(symbol, "i12"), el("span", { class: "cut" }, text), el("button", { type: "button", class: "ib small", "aria-label": `Take off ${text}`, onclick: off }, icon("x", "i12")));
       this.$refs.below.replaceChildren(
+        ...this.shared().map(([text, symbol, off]) => tag(text, symbol, off, "Chosen on the dashboard; it is not saved with the panel")),
         ...(query.filters ?? []).map((one) => tag(one.replaceAll("~", " "), "filter", () => this.ask({ filters: query.filters.filter((other) => other !== one) }))),
         ...(show.thresholds ?? []).map((one) => tag(one.label || String(one.value), "flag", () => this.show({ thresholds: show.thresholds.filter((other) => other !== one) }))),
         ...(show.annotations ?? []).map((one) => tag(one.text, "message-square", () => this.show({ annotations: show.annotations.filter((other) => other !== one) }))),
         ...(this.form ? [this.form] : []));
+    },
+    // Variables of a dashboard that change what is drawn here, and how each is taken off.
+    shared() {
+      const { kind, dataset, query } = this.panelSpec, { series, compare } = this.variables, keys = this.known[dataset]?.keys ?? [], found = [];
+      for (const [key, labels] of Object.entries(series)) if (labels.length && keys.includes(key)) {
+        found.push([`${key}: ${labels.length > FEW ? `${labels.length} chosen` : labels.join(", ")}`, "filter", () => this.choose({ series: Object.fromEntries(Object.entries(series).filter(([other]) => other !== key)) })]);
+      }
+      if (compare && !query.compare && COMPARED.has(kind)) found.push([compareWith.find(([value]) => value === compare)?.[1] ?? `${written(compare)} before`, "history", () => this.choose({ compare: "" })]);
+      return found;
     },
     adding(what) {
       const dataset = this.known[this.panelSpec.dataset] ?? {}, input = (label, extra) => el("label", { class: "field" }, el("span", {}, label), el("input", { class: "in", required: true, ...extra }));
@@ -221,7 +248,6 @@ export default {
       };
       try {
         const panel = copyOf(this.panelSpec);
-        if (this.variables.every !== "auto" && !panel.query.every) panel.query.every = this.variables.every;
         if (!id) {
           const made = await rest("", { method: "POST", body: JSON.stringify({ name: panel.title || (panel.query.measures ?? []).join(", ") || "New dashboard", spec: { panels: [{ ...panel, id: "p1", x: 0, y: 0, w: 12, h: 5 }] } }) });
           return location.assign(`/dashboards/${made.id}`);
