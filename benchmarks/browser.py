@@ -4,8 +4,9 @@ A server of its own takes 10M rows (`--quick`: 1M) as a CSV by tus, and a dashbo
 Chromium: cold in a fresh profile and over a range that nobody has asked for, then warm by the same profile again. Keys
 and drags move it: the time is from the key (or the release) to the first frame after all six panels have drawn answers
 for the new range, taken inside the page. Meanwhile a timer on the server's event loop notes how late it is; how long
-its thread waited for a core of the machine is counted apart. Last, 20 pages are opened beside each other, and what the
-server's memory grows by is divided by them.
+its thread waited for a core of the machine is counted apart. A file is appended to the dataset while the page is open:
+the time is from the end of its job to the first frame after all six have drawn the new version. Last, 20 pages are
+opened beside each other, and what the server's memory grows by is divided by them.
 
 The same six charts over the same rows are drawn by Streamlit with pandas and by Dash with plotly-resampler
 (browser_peers), in turns with ours. They are installed into a venv of their own, in `variosync-bench/peers` beside
@@ -27,6 +28,7 @@ import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -95,6 +97,16 @@ window.bench = (() => {
     };
 })();
 """
+# When all six were drawn anew, by the clock.
+REPAINTED = """() => {
+    const drawn = () => [...document.querySelectorAll('.board [data-panel]')].map((one) => one.dataset.fetches);
+    const ready = () => document.querySelector('.board').dataset.ready === '1', before = drawn();
+    window.repainted = new Promise((resolve) => new MutationObserver((_, watch) => {
+        if (!ready() || !drawn().every((mark, at) => mark !== before[at])) return;
+        watch.disconnect();
+        requestAnimationFrame(() => resolve(Date.now()));
+    }).observe(document.querySelector('.board'), {subtree: true, attributes: true}));
+}"""
 OURS = {
     'chart': '.board [data-panel][data-ready="1"]:not([data-panel="figure"])',
     'marks': """
@@ -173,6 +185,7 @@ def measure(folder: Path, *, rows: int, quick: bool, peers: bool) -> list[Figure
                     visit(ours, turn, rows)
                 for site in theirs:
                     visit(site, turn, rows)
+            seen = [live(ours, client, dataset, rows, turn) for turn in range(3)]
             with noted(spans):
                 growth = memory(ours, server, rows)
             browser.close()
@@ -181,6 +194,7 @@ def measure(folder: Path, *, rows: int, quick: bool, peers: bool) -> list[Figure
     return [
         Figure(figure=f'{told}: upload and conversion (s)', value=converted),
         *our_figures(ours, told),
+        Figure(figure=f'{told}: a new version to its repaint (s)', value=statistics.median(seen), goal=1.0),
         *lateness(late, spans, told),
         Figure(figure=f'{told}: memory of the server for an open dashboard (MB)', value=growth / MB, goal=1),
         *(one for site in theirs for one in compared(ours, site, told)),
@@ -405,6 +419,26 @@ def visit(site: Site, turn: int, rows: int) -> None:
         site.move(page, how)
         site.moved.append((how, page.evaluate('bench.moved')))
     context.close()
+
+
+def live(ours: Site, client: httpx.Client, dataset: str, rows: int, turn: int) -> float:
+    """Append a file to the dataset, and return the seconds from the end of its job until the page has drawn it."""
+    page = opened(ours, 0, rows)
+    page.wait_for_selector('[data-live="1"]')
+    page.wait_for_function('window.socket?.connected && window.did_handshake')
+    page.wait_for_timeout(PAUSE)
+    page.evaluate(REPAINTED)
+    at = (BEGUN + (rows // SERIES + 1 + turn) * MINUTE) / 1000
+    stamp = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(at))
+    data = ''.join(
+        ['meter,ts,load,price,volume\n', *(f'meter-{one:03},{stamp},500.5,40.5,5\n' for one in range(SERIES))]
+    )
+    address = begin(client, f'more {turn}.csv', len(data), dataset=dataset, how='append')
+    send(client, address, data.encode(), 0)
+    painted = page.evaluate('window.repainted') / 1000
+    job = max(client.get('/api/v1/jobs').json()['items'], key=lambda one: one['created_at'])
+    page.context.close()
+    return painted - datetime.fromisoformat(job['finished_at']).timestamp()
 
 
 def memory(ours: Site, server: Server, rows: int) -> float:

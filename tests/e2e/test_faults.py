@@ -36,8 +36,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, work).result()
 
 
-def begin(client: httpx.Client, name: str, size: int) -> str:
-    metadata = f'filename {base64.b64encode(name.encode()).decode()}'
+def begin(client: httpx.Client, name: str, size: int, **told: str) -> str:
+    said = {'filename': name} | told
+    metadata = ','.join(f'{key} {base64.b64encode(value.encode()).decode()}' for key, value in said.items())
     headers = {'Tus-Resumable': '1.0.0', 'Upload-Length': str(size), 'Upload-Metadata': metadata}
     answer = client.post('/api/v1/uploads', headers=headers)
     assert answer.status_code == 201, answer.text
