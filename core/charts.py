@@ -25,16 +25,19 @@ OPEN = 16  # versions of which the footers are kept
 OPEN_BYTES = 256 * 2**20  # that they take together; the one used last is kept whatever it takes
 MOST_KEPT = 2**20  # bytes of an answer that is kept: greater ones would push out those of others
 KEPT = 3600.0  # seconds that an answer is kept
+GIVEN_UP = 1000  # versions of which it is known that their faults are not found in time
 MOST_SERIES = 20_000
 MOST_LABELS = 1000
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class _Lane:
-    """The threads that one user may hold, and how many questions wait for them."""
+    """The threads that one user may hold, and how many questions wait for them; apart from these, for faults."""
 
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(A_USER))
     waiting: int = 0
+    seeking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    unmarked: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -51,12 +54,17 @@ class Charts:
 
     It reads on threads of its own, beside those of `Datasets`: an export may take minutes, and charts must not wait for
     it. What is decoded is kept by `core.analysis.query.stored.BLOCKS`, which is bounded for all versions together.
+    Faults are sought on one more thread, of one version after the other and of each user's in turn: no line waits for
+    them. Whoever asks meanwhile waits for the same search, which goes on when all have left.
     """
 
     def __init__(self, objects: ObjectStore, *, cache: Cache) -> None:
         self._objects = objects
         self._cache = cache
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix='charts')
+        self._seeker = ThreadPoolExecutor(1, thread_name_prefix='faults')
+        self._sought: dict[UUID, asyncio.Task[marks.Marks | None]] = {}
+        self._given_up: OrderedDict[UUID, marks.Marks] = OrderedDict()
         self._opening: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._open: OrderedDict[UUID, tuple[Sequence[Any], Stored]] = OrderedDict()
         self._asked: dict[str, _Asked] = {}
@@ -104,6 +112,7 @@ class Charts:
     def close(self) -> None:
         """Begin nothing more; what is being read ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._seeker.shutdown(wait=False, cancel_futures=True)
         self._open.clear()
 
     def _answered(self, key: str, task: 'asyncio.Task[bytes]') -> None:
@@ -117,10 +126,10 @@ class Charts:
             asked.begun = True
             return encode(answer(stored, query))
 
+        known = await self._marks(version) if query.kind == 'marks' else None
         async with self._turn(version.user_id):
             stored = await self._stored(version)
-            if query.kind == 'marks':
-                await self._mark(version, stored)
+            self._mark(stored, known)
             found = await self._read(read)
         await self._keep(key, found)
         return found
@@ -164,24 +173,64 @@ class Charts:
             self._let_go()
             return stored
 
-    async def _mark(self, version: Version, stored: Stored) -> None:
-        """Have the faults of a version found among its rows, once."""
-        finding = self._opening.setdefault(version.id, asyncio.Lock())
-        async with finding:
-            if stored.marks is not None:
-                return
+    async def _marks(self, version: Version) -> marks.Marks | None:
+        """The faults of a version among its rows, None when it has none; sought once, however many ask or leave."""
+        if not marks.files(version.manifest):
+            return None
+        if (given_up := self._given_up.get(version.id)) is not None:
+            return given_up
+        _, stored = self._open.get(version.id, (None, None))
+        if stored is not None and stored.marks is not None:
+            return stored.marks
+        lane = self._lanes.setdefault(version.user_id, _Lane())
+        if lane.unmarked >= WAITING:
+            raise TooMany('Too many charts wait for their faults. Wait until some are there, then try again.')
+        if (task := self._sought.get(version.id)) is None:
+            task = self._sought[version.id] = asyncio.create_task(self._seek(version, lane), name='seek faults')
+            task.add_done_callback(lambda done: self._found(version.id, done))
+        lane.unmarked += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            lane.unmarked -= 1
+
+    async def _seek(self, version: Version, lane: _Lane) -> marks.Marks | None:
+        async with lane.seeking:  # so those of other users come between
+            stored = await self._stored(version)
             folder, faults = version.prefix.rpartition('/')[0], []
             for place, origin in marks.files(version.manifest):
                 prefix = f'{folder}/{origin}' if origin else version.prefix
                 with suppress(NotFound):  # an earlier version's, which may be gone
                     path = await self._objects.fetch(f'{prefix}/faults.parquet')
                     faults.append(marks.Faults(place=place, path=path, origin=origin))
-            if faults:
-                opened = await self._objects.open(version.parts)
-                manifest, system = version.manifest, opened.files
-                stored.marks = await self._read(lambda: marks.read(opened.paths, faults, manifest, system=system))
-                stored.nbytes += stored.marks.nbytes
-                self._let_go()
+            if not faults:
+                return None
+            opened = await self._objects.open(version.parts)
+            manifest, system = version.manifest, opened.files
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._seeker,
+                lambda: marks.read(
+                    opened.paths, faults, manifest, holds=lambda label: stored.count(label) > 0, system=system
+                ),
+            )
+        if found.given_up:
+            self._given_up[version.id] = found
+            while len(self._given_up) > GIVEN_UP:
+                self._given_up.popitem(last=False)
+        self._mark(stored, found)
+        return found
+
+    def _found(self, version_id: UUID, task: 'asyncio.Task[marks.Marks | None]') -> None:
+        del self._sought[version_id]
+        if not task.cancelled():
+            task.exception()  # whoever waits is told
+
+    def _mark(self, stored: Stored, found: marks.Marks | None) -> None:
+        """Keep the faults of a version with what else is open of it."""
+        if found is not None and stored.marks is None:
+            stored.marks = found
+            stored.nbytes += found.nbytes
+            self._let_go()
 
     def _let_go(self) -> None:
         """Close the versions not used for longest, until the others are few and take little memory."""

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ from obstore.store import MemoryStore
 
 from core import charts as module
 from core.analysis.ingest import Options, convert
-from core.analysis.query import Answer, Query, Stored, answer, decode
+from core.analysis.query import Answer, Query, Stored, answer, decode, marks
 from core.analysis.query.stored import numbers
 from core.charts import Charts
 from core.errors import NotFound, TooLarge, TooMany, Unavailable, UsageError
@@ -353,3 +354,149 @@ async def test_open_versions_are_bounded_by_what_they_hold(
     for one in (version, replace(version, id=uuid4())):
         await charts.answer(TENANT, one, LINE)
     assert len(charts._open) == 1
+
+
+class Seeking:
+    """Stands in for the seeking of faults: counts, and waits for a gate."""
+
+    def __init__(self, *, gate: threading.Event, note: str = '') -> None:
+        self.gate, self.note = gate, note
+        self.sought = 0
+        self.begun = threading.Event()
+
+    def __call__(self, *args: Any, **options: Any) -> marks.Marks:
+        self.sought += 1
+        self.begun.set()
+        assert self.gate.wait(30)
+        return marks.Marks(None, share=1, note=self.note) if self.note else REAL(*args, **options)
+
+
+REAL = marks.read
+FAULTS = Query(kind='marks', measures=('load',), series=('Oslo',))
+
+
+@pytest.fixture(scope='module')
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Version]:
+    folder = tmp_path_factory.mktemp('damaged')
+    source, made = folder / 'source.csv', folder / 'version'
+    source.write_bytes(READINGS.replace(b',Oslo,9\n', b',Oslo,9 kg\n'))
+    made.mkdir()
+    manifest = convert(source, name='source.csv', into=made, options=Options(), progress=lambda part, text: None)
+    ids = {'id': uuid4(), 'dataset_id': UUID(int=0), 'upload_id': UUID(int=0)}
+    return made, Version(
+        user_id=TENANT,
+        number=1,
+        prefix=f't/{TENANT}/v/9',
+        manifest=manifest.to_json(),
+        rows=28,
+        created_at=BEGIN,
+        **ids,
+    )
+
+
+@pytest.fixture
+async def faulty(charts: Charts, objects: Objects, damaged: tuple[Path, Version]) -> Version:
+    await stored(objects, damaged)
+    return damaged[1]
+
+
+async def test_lines_are_answered_while_faults_are_sought(
+    charts: Charts, version: Version, faulty: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(marks, 'read', seeking := Seeking(gate=gate))
+    asked = [asyncio.create_task(charts.answer(TENANT, faulty, replace(FAULTS, width=300 + at))) for at in range(6)]
+    assert await asyncio.to_thread(seeking.begun.wait, 30)
+    for width in range(300, 304):  # of the same version and of another one, by the same user
+        assert decode(await charts.answer(TENANT, faulty, replace(LINE, width=width))).lines
+        assert decode(await charts.answer(TENANT, version, replace(LINE, width=width))).lines
+    stranger = replace(version, id=uuid4(), user_id=uuid4())
+    assert decode(await charts.answer(stranger.user_id, stranger, LINE)).lines
+    whole = replace(stranger, manifest={**stranger.manifest, 'faults_total': 0})
+    assert decode(await charts.answer(whole.user_id, whole, FAULTS)).marks == ()  # where none are, none are sought
+    assert not any(one.done() for one in asked)
+    gate.set()
+    assert [decode(one).marked for one in await asyncio.gather(*asked)] == [2] * 6
+    assert seeking.sought == 1
+
+
+async def test_reloads_start_one_search_whose_outcome_is_kept(
+    charts: Charts, faulty: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(marks, 'read', seeking := Seeking(gate=gate))
+    for _ in range(4):
+        asker = asyncio.create_task(charts.answer(TENANT, faulty, FAULTS))
+        assert await asyncio.to_thread(seeking.begun.wait, 30)
+        asker.cancel()
+        await asyncio.gather(asker, return_exceptions=True)
+    search = charts._sought[faulty.id]
+    gate.set()
+    await search
+    assert decode(await charts.answer(TENANT, faulty, FAULTS)).marked == 2
+    assert decode(await charts.answer(TENANT, faulty, replace(FAULTS, width=500))).marked == 2
+    assert (seeking.sought, charts._sought) == (1, {})
+
+
+async def test_a_search_that_was_given_up_is_not_tried_again(
+    charts: Charts, version: Version, faulty: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    gate.set()
+    monkeypatch.setattr(module, 'OPEN', 1)
+    monkeypatch.setattr(marks, 'read', seeking := Seeking(gate=gate, note='Faults not marked: it takes too long.'))
+    for width in (300, 301):
+        found = decode(await charts.answer(TENANT, faulty, replace(FAULTS, width=width)))
+        assert (found.marked, found.marks, found.note) == (0, (), 'Faults not marked: it takes too long.')
+        await charts.answer(TENANT, version, replace(LINE, width=width))  # closes the other one
+    assert seeking.sought == 1
+
+
+async def test_a_search_that_failed_is_told_and_tried_again(
+    charts: Charts, faulty: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: Any, **options: Any) -> marks.Marks:
+        raise Unavailable('The disk is away.')
+
+    monkeypatch.setattr(marks, 'read', failing)
+    with pytest.raises(Unavailable, match='disk'):
+        await charts.answer(TENANT, faulty, FAULTS)
+    monkeypatch.setattr(marks, 'read', REAL)
+    assert decode(await charts.answer(TENANT, faulty, FAULTS)).marked == 2
+
+
+async def test_users_take_turns_at_having_faults_sought(
+    charts: Charts, faulty: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, order = threading.Event(), []
+
+    def noted(parts: Any, faults: Any, manifest: Any, **options: Any) -> marks.Marks:
+        order.append(manifest['whose'])
+        assert gate.wait(30)
+        return REAL(parts, faults, manifest, **options)
+
+    both = asyncio.Event()
+
+    class Handing(ThreadPoolExecutor):
+        def submit(self, *args: Any, **options: Any) -> Any:
+            handed.append(args)
+            if len(handed) == 2:
+                both.set()
+            return super().submit(*args, **options)
+
+    handed: list[Any] = []
+    monkeypatch.setattr(charts, '_seeker', Handing(1))
+    monkeypatch.setattr(marks, 'read', noted)
+    stranger = uuid4()
+    asked = []
+    for whose, user in (('mine', TENANT), ('mine', TENANT), ('mine', TENANT), ('theirs', stranger)):
+        one = replace(faulty, id=uuid4(), user_id=user, manifest={**faulty.manifest, 'whose': whose})
+        asked.append(asyncio.create_task(charts.answer(user, one, FAULTS)))
+    await both.wait()  # the first of each user
+    monkeypatch.setattr(module, 'WAITING', 2)
+    refused = replace(faulty, id=uuid4())
+    with pytest.raises(TooMany, match='wait for their faults'):
+        await charts.answer(TENANT, refused, FAULTS)
+    gate.set()
+    await asyncio.gather(*asked)
+    assert order == ['mine', 'theirs', 'mine', 'mine']

@@ -111,3 +111,18 @@ def test_gaps_are_written_where_there_is_room(told: Callable[[str, Any], Any]) -
         ['gap, 120 hours', 318], ['gap, 12 hours', 118], ['gap, 10 hours', 506],
     ]  # fmt: skip
     assert told(body, {'gaps': spans, 'width': 499}) == []
+
+
+def test_the_badge_says_how_many_and_when_none_are_marked(told: Callable[[str, Any], Any]) -> None:
+    body = """return given.map(([marked, note]) => marks.Marks.prototype.badge.call(
+        { panel: { spec: { show: { marks: true } }, answer: { marks: [], marked, faultsNote: note } } }));"""
+    given = [
+        [0, ''], [0, 'Faults not marked: looking for them takes longer than 20 seconds.'],
+        [400, 'Faults are so many that 1 of 4 is looked at.'], [400, '2 more faults are of rows that are not stored.'],
+    ]  # fmt: skip
+    none, failed, near, exact = told(body, given)
+    assert none == []
+    assert failed == [['faults not marked', given[1][1]]]
+    assert near[0][0] == '0 of about 400 faults marked'
+    assert exact[0][0] == '0 of 400 faults marked'
+    assert exact[0][1].endswith(str(given[3][1]))

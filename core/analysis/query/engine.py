@@ -263,8 +263,7 @@ class _Asked:
             self.marks, self.marked = known.within(
                 lines, self._query.measures, start=self.view.start, end=self.view.end
             )
-            if known.share > 1:
-                self.note = f'Faults are so many that 1 of {known.share:,} is looked at; how many there are is near.'
+            self.note = known.note
         return []
 
     # Which series

@@ -109,7 +109,7 @@ export class Marks {
       this.found = { of, marks };
       const before = answer.marks.length;
       Object.assign(answer, { marks, marked, faultsNote: note });
-      if (marks.length || before) this.panel.draw();
+      if (marks.length || before || note) this.panel.draw();
     } catch (error) {
       if (error.name === "AbortError" || abort.signal.aborted || this.panel.answer !== answer) return;
       answer.faultsNote = error.message;
@@ -122,9 +122,9 @@ export class Marks {
   badge() {
     const { marks, marked, faultsNote } = this.panel.answer;
     if (!this.panel.spec.show.marks) return [];
-    if (Number.isNaN(marked)) return [["faults not marked", faultsNote]];
+    if (Number.isNaN(marked) || faultsNote?.startsWith("Faults not marked")) return [["faults not marked", faultsNote]];
     if (!marked) return [];
-    const all = `${faultsNote ? "about " : ""}${count(marked)}`, some = marked > marks.length ? `${count(marks.length)} of ${all} faults marked` : `${all} fault${marked === 1 ? "" : "s"} marked`;
+    const all = `${faultsNote?.startsWith("Faults are so many") ? "about " : ""}${count(marked)}`, some = marked > marks.length ? `${count(marks.length)} of ${all} faults marked` : `${all} fault${marked === 1 ? "" : "s"} marked`;
     return [[some, ["A ring is a cell that was repaired, a square one that is not stored; press it, or M, to read what it said.", faultsNote].filter(Boolean).join(" ")]];
   }
 
