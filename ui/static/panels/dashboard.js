@@ -84,9 +84,11 @@ export class Board {
     on("popstate", () => { this.chosen = addressed(this.spec.variables); this.bar(); this.draw(); });
     on("beforeunload", (event) => {
       const large = (this.pending || this.saving) && !outlives(this.packed());
-      if (this.unsaved || this.stale || large) event.preventDefault();
+      // What follows a state that is on its way can only go once that has arrived.
+      if (this.unsaved || this.stale || large || (this.pending && this.saving)) event.preventDefault();
       if (this.pending && !this.unsaved && !this.stale) this.save();
     });
+    document.addEventListener("visibilitychange", () => { if (document.hidden && this.pending && !this.unsaved) this.save(); });
     on("pagehide", () => { if (this.pending) this.save(); this.hooks.left?.(); });
     on("pageshow", (event) => { if (event.persisted) this.hooks.back?.(); });
     on("online", () => { if (this.unsaved) this.save(); });
@@ -349,7 +351,7 @@ export class Board {
     const spec = this.spec.panels.find((panel) => panel.id === id);
     if (spec.kind === "note") return this.write(spec);
     const go = () => location.assign(`${this.explore}?${new URLSearchParams([...new URLSearchParams(location.search), ["dashboard", this.dashboard.id], ["panel", id]])}`);
-    return this.pending ? this.save().then(go) : go();
+    return this.pending || this.saving ? this.save().then(go) : go();
   }
 
   duplicate(id) {
@@ -515,7 +517,7 @@ export class Board {
 
   // Saved states
   async past_states() {
-    if (this.pending) await this.save();
+    if (this.pending || this.saving) await this.save();
     try {
       const { items } = await this.rest(`/dashboards/${this.dashboard.id}/revisions`);
       const { close } = this.dialog("History", el("ul", {}, items.map((one) => el("li", {}, el("div", { class: "vs grow" }, el("span", { class: "w5 cut" }, moment(Date.parse(one.saved_at), this.zone || "UTC", 6e5)), el("span", { class: "t12 t3" }, `State ${one.revision}, ${one.panels} panel${one.panels === 1 ? "" : "s"}`)),
@@ -552,14 +554,20 @@ export class Board {
     return JSON.stringify({ spec: this.spec, revision: this.revision });
   }
 
-  async save() {
+  // Save what was changed, after the state that is on its way. The promise ends when that is done, or cannot be.
+  save() {
     clearTimeout(this.waiting);
-    if (this.stale) return;
-    if (this.saving) {
-      this.later();
-      return;
-    }
-    this.saving = true;
+    const done = (this.saving ? this.saving.then(() => this.put()) : this.put()).then(() => {
+      if (this.saving !== done) return;
+      this.saving = null;
+      if (this.told > this.revision) this.changed({ dashboard: this.dashboard.id, revision: this.told });
+    });
+    this.saving = done;
+    return done;
+  }
+
+  async put() {
+    if (this.stale || !this.pending) return;
     this.now({ pending: false });
     try {
       // Small enough, it goes on its way even when the page is left.
@@ -575,9 +583,6 @@ export class Board {
         this.now({ unsaved: error.status ? `The change could not be saved: ${error.message}` : "The server does not answer." });
         this.later(AGAIN);
       }
-    } finally {
-      this.saving = false;
-      if (this.told > this.revision) this.changed({ dashboard: this.dashboard.id, revision: this.told });
     }
   }
 
@@ -591,7 +596,7 @@ export class Board {
 
   async overwrite() {
     try {
-      this.now({ revision: (await this.rest(`/dashboards/${this.dashboard.id}`)).revision, stale: false });
+      this.now({ revision: (await this.rest(`/dashboards/${this.dashboard.id}`)).revision, stale: false, pending: true });
       await this.save();
     } catch (error) {
       toast(`The dashboard could not be saved: ${error.message}`);
