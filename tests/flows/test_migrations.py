@@ -1,6 +1,7 @@
 """Migrations on a database that Supabase shapes, by our command and by Supabase's own: both come to the same."""
 
 import asyncio
+import json
 import tomllib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from core.settings import Settings, parse_bytes
 from storage.embedded.server import EmbeddedPostgres
 from storage.migrate import FOLDER, QUEUE_SCHEMA, migrate, missing, statements
 from storage.server import ServerPostgres
+from tests import factories
 from tests.counterparts.postgres import ServerCounterpart, server_postgres
 
 pytestmark = pytest.mark.xdist_group('server postgres')
@@ -149,6 +151,37 @@ def test_a_login_that_somebody_else_made_is_told(pushed: ServerCounterpart) -> N
     ask(pushed.dsn('superuser'), 'create role variosync_guest login')
     with pytest.raises(Misconfigured, match='variosync_guest could not be applied'):
         asyncio.run(migrate(pushed.dsn('migrate'), shim=False, logins={'variosync_guest': 'x'}))
+
+
+def test_panels_that_were_saved_with_marks_by_themselves_have_none(embedded_postgres: EmbeddedPostgres) -> None:
+    (file,) = FOLDER.glob('*_marks_are_chosen.sql')
+
+    def shown(*marks: object) -> dict[str, object]:
+        return {'variables': {}, 'panels': [{'id': f'p{at}', 'show': {'marks': one}} for at, one in enumerate(marks)]}
+
+    foreign = [{'panels': {'show': {'marks': True}}}, {'panels': [1, {'show': 2}, {}]}, {'panels': []}, {}]
+    with psycopg.connect(embedded_postgres.dsn('superuser')) as connection:
+        one = factories.tenant(connection)
+        for spec in (shown(True, False, True), *foreign):
+            connection.execute(
+                'insert into dashboards (user_id, name, spec) values (%s, %s, %s)', (one.user_id, 'b', json.dumps(spec))
+            )
+        connection.execute(
+            'insert into dashboard_revisions (user_id, dashboard_id, revision, spec) values (%s, %s, 9, %s)',
+            (one.user_id, one.ids['dashboards'], json.dumps(shown(True, 'x'))),
+        )
+        for statement in statements(file.read_text()):
+            connection.execute(statement)
+        kept = connection.execute("select spec from dashboards where user_id = %s and name = 'b'", (one.user_id,))
+        found = [spec for (spec,) in kept.fetchall()]
+        assert shown(False, False, False) in found
+        assert all(spec in found for spec in foreign)
+        assert len(found) == 5
+        mine = 'from dashboard_revisions where revision = 9 and user_id = %s'
+        assert connection.execute(f'select spec {mine}', (one.user_id,)).fetchall() == [(shown(False, 'x'),)]
+        with pytest.raises(psycopg.Error, match='dashboard_revisions'):
+            connection.execute('update dashboard_revisions set spec = spec where revision = 9')
+        connection.rollback()
 
 
 def test_the_project_for_supabases_command_fits_the_settings() -> None:
