@@ -286,7 +286,9 @@ class _Seeking:
         """`placed`: where those stand that have no row, or one of several that their line has."""
         import pyarrow as pa
 
-        keys = self._ints('SELECT DISTINCT key FROM faults WHERE NOT (kept AND own) ORDER BY key', 'key')
+        keys = self._ints(
+            'SELECT DISTINCT key FROM faults WHERE NOT (kept AND own) AND key IS NOT NULL ORDER BY key', 'key'
+        )
         near = self._nearest(keys) if len(keys) else keys
         there = near >= 0
         self._connection.register('nearest', pa.table({'key': arrow(keys[there]), 'near': arrow(near[there])}))

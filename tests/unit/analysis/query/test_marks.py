@@ -160,6 +160,39 @@ def test_cells_of_a_wide_table_are_never_joined_to_all_that_is_near(
     assert max(counting[0].joined) <= 5000 + 1000  # rows and faults
 
 
+def test_a_record_of_a_wide_table_stands_at_all_its_points_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row + (',,x' if at % 3 == 1 else '') for at, row in enumerate(wide(series=30, times=60, bad=range(0)))]
+    labels = {f'site {at}': f'site {at}' for at in range(30)}
+    for name, most, share in (('all', 600, 1), ('some', 599, 2), ('few', 90, 7)):
+        monkeypatch.setattr(module, 'MOST', most)
+        (tmp_path / name).mkdir()
+        found, measures = marks_of(tmp_path / name, rows)
+        assert (found.share, found.note[:19]) == (share, 'Faults are so many ' if share > 1 else '')
+        marks, total = found.within(labels, measures, **ALWAYS, most=9999)
+        assert total == len(marks) * share == 20 // share * 30 * share
+        assert {mark.action for mark in marks} == {'truncated'}
+
+
+def test_a_cell_of_a_melted_table_with_keys_stands_in_the_series_of_its_record(tmp_path: Path) -> None:
+    rows = ['time,shop,' + ','.join(f'site {at}' for at in range(20))]
+    for at in range(60):
+        cells = ['oops' if (at, place) == (31, 4) else str(place + at) for place in range(20)]
+        rows.append(f'2026-01-{at // 3 + 1:02},{"xyz"[at % 3]},' + ','.join(cells))
+    source, made = tmp_path / 'a.csv', tmp_path / 'version'
+    source.write_text('\n'.join(rows) + '\n')
+    made.mkdir()
+    options = Options(shape='wide', melt={'into': 'series', 'columns': [f'site {at}' for at in range(20)]})
+    manifest = convert(source, name='a.csv', into=made, options=options, progress=lambda part, text: None).to_json()
+    labels = pq.read_table(made / 'series.parquet')['series'].to_pylist()
+    faults = [Faults(place=0, path=made / 'faults.parquet', origin='')]
+    found = read(sorted(made.glob('data-*.parquet')), faults, manifest, holds=set(labels).__contains__, system=None)
+    ((mark,), _) = found.within({label: label for label in labels}, manifest['measures'], **ALWAYS)
+    assert sorted(mark.series.split(' · ')) == ['site 4', 'y']
+    assert (day(mark), mark.action, mark.line) == ('11', 'rejected', 33)
+
+
 def test_lost_records_stand_beside_the_nearest_however_far_that_is(tmp_path: Path) -> None:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     rows = [
