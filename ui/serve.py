@@ -53,6 +53,8 @@ def serve(
         # What lives as long as the server is never garbage; to look through it once more holds the loop for 0.1 s.
         gc.collect()
         gc.freeze()
+        # All the rest is looked through when some 25 pages were built, not after every other one.
+        gc.set_threshold(700, 10, 100)
         path = await owner_path()
         background.add(asyncio.create_task(ready(path)))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
