@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.e2e.conftest import PATIENCE, WIDE
 from tests.e2e.server import Server, python
@@ -23,6 +23,12 @@ pytestmark = pytest.mark.xdist_group('browser')
 PHONE = {'width': 390, 'height': 844}
 SITES = ('Bergen', 'Oslo', 'Trondheim')
 Opened = Callable[..., Page]
+# Whether the page asks before it is left.
+LEAVING = """() => {
+    const asked = new Event('beforeunload', { cancelable: true });
+    dispatchEvent(asked);
+    return asked.defaultPrevented;
+}"""
 
 
 def readings(days: int) -> bytes:
@@ -529,19 +535,101 @@ def test_columns_that_are_called_as_what_objects_have(
     assert page.locator('.panel-message:visible').count() == 0
 
 
+@pytest.fixture
+def held() -> list[Route]:
+    """Where `hold` keeps what a page sends."""
+    return []
+
+
+def hold(page: Page, held: list[Route], dashboard: str) -> None:
+    """Keep the first state that the page saves on its way, after a change that makes one and another one behind it."""
+    first = lambda route: held.append(route) if route.request.method == 'PUT' and not held else route.continue_()  # noqa: E731
+    page.route(f'**/api/v1/dashboards/{dashboard}', first)
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    with page.expect_request(lambda request: request.method == 'PUT'):
+        page.keyboard.press('Control+Shift+ArrowDown')
+    page.keyboard.press('Control+Shift+ArrowDown')
+
+
+def test_a_change_made_while_another_is_on_its_way_is_not_lost_by_leaving(
+    api: httpx.Client, opened: Opened, held: list[Route]
+) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}')
+    ready(page)
+    hold(page, held, dashboard)
+    assert page.evaluate(LEAVING) is True
+    held[0].continue_()
+    saved(page, 3)
+    assert page.evaluate(LEAVING) is False
+    assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
+
+
+def test_edit_waits_for_all_that_was_changed(api: httpx.Client, opened: Opened, held: list[Route]) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}')
+    ready(page)
+    hold(page, held, dashboard)
+    page.get_by_role('button', name='Menu of Panel 0').click()
+    page.get_by_role('menuitem', name='Edit').click()
+    held[0].continue_()
+    explored(page)
+    assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
+
+
+def test_a_panel_is_resized_by_hand(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3), panels=1)
+    page = opened(f'/dashboards/{dashboard}')
+    ready(page)
+    cell = page.locator('.grid-stack-item', has=page.locator('[data-panel="p0"]'))
+    box = cell.bounding_box()
+    assert box
+    cell.hover()
+    corner = cell.locator('.ui-resizable-se').bounding_box()
+    assert corner
+    page.mouse.move(corner['x'] + corner['width'] / 2, corner['y'] + corner['height'] / 2)
+    page.mouse.down()
+    page.mouse.move(corner['x'] + 2 * box['width'] / 4, corner['y'] + box['height'] / 4, steps=8)
+    page.mouse.up()
+    saved(page, 2)
+    ((_, _, _, wide, tall),) = [one for one in order(api, dashboard) if one[0] == 'p0']
+    assert (wide, tall) == (6, 5)
+
+
+def test_a_step_aside_is_there_before_it_is_asked_for(api: httpx.Client, opened: Opened) -> None:
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
+    page = opened('/dashboards', forgiving=True)
+    asked: list[str] = []
+
+    def both(request: Request) -> bool:
+        """What is shown, and what lies to the left of it; to the right there is nothing."""
+        if '/query?' in request.url:
+            asked.append(request.url)
+        return len(asked) == 2
+
+    with page.expect_event('requestfinished', both):
+        page.goto(f'/dashboards/{made["id"]}?last=P3D')
+    ready(page)
+    page.route('**/query?**', lambda route: route.abort())
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    page.keyboard.press('ArrowLeft')
+    expect(page.locator('[data-panel="p0"][data-fetches="2"]')).to_be_attached()
+    assert f'from={parse_qs(urlparse(page.url).query)["from"][0]}&' in asked[1]
+    expect(page.locator('.panel-message')).to_be_hidden()
+
+
 def test_a_large_change_asks_before_the_page_is_left(api: httpx.Client, opened: Opened) -> None:
     notes = [{'id': f'n{at}', 'kind': 'note', 'y': at * 4, 'show': {'text': 'é' * 5000}} for at in range(7)]
     made = api.post('/api/v1/dashboards', json={'name': 'Notes', 'spec': {'panels': notes}}).json()
     page = opened(f'/dashboards/{made["id"]}')
     ready(page)
-    refused = 'event => { const asked = new Event("beforeunload", { cancelable: true }); dispatchEvent(asked);'
-    refused += ' return asked.defaultPrevented; }'
-    assert page.evaluate(refused) is False
+    assert page.evaluate(LEAVING) is False
     page.locator('#n0').get_by_role('button', name='Menu').click()
     page.get_by_role('menuitem', name='Duplicate').click()
-    assert page.evaluate(refused) is True
+    assert page.evaluate(LEAVING) is True
     saved(page, 2)
-    assert page.evaluate(refused) is False
+    assert page.evaluate(LEAVING) is False
 
 
 def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: httpx.Client, opened: Opened) -> None:

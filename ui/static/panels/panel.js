@@ -85,7 +85,6 @@ export class Panel {
   // Fetching
   async refresh() {
     const { spec, context } = this, dataset = context.datasets[spec.dataset];
-    clearTimeout(this.ahead);
     if (spec.kind === "note") return this.written();
     if (!dataset) return this.tell("This dataset was deleted.", this.hooks.remove ? "Bring it back under Datasets, or remove this panel." : "Bring it back under Datasets, or choose another one.");
     if (!dataset.version) return this.tell("This dataset has no rows yet.", "The panel draws itself as soon as it has.");
@@ -96,6 +95,7 @@ export class Panel {
     const request = requestOf(spec, context, this.width());
     const asked = address(spec.dataset, dataset.version, request);
     if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.draw();
+    clearTimeout(this.ahead);
     this.asked = asked;
     this.foretold = spec.show.forecast || "";
     this.abort?.abort();
