@@ -187,3 +187,22 @@ def test_everything_is_taken_along_before_the_account_goes(server: Server, enter
     # Sessions end first, the means to sign in last: whoever is interrupted between can ask again.
     known = {'email': 'lea@example.com', 'password': PASSWORD, 'next': '/'}
     until(lambda: client.post('/auth/sign-in', data=known).status_code == 401)
+
+
+def test_a_theme_chosen_while_the_server_is_away_is_kept_by_the_next_page(
+    server: Server, enter: Callable[..., Page]
+) -> None:
+    client = server.client('ines@example.com')
+    page = enter(client, color_scheme='light')
+    page.goto('/datasets')
+    page.route('**/api/v1/settings', lambda route: route.abort())
+    page.get_by_role('button', name='Theme', exact=True).click()
+    with page.expect_event('requestfailed'):
+        page.get_by_role('menuitemradio', name='Dark').click()
+    assert client.get('/api/v1/settings').json()['theme'] == 'system'
+    page.unroute('**/api/v1/settings')
+    with page.expect_response('**/api/v1/settings'):
+        page.goto('/jobs')
+    assert client.get('/api/v1/settings').json()['theme'] == 'dark'
+    page.goto('/datasets')
+    expect(page.locator('html')).to_have_attribute('data-theme', 'dark')

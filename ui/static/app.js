@@ -21,14 +21,20 @@
     document.cookie = `variosync_theme=${wanted}; Path=/; Max-Age=${wanted === 'system' ? 0 : 31536000}; SameSite=Lax${secure}`;
     applyTheme();
   }
-  // The account keeps the choice for its other browsers; this one has it already.
+  // The account keeps the choice for its other browsers. Until it does, this tab holds on to it and tries again.
+  const UNKEPT = 'variosync_theme_unkept';
   function keepTheme(theme) {
+    sessionStorage.setItem(UNKEPT, theme);
     fetch('/api/v1/settings', { method: 'PATCH', keepalive: true, headers: { 'Content-Type': 'application/json', Accept: 'application/json' }, body: JSON.stringify({ theme }) })
-      .catch(() => { /* the server is away: the cookie keeps it */ });
+      .then((answer) => { if (answer.status < 500 && sessionStorage.getItem(UNKEPT) === theme) sessionStorage.removeItem(UNKEPT); }, () => { /* the server is away: the next page tries */ });
   }
   applyTheme();
   // A page calls this from its head with what the account says; the cookie only remembers it for pages without one.
-  window.variosyncTheme = (wanted) => { if (wanted !== choice()) setTheme(wanted); };
+  window.variosyncTheme = (wanted) => {
+    const unkept = sessionStorage.getItem(UNKEPT);
+    if (unkept) keepTheme(unkept);
+    else if (wanted !== choice()) setTheme(wanted);
+  };
   dark.addEventListener('change', applyTheme);
   addEventListener('DOMContentLoaded', applyTheme);
 
@@ -262,6 +268,7 @@
     else if (theme) {
       setTheme(theme.dataset.themeSet);
       if ('themeKept' in theme.dataset) keepTheme(theme.dataset.themeSet);
+      else sessionStorage.removeItem(UNKEPT); // the page that offers it keeps it
       theme.closest('[popover]')?.hidePopover();
     }
     else if (copy) copyText(copy);

@@ -30,7 +30,7 @@ export function standing() {
   const given = JSON.parse(document.getElementById("board-data").textContent);
   board = new Board(document.querySelector(".board"), given);
   head(board, given.dashboard);
-  board.start();
+  board.start().catch((error) => board.tell(error.message, ["Reload", "", () => location.reload()]));
   return board;
 }
 
