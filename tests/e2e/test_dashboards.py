@@ -543,7 +543,13 @@ def held() -> list[Route]:
 
 def hold(page: Page, held: list[Route], dashboard: str) -> None:
     """Keep the first state that the page saves on its way, after a change that makes one and another one behind it."""
-    first = lambda route: held.append(route) if route.request.method == 'PUT' and not held else route.continue_()  # noqa: E731
+
+    def first(route: Route) -> None:
+        if route.request.method == 'PUT' and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
     page.route(f'**/api/v1/dashboards/{dashboard}', first)
     page.locator('[data-panel="p0"] .panel-stage').focus()
     with page.expect_request(lambda request: request.method == 'PUT'):
