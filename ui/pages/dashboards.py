@@ -192,7 +192,8 @@ class _List:
         with ui.dialog(value=True) as dialog, ui.card(), tag('div', classes='vs body form'):
             tag('h2', 'Rename dashboard')
             with field('Name'):
-                name = ui.input(value=dashboard.name).props('maxlength=255 autofocus').on('keydown.enter', keep)
+                name = ui.input(value=dashboard.name).props('maxlength=255 autofocus aria-label=Name')
+                name.on('keydown.enter', keep)
             with tag('div', classes='hs'):
                 button('Rename', kind='pri', on_click=keep)
                 button('Cancel', on_click=dialog.close)

@@ -64,7 +64,7 @@ class Profile:
         with card('Profile', classes='form-card'), tag('div', classes='body vs form'):
             with field('Name'):
                 self._name = ui.input(value=self._user.name, placeholder='As others should read it')
-                self._name.props('maxlength=200 autocomplete=name').on('keydown.enter', self._save)
+                self._name.props('maxlength=200 autocomplete=name aria-label=Name').on('keydown.enter', self._save)
             with tag('div', classes='field'):
                 tag('span', 'Email')
                 tag('span', self._user.email)
@@ -220,7 +220,7 @@ class Keys:
     def _draw_form(self) -> None:
         with tag('div', classes='form-2'):
             with field('Name'):
-                self._name = ui.input(placeholder='What will use it').props('maxlength=100')
+                self._name = ui.input(placeholder='What will use it').props('maxlength=100 aria-label=Name')
                 self._name.on('keydown.enter', self._create)
             with field('Expires'):
                 self._life = ui.select(dict(LIVES), value=90)
@@ -234,7 +234,7 @@ class Keys:
             self._draw_scopes()
         with tag('div', classes='hs'):
             button('Create key', kind='pri', icon_name='plus', on_click=self._create)
-            tag('a', 'How the REST interface works', 'link', href='/api/v1/openapi.json', target='_blank')
+            tag('a', 'How the REST interface works', 'link low', href='/api/v1/openapi.json', target='_blank')
 
     def _choose(self, access: str) -> None:
         self._access = access
@@ -408,8 +408,10 @@ class Account:
                 button('Audit log', icon_name='history', kind='ghost', href='/audit')
         with card('Delete account', classes='form-card'), tag('div', classes='body vs form'):
             tag('p', await self._loss(), 't2')
-            with field(f'Type {self._user.email} to confirm'):
+            asked = f'Type {self._user.email} to confirm'
+            with field(asked):
                 self._typed = ui.input().props('autocomplete=off spellcheck=false').on_value_change(self._check)
+                self._typed.props['aria-label'] = asked
             with tag('div', classes='hs'):
                 self._button = button('Delete account', kind='danger', icon_name='trash-2', on_click=self._delete)
         self._check()

@@ -136,7 +136,7 @@ class Head:
         with ui.dialog() as dialog, ui.card(), tag('div', classes='vs body form'):
             tag('h2', 'Rename dataset')
             with field('Name'):
-                name = ui.input(value=self.shown.data.name).props('maxlength=255')
+                name = ui.input(value=self.shown.data.name).props('maxlength=255 aria-label=Name')
             with tag('div', classes='hs'):
                 button('Rename', kind='pri', on_click=rename)
                 button('Cancel', on_click=dialog.close)

@@ -254,12 +254,13 @@ class _Form:
     def _text(self, label: str, key: str, hint: str = '') -> None:
         with field(label):
             box = ui.input(value=self.step.get(key, ''), placeholder=hint).props('debounce=500 maxlength=1000')
-            box.classes('mono')
+            box.classes('mono').props['aria-label'] = label
             box.on_value_change(lambda event: self._set(key, (event.value or '').strip()))
 
     def _number(self, label: str, key: str, hint: str = '') -> None:
         with field(label):
             box = ui.number(value=self.step.get(key), placeholder=hint).props('debounce=500')
+            box.props['aria-label'] = label
             box.on_value_change(lambda event: self._set(key, event.value))
 
     def _choice(
