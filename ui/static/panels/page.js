@@ -51,7 +51,7 @@ function head(board, { id, name }) {
     tried(rail({ method: "PATCH", body: JSON.stringify({ pinned }) }).then(() => star.setAttribute("aria-pressed", pinned)));
   });
   const acts = {
-    duplicate: () => tried(board.rest(`/dashboards/${id}/duplicate`, { method: "POST" }).then((made) => location.assign(`/dashboards/${made.id}`))),
+    duplicate: () => tried(board.save().then(() => board.rest(`/dashboards/${id}/duplicate`, { method: "POST" })).then((made) => location.assign(`/dashboards/${made.id}`))),
     delete: () => tried(board.rest(`/dashboards/${id}`, { method: "DELETE" }).then(() => location.assign(`/dashboards?deleted=${id}`))),
   };
   document.getElementById("board-menu").addEventListener("click", (event) => {
