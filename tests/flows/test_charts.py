@@ -499,4 +499,5 @@ async def test_users_take_turns_at_having_faults_sought(
         await charts.answer(TENANT, refused, FAULTS)
     gate.set()
     await asyncio.gather(*asked)
-    assert order == ['mine', 'theirs', 'mine', 'mine']
+    # Which of the two was opened first is nobody's promise.
+    assert (sorted(order[:2]), order[2:]) == (['mine', 'theirs'], ['mine', 'mine'])
