@@ -53,7 +53,7 @@ def serve(
         # What lives as long as the server is never garbage; to look through it once more holds the loop for 0.1 s.
         gc.collect()
         gc.freeze()
-        # All the rest is looked through when some 25 pages were built, not after every other one.
+        # All the rest is looked through more rarely: that holds the loop, too.
         gc.set_threshold(700, 10, 100)
         path = await owner_path()
         background.add(asyncio.create_task(ready(path)))
