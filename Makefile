@@ -13,25 +13,38 @@ EXTRAS := $(sort $(WITH))
 REQUIREMENTS := requirements/base.txt requirements/compute.txt $(EXTRAS:%=requirements/%.txt)
 NOTHING :=
 RUN := $(VENV)/.run$(subst $(NOTHING) ,,$(EXTRAS:%=-%))
-NUMBERS ?= 2
+# Processes that tests run in: for two cores. Those of all tests wait for browsers and servers, so one more is not too many.
+unit: NUMBERS ?= 2
+tests: NUMBERS ?= 3
 
-.PHONY: run test counterparts fuzz check format lint types imports unit browser docs requirements clean
+# Compiled modules are kept, whatever the surroundings say: else each process of a test compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run dev test tests counterparts fuzz check format lint types imports unit browser docs requirements clean
 .SUFFIXES:
 
 run: $(RUN)
+	@$(PY) -m ui.vendor
 	@exec $(PY) -X faulthandler run_nicegui.py serve
+
+# The same in a home of its own, started again when its code changes.
+dev: $(RUN)
+	@$(PY) -m ui.vendor
+	@VARIOSYNC_HOME="$${VARIOSYNC_HOME:-$(CURDIR)/build/home}" exec $(PY) -m ui.dev
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit("VARIOSYNC needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Setting up in this folder, this once: 1.2 GB in $(VENV), 0.1 GB in build. A minute or two on a fast line.'
+	@$(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check uv
 	@touch $@
 
 $(RUN): $(VENV)/.venv $(REQUIREMENTS) pyproject.toml package-lock.json ui/vendor.py
-	$(INSTALL) $(addprefix -r ,$(REQUIREMENTS))
-	$(if $(filter tft,$(EXTRAS)),$(INSTALL_TORCH))
-	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
-	$(PY) -m ui.vendor
+	@echo 'Python packages: fetched and checked by their hashes; nothing more is printed until they are there.'
+	@$(INSTALL) $(addprefix -r ,$(REQUIREMENTS))
+	@$(if $(filter tft,$(EXTRAS)),echo 'PyTorch: 0.8 GB.' && $(INSTALL_TORCH))
+	@$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+	@$(PY) -m ui.vendor
 	@touch $@
 
 $(VENV)/.dev: $(RUN) requirements/dev.txt requirements/cloud.txt requirements/tft.txt
@@ -39,10 +52,16 @@ $(VENV)/.dev: $(RUN) requirements/dev.txt requirements/cloud.txt requirements/tf
 	$(INSTALL_TORCH)
 	@touch $@
 
-browser: $(VENV)/.dev
-	@if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  else $(PY) -m playwright install chromium; fi; fi
+# The shell opens a page for a sixth of what the whole browser takes; where it cannot be had, that will do.
+browser: $(VENV)/.browser
+$(VENV)/.browser: $(VENV)/.dev
+	@any() { for name in $$@; do ! command -v $$name >/dev/null || return 0; done; false; }; \
+	get() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$1 >/dev/null; }; \
+	if any chromium-headless-shell; then :; \
+	elif [ "$$(id -u)" = 0 ] && any apt-get; then \
+	  apt-get update -qq; get chromium-headless-shell 2>/dev/null || any chromium google-chrome || get chromium; \
+	else any chromium google-chrome || $(PY) -m playwright install chromium; fi
+	@touch $@
 
 # The servers that the cloud's adapters are tested against.
 COUNTERPARTS := redis-server pgbouncer haproxy curl
@@ -53,14 +72,18 @@ counterparts: $(VENV)/.dev
 	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	  else echo "Install$$missing first: the tests of the cloud adapters need them." >&2; exit 1; fi; fi
 
-test: browser counterparts lint types imports
-	$(PY) -m pytest -n $(NUMBERS) --dist loadgroup tests
+# The quick checks run beside the tests.
+test: browser counterparts
+	@$(MAKE) --no-print-directory -j 4 lint types imports tests
+
+# What tests start by `make` is to know nothing of this one.
+tests: browser counterparts
+	unset MAKEFLAGS MFLAGS MAKELEVEL; $(PY) -m pytest -n $(NUMBERS) --dist loadgroup tests
 
 # More cases for the REST interface than a test run has time for.
 fuzz: $(VENV)/.dev
 	VARIOSYNC_FUZZ_CASES=10000 $(PY) -m pytest tests/e2e/test_openapi.py
 
-# The quick checks run beside the tests.
 check: format
 	@$(MAKE) --no-print-directory -j 4 lint types imports unit
 

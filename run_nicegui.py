@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from core import logs
-from core.services import Services
-from core.settings import Settings
-from storage.adapters import Opened, bucket_init, migrate, read_outbox, run_local
-from storage.doctor import doctor
+from ui.loading import loading
+
+with loading():
+    from core import logs
+    from core.services import Services
+    from core.settings import Settings
+    from storage.adapters import Opened, bucket_init, migrate, read_outbox, run_local
+    from storage.doctor import doctor
 
 
 class Root:
@@ -18,15 +21,16 @@ class Root:
 
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""
-        from ui.serve import check_port, serve
+        from ui.serve import serve
+        from ui.stops import Stops
 
+        stops = Stops()
         logs.configure(settings)
-        check_port(settings)
         opened = Opened(settings)
         try:
             opened.start()
             services = Services.open(settings, opened.ports)
-            serve(settings, services, opening=opened.connect, closing=opened.close)
+            serve(settings, services, opening=opened.connect, closing=opened.close, stops=stops)
         finally:
             opened.stop()
 
@@ -45,7 +49,8 @@ class Root:
 
 def main() -> None:
     """The console script `variosync`."""
-    from ui.cli import run
+    with loading():
+        from ui.cli import run
 
     run(Root())
 

@@ -1,12 +1,13 @@
 """Whether a dashboard feels fast in a real browser: `python -m benchmarks.browser [--quick] [--no-peers]`.
 
 A server of its own takes 10M rows (`--quick`: 1M) as a CSV by tus, and a dashboard of six panels is opened over them in
-Chromium: cold in a fresh profile and over a range that nobody has asked for, then warm by the same profile again. Keys
-and drags move it: the time is from the key (or the release) to the first frame after all six panels have drawn answers
-for the new range, taken inside the page. Meanwhile a timer on the server's event loop notes how late it is; how long
-its thread waited for a core of the machine is counted apart. A file is appended to the dataset while the page is open:
-the time is from the end of its job to the first frame after all six have drawn the new version. Last, 20 pages are
-opened beside each other, and what the server's memory grows by is divided by them.
+Chromium: cold in a fresh profile and over a range that nobody has asked for, then warm by the same profile again. What
+a browser does for a window of its own takes a quarter of a second of both cores and is over by then, for all sites.
+Keys and drags move the page: the time is from the key (or the release) to the first frame after all six panels have
+drawn answers for the new range, taken inside the page. Meanwhile a timer on the server's event loop notes how late it
+is; how long its thread waited for a core of the machine is counted apart. A file is appended to the dataset while the
+page is open: the time is from the end of its job to the first frame after all six have drawn the new version. Last, 20
+pages are opened beside each other, and what the server's memory grows by is divided by them.
 
 The same six charts over the same rows are drawn by Streamlit with pandas and by Dash with plotly-resampler
 (browser_peers), in turns with ours. They are installed into a venv of their own, in `variosync-bench/peers` beside
@@ -37,6 +38,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks import Figure, report
 from core.analysis import duck
+from tests.browsers import chromium
 from tests.e2e.conftest import ARGUMENTS, WIDE
 from tests.e2e.server import ROOT, Server, free_port, python
 from tests.e2e.test_faults import begin, send
@@ -48,7 +50,7 @@ SERIES = 20
 BEGUN = 1_672_531_200_000  # ms
 MINUTE = 60_000  # ms
 PAGES = 20
-PAUSE = 500  # ms between two moves of a hand; within them a page may fetch ahead
+PAUSE = 500  # ms between two moves of a hand, in which a page may fetch ahead, and until a new tab's browser rests
 HELD = 50  # ms
 PATIENCE = 120_000  # ms
 EMAIL = 'bench@example.com'
@@ -162,7 +164,6 @@ def measure(folder: Path, *, rows: int, quick: bool, peers: bool) -> list[Figure
     """Return all figures of tables of so many rows."""
     told = f'{rows // 1_000_000}M rows'
     write(folder, rows)
-    path = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
     interpreter = installed() if peers else None
     late = folder / 'late'
     spans: list[tuple[float, float]] = []  # in which our server is at work
@@ -175,7 +176,7 @@ def measure(folder: Path, *, rows: int, quick: bool, peers: bool) -> list[Figure
         converted = time.perf_counter() - begun
         dashboard = dashboard_of(client, dataset)
         with started(interpreter, folder) as ports, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
             ours = our_site(browser, server, client, dashboard)
             theirs = [their_site(browser, name, port) for name, port in ports.items()]
             for site in theirs:  # they read their rows
@@ -394,11 +395,15 @@ def drag(page: Page, place: str) -> None:
     page.mouse.up()
 
 
-def opened(site: Site, turn: int, rows: int, context: BrowserContext | None = None) -> Page:
-    """Open the page over a range that no other turn asks for, in a fresh profile unless one is given."""
+def opened(site: Site, turn: int, rows: int, context: BrowserContext | None = None, *, rest: int = 0) -> Page:
+    """Open the page over a range that no other turn asks for, in a fresh profile unless one is given.
+
+    A new tab rests for `rest` ms before it goes there.
+    """
     context = context or site.context()
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
+    page.wait_for_timeout(rest)
     page.goto(site.address(BEGUN + turn * MINUTE, BEGUN + rows // SERIES * MINUTE), wait_until='commit')
     page.wait_for_function('bench.last > 0')
     return page
@@ -406,13 +411,13 @@ def opened(site: Site, turn: int, rows: int, context: BrowserContext | None = No
 
 def visit(site: Site, turn: int, rows: int) -> None:
     """Open the page cold, then warm, then move it, and note what it takes."""
-    page = opened(site, turn, rows)
+    page = opened(site, turn, rows, rest=PAUSE)
     site.first.append(page.evaluate('bench.first') / 1000)
     site.cold.append(page.evaluate('bench.last') / 1000)
     context = page.context
     page.wait_for_timeout(PAUSE)
     page.close()
-    page = opened(site, turn, rows, context)
+    page = opened(site, turn, rows, context, rest=PAUSE)
     site.warm.append(page.evaluate('bench.last') / 1000)
     for how in site.moves:
         page.wait_for_timeout(PAUSE)

@@ -20,6 +20,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import Figure, report
+from tests.browsers import chromium
 from tests.e2e.cloud import Cloud, Embedded
 from tests.e2e.conftest import ARGUMENTS, WIDE
 from tests.e2e.server import ROOT, Server
@@ -50,10 +51,9 @@ def measure(folder: Path, place: Embedded | Cloud, *, megabytes: int, rounds: in
     """Start servers over homes in `folder`, drive a real browser, and return the figures in seconds."""
     file = write_csv(folder / 'orders.csv', rows=megabytes * ROWS_A_MEGABYTE)
     size = file.stat().st_size / 1e6
-    path = shutil.which('chromium') or shutil.which('google-chrome')
     first, again, link, dropped = [], [], [], []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         for number in range(rounds):
             server = place.server(folder / f'home-{number}')
             first.append(timed(server.start))

@@ -21,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import Figure, report
 from storage.embedded.server import EmbeddedPostgres
+from tests.browsers import chromium
 from tests.e2e.conftest import ARGUMENTS, WIDE
 from tests.e2e.server import Server, python
 from tests.e2e.test_faults import begin, send
@@ -96,7 +97,6 @@ def ask(client: httpx.Client) -> float:
 
 def jobs_and_notices(server: Server, client: httpx.Client, *, files: int) -> list[Figure]:
     """Send small files one after another, then as many while a page is open, every fourth of those no table."""
-    path = shutil.which('chromium') or shutil.which('google-chrome')
     with (
         psycopg.connect(EmbeddedPostgres(server.home).dsn('superuser'), autocommit=True) as connection,
         sync_playwright() as playwright,
@@ -108,7 +108,7 @@ def jobs_and_notices(server: Server, client: httpx.Client, *, files: int) -> lis
                 time.sleep(0.05)
             time.sleep(CALM / 1000)
         jobs = connection.execute(JOBS).fetchall()
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         context = browser.new_context(viewport=WIDE)
         context.add_init_script(WATCH)
         page = context.new_page()

@@ -215,9 +215,7 @@ def always(objects: Objects) -> Callable[[], Objects]:
 def unkept(objects: Objects) -> Datasets:
     """Datasets over a store; of the other ports reading needs none."""
     none: Any = None
-    return Datasets(
-        none, queue=none, staging=none, objects=objects, events=none, hours=none, notices=none, max_upload=0
-    )
+    return Datasets(none, objects=objects, events=none)
 
 
 class Forgetful:

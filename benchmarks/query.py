@@ -4,7 +4,8 @@ Data sets of 10M and 100M rows with eight measures are made as CSV and read by t
 folder `variosync-bench` beside temporary files (TMPDIR). `--rows` asks one of another size, `--quick` one of 2M rows,
 less often. On one core, 500 random windows are asked (a random series, one to eight measures, ranges from minutes to
 everything, 300 to 2,000 pixels wide), then by eight viewers at once, then from a `redis-server`; extremes and counts of
-1,000 more are compared with DuckDB's. Then six panels over everything are asked, whose goals are our own.
+1,000 more are compared with DuckDB's. Then six panels over everything are asked, whose goals are our own, and all of
+them after zooms.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -25,7 +28,8 @@ from benchmarks import Figure, report
 from core.analysis import duck
 from core.analysis.query.engine import answer
 from core.analysis.query.request import Query
-from core.analysis.query.stored import Blocks, Stored
+from core.analysis.query.row_groups import Blocks
+from core.analysis.query.stored import Stored
 from core.analysis.query.wire import decode, encode
 from storage.redis import Redis, RedisCache
 from tests.counterparts.redis import RedisServer
@@ -71,11 +75,12 @@ def main() -> int:
 
 
 def made(rows: int) -> Path:
-    """Return the folder of a converted data set; make it when it is not there or was made by another conversion."""
-    from core.analysis.ingest import Options, convert
+    """Return the folder of a converted data set; make it when what writes rows and summaries has not yet made it."""
+    from core.analysis.ingest import Options, convert, parts, pyramid
 
+    form = crc32(b''.join(Path(module.__file__).read_bytes() for module in (parts, pyramid)))
     beside = Path(tempfile.gettempdir()) / 'variosync-bench'
-    folder, making = beside / f'query-{rows}', beside / f'query-{rows}-{os.getpid()}'
+    folder, making = beside / f'query-{rows}-{form:08x}', beside / f'query-{rows}-{os.getpid()}'
     if (folder / 'manifest.json').exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -148,6 +153,7 @@ def measured(folder: Path, rows: int, *, count: int, views: int) -> list[Figure]
     together, alike = viewed(stored, queries)
     answers = [encode(answer(stored, query)) for query in queries]
     hot = asyncio.run(lent(answers))
+    zooms = zoomed(stored, rows)
     shown = extremes_shown(folder, stored, windows(stored, rows, views, seed=3))
     return [
         Figure(figure=f'{name}: to open (ms)', value=1000 * opening),
@@ -164,6 +170,10 @@ def measured(folder: Path, rows: int, *, count: int, views: int) -> list[Figure]
         Figure(figure=f'{name}: an answer, mean (kB)', value=sum(map(len, answers)) / len(answers) / 1000),
         Figure(figure=f'{name}: views that show their extremes (%)', value=100 * shown, goal=100, better='more'),
         *others(stored, name),
+        *(
+            Figure(figure=f'{name}: six panels after a zoom, {what} of CPU (ms)', value=percentile(zooms, share))
+            for what, share in (('p50', 50), ('p95', 95))
+        ),
         Figure(
             figure=f'{name}: sums of days and months that are those of all rows (%)',
             value=100 * sums_equal(folder, stored),
@@ -245,11 +255,11 @@ def found(y: np.ndarray) -> tuple[float | None, float | None]:
     return (float(known.min()), float(known.max())) if len(known) else (None, None)
 
 
-def others(stored: Stored, name: str) -> list[Figure]:
-    """Panels of a dashboard and other questions over the whole range. The goals of panels are ours, not the issue's."""
+def panels_of(stored: Stored) -> dict[str, Query]:
+    """Panels of a dashboard."""
     one = {'measures': ('load',), 'series': (stored.labels[7],)}
     berlin = {'zone': 'Europe/Berlin'}
-    panels = {
+    return {
         'daily means of 8 series': Query(
             kind='buckets', every='P1D', measures=('load',), series=stored.labels[:8], **berlin
         ),
@@ -261,6 +271,21 @@ def others(stored: Stored, name: str) -> list[Figure]:
         'a histogram': Query(kind='histogram', **one),
         'candles a day': Query(kind='ohlc', every='P1D', volume='volume', **one, **berlin),
     }
+
+
+def zoomed(stored: Stored, rows: int) -> list[float]:
+    """Return the seconds of CPU that the panels take together after each of some zooms."""
+    draw, whole, took = np.random.default_rng(4), rows // SERIES * MINUTE, []
+    for share in np.repeat([0.97, 0.5, 0.25, 0.1, 0.03], 8):
+        start = BEGUN + int(draw.integers(0, whole - int(share * whole)))
+        moved = [replace(one, start=start, end=start + int(share * whole)) for one in panels_of(stored).values()]
+        took.append(sum(spent(stored, one) for one in moved))
+    return took
+
+
+def others(stored: Stored, name: str) -> list[Figure]:
+    """Panels and other questions over the whole range. The goals of panels are ours, not the issue's."""
+    panels, one = panels_of(stored), {'measures': ('load',), 'series': (stored.labels[7],)}
     more = {
         'p95 an hour': Query(kind='buckets', every='PT1H', aggregation='p95', **one),
         'a box': Query(kind='box', **one),

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import TypeAdapter, ValidationError
 
+from core import audit
 from core.errors import Conflict, NotFound, NotSignedIn, TooMany, UsageError
 from core.hours import Hours
 from core.notices import Notices
 from core.ports import Cache, Database, Events, Identity, ObjectStore, Row, Staging, Transaction
-from core.values import BY_MAIL, ApiKey, AuditEntry, Entered, Preferences, Session, SignedIn, User
+from core.values import BY_MAIL, Actor, ApiKey, AuditEntry, Entered, Preferences, Session, SignedIn, User
 
 SESSION_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=24)
@@ -94,7 +95,7 @@ class Accounts:
     # coming in
 
     async def sign_up(self, email: str, password: str, *, address: str, user_agent: str = '') -> tuple[str, Session]:
-        """Create an account and sign in. Raise Conflict when the e-mail is taken, UsageError for a weak password."""
+        """Create an account and sign in. Raise Conflict when the email is taken, UsageError for a weak password."""
         await self._limit('sign-up', '', address)
         user_id = await self._identity.sign_up(email, password)
         async with self._database.system() as tx:
@@ -156,7 +157,7 @@ class Accounts:
 
     async def send_link(self, email: str, *, target: str, redirect_to: str, address: str, browser: str = '') -> str:
         """Mail a sign-in link and return the token that the browser must open it with, whether there is an account or
-        not. Raise UsageError for what is no e-mail, TooMany, or Unavailable.
+        not. Raise UsageError for what is no email, TooMany, or Unavailable.
         """
         await self._limit('mail', _normal(email), address, per_account=MAILS_PER_ACCOUNT)
         state, browser = secrets.token_urlsafe(32), _browser(browser)
@@ -491,10 +492,16 @@ class Accounts:
 
     # the end
 
+    async def sweep(self) -> None:
+        """Remove sessions and sign-in links that open nothing any more, of all users: no address is kept for longer."""
+        async with self._database.system() as tx:
+            await tx.run('sessions_expired')
+            await tx.run('links_expired')
+
     async def delete(self, user_id: UUID, *, confirmation: str, address: str = '') -> Sequence[UUID]:
         """Remove an account for good and return the ids of the sessions that ended with it.
 
-        `confirmation` is the account's e-mail, typed again; anything else raises UsageError. Sessions, keys and jobs
+        `confirmation` is the account's email, typed again; anything else raises UsageError. Sessions, keys and jobs
         end first; then the stored objects, the rows and the means to sign in go. The audit log stays, nameless.
         """
         ended = await self._close(user_id, confirmation)
@@ -522,7 +529,7 @@ class Accounts:
             await tx.run('jobs_cancel_all', user_id=user_id)
             row = await tx.one('profile_lock', id=user_id)
             if _normal(confirmation) != row['email']:
-                raise UsageError('This is not the e-mail of the account. Type it as it is shown to delete the account.')
+                raise UsageError('This is not the email of the account. Type it as it is shown to delete the account.')
             await tx.run('api_keys_revoke_all', user_id=user_id)
             ended = await tx.all('sessions_retire', user_id=user_id)
         return await self._tell_ended(user_id, ended)
@@ -551,7 +558,7 @@ async def _open_session(tx: Transaction, user_id: UUID, address: str, user_agent
 
 
 async def _audit(tx: Transaction, user_id: UUID, action: str, subject: str = '', address: str = '') -> None:
-    await tx.run('audit_insert', user_id=user_id, action=action, subject=subject, address=address)
+    await audit.record(tx, user_id, action, subject, by=Actor(address=address))
 
 
 def _session(row: Row, *, scopes: frozenset[str] | None = None) -> Session:

@@ -60,10 +60,10 @@ apostrophe before it. If a file could not be found, missing.txt names it.
 class Reading(Protocol):
     """What the archive asks of forecasts (`core.forecasts.Forecasts`)."""
 
-    async def get(self, user_id: UUID, forecast_id: UUID) -> Forecast:
-        """Return a forecast."""
+    async def get(self, user_id: UUID, forecast_id: UUID, *, deleted: bool = False) -> Forecast:
+        """Return a forecast, also one that was `deleted` where that is asked for."""
 
-    async def export(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
+    async def export(self, user_id: UUID, forecast_id: UUID, out: Path, *, deleted: bool = False) -> None:
         """Write the rows of every model to `out`."""
 
 
@@ -165,7 +165,11 @@ class Archive:
             found = await tx.all('archive_forecasts')
         folders = _Names()
         for row in found:
-            forecast = await self._forecasts.get(user_id, row['id'])
+            try:
+                forecast = await self._forecasts.get(user_id, row['id'], deleted=True)
+            except NotFound:  # it was removed for good since it was listed
+                missing.append(f'forecasts/{row["id"]}')
+                continue
             folder = f'forecasts/{folders.take(f"{forecast.name} in {forecast.dataset_name}")}'
             about = {name: getattr(forecast, name) for name in ('id', 'name', 'dataset_id', 'dataset_name', 'version')}
             about |= {'created_at': forecast.created_at, 'state': forecast.state}
@@ -176,7 +180,7 @@ class Archive:
             with TemporaryDirectory(prefix='variosync-archive-') as temporary:
                 path = Path(temporary) / 'rows.parquet'
                 try:
-                    await self._forecasts.export(user_id, forecast.id, path)
+                    await self._forecasts.export(user_id, forecast.id, path, deleted=True)
                 except NotFound:
                     missing.append(f'{folder}/rows.parquet')
                     continue

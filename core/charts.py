@@ -7,14 +7,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from core.analysis.query import Query, Stored, answer, encode, marks
+from core.analysis import query as queries
+from core.analysis.query import Query
 from core.errors import NotFound, TooMany
 from core.ports import Cache, ObjectStore
 from core.values import Version
+
+if TYPE_CHECKING:
+    from core.analysis.query import Stored
+    from core.analysis.query.marks import Marks
 
 T = TypeVar('T')
 
@@ -53,7 +58,7 @@ class Charts:
     """Answers questions to versions, which never change: from the cache, else from the files.
 
     It reads on threads of its own, beside those of `Datasets`: an export may take minutes, and charts must not wait for
-    it. What is decoded is kept by `core.analysis.query.stored.BLOCKS`, which is bounded for all versions together.
+    it. What is decoded is kept by `core.analysis.query.row_groups.BLOCKS`, which is bounded for all versions together.
     Faults are sought on one more thread, of one version after the other and of each user's in turn: no line waits for
     them. Whoever asks meanwhile waits for the same search, which goes on when all have left.
     """
@@ -63,8 +68,8 @@ class Charts:
         self._cache = cache
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix='charts')
         self._seeker = ThreadPoolExecutor(1, thread_name_prefix='faults')
-        self._sought: dict[UUID, asyncio.Task[marks.Marks | None]] = {}
-        self._given_up: OrderedDict[UUID, marks.Marks] = OrderedDict()
+        self._sought: dict[UUID, asyncio.Task[Marks | None]] = {}
+        self._given_up: OrderedDict[UUID, Marks] = OrderedDict()
         self._opening: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._open: OrderedDict[UUID, tuple[Sequence[Any], Stored]] = OrderedDict()
         self._asked: dict[str, _Asked] = {}
@@ -124,7 +129,7 @@ class Charts:
     async def _find(self, asked: _Asked, key: str, version: Version, query: Query) -> bytes:
         def read() -> bytes:
             asked.begun = True
-            return encode(answer(stored, query))
+            return queries.encode(queries.answer(stored, query))
 
         known = await self._marks(version) if query.kind == 'marks' else None
         async with self._turn(version.user_id):
@@ -154,7 +159,7 @@ class Charts:
         finally:
             lane.turns.release()
 
-    async def _stored(self, version: Version) -> Stored:
+    async def _stored(self, version: Version) -> 'Stored':
         """The version's files, opened each time so that nobody takes them away, and their footers, read once."""
         names = [*version.parts, f'{version.prefix}/pyramid.parquet', f'{version.prefix}/series.parquet']
         opened = await self._objects.open(names)
@@ -166,15 +171,17 @@ class Charts:
                 manifest = version.manifest
                 measures, keys = manifest['measures'], manifest['series'].get('columns') or ()
                 stored = await self._read(
-                    lambda: Stored(parts, pyramid, series, measures=measures, keys=keys, system=opened.files)
+                    lambda: queries.Stored(parts, pyramid, series, measures=measures, keys=keys, system=opened.files)
                 )
                 self._open[version.id] = opened.paths, stored
             self._open.move_to_end(version.id)
             self._let_go()
             return stored
 
-    async def _marks(self, version: Version) -> marks.Marks | None:
+    async def _marks(self, version: Version) -> 'Marks | None':
         """The faults of a version among its rows, None when it has none; sought once, however many ask or leave."""
+        from core.analysis.query import marks
+
         if not marks.files(version.manifest):
             return None
         if (given_up := self._given_up.get(version.id)) is not None:
@@ -194,7 +201,9 @@ class Charts:
         finally:
             lane.unmarked -= 1
 
-    async def _seek(self, version: Version, lane: _Lane) -> marks.Marks | None:
+    async def _seek(self, version: Version, lane: _Lane) -> 'Marks | None':
+        from core.analysis.query import marks
+
         async with lane.seeking:  # so those of other users come between
             stored = await self._stored(version)
             folder, faults = version.prefix.rpartition('/')[0], []
@@ -220,12 +229,12 @@ class Charts:
         self._mark(stored, found)
         return found
 
-    def _found(self, version_id: UUID, task: 'asyncio.Task[marks.Marks | None]') -> None:
+    def _found(self, version_id: UUID, task: 'asyncio.Task[Marks | None]') -> None:
         del self._sought[version_id]
         if not task.cancelled():
             task.exception()  # whoever waits is told
 
-    def _mark(self, stored: Stored, found: marks.Marks | None) -> None:
+    def _mark(self, stored: 'Stored', found: 'Marks | None') -> None:
         """Keep the faults of a version with what else is open of it."""
         if found is not None and stored.marks is None:
             stored.marks = found
@@ -242,7 +251,7 @@ class Charts:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
 
-def _values(stored: Stored) -> dict[str, list[str]]:
+def _values(stored: 'Stored') -> dict[str, list[str]]:
     found: dict[str, set[str]] = {key: set() for key in stored.keys}
     for label in stored.labels[:MOST_SERIES] if stored.keys else ():
         for key, value in stored.key_values(label).items():

@@ -1,14 +1,16 @@
 """Dashboards: panels over datasets, saved as they are changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
-from core import panels, suggest
+from core import audit, panels, suggest
 from core.errors import Conflict, NotFound, UsageError
 from core.ports import Database, Events, Row, Transaction
+from core.values import NOBODY, Actor, Deleted
 
 MOST = 500  # dashboards of one user, deleted ones too
 KEPT = 50  # saved states of one dashboard
@@ -75,18 +77,20 @@ class Dashboards:
         async with self._database.transaction(user_id) as tx:
             return await tx.one('rail')
 
-    async def create(self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None) -> Dashboard:
-        """Make a dashboard, empty unless `spec` says what is on it.
+    async def create(
+        self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None, *, had: Mapping[str, Any] | None = None
+    ) -> Dashboard:
+        """Make a dashboard, empty unless `spec` says what is on it; `had` is the state that it is a copy of.
 
-        What was deleted 30 days ago is removed for good, and so are those deleted first where MOST is reached. Raise
-        Conflict when there are MOST that are not deleted.
+        Where MOST is reached, those deleted first are removed for good. Raise Conflict when there are MOST that are not
+        deleted.
         """
         name, whole = clean_name(name), panels.parsed(spec or {})
         async with self._database.transaction(user_id) as tx:
-            await _known(tx, whole)
+            await _known(tx, whole, had)
             await tx.one('dashboards_lock', user_id=user_id)
-            await tx.run('dashboards_purge', user_id=user_id)
-            await tx.run('dashboards_make_room', user_id=user_id, most=MOST)
+            for gone in await tx.all('dashboards_make_room', user_id=user_id, most=MOST):
+                await audit.record(tx, user_id, 'dashboard removed', gone['name'], about=gone['id'])
             if (await tx.one('dashboards_count', user_id=user_id))['count'] >= MOST:
                 raise Conflict(f'There are {MOST} dashboards already. Delete one first.')
             made = await tx.one('dashboard_insert', user_id=user_id, name=name, spec=whole)
@@ -97,29 +101,39 @@ class Dashboards:
     async def build(self, user_id: UUID, dataset_id: UUID, *, template: str = 'auto') -> Dashboard:
         """Make a dashboard of a dataset from what its shown version says of itself (`core.suggest`).
 
-        Raise NotFound when the dataset is not this user's or has no version yet.
+        It is called after the dataset, with a number where another one is called so. Raise NotFound when the dataset is
+        not this user's or has no version yet.
         """
         if template not in suggest.TEMPLATES:
             raise UsageError(f'A template is one of {", ".join(suggest.TEMPLATES)}.', place='template')
         async with self._database.transaction(user_id) as tx:
             dataset = await tx.one('dataset_by_id', id=dataset_id)
             version = await tx.one('version_current', dataset_id=dataset_id)
+            taken = {row['name'] for row in await tx.all('dashboards_list')}
         spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template, name=dataset['name'])
-        return await self.create(user_id, dataset['name'], spec)
+        return await self.create(user_id, _free_name(dataset['name'], taken), spec)
 
     @staticmethod
     def templates() -> Mapping[str, str]:
         """Return the templates by their names, with what they are called."""
         return suggest.TEMPLATES
 
-    async def save(self, user_id: UUID, dashboard_id: UUID, spec: Mapping[str, Any], *, revision: int) -> Dashboard:
-        """Give the dashboard another state; `revision` is the one that was changed.
+    async def save(
+        self,
+        user_id: UUID,
+        dashboard_id: UUID,
+        spec: Mapping[str, Any],
+        *,
+        revision: int,
+        had: Mapping[str, Any] | None = None,
+    ) -> Dashboard:
+        """Give the dashboard another state; `revision` is the one that was changed, `had` one that it had before.
 
         Raise Conflict when another page or device has saved since then: nothing is overwritten unseen.
         """
         whole = panels.parsed(spec)
         async with self._database.transaction(user_id) as tx:
-            await _known(tx, whole)
+            await _known(tx, whole, had, of=dashboard_id)
             saved = await tx.first('dashboard_save', id=dashboard_id, spec=whole, revision=revision)
             if saved is None:
                 now = await tx.one('dashboard_by_id', id=dashboard_id)
@@ -134,7 +148,7 @@ class Dashboards:
     async def duplicate(self, user_id: UUID, dashboard_id: UUID) -> Dashboard:
         """Make a second dashboard with the same panels."""
         first = await self.get(user_id, dashboard_id)
-        return await self.create(user_id, f'{first.name[:248]} (copy)', first.spec)
+        return await self.create(user_id, f'{first.name[:248]} (copy)', first.spec, had=first.spec)
 
     async def revisions(self, user_id: UUID, dashboard_id: UUID) -> Sequence[Revision]:
         """Return the last saved states, the newest first."""
@@ -147,7 +161,7 @@ class Dashboards:
         async with self._database.transaction(user_id) as tx:
             now = await tx.one('dashboard_by_id', id=dashboard_id)
             kept = await tx.one('dashboard_revision', id=dashboard_id, revision=revision)
-        return await self.save(user_id, dashboard_id, kept['spec'], revision=now['revision'])
+        return await self.save(user_id, dashboard_id, kept['spec'], revision=now['revision'], had=kept['spec'])
 
     async def rename(self, user_id: UUID, dashboard_id: UUID, name: str) -> None:
         """Give the dashboard another name."""
@@ -157,28 +171,41 @@ class Dashboards:
         """Show the dashboard in the rail of every page, or no longer."""
         await self._change('dashboard_pin', user_id, dashboard_id, pinned=pinned)
 
-    async def delete(self, user_id: UUID, dashboard_id: UUID) -> None:
-        """Take the dashboard away; `undelete` brings it back until `create` needs its place or 30 days have gone by."""
-        await self._change('dashboard_delete', user_id, dashboard_id)
+    async def delete(self, user_id: UUID, dashboard_id: UUID, *, by: Actor = NOBODY) -> None:
+        """Take the dashboard away; `undelete` brings it back until `create` needs its place or `KEPT` has gone by."""
+        await self._change('dashboard_delete', user_id, dashboard_id, action='dashboard deleted', by=by)
 
-    async def deleted(self, user_id: UUID, dashboard_id: UUID) -> bool:
-        """Whether the dashboard was taken away and can be brought back."""
+    async def kept_until(self, user_id: UUID, dashboard_id: UUID) -> datetime | None:
+        """Return until when a dashboard that was taken away can be brought back; None when it cannot."""
         async with self._database.transaction(user_id) as tx:
-            return await tx.first('dashboard_deleted', id=dashboard_id) is not None
+            row = await tx.first('dashboard_deleted', id=dashboard_id)
+        return None if row is None else Deleted(**row).until
 
-    async def undelete(self, user_id: UUID, dashboard_id: UUID) -> None:
+    async def deleted(self, user_id: UUID, *, offset: int = 0, limit: int | None = None) -> Sequence[Deleted]:
+        """Return the dashboards that were taken away and can be brought back, the latest first."""
+        async with self._database.transaction(user_id) as tx:
+            return [Deleted(**row) for row in await tx.all('dashboards_deleted', offset=offset, limit=limit)]
+
+    async def count_deleted(self, user_id: UUID) -> int:
+        """Return how many dashboards can be brought back."""
+        async with self._database.transaction(user_id) as tx:
+            count: int = (await tx.one('dashboards_deleted_count'))['count']
+        return count
+
+    async def undelete(self, user_id: UUID, dashboard_id: UUID, *, by: Actor = NOBODY) -> None:
         """Bring a deleted dashboard back."""
-        await self._change('dashboard_undelete', user_id, dashboard_id)
+        await self._change('dashboard_undelete', user_id, dashboard_id, action='dashboard restored', by=by)
 
-    async def sweep(self) -> None:
-        """Remove for good what was deleted 30 days ago, of all users."""
-        async with self._database.system() as tx:
-            await tx.run('dashboards_sweep')
-
-    async def _change(self, statement: str, user_id: UUID, dashboard_id: UUID, **values: Any) -> None:
+    async def _change(
+        self, statement: str, user_id: UUID, dashboard_id: UUID, *, action: str = '', by: Actor = NOBODY, **values: Any
+    ) -> None:
+        """Run a statement that returns the dashboard's name; the audit log tells of an `action`."""
         async with self._database.transaction(user_id) as tx:
-            if not await tx.run(statement, id=dashboard_id, **values):
+            row = await tx.first(statement, id=dashboard_id, **values)
+            if row is None:
                 raise NotFound('There is no such dashboard.')
+            if action:
+                await audit.record(tx, user_id, action, row['name'], about=dashboard_id, by=by)
         await self._changed(user_id, dashboard_id, None)
 
     async def _changed(self, user_id: UUID, dashboard_id: UUID, revision: int | None) -> None:
@@ -193,12 +220,27 @@ def clean_name(name: str) -> str:
     return name
 
 
-async def _known(tx: Transaction, spec: Mapping[str, Any]) -> None:
-    """Refuse panels over datasets that the user cannot see: row-level security decides. Deleted ones may come back."""
+def _free_name(name: str, taken: Set[str]) -> str:
+    """Return a name that none of those that are `taken` is: grid, grid 2, grid 3."""
+    numbered = (f'{name[: 255 - len(f" {at}")].rstrip()} {at}' for at in count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
+
+
+async def _known(
+    tx: Transaction, spec: Mapping[str, Any], had: Mapping[str, Any] | None, *, of: UUID | None = None
+) -> None:
+    """Refuse panels over datasets that the user cannot see: row-level security decides. Deleted ones may come back.
+
+    What the dashboard `of`, or a state that it `had`, draws already may stay: that may have been removed for good.
+    """
     asked = panels.datasets(spec)
-    seen = {row['id'] for row in await tx.all('dashboard_datasets', ids=sorted(asked, key=str))}
-    if missing := {str(one) for one in asked - seen}:
-        at = next(i for i, panel in enumerate(spec['panels']) if panel['dataset'] in missing)
+    missing = asked - {row['id'] for row in await tx.all('dashboard_datasets', ids=sorted(asked, key=str))}
+    if missing and had is None and of is not None:
+        had = (await tx.one('dashboard_by_id', id=of))['spec']
+    if missing and had is not None:
+        missing -= panels.datasets(panels.parsed(had))
+    if missing:
+        at = next(i for i, panel in enumerate(spec['panels']) if panel['dataset'] and UUID(panel['dataset']) in missing)
         raise UsageError('There is no such dataset.', place=f'spec.panels[{at}].dataset')
 
 

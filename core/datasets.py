@@ -1,41 +1,59 @@
-"""Datasets: upload → version → profile → rows and faults; correction and undo."""
+"""Datasets: versions, their rows and faults, what differs between them; undo."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
+from weakref import WeakValueDictionary
 
-import structlog
-
-from core import orders
+from core import audit, orders
 from core.analysis import tables
 from core.analysis.ahead import Ahead, known_ahead
-from core.analysis.recipes import Preview, fields_of
+from core.analysis.recipes import Preview, fields_of, steps_of
 from core.analysis.recipes import check as check_recipe
 from core.analysis.recipes import preview as try_recipe
 from core.analysis.versions import Difference, Point, Stored, difference, points
-from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
-from core.hours import Hours, short_of
-from core.notices import Notices
+from core.errors import NotFound, UsageError
 from core.orders import Order
-from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
-from core.values import Dataset, Direct, Job, JobState, Quote, Upload, Version
+from core.ports import Database, Events, ObjectStore, Row
+from core.values import (
+    NOBODY,
+    Actor,
+    Dataset,
+    Deleted,
+    Version,
+    VersionSummary,
+)
 
 READING_AT_ONCE = 8
+A_USER = 2  # of them for what takes long, so that others always find a thread
 COMPARING_AT_ONCE = 2  # each may hold 256 MB and write what does not fit to disk
-ASKED_AT_ONCE = 8  # uploads, of a staging that is far away
-SWEPT = timedelta(days=2)  # an address to send to holds for a day
+VERSIONS = 50  # of a dataset that are listed at a time
 T = TypeVar('T')
 EXPORTS = {'csv': 'text/csv; charset=utf-8', 'parquet': 'application/vnd.apache.parquet'}
 
 
-log = structlog.get_logger()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many datasets a search has `found`, how many there are in all, and how many were `deleted`."""
+
+    found: int
+    total: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A dataset as pickers know it: the number and the rows of its shown version are None until there is one."""
+
+    id: UUID
+    name: str
+    version: int | None
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,308 +93,94 @@ class Origin:
 class Datasets:
     """What users bring and what became of it. Every method sees the rows of the given user only."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        queue: JobQueue,
-        staging: Staging,
-        objects: ObjectStore,
-        events: Events,
-        hours: Hours,
-        notices: Notices,
-        max_upload: int,
-    ) -> None:
+    def __init__(self, database: Database, *, objects: ObjectStore, events: Events) -> None:
         self._database = database
-        self._queue = queue
-        self._staging = staging
         self._objects = objects
         self._events = events
-        self._hours = hours
-        self._notices = notices
-        self._max_upload = max_upload
         self._threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix='reading')
+        self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._comparing = asyncio.Semaphore(COMPARING_AT_ONCE)
-        self._since: timedelta | None = None
-
-    # uploads
-
-    async def begin_upload(
-        self,
-        user_id: UUID,
-        *,
-        name: str,
-        size: int,
-        dataset_id: UUID | None = None,
-        how: str = 'append',
-        options: Mapping[str, Any] | None = None,
-    ) -> Upload:
-        """Announce a file of `size` bytes; with `dataset_id` it becomes that dataset's next version.
-
-        `how` says what becomes of the rows that are there: with `append` the file's rows win where series and time are
-        the same and all others stay, with `replace` the file's rows alone make the version. `options` are those of
-        `correct`; what they do not name stays as it was for the version that is shown.
-        Raise NotEnoughHours when the balance does not cover the quote of its conversion.
-        """
-        orders.check_how(how)
-        asked = dict(options or {})
-        orders.check_options(asked)
-        orders.check_roles(asked.get('roles', {}), None)
-        if size > self._max_upload:
-            raise TooLarge(
-                f'{name} has {size:,} bytes; at most {self._max_upload:,} are accepted. Compress or split it.'
-            )
-        if size == 0:
-            raise UsageError(f'{name} is empty. Choose a file that holds data.')
-        if dataset_id is not None:
-            await self.get(user_id, dataset_id)
-        quote, balance = self._hours.quote_convert(size, name), await self._hours.balance(user_id)
-        if balance.seconds < quote.seconds:
-            raise short_of(quote.seconds, missing=quote.seconds - balance.seconds)
-        upload_id = uuid4()
-        async with self._database.transaction(user_id) as tx:
-            row = await tx.one(
-                'upload_insert',
-                id=upload_id,
-                user_id=user_id,
-                name=clean_name(name),
-                size=size,
-                dataset_id=dataset_id,
-                how=how,
-                options=asked,
-            )
-        try:
-            await self._staging.create(upload_id)
-        except Unavailable:
-            async with self._database.transaction(user_id) as tx:
-                await tx.run('upload_discard', id=upload_id)
-            raise
-        return _upload(row)
-
-    async def upload(self, user_id: UUID, upload_id: UUID) -> Upload:
-        """Return an upload. Raise NotFound when it is not this user's."""
-        async with self._database.transaction(user_id) as tx:
-            return _upload(await tx.one('upload_by_id', id=upload_id))
-
-    @property
-    def origins(self) -> Sequence[str]:
-        """Origins that browsers send files to themselves; none when all bytes come through us."""
-        return self._staging.origins
-
-    async def direct(self, user_id: UUID, upload_id: UUID) -> Direct | None:
-        """Return where a browser may send the bytes itself, or None when they come by `append` only.
-
-        Raise Conflict when the upload has ended. Who has sent the last byte asks `received`, which accepts.
-        """
-        upload = await self.upload(user_id, upload_id)
-        if upload.state != 'receiving':
-            raise Conflict('This upload has ended already.')
-        return await self._staging.direct(upload_id, upload.size)
-
-    async def received(self, user_id: UUID, upload_id: UUID) -> tuple[Upload, int]:
-        """Return an upload and how many of its bytes have arrived; a complete one is accepted on the way."""
-        upload = await self.upload(user_id, upload_id)
-        if upload.state in ('accepted', 'unchanged'):
-            return upload, upload.size
-        if upload.state == 'discarded':
-            raise NotFound('This upload was discarded. Drop the file again.')
-        offset = await self._staging.offset(upload_id)
-        if offset > upload.size:
-            raise TooLarge(f'{offset:,} bytes arrived instead of the announced {upload.size:,}. Upload the file anew.')
-        return (await self.accept(user_id, upload_id) if offset == upload.size else upload), offset
-
-    async def append(
-        self, user_id: UUID, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes]
-    ) -> tuple[Upload, int]:
-        """Append bytes from `offset` on; the last byte accepts the upload. Return the upload and the new offset."""
-        upload = await self.upload(user_id, upload_id)
-        if upload.state != 'receiving':
-            raise Conflict('This upload has ended already.')
-        arrived = await self._staging.append(upload_id, offset, pieces, limit=upload.size)
-        return (await self.accept(user_id, upload_id) if arrived == upload.size else upload), arrived
-
-    async def accept(self, user_id: UUID, upload_id: UUID) -> Upload:
-        """Move a complete upload to the object store and order its conversion. Accepting twice changes nothing.
-
-        A file that its dataset shows already, read the same way, orders nothing: the upload ends as `unchanged`, and a
-        notice says so. Raise NotEnoughHours when the balance has fallen below the quote; the bytes are kept, and asking
-        again accepts.
-        """
-        upload = await self.upload(user_id, upload_id)
-        if upload.state != 'receiving':
-            return upload
-        key = f't/{user_id}/u/{upload_id}/source'
-        info = await self._staging.accept(upload_id, self._objects, key)
-        if info.size != upload.size:  # whoever sends directly may go on sending while we accept
-            await self._objects.delete(key)
-            raise Conflict(f'{info.size:,} bytes arrived instead of the announced {upload.size:,}. Upload it anew.')
-        job: Job | None = None
-        async with self._database.transaction(user_id) as tx:
-            locked = _upload(await tx.one('upload_lock', id=upload_id))
-            if locked.state != 'receiving':
-                return locked
-            dataset_id = locked.dataset_id or await self._new_dataset(tx, locked)
-            last = await orders.last_order(tx, dataset_id) if locked.dataset_id else None
-            follows = orders.following(locked, last)
-            if last is not None and orders.is_same(locked, info.sha256, follows, last):
-                row = await tx.one('upload_unchanged', id=upload_id)
-            else:
-                row = await tx.one(
-                    'upload_accept', id=upload_id, key=info.key, sha256=info.sha256, dataset_id=dataset_id
-                )
-                how = 'replace' if last is None else locked.how
-                job = await self._order(tx, _upload(row), dataset_id, options=follows, how=how)
-        await self._clear(upload_id)
-        if job is None:
-            await self._objects.delete(key)
-            await self._tell_unchanged(locked, last['number'] if last else None)
-        else:
-            await self._ordered(user_id, job)
-        return _upload(row)
-
-    async def _tell_unchanged(self, upload: Upload, number: int | None) -> None:
-        shown = 'is being converted already' if number is None else f'is version {number}, which is shown'
-        async with self._database.system() as tx:
-            notice = await self._notices.add(
-                tx,
-                upload.user_id,
-                level='info',
-                title=f'{upload.name}: nothing has changed',
-                text=f'The same file {shown}. No version was made, and no hours were used.',
-                link=f'/datasets/{upload.dataset_id}',
-            )
-        await self._notices.tell(notice)
-
-    async def discard(self, user_id: UUID, upload_id: UUID) -> None:
-        """Give up an upload that has not been accepted."""
-        async with self._database.transaction(user_id) as tx:
-            if not await tx.run('upload_discard', id=upload_id):
-                raise Conflict('This upload has ended already; delete its dataset instead.')
-        await self._clear(upload_id)
-
-    async def _clear(self, upload_id: UUID) -> None:
-        """Have staging let go of an upload that has ended; what fails is left to `recover`, for the end stands."""
-        try:
-            await self._staging.discard(upload_id)
-        except VariosyncError as error:
-            log.warning('bytes of an upload are left in staging', upload=str(upload_id), error=error.message)
-            return
-        async with self._database.system() as tx:
-            await tx.run('upload_cleared', id=upload_id)
-
-    async def unfinished(self, user_id: UUID) -> Sequence[tuple[Upload, int]]:
-        """Return the uploads that wait for more bytes, with what has arrived."""
-        async with self._database.transaction(user_id) as tx:
-            uploads = [_upload(row) for row in await tx.all('uploads_receiving')]
-        asking = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def ask(upload: Upload) -> list[tuple[Upload, int]]:
-            async with asking:
-                with suppress(NotFound):  # it has ended meanwhile
-                    return [(upload, await self._staging.offset(upload.id))]
-            return []
-
-        return [found for each in await asyncio.gather(*map(ask, uploads)) for found in each]
-
-    async def recover(self, *, since: timedelta | None = None) -> int:
-        """Accept what had arrived whole before the process died; return how many uploads that were.
-
-        With `since`, uploads that began longer ago are left alone.
-        """
-        async with self._database.system() as tx:
-            waiting = [_upload(row) for row in await tx.all('uploads_receiving')]
-            left = [row['id'] for row in await tx.all('uploads_left')]
-        for upload_id in left:
-            await self._clear(upload_id)
-        accepted = 0
-        for upload in waiting:
-            if since is None or datetime.now(UTC) - upload.created_at <= since:
-                try:
-                    accepted += await self._look_at(upload)
-                except VariosyncError as error:
-                    # The next one may fare better, and this one has its turn again.
-                    log.warning('an upload waits', upload=str(upload.id), error=error.message)
-        return accepted
-
-    async def _look_at(self, upload: Upload) -> bool:
-        """Accept an upload if all of it is there, and say whether it was."""
-        try:
-            complete = await self._staging.offset(upload.id) == upload.size
-        except NotFound:
-            if (await self.upload(upload.user_id, upload.id)).state == 'receiving':
-                await self._staging.create(upload.id)
-                if (await self.upload(upload.user_id, upload.id)).state != 'receiving':
-                    await self._clear(upload.id)  # it ended meanwhile, in another process
-            return False
-        if complete:
-            # It waits for hours, until its sender asks again; or it ended meanwhile.
-            with suppress(NotEnoughHours, Conflict, NotFound):
-                await self.accept(upload.user_id, upload.id)
-                return True
-        return False
-
-    async def sweep(self) -> None:
-        """Accept what browsers have sent whole and not told us; of old uploads only the first time."""
-        since, self._since = self._since, SWEPT
-        await self.recover(since=since)
-
-    async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
-        source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)
-        row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name))
-        return UUID(str(row['id']))
-
-    async def _order(
-        self,
-        tx: Transaction,
-        upload: Upload,
-        dataset_id: UUID,
-        *,
-        options: Mapping[str, Any],
-        how: str = 'replace',
-        onto: str | None = None,
-        rows: int | None = None,
-    ) -> Job:
-        payload = {
-            'source': upload.object_key,
-            'name': upload.name,
-            'upload': str(upload.id),
-            'options': dict(options),
-            'how': how,
-            **({'onto': onto} if onto else {}),
-        }
-        return await self._queue.enqueue(
-            tx,
-            user_id=upload.user_id,
-            kind='convert',
-            title=f'Convert {upload.name}',
-            payload=payload,
-            dataset_id=dataset_id,
-            quote=self._hours.quote_convert(upload.size, upload.name, rows=rows).seconds,
-        )
-
-    async def _ordered(self, user_id: UUID, job: Job) -> None:
-        await self._events.publish(f'{user_id}/jobs', {'job': str(job.id), 'dataset': str(job.dataset_id)})
-        await self._hours.tell(user_id)
 
     # datasets and versions
 
-    async def list(self, user_id: UUID) -> Sequence[Dataset]:
-        """Return the datasets, the latest change first."""
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        query: str = '',
+        ids: Collection[UUID] | None = None,
+        converted: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Dataset]:
+        """Return the datasets, or some of them, the latest change first.
+
+        With `query` those that have it in their name or their file's, whatever its case; with `ids` some of these;
+        with `converted` those alone that have a version.
+        """
+        some = None if ids is None else sorted(ids, key=str)
         async with self._database.transaction(user_id) as tx:
-            return [_dataset(row) for row in await tx.all('datasets_list')]
+            return [
+                _dataset(row)
+                for row in await tx.all(
+                    'datasets_list', query=query.strip(), ids=some, converted=converted, offset=offset, limit=limit
+                )
+            ]
+
+    async def count(self, user_id: UUID, *, query: str = '') -> Counts:
+        """Return how many datasets `list` would return, how many there are, and how many are deleted."""
+        async with self._database.transaction(user_id) as tx:
+            return Counts(**await tx.one('datasets_count', query=query.strip()))
+
+    async def named(self, user_id: UUID) -> Sequence[Named]:
+        """Return all datasets by their names alone, the latest change first: thousands of them are at hand at once."""
+        async with self._database.transaction(user_id) as tx:
+            return [Named(**row) for row in await tx.all('datasets_named')]
+
+    async def deleted(self, user_id: UUID, *, offset: int = 0, limit: int | None = None) -> Sequence[Deleted]:
+        """Return the datasets that were deleted and can be brought back, the latest deletion first."""
+        async with self._database.transaction(user_id) as tx:
+            return [Deleted(**row) for row in await tx.all('datasets_deleted', offset=offset, limit=limit)]
+
+    async def kept_until(self, user_id: UUID, dataset_id: UUID) -> datetime | None:
+        """Return until when a dataset that was taken away can be brought back; None when it cannot."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('dataset_deleted', id=dataset_id)
+        return None if row is None else Deleted(**row).until
 
     async def get(self, user_id: UUID, dataset_id: UUID) -> Dataset:
         """Return a dataset. Raise NotFound when it is not this user's or was deleted."""
         async with self._database.transaction(user_id) as tx:
             return _dataset(await tx.one('dataset_by_id', id=dataset_id))
 
-    async def versions(self, user_id: UUID, dataset_id: UUID) -> Sequence[Version]:
-        """Return every version, the newest first."""
+    async def versions(
+        self, user_id: UUID, dataset_id: UUID, *, before: int | None = None, limit: int = VERSIONS
+    ) -> Sequence[VersionSummary]:
+        """Return versions, the newest first, or those made before the number `before`."""
         async with self._database.transaction(user_id) as tx:
-            return [Version(**row) for row in await tx.all('versions_list', dataset_id=dataset_id)]
+            rows = await tx.all('versions_list', dataset_id=dataset_id, before=before, limit=limit)
+        return [VersionSummary(**row) for row in rows]
+
+    async def made_by(self, user_id: UUID, dataset_id: UUID, origins: Collection[str]) -> Mapping[str, tuple[int, str]]:
+        """Return the number and the prefix of the version that each conversion made, as manifests name it.
+
+        Those whose version is gone are left out.
+        """
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('versions_by_origin', dataset_id=dataset_id, origins=sorted(origins))
+        return {row['prefix'].rpartition('/')[2]: (row['number'], row['prefix']) for row in rows}
+
+    async def first_told(self, user_id: UUID, version: Version) -> int | None:
+        """Return the number of the earlier version that told the same notes of the same upload first, if any."""
+        async with self._database.transaction(user_id) as tx:
+            first: int | None = (await tx.one('version_first_told', id=version.id))['number']
+        return first if first is not None and first < version.number else None
 
     async def version(self, user_id: UUID, dataset_id: UUID, number: int | None = None) -> Version:
-        """Return the version with this number, or the current one. Raise NotFound when there is none."""
+        """Return the version with this number, or the current one.
+
+        Raise NotFound when there is none, and when the dataset was deleted.
+        """
         async with self._database.transaction(user_id) as tx:
             if number is None:
                 return Version(**await tx.one('version_current', dataset_id=dataset_id))
@@ -396,127 +200,75 @@ class Datasets:
             for row in rows
         }
 
-    async def orders(self, user_id: UUID, dataset_id: UUID) -> Mapping[int, Order]:
-        """Return by number what each version was ordered to be."""
+    async def orders(self, user_id: UUID, dataset_id: UUID, numbers: Collection[int]) -> Mapping[int, Order]:
+        """Return by number what these versions were ordered to be."""
         async with self._database.transaction(user_id) as tx:
-            rows = await tx.all('version_orders', dataset_id=dataset_id)
+            rows = await tx.all('version_orders', dataset_id=dataset_id, numbers=sorted(numbers))
         return {row['number']: orders.order_of(row['payload'] or {}) for row in rows}
 
-    async def rename(self, user_id: UUID, dataset_id: UUID, name: str) -> None:
+    async def rename(self, user_id: UUID, dataset_id: UUID, name: str, *, by: Actor = NOBODY) -> None:
         """Give the dataset another name."""
         if not (name := name.strip()) or len(name) > 255:
             raise UsageError('A dataset needs a name of 1 to 255 characters.')
-        await self._change('dataset_rename', user_id, dataset_id, name=name)
+        await self._change(
+            'dataset_rename', user_id, dataset_id, 'dataset renamed', told=f'now {name}', by=by, name=name
+        )
 
-    async def delete(self, user_id: UUID, dataset_id: UUID) -> None:
-        """Take the dataset away; `undelete` brings it back."""
-        await self._change('dataset_delete', user_id, dataset_id)
+    async def dismissed_hints(self, user_id: UUID, dataset_id: UUID) -> Sequence[str]:
+        """Return the keys of hints that were dismissed, the latest last."""
+        async with self._database.transaction(user_id) as tx:
+            return _dismissed(await tx.first('dataset_hints_dismissed', id=dataset_id))
 
-    async def undelete(self, user_id: UUID, dataset_id: UUID) -> None:
+    async def dismiss_hint(self, user_id: UUID, dataset_id: UUID, key: str, *, dismissed: bool = True) -> Sequence[str]:
+        """Dismiss the hint with this key, or bring it back; return the keys that are dismissed then."""
+        async with self._database.transaction(user_id) as tx:
+            return _dismissed(await tx.first('dataset_hint_dismiss', id=dataset_id, key=key, dismissed=dismissed))
+
+    async def delete(self, user_id: UUID, dataset_id: UUID, *, by: Actor = NOBODY) -> None:
+        """Take the dataset away; `undelete` brings it back until `KEPT` has gone by."""
+        await self._change('dataset_delete', user_id, dataset_id, 'dataset deleted', by=by)
+
+    async def undelete(self, user_id: UUID, dataset_id: UUID, *, by: Actor = NOBODY) -> None:
         """Bring a deleted dataset back."""
-        await self._change('dataset_undelete', user_id, dataset_id)
+        await self._change('dataset_undelete', user_id, dataset_id, 'dataset restored', by=by)
 
-    async def restore(self, user_id: UUID, dataset_id: UUID, number: int) -> None:
+    async def restore(self, user_id: UUID, dataset_id: UUID, number: int, *, by: Actor = NOBODY) -> None:
         """Show an earlier version again; nothing is lost, so this undoes an upload or a correction."""
         version = await self.version(user_id, dataset_id, number)
-        await self._change('dataset_point', user_id, dataset_id, version_id=version.id)
+        told = f'version {number}'
+        await self._change(
+            'dataset_point', user_id, dataset_id, 'version shown', told=told, by=by, version_id=version.id
+        )
 
-    async def _change(self, statement: str, user_id: UUID, dataset_id: UUID, **values: Any) -> None:
+    async def _change(
+        self, statement: str, user_id: UUID, dataset_id: UUID, action: str, *, by: Actor, told: str = '', **values: Any
+    ) -> None:
+        """Run a statement that returns the name which the dataset had; the audit log tells of it, and open pages."""
         async with self._database.transaction(user_id) as tx:
-            if not await tx.run(statement, id=dataset_id, **values):
+            row = await tx.first(statement, id=dataset_id, **values)
+            if row is None:
                 raise NotFound('There is no such dataset.')
+            subject = f'{row["name"]}: {told}' if told else row['name']
+            await audit.record(tx, user_id, action, subject, about=dataset_id, by=by)
         await self._events.publish(f'{user_id}/datasets', {'dataset': str(dataset_id)})
-
-    async def correct(
-        self,
-        user_id: UUID,
-        dataset_id: UUID,
-        options: Mapping[str, Any],
-        *,
-        job_id: UUID | None = None,
-        how: str | None = None,
-    ) -> Job:
-        """Convert a file of the dataset again as the user says; a new version follows.
-
-        `options` may hold what `core.analysis.ingest.Options` names in CHOICES: `roles` (column → time, series,
-        measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs), `recipe` and so on; what it does not
-        name stays as it was. The file is the shown version's and joins the rows that it joined then. With `job_id` it
-        is that of a conversion that failed or was cancelled, which joins what is shown now, or does as `how` says
-        (append or replace). While there is no version, the last conversion is meant.
-        Asked again for what is on its way or has been done, return that job: nothing is ordered twice.
-        Raise Conflict for a job that has not failed.
-        """
-        orders.check_options(options)
-        if how is not None:
-            orders.check_how(how)
-        roles = options.get('roles', {})
-        async with self._database.transaction(user_id) as tx:
-            last = await orders.last_order(tx, dataset_id)
-            again = await orders.to_do_again(tx, dataset_id, job_id)
-            names = None if again.version is None else orders.columns(again.version['manifest'])
-            orders.check_roles(roles, names)
-            if again.version is not None and set(options) == {'recipe'}:
-                check_recipe(options['recipe'], fields_of(again.version['manifest']))
-            wanted = {**again.options, **options}
-            joins = how or again.how
-            onto = again.onto if joins == 'append' else None
-            # A failed job whose correction is shown needs no other; of a version that is shown, another is asked for.
-            if last is not None and (last['state'] in ('queued', 'running') or job_id is not None):
-                told = last['payload']
-                if (
-                    told.get('upload') == str(again.upload.id)
-                    and (told.get('how', 'replace'), told.get('onto')) == (joins, onto)
-                    and orders.in_effect(told.get('options') or {}) == orders.in_effect(wanted)
-                ):
-                    return _job(await tx.one('job_by_id', id=last['id']))
-            job = await self._order(
-                tx, again.upload, dataset_id, options=wanted, how=joins, onto=onto, rows=orders.rows_read(again.version)
-            )
-        await self._ordered(user_id, job)
-        return job
-
-    async def quote(self, user_id: UUID, dataset_id: UUID, *, job_id: UUID | None = None) -> Quote:
-        """Return what `correct` costs at most."""
-        async with self._database.transaction(user_id) as tx:
-            await tx.one('dataset_by_id', id=dataset_id)
-            again = await orders.to_do_again(tx, dataset_id, job_id)
-        upload = again.upload
-        return self._hours.quote_convert(upload.size, upload.name, rows=orders.rows_read(again.version))
-
-    async def converted(self, tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
-        """Commit the version that a conversion made, in the transaction that ends its job."""
-        stored = [file for file in result['manifest']['files'] if file['name'].startswith('data-')]
-        row = await tx.one(
-            'version_insert',
-            dataset_id=job.dataset_id,
-            user_id=job.user_id,
-            upload_id=job.payload['upload'],
-            job_id=job.id,
-            prefix=result['prefix'],
-            manifest=result['manifest'],
-            rows=sum(file['rows'] for file in stored),
-        )
-        await tx.run('dataset_point', id=job.dataset_id, version_id=row['id'])
-
-    async def prepared(self, tx: Transaction, job: Job) -> Mapping[str, Any]:
-        """Return what an attempt at a conversion extends, as it stands now: the objects of a version, if any."""
-        if job.payload.get('how') != 'append':
-            return {}
-        row = await tx.first(
-            'version_before', dataset_id=job.dataset_id, user_id=job.user_id, onto=job.payload.get('onto')
-        )
-        if row is None:
-            return {'before': None}
-        version = Version(**row)
-        return {'before': {'version': str(version.id), 'number': version.number, 'objects': version.extended}}
 
     # reading
 
-    async def preview(self, user_id: UUID, version: Version, *, offset: int = 0, limit: int = 100) -> tables.Page:
-        """Return stored rows in their order."""
+    async def preview(
+        self,
+        user_id: UUID,
+        version: Version,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        where: Mapping[str, Any] | None = None,
+    ) -> tables.Page:
+        """Return stored rows in their order; `where` (column and value) leaves those that hold these."""
         _own(user_id, version)
         rows = await self._objects.open(version.parts)
-        return await self._read(lambda: tables.page(rows.paths, offset=offset, limit=limit, system=rows.files))
+        return await self._read(
+            lambda: tables.page(rows.paths, offset=offset, limit=limit, where=where, system=rows.files)
+        )
 
     async def faults(
         self,
@@ -565,7 +317,7 @@ class Datasets:
         old, new = (
             Stored(parts=paths, system=opened.files) for paths in (opened.paths[:middle], opened.paths[middle:])
         )
-        async with self._comparing:
+        async with self._turn(user_id), self._comparing:
             return await self._read(lambda: difference(old, new, limit=limit))
 
     async def try_recipe(
@@ -578,10 +330,20 @@ class Datasets:
         _own(user_id, version)
         fields, zone = fields_of(version.manifest), version.manifest['time']['zone']
         await self._read(lambda: check_recipe(steps, fields, zone=zone))
-        rows = await self._objects.open(version.extended[1:])
-        return await self._read(
-            lambda: try_recipe(rows.paths, fields, steps, zone=zone, series=series, limit=limit, system=rows.files)
-        )
+        async with self._turn(user_id):
+            rows = await self._objects.open(version.extended[1:])
+            return await self._read(
+                lambda: try_recipe(
+                    rows.paths,
+                    fields,
+                    steps,
+                    zone=zone,
+                    series=series,
+                    stored=steps_of(version.manifest),
+                    limit=limit,
+                    system=rows.files,
+                )
+            )
 
     async def provenance(
         self, user_id: UUID, version: Version, *, series: str, time: datetime, measure: str | None = None
@@ -598,24 +360,25 @@ class Datasets:
         found = await self._read(lambda: points(stored, series=series, time=time))
         if not found:
             raise NotFound(f'There is no row of "{series}" at {time.isoformat()} in version {version.number}.')
-        made = await self.versions(user_id, version.dataset_id)
         sources = version.manifest.get('sources') or [{'name': version.manifest['source']['name'], 'origin': ''}]
+        origins = {sources[point.source]['origin'] for point in found} - {''}
+        made = await self.made_by(user_id, version.dataset_id, origins)
         return [await self._origin(version, point, sources[point.source], made) for point in found]
 
     async def _origin(
-        self, version: Version, point: Point, source: Mapping[str, Any], made: Sequence[Version]
+        self, version: Version, point: Point, source: Mapping[str, Any], made: Mapping[str, tuple[int, str]]
     ) -> Origin:
-        by = next((one for one in made if source['origin'] and one.prefix.endswith(f'/{source["origin"]}')), None)
+        by = made.get(source['origin'])
         if by is None and not version.manifest.get('sources', ())[1:]:
-            by = version
+            by = version.number, version.prefix
         faults = None
         if by is not None and point.line is not None:
-            path, line = await self._objects.fetch(f'{by.prefix}/faults.parquet'), point.line
+            path, line = await self._objects.fetch(f'{by[1]}/faults.parquet'), point.line
             faults = await self._read(lambda: tables.at_lines(path, [line]))
         return Origin(
             line=point.line,
             source=source['name'],
-            number=None if by is None else by.number,
+            number=None if by is None else by[0],
             cells=point.cells,
             faults=faults,
             sources={column['name']: column['source'] for column in version.manifest['columns']},
@@ -626,6 +389,13 @@ class Datasets:
         _own(user_id, version)
         path = await self._objects.fetch(f'{version.prefix}/series.parquet')
         return await self._read(lambda: tables.search(path, column='series', query=query, limit=limit))
+
+    async def spellings(self, user_id: UUID, version: Version, column: str, *, limit: int = 500) -> Mapping[str, int]:
+        """Return what a text column holds before the recipe, in order, and in how many rows."""
+        _own(user_id, version)
+        async with self._turn(user_id):
+            rows = await self._objects.open(version.extended[1:])
+            return await self._read(lambda: tables.values(rows.paths, column=column, limit=limit, system=rows.files))
 
     async def known_ahead(self, user_id: UUID, version: Version, target: str) -> Mapping[str, Ahead]:
         """Return how far the other measures are known after the last value of `target`, by name."""
@@ -650,38 +420,35 @@ class Datasets:
         """
         _own(user_id, version)
         keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
-        opened = await self._objects.open(keys)
-        await self._read(lambda: tables.export(opened.paths, out, where=where, lines=lines, system=opened.files))
+        async with self._turn(user_id):
+            opened = await self._objects.open(keys)
+            zone, system = version.manifest['time']['zone'], opened.files
+            await self._read(
+                lambda: tables.export(opened.paths, out, where=where, lines=lines, zone=zone, system=system)
+            )
+
+    def close(self) -> None:
+        """Begin nothing more; what is being read ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _turn(self, user_id: UUID) -> asyncio.Semaphore:
+        """One of the threads that a user may hold with what takes long: exports, comparisons, recipes."""
+        return self._turns.setdefault(user_id, asyncio.Semaphore(A_USER))
 
     async def _read(self, read: Callable[[], T]) -> T:
         """Read on a thread of our own: it may wait for a bucket, and what else runs on threads must not."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
 
-def clean_name(name: str) -> str:
-    """Return a file's name without folders and control characters, at most 255 characters long."""
-    base = re.split(r'[\\/]', name)[-1]
-    printable = ''.join(c for c in base if c.isprintable()).strip()
-    return printable[:255] or 'unnamed'
-
-
-def title_of(file_name: str) -> str:
-    """Return the name for a dataset: the file's name without its suffixes."""
-    stem = re.sub(r'(\.(csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx|gz|zip|xz|zst|bz2))+$', '', file_name, flags=re.I)
-    return stem.replace('_', ' ').strip() or file_name
+def _dismissed(row: Row | None) -> Sequence[str]:
+    if row is None:
+        raise NotFound('There is no such dataset.')
+    return tuple(row['hints_dismissed'])
 
 
 def _own(user_id: UUID, version: Version) -> None:
     if version.user_id != user_id:
         raise NotFound('There is no such dataset.')
-
-
-def _upload(row: Row) -> Upload:
-    return Upload(**row)
-
-
-def _job(row: Row) -> Job:
-    return Job(**{**row, 'state': JobState(row['state'])})
 
 
 def _dataset(row: Row) -> Dataset:

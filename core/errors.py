@@ -9,7 +9,7 @@
     │   │   └── SeriesTooShort     a series has too few points
     │   └── NotSupported      415  a format or an option that does not exist here
     ├── NotSignedIn           401
-    │   └── Unconfirmed            the e-mail waits for its owner to open a mailed link
+    │   └── Unconfirmed            the email waits for its owner to open a mailed link
     ├── NotEnoughHours        402  the balance does not cover the quote
     ├── NotAllowed            403
     ├── NotFound              404
@@ -141,7 +141,7 @@ class NotAllowed(VariosyncError):
 
 
 class NotFound(VariosyncError):
-    """There is nothing here under this name, or it is not yours."""
+    """Nothing here is called that, or it is not yours."""
 
     status = 404
 

@@ -2,33 +2,42 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
+from core import audit
 from core.analysis import panel, results, tables
 from core.analysis.forecasting import options
 from core.analysis.forecasting.registry import MODELS, hint
 from core.countries import COUNTRIES
-from core.errors import NotFound, UsageError
+from core.errors import Conflict, NotFound, UsageError
 from core.hours import Hours
 from core.parts import holding, listed
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Transaction
 from core.track import adapted
-from core.values import Forecast, IssuedForecast, Job, JobState, Quote, Version
+from core.values import KEPT, NOBODY, Actor, Deleted, Forecast, IssuedForecast, Job, JobState, Quote, Version
 
+P = ParamSpec('P')
+T = TypeVar('T')
 MOST_STEPS = 5000
 FEWEST_WINDOWS, MOST_WINDOWS = 3, 10
+ENOUGH = 10  # forecasts of a series, each from a past cutoff, that a verdict on bands takes
 LEAST_BUDGET, MOST_BUDGET = 5, 3600
 MOST_COLUMNS = 50
 MOST_OPTIONS = 50
 LONGEST = 200  # characters of an option's name or value
+READING_AT_ONCE = 4
 AT_ONCE = 8  # objects that one question fetches side by side
+MOST_OFFERED = 100  # forecasts of a dataset that its charts offer
+MOST_MEASURED = 500  # forecasts that a track record is about
 FEW = 2  # distinct values of a flag
 CIRCUMSTANCE = re.compile(
     r'(?i)(^|[\W_])(is|has|unit|list|sale|sell)?_?(price|discount|promo(tion)?s?|holidays?|weekend|weekday|flag|day|month|'
@@ -37,7 +46,14 @@ CIRCUMSTANCE = re.compile(
 """Names of columns that tell under what circumstances something was sold, used or measured."""
 HOW = ('scale', 'shift', 'set')
 BY = ('horizon', 'series')
-HORIZONS = {'h': 48, 'D': 28, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
+HORIZONS = {'h': 48, 'D': 28, 'B': 20, 'W': 13, 'M': 12, 'Q': 8, 'Y': 5}
+DAY = 86_400
+MOST_OF_A_DAY, FEWEST_OF_A_DAY = 288, 60  # steps, where they are shorter than an hour
+LONGEST_END = 1 / 3  # of the time: a measure without values for longer was given up, not forecast until now
+STEP_SECONDS = {'h': 3600, 'D': DAY, 'W-MON': 604_800, 'MS': 2_629_800, 'QS': 7_889_400, 'YS': 31_557_600}
+UNITS = {'YS': 'year', 'YE': 'year', 'QS': 'quarter', 'QE': 'quarter', 'MS': 'month', 'ME': 'month', 'W': 'week',
+         'D': 'day', 'B': 'business day', 'h': 'hour', 'min': 'minute', 's': 'second'}  # fmt: skip
+FREQ = re.compile(r'(\d*)([A-Za-z]+)(?:-[A-Z]{3})?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +62,8 @@ class Ask:
 
     `regressors` are measures whose rows go on after the last value of the target, `static` columns of categories,
     `holidays` is a country (ISO 3166, such as `DE`), `options` are settings of a model, by its name. `budget` is how
-    many seconds `auto` may take: no other model heeds it. `windows` is how many past cutoffs models are measured from.
+    many seconds `auto` may take: no other model heeds it. `windows` is how many past cutoffs models are measured from;
+    None means as many as a verdict on the bands takes, as far as there is room for them (`windows_of`).
 
     `changes` say how regressors differ on the horizon, by their name: `{'how': 'scale' | 'shift' | 'set', 'value': x}`.
     `base` is the forecast that such a what-if starts from.
@@ -65,7 +82,7 @@ class Ask:
     holidays: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     budget: float | None = None
-    windows: int = 3
+    windows: int | None = None
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     base: UUID | None = None
 
@@ -90,6 +107,74 @@ class Ask:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A forecast as lists show it: who asked for what, without what came of it."""
+
+    id: UUID
+    dataset_id: UUID
+    dataset_name: str
+    version: int
+    name: str
+    h: int
+    models: Sequence[str]
+    job_id: UUID | None
+    state: JobState
+    created_at: datetime
+    issued_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many forecasts were `found`, of how many in `total`, and how many were `deleted`."""
+
+    found: int
+    total: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The `scores` of the models of a forecast that was issued `at` a time, as its result holds them."""
+
+    at: datetime
+    scores: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How times of a forecast are told: by the clock of `zone`, by `days` alone where its steps are no shorter.
+
+    `said` is the zone where that has to be said: not of dates, nor of times that a file names none for.
+    """
+
+    zone: str
+    days: bool = False
+    said: str = ''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a verdict on bands takes, beside what was asked for: `windows` past cutoffs with a horizon of `h` steps.
+
+    It takes `needed` of them, as `series` series are measured from each. Histories have `room` for so many, None where
+    that is not known; for `needed` of them they have with a horizon of `shorter` steps (0: with none), or with `rows`
+    more rows. `limited` says that its time is. `offered` are the past cutoffs that asking once more would bring, 0
+    where it would bring none, at most for `quote`.
+    """
+
+    series: int
+    h: int
+    windows: int
+    needed: int
+    room: int | None
+    shorter: int
+    rows: int
+    limited: bool
+    offered: int = 0
+    quote: Quote | None = None
+
+
 class Forecasts:
     """Forecasts of a user's datasets. An issued forecast is never changed.
 
@@ -112,13 +197,14 @@ class Forecasts:
         self._events = events
         self._hours = hours
         self._elsewhere = elsewhere
+        self._threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix='forecasts')
 
     def quote(self, version: Version, ask: Ask) -> Quote:
         """Return what a forecast costs at most."""
         series = _counted(version, ask)
         rows = version.rows * series // max(1, version.manifest['series']['count'])
         return self._hours.quote_forecast(
-            series=series, models=ask.models, rows=rows, windows=ask.windows, budget=ask.budget
+            series=series, models=ask.models, rows=rows, windows=windows_of(version, ask), budget=ask.budget
         )
 
     async def request(self, user_id: UUID, version: Version, ask: Ask) -> Forecast:
@@ -131,8 +217,8 @@ class Forecasts:
         _check(version, ask)
         if not self._elsewhere and (missing := next(filter(None, map(hint, ask.models)), '')):
             raise UsageError(missing)
-        asked = ask.to_json()
-        name = ask.name.strip()[:255] or f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
+        asked = replace(ask, windows=windows_of(version, ask)).to_json()
+        name = ask.name.strip()[:255] or f'{ask.target}, {in_steps(ask.h, ask.step or _freq(version))}'
         job_id = uuid4()
         async with self._database.transaction(user_id) as tx:
             asked['adapted'] = await adapted(
@@ -152,11 +238,12 @@ class Forecasts:
                 name=name,
                 request=asked,
             )
+            data = await tx.one('dataset_by_id', id=version.dataset_id)
             await self._queue.enqueue(
                 tx,
                 user_id=user_id,
                 kind='forecast',
-                title=f'Forecast {name}',
+                title=f'Forecast {name} ({data["name"]})',
                 payload={'parts': version.parts, 'request': asked, 'n_series': _counted(version, ask)},
                 dataset_id=version.dataset_id,
                 forecast_id=made['id'],
@@ -164,20 +251,99 @@ class Forecasts:
                 quote=self.quote(version, ask).seconds,
             )
             await tx.run('forecast_job', id=made['id'], job_id=job_id)
-            row = await tx.one('forecast_by_id', id=made['id'])
+            row = await tx.one('forecast_by_id', id=made['id'], deleted=False)
         await self._events.publish(f'{user_id}/jobs', {'job': str(job_id), 'forecast': str(made['id'])})
         await self._hours.tell(user_id)
         return _forecast(row)
 
-    async def list(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Forecast]:
-        """Return the forecasts, the newest first."""
-        async with self._database.transaction(user_id) as tx:
-            return [_forecast(row) for row in await tx.all('forecasts_list', dataset_id=dataset_id)]
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        query: str = '',
+        dataset_id: UUID | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Listed]:
+        """Return the forecasts, or those of a dataset, the newest first.
 
-    async def get(self, user_id: UUID, forecast_id: UUID) -> Forecast:
-        """Return a forecast. Raise NotFound when it is not this user's."""
+        With `query` those that have it in their name or their dataset's, whatever its case.
+        """
+        asked = {'query': query.strip(), 'dataset_id': dataset_id, 'offset': offset, 'limit': limit}
         async with self._database.transaction(user_id) as tx:
-            return _forecast(await tx.one('forecast_by_id', id=forecast_id))
+            return [_listed(row) for row in await tx.all('forecasts_list', **asked)]
+
+    async def count(self, user_id: UUID, *, query: str = '', dataset_id: UUID | None = None) -> Counts:
+        """Return how many forecasts `list` would return, how many there are, and how many are deleted."""
+        async with self._database.transaction(user_id) as tx:
+            return Counts(**await tx.one('forecasts_count', query=query.strip(), dataset_id=dataset_id, kept=KEPT))
+
+    async def issued_of(self, user_id: UUID, dataset_id: UUID) -> Sequence[Forecast]:
+        """Return the forecasts of a dataset that were issued last, 100 at most, with what came of them."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('forecasts_issued', dataset_id=dataset_id, limit=MOST_OFFERED)
+            return [_forecast(row) for row in rows]
+
+    async def measured(self, user_id: UUID) -> Sequence[Measured]:
+        """Return how the models of the forecasts that were issued last did on the past, 500 at most."""
+        async with self._database.transaction(user_id) as tx:
+            return [Measured(**row) for row in await tx.all('forecasts_measured', limit=MOST_MEASURED)]
+
+    async def get(self, user_id: UUID, forecast_id: UUID, *, deleted: bool = False) -> Forecast:
+        """Return a forecast, also one that was `deleted` where that is asked for.
+
+        Raise NotFound when it is not this user's, and say so when it was deleted.
+        """
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('forecast_by_id', id=forecast_id, deleted=deleted)
+            if row is None:
+                raise NotFound(await _gone(tx, forecast_id))
+        return _forecast(row)
+
+    async def delete(self, user_id: UUID, forecast_id: UUID, *, by: Actor = NOBODY) -> None:
+        """Take the forecast away; `undelete` brings it back until `KEPT` has gone by.
+
+        What was issued goes on being scored, and counts in the track record as long as its dataset is there; a forecast
+        that was never issued is removed for good then. Raise Conflict while the forecast is being made.
+        """
+        await self._change('forecast_delete', user_id, forecast_id, 'forecast deleted', by=by)
+
+    async def undelete(self, user_id: UUID, forecast_id: UUID, *, by: Actor = NOBODY) -> None:
+        """Bring a deleted forecast back. Raise NotFound when that is over: `KEPT` has gone by, or its dataset goes."""
+        await self._change('forecast_undelete', user_id, forecast_id, 'forecast restored', by=by)
+
+    async def deleted(self, user_id: UUID, *, offset: int = 0, limit: int | None = None) -> Sequence[Deleted]:
+        """Return the forecasts that were deleted and can be brought back, the latest deletion first."""
+        async with self._database.transaction(user_id) as tx:
+            return [Deleted(**row) for row in await tx.all('forecasts_deleted', offset=offset, limit=limit, kept=KEPT)]
+
+    async def kept_until(self, user_id: UUID, forecast_id: UUID) -> datetime | None:
+        """Return until when a forecast that was taken away can be brought back; None when it cannot."""
+        async with self._database.transaction(user_id) as tx:
+            row = await tx.first('forecast_deleted', id=forecast_id, kept=KEPT)
+        return None if row is None else Deleted(**row).until
+
+    async def _change(self, statement: str, user_id: UUID, forecast_id: UUID, action: str, *, by: Actor) -> None:
+        """Run a statement that returns the forecast's name; the audit log tells of it, and open pages."""
+        async with self._database.transaction(user_id) as tx:
+            await tx.first('forecast_lock', id=forecast_id, job_id=None)
+            row = await tx.first(statement, id=forecast_id, kept=KEPT)
+            if row is None:
+                there = await tx.first('forecast_by_id', id=forecast_id, deleted=False)
+                if there is None or statement != 'forecast_delete':
+                    raise NotFound('There is no such forecast.')
+                raise Conflict('This forecast is being made. Cancel its job first.')
+            await audit.record(tx, user_id, action, row['name'], about=forecast_id, by=by)
+        await self._events.publish(f'{user_id}/forecasts', {'forecast': str(forecast_id)})
+
+    async def zone(self, user_id: UUID, forecast_id: UUID) -> str:
+        """Return the zone by whose clock the times of a forecast are told, of a deleted dataset too."""
+        return (await self._forecast_of(user_id, await self.get(user_id, forecast_id))).zone
+
+    async def times(self, user_id: UUID, forecast_id: UUID) -> Times:
+        """Return how the times of a forecast are told, of a deleted dataset too."""
+        forecast = await self.get(user_id, forecast_id)
+        return times_of(await self._forecast_of(user_id, forecast), forecast.request.get('step'))
 
     async def issued(self, user_id: UUID, forecast_id: UUID) -> Sequence[IssuedForecast]:
         """Return the ledger rows of a forecast, one a stored file: a model has several when its series were many."""
@@ -210,16 +376,17 @@ class Forecasts:
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
         """Return what the chart of one series draws (`results.chart`); the first series when none is named.
 
-        Of a what-if, `base` holds the lines of the forecast that it started from, by the models of both. `came` is as
-        from the method `came`.
+        `measure` is what was forecast. Of a what-if, `base` holds the lines of the forecast that it started from, by
+        the models of both. `came` is as from the method `came`.
         """
         forecast = await self.get(user_id, forecast_id)
         result, name = _result(forecast), _named(forecast, series)
         history, files = await self._files(user_id, forecast, series=name)
         notes = await self._named_files(result, listed(result, 'notes'), series=name)
-        drawn = await asyncio.to_thread(results.chart, history, files, series=name, notes=notes)
+        drawn = await self._read(results.chart, history, files, series=name, notes=notes)
         base = await self._base(user_id, forecast, files, name)
-        return {**drawn, 'base': base, 'came': await self._came(user_id, forecast, files, name)}
+        came = await self._came(user_id, forecast, files, name)
+        return {**drawn, 'measure': forecast.request['target'], 'base': base, 'came': came}
 
     async def came(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> Mapping[str, Any] | None:
         """Return what a newer `version` of the dataset knows of the steps that were forecast (`results.came`).
@@ -248,7 +415,7 @@ class Forecasts:
         chosen = result['models'] if model is None else [_model(result, model)]
         files = await self._named_files(result, (name for one in chosen for name in listed(one, 'backtests')))
         levels = forecast.request['levels']
-        return await asyncio.to_thread(results.leaderboard, files, levels, by=by)
+        return await self._read(results.leaderboard, files, levels, by=by)
 
     async def explained(
         self, user_id: UUID, forecast_id: UUID, *, model: str | None = None, series: str | None = None
@@ -260,7 +427,7 @@ class Forecasts:
         forecast = await self.get(user_id, forecast_id)
         result, name = _result(forecast), _named(forecast, series)
         files = await self._named_files(result, listed(_model(result, model), 'explained'), series=name)
-        return await asyncio.to_thread(results.explained, files, series=name)
+        return await self._read(results.explained, files, series=name)
 
     async def notes(
         self, user_id: UUID, forecast_id: UUID, *, series: str | None = None
@@ -269,7 +436,7 @@ class Forecasts:
         forecast = await self.get(user_id, forecast_id)
         result, name = _result(forecast), _named(forecast, series)
         files = await self._named_files(result, listed(result, 'notes'), series=name)
-        return await asyncio.to_thread(results.noted, files, series=name)
+        return await self._read(results.noted, files, series=name)
 
     async def residuals(
         self, user_id: UUID, forecast_id: UUID, *, model: str | None = None, series: str | None = None
@@ -280,7 +447,7 @@ class Forecasts:
         """
         result = _result(await self.get(user_id, forecast_id))
         files = await self._named_files(result, listed(_model(result, model), 'backtests'), series=series)
-        return await asyncio.to_thread(results.residuals, files, series=series)
+        return await self._read(results.residuals, files, series=series)
 
     async def series_page(
         self, user_id: UUID, forecast_id: UUID, *, search: str = '', offset: int = 0, limit: int = 50
@@ -294,7 +461,7 @@ class Forecasts:
         name = best(result)
         history, files = await self._files(user_id, forecast)
         measured = await self._named_files(result, listed(_model(result, name), 'backtests'))
-        found = await asyncio.to_thread(
+        found = await self._read(
             results.grid,
             history,
             files.get(name, ()),
@@ -309,7 +476,8 @@ class Forecasts:
     async def what_if(self, user_id: UUID, forecast_id: UUID, changes: Mapping[str, Mapping[str, Any]]) -> Forecast:
         """Ask for the same forecast of the same version, with other values of its regressors on the horizon.
 
-        Raise UsageError for a change of anything else, NotEnoughHours when the balance is short of the quote.
+        Raise UsageError for a change of anything else, NotEnoughHours when the balance is short of the quote, NotFound
+        when the dataset was deleted.
         """
         forecast = await self.get(user_id, forecast_id)
         if not changes:
@@ -321,31 +489,66 @@ class Forecasts:
         ask = replace(ask_of(forecast), changes=changes, base=forecast.id, name=f'{forecast.name[:245]}, changed')
         return await self.request(user_id, await self._version(user_id, forecast), ask)
 
+    async def reach(self, user_id: UUID, forecast_id: UUID, model: str) -> Reach:
+        """Return what a verdict on the bands of a model takes, and what asking once more would bring and cost.
+
+        Nothing is offered of a deleted dataset.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        version = await self._forecast_of(user_id, forecast)
+        counts = (_model(_result(forecast), model).get('windows') or {}).get('series', {})
+        measured = sum(number for windows, number in counts.items() if int(windows))
+        ask = ask_of(forecast)
+        found = reach(version, ask, series=measured or None)
+        if not found.offered:
+            return found
+        try:
+            await self._version(user_id, forecast)
+        except NotFound:
+            return replace(found, offered=0)
+        return replace(found, quote=self.quote(version, replace(ask, windows=found.offered, budget=None)))
+
+    async def measure(self, user_id: UUID, forecast_id: UUID, windows: int) -> Forecast:
+        """Ask for the same forecast of the same version, measured from so many past cutoffs, without a limit of time.
+
+        Raise UsageError for a number that cannot be asked for, NotEnoughHours when the balance is short of the quote,
+        NotFound when the dataset was deleted.
+        """
+        forecast = await self.get(user_id, forecast_id)
+        ask = replace(ask_of(forecast), windows=windows, budget=None)
+        return await self.request(user_id, await self._version(user_id, forecast), ask)
+
     async def quote_again(self, user_id: UUID, forecast_id: UUID) -> Quote:
-        """Return what a forecast costs at most when it is asked for once more."""
+        """Return what a forecast costs at most when it is asked for once more.
+
+        Raise NotFound when its dataset was deleted.
+        """
         forecast = await self.get(user_id, forecast_id)
         return self.quote(await self._version(user_id, forecast), ask_of(forecast))
 
     async def rows(self, user_id: UUID, forecast_id: UUID, *, offset: int = 0, limit: int = 100) -> tables.Page:
         """Return rows of every model, in the order of the request."""
         files = await self._issued_files(user_id, await self.get(user_id, forecast_id))
-        return await asyncio.to_thread(tables.page, _flat(files), offset=offset, limit=limit)
+        return await self._read(tables.page, _flat(files), offset=offset, limit=limit)
 
-    async def export(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
-        """Write the rows of every model as CSV or Parquet, by `out`'s suffix."""
-        files = await self._issued_files(user_id, await self.get(user_id, forecast_id))
-        await asyncio.to_thread(tables.export, _flat(files), out)
+    async def export(self, user_id: UUID, forecast_id: UUID, out: Path, *, deleted: bool = False) -> None:
+        """Write the rows of every model as CSV or Parquet, by `out`'s suffix; times as those of the dataset."""
+        forecast = await self.get(user_id, forecast_id, deleted=deleted)
+        files, version = await self._issued_files(user_id, forecast), await self._forecast_of(user_id, forecast)
+        await self._read(tables.export, _flat(files), out, clock=_clock(version, forecast))
 
     async def export_backtest(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
         """Write the backtest rows of every model as CSV or Parquet, by `out`'s suffix.
 
         Raise NotFound when none were kept: the series were too short, or the result was stored before they were.
         """
-        result = _result(await self.get(user_id, forecast_id))
+        forecast = await self.get(user_id, forecast_id)
+        result = _result(forecast)
         files = await self._named_files(result, (name for one in result['models'] for name in listed(one, 'backtests')))
         if not files:
             raise NotFound('This forecast keeps no backtest.')
-        await asyncio.to_thread(tables.export, files, out)
+        version = await self._forecast_of(user_id, forecast)
+        await self._read(tables.export, files, out, clock=_clock(version, forecast))
 
     async def _files(
         self, user_id: UUID, forecast: Forecast, *, series: str | None = None
@@ -376,7 +579,7 @@ class Forecasts:
         with suppress(NotFound):
             before = await self._issued_files(user_id, await self.get(user_id, UUID(base_id)), series=series)
             both = {name: before[name] for name in files if name in before}
-            return await asyncio.to_thread(results.lines, both, series=series)
+            return await self._read(results.lines, both, series=series)
         return []
 
     async def _came(
@@ -389,7 +592,7 @@ class Forecasts:
         if shown is None or shown.number <= forecast.version or asked['target'] not in shown.manifest['measures']:
             return None
         opened = await self._objects.open(shown.parts)
-        found = await asyncio.to_thread(
+        found = await self._read(
             results.came,
             opened.paths,
             files,
@@ -401,7 +604,13 @@ class Forecasts:
         )
         return found and {'version': shown.number, **found}
 
+    async def _forecast_of(self, user_id: UUID, forecast: Forecast) -> Version:
+        """Return the version that was forecast: what was issued of it stays when its dataset is deleted."""
+        async with self._database.transaction(user_id) as tx:
+            return Version(**await tx.one('version_by_id', id=forecast.version_id))
+
     async def _version(self, user_id: UUID, forecast: Forecast) -> Version:
+        """Return the version to forecast again. Raise NotFound when its dataset was deleted."""
         async with self._database.transaction(user_id) as tx:
             row = await tx.one('version_by_number', dataset_id=forecast.dataset_id, number=forecast.version)
         return Version(**row)
@@ -411,6 +620,14 @@ class Forecasts:
     ) -> Sequence[Path]:
         chosen = names if series is None else holding(result, names, series)
         return await self._fetched(f'{result["prefix"]}/{name}' for name in chosen)
+
+    def close(self) -> None:
+        """Begin nothing more; what is being read ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read on a thread of our own: it may wait for a bucket, and what else runs on threads must not."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(read, *args, **kwargs))
 
     async def _fetched(self, keys: Iterable[str]) -> Sequence[Path]:
         """Return local files, fetched side by side: a model of many series has one a chunk."""
@@ -426,15 +643,119 @@ class Forecasts:
 def defaults(version: Version, *, beside: Sequence[str] = ()) -> Ask:
     """Return a sensible request for a version: a target, a horizon that fits its step, `auto`.
 
-    The target is none of those `beside` it where there is another; never a constant or a flag beside a real quantity;
-    rather one that ends before the others, which are then known ahead of it; rather a quantity than a price or what
-    its name tells to be a circumstance; and of equals the first.
+    The target is none of those `beside` it where there is another; never a constant or a flag beside a real quantity,
+    nor a measure that was given up long ago; rather one that ends before the others, which are then known ahead of it;
+    rather a quantity than a price or what its name tells to be a circumstance; and of equals the first.
     """
     measures = likeliest(version, beside=beside)
-    freq = version.manifest['time']['freq'] or ''
-    letter = 'h' if freq.endswith('h') else next((c for c in freq if c in 'DWMQY'), 'h')
     rows = version.rows // max(1, version.manifest['series']['count'])
-    return Ask(target=measures[0] if measures else '', h=max(1, min(HORIZONS[letter], rows // 4)))
+    return Ask(target=measures[0] if measures else '', h=max(1, min(_horizon(version), rows // 4)))
+
+
+def _horizon(version: Version) -> int:
+    """Return how many steps are usual for a version; where they are minutes or seconds, about a day of them."""
+    seconds = version.manifest['time']['step_seconds'] or 0
+    if 0 < seconds < DAY / HORIZONS['h']:
+        return int(max(FEWEST_OF_A_DAY, min(MOST_OF_A_DAY, DAY // seconds)))
+    freq = _freq(version) or ''
+    return HORIZONS['h' if freq.endswith('h') else next((c for c in freq if c in HORIZONS), 'h')]
+
+
+def windows_of(version: Version, ask: Ask) -> int:
+    """Return from how many past cutoffs models are measured: as asked, else as many as a verdict on bands takes.
+
+    They are no more than the history has room for. With a budget they stay few: what they take, the forecast lacks.
+    """
+    if ask.windows is not None:
+        return ask.windows
+    if ask.budget is not None:
+        return FEWEST_WINDOWS
+    needed, found = needed_windows(_counted(version, ask)), room(version, ask)
+    return needed if found is None else max(FEWEST_WINDOWS, min(needed, found))
+
+
+def needed_windows(series: int) -> int:
+    """Return how many past cutoffs bring a verdict on the bands of so many series, as far as can be asked for."""
+    return min(MOST_WINDOWS, max(FEWEST_WINDOWS, -(-ENOUGH // max(1, series))))
+
+
+def room(version: Version, ask: Ask) -> int | None:
+    """Return how many past cutoffs the usual history has room for (`backtest.cross_validation`), None where not known.
+
+    A cutoff leaves a third of the history before it, and four values more than the horizon; h steps lie between two.
+    """
+    size = _length(version, ask)
+    return None if size is None or ask.h < 1 else max(0, (size - max(size // 3, ask.h + 4)) // ask.h)
+
+
+def reach(version: Version, ask: Ask, *, series: int | None = None) -> Reach:
+    """Return what a verdict on the bands takes; `series` are measured from each cutoff, else all that are asked for."""
+    measured = series or _counted(version, ask)
+    windows, needed, found = windows_of(version, ask), needed_windows(measured), room(version, ask)
+    size = _length(version, ask) or 0
+    within = needed if found is None else min(needed, found)
+    return Reach(
+        series=measured,
+        h=ask.h,
+        windows=windows,
+        needed=needed,
+        room=found,
+        shorter=max(0, min((size - size // 3) // needed, (size - 4) // (needed + 1))),
+        rows=max(0, -(-3 * needed * ask.h // 2) - size, (needed + 1) * ask.h + 4 - size),
+        limited=ask.budget is not None,
+        offered=within if within > (windows if ask.budget is None else FEWEST_WINDOWS) else 0,
+    )
+
+
+def _length(version: Version, ask: Ask) -> int | None:
+    """Return how many steps the history of a series usually has; what is known ahead of the target is none of it."""
+    span, columns = version.manifest['time'], version.manifest['columns']
+    line = next((one.get('sparkline') or () for one in columns if one['name'] == ask.target), ())
+    known = 1 - _empty_end(line) / len(line) if line else 1.0
+    if ask.step is None:
+        return int(known * (version.rows // max(1, version.manifest['series']['count'])))
+    if not span.get('start') or not span.get('end'):
+        return None
+    seconds = (_utc(span['end']) - _utc(span['start'])).total_seconds()
+    return int(known * seconds / STEP_SECONDS[ask.step])
+
+
+def times_of(version: Version, step: str | None = None) -> Times:
+    """Return how the times of a version are told, in its own steps or in others."""
+    kind = _kind(version)
+    days = step != 'h' if step else (version.manifest['time']['step_seconds'] or 0) >= DAY
+    named = kind == 'timestamptz' or (kind == 'timestamp' and version.zone != 'UTC')
+    return Times(zone=version.zone, days=days, said=version.zone if named else '')
+
+
+def _clock(version: Version, forecast: Forecast) -> tables.Clock:
+    """How the dataset's times are written; hours of what had dates are no dates."""
+    kind, by_hour = _kind(version), forecast.request.get('step') == 'h'
+    zone = version.manifest['time']['zone']
+    return tables.Clock(kind='timestamp' if kind == 'date' and by_hour else kind, zone=zone)
+
+
+def _kind(version: Version) -> str:
+    """Return the type of a version's time column."""
+    kinds = {column['name']: column['type'] for column in version.manifest['columns']}
+    found: str = kinds.get(version.manifest['time'].get('column'), 'timestamp')
+    return found
+
+
+def _freq(version: Version) -> str | None:
+    freq: str | None = version.manifest['time']['freq']
+    return freq
+
+
+def in_steps(h: int, freq: str | None) -> str:
+    """Return a horizon in words: `13 weeks`, `288 steps of 5 minutes`, or `12 steps` where `freq` is not known."""
+    parts = FREQ.fullmatch(freq or '')
+    steps = f'{h:,} step{"" if h == 1 else "s"}'
+    if parts is None or (unit := UNITS.get(parts[2])) is None:
+        return steps
+    if not parts[1]:
+        return f'{h:,} {unit}{"" if h == 1 else "s"}'
+    return f'{steps} of {int(parts[1]):,} {unit}s'
 
 
 def likeliest(version: Version, *, beside: Sequence[str] = ()) -> list[str]:
@@ -442,11 +763,14 @@ def likeliest(version: Version, *, beside: Sequence[str] = ()) -> list[str]:
     measures: list[str] = version.manifest['measures']
     columns = {column['name']: column for column in version.manifest['columns']}
     flags = {name for name in measures if columns.get(name, {}).get('distinct', FEW + 1) <= FEW}
-    empty = {name: _empty_end(columns.get(name, {}).get('sparkline') or ()) for name in measures}
-    least = min((empty[name] for name in measures if name not in flags), default=0)
+    ends = {name: columns.get(name, {}).get('sparkline') or () for name in measures}
+    empty = {name: _empty_end(sparkline) for name, sparkline in ends.items()}
+    given_up = {name for name in measures if empty[name] > LONGEST_END * len(ends[name])}
+    least = min((empty[name] for name in measures if name not in flags | given_up), default=0)
 
-    def place(name: str) -> tuple[bool, bool, bool, bool]:
-        return name in beside, name in flags, empty[name] <= least, bool(CIRCUMSTANCE.search(name))
+    def place(name: str) -> tuple[bool, bool, bool, bool, bool]:
+        circumstance = bool(CIRCUMSTANCE.search(name))
+        return name in beside, name in flags, name in given_up, empty[name] <= least, circumstance
 
     return sorted(measures, key=place)
 
@@ -483,7 +807,7 @@ def _check(version: Version, ask: Ask) -> None:
         raise UsageError(f'"{ask.step}" is no step. Steps are {", ".join(panel.STEPS)}.')
     if ask.aggregate not in panel.AGGREGATES:
         raise UsageError(f'"{ask.aggregate}" is no aggregate. Aggregates are {", ".join(panel.AGGREGATES)}.')
-    if not FEWEST_WINDOWS <= ask.windows <= MOST_WINDOWS:
+    if ask.windows is not None and not FEWEST_WINDOWS <= ask.windows <= MOST_WINDOWS:
         raise UsageError(
             f'Models are measured from {FEWEST_WINDOWS} to {MOST_WINDOWS} past cutoffs, not {ask.windows}.'
         )
@@ -494,9 +818,21 @@ def _check(version: Version, ask: Ask) -> None:
             f'"{ask.holidays}" is no country whose holidays are known. '
             'Write its two capital letters (ISO 3166), such as DE.'
         )
+    _check_series(version, ask)
     _check_columns(version, ask)
     _check_options(ask)
     _check_changes(ask)
+
+
+def _check_series(version: Version, ask: Ask) -> None:
+    """Refuse series that the version has not, as far as its manifest names them all: fewer would be forecast."""
+    known = version.manifest['series']
+    named = set(known.get('first') or ())
+    if len(named) < known['count']:
+        return
+    if strange := [label for label in ask.series if label not in named]:
+        told = ' and no '.join(f'"{label[:LONGEST]}"' for label in strange[:3])
+        raise UsageError(f'This dataset has no series {told}. Take it out, or name none to forecast all of them.')
 
 
 def _check_columns(version: Version, ask: Ask) -> None:
@@ -591,8 +927,22 @@ def _result(forecast: Forecast) -> Mapping[str, Any]:
     return forecast.result
 
 
+async def _gone(tx: Transaction, forecast_id: UUID) -> str:
+    """Say why a forecast cannot be opened."""
+    if await tx.first('forecast_deleted', id=forecast_id, kept=KEPT):
+        return 'This forecast was deleted. Bring it back under Forecasts, Deleted.'
+    row = await tx.first('forecast_by_id', id=forecast_id, deleted=True)
+    if row is not None and row['issued_at'] is not None:
+        return 'This forecast was deleted, too long ago to be brought back. It goes on counting in the track record.'
+    return 'There is no such forecast.'
+
+
 def _forecast(row: Row) -> Forecast:
     return Forecast(**{**row, 'state': JobState(row['state'])})
+
+
+def _listed(row: Row) -> Listed:
+    return Listed(**{**row, 'state': JobState(row['state'])})
 
 
 def _utc(text: str) -> datetime:

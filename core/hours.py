@@ -160,7 +160,7 @@ class Hours:
             )
             notice = None
             if given:
-                text = f'{clock(seconds)} can be used now.'
+                text = f'{amount(seconds)} can be used now.'
                 notice = await self._notices.add(tx, user_id, level='good', title=label, text=text, link='/billing')
         if notice is not None:
             await self._notices.tell(notice)
@@ -210,7 +210,7 @@ class Hours:
         if threshold is None:
             return None
         given = (await tx.one('hours_given', user_id=user_id))['count']
-        title = 'Your hours are used up' if seconds == 0 else f'{clock(seconds)} of your hours left'
+        title = 'Your hours are used up' if seconds == 0 else f'{amount(seconds)} of your hours left'
         text = (
             'Your data is kept. Billing and the export of your data stay open.'
             if seconds == 0
@@ -264,24 +264,26 @@ class Hours:
             basis += f' × {windows} past cutoff{"" if windows == 1 else "s"}'
         if budget is not None and budget < costs.get('auto', 0):
             costs['auto'] = budget
-            basis += f', auto within {clock(math.ceil(budget))}'
+            basis += f', auto within {amount(math.ceil(budget))}'
         return Quote(task='forecast', seconds=math.ceil(self._prices.forecast + sum(costs.values())), basis=basis)
 
 
 def short_of(quote: int, *, missing: int) -> NotEnoughHours:
     """Return the error of a balance that is `missing` seconds short of a quote."""
     return NotEnoughHours(
-        f'This may take up to {clock(quote)} of your hours; {clock(missing)} are missing. Add hours, then try again.',
+        f'This may take up to {amount(quote)} of your hours; {amount(missing)} are missing. Add hours, then try again.',
         quote=quote,
         shortfall=missing,
         balance=quote - missing,
     )
 
 
-def clock(seconds: int) -> str:
-    """Return seconds as `1:02:03`."""
+def amount(seconds: int) -> str:
+    """Return an amount of hours as every text tells it: `11 s`, `2 min 10 s`, `12 h 34 min 8 s`, `1,000 h`."""
     minutes, rest = divmod(seconds, 60)
-    return f'{minutes // 60}:{minutes % 60:02}:{rest:02}'
+    whole, minutes = divmod(minutes, 60)
+    parts = [f'{number:,} {unit}' for number, unit in ((whole, 'h'), (minutes, 'min'), (rest, 's')) if number]
+    return ' '.join(parts) or '0 s'
 
 
 async def _give(

@@ -1,7 +1,8 @@
 """Jobs: request, advance, cancel, recover. A job ends exactly once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -36,9 +37,18 @@ AT_ONCE = 16  # objects of a result that are looked at side by side
 REASON = 200  # characters of why a part is missing
 ANEW = ('convert',)  # kinds of which an attempt takes nothing from the one before
 QUIET = ('score',)  # nobody ordered it, so nobody waits to hear how it ended
-Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
+Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[str | None]]
+"""Keeps a job's result in the transaction that ends it; may return what the notice says of it."""
 Failure = Callable[[Transaction, Job, VariosyncError], Awaitable[None]]
 Preparation = Callable[[Transaction, Job], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a job stands, and `why` where it failed."""
+
+    state: JobState
+    why: str = ''
 
 
 class Jobs:
@@ -77,10 +87,23 @@ class Jobs:
 
     # what users see
 
-    async def list(self, user_id: UUID, *, limit: int = 200, state: JobState | None = None) -> Sequence[Job]:
-        """Return jobs, the newest first; with `state` only those that stand there."""
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        limit: int = 200,
+        states: Collection[JobState] | None = None,
+        before: UUID | None = None,
+    ) -> Sequence[Job]:
+        """Return jobs, the newest first, or those asked for before another; with `states` only what stands there.
+
+        Raise NotFound when that other one is not this user's, or gone: the list does not end there.
+        """
+        some = None if states is None else sorted(state.value for state in states)
         async with self._database.transaction(user_id) as tx:
-            return [_job(row) for row in await tx.all('jobs_list', limit=limit, state=state and state.value)]
+            if before is not None:
+                await tx.one('job_by_id', id=before)
+            return [_job(row) for row in await tx.all('jobs_list', limit=limit, states=some, before=before)]
 
     async def get(self, user_id: UUID, job_id: UUID) -> Job:
         """Return a job. Raise NotFound when it is not this user's."""
@@ -91,6 +114,14 @@ class Jobs:
         """Return the jobs that have not ended, of one dataset or of all."""
         async with self._database.transaction(user_id) as tx:
             return [_job(row) for row in await tx.all('jobs_open', dataset_id=dataset_id)]
+
+    async def states(self, user_id: UUID, dataset_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
+        """Return how the newest conversion of each of these datasets stands; those without one are left out."""
+        if not dataset_ids:
+            return {}
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('jobs_of_datasets', ids=sorted(dataset_ids, key=str))
+        return {row['dataset_id']: Standing(state=JobState(row['state']), why=row['why']) for row in rows}
 
     async def last(self, user_id: UUID, dataset_id: UUID, kind: str) -> Job | None:
         """Return the newest job of this kind on a dataset."""
@@ -117,9 +148,11 @@ class Jobs:
         Raise NotEnoughHours when the balance is short of the quote.
         """
         async with self._database.transaction(user_id) as tx:
+            await tx.first('forecast_lock', id=None, job_id=job_id)
             row = await tx.first('job_retry', id=job_id)
             if row is None:
-                await tx.one('job_by_id', id=job_id)
+                if (await tx.one('job_by_id', id=job_id))['state'] in ('failed', 'cancelled'):
+                    raise Conflict('What this job is about was deleted. Bring it back first.')
                 raise Conflict('Only a failed or a cancelled job can be run again.')
             await self._queue.again(tx, job_id, quote=row['quote'])
         await self._changed(_job(row))
@@ -263,7 +296,7 @@ class Jobs:
             await self._changed(job, progress=progress, message=message)
 
     def _payload(self, job: Job) -> dict[str, Any]:
-        return {**job.payload, 'prefix': _prefix(job, job.attempt), 'memory': self._memory * 3 // 4}
+        return {**job.payload, 'prefix': job.prefix(job.attempt), 'memory': self._memory * 3 // 4}
 
     async def _check_whole(self, result: Mapping[str, Any]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
@@ -307,9 +340,10 @@ class Jobs:
             )
             if row is None:
                 return
-            await self._completions[job.kind](tx, job, result)
+            said = await self._completions[job.kind](tx, job, result)
             told = job.kind not in QUIET
-            notice = await self._notices.add(tx, job.user_id, link=_link(job), **_done(job, result)) if told else None
+            words = _done(job, result, said or '')
+            notice = await self._notices.add(tx, job.user_id, link=_link(job), **words) if told else None
             low = await self._hours.warn(tx, job.user_id)
         _tell(job, 'succeeded')
         await self._changed(_job(row), notice, low)
@@ -337,7 +371,7 @@ class Jobs:
                 await self._failures[job.kind](tx, job, error)
             if not cancelled and job.kind not in QUIET:
                 notice = await self._notices.add(
-                    tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link='/jobs'
+                    tx, job.user_id, level='bad', title=f'{job.title}: failed', text=error.message, link=_link(job)
                 )
         _tell(job, state, error=error.code)
         await self._changed(_job(row), notice)
@@ -349,7 +383,7 @@ class Jobs:
         """Remove what the attempts of a job without a result have stored; what fails is only room that is lost."""
         try:
             for attempt in range(1, job.attempt + 1):
-                await self._objects.delete(f'{_prefix(job, attempt)}/')
+                await self._objects.delete(f'{job.prefix(attempt)}/')
         except VariosyncError as error:
             log.warning('objects of a job without a result are left', error=error.message)
 
@@ -386,11 +420,6 @@ class Jobs:
         await self._events.publish(f'{job.user_id}/jobs', message | values)
 
 
-def _prefix(job: Job, attempt: int) -> str:
-    """Below what an attempt stores its objects."""
-    return f't/{job.user_id}/{job.kind}/{job.id}-{attempt}'
-
-
 def _own_inputs(job: Job) -> bool:
     """Whether a job reads its owner's objects only: the database lets users record jobs with any payload."""
     try:
@@ -408,17 +437,17 @@ def _foreign() -> TaskFailed:
     return TaskFailed('The job names data that are not yours. Order it again from your own dataset.')
 
 
-def _done(job: Job, result: Mapping[str, Any]) -> dict[str, str]:
-    """What a notice says of a job that succeeded, all of it or in part."""
+def _done(job: Job, result: Mapping[str, Any], said: str) -> dict[str, str]:
+    """What a notice says of a job that succeeded, all of it or in part; `said` is what its result is called."""
     missing = result.get('missing')
     if not missing:
         warnings = result['manifest'].get('warnings') if job.kind == 'convert' else None
         if warnings:
-            text = storable(' '.join(map(str, warnings)))
+            text = storable(' '.join([*([said] if said else []), *map(str, warnings)]))
             return {'level': 'warn', 'title': f'{job.title}: done, see what has changed', 'text': text}
-        return {'level': 'good', 'title': f'{job.title}: done'}
-    said = ' '.join(f'Without {part}: {storable(reason, most=REASON)}' for part, reason in missing.items())
-    return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': said}
+        return {'level': 'good', 'title': f'{job.title}: done', 'text': said}
+    without = ' '.join(f'Without {part}: {storable(reason, most=REASON)}' for part, reason in missing.items())
+    return {'level': 'warn', 'title': f'{job.title}: done in part', 'text': without}
 
 
 def _error(error: VariosyncError) -> dict[str, Any]:
@@ -435,9 +464,9 @@ def _error(error: VariosyncError) -> dict[str, Any]:
 
 
 def _tell(job: Job, end: str, **values: str) -> None:
-    log.info(
-        'an attempt at a job ended', end=end, kind=job.kind, attempt=job.attempt, tenant=str(job.user_id), **values
-    )
+    """Say how an attempt ended; that all is well, or as somebody wished, is said to who looks for it."""
+    say = log.debug if end in ('succeeded', 'cancelled') else log.info
+    say('an attempt at a job ended', end=end, kind=job.kind, attempt=job.attempt, tenant=str(job.user_id), **values)
 
 
 def _link(job: Job) -> str:

@@ -51,6 +51,12 @@ QUIET = (
 )
 
 
+def leave() -> None:
+    """Say no more that connections are closed in the middle of something, which who stops does with purpose."""
+    logging.getLogger('psycopg').setLevel(logging.ERROR)
+    logging.getLogger('psycopg.pool').setLevel(logging.ERROR)
+
+
 def configure(settings: Settings) -> None:
     """Send every log record to stderr, as text or as one JSON object a line; no secret of the settings is in any."""
     shared: list[structlog.typing.Processor] = [

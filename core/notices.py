@@ -1,6 +1,6 @@
 """Notices: what a user should know, kept until read and told at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from core.errors import storable
@@ -61,6 +61,12 @@ class Notices:
         """Mark a notice as read; reading it twice changes nothing. Raise NotFound when it is not this user's."""
         async with self._database.transaction(user_id) as tx:
             await tx.one('notice_read', id=notice_id)
+        await self._changed(user_id)
+
+    async def read_listed(self, user_id: UUID, ids: Collection[UUID]) -> None:
+        """Mark these notices as read; those that are not this user's are left out."""
+        async with self._database.transaction(user_id) as tx:
+            await tx.run('notices_read_listed', ids=sorted(ids, key=str))
         await self._changed(user_id)
 
     async def read_all(self, user_id: UUID) -> None:

@@ -17,11 +17,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from core.analysis.query import Query
+from core.analysis.query.request import lasts
 from core.errors import UsageError
 
 COLUMNS: Final = 12
 MOST_PANELS: Final = 60
 MOST_ROWS: Final = 1000
+MOST_MODELS: Final = 20  # of a forecast
 KINDS: Final = (
     'line',
     'area',
@@ -37,7 +39,6 @@ KINDS: Final = (
     'note',
 )
 AXES: Final = ('linear', 'log', 'index')
-DURATION: Final = re.compile(r'P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?!$)(\d+H)?(\d+M)?(\d+S)?)?')
 LISTS: Final = ('measures', 'series', 'filters', 'overlays')
 ASKED: Final = {*LISTS, 'every', 'aggregation', 'group', 'across', 'top', 'by', 'bins', 'volume', 'compare'}
 IDENTIFIER: Final = re.compile(r'[A-Za-z0-9_-]{1,40}')
@@ -127,6 +128,8 @@ def _query(value: Any, place: str) -> Json:
         raise UsageError(
             error.message, place=f'{place}.{str(error.details.get("place", "query")).removeprefix("query.")}'
         ) from error
+    for name, also in (('every', ('', 'auto')), ('compare', ('',))):
+        _duration(given.get(name, ''), f'{place}.{name}', also=also)
     return dict(given)
 
 
@@ -142,7 +145,10 @@ def _show(value: Any, place: str) -> Json:
     given = _members(
         value,
         place,
-        {'axis', 'right', 'stacked', 'points', 'marks', 'forecast', 'thresholds', 'annotations', 'text', 'own'},
+        {
+            *('axis', 'right', 'stacked', 'points', 'marks', 'forecast', 'models', 'banded'),
+            *('thresholds', 'annotations', 'text', 'own'),
+        },
     )
     thresholds = [
         _threshold(one, f'{place}.thresholds[{at}]') for at, one in enumerate(_list(given, 'thresholds', place, 20))
@@ -158,6 +164,8 @@ def _show(value: Any, place: str) -> Json:
         'points': _flag(given.get('points', False), f'{place}.points'),
         'marks': _flag(given.get('marks', False), f'{place}.marks'),
         'forecast': str(_uuid(forecast, f'{place}.forecast')) if forecast else '',
+        'models': [_text(name, f'{place}.models') for name in _list(given, 'models', place, MOST_MODELS)],
+        'banded': _text(given.get('banded', ''), f'{place}.banded'),
         'thresholds': thresholds,
         'annotations': notes,
         'text': _text(given.get('text', ''), f'{place}.text', NOTE),
@@ -260,7 +268,9 @@ def _matching(value: Any, pattern: re.Pattern[str], place: str, words: str) -> s
 def _duration(value: Any, place: str, *, also: tuple[str, ...] = ()) -> str:
     if value in also:
         return str(value)
-    return _matching(value, DURATION, place, 'a duration such as PT15M, P1D or P1Y')
+    if not isinstance(value, str) or not lasts(value):
+        raise UsageError('This is not a duration such as PT15M, P1D or P1Y.', place=place)
+    return value
 
 
 def _choice(value: Any, known: Sequence[str], place: str) -> str:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.analysis.forecasting.registry import MODELS
+from core.analysis.forecasting.registry import ALONE, MODELS
 from core.errors import TaskCancelled, TaskOverLimit, Unavailable, VariosyncError, storable
 from core.ports import Compute, ObjectStore
 
@@ -27,7 +27,6 @@ Payload = Mapping[str, Any]
 Answer = Mapping[str, Any] | VariosyncError
 
 WHOLE = 'whole'
-LOCAL = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
 CHUNK = 200  # series of a model that takes each by itself
 CHUNK_OF_AUTO = 2000  # series: some of its members learn from all of them
 DRAWN = 2000  # series that the chunks of `auto` learn from together
@@ -97,7 +96,7 @@ def _teller(counts: Mapping[str, int]) -> str:
 
 def chunks(model: str, n_series: int) -> int:
     """Return how many chunks of series a model is best run in."""
-    size = CHUNK if model in LOCAL else CHUNK_OF_AUTO if model == 'auto' else 0
+    size = CHUNK if model in ALONE else CHUNK_OF_AUTO if model == 'auto' else 0
     return max(1, -(-n_series // size)) if size else 1
 
 
@@ -269,6 +268,8 @@ def _joined(
     name: str, manifests: Sequence[Mapping[str, Any]], failed: Mapping[str, Answer], *, told: Sequence[str]
 ) -> dict[str, Any]:
     """Return what the parts of one model say of it, as one."""
+    from core.analysis.forecasting import said
+
     parts = [model for manifest in manifests for model in manifest['models'] if model['name'] == name]
     files = [{'file': file, 'rows': part['rows'], 'cutoff': part['cutoff']} for part in parts for file in part['files']]
     windows, short = _windows(parts)
@@ -284,12 +285,14 @@ def _joined(
         'explained': [file for part in parts for file in part['explained']],
         'rows': sum(part['rows'] for part in parts),
         'cutoff': max((part['cutoff'] for part in parts if part['cutoff']), default=None),
+        'first_cutoff': min((part['first_cutoff'] for part in parts if part.get('first_cutoff')), default=None),
         'series': dict(counted),
-        'warnings': [*_left_out(failed, some=bool(files)), *told, *short, *sorted(warnings)][:MOST_WARNINGS],
+        'warnings': [*_left_out(failed, some=bool(files)), *told, *short, *said.ranked(warnings)][:MOST_WARNINGS],
+        'about': said.together(part.get('about') or {} for part in parts),
         **windows,
         'weights': _weights(parts),
         'seconds': sum(part.get('seconds') or 0.0 for part in parts),
-        **{said: next((part[said] for part in parts if part.get(said)), None) for said in ('code', 'seed')},
+        **{name: next((part[name] for part in parts if part.get(name)), None) for name in ('code', 'seed')},
     }
 
 

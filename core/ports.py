@@ -237,10 +237,10 @@ class Cache(Protocol):
 
 
 class Identity(Protocol):
-    """Who somebody is. An unknown e-mail and a wrong password answer alike, in body and in time."""
+    """Who somebody is. An unknown email and a wrong password answer alike, in body and in time."""
 
     async def sign_up(self, email: str, password: str) -> UUID:
-        """Create an account and return its id. A taken e-mail raises Conflict, a weak password UsageError."""
+        """Create an account and return its id. A taken email raises Conflict, a weak password UsageError."""
 
     async def sign_in(self, email: str, password: str) -> Tokens:
         """Return tokens. Raise NotSignedIn when the two do not match, Unconfirmed before a mail was opened."""
@@ -264,7 +264,7 @@ class Identity(Protocol):
     async def send_link(self, email: str, *, redirect_to: str, state: str) -> str:
         """Mail a link that leads to `redirect_to` with `state` and an answer; return the secret to finish it with.
 
-        Whether there is an account with this e-mail cannot be told from the answer.
+        Whether there is an account with this email cannot be told from the answer.
         """
 
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:
@@ -299,7 +299,10 @@ class Mailer(Protocol):
     """Sends mail."""
 
     async def send(self, to: str, *, subject: str, text: str) -> None:
-        """Hand a plain-text mail over. Raise Unavailable when it was not taken, UsageError for an unusable address."""
+        """Hand a mail over, as plain text and as HTML made of it.
+
+        Raise Unavailable when it was not taken, UsageError for an unusable address.
+        """
 
     async def ping(self) -> None:
         """Raise Unavailable, or Misconfigured, when no mail would be taken."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
+from core import logs
 from core.accounts import Accounts
 from core.archive import Archive
 from core.charts import Charts
@@ -21,17 +23,20 @@ from core.messages import BestEffort
 from core.metrics import CountedCache, Metrics
 from core.notices import Notices
 from core.ports import Cache, Compute, Database, Events, Identity, JobQueue, ObjectStore, Staging
+from core.removal import Removal
 from core.settings import Settings, parse_bytes
 from core.track import TrackRecord
+from core.uploads import Uploads
 from core.values import Health
 
 log = structlog.get_logger()
 
 HEALTH_TTL = 5.0
+ANSWERED = 6.0  # seconds until a service that says nothing is away, whatever patience its adapter has
 SWEEP = 5.0
 STOPPING = 10.0  # seconds that workers have to give their jobs back
 SWEEP_UPLOADS = 60.0
-SWEEP_DELETED = 3600.0
+SWEEP_OLD = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,9 @@ class Services:
     jobs: Jobs
     metrics: Metrics
     notices: Notices
+    removal: Removal
     track: TrackRecord
+    uploads: Uploads
     events: Events
     cache: Cache
     health: HealthCheck
@@ -111,7 +118,8 @@ class Services:
         hours = Hours(
             a.database, events=events, notices=notices, prices=settings.prices, trial_hours=settings.trial_hours
         )
-        datasets = Datasets(
+        datasets = Datasets(a.database, objects=a.objects, events=events)
+        uploads = Uploads(
             a.database,
             queue=a.queue,
             staging=a.staging,
@@ -129,6 +137,7 @@ class Services:
             hours=hours,
             elsewhere=settings.modal_token_id is not None,
         )
+        dashboards = Dashboards(a.database, events)
         track = TrackRecord(a.database, queue=a.queue)
         jobs = Jobs(
             a.database,
@@ -139,12 +148,12 @@ class Services:
             notices=notices,
             hours=hours,
             completions={
-                'convert': track.after(datasets.converted),
+                'convert': track.after(uploads.converted),
                 'forecast': track.after(forecasts.forecasted),
                 'score': track.scored,
             },
             failures={'score': track.failed},
-            preparations={'convert': datasets.prepared},
+            preparations={'convert': uploads.prepared},
             memory=parse_bytes(settings.memory),
             timeout=settings.task_timeout,
         )
@@ -162,15 +171,26 @@ class Services:
             ),
             archive=Archive(a.database, forecasts, a.objects),
             charts=Charts(a.objects, cache=cache),
-            dashboards=Dashboards(a.database, events),
+            dashboards=dashboards,
             datasets=datasets,
-            demo=Demo(a.database, datasets=datasets, forecasts=forecasts, jobs=jobs, notices=notices, events=events),
+            demo=Demo(
+                a.database,
+                datasets=datasets,
+                uploads=uploads,
+                forecasts=forecasts,
+                dashboards=dashboards,
+                jobs=jobs,
+                notices=notices,
+                events=events,
+            ),
             forecasts=forecasts,
             hours=hours,
             jobs=jobs,
             metrics=Metrics(a.database, cache=cache),
             notices=notices,
+            removal=Removal(a.database, objects=a.objects, events=events),
             track=track,
+            uploads=uploads,
             events=events,
             cache=cache,
             health=HealthCheck(a),
@@ -178,8 +198,8 @@ class Services:
 
     async def start(self, *, workers: int) -> None:
         """Recover what an earlier process left, then work in the background until `stop`; 0 workers only accept."""
-        if not self.datasets.origins:  # else there is a service to ask, which must not delay us: `work` does that
-            await self.datasets.recover()
+        if not self.uploads.origins:  # else there is a service to ask, which must not delay us: `work` does that
+            await self.uploads.recover()
         if workers:
             task = asyncio.create_task(self._keep_working(workers), name='worker')
             task.add_done_callback(_report)
@@ -190,12 +210,13 @@ class Services:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.jobs.work(concurrency=concurrency))
             group.create_task(_repeat(SWEEP, self.jobs.recover, self.hours.sweep))
-            group.create_task(_repeat(SWEEP_DELETED, self.dashboards.sweep))
-            if self.datasets.origins:
-                group.create_task(_repeat(SWEEP_UPLOADS, self.datasets.sweep))
+            group.create_task(_repeat(SWEEP_OLD, self.removal.sweep, self.accounts.sweep, self.uploads.give_up))
+            if self.uploads.origins:
+                group.create_task(_repeat(SWEEP_UPLOADS, self.uploads.sweep))
 
     async def drain(self) -> None:
         """Say in `health` that this process stops, and give the jobs that run back to the queue; go on answering."""
+        logs.leave()
         self.health.stopping = True
         await self.demo.stop()
         for task in self._tasks:
@@ -207,7 +228,8 @@ class Services:
     async def stop(self) -> None:
         """Stop working; jobs that run are given back to the queue."""
         await self.drain()
-        self.charts.close()
+        for reads in (self.charts, self.datasets, self.forecasts):
+            reads.close()
 
     async def _keep_working(self, workers: int) -> None:
         while True:
@@ -233,9 +255,20 @@ def _report(task: 'asyncio.Task[None]') -> None:
         log.critical('the worker has ended: restart the server', exc_info=error)
 
 
-async def _answer(ping: Callable[[], Awaitable[None]]) -> str:
+async def _answer(ping: Callable[[], Coroutine[Any, Any, None]]) -> str:
+    asked = asyncio.create_task(ping())
+    ended, _ = await asyncio.wait({asked}, timeout=ANSWERED)
+    if not ended:  # it is not waited for: a database that hangs takes half a minute to let go of who gives up
+        asked.cancel()
+        asked.add_done_callback(_forget)
+        return f'There was no answer within {ANSWERED:g} s.'
     try:
-        await ping()
+        asked.result()
     except VariosyncError as error:
         return error.message
     return 'ok'
+
+
+def _forget(task: 'asyncio.Task[None]') -> None:
+    if not task.cancelled():
+        task.exception()  # too late to be told

@@ -108,18 +108,34 @@ def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = '
 
 
 def first_look(manifest: Mapping[str, Any], name: str = '') -> Json:
-    """Return `kind`, `query` and `show` of the panel to begin with: the first measure that has values, over time."""
+    """Return `kind`, `query` and `show` of the panel to begin with: candles, or the first measure over time."""
     facts = _Facts(manifest, name)
     if not facts.measures:
         return {'kind': 'line', 'query': {'measures': [one for one in manifest['measures'] if len(one) <= NAME][:1]}}
+    if all(four := facts.four):
+        of = {'series': list(facts.labels[:1])} if facts.many else {}
+        return {
+            'kind': 'candles',
+            'query': {'measures': list(four)} | of | ({'volume': facts.traded} if facts.traded else {}),
+        }
     panel = _line(facts, facts.measures[0])
-    return {'kind': 'line', 'query': panel['query'], 'show': {'axis': 'index'} if facts.indexed else {}}
+    return {
+        'kind': 'line',
+        'query': panel['query'],
+        'show': {'axis': 'index'} if facts.indexed(facts.measures[0]) else {},
+    }
 
 
 def added(manifest: Mapping[str, Any], name: str = '') -> Sequence[str]:
     """Return the measures whose values of different series at one time are added, as loads are and temperatures not."""
     facts = _Facts(manifest, name)
     return [measure for measure in manifest['measures'] if facts.added(measure)]
+
+
+def summed(manifest: Mapping[str, Any], name: str = '') -> Sequence[str]:
+    """Return the measures whose values at different times are added, as sales are and prices not."""
+    facts = _Facts(manifest, name)
+    return [measure for measure in manifest['measures'] if facts.summed(measure)]
 
 
 class _Facts:
@@ -233,13 +249,15 @@ class _Facts:
         return (text if _is_written(text) else text[:1].upper() + text[1:])[:120]
 
     def shortened(self, panel: Json) -> str:
-        """The title without the dataset's name where that stands for the measure: the dashboard is called so."""
+        """The title with a word where the dataset's name stands for the measure: the dashboard is called so."""
         measure, title = panel['query']['measures'][0], str(panel['title'])
         if measure.strip().lower() not in NAMELESS or not self.name:
             return title
-        rest = ' '.join(title.replace(self.called(measure), '').replace(self.bare(measure), '').split())
-        rest = re.sub(r' (of|,)$', '', rest.replace(' ,', ',').lstrip(' ,:'))
-        return rest[:1].upper() + rest[1:] or ('Latest' if panel['kind'] == 'figure' else 'Over time')
+        if title in (self.called(measure), self.bare(measure)):
+            return 'Latest' if panel['kind'] == 'figure' else 'Over time'
+        text = title.replace(self.called(measure), 'values').replace(self.bare(measure), 'values')
+        text = re.sub(r'^(Mean|Total|Last|Highest|Lowest) values', r'\1 value', text)
+        return text[:1].upper() + text[1:]
 
     def together(self, measure: str) -> Json:
         """All series as one line, or the greatest where they are too many."""
@@ -260,12 +278,20 @@ class _Facts:
         return next((name for name, length in usual if abs(self.step / length - 1) < 0.05), 'value')
 
     @property
-    def indexed(self) -> bool:
+    def four(self) -> Sequence[str]:
+        """Open, high, low and close, '' for what there is not."""
+        return [next((name for name in self.measures if price in _words(name)), '') for price in PRICES]
+
+    @property
+    def traded(self) -> str:
+        """The volume beside prices, '' where there is none."""
+        return next((name for name in self.measures if 'volume' in _words(name)), '')
+
+    def indexed(self, measure: str) -> bool:
         """Whether lines of several series are compared by how they went from a common start, as prices are."""
-        first = self.measures[0]
-        least = self.known.get(first, {}).get('min')
+        least = self.known.get(measure, {}).get('min')
         positive = isinstance(least, int | float) and least > 0
-        return self.many and positive and self.step >= 0.9 * DAY and bool(_words(first) & PRICED)
+        return self.many and positive and self.step >= 0.9 * DAY and bool(_words(measure) & PRICED)
 
 
 def _words(text: str) -> set[str]:
@@ -283,7 +309,7 @@ def _template(facts: _Facts) -> str:
     if all(any(price in one for one in words) for price in PRICES):
         return 'prices'
     first, name = words[0], _words(facts.name)
-    if first & PRICED and 0 < facts.step <= 3.5 * DAY and (facts.indexed or not facts.many):
+    if first & PRICED and 0 < facts.step <= 3.5 * DAY and (facts.indexed(facts.measures[0]) or not facts.many):
         return 'prices'
     if (first | name) & ENERGY and facts.within_days:
         return 'energy'
@@ -442,11 +468,8 @@ def _sales(facts: _Facts) -> list[Row]:
 
 def _prices(facts: _Facts) -> list[Row]:
     """Candles with what traders read; of several series how each went, from a common start."""
-    four = [next((name for name in facts.measures if price in _words(name)), '') for price in PRICES]
-    if not all(four):
-        four = [facts.measures[0]]
-    close = four[-1]
-    volume = next((name for name in facts.measures if 'volume' in _words(name)), '')
+    four = facts.four if all(facts.four) else [facts.measures[0]]
+    close, volume = four[-1], facts.traded
     one = {'top': 1} if facts.many else {}
     every = {} if len(four) > 1 else {'every': 'P1D' if facts.within_days else 'P1W' if facts.days < 900 else 'P1M'}
     of = ' of the greatest series' if facts.many else ''
@@ -464,7 +487,7 @@ def _prices(facts: _Facts) -> list[Row]:
     if facts.many:
         query = {'measures': [close], **facts.several}
         latest = _panel('figure', f'Last {facts.bare(close)}', query | {'every': 'P1D', 'aggregation': 'last'})
-        went = _panel('line', title, query, axis='index' if facts.indexed else 'linear')
+        went = _panel('line', title, query, axis='index' if facts.indexed(close) else 'linear')
         return [(TALL, [went, latest]), (TALL + 1, [candles]), *_pairs([bands, swing, traded])]
     told = [(f'Last {facts.bare(close)}', close, 'P1D', 'last')]
     if facts.days > 60:

@@ -7,14 +7,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TaskFailed, UnusableData, UsageError
+from core.errors import SeriesTooShort, TaskFailed, UnusableData, UsageError
 from core.ports import Progress, TaskObjects
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ Task = Callable[[Payload, TaskObjects, Path, Progress], dict[str, Any]]
 HISTORY, NOTES, LEARNT = 'history.parquet', 'notes.parquet', 'learnt.zip'
 EXPLAINED = 20  # series
 MOST_LABELS = 1000
+MOST_WARNINGS = 20  # of a model
 TABLES = ('.csv', '.parquet')
 
 
@@ -109,7 +110,23 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     made_by = {'code': code_version(), 'seed': request.seed}
     models = [{**_write_model(found, tested, name, folder, windows=windows), **made_by} for name in request.models]
     progress(0.97, 'Storing')
-    labels = sorted(set(frame['unique_id']))
+    told = {'history': [HISTORY], 'notes': [NOTES] if noted else []}
+    return _result(payload, folder, objects, labels=sorted(set(frame['unique_id'])), models=models, sums=sums, **told)
+
+
+def _result(
+    payload: Payload,
+    folder: Path,
+    objects: TaskObjects,
+    *,
+    labels: Sequence[str],
+    models: Sequence[Mapping[str, Any]],
+    sums: Mapping[str, Mapping[str, Any]],
+    **files: Sequence[str],
+) -> dict[str, Any]:
+    """Store what a forecast has left in `folder`, and return what is told of it: models, scores, series, `files`."""
+    from core.analysis.forecasting import backtest
+
     return {
         'prefix': payload['prefix'],
         'objects': _store(folder, payload['prefix'], objects),
@@ -120,8 +137,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
             'series': labels[:MOST_LABELS],
             'n_series': len(labels),
             'span': [labels[0], labels[-1]],
-            'history': [HISTORY],
-            'notes': [NOTES] if noted else [],
+            **files,
         },
     }
 
@@ -188,21 +204,8 @@ def _learn(
         {**none, 'name': name, **_write_backtest(tested, name, folder, windows=windows), 'seconds': took, **made_by}
         for name in request.models
     ]
-    return {
-        'prefix': payload['prefix'],
-        'objects': _store(folder, payload['prefix'], objects),
-        'manifest': {
-            'models': models,
-            'scores': [backtest.score_of(model, [own]) for model, own in sums.items()],
-            'sums': sums,
-            'series': labels[:MOST_LABELS],
-            'n_series': len(labels),
-            'span': [labels[0], labels[-1]],
-            'history': [],
-            'notes': [],
-            'learnt': [LEARNT],
-        },
-    }
+    told: dict[str, list[str]] = {'history': [], 'notes': [], 'learnt': [LEARNT]}
+    return _result(payload, folder, objects, labels=labels, models=models, sums=sums, **told)
 
 
 def _learnt(payload: Payload, objects: TaskObjects, workdir: Path) -> 'Store | None':
@@ -248,11 +251,11 @@ def _write_model(
     found: 'Forecasts', tested: 'Backtest | None', name: str, folder: Path, *, windows: int
 ) -> dict[str, Any]:  # fmt: skip
     """Write one model's rows, backtest and explanation, and count its series by status and by past windows."""
-    from core.analysis.forecasting import explained
+    from core.analysis.forecasting import explained, said
 
     own = found.rows.filter(found.rows['model'] == name)
     counts = own.select(['unique_id', 'status']).unique()['status'].value_counts()
-    latest = own['cutoff'].drop_nulls().max()
+    cutoffs, noted = own['cutoff'].drop_nulls(), found.noted[name]
     past = (
         {'backtests': [], 'warnings': []} if tested is None else _write_backtest(tested, name, folder, windows=windows)
     )
@@ -262,9 +265,11 @@ def _write_model(
         'files': _write(own, folder, f'forecast-{name}.parquet'),
         'explained': _write(explained(found.explained.get(name, ())), folder, f'explained-{name}.parquet'),
         'rows': own.height,
-        'cutoff': str(latest) if latest is not None else None,
+        'cutoff': str(cutoffs.max()) if len(cutoffs) else None,
+        'first_cutoff': str(cutoffs.min()) if len(cutoffs) else None,
         'series': dict(counts.iter_rows()),
-        'warnings': [*past['warnings'], *sorted({text for text in own['warning'] if text})][:20],
+        'warnings': [*past['warnings'], *said.ranked(noted)][:MOST_WARNINGS],
+        'about': said.about(noted),
         'weights': found.weights.get(name),
         'seconds': round(found.seconds[name], 3),
     }
@@ -350,7 +355,7 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
         parts = sorted(folder.glob('data-*.parquet'))
         if is_table:
             written = Path(beside) / f'out{out.suffix}'
-            tables.export(parts, written, guarded=False)
+            tables.export(parts, written, guarded=False, zone=manifest.time.zone)
             written.replace(out)
         else:
             _put_in_place(folder, out)
@@ -364,6 +369,7 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
         'columns': [{'name': column.name, 'type': column.type, 'role': column.role} for column in manifest.columns],
         'notes': list(manifest.source.notes),
         'warnings': list(manifest.warnings),
+        'hints': [hint['text'] for hint in manifest.hints],
         'recipe': [dict(step) for step in manifest.recipe],
         'rows': sum(file.rows for file in manifest.files if file.name.startswith('data-')),
     }
@@ -513,7 +519,7 @@ def score(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progr
 def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
     """`variosync backtest`: write the leaderboard of a file's past to `out`, and the rows behind it to `rows`.
 
-    Raise UnusableData when nothing can be measured.
+    Raise UnusableData when nothing can be measured, SeriesTooShort when that is because no series is long enough.
     """
     from core.analysis import panel
     from core.analysis.forecasting import backtest
@@ -525,7 +531,7 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     windows = next(iter(found.windows.values()))
     board = backtest.leaderboard(found.rows, request.levels, models=request.models, seconds=found.seconds)
     if not any(score['points'] for score in board):
-        raise UnusableData(_unmeasured(windows, request.h))
+        raise _unmeasured(windows, request.h)
     by = arguments['by']
     written = board if by is None else backtest.leaderboard(found.rows, request.levels, by, models=request.models)
     out = Path(arguments['out'])
@@ -543,11 +549,11 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     }
 
 
-def _unmeasured(windows: Mapping[str, int], h: int) -> str:
+def _unmeasured(windows: Mapping[str, int], h: int) -> UnusableData:
     if any(windows.values()):
-        return 'Nothing could be measured: no series has a value after a cutoff.'
+        return UnusableData('Nothing could be measured: no series has a value after a cutoff.')
     which = 'the series is' if len(windows) == 1 else f'all {len(windows):,} series are'
-    return (
+    return SeriesTooShort(
         f'Nothing could be measured: {which} too short for '
         f'one past window of {h} steps, which needs {2 * h + 4} points at least. Take a smaller --h.'
     )

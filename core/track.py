@@ -11,7 +11,7 @@ from uuid import UUID
 from core.errors import Unavailable, VariosyncError
 from core.parts import listed
 from core.ports import Database, JobQueue, Row, Transaction
-from core.values import Job, Version
+from core.values import KEPT, Job, Version
 
 AT_ONCE = 100  # files that one job scores; the next one scores the rest
 SMALLER = 10  # times that the next job is, after one that failed
@@ -19,7 +19,7 @@ MOST_DEAD = 10  # files of a version whose scoring ends the task: of more, it is
 EVER = (('-infinity', 'infinity'),)  # the range of a change that may lie anywhere
 MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
-Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[None]]
+Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class Figures:
 
     `model` is None where it is about all of them, `first` and `last` (steps ahead) where it is about the whole horizon.
     `mase`, `rmsse`, `smape` and `sql` are taken over `points`; `coverage` is the share that a band held and `width` its
-    mean width in MASE scales, each by level in percent as text.
+    mean width in MASE scales, each by level in percent as text. What a model is asked again from the same cutoff is no
+    further evidence, and counts once.
     """
 
     model: str | None
@@ -46,10 +47,14 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """What has become of one model of an issued forecast: `points` of it have come up to `version` of the dataset."""
+    """What has become of one model of an issued forecast: `points` of it have come up to `version` of the dataset.
+
+    A `deleted` forecast counts as it did: it was issued. It `opens` only as long as it can be brought back.
+    """
 
     forecast_id: UUID
     name: str
+    deleted: bool
     dataset_id: UUID
     dataset_name: str
     model: str
@@ -59,6 +64,7 @@ class Scored:
     points: int
     mase: float | None
     coverage: Mapping[str, float]
+    opens: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +105,10 @@ class TrackRecord:
     def after(self, completion: Completion) -> Completion:
         """Return a completion that also orders the scoring which it makes possible, in the same transaction."""
 
-        async def both(tx: Transaction, job: Job, result: Mapping[str, Any]) -> None:
-            await completion(tx, job, result)
+        async def both(tx: Transaction, job: Job, result: Mapping[str, Any]) -> str | None:
+            said = await completion(tx, job, result)
             await self.order(tx, job)
+            return said
 
         return both
 
@@ -220,7 +227,7 @@ class TrackRecord:
         Raise NotFound when it is not this user's.
         """
         async with self._database.transaction(user_id) as tx:
-            await tx.one('forecast_by_id', id=forecast_id)
+            await tx.one('forecast_by_id', id=forecast_id, deleted=True)
             rows = await tx.all('track_sums', dataset_id=None, model=None, forecast_id=forecast_id)
             scorings = [Scoring(**row) for row in await tx.all('track_scorings', forecast_id=forecast_id)]
         return _track(1, rows), scorings
@@ -230,7 +237,7 @@ class TrackRecord:
     ) -> Sequence[Scored]:
         """Return what became of each model of each forecast, the one that was issued last first."""
         async with self._database.transaction(user_id) as tx:
-            rows = await tx.all('track_forecasts', dataset_id=dataset_id, model=model, limit=limit)
+            rows = await tx.all('track_forecasts', dataset_id=dataset_id, model=model, limit=limit, kept=KEPT)
         return [_scored(row) for row in rows]
 
 

@@ -4,9 +4,9 @@ A *model* is always a forecasting model, a *task* is a function that Compute run
 Times are UTC and time-zone aware.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -157,14 +157,56 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts on an account: from which address, and by which API key, if it is no person."""
+
+    address: str = ''
+    key: UUID | None = None
+
+
+NOBODY = Actor()
+"""Nobody asked: the product goes on by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who did what: rows are added and never changed."""
+    """Who did what: rows are added and never changed. `api_key` is the name of the key that acted, empty for none."""
 
     id: int
     action: str
     subject: str
     address: str
+    api_key: str
     at: datetime
+
+
+KEPT = timedelta(days=30)
+"""How long what was deleted can be brought back, before `core.removal` removes for good what was not issued."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What was taken away and can be brought back.
+
+    `by` is the name of the API key that took it away, empty for a person. `rows` and `size` (bytes of the files that
+    were uploaded) are those of a dataset, `panels` those of a dashboard; `of` is the dataset of a forecast, which may
+    have been deleted too, at `of_deleted_at`.
+    """
+
+    id: UUID
+    name: str
+    deleted_at: datetime
+    by: str = ''
+    rows: int | None = None
+    size: int | None = None
+    panels: int | None = None
+    of: str | None = None
+    of_deleted_at: datetime | None = None
+
+    @property
+    def until(self) -> datetime:
+        """Until when it can be brought back; a forecast goes with its dataset, where that was deleted before."""
+        return min(self.deleted_at, self.of_deleted_at or self.deleted_at) + KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +289,19 @@ class Version:
     created_at: datetime
 
     @property
+    def zone(self) -> str:
+        """The zone by whose clock its times are told: UTC for dates, which are kept at 00:00 there. '' is any."""
+        time = self.manifest['time']
+        dates = any(c['name'] == time.get('column') and c['type'] == 'date' for c in self.manifest['columns'])
+        return 'UTC' if dates else time.get('zone') or ''
+
+    @property
+    def opens(self) -> str:
+        """The series that pages begin with: the first of those with the most rows. '' is all of one series."""
+        series = self.manifest['series']
+        return series.get('opens') or next(iter(series.get('first') or ()), '')
+
+    @property
     def parts(self) -> list[str]:
         """The object keys of the rows, in order."""
         return self._named('data-')
@@ -259,6 +314,29 @@ class Version:
     def _named(self, start: str) -> list[str]:
         names = sorted(file['name'] for file in self.manifest['files'])
         return [f'{self.prefix}/{name}' for name in names if name.startswith(start)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSummary:
+    """A version as lists show it, without its manifest.
+
+    `previous` is the number of the version made before it, `reads` that of the last earlier one which read the same
+    upload. `earlier_files` counts files, beside its own, whose rows it holds. `recipe` holds the cleaning steps with
+    what each of them did.
+    """
+
+    number: int
+    rows: int
+    faults: int
+    series: int
+    measures: Sequence[str]
+    warnings: Sequence[str]
+    source: str
+    recipe: Sequence[Mapping[str, Any]]
+    earlier_files: int
+    previous: int | None
+    reads: int | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +362,10 @@ class Job:
     finished_at: datetime | None
     quote: int = 0  # seconds that were reserved
     charged: int | None = None  # seconds that were kept, once the job has ended
+
+    def prefix(self, attempt: int) -> str:
+        """Return below what an attempt stores its objects."""
+        return f't/{self.user_id}/{self.kind}/{self.id}-{attempt}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rows = list(rows)
     kept = [place for place, head in enumerate(heads) if head and any(row[place] for row in rows)]
     lines = [[heads[place] for place in kept], ['---'] * len(kept), *([row[place] for place in kept] for row in rows)]
-    return '\n'.join(f'| {" | ".join(cell.replace("|", "&#124;") for cell in line)} |' for line in lines)
+    return '\n'.join('| ' + ' | '.join(cell.replace('|', r'\|') for cell in line) + ' |' for line in lines)
 
 
 def _code(value: object) -> str:

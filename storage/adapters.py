@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from core.errors import Conflict, Misconfigured
+from core.errors import Conflict, Misconfigured, Unavailable
 from core.ports import Cache, Compute, Database, Events, Identity, ObjectStore, Staging
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from storage.cloud.realtime import RealtimeEvents
     from storage.redis import Redis, RedisEvents
 
-PATIENCE = 30.0  # of a worker for the server that owns its database
+PATIENCE = 30.0  # s to wait for a database that somebody else starts, or starts anew
 
 __all__ = ['Opened', 'bucket_init', 'migrate', 'read_outbox', 'run_local']
 
@@ -93,20 +93,22 @@ class Opened:
         Raise Misconfigured when they are missing, or when objects or uploads of this database lie elsewhere.
         """
         if self._settings.database_url and self._settings.environment == 'production':
-            await self._check_migrations()
+            await self._again(self._check_migrations)
         else:
-            await self.migrate()
-        await self._sign_in()
+            await self._again(self.migrate)
+        await self._again(lambda: asyncio.to_thread(self._server.check_logins))
+        await self.database.connect()
         if self._settings.database_url:
             await claim(self.database, places(self._settings))
 
     async def look(self) -> None:
-        """Connect as `connect` does, but change nothing in a database that has an address of its own."""
+        """Connect as `connect` does, but neither change a database that has an address of its own nor wait for it."""
         if self._settings.database_url is None:
             await self.connect()
             return
         await self._check_migrations()
-        await self._sign_in()
+        await asyncio.to_thread(self._server.check_logins)
+        await self.database.connect()
         await compare(self.database, places(self._settings))
 
     async def _check_migrations(self) -> None:
@@ -114,9 +116,13 @@ class Opened:
         if lacking:
             raise Misconfigured(f'The database lacks migrations from {lacking[0]} on: run `variosync migrate`.')
 
-    async def _sign_in(self) -> None:
-        await asyncio.to_thread(self._server.check_logins)
-        await self.database.connect()
+    async def _again(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step, once more when the database went in it: one that has just answered may be starting anew."""
+        try:
+            await step()
+        except Unavailable:
+            await asyncio.to_thread(self._server.attach, patience=PATIENCE)
+            await step()
 
     async def migrate(self) -> list[str]:
         """Apply the migrations that the database lacks and return their names."""

@@ -36,10 +36,13 @@ async def doctor(settings: Settings) -> Mapping[str, Diagnosis]:
     if settings.database_url is None:
         await asyncio.to_thread(opened.start_database)
     opened.build()
-    try:
-        return {
-            name: await _diagnosed(adapter, check) for name, (adapter, check) in _services(settings, opened).items()
-        }
+    first, *others = _services(settings, opened).items()
+
+    async def diagnosed(name: str, service: tuple[str, Check]) -> tuple[str, Diagnosis]:
+        return name, await _diagnosed(*service)
+
+    try:  # The database first: to look at it connects, which others need.
+        return dict([await diagnosed(*first), *await asyncio.gather(*(diagnosed(*other) for other in others))])
     finally:
         await opened.close()
         await asyncio.to_thread(opened.stop)

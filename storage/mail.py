@@ -22,6 +22,7 @@ from core.ports import Mailer
 from core.settings import Settings
 from core.values import Mail
 from storage.hosts import is_loopback
+from storage.letters import as_html
 
 PORTS = {'smtp': 587, 'smtps': 465}
 SILENCE = 10.0  # seconds that a mail server may take for one answer
@@ -168,9 +169,15 @@ def _mail(content: bytes) -> Mail:
     return Mail(
         to=str(message['To']),
         subject=str(message['Subject']),
-        text=message.get_content().replace('\r\n', '\n'),
+        text=_words(message).replace('\r\n', '\n'),
         at=message['Date'].datetime,
     )
+
+
+def _words(message: EmailMessage) -> str:
+    """The text of a mail, without the HTML that stands for it elsewhere."""
+    body = message.get_body(('plain',))
+    return '' if body is None else str(body.get_content())
 
 
 def _message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
@@ -186,6 +193,7 @@ def _message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     # Nobody's absence note is wanted as an answer (RFC 3834).
     message['Auto-Submitted'] = 'auto-generated'
     message.set_content(text)
+    message.add_alternative(as_html(subject, text), subtype='html')
     return message
 
 

@@ -306,10 +306,10 @@ def _own_error(error: psycopg.Error, where: str) -> VariosyncError:
         case errors.IntegrityError() | psycopg.DataError():
             return UsageError(f'A value is not valid ({where}{": " if constraint else ""}{constraint}).')
         case psycopg.OperationalError() | psycopg.InterfaceError() | PoolTimeout() | PoolClosed():
-            return Unavailable(f'The database does not answer ({where}). Try again in a moment.')
+            return Unavailable('The database does not answer. Try again in a moment.', statement=where)
         case psycopg.InternalError() if error.sqlstate is None:
             # Psycopg's own: what came was no answer, because the connection broke on the way.
-            return Unavailable(f'The database does not answer ({where}). Try again in a moment.')
+            return Unavailable('The database does not answer. Try again in a moment.', statement=where)
         case _:
             return VariosyncError(
                 f'The database refused a statement ({where}: {error.sqlstate or type(error).__name__}).'

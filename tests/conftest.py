@@ -1,21 +1,25 @@
 """One embedded Postgres for a whole test run; each test that asks for `database` finds it empty."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import pytest_asyncio
 import structlog
 
 from core.values import User
-from storage.embedded.compute import READY
+from storage.embedded.compute import ONE_THREAD, READY
 from storage.embedded.nursery import Nursery
 from storage.embedded.server import EmbeddedPostgres
 from storage.migrate import migrate
@@ -23,7 +27,11 @@ from storage.postgres import Postgres
 from tests import factories
 from tests.counterparts.postgres import Bouncer, ServerCounterpart, server_postgres
 from tests.counterparts.redis import RedisServer
+from tests.homes import copy_home
+from ui.vendor import pack
 
+MEMORY = Path('/dev/shm')
+ROOM = 8 * 2**30  # bytes; a run takes about one
 EMPTY = """
 set search_path to procrastinate;
 delete from public.profiles;
@@ -43,6 +51,38 @@ where datname = current_database() and pid <> pg_backend_pid() and state like 'i
 """
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compute with one thread, as children do: of a second one matrices of tests make mere waiting at full speed.
+
+    And keep what tests write in memory where there is room: a disk makes each commit of a database wait.
+    """
+    os.environ.update({f'{library}_NUM_THREADS': '1' for library in ONE_THREAD})
+    if not hasattr(config, 'workerinput') and 'TMPDIR' not in os.environ and _has_room(MEMORY):
+        os.environ['TMPDIR'] = str(MEMORY)
+        tempfile.tempdir = None
+
+
+def _has_room(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        programs_may_lie_there = not os.statvfs(folder).f_flag & os.ST_NOEXEC
+        return programs_may_lie_there and min(free, psutil.virtual_memory().available, *_limits()) > ROOM
+    return False
+
+
+def _limits() -> Iterator[int]:
+    """What a container grants us of memory, in bytes, where it sets a limit."""
+    for file in ('memory.max', 'memory/memory.limit_in_bytes'):
+        with contextlib.suppress(OSError, ValueError):
+            yield int(Path('/sys/fs/cgroup', file).read_text())
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Pack the browser's modules as they are now, once for all workers."""
+    if not hasattr(session.config, 'workerinput'):
+        pack()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of a group on one worker: pytest-xdist 3.8 names groups where pytest 9.2 does not look."""
     if not config.getoption('loadgroup', False):
@@ -60,13 +100,28 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope='session')
-def embedded_postgres() -> Iterator[EmbeddedPostgres]:
-    """A migrated Postgres that lives as long as the test run."""
+def migrated_home() -> Iterator[Path]:
+    """A home whose database is made, migrated, empty and shut down: a server that begins with a copy spares both."""
     home = Path(tempfile.mkdtemp(prefix='vs-'))
     server = EmbeddedPostgres(home)
     try:
         server.start()
         asyncio.run(migrate(server.dsn('migrate'), shim=True))
+        server.stop()
+        yield home
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope='session')
+def embedded_postgres(migrated_home: Path) -> Iterator[EmbeddedPostgres]:
+    """A migrated Postgres that lives as long as the test run."""
+    home = Path(tempfile.mkdtemp(prefix='vs-'))
+    copy_home(migrated_home, home)
+    server = EmbeddedPostgres(home)
+    try:
+        server.start()
         yield server
     finally:
         server.stop()
@@ -125,22 +180,40 @@ async def pools(postgres: EmbeddedPostgres) -> AsyncIterator[Postgres]:
     await database.close()
 
 
+@pytest.fixture(scope='session')
+def emptying(postgres: EmbeddedPostgres) -> Iterator[dict[str, psycopg.Connection[Any]]]:
+    """Connections by which databases are emptied."""
+    kept: dict[str, psycopg.Connection[Any]] = {}
+    yield kept
+    for connection in kept.values():
+        connection.close()
+
+
 @pytest_asyncio.fixture(loop_scope='session')
-async def database(postgres: EmbeddedPostgres, pools: Postgres) -> Postgres:
+async def database(
+    postgres: EmbeddedPostgres, pools: Postgres, emptying: dict[str, psycopg.Connection[Any]]
+) -> Postgres:
     """The Database port on an empty, migrated Postgres."""
     # In a thread: what the test before has left may need the event loop to end its transaction.
-    await asyncio.to_thread(_empty, postgres.dsn('superuser'))
+    await asyncio.to_thread(_empty, postgres.dsn('superuser'), emptying)
     return pools
 
 
-def _empty(dsn: str) -> None:
-    """Delete every row; a transaction that was left open for five seconds is ended by force."""
-    with psycopg.connect(dsn, autocommit=True, options='-c lock_timeout=5s') as connection:
-        try:
-            connection.execute(EMPTY)
-        except psycopg.errors.LockNotAvailable:
-            connection.execute(ABANDONED)
-            connection.execute(EMPTY)
+def _empty(dsn: str, kept: dict[str, psycopg.Connection[Any]]) -> None:
+    """Delete every row; a transaction that was left open for five seconds is ended by force.
+
+    The connection is kept for the next time: to open one costs forty times what its statements do.
+    """
+    if dsn not in kept or kept[dsn].broken:
+        kept[dsn] = psycopg.connect(dsn, autocommit=True, options='-c lock_timeout=5s')
+    try:
+        kept[dsn].execute(EMPTY)
+    except psycopg.errors.LockNotAvailable:
+        kept[dsn].execute(ABANDONED)
+        kept[dsn].execute(EMPTY)
+    except psycopg.OperationalError:  # the server was started anew
+        kept.pop(dsn).close()
+        _empty(dsn, kept)
 
 
 @pytest.fixture(scope='session')
@@ -156,7 +229,10 @@ def logging_kept() -> Iterator[None]:
     """Whatever a test does to the logs ends with it."""
     root = logging.getLogger()
     before, level, hook = root.handlers[:], root.level, sys.excepthook
+    libraries = {logging.getLogger(name): logging.getLogger(name).level for name in ('psycopg', 'psycopg.pool')}
     yield
+    for library, told in libraries.items():
+        library.setLevel(told)
     root.handlers[:] = before
     root.setLevel(level)
     sys.excepthook = hook

@@ -1,19 +1,30 @@
 """The docs say what the code does. What they tell to run is run by `tests/e2e/test_examples.py`."""
 
+import json
 import re
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from core import panels
+from core.settings import Settings
 from docs import reference
-from tests.examples import INLINE, KINDS, ROOT, blocks, pages, prose
+from tests.e2e import test_examples
+from tests.examples import KINDS, ROOT, Block, blocks, named_in_text, pages, prose
+from tests.examples import RUN as EXAMPLES
 
 DOCS = ROOT / 'docs'
 COMMANDS = dict(reference.command_tree())
+# A line that somebody would type, and where such a line stands in Markdown beside fenced blocks.
+TYPED = re.compile(r'\s*(?:[$%>]+ |(?:\S*/)?(?:variosync|make|curl|git|pip|uv|python3?|modal)(?: |$))')
+HIDDEN = re.compile(rf'(?: {{4}}|\t|(?=\$ )){TYPED.pattern}|\s*~~~|.*<(?:pre|code)\b')
+# What stands in italics: a label of a page when it begins with a capital, but for what is said of data.
+LABEL = re.compile(r'(?<![*\w])\*([A-Z][^*\n]*)\*(?![*\w])')
+DATA = {'Amsterdam', 'Umsatz'}
 TARGETS = set(re.findall(r'^(\w+):', (ROOT / 'Makefile').read_text(), re.M))
 
 
@@ -30,12 +41,72 @@ def test_every_page_is_in_the_index():
     assert found - linked == set()
 
 
-def test_every_block_is_run_or_says_why_not():
+def test_every_block_is_run_or_says_where_else_or_why_not():
     for page in pages():
-        for block in blocks(page):
-            assert block.kind in KINDS, f'{block.page}: ```{block.kind}'
         text = page.read_text(encoding='utf-8')
         assert text.count('```') == 2 * sum(1 for _ in blocks(page)), page
+        for block in blocks(page):
+            assert block.kind in KINDS, f'{block.page}:{block.line}: ```{block.kind}'
+            assert block.why is None or block.kind in EXAMPLES, f'{block.page}:{block.line}: says why without a need'
+            if block.why:
+                _check_reason(block)
+
+
+def _check_reason(block: Block) -> None:
+    """Some file of ours runs each command of ours: it holds its words, or the page's name where it runs the block."""
+    named = [ROOT / name for name in re.findall(r'[\w.]+/[\w./]+', block.why or '')]
+    assert named or block.why == 'needs an account at Modal', f'{block.page}:{block.line}: who runs it?'
+    held = ''.join(path.read_text(encoding='utf-8') for path in named)
+    if block.kind == 'python':
+        assert Path(block.page).name in held, f'{block.page}:{block.line}: {block.why}'
+    for _, *words in (words for words in block.commands if words[0] == 'variosync'):
+        assert all(f"'{word}'" in held for word in words), f'{block.page}:{block.line}: {shlex.join(words)}'
+
+
+def test_no_command_is_hidden():
+    """Nothing that a reader would type stands where the list of examples does not look."""
+    found = []
+    for page in pages():
+        found += [f'{page.name}: {line}' for line in prose(page).splitlines() if HIDDEN.match(line)]
+        for block in blocks(page):
+            if block.kind not in EXAMPLES and not block.below:
+                found += [f'{page.name}: {line}' for line in block.body.splitlines() if TYPED.match(line)]
+    assert found == []
+
+
+def test_every_page_with_an_example_is_followed():
+    shown = {page for page in pages() if any(block.runs for block in blocks(page))}
+    assert shown == set(test_examples.RUN)
+    assert any(block.shown for page in shown for block in blocks(page))
+
+
+@pytest.mark.parametrize(
+    ('text', 'escapes'),
+    [
+        ('    make run', True),
+        ('\tvariosync serve', True),
+        ('$ .venv/bin/variosync link', True),
+        ('~~~sh', True),
+        ('<pre>make run</pre>', True),
+        ('    `variosync link` prints another', False),
+        ('make your data clean', False),
+    ],
+)
+def test_what_hides_a_command(text: str, escapes: bool):
+    assert bool(HIDDEN.match(text)) is escapes
+
+
+def test_settings_and_data_in_blocks_are_what_they_say():
+    known = {field.alias for field in Settings.model_fields.values()}
+    for block in (block for page in pages() for block in blocks(page)):
+        if block.kind == 'env':
+            names = set(re.findall(r'^(\w+)=', block.body, re.M))
+            assert names
+            assert names <= known, block.page
+        elif block.kind == 'json':
+            assert panels.parsed(json.loads(block.body)), block.page
+        elif block.kind == 'toml':
+            assert tomllib.loads(block.body), block.page
 
 
 @pytest.mark.parametrize('page', pages(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -45,33 +116,38 @@ def test_commands_and_options_exist(page: Path):
             _check_command(words)
         elif words[0] == 'make':
             assert {word for word in words[1:] if '=' not in word} <= TARGETS, words
-        elif words[:2] == ['python', '-m'] and words[2:3] and words[2].startswith(('benchmarks.', 'ui.', 'docs.')):
+        elif [*words[:2]] == ['python', '-m'] and re.match(r'(benchmarks|ui|docs|tests)\.', ' '.join(words[2:])):
             name = words[2].replace('.', '/')
             assert words[2].endswith('.NAME') or list(ROOT.glob(f'{name}.py')) or (ROOT / name).is_dir(), words
 
 
-def _commands(page: Path) -> Iterator[list[str]]:
-    """What a page tells to run, in blocks and in its text, as words without a path before the program."""
-    lines = [
-        line for block in blocks(page) if block.kind == 'sh' for line in block.body.replace('\\\n', ' ').splitlines()
-    ]
-    lines += [text for text in INLINE.findall(prose(page)) if text.startswith(('variosync ', 'make ', 'python -m '))]
-    for line in lines:
-        for part in re.split(r'\|\|?|&&|;|\bif\b|!', re.sub(r'\s#.*|\'[^\']*\'', ' ', line)):
-            words = [word.rpartition('/')[2] if '/bin/' in word else word for word in part.split()]
-            words = words[next((n for n, word in enumerate(words) if not re.match(r'\w+=', word)), 0) :]
-            if words and words[0] in ('variosync', 'make', 'python'):
-                yield words
+def _commands(page: Path) -> Iterator[Sequence[str]]:
+    """What a page tells to run, in blocks and in its text."""
+    for block in blocks(page):
+        yield from block.commands
+    yield from named_in_text(page)
 
 
-def _check_command(words: list[str]) -> None:
-    name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
+def _check_command(words: Sequence[str]) -> None:
+    name = next((name for name in COMMANDS if [*words[: len(name.split())]] == name.split()), None)
     groups = {name.rpartition(' ')[0] for name in COMMANDS}
-    assert name or ' '.join(words[:2]) in groups or words[1:] in (['--help'], []), shlex.join(words)
+    assert name or ' '.join(words[:2]) in groups or [*words[1:]] in (['--help'], []), shlex.join(words)
     if name:
         known = {option for one in COMMANDS[name].params for option in (*one.opts, *one.secondary_opts)}
         told = {re.split(r'[=…]', word)[0] for word in words if re.match(r'--?[a-z]', word)}
         assert told - known - {'--help', ''} == set(), shlex.join(words)
+
+
+def test_labels_that_guides_name_are_those_of_pages():
+    """Of our own pages: what other services call theirs cannot be known here."""
+    sources = [path for path in (ROOT / 'ui').rglob('*') if path.suffix in ('.py', '.js', '.html')]
+    said = ''.join(path.read_text(encoding='utf-8') for path in sources if 'vendor' not in path.parts)
+    told = [DOCS / 'tutorial.md', DOCS / 'dashboards.md', *(DOCS / 'how-to').glob('*.md')]
+    named = {(path.name, label) for path in told for label in LABEL.findall(prose(path))}
+    assert len(named) > 50
+    assert {
+        (page, label) for page, label in named if label not in DATA and not re.search(rf'\b{label}\b', said)
+    } == set()
 
 
 def test_readme_begins_with_the_two_commands():

@@ -27,8 +27,8 @@ def used() -> set[str]:
 def roles() -> Iterator[tuple[str, str]]:
     """Pairs of statement and role, where the code asks for a statement right inside a transaction's block."""
     logins = {'transaction': 'authenticated', 'system': 'variosync_worker'}
-    for source in SOURCES:
-        for block in (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.AsyncWith)):
+    for text in (text for text in map(Path.read_text, SOURCES) if USE.search(text)):
+        for block in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.AsyncWith)):
             calls = [item.context_expr for item in block.items if isinstance(item.context_expr, ast.Call)]
             opened = {logins.get(call.func.attr) for call in calls if isinstance(call.func, ast.Attribute)} - {None}
             names = USE.findall(ast.unparse(block))

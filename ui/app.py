@@ -15,10 +15,11 @@ from starlette.responses import Response
 
 from core.errors import NotFound, NotSignedIn, NotSupported, UsageError, VariosyncError
 from core.settings import Settings
-from ui import assets
+from ui import assets, middlewares, standing
 from ui.api import auth, health, metrics, palette, rest
+from ui.components.panels import find_modules
 from ui.edge import Edge
-from ui.errors import error_page, is_json, problem, respond, wants_page
+from ui.errors import FAULT, address, error_page, is_json, problem, respond, wants_page
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.meter import Meter
 from ui.metrics import Counters, Counting
@@ -101,6 +102,8 @@ def mount(services: Any) -> None:
     # Pages that end sessions find it here.
     app.state.sockets = sockets
     dress()
+    find_modules()
+    standing.install()
     helpers.expects_arguments = expects_arguments
     # Inside the guard, which says whose request it is.
     app.add_middleware(Meter, services=services)
@@ -123,6 +126,7 @@ def run(settings: Settings, *, patience: float) -> None:
 
     Client ids ride in socket addresses, so there is no access log.
     """
+    middlewares.install()
     ui.run(
         host=settings.host,
         port=settings.port,
@@ -202,7 +206,7 @@ async def _framework(request: Request, error: Exception) -> Response:
     detail = FRAMEWORK.get(status) or str(getattr(error, 'detail', '')) or 'The request cannot be answered.'
     request_id = request.state.request_id
     if wants_page(request.scope):
-        return error_page(status, detail, request_id=request_id)
+        return error_page(status, detail, request_id=request_id, again=address(request.scope))
     headers = getattr(error, 'headers', None)
     return problem(status, detail, code=f'http_{status}', request_id=request_id, headers=headers)
 
@@ -211,11 +215,10 @@ async def _unknown(request: Request, error: Exception) -> Response:
     """A fault of ours. Starlette answers from outside the guard and raises on, so the server logs the traceback."""
     request_id = request.state.request_id
     log.error('request failed', path=request.url.path, error=type(error).__name__)
-    detail = 'Something went wrong here. It was logged under the number below.'
     if wants_page(request.scope):
-        answer: Response = error_page(500, detail, request_id=request_id)
+        answer: Response = error_page(500, FAULT, request_id=request_id, again=address(request.scope))
     else:
-        answer = problem(500, detail, code='internal_error', request_id=request_id)
+        answer = problem(500, FAULT, code='internal_error', request_id=request_id)
     secure(answer.headers, request.scope)
     return answer
 

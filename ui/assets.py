@@ -1,6 +1,7 @@
 """Where our own static files and those of `ui.vendor` are found, and how they are served."""
 
 import functools
+import gzip
 import hashlib
 import html
 import json
@@ -9,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from core.errors import Misconfigured, NotFound
+from ui.vendor import packed_stamp
 
 STATIC = Path(__file__).resolve().parent / 'static'
+SQUEEZED = frozenset(('.css', '.js', '.svg', '.txt'))
 FOR_EVER = 'public, max-age=31536000, immutable'
 
 
 def vendor_url(name: str) -> str:
-    """The address of a front-end package's file, such as `plotly.min.js`; it changes with the content."""
+    """The address of a front-end package's file, such as `uplot.min.js`; it changes with the content."""
     files = _manifest()['files']
     if name not in files:
         raise Misconfigured(f'"{name}" is not among the front-end packages: add it to ui/vendor.py.')
@@ -28,6 +31,16 @@ def vendor_url(name: str) -> str:
 def asset_url(name: str) -> str:
     """The address of one of our own files under `ui/static`, such as `app.js`; it changes with the content."""
     return f'/static/{name}?v={_digest(STATIC / name, (STATIC / name).stat().st_mtime_ns)}'
+
+
+@functools.cache
+def panels_url() -> str:
+    """The address of our modules of `static/panels`, packed as one by `ui.vendor`; it changes with the content."""
+    path = STATIC / 'vendor' / 'packed.json'
+    known = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    if known.get('stamp') != packed_stamp():
+        raise Misconfigured('The modules of ui/static/panels are not packed as they are: run `python -m ui.vendor`.')
+    return f'/static/vendor/{known["file"]}'
 
 
 def icon_shapes(name: str) -> str:
@@ -56,21 +69,44 @@ def icon_classes(name: str, size: int, classes: str = '') -> str:
 async def serve(request: Request) -> Response:
     """Answer `/static/…`: hashed names for ever, ours for ever when asked for by their current hash."""
     name = request.path_params['path']
-    path = (STATIC / name).resolve()
-    if not path.is_relative_to(STATIC) or not path.is_file() or path.name == 'manifest.json':
+    try:
+        path = (STATIC / name).resolve()
+        found = path.is_relative_to(STATIC) and path.is_file() and path.suffix != '.json'
+    except (ValueError, OSError) as error:  # no file can have such a name
+        raise NotFound() from error
+    if not found:
         raise NotFound()
-    headers = {'Cache-Control': 'no-cache', 'Vary': 'Accept-Encoding'}
-    if name.startswith('vendor/') or request.query_params.get('v') == _digest(path, path.stat().st_mtime_ns):
+    changed = path.stat().st_mtime_ns
+    digest = _digest(path, changed)
+    headers = {'Cache-Control': 'no-cache', 'Vary': 'Accept-Encoding', 'ETag': f'W/"{digest}"'}
+    if name.startswith('vendor/') or request.query_params.get('v') == digest:
         headers['Cache-Control'] = FOR_EVER
+    if headers['ETag'] in request.headers.get('if-none-match', ''):
+        return Response(status_code=304, headers=headers)
     media_type = mimetypes.guess_type(path.name)[0] or 'application/octet-stream'
+    if 'gzip' in request.headers.get('accept-encoding', '') and path.suffix in SQUEEZED:
+        return Response(_squeezed(path, changed), headers=headers | {'Content-Encoding': 'gzip'}, media_type=media_type)
+    return Response(_read(path, changed), headers=headers, media_type=media_type)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, _changed: int) -> bytes:
+    return path.read_bytes()
+
+
+@functools.lru_cache(maxsize=64)
+def _squeezed(path: Path, changed: int) -> bytes:
+    """A file as gzip: as `ui.vendor` has packed it, else packed here, once."""
     packed = path.with_name(f'{path.name}.gz')
-    if 'gzip' in request.headers.get('accept-encoding', '') and packed.is_file():
-        return FileResponse(packed, headers=headers | {'Content-Encoding': 'gzip'}, media_type=media_type)
-    return FileResponse(path, headers=headers, media_type=media_type)
+    return packed.read_bytes() if packed.is_file() else gzip.compress(_read(path, changed), 9, mtime=0)
 
 
-def head() -> str:
-    """What every page needs in its head: fonts, tokens and the script that sets the theme before the first paint."""
+def head(*, scripts: bool = True, theme: str = '') -> str:
+    """What every page needs in its head: fonts, tokens and the script that sets the theme before the first paint.
+
+    That one stands in the page itself, so that nothing waits for it, unless the page may run no such `scripts`. It
+    takes the account's `theme` at once: a script behind the sheet would hold back all that is read of the page.
+    """
     inter, mono = vendor_url('inter.woff2'), vendor_url('jetbrains-mono.woff2')
     face = '@font-face {{ font-family: "{}"; src: url({}) format("woff2"); font-weight: {}; font-display: swap; {}}}'
     # The extended alphabet is only fetched by a page that shows one of its letters.
@@ -84,12 +120,22 @@ def head() -> str:
             face.format('JetBrains Mono Variable', mono, '100 800', ''),
         )
     )
+    inline = _script('theme.js', (STATIC / 'theme.js').stat().st_mtime_ns) if scripts else ''
+    told = f"variosyncTheme('{theme}')" if theme else ''
+    source = '' if scripts else f' src="{asset_url("theme.js")}"'
     return (
+        f'<script{source}>{inline}{told}</script>'
         f'<link rel="preload" href="{inter}" as="font" type="font/woff2" crossorigin>'
         f'<style>{faces}</style>'
         f'<link rel="stylesheet" href="{asset_url("tokens.css")}">'
-        f'<script src="{asset_url("app.js")}"></script>'
+        f'<script defer src="{asset_url("app.js")}"></script>'
+        f'<script defer src="{asset_url("terms.js")}"></script>'
     )
+
+
+@functools.cache
+def _script(name: str, _changed: int) -> str:
+    return (STATIC / name).read_text(encoding='utf-8')
 
 
 @functools.cache

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -33,15 +34,26 @@ TITLES = {
     429: 'Too many attempts',
     503: 'A service does not answer',
 }
+FAULT = 'This is a fault of the server, not of yours. It was logged under the number below.'
 ADVICE = {
     400: 'Check the address, or start again from the home page.',
     401: 'Sign in, then open the page again.',
     402: 'See the Billing page for your hours.',
     403: 'Go back to the page you came from, or sign in with another account.',
     404: 'Check the address, or start again from the home page.',
+    409: 'Load the page again and look at what changed.',
+    413: 'Send less at once.',
     429: 'Wait a little, then try again.',
-    503: 'Try again in a moment. Nothing that was saved is lost.',
+    503: 'Wait a moment, then load the page again.',
 }
+
+KEPT = {
+    500: 'Everything that was saved before.',
+    503: 'Everything that was saved.',
+}
+UNKNOWN = 'Try again. If it happens again, tell the operator the number below.'
+AGAIN = (409, 429, 500, 503)
+WAYS_ON = {401: ('Sign in', '/sign-in', 'corner-down-left'), 402: ('See Billing', '/billing', 'credit-card')}
 
 TOLD = ('place', 'shortfall', 'balance', 'quote')
 
@@ -51,7 +63,7 @@ def respond(scope: Scope, error: VariosyncError) -> Response:
     request_id = scope.get('state', {}).get('request_id', '')
     answer: Response
     if wants_page(scope):
-        answer = error_page(error.status, error.message, request_id=request_id)
+        answer = error_page(error.status, error.message, request_id=request_id, again=address(scope))
     else:
         told = {name: error.details[name] for name in TOLD if error.details.get(name) is not None}
         answer = problem(error.status, error.message, code=error.code, request_id=request_id, **told)
@@ -76,20 +88,44 @@ def problem(
     return JSONResponse(body, status, dict(headers or {}), media_type='application/problem+json')
 
 
-def error_page(status: int, message: str, *, request_id: str) -> HTMLResponse:
-    """An error for people: what happened, what to do, and a number to tell."""
-    title = TITLES.get(status, 'Something went wrong')
-    advice = ADVICE.get(status, 'Try again. If it happens again, tell the operator the number below.')
+def error_page(status: int, message: str, *, request_id: str, again: str = '', title: str = '') -> HTMLResponse:
+    """An error for people: what happened, what is kept, what to do, and a number to tell.
+
+    `again` is the address that was asked for: where that may help, loading it again is the first way on. A `title` of
+    one's own says more than that of the status, and the message then what to do.
+    """
+    told = '' if title else f'<dt>What to do</dt><dd>{html.escape(ADVICE.get(status, UNKNOWN))}</dd>'
+    title = title or TITLES.get(status, 'Something went wrong')
+    ways = [WAYS_ON.get(status, ('Home', '/', 'house'))]
+    if again and status in AGAIN:
+        ways.insert(0, ('Load again', again, 'rotate-ccw'))
+    buttons = ''.join(
+        f'<a class="b{"" if place else " pri"}" href="{html.escape(href)}">{icon_markup(symbol)}{label}</a>'
+        for place, (label, href, symbol) in enumerate(ways)
+    )
+    number = f'{status}-{html.escape(request_id)}'
     body = f"""
-<main class="fault-page"><div class="card"><div class="fault" role="alert">
+<main class="fault-page"><div class="vs"><a class="brand" href="/">{LOGO}VARIOSYNC</a>
+<div class="card"><div class="fault" role="alert">
 <div class="hs" style="gap:12px;align-items:flex-start"><span class="sign-i">{icon_markup('unplug')}</span>
 <div class="vs" style="gap:2px"><h1 style="font:600 var(--t16) var(--font)">{html.escape(title)}</h1>
 <p class="t2">{html.escape(message)}</p></div></div>
-<dl class="facts"><dt>What to do</dt><dd>{html.escape(advice)}</dd></dl>
-<div class="hs"><a class="b pri" href="/">{icon_markup('house')}Home</a>
-<span class="t12 t3" style="margin-left:auto">Error <span class="mono">{status}-{html.escape(request_id)}</span></span>
-</div></div></div></main>"""
+<dl class="facts"><dt>What is kept</dt><dd>{KEPT.get(status, 'Nothing was changed.')}</dd>
+{told}</dl>
+<div class="hs">{buttons}
+<span class="t12 t3" style="margin-left:auto">Error <span class="mono">{number}</span></span>
+<button class="ib small" type="button" aria-label="Copy error number" title="Copy error number" data-copy="{number}">
+{icon_markup('copy')}</button></div></div></div></div></main>"""
     return HTMLResponse(plain_page(title, body), status)
+
+
+def address(scope: Scope) -> str:
+    """The path and query that a page was asked for by; '' of what is not asked for by its address alone."""
+    if scope['method'] not in ('GET', 'HEAD'):
+        return ''
+    query = scope.get('query_string', b'').decode('latin-1')
+    # One slash and nothing odd, so that it leads to no other host.
+    return quote('/' + scope['path'].lstrip('/')) + (f'?{query}' if query else '')
 
 
 def is_json(content_type: str) -> bool:
@@ -108,8 +144,8 @@ def plain_page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{html.escape(title)} · VARIOSYNC</title><link rel="icon" href="/favicon.ico">{head()}</head>'
-        f'<body>{body}</body></html>'
+        f'<title>{html.escape(title)} · VARIOSYNC</title><link rel="icon" href="/favicon.ico">'
+        f'{head(scripts=False)}</head><body>{body}</body></html>'
     )
 
 

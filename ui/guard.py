@@ -14,7 +14,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from core.errors import NotAllowed, NotFound, NotSignedIn, VariosyncError
 from core.values import Session
-from ui.errors import respond, wants_page
+from ui.errors import address, respond, wants_page
 from ui.limits import ROOT, Limits, limited, tell
 from ui.origins import Origins
 from ui.session import bearer_of, live, token_of
@@ -183,7 +183,7 @@ class Guard:
 
     def _policy(self, host: str) -> str:
         socket = f'{"wss" if self._origins.https else "ws"}://{host}'
-        reached = ' '.join(("'self'", socket, *self._services.datasets.origins))
+        reached = ' '.join(("'self'", socket, *self._services.uploads.origins))
         return (
             "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
             f"img-src 'self' data: blob:; font-src 'self'; connect-src {reached}; worker-src 'self' blob:; "
@@ -214,8 +214,7 @@ def _ask_to_sign_in(scope: Scope) -> Response:
 
 def sign_in_redirect(scope: Scope) -> RedirectResponse:
     """Send a browser to the sign-in page and back afterwards."""
-    query = scope.get('query_string', b'').decode('latin-1')
-    wanted = scope['path'] + (f'?{query}' if query else '')
+    wanted = address(scope)
     target = '/sign-in' if wanted == '/' else f'/sign-in?next={quote(wanted, safe="/")}'
     return RedirectResponse(target, 303)
 

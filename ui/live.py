@@ -9,7 +9,7 @@ from nicegui import app, background_tasks, context
 from nicegui.element import Element
 from nicegui.slot import Slot
 
-from core.errors import VariosyncError
+from core.errors import NotFound, VariosyncError
 
 log = structlog.get_logger()
 
@@ -68,9 +68,12 @@ def follow(
         if gone() or not await app.state.sockets.admits(client) or gone():
             return
         with within:
-            result = callback(*values)
-            if asyncio.iscoroutine(result):
-                await result
+            try:
+                result = callback(*values)
+                if asyncio.iscoroutine(result):
+                    await result
+            except NotFound as error:  # it was deleted meanwhile: who shows it is told by that message
+                log.info('a message told of what is gone', channel=channel, error=error.message)
 
     def close() -> None:
         task.cancel()

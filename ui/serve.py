@@ -2,20 +2,20 @@
 
 import asyncio
 import gc
-import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
-from types import FrameType
 
 import structlog
 from nicegui import app
+from nicegui.server import Server
 
-from core.errors import Misconfigured, VariosyncError
+from core import logs
+from core.errors import VariosyncError
 from core.services import Services
 from core.settings import Settings
 from ui.app import mount, run
 from ui.origins import address, reachable
+from ui.stops import Stops
 
 log = structlog.get_logger()
 
@@ -29,18 +29,26 @@ def serve(
     *,
     opening: Callable[[], Awaitable[None]],
     closing: Callable[[], Awaitable[None]],
+    stops: Stops,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `opening` and `closing` bracket the server's life inside its event loop.
 
     SIGINT stops at once. SIGTERM gives jobs back and, where a balancer stands before us (VARIOSYNC_PUBLIC_URL), sends
-    requests and open pages elsewhere first. Requests on their way may end, within VARIOSYNC_SHUTDOWN_DELAY in all.
+    requests and open pages elsewhere first. Requests on their way may end, within VARIOSYNC_SHUTDOWN_DELAY in all and
+    before a second SIGINT.
     Raise what went wrong at the start, once the server has stopped because of it.
     """
     notice = min(NOTICE, settings.shutdown_delay / 5) if settings.public_url else 0.0
     background: set[asyncio.Task[None]] = set()
     refused: list[VariosyncError] = []
+    begun = asyncio.Event()
+
+    def listen() -> None:
+        stops.listen(interrupt, terminate)
 
     async def start() -> None:
+        if (task := asyncio.current_task()) is not None:
+            background.add(task)
         try:
             await begin()
         except VariosyncError as error:
@@ -55,9 +63,8 @@ def serve(
         gc.freeze()
         # All the rest is looked through more rarely: that holds the loop, too.
         gc.set_threshold(700, 10, 100)
-        path = await owner_path()
-        background.add(asyncio.create_task(ready(path)))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        background.add(asyncio.create_task(ready(await owner_path())))
+        begun.set()
 
     async def owner_path() -> str:
         """Where the owner signs in, whose account is made before anybody else can take its address."""
@@ -75,8 +82,18 @@ def serve(
         except VariosyncError as error:
             log.warning('the sample workspace waits for the next start', error=error.message)
 
+    def interrupt() -> None:
+        logs.leave()
+        if stops.asked:
+            for task in Server.instance.server_state.tasks:
+                task.cancel()
+        stops.asked = True
+        app.shutdown()
+
     def terminate() -> None:
-        if not services.health.stopping:
+        if not begun.is_set():
+            interrupt()
+        elif not services.health.stopping:
             services.health.stopping = True
             background.add(asyncio.create_task(leave()))
 
@@ -94,32 +111,19 @@ def serve(
     async def stop() -> None:
         for task in background:
             task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await services.stop()
         await closing()
+        stops.close()
+        log.info('stopped')
 
     mount(services)
+    app.on_startup(listen)
     app.on_startup(start)
     app.on_shutdown(stop)
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        run(settings, patience=max(0.0, settings.shutdown_delay - notice - CLOSING))
-    except KeyboardInterrupt:
-        log.info('stopped')
+    run(settings, patience=max(0.0, settings.shutdown_delay - notice - CLOSING))
     if refused:
         raise refused[0]
-
-
-def check_port(settings: Settings) -> None:
-    """Raise Misconfigured when the address cannot be listened on."""
-    with socket.socket(socket.AF_INET6 if ':' in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise Misconfigured(
-                f'Port {settings.port} on {settings.host} cannot be used ({error.strerror}). '
-                'Stop what uses it, or set VARIOSYNC_PORT to another.'
-            ) from error
 
 
 async def _announce(settings: Settings, path: str) -> None:
@@ -134,8 +138,3 @@ async def _announce(settings: Settings, path: str) -> None:
         break
     sys.stdout.write(f'VARIOSYNC ready: {address(settings)}{path}\n')
     sys.stdout.flush()
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """End a start that is under way; a server that runs has a handler of its own."""
-    raise SystemExit(0)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from core.errors import NotAllowed, NotSignedIn
-from core.values import Session
+from core.values import Actor, Session
 
 COOKIE = 'variosync_session'
 BROWSER = 'variosync_browser'  # which browser began to sign in by a provider or a mailed link
@@ -40,6 +40,14 @@ def address() -> str:
     """The address of the browser whose page is being used, for the audit log."""
     client = context.client.request.client
     return client.host if client else ''
+
+
+def actor(request: Request | None = None) -> Actor:
+    """Who acts, for the audit log: by a request, or by the page that is being used."""
+    asked = context.client.request if request is None else request
+    session = live(asked.scope)
+    key = None if session.scopes is None else session.id
+    return Actor(address=asked.client.host if asked.client else '', key=key)
 
 
 def signed_in(request: Request, scope: str | None = None) -> Session:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nicegui import app, context, ui
 from nicegui.app.app_config import AppConfig
+from nicegui.translations import translations
 
 from core.errors import VariosyncError
 from core.values import Session
@@ -30,7 +31,7 @@ PAGES = (
     ('Home', '/', 'house', 'g h'),
     ('Datasets', '/datasets', 'database', 'g d'),
     ('Dashboards', '/dashboards', 'layout-dashboard', 'g v'),
-    ('Explore', '/explore', 'chart-line', 'g e'),
+    ('Explore', '/explore', 'compass', 'g e'),
     ('Forecasts', '/forecasts', 'chart-spline', 'g f'),
     ('Jobs', '/jobs', 'activity', 'g j'),
     ('Billing', '/billing', 'credit-card', 'g b'),
@@ -38,23 +39,61 @@ PAGES = (
 )
 COUNTED = ('Datasets', 'Dashboards', 'Forecasts', 'Jobs')
 THEMES = (('light', 'Light', 'sun'), ('dark', 'Dark', 'moon'), ('system', 'System', 'monitor'))
+# What keys do, and where; `mod` is ⌘ or Ctrl. What each element does by itself, such as arrows in a menu, is left out.
 SHORTCUTS = (
-    ('Search or jump to', '⌘ K'),
-    ('Open a result in a new tab', '⌘ ↵'),
-    ('Go home', 'G H'),
-    ('Go to datasets', 'G D'),
-    ('Go to dashboards', 'G V'),
-    ('Go to Explore', 'G E'),
-    ('Go to forecasts', 'G F'),
-    ('Go to jobs', 'G J'),
-    ('Go to notices', 'G N'),
-    ('Go to billing', 'G B'),
-    ('Go to settings', 'G S'),
-    ('Move a chart', '← →'),
-    ('Zoom a chart', '+ −'),
-    ('Close what is open', 'esc'),
-    ('Show the shortcuts', '?'),
+    (
+        'Everywhere',
+        (
+            ('Search or jump to', 'mod K'),
+            ('Open a result in a new tab', 'mod ↵'),
+            ('Close what is open', 'Esc'),
+            ('Show the shortcuts', '?'),
+        ),
+    ),
+    (
+        'Go to',
+        (
+            ('Home', 'G H'),
+            ('Datasets', 'G D'),
+            ('Dashboards', 'G V'),
+            ('Explore', 'G E'),
+            ('Forecasts', 'G F'),
+            ('Jobs', 'G J'),
+            ('Notices', 'G N'),
+            ('Billing', 'G B'),
+            ('Settings', 'G S'),
+        ),
+    ),
+    (
+        'On a chart',
+        (
+            ('Move', '← →'),
+            ('Zoom', '+ −'),
+            ('Zoom with the wheel', 'mod Scroll'),
+            ('Whole range', '0'),
+            ('Next mark', 'M'),
+            ('Previous mark', '⇧ M'),
+        ),
+    ),
+    (
+        'On a dashboard and in Explore',
+        (
+            ('Undo', 'mod Z'),
+            ('Redo', 'mod ⇧ Z'),
+            ('Redo', 'mod Y'),
+            ('Move the panel in focus', '⇧ Arrows'),
+            ('Resize the panel in focus', 'mod ⇧ Arrows'),
+        ),
+    ),
 )
+
+# What NiceGUI tells by itself, in our words.
+TOLD = {
+    'connection_lost': 'The connection is lost',
+    'trying_to_reconnect': 'What you saved is kept. This page goes on by itself as soon as the server answers.',
+    'message_too_long': 'This is too long to be sent',
+    'message_too_long_body': 'Nothing was changed. Shorten it, then try again.',
+}
 
 PAUSE = Entry(label='Pause or resume hours', icon='pause', press='hours-switch')
 
@@ -78,21 +117,18 @@ PATIENCE = 20.0
 
 
 def dress() -> None:
-    """Set the head and the defaults of every page; `mount` calls this once."""
-    ui.add_head_html(head(), shared=True)
+    """Set the defaults of every page; `mount` calls this once."""
     # Quasar writes these to the body's style; as references to tokens they follow the theme by themselves.
     tokens = {'primary': 'accent-fill', 'secondary': 'text-2', 'accent': 'accent', 'positive': 'green'}
     tokens |= {'negative': 'red', 'info': 'blue', 'warning': 'amber', 'dark': 'surface', 'dark_page': 'bg'}
     app.colors(**{name: f'var(--{token})' for name, token in tokens.items()})
     app.config.quasar_config['loadingBar'] = {'skipHijack': True}
     app.config.vue_config_script = AppConfig().vue_config_script + _quasar_icons()
-    ui.button.default_props('unelevated no-caps :ripple=false')
+    translations['en-US'].update(TOLD)
     ui.input.default_props('outlined dense hide-bottom-space')
     ui.number.default_props('outlined dense hide-bottom-space')
     ui.select.default_props('outlined dense options-dense hide-bottom-space')
-    ui.table.default_props('flat dense')
     ui.card.default_props('flat')
-    ui.tabs.default_props('no-caps dense inline-label align=left :ripple=false')
 
 
 def _quasar_icons() -> str:
@@ -127,7 +163,7 @@ def frame(
     trail = [crumb if isinstance(crumb, tuple) else (crumb, _address(crumb, active)) for crumb in crumbs]
     ui.page_title(f'{trail[-1][0]} · VARIOSYNC')
     ui.on_exception(_say)
-    _account_theme(session)
+    _head(session)
     ui.add_body_html(
         rendered(
             'frame.html',
@@ -139,6 +175,7 @@ def frame(
             crumbs=trail,
             initials=_initials(session),
             logo=LOGO,
+            modifier=_modifier(),
             pages=PAGES,
             shortcuts=SHORTCUTS,
             themes=THEMES,
@@ -166,6 +203,12 @@ def _say(error: Exception) -> None:
             toast('Something went wrong', 'It was logged. Reload the page and try again.', level='bad')
 
 
+def _modifier() -> str:
+    """The key that shortcuts are pressed with on the user's machine, as far as their browser tells."""
+    told = context.client.request.headers.get('user-agent', '')
+    return '⌘' if re.search('Macintosh|iPhone|iPad', told) else 'Ctrl'
+
+
 def _address(crumb: str, active: str) -> str | None:
     """Where the name of a section leads."""
     return active if any((label, path) == (crumb, active) for label, path, _, _ in PAGES) else None
@@ -182,11 +225,10 @@ def _hours(services: Any, session: Session, metered: bool) -> None:
     )
 
 
-def _account_theme(session: Session) -> None:
-    """The account's theme, told to the page's script before anything is painted."""
+def _head(session: Session) -> None:
+    """The page's head, with the account's theme, which it takes before anything is painted."""
     theme = session.user.preferences.theme
-    if theme in {value for value, _, _ in THEMES}:
-        ui.add_head_html(f"<script>variosyncTheme('{theme}')</script>")
+    ui.add_head_html(head(theme=theme if theme in {value for value, _, _ in THEMES} else ''))
 
 
 def _below(session: Session) -> str:

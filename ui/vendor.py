@@ -1,7 +1,8 @@
 """Fill `ui/static/vendor/` with the front-end packages that `package-lock.json` pins: `python -m ui.vendor`.
 
-Fonts and scripts get names with a content hash, so that browsers may keep them for ever; a `.gz` lies beside what
-compresses. Nothing here is committed and nothing is fetched once the server runs.
+Our own modules of `ui/static/panels` are packed into one file beside them. Fonts and scripts get names with a content
+hash, so that browsers may keep them for ever; a `.gz` lies beside what compresses. Nothing here is committed, and
+nothing is fetched once the server runs.
 """
 
 import gzip
@@ -18,10 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TARGET = Path(__file__).parent / 'static' / 'vendor'
 BUILD = ROOT / 'build' / 'frontend'
+MODULES = Path(__file__).parent / 'static' / 'panels'
 INPUTS = ('package.json', 'package-lock.json', '.npmrc')
 
+PACKING = (
+    '--bundle',
+    '--external:vue',
+    '--minify',
+    '--format=esm',
+    '--target=es2022',
+    '--charset=utf8',
+    '--log-level=warning',
+)
 FILES = {
-    'plotly.min.js': 'plotly.js-finance-dist-min/plotly-finance.min.js',
     'tus.min.js': 'tus-js-client/dist/tus.min.js',
     'uplot.min.js': 'uplot/dist/uPlot.iife.min.js',
     'gridstack.min.js': 'gridstack/dist/gridstack-all.js',
@@ -33,21 +43,62 @@ ICONS = """
     activity archive arrow-down arrow-left arrow-right arrow-up arrow-up-right ban bell book-open box calendar
     calendar-days chart-area chart-bar-big chart-candlestick chart-column chart-line chart-no-axes-column
     chart-scatter chart-spline check chevron-down chevron-left chevron-right chevron-up chevrons-up-down circle
-    circle-alert circle-check circle-x clock columns-3 copy corner-down-left credit-card crosshair database download
-    ellipsis ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text file-up
-    filter flag folder-open gauge git-commit-horizontal grid-3x3 grip-vertical hash history house image info key
-    keyboard layers layout-dashboard link list loader-circle lock log-out mail maximize menu message-square minimize
-    minus monitor moon move palette pause pencil percent play plug plus radio redo-2 refresh-cw rotate-ccw search
-    settings share-2 shield-check sigma sliders-horizontal square square-function star sun table timer trash-2
-    triangle-alert undo-2 unplug upload user users wand-sparkles x zap zoom-in zoom-out
+    circle-alert circle-check circle-x clock columns-3 compass copy corner-down-left credit-card crosshair database
+    download ellipsis ellipsis-vertical external-link eye eye-off file file-chart-line file-spreadsheet file-text
+    file-up filter flag folder-open gauge git-commit-horizontal grid-3x3 grip-vertical hash history house image info
+    key keyboard layers layout-dashboard link list loader-circle lock log-out mail maximize menu message-square
+    minimize minus monitor moon move palette pause pencil percent play plug plus radio redo-2 refresh-cw rotate-ccw
+    search settings share-2 shield-check sigma sliders-horizontal square square-function star sun table timer
+    trash-2 triangle-alert undo-2 unplug upload user users wand-sparkles x zap zoom-in zoom-out
 """.split()  # noqa: SIM905 (a list of ninety quoted words hides what is missing)
 
 
 def main() -> None:
     """Bring `ui/static/vendor/` up to date; quick when it is."""
     stamp = _stamp()
-    if _up_to_date(stamp):
+    if not _up_to_date(stamp):
+        _fill(stamp)
+    pack()
+
+
+def pack() -> None:
+    """Pack our modules into one file, unless that holds them as they are now."""
+    path = TARGET / 'packed.json'
+    known = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    if known.get('stamp') == packed_stamp() and (TARGET / known['file']).exists():
         return
+    out = BUILD / 'panels.js'
+    command = [_esbuild(), MODULES / 'index.js', f'--outfile={out}', *PACKING]
+    if subprocess.run(command, cwd=BUILD, check=False).returncode:
+        raise SystemExit('The modules of ui/static/panels could not be packed (why is above).')
+    made = {'stamp': packed_stamp(), 'file': _copy('panels.js', out)}
+    # A server that runs still serves the one before; those before that are nobody's.
+    kept = {one['file'] for one in (known, made) if one}
+    for old in TARGET.glob('panels-*'):
+        if old.name.removesuffix('.gz') not in kept:
+            old.unlink()
+    path.write_text(json.dumps(made), encoding='utf-8')
+
+
+def packed_stamp() -> str:
+    """What changes when a module is changed."""
+    digest = hashlib.sha256(repr(PACKING).encode())
+    for file in sorted(MODULES.glob('*.js')):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _esbuild() -> Path:
+    """The program of esbuild for this machine; the packages are installed if they are not."""
+    for packages in (lambda: BUILD / 'node_modules', _install):
+        if found := next(packages().glob('@esbuild/*/bin/esbuild'), None):
+            return found
+    raise SystemExit('esbuild has no program for this kind of machine, so the modules cannot be packed.')
+
+
+def _fill(stamp: str) -> None:
+    sys.stdout.write('Scripts, fonts and icons of the pages: fetched by npm.\n')
+    sys.stdout.flush()
     packages = _install()
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
@@ -59,7 +110,6 @@ def main() -> None:
     }
     # Written last: a set-up that broke off is then seen as not done.
     (TARGET / 'manifest.json').write_text(json.dumps(manifest, indent=1), encoding='utf-8')
-    sys.stdout.write(f'front-end packages: {len(FILES)} files and {len(ICONS)} icons in {TARGET.relative_to(ROOT)}\n')
 
 
 def _stamp() -> str:
@@ -82,7 +132,8 @@ def _install() -> Path:
     for name in INPUTS:
         shutil.copy(ROOT / name, BUILD / name)
     command = [*_npm(), 'ci', '--ignore-scripts', '--loglevel=error']
-    if subprocess.run(command, cwd=BUILD, check=False).returncode:
+    # How many packages it has added helps nobody; what goes wrong is said on the other stream.
+    if subprocess.run(command, cwd=BUILD, check=False, stdout=subprocess.DEVNULL).returncode:
         raise SystemExit('npm could not install the front-end packages (its words are above). Try again when online.')
     return BUILD / 'node_modules'
 

@@ -49,7 +49,7 @@ class Recovery:
             elif now - since >= HELD:
                 self.seconds = since - self.at
                 return
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def _recovered(self) -> bool:
         self.missing = 'health' if not self.site.healthy() else ''
@@ -129,9 +129,9 @@ class Killer:
         owners = (kill.victim,) if kill.victim in ('web', 'worker') else ('web', 'worker')
         match kill.moment:
             case 'upload':
-                _wait(lambda: self.load.sending > 0, patience)
+                _wait(lambda: self.load.sending > 0, patience, step=0.02)
             case 'beat':
-                _wait(lambda: self.load.beating > 0, patience)
+                _wait(lambda: self.load.beating > 0, patience, step=0.003)
             case 'settle':
                 _wait(lambda: bool(self.site.tasks(*owners)), patience)
                 self._before = self.ledger.patiently(STANDING, ids=None)
@@ -146,7 +146,7 @@ class Killer:
         return any((row['kind'], row['state']) == (kind, 'running') for row in rows)
 
 
-def _wait(true: Callable[[], bool], patience: float, *, step: float = 0.02) -> bool:
+def _wait(true: Callable[[], bool], patience: float, *, step: float = 0.1) -> bool:
     until = time.monotonic() + patience
     while not (holds := true()) and time.monotonic() < until:
         time.sleep(step)

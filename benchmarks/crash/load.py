@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,7 +20,8 @@ MOST_OPEN = 3  # jobs at a time: more would only wait for each other
 LARGE = 20 * 2**20
 PART = 4 * 2**20
 PIECE = 64 * 2**10
-MODELS = (('seasonal_naive',), ('seasonal_naive',), ('seasonal_naive', 'lightgbm'))
+LINE = 16e6  # bytes/s of a sender, so that kills meet bodies on their way
+MODELS: Sequence[Sequence[str]] = (('seasonal_naive',), ('seasonal_naive',), ('seasonal_naive', 'lightgbm'))
 TUS = {'Tus-Resumable': '1.0.0'}
 OPEN = "select count(*) from public.jobs where state in ('queued', 'running')"
 READY = """
@@ -55,6 +56,9 @@ class Load:
     ledger: Ledger
     seed: int
     large: int = LARGE
+    line: float = LINE
+    models: Sequence[Sequence[str]] = MODELS
+    rest: float = 0.1  # seconds between what a user does and between heartbeats
     wanted: str = 'upload'
     sent: list[Sent] = field(default_factory=list)
     shrunk: int = 0  # times that less was there than had been acknowledged
@@ -103,7 +107,7 @@ class Load:
     def _keep_beating(self) -> None:
         """Everybody has a page open."""
         with httpx.Client(base_url=self.site.server.url, timeout=30) as client:
-            while not self.stopping.wait(0.1):
+            while not self.stopping.wait(self.rest):
                 for user in self.users:
                     self.beating += 1
                     try:
@@ -146,7 +150,7 @@ class User:
                     self._do_something()
             except (httpx.TransportError, psycopg.OperationalError):
                 self._wait()
-            self.load.stopping.wait(0.1)
+            self.load.stopping.wait(self.load.rest)
 
     def _do_something(self) -> None:
         wanted = self.load.wanted if self._random.random() < 0.75 else self._random.choice(MOMENTS)
@@ -157,7 +161,7 @@ class User:
             self._upload(large=self._random.random() < (0.4 if wanted in ('upload', 'convert') else 0.1))
 
     def _forecast(self, dataset: str) -> None:
-        models = self._random.choice(MODELS)
+        models = self._random.choice(self.load.models)
         self._number += 1
         name = f'f{self.place}-{self._number}'
         asked = {'dataset_id': dataset, 'target': 'y', 'h': 6, 'models': list(models), 'name': name}
@@ -195,7 +199,7 @@ class User:
         self.load.sending += 1
         try:
             part = data[sent.acknowledged : sent.acknowledged + PART]
-            answer = self._client.patch(sent.address, content=_slowly(part), headers=headers)
+            answer = self._client.patch(sent.address, content=_slowly(part, self.load.line), headers=headers)
         finally:
             self.load.sending -= 1
         self.load.noted(answer, 'send')
@@ -229,11 +233,11 @@ class User:
             time.sleep(0.2)
 
 
-def _slowly(data: bytes) -> Iterator[bytes]:
-    """A sender whose line is no faster than 16 MB/s, so that kills meet bodies on their way."""
+def _slowly(data: bytes, line: float) -> Iterator[bytes]:
+    """A body that takes its time: bytes by a line of so many a second."""
     for place in range(0, len(data), PIECE):
         yield data[place : place + PIECE]
-        time.sleep(PIECE / 16e6)
+        time.sleep(PIECE / line)
 
 
 def table(rng: random.Random, *, size: int) -> tuple[bytes, int]:

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,8 @@ class Site(ABC):
         self.home = home
         self.gave_up = 0
         self._worker: subprocess.Popen[bytes] | None = None
+        # Made once, as that takes longer than an answer; each question connects anew.
+        self._web = httpx.Client(timeout=5, limits=httpx.Limits(max_keepalive_connections=0))
         self._log = home.with_suffix('.worker.log')
 
     def start(self) -> 'Site':
@@ -65,6 +68,7 @@ class Site(ABC):
             self._worker.kill()  # type: ignore[union-attr]
             self._worker.wait()  # type: ignore[union-attr]
         finally:
+            self._web.close()
             self.server.stop()
 
     @abstractmethod
@@ -104,7 +108,7 @@ class Site(ABC):
     def healthy(self) -> bool:
         """Whether /health says ok."""
         with suppress(httpx.HTTPError):
-            answer = httpx.get(f'{self.server.url}/health', timeout=5)
+            answer = self._web.get(f'{self.server.url}/health')
             return answer.status_code == 200 and answer.json()['state'] == 'ok'
         return False
 
@@ -263,15 +267,24 @@ def _runs_a_task(process: psutil.Process) -> bool:
 
 
 class Ledger:
-    """What the database says, read again while Postgres comes back."""
+    """What the database says, read again while Postgres comes back.
+
+    Each thread has one connection, which is made anew when it breaks: questions are many, and to connect takes Postgres
+    longer than to answer.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._held = threading.local()
+        self._opened: list[psycopg.Connection[dict[str, Any]]] = []
 
     def all(self, statement: str, **values: Any) -> list[dict[str, Any]]:
-        """Return the rows. Raise psycopg.OperationalError while Postgres is down."""
-        with psycopg.connect(self._dsn, row_factory=dict_row, connect_timeout=5, autocommit=True) as connection:
-            return connection.execute(statement, values).fetchall()
+        """Return the rows. Raise psycopg.OperationalError while Postgres is down, and once after it was."""
+        try:
+            return self._connection().execute(statement, values).fetchall()
+        except psycopg.OperationalError:
+            self._held.connection = None
+            raise
 
     def patiently(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows, after waiting up to a minute for Postgres."""
@@ -283,3 +296,16 @@ class Ledger:
                 if time.monotonic() > until:
                     raise
             time.sleep(0.1)
+
+    def close(self) -> None:
+        """Let go of all connections, of threads that have ended, too."""
+        for connection in self._opened:
+            connection.close()
+
+    def _connection(self) -> psycopg.Connection[dict[str, Any]]:
+        connection: psycopg.Connection[dict[str, Any]] | None = getattr(self._held, 'connection', None)
+        if connection is None:
+            connection = psycopg.connect(self._dsn, row_factory=dict_row, connect_timeout=5, autocommit=True)
+            self._held.connection = connection
+            self._opened.append(connection)
+        return connection

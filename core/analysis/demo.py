@@ -14,6 +14,8 @@ the shops are closed. Like any file that people keep by hand it has defects, so 
 - duplicate: a line that stands there twice. The first is rejected: of one series and time the last is stored.
 - gap: days in a row on which one shop sent nothing.
 
+It is whole, or in the two parts in which it came: all up to the end of August 2026, and September.
+
 `grid_load`: load and temperature of three regions in each hour of a year, stamped in UTC so that no hour is missing or
 doubled when clocks change: 26,280 rows, less an outage in one region. Load follows the clock of the place, weekends,
 public holidays, heating and cooling. Nothing else is wrong with it.
@@ -24,15 +26,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-import numpy as np
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 FIRST_DAY: Final = date(2023, 10, 1)
 DAYS: Final = 1096
 FIRST_HOUR: Final = datetime(2025, 10, 1, tzinfo=UTC)
 HOURS: Final = 8760
+NEWS: Final = date(2026, 9, 1)
+"""The first day of the second part of the shops' file."""
 PLACE: Final = ZoneInfo('Europe/Amsterdam')
 
 SHOPS: Final = {
@@ -64,19 +69,33 @@ class _File:
 
     lines: list[str]
     planted: dict[str, list[int]] = field(default_factory=dict)
+    news: int = 0  # lines before `NEWS`
 
     def add(self, line: str, defect: str = '') -> None:
         self.lines.append(line)
         if defect:
             self.planted.setdefault(defect, []).append(len(self.lines))
 
-    def bytes(self) -> bytes:
-        return ('\n'.join(self.lines) + '\n').encode()
+    def bytes(self, start: int = 1, end: int | None = None) -> bytes:
+        """The head and the lines from `start` to before `end`, counted from 0."""
+        return ('\n'.join([self.lines[0], *self.lines[start:end]]) + '\n').encode()
 
 
 def shop_sales(seed: int = 1) -> bytes:
     """Return a CSV file: date, shop, group, units, price (euros), promotion, holiday. The same bytes for a seed."""
     return _sales(seed).bytes()
+
+
+def shop_sales_before(seed: int = 1) -> bytes:
+    """Return the part of `shop_sales` before `NEWS`."""
+    file = _sales(seed)
+    return file.bytes(end=file.news)
+
+
+def shop_sales_news(seed: int = 1) -> bytes:
+    """Return the part of `shop_sales` from `NEWS` on, under the same head."""
+    file = _sales(seed)
+    return file.bytes(start=file.news)
 
 
 def grid_load(seed: int = 1) -> bytes:
@@ -147,6 +166,8 @@ class _Sale:
 
 
 def _sales(seed: int) -> _File:
+    import numpy as np
+
     rng = np.random.default_rng([seed, 1])
     rows = _rows(rng)
     shop, first, length = GAP
@@ -155,7 +176,7 @@ def _sales(seed: int) -> _File:
     return _spoilt(kept, rng)
 
 
-def _rows(rng: np.random.Generator) -> list[_Sale]:
+def _rows(rng: 'Generator') -> list[_Sale]:
     """Return every sale in the order of a file that grows by the day."""
     days = [FIRST_DAY + timedelta(n) for n in range(DAYS)]
     warm = _weather(rng, DAYS, persistence=0.8)
@@ -163,8 +184,10 @@ def _rows(rng: np.random.Generator) -> list[_Sale]:
     return [series[key][n] for n in range(DAYS) for key in series]
 
 
-def _sold(days: Sequence[date], warm: Any, rng: np.random.Generator, shop: str, group: str) -> list[_Sale]:
+def _sold(days: Sequence[date], warm: Any, rng: 'Generator', shop: str, group: str) -> list[_Sale]:
     """Return the sales of a product group in a shop: trend × week × year × weather × promotion × holiday × noise."""
+    import numpy as np
+
     n = np.arange(len(days))
     promotion = _promotions(rng, len(days))
     year = np.array([day.timetuple().tm_yday for day in days])
@@ -194,13 +217,17 @@ def _feast(day: date, group: str) -> float:
     return 1.0
 
 
-def _promotions(rng: np.random.Generator, days: int) -> Any:
+def _promotions(rng: 'Generator', days: int) -> Any:
     """Return which days are in a promotion: a week at a time, about one week in seven."""
+    import numpy as np
+
     return np.repeat(rng.random(days // 7 + 1) < 0.14, 7)[:days]
 
 
-def _weather(rng: np.random.Generator, steps: int, *, persistence: float) -> Any:
+def _weather(rng: 'Generator', steps: int, *, persistence: float) -> Any:
     """Return an autoregressive series with variance 1."""
+    import numpy as np
+
     shocks = rng.normal(0, np.sqrt(1 - persistence**2), steps)
     series = np.empty(steps)
     series[0] = shocks[0]
@@ -209,7 +236,7 @@ def _weather(rng: np.random.Generator, steps: int, *, persistence: float) -> Any
     return series
 
 
-def _spoilt(rows: Sequence[_Sale], rng: np.random.Generator) -> _File:
+def _spoilt(rows: Sequence[_Sale], rng: 'Generator') -> _File:
     """Write the rows with the planted defects; no row has two."""
     wanted = {name: count for name, count in PLANTED['shop_sales'].items() if name != 'gap'}
     open_days = [at for at, row in enumerate(rows) if row.units and not row.holiday]
@@ -225,6 +252,8 @@ def _spoilt(rows: Sequence[_Sale], rng: np.random.Generator) -> _File:
         file.add(_broken(row, defect, dates), defect)
         if defect == 'duplicate':
             file.add(row.line())
+        if row.day < NEWS:
+            file.news = len(file.lines)
     return file
 
 
@@ -251,6 +280,8 @@ def _broken(row: _Sale, defect: str, dates: Any) -> str:
 
 
 def _load(seed: int) -> _File:
+    import numpy as np
+
     rng = np.random.default_rng([seed, 2])
     stamps = [FIRST_HOUR + timedelta(hours=n) for n in range(HOURS)]
     weather = _weather(rng, HOURS, persistence=0.985)
@@ -265,10 +296,10 @@ def _load(seed: int) -> _File:
     return file
 
 
-def _region(
-    rng: np.random.Generator, stamps: Sequence[datetime], weather: Any, size: float, mean: float
-) -> tuple[Any, Any]:
+def _region(rng: 'Generator', stamps: Sequence[datetime], weather: Any, size: float, mean: float) -> tuple[Any, Any]:
     """Return load in MW and temperature in °C by the hour."""
+    import numpy as np
+
     local = [stamp.astimezone(PLACE) for stamp in stamps]
     hour = np.array([stamp.hour for stamp in local])
     day = np.array([stamp.timetuple().tm_yday for stamp in local])

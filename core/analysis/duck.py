@@ -79,6 +79,19 @@ def files(paths: Sequence[Path | str]) -> str:
     return f'read_parquet({texts([str(path) for path in paths])})'
 
 
+def stamped(instant: str, zone: str) -> str:
+    """SQL: an instant in ISO 8601 with the offset that `zone` has then; in UTC where that is no whole minute."""
+    wall, utc = f'timezone({text(zone)}, {instant})', f"timezone('UTC', {instant})"
+    if zone == 'UTC':
+        return f"replace({utc}::VARCHAR, ' ', 'T') || '+00:00'"
+    ahead = f"date_diff('second', {utc}, {wall})"
+    offset = f"printf('%s%02d:%02d', CASE WHEN {ahead} < 0 THEN '-' ELSE '+' END, " + (
+        f'abs({ahead}) // 3600, abs({ahead}) // 60 % 60)'
+    )
+    local = f'{wall}::VARCHAR || {offset}'
+    return f"replace(CASE WHEN {ahead} % 60 = 0 THEN {local} ELSE {utc}::VARCHAR || '+00:00' END, ' ', 'T')"
+
+
 def texts(values: Sequence[str]) -> str:
     """Return strings as a list for SQL."""
     return '[' + ', '.join(text(value) for value in values) + ']'

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -310,7 +311,8 @@ def _foreign(
     keys = manifest.series.columns
     if not columns.id and keys and frame['ds'].n_unique() < (1 - MOST_REPEATS) * frame.height:
         raise UsageError(
-            f'{name} holds {manifest.series.count:,} series, told apart by "{keys[0]}". Name it as the id of series.'
+            f'{name} holds {manifest.series.count:,} series, told apart by "{keys[0]}". '
+            f'Name it as the id of series: --id {shlex.quote(keys[0])}'
         )
     return frame, manifest.rows_rejected
 

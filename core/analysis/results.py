@@ -25,7 +25,7 @@ NOTE = ('kind', 't', 'y', 'expected', 'low', 'high', 'score')
 IMPORTANCE = 'importance'
 UNTOLD: Mapping[str, Any] = {
     'status': 'failed', 'model_used': None, 'warning': 'There is no forecast of this series.', 'flags': [],
-    'forecast': [], 'low': [], 'high': [],
+    'cutoff': None, 'forecast': [], 'low': [], 'high': [],
 }  # fmt: skip
 
 
@@ -227,9 +227,9 @@ def grid(
 ) -> dict[str, Any]:
     """Return series whose label contains `search`, whatever their case: the `total`, and `items` from `offset` on.
 
-    An item has its `unique_id`; `status`, `model_used`, `warning` and `flags` of one model's forecast; the last 60
-    values (`history`), the first 60 medians (`forecast`) and the ends of the widest band (`low`, `high`); and how that
-    model did on it where it was measured: `mase`, `rmsse`, `smape`, `sql`, `coverage` by level, `points`.
+    An item has its `unique_id`; `status`, `model_used`, `warning`, `flags` and `cutoff` of one model's forecast; the
+    last 60 values (`history`), the first 60 medians (`forecast`) and the ends of the widest band (`low`, `high`); and
+    how that model did on it where it was measured: `mase`, `rmsse`, `smape`, `sql`, `coverage` by level, `points`.
     """
     with duck.told(), duck.connect(memory=MEMORY, allow=[*history, *forecast]) as connection:
         names = f'select distinct unique_id from {duck.files(history)} where contains(lower(unique_id), lower(?))'
@@ -282,7 +282,8 @@ def _told(
     )
     rows = connection.execute(
         f'select unique_id, any_value(status), any_value(model_used), any_value(warning), {flags}, {median}, {low}, '
-        f'{high} from {source} where unique_id in (select unnest(?)) group by 1',
+        f'{high}, epoch_ms(any_value(cutoff)::timestamp) '
+        f'from {source} where unique_id in (select unnest(?)) group by 1',
         [labels],
     ).fetchall()
     return {
@@ -294,8 +295,9 @@ def _told(
             'forecast': values,
             'low': lows,
             'high': highs,
+            'cutoff': cutoff,
         }
-        for label, status, used, warning, said, values, lows, highs in rows
+        for label, status, used, warning, said, values, lows, highs, cutoff in rows
     }
 
 

@@ -91,7 +91,7 @@ def points(answer: Answer) -> Points:
 
 
 def encode(points: Points) -> bytes:
-    """Return the binary form that the browser reads; the module's docstring describes it."""
+    """Return the binary form; the module's docstring describes it."""
     header = {field.name: getattr(points, field.name) for field in fields(points) if field.name != 'lines'}
     header['lines'] = [
         {

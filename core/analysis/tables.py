@@ -11,7 +11,18 @@ MEMORY = 256 * 2**20
 FORMULA = '^[=+@\\t\\r-]'
 Lines = tuple[int | None, int | None]
 """The first and the last line of some, None for no bound."""
+AWARE = 'TIMESTAMP WITH TIME ZONE'
 FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
+
+
+def guarded(text: str) -> str:
+    """SQL: whether a text begins with the apostrophe that `export` puts before what a spreadsheet would run.
+
+    In a text with a second apostrophe to it, such as `'-ing' form`, it is a quotation mark.
+    """
+    starts = "'=', '+', '-', '@', chr(9), chr(13)"
+    odd = f"(length({text}) - length(replace({text}, '''', ''))) % 2 = 1"
+    return f"(starts_with({text}, '''') AND {text}[2] IN ({starts}) AND {odd})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +47,30 @@ class Group:
     examples: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How a dataset's times are written: `kind` is `date`, `timestamp` (by the clock of `zone`) or `timestamptz`."""
+
+    kind: str
+    zone: str
+
+    def told(self, column: str) -> tuple[str, str]:
+        """SQL: times in UTC as these are written, and the type that they then have."""
+        instant = f"timezone('UTC', {column})"
+        if self.kind == 'timestamptz':
+            return instant, AWARE
+        if self.kind == 'date':
+            return f'{column}::date', 'DATE'
+        return (column if self.zone == 'UTC' else f'timezone({duck.text(self.zone)}, {instant})'), 'TIMESTAMP'
+
+
 def page(
     parts: Sequence[Path | str],
     *,
     offset: int = 0,
     limit: int = 100,
     order: Sequence[str] = (),
-    where: Mapping[str, str | None] | None = None,
+    where: Mapping[str, Any] | None = None,
     lines: Lines = (None, None),
     system: Any = None,
 ) -> Page:
@@ -114,6 +142,18 @@ def search(path: Path, *, column: str, query: str, limit: int) -> Sequence[str]:
         return [row[0] for row in found.fetchall()]
 
 
+def values(parts: Sequence[Path | str], *, column: str, limit: int, system: Any = None) -> Mapping[str, int]:
+    """Return what a text column holds, in order, each with its rows, without what is missing; parts as for `page`."""
+    name = duck.identifier(column)
+    with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
+        found = connection.execute(
+            f'select {name}, count(*) from {duck.files(parts)} where {name} is not null '
+            f'group by 1 order by lower({name}), 1 limit ?',
+            [limit],
+        )
+        return dict(found.fetchall())
+
+
 def export(
     parts: Sequence[Path | str],
     out: Path,
@@ -121,14 +161,17 @@ def export(
     where: Mapping[str, str | None] | None = None,
     lines: Lines = (None, None),
     guarded: bool = True,
+    clock: Clock | None = None,
+    zone: str = 'UTC',
     system: Any = None,
 ) -> None:
     """Write the rows without our own columns (`_series`, `_time`, `_line`, `_source`) as CSV or Parquet, by suffix.
 
     With `where` and `lines`, only those rows are written that `page` returns.
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe, unless
-    not `guarded`: then text is written as it is. Parts that are addresses are opened by the fsspec file system
-    `system`.
+    not `guarded`: then text is written as it is. Instants stand there with the offset of `zone`. With a `clock`, times
+    that do not say so are in UTC and are written as the times of a dataset are: as dates, by the clock of its zone, or
+    with its offset. Parts that are addresses are opened by the fsspec file system `system`.
     """
     source = duck.files(parts)
     csv = out.suffix == '.csv'
@@ -137,13 +180,14 @@ def export(
     with duck.told(), duck.connect(memory=MEMORY, workdir=out.parent, allow=allowed, system=system) as connection:
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
-        columns = ', '.join(_guarded(name, kind) if guards else duck.identifier(name) for name, kind in shown)
+        place = clock.zone if clock else zone
+        columns = ', '.join(_written(*one, csv=csv, guards=guards, clock=clock, zone=place) for one in shown)
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
         condition, wanted = _chosen(where or {}, lines)
         connection.execute(f'copy (select {columns} from {source}{condition}) to {duck.text(str(out))} {form}', wanted)
 
 
-def _chosen(where: Mapping[str, str | None], lines: Lines) -> tuple[str, list[Any]]:
+def _chosen(where: Mapping[str, Any], lines: Lines) -> tuple[str, list[Any]]:
     """SQL: the condition that leaves these rows, '' for all, and the values of its parameters."""
     tests: list[tuple[str, Any]] = [
         (f'{duck.identifier(name)} is not distinct from ?', value) for name, value in where.items()
@@ -154,11 +198,15 @@ def _chosen(where: Mapping[str, str | None], lines: Lines) -> tuple[str, list[An
     return f' where {condition}' if tests else '', [value for _, value in tests]
 
 
-def _guarded(name: str, kind: str) -> str:
-    """Return a column for CSV: neither its name nor its text cells begin like a formula."""
+def _written(name: str, kind: str, *, csv: bool, guards: bool, clock: Clock | None, zone: str) -> str:
+    """SQL: a column as a file shows it. A guarded one begins like a formula neither in its name nor in its cells."""
     column = duck.identifier(name)
-    title = duck.identifier(f"'{name}" if name[:1] in FORMULA_STARTS else name)
-    if kind != 'VARCHAR':
-        return f'{column} as {title}'
-    begins = f'regexp_matches({column}, {duck.text(FORMULA)})'
-    return f"case when {begins} then '''' || {column} else {column} end as {title}"
+    title = duck.identifier(f"'{name}" if guards and name[:1] in FORMULA_STARTS else name)
+    if clock is not None and kind == 'TIMESTAMP':
+        column, kind = clock.told(column)
+    if csv and kind == AWARE:
+        column = duck.stamped(column, zone)
+    if guards and kind == 'VARCHAR':
+        begins = f'regexp_matches({column}, {duck.text(FORMULA)})'
+        column = f"case when {begins} then '''' || {column} else {column} end"
+    return f'{column} as {title}'

@@ -42,7 +42,10 @@ from storage.work import remove_leftovers, work_folder
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, '-P', '-X', 'faulthandler', '-m', 'storage.embedded.child')
 TICK = 0.025
+FORK_LASTS = 1.0  # s that a busy machine may take from the birth of a process to its own program
+PF_FORKNOEXEC = 0x40
 SPARE_LIFE = 900.0
+SPARE_PAUSE = 5.0  # seconds in which what a call has made is drawn before the next is prepared
 NICENESS = 5
 KEPT_OUTCOMES = 256
 KEPT_OUTPUT = 8192
@@ -80,7 +83,8 @@ class ChildProcesses:
     """Compute on this machine (`core.ports.Compute`): one process a call, at most `memory` bytes and `timeout` seconds.
 
     Files of a call lie in `home/work/<call id>` while it runs. `warm` names the modules that a spare process imports
-    ahead for a task; a spare follows the first call of its task, or `warm_up`, and waits a quarter of an hour.
+    ahead for a task; a spare follows `pause` seconds after a call of its task, or `warm_up`, and waits a quarter of an
+    hour.
     All are children of `nursery`, which several may share; without one, of a nursery of their own.
     """
 
@@ -95,6 +99,7 @@ class ChildProcesses:
         timeout: float,
         tasks: str = 'core.tasks',
         warm: Mapping[str, Sequence[str]] = WARM,
+        pause: float = SPARE_PAUSE,
         nursery: Nursery | None = None,
     ) -> None:
         self._work = home / 'work'
@@ -103,6 +108,7 @@ class ChildProcesses:
         self._timeout = timeout
         self._tasks = tasks
         self._warm = warm
+        self._pause = pause
         self._own = Nursery(READY) if nursery is None else None
         self._nursery = nursery or self._own
         self._calls: OrderedDict[str, _Call] = OrderedDict()
@@ -119,7 +125,7 @@ class ChildProcesses:
         request = {'function': None, 'tasks': self._tasks, 'task': task, 'payload': payload}
         request['objects'] = self._objects.to_json()
         if call is None or not call.ask(request):
-            call = self._start(task)
+            call = self._start(task)  # which imports what its payload takes and no more
             call.ask(request)
         self._calls[call.id] = call
         return call.id
@@ -156,8 +162,7 @@ class ChildProcesses:
 
     async def warm_up(self, task: str) -> None:
         """Start the spare process of a task, unless one waits already."""
-        if task in self._warm and not self._closed and not (task in self._spares and self._spares[task].waiting):
-            self._spares[task] = self._start(task)
+        self._prepare(task)
 
     async def close(self) -> None:
         """Stop every running task and every spare process."""
@@ -168,12 +173,12 @@ class ChildProcesses:
         if self._own is not None:
             await asyncio.to_thread(self._own.close)
 
-    def _start(self, task: str) -> '_Call':
+    def _start(self, task: str, modules: Sequence[str] = ()) -> '_Call':
         return _Call(
             task,
             self._work,
             self._nursery,
-            modules=self._warm.get(task, ()),
+            modules=modules,
             memory=self._memory,
             timeout=self._timeout,
             ended=self._ended,
@@ -185,8 +190,12 @@ class ChildProcesses:
             del self._calls[call_id]
         if self._spares.get(call.task) is call:
             del self._spares[call.task]
-        elif call.task in self._warm and call.task not in self._spares and not self._closed:
-            self._spares[call.task] = self._start(call.task)
+        elif call.task in self._warm and not self._closed:
+            asyncio.get_running_loop().call_later(self._pause, self._prepare, call.task)
+
+    def _prepare(self, task: str) -> None:
+        if task in self._warm and not self._closed and not (task in self._spares and self._spares[task].waiting):
+            self._spares[task] = self._start(task, self._warm[task])
 
 
 def run_local(
@@ -440,7 +449,7 @@ class _Child:
                 raise TaskOverLimit(f'The task took longer than {timeout:g} s. Use less data, or raise the limit.')
             if now - measured >= TICK:
                 measured = now
-                if self._tree.memory() > memory:
+                if self._tree.over(memory):
                     raise TaskOverLimit(
                         f'The task used more than {_size(memory)} of memory. Use less data, or raise the limit.'
                     )
@@ -487,10 +496,26 @@ class _Tree:
         with suppress(psutil.NoSuchProcess):
             self._seen[pid] = psutil.Process(pid)
 
-    def memory(self) -> int:
-        """Return the resident bytes of all, summed; pages that they share count for each."""
+    def over(self, memory: int) -> bool:
+        """Whether all together hold more than `memory` bytes: what they share counts once (slower to find out)."""
         self._look()
-        return sum(map(_resident, list(self._seen.values())))
+        processes = list(self._seen.values())
+        return sum(map(_resident, processes)) > memory and sum(map(self._share, processes)) > memory
+
+    def _share(self, process: psutil.Process) -> int:
+        """The bytes of a process, of pages that others have too its share.
+
+        A descendant born this moment counts nothing: until it runs its own program it may stand in its parent's
+        memory (vfork(2)).
+        """
+        with suppress(psutil.NoSuchProcess):
+            age = time.time() - process.create_time()
+            if process.pid != self._pid and 0 <= age < FORK_LASTS and _forked(process.pid):
+                return 0
+            with suppress(psutil.AccessDenied):
+                return getattr(process.memory_full_info(), 'pss', 0) or _resident(process)
+            return _resident(process)
+        return 0
 
     def kill(self) -> None:
         """Kill all, also those that left the process group. The root is held still meanwhile and dies last."""
@@ -546,6 +571,13 @@ def _descendants(pid: int) -> list[int]:
                     found += children
                     unseen += children
     return found
+
+
+def _forked(pid: int) -> bool:
+    """Whether a process still runs its parent's program (PF_FORKNOEXEC of the flags in proc_pid_stat(5))."""
+    with suppress(OSError):  # it has ended, or this system does not tell
+        return bool(int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[6]) & PF_FORKNOEXEC)
+    return False
 
 
 def _resident(process: psutil.Process) -> int:

@@ -24,6 +24,7 @@ from core.settings import Issuer
 from core.values import BY_MAIL, Begun, Claims, Tokens
 from storage.credentials import normal_email, normal_password, strong_password, usable_email
 from storage.embedded.oidc import OidcProvider
+from storage.letters import SIGN_IN, SIGN_IN_TEXT
 from storage.tokens import AUDIENCE, ROLE, KnownKeys, Verifier
 
 ALGORITHM = 'ES256'
@@ -32,13 +33,6 @@ REFRESH_LIFE = timedelta(days=30)
 LINK_LIFE = timedelta(hours=1)
 LONGEST_PASSWORD = 1024
 HASHES_AT_A_TIME = 2
-LINK_TEXT = """Open this link to sign in to VARIOSYNC:
-
-{link}
-
-It works once, for an hour, in the browser where you asked for it.
-If you did not ask for it, ignore this mail: nothing happens without the link.
-"""
 
 
 class EmbeddedIdentity:
@@ -138,7 +132,7 @@ class EmbeddedIdentity:
                 life=LINK_LIFE,
             )
         link = f'{redirect_to}?{urlencode({"state": state, "code": token})}'
-        await self._mailer.send(address, subject='Sign in to VARIOSYNC', text=LINK_TEXT.format(link=link))
+        await self._mailer.send(address, subject=SIGN_IN, text=SIGN_IN_TEXT.format(link=link))
         return secret
 
     async def finish(self, provider: str, answer: Mapping[str, str], *, secret: str, redirect_to: str) -> Tokens:

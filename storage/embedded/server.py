@@ -37,6 +37,7 @@ NOBODY = 65534
 LONGEST_SOCKET = 90  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
 LOG_LIMIT = 2 * 2**20
 KILLED_PAUSE = 0.1
+THREAD_STARTS = 5.0  # seconds that a thread may take to begin on a busy machine
 SETTINGS = {
     'listen_addresses': '',
     'port': '5432',
@@ -109,6 +110,7 @@ class EmbeddedPostgres:
         self.lock = HomeLock(self.home)
         self._major = major
         self._child: subprocess.Popen[bytes] | None = None
+        self._begun = threading.Event()
         self._supervisor: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -127,6 +129,7 @@ class EmbeddedPostgres:
             self._end_orphan()
             self._make_socket_folder()
             self._stopping.clear()
+            self._begun.clear()
             self._supervisor = threading.Thread(target=self._supervise, name='postgres-supervisor', daemon=True)
             self._supervisor.start()
             self._wait_until_ready(patience, ending=ending)
@@ -144,7 +147,8 @@ class EmbeddedPostgres:
         """Shut down cleanly and give up the home. Stopping twice, or after `attach`, changes nothing."""
         self._stopping.set()
         if self._supervisor:
-            self._supervisor.join()
+            if self._begun.wait(THREAD_STARTS):  # else a signal has broken off its start
+                self._supervisor.join()
             self._supervisor = None
         if self.lock.held:
             with contextlib.suppress(OSError):  # absent, or a server that would not end still uses it
@@ -193,6 +197,7 @@ class EmbeddedPostgres:
 
     def _supervise(self) -> None:
         """Keep a server alive until told to stop. The kernel ends the server when this thread, its parent, dies."""
+        self._begun.set()
         pause = KILLED_PAUSE
         while not self._stopping.is_set():
             try:
@@ -342,8 +347,11 @@ class EmbeddedPostgres:
         if not setpriv:
             raise Misconfigured('Postgres refuses to run as root and `setpriv` is not installed: run as another user.')
         drop = [f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups', '--no-new-privs', '--pdeathsig=INT']
-        if not (_open_to_all(Path(binary)) and _open_to_all(self.data)):
+        closed = not _open_to_all(Path(binary))
+        if closed or not _open_to_all(self.data):
             drop += ['--inh-caps=-all,+dac_override', '--ambient-caps=-all,+dac_override']
+        if closed:  # programs of Postgres look for one another by access(2), which counts such a right only then
+            drop += ['--securebits=+no_setuid_fixup']
         return setpriv, *drop, binary, *arguments
 
 

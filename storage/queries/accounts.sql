@@ -75,6 +75,10 @@ set used_at = now()
 where token_hash = %(token_hash)s and used_at is null and expires_at > now()
 returning user_id;
 
+-- name: links_expired
+-- Remove sign-in links that open nothing any more, used ones and old ones.
+delete from public.sign_in_links where used_at is not null or expires_at < now();
+
 -- name: flow_insert
 -- A sign-in that has begun.
 insert into sign_in.flows (state_hash, provider, secret, browser_hash, target, expires_at)
@@ -172,6 +176,10 @@ delete from public.sessions
 where user_id = %(user_id)s and id <> %(current)s
 returning id, token_hash;
 
+-- name: sessions_expired
+-- Remove the sessions of all users that have expired.
+delete from public.sessions where expires_at < now();
+
 -- name: session_lives
 -- A session of a user's that has not ended.
 select id
@@ -268,12 +276,13 @@ where user_id = %(user_id)s and state = 'running';
 
 -- name: audit_insert
 -- Record who did what.
-insert into public.audit_logs (user_id, action, subject, address)
-values (%(user_id)s, %(action)s, %(subject)s, %(address)s);
+insert into public.audit_logs (user_id, action, subject, address, about, api_key)
+values (%(user_id)s, %(action)s, %(subject)s, %(address)s, %(about)s,
+        coalesce((select k.name from public.api_keys k where k.id = %(key)s::uuid), ''));
 
 -- name: audit_list
 -- What a user did, the newest first, from before an entry or from now.
-select id, action, subject, address, at
+select id, action, subject, address, api_key, at
 from public.audit_logs
 where %(before)s::bigint is null or id < %(before)s
 order by id desc

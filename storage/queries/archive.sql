@@ -34,7 +34,7 @@ limit 500;
 
 -- name: archive_audit
 -- A page of what was done with the user's account, the oldest first.
-select id, at, action, subject, address
+select id, at, action, subject, address, api_key
 from public.audit_logs
 where %(after)s::bigint is null or id > %(after)s::bigint
 order by id

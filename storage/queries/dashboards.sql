@@ -17,14 +17,6 @@ delete from public.dashboard_revisions where dashboard_id = %(id)s and revision 
 -- Wait until no other page makes a dashboard of this user.
 select pg_advisory_xact_lock(hashtextextended('dashboards/' || %(user_id)s::text, 0))::text as held;
 
--- name: dashboards_purge
--- Remove for good what was deleted 30 days ago, of a user.
-delete from public.dashboards where user_id = %(user_id)s and deleted_at < now() - interval '30 days';
-
--- name: dashboards_sweep
--- Remove for good what was deleted 30 days ago, of all users.
-delete from public.dashboards where deleted_at < now() - interval '30 days';
-
 -- name: dashboards_make_room
 -- Remove for good as many dashboards, of those deleted first, as one more needs.
 delete from public.dashboards where id in (
@@ -32,7 +24,8 @@ delete from public.dashboards where id in (
     where user_id = %(user_id)s and deleted_at is not null
     order by deleted_at
     limit greatest(0, (select count(*) from public.dashboards where user_id = %(user_id)s) - %(most)s + 1)
-);
+)
+returning id, name;
 
 -- name: dashboards_count
 -- How many dashboards the user has, deleted ones too.
@@ -65,23 +58,42 @@ returning id, user_id, name, spec, revision, pinned, created_at, updated_at;
 
 -- name: dashboard_rename
 -- Give a dashboard another name.
-update public.dashboards set name = %(name)s, updated_at = now() where id = %(id)s and deleted_at is null;
+update public.dashboards set name = %(name)s, updated_at = now() where id = %(id)s and deleted_at is null returning name;
 
 -- name: dashboard_pin
 -- Show a dashboard in the rail, or no longer.
-update public.dashboards set pinned = %(pinned)s where id = %(id)s and deleted_at is null;
+update public.dashboards set pinned = %(pinned)s where id = %(id)s and deleted_at is null returning name;
 
 -- name: dashboard_delete
 -- Take a dashboard away.
-update public.dashboards set deleted_at = now(), updated_at = now() where id = %(id)s and deleted_at is null;
+update public.dashboards set deleted_at = now(), updated_at = now()
+where id = %(id)s and deleted_at is null
+returning name;
 
 -- name: dashboard_deleted
 -- A dashboard that was taken away.
-select id from public.dashboards where id = %(id)s and deleted_at is not null;
+select id, name, deleted_at from public.dashboards where id = %(id)s and deleted_at is not null;
+
+-- name: dashboards_deleted
+-- What the user took away and can bring back, the latest first.
+select b.id, b.name, b.deleted_at,
+       coalesce(jsonb_array_length(b.spec -> 'panels'), 0) as panels,
+       coalesce((select l.api_key from public.audit_logs l
+                 where l.about = b.id and l.action = 'dashboard deleted' order by l.id desc limit 1), '') as by
+from public.dashboards b
+where b.deleted_at is not null
+order by b.deleted_at desc, b.id
+limit %(limit)s::bigint offset %(offset)s;
+
+-- name: dashboards_deleted_count
+-- How many dashboards the user took away and can bring back.
+select count(*) as count from public.dashboards where deleted_at is not null;
 
 -- name: dashboard_undelete
 -- Bring a dashboard back.
-update public.dashboards set deleted_at = null, updated_at = now() where id = %(id)s and deleted_at is not null;
+update public.dashboards set deleted_at = null, updated_at = now()
+where id = %(id)s and deleted_at is not null
+returning name;
 
 -- name: dashboard_revisions
 -- The saved states of a dashboard, the newest first.
@@ -100,11 +112,12 @@ select id from public.datasets where id = any(%(ids)s);
 
 -- name: rail
 -- What stands in the rail of every page: how many there are of each, and the names of pinned dashboards.
+-- Scoring is nobody's order and over in a second, so it is no job that somebody waits for.
 select
     (select count(*) from public.datasets where deleted_at is null) as datasets,
     (select count(*) from public.dashboards where deleted_at is null) as dashboards,
-    (select count(*) from public.forecasts) as forecasts,
-    (select count(*) from public.jobs where state in ('queued', 'running')) as jobs,
+    (select count(*) from public.forecasts where deleted_at is null) as forecasts,
+    (select count(*) from public.jobs where state in ('queued', 'running') and kind <> 'score') as jobs,
     coalesce(
         (
             select jsonb_agg(jsonb_build_object('id', pins.id, 'name', pins.name) order by pins.created_at)

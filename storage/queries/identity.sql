@@ -5,7 +5,7 @@ values (%(email)s, %(password)s)
 returning id;
 
 -- name: identity_user_ensure
--- The account with this e-mail, created without a password when there is none.
+-- The account with this email, created without a password when there is none.
 insert into auth.users (email)
 values (%(email)s)
 on conflict (email) do update set email = excluded.email

@@ -20,3 +20,10 @@ where j.state in ('queued', 'running')
       where q.lock = j.id::text and q.status in ('todo', 'doing')
   )
 order by j.created_at;
+
+-- name: jobs_of_datasets
+-- How the newest conversion of each of these datasets stands.
+select distinct on (j.dataset_id) j.dataset_id, j.state, coalesce(j.error ->> 'message', '') as why
+from public.jobs j
+where j.dataset_id = any(%(ids)s) and j.kind = 'convert'
+order by j.dataset_id, j.created_at desc;

@@ -29,6 +29,10 @@ select count(*) as count from public.notices where read_at is null;
 -- Mark the user's notices as read.
 update public.notices set read_at = now() where read_at is null;
 
+-- name: notices_read_listed
+-- Mark those of the user's notices as read that a list has shown.
+update public.notices set read_at = now() where read_at is null and id = any(%(ids)s::uuid[]);
+
 -- name: notice_read
 -- Mark one notice as read.
 update public.notices set read_at = coalesce(read_at, now()) where id = %(id)s returning id;

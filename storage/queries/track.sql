@@ -120,16 +120,23 @@ where f.issued_at is not null and (%(dataset_id)s::uuid is null or f.dataset_id 
 
 -- name: track_sums
 -- Sums of the scores that count, in all, by model, by block of the horizon, and by both; null stands for all.
-with blocks as (
-    select r.model, r.forecast_id, b.*
+-- What was issued once more from the same cutoff is no further evidence: the first one counts.
+with record as (
+    select r.*, row_number() over (
+        partition by r.dataset_id, r.model, r.part, r.cutoff, r.request - array['windows', 'adapted', 'models', 'budget']
+        order by r.issued_at, r.issued_id) as turn
     from public.forecast_record r
+    where (%(dataset_id)s::uuid is null or r.dataset_id = %(dataset_id)s::uuid)
+      and (%(forecast_id)s::uuid is null or r.forecast_id = %(forecast_id)s::uuid)
+      and (%(model)s::text is null or r.model = %(model)s::text)
+), blocks as (
+    select r.model, r.forecast_id, b.*
+    from record r
     cross join lateral jsonb_to_recordset(r.blocks) as b (
         first integer, last integer, points bigint, smape float8, scaled bigint, abs float8, square float8, drawn bigint,
         pinball float8, levels jsonb
     )
-    where (%(dataset_id)s::uuid is null or r.dataset_id = %(dataset_id)s::uuid)
-      and (%(forecast_id)s::uuid is null or r.forecast_id = %(forecast_id)s::uuid)
-      and (%(model)s::text is null or r.model = %(model)s::text)
+    where r.turn = 1
 ), sums as (
     select model, first, max(last) as last, count(distinct forecast_id) as forecasts, sum(points)::bigint as points,
            sum(smape) as smape, sum(scaled)::bigint as scaled, sum(abs) as abs, sum(square) as square,
@@ -155,7 +162,7 @@ where s.points > 0
 order by s.model nulls first, s.first nulls first;
 
 -- name: track_forecasts
--- What became of each model of each forecast, the one that was issued last first.
+-- What became of each model of each forecast, the one that was issued last first; a deleted one opens while it is kept.
 with scored as (
     select r.forecast_id, r.model, max(r.cutoff) as cutoff, max(r.version) as version, max(r.issued_at) as issued_at
     from public.forecast_record r
@@ -179,8 +186,9 @@ with scored as (
     cross join lateral jsonb_each(b -> 'levels') as l (level, held)
     group by s.forecast_id, s.model, l.level
 )
-select s.forecast_id, f.name, f.dataset_id, d.name as dataset_name, s.model, s.cutoff, s.version, s.issued_at, m.points,
-       m.scaled, m.abs,
+select s.forecast_id, f.name, f.deleted_at is not null as deleted,
+       f.deleted_at is null or least(f.deleted_at, d.deleted_at) > now() - %(kept)s::interval as opens,
+       f.dataset_id, d.name as dataset_name, s.model, s.cutoff, s.version, s.issued_at, m.points, m.scaled, m.abs,
        (select jsonb_object_agg(h.level, jsonb_build_object('points', h.points, 'inside', h.inside))
         from held h
         where h.forecast_id = s.forecast_id and h.model = s.model) as levels

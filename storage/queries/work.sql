@@ -1,10 +1,12 @@
 -- name: jobs_list
--- The user's jobs, in one state or in any, the newest first.
+-- The user's jobs, in some states or in any, the newest first, from before one of them or from now.
 select id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
        dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged
 from public.jobs
-where %(state)s::text is null or state = %(state)s::text
-order by created_at desc
+where (%(states)s::text[] is null or state = any(%(states)s::text[]))
+  and (%(before)s::uuid is null
+       or (created_at, id) < (select b.created_at, b.id from public.jobs b where b.id = %(before)s::uuid))
+order by created_at desc, id desc
 limit %(limit)s;
 
 -- name: job_by_id
@@ -105,5 +107,7 @@ update public.jobs
 set state = 'queued', max_attempts = attempt + 3, progress = 0, message = '', error = null, cancel_requested = false,
     started_at = null, finished_at = null
 where id = %(id)s and state in ('failed', 'cancelled')
+  and not exists (select from public.datasets d where d.id = dataset_id and d.deleted_at is not null)
+  and not exists (select from public.forecasts f where f.id = forecast_id and f.deleted_at is not null)
 returning id, user_id, kind, title, state, payload, progress, message, attempt, max_attempts, error, cancel_requested,
           dataset_id, forecast_id, created_at, started_at, finished_at, quote, charged;

@@ -112,6 +112,29 @@ def spawn_grandchild(payload: Payload, objects: TaskObjects, workdir: Path, prog
     return {}
 
 
+def fork_and_share(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
+    """Fill memory, share it with three forks for longer than a fork counts nothing; unless told, have each write it."""
+    shared = bytearray(payload['size'])
+
+    def fill() -> None:
+        for at in range(0, len(shared), 4096):
+            shared[at] = 1
+
+    fill()
+    children = []
+    for _ in range(3):
+        if (child := os.fork()) == 0:
+            time.sleep(1.2)
+            if payload.get('then') != 'return':
+                fill()
+                time.sleep(NEVER)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    return {'children': len(children)}
+
+
 def stubborn(payload: Payload, objects: TaskObjects, workdir: Path, progress: Progress) -> dict[str, Any]:
     """Refuse every signal that can be refused, then wait for ever."""
     for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
@@ -182,6 +205,7 @@ TASKS = {
         eat_memory,
         sleep,
         spawn_grandchild,
+        fork_and_share,
         stubborn,
         tell,
         shout,

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,7 @@ async def compute(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ChildProces
         timeout=SOON,
         tasks=TASKS,
         warm={'here': ['colorsys']},
+        pause=0,
         nursery=nursery,
     )
     yield opened
@@ -97,18 +99,31 @@ async def test_a_spare_process_has_imported_ahead(compute: ChildProcesses) -> No
     call = await compute.submit('here', {})
     assert call == spare.id
     assert 'colorsys' in (await result(compute, call))['modules']
-    assert compute._spares['here'].waiting, 'the next one waits already'
+    async with asyncio.timeout(SOON):
+        while not ('here' in compute._spares and compute._spares['here'].waiting):
+            await asyncio.sleep(0)
+
+
+async def test_who_draws_a_result_is_not_disturbed_by_what_is_prepared(tmp_path: Path, nursery: Nursery) -> None:
+    at = ObjectsAt(folder=str(tmp_path / 'objects'))
+    compute = ChildProcesses(
+        tmp_path, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={'here': ['colorsys']}, nursery=nursery
+    )
+    try:
+        await result(compute, await compute.submit('here', {}))
+        assert compute._spares == {}
+    finally:
+        await compute.close()
 
 
 async def test_a_dead_spare_is_replaced(compute: ChildProcesses) -> None:
     await compute.warm_up('here')
     spare = compute._spares['here']
     async with asyncio.timeout(SOON):
-        while not (started := children()):
-            await asyncio.sleep(0.005)
-        for child in started:
-            child.kill()
         while spare.waiting:
+            for child in children():
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
             await asyncio.sleep(0.005)
     call = await compute.submit('here', {})
     assert call != spare.id

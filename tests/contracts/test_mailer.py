@@ -4,8 +4,10 @@ import datetime as dt
 import email
 import email.policy
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from core.settings import Settings
 from core.values import Mail
 from storage import mail
 from storage.hosts import is_loopback
+from storage.letters import as_html
 from storage.mail import OutboxMailer, SmtpMailer, open_mailer, read_outbox
 from tests.counterparts.smtp import SmtpServer, open_smtp
 
@@ -64,6 +67,33 @@ async def test_a_mail_arrives_as_it_was_written(mailer: Mailer, received: Receiv
     [one] = received()
     assert (one.to, one.subject, one.text) == ('ada@example.com', 'Sign in — été', TEXT)
     assert before <= one.at <= dt.datetime.now(dt.UTC)
+
+
+async def test_a_mail_is_html_too_for_those_who_read_that(mailer: Mailer, smtp: SmtpServer, settings: Settings) -> None:
+    await mailer.send('ada@example.com', subject='Sign in — été', text=TEXT)
+    [raw] = [taken.content for taken in smtp.taken] or [
+        file.read_bytes() for file in (settings.home_path / 'outbox').glob('*.eml')
+    ]
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    # The last part is the one that is liked best (RFC 2046, 5.1.4).
+    assert message.get_content_type() == 'multipart/alternative'
+    assert [part.get_content_type() for part in message.iter_parts()] == ['text/plain', 'text/html']
+    shown = message.get_body(('html',)).get_content()
+    assert f'href="{escape(LINK)}"' in shown
+    assert f'>{escape(LINK)}</a>' in shown, 'the link is there to be read and copied, too'
+    assert 'Grüße, 東京' in shown
+
+
+def test_the_html_of_a_mail_has_no_markup_of_others_and_fetches_nothing() -> None:
+    evil = '<img src=x onerror=alert(1)>'
+    shown = as_html(
+        evil, f'{evil} & "co"\n\njavascript:alert(1)\n\nhttps://a.example/?x="><b>&y=1\n\nsee https://b.example'
+    )
+    assert '<img' not in shown
+    assert '<b>' not in shown
+    assert shown.count(escape(evil)) == 3  # title, paragraph, button
+    assert set(re.findall('href="([^"]*)"', shown)) == {escape('https://a.example/?x="><b>&y=1')}
+    assert re.search(r'<[^>]+\ssrc=|url\(|@import|<link', shown) is None
 
 
 async def test_a_ping_sends_nothing(mailer: Mailer, received: Received) -> None:

@@ -50,9 +50,14 @@ async def connect() -> AsyncIterator[Connect]:
         await redis.close()
 
 
-@pytest.fixture
-def redis(connect: Connect, server: RedisServer) -> Redis:
-    return connect(server)
+@pytest_asyncio.fixture(loop_scope='session')
+async def redis(connect: Connect, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Redis:
+    """Redis that has answered, however long a busy machine took to connect."""
+    redis = connect(server)
+    monkeypatch.setattr('storage.redis.client.PATIENCE', RECOVERY)
+    await RedisCache(redis).ping()
+    monkeypatch.setattr('storage.redis.client.PATIENCE', PATIENCE)
+    return redis
 
 
 @pytest.fixture
@@ -360,7 +365,7 @@ async def test_what_is_lent_late_is_not_lent_longer(
     await elsewhere.lend('key', load, ttl=life)
     await cache.recall(['key'], ttl=life)
     server.resume()
-    assert server.run('GET', 'variosync:loans:key') is None
+    assert server.run('GET', 'variosync:loans:key') in (None, b''), 'nothing, or the mark of the recall'
 
 
 @pytest.mark.parametrize('fault', ['kill', 'hold'])
@@ -459,11 +464,11 @@ async def test_no_message_is_lost_and_none_comes_twice_whatever_happens_to_redis
         await settle(there)
         await settle(here)
         await tell()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             heard = [(await anext(messages))['n'] for _ in range(told)]
         assert sorted(heard) == list(range(told))
         await here.publish('t/jobs', {'n': 'last'})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await anext(messages) == {'n': 'last'}
 
 

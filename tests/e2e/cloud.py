@@ -12,7 +12,7 @@ from storage.objects import ObjectsAt
 from tests.counterparts.moto import Moto
 from tests.counterparts.postgres import Bouncer, server_postgres
 from tests.counterparts.redis import RedisServer
-from tests.e2e.server import Server, python
+from tests.e2e.server import FORKED, MAKE, Server
 from tests.fakes.modal import FakeModal
 from tests.fakes.supabase import FakeSupabase
 
@@ -25,9 +25,9 @@ class Embedded(AbstractContextManager['Embedded']):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def server(self, home: Path, **settings: str) -> Server:
-        """A server over a home, not started yet."""
-        return Server(home, **settings)
+    def server(self, home: Path, *, make: bool = False, **settings: str) -> Server:
+        """A server over a home, not started yet; by `make run` if it is to be what a newcomer starts."""
+        return Server(home, command=MAKE if make else FORKED, **settings)
 
 
 class Cloud(AbstractContextManager['Cloud']):
@@ -37,13 +37,13 @@ class Cloud(AbstractContextManager['Cloud']):
         self._stack = ExitStack()
         self.settings: Mapping[str, str] = {}
 
-    def server(self, home: Path, **settings: str) -> Server:
+    def server(self, home: Path, *, make: bool = False, **settings: str) -> Server:
         """A server that uses these services, not started yet; what it runs itself imports no model library."""
         return Server(home, command=self.program('serve'), **(dict(self.settings) | settings))
 
     def program(self, verb: str) -> tuple[str, ...]:
-        """The command line of `variosync VERB` with the fake of Modal in its place."""
-        return python('-m', 'tests.e2e.web_image', 'tests.fakes.modal', '--state', str(self._state), verb)
+        """The command line of `variosync VERB` with the fake of Modal in its place, forked (`Server.command`)."""
+        return ('forked with the fake of Modal', '--state', str(self._state), verb)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

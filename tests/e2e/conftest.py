@@ -1,21 +1,35 @@
 """A running server and a real browser."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.browsers import chromium
 from tests.e2e.cloud import PLACES, Cloud, Embedded
-from tests.e2e.server import Server
+from tests.e2e.forked import FORKS
+from tests.e2e.server import FORKED, Server
 
 ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
 WIDE = {'width': 1440, 'height': 900}
 PATIENCE = 30_000  # ms that a page may take to show what a test waits for
 expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _first_starts_are_spared(migrated_home: Path) -> Iterator[None]:
+    """Let servers begin with a database that was made before, unless a test says that a first start is its matter.
+
+    Theirs is a process that has imported all that they need, if they are to be `FORKED`.
+    """
+    Server.template = migrated_home
+    yield
+    Server.template = None
+    for forks in FORKS.values():
+        forks.close()
 
 
 @pytest.fixture
@@ -32,26 +46,51 @@ def place(request: pytest.FixtureRequest) -> Iterator[Embedded | Cloud]:
         yield place
 
 
-@pytest.fixture
-def server(home: Path) -> Iterator[Server]:
-    running = Server(home).start()
-    yield running
-    running.stop()
+@pytest.fixture(scope='session')
+def server() -> Iterator[Server]:
+    """One server for all tests of a worker that neither stop it nor set anything; each makes accounts of its own."""
+    folder = Path(mkdtemp(prefix='vs-'))
+    # More accounts than one address may make: each says that it comes from elsewhere (`Server.client`). And an account
+    # that several tests share asks more than one person does.
+    running = Server(folder, command=FORKED, VARIOSYNC_TRUSTED_PROXIES='1', VARIOSYNC_RATE_LIMIT='1000000')
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def browser() -> Iterator[Browser]:
-    """A browser for one test: Playwright keeps an event loop running in this thread as long as it lives."""
-    path = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
+    """A browser for a module; each test has contexts of its own.
+
+    Playwright keeps an event loop running in this thread as long as it lives: none of a module that asks for it is
+    `async`, and it ends before the next module begins.
+    """
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        running = playwright.chromium.launch(executable_path=chromium(light=True), args=ARGUMENTS)
         yield running
         running.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport=WIDE)
+@pytest.fixture(scope='module')
+def known(browser: Browser) -> Iterator[BrowserContext]:
+    """A context that has been here before: what pages share is neither fetched nor compiled again."""
+    # Without GPU each step of an animation is painted by the processor.
+    context = browser.new_context(viewport=WIDE, reduced_motion='reduce')
     context.set_default_timeout(PATIENCE)
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(known: BrowserContext) -> Iterator[Page]:
+    """A page of somebody whom no site knows."""
+    yield known.new_page()
+    for page in known.pages:
+        if (origin := page.evaluate('origin')) != 'null':
+            known.new_cdp_session(page).send(
+                'Storage.clearDataForOrigin', {'origin': origin, 'storageTypes': 'cookies,local_storage,indexeddb'}
+            )
+        page.close()
+    known.clear_cookies()

@@ -1,4 +1,4 @@
-"""The real server, started as a newcomer would: `make run` with a home of its own."""
+"""The real server, started as a newcomer would, by `make run`, or sooner, with a home of its own."""
 
 import os
 import re
@@ -13,7 +13,12 @@ from queue import Empty, SimpleQueue
 
 import httpx
 
+from tests.e2e.forked import FORKS, Forked
+from tests.homes import copy_home
+
 ROOT = Path(__file__).parent.parent.parent
+MAKE = ('make', '-s', 'run')
+FORKED = ('forked', 'serve')  # by a process that has imported all that the server needs
 READY = re.compile(r'VARIOSYNC ready: (?P<link>https?://\S+)')
 
 
@@ -25,17 +30,25 @@ def free_port() -> int:
 
 
 class Server:
-    """`make run` over a home; it may be killed and started again on the same port."""
+    """`make run` over a home; it may be killed and started again on the same port.
 
-    def __init__(self, home: Path, *, command: tuple[str, ...] = ('make', '-s', 'run'), **settings: str) -> None:
+    A home without a database begins with a copy of the `template`, if there is one, unless it is to be `fresh`.
+    """
+
+    template: Path | None = None
+
+    def __init__(self, home: Path, *, command: tuple[str, ...] = MAKE, fresh: bool = False, **settings: str) -> None:
         self.home = home
+        self.fresh = fresh
+        self.folder = ROOT
         self.port = free_port()
         self.command = command
         self.settings = settings
         self.link = ''
         self.lines: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | Forked | None = None
         self._reader: threading.Thread | None = None
+        self._told: SimpleQueue[str] = SimpleQueue()
         self._clients: list[httpx.Client] = []
 
     @property
@@ -54,22 +67,31 @@ class Server:
 
     def start(self, *, patience: float = 90) -> 'Server':
         """Start and return when the ready line was printed."""
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        told: SimpleQueue[str] = SimpleQueue()
-        self._reader = threading.Thread(target=self._read, args=(self.process, told), daemon=True)
+        if self.template and not (self.fresh or 'DATABASE_URL' in self.settings or (self.home / 'postgres').exists()):
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            copy_home(self.template, self.home)
+        read, write = os.pipe()
+        if self.command[0] in FORKS:
+            self.process = FORKS[self.command[0]].start(
+                self.command[1:], environment=self.environment, output=write, errors=write
+            )
+        else:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environment, stdout=write, stderr=write, start_new_session=True
+            )
+        os.close(write)
+        self._told = SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=(read, self._told), daemon=True)
         self._reader.start()
+        return self.wait_until_ready(patience=patience)
+
+    def wait_until_ready(self, *, patience: float = 90) -> 'Server':
+        """Return when the next ready line was printed."""
+        assert self.process is not None
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
-                line = told.get(timeout=0.2)
+                line = self._told.get(timeout=0.2)
             except Empty:
                 if self.process.poll() is not None:
                     break
@@ -82,9 +104,8 @@ class Server:
             self._wait()
         raise AssertionError('the server did not get ready:\n' + ''.join(self.lines[-40:]))
 
-    def _read(self, process: 'subprocess.Popen[str]', told: 'SimpleQueue[str]') -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
+    def _read(self, output: int, told: 'SimpleQueue[str]') -> None:
+        with os.fdopen(output, encoding='utf-8') as lines:
             for line in lines:
                 self.lines.append(line)
                 told.put(line)
@@ -125,9 +146,12 @@ class Server:
         client = httpx.Client(base_url=self.url, headers={'Origin': self.url}, timeout=60)
         self._clients.append(client)
         if email:
-            answer = client.post('/auth/sign-up', data={'email': email, 'password': password, 'next': '/'})
+            known = {'email': email, 'password': password, 'next': '/'}
+            # Believed by a server that stands behind a proxy alone.
+            elsewhere = {'X-Forwarded-For': f'10.0.{len(self._clients) // 250}.{len(self._clients) % 250 + 1}'}
+            answer = client.post('/auth/sign-up', data=known, headers=elsewhere)
             if answer.status_code == 409:
-                answer = client.post('/auth/sign-in', data={'email': email, 'password': password, 'next': '/'})
+                answer = client.post('/auth/sign-in', data=known, headers=elsewhere)
             assert answer.status_code == 303, answer.text
         else:
             assert client.get(self.link).status_code in (200, 303)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 import httpx
 import pyarrow.parquet as pq
@@ -20,6 +18,7 @@ from run_nicegui import Root, main
 from storage.embedded.nursery import Nursery
 from tests.counterparts.fault_proxy import Fault, FaultProxy
 from tests.e2e.server import ROOT, Server, free_port, python
+from ui.cli import client as sender
 from ui.cli import run
 from ui.cli.client import Arrived, Client
 
@@ -32,6 +31,26 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*python(str(ROOT / 'run_nicegui.py')), *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+import run_nicegui
+run_nicegui.main()
+"""
+
+
+@pytest.mark.parametrize('name', ['core.services', 'storage.doctor', 'ui.cli'])
+def test_an_interrupt_while_modules_are_imported_ends_without_a_word(name: str):
+    ended = subprocess.run(python('-c', INTERRUPTED.format(name=name)), cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, '', '')
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -108,7 +127,7 @@ def test_a_recipe_and_a_further_file_make_a_dataset_of_a_folder(variosync: Comma
     said = variosync('convert', AIRLINE, '-o', out, '--recipe', steps)
     assert (said.returncode, said.stderr) == (0, '')
     assert said.stdout.splitlines() == [
-        'step 1 derive: 144 rows to 144, 0 cells changed',
+        'step 1 derive: 144 rows to 144, 0 of 0 cells changed',
         f'{out}: 144 read = 144 accepted + 0 repaired + 0 rejected',
         f'{out}: 144 rows',
     ]
@@ -266,6 +285,11 @@ def test_bad_input_is_one_line_and_status_2(variosync: Command, arguments, told)
         (['upload', AIRLINE, '--server', 'http://127.0.0.1:1'], '--key'),
         (['upload', AIRLINE, '--server', 'http://127.0.0.1:1', '--key', 'k'], 'does not answer'),
         (['upload', AIRLINE, '--how', 'merge', '--server', 'http://127.0.0.1:1', '--key', 'k'], 'merge'),
+        (['datasets', 'list', '--server', 'http://example.com', '--key', 'k'], 'not encrypted'),
+        (
+            ['datasets', 'list', '--search', 'x', '--deleted', '--server', 'http://127.0.0.1:1', '--key', 'k'],
+            '--search',
+        ),
     ],
 )
 def test_what_is_wrong_before_any_work_is_told_likewise(
@@ -354,7 +378,7 @@ def test_windows_that_series_have_no_room_for_are_told(variosync: Command, tmp_p
     asked = ('backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', 12, '--models', 'seasonal_naive')
     said = variosync(*asked, '--n-windows', 50, '-o', tmp_path / 'scores.csv')
     assert said.returncode == 0
-    assert said.stdout.startswith('warning: 0 of 1 series measured on all 50 past windows, 1 on 8')
+    assert said.stdout.startswith('warning: Measured from 8 of 50 past cutoffs: ')
     told = json.loads(variosync(*asked, '--n-windows', 50, '-o', tmp_path / 'scores.csv', '--json').stdout)
     assert list(told['windows'].values()) == [8]
     assert len(told['warnings']) == 1
@@ -375,6 +399,7 @@ def test_without_a_command_the_help_is_shown_in_lines():
     said = process()
     assert (said.returncode, said.stdout) == (2, '')
     assert any(line.split()[:1] == ['serve'] for line in said.stderr.splitlines())
+    assert not [line for line in said.stderr.splitlines() if line.startswith('  ') and line.endswith('...')]
     assert not said.stderr.startswith('variosync:')
 
 
@@ -425,23 +450,21 @@ def test_doctor_migrate_and_worker_start(tmp_path: Path, monkeypatch: pytest.Mon
     assert applied.returncode == 0, applied.stderr
     assert 'main_job.sql' in applied.stdout
     assert process('migrate').stdout.strip() == 'nothing to apply'
-    said = process('doctor', '--json')
+    said = process('doctor')
     assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)
-    assert all(service['ok'] for service in found.values())
-    assert list(found) == ['database', 'identity', 'mail', 'staging', 'objects', 'cache', 'events', 'compute']
-
-
-@pytest.fixture(scope='module')
-def server() -> Iterator[Server]:
-    """A server for every test that needs one."""
-    home = Path(mkdtemp(prefix='vs-'))
-    running = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_DEMO='0')
-    try:
-        yield running.start()
-    finally:
-        running.stop()
-        rmtree(home, ignore_errors=True)
+    home, *found = said.stdout.splitlines()
+    assert home == f'Home {tmp_path / "home"}'
+    assert {line[:2] for line in found} == {'✓ '}
+    assert [line.split()[1] for line in found] == [
+        'database',
+        'identity',
+        'mail',
+        'staging',
+        'objects',
+        'cache',
+        'events',
+        'compute',
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -463,8 +486,8 @@ def proxy(server: Server) -> Iterator[FaultProxy]:
 @pytest.fixture
 def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files go in pieces of 600 bytes, and what breaks is tried again at once."""
-    monkeypatch.setattr('ui.cli.client.PIECE', 600)
-    monkeypatch.setattr('ui.cli.client.PAUSES', (0.0, 0.0))
+    monkeypatch.setattr(sender, 'PIECE', 600)
+    monkeypatch.setattr(sender, 'PAUSES', (0.0, 0.0))
 
 
 def sent(proxy: FaultProxy, method: str) -> int:
@@ -473,7 +496,7 @@ def sent(proxy: FaultProxy, method: str) -> int:
 
 @SERVED
 def test_upload_ends_when_the_file_is_rows_of_a_dataset(
-    server: Server, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, key: str, variosync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
     monkeypatch.setenv('VARIOSYNC_SERVER', f'{server.url}/')
@@ -484,7 +507,7 @@ def test_upload_ends_when_the_file_is_rows_of_a_dataset(
     news = tmp_path / 'news.csv'
     news.write_text('ds,y,note\n' + ''.join(f'1961-{month:02}-01,{400 + month},x\n' for month in range(1, 7)))
     (tmp_path / 'picture.csv').write_bytes(bytes(range(256)) * 8)
-    said = process('upload', tmp_path / 'picture.csv', news, AIRLINE, '--dataset', 'air passengers', '--json')
+    said = variosync('upload', tmp_path / 'picture.csv', news, AIRLINE, '--dataset', 'air passengers', '--json')
     assert said.returncode == 1
     (told,) = said.stderr.splitlines()
     assert told.startswith(f'variosync: {tmp_path / "picture.csv"}: ')
@@ -493,10 +516,44 @@ def test_upload_ends_when_the_file_is_rows_of_a_dataset(
     assert (refused['state'], joined['state'], same['state']) == ('failed', 'converted', 'converted')
     assert (joined['version'], joined['rows'], len(joined['warnings'])) == (2, 150, 1)
     assert (same['version'], same['rows']) == (3, 150)
-    unchanged = process('upload', AIRLINE, '--dataset', joined['dataset'], '--no-wait')
+    unchanged = variosync('upload', AIRLINE, '--dataset', joined['dataset'], '--no-wait')
     assert (unchanged.returncode, unchanged.stderr) == (0, '')
     assert 'nothing has changed' in unchanged.stdout
     assert json.loads((tmp_path / 'home' / 'uploads.json').read_text()) == {}
+
+
+@SERVED
+def test_datasets_are_listed_shown_deleted_and_restored_by_their_names(
+    server: Server, key: str, variosync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv('VARIOSYNC_HOME', str(tmp_path / 'home'))
+    monkeypatch.setenv('VARIOSYNC_SERVER', server.url)
+    monkeypatch.setenv('VARIOSYNC_API_KEY', key)
+    (tmp_path / 'harbour.csv').write_text('ds,y\n2024-01-01,1\n2024-01-02,2\nnever,3\n2024-01-04,4\n')
+    assert variosync('upload', tmp_path / 'harbour.csv').returncode == 0
+    (listed,) = variosync('datasets', 'list', '--search', 'harb').stdout.splitlines()
+    one, _, told = listed.partition('  ')
+    assert told == 'harbour: version 1, 3 rows, 1 fault'
+    shown = variosync('datasets', 'show', 'harbour')
+    assert shown.stdout.splitlines()[0] == told
+    assert f'  page     {server.url}/datasets/{one}' in shown.stdout.splitlines()
+    assert json.loads(variosync('datasets', 'show', one, '--json').stdout)['measures'] == ['y']
+
+    gone = variosync('datasets', 'delete', 'harbour')
+    assert gone.stdout.startswith('harbour was deleted. Until 20')
+    assert gone.stdout.rstrip().endswith(f'variosync datasets restore {one}')
+    assert variosync('datasets', 'list', '--search', 'harb').stdout == (
+        'No dataset has "harb" in its name or its file’s.\n'
+    )
+    assert 'kept until' in variosync('datasets', 'list', '--deleted').stdout
+    for verb in ('show', 'delete'):
+        refused = variosync('datasets', verb, 'harbour')
+        assert (refused.returncode, refused.stdout) == (2, '')
+        assert f'There is no dataset "harbour" at {server.url}.' in refused.stderr
+    (deleted,) = json.loads(variosync('datasets', 'list', '--deleted', '--json').stdout)['items']
+    assert (deleted['id'], deleted['name']) == (one, 'harbour')
+    assert variosync('datasets', 'restore', 'harbour').stdout == f'harbour is back: {server.url}/datasets/{one}\n'
+    assert 'no deleted dataset "harbour"' in variosync('datasets', 'restore', 'harbour').stderr
 
 
 @SERVED
@@ -601,20 +658,22 @@ def test_what_cannot_be_sent_is_told_before_anything_is(server: Server, key: str
 
 
 @SERVED
-def test_hours_are_granted_and_shown_beside_a_running_server(server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_hours_are_granted_and_shown_beside_a_running_server(
+    server: Server, variosync: Command, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv('VARIOSYNC_HOME', str(server.home))
-    server.client('anna@example.com')
-    granted = process('hours', 'grant', 'Anna@example.com', '10', '--expires', '2101-01-01')
-    assert (granted.returncode, granted.stdout) == (0, 'Anna@example.com was given 10 h and has 12.00 h now\n')
-    report = json.loads(process('hours', 'show', 'anna@example.com', '--json').stdout)
+    server.client('hanna@example.com')
+    granted = process('hours', 'grant', 'Hanna@example.com', '10', '--expires', '2101-01-01')
+    assert (granted.returncode, granted.stdout) == (0, 'Hanna@example.com was given 10 h and has 12.00 h now\n')
+    report = json.loads(variosync('hours', 'show', 'hanna@example.com', '--json').stdout)
     assert report['seconds'] == 12 * 3600
     assert [(grant['remaining'], grant['expires']) for grant in report['grants']] == [
         (10 * 3600, '2101-01-01 00:00:00+00:00'),
         (2 * 3600, None),
     ]
-    shown = process('hours', 'show', 'anna@example.com').stdout
+    shown = variosync('hours', 'show', 'hanna@example.com').stdout
     assert 'Granted hours: 10.00 of 10.00 h left, void from 2101-01-01 00:00 UTC' in shown
-    for arguments in (('nobody@example.com', '1'), ('anna@example.com', '1', '--expires', '2001-01-01')):
-        refused = process('hours', 'grant', *arguments)
+    for arguments in (('nobody@example.com', '1'), ('hanna@example.com', '1', '--expires', '2001-01-01')):
+        refused = variosync('hours', 'grant', *arguments)
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1

@@ -4,25 +4,25 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 from tests.e2e.conftest import PATIENCE, WIDE
-from tests.e2e.server import Server, python
+from tests.e2e.server import Server
 from tests.e2e.test_dataset_page import barred
 from tests.e2e.test_hours_rest import begin, finished, patch
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('pages')
 
 PHONE = {'width': 390, 'height': 844}
 SITES = ('Bergen', 'Oslo', 'Trondheim')
 Opened = Callable[..., Page]
+ALONE = pytest.mark.parametrize('api', ['alone'], indirect=True)
+BROUGHT: dict[tuple[httpx.Client, int], str] = {}
 # Whether the page asks before it is left.
 LEAVING = """() => {
     const asked = new Event('beforeunload', { cancelable: true });
@@ -42,31 +42,53 @@ def readings(days: int) -> bytes:
 
 
 @pytest.fixture(scope='module')
-def site() -> Iterator[Server]:
-    running = Server(Path(mkdtemp(prefix='vs-')), command=python('run_nicegui.py', 'serve')).start()
-    yield running
-    running.stop()
+def shared(server: Server) -> httpx.Client:
+    """A program of the account of all tests to which other dashboards are nothing."""
+    return server.client('boards@example.com')
 
 
 @pytest.fixture
-def api(site: Server, request: pytest.FixtureRequest) -> httpx.Client:
-    """A program of an account of its own."""
+def api(server: Server, request: pytest.FixtureRequest) -> httpx.Client:
+    """A program of that account, or of one of the test's own (`ALONE`)."""
+    if not hasattr(request, 'param'):
+        client: httpx.Client = request.getfixturevalue('shared')
+        return client
     name = re.sub(r'\W', '-', request.node.name)[:40]
-    return site.client(f'{name}@example.com')
+    return server.client(f'{name}@example.com')
+
+
+@pytest.fixture(scope='module')
+def known(server: Server, browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that has been here before: what pages share is neither fetched nor compiled again."""
+    made = browser.new_context(viewport=WIDE, base_url=server.url, reduced_motion='reduce')
+    made.set_default_timeout(PATIENCE)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def opened(site: Server, api: httpx.Client, browser: Browser) -> Iterator[Opened]:
-    """Open an address in a browser of the same account; what goes wrong on its pages fails the test."""
+def opened(server: Server, api: httpx.Client, browser: Browser, known: BrowserContext) -> Iterator[Opened]:
+    """Open an address in a browser of the same account; what goes wrong on its pages fails the test.
+
+    One that is `forgiving` hears no complaints of the console, and is alone in its browser.
+    """
     wrong: list[str] = []
-    contexts = []
+    pages, contexts = [], []
+    cookies: Any = [{'name': one.name, 'value': one.value or '', 'url': server.url} for one in api.cookies.jar]
+    known.clear_cookies()
+    known.add_cookies(cookies)
 
     def open_page(path: str, *, viewport: Any = WIDE, forgiving: bool = False) -> Page:
-        context = browser.new_context(viewport=viewport, base_url=site.url)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        context.add_cookies([{'name': one.name, 'value': one.value or '', 'url': site.url} for one in api.cookies.jar])
+        context = known
+        if forgiving:
+            context = browser.new_context(viewport=WIDE, base_url=server.url, reduced_motion='reduce')
+            context.set_default_timeout(PATIENCE)
+            context.add_cookies(cookies)
+            contexts.append(context)
         page = context.new_page()
+        pages.append(page)
+        if viewport is not WIDE:
+            page.set_viewport_size(viewport)
         page.on('pageerror', lambda error: wrong.append(str(error)))
         if not forgiving:
             page.on('console', lambda said: wrong.append(said.text) if said.type == 'error' else None)
@@ -74,16 +96,19 @@ def opened(site: Server, api: httpx.Client, browser: Browser) -> Iterator[Opened
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for one in (*pages, *contexts):
+        one.close()
     assert wrong == []
 
 
 def dataset_of(api: httpx.Client, days: int = 14) -> str:
-    data = readings(days)
-    sent = patch(api, begin(api, 'grid load.csv', len(data)), data)
-    finished(api)
-    return str(sent.headers['variosync-dataset'])
+    """A dataset of the account of so many days, brought once: who changes it has an account of its own (`ALONE`)."""
+    if (api, days) not in BROUGHT:
+        data = readings(days)
+        sent = patch(api, begin(api, 'grid load.csv', len(data)), data)
+        finished(api)
+        BROUGHT[api, days] = str(sent.headers['variosync-dataset'])
+    return BROUGHT[api, days]
 
 
 def dashboard_of(api: httpx.Client, dataset: str, panels: int = 3) -> str:
@@ -116,6 +141,7 @@ def order(api: httpx.Client, dashboard: str) -> list[tuple[str, int, int, int, i
     return [(one['id'], one['x'], one['y'], one['w'], one['h']) for one in panels]
 
 
+@ALONE
 def test_built_in_one_press_and_every_choice_is_in_the_address(api: httpx.Client, opened: Opened) -> None:
     page = opened(f'/datasets/{dataset_of(api)}')
     page.get_by_role('button', name='Dashboard', exact=True).click()
@@ -357,7 +383,7 @@ def test_what_a_dashboard_shares_with_an_edited_panel_is_seen_and_not_saved(api:
     assert 'by.site' not in page.url
     explored(page)
     page.get_by_role('button', name='Save to dashboard').click()
-    page.wait_for_url(re.compile('/dashboards/[0-9a-f-]+$'))
+    page.wait_for_url(re.compile(r'/dashboards/[0-9a-f-]+\?last=P3D&step=PT6H#p0$'))
     ready(page)
     kept = api.get(f'/api/v1/dashboards/{dashboard}').json()['spec']['panels'][0]['query']
     assert kept == {'measures': ['load']}
@@ -366,20 +392,20 @@ def test_what_a_dashboard_shares_with_an_edited_panel_is_seen_and_not_saved(api:
 def test_series_are_added_up_where_that_means_something(api: httpx.Client, opened: Opened) -> None:
     page = opened(f'/explore?dataset={dataset_of(api, 3)}')
     legend = explored(page).locator('.panel-legend')
-    page.get_by_role('button', name='Group: Off').click()
+    page.get_by_role('button', name='Group by: Nothing').click()
     page.get_by_role('menuitem', name='All series').click()
-    expect(page.get_by_role('button', name='Together: Sum of series')).to_be_visible()
+    expect(page.get_by_role('button', name='Combined by: Sum')).to_be_visible()
     explored(page)
     assert asked(page)['query'] == {'measures': ['load'], 'group': '*', 'across': 'sum'}
     # A measure is dragged onto the chart, and the one before is taken off.
     page.get_by_role('button', name='temperature', exact=True).drag_to(page.locator('.explore-panel'))
     page.get_by_role('button', name='load', exact=True).click()
-    expect(page.get_by_role('button', name='Together: Mean of series')).to_be_visible()
+    expect(page.get_by_role('button', name='Combined by: Mean')).to_be_visible()
     explored(page)
     assert asked(page)['query'] == {'measures': ['temperature'], 'group': '*', 'across': 'mean'}
     expect(legend).to_contain_text('23')  # at the last hour, in each of the three
-    page.get_by_role('button', name='Together: Mean of series').click()
-    page.get_by_role('menuitem', name='Sum of series').click()
+    page.get_by_role('button', name='Combined by: Mean').click()
+    page.get_by_role('menuitem', name='Sum').click()
     expect(legend).to_contain_text('69')
 
 
@@ -427,10 +453,10 @@ def test_a_note_is_written_changed_and_taken_away(api: httpx.Client, opened: Ope
 
 
 def test_a_link_to_what_is_not_yours_says_so_and_nothing_more(
-    site: Server, api: httpx.Client, browser: Browser, opened: Opened
+    server: Server, api: httpx.Client, browser: Browser, opened: Opened
 ) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
-    stranger = site.client('stranger@example.com')
+    stranger = server.client('stranger@example.com')
     answer = stranger.get(f'/dashboards/{dashboard}', headers={'Accept': 'text/html'})
     assert answer.status_code == 404
     assert 'or it is not yours' in answer.text
@@ -440,6 +466,7 @@ def test_a_link_to_what_is_not_yours_says_so_and_nothing_more(
     expect(page.locator('[data-panel="p0"] .panel-message')).to_contain_text('There are values from 1 Jan 2026')
 
 
+@ALONE
 def test_a_new_version_is_drawn_without_a_reload(api: httpx.Client, opened: Opened) -> None:
     dataset = dataset_of(api, 3)
     page = opened(f'/dashboards/{dashboard_of(api, dataset)}?last=P1D')
@@ -486,6 +513,7 @@ def test_the_crosshair_is_shared(api: httpx.Client, opened: Opened) -> None:
     assert legends[0] == legends[1] == legends[2]
 
 
+@ALONE
 def test_the_list_names_copies_takes_away_and_brings_back(api: httpx.Client, opened: Opened) -> None:
     dashboard_of(api, dataset_of(api, 3))
     page = opened('/dashboards')
@@ -571,6 +599,32 @@ def test_a_change_made_while_another_is_on_its_way_is_not_lost_by_leaving(
     assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
 
 
+def test_what_a_page_took_with_it_is_offered_when_it_is_opened_again(
+    api: httpx.Client, opened: Opened, held: list[Route]
+) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}', forgiving=True)
+    ready(page)
+    hold(page, held, dashboard)
+    # As a phone does: nobody is asked, and what follows the first state is never sent.
+    page.evaluate('() => dispatchEvent(new PageTransitionEvent("pagehide"))')
+    kept = page.evaluate('() => JSON.stringify(localStorage)')
+    page.close(run_before_unload=False)
+    again = opened(f'/dashboards/{dashboard}')
+    again.evaluate('kept => Object.assign(localStorage, JSON.parse(kept))', kept)
+    again.reload()
+    ready(again)
+    assert order(api, dashboard)[0] != ('p0', 0, 0, 4, 6)
+    expect(again.locator('.board-note')).to_contain_text('was not saved')
+    again.get_by_role('button', name='Bring it back').click()
+    expect(again.locator('.board[data-saved="1"]')).to_be_attached()
+    assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
+    expect(again.locator('.board-note')).to_be_hidden()
+    again.reload()
+    ready(again)
+    expect(again.locator('.board-note')).to_be_hidden()
+
+
 def test_edit_waits_for_all_that_was_changed(api: httpx.Client, opened: Opened, held: list[Route]) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
     page = opened(f'/dashboards/{dashboard}')
@@ -581,6 +635,94 @@ def test_edit_waits_for_all_that_was_changed(api: httpx.Client, opened: Opened, 
     held[0].continue_()
     explored(page)
     assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
+
+
+def test_what_nobody_waits_for_any_more_is_let_go(api: httpx.Client, opened: Opened) -> None:
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
+    page = opened(f'/dashboards/{made["id"]}', forgiving=True)
+    ready(page)
+    held: list[Route] = []
+    page.route('**/query?**', lambda route: route.continue_() if held else held.append(route))
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    with page.expect_request('**/query?**'):
+        page.keyboard.press('+')
+    with page.expect_event('requestfailed', lambda request: request.url == held[0].request.url):
+        page.keyboard.press('+')
+    ready(page)
+    expect(page.locator('.panel-message')).to_be_hidden()
+
+
+def test_a_name_changed_elsewhere_shows_here_and_a_page_loaded_anew_is_nobody_else(
+    api: httpx.Client, opened: Opened
+) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}')
+    expect(page.locator('.pill.hours')).to_be_visible()
+    page.reload()
+    expect(page.locator('.pill.hours')).to_be_visible()
+    expect(page.locator('[data-here="1"]')).to_be_attached()
+    assert api.patch(f'/api/v1/dashboards/{dashboard}', json={'name': 'Of the north'}).status_code == 200
+    expect(page.get_by_role('textbox', name='Name of the dashboard')).to_have_value('Of the north')
+    expect(page.locator('.crumbs [aria-current="page"]')).to_have_text('Of the north')
+    expect(page).to_have_title('Of the north · VARIOSYNC')
+    api.delete(f'/api/v1/dashboards/{dashboard}')
+    expect(page.locator('.board-note')).to_contain_text('was deleted elsewhere')
+
+
+def test_a_range_of_days_is_one_of_whole_days(api: httpx.Client, opened: Opened) -> None:
+    rows = '\n'.join(f'2026-01-{day:02},{day * day % 17}' for day in range(1, 29))
+    data = f'date,load\n{rows}\n'.encode()
+    sent = patch(api, begin(api, 'days.csv', len(data)), data)
+    finished(api)
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': sent.headers['variosync-dataset'], 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'Days', 'spec': {'panels': [panel]}}).json()
+    page = opened(f'/dashboards/{made["id"]}')
+    ready(page)
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+
+    def shown() -> tuple[float, float]:
+        asked = parse_qs(urlparse(page.url).query)
+        return tuple(float(asked[end][0]) / 86_400_000 for end in ('from', 'to'))
+
+    for key in ('+', '+', '+', 'ArrowRight', 'ArrowRight', 'ArrowLeft', '-'):
+        before = page.url
+        page.keyboard.press(key)
+        page.wait_for_url(lambda url, before=before: url != before)
+        start, end = shown()
+        assert start == int(start)
+        assert end == int(end)
+        assert end > start
+    ready(page)
+
+
+@ALONE
+def test_a_dataset_is_renamed_by_typing_and_enter(api: httpx.Client, opened: Opened) -> None:
+    dataset = dataset_of(api, 3)
+    page = opened(f'/datasets/{dataset}')
+    page.get_by_role('button', name='More', exact=True).click()
+    page.get_by_role('menuitem', name='Rename').click()
+    expect(page.get_by_role('dialog').get_by_role('textbox', name='Name')).to_be_focused()
+    page.keyboard.press('Control+a')
+    page.keyboard.type('Load of the north')
+    page.keyboard.press('Enter')
+    expect(page.get_by_role('heading', name='Load of the north')).to_be_visible()
+    assert api.get(f'/api/v1/datasets/{dataset}').json()['name'] == 'Load of the north'
+
+
+def test_panels_stand_where_the_grid_will_find_them(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened('/datasets')
+    held: list[Route] = []
+    page.route('**/gridstack*', lambda route: held.append(route))
+    page.goto(f'/dashboards/{dashboard}', wait_until='commit')
+    ready(page)
+    boxes = [cell.bounding_box() for cell in page.locator('.grid-stack-item').all()]
+    page.keyboard.press('Shift+Tab')  # no panel has the focus
+    held[0].continue_()
+    expect(page.locator('.grid-stack-item .ui-resizable-se')).to_have_count(len(boxes))
+    assert [cell.bounding_box() for cell in page.locator('.grid-stack-item').all()] == boxes
+    assert page.locator('[data-panel="p0"]').get_attribute('data-fetches') == '1'
 
 
 def test_a_panel_is_resized_by_hand(api: httpx.Client, opened: Opened) -> None:
@@ -648,7 +790,8 @@ def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: h
     assert page.evaluate('() => window.socket === undefined')
     title = page.get_by_role('textbox', name='Name of the dashboard')
     title.fill('Renamed while the socket is away')
-    title.press('Enter')
+    with page.expect_response(lambda answer: answer.request.method == 'PATCH'):
+        title.press('Enter')
     expect(page.locator('.board canvas')).to_have_count(3)
     held[0].continue_()
     expect(page.locator('.pill.hours')).to_have_attribute('data-state', 'running')
@@ -656,6 +799,56 @@ def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: h
     assert page.locator('.board[data-ready="1"]').evaluate('board => board.dataset.panels') == '4'
 
 
+def test_a_dashboard_goes_on_alone_when_the_framework_does_not_come(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api))
+    page = opened('/datasets', forgiving=True)
+    page.route('**/static/vue*', lambda route: route.abort())
+    page.goto(f'/dashboards/{dashboard}', wait_until='commit')
+    ready(page)
+    expect(page.locator('[data-live="0"]')).to_have_text('Not live')
+    expect(page.locator('.nicegui-error-popup:visible')).to_have_count(0)
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    page.keyboard.press('+')
+    expect(page.locator('[data-panel="p0"][data-fetches="2"]')).to_be_attached()
+
+
+def test_a_link_to_the_view_is_copied_and_said_to_be(api: httpx.Client, opened: Opened) -> None:
+    dashboard = dashboard_of(api, dataset_of(api))
+    page = opened(f'/dashboards/{dashboard}')
+    page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+    ready(page)
+    page.get_by_role('button', name='Share').click()
+    expect(page.get_by_role('status').filter(has_text='Link to this view copied')).to_be_visible()
+    assert page.evaluate('navigator.clipboard.readText()') == page.url
+
+
+def test_a_page_older_than_its_server_is_loaded_anew_once(api: httpx.Client, opened: Opened) -> None:
+    """The files of the release before are gone: first from the server, then from a page that says so each time."""
+    dashboard = dashboard_of(api, dataset_of(api))
+    page = opened('/datasets', forgiving=True)
+    gone, asked = {'count': 1}, []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.method)
+        if gone['count'] <= 0:
+            route.continue_()
+            return
+        gone['count'] -= route.request.method == 'HEAD'
+        route.fulfill(status=404)
+
+    page.route('**/static/vendor/panels-*', answer)
+    page.goto(f'/dashboards/{dashboard}', wait_until='commit')
+    ready(page)
+    assert asked.count('HEAD') == 1
+    gone['count'] = 100
+    with page.expect_response(lambda answer: '/panels-' in answer.url and answer.status == 404):
+        page.reload(wait_until='commit')
+    page.wait_for_load_state()
+    page.evaluate("fetch('/health')")
+    assert asked.count('HEAD') == 1
+
+
+@ALONE
 def test_a_theme_chosen_in_the_top_bar_is_kept_by_the_account(api: httpx.Client, opened: Opened) -> None:
     page = opened('/dashboards')
     page.get_by_role('button', name='Theme', exact=True).click()

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.server import Server
 from tests.e2e.test_main_job import drawn, sign_up, upload
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('pages')
 
 
 def weather(path: Path, *, days: int = 60, warmer: int = 0) -> Path:
@@ -110,4 +110,4 @@ def test_a_file_of_the_same_columns_is_asked_where_it_goes(server: Server, page:
     page.goto(f'{first}?tab=versions')
     open_tab = page.get_by_role('navigation', name='Sections').get_by_role('link', name='Versions')
     expect(open_tab).to_be_in_viewport(ratio=1)
-    expect(page.get_by_role('button', name='Show this one')).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role('button', name='Use version 1')).to_be_in_viewport(ratio=1)

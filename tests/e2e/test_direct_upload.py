@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.counterparts.postgres import server_postgres
-from tests.e2e.server import Server, python
+from tests.e2e.server import FORKED, Server
 from tests.fakes.supabase import FakeSupabase
 
 pytestmark = pytest.mark.xdist_group('browser')
@@ -33,7 +33,7 @@ def server(home: Path, supabase: FakeSupabase) -> Iterator[Server]:
             'SUPABASE_SECRET_KEY': supabase.project.secret,
             'VARIOSYNC_WORKERS': '0',
         }
-        running = Server(home, command=python('run_nicegui.py', 'serve'), **settings)
+        running = Server(home, command=FORKED, **settings)
         try:
             yield running.start()
         finally:
@@ -45,9 +45,10 @@ def file(tmp_path: Path) -> Path:
     """A CSV of three pieces."""
     path = tmp_path / 'long.csv'
     with path.open('w') as out:
-        out.write('ds,y\n')
-        for second in range(620_000):
-            out.write(f'2000-01-01T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02},{second % 977}.5\n')
+        out.write('ds,y,note\n')
+        for second in range(15_000):
+            stamp = f'2000-01-01T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}'
+            out.write(f'{stamp},{second % 977}.5,{"long" * 220}\n')
     assert path.stat().st_size > 13_000_000
     return path
 

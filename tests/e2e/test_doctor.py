@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cloud import Cloud
-from tests.e2e.server import ROOT
+from tests.e2e.forked import run
 
 pytestmark = [pytest.mark.xdist_group('faults'), pytest.mark.parametrize('place', ['cloud'], indirect=True)]
 
@@ -17,10 +17,8 @@ pytestmark = [pytest.mark.xdist_group('faults'), pytest.mark.parametrize('place'
 def variosync(place: Cloud, home: Path, *verb: str, **settings: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
     environment = clean | dict(place.settings) | {'VARIOSYNC_HOME': str(home)} | settings
-    program, *rest = verb
-    return subprocess.run(
-        [*place.program(program), *rest], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-    )
+    kind, *program = place.program(verb[0])
+    return run(*program, *verb[1:], kind=kind, environment=environment)
 
 
 def doctor(place: Cloud, home: Path, **settings: str) -> tuple[int, dict[str, Any]]:
@@ -48,6 +46,6 @@ def test_what_is_wrong_is_told_beside_what_works(place: Cloud, home: Path):
     assert status == 1
     failed = {name for name, service in found.items() if not service['ok']}
     assert failed == {'database', 'identity', 'staging', 'objects', 'cache', 'events'}
-    assert 'did not answer' in found['database']['said']
+    assert 'Connection refused' in found['database']['said']
     assert found['compute']['ok']
     assert all(secret not in json.dumps(found) for secret in wrong.values() if secret.startswith('sb_'))

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group('drain')
 USERS = 3
 DELAY = 25.0  # seconds: VARIOSYNC_SHUTDOWN_DELAY as it is by default
 PIECES = 3
-PAUSE = 0.5
+PAUSE = 1.5
 SETTINGS = {
     'VARIOSYNC_WORKERS': '1',
     'VARIOSYNC_RATE_LIMIT': '1000000',
@@ -146,10 +146,10 @@ class User:
 
 
 def _slowly(data: bytes) -> Iterator[bytes]:
-    """A body that is on its way for a while."""
+    """A body that is on its way for a while: whenever an instance stops, somebody is sending."""
     for place in range(0, len(data), 200):
         yield data[place : place + 200]
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def _until(true: Callable[[], bool], *, within: float) -> None:

@@ -13,15 +13,25 @@ import pytest
 
 from core.accounts import SCOPES
 from core.analysis.demo import shop_sales
+from tests.e2e.forked import Desk
 from tests.e2e.server import Server
-from tests.examples import ROOT, Block, blocks, pages
+from tests.examples import ROOT, Block, blocks, named_in_text, pages
 
 pytestmark = pytest.mark.xdist_group('examples')
 
 ADDRESS, KEY = 'http://127.0.0.1:8080', 'vsk_…'
 MARK = '::: next :::'
-RUN = [page for page in pages() if any(block.kind in ('sh', 'python') and not block.why for block in blocks(page))]
-SAMPLE = 'Shop sales v1 rows.csv'
+RUN = [page for page in pages() if any(block.runs for block in blocks(page))]
+SAMPLE = 'Shop sales v2 rows.csv'
+# Each module of the command line, with `--help` as its only word.
+HELP = """
+import contextlib, runpy, sys
+
+named, sys.argv[1:] = sys.argv[1:], ['--help']
+for name in named:
+    with contextlib.suppress(SystemExit):
+        runpy.run_module(name, run_name='__main__')
+"""
 
 
 class Reader:
@@ -33,6 +43,7 @@ class Reader:
         (folder / 'tests').symlink_to(ROOT / 'tests')
         self.home = folder / 'home'
         (self.home / 'Downloads').mkdir(parents=True)
+        self.desk = Desk(folder)
         self.key = self._key()
 
     def follow(self, kind: str, bodies: Sequence[str]) -> list[str]:
@@ -63,18 +74,20 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         own = {'HOME': str(self.home), 'VARIOSYNC_SERVER': self.server.url, 'VARIOSYNC_API_KEY': self.key}
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+        # What pages call by its place in the clone is a process of its own.
+        path = os.pathsep.join([str(self.desk.bin), str(Path(sys.executable).parent), os.environ['PATH']])
         return self.server.environment | own | {'PATH': path, 'OMP_NUM_THREADS': '1'}
 
 
 @pytest.fixture(scope='module')
 def reader() -> Iterator[Reader]:
     home, folder = Path(mkdtemp(prefix='vs-')), Path(mkdtemp(prefix='vs-docs-'))
-    server = Server(home).start()
+    server = Server(home, fresh=True).start()
     try:
         reader = Reader(server, folder)
         reader.download(SAMPLE)
         yield reader
+        reader.desk.close()
     finally:
         server.stop()
         rmtree(home, ignore_errors=True)
@@ -86,7 +99,7 @@ def test_a_page_does_what_it_says(reader: Reader, page: Path):
     if page.stem == 'backup':
         reader.server.stop()
     for kind in ('sh', 'python'):
-        run = [block for block in blocks(page) if block.kind == kind and not block.why]
+        run = [block for block in blocks(page) if block.kind == kind and block.runs]
         for block, printed in zip(run, reader.follow(kind, [one.body for one in run]) if run else [], strict=True):
             _compare(block, printed)
 
@@ -97,3 +110,14 @@ def _compare(block: Block, printed: str) -> None:
         return
     pattern = re.escape(block.shown).replace(re.escape('…'), '[^\n]*')
     assert re.fullmatch(pattern, printed), f'{block.page} shows\n{block.shown}\nbut this was printed:\n{printed}'
+
+
+def test_every_benchmark_that_is_named_begins_and_has_a_smaller_run():
+    named = sorted(
+        {words[2] for page in pages() for words in named_in_text(page) if words[2:] and 'benchmarks.' in words[2]}
+    )
+    told = subprocess.run([sys.executable, '-c', HELP, *named], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert len(named) >= 7
+    assert told.stdout.count('usage: ') == len(named)
+    assert told.stdout.count('--quick ') >= len(named), told.stdout

@@ -4,10 +4,14 @@ import asyncio
 import base64
 import csv
 import re
+import shutil
+import signal
+import subprocess
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,7 +25,7 @@ from core.settings import Settings
 from core.values import Job
 from storage.adapters import Opened
 from tests.e2e.cloud import PLACES, Cloud, Embedded
-from tests.e2e.server import Server
+from tests.e2e.server import FORKED, ROOT, Server, python
 
 pytestmark = pytest.mark.xdist_group('faults')
 
@@ -75,19 +79,25 @@ def jobs(server: Server, email: str) -> list[Job]:
     """The jobs of an account, read beside the running server."""
 
     async def read() -> list[Job]:
-        settings = beside(server)
-        async with Opened(settings, attach=True) as opened:
-            return list(await Services.open(settings, opened.ports).jobs.list(account(opened, email)))
+        async with Opened(beside(server), attach=True) as opened:
+            return list(await Services.open(beside(server), opened.ports).jobs.list(account(opened, email)))
 
     return run(read())
 
 
 def ended(server: Server, email: str, *, within: float) -> list[Job]:
-    deadline = time.monotonic() + within
-    while not (found := jobs(server, email)) or not all(job.state.final for job in found):
-        assert time.monotonic() < deadline, [(job.title, job.state, job.message) for job in found]
-        time.sleep(0.5)  # the interval at which a person would look again
-    return found
+    """The jobs of an account, once all have ended."""
+
+    async def read() -> list[Job]:
+        deadline = time.monotonic() + within
+        async with Opened(beside(server), attach=True) as opened:
+            services, user = Services.open(beside(server), opened.ports), account(opened, email)
+            while not (found := list(await services.jobs.list(user))) or not all(job.state.final for job in found):
+                assert time.monotonic() < deadline, [(job.title, job.state, job.message) for job in found]
+                await asyncio.sleep(0.1)  # a program may ask so often
+        return found
+
+    return run(read())
 
 
 def series_file(path: Path, *, series: int, rows: int) -> bytes:
@@ -101,50 +111,58 @@ def series_file(path: Path, *, series: int, rows: int) -> bytes:
     return path.read_bytes()
 
 
-@EVERYWHERE
-def test_upload_goes_on_after_kill_of_the_server(place: Embedded | Cloud, home: Path, tmp_path: Path):
-    server = place.server(home).start()
-    try:
-        client = server.client('dora@example.com')
-        data = series_file(tmp_path / 'stores.csv', series=200, rows=240)
-        address = begin(client, 'stores.csv', len(data))
-        send(client, address, data[:PART], 0)
-        server.kill()
-        server.start()
-        arrived = offset(client, address)
-        assert arrived == PART
-        answer = send(client, address, data[arrived:], arrived)
-        assert UUID(answer.headers['variosync-dataset'])
-        (job,) = ended(server, 'dora@example.com', within=60)
-        assert (job.kind, job.state) == ('convert', 'succeeded')
-    finally:
-        server.stop()
+@pytest.fixture(scope='module')
+def kept(place: Embedded | Cloud) -> Iterator[Server]:
+    """One server for all tests of a place; what is killed or stopped is started again."""
+    home = Path(mkdtemp(prefix='vs-'))
+    server = place.server(home, make=True)
+    yield server
+    server.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def running(kept: Server) -> Server:
+    return kept.start() if kept.process is None or kept.process.poll() is not None else kept
 
 
 @EVERYWHERE
-def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, home: Path, tmp_path: Path):
-    server = place.server(home).start()
-    try:
-        client = server.client('emil@example.com')
-        data = series_file(tmp_path / 'stores.csv', series=16, rows=60)
-        address = begin(client, 'stores.csv', len(data))
-        dataset = UUID(send(client, address, data, 0).headers['variosync-dataset'])
-        ended(server, 'emil@example.com', within=60)
-        ask_for_forecast(server, 'emil@example.com', dataset)
-        deadline = time.monotonic() + 60
-        while next(job for job in jobs(server, 'emil@example.com') if job.kind == 'forecast').state != 'running':
-            assert time.monotonic() < deadline
-        server.kill()
-        server.start()
-        job = next(job for job in ended(server, 'emil@example.com', within=150) if job.kind == 'forecast')
-        assert job.state == 'succeeded', job.error
-        # What runs at Modal goes on without us; a child of ours dies with us and is run again.
-        assert job.attempt == 1 if isinstance(place, Cloud) else job.attempt >= 2
-        page = client.get(f'/forecasts/{job.forecast_id}')
-        assert page.status_code == 200
-        assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 16 * 12
-    finally:
-        server.stop()
+def test_upload_goes_on_after_kill_of_the_server(place: Embedded | Cloud, running: Server, tmp_path: Path):
+    client = running.client('dora@example.com')
+    data = series_file(tmp_path / 'stores.csv', series=100, rows=240)
+    address = begin(client, 'stores.csv', len(data))
+    send(client, address, data[:PART], 0)
+    running.kill()
+    running.start()
+    arrived = offset(client, address)
+    assert arrived == PART
+    answer = send(client, address, data[arrived:], arrived)
+    assert UUID(answer.headers['variosync-dataset'])
+    (job,) = ended(running, 'dora@example.com', within=60)
+    assert (job.kind, job.state) == ('convert', 'succeeded')
+
+
+@EVERYWHERE
+def test_forecast_ends_once_after_kill_of_the_server(place: Embedded | Cloud, running: Server, tmp_path: Path):
+    client = running.client('emil@example.com')
+    data = series_file(tmp_path / 'stores.csv', series=6, rows=60)
+    address = begin(client, 'stores.csv', len(data))
+    dataset = UUID(send(client, address, data, 0).headers['variosync-dataset'])
+    ended(running, 'emil@example.com', within=60)
+    ask_for_forecast(running, 'emil@example.com', dataset)
+    deadline = time.monotonic() + 60
+    while client.get('/api/v1/jobs').json()['items'][0]['state'] != 'running':
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # a program may ask so often
+    running.kill()
+    running.start()
+    job = next(job for job in ended(running, 'emil@example.com', within=150) if job.kind == 'forecast')
+    assert job.state == 'succeeded', job.error
+    # What runs at Modal goes on without us; a child of ours dies with us and is run again.
+    assert job.attempt == 1 if isinstance(place, Cloud) else job.attempt >= 2
+    page = client.get(f'/forecasts/{job.forecast_id}')
+    assert page.status_code == 200
+    assert client.get(f'/api/v1/forecasts/{job.forecast_id}/rows.csv').text.count('\n') == 1 + 6 * 12
 
 
 def ask_for_forecast(
@@ -162,13 +180,46 @@ def ask_for_forecast(
 
 
 @EVERYWHERE
-def test_ctrl_c_stops_everything(place: Embedded | Cloud, home: Path):
-    server = place.server(home).start()
-    pid = server.pid
-    server.stop()
-    left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, home)]
+def test_ctrl_c_stops_everything(place: Embedded | Cloud, running: Server):
+    pid = running.pid
+    running.stop()
+    left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, running.home)]
     assert left == []
     assert not Path(f'/proc/{pid}').exists()
+
+
+def test_signals_after_the_first_break_nothing_off(home: Path):
+    server = Server(home, command=FORKED)
+    for signals in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)):
+        server.start()
+        assert server.process is not None
+        del server.lines[:]
+        for number in signals:
+            server.process.send_signal(number)
+        assert server.stop() == 0
+        assert [line for line in server.lines if ' stopped ' not in line and ' stopping ' not in line] == []
+        assert (home / 'postgres.log').read_text().rstrip().endswith('database system is shut down')
+
+
+def test_a_start_that_is_broken_off_says_nothing(home: Path):
+    server = Server(home)
+    with subprocess.Popen(
+        python('run_nicegui.py', 'serve'),
+        cwd=ROOT,
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as starting:
+        assert starting.stdout is not None
+        while not (home / 'postgres').exists():
+            assert starting.poll() is None
+            time.sleep(0.01)
+        starting.send_signal(signal.SIGINT)
+        starting.send_signal(signal.SIGINT)
+        said = starting.stdout.read().decode().splitlines()
+        assert starting.wait(30) == 130, said
+    assert [line.partition(':')[0] for line in said] == ['First start'], 'nothing beside what it had said before'
+    assert not (home / 'run').exists()
 
 
 def _works_in(process: Path, home: Path) -> bool:
@@ -179,11 +230,11 @@ def _works_in(process: Path, home: Path) -> bool:
 
 
 def test_home_in_use_and_port_in_use_give_one_clear_line(server: Server):
-    same_home = Server(server.home)
+    same_home = Server(server.home, command=FORKED)
     with pytest.raises(AssertionError):
         same_home.start(patience=30)
     assert any('in use by process' in line for line in same_home.lines)
-    same_port = Server(server.home.with_name(server.home.name + '-2'))
+    same_port = Server(server.home / 'another', command=FORKED)
     same_port.port = server.port
     with pytest.raises(AssertionError):
         same_port.start(patience=30)

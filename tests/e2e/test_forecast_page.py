@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.server import Server
 from tests.e2e.test_main_job import drawn, sign_up, upload
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('pages')
 H = 6
 ISSUED = re.compile(r'/forecasts/[0-9a-f-]{36}')
 
@@ -31,8 +31,13 @@ def shops(path: Path, *, months: int = 48) -> Path:
 
 
 def traces(chart: Locator) -> list[str]:
-    """The names of what is drawn."""
-    return list(chart.evaluate('el => el.querySelector(".js-plotly-plot").data.map(t => t.name ?? "")'))
+    """The names of what is drawn, as the key lists them."""
+    return list(chart.locator('.panel-key').evaluate_all('all => all.map(one => one.title)'))
+
+
+def key(page: Page, name: str) -> Locator:
+    """A name in the key of the chart."""
+    return page.locator(f'.panel-key[title="{name}"]')
 
 
 def wait_for_result(page: Page) -> Locator:
@@ -61,21 +66,60 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     expect(page.get_by_role('button', name='LightGBM', exact=True)).to_have_attribute('aria-pressed', 'true')
     expect(page.get_by_role('button', name='Auto', exact=True)).to_have_attribute('aria-pressed', 'false')
     assert page.url == form
-    page.get_by_role('button', name='Run forecast').click()
+    page.get_by_role('button', name='Run forecast').dblclick()
     page.wait_for_url(ISSUED)
 
     chart = wait_for_result(page)
+    orders = page.evaluate("fetch('/api/v1/forecasts').then((answer) => answer.json())")
+    assert len(orders['items']) == 1, 'a double click orders once'
     assert {'actual', 'Seasonal naive', 'LightGBM', '80%', '95%'} <= set(traces(chart))
     for kind, begins in (('PNG', b'\x89PNG'), ('SVG', b'<svg ')):
+        page.get_by_role('button', name='Menu of sales').click()
         with page.expect_download() as saved:
-            page.get_by_role('button', name=f'Save as {kind}').click()
+            page.get_by_role('menuitem', name=f'Save as {kind}').click()
         assert saved.value.suggested_filename.endswith(f', cutoff 2023-12-01.{kind.lower()}')
         assert saved.value.path().read_bytes().startswith(begins)
-    expect(page.get_by_text(re.compile(r'80% band held \d+%.* of [\d,]+ backtest points'))).to_be_visible()
+    expect(page.get_by_text(re.compile(r'80% band held [\d.]+%.* of [\d,]+ backtest points'))).to_be_visible()
+    page.get_by_role('button', name='All', exact=True).click()
+    page.wait_for_function('() => new URLSearchParams(location.search).get("last") === "all"')
     page.get_by_role('button', name='Seasonal naive', exact=True).click()
     page.wait_for_function('() => new URLSearchParams(location.search).get("models") === "lightgbm"')
     page.reload()
     assert 'Seasonal naive' not in traces(drawn(page))
+    expect(page.get_by_role('button', name='All', exact=True)).to_have_attribute('aria-pressed', 'true')
+
+    # The same in Explore: over the rows of the dataset, by the models that are chosen there.
+    forecast = page.url
+    page.get_by_role('button', name='Seasonal naive', exact=True).click()
+    expect(key(page, 'Seasonal naive')).to_be_attached()
+    page.get_by_role('link', name='Open in Explore').click()
+    explored = page.locator('.explore[data-ready="1"]')
+    expect(explored).to_be_visible()
+    assert {'Shop 1', 'Seasonal naive', 'LightGBM', '80%', '95%'} == set(traces(explored))
+    page.get_by_role('button', name='Models: 2 of 2').click()
+    page.get_by_role('checkbox', name='Seasonal naive').uncheck()
+    page.keyboard.press('Escape')
+    expect(page.get_by_role('button', name='Models: LightGBM')).to_be_focused()
+    page.reload()
+    expect(explored).to_be_visible()
+    assert {'Shop 1', 'forecast', '80%', '95%'} == set(traces(explored))
+    # Quarters do not lie beside months; a forecast that is chosen anew takes its own steps again.
+    apart = explored.locator('.panel-badges').get_by_text("not in the forecast's steps")
+    expect(apart).to_have_count(0)
+    page.get_by_role('button', name='Step: Auto').click()
+    page.get_by_role('menuitem', name='3 months').click()
+    expect(apart).to_have_attribute(
+        'title', 'Values are per 3 months, the forecast is per month: choose that step to compare them'
+    )
+    page.get_by_role('button', name='Forecast: ').click()
+    page.get_by_role('menuitem', name=re.compile('^sales')).click()
+    expect(page.get_by_role('button', name='Step: Auto')).to_be_visible()
+    expect(apart).to_have_count(0)
+    page.get_by_role('button', name='Forecast: ').click()
+    page.get_by_role('menuitem', name='None', exact=True).click()
+    expect(key(page, 'forecast')).to_have_count(0)
+    page.goto(forecast)
+    drawn(page)
 
     for tab, heading in (
         ('Leaderboard', 'Leaderboard'),
@@ -106,11 +150,16 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
         if f'{name} before the change' not in traces(chart):
             page.get_by_label('Bands of').click()
             page.get_by_role('option', name=name).click()
-        page.wait_for_function(
-            'name => document.querySelector(".js-plotly-plot").data.some(t => t.name === name)',
-            arg=f'{name} before the change',
-        )
+        expect(key(page, f'{name} before the change')).to_be_attached()
         assert sum('before the change' in trace for trace in traces(drawn(page))) == 1
+    # On a phone the choices above the chart stand in one row, within the width of the page.
+    page.set_viewport_size({'width': 390, 'height': 844})
+    series, bands = (page.locator(f'.{name}-select').bounding_box() for name in ('series', 'bands'))
+    assert series
+    assert bands
+    assert series['y'] == bands['y']
+    assert series['x'] + series['width'] <= bands['x']
+    assert bands['x'] + bands['width'] <= 390
     assert problems == []
 
 
@@ -130,8 +179,14 @@ def test_what_came_is_drawn_over_what_was_forecast(server: Server, page: Page, t
     page.goto(forecast)
     chart = drawn(page)
     assert 'came since' in traces(chart)
-    came = chart.evaluate('el => el.querySelector(".js-plotly-plot").data.find(t => t.name === "came since").y')
-    assert len(came) == 4
+    # Over the bands, four of the six steps ahead: the one under the crosshair is told beside what was forecast for it.
+    over = page.locator('.u-over').bounding_box()
+    assert over
+    steps = [over['x'] + over['width'] * (24 + step) / (5 * H) * 120 / 121 for step in range(1, H + 1)]
+    for step, x in enumerate(steps):
+        page.mouse.move(x, over['y'] + over['height'] / 2)
+        expect(key(page, '80%').locator('b')).to_have_text(re.compile(r'^[\d,.]+ to [\d,.]+$'))
+        expect(key(page, 'came since').locator('b')).to_have_text(re.compile(r'^[\d,.]+$' if step < 4 else '^$'))
     expect(
         page.get_by_text(re.compile(r'Since it was issued, \d of 4 values came inside the 80% band'))
     ).to_be_visible()

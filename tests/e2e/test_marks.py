@@ -10,7 +10,7 @@ from tests.e2e.server import Server
 from tests.e2e.test_dataset_page import barred, weather
 from tests.e2e.test_main_job import drawn, sign_up, upload
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('pages')
 
 
 def test_marks_lead_to_their_lines_and_the_chart_to_explore(server: Server, page: Page, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_marks_lead_to_their_lines_and_the_chart_to_explore(server: Server, page
     page.reload()
     expect(page.get_by_text('1 fault marked')).to_be_visible()
     assert page.url == there
-    page.get_by_role('button', name='Look').click()
+    page.get_by_role('button', name='Display').click()
     page.get_by_role('menuitem', name='Mark faults and repairs').click()
     expect(page.get_by_text('1 fault marked')).to_have_count(0)
 

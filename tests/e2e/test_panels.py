@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.server import Server
 from tests.e2e.test_main_job import sign_up, upload
 
-pytestmark = pytest.mark.xdist_group('browser')
+pytestmark = pytest.mark.xdist_group('pages')
 
 SITES = ('Oslo', '<b>Bergen</b>', '=Trondheim')
 HOURS = 24 * 14

@@ -1,23 +1,29 @@
 """What panels ask over REST: every form of an answer, times in both writings, and what is refused with its place."""
 
+import asyncio
 import csv
 import gzip
 import io
+import json
+import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
+from uuid import uuid4
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
 from core.analysis.query import decode
-from core.analysis.query.engine import MOST_SERIES
-from tests.e2e.server import Server, python
+from core.analysis.query.asked import MOST_SERIES
+from tests.e2e.server import FORKED, Server
 from tests.e2e.test_rest import API, finished, refused, register, send
+from ui.api.queries import MOST, _sent
 
 pytestmark = pytest.mark.xdist_group('rest')
 
@@ -44,7 +50,7 @@ def asked() -> Iterator[tuple[httpx.Client, dict[str, str], str]]:
     """A client, the headers of who owns a version, and the version's address."""
     home = Path(mkdtemp(prefix='vs-'))
     chosen = {'VARIOSYNC_RATE_LIMIT': '1000000', 'VARIOSYNC_TRIAL_HOURS': '100', 'VARIOSYNC_DEMO': '0'}
-    server = Server(home, command=python('run_nicegui.py', 'serve'), **chosen)
+    server = Server(home, command=FORKED, **chosen)
     try:
         server.start()
         with httpx.Client(base_url=f'{server.url}{API}', timeout=60) as api:
@@ -95,11 +101,15 @@ def test_answers_are_squeezed_without_taking_long(asked: Asked) -> None:
 
 def test_no_cell_of_a_download_is_a_formula(asked: Asked) -> None:
     answer = query(asked, headers={'Accept': 'text/csv'})
-    assert answer.headers['content-disposition'].endswith('.csv"')
+    # The file tells its dataset, what it holds and from when to when; or is called as who asks says.
+    called = unquote(answer.headers['content-disposition'])
+    assert re.search(r', load, =HYPERLINK.*, 2026-01-01 to 2026-\d\d-\d\d\.csv; filename=', called), called
+    named = query(asked, format='parquet', name='Tromsø: a/b').headers['content-disposition']
+    assert named == 'attachment; filename*=UTF-8\'\'Troms%C3%B8-%20a-b.parquet; filename="Troms_- a-b.parquet"'
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert {row['series'] for row in rows} == {f"'{FORMULA}"}
     assert [float(row['value']) for row in rows] == LOADS
-    assert rows[0]['time'] == '2026-01-01T00:00:00+00:00'
+    assert rows[0]['time'] == '2026-01-01', 'days need no clock'
     assert query(asked, format='csv').text == answer.text
 
 
@@ -176,3 +186,93 @@ def test_keys_tell_the_first_thousand(asked: Asked) -> None:
     (key,) = api.get(f'{version}/keys', headers=who).json()['items']
     assert (key['name'], key['labels'][0], len(key['labels'])) == ('site', FORMULA, 1000)
     refused(api.get(version.replace('/1', '/7') + '/keys', headers=who), 404)
+
+
+def several(asked: Asked, *questions: str, headers: dict[str, str] | None = None) -> dict[int, tuple[int, bytes]]:
+    """Ask together; return by the place of the question its status and its answer."""
+    api, who, _ = asked
+    answer = api.get('/queries', params={'q': list(questions)}, headers=who | (headers or {}))
+    assert (answer.status_code, answer.headers['content-type']) == (200, 'application/octet-stream')
+    found, left = {}, answer.content
+    while left:
+        at, status, size = struct.unpack('<III', left[:12])
+        found[at] = status, left[12 : 12 + size]
+        left = left[12 + size :]
+    return found
+
+
+@pytest.mark.parametrize('coding', ['gzip', 'identity'])
+def test_questions_that_are_asked_together_have_the_answers_they_have_alone(asked: Asked, coding: str) -> None:
+    place = asked[2].removeprefix('/datasets/').replace('/versions', '')
+    ask = [
+        {'measures': 'load', 'series': FORMULA},
+        {'kind': 'buckets', 'every': 'P1W', 'series': FORMULA, 'from': '2026-01-03', 'aggregation': 'p90'},
+        {'kind': 'histogram', 'bins': 7, 'series': [FORMULA, 'site 00001']},
+    ]
+    together = several(
+        asked, *(f'{place}?{urlencode(one, doseq=True)}' for one in ask), headers={'Accept-Encoding': coding}
+    )
+    alone = [asked[0].get(f'{asked[2]}/query?{urlencode(one, doseq=True)}', headers=asked[1]).content for one in ask]
+    assert [together[at] for at in range(len(ask))] == [(200, answer) for answer in alone]
+
+
+def test_a_question_that_cannot_be_answered_leaves_the_others(asked: Asked) -> None:
+    api, _, version = asked
+    place = version.removeprefix('/datasets/').replace('/versions', '')
+    good = f'{place}?series={quote(FORMULA)}'
+    odd = {
+        f'{place}?kind=cake': (400, 'query.kind'),
+        f'{place}?width=0': (400, 'query.width'),
+        f'{place}?series=nobody': (400, 'query.series'),
+        place.removesuffix('1') + '2?': (404, None),
+        place.removesuffix('1') + '99999999999999?': (404, None),
+        f'{uuid4()}/1?': (404, None),
+        'nonsense': (404, None),
+    }
+    found = several(asked, good, *odd, good)
+    assert found[0][0] == found[len(odd) + 1][0] == 200
+    told = [(found[at][0], json.loads(found[at][1]).get('place')) for at in range(1, len(odd) + 1)]
+    assert told == list(odd.values())
+    stranger = register(api, 'mallory@example.com')
+    assert {status for status, _ in several((api, stranger, version), good).values()} == {404}
+    refused(api.get('/queries', params={'q': [good]}), 401)
+    refused(api.get('/queries', headers=asked[1]), 400)
+    refused(api.get('/queries', params={'q': [good] * (MOST + 1)}, headers=asked[1]), 400)
+
+
+def test_answers_of_one_moment_are_not_kept_for_errors_are_among_them(asked: Asked) -> None:
+    api, who, _ = asked
+    assert api.get('/queries', params={'q': ['nonsense']}, headers=who).headers['cache-control'] == 'private, no-cache'
+
+
+def by_name(at: int, task: asyncio.Task[bytes]) -> bytes:
+    error = task.exception()
+    return f'{at} {type(error).__name__ if error else task.result().decode()}'.encode()
+
+
+async def test_who_leaves_lets_go_of_what_is_not_answered() -> None:
+    let_go: list[str] = []
+
+    async def answered(text: str) -> bytes:
+        if text == 'one':
+            return b'first'
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            let_go.append(text)
+            raise
+        return b''
+
+    answers = _sent(['one', 'two', 'three'], answered, by_name, squeezed=False)
+    assert await anext(answers) == b'0 first'
+    await answers.aclose()
+    await asyncio.sleep(0)  # a task that was cancelled ends with the loop's next turn
+    assert sorted(let_go) == ['three', 'two']
+
+
+async def test_a_fault_of_ours_in_one_question_leaves_the_others() -> None:
+    async def answered(text: str) -> bytes:
+        return str(6 // int(text)).encode()
+
+    found = [answer async for answer in _sent(['1', '0', '3'], answered, by_name, squeezed=False)]
+    assert sorted(found) == [b'0 6', b'1 ZeroDivisionError', b'2 2']

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
@@ -12,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import WIDE
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.forked import run
+from tests.e2e.server import FORKED, Server
 from tests.fakes.oidc import FakeOidc, open_oidc
 
 pytestmark = pytest.mark.xdist_group('browser')
@@ -28,7 +28,7 @@ def oidc() -> Iterator[FakeOidc]:
 def server(oidc: FakeOidc) -> Iterator[Server]:
     home = Path(mkdtemp(prefix='vs-'))
     known = {'issuer': oidc.url, 'client_id': oidc.client_id, 'client_secret': oidc.client_secret}
-    command = python('run_nicegui.py', 'serve')
+    command = FORKED
     running = Server(home, command=command, VARIOSYNC_OIDC=json.dumps({'google': known})).start()
     yield running
     running.stop()
@@ -37,9 +37,8 @@ def server(oidc: FakeOidc) -> Iterator[Server]:
 
 def outbox(server: Server) -> list[dict[str, str]]:
     """What `variosync outbox` prints."""
-    command = python('run_nicegui.py', 'outbox', '--json')
-    environment = {'VARIOSYNC_HOME': str(server.home), 'PATH': '/usr/bin:/bin'}
-    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    printed = run('outbox', '--json', environment={'VARIOSYNC_HOME': str(server.home)})
+    assert printed.returncode == 0, printed.stderr
     return list(json.loads(printed.stdout))
 
 
@@ -59,7 +58,7 @@ def test_a_provider_and_a_mailed_link_lead_to_one_account(server: Server, oidc: 
     page.get_by_role('button', name='account menu').click()
     page.get_by_role('button', name='Sign out').click()
     page.get_by_label('Email', exact=True).fill('ada@example.com')
-    page.get_by_role('button', name='Email me a link').click()
+    page.get_by_role('button', name='Make a sign-in link').click()
     expect(page.get_by_role('heading', name='Check the outbox')).to_be_visible()
     [mail] = outbox(server)
     link = re.findall(r'http://\S+', mail['text'])[0]
@@ -68,7 +67,7 @@ def test_a_provider_and_a_mailed_link_lead_to_one_account(server: Server, oidc: 
     other.goto(link)
     expect(other.get_by_role('alert')).to_contain_text('begun in another browser')
     page.goto(link)
-    expect(page.get_by_role('heading', name='Home')).to_be_visible()
+    expect(page.get_by_role('button', name='account menu')).to_be_visible()
     page.goto(f'{server.url}/settings?tab=profile')
     expect(page.locator('#main').get_by_text('ada@example.com').first).to_be_visible()
 
@@ -86,6 +85,6 @@ def test_both_ways_work_without_scripts(server: Server, browser: Browser):
     page.context.clear_cookies()
     page.goto(f'{server.url}/sign-in')
     page.get_by_label('Email', exact=True).fill('bea@example.com')
-    page.get_by_role('button', name='Email me a link').click()
+    page.get_by_role('button', name='Make a sign-in link').click()
     page.goto(re.findall(r'http://\S+', outbox(server)[0]['text'])[0])
     assert page.url == f'{server.url}/'

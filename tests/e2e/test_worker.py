@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.server import FORKED, ROOT, Server, python
 from tests.e2e.test_faults import begin, ended, jobs, send
 from tests.e2e.test_main_job import AIRLINE
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group('faults')
 
 
 def test_separate_worker_does_what_the_server_accepted(home: Path):
-    server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_WORKERS='0').start()
+    server = Server(home, command=FORKED, VARIOSYNC_WORKERS='0').start()
     environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
     try:
         client = server.client('fred@example.com')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.server import FORKED, ROOT, Server, python
 from tests.e2e.test_faults import begin, ended, send
 from tests.e2e.test_main_job import AIRLINE
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group('faults')
 
 
 def test_a_worker_that_starts_before_the_server_waits_for_it(home: Path):
-    server = Server(home, command=python('run_nicegui.py', 'serve'), VARIOSYNC_WORKERS='0').start()
+    server = Server(home, command=FORKED, VARIOSYNC_WORKERS='0').start()
     client = server.client('gina@example.com')
     data = AIRLINE.read_bytes()
     send(client, begin(client, AIRLINE.name, len(data)), data, 0)

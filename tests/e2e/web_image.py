@@ -29,7 +29,12 @@ class WithoutCompute(PathFinder):
         return None if fullname.partition('.')[0] in ABSENT else super().find_spec(fullname, path, target)
 
 
-if __name__ == '__main__':
+def without_compute() -> None:
+    """Make this process one of that image."""
     sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutCompute
+
+
+if __name__ == '__main__':
+    without_compute()
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)

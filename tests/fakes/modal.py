@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,10 @@ from uuid import uuid4
 import modal
 from modal import exception
 from modal._utils.async_utils import synchronizer
+
+from storage.embedded import compute
+from storage.embedded.compute import READY
+from storage.embedded.nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK = 0.01
@@ -261,6 +265,22 @@ def deployed(tasks: str | None) -> dict[str, Callable[..., Any]]:
     return {name: synchronizer._translate_out(function).local for name, function in app._local_state.functions.items()}
 
 
+@contextmanager
+def _nursery(state: Path) -> Iterator[None]:
+    """Have the tasks of all calls born of one process, which has imported what they need. It runs before any call."""
+    nursery = Nursery(READY)
+    first = nursery.bear(state, environment=compute._environment(state), niceness=0)
+    assert first is not None
+    for pipe in (first.stdin, first.stdout, first.stderr):
+        pipe.close()
+    first.wait()
+    try:
+        with mock.patch.object(compute, '_run', partial(compute._run, nursery=nursery)):
+            yield
+    finally:
+        nursery.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('--state', type=Path, required=True)
@@ -269,7 +289,9 @@ def main() -> None:
     given = parser.parse_args()
     fake = FakeModal(given.state)
     if given.command == 'work':
-        Worker(given.state, deployed(*given.rest or [None])).run()
+        # Tasks for tests kill what they run in.
+        with nullcontext() if given.rest else _nursery(given.state):
+            Worker(given.state, deployed(*given.rest or [None])).run()
         return
     import run_nicegui
 

@@ -15,11 +15,12 @@ from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices
 from core.ports import Cache, Compute
+from core.removal import Removal
 from core.settings import Issuer, Prices, Settings
 from core.track import TrackRecord
+from core.uploads import Uploads
 from core.values import Dataset, Job, Upload, User
 from storage.cache import MemoryCache
-from storage.embedded.compute import ChildProcesses
 from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.nursery import Nursery
 from storage.embedded.server import EmbeddedPostgres
@@ -29,6 +30,7 @@ from storage.mail import open_mailer
 from storage.objects import Objects, ObjectsAt
 from storage.postgres import Postgres
 from storage.queue import Queue
+from tests.flows.again import ConvertingOnce
 
 MEMORY = 2**30
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -54,7 +56,7 @@ class Product:
         self.events = PostgresEvents(database, worker)
         self.objects = Objects.local(home / 'objects')
         self.staging = LocalStaging(home / 'staging')
-        self.compute = compute or ChildProcesses(
+        self.compute = compute or ConvertingOnce(
             home,
             objects=ObjectsAt(folder=str(home / 'objects')),
             memory=MEMORY,
@@ -66,7 +68,8 @@ class Product:
         self.hours = Hours(database, events=self.events, notices=self.notices, prices=Prices(), trial_hours=2)
         self.cache = MemoryCache()
         self.dashboards = Dashboards(database, self.events)
-        self.datasets = Datasets(
+        self.datasets = Datasets(database, objects=self.objects, events=self.events)
+        self.uploads = Uploads(
             database,
             queue=self.queue,
             staging=self.staging,
@@ -80,6 +83,7 @@ class Product:
             database, queue=self.queue, objects=self.objects, events=self.events, hours=self.hours
         )
         self.track = TrackRecord(database, queue=self.queue)
+        self.removal = Removal(database, objects=self.objects, events=self.events)
         self.jobs = Jobs(
             database,
             queue=self.queue,
@@ -89,12 +93,12 @@ class Product:
             notices=self.notices,
             hours=self.hours,
             completions={
-                'convert': self.track.after(self.datasets.converted),
+                'convert': self.track.after(self.uploads.converted),
                 'forecast': self.track.after(self.forecasts.forecasted),
                 'score': self.track.scored,
             },
             failures={'score': self.track.failed},
-            preparations={'convert': self.datasets.prepared},
+            preparations={'convert': self.uploads.prepared},
             memory=MEMORY,
             timeout=120,
         )
@@ -118,8 +122,8 @@ class Product:
 
     async def send(self, user: User, name: str, content: bytes, **into: Any) -> Upload:
         """Upload a file to its last byte."""
-        upload = await self.datasets.begin_upload(user.id, name=name, size=len(content), **into)
-        upload, _ = await self.datasets.append(user.id, upload.id, 0, pieces(content))
+        upload = await self.uploads.begin_upload(user.id, name=name, size=len(content), **into)
+        upload, _ = await self.uploads.append(user.id, upload.id, 0, pieces(content))
         return upload
 
     async def work_off(self, user: User) -> list[Job]:
@@ -166,5 +170,5 @@ async def open_product(
 
 @pytest.fixture
 def product(open_product: Callable[..., Product]) -> Product:
-    """The product with real child processes."""
+    """The product with real child processes; the same file is converted once (`again.py`)."""
     return open_product()

@@ -20,7 +20,7 @@ from obstore.store import MemoryStore
 from core import charts as module
 from core.analysis.ingest import Options, convert
 from core.analysis.query import Answer, Query, Stored, answer, decode, marks
-from core.analysis.query.stored import numbers
+from core.analysis.query.arrays import numbers
 from core.charts import Charts
 from core.errors import NotFound, TooLarge, TooMany, Unavailable, UsageError
 from core.metrics import CountedCache
@@ -106,7 +106,7 @@ async def test_a_hundred_askers_cost_one_reading(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    monkeypatch.setattr(module.queries, 'answer', reading := Reading(gate=gate))
     askers = [asyncio.create_task(charts.answer(TENANT, version, LINE)) for _ in range(100)]
     assert await asyncio.to_thread(reading.begun.wait, 30)
     for asker in askers[:99]:  # the one that began it among them
@@ -126,7 +126,7 @@ async def test_what_all_askers_left_is_kept_for_the_next(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    monkeypatch.setattr(module.queries, 'answer', reading := Reading(gate=gate))
     asker = asyncio.create_task(charts.answer(TENANT, version, LINE))
     assert await asyncio.to_thread(reading.begun.wait, 30)
     asker.cancel()
@@ -139,11 +139,11 @@ async def test_what_all_askers_left_is_kept_for_the_next(
 async def test_an_error_is_told_to_all_and_not_kept(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, 'answer', failing := Reading(error=Unavailable('The disk is away.')))
+    monkeypatch.setattr(module.queries, 'answer', failing := Reading(error=Unavailable('The disk is away.')))
     told = await asyncio.gather(*(charts.answer(TENANT, version, LINE) for _ in range(5)), return_exceptions=True)
     assert [str(one) for one in told] == ['The disk is away.'] * 5
     assert len(failing.asked) == 1
-    monkeypatch.setattr(module, 'answer', answer)
+    monkeypatch.setattr(module.queries, 'answer', answer)
     assert decode(await charts.answer(TENANT, version, LINE)).lines
 
 
@@ -208,7 +208,7 @@ async def test_few_versions_stay_open(charts: Charts, version: Version, monkeypa
             opened.append(args)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(module, 'Stored', Counted)
+    monkeypatch.setattr(module.queries, 'Stored', Counted)
     second = replace(version, id=uuid4())
     for width, one in enumerate((version, version, second, version), 300):
         await charts.answer(TENANT, one, Query(measures=('load',), width=width))
@@ -248,7 +248,7 @@ async def test_files_in_a_bucket_are_read_as_local_ones_are(
 async def test_a_question_that_is_too_large_says_so(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('core.analysis.query.engine.MOST_SERIES', 1)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_SERIES', 1)
     with pytest.raises(TooLarge, match='Filter them by a key'):
         await charts.answer(TENANT, version, Query(measures=('load',), group='*'))
 
@@ -285,11 +285,11 @@ async def test_a_user_holds_no_more_than_a_share_of_the_threads(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, 'answer', slow := Reading(gate=gate))
+    monkeypatch.setattr(module.queries, 'answer', slow := Reading(gate=gate))
     many = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(8)]
     assert await asyncio.to_thread(slow.begun.wait, 30)
     other = replace(version, id=uuid4(), user_id=uuid4())
-    monkeypatch.setattr(module, 'answer', answer)
+    monkeypatch.setattr(module.queries, 'answer', answer)
     assert decode(await charts.answer(other.user_id, other, LINE)).lines  # though eight were asked before
     assert len(slow.asked) <= module.A_USER
     gate.set()
@@ -299,7 +299,7 @@ async def test_a_user_holds_no_more_than_a_share_of_the_threads(
 async def test_few_questions_of_a_user_wait(charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, 'WAITING', 3)
     gate = threading.Event()
-    monkeypatch.setattr(module, 'answer', Reading(gate=gate))
+    monkeypatch.setattr(module.queries, 'answer', Reading(gate=gate))
     asked = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(9)]
     await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
     gate.set()
@@ -314,7 +314,7 @@ async def test_what_nobody_waits_for_any_more_is_not_begun(
     charts: Charts, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, 'answer', reading := Reading(gate=gate))
+    monkeypatch.setattr(module.queries, 'answer', reading := Reading(gate=gate))
     asked = [asyncio.create_task(charts.answer(TENANT, version, replace(LINE, width=300 + at))) for at in range(6)]
     assert await asyncio.to_thread(reading.begun.wait, 30)
     for one in asked[module.A_USER : 5]:

@@ -18,7 +18,7 @@ READINGS = b'time,site,load\n' + b''.join(b'2026-01-%02d,Oslo,%d\n' % (day, day)
 
 async def dataset_of(product: Product, user: User) -> str:
     upload = await product.send(user, 'load.csv', READINGS)
-    return str((await product.datasets.accept(user.id, upload.id)).dataset_id)
+    return str((await product.uploads.accept(user.id, upload.id)).dataset_id)
 
 
 def note(text: str) -> dict[str, Any]:
@@ -131,6 +131,17 @@ async def test_lists_tell_of_panels_without_them(product: Product, user: User) -
     assert told['Empty'][1:] == (0, [])
 
 
+async def test_a_second_dashboard_of_a_dataset_is_numbered_and_the_list_has_its_shape(
+    product: Product, user: User
+) -> None:
+    rows = b''.join(b'2026-01-%02d,7,%d\n' % (day, day) for day in range(1, 29))
+    dataset = await product.bring(user, 'grid.csv', b'time,always,load\n' + rows)
+    names = [(await product.dashboards.build(user.id, dataset.id)).name for _ in range(3)]
+    assert names == ['grid', 'grid 2', 'grid 3']
+    (listed,) = await product.datasets.list(user.id)
+    assert len(set(listed.sparkline)) > 1
+
+
 async def test_what_was_deleted_first_gives_way_and_the_most_hold_for_pages_at_once(
     product: Product, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,19 +154,20 @@ async def test_what_was_deleted_first_gives_way_and_the_most_hold_for_pages_at_o
         await product.dashboards.delete(user.id, one.id)
     await product.dashboards.create(user.id, 'Third')
     await product.dashboards.create(user.id, 'Fourth')
-    assert [await product.dashboards.deleted(user.id, one.id) for one in (first, second)] == [False, True]
+    assert [bool(await product.dashboards.kept_until(user.id, one.id)) for one in (first, second)] == [False, True]
+    told = [(entry.action, entry.subject) for entry in await product.accounts.audit(user.id)]
+    assert told[0] == ('dashboard removed', 'First')
     done = await asyncio.gather(*(product.dashboards.create(user.id, f'{n}') for n in range(3)), return_exceptions=True)
     assert sorted(type(one).__name__ for one in done) == ['Conflict', 'Conflict', 'Dashboard']
     assert len(await product.dashboards.list(user.id)) == 3
     with pytest.raises(NotFound):
         await product.dashboards.undelete(user.id, second.id)
-    assert await product.dashboards.deleted(stranger.id, foreign.id)
-    assert not await product.dashboards.deleted(user.id, foreign.id)
+    assert await product.dashboards.kept_until(stranger.id, foreign.id)
+    assert await product.dashboards.kept_until(user.id, foreign.id) is None
 
 
-@pytest.mark.parametrize('how', ['the next one is made', 'time goes by'])
 async def test_deleted_dashboards_are_removed_for_good_after_thirty_days(
-    product: Product, user: User, postgres: EmbeddedPostgres, how: str
+    product: Product, user: User, postgres: EmbeddedPostgres
 ) -> None:
     old, recent = [await product.dashboards.create(user.id, name) for name in ('Old', 'Recent')]
     for one in (old, recent):
@@ -164,12 +176,11 @@ async def test_deleted_dashboards_are_removed_for_good_after_thirty_days(
         connection.execute(
             "update public.dashboards set deleted_at = deleted_at - interval '31 days' where id = %s", (old.id,)
         )
-    if how == 'time goes by':
-        await product.dashboards.sweep()
-    else:
-        await product.dashboards.create(user.id, 'New')
-    assert [await product.dashboards.deleted(user.id, one.id) for one in (old, recent)] == [False, True]
-    assert not await product.dashboards.list(user.id) or how == 'the next one is made'
+    await product.removal.sweep()
+    assert [bool(await product.dashboards.kept_until(user.id, one.id)) for one in (old, recent)] == [False, True]
+    assert await product.dashboards.count_deleted(user.id) == 1
+    last, *_ = await product.accounts.audit(user.id)
+    assert (last.action, last.subject, last.address) == ('dashboard removed', 'Old', '')
 
 
 async def test_names_and_versions_of_datasets_are_told_at_once(product: Product, user: User) -> None:

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from core.datasets import Datasets
 from core.errors import Conflict, NotFound, TooLarge, Unavailable, UsageError
 from core.ports import ObjectStore
 from core.values import Direct, JobState, ObjectInfo, Upload, User, Version
@@ -60,35 +59,43 @@ async def test_file_becomes_a_version_with_its_manifest(product: Product, user: 
     assert (await product.notices.latest(user.id))[0].title == 'Convert air_passengers.csv: done'
 
 
+async def test_those_that_have_a_version_are_listed_alone(product: Product, user: User) -> None:
+    ready = await product.bring(user, 'ready.csv', DATA.read_bytes())
+    upload = await product.uploads.begin_upload(user.id, name='waits.csv', size=4)
+    await product.uploads.append(user.id, upload.id, 0, pieces(b'a\n1\n'))
+    assert [one.name for one in await product.datasets.list(user.id)] == ['waits', 'ready']
+    assert [one.id for one in await product.datasets.list(user.id, converted=True, limit=1)] == [ready.id]
+
+
 async def test_upload_goes_on_where_it_broke_off(uploads: Product, user: User) -> None:
     content = DATA.read_bytes()
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(content))
-    _, arrived = await uploads.datasets.append(user.id, upload.id, 0, pieces(content[:700]))
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(content))
+    _, arrived = await uploads.uploads.append(user.id, upload.id, 0, pieces(content[:700]))
     assert arrived == 700
-    assert [offset for _, offset in await uploads.datasets.unfinished(user.id)] == [700]
+    assert [offset for _, offset in await uploads.uploads.unfinished(user.id)] == [700]
     with pytest.raises(Conflict):
-        await uploads.datasets.append(user.id, upload.id, 0, pieces(content))
-    assert (await uploads.datasets.received(user.id, upload.id))[1] == 700
-    ended, _ = await uploads.datasets.append(user.id, upload.id, 700, pieces(content[700:]))
+        await uploads.uploads.append(user.id, upload.id, 0, pieces(content))
+    assert (await uploads.uploads.received(user.id, upload.id))[1] == 700
+    ended, _ = await uploads.uploads.append(user.id, upload.id, 700, pieces(content[700:]))
     assert ended.state == 'accepted'
     assert await uploads.objects.get(ended.object_key or '') == content
-    assert await uploads.datasets.received(user.id, upload.id) == (ended, len(content))
-    assert await uploads.datasets.unfinished(user.id) == []
+    assert await uploads.uploads.received(user.id, upload.id) == (ended, len(content))
+    assert await uploads.uploads.unfinished(user.id) == []
     with pytest.raises(Conflict):
-        await uploads.datasets.append(user.id, upload.id, len(content), pieces(b'x'))
+        await uploads.uploads.append(user.id, upload.id, len(content), pieces(b'x'))
 
 
 async def test_accepting_twice_orders_one_conversion(uploads: Product, user: User) -> None:
     upload = await uploads.send(user, 'a.csv', MIXED)
-    again = await uploads.datasets.accept(user.id, upload.id)
+    again = await uploads.uploads.accept(user.id, upload.id)
     assert again == upload
     assert len(await uploads.jobs.list(user.id)) == len(await uploads.datasets.list(user.id)) == 1
 
 
 async def test_accepting_at_the_same_time_orders_one_conversion(uploads: Product, user: User) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
     await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
-    accepted = await asyncio.gather(*(uploads.datasets.accept(user.id, upload.id) for _ in range(8)))
+    accepted = await asyncio.gather(*(uploads.uploads.accept(user.id, upload.id) for _ in range(8)))
     assert {each.state for each in accepted} == {'accepted'}
     assert len({each.dataset_id for each in accepted}) == 1
     assert len(await uploads.jobs.list(user.id)) == len(await uploads.datasets.list(user.id)) == 1
@@ -98,40 +105,40 @@ async def test_accepting_at_the_same_time_orders_one_conversion(uploads: Product
 async def test_crash_before_acceptance_is_made_good_at_the_next_start(
     uploads: Product, open_product: Callable[..., Product], user: User
 ) -> None:
-    uploads.datasets._staging = Torn(uploads.home / 'staging')
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
-    half = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
-    await uploads.datasets.append(user.id, half.id, 0, pieces(MIXED[:10]))
+    uploads.uploads._staging = Torn(uploads.home / 'staging')
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    half = await uploads.uploads.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    await uploads.uploads.append(user.id, half.id, 0, pieces(MIXED[:10]))
     with pytest.raises(asyncio.CancelledError):
-        await uploads.datasets.append(user.id, upload.id, 0, pieces(MIXED))
+        await uploads.uploads.append(user.id, upload.id, 0, pieces(MIXED))
     assert await uploads.jobs.list(user.id) == []
     restarted = open_product(uploads.compute)
-    assert await restarted.datasets.recover() == 1
-    assert await restarted.datasets.recover() == 0
+    assert await restarted.uploads.recover() == 1
+    assert await restarted.uploads.recover() == 0
     assert len(await restarted.jobs.list(user.id)) == 1
-    assert [offset for _, offset in await restarted.datasets.unfinished(user.id)] == [10]
+    assert [offset for _, offset in await restarted.uploads.unfinished(user.id)] == [10]
 
 
 async def test_crash_after_the_move_is_made_good_at_the_next_start(
     uploads: Product, open_product: Callable[..., Product], user: User
 ) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
     await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
     await uploads.staging.accept(upload.id, uploads.objects, f't/{user.id}/u/{upload.id}/source')
     restarted = open_product(uploads.compute)
-    assert await restarted.datasets.recover() == 1
-    accepted = await restarted.datasets.upload(user.id, upload.id)
+    assert await restarted.uploads.recover() == 1
+    accepted = await restarted.uploads.upload(user.id, upload.id)
     assert await restarted.objects.get(accepted.object_key or '') == MIXED
 
 
 async def test_upload_whose_bytes_are_gone_starts_anew(
     uploads: Product, open_product: Callable[..., Product], user: User
 ) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
     await uploads.staging.discard(upload.id)
     restarted = open_product(uploads.compute)
-    assert await restarted.datasets.recover() == 0
-    assert (await restarted.datasets.received(user.id, upload.id))[1] == 0
+    assert await restarted.uploads.recover() == 0
+    assert (await restarted.uploads.received(user.id, upload.id))[1] == 0
 
 
 class Distant(LocalStaging):
@@ -167,49 +174,49 @@ class Distant(LocalStaging):
 @pytest.fixture
 def distant(uploads: Product) -> Distant:
     """Where the product's uploads arrive."""
-    uploads.datasets._staging = uploads.staging = Distant(uploads.home / 'staging')
+    uploads.uploads._staging = uploads.staging = Distant(uploads.home / 'staging')
     return uploads.staging
 
 
 async def test_a_browser_is_told_where_to_send_and_the_last_byte_is_looked_for(
     uploads: Product, distant: Distant, user: User, database: Postgres
 ) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
-    ticket = await uploads.datasets.direct(user.id, upload.id)
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    ticket = await uploads.uploads.direct(user.id, upload.id)
     assert ticket is not None
-    assert ticket.url.startswith(uploads.datasets.origins[0])
+    assert ticket.url.startswith(uploads.uploads.origins[0])
     with pytest.raises(NotFound):
-        await uploads.datasets.direct((await factories.user(database)).id, upload.id)
-    assert await uploads.datasets.received(user.id, upload.id) == (upload, 0)
+        await uploads.uploads.direct((await factories.user(database)).id, upload.id)
+    assert await uploads.uploads.received(user.id, upload.id) == (upload, 0)
     await distant.appear(upload.id, MIXED)
-    accepted, arrived = await uploads.datasets.received(user.id, upload.id)
+    accepted, arrived = await uploads.uploads.received(user.id, upload.id)
     assert (accepted.state, arrived) == ('accepted', len(MIXED))
     with pytest.raises(Conflict, match='ended'):
-        await uploads.datasets.direct(user.id, upload.id)
+        await uploads.uploads.direct(user.id, upload.id)
     assert len(await uploads.jobs.list(user.id)) == 1
 
 
 async def test_where_all_bytes_come_through_us_nobody_sends_elsewhere(uploads: Product, user: User) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
-    assert await uploads.datasets.direct(user.id, upload.id) is None
-    assert uploads.datasets.origins == ()
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    assert await uploads.uploads.direct(user.id, upload.id) is None
+    assert uploads.uploads.origins == ()
 
 
 async def test_what_a_browser_sent_and_did_not_tell_is_found(uploads: Product, distant: Distant, user: User) -> None:
-    half = await uploads.datasets.begin_upload(user.id, name='half.csv', size=len(MIXED))
+    half = await uploads.uploads.begin_upload(user.id, name='half.csv', size=len(MIXED))
     await distant.appear(half.id, MIXED[:10])
-    whole = await uploads.datasets.begin_upload(user.id, name='whole.csv', size=len(MIXED))
+    whole = await uploads.uploads.begin_upload(user.id, name='whole.csv', size=len(MIXED))
     await distant.appear(whole.id, MIXED)
-    await uploads.datasets.sweep()
-    assert (await uploads.datasets.upload(user.id, whole.id)).state == 'accepted'
-    assert [upload.id for upload, _ in await uploads.datasets.unfinished(user.id)] == [half.id]
+    await uploads.uploads.sweep()
+    assert (await uploads.uploads.upload(user.id, whole.id)).state == 'accepted'
+    assert [upload.id for upload, _ in await uploads.uploads.unfinished(user.id)] == [half.id]
 
 
 async def test_old_uploads_are_looked_for_once(
     uploads: Product, distant: Distant, user: User, database: Postgres, postgres: EmbeddedPostgres
 ) -> None:
     async def began_long_ago(name: str) -> Upload:
-        upload = await uploads.datasets.begin_upload(user.id, name=name, size=len(MIXED))
+        upload = await uploads.uploads.begin_upload(user.id, name=name, size=len(MIXED))
         await distant.appear(upload.id, MIXED)
         statement = "update uploads set created_at = now() - interval '3 days' where id = %s"
         async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser'), autocommit=True) as connection:
@@ -217,25 +224,86 @@ async def test_old_uploads_are_looked_for_once(
         return upload
 
     first = await began_long_ago('first.csv')
-    await uploads.datasets.sweep()
-    assert (await uploads.datasets.upload(user.id, first.id)).state == 'accepted'
+    await uploads.uploads.sweep()
+    assert (await uploads.uploads.upload(user.id, first.id)).state == 'accepted'
     second = await began_long_ago('second.csv')
-    await uploads.datasets.sweep()
-    assert (await uploads.datasets.upload(user.id, second.id)).state == 'receiving'
-    assert (await uploads.datasets.received(user.id, second.id))[0].state == 'accepted', 'whoever asks is served'
+    await uploads.uploads.sweep()
+    assert (await uploads.uploads.upload(user.id, second.id)).state == 'receiving'
+    assert (await uploads.uploads.received(user.id, second.id))[0].state == 'accepted', 'whoever asks is served'
+
+
+async def test_uploads_that_wait_for_bytes_are_few(
+    uploads: Product, user: User, database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('core.uploads.MOST_WAITING', 3)
+    begin = uploads.uploads.begin_upload
+    asked = [begin(user.id, name=f'{name}.csv', size=len(MIXED)) for name in 'abcdef']
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [each for each in answers if isinstance(each, Conflict)]
+    begun = [each for each in answers if isinstance(each, Upload)]
+    assert (len(begun), len(refused)) == (3, 3), 'those announced at the same time count one another'
+    assert 'Go on with them or discard them' in refused[0].message
+    await begin((await factories.user(database)).id, name='a.csv', size=len(MIXED))
+    await uploads.uploads.discard(user.id, begun[0].id)
+    await uploads.uploads.append(user.id, begun[1].id, 0, pieces(MIXED))
+    for name in ('g.csv', 'h.csv'):
+        await begin(user.id, name=name, size=len(MIXED))
+    with pytest.raises(Conflict):
+        await begin(user.id, name='i.csv', size=len(MIXED))
+
+
+async def idle(postgres: EmbeddedPostgres, *uploads: Upload) -> None:
+    """Let the senders of uploads be silent for more than a week."""
+    statement = "update uploads set grown_at = now() - interval '8 days' where id = any(%s)"
+    async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+        await connection.execute(statement, [[upload.id for upload in uploads]])
+
+
+async def test_uploads_that_no_longer_grow_are_given_up(
+    uploads: Product, user: User, postgres: EmbeddedPostgres
+) -> None:
+    silent, resumed, whole, young = [
+        await uploads.uploads.begin_upload(user.id, name=f'{name}.csv', size=len(MIXED)) for name in 'abcd'
+    ]
+    await uploads.uploads.append(user.id, silent.id, 0, pieces(MIXED[:10]))
+    await uploads.staging.append(whole.id, 0, pieces(MIXED), limit=len(MIXED))
+    await idle(postgres, silent, resumed, whole)
+    await uploads.uploads.append(user.id, resumed.id, 0, pieces(MIXED[:10]))
+    assert await uploads.uploads.give_up() == 1
+    states = [(await uploads.uploads.upload(user.id, each.id)).state for each in (silent, resumed, whole, young)]
+    assert states == ['discarded', 'receiving', 'accepted', 'receiving']
+    with pytest.raises(NotFound):
+        await uploads.staging.offset(silent.id)
+    assert (await uploads.notices.latest(user.id))[0].title == 'a.csv: the upload was given up'
+    assert await uploads.uploads.give_up() == 0
+
+
+async def test_what_a_browser_sends_past_us_is_given_up_a_week_after_it_asked_where_to(
+    uploads: Product, distant: Distant, user: User, postgres: EmbeddedPostgres
+) -> None:
+    silent, asks = [await uploads.uploads.begin_upload(user.id, name=f'{name}.csv', size=len(MIXED)) for name in 'ab']
+    await idle(postgres, silent, asks)
+    await uploads.uploads.direct(user.id, asks.id)
+    distant.away = True
+    assert await uploads.uploads.give_up() == 0, 'a storage that is away tells nothing'
+    distant.away = False
+    assert await uploads.uploads.give_up() == 1
+    with pytest.raises(NotFound):
+        await distant.offset(silent.id)
+    assert await distant.offset(asks.id) == 0
 
 
 @pytest.mark.parametrize('sent', [MIXED + b'!', MIXED * 2])
 async def test_more_than_was_announced_and_paid_for_is_not_accepted(
     uploads: Product, distant: Distant, user: User, sent: bytes
 ) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
     await distant.appear(upload.id, sent)
     with pytest.raises(TooLarge, match='instead of the announced'):
-        await uploads.datasets.received(user.id, upload.id)
+        await uploads.uploads.received(user.id, upload.id)
     with pytest.raises(Conflict, match='instead of the announced'):
-        await uploads.datasets.accept(user.id, upload.id)
-    await uploads.datasets.sweep()
+        await uploads.uploads.accept(user.id, upload.id)
+    await uploads.uploads.sweep()
     assert await uploads.jobs.list(user.id) == []
     assert await uploads.objects.list(f't/{user.id}/u/') == []
 
@@ -251,11 +319,11 @@ async def test_what_staging_did_not_let_go_of_is_swept_up(
     monkeypatch.setattr(uploads.staging, 'discard', away)
     accepted = await uploads.send(user, 'a.csv', MIXED)
     assert accepted.state == 'accepted', 'the end stands, whatever becomes of the bytes'
-    given_up = await uploads.datasets.begin_upload(user.id, name='b.csv', size=10)
-    await uploads.datasets.discard(user.id, given_up.id)
+    given_up = await uploads.uploads.begin_upload(user.id, name='b.csv', size=10)
+    await uploads.uploads.discard(user.id, given_up.id)
     assert await uploads.staging.offset(accepted.id) == len(MIXED)
     monkeypatch.setattr(uploads.staging, 'discard', let_go)
-    await uploads.datasets.recover()
+    await uploads.uploads.recover()
     for upload in (accepted, given_up):
         with pytest.raises(NotFound):
             await uploads.staging.offset(upload.id)
@@ -264,8 +332,8 @@ async def test_what_staging_did_not_let_go_of_is_swept_up(
 async def test_an_upload_that_cannot_be_accepted_holds_up_no_other(
     uploads: Product, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
-    second = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    first = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    second = await uploads.uploads.begin_upload(user.id, name='b.csv', size=len(MIXED))
     for upload in (first, second):
         await uploads.staging.append(upload.id, 0, pieces(MIXED), limit=len(MIXED))
     accept = uploads.staging.accept
@@ -276,52 +344,52 @@ async def test_an_upload_that_cannot_be_accepted_holds_up_no_other(
         return await accept(upload_id, objects, key)
 
     monkeypatch.setattr(uploads.staging, 'accept', refuse)
-    assert await uploads.datasets.recover() == 1
-    assert (await uploads.datasets.upload(user.id, first.id)).state == 'accepted'
-    assert (await uploads.datasets.upload(user.id, second.id)).state == 'receiving'
+    assert await uploads.uploads.recover() == 1
+    assert (await uploads.uploads.upload(user.id, first.id)).state == 'accepted'
+    assert (await uploads.uploads.upload(user.id, second.id)).state == 'receiving'
 
 
 async def test_an_upload_that_cannot_begin_leaves_nothing(uploads: Product, distant: Distant, user: User) -> None:
     distant.away = True
     with pytest.raises(Unavailable):
-        await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
+        await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
     distant.away = False
-    assert await uploads.datasets.unfinished(user.id) == []
+    assert await uploads.uploads.unfinished(user.id) == []
 
 
 async def test_an_upload_that_ends_while_we_look_is_not_unfinished(
     uploads: Product, distant: Distant, user: User
 ) -> None:
-    first = await uploads.datasets.begin_upload(user.id, name='a.csv', size=len(MIXED))
-    second = await uploads.datasets.begin_upload(user.id, name='b.csv', size=len(MIXED))
+    first = await uploads.uploads.begin_upload(user.id, name='a.csv', size=len(MIXED))
+    second = await uploads.uploads.begin_upload(user.id, name='b.csv', size=len(MIXED))
     await distant.discard(first.id)
-    assert [upload.id for upload, _ in await uploads.datasets.unfinished(user.id)] == [second.id]
+    assert [upload.id for upload, _ in await uploads.uploads.unfinished(user.id)] == [second.id]
 
 
 async def test_too_large_and_empty_files_are_refused_before_a_byte_is_sent(uploads: Product, user: User) -> None:
     with pytest.raises(TooLarge, match='2,000,000 bytes; at most 1,048,576'):
-        await uploads.datasets.begin_upload(user.id, name='a.csv', size=2_000_000)
+        await uploads.uploads.begin_upload(user.id, name='a.csv', size=2_000_000)
     with pytest.raises(UsageError, match=r'a\.csv is empty'):
-        await uploads.datasets.begin_upload(user.id, name='a.csv', size=0)
-    assert await uploads.datasets.unfinished(user.id) == []
+        await uploads.uploads.begin_upload(user.id, name='a.csv', size=0)
+    assert await uploads.uploads.unfinished(user.id) == []
 
 
 async def test_more_bytes_than_announced_are_refused(uploads: Product, user: User) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=10)
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=10)
     with pytest.raises(TooLarge):
-        await uploads.datasets.append(user.id, upload.id, 0, pieces(MIXED))
+        await uploads.uploads.append(user.id, upload.id, 0, pieces(MIXED))
     assert await uploads.jobs.list(user.id) == []
 
 
 async def test_discarded_upload_is_gone(uploads: Product, user: User) -> None:
-    upload = await uploads.datasets.begin_upload(user.id, name='a.csv', size=10)
-    await uploads.datasets.discard(user.id, upload.id)
+    upload = await uploads.uploads.begin_upload(user.id, name='a.csv', size=10)
+    await uploads.uploads.discard(user.id, upload.id)
     with pytest.raises(NotFound, match='discarded'):
-        await uploads.datasets.received(user.id, upload.id)
+        await uploads.uploads.received(user.id, upload.id)
     with pytest.raises(Conflict):
-        await uploads.datasets.append(user.id, upload.id, 0, pieces(b'0123456789'))
+        await uploads.uploads.append(user.id, upload.id, 0, pieces(b'0123456789'))
     with pytest.raises(Conflict):
-        await uploads.datasets.discard(user.id, upload.id)
+        await uploads.uploads.discard(user.id, upload.id)
 
 
 async def test_name_of_a_file_leads_nowhere(uploads: Product, user: User) -> None:
@@ -368,7 +436,7 @@ async def test_correction_and_next_upload_make_versions_and_restore_goes_back(pr
     dataset = await product.bring(user, 'a.csv', MIXED)
     first = await product.datasets.version(user.id, dataset.id)
     assert first.manifest['series']['columns'] == ['region']
-    await product.datasets.correct(user.id, dataset.id, {'roles': {'region': 'attribute'}})
+    await product.uploads.correct(user.id, dataset.id, {'roles': {'region': 'attribute'}})
     assert (await product.datasets.get(user.id, dataset.id)).version == 1
     await product.work_off(user)
     second = await product.datasets.version(user.id, dataset.id)
@@ -388,10 +456,10 @@ async def test_correction_that_cannot_be_is_refused(product: Product, user: User
     dataset = await product.bring(user, 'a.csv', MIXED)
     for roles in ({'region': 'boss'}, {'nowhere': 'measure'}, {'ds': 'time', 'region': 'time'}):
         with pytest.raises(UsageError):
-            await product.datasets.correct(user.id, dataset.id, {'roles': roles})
+            await product.uploads.correct(user.id, dataset.id, {'roles': roles})
     for options in ({'memory': 1}, {'time_zone': 'Mars/Base'}, {'decimal': ';'}):
         with pytest.raises(UsageError):
-            await product.datasets.correct(user.id, dataset.id, options)
+            await product.uploads.correct(user.id, dataset.id, options)
     assert await product.jobs.running(user.id) == []
 
 
@@ -429,16 +497,16 @@ async def test_downloads_hold_the_rows_and_run_no_formula(product: Product, user
 async def test_foreign_tenant_finds_nothing(product: Product, user: User, database: Postgres, tmp_path: Path) -> None:
     dataset = await product.bring(user, 'a.csv', MIXED)
     version = await product.datasets.version(user.id, dataset.id)
-    upload = await product.datasets.begin_upload(user.id, name='b.csv', size=10)
+    upload = await product.uploads.begin_upload(user.id, name='b.csv', size=10)
     stranger = await factories.user(database)
-    for call in _calls(product.datasets, stranger.id, dataset.id, upload.id, version, tmp_path):
+    for call in _calls(product, stranger.id, dataset.id, upload.id, version, tmp_path):
         with pytest.raises(NotFound):
             await call()
     assert await product.datasets.list(stranger.id) == []
     assert await product.datasets.versions(stranger.id, dataset.id) == []
-    assert await product.datasets.unfinished(stranger.id) == []
+    assert await product.uploads.unfinished(stranger.id) == []
     assert await product.datasets.get(user.id, dataset.id) == dataset
-    assert (await product.datasets.received(user.id, upload.id))[1] == 0
+    assert (await product.uploads.received(user.id, upload.id))[1] == 0
 
 
 async def test_what_never_was_is_not_found(uploads: Product, user: User, tmp_path: Path) -> None:
@@ -446,12 +514,13 @@ async def test_what_never_was_is_not_found(uploads: Product, user: User, tmp_pat
         id=uuid4(), dataset_id=uuid4(), user_id=uuid4(), number=1, prefix='t/x', manifest={'files': []}, rows=1,
         upload_id=uuid4(), created_at=datetime.now(UTC),
     )  # fmt: skip
-    for call in _calls(uploads.datasets, user.id, uuid4(), uuid4(), version, tmp_path):
+    for call in _calls(uploads, user.id, uuid4(), uuid4(), version, tmp_path):
         with pytest.raises(NotFound):
             await call()
 
 
-def _calls(datasets: Datasets, user_id: UUID, dataset: UUID, upload: UUID, version: Version, folder: Path) -> list:
+def _calls(product: Product, user_id: UUID, dataset: UUID, upload: UUID, version: Version, folder: Path) -> list:
+    datasets, uploads = product.datasets, product.uploads
     return [
         lambda: datasets.get(user_id, dataset),
         lambda: datasets.version(user_id, dataset),
@@ -460,12 +529,12 @@ def _calls(datasets: Datasets, user_id: UUID, dataset: UUID, upload: UUID, versi
         lambda: datasets.delete(user_id, dataset),
         lambda: datasets.undelete(user_id, dataset),
         lambda: datasets.restore(user_id, dataset, 1),
-        lambda: datasets.correct(user_id, dataset, {'roles': {'region': 'attribute'}}),
-        lambda: datasets.begin_upload(user_id, name='a.csv', size=1, dataset_id=dataset),
-        lambda: datasets.upload(user_id, upload),
-        lambda: datasets.received(user_id, upload),
-        lambda: datasets.append(user_id, upload, 0, pieces(b'0123456789')),
-        lambda: datasets.accept(user_id, upload),
+        lambda: uploads.correct(user_id, dataset, {'roles': {'region': 'attribute'}}),
+        lambda: uploads.begin_upload(user_id, name='a.csv', size=1, dataset_id=dataset),
+        lambda: uploads.upload(user_id, upload),
+        lambda: uploads.received(user_id, upload),
+        lambda: uploads.append(user_id, upload, 0, pieces(b'0123456789')),
+        lambda: uploads.accept(user_id, upload),
         lambda: datasets.preview(user_id, version),
         lambda: datasets.faults(user_id, version),
         lambda: datasets.labels(user_id, version),

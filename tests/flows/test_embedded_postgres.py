@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,9 @@ import psycopg
 import pytest
 
 from core.errors import Conflict, Misconfigured, Unavailable
-from storage.embedded.server import LOG_LIMIT, EmbeddedPostgres
+from core.settings import Settings
+from storage.adapters import Opened
+from storage.embedded.server import LOG_LIMIT, EmbeddedPostgres, binaries
 from storage.migrate import FOLDER, migrate, statements
 
 OWN = """
@@ -220,6 +223,23 @@ def test_an_orphan_that_outlived_its_owner_is_ended(server: EmbeddedPostgres, ow
     assert ask(server, 'select 1') == [(1,)]
 
 
+async def test_a_start_outlives_a_database_that_starts_anew(tmp_path: Path) -> None:
+    """What answered a moment before is killed: our own server and a worker beside it connect all the same."""
+    settings = Settings(VARIOSYNC_HOME=tmp_path)
+    own, beside = Opened(settings), Opened(settings, attach=True, own=False)
+    own.start()
+    try:
+        beside.start()
+        for opened in (own, beside):
+            os.kill(int((tmp_path / 'postgres' / 'postmaster.pid').read_text().splitlines()[0]), signal.SIGKILL)
+            await opened.connect()
+            await opened.database.ping()
+    finally:
+        for opened in (beside, own):
+            await opened.close()
+            opened.stop()
+
+
 def test_a_stale_pid_file_that_names_a_living_stranger_is_forgotten(server: EmbeddedPostgres) -> None:
     server.start()
     pid_file = server.data / 'postmaster.pid'
@@ -240,6 +260,25 @@ def test_the_home_may_lie_below_a_private_folder_with_a_long_name(new_postgres: 
     assert len(str(server.socket_folder)) < 60
     server.stop()
     assert not server.socket_folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root runs Postgres as somebody else')
+def test_the_programs_may_lie_below_a_private_folder(
+    new_postgres: MakePostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a clone in /root do."""
+    installed = binaries(18).parent
+    private = tmp_path / 'private'
+    private.mkdir(mode=0o700)
+    for folder in (installed, *installed.parent.parent.glob(f'{installed.parent.name}.libs')):
+        copied = private / folder.relative_to(installed.parent.parent)
+        shutil.copytree(folder, copied, ignore=shutil.ignore_patterns('include'))
+    monkeypatch.setattr(
+        'storage.embedded.server.binaries', lambda major: private / installed.parent.name / installed.name / 'bin'
+    )
+    server = new_postgres(tmp_path / 'home')
+    server.start()
+    assert ask(server, 'select 1') == [(1,)]
 
 
 def test_a_half_made_database_is_made_anew(server: EmbeddedPostgres) -> None:
@@ -271,6 +310,26 @@ def test_secrets_that_do_not_fit_give_a_clear_line(server: EmbeddedPostgres) -> 
     with pytest.raises(Misconfigured, match='is missing'):
         server.start()
     file.write_text(right)
+    server.start()
+    assert ask(server, 'select 1') == [(1,)]
+
+
+def test_a_signal_while_the_supervisor_starts_ends_it(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(threading.Thread):
+        def start(self) -> None:
+            threading.Timer(0.1, super().start).start()
+            raise SystemExit(130)
+
+    server.start()
+    server.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr('storage.embedded.server.threading.Thread', Interrupted)
+        with pytest.raises(SystemExit):
+            server.start()
+    assert server.pid is None
+    assert not server.lock.held
     server.start()
     assert ask(server, 'select 1') == [(1,)]
 

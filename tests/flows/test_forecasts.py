@@ -1,5 +1,6 @@
 """Forecasts from the request to the ledger, over a real version; one of them by real models."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ import polars as pl
 import psycopg
 import pytest
 
+from core.analysis import tables
 from core.analysis.forecasting.base import KINDS
-from core.errors import NotFound, TaskFailed, TaskOverLimit, UsageError
-from core.forecasts import Ask, Forecasts, ask_of, defaults
+from core.errors import Conflict, NotFound, TaskFailed, TaskOverLimit, UsageError
+from core.forecasts import Ask, Counts, Forecasts, Measured, ask_of, defaults
 from core.values import Forecast, JobState, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects
@@ -155,6 +157,7 @@ async def issue(product: Product, user: User, version: Version, **asked: Any) ->
         ({'regressors': ('y',)}, 'not known ahead'),
         ({'regressors': ('ds',)}, 'no measure of this dataset'),
         ({'regressors': ('price', 'price')}, 'each regressor once'),
+        ({'series': ('air', 'sea')}, 'no series "air" and no "sea". Take it out'),
         ({'static': ('y',)}, 'no text column'),
         ({'static': ('shop',)}, 'no text column'),
         ({'options': {'prophet': {}}}, 'not among the models'),
@@ -189,9 +192,11 @@ async def test_request_and_its_job_are_recorded_together(scripted: Product, user
     assert (made.version_id, made.version, made.dataset_name) == (version.id, 1, 'air passengers')
     (job,) = await scripted.jobs.running(user.id)
     assert (job.id, job.kind, job.forecast_id) == (made.job_id, 'forecast', made.id)
+    assert job.title == 'Forecast Next year (air passengers)'
     assert job.payload['parts'] == version.parts
     with pytest.raises(NotFound, match='no result yet'):
         await scripted.forecasts.chart(user.id, made.id)
+    assert (await scripted.forecasts.request(user.id, version, Ask(target='y', h=12))).name == 'y, 12 months'
 
 
 async def test_each_model_is_issued_once_and_a_failed_one_not_at_all(
@@ -260,17 +265,100 @@ async def test_chart_rows_and_download_follow_the_order_of_the_request(
     assert (page.total, [row[page.columns.index('model')] for row in page.rows]) == (4, ['theta', 'ets'])
     for name in ('out.csv', 'out.parquet'):
         await scripted.forecasts.export(user.id, forecast.id, tmp_path / name)
-    assert len((tmp_path / 'out.csv').read_text().splitlines()) == 5
+    lines = (tmp_path / 'out.csv').read_text().splitlines()
+    assert (len(lines), lines[1][: lines[1].index(',1,')]) == (5, 'air,1961-01-01,1960-12-01'), 'dates, as in the file'
     assert pl.read_parquet(tmp_path / 'out.parquet')['mean'].to_list() == [400.0, 401.0, 500.0, 501.0]
+
+
+async def test_results_are_read_on_threads_of_their_own(
+    scripted: Product, user: User, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forecast = await issue(scripted, user, version)
+    read, threads = tables.page, []
+
+    def page(*asked: Any, **how: Any) -> tables.Page:
+        threads.append(threading.current_thread().name)
+        return read(*asked, **how)
+
+    monkeypatch.setattr(tables, 'page', page)
+    await scripted.forecasts.rows(user.id, forecast.id)
+    assert threads[0].startswith('forecasts'), 'what else runs on threads does not wait for a bucket'
+    scripted.forecasts.close()
+    with pytest.raises(RuntimeError, match='after shutdown'):
+        await scripted.forecasts.rows(user.id, forecast.id)
 
 
 async def test_forecasts_are_listed_newest_first_and_by_dataset(
     scripted: Product, user: User, version: Version
 ) -> None:
     made = [await issue(scripted, user, version, name=name) for name in ('first', 'second')]
-    assert [each.name for each in await scripted.forecasts.list(user.id)] == ['second', 'first']
+    found = await scripted.forecasts.list(user.id)
+    assert [each.name for each in found] == ['second', 'first']
+    assert (found[0].h, found[0].models, found[0].version, found[0].state) == (
+        2,
+        list(made[1].request['models']),
+        1,
+        'succeeded',
+    )
+    assert (found[0].dataset_name, found[0].issued_at) == ('air passengers', made[1].issued_at)
     assert len(await scripted.forecasts.list(user.id, dataset_id=version.dataset_id)) == 2
     assert await scripted.forecasts.list(user.id, dataset_id=made[0].id) == []
+    assert await scripted.forecasts.count(user.id, dataset_id=made[0].id) == Counts(found=0, total=2, deleted=0)
+
+
+async def test_forecasts_are_found_by_their_name_or_their_datasets_a_page_at_a_time(
+    scripted: Product, user: User, version: Version
+) -> None:
+    for name in ('50% more', 'Less'):
+        await scripted.forecasts.request(user.id, version, Ask(target='y', h=12, name=name))
+
+    async def names(query: str, **bounds: int) -> list[str]:
+        found = [each.name for each in await scripted.forecasts.list(user.id, query=query, **bounds)]
+        assert bounds or await scripted.forecasts.count(user.id, query=query) == Counts(
+            found=len(found), total=2, deleted=0
+        )
+        return found
+
+    assert await names(' LESS ') == ['Less']
+    assert await names('%') == ['50% more'], 'what is typed is no pattern'
+    assert await names('Passengers') == ['Less', '50% more']
+    assert await names('', limit=1) == ['Less']
+    assert await names('', offset=1, limit=5) == ['50% more']
+    assert await names('tides') == []
+
+
+async def test_what_came_of_forecasts_is_read_where_it_is_told(
+    scripted: Product, models: Models, user: User, version: Version
+) -> None:
+    forecast = await issue(scripted, user, version)
+    models.answer = TaskFailed('No series could be forecast.')
+    await issue(scripted, user, version)
+    assert await scripted.forecasts.issued_of(user.id, version.dataset_id) == [forecast]
+    assert forecast.issued_at is not None
+    assert await scripted.forecasts.measured(user.id) == [Measured(at=forecast.issued_at, scores=[])]
+
+
+async def test_a_deleted_dataset_is_forecast_no_more_and_what_was_issued_of_it_stays(
+    scripted: Product, user: User, version: Version, tmp_path: Path
+) -> None:
+    forecast = await issue(scripted, user, version)
+    await scripted.datasets.delete(user.id, version.dataset_id)
+    for call in (
+        lambda: scripted.datasets.version(user.id, version.dataset_id, version.number),
+        lambda: scripted.datasets.restore(user.id, version.dataset_id, version.number),
+        lambda: scripted.forecasts.request(user.id, version, Ask(target='y', h=12)),
+        lambda: scripted.forecasts.what_if(user.id, forecast.id, {'x': {'how': 'set', 'value': 1}}),
+        lambda: scripted.forecasts.quote_again(user.id, forecast.id),
+    ):
+        with pytest.raises(NotFound):
+            await call()
+    await scripted.forecasts.export(user.id, forecast.id, tmp_path / 'out.csv')
+    assert await scripted.forecasts.zone(user.id, forecast.id) == version.zone
+    assert len((tmp_path / 'out.csv').read_text().splitlines()) == 5
+    assert (await scripted.forecasts.chart(user.id, forecast.id))['came'] is None
+    await scripted.datasets.undelete(user.id, version.dataset_id)
+    assert await scripted.datasets.version(user.id, version.dataset_id, version.number) == version
+    assert (await scripted.forecasts.quote_again(user.id, forecast.id)).seconds > 0
 
 
 async def test_foreign_tenant_finds_no_forecast(
@@ -284,6 +372,7 @@ async def test_foreign_tenant_finds_no_forecast(
         lambda: scripted.forecasts.chart(stranger.id, forecast.id),
         lambda: scripted.forecasts.rows(stranger.id, forecast.id),
         lambda: scripted.forecasts.export(stranger.id, forecast.id, tmp_path / 'out.csv'),
+        lambda: scripted.forecasts.zone(stranger.id, forecast.id),
         lambda: scripted.forecasts.export_backtest(stranger.id, forecast.id, tmp_path / 'out.csv'),
         lambda: scripted.forecasts.leaderboard(stranger.id, forecast.id),
         lambda: scripted.forecasts.leaderboard(stranger.id, forecast.id, by='series'),
@@ -300,6 +389,9 @@ async def test_foreign_tenant_finds_no_forecast(
         with pytest.raises(NotFound):
             await call()
     assert await scripted.forecasts.list(stranger.id) == []
+    assert await scripted.forecasts.count(stranger.id) == Counts(found=0, total=0, deleted=0)
+    assert await scripted.forecasts.issued_of(stranger.id, version.dataset_id) == []
+    assert await scripted.forecasts.measured(stranger.id) == []
     assert await scripted.forecasts.issued(stranger.id, forecast.id) == []
 
 
@@ -438,7 +530,7 @@ async def test_a_forecast_tells_how_well_it_is_founded(
 ) -> None:
     """Two chunks of one series each, by a real model, and a global model beside them."""
     monkeypatch.setattr('core.parts.CHUNK', 1)
-    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('seasonal_naive', 'lightgbm')})
+    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('seasonal_naive', 'lightgbm'), 'windows': 3})
     assert forecast.state == JobState.SUCCEEDED, await product.jobs.list(user.id)
     ledger = await product.forecasts.issued(user.id, forecast.id)
     assert [(row.model, row.part, row.rows) for row in ledger] == [
@@ -506,7 +598,7 @@ async def test_chunks_of_auto_follow_the_part_that_learns_for_them(
 ) -> None:
     """Two chunks of one series each, by real models: too few to learn for others, so that each learns by itself."""
     monkeypatch.setattr('core.parts.CHUNK_OF_AUTO', 1)
-    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('auto',)})
+    forecast = await issue(product, user, sales, **{**PRICED, 'models': ('auto',), 'windows': 3})
     assert forecast.state == JobState.SUCCEEDED, await product.jobs.list(user.id)
     assert forecast.result is not None
     (auto,) = forecast.result['models']
@@ -541,6 +633,78 @@ async def test_a_chunk_that_fails_leaves_the_others(
         'Without theta for 1 of 2 chunks of series: No memory. '
         'Without notes about history for 1 of 2 chunks of series: No memory.',
     )
+
+
+# a verdict on bands, and forecasts that are deleted
+
+
+async def test_by_default_bands_are_measured_as_often_as_a_verdict_takes(
+    scripted: Product, user: User, version: Version
+) -> None:
+    """144 months of one series: 8 cutoffs of a year fit, and ten of nine months."""
+    asked = {h: (await scripted.forecasts.request(user.id, version, Ask(target='y', h=h))) for h in (9, 12)}
+    assert [asked[h].request['windows'] for h in (9, 12)] == [10, 8]
+    told = await scripted.forecasts.request(user.id, version, Ask(target='y', h=9, windows=3))
+    assert told.request['windows'] == 3
+
+
+async def test_a_forecast_is_asked_for_again_with_as_many_cutoffs_as_a_verdict_takes(
+    scripted: Product, user: User, version: Version
+) -> None:
+    few = await issue(scripted, user, version, models=('theta',), h=9, windows=3)
+    found = await scripted.forecasts.reach(user.id, few.id, 'theta')
+    assert (found.windows, found.needed, found.room, found.offered) == (3, 10, 10, 10)
+    assert found.quote is not None
+    assert '10 past cutoffs' in found.quote.basis
+    more = await scripted.forecasts.measure(user.id, few.id, found.offered)
+    assert more.request == {**few.request, 'windows': 10}
+    assert more.name == few.name
+    await scripted.datasets.delete(user.id, version.dataset_id)
+    assert (await scripted.forecasts.reach(user.id, few.id, 'theta')).offered == 0
+    with pytest.raises(NotFound):
+        await scripted.forecasts.measure(user.id, few.id, 10)
+
+
+async def test_a_deleted_forecast_is_kept_and_brought_back(
+    scripted: Product, user: User, version: Version, tmp_path: Path
+) -> None:
+    forecast = await issue(scripted, user, version, models=('theta',))
+    other = await factories.user(scripted.database)
+    forecasts = scripted.forecasts
+    with pytest.raises(NotFound):
+        await forecasts.delete(other.id, forecast.id)
+    await forecasts.delete(user.id, forecast.id)
+    for read in (forecasts.get, forecasts.chart, forecasts.rows, forecasts.delete):
+        with pytest.raises(NotFound, match='was deleted. Bring it back' if read != forecasts.delete else 'no such'):
+            await read(user.id, forecast.id)
+    assert await forecasts.list(user.id) == []
+    assert await forecasts.issued_of(user.id, version.dataset_id) == []
+    assert len(await forecasts.measured(user.id)) == 1, 'Home counts what the track record counts'
+    assert await forecasts.count(user.id) == Counts(found=0, total=0, deleted=1)
+    assert (await scripted.dashboards.rail(user.id))['forecasts'] == 0
+    (gone,) = await forecasts.deleted(user.id)
+    assert (gone.id, gone.name, gone.of) == (forecast.id, forecast.name, 'air passengers')
+    assert await forecasts.kept_until(user.id, forecast.id) == gone.until
+    assert await forecasts.kept_until(other.id, forecast.id) is None
+    assert len(await forecasts.issued(user.id, forecast.id)) == 1, 'the ledger is never changed'
+    assert (await scripted.track.track(user.id)).issued == 1, 'nor does the record forget what was issued'
+    await forecasts.export(user.id, forecast.id, tmp_path / 'kept.csv', deleted=True)
+    await forecasts.undelete(user.id, forecast.id)
+    with pytest.raises(NotFound):
+        await forecasts.undelete(user.id, forecast.id)
+    assert (await forecasts.get(user.id, forecast.id)).result == forecast.result
+    told = [entry.action for entry in await scripted.accounts.audit(user.id) if entry.action.startswith('forecast')]
+    assert told == ['forecast restored', 'forecast deleted']
+
+
+async def test_a_forecast_that_is_being_made_is_not_deleted(scripted: Product, user: User, version: Version) -> None:
+    made = await scripted.forecasts.request(user.id, version, Ask(target='y', h=12, models=('theta',)))
+    with pytest.raises(Conflict, match='is being made'):
+        await scripted.forecasts.delete(user.id, made.id)
+    assert made.job_id is not None
+    await scripted.jobs.cancel(user.id, made.job_id)
+    await scripted.forecasts.delete(user.id, made.id)
+    assert await scripted.forecasts.list(user.id) == []
 
 
 def _ms(stamp: datetime) -> int:

@@ -16,7 +16,7 @@ from core.values import Balance, JobState, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.postgres import Postgres
 from tests import factories
-from tests.flows.conftest import Product
+from tests.flows.conftest import Product, pieces
 from tests.flows.doubles import ScriptedCompute
 
 CSV = b'ds,y\n' + b''.join(f'2026-01-{day:02},{day}\n'.encode() for day in range(1, 29))
@@ -321,19 +321,29 @@ async def test_short_balance_refuses_with_the_shortfall(product: Product, poor: 
 
 async def test_upload_that_arrived_waits_for_hours(product: Product, poor: User, clock: Clock) -> None:
     await product.hours.grant(poor.id, HOUR, source='gift', label='An hour', key='a')
-    upload = await product.datasets.begin_upload(poor.id, name='a.csv', size=len(CSV))
+    upload = await product.uploads.begin_upload(poor.id, name='a.csv', size=len(CSV))
     clock.expires(poor, seconds=1)
 
     async def whole() -> Any:
         yield CSV
 
     with pytest.raises(NotEnoughHours):
-        await product.datasets.append(poor.id, upload.id, 0, whole())
+        await product.uploads.append(poor.id, upload.id, 0, whole())
     assert await product.datasets.list(poor.id) == []
-    assert await product.datasets.recover() == 0
+    assert await product.uploads.recover() == 0
+    assert await product.objects.list(f't/{poor.id}/') == [], 'what waits is not copied at every look'
     await product.hours.grant(poor.id, HOUR, source='gift', label='Another', key='b')
-    accepted, _ = await product.datasets.received(poor.id, upload.id)
+    accepted, _ = await product.uploads.received(poor.id, upload.id)
     assert accepted.state == 'accepted'
+
+
+async def test_what_changes_nothing_takes_no_hours(product: Product, poor: User, clock: Clock) -> None:
+    await product.hours.grant(poor.id, HOUR, source='gift', label='An hour', key='a')
+    dataset = await product.bring(poor, 'a.csv', CSV)
+    upload = await product.uploads.begin_upload(poor.id, name='a.csv', size=len(CSV), dataset_id=dataset.id)
+    clock.expires(poor, seconds=1)
+    same, _ = await product.uploads.append(poor.id, upload.id, 0, pieces(CSV))
+    assert same.state == 'unchanged'
 
 
 async def test_concurrent_jobs_never_spend_the_same_second(database: Postgres, product: Product, poor: User) -> None:
@@ -508,7 +518,7 @@ def test_past_cutoffs_count() -> None:
 def test_a_budget_bounds_what_auto_costs_and_no_other_model() -> None:
     hours = pricing(forecast=20, models={'auto': 6, 'ets': 2})
     bounded = hours.quote_forecast(series=1000, models=['auto'], budget=90)
-    assert (bounded.seconds, bounded.basis) == (110, '1,000 series × 1 model, auto within 0:01:30')
+    assert (bounded.seconds, bounded.basis) == (110, '1,000 series × 1 model, auto within 1 min 30 s')
     assert hours.quote_forecast(series=10, models=['auto'], budget=90).seconds == 80
     ets = hours.quote_forecast(series=1000, models=['ets'])
     assert hours.quote_forecast(series=1000, models=['ets'], budget=90) == ets

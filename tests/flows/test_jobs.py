@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.errors import Conflict, NotFound, TaskKilled, TaskOverLimit, UnreadableFile
 from core.hours import Hours
@@ -80,6 +81,18 @@ async def test_job_succeeds_and_completes_once(world, user):
     job = await here.jobs.get(user.id, job_id)
     assert (job.state, job.progress, job.attempt) == (JobState.SUCCEEDED, 1.0, 1)
     assert len(here.completed) == len(here.compute.calls) == 1
+
+
+async def test_an_end_is_said_aloud_when_something_failed(world, user):
+    answers = iter([DONE, TaskKilled('The task crashed.'), UnreadableFile('No table here.')])
+    here = world(lambda task, payload: next(answers))
+    with capture_logs() as said:
+        for attempts in (1, 2):
+            job_id = await here.request(user)
+            for _ in range(attempts):
+                await here.jobs.advance(job_id)
+    ends = [(one['end'], one['log_level']) for one in said if one['event'] == 'an attempt at a job ended']
+    assert ends == [('succeeded', 'debug'), ('again', 'info'), ('failed', 'info')]
 
 
 async def test_objects_of_an_attempt_lie_under_tenant_job_and_attempt(world, user):
@@ -251,6 +264,24 @@ async def test_other_tenants_jobs_do_not_exist(world, user, database):
     with pytest.raises(NotFound):
         await here.jobs.get(user.id, uuid4())
     assert await here.jobs.list(stranger.id) == []
+
+
+async def test_jobs_come_a_page_at_a_time_by_their_state(world, user, database):
+    here = world(lambda task, payload: DONE)
+    asked = [await here.request(user) for _ in range(5)]
+    for job_id in asked[:2]:
+        await here.jobs.cancel(user.id, job_id)
+    listed = [job.id for job in await here.jobs.list(user.id)]
+    assert listed == asked[::-1]
+    assert [job.id for job in await here.jobs.list(user.id, limit=2, before=listed[1])] == listed[2:4]
+    gone = await here.jobs.list(user.id, states={JobState.CANCELLED, JobState.FAILED})
+    assert [job.id for job in gone] == [asked[1], asked[0]]
+    assert [job.id for job in await here.jobs.list(user.id, states={JobState.CANCELLED}, before=asked[1])] == asked[:1]
+    assert await here.jobs.list(user.id, before=listed[-1]) == []
+    stranger = await factories.user(database)
+    for who, lost in ((stranger, listed[0]), (user, uuid4())):
+        with pytest.raises(NotFound):  # an empty page would say that there are no more
+            await here.jobs.list(who.id, before=lost)
 
 
 async def test_end_is_told_within_a_second(world, user):

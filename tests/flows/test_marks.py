@@ -38,8 +38,8 @@ async def test_a_version_marks_the_faults_of_all_its_files(product: Product, use
     line = decode(await charts.answer(user.id, first, Query(measures=('load',)))).lines[0]
     assert found.marks[1].t in line.columns['t'].tolist()
 
-    upload = await product.datasets.begin_upload(user.id, name='more.csv', size=len(SECOND), dataset_id=dataset.id)
-    await product.datasets.append(user.id, upload.id, 0, pieces(SECOND))
+    upload = await product.uploads.begin_upload(user.id, name='more.csv', size=len(SECOND), dataset_id=dataset.id)
+    await product.uploads.append(user.id, upload.id, 0, pieces(SECOND))
     await product.work_off(user)
     second = await product.datasets.version(user.id, dataset.id)
     both = decode(await charts.answer(user.id, second, ASKED))

@@ -41,6 +41,19 @@ async def test_one_is_read_and_then_all(product: Product, user: User) -> None:
     assert not await product.notices.latest(user.id, unread=True)
 
 
+async def test_those_that_a_list_has_shown_are_read_and_no_others(product: Product, user: User) -> None:
+    stranger = await factories.user(product.database)
+    left, shown = await add(product, user, 'left'), await add(product, user, 'shown')
+    foreign = await add(product, stranger, 'foreign')
+    async with product.events.subscribe(f'{user.id}/notices') as messages:
+        await product.notices.read_listed(user.id, [shown.id, foreign.id])
+        assert 'title' not in await anext(messages)
+    assert await product.notices.latest(user.id, unread=True) == [left]
+    assert await product.notices.latest(stranger.id, unread=True) == [foreign]
+    await product.notices.read_listed(user.id, [])
+    assert await product.notices.unread(user.id) == 1
+
+
 async def test_each_is_told_once(product: Product, user: User) -> None:
     shown, missed = await add(product, user, 'shown'), await add(product, user, 'missed', level='bad')
     await product.notices.told(user.id, shown.id)

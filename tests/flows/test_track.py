@@ -23,6 +23,7 @@ from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects
 from storage.postgres import Postgres
 from tests import factories
+from tests.flows.again import Conversions
 from tests.flows.conftest import Product
 from tests.flows.doubles import ScriptedCompute
 from tests.flows.test_archive import unpacked
@@ -41,6 +42,7 @@ class Tasks(ScriptedCompute):
         self.deadly: tuple[str, ...] = ()
         self.error: VariosyncError = TaskOverLimit('It took too much memory.')
         self.objects = LocalTaskObjects(home / 'objects')
+        self.conversions = Conversions(home / 'objects')
 
     async def collect(self, call_id: str, *, progress: Progress, timeout: float) -> Mapping[str, Any] | None:
         task, payload = self.calls[int(call_id)]
@@ -48,7 +50,12 @@ class Tasks(ScriptedCompute):
             raise self.error
         run = self.forecast if task == 'forecast' else TASKS[task]
         workdir = Path(mkdtemp(dir=self.home))
-        return {**await asyncio.to_thread(run, payload, self.objects, workdir, progress), 'seconds': 0.0}
+        if task == 'convert' and (known := self.conversions.made(payload, workdir)) is not None:
+            return known
+        made = {**await asyncio.to_thread(run, payload, self.objects, workdir, progress), 'seconds': 0.0}
+        if task == 'convert':
+            self.conversions.keep(payload, made)
+        return made
 
     @staticmethod
     def forecast(
@@ -379,7 +386,7 @@ async def test_many_forecasts_are_scored_by_one_job_after_the_other(
     assert upload.dataset_id == dataset.id
     ended = [await product.work_off(user) for _ in range(4)]
     assert [[job.kind for job in jobs] for jobs in ended] == [['convert'], ['score'], ['score'], []]
-    assert (await product.track.track(user.id)).models[0].forecasts == 3
+    assert len(await product.track.forecasts(user.id)) == 3
 
 
 async def deadly(product: Product, user: User, number: int) -> tuple[Dataset, list[Forecast], Tasks]:
@@ -403,12 +410,12 @@ async def test_a_file_whose_scoring_ends_the_task_is_found_and_named_and_the_res
     assert ended == [JobState.SUCCEEDED]
     track, (scoring,) = await product.track.of_forecast(user.id, made[1].id)
     assert (track.overall, scoring.points, scoring.problem) == (None, 0, 'It took too much memory.')
-    assert (await product.track.track(user.id)).models[0].forecasts == 3
+    assert len(await product.track.forecasts(user.id)) == 3
     assert [n.level for n in await product.notices.latest(user.id)][: len(made) + 1] == ['good'] * (len(made) + 1)
     assert len(await product.notices.latest(user.id)) == notices + 1
     compute.deadly = ()
     await more(product, user, dataset, table(HISTORY + 6))
-    assert (await product.track.track(user.id)).models[0].forecasts == 4
+    assert len(await product.track.forecasts(user.id)) == 4
 
 
 async def test_scoring_that_dies_whatever_it_scores_is_given_up(
@@ -433,7 +440,7 @@ async def test_a_service_that_is_away_says_nothing_about_forecasts(
     compute.deadly = ()
     await forecast_of(product, user, dataset, models=('theta',))
     await product.work_off(user)
-    assert (await product.track.track(user.id)).models[0].forecasts == 2
+    assert len(await product.track.forecasts(user.id)) == 2
 
 
 async def test_a_second_version_waits_for_the_scoring_under_way(
@@ -512,6 +519,23 @@ async def test_a_selection_is_by_dataset_and_model(product: Product, user: User)
         datasets[1].id
     }
     assert len(await product.track.forecasts(user.id, limit=3)) == 3
+
+
+async def test_what_is_issued_again_from_the_same_cutoff_is_no_further_evidence(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    first = await forecast_of(product, user, dataset, models=('theta',))
+    again = await forecast_of(product, user, dataset, models=('seasonal_naive', 'theta'), windows=3)
+    await more(product, user, dataset, table(HISTORY + 3))
+    track = await product.track.track(user.id)
+    assert [(row.model, row.forecasts) for row in track.models] == [('seasonal_naive', 1), ('theta', 1)]
+    assert track.overall
+    assert track.overall.points == sum(row.points for row in track.models) == 12
+    for forecast in (first, again):
+        (own, _) = await product.track.of_forecast(user.id, forecast.id)
+        assert own.overall is not None
+    await forecast_of(product, user, dataset, models=('theta',))
+    await more(product, user, dataset, table(HISTORY + 6))
+    assert [row.forecasts for row in (await product.track.track(user.id, model='theta')).models] == [2]
 
 
 async def test_bands_that_held_too_little_are_drawn_wider_the_next_time(product: Product, user: User) -> None:

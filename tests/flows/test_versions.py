@@ -64,8 +64,31 @@ async def test_a_further_file_joins_the_rows_that_are_there(product: Product, us
     assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 2), ('south', 1, 3)]
     again = await product.bring(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
     assert (again.version, again.rows) == (3, 4), 'it joins what is shown'
-    orders = await product.datasets.orders(user.id, dataset.id)
+    orders = await product.datasets.orders(user.id, dataset.id, [1, 2, 3])
     assert {number: order.onto for number, order in orders.items()} == {1: None, 2: 1, 3: 1}
+
+
+async def test_versions_are_listed_by_the_page_without_their_manifests(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
+    await product.uploads.correct(user.id, dataset.id, {'off': ['padding']})
+    await product.work_off(user)
+    listed = await product.datasets.versions(user.id, dataset.id)
+    full = [await product.datasets.version(user.id, dataset.id, number) for number in (3, 2, 1)]
+    assert [(one.number, one.previous, one.reads) for one in listed] == [(3, 2, 2), (2, 1, None), (1, None, None)]
+    for one, version in zip(listed, full, strict=True):
+        manifest = version.manifest
+        assert (one.rows, one.created_at, one.source) == (version.rows, version.created_at, manifest['source']['name'])
+        assert (one.faults, one.series) == (manifest['faults_total'], manifest['series']['count'])
+        assert (one.measures, one.warnings) == (manifest['measures'], manifest.get('warnings', []))
+        assert one.earlier_files == sum(file['rows'] > 0 for file in (manifest.get('sources') or ())[:-1])
+    assert listed[0].earlier_files == 1
+    assert list(await product.datasets.versions(user.id, dataset.id, limit=1)) == listed[:1]
+    assert list(await product.datasets.versions(user.id, dataset.id, before=3, limit=1)) == listed[1:2]
+    assert await product.datasets.versions(user.id, dataset.id, before=1) == []
+    assert await product.datasets.first_told(user.id, full[0]) == 2
+    assert await product.datasets.first_told(user.id, full[1]) is None
+    assert list(await product.datasets.orders(user.id, dataset.id, [2])) == [2]
 
 
 async def test_a_file_that_replaces_makes_the_version_alone(product: Product, user: User) -> None:
@@ -96,9 +119,9 @@ async def test_the_same_file_again_changes_nothing_and_says_so(product: Product,
     assert await product.objects.list(f't/{user.id}/u/{upload.id}') == []
     notice = (await product.notices.latest(user.id))[0]
     assert (notice.title, notice.link) == ('copy of a.csv: nothing has changed', f'/datasets/{dataset.id}')
-    assert 'version 1, which is shown' in notice.text
-    assert await product.datasets.received(user.id, upload.id) == (upload, len(FIRST))
-    assert await product.datasets.accept(user.id, upload.id) == upload
+    assert 'version 1, which is in use' in notice.text
+    assert await product.uploads.received(user.id, upload.id) == (upload, len(FIRST))
+    assert await product.uploads.accept(user.id, upload.id) == upload
     with pytest.raises(NotFound):
         await product.staging.offset(upload.id)
 
@@ -179,7 +202,7 @@ async def test_a_job_that_is_ordered_again_joins_what_is_shown_then(product: Pro
 async def test_a_correction_of_a_file_that_joined_joins_again(product: Product, user: User) -> None:
     dataset = await product.bring(user, 'a.csv', FIRST)
     await product.bring(user, 'b.csv', SECOND + b'2024-01-04,north,"7,5"\n', dataset_id=dataset.id)
-    await product.datasets.correct(user.id, dataset.id, {'roles': {'y': 'measure'}, 'off': ['number_format']})
+    await product.uploads.correct(user.id, dataset.id, {'roles': {'y': 'measure'}, 'off': ['number_format']})
     await product.work_off(user)
     assert (await product.datasets.get(user.id, dataset.id)).version == 3
     found = await rows(product, user, dataset.id)
@@ -191,7 +214,7 @@ async def test_a_correction_beside_a_waiting_upload_joins_what_its_file_joined(p
     dataset = await product.bring(user, 'a.csv', FIRST)
     await product.bring(user, 'b.csv', SECOND, dataset_id=dataset.id)
     await product.send(user, 'c.csv', b'ds,region,y\n2024-01-09,west,7\n', dataset_id=dataset.id)
-    job = await product.datasets.correct(user.id, dataset.id, {'off': ['padding']})
+    job = await product.uploads.correct(user.id, dataset.id, {'off': ['padding']})
     assert (job.payload['how'], job.payload['options']) == ('append', {'off': ['padding']})
     first = await product.datasets.version(user.id, dataset.id, 1)
     assert job.payload['onto'] == str(first.id)
@@ -212,8 +235,8 @@ async def test_what_means_nothing_is_refused_before_a_byte_is_sent(product: Prod
     ]
     for given in ({'how': 'merge'}, *({'options': options} for options in wrong)):
         with pytest.raises(UsageError):
-            await product.datasets.begin_upload(user.id, name='a.csv', size=9, **given)
-    assert await product.datasets.unfinished(user.id) == []
+            await product.uploads.begin_upload(user.id, name='a.csv', size=9, **given)
+    assert await product.uploads.unfinished(user.id) == []
 
 
 async def test_versions_are_compared(product: Product, user: User) -> None:
@@ -347,6 +370,7 @@ async def test_a_conversion_that_is_cancelled_leaves_nothing_behind(
         while not (born := children()):  # the job is told of before its child is born
             await asyncio.sleep(0.01)
     (child,) = born
+    child.suspend()  # it does not end before it is cancelled
     await product.jobs.cancel(user.id, job.id)
     await running
     assert (await product.jobs.get(user.id, job.id)).state == JobState.CANCELLED
@@ -390,20 +414,20 @@ async def test_a_failed_append_is_corrected_from_the_bytes_that_are_there(produc
     assert failed.error is not None
     assert failed.error['details']['columns'][0] == {'name': 'day', 'examples': ['2024-01-05']}
     balance = (await product.hours.balance(user.id)).seconds
-    price = await product.datasets.quote(user.id, dataset.id, job_id=failed.id)
+    price = await product.uploads.quote(user.id, dataset.id, job_id=failed.id)
     said = {'roles': {'day': 'time'}}
-    job = await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)
+    job = await product.uploads.correct(user.id, dataset.id, said, job_id=failed.id)
     assert (await product.hours.balance(user.id)).seconds == balance - price.seconds
     assert (job.payload['upload'], job.payload['how']) == (str(upload.id), 'append')
     assert job.payload['options']['reading'] == {'skip': 1}, 'what was said at the upload still holds'
-    assert (await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)).id == job.id
+    assert (await product.uploads.correct(user.id, dataset.id, said, job_id=failed.id)).id == job.id
     await product.work_off(user)
     assert (await rows(product, user, dataset.id))[2] == ('north', 5, 7)
-    done = await product.datasets.correct(user.id, dataset.id, said, job_id=failed.id)
+    done = await product.uploads.correct(user.id, dataset.id, said, job_id=failed.id)
     assert (done.id, done.state) == (job.id, JobState.SUCCEEDED)
     assert (await product.datasets.get(user.id, dataset.id)).version == 2
     with pytest.raises(Conflict, match='failed or was cancelled'):
-        await product.datasets.correct(user.id, dataset.id, said, job_id=job.id)
+        await product.uploads.correct(user.id, dataset.id, said, job_id=job.id)
 
 
 async def test_a_failed_append_can_replace_instead(product: Product, user: User) -> None:
@@ -411,8 +435,8 @@ async def test_a_failed_append_can_replace_instead(product: Product, user: User)
     await product.send(user, 'b.csv', b'day,shop,y\n2024-01-05,north,7\n', dataset_id=dataset.id)
     (failed,) = await product.work_off(user)
     with pytest.raises(UsageError, match='no way to join'):
-        await product.datasets.correct(user.id, dataset.id, {}, job_id=failed.id, how='merge')
-    await product.datasets.correct(user.id, dataset.id, {}, job_id=failed.id, how='replace')
+        await product.uploads.correct(user.id, dataset.id, {}, job_id=failed.id, how='merge')
+    await product.uploads.correct(user.id, dataset.id, {}, job_id=failed.id, how='replace')
     await product.work_off(user)
     assert (await product.datasets.get(user.id, dataset.id)).rows == 1
 
@@ -424,7 +448,7 @@ async def test_a_failed_first_upload_keeps_what_was_said_of_it(product: Product,
     assert (failed.state, (failed.error or {})['code']) == (JobState.FAILED, 'ambiguous_dates')
     assert [one['name'] for one in (failed.error or {})['details']['columns']] == ['ds', 'y']
     assert upload.dataset_id is not None
-    job = await product.datasets.correct(user.id, upload.dataset_id, {'day_first': True})
+    job = await product.uploads.correct(user.id, upload.dataset_id, {'day_first': True})
     assert job.payload['options'] == {'reading': {'skip': 1, 'delimiter': ';'}, 'day_first': True}
     (done,) = await product.work_off(user)
     assert done.state == JobState.SUCCEEDED
@@ -439,7 +463,7 @@ async def test_nobody_corrects_the_jobs_of_others(product: Product, user: User, 
     theirs = await product.bring(stranger, 'c.csv', FIRST)
     for who, dataset_id in ((stranger, theirs.id), (stranger, upload.dataset_id), (user, other.id)):
         with pytest.raises(NotFound):
-            await product.datasets.correct(who.id, dataset_id, {}, job_id=failed.id)
+            await product.uploads.correct(who.id, dataset_id, {}, job_id=failed.id)
 
 
 async def test_an_append_that_lacks_a_measure_is_not_called_good(product: Product, user: User) -> None:
@@ -449,6 +473,7 @@ async def test_an_append_that_lacks_a_measure_is_not_called_good(product: Produc
     assert len(version.manifest['warnings']) == 2
     notice = (await product.notices.latest(user.id))[0]
     assert (notice.level, notice.title) == ('warn', 'Convert b.csv: done, see what has changed')
+    assert notice.text.startswith('Version 2 is in use. ')
     assert 'has no column "z"' in notice.text
     assert '"x" is new' in notice.text
 
@@ -512,13 +537,13 @@ async def test_a_restore_while_an_append_waits_changes_what_it_joins(product: Pr
     await product.work_off(user)
     assert (await product.datasets.get(user.id, dataset.id)).version == 3
     assert await rows(product, user, dataset.id) == [('north', 1, 1), ('north', 2, 2), ('south', 1, 3), ('west', 9, 7)]
-    assert (await product.datasets.orders(user.id, dataset.id))[3].onto == 1
+    assert (await product.datasets.orders(user.id, dataset.id, [3]))[3].onto == 1
 
 
 async def test_versions_of_other_measures_and_zones_are_compared(product: Product, user: User) -> None:
     text = b'when,y,z\n2024-07-01 12:00,1,5\n2024-07-01 13:00,2,6\n'
     dataset = await product.bring(user, 'a.csv', text)
-    await product.datasets.correct(user.id, dataset.id, {'time_zone': 'Europe/Paris'})
+    await product.uploads.correct(user.id, dataset.id, {'time_zone': 'Europe/Paris'})
     await product.work_off(user)
     other = b'when,y,w\n2024-07-01 12:00,1,7\n2024-07-01 13:00,3,8\n'
     await product.bring(user, 'b.csv', other, dataset_id=dataset.id, how='replace')

@@ -67,7 +67,7 @@ async def test_only_pages_of_the_framework_may_run_inline_scripts(site: Site) ->
 async def test_a_page_may_send_files_to_the_storage_and_nowhere_else(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(site.services.datasets, 'origins', ('https://abc.storage.example',))
+    monkeypatch.setattr(site.services.uploads, 'origins', ('https://abc.storage.example',))
     token, _ = site.services.accounts.open('ann@example.com')
     async with site.browser(token) as browser:
         framework = (await browser.get('/probe')).headers['content-security-policy']

@@ -143,6 +143,15 @@ async def test_memory_is_capped_near_its_limit_and_the_loop_goes_on(compute: Chi
     assert slowest < 1
 
 
+async def test_memory_that_forks_share_counts_once_and_what_they_take_counts_all(compute: ChildProcesses) -> None:
+    """Three forks share 100 MB of a limit of 200; then each takes as much for itself."""
+    call = await compute.submit('fork_and_share', {'size': MEMORY // 2, 'then': 'return'})
+    assert await result(compute, call) == {'children': 3}
+    call = await compute.submit('fork_and_share', {'size': MEMORY // 2})
+    with pytest.raises(TaskOverLimit):
+        await result(compute, call)
+
+
 async def test_a_crash_writes_no_core_file(compute: ChildProcesses) -> None:
     about = await result(compute, await compute.submit('here', {}))
     assert about['core_limit'] == [0, 0]

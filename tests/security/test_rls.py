@@ -449,6 +449,27 @@ def test_a_user_neither_issues_a_forecast_nor_orders_scoring(
         connection.execute(query, own)
 
 
+@pytest.mark.parametrize('table', ['dashboards', 'datasets', 'forecasts'])
+def test_a_user_dates_no_deletion_back(connection: Connection, tenants: tuple[Tenant, Tenant], table: str) -> None:
+    me, _ = tenants
+    name = sql.Identifier(table)
+    connection.execute(
+        "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+        (f'{{"sub": "{me.user_id}"}}',),
+    )
+
+    def deleted(at: str) -> Any:
+        change = sql.SQL('update public.{} set deleted_at = {} where id = %s returning deleted_at, now()')
+        return connection.execute(change.format(name, sql.SQL(at)), (me.ids[table],)).fetchone()  # type: ignore[arg-type]
+
+    assert deleted('null')[0] is None
+    first, now = deleted("now() - interval '31 days'")
+    assert first == now
+    assert deleted("now() - interval '31 days'")[0] == first
+    assert deleted("now() + interval '31 days'")[0] == first
+    assert deleted('null')[0] is None
+
+
 def test_a_job_without_a_reservation_is_never_begun(connection: Connection, tenants: tuple[Tenant, Tenant]) -> None:
     me, _ = tenants
     statements = load_statements()

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +11,16 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from core.dashboards import Dashboard
+from core.datasets import Counts, Named
 from core.errors import Conflict, NotFound, NotSignedIn, UsageError
+from core.forecasts import Counts as Found
+from core.forecasts import Listed, Measured
 from core.settings import Settings
 from core.values import (
+    Actor,
     Balance,
     Dataset,
+    Deleted,
     Entered,
     Forecast,
     Grant,
@@ -28,6 +33,8 @@ from core.values import (
     Session,
     UsageDay,
     User,
+    Version,
+    VersionSummary,
 )
 from storage.cache import MemoryCache
 
@@ -200,6 +207,10 @@ class Notices:
         self._read(lambda notice: notice.id == notice_id and notice.user_id == user_id)
         await self.events.publish(f'{user_id}/notices', {})
 
+    async def read_listed(self, user_id: UUID, ids: Collection[UUID]) -> None:
+        self._read(lambda notice: notice.id in ids and notice.user_id == user_id)
+        await self.events.publish(f'{user_id}/notices', {})
+
     async def read_all(self, user_id: UUID) -> None:
         self._read(lambda notice: notice.user_id == user_id)
         await self.events.publish(f'{user_id}/notices', {})
@@ -216,9 +227,14 @@ class Notices:
         self.known.add(str(notice_id))
 
 
-class Datasets:
+class Uploads:
     origins: Sequence[str] = ()
 
+    async def unfinished(self, user_id: UUID) -> Sequence[Any]:
+        return []
+
+
+class Datasets:
     def __init__(self) -> None:
         self.kept: list[Dataset] = []
 
@@ -238,8 +254,15 @@ class Datasets:
         self.kept.append(dataset)
         return dataset
 
-    async def list(self, user_id: UUID) -> Sequence[Dataset]:
-        return [dataset for dataset in self.kept if dataset.user_id == user_id]
+    async def list(self, user_id: UUID, *, limit: int | None = None) -> Sequence[Dataset]:
+        return [dataset for dataset in self.kept if dataset.user_id == user_id][:limit]
+
+    async def named(self, user_id: UUID) -> Sequence[Named]:
+        return [Named(id=one.id, name=one.name, version=one.version, rows=one.rows) for one in await self.list(user_id)]
+
+    async def count(self, user_id: UUID) -> Counts:
+        found = len(await self.list(user_id))
+        return Counts(found=found, total=found, deleted=0)
 
 
 class Dashboards:
@@ -257,6 +280,7 @@ class Dashboards:
 class Forecasts:
     def __init__(self) -> None:
         self.kept: list[Forecast] = []
+        self.gone: list[Deleted] = []
 
     def add(self, user_id: UUID, name: str, *, dataset_name: str) -> Forecast:
         forecast = Forecast(
@@ -277,8 +301,41 @@ class Forecasts:
         self.kept.append(forecast)
         return forecast
 
-    async def list(self, user_id: UUID) -> Sequence[Forecast]:
-        return [forecast for forecast in self.kept if forecast.user_id == user_id]
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        query: str = '',
+        dataset_id: UUID | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Listed]:
+        gone = {one.id for one in self.gone}
+        found = [
+            listed(one) for one in self.kept if one.user_id == user_id and query in one.name and one.id not in gone
+        ]
+        return found[offset:][:limit]
+
+    async def count(self, user_id: UUID, *, query: str = '', dataset_id: UUID | None = None) -> Found:
+        every = await self.list(user_id)
+        return Found(found=len([one for one in every if query in one.name]), total=len(every), deleted=len(self.gone))
+
+    async def deleted(self, user_id: UUID, *, offset: int = 0, limit: int | None = None) -> Sequence[Deleted]:
+        return self.gone[offset:][:limit]
+
+    async def kept_until(self, user_id: UUID, forecast_id: UUID) -> datetime | None:
+        return next((one.until for one in self.gone if one.id == forecast_id), None)
+
+    async def delete(self, user_id: UUID, forecast_id: UUID, *, by: Actor) -> None:
+        (one,) = [one for one in self.kept if one.id == forecast_id]
+        self.gone.append(Deleted(id=one.id, name=one.name, deleted_at=datetime.now(UTC), by='', of=one.dataset_name))
+
+    async def undelete(self, user_id: UUID, forecast_id: UUID, *, by: Actor) -> None:
+        self.gone = [one for one in self.gone if one.id != forecast_id]
+
+    async def measured(self, user_id: UUID) -> Sequence[Measured]:
+        issued = [(one.issued_at, one.result) for one in self.kept if one.user_id == user_id]
+        return [Measured(at=at, scores=result['scores']) for at, result in issued if at and result]
 
 
 class Hours:
@@ -356,8 +413,35 @@ class Services:
         self.events = Events()
         self.notices = Notices(self.events)
         self.datasets = Datasets()
+        self.uploads = Uploads()
         self.forecasts = Forecasts()
         self.dashboards = Dashboards()
         self.hours = Hours(self.events)
         self.health = HealthCheck()
         self.cache = MemoryCache()
+
+
+def listed(forecast: Forecast) -> Listed:
+    """A forecast as lists show it."""
+    asked = forecast.request
+    known = {name: getattr(forecast, name) for name in Listed.__slots__ if name not in ('h', 'models')}
+    return Listed(**known, h=asked.get('h', 1), models=asked.get('models', []))
+
+
+def summary(version: Version, *, reads: int | None = None) -> VersionSummary:
+    """A version as lists show it."""
+    told, sources = version.manifest, version.manifest.get('sources') or ()
+    return VersionSummary(
+        number=version.number,
+        rows=version.rows,
+        faults=told['faults_total'],
+        series=told['series']['count'],
+        measures=told['measures'],
+        warnings=told.get('warnings', []),
+        source=told['source']['name'],
+        recipe=told.get('recipe', []),
+        earlier_files=sum(source['rows'] > 0 for source in sources[:-1]),
+        previous=version.number - 1 or None,
+        reads=reads,
+        created_at=version.created_at,
+    )

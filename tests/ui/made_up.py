@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from core.analysis.ahead import Ahead
 from core.analysis.tables import Page
 from core.errors import NotFound, Unavailable
-from core.forecasts import Ask
+from core.forecasts import Ask, Reach, Times
 from core.track import Scoring, Track
 from core.values import Forecast, Quote, Version
 from tests.ui.doubles import Datasets, Forecasts
@@ -72,7 +72,7 @@ class Shop(Datasets):
 class Issued(Forecasts):
     """Forecasts with everything that a page can show of them; `asked` and `changed` tell what was ordered.
 
-    `measured` are the series whose residuals were read, `more` is what their results hold besides. While they are
+    `examined` are the series whose residuals were read, `more` is what their results hold besides. While they are
     `away`, what is stored cannot be read.
     """
 
@@ -81,9 +81,12 @@ class Issued(Forecasts):
         self.away = False
         self.asked: list[Ask] = []
         self.changed: list[Mapping[str, Any]] = []
-        self.measured: list[str | None] = []
+        self.examined: list[str | None] = []
         self.more: dict[str, Any] = {}
         self.arrived: Mapping[str, Any] | None = None
+        self.clock = 'UTC'
+        self.beyond: Reach | None = None
+        self.measured_from: list[int] = []
 
     def quote(self, version: Version, ask: Ask) -> Quote:
         return Quote(task='forecast', seconds=30 * len(ask.models), basis=f'{len(ask.models)} models')
@@ -105,17 +108,28 @@ class Issued(Forecasts):
         )
         return self.kept[-1]
 
-    async def get(self, user_id: UUID, forecast_id: UUID) -> Forecast:
+    async def reach(self, user_id: UUID, forecast_id: UUID, model: str) -> Reach:
+        assert self.beyond is not None
+        return self.beyond
+
+    async def measure(self, user_id: UUID, forecast_id: UUID, windows: int) -> Forecast:
+        self.measured_from.append(windows)
+        return self.issue(user_id, windows=windows)
+
+    async def get(self, user_id: UUID, forecast_id: UUID, *, deleted: bool = False) -> Forecast:
         for forecast in self.kept:
             if forecast.id == forecast_id and forecast.user_id == user_id:
                 return forecast
         raise NotFound('There is no such forecast.')
 
+    async def zone(self, user_id: UUID, forecast_id: UUID) -> str:
+        return self.clock
+
+    async def times(self, user_id: UUID, forecast_id: UUID) -> Times:
+        return Times(zone=self.clock, days=True, said='' if self.clock == 'UTC' else self.clock)
+
     async def _scores(self, user_id: UUID, forecast_id: UUID) -> Any:
         return ((await self.get(user_id, forecast_id)).result or {})['scores']
-
-    async def list(self, user_id: UUID, *, dataset_id: UUID | None = None) -> Sequence[Forecast]:
-        return [forecast for forecast in self.kept if forecast.user_id == user_id]
 
     async def chart(self, user_id: UUID, forecast_id: UUID, *, series: str | None = None) -> dict[str, Any]:
         history = sales(series or LABELS[0])
@@ -172,7 +186,7 @@ class Issued(Forecasts):
         self, user_id: UUID, forecast_id: UUID, *, model: str, series: str | None = None
     ) -> Mapping[str, Any]:
         _reach(self.away)
-        self.measured.append(series)
+        self.examined.append(series)
         if not (await self._scores(user_id, forecast_id)):
             return {'points': 0}
         random = Random(7)

@@ -1,5 +1,6 @@
 """Addresses of Explore and of the list of dashboards that somebody made up."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,10 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from core.errors import UsageError
-from ui.pages.dashboards import _deleted
-from ui.pages.explore import _spec
+from ui.components.deleted import was_deleted
+from ui.pages.explore import SERIES, _foretold, _spec
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
+END = datetime(2026, 12, 28, tzinfo=UTC)
 
 
 def manifest(*measures: str) -> dict[str, Any]:
@@ -28,12 +30,19 @@ def test_the_first_measure_that_can_be_asked_for_is_shown():
     assert _spec(DATASET, manifest('m' * 1001, 'load'), '', None)['query']['measures'] == ['load']
 
 
+def test_a_forecast_of_many_series_says_that_it_has_more_than_it_names():
+    found: Any = SimpleNamespace(id=uuid4(), name='Load', request={'target': 'load', 'step': None})
+    result = {'models': [{'name': 'theta', 'rows': 3}], 'scores': [], 'series': [f'S{number}' for number in range(300)]}
+    told = _foretold(found, result)
+    assert (len(told['series']), told['n_series'], told['asked']) == (SERIES, 300, {'measures': ['load']})
+    assert _foretold(found, {**result, 'n_series': 5000})['n_series'] == 5000
+
+
 async def test_only_what_was_deleted_is_offered_back():
     gone = uuid4()
 
-    async def deleted(_: UUID, asked: UUID) -> bool:
-        return asked == gone
+    async def kept_until(asked: UUID) -> datetime | None:
+        return END if asked == gone else None
 
-    services: Any = SimpleNamespace(dashboards=SimpleNamespace(deleted=deleted))
-    told = [await _deleted(services, uuid4(), one) for one in ('', 'abc', str(uuid4()), str(gone))]
-    assert told == [None, None, None, gone]
+    told = [await was_deleted(one, kept_until) for one in ('', 'abc', str(uuid4()), str(gone))]
+    assert told == [None, None, None, (gone, END)]

@@ -13,8 +13,9 @@ from core.analysis.ingest import Options, convert
 from core.analysis.tables import Page
 from core.errors import Unavailable
 from core.settings import Settings
-from core.values import Dataset, Job, Version
+from core.values import Dataset, Job, Version, VersionSummary
 from tests.ui import doubles
+from tests.ui.doubles import summary
 from ui.app import mount
 from ui.session import COOKIE
 
@@ -36,15 +37,18 @@ class Datasets(doubles.Datasets):
     async def version(self, user_id: UUID, dataset_id: UUID, number: int | None = None) -> Version:
         return self.only
 
-    async def versions(self, user_id: UUID, dataset_id: UUID) -> Sequence[Version]:
-        return [self.only]
+    async def versions(self, user_id: UUID, dataset_id: UUID) -> Sequence[VersionSummary]:
+        return [summary(self.only)]
+
+    async def first_told(self, user_id: UUID, version: Version) -> int | None:
+        return None
 
     async def faults(self, user_id: UUID, version: Version, **_: Any) -> Page:
         if self.away:
             raise Unavailable(AWAY)
         return Page(columns=['line'], rows=[], offset=0, total=0)
 
-    async def preview(self, user_id: UUID, version: Version, *, offset: int, limit: int) -> Page:
+    async def preview(self, user_id: UUID, version: Version, *, offset: int, limit: int, **_: Any) -> Page:
         await self.faults(user_id, version)
         rows = [[place] for place in range(offset, min(offset + limit, 144))]
         return Page(columns=['_line'], rows=rows, offset=offset, total=144)

@@ -8,14 +8,16 @@ from uuid import UUID
 
 import pytest
 from nicegui import ui
+from nicegui.events import GenericEventArguments, handle_event
 from nicegui.testing import User, UserInteraction, user_simulation
 
 from core.analysis.ahead import Ahead
+from core.forecasts import Reach
 from core.settings import Settings
 from core.track import Figures
-from core.values import Balance, Session
+from core.values import NOBODY, Balance, Quote, Session
 from tests.ui import doubles
-from tests.ui.made_up import AWAY, LABELS, Came, Issued, Shop
+from tests.ui.made_up import AWAY, LABELS, Came, Issued, Shop, result
 from tests.ui.site import until
 from ui.api.forecasts import file_name
 from ui.app import mount
@@ -66,6 +68,14 @@ class Desk:
 
     def press(self, name: str) -> None:
         UserInteraction(self.user, {self.button(name)}, None).click()
+
+    def press_text(self, text: str) -> None:
+        """Press the line of a menu that says this."""
+        lines = [e for e in self.elements if e.props.get('role') == 'menuitem']
+        (line,) = [e for e in lines if any(getattr(child, 'text', '') == text for child in e.descendants())]
+        (press,) = [one for one in line._event_listeners.values() if one.type.partition('.')[0] == 'click']
+        with self.user:
+            handle_event(press.handler, GenericEventArguments(sender=line, client=line.client, args={}))
 
     def field(self, label: str) -> Any:
         """The input of this name."""
@@ -143,7 +153,7 @@ async def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(desk:
     assert desk.button('Prophet').props['aria-pressed'] == 'true'
     assert desk.button('Theta').props['aria-pressed'] == 'false'
     assert desk.field('Steps ahead').value == 6
-    assert {'sales, 6 steps ahead', 'price, holidays of Germany', 'Auto, Prophet'} <= set(desk.texts())
+    assert {'sales, 6 months ahead', 'price, holidays of Germany', 'Auto, Prophet'} <= set(desk.texts())
 
 
 async def test_the_form_tells_what_is_known_ahead_and_what_is_wrong(desk: Desk) -> None:
@@ -176,13 +186,24 @@ async def test_a_coarser_step_brings_its_own_horizon(desk: Desk) -> None:
 
 async def test_the_form_orders_what_it_shows_and_says_what_it_costs(desk: Desk) -> None:
     await desk.open_form('&regressors=price&models=theta&models=prophet&seasonality=multiplicative&windows=5&budget=2')
-    assert 'Up to 0:01:00 of your hours (2 models)' in desk.texts()
+    assert 'Up to 1 min of your hours (2 models)' in desk.texts()
     desk.press('Run forecast')
     await until(lambda: desk.services.forecasts.asked)
     (ask,) = desk.services.forecasts.asked
     assert (ask.regressors, set(ask.models), ask.windows, ask.budget) == (('price',), {'theta', 'prophet'}, 5, 120.0)
     assert ask.options == {'prophet': {'seasonality_mode': 'multiplicative'}}
     await desk.user.should_see('Monthly sales')
+
+
+async def test_pressed_twice_the_form_orders_once(desk: Desk) -> None:
+    await desk.open_form('&models=theta')
+    run = desk.button('Run forecast')
+    for _ in range(2):
+        UserInteraction(desk.user, {run}, None).click()
+        assert run.props['aria-busy'] == 'true'
+        await until(lambda: 'aria-busy' not in run.props)
+        await desk.user.should_see('Monthly sales')
+    assert len(desk.services.forecasts.asked) == 1
 
 
 async def test_some_series_of_many_never_become_all(desk: Desk) -> None:
@@ -224,22 +245,22 @@ async def test_without_hours_nothing_can_be_run(desk: Desk) -> None:
 async def test_models_are_switched_and_their_bands_told(desk: Desk) -> None:
     await desk.open_result()
     assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet', 'theta']
-    assert 'Auto: 80% band held 79%, 95% band held 95% of 1,284 backtest points' in desk.texts()
+    assert 'Auto: 80% band held 79.2%, 95% band held 94.7% of 1,284 backtest points' in desk.texts()
     desk.press('Theta')
     await until(lambda: desk.addresses)
     assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet']
     desk.field('Bands of').value = 'prophet'
     await until(lambda: desk.query.get('model') == ['prophet'])
     assert desk.chart.props['chosen'] == 'prophet'
-    assert 'Prophet: 80% band held 75%, 95% band held 92% of 1,284 backtest points' in desk.texts()
+    assert 'Prophet: 80% band held 75.2%, 95% band held 92.3% of 1,284 backtest points' in desk.texts()
     await until(lambda: '80% band held 75.2%' in desk.texts())
     desk.press('2 anomalies, 1 changepoint')
     await until(lambda: desk.query.get('marks') == ['0'])
-    assert desk.chart.props['marks'] is False
+    assert desk.chart.props['noted'] is False
     await desk.user.open(desk.addresses[-1])
     assert desk.chart.props['shown'] == ['auto', 'lightgbm', 'prophet']
     assert desk.chart.props['chosen'] == 'prophet'
-    assert desk.chart.props['marks'] is False
+    assert desk.chart.props['noted'] is False
 
     await desk.open_result('?models=theta')
     desk.press('Theta')
@@ -316,13 +337,22 @@ async def test_every_tab_is_found_at_its_address(desk: Desk) -> None:
 
 
 OUT_OF_REACH = {
-    '': ('Auto: 80% band held 79%, 95% band held 95% of 1,284 backtest points', 'Coverage receipt', 'What if'),
+    '': ('Auto: 80% band held 79.2%, 95% band held 94.7% of 1,284 backtest points', 'Coverage receipt', 'What if'),
     '?tab=leaderboard&by=horizon': ('By step',),
     '?tab=leaderboard&by=series': ('By series',),
     '?tab=series': (),
     '?tab=residuals': ('Prophet',),
     '?tab=explain': ('Prophet',),
 }
+
+
+async def test_a_series_without_a_name_is_called_by_what_was_forecast(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('tests.ui.made_up.LABELS', [''])
+    forecast = await desk.open_result('?tab=series')
+    (tile,) = [e for e in desk.elements if e.tag == 'a' and 'name' in e.classes]
+    assert tile.text == tile.props['title'] == forecast.request['target']
 
 
 async def test_a_forecast_stands_while_what_is_stored_is_out_of_reach(desk: Desk) -> None:
@@ -348,17 +378,17 @@ async def test_old_results_say_what_they_lack(desk: Desk) -> None:
 async def test_residuals_are_of_the_series_that_the_select_names(desk: Desk) -> None:
     await desk.open_result('?tab=residuals&series=Nowhere')
     assert desk.field('Series').value == ''
-    assert desk.services.forecasts.measured == [None]
+    assert desk.services.forecasts.examined == [None]
     desk.services.forecasts.more['n_series'] = 5000
     await desk.open_result('?tab=residuals&series=s4999')
     assert desk.field('Series').value == 's4999'
-    assert desk.services.forecasts.measured == [None, 's4999']
+    assert desk.services.forecasts.examined == [None, 's4999']
 
 
 async def test_series_are_found_while_their_name_is_typed(desk: Desk) -> None:
     await desk.open_result('?tab=series&page=2')
     search = desk.field('Find a series')
-    assert search.props['debounce'] == '300'
+    assert search.props['debounce'] == '250'
     search.value = 'store 07'
     await until(lambda: '1 series found' in desk.texts())
     assert (desk.query['q'], 'page' in desk.query) == (['store 07'], False)
@@ -390,6 +420,12 @@ async def test_programs_are_told_the_best_model_first_and_files_tell_what_they_h
     ]
     assert file_name(forecast, 'rows') == 'Stores Monthly sales 4 models cutoff 2025-10-01'
     few = replace(forecast, name='x' * 255, result={**forecast.result, 'models': forecast.result['models'][:2]})
+    late = [{**model, 'cutoff': '2025-09-30T22:00:00'} for model in forecast.result['models']]
+    berlin = replace(forecast, result={**forecast.result, 'models': late})
+    assert file_name(berlin, 'rows', zone='Europe/Berlin').endswith(' cutoff 2025-10-01')
+    apart = [{**model, 'first_cutoff': '2025-07-01'} for model in forecast.result['models']]
+    several = replace(forecast, result={**forecast.result, 'models': apart})
+    assert file_name(several, 'rows').endswith(' cutoff 2025-07-01 to 2025-10-01')
     assert file_name(few, 'backtest') == f'Stores {"x" * 60} auto lightgbm cutoff 2025-10-01 backtest'
 
 
@@ -399,7 +435,7 @@ async def test_a_tile_opens_its_series(desk: Desk) -> None:
     assert len(tiles) == 6
     assert tiles[0] == f'/forecasts/{forecast.id}?series=Store+25'
     await desk.user.open(tiles[0])
-    assert 'series=Store+25' in desk.chart.props['url']
+    assert desk.chart.props['series'] == 'Store 25'
 
 
 async def test_what_if_asks_for_the_change_and_tells_it(desk: Desk) -> None:
@@ -427,6 +463,178 @@ async def test_names_from_a_file_stay_text(desk: Desk) -> None:
     assert desk.run_by_the_browser() == []
 
 
-async def test_forecasts_without_numbers_ahead_offer_no_what_if(desk: Desk) -> None:
-    await desk.open_result(regressors=[])
-    assert 'What if' not in desk.texts()
+async def test_times_of_data_are_told_by_their_clock(desk: Desk) -> None:
+    desk.services.forecasts.clock = 'Europe/Berlin'
+    desk.services.forecasts.more = {'models': [{**one, 'cutoff': '2026-08-31T22:00:00'} for one in result()['models']]}
+    await desk.open_result()
+    assert desk.chart.props['zone'] == 'Europe/Berlin'
+    assert any('cutoff 1 Sep 2026 (Europe/Berlin)' in text for text in desk.texts())
+
+    gaps: dict[str, Any] = {'warnings': ['No value at 3 of 60 steps: filled in from their neighbours.']}
+    about = {'series': 5, 'first': ['Store 02', 'Store 07']}
+    gaps['about'] = {'No value at # of 60 steps: filled in from their neighbours.': about}
+    models = [{**one, **gaps, 'first_cutoff': '2025-06-30T22:00:00'} for one in result()['models']]
+    desk.services.forecasts.more = {'models': models}
+    issued = await desk.open_result()
+    assert any('cutoffs from 1 Jul 2025 to 1 Oct 2025 (Europe/Berlin)' in text for text in desk.texts())
+    assert 'Cutoff' in desk.texts()
+    assert desk.hrefs('Store 07') == [f'/forecasts/{issued.id}?series=Store+07']
+
+    time = {'freq': 'D', 'step_seconds': 86_400.0, 'end': '2026-08-31T22:00:00+00:00', 'zone': 'Europe/Berlin'}
+    desk.services.datasets.manifest['time'] = time
+    await desk.open_form()
+    assert 'Rows are daily, until 1 Sep 2026 (Europe/Berlin).' in desk.texts()
+
+
+async def test_the_window_of_the_chart_is_kept_where_the_page_leads_to_itself(desk: Desk) -> None:
+    forecast = await desk.open_result('?from=2025-01-01&to=2025-06-01')
+    here = f'/forecasts/{forecast.id}'
+    assert desk.hrefs('Series') == [f'{here}?tab=series&from=2025-01-01&to=2025-06-01']
+    (told,) = desk.chart._event_listeners.values()
+    desk.chart._handle_event({'listener_id': told.id, 'args': {'last': 'all', 'other': 'x'}})
+    assert desk.hrefs('Series') == [f'{here}?tab=series&last=all']
+
+
+async def test_forecasts_are_listed_a_page_at_a_time_and_searched(desk: Desk) -> None:
+    for number in range(120):
+        desk.services.forecasts.add(desk.session.user.id, f'Week {number:03}', dataset_name='Stores')
+    await desk.user.open('/forecasts?page=2')
+    await desk.user.should_see('51 to 100 of 120')
+    assert 'Week 099' in desk.texts()
+    assert 'Week 100' not in desk.texts()
+    assert (desk.hrefs('Back'), desk.hrefs('Next')) == (['/forecasts'], ['/forecasts?page=3'])
+    desk.field('Find a forecast').set_value('Week 11')
+    await desk.user.should_see('10 forecasts found')
+    assert desk.addresses == ['/forecasts?q=Week+11']
+    assert [text for text in desk.texts() if text.startswith('Week')] == [f'Week 11{number}' for number in range(10)]
+    desk.field('Find a forecast').set_value('tides')
+    await desk.user.should_see('None has “tides” in its name or its dataset’s.')
+    await desk.user.open('/forecasts?page=9')
+    await desk.user.should_see('101 to 120 of 120')
+
+
+async def test_without_forecasts_the_way_to_the_first_is_shown(desk: Desk) -> None:
+    await desk.user.open('/forecasts')
+    await desk.user.should_see('No forecasts yet')
+    assert desk.hrefs('New forecast') == ['/forecasts/new']
+    desk.services.datasets.kept.clear()
+    await desk.user.open('/forecasts')
+    await desk.user.should_see('Upload a file first')
+    assert (desk.hrefs('Upload data'), desk.hrefs('New forecast')) == (['/datasets'], [])
+
+
+async def test_one_of_many_datasets_is_found_while_its_name_is_typed(desk: Desk) -> None:
+    await desk.open_form()
+    assert not desk.field('Dataset').props.get('use-input')
+    for number in range(10):
+        desk.services.datasets.add(desk.session.user.id, f'Stores {number}', 10)
+    await desk.open_form()
+    assert desk.field('Dataset').props['use-input']
+
+
+FEW = Reach(series=1, h=12, windows=3, needed=10, room=25, shorter=12, rows=0, limited=False, offered=10)
+
+
+def scored_on(desk: Desk, forecasts: int, reach: Reach) -> None:
+    """Let results be scored on so few forecasts, of which so much is known."""
+    scores = [{**one, 'n_windows': forecasts, 'n_series': 1} for one in result()['scores']]
+    desk.services.forecasts.more = {'scores': scores}
+    desk.services.forecasts.beyond = reach
+
+
+async def test_one_press_tests_a_forecast_on_as_many_cutoffs_as_a_verdict_takes(desk: Desk) -> None:
+    scored_on(desk, 3, replace(FEW, quote=Quote(task='forecast', seconds=66, basis='1 series')))
+    await desk.open_result()
+    assert {'Too few to judge', '3 of 10 forecasts of a series'} <= set(desk.texts())
+    assert 'Up to 1 min 6 s of your hours (1 series)' in desk.texts()
+    desk.press('Test on 7 more past cutoffs')
+    await until(lambda: desk.services.forecasts.measured_from)
+    assert desk.services.forecasts.measured_from == [10]
+    await desk.open_result('?tab=leaderboard')
+    assert desk.button('Test on 7 more past cutoffs')
+
+
+async def test_a_history_too_short_for_a_verdict_says_what_would_help(desk: Desk) -> None:
+    scored_on(desk, 8, replace(FEW, windows=8, room=8, shorter=9, rows=36, offered=0))
+    forecast = await desk.open_result()
+    assert any('Ask for 9 steps or fewer, or bring 36 more rows.' in text for text in desk.texts())
+    (href,) = desk.hrefs('Ask for 9 steps')
+    query = parse_qs(urlsplit(href).query)
+    assert (query['dataset'], query['h'], query.get('windows')) == ([str(forecast.dataset_id)], ['9'], None)
+
+
+async def test_a_forecast_with_a_verdict_offers_no_other_test(desk: Desk) -> None:
+    await desk.open_result()
+    assert 'Bands hold' in desk.texts()
+    assert not [text for text in desk.texts() if text.startswith(('Test on', 'Whether bands hold'))]
+
+
+async def test_the_form_mends_what_keeps_bands_from_a_verdict(desk: Desk) -> None:
+    desk.services.datasets.manifest['series'] = {'count': 1, 'first': ['']}
+    await desk.open_form('&windows=3')
+    desk.press('Measure from 10')
+    await until(lambda: 'bands 80% and 95%, 10 past cutoffs' in desk.texts())
+    assert 'windows' not in desk.query
+    assert not [text for text in desk.texts() if text.startswith('Whether bands hold')]
+    await desk.open_form('&h=250')
+    desk.press('Ask for 192 steps')
+    await until(lambda: desk.field('Steps ahead').value == 192)
+    assert 'bands 80% and 95%, 10 past cutoffs' in desk.texts()
+
+
+async def test_a_forecast_is_deleted_and_brought_back(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    desk.press_text('Delete')
+    await until(lambda: desk.services.forecasts.gone)
+    await desk.user.open(f'/forecasts?deleted={forecast.id}')
+    assert any('The forecast was deleted. It goes on counting in the track record.' in text for text in desk.texts())
+    assert 'Deleted (1)' in desk.texts()
+    await desk.user.open(f'/forecasts/{forecast.id}')
+    assert 'This forecast was deleted' in desk.texts()
+    assert any('It goes on counting in the track record, also after that' in text for text in desk.texts())
+    desk.press('Restore')
+    await until(lambda: not desk.services.forecasts.gone)
+    await desk.user.open(f'/forecasts/{forecast.id}')
+    assert 'This forecast was deleted' not in desk.texts()
+
+
+async def test_a_deleted_forecast_that_counts_nowhere_is_not_told_to_count(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    kept = desk.services.forecasts.kept
+    kept[:] = [replace(one, issued_at=None, result=None) for one in kept]
+    await desk.services.forecasts.delete(forecast.user_id, forecast.id, by=NOBODY)
+    await desk.user.open(f'/forecasts?deleted={forecast.id}')
+    (note,) = [
+        text for text in desk.texts() if text.startswith('The forecast was deleted. It can be brought back until')
+    ]
+    assert 'track record' not in note
+    await desk.user.open(f'/forecasts/{forecast.id}')
+    assert any('Then it is removed for good.' in text for text in desk.texts())
+
+
+async def test_what_is_over_is_deleted_from_the_list_and_one_press_undoes_it(desk: Desk) -> None:
+    await desk.open_result()
+    await desk.user.open('/forecasts')
+    desk.press_text('Delete')
+    await until(lambda: 'Undo' in desk.texts())
+    assert len(desk.services.forecasts.gone) == 1
+    desk.press('Undo')
+    await until(lambda: not desk.services.forecasts.gone)
+
+
+async def test_without_numbers_known_ahead_the_page_says_what_a_what_if_needs(desk: Desk) -> None:
+    forecast = await desk.open_result(regressors=[])
+    assert 'This forecast knows no numbers ahead of sales that could be changed.' in desk.texts()
+    (href,) = desk.hrefs('Choose what is known ahead')
+    assert parse_qs(urlsplit(href).query)['dataset'] == [str(forecast.dataset_id)]
+    assert urlsplit(href).fragment == 'known'
+    desk.services.datasets.ahead = {'price': Ahead(steps=0, series=0, of=30)}
+    await desk.open_form()
+    assert any(text.startswith('Nothing is known ahead of sales yet.') for text in desk.texts())
+    assert desk.hrefs('next file of the dataset') == [f'/datasets/{desk.dataset}?tab=versions']
+
+
+async def test_a_what_if_that_no_model_heeds_says_so(desk: Desk) -> None:
+    desk.services.forecasts.more = {'models': [one for one in result()['models'] if one['name'] == 'theta']}
+    await desk.open_result(models=['theta'])
+    assert any(text.startswith('Theta heeds no such numbers') for text in desk.texts())

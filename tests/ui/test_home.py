@@ -11,7 +11,8 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments, handle_event
 from nicegui.testing import User, user_simulation
 
-from core.demo import FirstSteps
+from core.demo import FirstSteps, Story
+from core.jobs import Standing
 from core.settings import Settings
 from core.values import Balance, Dataset, Forecast, Job, JobState, Quote, Session, UsageDay
 from tests.ui import doubles
@@ -23,13 +24,8 @@ from ui.session import COOKIE
 
 
 class Hours(doubles.Hours):
-    def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0) -> Quote:
+    def quote_forecast(self, *, series: int, models: Sequence[str], rows: int = 0, windows: int = 3) -> Quote:
         return Quote(task='forecast', seconds=series * len(models), basis='')
-
-
-class Datasets(doubles.Datasets):
-    async def unfinished(self, user_id: UUID) -> Sequence[Any]:
-        return []
 
 
 @dataclass
@@ -39,19 +35,15 @@ class Jobs:
     async def list(self, user_id: UUID, *, limit: int = 200) -> Sequence[Job]:
         return [job for job in self.kept if job.user_id == user_id][:limit]
 
-
-@dataclass
-class Forecasts:
-    kept: list[Forecast] = field(default_factory=list)
-
-    async def list(self, user_id: UUID) -> Sequence[Forecast]:
-        return [forecast for forecast in self.kept if forecast.user_id == user_id]
+    async def states(self, user_id: UUID, dataset_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
+        return {job.dataset_id: Standing(state=job.state) for job in self.kept if job.dataset_id in dataset_ids}
 
 
 @dataclass
 class Demo:
     steps: FirstSteps = field(default_factory=FirstSteps)
     begun: list[tuple[UUID, bool]] = field(default_factory=list)
+    told: Story | None = None
 
     def begin(self, user_id: UUID, *, anew: bool = False) -> None:
         self.begun.append((user_id, anew))
@@ -59,8 +51,14 @@ class Demo:
     async def first_steps(self, user_id: UUID) -> FirstSteps:
         return self.steps
 
+    async def story(self, user_id: UUID) -> Story | None:
+        return self.told
+
     async def dismiss(self, user_id: UUID) -> None:
         self.steps = replace(self.steps, dismissed=True)
+
+    async def dismiss_sample(self, user_id: UUID) -> None:
+        self.steps = replace(self.steps, sample_dismissed=True)
 
 
 @dataclass
@@ -87,6 +85,16 @@ class Room:
         for step in self.css('st'):
             title = next(e.text for e in step.descendants() if 'w5' in e.classes)
             found[title] = ('done' in step.classes, step.props.get('href', ''))
+        return found
+
+    def story(self) -> list[tuple[str, str, str]]:
+        """Title, text and address of each line about the sample."""
+        (card,) = [e for e in self.css('start') if e.props.get('aria-label') == 'The sample']
+        found = []
+        for line in card.descendants():
+            if 'st' in line.classes:
+                title, text = (e.text for e in line.descendants() if 'cut' in e.classes)
+                found.append((title, text, line.props.get('href', '')))
         return found
 
     def dataset(self, name: str = 'sales', *, faults: int = 0) -> Dataset:
@@ -152,7 +160,7 @@ def score(
 async def room() -> AsyncIterator[Room]:
     async with user_simulation() as user:
         services: Any = doubles.Services(Settings(VARIOSYNC_PUBLIC_URL='http://test'))
-        services.datasets, services.jobs, services.forecasts = Datasets(), Jobs(), Forecasts()
+        services.jobs = Jobs()
         services.demo, services.hours = Demo(), Hours(services.events)
         token, session = services.accounts.open('maria.keller@example.com')
         mount(services)
@@ -184,12 +192,12 @@ async def test_newcomer_is_offered_an_upload_and_the_sample(room: Room) -> None:
 async def test_the_sample_says_what_it_takes_and_waits_for_hours(room: Room) -> None:
     await room.services.hours.put(room.session.user.id, Balance(seconds=10))
     await room.user.open('/')
-    await room.user.should_see('Needs up to 0:00:39 of your hours (2 files and 2 forecasts); you are 0:00:29 short.')
+    await room.user.should_see('Needs up to 49 s of your hours (3 files and 2 forecasts); you are 39 s short.')
     (sample,) = [e for e in room.user._client.elements.values() if getattr(e, 'text', '') == 'Use the sample']
     assert sample.props['disabled']
     await until(lambda: room.services.events.queues.get(f'{room.session.user.id}/hours'))
     await room.services.hours.put(room.session.user.id, Balance(seconds=100))
-    await room.user.should_see('Up to 0:00:39 of your hours (2 files and 2 forecasts)')
+    await room.user.should_see('Up to 49 s of your hours (3 files and 2 forecasts)')
     assert not sample.props['disabled']
 
 
@@ -199,6 +207,75 @@ async def test_samples_tick_nothing(room: Room) -> None:
     room.services.demo.steps = FirstSteps(samples=frozenset({data.id}))
     await room.user.open('/')
     assert [done for done, _ in room.steps().values()] == [False, False, False]
+
+
+async def test_the_sample_tells_how_far_it_has_come_and_leads_to_what_is_there(room: Room) -> None:
+    data = room.dataset('Shop sales', faults=166)
+    demo = room.services.demo
+    demo.steps = FirstSteps(samples=frozenset({data.id}))
+    demo.told = Story(
+        dataset_id=data.id, faults=None, forecast_id=None, issued=False, scored=False, dashboard_id=None, over=False
+    )
+    await room.user.open('/')
+    assert room.story() == [
+        ('A dirty file', 'Being read', f'/datasets/{data.id}'),
+        ('A forecast that was kept', 'Follows on the file', ''),
+        ('A dashboard to share', 'Comes last', ''),
+    ]
+    assert '0 of 3' in room.texts()
+
+    forecast, board = uuid4(), uuid4()
+    for message, step, now in (
+        (
+            {'forecast_id': forecast, 'faults': 160},
+            1,
+            ('A forecast that was kept', 'Being made', f'/forecasts/{forecast}'),
+        ),
+        ({'issued': True}, 1, ('A forecast that was kept', 'Made; what came is on its way', f'/forecasts/{forecast}')),
+        ({'scored': True}, 1, ('A forecast that was kept', 'Scored by what came', f'/forecasts/{forecast}')),
+        (
+            {'dashboard_id': board, 'over': True},
+            2,
+            ('A dashboard to share', 'What was foreseen, and what came', f'/dashboards/{board}'),
+        ),
+    ):
+        demo.told = replace(demo.told, **message)
+        await room.tell('dashboards', dashboard=str(board))
+        await room.user.should_see(now[1])
+        assert room.story()[step] == now
+    assert room.story()[0] == ('A dirty file', '160 faults in its first file', f'/datasets/{data.id}?tab=faults&v=1')
+    await room.user.should_see('The sample is ready')
+
+    demo.told = replace(demo.told, issued=False, scored=False)
+    await room.tell('dashboards', dashboard=str(board))
+    await room.user.should_see('Sales of three years')
+    assert [title for title, _, _ in room.story()] == ['A dirty file', 'A dashboard to share']
+
+    room.press(next(e for e in room.css('ib') if e.props.get('aria-label') == 'Dismiss the first steps'))
+    await room.user.should_not_see('Get started')
+    assert [title for title, _, _ in room.story()] == ['A dirty file', 'A dashboard to share']
+    room.press(next(e for e in room.css('ib') if e.props.get('aria-label') == 'Dismiss “Look around”'))
+    await room.user.should_not_see('Look around')
+
+
+async def test_what_was_taken_away_from_the_sample_is_waited_for_no_more(room: Room) -> None:
+    data, forecast, board = room.dataset('Shop sales', faults=166), uuid4(), uuid4()
+    demo = room.services.demo
+    demo.steps = FirstSteps(samples=frozenset({data.id}))
+    demo.told = Story(
+        dataset_id=data.id, faults=160, forecast_id=forecast, issued=True, scored=True, dashboard_id=None, over=True
+    )
+    await room.user.open('/')
+    assert [title for title, _, _ in room.story()] == ['A dirty file', 'A forecast that was kept']
+    await room.user.should_see('The sample is ready')
+    # September was cancelled: nothing came, and nothing will.
+    demo.told = replace(demo.told, scored=False, dashboard_id=board)
+    await room.tell('dashboards', dashboard=str(board))
+    await room.user.should_see('Sales, and what was foreseen')
+    assert [title for title, _, _ in room.story()] == ['A dirty file', 'A dashboard to share']
+    demo.told = replace(demo.told, faults=None, issued=False, forecast_id=None, dashboard_id=None)
+    await room.tell('dashboards', dashboard=str(board))
+    await room.user.should_not_see('Look around')
 
 
 async def test_steps_are_ticked_by_the_users_own_data(room: Room) -> None:
@@ -219,6 +296,20 @@ async def test_steps_are_ticked_by_the_users_own_data(room: Room) -> None:
     room.forecast(data)
     await room.tell('jobs', job=str(uuid4()), state='queued')
     await room.user.should_not_see('Get started')
+
+
+async def test_the_way_through_the_sample_outlives_the_first_steps(room: Room) -> None:
+    sample, own = room.dataset('Shop sales', faults=166), room.dataset('clean')
+    room.forecast(own)
+    demo = room.services.demo
+    demo.steps = FirstSteps(samples=frozenset({sample.id}))
+    demo.told = Story(
+        dataset_id=sample.id, faults=160, forecast_id=None, issued=False, scored=False, dashboard_id=None, over=False
+    )
+    await room.user.open('/')
+    await room.user.should_not_see('Get started')
+    assert room.story()[0][0] == 'A dirty file'
+    assert not [e for e in room.css('ib') if e.props.get('aria-label') == 'Dismiss “Look around”'], 'it is not done yet'
 
 
 async def test_a_clean_file_needs_no_check(room: Room) -> None:
@@ -245,6 +336,10 @@ async def test_a_running_job_moves_in_place(room: Room) -> None:
     await room.tell('jobs', job=str(job.id), state='running', progress=0.64, message='Sorting')
     await room.user.should_see('64%')
     await room.user.should_see('Sorting')
+    await room.tell('jobs', job=str(job.id), state='queued', progress=0.0, message='')
+    await room.user.should_see('Waiting for its turn')
+    await room.tell('jobs', job=str(job.id), state='running', progress=0.0, message='')
+    await room.user.should_see('Starting')
     assert room.css('job') == [line]
 
     room.services.jobs.kept[0] = replace(job, state=JobState.SUCCEEDED, finished_at=datetime.now(UTC))
@@ -273,15 +368,15 @@ async def test_hours_of_the_week_are_kept_up(room: Room) -> None:
 async def test_track_record_is_told_when_there_is_one(room: Room) -> None:
     data = room.dataset()
     await room.user.open('/')
-    await room.user.should_see('No forecast has been scored yet')
+    await room.user.should_see('No forecast has been measured yet')
     room.forecast(data, score(0.5, 0.8, 0.96), score(1.1, 0.9, 1.0, points=300, model='seasonal_naive'), age=1)
     await room.tell('jobs', job=str(uuid4()), state='succeeded')
-    for text in ('2 scored', '87.5%', '99.0%', '0.80', 'in backtests'):
+    for text in ('2 measured', '87.5%', '99.0%', '0.80', 'Backtests', 'Track record: what came'):
         await room.user.should_see(text)
     assert room.css('track') == []
     room.forecast(data, score(0.7, 0.7, 0.9))
     await room.tell('jobs', job=str(uuid4()), state='succeeded')
-    await room.user.should_see('3 scored')
+    await room.user.should_see('3 measured')
     (chart,) = room.css('track')
     assert chart.props['aria-label'] == (
         'What the bands held in 2 forecasts; in the latest, the 95% band 90.0%, the 80% band 70.0%'
@@ -293,13 +388,13 @@ async def test_a_forecast_without_measured_points_is_not_scored(room: Room) -> N
     data = room.dataset()
     room.forecast(data)
     room.forecast(data, score(None, 0.0, 0.0, points=0))
-    assert track_of(room.services.forecasts.kept) is None
+    assert track_of(await room.services.forecasts.measured(room.session.user.id)) is None
 
 
 async def test_unmeasurable_errors_are_left_out_of_the_median(room: Room) -> None:
     data = room.dataset()
     room.forecast(data, score(None, 0.5, 0.5), score(0.9, 1.0, 1.0))
-    track = track_of(room.services.forecasts.kept)
+    track = track_of(await room.services.forecasts.measured(room.session.user.id))
     assert track is not None
     assert (track.scored, track.mase, track.held) == (2, 0.9, {'95': 0.75, '80': 0.75})
 

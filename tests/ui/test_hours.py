@@ -18,7 +18,7 @@ from ui.app import mount
 from ui.components.bars import UsageBars, usage_bars
 from ui.components.hours import HoursPill, Price, priced
 from ui.components.parts import button
-from ui.components.times import clock, hours, to_the_second
+from ui.components.times import amount, hours
 from ui.meter import FREE, is_metered
 from ui.pages.billing import pace
 from ui.session import COOKIE
@@ -83,10 +83,10 @@ def texts(room: Room, kind: str) -> list[str]:
 @pytest.mark.parametrize(
     ('seconds', 'shown'),
     [
-        (0, '0:00'),
-        (-5, '0:00'),
-        (252, '4:12'),
-        (299, '4:59'),
+        (0, '0 s'),
+        (-5, '0 s'),
+        (252, '4 min 12 s'),
+        (299, '4 min 59 s'),
         (300, '5 min'),
         (3599, '59 min'),
         (3600, '1.0 h'),
@@ -100,19 +100,25 @@ def test_hours_at_a_glance(seconds: int, shown: str) -> None:
     assert hours(seconds) == shown
 
 
-def test_a_clock_has_a_sign_only_where_it_says_something() -> None:
-    assert [clock(130), clock(-431), clock(7200, sign=True), clock(0, sign=True), clock(3_600_000)] == [
-        '0:02:10',
-        '−0:07:11',
-        '+2:00:00',
-        '0:00:00',
-        '1,000:00:00',
-    ]
+@pytest.mark.parametrize(
+    ('seconds', 'shown'),
+    [
+        (0, '0 s'),
+        (11, '11 s'),
+        (130, '2 min 10 s'),
+        (-431, '−7 min 11 s'),
+        (1800, '30 min'),
+        (3605, '1 h 5 s'),
+        (45_248, '12 h 34 min 8 s'),
+        (3_600_000, '1,000 h'),
+    ],
+)
+def test_hours_to_the_second(seconds: int, shown: str) -> None:
+    assert amount(seconds) == shown
 
 
-def test_hours_to_the_second() -> None:
-    written = [to_the_second(seconds) for seconds in (45_248, 252, 9, -1)]
-    assert written == ['12 h 34 min 08 s', '4 min 12 s', '9 s', '0 s']
+def test_an_amount_has_a_sign_only_where_it_says_something() -> None:
+    assert [amount(7200, sign=True), amount(-9, sign=True), amount(0, sign=True)] == ['+2 h', '−9 s', '0 s']
 
 
 def test_the_pace_names_the_day_on_which_hours_end() -> None:
@@ -140,8 +146,8 @@ async def test_bars_stack_what_was_used_and_say_it_in_words(room: Room) -> None:
 
     await room.user.open('/x')
     drawing, label = made[0].props['innerHTML'], made[0].props['aria-label']
-    assert label == 'Usage by day, 1 Nov to 30 Nov: 50 min 00 s in all, most on 13 Nov: 50 min 00 s'
-    assert 'title="Friday 13 Nov\nViewing 0:30:00\nForecasts 0:10:00\nConversion 0:10:00"' in drawing
+    assert label == 'Usage by day, 1 Nov to 30 Nov: 50 min in all, most on 13 Nov: 50 min'
+    assert 'title="Friday 13 Nov\nViewing 30 min\nForecasts 10 min\nConversion 10 min"' in drawing
     # One hour is the axis: half of it is viewing, and the two jobs stand above it in their own colours.
     assert 'height: 50.000%; background: var(--series-1)' in drawing
     assert 'height: 16.667%; background: var(--series-2)' in drawing
@@ -239,17 +245,23 @@ async def test_billing_shows_the_balance_and_what_it_is_made_of(room: Room) -> N
     await room.user.open('/billing')
     for text in (
         '12.6 h',
-        '12 h 34 min 08 s',
+        '12 h 34 min 8 s',
         'Paused while idle',
         'Referral, used first',
         '20 h pack',
-        '10:34:08',
-        '0:02:10 more is held for jobs that have not ended.',
+        '10 h 34 min 8 s',
+        '2 min 10 s more is held for jobs that have not ended.',
         'Nothing was used in the last seven days.',
         'variosync hours grant maria.keller@example.com 10',
         'Paused after 5 min without a touch',
     ):
         await room.user.should_see(text)
+
+
+async def test_the_command_that_is_copied_is_safe_in_a_shell(room: Room) -> None:
+    object.__setattr__(room.session.user, 'email', 'a;$(reboot)@example.com')
+    await room.user.open('/billing')
+    await room.user.should_see("variosync hours grant 'a;$(reboot)@example.com' 10")
 
 
 async def test_billing_of_a_new_account_is_not_empty(room: Room) -> None:
@@ -265,7 +277,7 @@ async def test_the_ledger_has_signs_kinds_and_a_running_balance(room: Room) -> N
         entry(1, 'grant', 7200, 47_060),
     ]
     await room.user.open('/billing')
-    for text in ('18 Nov, 09:03', '−0:02:08', '12:34:08', '+2:00:00', 'Session', 'Job', 'Grant'):
+    for text in ('18 Nov, 09:03', '−2 min 8 s', '12 h 34 min 8 s', '+2 h', 'Session', 'Job', 'Grant'):
         await room.user.should_see(text)
 
 
@@ -311,7 +323,7 @@ async def test_the_page_at_zero_offers_the_way_back_once_hours_arrive(room: Room
     await room.user.should_not_see('Go on')
     await until(lambda: len(room.services.events.queues.get(f'{user_id}/hours', [])) == 2)
     await room.services.hours.put(user_id, Balance(seconds=600))
-    await room.user.should_see('10 min 00 s can be used now')
+    await room.user.should_see('10 min can be used now')
     (link,) = [element for element in room.css('b') if getattr(element, 'text', '') == 'Go on']
     assert link.props['href'] == '/jobs'
 
@@ -329,9 +341,9 @@ QUOTE = Quote(task='forecast', seconds=130, basis='12 series × 2 models')
 
 
 def test_a_price_says_what_is_missing() -> None:
-    assert priced(QUOTE, Balance(seconds=500)) == 'Up to 0:02:10 of your hours (12 series × 2 models)'
+    assert priced(QUOTE, Balance(seconds=500)) == 'Up to 2 min 10 s of your hours (12 series × 2 models)'
     assert priced(QUOTE, Balance(seconds=100)) == (
-        'Needs up to 0:02:10 of your hours (12 series × 2 models); you are 0:00:30 short.'
+        'Needs up to 2 min 10 s of your hours (12 series × 2 models); you are 30 s short.'
     )
 
 

@@ -1,22 +1,23 @@
-"""The command palette in a browser: `ui/static/app.js` alone, on a page of its own."""
+"""The command palette in a browser: `ui/static/app.js` and the theme alone, on a page of their own."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.conftest import ARGUMENTS
+from tests.e2e.conftest import browser
+
+__all__ = ['browser']  # the fixture
 
 SCRIPT = Path(__file__).parents[2] / 'ui' / 'static' / 'app.js'
 SITE = 'http://palette.test/'
 HEAD = '<!doctype html><meta charset="utf-8"><title>Palette</title>'
 BODY = '<div class="app" data-actions="[]"></div><button id="theme-dark" data-theme-set="dark" aria-checked="false">'
-PAGE = f'{HEAD}{BODY}Dark</button><script src="/app.js"></script>'
+THEME = SCRIPT.with_name('theme.js').read_text(encoding='utf-8')
+PAGE = f'{HEAD}<script>{THEME}</script>{BODY}Dark</button><script src="/app.js"></script>'
 ENTRY = {'label': 'Warehouse', 'icon': '', 'group': 'Datasets', 'hint': '', 'keys': '', 'href': '/', 'press': ''}
 ENTRIES = [
     ENTRY | {'label': 'Cold warehouse', 'href': '/datasets/2'},
@@ -32,15 +33,13 @@ pytestmark = pytest.mark.xdist_group('browser')
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    path = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('google-chrome')
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        page = browser.new_page()
-        page.context.route(f'{SITE}**', lambda route: route.fulfill(body=PAGE, content_type='text/html'))
-        page.route(f'{SITE}app.js', lambda route: route.fulfill(path=SCRIPT, content_type='text/javascript'))
-        yield page
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    context.route(f'{SITE}**', lambda route: route.fulfill(body=PAGE, content_type='text/html'))
+    page = context.new_page()
+    page.route(f'{SITE}app.js', lambda route: route.fulfill(path=SCRIPT, content_type='text/javascript'))
+    yield page
+    context.close()
 
 
 @pytest.fixture

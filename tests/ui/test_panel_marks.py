@@ -1,14 +1,12 @@
 """Marks of faults in panels: where they stand, what they say and where they lead; by the Node of Playwright."""
 
-import json
-import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright._impl._driver import compute_driver_executable
+
+from tests.ui.node import running
 
 MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
 MARK = {
@@ -25,30 +23,10 @@ VALUE = {'series': 'Oslo', 'measure': 'load', 'columns': {'t': [0, 10, 20, 30], 
 
 
 @pytest.fixture(scope='module')
-def told(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Any]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Any], Any]]:
     """Run a body of JavaScript that has the modules `marks`, `gaps` and `given`; return what it returns."""
-    folder = tmp_path_factory.mktemp('marks')
-    for file in MODULES.glob('*.js'):
-        shutil.copy(file, folder)
-    (folder / 'package.json').write_text('{"type": "module"}')
-
-    def run(body: str, given: Any) -> Any:
-        script = (
-            "import * as marks from './marks.js';\nimport * as gaps from './gaps.js';\n"
-            f'const given = {json.dumps(given)};\n'
-            f'process.stdout.write(JSON.stringify((() => {{ {body} }})()));'
-        )
-        done = subprocess.run(
-            [compute_driver_executable()[0], '--input-type=module', '-e', script],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert not done.returncode, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    with running(tmp_path_factory.mktemp('marks'), ('marks', 'gaps')) as run:
+        yield run
 
 
 def standing(told: Callable[[str, Any], Any], *marks: dict[str, Any], line: dict[str, Any] = OSLO) -> list[list[Any]]:

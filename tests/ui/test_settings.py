@@ -14,13 +14,14 @@ from nicegui.testing import User, user_simulation
 
 from core import values
 from core.accounts import NUMBER_FORMATS, SCOPES
-from core.errors import UsageError
+from core.errors import NotFound, UsageError
 from core.settings import Settings
 from core.values import ApiKey, AuditEntry, Preferences, Session, SignedIn
 from tests.ui.doubles import Services
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.agents import agent
+from ui.pages.audit import who
 from ui.pages.settings import access_of, zones
 from ui.session import COOKIE
 from ui.sockets import SocketGuard
@@ -41,6 +42,7 @@ class Accounts:
         self.made: list[ApiKey] = []
         self.entries: list[AuditEntry] = []
         self.ended: list[UUID] = []
+        self.gone: list[UUID] = []
         self.passwords: list[str] = []
 
     def sign_in(self, email: str) -> tuple[str, Session]:
@@ -99,6 +101,8 @@ class Accounts:
 
     async def revoke_session(self, user_id: UUID, session_id: UUID, *, address: str = '') -> UUID:
         self.ended.append(session_id)
+        if session_id in self.gone:
+            raise NotFound()
         return session_id
 
     async def set_password(
@@ -256,13 +260,13 @@ async def test_a_key_is_shown_once_and_revoked_after_a_question(room: Room) -> N
     dialog = next(e for e in room.user._client.elements.values() if isinstance(e, ui.dialog) and e.value)
     room.press(next(e for e in dialog.descendants() if getattr(e, 'text', '') == 'Revoke'))
     await until(lambda: room.accounts.made[0].revoked_at)
-    await room.user.should_see('revoked')
+    await room.user.should_see('Revoked')
 
 
 async def test_scopes_are_chosen_one_by_one(room: Room) -> None:
     await room.user.open('/settings?tab=keys')
     room.user.find(ui.input).type('Writer')
-    room.user.find('Choose').click()
+    room.user.find('Choose scopes').click()
     room.user.find('datasets:write').click()
     room.user.find('hours:read').click()
     room.element(aria_label='Expires').set_value(None)
@@ -300,24 +304,46 @@ async def test_sessions_are_told_apart_and_end_at_once(room: Room) -> None:
     room.accounts.listed = [signed(room.session.id, firefox), *(signed(other, EVIL) for other in others)]
     await room.user.open('/settings?tab=sessions')
     await room.user.should_see('Firefox on Linux')
-    await room.user.should_see('this one')
+    await room.user.should_see('This one')
     first = next(
         e for e in room.user._client.elements.values() if e.props.get('aria-label', '').startswith('Sign out P')
     )
     room.press(first)
     await until(lambda: room.cut == others[:1])
+    room.accounts.gone = others[1:2]
     room.user.find('Sign out all others').click()
     await room.user.should_see('2 other sessions will have to sign in again.')
     dialog = next(e for e in room.user._client.elements.values() if isinstance(e, ui.dialog) and e.value)
     room.press(next(e for e in dialog.descendants() if getattr(e, 'text', '') == 'Sign out all others'))
-    await until(lambda: room.cut == others)
-    assert room.accounts.ended == others
+    await until(lambda: room.cut == [others[0], others[2]])
+    assert room.accounts.ended == others, 'one that has ended meanwhile keeps no other signed in'
+
+
+async def test_many_sessions_are_listed_fifty_at_a_time(room: Room) -> None:
+    now = datetime.now(UTC)
+    room.accounts.listed = [
+        SignedIn(id=uuid4(), user_agent=f'p{at}', address='', created_at=now, seen_at=now, expires_at=now)
+        for at in range(120)
+    ]
+
+    def rows() -> int:
+        return sum(e.tag == 'tr' for e in room.user._client.elements.values()) - 1
+
+    await room.user.open('/settings?tab=sessions')
+    assert rows() == 50
+    room.user.find('70 more').click()
+    await until(lambda: rows() == 100)
+    room.user.find('20 more').click()
+    await until(lambda: rows() == 120)
+    await room.user.should_not_see('more')
 
 
 async def test_the_account_goes_only_after_its_email_was_typed(room: Room) -> None:
     room.services.datasets.add(room.session.user.id, 'Orders', 12)
     await room.user.open('/settings?tab=account')
-    await room.user.should_see('You lose 1 dataset, 0 forecasts and 10.0 h that you have not used')
+    await room.user.should_see(
+        'You lose 1 dataset, 10.0 h that you have not used, every key and every session. This cannot be undone.'
+    )
     button = next(e for e in room.user._client.elements.values() if 'danger' in e.classes)
     assert button.props['disabled']
     room.user.find(ui.input).type('maria.keller@example.co')
@@ -329,8 +355,9 @@ async def test_the_account_goes_only_after_its_email_was_typed(room: Room) -> No
     await until(lambda: room.cut == [room.session.id])
 
 
-def entry(number: int, *, at: datetime, action: str = 'sign-in', subject: str = '') -> AuditEntry:
-    return AuditEntry(id=number, action=action, subject=subject, address='127.0.0.1', at=at)
+def entry(number: int, *, at: datetime, action: str = 'sign-in', subject: str = '', **more: str) -> AuditEntry:
+    told = {'address': '127.0.0.1', 'api_key': ''} | more
+    return AuditEntry(id=number, action=action, subject=subject, at=at, **told)
 
 
 async def test_the_audit_log_comes_a_page_at_a_time(room: Room) -> None:
@@ -340,22 +367,41 @@ async def test_the_audit_log_comes_a_page_at_a_time(room: Room) -> None:
     await room.user.should_see('Sign-in')
     rows = [e for e in room.user._client.elements.values() if e.tag == 'tr']
     assert len(rows) == 1 + 100
-    assert room.element(href='/api/v1/audit.csv').text == 'CSV'
+    assert room.element(href='/api/v1/audit.csv').text == 'Save as CSV'
+    drawn = list(rows)
     room.user.find('Show more').click()
-    await until(lambda: sum(e.tag == 'tr' for e in room.user._client.elements.values()) == 1 + 150)
+    room.user.find('Show more').click()
+    await until(lambda: sum(e.tag == 'tr' for e in room.user._client.elements.values()) >= 2 + 150)
     await room.user.should_see(f'{EVIL} 1')
+    rows = [e for e in room.user._client.elements.values() if e.tag == 'tr']
+    assert len(rows) == 2 + 150, 'a second press before the answer brings nothing twice'
+    assert rows[: len(drawn)] == drawn, 'what stands there is not drawn again'
     assert EVIL not in (await room.user.http_client.get('/audit')).text
 
 
 async def test_an_empty_audit_log_says_what_it_is_for(room: Room) -> None:
     await room.user.open('/audit')
-    await room.user.should_see('Sign-ins, keys and changes of the account are written here.')
+    await room.user.should_see('Sign-ins, keys, settings, what becomes of datasets, and what is deleted or restored')
+
+
+async def test_the_audit_log_says_who_acted(room: Room) -> None:
+    now = datetime.now(UTC)
+    room.accounts.entries = [
+        entry(3, at=now, action='dataset deleted', subject='Sales'),
+        entry(2, at=now, action='file added', subject='Sales: may.csv', api_key='nightly'),
+        entry(1, at=now, action='dataset made', subject='Grid load: Grid load.csv', address=''),
+    ]
+    await room.user.open('/audit')
+    await room.user.should_see('File added')
+    assert [who(one) for one in room.accounts.entries] == ['You', 'API key “nightly”', 'VARIOSYNC']
+    await room.user.should_see('API key “nightly”')
 
 
 async def test_notices_are_filtered_and_read_one_by_one(room: Room) -> None:
     user_id = room.session.user.id
     await room.user.open('/notices')
     await room.user.should_see('No notices yet')
+    await room.user.should_not_see('Mark all as read')
     await room.services.notices.add(user_id, 'Conversion done', text=EVIL, link='/datasets/1')
     await room.services.notices.add(user_id, 'Forecast failed', level='bad')
     await until(lambda: len(page_notices(room)) == 2)

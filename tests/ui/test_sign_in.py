@@ -13,6 +13,7 @@ from core.settings import Settings
 from core.values import Health
 from tests.ui.doubles import LINK, WRONG
 from tests.ui.site import Site, open_site
+from ui.errors import address, error_page
 from ui.origins import Origins
 from ui.session import BROWSER, COOKIE
 
@@ -104,15 +105,21 @@ async def test_who_has_to_confirm_an_email_is_told_so_and_not_refused(
 
 
 @pytest.mark.parametrize(
-    ('email', 'password', 'status', 'words'),
-    [(EMAIL, 'long enough', 409, 'exists already'), ('new@example.com', 'short', 400, 'at least 10 characters')],
+    ('email', 'password', 'status', 'words', 'at'),
+    [
+        (EMAIL, 'long enough', 409, 'exists already', 'email'),
+        ('new@example.com', 'short', 400, 'at least 10 characters', 'password'),
+    ],
 )
-async def test_a_refused_sign_up_says_why(
-    browser: httpx.AsyncClient, email: str, password: str, status: int, words: str
+async def test_a_refused_sign_up_says_why_and_has_the_focus_where_it_is_mended(
+    browser: httpx.AsyncClient, email: str, password: str, status: int, words: str, at: str
 ) -> None:
     answer = await browser.post('/auth/sign-up', data={'email': email, 'password': password})
     assert answer.status_code == status
     assert words in re.findall(r'role="alert".*?</div>', answer.text)[0]
+    (focused,) = re.findall(r'<input[^>]* autofocus[^>]*>', answer.text)
+    assert f'name="{at}"' in focused
+    assert 'aria-describedby="wrong' in focused
 
 
 async def test_signing_out_ends_the_session_and_takes_the_cookie(site: Site, browser: httpx.AsyncClient) -> None:
@@ -130,6 +137,23 @@ async def test_whose_session_was_ended_is_told(browser: httpx.AsyncClient) -> No
     assert 'You are signed out' not in (await browser.get('/sign-in')).text
 
 
+@pytest.mark.parametrize(
+    ('came_from', 'goes_on_to'),
+    [
+        ('{here}/datasets/1?tab=rows&v=2', '/datasets/1?tab=rows&amp;v=2'),
+        ('{here}/sign-in', '/'),
+        ('https://elsewhere.example/datasets', '/'),
+        ('', '/'),
+    ],
+)
+async def test_whose_session_was_ended_goes_on_where_they_were(
+    browser: httpx.AsyncClient, came_from: str, goes_on_to: str
+) -> None:
+    here = str(browser.base_url).rstrip('/')
+    page = await browser.get('/sign-in?ended=1', headers={'Referer': came_from.format(here=here)})
+    assert f'name="next" value="{goes_on_to}"' in page.text
+
+
 async def test_the_owner_s_link_works_once(browser: httpx.AsyncClient, site: Site) -> None:
     answer = await browser.get('/auth/link', params={'token': LINK})
     assert answer.status_code == 303
@@ -138,6 +162,9 @@ async def test_the_owner_s_link_works_once(browser: httpx.AsyncClient, site: Sit
         answer = await other.get('/auth/link', params={'token': LINK})
     assert answer.status_code == 401
     assert 'used already' in answer.text
+    assert 'This link signs nobody in any more' in answer.text
+    again = await browser.get('/auth/link', params={'token': LINK})
+    assert (again.status_code, again.headers['location']) == (303, '/'), 'this browser is signed in'
 
 
 async def test_who_is_signed_in_skips_the_page(browser: httpx.AsyncClient) -> None:
@@ -159,6 +186,25 @@ async def test_who_stops_says_so_and_keeps_no_connection(site: Site, browser: ht
         assert (await browser.get('/sign-in')).headers['connection'] == 'close'
     finally:
         site.services.health.stopping = False
+
+
+@pytest.mark.parametrize(
+    ('method', 'status', 'asked', 'ways'),
+    [
+        ('GET', 503, '/datasets?deleted=', ['/datasets?deleted=', '/']),
+        ('GET', 500, '//evil.example/\\x', ['/evil.example/%5Cx', '/']),
+        ('POST', 503, '/auth/sign-in', ['/']),
+        ('GET', 404, '/datasets', ['/']),
+        ('GET', 402, '/datasets', ['/billing']),
+    ],
+)
+def test_an_error_page_loads_again_what_was_asked_for_where_that_may_help(
+    method: str, status: int, asked: str, ways: list[str]
+) -> None:
+    path, _, query = asked.partition('?')
+    scope = {'type': 'http', 'method': method, 'path': path, 'query_string': query.encode()}
+    page = bytes(error_page(status, 'It broke.', request_id='1', again=address(scope)).body).decode()
+    assert re.findall('<a class="b(?: pri)?" href="([^"]*)"', page) == ways
 
 
 async def test_health_says_down_with_503(site: Site, browser: httpx.AsyncClient) -> None:

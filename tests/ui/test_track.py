@@ -34,7 +34,7 @@ def figures(model: str | None = None, steps: tuple[int, int] | None = None, **va
 def scored(model: str, *, forecast: UUID, age: int = 0, **values: Any) -> Scored:
     at = datetime.now(UTC) - timedelta(days=age)
     plain = {'name': 'sold, 6 steps', 'dataset_id': uuid4(), 'dataset_name': 'shops', 'cutoff': at, 'issued_at': at}
-    plain |= {'version': 2, 'points': 10, 'mase': 0.7, 'coverage': {'80': 0.5, '95': 1.0}}
+    plain |= {'version': 2, 'deleted': False, 'points': 10, 'mase': 0.7, 'coverage': {'80': 0.5, '95': 1.0}}
     return Scored(model=model, forecast_id=forecast, **(plain | values))
 
 
@@ -130,6 +130,17 @@ async def test_promises_stand_beside_what_was_held_and_rows_lead_to_forecasts(ro
     assert 'in 2 forecasts' in chart.props['aria-label']
 
 
+async def test_a_deleted_forecast_counts_and_opens_while_it_can_be_brought_back(room: Room) -> None:
+    kept, past = uuid4(), uuid4()
+    rows = [scored('theta', forecast=kept, deleted=True), scored('theta', forecast=past, deleted=True, opens=False)]
+    room.services.track.found = replace(NOTHING, issued=2, overall=figures(None), models=[figures('theta')])
+    room.services.track.rows = rows
+    await room.user.open('/track')
+    assert len([text for text in room.texts() if text.endswith('scored on v2, deleted')]) == 2
+    assert f'/forecasts/{kept}' in room.hrefs()
+    assert f'/forecasts/{past}' not in room.hrefs()
+
+
 async def test_what_is_left_out_of_a_long_list_is_said(room: Room) -> None:
     room.fill()
     room.records.rows = [scored('auto', forecast=uuid4()) for _ in range(MOST_SHOWN)]
@@ -218,6 +229,10 @@ def test_bands_are_judged_by_the_forecasts_behind_them() -> None:
     assert forecasts_of([]) == 0
     assert verdict({'80': 0.2}, 9) == ('too few to judge', 'line')
     assert verdict({'80': 0.79, '95': 0.95}, 400) == ('hold', 'ok')
+    assert verdict({'80': 0.977, '95': 0.995}, 12) == ('hold, but wide', 'line'), 'missed less than half as often'
+    assert verdict({'80': 0.9, '95': 0.95}, 12) == ('hold', 'ok'), 'half as often is not less than half'
+    assert verdict({'95': 1.0}, 12) == ('hold', 'ok'), 'none missed of twelve is what a 95% band may do'
+    assert verdict({'95': 0.98}, 40) == ('hold, but wide', 'line')
     assert verdict({'80': 0.7}, 400) == ('too narrow', 'warn')
     assert verdict({'80': 0.9}, 400) == ('too wide', 'warn')
     assert verdict({}, 400) == ('not measured', 'line')

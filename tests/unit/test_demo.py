@@ -11,7 +11,7 @@ import pytest
 
 from core.analysis import demo
 from core.analysis.ingest import Options, convert, inspect
-from core.demo import SAMPLES, Sample
+from core.demo import FROM, PROMOTIONS, SAMPLES, SHOP, SHOPS, TO, File
 
 PLANTED = demo.PLANTED['shop_sales']
 REPAIRED = ('decimal comma', 'unit suffix', 'padding', 'not available', 'short line', 'long line')
@@ -47,9 +47,27 @@ def test_a_seed_always_makes_the_same_bytes(make: Any) -> None:
     assert make() == make(1)
 
 
-@pytest.mark.parametrize('sample', SAMPLES, ids=lambda sample: sample.key)
-def test_samples_are_as_large_as_they_say(sample: Sample) -> None:
-    assert len(sample.make()) == sample.size
+@pytest.mark.parametrize('file', [*SAMPLES, SHOPS.news], ids=lambda file: file.key)
+def test_samples_are_as_large_as_they_say(file: File) -> None:
+    assert len(file.make()) == file.size
+
+
+@pytest.mark.parametrize('seed', [1, 2])
+def test_the_shops_come_whole_or_in_two_parts(seed: int) -> None:
+    head, _, news = demo.shop_sales_news(seed).partition(b'\n')
+    assert demo.shop_sales_before(seed) + news == demo.shop_sales(seed)
+    assert demo.shop_sales_before(seed).startswith(head + b'\n')
+    assert news.startswith(b'2026-09-01,')
+    assert b'2026-09-' not in demo.shop_sales_before(seed)
+
+
+def test_the_dashboard_of_the_story_tells_of_the_days_on_which_there_was_an_offer() -> None:
+    rows = pl.read_csv(demo.shop_sales(), infer_schema=False, truncate_ragged_lines=True)
+    shop, group = SHOP.split(' · ')
+    ours = rows.filter((pl.col('shop') == shop) & (pl.col('group') == group) & (pl.col('promotion') == '1'))
+    days = ours['date'].str.to_date(strict=False).drop_nulls()
+    offered = sorted(day for day in days if FROM <= day < TO)
+    assert offered == [first + timedelta(n) for first, last in PROMOTIONS for n in range((last - first).days + 1)]
 
 
 @pytest.mark.parametrize(('year', 'day'), EASTER.items())

@@ -181,3 +181,13 @@ def test_inspect_says_how_many_faults_it_does_not_print():
     assert '169 more faults' in told
     few = _report({**counts, 'notes': [], 'columns': [], 'faults': [fault], 'faults_total': 1})
     assert 'more faults' not in few
+
+
+def test_inspect_says_what_both_lines_of_a_duplicate_say():
+    fault = {
+        'line': 812, 'column': None, 'kind': 'duplicate', 'value': '4.2', 'action': 'rejected', 'other_line': 905,
+        'reason': 'line 812 says 4.2, line 905 says 4.7: the last is stored',
+    }  # fmt: skip
+    counts = {'rows_read': 2, 'rows_accepted': 1, 'rows_repaired': 0, 'rows_rejected': 1}
+    told = _report({**counts, 'notes': [], 'columns': [], 'faults': [fault], 'faults_total': 1})
+    assert told.endswith('record duplicate rejected: line 812 says 4.2, line 905 says 4.7: the last is stored')

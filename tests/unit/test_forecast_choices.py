@@ -10,11 +10,17 @@ from uuid import uuid4
 import pytest
 
 from core.analysis.ahead import Ahead
+from core.analysis.forecasting import Request, backtest
 from core.countries import COUNTRIES
+from core.forecasts import Ask, defaults, in_steps, windows_of
+from core.forecasts import reach as reach_of
+from core.forecasts import room as room_of
 from core.values import Forecast, JobState, Version
 from tests.ui.made_up import LABELS, manifest
-from ui.pages.forecast_choices import Choices, problems, read, start, write
+from tests.unit.analysis.forecasting.frames import frame, wave
+from ui.pages.forecast_choices import Choices, problems, reach, read, remarks, room, start, write
 from ui.pages.forecast_choices import again as choices_of
+from ui.pages.forecast_words import takes
 
 FULL = Choices(
     target='price',
@@ -70,6 +76,7 @@ def measures(version: Version, *names: str, **about: Mapping[str, Any]) -> Versi
     return replace(version, manifest={**version.manifest, 'measures': list(names), 'columns': columns})
 
 
+FULL_LINE = [1.0, 1.0, 1.0, 1.0]
 LIKELIEST = [
     (('sales', 'price'), {}, 'sales'),
     (('unit_price', 'holiday', 'sold'), {}, 'sold'),
@@ -78,8 +85,10 @@ LIKELIEST = [
     (('shops', 'sold'), {'shops': {'distinct': 1}}, 'sold'),
     (('open', 'closed'), {'open': {'distinct': 2}, 'closed': {'distinct': 2}}, 'open'),
     (('days_open', 'weekly_sum'), {}, 'days_open'),
-    (('load', 'price'), {'load': {'sparkline': [1.0, 1.0]}, 'price': {'sparkline': [1.0, None]}}, 'price'),
+    (('load', 'price'), {'load': {'sparkline': FULL_LINE}, 'price': {'sparkline': [*FULL_LINE[1:], None]}}, 'price'),
     (('load', 'wind'), {'load': {'sparkline': [None, 1.0]}, 'wind': {'sparkline': [1.0, 1.0]}}, 'load'),
+    (('rate', 'old'), {'rate': {'sparkline': FULL_LINE}, 'old': {'sparkline': [1.0, 1.0, None, None]}}, 'rate'),
+    (('old',), {'old': {'sparkline': [1.0, None, None, None]}}, 'old'),
 ]
 
 
@@ -88,6 +97,35 @@ def test_what_is_forecast_at_first_is_no_circumstance(
     version: Version, names: tuple[str, ...], about: dict[str, Any], target: str
 ) -> None:
     assert start(measures(version, *names, **about)).target == target
+
+
+SAMPLED = [
+    ('5min', 300, 288, '288 steps of 5 minutes'),
+    ('15min', 900, 96, '96 steps of 15 minutes'),
+    ('min', 60, 288, '288 minutes'),
+    ('30min', 1800, 48, '48 steps of 30 minutes'),
+    ('h', 3600, 48, '48 hours'),
+    ('B', 86_400, 20, '20 business days'),
+    ('D', 86_400, 28, '28 days'),
+    ('W-SUN', 604_800, 13, '13 weeks'),
+    ('MS', 2_678_400, 12, '12 months'),
+    ('QS-FEB', 7_948_800, 8, '8 quarters'),
+    ('YE', 31_536_000, 5, '5 years'),
+    (None, None, 48, '48 steps'),
+]
+
+
+@pytest.mark.parametrize(('freq', 'seconds', 'h', 'said'), SAMPLED)
+def test_a_horizon_fits_the_step_and_is_said_in_its_unit(
+    version: Version, freq: str | None, seconds: float | None, h: int, said: str
+) -> None:
+    time = {**version.manifest['time'], 'freq': freq, 'step_seconds': seconds}
+    asked = defaults(replace(version, rows=30 * 5000, manifest={**version.manifest, 'time': time}))
+    assert (asked.h, in_steps(asked.h, freq)) == (h, said)
+
+
+def test_one_step_is_one() -> None:
+    assert (in_steps(1, 'W-SUN'), in_steps(1, None), in_steps(1, '2h')) == ('1 week', '1 step', '1 step of 2 hours')
 
 
 def test_a_column_that_is_to_help_is_not_forecast_at_first(version: Version) -> None:
@@ -173,7 +211,10 @@ def test_another_forecast_begins_with_what_this_one_was_asked(version: Version) 
     assert back(issued(FULL.ask().to_json(), FULL.name), version) == FULL
     assert back(issued(replace(FULL.ask(), budget=61.0).to_json(), FULL.name), version).budget == 2
     untouched = start(version)
-    assert back(issued(untouched.ask().to_json()), version) == untouched, 'a name that was made is made again'
+    for made in ('sales, 12 steps', 'sales, 12 months', 'sales, 12 steps of 5 minutes'):
+        assert back(issued(untouched.ask().to_json(), made), version) == untouched, 'a name that was made is made again'
+    for own in ('sales, 12 steps to heaven', 'sales, 13 steps'):
+        assert back(issued(untouched.ask().to_json(), own), version).name == own
     changed = replace(FULL.ask(), changes={'visitors': {'how': 'set', 'value': 1}}, base=uuid4())
     assert back(issued(changed.to_json(), 'Plan B, changed'), version).name == ''
     old = {'target': 'sales', 'h': 12, 'series': [], 'models': ['auto'], 'levels': [95], 'step': None}
@@ -194,3 +235,108 @@ def test_countries_are_those_whose_holidays_are_known() -> None:
 
     assert set(COUNTRIES) == {entry[1] for entry in KNOWN.values()}
     assert COUNTRIES['DE'] == 'Germany'
+
+
+def test_the_form_says_what_is_odd_about_the_rows(version: Version) -> None:
+    usual = Choices(target='sales', h=12)
+    assert remarks(version, usual) == []
+    told = manifest()
+    told['columns'] = [{**one, 'distinct': 1} if one['name'] == 'sales' else one for one in told['columns']]
+    told['time']['freq'] = None
+    never, uneven, short = remarks(replace(version, manifest=told, rows=30 * 20), usual)
+    assert never == 'sales never changes: its value goes on, in bands of no width.'
+    assert 'choose what each step is' in uneven
+    assert 'too short to measure' in short
+    assert remarks(replace(version, manifest=told), replace(usual, target='price', step='MS')) == []
+
+
+def test_the_form_says_when_no_model_heeds_what_it_is_told(version: Version) -> None:
+    asked = replace(start(version), regressors=('price',), holidays='DE', models=('theta', 'ets'))
+    assert remarks(version, asked) == [
+        'Theta and ETS heed no numbers known ahead: add Auto, Prophet, LightGBM or Linear.',
+        'Theta and ETS heed no holidays: add Auto, Prophet, LightGBM or Linear.',
+    ]
+    assert remarks(version, replace(asked, models=('arima',))) == [
+        'ARIMA heeds no holidays: add Auto, Prophet, LightGBM or Linear.'
+    ]
+    assert remarks(version, replace(asked, models=('theta', 'linear'))) == []
+
+
+@pytest.mark.parametrize(('size', 'found'), [(96, 3), (90, 3), (45, 2), (39, 1), (28, 1), (27, 0), (12, 0)])
+def test_the_form_knows_how_many_past_cutoffs_there_is_room_for(version: Version, size: int, found: int) -> None:
+    """As many as a backtest of a series of this size is measured from."""
+    history = frame(wave(size))
+    tested = backtest.run(history, Request(h=12, models=('seasonal_naive',)), n_windows=3)
+    assert tested.windows['seasonal_naive']['a'] == found
+    assert room(replace(version, rows=30 * size), Choices(target='sales', h=12)) == found
+
+
+def history(version: Version, *, size: int, series: int = 1) -> Version:
+    """The version with so many months of each of so many series."""
+    told = {**version.manifest, 'series': {'count': series, 'first': list(LABELS[:series])}}
+    return replace(version, manifest=told, rows=size * series)
+
+
+@pytest.mark.parametrize(
+    ('series', 'size', 'windows'),
+    [(1, 400, 10), (2, 400, 5), (3, 400, 4), (4, 400, 3), (30, 400, 3), (1, 144, 8), (1, 40, 3)],
+)
+def test_untouched_a_form_asks_for_as_many_cutoffs_as_a_verdict_takes(
+    version: Version, series: int, size: int, windows: int
+) -> None:
+    """As far as there is room for them; 3 at least, which prices are made for."""
+    of = history(version, size=size, series=series)
+    assert windows_of(of, replace(start(of), h=12).ask()) == windows
+    assert windows_of(of, replace(start(of), h=12, windows=7).ask()) == 7
+    assert windows_of(of, replace(start(of), h=12, budget=2).ask()) == 3, 'they would take of the same time'
+
+
+def test_fewer_series_take_more_cutoffs(version: Version) -> None:
+    of = history(version, size=400, series=30)
+    assert windows_of(of, replace(start(of), h=12, series=LABELS[:2]).ask()) == 5
+
+
+def test_a_form_says_what_a_verdict_takes_and_what_would_help(version: Version) -> None:
+    long, short = history(version, size=400), history(version, size=144)
+    asked = replace(start(long), h=12)
+    assert reach(long, asked) is None
+    few = reach(long, replace(asked, windows=3))
+    assert few is not None
+    assert (few.needed, few.offered) == (10, 10)
+    assert takes(few) == (
+        'Whether bands hold is told from 10 past forecasts on: that takes 10 past cutoffs. This one asks for 3.'
+    )
+    bounded = reach(long, replace(asked, budget=2))
+    assert bounded is not None
+    assert (bounded.windows, bounded.offered, bounded.limited) == (3, 10, True)
+    assert 'While its time is limited' in takes(bounded)
+    late = reach(short, asked)
+    assert late is not None
+    assert (late.room, late.shorter, late.rows, late.offered) == (8, 9, 36, 0)
+    assert takes(late).endswith(
+        'The history has room for 8 with 12 steps ahead, as each leaves a third to learn from. '
+        'Ask for 9 steps or fewer, or bring 36 more rows.'
+    )
+    assert reach(short, replace(asked, h=late.shorter)) is None
+    assert reach(history(version, size=144 + late.rows), asked) is None
+    assert reach(short, replace(asked, h=None)) is None, 'that is to be mended first'
+
+
+@pytest.mark.parametrize('size', range(20, 200, 7))
+@pytest.mark.parametrize('h', [1, 5, 12])
+def test_the_shorter_horizon_and_the_further_rows_are_just_enough(version: Version, size: int, h: int) -> None:
+    found = reach_of(history(version, size=size), Ask(target='sales', h=h))
+    if found.shorter:
+        assert room_of(history(version, size=size), Ask(target='sales', h=found.shorter)) >= found.needed
+    assert (room_of(history(version, size=size), Ask(target='sales', h=found.shorter + 1)) or 0) < found.needed
+    assert room_of(history(version, size=size + found.rows), Ask(target='sales', h=h)) >= found.needed
+
+
+def test_room_is_told_in_the_steps_that_are_asked_for(version: Version) -> None:
+    """Of a target that ends before the rows do, by what it has."""
+    told = manifest()
+    told['time'] |= {'start': '2015-10-01T00:00:00+00:00'}
+    assert room_of(replace(version, manifest=told), Ask(target='sales', h=1, step='YS')) == 5
+    told['columns'] = [{**one, 'sparkline': [1.0] * 45 + [None] * 15} for one in told['columns']]
+    assert room_of(history(replace(version, manifest=told), size=400), Ask(target='sales', h=12)) == 16
+    assert room_of(version, Ask(target='sales', h=1, step='YS')) is None, 'nobody knows when the rows begin'

@@ -1,13 +1,18 @@
 """What a forecast's page says of its models, and how its address holds what it shows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
+from core.analysis.forecasting import said
+from core.forecasts import Times
 from core.values import Forecast, JobState
 from tests.ui.made_up import MODELS, result, score
-from ui.components.record import verdict
+from ui.components.formats import percent
+from ui.components.record import enough, verdict
+from ui.pages.forecast.leaderboard_tab import hard
 from ui.pages.forecast.receipt import measured, sentence, since, told_adapted, warnings
 from ui.pages.forecast.state import Shown, State, address, read
 from ui.pages.forecast.what_if import told
@@ -44,11 +49,60 @@ def shown(state: State, **changed: Any) -> Shown:
 def test_a_model_without_a_forecast_is_told_first_and_each_thing_once() -> None:
     lost = 'There is no forecast by this model. The task was lost.'
     found = {'models': [model('theta', 'Short.'), model('ets', 'Short.'), model('mstl', lost, rows=0)]}
-    mstl, shared = warnings(found)
+    mstl, shared = (one.text for one in warnings(found))
     assert mstl.endswith(f': {lost}')
     assert shared.endswith(': Short.')
     assert shared.count(',') == 1, 'both models are named'
     assert warnings({'models': [model('theta')]}) == []
+
+
+def test_warnings_of_many_series_are_one_where_they_differ_in_how_many() -> None:
+    gaps = [f'No value at {many} of 1,096 steps: filled in from their neighbours.' for many in ('9', '11', '1,024')]
+    other = ['No value at 3 of 800 steps: filled in from their neighbours.', 'Regressor "load 2" was left out.']
+    found = warnings({'models': [model('auto', *gaps, *other), model('ets', gaps[0])]})
+    assert [one.text for one in found] == [
+        'Auto: No value at 9 to 1,024 of 1,096 steps: filled in from their neighbours.',
+        f'Auto: {other[0]}',
+        f'Auto: {other[1]}',
+        f'ETS: {gaps[0]}',
+    ]
+
+
+def test_warnings_name_the_series_that_they_are_about() -> None:
+    gaps = [f'No value at {many} of 90 steps: filled in from their neighbours.' for many in (1, 8)]
+    about = {said.kind(gaps[0]): {'series': 5, 'first': ['A', 'B', 'C']}}
+    (one,) = warnings({'models': [{**model(name, *gaps), 'about': about} for name in ('auto', 'ets')]})
+    assert (one.text, one.series, one.first) == (
+        'Auto, ETS: No value at 1 to 8 of 90 steps: filled in from their neighbours.',
+        5,
+        ('A', 'B', 'C'),
+    )
+    (old,) = warnings({'models': [model('ets', gaps[0])]})
+    assert (old.series, old.first) == (0, ()), 'results that were stored before do not tell'
+
+
+def test_cutoffs_are_told_from_the_first_to_the_last() -> None:
+    one, *others = result()['models']
+    apart = [{**one, 'first_cutoff': '2025-07-01', 'cutoff': '2025-10-01'}, *others]
+    page = replace(shown(State(), models=apart), times=Times(zone='', days=True))
+    assert page.cutoffs == ('1 Jul 2025', '1 Oct 2025')
+    assert replace(page, result=result()).cutoffs == ('1 Oct 2025', '1 Oct 2025')
+    assert replace(page, result={'models': []}).cutoffs == ('', '')
+
+
+def test_hours_are_told_by_the_clock_of_the_data() -> None:
+    berlin = replace(shown(State()), times=Times(zone='Europe/Berlin', said='Europe/Berlin'))
+    assert berlin.at('2025-03-30T00:00:00') == '30 Mar 2025, 01:00'
+    assert berlin.at('2025-03-30T01:00:00') == '30 Mar 2025, 03:00'
+    assert berlin.at('2025-10-26T00:00:00') == '26 Oct 2025, 02:00 CEST'
+    assert berlin.at('2025-10-26T01:00:00') == '26 Oct 2025, 02:00 CET'
+    assert berlin.at(None) == '–'
+
+
+def test_how_many_forecasts_a_verdict_takes_is_said() -> None:
+    assert enough(3.0) == '3 forecasts of a series were scored; whether bands hold is told from 10 on.'
+    assert enough(1.2) == '1 forecast of a series was scored; whether bands hold is told from 10 on.'
+    assert enough(90) == '90 forecasts of a series were scored.'
 
 
 def test_warnings_call_models_as_pages_do() -> None:
@@ -57,7 +111,7 @@ def test_warnings_call_models_as_pages_do() -> None:
     budget = 'The budget of 5 s left no time for prophet, seasonal_naive.'
     assert in_words(budget) == 'The budget of 5 s left no time for Prophet, Seasonal naive.'
     assert in_words('Regressor "ets" was left out.') == 'Regressor "ets" was left out.'
-    assert warnings({'models': [model('auto', said)]}) == [f'Auto: {in_words(said)}']
+    assert [one.text for one in warnings({'models': [model('auto', said)]})] == [f'Auto: {in_words(said)}']
 
 
 def test_adapted_bands_say_at_what_they_are_drawn() -> None:
@@ -69,6 +123,7 @@ def test_adapted_bands_say_at_what_they_are_drawn() -> None:
 
 def test_every_view_survives_a_reload() -> None:
     state = State(tab='explain', series='a&b', model='prophet', models=('auto', 'prophet'), marks=0, page=3, step=7)
+    state = replace(state, window=(('from', '2026-08-01'), ('to', '2026-09-01')))
     forecast = issued()
     found = urlsplit(address(forecast, state))
     assert read(dict(parse_qsl(found.query))) == state
@@ -93,11 +148,25 @@ def test_a_series_beyond_the_listed_ones_can_be_opened() -> None:
 
 
 def test_coverage_is_told_beside_what_was_promised() -> None:
-    assert sentence(score('auto')) == '80% band held 79%, 95% band held 95% of 1,284 backtest points'
+    assert sentence(score('auto')) == '80% band held 79.2%, 95% band held 94.7% of 1,284 backtest points'
     assert sentence(None) == 'Too short to measure how often the bands held.'
     assert verdict(*measured(score('auto'))) == ('hold', 'ok')
     assert verdict(*measured({**score('auto'), 'n_windows': 9})) == ('too few to judge', 'line')
     assert verdict(*measured({**score('auto'), 'points': 0})) == ('not measured', 'line')
+
+
+def test_what_missed_once_never_held_all() -> None:
+    one = {**score('auto'), 'coverage': {'80': 537 / 539, '95': 2999 / 3000}, 'points': 3000}
+    assert sentence(one) == '80% band held 99.6%, 95% band held 99.9% of 3,000 backtest points'
+    assert (percent(0.996, 0), percent(1.0, 0), percent(1.0), percent(0.9994)) == ('99%', '100%', '100.0%', '99.9%')
+
+
+def test_models_that_err_more_than_the_last_season_say_so() -> None:
+    assert hard([score('auto') | {'mase': 0.9}, score('theta') | {'mase': 1.3}]) == ''
+    assert hard([score('auto') | {'mase': 1.194}, score('theta') | {'mase': None}]).startswith(
+        'Even the best MASE is above 1 (1.19)'
+    )
+    assert hard([score('auto') | {'mase': None}]) == hard([]) == ''
 
 
 def test_what_came_is_counted_beside_its_band() -> None:

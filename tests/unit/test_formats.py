@@ -4,12 +4,13 @@ import math
 import re
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.values import Preferences
+from core.values import Preferences, Version
 from ui.components import formats, times
 from ui.preferences import MARKS, THIN, local, preferences, written
 
@@ -110,13 +111,30 @@ def test_length(seconds: float | None, text: str) -> None:
         ('h', 3600, 'hourly'),
         ('15min', 900, 'every 15 min'),
         ('2D', 172_800, 'every 2 days'),
-        (None, 300, 'every 5 min'),
+        (None, 300, 'irregular, mostly 5 min apart'),
         (None, None, 'irregular'),
         ('', 0, 'irregular'),
     ],
 )
 def test_step(freq: str | None, seconds: float | None, text: str) -> None:
     assert formats.step(freq, seconds) == text
+
+
+def test_dates_are_told_in_utc_and_times_in_their_zone() -> None:
+    def zone(kind: str) -> str:
+        manifest = {'time': {'column': 'at', 'zone': 'America/Lima'}, 'columns': [{'name': 'at', 'type': kind}]}
+        ids = {name: uuid4() for name in ('id', 'dataset_id', 'user_id', 'upload_id')}
+        return Version(**ids, number=1, prefix='p', manifest=manifest, rows=1, created_at=datetime.now(UTC)).zone
+
+    assert (zone('date'), zone('timestamp')) == ('UTC', 'America/Lima')
+
+
+def test_times_of_data_are_told_by_the_clock_of_their_zone() -> None:
+    midnight = '2026-08-31T22:00:00+00:00'
+    assert formats.day(midnight, 'Europe/Berlin') == '1 Sep 2026'
+    assert formats.moment(midnight.removesuffix('+00:00'), 'Europe/Berlin') == '1 Sep 2026, 00:00'
+    assert formats.span('2026-04-29T22:00:00+00:00', midnight, 'Europe/Berlin') == '30 Apr 2026 to 1 Sep 2026'
+    assert formats.day(midnight, 'Mars/Olympus') == '31 Aug 2026'
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Health: what is down, what is degraded, and how often it is asked."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,10 @@ from core.services import HealthCheck
 class World:
     """Adapters of which some do not answer."""
 
-    def __init__(self, *, broken: str = '') -> None:
+    def __init__(self, *, broken: str = '', silent: str = '') -> None:
         self.asked = 0
         self.broken = broken
+        self.silent = silent
 
     def adapters(self):
         return SimpleNamespace(
@@ -29,6 +31,8 @@ class World:
             self.asked += 1
             if name == self.broken:
                 raise Unavailable(f'{name} is away.')
+            if name == self.silent:
+                await asyncio.Event().wait()
 
         return ask
 
@@ -41,6 +45,14 @@ async def test_state_follows_what_is_broken(broken, state):
     health = await HealthCheck(World(broken=broken).adapters()).check()
     assert health.state == state
     assert [name for name, said in health.services.items() if said != 'ok'] == ([broken] if broken else [])
+
+
+@pytest.mark.parametrize(('silent', 'state'), [('database', 'down'), ('events', 'degraded')])
+async def test_a_service_that_says_nothing_is_not_waited_for(monkeypatch, silent, state):
+    monkeypatch.setattr(services, 'ANSWERED', 0.01)
+    async with asyncio.timeout(5):
+        health = await HealthCheck(World(silent=silent).adapters()).check()
+    assert (health.state, health.services[silent]) == (state, 'There was no answer within 0.01 s.')
 
 
 async def test_who_stops_asks_nobody():

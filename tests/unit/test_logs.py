@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from core.logs import censor, configure, redact
+from core.logs import censor, configure, leave, redact
 from core.settings import Settings
 
 
@@ -58,3 +58,19 @@ def test_json_logs_are_one_object_a_line_and_redacted(capsys: pytest.CaptureFixt
     assert [line['event'] for line in lines] == ['began', 'connect password=***']
     assert [(line['request_id'], line['tenant']) for line in lines] == [('r1', 't1')] * 2
     assert lines[0]['token'] == '***'
+
+
+def test_who_stops_says_no_more_of_connections_that_it_breaks_off(
+    capsys: pytest.CaptureFixture[str], logging_kept: None
+):
+    configure(Settings())
+    libraries = [logging.getLogger('psycopg'), logging.getLogger('psycopg.pool')]
+    for stopping in (False, True):
+        if stopping:
+            leave()
+        for library in libraries:
+            library.warning('broken off')
+            library.error('failed')
+        said = [line.split() for line in capsys.readouterr().err.splitlines()]
+        assert len(said) == (2 if stopping else 4)
+    assert all('failed' in words for words in said)

@@ -45,7 +45,16 @@ def test_what_is_left_out_is_filled_in_and_stays_when_parsed_again():
         ({'panels': [panel(id='<b>')]}, 'spec.panels[0].id'),
         ({'panels': [panel(), panel(id='b', title='x' * 201)]}, 'spec.panels[1].title'),
         ({'panels': [panel(query=[])]}, 'spec.panels[0].query'),
+        # What no chart could be asked for is no state to save.
+        ({'panels': [panel(query={'every': 'P1M1D'})]}, 'spec.panels[0].query.every'),
+        ({'panels': [panel(query={'compare': 'P0D'})]}, 'spec.panels[0].query.compare'),
+        ({'variables': {'every': 'P1M1D'}}, 'spec.variables.every'),
+        ({'variables': {'compare': 'P0D'}}, 'spec.variables.compare'),
+        ({'variables': {'range': {'last': 'P99999999999Y'}}}, 'spec.variables.range.last'),
         ({'panels': [panel(show={'axis': 'cube'})]}, 'spec.panels[0].show.axis'),
+        ({'panels': [panel(show={'models': 'auto'})]}, 'spec.panels[0].show.models'),
+        ({'panels': [panel(show={'models': ['auto'] * 21})]}, 'spec.panels[0].show.models'),
+        ({'panels': [panel(show={'banded': 5})]}, 'spec.panels[0].show.banded'),
         (
             {'panels': [panel(show={'thresholds': [{'value': float('nan')}]})]},
             'spec.panels[0].show.thresholds[0].value',

@@ -167,8 +167,10 @@ def answer(part: str, model: str, labels: list[str], told: Any = None, **score: 
         'explained': [],
         'rows': rows,
         'cutoff': f'2024-01-0{len(labels)}',
+        'first_cutoff': '2023-12-31',
         'series': {'ok': len(labels)},
         'warnings': [f'about {part}'],
+        'about': {'Gaps.': {'series': len(labels), 'first': labels[:3]}},
         'weights': {'theta': 1 / len(labels)},
         'seconds': 1.5,
     }
@@ -235,6 +237,8 @@ def test_chunks_of_a_model_become_one() -> None:
     assert (theta['rows'], theta['cutoff'], theta['series']) == (8, '2024-01-03', {'ok': 4})
     assert theta['weights'] == {'theta': pytest.approx(0.5)}
     assert theta['warnings'] == ['about theta.1-of-2', 'about theta.2-of-2']
+    assert (theta['first_cutoff'], lightgbm['first_cutoff']) == ('2023-12-31', '2023-12-31')
+    assert theta['about'] == {'Gaps.': {'series': 4, 'first': ['a', 'b', 'c']}}
     assert lightgbm['files'] == ['j-1/lightgbm/forecast-lightgbm.parquet']
     assert (result['missing'], result['seconds'], len(result['objects'])) == ({}, 6.0, 3)
 

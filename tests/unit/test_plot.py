@@ -16,6 +16,12 @@ def test_ticks_are_round_and_few() -> None:
     assert len(time_ticks(5.0, 5.0)) == 1
 
 
+def test_long_figures_beside_a_plot_have_room() -> None:
+    short, long = (markup([Line(x=[0, 1], y=[0.0, top])]) for top in (9_000.0, 12_345_678.0))
+    assert 'margin-left' not in short
+    assert long.count('style="margin-left: 82px"') == 2, 'the plot and what stands below it begin at one place'
+
+
 def test_thinning_keeps_what_stands_out() -> None:
     y: list[float | None] = [0.0] * 5000
     y[1234], y[4000] = 9.0, None

@@ -4,7 +4,9 @@ import asyncio
 import gzip
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +14,11 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from core.analysis.query import Answer, Part, encode
+from core.analysis.query import Answer, Part, Query, encode
 from core.analysis.query.files import columns, rows, write_parquet
 from core.errors import TooLarge
-from ui.api.query import WORTH_PACKING, _json, _sent, _unless_left
+from ui.api.contract import LONGEST_NAME, disposition
+from ui.api.query import WORTH_PACKING, _called, _json, _sent, _unless_left
 
 LINE = Part(name='a', series='Zürich', measure='y', columns={'t': np.array([1.0, 2]), 'y': np.array([3, np.nan])}, n=1)
 ANSWER = Answer(
@@ -29,6 +32,45 @@ def test_what_is_no_value_is_null() -> None:
     assert line['columns'] == {'t': [1, 2], 'y': [3, None]}
     assert line['series'] == 'Zürich'
     assert headers == {}
+
+
+@pytest.mark.parametrize(
+    ('year', 'zone', 'day'),
+    [
+        (1, 'America/New_York', '0001-01-01'),
+        (1, 'Asia/Tokyo', '0001-01-01'),
+        (9999, 'Asia/Tokyo', '9999-12-31'),
+        (9999, 'America/New_York', '9999-12-31'),
+        (2026, 'Asia/Tokyo', '2027-01-01'),
+    ],
+)
+def test_a_file_is_called_by_days_to_both_ends_of_the_calendar(year: int, zone: str, day: str) -> None:
+    at = datetime(year, *((1, 1, 0) if year == 1 else (12, 31, 23)), tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    ends = at / timedelta(milliseconds=1)
+    found = encode(replace(ANSWER, start=ends, end=ends))
+    assert _called('Shops', Query(measures=('y',), zone=zone), found) == f'Shops, y, {day}'
+    last = replace(LINE, columns={'t': np.array([ends]), 'y': np.array([1.0])})
+    ((*_, time, value),) = rows(replace(ANSWER, lines=(last,)), zone)
+    assert str(time).startswith(day)
+    assert value == 1
+
+
+@pytest.mark.parametrize('letter', ['a', 'ä', '語', '🙂'])
+def test_a_name_of_a_file_fits_file_systems_and_keeps_its_ending(letter: str) -> None:
+    for name in (f'{letter * 300}.csv', f'x{letter * 300}.parquet', f'{letter * 300}'):
+        kept = unquote(disposition(name).split(';')[1].removeprefix(" filename*=UTF-8''"))
+        assert LONGEST_NAME - 4 < len(kept.encode()) <= LONGEST_NAME
+        stem, _, ending = kept.partition('.')
+        assert name.startswith(stem)
+        assert ending == name.partition('.')[2]
+    assert disposition('v1.2, y.csv').endswith('filename="v1.2, y.csv"')
+
+
+def test_a_file_of_a_long_dataset_still_tells_its_days() -> None:
+    called = _called('語' * 200, Query(measures=('y',) * 3, zone='UTC'), encode(ANSWER))
+    assert called.startswith('語語')
+    assert called.endswith(', 1970-01-01')
+    assert unquote(disposition(f'{called}.parquet')).count(f'{called}.parquet') == 1
 
 
 @pytest.mark.parametrize('made', [None, _json], ids=['binary', 'JSON'])
@@ -51,6 +93,22 @@ def test_a_parquet_file_holds_the_rows_of_the_table(tmp_path: Path) -> None:
         found = pq.read_table(out)
         assert found.column_names == columns(answer)
         assert [tuple(row.values()) for row in found.to_pylist()] == list(map(tuple, rows(answer)))
+
+
+@pytest.mark.parametrize(
+    ('zone', 'hours', 'written'),
+    [
+        ('UTC', [0, 24], ['2026-03-28', '2026-03-29']),
+        ('UTC', [0, 23], ['2026-03-28T00:00:00+00:00', '2026-03-28T23:00:00+00:00']),
+        # Clocks go forward on the 29th: each is a midnight there, and an hour apart from a day before.
+        ('Europe/Berlin', [23, 46, 70], ['2026-03-29', '2026-03-30', '2026-03-31']),
+        ('Europe/Berlin', [24], ['2026-03-29T01:00:00+01:00']),
+    ],
+)
+def test_times_of_a_table_are_by_the_clock_of_the_question(zone: str, hours: list[int], written: list[str]) -> None:
+    t = np.array([1774656000000 + 3_600_000.0 * hour for hour in hours])
+    answer = replace(ANSWER, lines=(replace(LINE, columns={'t': t, 'y': np.ones(len(t))}),))
+    assert [row[3].isoformat() for row in rows(answer, zone)] == written
 
 
 def asked_until(gone: asyncio.Event) -> Request:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.panels import COLUMNS
-from core.suggest import TEMPLATES, added, dashboard, first_look
+from core.suggest import TEMPLATES, added, dashboard, first_look, summed
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 HOUR, DAY, WEEK, MONTH = 3600.0, 86_400.0, 604_800.0, 2_678_400.0
@@ -49,6 +49,9 @@ def test_loads_and_amounts_of_series_are_added_and_prices_and_temperatures_are_n
     assert added(MADE_UP['load']) == ['load']
     assert added(MADE_UP['sales']) == ['qty']
     assert added(MADE_UP['weeks'], 'Gasoline sold') == []
+    # Over time a load is averaged, and sales are added up.
+    assert summed(MADE_UP['load']) == []
+    assert summed(MADE_UP['sales']) == ['qty']
 
 
 @pytest.mark.parametrize('template', TEMPLATES)
@@ -126,6 +129,16 @@ def test_a_first_look_is_of_a_measure_that_has_values():
     }
     prices = manifest('close', step=DAY, days=700, series=3, close={'min': 0.5})
     assert first_look(prices)['show'] == {'axis': 'index'}
+    table = manifest('open', 'high', 'low', 'close', 'volume', step=DAY, days=700, series=2, close={'min': 5})
+    assert first_look(table) == {
+        'kind': 'candles',
+        'query': {
+            'measures': ['open', 'high', 'low', 'close'],
+            'series': table['series']['first'][:1],
+            'volume': 'volume',
+        },
+    }
+    assert dashboard(DATASET, table)['panels'][0]['show']['axis'] == 'index'
     hollow = manifest('empty', step=DAY, days=9, empty={'missing': 10_000})
     assert first_look(hollow)['query'] == {'measures': ['empty']}
 
@@ -166,6 +179,9 @@ def test_a_measure_without_a_name_of_its_own_is_called_like_the_dataset_and_not_
     titles = [panel['title'] for panel in dashboard(DATASET, MADE_UP['few values'], name='River level')['panels']]
     assert 'Over time' in titles
     assert not any('River level' in title for title in titles)
+    many = manifest('value', step=HOUR, days=90, rows=40 * 2160, series=40)
+    titles = [panel['title'] for panel in dashboard(DATASET, many, name='Sites')['panels']]
+    assert {'Values, top 8', 'Spread of values, top 8', 'Mean value'} <= set(titles)
 
 
 def test_a_measure_whose_name_is_too_long_to_ask_for_is_left_out():

@@ -19,6 +19,8 @@ from core.errors import TaskFailed, UnusableData, UsageError
 from storage.objects import LocalTaskObjects
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.xdist_group('forecasting')  # whose worker has imported the libraries of models
+
 DAYS, AHEAD, H = 84, 7, 7
 VERSION, PREFIX = f't/{UUID(int=1)}/version/data.parquet', f't/{UUID(int=1)}/forecast/j-1'
 
@@ -90,6 +92,23 @@ def test_a_result_holds_rows_backtests_notes_and_scores(objects: LocalTaskObject
     assert 'kind' in stored(objects, tmp_path, 'notes.parquet').columns
 
 
+def test_series_that_end_apart_and_warnings_of_some_are_told_so(objects: LocalTaskObjects, tmp_path: Path) -> None:
+    known = pl.read_parquet(objects.fetch(VERSION, tmp_path))
+    south = pl.col('_series') == 'south'
+    known = known.filter(~south | (pl.col('_time') < pl.col('_time').max().over('_series') - pl.duration(days=9)))
+    known = known.filter(~south | (pl.int_range(pl.len()).over('_series') != 5))
+    known.write_parquet(tmp_path / 'known.parquet')
+    objects.put_file(VERSION, tmp_path / 'known.parquet')
+    (naive,) = run(objects, tmp_path / 'one')['manifest']['models']
+    ends = stored(objects, tmp_path, 'forecast-seasonal_naive.parquet')['cutoff']
+    assert [naive['first_cutoff'], naive['cutoff']] == [str(ends.min()), str(ends.max())]
+    assert ends.min() < ends.max()
+    assert naive['warnings'] == ['No value at 1 of 81 steps: filled in from their neighbours.']
+    assert naive['about'] == {
+        'No value at # of 81 steps: filled in from their neighbours.': {'series': 1, 'first': ['south']}
+    }
+
+
 @pytest.mark.slow
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
     first, second = (run(objects, tmp_path / name, models=['theta', 'lightgbm'])['objects'] for name in ('one', 'two'))
@@ -97,7 +116,10 @@ def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObject
 
 
 @pytest.mark.slow
-def test_auto_is_explained_by_the_shares_of_its_members(objects: LocalTaskObjects, tmp_path: Path) -> None:
+def test_auto_is_explained_by_the_shares_of_its_members(
+    objects: LocalTaskObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, 'pool', lambda step: ('lightgbm', 'linear', 'theta'))
     (auto,) = run(objects, tmp_path / 'one', models=['auto'], windows=1)['manifest']['models']
     assert sum(auto['weights'].values()) == pytest.approx(1)
     rows = stored(objects, tmp_path, 'explained-auto.parquet')
@@ -226,7 +248,7 @@ def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTas
 def test_series_with_fewer_windows_are_told(objects: LocalTaskObjects, tmp_path: Path) -> None:
     (model,) = run(objects, tmp_path / 'one', windows=10)['manifest']['models']
     assert model['windows'] == {'asked': 10, 'series': {'8': 2}}
-    assert model['warnings'][0].startswith('0 of 2 series measured on all 10 past windows, 2 on 8')
+    assert model['warnings'][0].startswith('0 of 2 series measured from all 10 past cutoffs, 2 from 8')
     (model,) = run(objects, tmp_path / 'two')['manifest']['models']
     assert (model['windows'], model['warnings']) == ({'asked': 3, 'series': {'3': 2}}, [])
 

@@ -11,7 +11,7 @@ from core.errors import NotFound, UsageError, VariosyncError
 from core.settings import Settings
 from ui.cli import client as client_module
 from ui.cli.client import Client
-from ui.cli.upload import _access
+from ui.cli.remote import access
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -41,15 +41,15 @@ def send(folder: Path, answer: Answer) -> VariosyncError:
 @pytest.mark.parametrize('server', ['http://example.com', 'http://10.0.0.1:8080', 'http://127.0.0.1.example.com'])
 def test_a_key_is_not_sent_unencrypted_to_another_machine(server: str) -> None:
     with pytest.raises(UsageError, match=r'not encrypted.*https://.*--insecure'):
-        _access(Settings(), server, 'k', insecure=False)
-    assert _access(Settings(), server, 'k', insecure=True) == (server, 'k')
+        access(Settings(), server, 'k', insecure=False)
+    assert access(Settings(), server, 'k', insecure=True) == (server, 'k')
 
 
 @pytest.mark.parametrize(
     'server', ['http://127.0.0.1:8080', 'http://localhost', 'http://[::1]:8080', 'https://example.com']
 )
 def test_a_key_is_sent_to_this_machine_or_encrypted(server: str) -> None:
-    assert _access(Settings(), server, 'k', insecure=False) == (server, 'k')
+    assert access(Settings(), server, 'k', insecure=False) == (server, 'k')
 
 
 def test_a_server_does_not_make_one_wait_for_longer_than_a_minute(tmp_path: Path, slept: list[float]) -> None:

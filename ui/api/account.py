@@ -129,12 +129,13 @@ class SettingsChange(Body):
 
 
 class AuditEntry(Answer):
-    """Who did what."""
+    """Who did what; `api_key` is the name of the key that acted, empty where none did."""
 
     id: int
     action: str
     subject: str
     address: str
+    api_key: str
     at: datetime
 
 
@@ -152,7 +153,7 @@ class NewPassword(Body):
 
 
 class Farewell(Body):
-    """The account's e-mail, typed again."""
+    """The account's email, typed again."""
 
     confirmation: Annotated[str, StringConstraints(max_length=320), AfterValidator(clean)]
 
@@ -231,7 +232,7 @@ def routes(services: Services, *, sockets: SocketGuard) -> APIRouter:
         async def page(before: int | None) -> Sequence[values.AuditEntry]:
             return await accounts.audit(session.user.id, limit=PAGE, before=before)
 
-        return await csv_log(('id', 'at', 'action', 'subject', 'address'), page, 'VARIOSYNC audit log.csv')
+        return await csv_log(('id', 'at', 'action', 'subject', 'address', 'api_key'), page, 'VARIOSYNC audit log.csv')
 
     @api.put(
         '/account/password',

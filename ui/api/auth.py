@@ -7,8 +7,9 @@ from nicegui import app
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import NotFound, Unconfirmed, VariosyncError
+from core.errors import NotFound, NotSignedIn, Unconfirmed, VariosyncError
 from core.values import Session
+from ui.api.contract import sender
 from ui.errors import error_page
 from ui.origins import Origins
 from ui.pages.sign_in import confirm_page, leaving_page, mailed_page, sign_in_page, ways_of
@@ -33,7 +34,7 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         session: Session | None = request.state.session
         if session is None:
             return
-        await services.accounts.sign_out(request.state.session_token, address=_sender(request)['address'])
+        await services.accounts.sign_out(request.state.session_token, address=sender(request)['address'])
         await sockets.end_session(session.id)
 
     def page(**options: Any) -> Response:
@@ -43,7 +44,7 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
         form = await _form(request)
         email, password, target = (form.get(name, '') for name in ('email', 'password', 'next'))
         try:
-            token, session = await enter(email, password, **_sender(request))
+            token, session = await enter(email, password, **sender(request))
         except Unconfirmed:
             return confirm_page(email=email, target=target)
         except VariosyncError as error:
@@ -79,7 +80,7 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
                 answer,
                 browser=token_of(request.headers.get('cookie'), BROWSER) or '',
                 redirect_to=callback_of(origins, request),
-                **_sender(request),
+                **sender(request),
             )
         except VariosyncError as error:
             return page(message=error.message, status=error.status)
@@ -100,9 +101,12 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
     @app.get('/auth/link')
     async def link(request: Request, token: str = '') -> Response:
         try:
-            session_token, session = await services.accounts.redeem(token, **_sender(request))
+            session_token, session = await services.accounts.redeem(token, **sender(request))
         except VariosyncError as error:
-            return error_page(error.status, error.message, request_id=request.state.request_id)
+            if request.state.session is not None:
+                return RedirectResponse('/', 303)  # whoever is signed in needs no link
+            spent = 'This link signs nobody in any more' if isinstance(error, NotSignedIn) else ''
+            return error_page(error.status, error.message, request_id=request.state.request_id, title=spent)
         return await admit(request, session_token, session, '/')
 
     # Last, since its path takes what no route before it did.
@@ -142,7 +146,7 @@ def callback_of(origins: Origins, request: Request) -> str:
 def _beginning(origins: Origins, request: Request) -> dict[str, str]:
     return {
         'redirect_to': callback_of(origins, request),
-        'address': _sender(request)['address'],
+        'address': sender(request)['address'],
         'browser': token_of(request.headers.get('cookie'), BROWSER) or '',
     }
 
@@ -151,11 +155,3 @@ async def _form(request: Request) -> dict[str, str]:
     """The text fields of a small form; files and anything beyond a few are refused by the parser."""
     async with request.form(max_files=0, max_fields=8, max_part_size=4_096) as form:
         return {name: value for name, value in form.items() if isinstance(value, str)}
-
-
-def _sender(request: Request) -> dict[str, str]:
-    """Who asks: the peer of the socket, or whom our own proxies name (`ui.edge`)."""
-    return {
-        'address': request.client.host if request.client else '',
-        'user_agent': request.headers.get('user-agent', '')[:300],
-    }

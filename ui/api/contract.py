@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Security
+from fastapi import APIRouter, Depends, Query, Security
 from fastapi import Path as InPath
 from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
@@ -23,12 +24,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive
 
 from core.analysis.tables import FORMULA_STARTS
-from core.values import Session
-from ui.session import live, signed_in
+from core.values import Actor, Session
+from ui.session import actor, live, signed_in
 
 ROOT = '/api/v1'
 MOST_BODY = 256 * 1024  # bytes of a JSON body
 PIECE = 256 * 1024
+LONGEST_NAME = 200  # bytes of a file's name, where file systems take 255 and browsers put a number behind
 PRIVATE = {'Cache-Control': 'private, no-cache'}
 
 PROBLEMS = {
@@ -117,6 +119,14 @@ HoursRead = _scoped('hours:read')
 QuotesRead = _scoped('hours:read', 'datasets:read')
 
 
+def _actor(request: Request) -> Actor:
+    return actor(request)
+
+
+By = Annotated[Actor, Depends(_actor)]
+"""Who acts, for the audit log."""
+
+
 def sender(request: Request) -> dict[str, str]:
     """Who asks: the peer of the socket, or whom our own proxies name (`ui.edge`)."""
     return {
@@ -171,6 +181,7 @@ Stamp = Annotated[
 ]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(clean)]
 Limit = Annotated[int, Query(ge=1, le=1000, description='How many at most.')]
+Most = Annotated[int | None, Query(ge=1, le=1000, description='How many at most; all, if left out.')]
 Offset = Annotated[int, Query(ge=0, le=2**53, description='How many to skip.')]
 Number = Annotated[int, InPath(ge=1, le=2**31 - 1, description='The number of a version.')]
 RowId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description='Answer entries older than this one.')]
@@ -303,10 +314,23 @@ async def csv_log(
     return StreamingResponse(pieces(), media_type=f'{CSV}; charset=utf-8', headers=headers)
 
 
+def within(text: str, most: int) -> str:
+    """The begin of a text that takes `most` bytes of UTF-8 at most."""
+    return text.encode()[: max(0, most)].decode(errors='ignore')
+
+
+def _ended(name: str) -> tuple[str, str]:
+    """A file's name without its ending, and that with its dot; '' where what follows the last dot is none."""
+    stem, dot, ending = name.rpartition('.')
+    return (stem, dot + ending) if stem and ending.isascii() and ending.isalnum() and len(ending) < 10 else (name, '')
+
+
 def disposition(name: str) -> str:
-    """The header that makes a browser keep an answer under a name."""
-    plain = ''.join(c if c.isascii() and (c.isalnum() or c in ' .-_') else '_' for c in name)
-    return f'attachment; filename="{plain}"'
+    """The header that makes a browser keep an answer under a name, also in ASCII for older ones (RFC 6266)."""
+    stem, ending = _ended(''.join('-' if c in '\\/:*?"<>|' or not c.isprintable() else c for c in name))
+    kept = within(stem, LONGEST_NAME - len(ending.encode())) + ending
+    plain = ''.join(c if c.isascii() and (c.isalnum() or c in ' .-_,') else '_' for c in kept)
+    return f'attachment; filename*=UTF-8\'\'{quote(kept, safe="")}; filename="{plain}"'
 
 
 def download(folder: 'TemporaryDirectory[str]', path: Path, kind: str, name: str) -> Response:

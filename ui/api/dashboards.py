@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field, Strict
 
 from core.services import Services
-from ui.api.contract import Answer, Body, DashboardsRead, DashboardsWrite, Name, problems, router
+from ui.api.contract import Answer, Body, By, DashboardsRead, DashboardsWrite, Most, Name, Offset, problems, router
 
 Spec = Annotated[dict[str, Any], Field(description='Panels and variables: see docs/dashboards.md.')]
 DashboardId = Annotated[UUID, Path(description='A dashboard.')]
@@ -36,6 +36,24 @@ class Dashboards(Answer):
     """Dashboards, pinned ones first, then the latest change first."""
 
     items: list[DashboardLine]
+
+
+class DeletedDashboard(Answer):
+    """A dashboard that was taken away; `until` is when it is removed for good, `by` the API key that acted, if any."""
+
+    id: UUID
+    name: str
+    panels: int
+    deleted_at: datetime
+    until: datetime
+    by: str
+
+
+class DeletedDashboards(Answer):
+    """What can be brought back, the latest deletion first; `total` counts all of it, on this page or not."""
+
+    items: list[DeletedDashboard]
+    total: int
 
 
 class NewDashboard(Body):
@@ -96,6 +114,14 @@ def routes(services: Services) -> APIRouter:
                 made = await dashboards.get(session.user.id, made.id)
         return Dashboard.model_validate(made)
 
+    @api.get('/dashboards/deleted', summary='Dashboards that can be brought back')
+    async def list_deleted_dashboards(
+        session: DashboardsRead, offset: Offset = 0, limit: Most = None
+    ) -> DeletedDashboards:
+        found = await dashboards.deleted(session.user.id, offset=offset, limit=limit)
+        total = await dashboards.count_deleted(session.user.id)
+        return DeletedDashboards(items=[DeletedDashboard.model_validate(one) for one in found], total=total)
+
     @api.get('/dashboards/{dashboard_id}', summary='One dashboard', responses=problems(404))
     async def get_dashboard(session: DashboardsRead, dashboard_id: DashboardId) -> Dashboard:
         return Dashboard.model_validate(await dashboards.get(session.user.id, dashboard_id))
@@ -114,12 +140,12 @@ def routes(services: Services) -> APIRouter:
         return Dashboard.model_validate(await dashboards.get(session.user.id, dashboard_id))
 
     @api.delete('/dashboards/{dashboard_id}', status_code=204, summary='Take it away', responses=problems(404))
-    async def delete_dashboard(session: DashboardsWrite, dashboard_id: DashboardId) -> None:
-        await dashboards.delete(session.user.id, dashboard_id)
+    async def delete_dashboard(session: DashboardsWrite, dashboard_id: DashboardId, by: By) -> None:
+        await dashboards.delete(session.user.id, dashboard_id, by=by)
 
     @api.post('/dashboards/{dashboard_id}/undelete', status_code=204, summary='Bring it back', responses=problems(404))
-    async def undelete_dashboard(session: DashboardsWrite, dashboard_id: DashboardId) -> None:
-        await dashboards.undelete(session.user.id, dashboard_id)
+    async def undelete_dashboard(session: DashboardsWrite, dashboard_id: DashboardId, by: By) -> None:
+        await dashboards.undelete(session.user.id, dashboard_id, by=by)
 
     @api.post('/dashboards/{dashboard_id}/duplicate', status_code=201, summary='Copy it', responses=problems(404, 409))
     async def duplicate_dashboard(session: DashboardsWrite, dashboard_id: DashboardId) -> Dashboard:

@@ -20,15 +20,18 @@ from core.datasets import Origin as Found
 from core.orders import ROLES
 from core.services import Services
 from core.values import Version as StoredVersion
+from core.values import VersionSummary
 from ui.api.contract import (
     CSV,
     PARQUET,
     Answer,
     Body,
+    By,
     DatasetId,
     DatasetsRead,
     DatasetsWrite,
     Limit,
+    Most,
     Name,
     Number,
     Offset,
@@ -44,19 +47,54 @@ from ui.api.models import Cell, Dataset, Job, Rows, cells_of, rows_of, table_of
 Form = Literal['csv', 'parquet']
 Role = Literal['time', 'series', 'measure', 'attribute']
 assert set(Role.__args__) == set(ROLES)
-Repair = Literal['padding', 'number_format', 'null_spelling', 'unit', 'duplicate', 'date_format']
+Repair = Literal['padding', 'number_format', 'null_spelling', 'unit', 'duplicate', 'date_format', 'guard']
 
 
 class Datasets(Answer):
-    """Datasets, the latest change first."""
+    """Datasets, the latest change first; `total` counts all that were asked for, on this page or not."""
 
     items: list[Dataset]
+    total: int
+
+
+class DeletedDataset(Answer):
+    """A deleted dataset: `size` counts the bytes that were uploaded to it, `until` is when it is removed for good, `by`
+    is the API key that acted, if any.
+    """
+
+    id: UUID
+    name: str
+    rows: int | None
+    size: int
+    deleted_at: datetime
+    until: datetime
+    by: str
+
+
+class DeletedDatasets(Answer):
+    """What can be brought back, the latest deletion first; `total` counts all of it, on this page or not."""
+
+    items: list[DeletedDataset]
+    total: int
 
 
 class DatasetChange(Body):
     """What to change."""
 
     name: Name
+
+
+class HintChange(Body):
+    """The key of a hint, as the manifest tells it, and whether it is dismissed or brought back."""
+
+    key: Annotated[Text, Field(min_length=1)]
+    dismissed: bool = True
+
+
+class DismissedHints(Answer):
+    """The keys of a dataset's hints that were dismissed, the latest last."""
+
+    items: list[str]
 
 
 class Version(Answer):
@@ -73,9 +111,10 @@ class Version(Answer):
 
 
 class Versions(Answer):
-    """Versions, the newest first."""
+    """Versions, the newest first; ask for the next page with `before`, null when this is the last."""
 
     items: list[Version]
+    next: int | None
 
 
 class VersionInFull(Version):
@@ -129,11 +168,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Step(Body):
     """A step of a recipe, and what that step takes: see docs/recipes.md."""
 
-    do: Literal['filter', 'derive', 'clip', 'resample', 'fill', 'rename', 'cast', 'drop']
+    do: Literal['merge', 'filter', 'derive', 'clip', 'resample', 'fill', 'rename', 'cast', 'drop']
     where: Text | None = None
     column: Text | None = None
     as_: Annotated[Text | None, Field(alias='as')] = None
     to: Text | None = None
+    values: Annotated[list[Text], Field(max_length=2000)] | None = None
     type: Text | None = None
     every: Text | None = None
     how: Text | None = None
@@ -155,13 +195,17 @@ class Trial(Body):
 
 
 class StepReport(Answer):
-    """What a step (from 1) did to the series: rows before and after, and cells that it changed or emptied."""
+    """What a step (from 1) did to the series: rows before and after, and cells that it changed, emptied or filled.
+
+    `cells` is of how many: those with a value in its columns, or, of a step that fills, the empty ones.
+    """
 
     step: int
     do: str
     rows_before: int
     rows_after: int
     cells_changed: int
+    cells: int = 0
 
 
 class Tried(Answer):
@@ -202,12 +246,12 @@ class Choices(Body):
 
 
 class Correction(Choices):
-    """How to read the dataset's file instead. What is left out stays as it was for the version that is shown; null of
+    """How to read the dataset's file instead. What is left out stays as it was for the version in use; null of
     `day_first` or `decimal` finds it out again.
 
     `job` names a conversion of this dataset that failed or was cancelled: its file is read, as that job was told but
-    for what is said here, and joins what is shown now; `how` says otherwise. Its `error.details.columns` lists what
-    stands in the file. Asked again, the same job is answered.
+    for what is said here, and joins the version in use now; `how` says otherwise. Its `error.details.columns` lists
+    what stands in the file. Asked again, the same job is answered.
     """
 
     job: Annotated[UUID | None, Strict(False)] = None
@@ -346,32 +390,77 @@ def routes(services: Services) -> APIRouter:
         return dataset.name, await datasets.version(user_id, dataset_id, number)
 
     @api.get('/datasets', summary='List datasets')
-    async def list_datasets(session: DatasetsRead) -> Datasets:
-        return Datasets(items=[Dataset.model_validate(found) for found in await datasets.list(session.user.id)])
+    async def list_datasets(
+        session: DatasetsRead,
+        query: Annotated[
+            Text, Query(description='Part of a name, of the dataset or its file, whatever its case.')
+        ] = '',
+        offset: Offset = 0,
+        limit: Most = None,
+    ) -> Datasets:
+        found = await datasets.list(session.user.id, query=query, offset=offset, limit=limit)
+        total = (await datasets.count(session.user.id, query=query)).found
+        return Datasets(items=[Dataset.model_validate(one) for one in found], total=total)
+
+    @api.get('/datasets/deleted', summary='Datasets that can be brought back')
+    async def list_deleted_datasets(session: DatasetsRead, offset: Offset = 0, limit: Most = None) -> DeletedDatasets:
+        found = await datasets.deleted(session.user.id, offset=offset, limit=limit)
+        total = (await datasets.count(session.user.id)).deleted
+        return DeletedDatasets(items=[DeletedDataset.model_validate(one) for one in found], total=total)
 
     @api.get('/datasets/{dataset_id}', summary='One dataset', responses=problems(404))
     async def get_dataset(session: DatasetsRead, dataset_id: DatasetId) -> Dataset:
         return await one(session.user.id, dataset_id)
 
     @api.patch('/datasets/{dataset_id}', summary='Rename a dataset', responses=problems(404, 413, 415))
-    async def change_dataset(session: DatasetsWrite, dataset_id: DatasetId, change: DatasetChange) -> Dataset:
-        await datasets.rename(session.user.id, dataset_id, change.name)
+    async def change_dataset(session: DatasetsWrite, dataset_id: DatasetId, change: DatasetChange, by: By) -> Dataset:
+        await datasets.rename(session.user.id, dataset_id, change.name, by=by)
         return await one(session.user.id, dataset_id)
 
-    @api.delete('/datasets/{dataset_id}', status_code=204, summary='Delete a dataset', responses=problems(404))
-    async def delete_dataset(session: DatasetsWrite, dataset_id: DatasetId) -> None:
-        await datasets.delete(session.user.id, dataset_id)
+    @api.delete(
+        '/datasets/{dataset_id}',
+        status_code=204,
+        summary='Delete a dataset',
+        description='It can be brought back for 30 days; then it is removed for good, with its versions, its forecasts '
+        'and what these count in the track record.',
+        responses=problems(404),
+    )
+    async def delete_dataset(session: DatasetsWrite, dataset_id: DatasetId, by: By) -> None:
+        await datasets.delete(session.user.id, dataset_id, by=by)
 
     @api.post('/datasets/{dataset_id}/undelete', summary='Bring a deleted dataset back', responses=problems(404))
-    async def undelete_dataset(session: DatasetsWrite, dataset_id: DatasetId) -> Dataset:
-        await datasets.undelete(session.user.id, dataset_id)
+    async def undelete_dataset(session: DatasetsWrite, dataset_id: DatasetId, by: By) -> Dataset:
+        await datasets.undelete(session.user.id, dataset_id, by=by)
         return await one(session.user.id, dataset_id)
 
+    @api.get('/datasets/{dataset_id}/dismissed-hints', summary='Hints that were dismissed', responses=problems(404))
+    async def list_dismissed_hints(session: DatasetsRead, dataset_id: DatasetId) -> DismissedHints:
+        return DismissedHints(items=list(await datasets.dismissed_hints(session.user.id, dataset_id)))
+
+    @api.put(
+        '/datasets/{dataset_id}/dismissed-hints',
+        summary='Dismiss a hint, or bring it back',
+        responses=problems(404, 413, 415),
+    )
+    async def change_dismissed_hints(
+        session: DatasetsWrite, dataset_id: DatasetId, change: HintChange
+    ) -> DismissedHints:
+        found = await datasets.dismiss_hint(session.user.id, dataset_id, change.key, dismissed=change.dismissed)
+        return DismissedHints(items=list(found))
+
     @api.get('/datasets/{dataset_id}/versions', summary='List versions', responses=problems(404))
-    async def list_versions(session: DatasetsRead, dataset_id: DatasetId) -> Versions:
+    async def list_versions(
+        session: DatasetsRead,
+        dataset_id: DatasetId,
+        limit: Limit = 50,
+        before: Annotated[
+            int | None, Query(ge=1, le=2**31 - 1, description='Answer versions with a lower number than this one.')
+        ] = None,
+    ) -> Versions:
         shown = (await datasets.get(session.user.id, dataset_id)).version
-        found = await datasets.versions(session.user.id, dataset_id)
-        return Versions(items=[Version(**_summary(version, shown)) for version in found])
+        found = await datasets.versions(session.user.id, dataset_id, before=before, limit=limit)
+        after = found[-1].number if found and found[-1].previous is not None else None
+        return Versions(items=[Version(shown=one.number == shown, **_listed(one)) for one in found], next=after)
 
     @api.get('/datasets/{dataset_id}/versions/{number}', summary='One version', responses=problems(404))
     async def get_version(session: DatasetsRead, dataset_id: DatasetId, number: Number) -> VersionInFull:
@@ -381,12 +470,12 @@ def routes(services: Services) -> APIRouter:
 
     @api.post(
         '/datasets/{dataset_id}/versions/{number}/restore',
-        summary='Show an earlier version again',
+        summary='Use an earlier version again',
         responses=problems(404),
     )
-    async def restore_version(session: DatasetsWrite, dataset_id: DatasetId, number: Number) -> Dataset:
+    async def restore_version(session: DatasetsWrite, dataset_id: DatasetId, number: Number, by: By) -> Dataset:
         await datasets.get(session.user.id, dataset_id)
-        await datasets.restore(session.user.id, dataset_id, number)
+        await datasets.restore(session.user.id, dataset_id, number, by=by)
         return await one(session.user.id, dataset_id)
 
     @api.post(
@@ -396,10 +485,10 @@ def routes(services: Services) -> APIRouter:
         description='A job that makes a new version; the old ones stay.',
         responses=problems(402, 404, 409, 413, 415),
     )
-    async def correct_dataset(session: DatasetsWrite, dataset_id: DatasetId, correction: Correction) -> Job:
+    async def correct_dataset(session: DatasetsWrite, dataset_id: DatasetId, correction: Correction, by: By) -> Job:
         return Job.model_validate(
-            await datasets.correct(
-                session.user.id, dataset_id, correction.said(), job_id=correction.job, how=correction.how
+            await services.uploads.correct(
+                session.user.id, dataset_id, correction.said(), job_id=correction.job, how=correction.how, by=by
             )
         )
 
@@ -459,7 +548,7 @@ def routes(services: Services) -> APIRouter:
         time: PointTime,
         series: PointSeries = '',
         measure: PointMeasure = None,
-        version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description='The shown one, if left out.')] = None,
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description='The one in use, if left out.')] = None,
     ) -> Provenance:
         return await provenance(session.user.id, dataset_id, version, time, series, measure)
 
@@ -594,6 +683,11 @@ def _row_change(row: Row) -> RowChange:
         before=None if row.before is None else cells_of(row.before),
         after=None if row.after is None else cells_of(row.after),
     )
+
+
+def _listed(version: VersionSummary) -> Mapping[str, Any]:
+    names = ('number', 'rows', 'faults', 'series', 'measures', 'warnings', 'created_at')
+    return {name: getattr(version, name) for name in names}
 
 
 def _summary(version: StoredVersion, shown: int | None) -> Mapping[str, object]:

@@ -25,6 +25,7 @@ from ui.api.contract import (
     PRIVATE,
     Answer,
     Body,
+    By,
     ForecastsRead,
     ForecastsWrite,
     Limit,
@@ -36,6 +37,7 @@ from ui.api.contract import (
     router,
 )
 from ui.api.models import Rows, plain, rows_of
+from ui.components.formats import local
 
 MOST_NAMED = 3  # models that the name of a file names
 LONGEST = 60  # characters of a name within another
@@ -46,7 +48,7 @@ Aggregate = Literal['mean', 'sum', 'min', 'max', 'last']
 assert (*Step.__args__,) == tuple(STEPS)
 assert (*Aggregate.__args__,) == tuple(AGGREGATES)
 
-By = Literal['horizon', 'series']
+Along = Literal['horizon', 'series']
 Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[Text, Field(max_length=200)] | None
 Options = Annotated[dict[Text, Value], Field(max_length=MOST_OPTIONS)]
 
@@ -65,7 +67,7 @@ class ForecastRequest(Body):
     """What to forecast: `h` steps of the measure `target`, for the named series or for all."""
 
     dataset_id: Annotated[UUID, Strict(False)]
-    version: Annotated[int, Field(ge=1, le=2**31 - 1, description='The shown version if null.')] | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, description='The version in use if null.')] | None = None
     target: Text
     h: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     series: Annotated[list[Text], Field(max_length=10_000, description='Labels; empty means all.')] = []
@@ -92,7 +94,12 @@ class ForecastRequest(Body):
         float | None,
         Field(ge=LEAST_BUDGET, le=MOST_BUDGET, allow_inf_nan=False, description='Seconds that `auto` may take.'),
     ] = None
-    windows: Annotated[int, Field(ge=3, le=10, description='Past cutoffs that models are measured from.')] = 3
+    windows: Annotated[
+        int | None,
+        Field(
+            ge=3, le=10, description='Past cutoffs to measure models from; null: as many as a verdict on bands takes.'
+        ),
+    ] = None
     changes: Annotated[Changes, Field(description='How regressors differ on the horizon.')] = {}
 
     def ask(self) -> Ask:
@@ -231,9 +238,30 @@ class ForecastSummary(Answer):
 
 
 class Forecasts(Answer):
-    """Forecasts, the newest first; at most 500."""
+    """Forecasts, the newest first; `total` counts all that were asked for, on this page or not."""
 
     items: list[ForecastSummary]
+    total: int
+
+
+class DeletedForecast(Answer):
+    """A deleted forecast of the dataset named `of`: it can be brought back `until` then, and goes on counting in the
+    track record also after that if it was issued. `by` is the API key that acted, if any.
+    """
+
+    id: UUID
+    name: str
+    of: str
+    deleted_at: datetime
+    until: datetime
+    by: str
+
+
+class DeletedForecasts(Answer):
+    """Forecasts that can be brought back, the latest deletion first; `total` counts all of them."""
+
+    items: list[DeletedForecast]
+    total: int
 
 
 class Actuals(Answer):
@@ -299,11 +327,12 @@ class Came(Answer):
 class ForecastChart(Answer):
     """What a chart draws for one series; times in milliseconds since 1970 UTC.
 
-    `base` is the forecast that a what-if started from, by the models of both; else it is empty. `came` is null until
-    a newer version brings values of the steps that were forecast.
+    `measure` is what was forecast. `base` is the forecast that a what-if started from, by the models of both; else it
+    is empty. `came` is null until a newer version brings values of the steps that were forecast.
     """
 
     series: str
+    measure: str
     history: Actuals
     cutoff: float | None
     models: list[ModelChart]
@@ -439,10 +468,18 @@ def routes(services: Services) -> APIRouter:
 
     @api.get('/forecasts', summary='List forecasts')
     async def list_forecasts(
-        session: ForecastsRead, dataset: Annotated[UUID | None, Query(description='Of one dataset only.')] = None
+        session: ForecastsRead,
+        dataset: Annotated[UUID | None, Query(description='Of one dataset only.')] = None,
+        query: Annotated[
+            Text, Query(description='Part of a name, of the forecast or its dataset, whatever its case.')
+        ] = '',
+        offset: Offset = 0,
+        limit: Limit = 500,
     ) -> Forecasts:
-        found = await forecasts.list(session.user.id, dataset_id=dataset)
-        return Forecasts(items=[ForecastSummary.model_validate(forecast) for forecast in found])
+        user_id = session.user.id
+        found = await forecasts.list(user_id, query=query, dataset_id=dataset, offset=offset, limit=limit)
+        total = (await forecasts.count(user_id, query=query, dataset_id=dataset)).found
+        return Forecasts(items=[ForecastSummary.model_validate(forecast) for forecast in found], total=total)
 
     @api.post(
         '/forecasts',
@@ -455,8 +492,32 @@ def routes(services: Services) -> APIRouter:
         version = await services.datasets.version(session.user.id, wanted.dataset_id, wanted.version)
         return _told(await forecasts.request(session.user.id, version, wanted.ask()))
 
+    @api.get('/forecasts/deleted', summary='Forecasts that can be brought back')
+    async def list_deleted_forecasts(
+        session: ForecastsRead, offset: Offset = 0, limit: Limit = 500
+    ) -> DeletedForecasts:
+        found = await forecasts.deleted(session.user.id, offset=offset, limit=limit)
+        total = (await forecasts.count(session.user.id)).deleted
+        return DeletedForecasts(items=[DeletedForecast.model_validate(one) for one in found], total=total)
+
     @api.get('/forecasts/{forecast_id}', summary='One forecast', responses=problems(404))
     async def get_forecast(session: ForecastsRead, forecast_id: UUID) -> Forecast:
+        return _told(await forecasts.get(session.user.id, forecast_id))
+
+    @api.delete(
+        '/forecasts/{forecast_id}',
+        status_code=204,
+        summary='Delete a forecast',
+        description='It can be brought back for 30 days. What was issued goes on counting in the track record, also '
+        'after that; a forecast that was never issued is removed for good then.',
+        responses=problems(404, 409),
+    )
+    async def delete_forecast(session: ForecastsWrite, forecast_id: UUID, by: By) -> None:
+        await forecasts.delete(session.user.id, forecast_id, by=by)
+
+    @api.post('/forecasts/{forecast_id}/undelete', summary='Bring a deleted forecast back', responses=problems(404))
+    async def undelete_forecast(session: ForecastsWrite, forecast_id: UUID, by: By) -> Forecast:
+        await forecasts.undelete(session.user.id, forecast_id, by=by)
         return _told(await forecasts.get(session.user.id, forecast_id))
 
     @api.get('/forecasts/{forecast_id}/issued', summary='What was issued', responses=problems(404))
@@ -504,7 +565,7 @@ def routes(services: Services) -> APIRouter:
     async def get_leaderboard(
         session: ForecastsRead,
         forecast_id: UUID,
-        by: Annotated[By | None, Query(description='A line for each step ahead or each series.')] = None,
+        by: Annotated[Along | None, Query(description='A line for each step ahead or each series.')] = None,
         model: Annotated[Text | None, Query(description='Of one model only.')] = None,
     ) -> Leaderboard:
         found = await forecasts.leaderboard(session.user.id, forecast_id, by=by, model=model)
@@ -570,16 +631,22 @@ def routes(services: Services) -> APIRouter:
         folder = TemporaryDirectory(prefix='variosync-export-')
         out = Path(folder.name) / f'export.{form}'
         await export(session.user.id, forecast_id, out)
-        return download(folder, out, EXPORTS[form], f'{file_name(forecast, what)}.{form}')
+        zone = await forecasts.zone(session.user.id, forecast_id)
+        return download(folder, out, EXPORTS[form], f'{file_name(forecast, what, zone=zone)}.{form}')
 
     return api
 
 
-def file_name(forecast: StoredForecast, what: str) -> str:
-    """What a file of a forecast is called, without its suffix: its dataset, its name, its models and its cutoff."""
+def file_name(forecast: StoredForecast, what: str, *, zone: str = '') -> str:
+    """What a file of a forecast is called, without its suffix: its dataset, its name, its models and its cutoff.
+
+    The day of the cutoff is that of the clock of `zone`; where series end on several days, the first and the last.
+    """
     models = [model for model in (forecast.result or {}).get('models', ()) if model['rows']]
     names = ' '.join(model['name'] for model in models) if len(models) <= MOST_NAMED else f'{len(models)} models'
-    cutoff = next((f'cutoff {str(model["cutoff"])[:10]}' for model in models if model['cutoff']), '')
+    told = [model.get(name) for model in models for name in ('first_cutoff', 'cutoff')]
+    days = sorted({at.date() for stamp in told if (at := local(stamp, zone))})
+    cutoff = f'cutoff {" to ".join(str(day) for day in dict.fromkeys((days[0], days[-1])))}' if days else ''
     of = (name[:LONGEST].replace(',', '').strip() for name in (forecast.dataset_name, forecast.name))
     called = [*of, names, cutoff]
     return ' '.join(part for part in [*called, '' if what == 'rows' else what] if part)

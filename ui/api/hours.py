@@ -136,12 +136,13 @@ def routes(services: Services) -> APIRouter:
         request: Request, session: HoursRead, limit: Limit = 200, before: RowId = None, grouped: bool = True
     ) -> Response:
         kind = negotiate(request.headers.get('accept', ''), (JSON, CSV))
-        entries = await services.hours.ledger(session.user.id, limit=limit, before=before, grouped=grouped)
+        found = await services.hours.ledger(session.user.id, limit=limit + 1, before=before, grouped=grouped)
+        entries = found[:limit]
         vary = {'Vary': 'Accept'}
         if kind == CSV:
             rows = ([getattr(entry, name) for name in COLUMNS] for entry in entries)
             return attachment(csv_text([COLUMNS, *rows]), f'{CSV}; charset=utf-8', 'VARIOSYNC ledger.csv', vary)
-        after = entries[-1].id if len(entries) == limit else None
+        after = entries[-1].id if len(found) > limit else None
         ledger = Ledger(items=[LedgerEntry.model_validate(entry) for entry in entries], next=after)
         return JSONResponse(ledger.model_dump(mode='json'), headers=vary)
 

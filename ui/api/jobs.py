@@ -12,9 +12,10 @@ from ui.api.models import Job
 
 
 class Jobs(Answer):
-    """Jobs, the newest first."""
+    """Jobs, the newest first; ask for the next page with `before`, null when this is the last."""
 
     items: list[Job]
+    next: UUID | None
 
 
 def routes(services: Services) -> APIRouter:
@@ -24,14 +25,17 @@ def routes(services: Services) -> APIRouter:
     async def one(user_id: UUID, job_id: UUID) -> Job:
         return Job.model_validate(await services.jobs.get(user_id, job_id))
 
-    @api.get('/jobs', summary='List jobs')
+    @api.get('/jobs', summary='List jobs', responses=problems(404))
     async def list_jobs(
         session: JobsRead,
         limit: Limit = 200,
         state: Annotated[JobState | None, Query(description='In this state only.')] = None,
+        before: Annotated[UUID | None, Query(description='Answer jobs that were asked for before this one.')] = None,
     ) -> Jobs:
-        found = await services.jobs.list(session.user.id, limit=limit, state=state)
-        return Jobs(items=[Job.model_validate(job) for job in found])
+        states = None if state is None else (state,)
+        found = await services.jobs.list(session.user.id, limit=limit + 1, states=states, before=before)
+        items = [Job.model_validate(job) for job in found[:limit]]
+        return Jobs(items=items, next=items[-1].id if len(found) > limit else None)
 
     @api.get('/jobs/{job_id}', summary='One job', responses=problems(404))
     async def get_job(session: JobsRead, job_id: UUID) -> Job:

@@ -13,7 +13,7 @@ Cell = str | int | float | bool | None
 
 
 class Dataset(Answer):
-    """A dataset; `version` is the number that is shown, null until the first conversion has ended."""
+    """A dataset; `version` is the number of the one in use, null until the first conversion has ended."""
 
     id: UUID
     name: str

@@ -8,13 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from core.dashboards import Line
-from core.values import Dataset, Forecast, Preferences
+from core.datasets import Named
+from core.forecasts import Listed
+from core.values import Preferences
 from ui.components.formats import counted
 from ui.components.palette import Entry, as_data
 from ui.components.times import ago, count
 from ui.session import signed_in
 from ui.theme import PAGES, THEMES
 
+FORECASTS = 500  # the newest, that the palette knows
 MORE_PAGES = (
     ('Track record', '/track', 'shield-check', ''),
     ('Notices', '/notices', 'bell', 'g n'),
@@ -31,19 +34,22 @@ def register(services: Any) -> None:
     async def palette(request: Request) -> JSONResponse:
         user = signed_in(request).user
         wanted = user.preferences
-        datasets = [_dataset(dataset, wanted) for dataset in await services.datasets.list(user.id)]
-        forecasts = [_forecast(forecast, wanted) for forecast in await services.forecasts.list(user.id)]
+        datasets = [_dataset(dataset, wanted) for dataset in await services.datasets.named(user.id)]
+        newest = await services.forecasts.list(user.id, limit=FORECASTS)
+        forecasts = [_forecast(forecast, wanted) for forecast in newest]
         dashboards = [_dashboard(dashboard) for dashboard in await services.dashboards.list(user.id)]
         entries = [*datasets, *dashboards, *forecasts, *_actions(), *_pages()]
         return JSONResponse(as_data(entries), headers={'Cache-Control': 'private, no-store'})
 
     @app.get('/api/v1/rail', include_in_schema=False)
     async def rail(request: Request) -> JSONResponse:
-        found = await services.dashboards.rail(signed_in(request).user.id)
-        return JSONResponse(dict(found), headers={'Cache-Control': 'private, no-store'})
+        user = signed_in(request).user
+        found = await services.dashboards.rail(user.id)
+        many = {name: count(value, user.preferences) for name, value in found.items() if value and name != 'pinned'}
+        return JSONResponse({**found, **many}, headers={'Cache-Control': 'private, no-store'})
 
 
-def _dataset(dataset: Dataset, wanted: Preferences) -> Entry:
+def _dataset(dataset: Named, wanted: Preferences) -> Entry:
     rows = '' if dataset.rows is None else f'{count(dataset.rows, wanted)} rows'
     return Entry(label=dataset.name, icon='database', group='Datasets', hint=rows, href=f'/datasets/{dataset.id}')
 
@@ -54,7 +60,7 @@ def _dashboard(dashboard: Line) -> Entry:
     return Entry(label=dashboard.name, icon='layout-dashboard', group='Dashboards', hint=panels, href=href)
 
 
-def _forecast(forecast: Forecast, wanted: Preferences) -> Entry:
+def _forecast(forecast: Listed, wanted: Preferences) -> Entry:
     hint = f'issued {ago(forecast.issued_at, wanted=wanted)}' if forecast.issued_at else forecast.state.value
     return Entry(
         label=forecast.name,

@@ -4,22 +4,26 @@ import asyncio
 import gzip
 import json
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi import Query as InQuery
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from core.analysis.query import Query, decode, plain
-from core.analysis.query.files import columns, rows, write_parquet
-from core.analysis.query.request import MOST_LINES, MOST_MEASURES, MOST_WIDTH
+from core.analysis.query.files import clocked, columns, rows, write_parquet
+from core.analysis.query.request import MOST_LINES, MOST_MEASURES, MOST_WIDTH, known_zone
 from core.services import Services
+from core.values import Version
 from ui.api.contract import (
     BINARY,
     CSV,
+    LONGEST_NAME,
     PARQUET,
     PRIVATE,
     Answer,
@@ -35,6 +39,7 @@ from ui.api.contract import (
     problems,
     router,
     unchanged,
+    within,
 )
 from ui.api.series import micros, time_of
 
@@ -47,6 +52,46 @@ SQUEEZE = 4  # as the rest of the site is packed
 # has another cookie, and asks.
 KEPT = {'Cache-Control': 'private, max-age=300'}
 VARY = 'Accept, Accept-Encoding, Authorization, Cookie'
+
+
+class Asked(BaseModel):
+    """A question as an address holds it."""
+
+    kind: Text = Field('line', description='line, envelope, buckets, ohlc, histogram, box, hours, top or marks.')
+    measures: list[Text] | None = Field(None, max_length=MOST_MEASURES, description='The first if none.')
+    series: list[Text] | None = Field(None, max_length=MOST_LINES, description='Labels; all if none.')
+    start: Text | None = Field(None, alias='from', description='Milliseconds since 1970, or ISO 8601.')
+    end: Text | None = Field(None, alias='to', description='Milliseconds since 1970, or ISO 8601.')
+    width: int = Field(1000, ge=1, le=MOST_WIDTH, description='Pixels.')
+    every: Text = Field('', description='Buckets: an ISO 8601 duration or `auto`.')
+    aggregation: Text = Field('mean', description='mean, sum, min, max, first, last, count or p0 to p100.')
+    zone: Text = Field('UTC', description='Whose days and months count.')
+    group: Text = Field('', description='A key column: one line for each of its values; `*`: one of all series.')
+    across: Text = Field('sum', description='How series of a group become one: sum or mean.')
+    top: int = Field(0, ge=0, le=MOST_LINES, description='Only the greatest so many.')
+    by: Text = Field('sum', description='What makes them great: an aggregation over the range.')
+    filters: list[Text] | None = Field(None, max_length=20, description='column~relation~value.')
+    bins: int = Field(40, ge=1, le=1000, description='Of a histogram.')
+    volume: Text = Field('', description='A measure that is summed beside candles.')
+    overlays: list[Text] | None = Field(None, max_length=10, description='Such as bollinger~20~2.')
+    compare: Text = Field('', description='How far back an earlier period lies: an ISO 8601 duration.')
+    form: Literal['csv', 'parquet', 'json'] | None = Field(None, alias='format', description='Whatever Accept says.')
+    name: Text = Field('', description='What a file is called, without its ending; else after what it holds.')
+
+    def of(self, version: Version) -> Query:
+        """The question to a version; raise UsageError where it is none."""
+        ends = ('start', time_of(self.start)), ('end', time_of(self.end))
+        told: list[tuple[str, str]] = [
+            *(('measures', name) for name in self.measures or version.manifest['measures'][:1]),
+            *(('series', label) for label in self.series or ()),
+            *(('filters', one) for one in self.filters or ()),
+            *(('overlays', one) for one in self.overlays or ()),
+            *((name, str(micros(at))) for name, at in ends if at),
+            ('kind', self.kind), ('width', str(self.width)), ('every', self.every), ('aggregation', self.aggregation),
+            ('zone', self.zone), ('group', self.group), ('across', self.across), ('top', str(self.top)),
+            ('by', self.by), ('bins', str(self.bins)), ('volume', self.volume), ('compare', self.compare),
+        ]  # fmt: skip
+        return Query.parsed(told)
 
 
 class Line(Answer):
@@ -83,7 +128,7 @@ class Mark(Answer):
 
     `measure` is '' where it is of the whole record or of another column; `of` names the line. `line` is that of the
     file that the conversion `origin` read, '' for the version's own one. A rejected record stands beside the row whose
-    line is nearest.
+    line is nearest. `became` is what is stored of the cell's `value`, '' where that is nothing or not known.
     """
 
     t: float
@@ -98,6 +143,7 @@ class Mark(Answer):
     value: str
     reason: str
     origin: str
+    became: str
 
 
 class Found(Answer):
@@ -149,54 +195,12 @@ def routes(services: Services) -> APIRouter:
         session: DatasetsRead,
         dataset_id: DatasetId,
         number: Number,
-        kind: Annotated[
-            Text, InQuery(description='line, envelope, buckets, ohlc, histogram, box, hours, top or marks.')
-        ] = 'line',
-        measures: Annotated[
-            list[Text] | None, InQuery(max_length=MOST_MEASURES, description='The first if none.')
-        ] = None,
-        series: Annotated[list[Text] | None, InQuery(max_length=MOST_LINES, description='Labels; all if none.')] = None,
-        start: Annotated[
-            Text | None, InQuery(alias='from', description='Milliseconds since 1970, or ISO 8601.')
-        ] = None,
-        end: Annotated[Text | None, InQuery(alias='to', description='Milliseconds since 1970, or ISO 8601.')] = None,
-        width: Annotated[int, InQuery(ge=1, le=MOST_WIDTH, description='Pixels.')] = 1000,
-        every: Annotated[Text, InQuery(description='Buckets: an ISO 8601 duration or `auto`.')] = '',
-        aggregation: Annotated[
-            Text, InQuery(description='mean, sum, min, max, first, last, count or p0 to p100.')
-        ] = 'mean',
-        zone: Annotated[Text, InQuery(description='Whose days and months count.')] = 'UTC',
-        group: Annotated[
-            Text, InQuery(description='A key column: one line for each of its values; `*`: one of all series.')
-        ] = '',
-        across: Annotated[Text, InQuery(description='How series of a group become one: sum or mean.')] = 'sum',
-        top: Annotated[int, InQuery(ge=0, le=MOST_LINES, description='Only the greatest so many.')] = 0,
-        by: Annotated[Text, InQuery(description='What makes them great: an aggregation over the range.')] = 'sum',
-        filters: Annotated[list[Text] | None, InQuery(max_length=20, description='column~relation~value.')] = None,
-        bins: Annotated[int, InQuery(ge=1, le=1000, description='Of a histogram.')] = 40,
-        volume: Annotated[Text, InQuery(description='A measure that is summed beside candles.')] = '',
-        overlays: Annotated[list[Text] | None, InQuery(max_length=10, description='Such as bollinger~20~2.')] = None,
-        compare: Annotated[
-            Text, InQuery(description='How far back an earlier period lies: an ISO 8601 duration.')
-        ] = '',
-        form: Annotated[
-            Literal['csv', 'parquet', 'json'] | None, InQuery(alias='format', description='Whatever Accept says.')
-        ] = None,
+        asked: Annotated[Asked, InQuery()],
     ) -> Response:
         user_id = session.user.id
         version = await services.datasets.version(user_id, dataset_id, number)
-        told: list[tuple[str, str]] = [
-            *(('measures', name) for name in measures or version.manifest['measures'][:1]),
-            *(('series', label) for label in series or ()),
-            *(('filters', one) for one in filters or ()),
-            *(('overlays', one) for one in overlays or ()),
-            *((name, str(micros(at))) for name, at in (('start', time_of(start)), ('end', time_of(end))) if at),
-            ('kind', kind), ('width', str(width)), ('every', every), ('aggregation', aggregation), ('zone', zone),
-            ('group', group), ('across', across), ('top', str(top)), ('by', by), ('bins', str(bins)),
-            ('volume', volume), ('compare', compare),
-        ]  # fmt: skip
-        query = Query.parsed(told)
-        wanted = {'csv': CSV, 'parquet': PARQUET, 'json': JSON}.get(form or '') or negotiate(
+        query = asked.of(version)
+        wanted = {'csv': CSV, 'parquet': PARQUET, 'json': JSON}.get(asked.form or '') or negotiate(
             request.headers.get('accept', ''), FORMS
         )
         tag = entity_tag(version.id, query.key, wanted)
@@ -206,11 +210,15 @@ def routes(services: Services) -> APIRouter:
         found = await _unless_left(request, services.charts.answer(user_id, version, query))
         if found is None:
             return Response(status_code=LEFT)
-        made: dict[str, Callable[[bytes], bytes]] = {JSON: _json, CSV: _csv, PARQUET: _parquet}
+        made: dict[str, Callable[[bytes], bytes]] = {
+            JSON: _json,
+            CSV: partial(_csv, zone=query.zone),
+            PARQUET: _parquet,
+        }
         if wanted in (CSV, PARQUET):
             ending = 'csv' if wanted == CSV else 'parquet'
-            name = f'{(await services.datasets.get(user_id, dataset_id)).name} v{number} {kind}.{ending}'
-            headers = headers | {'Content-Disposition': disposition(name)}
+            name = asked.name or _called((await services.datasets.get(user_id, dataset_id)).name, query, found)
+            headers = headers | {'Content-Disposition': disposition(f'{name}.{ending}')}
         packed = 'gzip' in request.headers.get('accept-encoding', '')
         # Both take as long as the answer is great: nobody else waits for them.
         body, coded = await asyncio.to_thread(_sent, found, made.get(wanted), packed=packed)
@@ -236,6 +244,16 @@ async def _left(request: Request) -> None:
         pass
 
 
+def _called(dataset: str, query: Query, found: bytes) -> str:
+    """What the file of an answer is called, as panels call it: its dataset, what it is of, from when to when."""
+    answer, clock = decode(found), known_zone(query.zone)
+    ends = ' to '.join(dict.fromkeys(clocked(ms, clock).date().isoformat() for ms in (answer.start, answer.end)))
+    of = ', '.join([*query.measures, *(query.series if len(query.series) == 1 else ())])
+    left = LONGEST_NAME - len(f', , {ends}.parquet')
+    called = within(dataset, left // 2)
+    return f'{called}, {within(of, left - len(called.encode()))}, {ends}'
+
+
 def _sent(found: bytes, made: Callable[[bytes], bytes] | None, *, packed: bool) -> tuple[bytes, dict[str, str]]:
     """An answer in the form that was asked for, packed where that is worth it, with the headers that say so."""
     body = made(found) if made else found
@@ -248,9 +266,9 @@ def _json(found: bytes) -> bytes:
     return json.dumps(plain(decode(found)), ensure_ascii=False, allow_nan=False, separators=(',', ':')).encode()
 
 
-def _csv(found: bytes) -> bytes:
+def _csv(found: bytes, zone: str) -> bytes:
     answer = decode(found)
-    return csv_text([columns(answer), *rows(answer)])
+    return csv_text([columns(answer), *rows(answer, zone)])
 
 
 def _parquet(found: bytes) -> bytes:

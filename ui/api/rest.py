@@ -19,6 +19,7 @@ from ui.api import (
     hours,
     jobs,
     notices,
+    queries,
     query,
     quotes,
     series,
@@ -60,7 +61,7 @@ def register(services: Any, *, sockets: SocketGuard, origins: Origins) -> None:
 
 def routers(services: Any, *, sockets: SocketGuard, origins: Origins) -> list[APIRouter]:
     """Every part of the interface."""
-    data = (uploads, dashboards, datasets, series, query, forecasts, track, jobs, notices, quotes, hours)
+    data = (uploads, dashboards, datasets, series, query, queries, forecasts, track, jobs, notices, quotes, hours)
     return [
         access.routes(services, sockets=sockets, origins=origins),
         *(part.routes(services) for part in data),

@@ -83,7 +83,9 @@ def routes(services: Services) -> APIRouter:
         '/datasets/{dataset_id}/versions/{number}/series',
         summary='Points of a window',
         description='A window that holds few values is answered by the values; otherwise by one mean, minimum and '
-        'maximum a pixel. Choose the form by Accept; without one it is the binary form that charts read.',
+        'maximum a pixel. Choose the form by Accept; without one it is binary: the letters `VSP1`, the length of a '
+        'header (4 bytes, little-endian), the header as JSON, then 64-bit floats: of each line all `t`, all `y` and, '
+        'where it has an envelope, all `lo` and all `hi`. Panels ask `…/query`.',
         response_class=Response,
         responses=answers | problems(404, 406, 413),
     )

@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from core.errors import Conflict, NotSupported, UsageError
 from core.services import Services
+from core.uploads import Twin
 from core.values import Upload
 from ui.api.contract import ROOT as API
-from ui.api.contract import Answer, Anybody, DatasetsRead, DatasetsWrite, problems, router
+from ui.api.contract import Answer, Anybody, By, DatasetsRead, DatasetsWrite, problems, router
 from ui.api.datasets import Choices
 
 ROOT = f'{API}/uploads'
@@ -78,14 +79,27 @@ def _sent(*headers: dict[str, Any]) -> dict[str, Any]:
 
 
 _DATASET = _header('Variosync-Dataset', 'The dataset, once all bytes are there.', {'type': 'string', 'format': 'uuid'})
+_TWIN = _header(
+    'Variosync-Same-Dataset',
+    'These bytes are already in this dataset; they were taken all the same.',
+    {'type': 'string', 'format': 'uuid'},
+)
+_TWIN_VERSION = _header(
+    'Variosync-Same-Version', 'As which version, if there is one.', {'type': 'integer', 'minimum': 1}
+)
 _UNCHANGED = _header(
     'Variosync-Unchanged', 'The dataset shows this very file already; nothing was ordered.', {'const': 'true'}
 )
+_ARRIVED = (_DATASET, _UNCHANGED, _TWIN, _TWIN_VERSION)
 
 
 def routes(services: Services) -> APIRouter:
     """The routes of uploads."""
     api = router('uploads')
+
+    async def progress(upload: Upload, offset: int) -> dict[str, str]:
+        twin = await services.uploads.twin(upload.user_id, upload_id=upload.id) if upload.state == 'accepted' else None
+        return _progress(upload, offset, twin)
 
     @api.options('/uploads', status_code=204, summary='What this server speaks', response_class=Response)
     async def upload_options(session: Anybody) -> Response:
@@ -93,7 +107,7 @@ def routes(services: Services) -> APIRouter:
 
     @api.get('/uploads', summary='Uploads that wait for more bytes')
     async def list_uploads(session: DatasetsRead) -> UnfinishedUploads:
-        waiting = await services.datasets.unfinished(session.user.id)
+        waiting = await services.uploads.unfinished(session.user.id)
         return UnfinishedUploads(
             items=[
                 UnfinishedUpload(
@@ -127,7 +141,7 @@ def routes(services: Services) -> APIRouter:
         told = _metadata(request.headers.get('upload-metadata', ''))
         size = _number(request, 'upload-length')
         dataset = _uuid(told['dataset']) if told.get('dataset') else None
-        upload = await services.datasets.begin_upload(
+        upload = await services.uploads.begin_upload(
             session.user.id,
             name=told.get('filename', 'unnamed'),
             size=size,
@@ -142,14 +156,14 @@ def routes(services: Services) -> APIRouter:
         summary='How much has arrived',
         response_class=Response,
         responses={
-            200: {'description': 'Where to go on.', 'headers': _sent(START, LENGTH, _DATASET, _UNCHANGED)},
+            200: {'description': 'Where to go on.', 'headers': _sent(START, LENGTH, *_ARRIVED)},
             **problems(402, 404, 409, 413),
         },
     )
-    async def upload_offset(upload_id: UUID, session: DatasetsWrite) -> Response:
-        upload, offset = await services.datasets.received(session.user.id, upload_id)
+    async def upload_offset(upload_id: UUID, session: DatasetsWrite, by: By) -> Response:
+        upload, offset = await services.uploads.received(session.user.id, upload_id, by=by)
         return _answer(
-            200, _progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'}
+            200, await progress(upload, offset) | {'Upload-Length': str(upload.size), 'Cache-Control': 'no-store'}
         )
 
     @api.patch(
@@ -158,7 +172,7 @@ def routes(services: Services) -> APIRouter:
         summary='Send the next bytes',
         response_class=Response,
         responses={
-            204: {'description': 'Kept.', 'headers': _sent(START, _DATASET, _UNCHANGED)},
+            204: {'description': 'Kept.', 'headers': _sent(START, *_ARRIVED)},
             **problems(402, 404, 409, 413, 415),
         },
         openapi_extra={
@@ -166,13 +180,13 @@ def routes(services: Services) -> APIRouter:
             'requestBody': {'required': True, 'content': {PART: {'schema': {'type': 'string', 'format': 'binary'}}}},
         },
     )
-    async def append_to_upload(request: Request, upload_id: UUID, session: DatasetsWrite) -> Response:
+    async def append_to_upload(request: Request, upload_id: UUID, session: DatasetsWrite, by: By) -> Response:
         _check_version(request)
         if request.headers.get('content-type') != PART:
             raise NotSupported(f'A part of an upload is sent as {PART}.')
         offset = _number(request, 'upload-offset')
-        upload, arrived = await services.datasets.append(session.user.id, upload_id, offset, _pieces(request))
-        return _answer(204, _progress(upload, arrived))
+        upload, arrived = await services.uploads.append(session.user.id, upload_id, offset, _pieces(request), by=by)
+        return _answer(204, await progress(upload, arrived))
 
     @api.post(
         '/uploads/{upload_id}/direct',
@@ -180,7 +194,7 @@ def routes(services: Services) -> APIRouter:
         responses=problems(404, 409, 503),
     )
     async def direct_upload(upload_id: UUID, session: DatasetsWrite) -> DirectUpload:
-        ticket = await services.datasets.direct(session.user.id, upload_id)
+        ticket = await services.uploads.direct(session.user.id, upload_id)
         if ticket is None:
             raise Conflict('This server takes the bytes itself: PATCH them.')
         return DirectUpload(
@@ -199,8 +213,8 @@ def routes(services: Services) -> APIRouter:
         responses=problems(404, 409),
     )
     async def discard_upload(upload_id: UUID, session: DatasetsWrite) -> Response:
-        await services.datasets.upload(session.user.id, upload_id)
-        await services.datasets.discard(session.user.id, upload_id)
+        await services.uploads.upload(session.user.id, upload_id)
+        await services.uploads.discard(session.user.id, upload_id)
         return _answer(204, {})
 
     return api
@@ -216,11 +230,13 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         return
 
 
-def _progress(upload: Upload, offset: int) -> dict[str, str]:
+def _progress(upload: Upload, offset: int, twin: Twin | None) -> dict[str, str]:
     ended = upload.state in ('accepted', 'unchanged')
     done = {'Variosync-Dataset': str(upload.dataset_id)} if ended else {}
     same = {'Variosync-Unchanged': 'true'} if upload.state == 'unchanged' else {}
-    return {'Upload-Offset': str(offset), **done, **same}
+    there = {'Variosync-Same-Dataset': str(twin.dataset_id)} if twin else {}
+    known = {'Variosync-Same-Version': str(twin.version)} if twin and twin.version else {}
+    return {'Upload-Offset': str(offset), **done, **same, **there, **known}
 
 
 def _answer(status: int, headers: dict[str, str]) -> Response:

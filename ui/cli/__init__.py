@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 
 from core.errors import VariosyncError
 from core.settings import Settings
+from ui.cli.datasets import datasets_commands
 from ui.cli.demo import demo_command
 from ui.cli.files import CHILD_OVERHEAD, file_commands
 from ui.cli.hours import hours_commands
@@ -72,6 +73,7 @@ def commands(root: Root) -> typer.Typer:
     server_commands(app, root)
     file_commands(app, root)
     upload_command(app)
+    app.add_typer(datasets_commands(), name='datasets')
     app.add_typer(hours_commands(root), name='hours')
     app.add_typer(bucket_commands(root), name='bucket')
     demo_command(app, root)

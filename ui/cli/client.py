@@ -1,4 +1,4 @@
-"""A server's REST interface as `variosync upload` uses it: patient with what breaks, plain about what is refused.
+"""A server's REST interface as commands use it: patient with what breaks, plain about what is refused.
 
 Files are sent by tus 1.0.0 (https://tus.io/protocols/resumable-upload) in pieces. Where each upload lies is written
 down until it has arrived, so that the same command goes on with it after a crash.
@@ -51,10 +51,14 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """A file that has arrived whole: its dataset, and whether that showed the very same file already."""
+    """A file that has arrived whole: its dataset, and whether that showed the very same file already.
+
+    `twin` is the dataset that its bytes were in before, if any.
+    """
 
     dataset: str
     unchanged: bool
+    twin: str | None = None
 
 
 class Client:
@@ -85,17 +89,52 @@ class Client:
         if missing := [scope for scope in scopes if scope not in held]:
             raise UsageError(f'The key lacks {", ".join(missing)}. Make one that has it, under Settings.')
 
-    def dataset(self, named: str) -> str:
-        """Return the id of the dataset with this id or name. Raise UsageError unless there is exactly one."""
+    def dataset(self, named: str, *, deleted: bool = False, otherwise: str = '') -> str:
+        """Return the id of the dataset with this id or name, of those that were `deleted` or of the others.
+
+        Raise UsageError unless there is exactly one; where there is none, `otherwise` is said as well.
+        """
         with self._understood():
-            items = self._ask('GET', '/datasets').json()['items']
+            items = self.deleted() if deleted else self.datasets()
             found = [one['id'] for one in items if named.lower() == one['id']]
             found = found or [one['id'] for one in items if named == one['name']]
         if len(found) == 1:
             return str(found[0])
+        which = 'deleted dataset' if deleted else 'dataset'
         if found:
-            raise UsageError(f'{len(found)} datasets are called "{named}". Give an id: {", ".join(found)}.')
-        raise UsageError(f'There is no dataset "{named}" at {self.server}. Without --dataset a new one is made.')
+            raise UsageError(f'{len(found)} {which}s are called "{named}". Give an id: {", ".join(found)}.')
+        raise UsageError(f'There is no {which} "{named}" at {self.server}. {otherwise}'.strip())
+
+    def datasets(self, query: str = '') -> list[dict[str, Any]]:
+        """Return the datasets, or those that have `query` in their name or their file's, the latest change first."""
+        with self._understood():
+            asked = {'query': query} if query else None
+            return list(self._ask('GET', '/datasets', query=asked).json()['items'])
+
+    def deleted(self) -> list[dict[str, Any]]:
+        """Return the datasets that can be brought back, the latest deletion first."""
+        with self._understood():
+            return list(self._ask('GET', '/datasets/deleted').json()['items'])
+
+    def told(self, dataset: str) -> dict[str, Any]:
+        """Return what the server says of a dataset, and of the version in use if there is one."""
+        with self._understood():
+            found = dict(self._ask('GET', f'/datasets/{dataset}').json())
+            if found['version'] is None:
+                return found
+            version = self._ask('GET', f'/datasets/{dataset}/versions/{found["version"]}').json()
+            return found | {name: version[name] for name in ('series', 'measures', 'warnings')}
+
+    def delete(self, dataset: str) -> dict[str, Any]:
+        """Delete a dataset and return it as the list of deleted ones has it."""
+        self._ask('DELETE', f'/datasets/{dataset}', pauses=())
+        with self._understood():
+            return {one['id']: one for one in self.deleted()}[dataset]
+
+    def restore(self, dataset: str) -> dict[str, Any]:
+        """Bring a deleted dataset back and return it."""
+        with self._understood():
+            return dict(self._ask('POST', f'/datasets/{dataset}/undelete', pauses=()).json())
 
     def send(self, file: Path, *, dataset: str | None, how: str, progress: Progress) -> Arrived:
         """Send a file, on from what has arrived of it before. Raise what the server refuses it by."""
@@ -148,8 +187,7 @@ class Client:
         """Return the name of a dataset and what it shows: version, rows, faults and warnings."""
         with self._understood():
             found = self._ask('GET', f'/datasets/{dataset}').json()
-            versions = self._ask('GET', f'/datasets/{dataset}/versions').json()['items']
-            version = dict(next((one for one in versions if one['shown']), {}))
+            version = self._ask('GET', f'/datasets/{dataset}/versions/{found["version"]}').json()
             told = {name: version[name] for name in ('rows', 'faults', 'warnings')}
             return {'name': found['name'], 'version': version['number'], **told}
 
@@ -203,13 +241,14 @@ class Client:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         pauses: Sequence[float] = PAUSES,
     ) -> httpx.Response:
         """Ask until there is an answer, and raise what it refuses by."""
         waits = iter(pauses)
         while True:
             try:
-                answer = self._http.request(method, f'{API}{path}', headers=headers)
+                answer = self._http.request(method, f'{API}{path}', headers=headers, params=query)
             except httpx.TransportError as error:
                 self._pause(next(waits, None), error)
                 continue
@@ -284,7 +323,10 @@ def _blocks(file: Path, offset: int, length: int, tell: Callable[[int], None]) -
 
 def _arrived(answer: httpx.Response) -> Arrived | None:
     dataset = answer.headers.get('variosync-dataset')
-    return Arrived(dataset=dataset, unchanged='variosync-unchanged' in answer.headers) if dataset else None
+    if not dataset:
+        return None
+    twin = answer.headers.get('variosync-same-dataset')
+    return Arrived(dataset=dataset, unchanged='variosync-unchanged' in answer.headers, twin=twin)
 
 
 def _pace(name: str, offset: int, size: int, sent: int, began: float) -> str:

@@ -21,7 +21,7 @@ def demo_command(app: typer.Typer, root: Root) -> None:
     def demo(
         reset: Annotated[bool, typer.Option('--reset', help='Delete the samples that are there first.')] = False,
     ) -> None:
-        """Fill the owner's workspace with two sample datasets and a forecast of each."""
+        """Fill the owner's workspace with the sample. It is two datasets, a forecast of each, and a dashboard."""
         made = asyncio.run(_fill_demo(root, Settings(), reset=reset))
         print('\n'.join(made) or 'The samples were deleted; `variosync demo --reset` makes them anew.')
 

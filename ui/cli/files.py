@@ -109,7 +109,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         off: OffOption = '',
         memory: MemoryOption = '512MB',
     ) -> None:
-        """Say how a file would be read: dialect, columns, rows and every fault."""
+        """Say how a file would be read. Tells the dialect, the columns, the rows and every fault."""
         options = _options(locals())
         where: dict[str, str | None] = {
             name: value for name, value in (('kind', kind), ('action', action)) if value
@@ -152,7 +152,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         off: OffOption = '',
         as_json: JsonOption = False,
     ) -> None:
-        """Write the clean table of a file as Parquet or CSV, or the whole dataset that an upload would make."""
+        """Write the clean table of a file. It is Parquet or CSV, or the whole dataset that an upload would make."""
         options = _options(locals())
         if raw and (out is None or out.suffix != '.csv' or recipe or append_to):
             raise UsageError('--raw writes the text of one file to -o OUT.csv, without --recipe and --append-to.')
@@ -244,7 +244,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         memory: MemoryOption = '4GB',
         as_json: JsonOption = False,
     ) -> None:
-        """Measure models on the past of a file: what they would have forecast, beside what came."""
+        """Measure models on the past of a file. Sets what they would have forecast beside what came."""
         if by not in (None, 'horizon', 'series'):
             raise UsageError(f'--by takes horizon or series, not "{by}".')
         asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
@@ -362,9 +362,10 @@ def _summary(report: Mapping[str, Any], out: Path) -> str:
 
 def _converted(report: Mapping[str, Any], out: Path | None) -> str:
     lines = [f'warning: {text}' for text in report.get('warnings', ())]
+    lines += [f'hint: {text}' for text in report.get('hints', ())]
     lines += [
         f'step {step["step"]} {step["do"]}: {step["rows_before"]:,} rows to {step["rows_after"]:,}, '
-        f'{step["cells_changed"]:,} cells changed'
+        f'{step["cells_changed"]:,} of {step["cells"]:,} cells changed'
         for step in report.get('recipe', ())
     ]
     lines += [_summary(report, out or Path('rows'))]
@@ -374,13 +375,19 @@ def _converted(report: Mapping[str, Any], out: Path | None) -> str:
 def _report(report: Mapping[str, Any]) -> str:
     lines = [_summary(report, Path('rows')), *(f'note: {note}' for note in report['notes'])]
     lines += [f'{column["name"]:<32} {column["type"]:<12} {column["role"]}' for column in report['columns']]
-    lines += [
-        f'line {fault["line"]}: {fault["column"] or "record"} {fault["kind"]} {fault["value"]!r} {fault["action"]}'
-        for fault in report['faults'][:SHOWN]
-    ]
+    lines += [_fault(fault) for fault in report['faults'][:SHOWN]]
     if (more := report.get('faults_chosen', report['faults_total']) - min(SHOWN, len(report['faults']))) > 0:
         lines.append(f'… and {more:,} more faults: --json lists them, --faults OUT.csv writes all of them')
     return '\n'.join(lines)
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """One fault, with what is stored of its value; of a duplicate the line stored in its place, and what both say."""
+    told = f'line {fault["line"]}: {fault["column"] or "record"} {fault["kind"]}'
+    if fault.get('other_line') is not None:
+        return f'{told} {fault["action"]}: {fault["reason"]}'
+    became = '' if fault.get('became') is None else f' -> {fault["became"]!r}'
+    return f'{told} {fault["value"]!r}{became} {fault["action"]}'
 
 
 def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:

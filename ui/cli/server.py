@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import socket
+import sys
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from core.errors import Misconfigured
 from core.settings import Settings
 from core.values import Mail
 from ui.cli.root import Root
@@ -19,8 +22,12 @@ from ui.origins import address
 def server_commands(app: typer.Typer, root: Root) -> None:
     @app.command()
     def serve() -> None:
-        """Run the web server, with the embedded services that no setting replaces."""
-        root.serve(Settings())
+        """Run the web server. It brings its own database, store and workers, unless a setting names others."""
+        settings = Settings()
+        check_port(settings)
+        if said := first_words(settings):
+            print(said, file=sys.stderr, flush=True)
+        root.serve(settings)
 
     @app.command()
     def worker() -> None:
@@ -37,7 +44,7 @@ def server_commands(app: typer.Typer, root: Root) -> None:
         as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False,
         last: Annotated[bool, typer.Option('--last', help='The newest mail only.')] = False,
     ) -> None:
-        """Print the mails that wait here because no mail server is set, the newest first."""
+        """Print the mails that wait here, the newest first. They do while no mail server is set."""
         mails = root.outbox(Settings())[: 1 if last else None]
         if as_json:
             print(json.dumps([asdict(mail) for mail in mails], default=str, ensure_ascii=False))
@@ -52,11 +59,15 @@ def server_commands(app: typer.Typer, root: Root) -> None:
 
     @app.command()
     def doctor(as_json: Annotated[bool, typer.Option('--json', help='Print JSON.')] = False) -> None:
-        """Tell which adapters are in force and try each for real."""
-        answers = asyncio.run(root.doctor(Settings()))
+        """Try each service for real. Tells which adapters are in force and what each answered."""
+        settings = Settings()
+        if said := first_words(settings):
+            print(said, file=sys.stderr, flush=True)
+        answers = asyncio.run(root.doctor(settings))
         if as_json:
             print(json.dumps({name: asdict(found) for name, found in answers.items()}))
         else:
+            print(f'Home {settings.home_path}')
             width = max(len(found.adapter) for found in answers.values())
             for name, found in answers.items():
                 print(f'{"✓" if found.ok else "✗"} {name:<10} {found.adapter:<{width}}  {found.said}')
@@ -83,6 +94,27 @@ def bucket_commands(root: Root) -> typer.Typer:
         print('\n'.join(root.bucket_init(Settings())))
 
     return app
+
+
+def check_port(settings: Settings) -> None:
+    """Raise Misconfigured when the address cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ':' in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Misconfigured(
+                f'Port {settings.port} on {settings.host} cannot be used ({error.strerror}). '
+                'Stop what uses it, or set VARIOSYNC_PORT to another.'
+            ) from error
+
+
+def first_words(settings: Settings) -> str:
+    """What happens in the seconds before a new installation on this machine is ready; nothing for others."""
+    home = settings.home_path
+    if settings.database_url or (home.is_dir() and any(home.iterdir())):
+        return ''
+    return f'First start: your data will be kept in {home}, where a database is being made. A few seconds.'
 
 
 def _until_stopped(work: Awaitable[None]) -> None:

@@ -5,6 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts: `1 fault`, `1,204 faults`."""
+    return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
+
+
 @contextmanager
 def progress_line() -> Iterator[Callable[[float, str], None]]:
     """Show progress on a terminal; say nothing elsewhere."""

@@ -4,25 +4,23 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
 from core.errors import NotSignedIn, Unavailable, UsageError, VariosyncError
 from core.settings import Settings
-from ui.cli.terminal import progress_line
+from ui.cli.remote import InsecureOption, JsonOption, ServerOption, access, key_help
+from ui.cli.terminal import counted, progress_line
 
 if TYPE_CHECKING:
     from ui.cli.client import Client
 
 READS, WAITS = ('datasets:read', 'datasets:write'), ('jobs:read',)
 FILES = typer.Argument(metavar='FILE...', help='The files to send, one after the other.')
-SERVER = 'Address of the server, such as https://app.example.com; VARIOSYNC_SERVER when absent.'
-KEY = f'API key with {", ".join((*READS, *WAITS))}; VARIOSYNC_API_KEY, which no list of processes shows, when absent.'
-INSECURE = 'Send the key and the files unencrypted, by http, to another machine.'
+KEY = key_help(*READS, *WAITS)
+NEW = 'Without --dataset a new one is made.'
 
 
 def upload_command(app: typer.Typer) -> None:
@@ -37,11 +35,11 @@ def upload_command(app: typer.Typer) -> None:
         how: Annotated[
             str, typer.Option(help='How they join it: append (their rows win) or replace (all others go).')
         ] = 'append',
-        server: Annotated[str | None, typer.Option(metavar='URL', help=SERVER)] = None,
+        server: ServerOption = None,
         key: Annotated[str | None, typer.Option(metavar='KEY', help=KEY)] = None,
-        insecure: Annotated[bool, typer.Option('--insecure', help=INSECURE)] = False,
+        insecure: InsecureOption = False,
         wait: Annotated[bool, typer.Option('--wait/--no-wait', help='Wait until they are converted.')] = True,
-        as_json: Annotated[bool, typer.Option('--json', help='Print one JSON object.')] = False,
+        as_json: JsonOption = False,
     ) -> None:
         """Send files to a server. A broken connection is mended, and what was stopped goes on when asked for again.
 
@@ -56,43 +54,15 @@ def upload_command(app: typer.Typer) -> None:
         if how not in ('append', 'replace'):
             raise UsageError(f'--how takes append or replace, not "{how}".')
         settings = Settings()
-        at, secret = _access(settings, server, key, insecure=insecure)
+        at, secret = access(settings, server, key, insecure=insecure)
         with Client(at, secret, unfinished=settings.home_path / 'uploads.json') as client:
             client.check((*READS, *(WAITS if wait else ())))
-            joined = client.dataset(dataset) if dataset else None
+            joined = client.dataset(dataset, otherwise=NEW) if dataset else None
             done = [_line(one, as_json=as_json) for one in _all(client, files, joined, how=how, wait=wait)]
         if as_json:
             print(json.dumps({'files': done}, ensure_ascii=False))
         if len(done) < len(files) or any('error' in one for one in done):
             raise typer.Exit(1)
-
-
-def _access(settings: Settings, server: str | None, key: str | None, *, insecure: bool) -> tuple[str, str]:
-    """The address and the key, from the options or the settings.
-
-    Raise UsageError when the key would cross a network unencrypted, unless `insecure`.
-    """
-    address = (server or settings.server or '').rstrip('/')
-    secret = key or (settings.api_key.get_secret_value() if settings.api_key else '')
-    if not address.startswith(('http://', 'https://')):
-        raise UsageError('Say where to send to: --server https://… or VARIOSYNC_SERVER.')
-    if address.startswith('http://') and not insecure and not _is_here(address):
-        raise UsageError(
-            f'{address} is not encrypted: all on the way could read the key. Give an https:// address, or --insecure '
-            'if you trust the network.'
-        )
-    if not secret.isascii() or not secret.isprintable() or not secret:
-        raise UsageError('Say with which key: --key or VARIOSYNC_API_KEY. Make one under Settings there.')
-    return address, secret
-
-
-def _is_here(address: str) -> bool:
-    """Whether an address is one of this machine itself, which no other machine can listen to."""
-    try:
-        host = urlsplit(address).hostname or ''
-        return host == 'localhost' or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _all(
@@ -113,6 +83,8 @@ def _sent(client: 'Client', file: Path, dataset: str | None, *, how: str, wait: 
         with _stopping(f'stopped while {file} was sent; the same command goes on from there'):
             arrived = client.send(file, dataset=dataset, how=how, progress=progress)
         at = {'dataset': arrived.dataset, 'url': f'{client.server}/datasets/{arrived.dataset}'}
+        if arrived.twin:
+            at['same_as'] = f'{client.server}/datasets/{arrived.twin}'
         if arrived.unchanged or not wait:
             return at | {'state': 'unchanged' if arrived.unchanged else 'sent'}
         with _stopping(f'stopped; {file} has arrived and is converted at {at["url"]}'):
@@ -138,13 +110,15 @@ def _line(found: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
     if 'error' in found:
         print(f'variosync: {found["file"]}: {" ".join(found["error"].split())}', file=sys.stderr)
     elif not as_json:
-        print('\n'.join([*(f'warning: {text}' for text in found.get('warnings', ())), _said(found)]))
+        twin = [f'note: {found["file"]}: these bytes are already in {found["same_as"]}'] if 'same_as' in found else []
+        print('\n'.join([*(f'warning: {text}' for text in found.get('warnings', ())), *twin, _said(found)]))
     return found
 
 
 def _said(found: Mapping[str, Any]) -> str:
     if found['state'] == 'converted':
-        figures = f'version {found["version"]}, {found["rows"]:,} rows, {found["faults"]:,} faults'
+        rows, faults = counted(found['rows'], 'row'), counted(found['faults'], 'fault')
+        figures = f'version {found["version"]}, {rows}, {faults}'
         return f'{found["file"]}: {found["name"]}, {figures}, {found["url"]}'
     told = {'sent': 'has arrived and is being converted', 'unchanged': 'is there already; nothing has changed'}
     return f'{found["file"]}: {told[found["state"]]}, {found["url"]}'

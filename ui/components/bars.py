@@ -9,7 +9,7 @@ from nicegui.element import Element
 
 from core.values import UsageDay
 from ui.components.parts import Tag, tag
-from ui.components.times import clock, to_the_second
+from ui.components.times import amount
 from ui.preferences import written
 
 KINDS = {
@@ -95,7 +95,7 @@ def _drawing(spans: Sequence[Sequence[UsageDay]], kinds: Mapping[str, tuple[str,
 
 def _bar(span: Sequence[UsageDay], kinds: Mapping[str, tuple[str, str]], top: int) -> str:
     amounts = {key: sum(getattr(day, key) for day in span) for key in kinds}
-    named = [f'{kinds[key][0]} {clock(seconds)}' for key, seconds in amounts.items() if seconds]
+    named = [f'{kinds[key][0]} {amount(seconds)}' for key, seconds in amounts.items() if seconds]
     title = html.escape('\n'.join([_named(span), *(named or ['Nothing used'])]))
     parts = ''.join(
         f'<i style="height: {100 * seconds / top:.3f}%; background: var(--{kinds[key][1]})"></i>'
@@ -139,10 +139,7 @@ def _summary(days: Sequence[UsageDay], *, weekly: bool) -> str:
     text = f'Usage by {"week" if weekly else "day"}, {_short(days[0].day)} to {_short(days[-1].day)}: '
     if not used(busiest):
         return text + 'nothing used'
-    return (
-        text
-        + f'{to_the_second(sum(map(used, days)))} in all, most on {_short(busiest.day)}: {to_the_second(used(busiest))}'
-    )
+    return text + f'{amount(sum(map(used, days)))} in all, most on {_short(busiest.day)}: {amount(used(busiest))}'
 
 
 def _named(span: Sequence[UsageDay]) -> str:

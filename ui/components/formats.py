@@ -1,11 +1,12 @@
 """How values, steps and dates of data are written on pages, in the number format of the page's user.
 
-Dates of data stay in UTC, as charts draw them; amounts and ages are in `times`.
+Times of data are told by the clock of their `zone`, as charts tell them; amounts and ages are in `times`.
 """
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ui.preferences import written
 
@@ -41,8 +42,11 @@ def number(value: Any) -> str:
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """Return a share of 1 as a percentage."""
-    return '–' if share is None else f'{written(f"{100 * share:.{places}f}")}%'
+    """Return a share of 1 as a percentage; what is not all is never written as 100%."""
+    if share is None:
+        return '–'
+    most = 100 - 10.0**-places
+    return f'{written(f"{min(100 * share, most) if most < 100 * share < 100 else 100 * share:.{places}f}")}%'
 
 
 def length(seconds: float | None) -> str:
@@ -57,33 +61,42 @@ def length(seconds: float | None) -> str:
 
 
 def step(freq: str | None, seconds: float | None) -> str:
-    """Return how often a series is sampled, in words."""
-    if freq:
-        base = freq.split('-')[0]
-        if base in STEPS:
-            return STEPS[base]
-    return f'every {length(seconds)}' if seconds else 'irregular'
+    """Return how often a series is sampled, in words; without a `freq`, `seconds` are what most rows lie apart."""
+    base = (freq or '').split('-')[0]
+    if base in STEPS:
+        return STEPS[base]
+    if freq and seconds:
+        return f'every {length(seconds)}'
+    return f'irregular, mostly {length(seconds)} apart' if seconds else 'irregular'
 
 
-def day(stamp: datetime | str | None) -> str:
+def day(stamp: datetime | str | None, zone: str = '') -> str:
     """Return a date such as `8 Aug 2026`."""
-    stamp = _stamp(stamp)
+    stamp = local(stamp, zone)
     return '–' if stamp is None else f'{stamp.day} {stamp:%b %Y}'
 
 
-def moment(stamp: datetime | str | None) -> str:
-    """Return a date and time, such as `8 Aug 2026, 02:30`, in UTC."""
-    stamp = _stamp(stamp)
+def moment(stamp: datetime | str | None, zone: str = '') -> str:
+    """Return a date and time, such as `8 Aug 2026, 02:30`."""
+    stamp = local(stamp, zone)
     return '–' if stamp is None else f'{stamp.day} {stamp:%b %Y, %H:%M}'
 
 
-def span(start: datetime | str | None, end: datetime | str | None) -> str:
+def span(start: datetime | str | None, end: datetime | str | None, zone: str = '') -> str:
     """Return from when to when, by day; within one day by the minute: `1 Jan 2024, 00:00 to 23:00`."""
-    first, last = _stamp(start), _stamp(end)
+    first, last = local(start, zone), local(end, zone)
     if first is None or last is None or first.date() != last.date():
         return f'{day(first)} to {day(last)}'
     return moment(first) if first == last else f'{moment(first)} to {last:%H:%M}'
 
 
-def _stamp(stamp: datetime | str | None) -> datetime | None:
-    return datetime.fromisoformat(stamp) if isinstance(stamp, str) and stamp else stamp or None
+def local(stamp: datetime | str | None, zone: str) -> datetime | None:
+    """Return a time on the clock of a zone, on its own where none is known; one without an offset is in UTC."""
+    at = datetime.fromisoformat(stamp) if isinstance(stamp, str) and stamp else stamp or None
+    if not isinstance(at, datetime):
+        return None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    try:
+        return at.astimezone(ZoneInfo(zone)) if zone else at
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return at

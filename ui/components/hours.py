@@ -11,7 +11,7 @@ from core.errors import NotEnoughHours, VariosyncError
 from core.values import Balance, Quote, Session
 from ui.assets import icon_shapes
 from ui.components.parts import Tag, icon, tag
-from ui.components.times import clock
+from ui.components.times import amount
 from ui.components.toast import toast
 from ui.live import follow
 from ui.preferences import MARKS
@@ -24,7 +24,7 @@ STATES = {
     'running': ('Running', 'acc', 'play'),
     'idle': ('Paused while idle', 'ok', 'pause'),
     'paused': ('Paused', 'warn', 'pause'),
-    'off': ('Not running', '', 'square'),
+    'off': ('Not running', '', 'pause'),
     'exhausted': ('Used up', 'bad', 'x'),
 }
 
@@ -149,8 +149,8 @@ class Price:
 def priced(quote: Quote, balance: Balance) -> str:
     """What a task may cost in a sentence, and what is missing when the balance is short."""
     if (short := quote.seconds - balance.seconds) > 0:
-        return f'Needs up to {clock(quote.seconds)} of your hours ({quote.basis}); you are {clock(short)} short.'
-    return f'Up to {clock(quote.seconds)} of your hours ({quote.basis})'
+        return f'Needs up to {amount(quote.seconds)} of your hours ({quote.basis}); you are {amount(short)} short.'
+    return f'Up to {amount(quote.seconds)} of your hours ({quote.basis})'
 
 
 def billing_link(error: Exception) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Jobs as lines: what runs, how far it is, and how to stop it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Any
 
 from core.values import Job, JobState
 from ui.components.parts import icon, icon_button, progress, set_progress, tag
-from ui.components.times import clock, duration, when
+from ui.components.times import amount, duration, when
 from ui.session import current
 
 SIGNS = {
@@ -19,10 +20,18 @@ SIGNS = {
 KINDS = {'convert': 'file-up', 'forecast': 'chart-spline', 'score': 'shield-check'}
 
 
+ASKS = ('ambiguous_dates', 'no_time_column', 'unreadable_file', 'unusable_data', 'usage_error')
+"""Errors of conversions that running again does not mend: the page of the dataset asks how the file is to be read."""
+
+
 class Changes:
-    """Whether something differs from what was drawn last: what is the same is not drawn again."""
+    """Whether something differs from what was drawn last: what is the same is not drawn again.
+
+    Who reads and draws does so `alone`: of two at a time, the one that read first might draw last.
+    """
 
     def __init__(self) -> None:
+        self.alone = asyncio.Lock()
         self._last: object = None
 
     def seen(self, *state: object) -> bool:
@@ -35,7 +44,7 @@ class Running:
     """The running jobs of a page, moved in place: drawing a button anew would lose the click that is on its way."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Callable[[float, str], None]] = {}
+        self._told: dict[str, Callable[[float, str, str], None]] = {}
 
     def clear(self) -> None:
         """Forget what was drawn."""
@@ -46,7 +55,7 @@ class Running:
         show = self._told.get(message.get('job', ''))
         if message.get('state') not in (JobState.QUEUED, JobState.RUNNING) or show is None:
             return False
-        show(message.get('progress', 0.0), message.get('message', ''))
+        show(message.get('progress', 0.0), message.get('message', ''), message['state'])
         return True
 
     def catch_up(self, job: Job | None) -> bool:
@@ -69,18 +78,22 @@ class Running:
                 said = tag('span', '', 'cut grow')
                 left = tag('span')
                 if job.quote:
-                    tag('span', f'up to {clock(job.quote)}', title='What it may take of your hours')
+                    tag('span', f'costs up to {amount(job.quote)}', title='What it may take of your hours')
 
-        def show(part: float, text: str) -> None:
+        estimate = Estimate()
+
+        def show(part: float, text: str, state: str) -> None:
             share.text = f'{100 * part:.0f}%'
-            said.text = text or 'Waiting for its turn'
+            said.text = text or ('Waiting for its turn' if state == JobState.QUEUED else 'Starting')
             told = text.endswith(' left')  # by a task that knows its own pace
             left.text = (
-                '' if told else time_left(replace(job, progress=part, started_at=job.started_at or datetime.now(UTC)))
+                ''
+                if told
+                else estimate.tell(replace(job, progress=part, started_at=job.started_at or datetime.now(UTC)))
             )
             set_progress(bar, inner, part or None)
 
-        show(job.progress, job.message)
+        show(job.progress, job.message, job.state)
         self._told[str(job.id)] = show
 
 
@@ -94,8 +107,6 @@ def job_line(services: Any, job: Job, running: Running) -> None:
         with tag('div', classes='l'):
             icon(symbol, classes=colour or 't3')
             tag('a', job.title, 'w5 cut grow', href=link_of(job))
-            if job.charged is not None and job.quote:
-                tag('span', charge_of(job), 't12 t3', title='Taken of your hours')
             if job.finished_at:
                 when(job.finished_at, 't12 t3')
         if job.state == JobState.FAILED and job.error:
@@ -113,7 +124,7 @@ def cancel_button(services: Any, job: Job) -> None:
 
 def charge_of(job: Job) -> str:
     """What an ended job took of the user's hours."""
-    return '–' if job.charged is None else clock(job.charged)
+    return '–' if job.charged is None else amount(job.charged)
 
 
 def link_of(job: Job) -> str:
@@ -121,9 +132,25 @@ def link_of(job: Job) -> str:
     return f'/forecasts/{job.forecast_id}' if job.forecast_id else f'/datasets/{job.dataset_id}'
 
 
-def time_left(job: Job) -> str:
-    """How long a running job may still take, judged by its progress so far; nothing while that says little."""
+class Estimate:
+    """The time left of a running job in words. One that grows says so: it would read as if the work ran backwards."""
+
+    def __init__(self) -> None:
+        self._least = float('inf')
+
+    def tell(self, job: Job) -> str:
+        """Say how long the job may still take; nothing while its progress says little."""
+        left = _seconds_left(job)
+        if left is None:
+            return ''
+        least, self._least = self._least, min(self._least, left)
+        grown = left > least and duration(left) != duration(least)
+        return f'{duration(left)} left, longer than thought' if grown else f'{duration(left)} left'
+
+
+def _seconds_left(job: Job) -> float | None:
+    """How long a running job may still take, judged by its progress so far; None while that says little."""
     if job.started_at is None or job.progress < 0.05:
-        return ''
+        return None
     spent = (datetime.now(UTC) - job.started_at).total_seconds()
-    return f'{duration(spent * (1 - job.progress) / job.progress)} left' if spent > 1 else ''
+    return spent * (1 - job.progress) / job.progress if spent > 1 else None

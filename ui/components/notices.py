@@ -1,14 +1,17 @@
-"""The bell: what the user should know, kept until read, and told once: at once, or by the next page that is opened."""
+"""The bell: what the user should know, new until its list is opened, and told once: at once, or by the next page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 from nicegui import context
 from nicegui.element import Element
+from nicegui.events import GenericEventArguments
 
 from core.errors import VariosyncError
 from core.values import Notice, Session
-from ui.components.parts import button, icon, icon_button, tag
+from ui.components.parts import icon, icon_button, tag
 from ui.components.times import when
 from ui.components.toast import toast
 from ui.live import follow
@@ -28,16 +31,17 @@ class Bell:
         self._shown: set[str] = set()
         self._last: Element | None = None
         self._others = 0
+        self._open = False
+        self._fresh: set[UUID] = set()  # unread when the list was opened: marked until it closes
         self._button = icon_button('bell', 'Notices', popovertarget='notices')
         with self._button:
             self._count = tag('span', classes='count', aria_hidden='true').style('display: none')
 
     def panel(self) -> None:
         """Draw the list; the frame calls this where menus stand. It fills once a browser listens."""
-        with tag('div', classes='menu notices', id='notices', popover='auto'):
+        with tag('div', classes='menu notices', id='notices', popover='auto').on('toggle', self._toggled, ['newState']):
             with tag('header'):
                 tag('h2', 'Notices')
-                button('Mark all as read', kind='ghost small', on_click=self._read_all)
             self._list = tag('div', classes='list')
             with tag('footer'):
                 tag('a', 'All notices', 'link', href=PAGE)
@@ -64,6 +68,8 @@ class Bell:
             if message.get('id'):
                 await self._services.notices.told(self._user_id, message['id'])
         await self._fill()
+        if seen:  # a job has ended, mostly: the rail counts those that run
+            self._client.run_javascript('variosyncRail()')
 
     def _toast(self, message: Mapping[str, Any]) -> None:
         """Tell of a notice; one that came just before makes room and is counted, unless it is an error."""
@@ -73,13 +79,19 @@ class Bell:
             self._others += 1
         else:
             self._others = 0
-        links = [('Open', str(message['link']))] if message.get('link') else []
+        link = str(message.get('link') or '')
+        links = [('Open', link)] if link and not self._is_here(link) else []
         text, level = str(message.get('text', '')), _level(message.get('level'))
         if self._others:
             text = f'{text} And {self._others} more.'.lstrip()
             links.append(('All notices', PAGE))
         note = toast(str(message['title']), text, level=level, links=links)
         self._last = None if level == 'bad' else note
+
+    def _is_here(self, link: str) -> bool:
+        """Whether a link leads to the page that stands here, which shows by itself what has come."""
+        request = self._client.request
+        return request is not None and urlsplit(link).path == request.url.path
 
     async def _catch_up(self) -> None:
         """Tell of what came while no page was open, if it matters, in one toast."""
@@ -101,8 +113,21 @@ class Bell:
             unread = await self._services.notices.unread(self._user_id)
         except VariosyncError:
             return  # the page has its own way to say that a service is gone
-        if not self._list.is_deleted:
-            self._show(notices, unread)
+        if self._list.is_deleted:
+            return
+        new = [notice.id for notice in notices if notice.read_at is None]
+        if self._open and new:
+            self._fresh.update(new)
+            unread -= len(new)
+            await self._services.notices.read_listed(self._user_id, new)
+        self._show(notices, unread)
+
+    async def _toggled(self, event: GenericEventArguments) -> None:
+        """What the list shows is read: the count says at once what is left, the marks stay until it closes."""
+        self._open = event.args.get('newState') == 'open'
+        if not self._open:
+            self._fresh.clear()
+        await self._fill()
 
     def _show(self, notices: Sequence[Notice], unread: int) -> None:
         name = f'Notices, {unread} unread' if unread else 'Notices'
@@ -114,23 +139,13 @@ class Bell:
             if not notices:
                 tag('p', 'Nothing yet. Finished conversions and forecasts are told here.', 't3').style('padding: 16px')
             for notice in notices:
-                notice_line(notice, on_open=lambda notice=notice: self._read(notice))
-
-    async def _read(self, notice: Notice) -> None:
-        if notice.read_at is None:
-            await self._services.notices.read(self._user_id, notice.id)
-
-    async def _read_all(self) -> None:
-        await self._services.notices.read_all(self._user_id)
-        await self._fill()
+                notice_line(notice, new=notice.read_at is None or notice.id in self._fresh)
 
 
-def notice_line(
-    notice: Notice, *, on_open: Callable[[], Any] | None = None, acts: Callable[[], Any] | None = None
-) -> Element:
+def notice_line(notice: Notice, *, new: bool, acts: Callable[[], Any] | None = None) -> Element:
     """A notice with its sign, its words and its age; one with a link is a link unless `acts` draws what can be done."""
     level, linked = _level(notice.level), notice.link and acts is None
-    classes = f'notice {level}' + ('' if notice.read_at else ' new')
+    classes = f'notice {level}' + (' new' if new else '')
     row = tag('a' if linked else 'div', classes=classes, href=notice.link if linked else None)
     with row:
         icon(ICONS[level])
@@ -142,8 +157,6 @@ def notice_line(
         if acts:
             with tag('div', classes='acts'):
                 acts()
-    if on_open and linked:
-        row.on('click', on_open)
     return row
 
 

@@ -7,6 +7,14 @@ from nicegui.element import Element
 
 from ui.components.parts import Tag, badge, field, icon, tag
 
+LOOK = """
+setTimeout(() => {{
+  const line = document.getElementById('{place}');
+  line?.scrollIntoView({{ block: 'center' }});
+  line?.focus({{ preventScroll: true }});
+}})
+"""
+
 
 def option(
     name: str,
@@ -68,6 +76,11 @@ class Complaint:
         self._line.set_visibility(bool(text))
         for element in self._inputs:
             element.props['aria-invalid'] = 'true' if text else 'false'
+
+    def look(self) -> None:
+        """Bring the line into view and go on from there with the keyboard."""
+        self._line.props['tabindex'] = '-1'
+        self._line.client.run_javascript(LOOK.format(place=self.place))
 
 
 def explained(label: str, text: str) -> Element:

@@ -5,15 +5,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nicegui import __version__, ui
-from nicegui.dependencies import esm_modules, register_esm
+from nicegui import ui
+from nicegui.dependencies import register_importmap_override
 
 from core.values import Version
-from ui.assets import icon_shapes, vendor_url
+from ui.assets import icon_shapes, panels_url, vendor_url
 from ui.preferences import MARKS, preferences
+from ui.standing import HOLDS
 
 STATIC = Path(__file__).parent.parent / 'static'
-MODULES = STATIC / 'panels'
 EXPLORE = '/explore'
 NAME = 'variosync-panels'
 ICONS = """
@@ -23,8 +23,10 @@ ICONS = """
     refresh-cw search sigma sliders-horizontal square table trash-2 undo-2 unplug wand-sparkles x zoom-in zoom-out
 """.split()  # noqa: SIM905 (a list of forty quoted words hides what is missing)
 
-# Their addresses change whenever one of them does, so that browsers may keep them for a year.
-register_esm(NAME, MODULES, max_time=max(file.stat().st_mtime for file in MODULES.iterdir()))
+
+def find_modules() -> None:
+    """Tell every page where the modules of `static/panels` are; `mount` calls this once."""
+    register_importmap_override(NAME, panels_url())
 
 
 class BoardLink(ui.element, component=STATIC / 'board.js'):
@@ -40,23 +42,30 @@ class BoardLink(ui.element, component=STATIC / 'board.js'):
         self.on('back', on_back, args=[])
 
 
-class Explorer(ui.element, component=STATIC / 'explore.js'):
-    """A panel with what it draws beside it; `data-ready="1"` when it is drawn."""
+class Charting(ui.element):
+    """A component made of panels; its scripts are fetched while the framework's are."""
 
     def __init__(self, **props: Any) -> None:
         super().__init__()
+        ui.add_head_html(_fetched())
         self.props.update({**shared(), **props})
 
 
+class Explorer(Charting, component=STATIC / 'explore.js'):
+    """A panel with what it draws beside it; `data-ready="1"` when it is drawn."""
+
+
 def preloads() -> str:
-    """What a dashboard's head says: its scripts come at once, side by side, and draw as soon as the board is read."""
-    key = next(key for key, module in esm_modules.items() if module.name == NAME)
-    others = ('explore.js', 'series.js', 'strip.js')
-    modules = [file.name for file in sorted(MODULES.glob('*.js')) if file.name not in others]
-    links = [f'<script async fetchpriority="high" src="{source}"></script>' for source in _engines().values()]
-    links += [f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/{name}">' for name in modules]
-    begin = f'<script type="module" async>import {{ begin }} from "{NAME}/page.js"; begin();</script>'
-    return ''.join(links) + begin
+    """What a dashboard's head says: its script comes at once and asks for points as soon as the board is read."""
+    return f'{HOLDS}{_fetched()}<script type="module" async>import {{ begin }} from "{NAME}"; begin();</script>'
+
+
+def _fetched() -> str:
+    """What panels are drawn by; uPlot is only run while points are on their way."""
+    return (
+        f'<link rel="modulepreload" href="{panels_url()}">'
+        f'<link rel="preload" as="script" href="{vendor_url("uplot.min.js")}">'
+    )
 
 
 def described(name: str, version: Version | None) -> dict[str, Any]:
@@ -70,12 +79,13 @@ def described(name: str, version: Version | None) -> dict[str, Any]:
         'name': name,
         'version': version.number,
         'span': [_ms(time['start']), _ms(time['end'])] if time.get('start') else None,
-        'zone': time.get('zone') or '',
+        'zone': version.zone,
         'step': float(time.get('step_seconds') or 0) * 1000,
         'measures': list(manifest['measures']),
         'keys': list(series.get('columns') or ()),
         'series': series['count'],
         'first': list(series.get('first') or ()),
+        'opens': version.opens,
         'distinct': {name: known[name] for name in series.get('columns') or () if known.get(name)},
         'units': {column['name']: column.get('unit') or '' for column in manifest['columns']},
     }

@@ -3,26 +3,33 @@
 Everything that a user named is given as text, never as markup.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
+from nicegui.elements.mixins.value_element import ValueElement
+from nicegui.events import GenericEventArguments
+from nicegui.helpers import expects_arguments, should_await
 
 from ui.assets import icon_classes, icon_shapes
+from ui.components.terms import Marked, explained, meaning, says, write
 
 Handler = Callable[..., Any]
 
 
 class Tag(TextElement):
-    """A plain HTML element with text."""
+    """A plain HTML element with text, in which terms can be asked for when it is `Marked`."""
 
     def __init__(self, name: str, text: str = '', classes: str = '') -> None:
-        super().__init__(tag=name, text=text)
+        super().__init__(tag=name, text='' if isinstance(text, Marked) else text)
         if classes:
             self.classes(classes)
+        if isinstance(text, Marked):
+            with self:
+                write(text)
 
 
 def tag(name: str, text: str = '', classes: str = '', **attributes: Any) -> Tag:
@@ -59,8 +66,40 @@ def button(
         with element:
             icon(icon_name, classes='lead')
     if on_click:
-        element.on('click', on_click)
+        element.on('click', _once(element, on_click))
     return element
+
+
+def _once(element: Tag, handler: Handler) -> Handler:
+    """The handler of a button which may order something: while one press is worked on, others do nothing.
+
+    Nor does the second click of a double click, which may come when the first one's work has just ended. What a
+    handler does at once, without awaiting anything, may be pressed as often as one likes.
+    """
+    told = expects_arguments(handler)
+    awaits = running = False
+
+    async def finish(work: Awaitable[Any]) -> None:
+        nonlocal running
+        try:
+            await work
+        finally:
+            running = False
+            element.props.pop('aria-busy', None)
+
+    def press(event: GenericEventArguments) -> Awaitable[None] | None:
+        nonlocal awaits, running
+        clicks = event.args.get('detail', 0) if isinstance(event.args, dict) else 0
+        if running or (awaits and clicks > 1):
+            return None
+        work = handler(event) if told else handler()
+        if not should_await(work):
+            return None
+        awaits = running = True
+        element.props['aria-busy'] = 'true'
+        return finish(work)
+
+    return press
 
 
 def icon_button(
@@ -201,34 +240,46 @@ def set_progress(bar: Element, inner: Element, value: float | None) -> None:
     inner.style(f'width: {percent}%')
 
 
-def progress_row(
-    title: str, *, value: float | None, left: str = '', right: str = '', icon_name: str = 'file-up', href: str = ''
-) -> None:
-    """A running job: its name, how far it is, the amount and rate on the left, the time left on the right."""
-    with tag('div', classes='job'):
-        with tag('div', classes='l'):
-            icon(icon_name).style('color: var(--text-3)')
-            tag('a' if href else 'span', title, 'w5 cut grow', href=href or None)
-            if value is not None:
-                tag('span', f'{100 * value:.0f}%', 't12 t2')
-        progress(value, label=title)
-        if left or right:
-            with tag('div', classes='l t12 t3'):
-                tag('span', left, 'cut grow')
-                tag('span', right)
+class Field(Tag):
+    """A label above one control, which a screen reader calls by it unless it has a name of its own."""
+
+    def __init__(self, label: str, word: str = '') -> None:
+        said = says(word) if word else meaning(label)
+        # In a <label> a term would be what the label is for.
+        super().__init__('div' if said else 'label', classes='field')
+        self._label = label
+        with self:
+            labelled('span', label, hint=said)
+
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        # A label around a Quasar control does not reach the input inside: that one is in a label of its own.
+        for element in self.descendants():
+            if isinstance(element, ValueElement):
+                element.props.setdefault('aria-label', self._label)
 
 
-def field(label: str) -> Element:
-    """A label above what is put into it: `with field('Days ahead'): ui.number(…)`."""
-    element = tag('label', classes='field')
-    with element:
-        tag('span', label)
-    return element
+def field(label: str, *, word: str = '') -> Field:
+    """A label above what is put into it: `with field('Days ahead', word='horizon'): ui.number(…)`.
+
+    `word` is the term that the label can be asked for, where it is not one itself.
+    """
+    return Field(label, word)
 
 
 def facts(rows: Mapping[str, str]) -> None:
-    """Names and values in two columns."""
+    """Names and values in two columns; a name that is a term can be asked what it means."""
     with tag('dl', classes='facts'):
         for name, value in rows.items():
-            tag('dt', name)
+            labelled('dt', name)
             tag('dd', value)
+
+
+def labelled(name: str, text: str, classes: str = '', *, hint: str = '', **attributes: Any) -> Tag:
+    """An element whose text can be asked what it means, if it is a term or has a `hint` of its own."""
+    said = hint or meaning(text)
+    element = tag(name, '' if said else text, classes, **attributes)
+    if said:
+        with element:
+            explained(text, said)
+    return element

@@ -17,6 +17,8 @@ from ui.components.parts import tag
 Tick = tuple[float, str]
 DAY = 86_400_000.0
 MOST = 400
+ROOM = 5  # characters of a figure for which the style leaves room beside a plot
+GAP, DIGIT = 12, 7  # px beside a longer one, and for each of its characters
 STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -107,12 +109,13 @@ def whole_ticks(low: int, high: int, count: int = 6) -> list[Tick]:
     return [(place, f'{place:,}') for place in places]
 
 
-def time_ticks(low: float, high: float, count: int = 4) -> list[Tick]:
-    """Evenly spread dates between two moments in epoch ms."""
+def time_ticks(low: float, high: float, count: int = 4, *, zone: str = '') -> list[Tick]:
+    """Evenly spread dates between two moments in epoch ms, on the clock of a zone (UTC when none is named)."""
     if high <= low:
-        return [(low, _dated(low, 0))]
+        return [(low, _dated(low, 0, zone))]
     return [
-        (at, _dated(at, high - low)) for at in (low + (high - low) * (place + 0.5) / count for place in range(count))
+        (at, _dated(at, high - low, zone))
+        for at in (low + (high - low) * (place + 0.5) / count for place in range(count))
     ]
 
 
@@ -142,11 +145,13 @@ def markup(
     x_low, x_high = _x_reach(shapes)
     low, high = y_range or _y_reach(shapes, rules)
     scale = _Scale(x_low, x_high, low, high)
+    levels = [(value, y_text(_rounded(value))) for value in _round_steps(low, high, 4)]
     lines = ''.join(
-        f'<div class="tick" style="bottom: {100 - scale.y(value):.2f}%"><span>{html.escape(y_text(_rounded(value)))}'
-        '</span></div>'
-        for value in _round_steps(low, high, 4)
+        f'<div class="tick" style="bottom: {100 - scale.y(value):.2f}%"><span>{html.escape(text)}</span></div>'
+        for value, text in levels
     )
+    longest = max((len(text) for _, text in levels), default=0)
+    beside = f' style="margin-left: {GAP + DIGIT * longest}px"' if longest > ROOM else ''
     promised = ''.join(
         f'<div class="rule" style="bottom: {100 - scale.y(rule.y):.2f}%"><em>{html.escape(rule.text)}</em></div>'
         for rule in rules
@@ -160,9 +165,10 @@ def markup(
         if -0.5 <= scale.x(at) <= 100.5
     )
     named = f'<div class="x-name">{html.escape(x_name)}</div>' if x_name else ''
+    svg = '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
     return (
-        f'<div class="area">{lines}{promised}<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
-        f'{zero}{drawn}</svg></div><div class="x-ticks">{below}</div>{named}'
+        f'<div class="area"{beside}>{lines}{promised}{svg}{zero}{drawn}</svg></div>'
+        f'<div class="x-ticks"{beside}>{below}</div>{named}'
     )
 
 
@@ -271,8 +277,9 @@ def _rounded(value: float) -> float:
     return float(f'{value:.12g}')
 
 
-def _dated(at: float, span: float) -> str:
-    moment = datetime.fromtimestamp(at / 1000, UTC)
+def _dated(at: float, span: float, zone: str) -> str:
+    told = datetime.fromtimestamp(at / 1000, UTC)
+    moment = formats.local(told, zone) or told
     if span > 3 * 366 * DAY:
         return f'{moment:%Y}'
     if span > 120 * DAY:

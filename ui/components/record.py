@@ -5,9 +5,18 @@ from typing import Any, Protocol
 
 from ui.components import formats
 from ui.components.parts import badge, card, tag
+from ui.components.terms import explained
 from ui.preferences import written
 
 FEW = 10
+TOLD = 2 - 1e-9
+"""So many misses must be promised before missing less than half of them says anything."""
+FEWER = 'too few to judge'
+WIDE = 'hold, but wide'
+WIDE_SAYS = (
+    'They missed less than half as often as promised: true, but narrower bands would have told more. '
+    'Values far beyond the others in the history, such as a sentinel of -9999, widen bands.'
+)
 
 
 class Figures(Protocol):
@@ -50,23 +59,47 @@ def verdict(coverage: Mapping[str, float | None], forecasts: float) -> tuple[str
 
     `coverage` is the share held by level in percent, `forecasts` how many forecasts of a series it was measured on.
     Errors of one such forecast are alike, so the standard error counts forecasts and not their points; fewer than ten
-    of them are not judged.
+    of them are not judged. Bands that miss less than half as often as promised, where so many forecasts can show
+    that, hold but are wide.
     """
     held = {float(level) / 100: share for level, share in coverage.items() if share is not None}
     if not held or len(held) < len(coverage):
         return 'not measured', 'line'
     if forecasts < FEW:
-        return 'too few to judge', 'line'
+        return FEWER, 'line'
     gaps = [(share - promise) / (promise * (1 - promise) / forecasts) ** 0.5 for promise, share in held.items()]
     if min(gaps) < -2:
         return 'too narrow', 'warn'
-    return ('too wide', 'warn') if max(gaps) > 2 else ('hold', 'ok')
+    if max(gaps) > 2:
+        return 'too wide', 'warn'
+    # of two misses that were promised, none or one can be told from half
+    wide = any(share > (1 + promise) / 2 and forecasts * (1 - promise) >= TOLD for promise, share in held.items())
+    return (WIDE, 'line') if wide else ('hold', 'ok')
 
 
 def judge(coverage: Mapping[str, float | None], forecasts: float) -> None:
-    """A badge with the verdict."""
+    """A badge with the verdict, which can be asked how many forecasts it rests on."""
     text, kind = verdict(coverage, forecasts)
-    badge(f'Bands {text}' if text == 'hold' else text.capitalize(), kind)
+    if text != FEWER:
+        _verdict(text, kind, forecasts)
+        return
+    with tag('div', classes='vs').style('align-items: start; padding-block: var(--s1)'):
+        _verdict(text, kind, forecasts)
+        tag('span', f'{int(forecasts)} of {FEW} forecasts of a series', 't12 t3')
+
+
+def _verdict(text: str, kind: str, forecasts: float) -> None:
+    with badge('', kind):
+        says = f'{WIDE_SAYS} {enough(forecasts)}' if text == WIDE else enough(forecasts)
+        explained(f'Bands {text}' if text in ('hold', WIDE) else text.capitalize(), says)
+
+
+def enough(forecasts: float) -> str:
+    """How many scored forecasts a verdict rests on, and how many it takes."""
+    scored = (
+        f'{formats.counted(int(forecasts), "forecast")} of a series {"was" if int(forecasts) == 1 else "were"} scored'
+    )
+    return f'{scored}; whether bands hold is told from {FEW} on.' if forecasts < FEW else f'{scored}.'
 
 
 def track_receipt(

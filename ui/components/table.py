@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from nicegui.element import Element
 
-from ui.components.parts import tag
+from ui.components.parts import labelled, tag
 from ui.markup import rendered
 
 R = TypeVar('R')
@@ -17,7 +17,8 @@ R = TypeVar('R')
 class Column(Generic[R]):
     """A column: `cell` returns the text of a row, or draws into the open cell and returns None.
 
-    In a table that is `plain` it returns text or markup.
+    In a table that is `plain` it returns text or markup. `hint` says what the label means; terms of the glossary say it
+    by themselves.
     """
 
     label: str
@@ -26,22 +27,24 @@ class Column(Generic[R]):
     width: str = ''
     classes: str = ''
     phone: bool = True
+    hint: str = ''
 
 
 def table(
     columns: Sequence[Column[R]],
     rows: Sequence[R],
     *,
-    href: Callable[[R], str] | None = None,
+    href: Callable[[R], str | None] | None = None,
     on: Callable[[R], bool] | None = None,
     classes: str = 'tall cards',
     label: str = '',
     height: int | None = None,
     plain: bool = False,
 ) -> Element:
-    """A table of at most a few hundred rows. With `href` a whole row is a link; with `height` (px) it scrolls.
+    """A table of at most a few hundred rows. With `href` a whole row is a link, but for those that it has None for.
 
-    Rows that are `on` are marked as chosen. The body of a `plain` table is one element, however many cells it has.
+    With `height` (px) it scrolls. Rows that are `on` are marked as chosen. The body of a `plain` table is one element,
+    however many cells it has.
     """
     box = tag('div', classes='scroll' if height else '')
     if height:
@@ -49,7 +52,8 @@ def table(
     with box, tag('table', classes=classes, aria_label=label or None):
         with tag('thead'), tag('tr'):
             for column in columns:
-                head = tag('th', column.label, _classes(column).replace('mono', ''), scope='col')
+                kind = _classes(column).replace('mono', '')
+                head = labelled('th', column.label, kind, hint=column.hint, scope='col')
                 if column.width:
                     head.style(f'width: {column.width}')
         with tag('tbody') as body:
@@ -64,12 +68,15 @@ def table(
 
 
 def _lines(
-    columns: Sequence[Column[R]], rows: Sequence[R], href: Callable[[R], str] | None, on: Callable[[R], bool] | None
+    columns: Sequence[Column[R]],
+    rows: Sequence[R],
+    href: Callable[[R], str | None] | None,
+    on: Callable[[R], bool] | None,
 ) -> list[tuple[str, bool, list[tuple[str, str, str]]]]:
     classes = [_classes(column) for column in columns]
     return [
         (
-            href(row) if href else '',
+            (href(row) if href else None) or '',
             bool(on and on(row)),
             [(kind, column.label, column.cell(row) or '') for kind, column in zip(classes, columns, strict=True)],
         )

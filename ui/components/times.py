@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from core.hours import amount as in_words
 from core.values import Preferences
 from ui.components.parts import Tag, tag
 from ui.preferences import local, written
@@ -30,6 +31,17 @@ def when(moment: datetime, classes: str = 't3') -> Tag:
 def dated(moment: datetime, classes: str = '') -> Tag:
     """A `<time>` that says when, to the second."""
     return _time(moment, stamp(moment), classes)
+
+
+def on_day(moment: datetime, classes: str = '') -> Tag:
+    """A `<time>` that says on which day, with the exact time as its tooltip."""
+    return _time(moment, day(moment), classes)
+
+
+def day(moment: datetime) -> str:
+    """The day of a moment: `12 Nov 2026`."""
+    moment = local(moment)
+    return f'{moment.day} {moment:%b %Y}'
 
 
 def stamp(moment: datetime) -> str:
@@ -70,28 +82,17 @@ def duration(seconds: float) -> str:
     return f'{hours} h {minutes} min' if minutes else f'{hours} h'
 
 
-def clock(seconds: int, *, sign: bool = False) -> str:
-    """Seconds as on a clock: `0:02:10`, `12:34:08`, `−0:07:11`; with `sign` a gain carries its plus too."""
-    minutes, rest = divmod(abs(seconds), 60)
-    whole, minutes = divmod(minutes, 60)
+def amount(seconds: int, *, sign: bool = False) -> str:
+    """An amount of hours to the second: `11 s`, `12 h 34 min 8 s`, `−7 min 11 s`; with `sign` a gain has its plus."""
     mark = '−' if seconds < 0 else '+' if sign and seconds > 0 else ''
-    return f'{mark}{count(whole)}:{minutes:02}:{rest:02}'
+    return mark + written(in_words(abs(seconds)))
 
 
 def hours(seconds: int) -> str:
-    """An amount of hours at a glance: `1,000 h`, `12.6 h`, `24 min` below an hour, `4:12` below five minutes."""
+    """An amount of hours at a glance: `1,000 h`, `12.6 h`, `24 min` below an hour, to the second below five minutes."""
     seconds = max(0, seconds)
     if seconds < 300:
-        return f'{seconds // 60}:{seconds % 60:02}'
+        return amount(seconds)
     if seconds < 3600:
         return f'{seconds // 60} min'
     return f'{written(f"{seconds / 3600:,.{0 if seconds >= 99.95 * 3600 else 1}f}")} h'
-
-
-def to_the_second(seconds: int) -> str:
-    """An amount of hours in words: `12 h 34 min 08 s`, `4 min 12 s`, `9 s`."""
-    minutes, rest = divmod(max(0, seconds), 60)
-    whole, minutes = divmod(minutes, 60)
-    if whole:
-        return f'{count(whole)} h {minutes:02} min {rest:02} s'
-    return f'{minutes} min {rest:02} s' if minutes else f'{rest} s'

@@ -12,12 +12,26 @@ SECONDS = 8.0
 MOST = 3
 LEVELS = {'good': 'circle-check', 'info': 'info', 'warn': 'triangle-alert', 'bad': 'circle-alert'}
 
+# A note that goes while the focus is in it gives it back to what had it before.
+REMEMBER = """(event) => {
+    if (!event.currentTarget.contains(event.relatedTarget)) window.variosyncBefore = event.relatedTarget;
+}"""
+FORGET = """(event) => {
+    if (event.relatedTarget && !event.currentTarget.contains(event.relatedTarget)) window.variosyncBefore = undefined;
+}"""
+GIVE_BACK = """if (document.activeElement === document.body && window.variosyncBefore !== undefined) {
+    const before = window.variosyncBefore;
+    window.variosyncBefore = undefined;
+    (before?.isConnected ? before : document.getElementById('main'))?.focus({ preventScroll: true });
+}"""
+
 _corners: WeakKeyDictionary[Client, Element] = WeakKeyDictionary()
 
 
 def toast_corner() -> None:
     """The place of a page's toasts; the frame puts it there."""
-    _corners[context.client] = tag('div', classes='toasts', role='status', aria_live='polite')
+    corner = tag('div', classes='toasts', role='status', aria_live='polite')
+    _corners[context.client] = corner.on('focusin', js_handler=REMEMBER).on('focusout', js_handler=FORGET)
 
 
 def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tuple[str, str]] = ()) -> Element | None:
@@ -30,6 +44,12 @@ def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tu
         return None
     for older in list(corner)[: 1 - MOST]:
         older.delete()
+
+    def go() -> None:
+        if not note.is_deleted:
+            note.delete()
+            corner.client.run_javascript(GIVE_BACK)
+
     with corner, tag('div', classes=f'toast {level}') as note:
         icon(LEVELS[level])
         with tag('div', classes='vs grow'):
@@ -40,7 +60,7 @@ def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tu
                 with tag('div', classes='hs'):
                     for label, href in links[:2]:
                         button(label, kind='small', href=href)
-        icon_button('x', 'Dismiss', small=True, on_click=note.delete)
+        icon_button('x', 'Dismiss', small=True, on_click=go)
         if level != 'bad':
-            ui.timer(SECONDS, lambda: None if note.is_deleted else note.delete(), once=True)
+            ui.timer(SECONDS, go, once=True)
     return note

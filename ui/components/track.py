@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from core.values import Forecast
+from core.forecasts import Measured
 from ui.components.formats import percent
 from ui.components.parts import Tag, tag
 from ui.preferences import local, written
@@ -15,6 +15,7 @@ from ui.preferences import local, written
 LEVELS = {'95': 'series-6', '80': 'series-1'}
 MOST_POINTS = 24
 LOWEST = 0.7
+ROOM = 20  # percent of the height that a name below its line takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +40,14 @@ class Track:
     points: Sequence[Point]
 
 
-def track_of(forecasts: Sequence[Forecast]) -> Track | None:
+def track_of(issued: Sequence[Measured]) -> Track | None:
     """Return the track record of a user's forecasts, None when none of them was scored."""
-    issued = [one for one in forecasts if one.result is not None and one.issued_at is not None]
-    scores = {one.id: [s for s in (one.result or {}).get('scores', ()) if s['points']] for one in issued}
-    every = [score for found in scores.values() for score in found]
+    scored = [(one.at, found) for one in issued if (found := [s for s in one.scores if s['points']])]
+    every = [score for _, found in scored for score in found]
     if not every:
         return None
     known = [score['mase'] for score in every if score['mase'] is not None]
-    points = [
-        Point(at=one.issued_at, held=_held(scores[one.id]))
-        for one in sorted(issued, key=lambda one: one.issued_at or one.created_at)
-        if one.issued_at is not None and scores[one.id]
-    ]
+    points = [Point(at=at, held=_held(found)) for at, found in sorted(scored, key=lambda one: one[0])]
     return Track(scored=len(every), held=_held(every), mase=median(known) if known else None, points=points)
 
 
@@ -111,9 +107,7 @@ def _drawing(points: Sequence[Point]) -> str:
     lines = ''.join(_line(points, level, colour, floor) for level, colour in LEVELS.items())
     dots = ''.join(_dots(points, level, colour, floor) for level, colour in LEVELS.items())
     drawing = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
-    names = ''.join(
-        f'<em style="bottom: {_height(int(level) / 100, floor):.2f}%">{level}% band</em>' for level in LEVELS
-    )
+    names = ''.join(_name(points, level, floor) for level in LEVELS)
     return f'<div class="plot">{ticks}{drawing}{dots}{names}</div><div class="ends">{_ends(points)}</div>'
 
 
@@ -136,6 +130,16 @@ def _dots(points: Sequence[Point], level: str, colour: str, floor: float) -> str
         for at, point in enumerate(points)
         if level in point.held
     )
+
+
+def _name(points: Sequence[Point], level: str, floor: float) -> str:
+    """A band’s name at its line’s end: the wider band never holds less, so one name stands above, the other below."""
+    last = next((point.held[level] for point in reversed(points) if level in point.held), None)
+    if last is None:
+        return ''
+    height = _height(last, floor)
+    low = level == min(LEVELS) and height > ROOM
+    return f'<em{" class=low" if low else ""} style="bottom: {height:.2f}%">{level}% band</em>'
 
 
 def _place(at: int, points: Sequence[Point]) -> float:

@@ -7,7 +7,7 @@ from nicegui.element import Element
 
 from core.values import Quote
 from ui.assets import icon_shapes, vendor_url
-from ui.components.times import clock
+from ui.components.times import amount
 
 ICONS = ('upload', 'pause', 'play', 'x', 'file-up', 'circle-check', 'circle-alert')
 HEAD = 16_384  # characters of a file's beginning that are looked at
@@ -49,7 +49,7 @@ class Upload(Element, component='../static/file_upload.js'):
         self.props['icons'] = {name: icon_shapes(name) for name in ICONS}
         self.cost = ''
         if quote is not None:
-            small, large = (clock(quote(size, '').seconds) for size in (2**20, 100 * 2**20))
+            small, large = (amount(quote(size, '').seconds) for size in (2**20, 100 * 2**20))
             self.cost = f'Converting takes up to {small} of your hours for 1 MB of CSV, {large} for 100 MB.'
             self.on('price', lambda event: self._price(quote, **event.args))
 
@@ -61,7 +61,7 @@ class Upload(Element, component='../static/file_upload.js'):
         self.run_method('fitting', key, places)
 
     def _price(self, quote: Callable[[int, str], Quote], *, key: str, size: int, name: str) -> None:
-        self.run_method('priced', key, clock(quote(size, name).seconds))
+        self.run_method('priced', key, amount(quote(size, name).seconds))
 
     def joins(self, how: str, options: Mapping[str, Any]) -> None:
         """Say how the next files join the dataset (`append` or `replace`), and by which options they are read."""

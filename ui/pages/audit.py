@@ -1,5 +1,6 @@
 """Audit log: what was done with the account, when, and from which address."""
 
+import asyncio
 from collections.abc import Sequence
 
 from nicegui import ui
@@ -11,9 +12,8 @@ from ui.components.parts import button, card, page_head, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import dated
-from ui.preferences import preferences
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 AT_ONCE = 100
 CSV = '/api/v1/audit.csv'
@@ -22,16 +22,16 @@ CSV = '/api/v1/audit.csv'
 def register(services: Services) -> None:
     """Serve `/audit`."""
 
-    @ui.page('/audit')
+    @ui.page('/audit', response_timeout=PATIENCE)
     async def audit() -> None:
         with frame(services, ('Settings', '/settings'), 'Audit log', active='/settings'):
             page = Audit(services)
-            page_head('Audit log', f'Entries are never changed. Times are in {preferences().time_zone}.', actions=_csv)
+            page_head('Audit log', 'Who did what, when and from where. Entries are never changed.', actions=_csv)
             await page.draw()
 
 
 def _csv() -> None:
-    button('CSV', icon_name='download', href=CSV, download='')
+    button('Save as CSV', icon_name='download', href=CSV, download='')
 
 
 class Audit:
@@ -39,7 +39,8 @@ class Audit:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._entries: list[AuditEntry] = []
+        self._last: AuditEntry | None = None
+        self._alone = asyncio.Lock()
 
     async def draw(self) -> None:
         """Draw the newest entries."""
@@ -51,30 +52,38 @@ class Audit:
         await self._next()
 
     async def _next(self) -> None:
-        last = self._entries[-1].id if self._entries else None
-        found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=last)
-        self._entries.extend(found[:AT_ONCE])
-        self._foot.set_visibility(len(found) > AT_ONCE)
-        self._box.clear()
-        with self._box:
-            if self._entries:
-                _table(self._entries)
-            else:
-                empty_state('Nothing yet', 'Sign-ins, keys and changes of the account are written here.')
+        async with self._alone:
+            before = self._last and self._last.id
+            found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=before)
+            entries = found[:AT_ONCE]
+            self._foot.set_visibility(len(found) > AT_ONCE)
+            with self._box:
+                if entries:
+                    _table(entries, headed=self._last is None)
+                elif self._last is None:
+                    empty_state(
+                        'Nothing yet',
+                        'Sign-ins, keys, settings, what becomes of datasets, and what is deleted or restored are '
+                        'written here.',
+                    )
+            self._last = entries[-1] if entries else self._last
 
 
-def _table(entries: Sequence[AuditEntry]) -> None:
-    table(
+def _table(entries: Sequence[AuditEntry], *, headed: bool) -> None:
+    """Entries below those that are there; the head is seen once, and holds the columns where they are."""
+    drawn = table(
         [
-            Column(label='When', cell=_at, width='26%'),
-            Column(label='Action', cell=_action, width='24%', classes='w5'),
+            Column(label='When', cell=_at, width='22%'),
+            Column(label='Action', cell=_action, width='20%', classes='w5'),
             Column(label='Subject', cell=_subject, classes='t2 sub'),
-            Column(label='Address', cell=lambda entry: entry.address, width='18%', classes='mono sub'),
+            Column(label='By', cell=_by, width='26%', classes='sub'),
         ],
         entries,
         classes='cards',
-        label='Audit log',
+        label='Audit log' if headed else 'Audit log, further back',
     )
+    if not headed:
+        next(element for element in drawn.descendants() if element.tag == 'thead').style('visibility: collapse')
 
 
 def _action(entry: AuditEntry) -> str:
@@ -83,6 +92,19 @@ def _action(entry: AuditEntry) -> str:
 
 def _subject(entry: AuditEntry) -> str:
     return agent(entry.subject) if entry.action == 'session revoked' and entry.subject else entry.subject
+
+
+def _by(entry: AuditEntry) -> None:
+    with tag('div', classes='hs wrap'):
+        tag('span', who(entry), 't2')
+        tag('span', entry.address, 'mono t12 t3')
+
+
+def who(entry: AuditEntry) -> str:
+    """Who acted: the user, a key, or the product by itself."""
+    if entry.api_key:
+        return f'API key “{entry.api_key}”'
+    return 'You' if entry.address else 'VARIOSYNC'
 
 
 def _at(entry: AuditEntry) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,18 +18,19 @@ from ui.components.jobs import Changes
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, segment, tag
 from ui.components.states import empty_state
 from ui.components.table import Column, table
-from ui.components.times import clock, hours, to_the_second
+from ui.components.terms import Marked
+from ui.components.times import amount, hours
 from ui.live import follow
 from ui.preferences import local
 from ui.session import confirm
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 RANGES = {'30D': 30, '90D': 90, '1Y': 365}
 FILTERS = {
-    'all': 'All',
-    'viewing': 'Viewing',
+    'all': 'All kinds',
+    'viewing': 'Sessions',
     'job': 'Jobs',
-    'refund': 'Returned',
+    'refund': 'Refunds',
     'grant': 'Grants',
     'expiry': 'Expired',
 }
@@ -43,7 +45,6 @@ COLOURS = ('series-6', 'series-1', 'series-3', 'series-4', 'series-2', 'series-8
 ENTRIES = 25
 WEEK = 7
 PULSE = 30.0
-PACKS = (5, 20, 100)
 PROMISES = (
     'Metered to the second',
     'Paused after 5 min without a touch',
@@ -51,15 +52,18 @@ PROMISES = (
     'Stops at zero, never below',
 )
 CSV = '/api/v1/hours/ledger.csv'
+ABOUT = Marked(
+    'Pages take {hours} while you use them, and jobs while they run. Billing, Settings and reading by REST take none.'
+)
 
 
 def register(services: Services) -> None:
     """Serve `/billing`."""
 
-    @ui.page('/billing')
+    @ui.page('/billing', response_timeout=PATIENCE)
     async def billing(range: str = '30D', kind: str = 'all') -> None:
         with frame(services, 'Billing', active='/billing', metered=False) as session:
-            page_head('Billing')
+            page_head('Billing', ABOUT)
             page = Billing(
                 services,
                 session,
@@ -90,7 +94,7 @@ class Billing:
                 self._usage = tag('div', classes='vs grow')
         with tag('div', classes='g12 billing'):
             with card('Add hours', classes='c4'):
-                self._packs()
+                self._more_hours()
             with tag('section', classes='card c8'):
                 self._ledger_head()
                 self._ledger = tag('div')
@@ -135,15 +139,16 @@ class Billing:
         self._balance.clear()
         with self._balance:
             with tag('div', classes='hs figure'):
-                tag('span', hours(balance.seconds), 'metric', data_hours='short')
-                tag('span', to_the_second(balance.seconds), 't3 tn', data_hours='exact')
+                short, exact = hours(balance.seconds), amount(balance.seconds)
+                tag('span', short, 'metric', data_hours='short')
+                tag('span', exact if exact != short else '', 't3 tn', data_hours='exact')
             if grants:
                 _share_bar(grants)
                 with tag('ul', classes='vs grants'):
                     for place, grant in enumerate(grants):
                         _grant_line(grant, place, first=place == 0 and len(grants) > 1)
             if balance.reserved:
-                tag('p', f'{clock(balance.reserved)} more is held for jobs that have not ended.', 't12 t3')
+                tag('p', f'{amount(balance.reserved)} more is held for jobs that have not ended.', 't12 t3')
             with tag('div', classes='pace'):
                 tag('p', pace(balance.seconds, week, expires=_last_expiry(grants)), 't12 t3')
                 self._switch(balance)
@@ -211,18 +216,13 @@ class Billing:
 
     # more hours
 
-    def _packs(self) -> None:
-        command = f'variosync hours grant {self._user.email} 10'
+    def _more_hours(self) -> None:
+        command = f'variosync hours grant {quote(self._user.email)} 10'
         with tag('div', classes='body vs packs'):
-            with tag('ul', classes='vs gap-s', aria_label='Packs'):
-                for amount in PACKS:
-                    with tag('li', classes='pack off'):
-                        tag('span', f'{amount} hours', 'w6')
-                        badge('Not available', 'line')
             with tag('div', classes='note', role='note'):
                 icon('info')
                 with tag('div', classes='vs grow gap-s'):
-                    tag('span', 'Payments are not set up on this server. The operator can grant hours:', 't2')
+                    tag('span', 'No payments are set up on this server. Its operator grants hours by', 't2')
                     with tag('div', classes='hs command'):
                         tag('code', command, 'mono grow')
                         icon_button('copy', 'Copy the command', small=True, data_copy=command)
@@ -264,9 +264,7 @@ def _full_day(at: datetime, today: datetime) -> str:
 
 
 def _amount_of(seconds: int) -> str:
-    if not seconds:
-        return 'nothing'
-    return hours(seconds) if seconds >= 300 else to_the_second(seconds)
+    return hours(seconds) if seconds else 'nothing'
 
 
 def _share_bar(grants: Sequence[Grant]) -> Element:
@@ -280,13 +278,13 @@ def _share_bar(grants: Sequence[Grant]) -> Element:
 
 def _grant_line(grant: Grant, place: int, *, first: bool) -> None:
     until = f'Expires {date_of(local(grant.expires_at))}' if grant.expires_at else 'Does not expire'
-    part = '' if grant.remaining == grant.seconds else f', {clock(grant.seconds)} given'
+    part = '' if grant.remaining == grant.seconds else f', {amount(grant.seconds)} given'
     with tag('li', classes='hs'):
         tag('i', classes='sw').style(f'background: var(--{COLOURS[place % len(COLOURS)]})')
         with tag('div', classes='vs grow'):
             tag('span', f'{grant.label}, used first' if first else grant.label, 'w5 cut', title=grant.label)
             tag('span', until + part, 't12 t3 cut')
-        tag('span', clock(grant.remaining), 'w5 tn')
+        tag('span', amount(grant.remaining), 'w5 tn')
 
 
 def _no_entries(kind: str) -> None:
@@ -305,9 +303,9 @@ def _entry_table(entries: Sequence[LedgerEntry]) -> None:
         [
             Column[LedgerEntry](label='Time', cell=lambda e: _moment(e.at), classes='t2 tn sub', width='17%'),
             Column[LedgerEntry](label='Entry', cell=lambda e: e.label, classes='w5'),
-            Column[LedgerEntry](label='Kind', cell=_kind, width='14%'),
-            Column[LedgerEntry](label='Amount', cell=_amount, num=True, width='15%'),
-            Column[LedgerEntry](label='Balance', cell=lambda e: clock(e.balance), num=True, width='15%', phone=False),
+            Column[LedgerEntry](label='Kind', cell=_kind, width='12%'),
+            Column[LedgerEntry](label='Amount', cell=_amount, num=True, width='18%'),
+            Column[LedgerEntry](label='Balance', cell=lambda e: amount(e.balance), num=True, width='20%', phone=False),
         ],
         entries,
         classes='cards ledger',
@@ -320,7 +318,7 @@ def _kind(entry: LedgerEntry) -> None:
 
 
 def _amount(entry: LedgerEntry) -> None:
-    tag('span', clock(entry.seconds, sign=True), 'green' if entry.seconds > 0 else '')
+    tag('span', amount(entry.seconds, sign=True), 'green' if entry.seconds > 0 else '')
 
 
 def _moment(at: datetime) -> str:

@@ -116,13 +116,18 @@ class _Page:
 
     async def _changed(self, message: Mapping[str, Any]) -> None:
         """The dashboard was saved, here or elsewhere; what it draws now may be new to this page."""
-        if message.get('dashboard') != str(self._found.id) or not message.get('revision'):
+        if message.get('dashboard') != str(self._found.id):
             return
-        found = await self._services.dashboards.get(self._user_id, self._found.id)
+        try:
+            found = await self._services.dashboards.get(self._user_id, self._found.id)
+        except NotFound:
+            self._board.run_method('deleted')
+            return
         fresh = panels.datasets(found.spec) - self._drawn
         self._drawn |= fresh
         datasets = await known(self._services, self._user_id, fresh)
-        self._board.run_method('changed', {**message, 'revision': found.revision, 'datasets': datasets})
+        told = {'revision': found.revision, 'name': found.name, 'datasets': datasets}
+        self._board.run_method('changed', {**message, **told})
 
     async def _catch_up(self) -> None:
         """Listening has begun, perhaps once more: what was missed meanwhile is told."""

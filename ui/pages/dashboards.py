@@ -1,16 +1,22 @@
 """Dashboards: the list, and a new one from a dataset in one press."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from nicegui import ui
 
 from core.dashboards import Line
+from core.datasets import Named
 from core.errors import NotFound
 from core.services import Services
 from core.values import Dataset, Session
+from ui.components.deleted import DeletedPage, deleted_link, undo_note, was_deleted
 from ui.components.formats import counted
+from ui.components.jobs import Changes
+from ui.components.paging import FEW, Paging
 from ui.components.parts import button, card, field, icon, icon_button, page_head, tag
 from ui.components.spark import spark
 from ui.components.states import empty_state
@@ -18,47 +24,113 @@ from ui.components.table import Column, table
 from ui.components.times import when
 from ui.components.toast import toast
 from ui.live import follow
-from ui.session import current
-from ui.theme import frame
+from ui.session import actor, current
+from ui.theme import PATIENCE, frame
 
 RAIL = 'variosyncRail()'
+PAGE = 30  # dashboards
+DELETED = '/dashboards?show=deleted'
 
 
 def register(services: Services) -> None:
     """Serve `/dashboards`."""
 
-    @ui.page('/dashboards')
-    async def dashboards(deleted: str = '') -> None:
+    @ui.page('/dashboards', response_timeout=PATIENCE)
+    async def dashboards(q: str = '', page: str = '', show: str = '', deleted: str = '') -> None:
+        if show == 'deleted':
+            with frame(services, ('Dashboards', '/dashboards'), 'Deleted', active='/dashboards') as session:
+                await _deleted_page(services, session.user.id, page).draw(services.events, session.user.id)
+            return
         with frame(services, 'Dashboards', active='/dashboards') as session:
-            datasets = await services.datasets.list(session.user.id)
-            ready = [data for data in datasets if data.version is not None]
+            paging = Paging('/dashboards', 'dashboard', query=q, page=page, count=PAGE)
+            await _Dashboards(services, session, paging).draw(deleted)
+
+
+class _Dashboards:
+    """The dashboards of a user, a page at a time."""
+
+    def __init__(self, services: Services, session: Session, paging: Paging) -> None:
+        self._services = services
+        self._session = session
+        self._paging = paging
+        self._changes = Changes()
+        self._drawing = asyncio.Lock()
+
+    async def draw(self, deleted: str) -> None:
+        """Draw the head, the way to a new one, the search and the list, and follow what happens to them."""
+        user_id = self._session.user.id
+        self._ready = [data for data in await self._services.datasets.named(user_id) if data.version is not None]
+        self._head = tag('div')
+        self._undo = tag('div', classes='slot')
+        if gone := await was_deleted(deleted, lambda asked: self._services.dashboards.kept_until(user_id, asked)):
+            _undo(self._services, self._undo, *gone)
+        _build(self._services, self._ready)
+        self._paging.place(self._refresh)
+        self._box = tag('div', classes='stack')
+        await self._refresh()
+
+        async def changed(_: Mapping[str, Any]) -> None:
+            await self._refresh()
+            ui.run_javascript(RAIL)
+
+        ours = f'{user_id}/dashboards'
+        follow(self._services.events, ours, changed, within=self._box, on_ready=self._refresh)
+
+    async def _refresh(self) -> None:
+        async with self._drawing:  # what was read last is drawn last
+            await self._draw_list()
+
+    async def _draw_list(self) -> None:
+        user_id, paging, wanted = self._session.user.id, self._paging, (self._paging.query, self._paging.page)
+        every = await self._services.dashboards.list(user_id)
+        found = [one for one in every if paging.query.casefold() in one.name.casefold()]
+        page, before = paging.bounds(len(found))
+        lines = found[before : before + PAGE]
+        drawn = {UUID(one) for line in lines for one in line.datasets}
+        datasets = await self._services.datasets.list(user_id, ids=drawn) if drawn else []
+        gone = await self._services.dashboards.count_deleted(user_id)
+        # A menu that is open would go; who has typed on meanwhile waits for what was typed last.
+        if wanted != (paging.query, paging.page) or not self._changes.seen(paging.query, page, lines, len(found), gone):
+            return
+        paging.page = page
+        self._draw_head(len(every), len(found), gone)
+        self._box.clear()
+        with self._box:
+            with card():
+                if lines:
+                    _List(self._services, self._session, datasets, self._undo).draw(lines)
+                elif every:
+                    empty_state('No dashboard found', f'None has “{paging.query}” in its name.')
+                else:
+                    _nothing_yet(self._ready)
+            paging.ways(len(found))
+
+    def _draw_head(self, total: int, found: int, gone: int) -> None:
+        def actions() -> None:
+            deleted_link(gone, DELETED)
+            _empty(self._services)
+
+        self._head.clear()
+        with self._head:
             page_head(
                 'Dashboards',
-                'Panels over your datasets; each saved state can be brought back.',
-                actions=lambda: _empty(services),
+                'Charts of your datasets, side by side. Each saved state can be brought back.',
+                actions=actions,
             )
-            undo = tag('div')
-            if gone := await _deleted(services, session.user.id, deleted):
-                _undo(services, undo, gone)
-            _build(services, ready)
-            box = tag('div')
+        self._paging.tell(found=found, total=total)
 
-            async def refresh() -> None:
-                found = await services.dashboards.list(session.user.id)
-                box.clear()
-                with box, card():
-                    if found:
-                        _List(services, session, datasets, undo).draw(found)
-                    else:
-                        _nothing_yet(ready)
 
-            await refresh()
-
-            async def changed(_: Mapping[str, Any]) -> None:
-                await refresh()
-                ui.run_javascript(RAIL)
-
-            follow(services.events, f'{session.user.id}/dashboards', changed, within=box, on_ready=refresh)
+def _deleted_page(services: Services, user_id: UUID, page: str) -> DeletedPage:
+    return DeletedPage(
+        noun='dashboard',
+        kept='Kept for 30 days, or until their place among 500 is needed; then removed for good, with their states.',
+        nothing='A dashboard that you delete waits here for 30 days.',
+        paging=Paging(DELETED, 'dashboard', query='', page=page, count=PAGE),
+        total=lambda: services.dashboards.count_deleted(user_id),
+        read=lambda before, most: services.dashboards.deleted(user_id, offset=before, limit=most),
+        restore=lambda one: _restored(services, one),
+        changed=lambda: ui.run_javascript(RAIL),
+    )
 
 
 def _empty(services: Services) -> None:
@@ -69,7 +141,7 @@ def _empty(services: Services) -> None:
     button('New dashboard', icon_name='plus', on_click=empty)
 
 
-def _build(services: Services, ready: Sequence[Dataset]) -> None:
+def _build(services: Services, ready: Sequence[Named]) -> None:
     """A dashboard of a dataset in one press."""
     if not ready:
         return
@@ -81,39 +153,35 @@ def _build(services: Services, ready: Sequence[Dataset]) -> None:
     with card(), tag('div', classes='body hs board-build'):
         icon('wand-sparkles')
         tag('span', 'Build me a dashboard from', 'w5')
-        dataset = ui.select({str(data.id): data.name for data in ready}, value=str(ready[0].id)).props(
-            'aria-label=Dataset'
-        )
+        dataset = ui.select(
+            {str(data.id): data.name for data in ready}, value=str(ready[0].id), with_input=len(ready) > FEW
+        ).props('aria-label=Dataset')
         tag('span', 'as', 't3')
         template = ui.select(services.dashboards.templates(), value='auto').props('aria-label=Template')
         button('Build it', kind='pri', on_click=make)
 
 
-async def _deleted(services: Services, user_id: UUID, told: str) -> UUID | None:
-    """The dashboard that the address says was deleted, if it was and can be brought back."""
+async def _restored(services: Services, dashboard_id: UUID) -> bool:
+    """Bring a dashboard back, and say when another page has done so."""
     try:
-        asked = UUID(told)
-    except ValueError:
-        return None
-    return asked if await services.dashboards.deleted(user_id, asked) else None
+        await services.dashboards.undelete(current().user.id, dashboard_id, by=actor())
+    except NotFound:
+        toast('Nothing to restore', 'The dashboard was brought back already, or removed for good.', level='info')
+        return False
+    return True
 
 
-def _undo(services: Services, place: Any, deleted: UUID) -> None:
+def _undo(services: Services, place: Any, deleted: UUID, until: datetime) -> None:
     async def undo() -> None:
-        try:
-            await services.dashboards.undelete(current().user.id, deleted)
-        except NotFound:  # on another page, meanwhile
-            toast('Nothing to undo', 'The dashboard was brought back already, or removed for good.')
+        await _restored(services, deleted)
         place.clear()
 
     place.clear()
-    with place, tag('div', classes='note', role='status'):
-        icon('trash-2')
-        tag('span', 'The dashboard was deleted. Its saved states are kept.', 'grow')
-        button('Undo', kind='small', icon_name='undo-2', on_click=undo)
+    with place:
+        undo_note('The dashboard was deleted. It is kept', until, undo)
 
 
-def _nothing_yet(ready: Sequence[Dataset]) -> None:
+def _nothing_yet(ready: Sequence[Named]) -> None:
     if ready:
         empty_state(
             'No dashboards yet',
@@ -162,7 +230,7 @@ class _List:
 
     def _shape(self, dashboard: Line) -> None:
         drawn = self._drawn(dashboard)
-        spark(drawn[0].sparkline if drawn else ())
+        spark(next((data.sparkline for data in drawn if _varies(data.sparkline)), drawn[0].sparkline if drawn else ()))
 
     def _acts(self, dashboard: Line) -> None:
         label = 'Take out of the rail' if dashboard.pinned else 'Show in the rail'
@@ -180,7 +248,10 @@ class _List:
                     ('Duplicate', 'copy', lambda: self._duplicate(dashboard)),
                     ('Delete', 'trash-2', lambda: self._delete(dashboard)),
                 ):
-                    with tag('button', classes='mi', type='button', role='menuitem').on('click.stop', act):
+                    # A press closes the menu too, or it would lie over the dialog.
+                    line = tag('button', classes='mi', type='button', role='menuitem', popovertarget=menu)
+                    line.props['popovertargetaction'] = 'hide'
+                    with line.on('click.stop', act):
                         icon(symbol)
                         tag('span', text)
 
@@ -190,6 +261,7 @@ class _List:
             dialog.close()
 
         with ui.dialog(value=True) as dialog, ui.card(), tag('div', classes='vs body form'):
+            dialog.props['aria-label'] = 'Rename dashboard'
             tag('h2', 'Rename dashboard')
             with field('Name'):
                 name = ui.input(value=dashboard.name).props('maxlength=255 autofocus aria-label=Name')
@@ -203,5 +275,10 @@ class _List:
         toast('Dashboard duplicated', f'{counted(dashboard.panels, "panel")}, the same datasets.')
 
     async def _delete(self, dashboard: Line) -> None:
-        await self._dashboards.delete(self._user_id, dashboard.id)
-        _undo(self._services, self._undo, dashboard.id)
+        await self._dashboards.delete(self._user_id, dashboard.id, by=actor())
+        if until := await self._dashboards.kept_until(self._user_id, dashboard.id):
+            _undo(self._services, self._undo, dashboard.id, until)
+
+
+def _varies(values: Sequence[float | None]) -> bool:
+    return len({value for value in values if value is not None}) > 1

@@ -1,27 +1,37 @@
-"""Datasets: what was uploaded, newest change first, and the place to upload more."""
+"""Datasets: what was uploaded, newest change first, and the place to upload more; what was deleted."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from nicegui import ui
 
-from core.errors import Unavailable
+from core.datasets import Counts
+from core.errors import NotFound, Unavailable
+from core.jobs import Standing
 from core.services import Services
-from core.values import Dataset, Job, JobState, Session
+from core.values import Dataset, JobState, Session
+from ui.components.deleted import DeletedPage, deleted_link, undo_note, was_deleted
 from ui.components.formats import counted
-from ui.components.parts import badge, button, card, icon, page_head, tag
+from ui.components.jobs import Changes
+from ui.components.paging import Paging
+from ui.components.parts import badge, button, card, page_head, tag
 from ui.components.spark import spark
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import count, when
+from ui.components.toast import toast
 from ui.components.upload import Upload
 from ui.live import follow
 from ui.pages.dataset.state import left_out
-from ui.session import current
+from ui.session import actor, current
 from ui.theme import PATIENCE, frame
 
+RAIL = 'variosyncRail()'
+PAGE = 50  # datasets
+DELETED = '/datasets?show=deleted'
 COMPARED = 30  # datasets whose columns a file is compared with
 PLACES = 3
 FIRST_LINES = 30
@@ -29,7 +39,7 @@ WITHOUT_VERSION = {
     JobState.QUEUED: ('Queued', 'line'),
     JobState.RUNNING: ('Converting', 'acc'),
     JobState.SUCCEEDED: ('Converting', 'acc'),
-    JobState.FAILED: ('Failed', 'bad'),
+    JobState.FAILED: ('Not read', 'bad'),
     JobState.CANCELLED: ('Cancelled', 'line'),
 }
 
@@ -38,54 +48,121 @@ def register(services: Services) -> None:
     """Serve `/datasets`."""
 
     @ui.page('/datasets', response_timeout=PATIENCE)
-    async def datasets(deleted: str = '') -> None:
+    async def datasets(q: str = '', page: str = '', show: str = '', deleted: str = '') -> None:
+        if show == 'deleted':
+            with frame(services, ('Datasets', '/datasets'), 'Deleted', active='/datasets') as session:
+                await _deleted(services, session.user.id, page).draw(services.events, session.user.id)
+            return
         with frame(services, 'Datasets', active='/datasets') as session:
-            zone = await upload_zone(services, session)
-            head = tag('div')
-            if deleted:
-                _undo(services, deleted)
-            box = tag('div')
-
-            async def refresh() -> None:
-                found = await services.datasets.list(session.user.id)
-                jobs = await services.jobs.list(session.user.id)
-                head.clear()
-                with head:
-                    page_head(
-                        'Datasets',
-                        f'{counted(len(found), "dataset")}. {zone.cost}' if found else '',
-                        actions=lambda: upload_button(zone),
-                    )
-                box.clear()
-                with box:
-                    if found:
-                        with card():
-                            dataset_table(found, jobs)
-                    else:
-                        nothing_yet(zone)
-
-            await refresh()
-            zone.move(target_index=1)
-
-            async def changed(message: Mapping[str, Any]) -> None:
-                if message.get('state') != JobState.RUNNING or message.get('progress') == 0:
-                    await refresh()
-
-            for channel in ('jobs', 'datasets'):
-                follow(services.events, f'{session.user.id}/{channel}', changed, within=box, on_ready=refresh)
+            paging = Paging('/datasets', 'dataset', query=q, page=page, count=PAGE)
+            await _Datasets(services, session, paging).draw(deleted)
 
 
-def _undo(services: Services, deleted: str) -> None:
-    """A dataset has just been deleted; one press brings it back."""
+class _Datasets:
+    """The datasets of a user, a page at a time."""
 
-    async def undo() -> None:
-        await services.datasets.undelete(current().user.id, UUID(deleted))
-        ui.navigate.to(f'/datasets/{deleted}')
+    def __init__(self, services: Services, session: Session, paging: Paging) -> None:
+        self._services = services
+        self._session = session
+        self._paging = paging
+        self._changes = Changes()
 
-    with tag('div', classes='note', role='status'):
-        icon('trash-2')
-        tag('span', 'The dataset was deleted. Its versions and forecasts are kept.', 'grow')
-        button('Undo', kind='small', icon_name='undo-2', on_click=undo)
+    async def draw(self, deleted: str) -> None:
+        """Draw the head, the search and the list, and follow what happens to them."""
+        self._zone = await upload_zone(self._services, self._session)
+        self._head = tag('div')
+        self._zone.move(target_index=1)
+        user_id = self._session.user.id
+        if gone := await was_deleted(deleted, lambda asked: self._services.datasets.kept_until(user_id, asked)):
+            self._undo(*gone)
+        self._paging.place(self._refresh)
+        self._box = tag('div', classes='stack')
+        await self._refresh()
+
+        async def changed(message: Mapping[str, Any]) -> None:
+            if message.get('state') != JobState.RUNNING or message.get('progress') == 0:
+                await self._refresh()
+                ui.run_javascript(RAIL)
+
+        for channel in ('jobs', 'datasets'):
+            ours = f'{self._session.user.id}/{channel}'
+            follow(self._services.events, ours, changed, within=self._box, on_ready=self._refresh)
+
+    async def _refresh(self) -> None:
+        async with self._changes.alone:
+            await self._read_and_draw()
+
+    async def _read_and_draw(self) -> None:
+        user_id, paging = self._session.user.id, self._paging
+        wanted = (paging.query, paging.page)
+        counts = await self._services.datasets.count(user_id, query=paging.query)
+        page, before = paging.bounds(counts.found)
+        found = await self._services.datasets.list(user_id, query=paging.query, offset=before, limit=PAGE)
+        without = [dataset.id for dataset in found if dataset.version is None]
+        states = await self._services.jobs.states(user_id, without)
+        # Who has typed on meanwhile waits for what was typed last.
+        if wanted != (paging.query, paging.page) or not self._changes.seen(paging.query, page, found, counts, states):
+            return
+        paging.page = page
+        self._draw_head(counts)
+        self._box.clear()
+        with self._box:
+            if found:
+                with card():
+                    dataset_table(found, states)
+                paging.ways(counts.found)
+            elif counts.total:
+                with card():
+                    empty_state('No dataset found', f'None has “{paging.query}” in its name or its file’s.')
+            else:
+                nothing_yet(self._zone)
+
+    def _draw_head(self, counts: Counts) -> None:
+        self._head.clear()
+        with self._head:
+            facts = f'{counted(counts.total, "dataset")}. {self._zone.cost}' if counts.total else ''
+            page_head('Datasets', facts, actions=lambda: self._actions(counts))
+        self._paging.tell(found=counts.found, total=counts.total)
+
+    def _actions(self, counts: Counts) -> None:
+        deleted_link(counts.deleted, DELETED)
+        if counts.total:
+            upload_button(self._zone)
+
+    def _undo(self, deleted: UUID, until: datetime) -> None:
+        async def undo() -> None:
+            if await restored(self._services, deleted):
+                ui.navigate.to(f'/datasets/{deleted}')
+            else:
+                note.delete()
+
+        note = undo_note('The dataset was deleted. It is kept with its versions and forecasts', until, undo)
+
+
+async def restored(services: Services, dataset_id: UUID) -> bool:
+    """Bring a dataset back, and say when another page has done so."""
+    try:
+        await services.datasets.undelete(current().user.id, dataset_id, by=actor())
+    except NotFound:
+        toast('Nothing to restore', 'The dataset was brought back already, or removed for good.', level='info')
+        return False
+    return True
+
+
+def _deleted(services: Services, user_id: UUID, page: str) -> DeletedPage:
+    async def total() -> int:
+        return (await services.datasets.count(user_id)).deleted
+
+    return DeletedPage(
+        noun='dataset',
+        kept='Kept for 30 days with their versions and forecasts, then removed for good.',
+        nothing='A dataset that you delete waits here for 30 days, with its versions and forecasts.',
+        paging=Paging(DELETED, 'dataset', query='', page=page, count=PAGE),
+        total=total,
+        read=lambda before, most: services.datasets.deleted(user_id, offset=before, limit=most),
+        restore=lambda one: restored(services, one),
+        changed=lambda: ui.run_javascript(RAIL),
+    )
 
 
 async def upload_zone(services: Services, session: Session, *, dataset: str | None = None) -> Upload:
@@ -94,9 +171,9 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
     with suppress(Unavailable):  # where uploads arrive does not answer; the rest of the page does not need it
         waiting = [
             {'id': str(upload.id), 'name': upload.name, 'size': upload.size, 'received': offset}
-            for upload, offset in await services.datasets.unfinished(session.user.id)
+            for upload, offset in await services.uploads.unfinished(session.user.id)
         ]
-    direct = bool(services.datasets.origins)
+    direct = bool(services.uploads.origins)
 
     async def fits(text: str) -> Sequence[tuple[str, str]]:
         return await fitting(services, session, text)
@@ -113,9 +190,11 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
 async def fitting(services: Services, session: Session, text: str) -> Sequence[tuple[str, str]]:
     """The id and name of the datasets, changed last, that have the columns of a file which begins like this."""
     found = []
-    for data in [data for data in await services.datasets.list(session.user.id) if data.version][:COMPARED]:
+    for data in await services.datasets.list(session.user.id, converted=True, limit=COMPARED):
+        if len(found) == PLACES:
+            break
         version = await services.datasets.version(session.user.id, data.id)
-        if len(found) < PLACES and has_columns(text, version.manifest):
+        if has_columns(text, version.manifest):
             found.append((str(data.id), data.name))
     return found
 
@@ -151,17 +230,14 @@ def nothing_yet(zone: Upload) -> None:
         )
 
 
-def dataset_table(found: Sequence[Dataset], jobs: Sequence[Job]) -> None:
-    """Datasets as rows that open their pages; `jobs` (newest first) tell what becomes of those without a version."""
-    states: dict[UUID | None, JobState] = {}
-    for job in jobs:
-        states.setdefault(job.dataset_id, job.state)
+def dataset_table(found: Sequence[Dataset], states: Mapping[UUID, Standing]) -> None:
+    """Datasets as rows that open their pages; `states` tell what becomes of those without a version, or why not."""
     table(
         [
-            Column(label='Name', cell=_name, width='34%'),
-            Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='14%'),
-            Column(label='Shape', cell=_shape, width='20%', phone=False, classes='pad-l'),
-            Column(label='Quality', cell=lambda d: _quality(d, states), width='16%', classes='pad-l'),
+            Column(label='Name', cell=lambda d: _name(d, states.get(d.id)), width='34%'),
+            Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='13%'),
+            Column(label='Shape', cell=_shape, width='19%', phone=False, classes='pad-l'),
+            Column(label='Quality', cell=lambda d: _quality(d, states), width='20%', classes='pad-l'),
             Column(label='Updated', cell=_updated, num=True, phone=False),
         ],
         found,
@@ -170,21 +246,24 @@ def dataset_table(found: Sequence[Dataset], jobs: Sequence[Job]) -> None:
     )
 
 
-def _name(dataset: Dataset) -> None:
-    with tag('div', classes='vs'):
+def _name(dataset: Dataset, stands: Standing | None) -> None:
+    with tag('div', classes='vs').style('padding-block: var(--s1)'):
         tag('span', dataset.name, 'w5 cut')
-        series = f', {counted(dataset.series, "series", "series")}' if dataset.series else ''
-        tag('span', f'{dataset.source_name}{series}', 't12 t3 cut')
+        if stands is not None and stands.state == JobState.FAILED:
+            tag('span', stands.why, 't12 red two-lines', title=stands.why)
+            return
+        series = f'{counted(dataset.series, "series", "series")}, ' if dataset.series else ''
+        tag('span', f'{series}{dataset.source_name}', 't12 t3 cut')
 
 
 def _shape(dataset: Dataset) -> None:
     spark(dataset.sparkline)
 
 
-def _quality(dataset: Dataset, states: Mapping[UUID | None, JobState]) -> None:
+def _quality(dataset: Dataset, states: Mapping[UUID, Standing]) -> None:
     if dataset.version is None:
-        state = states.get(dataset.id)
-        text, kind = ('Not converted', 'line') if state is None else WITHOUT_VERSION[state]
+        stands = states.get(dataset.id)
+        text, kind = ('Not converted', 'line') if stands is None else WITHOUT_VERSION[stands.state]
         badge(text, kind)
     elif dataset.faults:
         badge(counted(dataset.faults, 'fault'), 'warn')

@@ -1,7 +1,7 @@
 """Explore: one panel over a dataset, every choice in the address, on its way to a dashboard."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +10,18 @@ from nicegui import ui
 from core import suggest
 from core.dashboards import Dashboard
 from core.errors import NotFound, UsageError
+from core.forecasts import best
 from core.panels import NAME, parsed
 from core.services import Services
-from core.values import Dataset
+from core.values import Dataset, Forecast
+from ui.components.chart import asked
 from ui.components.panels import EXPLORE, Explorer, described
 from ui.components.parts import button, card, page_head
 from ui.components.states import empty_state
 from ui.session import current
 from ui.theme import PATIENCE, frame
+
+SERIES = 200  # of a forecast, that Explore knows it to hold
 
 
 def register(services: Services) -> None:
@@ -26,10 +30,9 @@ def register(services: Services) -> None:
     @ui.page(EXPLORE, response_timeout=PATIENCE)
     async def explore(dataset: str = '', q: str = '', dashboard: str = '', panel: str = '') -> None:
         user_id = current().user.id
-        ready = [data for data in await services.datasets.list(user_id) if data.version is not None]
         target = await services.dashboards.get(user_id, _uuid(dashboard, 'dashboard')) if dashboard else None
         edited = _panel_of(target, panel)
-        chosen = _chosen(ready, dataset or (edited or {}).get('dataset', ''))
+        chosen = await _chosen(services, user_id, dataset or (edited or {}).get('dataset', ''))
         with frame(services, 'Explore', active=EXPLORE):
             page_head('Explore', 'Choose measures and series; drag across the chart to zoom.')
             if chosen is None:
@@ -50,33 +53,45 @@ def register(services: Services) -> None:
                         actions=lambda: button('Its columns', kind='pri', href=f'/datasets/{chosen.id}?tab=columns'),
                     )
                 return
-            known = {str(data.id): {'name': data.name, 'version': data.version} for data in ready}
-            known[str(chosen.id)] = {
+            known = {
                 **described(chosen.name, version),
                 'columns': [column['name'] for column in manifest['columns'] if column['role'] != 'time'],
                 'added': suggest.added(manifest, chosen.name),
+                'summed': suggest.summed(manifest, chosen.name),
             }
-            forecasts = [
-                one for one in await services.forecasts.list(user_id) if one.dataset_id == chosen.id and one.issued_at
-            ]
+            forecasts = await services.forecasts.issued_of(user_id, chosen.id)
             Explorer(
                 dataset=str(chosen.id),
-                datasets=known,
+                datasets={str(chosen.id): known},
                 spec=_spec(str(chosen.id), manifest, q, edited),
-                chosen=parsed({})['variables'],  # as they are without the address, which the browser reads itself
+                # As they are without the address, which the browser reads itself.
+                chosen=target.spec['variables'] if target and edited else parsed({})['variables'],
                 dashboards=[{'id': str(one.id), 'name': one.name} for one in await services.dashboards.list(user_id)],
                 target=None if target is None else {'id': str(target.id), 'panel': panel if edited else ''},
-                forecasts=[{'id': str(one.id), 'name': one.name} for one in forecasts],
+                forecasts=[_foretold(one, one.result) for one in forecasts if one.result],
             )
 
 
-def _chosen(ready: Sequence[Dataset], dataset: str) -> Dataset | None:
-    if dataset:
-        found = next((data for data in ready if str(data.id) == dataset), None)
-        if found is None:
-            raise NotFound('There is no such dataset, or it has not been converted yet.')
-        return found
-    return ready[0] if ready else None
+def _foretold(forecast: Forecast, result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Explore offers of a forecast: its models that gave rows, its first series, and what draws its target."""
+    return {
+        'id': str(forecast.id),
+        'name': forecast.name,
+        'models': [model['name'] for model in result['models'] if model['rows']],
+        'best': best(result),
+        'series': list(result['series'])[:SERIES],
+        'n_series': int(result.get('n_series') or len(result['series'])),
+        'asked': asked(forecast.request),
+    }
+
+
+async def _chosen(services: Services, user_id: UUID, dataset: str) -> Dataset | None:
+    """The dataset that is asked for, else the one that changed last, None when there is none with rows."""
+    asked = {_uuid(dataset, 'dataset')} if dataset else None
+    found = await services.datasets.list(user_id, ids=asked, converted=True, limit=1)
+    if dataset and not found:
+        raise NotFound('There is no such dataset, or it has not been converted yet.')
+    return found[0] if found else None
 
 
 def _panel_of(target: Dashboard | None, panel: str) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """What the form for a forecast holds: read from an address, written into one, checked, and turned into a request."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -10,19 +11,42 @@ from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.countries import COUNTRIES
-from core.forecasts import FEWEST_WINDOWS, LEAST_BUDGET, MOST_BUDGET, MOST_STEPS, MOST_WINDOWS, Ask, ask_of, defaults
+from core.forecasts import (
+    FEWEST_WINDOWS,
+    LEAST_BUDGET,
+    MOST_BUDGET,
+    MOST_STEPS,
+    MOST_WINDOWS,
+    UNITS,
+    Ask,
+    Reach,
+    ask_of,
+    defaults,
+    windows_of,
+)
+from core.forecasts import reach as reach_of
+from core.forecasts import room as room_of
 from core.values import Forecast, Version
+from ui.pages.forecast_words import model_name
 
 LEVELS = (50, 80, 90, 95)
 SEASONALITIES = ('additive', 'multiplicative', 'auto')
 SCALE = 0.05
 MINUTE = 60
+MADE = rf'({"|".join(("step", *sorted(set(UNITS.values()))))})s?( of [\d,]+ \w+)?'
+"""What follows the number in a name that was made of a request (`in_steps`)."""
+DEAF = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'croston'})
+"""Models that heed neither numbers known ahead nor holidays; `arima` heeds no holidays."""
+HEARING = 'Auto, Prophet, LightGBM or Linear'
 LEAST_MINUTES, MOST_MINUTES = -(-LEAST_BUDGET // MINUTE), MOST_BUDGET // MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """Everything that the form holds. `budget` is in minutes; `step` None means as sampled."""
+    """Everything that the form holds. `budget` is in minutes; `step` None means as sampled.
+
+    `windows` None are as many past cutoffs as a verdict on the bands takes.
+    """
 
     target: str
     h: int | None
@@ -34,7 +58,7 @@ class Choices:
     holidays: str | None = None
     models: tuple[str, ...] = ('auto',)
     levels: tuple[int, ...] = (80, 95)
-    windows: int | None = 3
+    windows: int | None = None
     budget: int | None = None
     seasonality: str = 'additive'
     changes: float | None = SCALE
@@ -56,7 +80,7 @@ class Choices:
             holidays=self.holidays,
             options=self._options(),
             budget=None if self.budget is None else float(MINUTE * self.budget),
-            windows=self.windows or 0,
+            windows=self.windows,
         )
 
     def _options(self) -> dict[str, dict[str, Any]]:
@@ -105,15 +129,15 @@ def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
     )
 
 
-def again(forecast: Forecast) -> Choices:
-    """The choices that a forecast was asked for by, but for what a what-if changes.
+def again(forecast: Forecast, **changed: Any) -> Choices:
+    """The choices that a forecast was asked for by, some of them `changed`, but for what a what-if changes.
 
     A name that was made of its request is left out, since the next one's may differ.
     """
     ask = ask_of(forecast)
     prophet = ask.options.get('prophet', {})
-    made = f'{ask.target}, {ask.h} step{"" if ask.h == 1 else "s"}'
-    return Choices(
+    made = re.fullmatch(rf'{re.escape(ask.target)}, {ask.h:,} {MADE}', ask.name)
+    chosen = Choices(
         target=ask.target,
         h=ask.h,
         step=ask.step,
@@ -128,8 +152,9 @@ def again(forecast: Forecast) -> Choices:
         budget=None if ask.budget is None else math.ceil(ask.budget / MINUTE),
         seasonality=prophet.get('seasonality_mode', SEASONALITIES[0]),
         changes=prophet.get('changepoint_prior_scale', SCALE),
-        name='' if ask.changes or ask.name == made else ask.name,
+        name='' if ask.changes or made else ask.name,
     )
+    return replace(chosen, **changed)
 
 
 def write(choices: Choices, version: Version | None = None, *, dataset: str) -> str:
@@ -158,6 +183,47 @@ def possible_static(version: Version) -> list[str]:
     return (parts if len(parts) > 1 else []) + [name for name, role in roles.items() if role == 'attribute']
 
 
+def room(version: Version, choices: Choices) -> int | None:
+    """How many of the past cutoffs the usual history has room for; None where that is not known."""
+    ask = choices.ask()
+    found = room_of(version, ask)
+    return None if found is None else min(windows_of(version, ask), found)
+
+
+def reach(version: Version, choices: Choices) -> Reach | None:
+    """What a verdict on the bands takes, None where these choices bring it or are to be mended first."""
+    if not choices.h:
+        return None
+    found = reach_of(version, choices.ask())
+    enough = found.windows >= found.needed and (found.room is None or found.room >= found.needed)
+    return None if enough else found
+
+
+def remarks(version: Version, choices: Choices) -> list[str]:
+    """What to know of the rows before a forecast is asked for: nothing that forbids one."""
+    columns = {column['name']: column for column in version.manifest['columns']}
+    found = []
+    if columns.get(choices.target, {}).get('distinct') == 1:
+        found.append(f'{choices.target} never changes: its value goes on, in bands of no width.')
+    if choices.step is None and version.manifest['time']['freq'] is None:
+        found.append(
+            'Rows come at uneven times, a forecast goes in even steps: choose what each step is, such as hours.'
+        )
+    if choices.models and choices.regressors and set(choices.models) <= DEAF:
+        found.append(f'{told_models(choices.models)} no numbers known ahead: add {HEARING}.')
+    if choices.models and choices.holidays and set(choices.models) <= DEAF | {'arima'}:
+        found.append(f'{told_models(choices.models)} no holidays: add {HEARING}.')
+    if room(version, choices) == 0:
+        found.append('The history is too short to measure models on the past: ask for fewer steps, or bring more rows.')
+    return found
+
+
+def told_models(models: Sequence[str]) -> str:
+    """Models as the subject of what they heed: `Theta heeds`, `Theta and ETS heed`."""
+    *most, last = map(model_name, models)
+    return f'{", ".join(most)} and {last} heed' if most else f'{last} heeds'
+
+
 def problems(choices: Choices, ahead: Mapping[str, Ahead], *, labels: Sequence[str] | None = None) -> dict[str, str]:
     """What has to be mended, by field. `labels` are the series where all of them are known."""
     found = {}
@@ -169,8 +235,8 @@ def problems(choices: Choices, ahead: Mapping[str, Ahead], *, labels: Sequence[s
         found['models'] = 'Choose a model.'
     if not choices.levels:
         found['levels'] = 'Choose at least one band.'
-    if choices.windows is None or not FEWEST_WINDOWS <= choices.windows <= MOST_WINDOWS:
-        found['windows'] = f'A whole number from {FEWEST_WINDOWS} to {MOST_WINDOWS}.'
+    if choices.windows is not None and not FEWEST_WINDOWS <= choices.windows <= MOST_WINDOWS:
+        found['windows'] = f'A whole number from {FEWEST_WINDOWS} to {MOST_WINDOWS}, or nothing.'
     if choices.budget is not None and not LEAST_MINUTES <= choices.budget <= MOST_MINUTES:
         found['budget'] = f'From {LEAST_MINUTES} to {MOST_MINUTES:,} minutes, or nothing.'
     if choices.changes is None or not 0.0005 <= choices.changes <= 10:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import time
 from typing import Any
+from uuid import UUID
 
 from nicegui import ui
 from nicegui.element import Element
@@ -11,21 +13,23 @@ from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.countries import COUNTRIES
-from core.forecasts import HORIZONS
+from core.datasets import Named
+from core.forecasts import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, in_steps, times_of, windows_of
 from core.services import Services
-from core.values import Balance, Dataset, Session, Version
+from core.values import Balance, Session, Version
 from ui.components import formats
 from ui.components.hours import Price
 from ui.components.options import Complaint, explained, group, option
-from ui.components.parts import Tag, button, card, chip, field, tag
+from ui.components.paging import FEW
+from ui.components.parts import Tag, button, card, chip, field, icon, tag
+from ui.components.terms import Marked, term
 from ui.pages import forecast_choices as choosing
 from ui.pages.forecast_choices import LEVELS, SEASONALITIES, Choices
-from ui.pages.forecast_words import model_name
+from ui.pages.forecast_words import model_name, takes
 from ui.session import current
 
 AS_SAMPLED = 'as sampled'
 STEP_NAMES = {'h': 'hours', 'D': 'days', 'W-MON': 'weeks', 'MS': 'months', 'QS': 'quarters', 'YS': 'years'}
-STEP_SECONDS = {'h': 3600, 'D': 86_400, 'W-MON': 604_800, 'MS': 2_629_800, 'QS': 7_889_400, 'YS': 31_557_600}
 NO_HOLIDAYS = ''
 
 
@@ -37,8 +41,8 @@ class Matter:
     nothing is known ahead.
     """
 
-    datasets: Sequence[Dataset]
-    dataset: Dataset
+    datasets: Sequence[Named]
+    dataset: Named
     version: Version
     labels: Sequence[str]
     ahead: Mapping[str, Ahead]
@@ -71,6 +75,9 @@ class Wizard:
         self._complaints: dict[str, Complaint] = {}
         self._regressors: Element | None = None
         self._facts: dict[str, Tag] = {}
+        self._said: list[str] | None = None
+        self._reach: Reach | None = None
+        self._made: tuple[Ask, UUID] | None = None
 
     def draw(self, balance: Balance, session: Session) -> None:
         """Draw the sections, and beside them what is asked for and what it costs."""
@@ -97,6 +104,7 @@ class Wizard:
                     ui.select(
                         {str(data.id): data.name for data in matter.datasets},
                         value=str(matter.dataset.id),
+                        with_input=len(matter.datasets) > FEW,
                         on_change=lambda event: ui.navigate.to(f'/forecasts/new?dataset={event.value}'),
                     )
                 with field('Measure'):
@@ -110,6 +118,7 @@ class Wizard:
                 if not matter.all_listed:
                     tag('span', f'The first {len(matter.labels):,} of {matter.n_series:,} are listed.', 't12 t3')
             tag('span', self._sampling(), 't12 t3')
+            self._remarks = tag('div', classes='vs', role='status')
 
     def _series_select(self) -> ui.select:
         matter = self.matter
@@ -127,7 +136,7 @@ class Wizard:
         choices = self.choices
         with card('2. How far'), tag('div', classes='vs body form'), tag('div', classes='form-3'):
             with tag('div', classes='vs'):
-                with field('Steps ahead'):
+                with field('Steps ahead', word='horizon'):
                     self._h = self._number(choices.h, 'Steps ahead', lambda value: self._choose(h=_whole(value)))
                     self._h.classes('horizon')
                 self._complain('h', self._h)
@@ -149,23 +158,35 @@ class Wizard:
         matter, choices = self.matter, self.choices
         regressors = choosing.possible_regressors(matter.version, choices.target)
         static = choosing.possible_static(matter.version)
-        with card('3. What else is known', 'optional'), tag('div', classes='vs body form'):
-            if regressors:
-                with tag('div', classes='vs gap-s'):
-                    tag('span', 'Numbers that are known ahead, such as a price or a plan', 't12 w5 t2')
+        with card('3. What else is known', 'optional'), tag('div', classes='vs body form', id='known'):
+            with tag('div', classes='vs gap-s'):
+                tag('span', Marked('{Numbers that are known ahead|regressor}, such as a price or a plan'), 't12 w5 t2')
+                if regressors:
                     self._regressors = group('Regressors')
                     self._draw_regressors()
                     self._complain('regressors')
+                self._how_to_know()
             with tag('div', classes='form-2'):
-                with field('Holidays'):
+                with explained('Holidays', 'days on which more or less is sold, used or made'):
                     ui.select(
                         {NO_HOLIDAYS: 'None', **COUNTRIES},
                         value=choices.holidays or NO_HOLIDAYS,
                         with_input=True,
                         on_change=lambda event: self._choose(holidays=event.value or None),
                     ).props('aria-label="Holidays of a country"')
-                with field('Categories of a series'):
+                with explained('Categories of a series', 'such as a region: series of one kind are alike'):
                     self._static_select(static)
+
+    def _how_to_know(self) -> None:
+        """Say what it takes where nothing is known ahead: only that makes a what-if possible."""
+        matter, target = self.matter, self.choices.target
+        if matter.away or any(known.steps for known in matter.ahead.values()):
+            return
+        with tag('p', classes='t12 t3'):
+            tag('span', f'Nothing is known ahead of {target} yet. Add rows after its last value that hold the number ')
+            tag('span', f'and leave {target} empty, as the ')
+            tag('a', 'next file of the dataset', 'link', href=f'/datasets/{matter.dataset.id}?tab=versions')
+            tag('span', '. Then you can also ask what if that number were another one.')
 
     def _draw_regressors(self) -> None:
         """Whether they are known far enough depends on the horizon."""
@@ -222,17 +243,17 @@ class Wizard:
                 self._bands()
                 with tag('div', classes='form-3'):
                     with tag('div', classes='vs'):
-                        with explained('Past cutoffs', 'the more, the surer the scores'):
-                            windows = self._number(
+                        with explained('Past cutoffs', 'models are measured from each of them'):
+                            self._windows = self._number(
                                 choices.windows, 'Past cutoffs', lambda value: self._choose(windows=_whole(value))
-                            )
-                        self._complain('windows', windows)
+                            ).props('clearable')
+                        self._complain('windows', self._windows)
                     with tag('div', classes='vs'):
                         with explained('Time in minutes', 'Auto leaves out what is too slow'):
-                            budget = self._number(
+                            self._budget = self._number(
                                 choices.budget, 'Time in minutes', lambda value: self._choose(budget=_whole(value))
                             ).props('placeholder="no limit" clearable')
-                        self._complain('budget', budget)
+                        self._complain('budget', self._budget)
                     with explained('Name', 'for the list of forecasts'):
                         ui.input(
                             value=choices.name,
@@ -243,7 +264,8 @@ class Wizard:
 
     def _bands(self) -> None:
         with tag('fieldset', classes='chips-field'):
-            tag('legend', 'Bands')
+            with tag('legend'):
+                term('band', 'Bands')
             with tag('div', classes='hs chips wrap'):
                 for level in sorted({*LEVELS, *self.choices.levels}):
                     self._band(level)
@@ -281,9 +303,10 @@ class Wizard:
     def _summary(self, balance: Balance) -> None:
         with card('You ask for'), tag('div', classes='vs body gap-s'):
             with tag('dl', classes='facts asked'):
-                for name in ('Forecast', 'Series', 'Beside', 'Models', 'Measured'):
+                for name in ('Forecast', 'Series', 'Also known', 'Models', 'Measured'):
                     tag('dt', name)
                     self._facts[name] = tag('dd')
+            self._verdict = tag('div', classes='vs gap-s', role='status')
             with tag('div', classes='vs quote-box'):
                 self.price = Price(balance)
                 tag('span', 'What is not used comes back when it ends.', 't12 t3')
@@ -301,7 +324,14 @@ class Wizard:
 
     def _sampling(self) -> str:
         span = self.matter.version.manifest['time']
-        return f'Rows are {formats.step(span["freq"], span["step_seconds"])}, until {formats.moment(span["end"])}.'
+        end = formats.local(span['end'], self.matter.version.zone)
+        by_day = (span['step_seconds'] or 0) >= DAY and end is not None and end.time() == time()
+        until = formats.day(end) if by_day else formats.moment(end)
+        said = times_of(self.matter.version).said
+        clock = f' ({said})' if said else ''
+        if span['freq'] is None and span['step_seconds']:
+            return f'Rows are about {formats.length(span["step_seconds"])} apart, until {until}{clock}.'
+        return f'Rows are {formats.step(span["freq"], span["step_seconds"])}, until {until}{clock}.'
 
     # changes
 
@@ -342,25 +372,68 @@ class Wizard:
         for name, complaint in self._complaints.items():
             complaint.say(wrong.get(name, ''))
         self._for_prophet.set_visibility('prophet' in self.choices.models)
-        for name, text in _told(self.choices, self.matter.n_series).items():
+        for name, text in _told(self.choices, self.matter).items():
             self._facts[name].text = text
+        said = choosing.remarks(self.matter.version, self.choices)
+        if said != self._said:
+            self._said = said
+            self._remarks.clear()
+            with self._remarks:
+                for text in said:
+                    with tag('div', classes='hs t12 amber'):
+                        icon('triangle-alert', 12)
+                        tag('span', text)
+            self._remarks.set_visibility(bool(said))
+        self._tell_reach(None if wrong else choosing.reach(self.matter.version, self.choices))
         assert self.price is not None
         if wrong:
             self.price.show(None, why_not='The price follows once what is marked red is mended.')
         else:
             self.price.show(self.services.forecasts.quote(self.matter.version, self.choices.ask()))
 
+    def _tell_reach(self, reach: Reach | None) -> None:
+        """Say why the bands would get no verdict, with what would help at hand."""
+        if not self.choices.windows:
+            self._windows.props['placeholder'] = f'{windows_of(self.matter.version, self.choices.ask())}, as it takes'
+        if reach == self._reach:
+            return
+        self._reach = reach
+        self._verdict.clear()
+        if reach is None:
+            return
+        with self._verdict:
+            tag('p', Marked(takes(reach, marked=True)), 't12 t2')
+            with tag('div', classes='hs wrap'):
+                if reach.offered:
+                    button(f'Measure from {reach.offered}', kind='small', on_click=self._measure_enough)
+                if reach.room is not None and reach.room < reach.needed and reach.shorter:
+                    steps = formats.counted(reach.shorter, 'step')
+                    button(f'Ask for {steps}', kind='small', on_click=lambda: self._ask_for(reach.shorter))
+
+    def _measure_enough(self) -> None:
+        self._windows.value = None
+        self._budget.value = None
+
+    def _ask_for(self, h: int) -> None:
+        self._h.value = h
+
     async def submit(self) -> None:
         """Ask for the forecast and open its page."""
         if self.matter.problems(self.choices):
             return
-        forecast = await self.services.forecasts.request(current().user.id, self.matter.version, self.choices.ask())
-        ui.navigate.to(f'/forecasts/{forecast.id}')
+        ask = self.choices.ask()
+        # This page stands until that of the forecast comes: asked for once more, the same is not ordered again.
+        if self._made is None or self._made[0] != ask:
+            forecast = await self.services.forecasts.request(current().user.id, self.matter.version, ask)
+            self._made = ask, forecast.id
+        ui.navigate.to(f'/forecasts/{self._made[1]}')
 
 
-def _told(choices: Choices, n_series: int) -> dict[str, str]:
+def _told(choices: Choices, matter: Matter) -> dict[str, str]:
     """What is asked for, in words."""
-    steps = STEP_NAMES.get(choices.step or '', 'steps')
+    n_series = matter.n_series
+    freq = choices.step or matter.version.manifest['time']['freq']
+    steps = '– steps' if choices.h is None else in_steps(choices.h, freq)
     beside = [*choices.regressors, *choices.static]
     if choices.holidays:
         beside.append(f'holidays of {COUNTRIES[choices.holidays]}')
@@ -368,12 +441,16 @@ def _told(choices: Choices, n_series: int) -> dict[str, str]:
     if choices.series:
         several = f'{len(choices.series):,} of {n_series:,}'
     bands = ' and '.join(f'{level}%' for level in choices.levels)
+    windows, room = windows_of(matter.version, choices.ask()), choosing.room(matter.version, choices)
+    cutoffs = formats.counted(windows, 'past cutoff')
+    if room is not None and 0 < room < windows:
+        cutoffs = f'{room} of {cutoffs}, for more the history is too short'
     return {
-        'Forecast': f'{choices.target}, {"–" if choices.h is None else f"{choices.h:,}"} {steps} ahead',
+        'Forecast': f'{choices.target}, {steps} ahead',
         'Series': several,
-        'Beside': ', '.join(beside) or 'nothing',
+        'Also known': ', '.join(beside) or 'no other column, no holidays',
         'Models': ', '.join(map(model_name, choices.models)) or 'none',
-        'Measured': f'bands {bands or "none"}, {formats.counted(choices.windows or 0, "past cutoff")}',
+        'Measured': f'bands {bands or "none"}, {cutoffs}',
     }
 
 

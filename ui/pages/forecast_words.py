@@ -2,6 +2,9 @@
 
 import re
 
+from core.forecasts import ENOUGH, Reach
+from ui.components.formats import counted
+
 MODEL_NAMES = {
     'auto': 'Auto', 'seasonal_naive': 'Seasonal naive', 'ets': 'ETS', 'theta': 'Theta', 'mstl': 'MSTL',
     'arima': 'ARIMA', 'croston': 'Croston', 'linear': 'Linear', 'prophet': 'Prophet', 'lightgbm': 'LightGBM',
@@ -20,3 +23,28 @@ def in_words(warning: str) -> str:
     """A warning with its models as pages call them, where it is about models; what a file named stays as it is."""
     text = FAILED.sub(lambda found: model_name(found[0]), warning)
     return LEFT_OUT.sub(lambda found: ', '.join(map(model_name, found[0].split(', '))), text)
+
+
+def takes(reach: Reach, *, marked: bool = False) -> str:
+    """What a verdict on bands takes, and what these forecasts lack of it, with terms as `Marked` text has them."""
+    cutoffs = '{cutoffs|cutoff}' if marked else 'cutoffs'
+    each = '' if reach.series == 1 else f' of {reach.series:,} series each'
+    said = (
+        f'Whether bands hold is told from {ENOUGH} past forecasts on: that takes {reach.needed} past {cutoffs}{each}. '
+    )
+    if reach.room is not None and reach.room < reach.needed:
+        return said + _too_short(reach)
+    if reach.limited:
+        return f'{said}While its time is limited, a forecast is measured from few: they would take of the same time.'
+    return f'{said}This one asks for {reach.windows}.'
+
+
+def _too_short(reach: Reach) -> str:
+    steps = counted(reach.h, 'step')
+    found = (
+        f'The history has room for {reach.room or "none"} with {steps} ahead, as each leaves a third to learn from. '
+    )
+    ways = [f'ask for {counted(reach.shorter, "step")} or fewer'] if reach.shorter else []
+    ways.append(f'bring {counted(reach.rows, "more row")}{"" if reach.series == 1 else " of each"}')
+    way = ', or '.join(ways)
+    return f'{found}{way[0].upper()}{way[1:]}.'

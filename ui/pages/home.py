@@ -1,31 +1,35 @@
 """Home: first steps, recent datasets, jobs, how well forecasts held, and the hours of this week."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from nicegui import ui
 from nicegui.element import Element
 
-from core.demo import FirstSteps, price
+from core.demo import FirstSteps, Story, price
+from core.forecasts import Listed
+from core.jobs import Standing
 from core.services import Services
-from core.values import Balance, Dataset, Forecast, Job, JobState, Session, UsageDay
+from core.values import Balance, Dataset, Job, JobState, Session, UsageDay
 from ui.components.bars import UsageBars, since_first_use, usage_bars, usage_key, used
 from ui.components.formats import counted
 from ui.components.hours import Price
 from ui.components.jobs import Changes, Running, job_line
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, progress, tag
 from ui.components.states import empty_state
-from ui.components.times import hours, to_the_second
+from ui.components.times import hours
 from ui.components.toast import toast
 from ui.components.track import Track, figures, track_chart, track_of
 from ui.live import follow
-from ui.pages.datasets import dataset_table, upload_button, upload_zone
+from ui.pages.datasets import RAIL, dataset_table, upload_button, upload_zone
 from ui.preferences import local
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
 RECENT = 6
+LOOKED_AT = 50
 WEEK = 7
 CHART = 176
 OPEN = (JobState.RUNNING, JobState.QUEUED)
@@ -77,7 +81,7 @@ class Home:
             await self._refresh_hours()
 
         ours = f'{self._user.id}'
-        for channel in ('jobs', 'datasets'):
+        for channel in ('jobs', 'datasets', 'dashboards', 'forecasts'):
             follow(self._services.events, f'{ours}/{channel}', changed, within=self._body, on_ready=self.refresh)
         follow(self._services.events, f'{ours}/hours', spent, within=self._body, on_ready=self._refresh_hours)
 
@@ -88,24 +92,32 @@ class Home:
 
     async def refresh(self) -> None:
         """Read everything again and draw what is different."""
+        async with self._changes['layout'].alone:
+            await self._read_and_draw()
+
+    async def _read_and_draw(self) -> None:
         ours, user = self._services, self._user.id
-        found = await ours.datasets.list(user)
-        # More than are shown: what became of a dataset without a version may be a while ago.
-        jobs = await ours.jobs.list(user)
-        forecasts = await ours.forecasts.list(user)
+        # More than are shown: the first steps look for what is of the user's own making.
+        found = await ours.datasets.list(user, limit=LOOKED_AT)
+        jobs = await ours.jobs.list(user, limit=LOOKED_AT)
+        states = await ours.jobs.states(user, [data.id for data in found[:RECENT] if data.version is None])
+        forecasts = await ours.forecasts.list(user, limit=LOOKED_AT)
         steps = await ours.demo.first_steps(user)
-        self._show_start(steps, found, forecasts)
+        story = await ours.demo.story(user) if steps.samples and not steps.sample_dismissed else None
+        self._show_start(steps, found, forecasts, story)
         empty = not found and not any(job.state in OPEN for job in jobs)
         balance = await ours.hours.balance(user)
         if self._changes['layout'].seen(empty):
             self._lay_out(balance, empty=empty)
         if empty:
             return
-        if self._changes['datasets'].seen([(d.id, d.updated_at) for d in found], [(j.id, j.state) for j in jobs]):
-            self._show_datasets(found, jobs)
+        recent = found[:RECENT]
+        if self._changes['datasets'].seen([(data.id, data.updated_at) for data in recent], states):
+            self._show_datasets(recent, states)
         if self._changes['jobs'].seen([(job.id, job.state) for job in jobs]):
             self._show_jobs(jobs)
-        track = track_of(forecasts)
+            ui.run_javascript(RAIL)  # its numbers are those of these jobs, and of what they have made
+        track = track_of(await ours.forecasts.measured(user))
         if self._changes['track'].seen(track):
             self._show_track(track)
         await self._refresh_hours()
@@ -151,9 +163,11 @@ class Home:
         with tag('div', classes='g12 even'):
             with tag('section', classes='card c8'):
                 with tag('header', classes='pad'):
-                    tag('h2', 'Forecast track record')
-                    tag('span', 'in backtests', 't12 t3 cut')
-                    self._scored = tag('div', classes='acts')
+                    tag('h2', 'Backtests')
+                    tag('span', 'forecasts tried on past data', 't12 t3 cut')
+                    with tag('div', classes='acts'):
+                        self._scored = tag('span')
+                        _all('/track', 'Track record: what came')
                 self._track = tag('div')
             with card('Hours this week', classes='c4', actions=lambda: _all('/billing', 'Billing')):
                 self._hours = tag('div', classes='vs')
@@ -169,8 +183,8 @@ class Home:
                 'Drop a CSV, Excel, JSON or Parquet file anywhere on this page. '
                 'Every row is counted, and each fault is shown at its line.',
                 actions=ways,
-                hint='The sample is three years of daily shop sales, faults included, and a year of hourly power load. '
-                f'{self._zone.cost}',
+                hint='The sample is a file of shop sales with its faults, a forecast scored by what came, and a '
+                f'dashboard. {self._zone.cost}',
             )
 
     def _sample_button(self, balance: Balance) -> None:
@@ -178,7 +192,7 @@ class Home:
             cost.guard()
             sample.props['disabled'] = True
             self._services.demo.begin(current().user.id, anew=True)
-            toast('The sample is on its way', 'Two files are uploaded and converted; forecasts of them follow.')
+            toast('The sample is on its way', 'It fills in by itself, within a minute or so. You may leave this page.')
 
         sample = button('Use the sample', on_click=use)
         cost = Price(balance, price(self._services.hours))
@@ -187,17 +201,25 @@ class Home:
 
     # cards
 
-    def _show_start(self, steps: FirstSteps, found: Sequence[Dataset], forecasts: Sequence[Forecast]) -> None:
+    def _show_start(
+        self, steps: FirstSteps, found: Sequence[Dataset], forecasts: Sequence[Listed], story: Story | None
+    ) -> None:
         own = [dataset for dataset in found if dataset.id not in steps.samples]
         asked = [forecast for forecast in forecasts if forecast.dataset_id not in steps.samples]
         lines = first_steps(steps, own, asked)
         over = steps.dismissed or all(line['done'] for line in lines)
-        if not self._changes['start'].seen(over, lines):
+        told = sample_story(story) if story else []
+        if not self._changes['start'].seen(over, lines, told):
             return
         self._start.clear()
-        if over:
-            return
-        with self._start, tag('section', classes='card start', aria_label='First steps'):
+        with self._start:
+            if not over:
+                self._show_steps(lines)
+            if told:
+                _show_story(told, self._dismiss_sample, below=not over)
+
+    def _show_steps(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        with tag('section', classes='card start', aria_label='First steps'):
             with tag('div', classes='vs lead-step'):
                 with tag('div', classes='hs'):
                     tag('h2', 'Get started', 'grow')
@@ -227,11 +249,15 @@ class Home:
         await self._services.demo.dismiss(current().user.id)
         await self.refresh()
 
-    def _show_datasets(self, found: Sequence[Dataset], jobs: Sequence[Job]) -> None:
+    async def _dismiss_sample(self) -> None:
+        await self._services.demo.dismiss_sample(current().user.id)
+        await self.refresh()
+
+    def _show_datasets(self, recent: Sequence[Dataset], states: Mapping[UUID, Standing]) -> None:
         self._datasets.clear()
         with self._datasets:
-            if found:
-                dataset_table(found[:RECENT], jobs)
+            if recent:
+                dataset_table(recent, states)
             else:
                 tag('p', 'The datasets were deleted. Their jobs are still listed.', 't3 quiet')
 
@@ -253,12 +279,12 @@ class Home:
         if track is None:
             with self._track, tag('div', classes='low'):
                 empty_state(
-                    'No forecast has been scored yet',
+                    'No forecast has been measured yet',
                     'Each one is tried on the recent past first; what its bands held there shows up here.',
                 )
             return
         with self._scored:
-            badge(f'{track.scored:,} scored', 'line')
+            badge(f'{track.scored:,} measured', 'line')
         with self._track:
             figures(track)
             if len(track.points) > 1:
@@ -282,13 +308,12 @@ class Home:
                 usage_key()
                 self._bars = usage_bars(week, height=CHART - 24)
         self._bars.show(week)
-        # As words below five minutes: 0:56 alone could be hours as well.
-        self._spent.text = hours(spent) if spent >= 300 else to_the_second(spent)
+        self._spent.text = hours(spent)
         self._left.text = hours(balance.seconds)
         self._pace.text = left(balance.seconds, week)
 
 
-def first_steps(steps: FirstSteps, own: Sequence[Dataset], asked: Sequence[Forecast]) -> Sequence[Mapping[str, Any]]:
+def first_steps(steps: FirstSteps, own: Sequence[Dataset], asked: Sequence[Listed]) -> Sequence[Mapping[str, Any]]:
     """The three steps, each `done` by what the user has: their datasets (newest first) and forecasts, no samples."""
     ready = next((dataset for dataset in own if dataset.version is not None), None)
     faults = sum(dataset.faults or 0 for dataset in own)
@@ -314,6 +339,71 @@ def first_steps(steps: FirstSteps, own: Sequence[Dataset], asked: Sequence[Forec
             'href': f'/forecasts/{asked[0].id}' if asked else _new_forecast(ready),
         },
     ]
+
+
+def sample_story(story: Story) -> Sequence[Mapping[str, Any]]:
+    """What there is to see in the sample, each `ready` or still on its way; once all is over, only what is there."""
+    lines: Sequence[Mapping[str, Any]] = [
+        {
+            'title': 'A dirty file',
+            'text': 'Being read' if story.faults is None else f'{counted(story.faults, "fault")} in its first file',
+            'ready': story.faults is not None,
+            'href': f'/datasets/{story.dataset_id}' + ('' if story.faults is None else '?tab=faults&v=1'),
+        },
+        {
+            'title': 'A forecast that was kept',
+            'text': _forecast_of(story),
+            'ready': story.scored,
+            'href': f'/forecasts/{story.forecast_id}' if story.forecast_id else '',
+        },
+        {
+            'title': 'A dashboard to share',
+            'text': _board_of(story),
+            'ready': story.dashboard_id is not None,
+            'href': f'/dashboards/{story.dashboard_id}' if story.dashboard_id else '',
+        },
+    ]
+    return [line for line in lines if line['ready'] or not story.over]
+
+
+def _forecast_of(story: Story) -> str:
+    if story.scored:
+        return 'Scored by what came'
+    if story.issued:
+        return 'Made; what came is on its way'
+    return 'Being made' if story.forecast_id else 'Follows on the file'
+
+
+def _board_of(story: Story) -> str:
+    if story.dashboard_id is None:
+        return 'Comes last'
+    if story.scored:
+        return 'What was foreseen, and what came'
+    return 'Sales, and what was foreseen' if story.issued else 'Sales of three years'
+
+
+def _show_story(lines: Sequence[Mapping[str, Any]], on_dismiss: Callable[[], Awaitable[None]], *, below: bool) -> None:
+    ready = sum(line['ready'] for line in lines)
+    with tag('section', classes='card start', aria_label='The sample') as box:
+        if below:
+            box.style('margin-top: var(--s4)')
+        with tag('div', classes='vs lead-step'):
+            with tag('div', classes='hs'):
+                tag('h2', 'Look around', 'grow')
+                if ready == len(lines):
+                    icon_button('x', 'Dismiss “Look around”', small=True, on_click=on_dismiss)
+            with tag('div', classes='hs'):
+                if ready < len(lines):
+                    progress(ready / len(lines), label='The sample is being filled in').classes('grow')
+                    tag('span', f'{ready} of {len(lines)}', 't12 t2 tn')
+                else:
+                    tag('span', 'The sample is ready', 't12 t2')
+        for line in lines:
+            with tag('a' if line['href'] else 'div', classes='st', href=line['href'] or None):
+                icon('arrow-right' if line['ready'] else 'clock')
+                with tag('span', classes='vs grow'):
+                    tag('span', line['title'], 'w5 cut')
+                    tag('span', line['text'], 't12 t3 cut')
 
 
 def left(seconds: int, week: Sequence[UsageDay]) -> str:

@@ -13,7 +13,7 @@ from ui.components.parts import button, card, icon_button, page_head, segment, t
 from ui.components.states import empty_state, skeleton_rows
 from ui.live import follow
 from ui.session import current
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 FILTERS = {'all': 'All', 'unread': 'Unread'}
 AT_ONCE = 50
@@ -22,7 +22,7 @@ AT_ONCE = 50
 def register(services: Services) -> None:
     """Serve `/notices`."""
 
-    @ui.page('/notices')
+    @ui.page('/notices', response_timeout=PATIENCE)
     async def notices(show: str = 'all') -> None:
         with frame(services, 'Notices', active='/notices') as session:
             page = Notices(services, session, unread=show == 'unread')
@@ -42,7 +42,8 @@ class Notices:
 
     def head(self) -> None:
         """The page's one action."""
-        button('Mark all as read', icon_name='check', on_click=self._read_all)
+        self._mark = button('Mark all as read', icon_name='check', on_click=self._read_all)
+        self._mark.set_visibility(False)
 
     async def draw(self) -> None:
         """Draw the list and follow it."""
@@ -65,7 +66,11 @@ class Notices:
 
     async def _refresh(self) -> None:
         found = await self._services.notices.latest(self._user_id, limit=self._shown + 1, unread=self._unread)
-        if self._box.is_deleted or not self._changes.seen([(n.id, n.read_at is None) for n in found], self._shown):
+        unread = await self._services.notices.unread(self._user_id)
+        if self._box.is_deleted:
+            return
+        self._mark.set_visibility(unread > 0)
+        if not self._changes.seen([(n.id, n.read_at is None) for n in found], self._shown):
             return
         self._box.clear()
         with self._box, card():
@@ -75,7 +80,7 @@ class Notices:
         if not found:
             self._nothing()
         for notice in found[: self._shown]:
-            notice_line(notice, acts=lambda notice=notice: self._acts(notice))
+            notice_line(notice, new=notice.read_at is None, acts=lambda notice=notice: self._acts(notice))
         if len(found) > self._shown:
             with tag('div', classes='hs more-row'):
                 button('Show more', kind='ghost', on_click=self._more)
@@ -84,7 +89,11 @@ class Notices:
         if self._unread:
             empty_state('All read', 'New notices show up here and at the bell.')
         else:
-            empty_state('No notices yet', 'Finished conversions and forecasts are told here.')
+            empty_state(
+                'No notices yet',
+                'When a conversion or a forecast has ended, it is told here.',
+                actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
+            )
 
     def _acts(self, notice: Notice) -> None:
         if notice.link:

@@ -1,6 +1,7 @@
 """The page that stands where metered pages would, once the hours are used up."""
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from nicegui import ui
@@ -8,11 +9,11 @@ from nicegui import ui
 from core.services import Services
 from core.values import Balance
 from ui.components.parts import button, card, icon, page_head, tag
-from ui.components.times import to_the_second
+from ui.components.times import amount
 from ui.live import follow
 from ui.meter import OUT_OF_HOURS
 from ui.session import safe_next
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 KEPT = {
     'What is kept': 'All of your data: datasets, their versions, forecasts, and uploads on their way.',
@@ -23,7 +24,7 @@ KEPT = {
 def register(services: Services) -> None:
     """Serve the page at `ui.meter.OUT_OF_HOURS`."""
 
-    @ui.page(OUT_OF_HOURS)
+    @ui.page(OUT_OF_HOURS, response_timeout=PATIENCE)
     async def out_of_hours(next: str = '/') -> None:
         target = safe_next(next)
         with frame(services, 'Out of hours', active='/billing', metered=False) as session:
@@ -61,10 +62,10 @@ def _used_up(email: str) -> None:
                 tag('dd', words)
             tag('dt', 'How to go on')
             with tag('dd', 'The operator can grant hours: '):
-                tag('code', f'variosync hours grant {email} 10', 'mono')
+                tag('code', f'variosync hours grant {quote(email)} 10', 'mono')
         with tag('div', classes='hs'):
             button('See Billing', kind='pri', icon_name='credit-card', href='/billing')
-            button('Export your data', icon_name='download', href='/settings')
+            button('Export your data', icon_name='download', href='/settings?tab=account')
 
 
 def _go_on(balance: Balance, target: str) -> None:
@@ -74,7 +75,7 @@ def _go_on(balance: Balance, target: str) -> None:
             with tag('span', classes='sign-i good'):
                 icon('timer')
             with tag('div', classes='vs').style('gap: 2px'):
-                tag('h2', f'{to_the_second(balance.seconds)} can be used now')
+                tag('h2', f'{amount(balance.seconds)} can be used now')
                 tag('p', 'Everything is where you left it.', 't2')
         with tag('div', classes='hs'):
             button('Go on', kind='pri', icon_name='play', href=target)

@@ -34,8 +34,10 @@ class Presence:
 
     def follow(self) -> None:
         """Be here from when a browser has opened the page until the page is gone."""
-        client = context.client
+        client = self._client = context.client
         client.on_connect(self.come_back)
+        # A page that was closed or loaded anew often has no time to say so; one that was only cut off comes back.
+        client.on_disconnect(self._cut_off)
         client.on_delete(lambda: background_tasks.create(self.leave(), name='leave a page'))
 
     async def leave(self) -> None:
@@ -43,6 +45,10 @@ class Presence:
         room, self._room = self._room, None
         if room:
             await room.leave(self)
+
+    async def _cut_off(self) -> None:
+        if not self._client.has_socket_connection:
+            await self.leave()
 
     async def come_back(self) -> None:
         """Be here; also when the browser shows the page again as it was left."""

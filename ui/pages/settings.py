@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -11,7 +12,7 @@ from zoneinfo import available_timezones
 from nicegui import app, context, ui
 
 from core.accounts import NUMBER_FORMATS, SCOPES, ZONE
-from core.errors import TooMany, UsageError
+from core.errors import NotFound, TooMany, UsageError
 from core.services import Services
 from core.values import ApiKey, Preferences, Session, SignedIn
 from ui.components.agents import agent
@@ -23,7 +24,7 @@ from ui.components.times import hours, when
 from ui.components.toast import toast
 from ui.preferences import local, written
 from ui.session import address, current, live
-from ui.theme import THEMES, frame
+from ui.theme import PATIENCE, THEMES, frame
 
 TABS = {
     'profile': 'Profile',
@@ -33,16 +34,17 @@ TABS = {
     'account': 'Account',
 }
 EXPORT = '/api/v1/account/export'
-ACCESS = {'read': 'Read only', 'write': 'Read and write', 'choose': 'Choose'}
+ACCESS = {'read': 'Read only', 'write': 'Read and write', 'choose': 'Choose scopes'}
 LIVES = {30: '30 days', 90: '90 days', 365: '1 year', None: 'Never'}
 EXAMPLE = 1_234_567.8
+AT_ONCE = 50  # rows of a list that are shown before somebody asks for more
 BROWSER_ZONE = 'Intl.DateTimeFormat().resolvedOptions().timeZone'
 
 
 def register(services: Services) -> None:
     """Serve `/settings`."""
 
-    @ui.page('/settings')
+    @ui.page('/settings', response_timeout=PATIENCE)
     async def settings(tab: str = 'profile') -> None:
         chosen = tab if tab in TABS else 'profile'
         with frame(services, 'Settings', TABS[chosen], active='/settings') as session:
@@ -61,7 +63,7 @@ class Profile:
 
     async def draw(self) -> None:
         """Draw the form."""
-        with card('Profile', classes='form-card'), tag('div', classes='body vs form'):
+        with card('Name and email', classes='form-card'), tag('div', classes='body vs form'):
             with field('Name'):
                 self._name = ui.input(value=self._user.name, placeholder='As others should read it')
                 self._name.props('maxlength=200 autocomplete=name aria-label=Name').on('keydown.enter', self._save)
@@ -101,7 +103,7 @@ class Password:
                 tag('span', hint, 't12 t3', id='password-hint')
             self._wrong = tag('div', classes='slot')
             with tag('div', classes='hs'):
-                button('Set password', kind='pri', on_click=self._save)
+                button('Set password', on_click=self._save)
         self._show(False)
 
     def _show(self, shown: bool) -> None:
@@ -139,7 +141,10 @@ class Display:
 
     async def draw(self) -> None:
         """Draw the choices, with what they make of an example."""
-        with card('Display', 'Every choice is kept at once.', classes='form-card'), tag('div', classes='body vs form'):
+        with (
+            card('How pages look', 'Every choice is kept at once.', classes='form-card'),
+            tag('div', classes='body vs form'),
+        ):
             with tag('div', classes='field'):
                 tag('span', 'Theme')
                 self._theme()
@@ -206,6 +211,7 @@ class Keys:
         self._user_id = session.user.id
         self._access = 'read'
         self._scopes = {scope: scope.endswith(':read') for scope in SCOPES}
+        self._shown = AT_ONCE
 
     async def draw(self) -> None:
         """Draw the form, the place of a new key, and the list."""
@@ -234,7 +240,13 @@ class Keys:
             self._draw_scopes()
         with tag('div', classes='hs'):
             button('Create key', kind='pri', icon_name='plus', on_click=self._create)
-            tag('a', 'How the REST interface works', 'link low', href='/api/v1/openapi.json', target='_blank')
+            tag(
+                'a',
+                'REST interface (OpenAPI)',
+                'link low',
+                href='/api/v1/openapi.json',
+                target='_blank',
+            )
 
     def _choose(self, access: str) -> None:
         self._access = access
@@ -288,18 +300,24 @@ class Keys:
                 with tag('div', classes='hs command'):
                     tag('code', key, 'mono grow', id='new-key')
                     icon_button('copy', 'Copy key', small=True, data_copy=key, data_copy_from='new-key')
-            icon_button('x', 'I have copied it', small=True, on_click=self._new.clear)
+            icon_button('x', 'Put the key away', small=True, on_click=self._new.clear)
 
     async def _refresh(self) -> None:
         found = await self._services.accounts.keys(self._user_id)
         self._list.clear()
-        with self._list, card('API keys', counted(sum(_alive(key) for key in found), 'live key') if found else ''):
+        with self._list, card('Your keys', counted(sum(_alive(key) for key in found), 'live key') if found else ''):
             if found:
                 self._table(found)
             else:
-                empty_state('No API keys yet', 'Make one to read series and order forecasts from a program.')
+                empty_state(
+                    'No API keys yet', 'Create one above, for a program that reads series or asks for forecasts.'
+                )
 
     def _table(self, found: Sequence[ApiKey]) -> None:
+        async def more() -> None:
+            self._shown += AT_ONCE
+            await self._refresh()
+
         table(
             [
                 Column(label='Name', cell=_key_name, width='26%'),
@@ -308,9 +326,10 @@ class Keys:
                 Column(label='Expires', cell=_key_end, width='14%', classes='sub'),
                 Column(label='', cell=self._revocation, num=True, width='112px'),
             ],
-            found,
+            found[: self._shown],
             label='API keys',
         )
+        _rest(len(found) - self._shown, more)
 
     def _revocation(self, key: ApiKey) -> None:
         if not _alive(key):
@@ -335,6 +354,7 @@ class Sessions:
     def __init__(self, services: Services, session: Session) -> None:
         self._services = services
         self._session = session
+        self._shown = AT_ONCE
 
     async def draw(self) -> None:
         """Draw the list."""
@@ -344,10 +364,15 @@ class Sessions:
     async def _refresh(self) -> None:
         found = await self._services.accounts.sessions(self._session.user.id, current=self._session.id)
         others = [one for one in found if not one.current]
+
+        async def more() -> None:
+            self._shown += AT_ONCE
+            await self._refresh()
+
         self._box.clear()
         with (
             self._box,
-            card('Sessions', 'Where you are signed in.', actions=lambda: self._end_others(others) if others else None),
+            card('Where you are signed in', actions=lambda: self._end_others(others) if others else None),
         ):
             table(
                 [
@@ -357,9 +382,10 @@ class Sessions:
                     Column(label='Last seen', cell=_seen, width='16%', classes='sub'),
                     Column(label='', cell=self._revocation, num=True, width='112px'),
                 ],
-                found,
+                found[: self._shown],
                 label='Sessions',
             )
+            _rest(len(found) - self._shown, more)
 
     def _end_others(self, others: Sequence[SignedIn]) -> None:
         async def end() -> None:
@@ -383,8 +409,9 @@ class Sessions:
             button('Sign out', kind='small', on_click=revoke, aria_label=f'Sign out {agent(one.user_agent)}')
 
     async def _end(self, one: SignedIn) -> None:
-        ended = await self._services.accounts.revoke_session(current().user.id, one.id, address=address())
-        await app.state.sockets.end_session(ended)
+        with suppress(NotFound):  # it has ended meanwhile
+            ended = await self._services.accounts.revoke_session(current().user.id, one.id, address=address())
+            await app.state.sockets.end_session(ended)
 
 
 class Account:
@@ -417,15 +444,15 @@ class Account:
         self._check()
 
     async def _loss(self) -> str:
-        datasets = await self._services.datasets.list(self._user.id)
-        forecasts = await self._services.forecasts.list(self._user.id)
-        balance = await self._services.hours.balance(self._user.id)
-        lost = [
-            counted(len(datasets), 'dataset'),
-            counted(len(forecasts), 'forecast'),
-            f'{hours(balance.seconds)} that you have not used',
-        ]
-        return f'You lose {", ".join(lost[:-1])} and {lost[-1]}, with every key and session. This cannot be undone.'
+        datasets = (await self._services.datasets.count(self._user.id)).total
+        dashboards = len(await self._services.dashboards.list(self._user.id))
+        forecasts = (await self._services.forecasts.count(self._user.id)).total
+        seconds = (await self._services.hours.balance(self._user.id)).seconds
+        amounts = ((datasets, 'dataset'), (dashboards, 'dashboard'), (forecasts, 'forecast'))
+        lost = [counted(number, one) for number, one in amounts if number]
+        lost += [f'{hours(seconds)} that you have not used'] if seconds else []
+        what = f'{", ".join(lost)}, every key and every session' if lost else 'every key and every session'
+        return f'You lose {what}. This cannot be undone.'
 
     def _check(self) -> None:
         typed = (self._typed.value or '').strip().lower()
@@ -458,6 +485,7 @@ def confirmation(title: str, text: str, act: str, on_confirm: Callable[[], Any])
             await on_confirm()
 
         with context.client.content, ui.dialog() as dialog, ui.card(), tag('div', classes='vs body form'):
+            dialog.props['aria-label'] = title
             tag('h2', title)
             tag('p', text, 't2')
             with tag('div', classes='hs'):
@@ -473,6 +501,13 @@ def confirmation(title: str, text: str, act: str, on_confirm: Callable[[], Any])
 def zones() -> tuple[str, ...]:
     """Every IANA zone that may be chosen, UTC first."""
     return ('UTC', *sorted(name for name in available_timezones() if re.fullmatch(ZONE, name) and name != 'UTC'))
+
+
+def _rest(left: int, more: Callable[[], Any]) -> None:
+    """Lead to what is left of a list, if anything is."""
+    if left > 0:
+        with tag('div', classes='hs more-row'):
+            button(f'{left:,} more', kind='small ghost', icon_name='chevron-down', on_click=more)
 
 
 def _remember(**changes: Any) -> None:
@@ -491,9 +526,9 @@ def _key_name(key: ApiKey) -> None:
         with tag('div', classes='hs'):
             tag('span', key.name, 'w5 cut')
             if key.revoked_at is not None:
-                badge('revoked', 'line')
+                badge('Revoked', 'line')
             elif not _alive(key):
-                badge('expired', 'line')
+                badge('Expired', 'line')
         tag('span', f'{key.prefix}…', 'mono t3 cut')
 
 
@@ -530,7 +565,7 @@ def _browser(one: SignedIn) -> None:
         icon('monitor', classes='t3')
         tag('span', agent(one.user_agent), 'w5 cut', title=one.user_agent)
         if one.current:
-            badge('this one', 'acc')
+            badge('This one', 'acc')
 
 
 def _since(one: SignedIn) -> None:

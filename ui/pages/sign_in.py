@@ -5,7 +5,7 @@ import math
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from nicegui import app
 from starlette.requests import Request
@@ -19,7 +19,10 @@ WIDTH, HEIGHT, CUTOFF = 900, 700, 84
 NO_STORE = {'Cache-Control': 'no-store'}
 # How providers write their names, where that is not with a first capital.
 WRITTEN = {'github': 'GitHub', 'gitlab': 'GitLab', 'linkedin': 'LinkedIn', 'oidc': 'OIDC', 'sso': 'SSO'}
-OUTBOX = 'This server sends no mail: its operator finds the link by <span class="mono t2">variosync outbox</span>.'
+OUTBOX = (
+    'This server sends no mail. Whoever runs it finds the link by <span class="mono t2">variosync outbox</span>, and '
+    'signs in as its owner by <span class="mono t2">variosync link</span>.'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +45,47 @@ def register(services: Any) -> None:
     async def sign_in(request: Request, next: str = '', create: str | None = None, ended: str = '') -> Response:
         if request.state.session is not None:
             return RedirectResponse(safe_next(next), 303)
-        message = 'You are signed out: this session was ended, here or from another browser.' if ended else ''
-        return sign_in_page(ways_of(services), create=create is not None, target=next, message=message)
+        told = 'You are signed out. This session was ended, here or from another browser.' if ended else ''
+        target = next or (_left(request) if ended else '')
+        return sign_in_page(ways_of(services), create=create is not None, target=target, told=told)
+
+
+def _left(request: Request) -> str:
+    """The page of ours that somebody was sent here from; '' when that is not known."""
+    parts = urlsplit(request.headers.get('referer', ''))
+    if parts.netloc != request.headers.get('host'):
+        return ''
+    return parts.path + (f'?{parts.query}' if parts.query else '')
 
 
 def sign_in_page(
-    ways: Ways, *, create: bool = False, target: str = '', email: str = '', message: str = '', status: int = 200
+    ways: Ways,
+    *,
+    create: bool = False,
+    target: str = '',
+    email: str = '',
+    message: str = '',
+    told: str = '',
+    status: int = 200,
 ) -> HTMLResponse:
-    """The page, with what was entered and what was wrong with it. A password is never written back."""
+    """The page, with what was entered and what was wrong with it, or what is `told` though nothing is wrong.
+
+    The focus is where something is to be entered: at an email that is taken (409), or none, else at the password, which
+    is never written back.
+    """
     title = 'Create your account' if create else 'Sign in'
     target = safe_next(target)
+    form = _form(ways, create, target, email, wrong=bool(message), taken=status == 409)
     middle = f"""
 <div class="vs" style="gap:4px"><h1>{title}</h1>{_lead(create, target)}</div>
-{_note(message)}{_providers(ways, target)}{_form(ways, create, target, email, wrong=bool(message))}"""
+{_note(message)}{_told(told)}{_providers(ways, target)}{form}"""
     return _page(title, middle, status)
 
 
 def mailed_page(ways: Ways, *, email: str, target: str) -> HTMLResponse:
     """What to do once a link was asked for."""
     kept = ways.mail == 'kept'
-    hint = OUTBOX if kept else 'Nothing there? Look among unwanted mail, or ask for another in a few minutes.'
+    hint = OUTBOX if kept else 'Nothing there? Look in your spam folder, or ask for another in a few minutes.'
     query = '' if target == '/' else html.escape(f'?next={_quoted(target)}')
     middle = f"""
 <div class="vs" style="gap:4px"><h1>Check {'the outbox' if kept else 'your mail'}</h1>
@@ -79,7 +103,7 @@ def confirm_page(*, email: str, target: str) -> HTMLResponse:
     middle = f"""
 <div class="vs" style="gap:4px"><h1>Confirm your email</h1>
 <p class="lead-in">A link was mailed to <b>{html.escape(email.strip())}</b>. Open it once, then sign in here.</p></div>
-<div class="note">{icon_markup('mail')}<span>Nothing there? Look among unwanted mail.</span></div>
+<div class="note">{icon_markup('mail')}<span>Nothing there? Look in your spam folder.</span></div>
 <a class="b pri large" href="/sign-in{query}">{icon_markup('corner-down-left')}Sign in</a>"""
     return _page('Confirm your email', middle)
 
@@ -99,7 +123,6 @@ def _page(title: str, middle: str, status: int = 200) -> HTMLResponse:
 <div class="sign"><main class="form">
 <a class="brand" href="/sign-in">{LOGO}VARIOSYNC</a>
 <div class="middle">{middle}</div>
-<p class="t12 t3">Or run it on your own machine: <span class="mono t2">variosync serve</span></p>
 </main>
 <aside class="motif"><p>Bring a file. See every row accounted for, and a forecast whose bands hold.</p>
 {_drawing()}</aside>
@@ -132,30 +155,31 @@ def _providers(ways: Ways, target: str) -> str:
 def _by_mail(ways: Ways) -> str:
     if ways.mail is None:
         return ''
-    hint = OUTBOX if ways.mail == 'kept' else 'A link works once, for an hour, in this browser.'
+    kept = ways.mail == 'kept'
+    label, symbol = ('Make a sign-in link', 'link') if kept else ('Email me a link', 'mail')
+    hint = OUTBOX if kept else 'A link works once, for an hour, in this browser.'
     return (
         '<button class="b large" type="submit" formaction="/auth/magic" formnovalidate aria-describedby="by-mail">'
-        f'{icon_markup("mail")}Email me a link</button><p class="t12 t3" id="by-mail">{hint}</p>'
+        f'{icon_markup(symbol)}{label}</button><p class="t12 t3" id="by-mail">{hint}</p>'
     )
 
 
-def _form(ways: Ways, create: bool, target: str, email: str, *, wrong: bool) -> str:
+def _form(ways: Ways, create: bool, target: str, email: str, *, wrong: bool, taken: bool) -> str:
     action, label, symbol = (
         ('/auth/sign-up', 'Create account', 'user') if create else ('/auth/sign-in', 'Sign in', 'corner-down-left')
     )
     hint = '<p class="t12 t3" id="hint">At least 10 characters.</p>' if create else ''
-    rules = (
-        'autocomplete="new-password" minlength="10" aria-describedby="hint"'
-        if create
-        else 'autocomplete="current-password"'
-    )
-    described = ' aria-describedby="wrong"' if wrong and not create else ''
+    rules = 'autocomplete="new-password" minlength="10"' if create else 'autocomplete="current-password"'
+    about = ' '.join([*(['wrong'] if wrong else []), *(['hint'] if create else [])])
+    described = f' aria-describedby="{about}"' if about else ''
+    of_email = ' aria-describedby="wrong"' if taken else ''
+    first, then = (' autofocus', '') if taken or not email else ('', ' autofocus')
     return f"""<form method="post" action="{action}">
 <input type="hidden" name="next" value="{html.escape(target)}">
 <label class="field"><span>Email</span><span class="in-box large"><input type="email" name="email" required
- maxlength="254" autocomplete="username" value="{html.escape(email)}"{'' if email else ' autofocus'}></span></label>
+ maxlength="254" autocomplete="username" value="{html.escape(email)}"{of_email}{first}></span></label>
 <label class="field"><span>Password</span><span class="in-box large"><input type="password" name="password" required
- maxlength="200" {rules}{described}{' autofocus' if email else ''}></span></label>{hint}
+ maxlength="200" {rules}{described}{then}></span></label>{hint}
 <button class="b pri large" type="submit">{icon_markup(symbol)}{label}</button>
 {_by_mail(ways)}</form>"""
 
@@ -165,6 +189,14 @@ def _note(message: str) -> str:
         return ''
     words = f'{icon_markup("circle-alert")}<span>{html.escape(message)}</span>'
     return f'<div class="note bad" role="alert" id="wrong">{words}</div>'
+
+
+def _told(text: str) -> str:
+    return (
+        f'<div class="note" role="status">{icon_markup("log-out")}<span>{html.escape(text)}</span></div>'
+        if text
+        else ''
+    )
 
 
 def _written(provider: str) -> str:

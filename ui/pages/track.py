@@ -8,19 +8,22 @@ from uuid import UUID
 from nicegui import ui
 
 from core.analysis.forecasting.registry import MODELS
+from core.datasets import Named
 from core.services import Services
 from core.track import MOST_SHOWN, Figures, Scored, Track
-from core.values import Dataset, JobState
+from core.values import JobState
 from ui.components import formats
+from ui.components.paging import FEW
 from ui.components.parts import badge, button, card, page_head, tag
 from ui.components.record import forecasts_of, judge, score, steps_of, track_receipt
 from ui.components.states import empty_state
 from ui.components.table import Column, table
+from ui.components.terms import says
 from ui.components.times import when
 from ui.components.track import Point, track_chart
 from ui.live import follow
 from ui.pages.forecast_words import model_name
-from ui.theme import frame
+from ui.theme import PATIENCE, frame
 
 ALL = ''
 CHART = 220
@@ -30,7 +33,7 @@ LEVELS = ('80', '95')
 def register(services: Services) -> None:
     """Serve `/track`."""
 
-    @ui.page('/track')
+    @ui.page('/track', response_timeout=PATIENCE)
     async def track(dataset: str = '', model: str = '') -> None:
         with frame(services, ('Forecasts', '/forecasts'), 'Track record', active='/forecasts') as session:
             page_head('Track record', 'What forecasts promised, and what came after they were issued.', actions=_new)
@@ -51,8 +54,8 @@ def register(services: Services) -> None:
             follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=refresh)
 
 
-def _new() -> None:
-    button('New forecast', icon_name='plus', kind='pri', href='/forecasts/new')
+def _new(kind: str = '') -> None:
+    button('New forecast', icon_name='plus', kind=kind, href='/forecasts/new')
 
 
 class Selection:
@@ -60,8 +63,8 @@ class Selection:
 
     def __init__(
         self,
-        datasets: Sequence[Dataset],
-        dataset: Dataset | None,
+        datasets: Sequence[Named],
+        dataset: Named | None,
         model: str,
         track: Track,
         scored: Sequence[Scored],
@@ -78,7 +81,7 @@ class Selection:
     @classmethod
     async def read(cls, services: Services, user_id: UUID, dataset: str, model: str) -> 'Selection':
         """Read what is selected; of what does not exist, nothing is."""
-        datasets = await services.datasets.list(user_id)
+        datasets = await services.datasets.named(user_id)
         chosen = next((one for one in datasets if str(one.id) == dataset), None)
         asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
         track = await services.track.track(user_id, **asked)
@@ -165,7 +168,7 @@ class Selection:
         empty_state(
             f'No forecast{of} has been issued yet',
             'Each one is kept as it was issued, and scored as new versions of its dataset bring what came.',
-            actions=_new,
+            actions=lambda: _new('pri'),
         )
 
     def _filters(self) -> None:
@@ -175,7 +178,10 @@ class Selection:
         chosen = str(self._dataset.id) if self._dataset else ALL
         with tag('div', classes='hs wrap'):
             ui.select(
-                names, value=chosen, on_change=lambda event: ui.navigate.to(address(event.value, self._model))
+                names,
+                value=chosen,
+                with_input=len(names) > FEW,
+                on_change=lambda event: ui.navigate.to(address(event.value, self._model)),
             ).props('aria-label=Dataset').classes('series-select')
             ui.select(
                 models, value=self._model, on_change=lambda event: ui.navigate.to(address(chosen, event.value))
@@ -211,7 +217,7 @@ class Selection:
                     Column[Figures](label='Model', cell=lambda row: model_name(row.model or ''), classes='w5'),
                     Column[Figures](label='Forecasts', cell=lambda row: f'{row.forecasts:,}', num=True, phone=False),
                     *_columns(rows),
-                    Column[Figures](label='Bands', cell=held, classes='pad-l', width='164px'),
+                    Column[Figures](label='Bands', cell=held, classes='pad-l', width='212px'),
                 ],
                 rows,
                 label='By model',
@@ -237,7 +243,8 @@ class Selection:
             with tag('div', classes='vs'):
                 tag('span', row.name, 'w5 cut')
                 tag('span', model_name(row.model), 't12 t2 phone-only')
-                tag('span', f'{row.dataset_name}, scored on v{row.version}', 't12 t3 cut')
+                gone = ', deleted' if row.deleted else ''
+                tag('span', f'{row.dataset_name}, scored on v{row.version}{gone}', 't12 t3 cut')
 
         more = len(self._scored) > MOST_SHOWN
         with card('Forecasts', f'The {MOST_SHOWN} issued last; filter to see others' if more else 'Each row opens one'):
@@ -253,7 +260,7 @@ class Selection:
                     ),
                 ],
                 self._scored[:MOST_SHOWN],
-                href=lambda row: f'/forecasts/{row.forecast_id}',
+                href=lambda row: f'/forecasts/{row.forecast_id}' if row.opens else None,
                 label='Scored forecasts',
                 classes='tall cards labelled',
             )
@@ -285,7 +292,7 @@ def _columns(rows: Sequence[Figures]) -> list[Column[Any]]:
         Column(label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
         Column(label='MASE', cell=lambda row: score(row.mase), num=True),
         Column(label='sMAPE', cell=lambda row: score(row.smape), num=True, phone=False),
-        Column(label='SQL', cell=lambda row: score(row.sql), num=True, phone=False),
+        Column(label='Quantile loss', cell=lambda row: score(row.sql), num=True, phone=False, hint=says('SQL')),
         *_held(rows),
     ]
 

@@ -1,42 +1,14 @@
-// Loaded in the head of every page, before anything is painted: theme, palette, shortcuts, menus.
+// Run once every page has been read: palette, shortcuts, menus, the rail. The theme is that of theme.js.
 (() => {
-  const root = document.documentElement;
-  const dark = matchMedia('(prefers-color-scheme: dark)');
-  const choice = () => (document.cookie.match(/(?:^|; )variosync_theme=(light|dark)/) || [])[1] || 'system';
+  const { set: setTheme, keep: keepTheme, kept: themeKept, mark: markThemes, tab } = window.variosyncTheme;
 
-  function applyTheme() {
-    const wanted = choice();
-    const theme = wanted === 'system' ? (dark.matches ? 'dark' : 'light') : wanted;
-    const changed = root.dataset.theme !== theme;
-    root.dataset.theme = theme;
-    window.Quasar?.Dark.set(theme === 'dark');
-    markThemes();
-    if (changed) dispatchEvent(new CustomEvent('variosync:theme', { detail: theme }));
-  }
-  function markThemes() {
-    document.querySelectorAll('[data-theme-set]').forEach((item) => item.setAttribute(item.hasAttribute('aria-pressed') ? 'aria-pressed' : 'aria-checked', item.dataset.themeSet === choice()));
-  }
-  function setTheme(wanted) {
-    const secure = location.protocol === 'https:' ? '; Secure' : '';
-    document.cookie = `variosync_theme=${wanted}; Path=/; Max-Age=${wanted === 'system' ? 0 : 31536000}; SameSite=Lax${secure}`;
-    applyTheme();
-  }
-  // The account keeps the choice for its other browsers. Until it does, this tab holds on to it and tries again.
-  const UNKEPT = 'variosync_theme_unkept';
-  function keepTheme(theme) {
-    sessionStorage.setItem(UNKEPT, theme);
-    fetch('/api/v1/settings', { method: 'PATCH', keepalive: true, headers: { 'Content-Type': 'application/json', Accept: 'application/json' }, body: JSON.stringify({ theme }) })
-      .then((answer) => { if (answer.status < 500 && sessionStorage.getItem(UNKEPT) === theme) sessionStorage.removeItem(UNKEPT); }, () => { /* the server is away: the next page tries */ });
-  }
-  applyTheme();
-  // A page calls this from its head with what the account says; the cookie only remembers it for pages without one.
-  window.variosyncTheme = (wanted) => {
-    const unkept = sessionStorage.getItem(UNKEPT);
-    if (unkept) keepTheme(unkept);
-    else if (wanted !== choice()) setTheme(wanted);
-  };
-  dark.addEventListener('change', applyTheme);
-  addEventListener('DOMContentLoaded', applyTheme);
+  // Whoever signs out leaves nothing behind of what was put aside on this machine (panels/dashboard.js).
+  addEventListener('submit', (event) => {
+    if (new URL(event.target.action, location.href).pathname !== '/auth/sign-out') return;
+    try {
+      for (const name of Object.keys(localStorage)) if (name.startsWith('variosync-board:')) localStorage.removeItem(name);
+    } catch { /* a browser that refuses storage holds nothing */ }
+  });
 
   // ---- command palette ----
   const el = (name, classes, text) => {
@@ -82,7 +54,10 @@
     const input = el('input');
     Object.assign(input, { type: 'text', placeholder: 'Search or jump to', autocomplete: 'off', spellcheck: false });
     for (const [name, value] of Object.entries({ role: 'combobox', 'aria-label': 'Search or jump to', 'aria-expanded': 'false', 'aria-controls': 'palette-results', 'aria-autocomplete': 'list' })) input.setAttribute(name, value);
-    line.append(drawing(SEARCH), input, el('span', 'kbd', 'esc'));
+    const close = el('button', 'kbd', matchMedia('(max-width: 720px)').matches ? 'Close' : 'Esc');
+    Object.assign(close, { type: 'button', title: 'Close' });
+    close.dataset.close = '';
+    line.append(drawing(SEARCH), input, close);
     const results = el('div', 'results');
     results.id = 'palette-results';
     results.setAttribute('role', 'listbox');
@@ -258,17 +233,19 @@
   addEventListener('click', (event) => {
     const at = (name) => event.target.closest?.(`[${name}]`);
     const rail = at('data-rail');
+    event.target.closest?.('.menu .mi:not([data-theme-set])')?.closest('[popover]')?.hidePopover(); // it has been chosen
     const theme = at('data-theme-set');
     const copy = at('data-copy');
     const row = at('data-href');
     if (rail) document.querySelector('.app').classList.toggle('rail-open');
+    else if (at('data-skip')) { event.preventDefault(); document.getElementById('main')?.focus(); }
     else if (at('data-palette')) showPalette();
     else if (at('data-keys')) showKeys();
     else if (at('data-close')) at('data-close').closest('dialog').close();
     else if (theme) {
       setTheme(theme.dataset.themeSet);
       if ('themeKept' in theme.dataset) keepTheme(theme.dataset.themeSet);
-      else sessionStorage.removeItem(UNKEPT); // the page that offers it keeps it
+      else themeKept(); // the page that offers it keeps it
       theme.closest('[popover]')?.hidePopover();
     }
     else if (copy) copyText(copy);
@@ -300,15 +277,15 @@
     const answer = await fetch('/api/v1/rail', { headers: { Accept: 'application/json' } }).catch(() => null);
     if (!of || !answer?.ok) return;
     const found = { ...(await answer.json()), of };
-    sessionStorage.setItem('variosync_rail', JSON.stringify(found));
+    tab.set('variosync_rail', JSON.stringify(found));
     paintRail(found);
   };
   function railStands() {
     const rail = document.getElementById('rail');
     if (!rail?.dataset.of || rail === painted) return;
     painted = rail;
-    paintRail(JSON.parse(sessionStorage.getItem('variosync_rail') || 'null'));
-    window.variosyncRail();
+    paintRail(JSON.parse(tab.get('variosync_rail') || 'null'));
+    setTimeout(window.variosyncRail, 700); // what the page itself asks for comes first
   }
 
   // Tabs that do not fit are scrolled to the open one, and a table to its chosen row, whenever they are drawn anew.
@@ -326,6 +303,7 @@
   let waiting = 0;
   new MutationObserver(() => { waiting ||= requestAnimationFrame(() => { waiting = 0; railStands(); bring(); }); })
     .observe(document.documentElement, { childList: true, subtree: true });
+  railStands();
 
   // This page's server stops: build the page anew where another one answers, but no earlier than its files have gone.
   window.variosyncMove = async () => {
@@ -336,12 +314,8 @@
     location.reload();
   };
 
-  // Marks what only a browser knows: the modifier key, and a time's exact value where the page does not say it.
-  const finish = () => {
-    if (!mac) document.querySelectorAll('[data-mod]').forEach((key) => { const text = key.textContent === '⌘K' ? 'Ctrl K' : key.textContent === '⌘' ? 'Ctrl' : null; if (text) key.textContent = text; });
-    markThemes();
-  };
-  addEventListener('load', finish);
+  addEventListener('load', markThemes);
+  // Says what only a browser knows: a time's exact value, where the page does not say it.
   addEventListener('mouseover', (event) => {
     const time = event.target.closest?.('time[datetime]');
     if (time && !time.title) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });

@@ -1,8 +1,5 @@
 // The socket's end of a dashboard's page: what the server tells goes to the board, which stands already.
-import { drawn, standing } from "variosync-panels/page.js";
-
-// NiceGUI's page begins once its modules have: the charts come first.
-await drawn();
+import { standing } from "variosync-panels";
 
 export default {
   template: "<div hidden></div>",
@@ -15,6 +12,7 @@ export default {
   methods: {
     version(told) { this.board.version(told); },
     changed(told) { this.board.changed(told); },
+    deleted() { this.board.deleted(); },
     hears(heard) { this.board.hears(heard); },
   },
 };

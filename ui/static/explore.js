@@ -1,2 +1,2 @@
-// The component of Explore; its modules are found by the page's import map.
-export { default } from "variosync-panels/explore.js";
+// The component of Explore; its module is found by the page's import map.
+export { Explorer as default } from "variosync-panels";

@@ -2,6 +2,7 @@
 // the server loses nothing that the server has acknowledged: dropping the same file again goes on where it stopped.
 // Where files go straight to a storage, the server announces them, says where to send, and is asked to look at the end.
 const CHUNK = 8 * 1024 * 1024;
+const SENDING = 6; // files at a time: the server lets few uploads of a user wait for bytes
 const RETRIES = [0, 500, 1000, 2000, 4000, 8000, 15000, 30000];
 let library;
 
@@ -37,6 +38,7 @@ const expired = (code) => [400, 401, 403].includes(code); // what a storage says
 const REFUSED = 'variosync.refused';
 const TEXT = /\.(csv|tsv|txt|dat)$/i; // whose beginning tells the columns
 const HEAD = 16384; // bytes of it
+const ANSWER = 600000; // ms after which a server that says nothing does not answer: to take a large file over takes minutes
 const PATIENCE = 3000; // ms that the server may take to say where such a file fits
 
 // What the server says of an error is problem+json with a sentence for people.
@@ -51,7 +53,7 @@ function reason(error) {
 
 // Ask our server something about an upload; an error looks as those of tus-js-client do.
 async function ask(method, url, headers = {}) {
-  const answer = await fetch(url, { method, headers: { 'Tus-Resumable': '1.0.0', ...headers } });
+  const answer = await fetch(url, { method, headers: { 'Tus-Resumable': '1.0.0', ...headers }, signal: AbortSignal.timeout(ANSWER) });
   if (answer.ok) return answer;
   const body = await answer.text();
   throw Object.assign(new Error('refused'), { originalResponse: { getStatus: () => answer.status, getBody: () => body } });
@@ -109,7 +111,8 @@ export default {
             <button type="button" class="ib small" :aria-label="'Discard ' + item.name" title="Discard" @click="forget(item)"><svg class="i" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round" v-html="icons.x"></svg></button>
           </div>
           <div class="bar"><i :style="{ width: (100 * item.received / item.size) + '%' }"></i></div>
-          <div class="l t12 t3"><span class="cut grow">{{ item.received ? size(item.received) + ' of ' + size(item.size) + ' kept. ' : '' }}Choose or drop the same file again to go on.</span></div>
+          <div v-if="item.error" class="l t12 red">{{ item.error }}</div>
+          <div v-else class="l t12 t3"><span class="cut grow">{{ item.received ? size(item.received) + ' of ' + size(item.size) + ' kept. ' : '' }}Choose or drop the same file again to go on.</span></div>
         </div>
       </section>
     </div>`,
@@ -122,7 +125,10 @@ export default {
       const what = this.done.length === 1 ? this.done[0].name : `${this.done.length} files`;
       return this.same ? `${what}: nothing has changed, no version was made` : `${what} received`;
     },
-    target() { return this.done.length === 1 && this.done[0].dataset ? `/datasets/${this.done[0].dataset}` : '/datasets'; },
+    target() {
+      const [only] = this.done;
+      return this.done.length === 1 && only.dataset ? `/datasets/${only.dataset}${only.twin ? '?same=1' : ''}` : '/datasets';
+    },
     state() {
       const states = this.items.map((item) => item.state);
       return ['failed', 'asking', 'sending', 'paused', 'done', 'refused'].find((state) => states.includes(state)) ?? 'idle';
@@ -181,8 +187,9 @@ export default {
       item.start = raw(this.direct ? () => this.sendDirect(tus, item, file) : () => this.sendToUs(tus, item, file));
       item.places = await this.placesFor(item, file);
       if (!this.items.includes(item)) return; // discarded meanwhile
-      if (item.places.length) item.state = 'asking';
-      else await item.start();
+      if (item.places.length) { item.state = 'asking'; return; }
+      await this.turn();
+      if (this.items.includes(item) && item.state === 'sending') await this.go(item);
     },
     // Which datasets have the columns of a file of text: the server compares its first lines with theirs.
     async placesFor(item, file) {
@@ -198,7 +205,14 @@ export default {
     async answer(item, place) {
       Object.assign(item, { into: place?.id ?? '', state: 'sending', places: [] });
       item.print = this.fingerprint(item, item.file);
-      await item.start();
+      await this.go(item);
+    },
+    async go(item) { item.going = true; await item.start(); },
+    // Of many files the next begins when one has ended.
+    async turn() {
+      while (this.items.filter((item) => item.going && item.state === 'sending').length >= SENDING) {
+        await new Promise((next) => { setTimeout(next, 50); });
+      }
     },
     // What both ways have in common, for tus-js-client.
     options(item) {
@@ -231,6 +245,7 @@ export default {
         onAfterResponse: (request, response) => {
           item.dataset = response.getHeader('Variosync-Dataset') ?? item.dataset;
           item.same ||= response.getHeader('Variosync-Unchanged') === 'true';
+          item.twin ||= Boolean(response.getHeader('Variosync-Same-Dataset'));
         },
         onSuccess: () => this.received(item),
       });
@@ -273,6 +288,7 @@ export default {
           const answer = await ask('HEAD', kept);
           item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
           item.same = answer.headers.get('Variosync-Unchanged') === 'true';
+          item.twin = answer.headers.has('Variosync-Same-Dataset');
           return kept;
         } catch (error) { if (!refused(status(error)) && status(error) !== 409) throw error; }
       }
@@ -295,6 +311,7 @@ export default {
         const answer = await patiently(item, () => ask('HEAD', item.place));
         item.dataset = answer.headers.get('Variosync-Dataset') ?? '';
         item.same = answer.headers.get('Variosync-Unchanged') === 'true';
+        item.twin = answer.headers.has('Variosync-Same-Dataset');
         if (!item.dataset) throw new Error('incomplete');
         localStorage.removeItem(item.print);
         this.received(item);
@@ -327,8 +344,10 @@ export default {
       this.settle();
     },
     async forget(item) {
-      const answer = await fetch(`${this.endpoint}/${item.id}`, { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0' } });
-      if (answer.ok || answer.status === 404) this.broken = this.broken.filter((other) => other !== item);
+      try { await ask('DELETE', `${this.endpoint}/${item.id}`); } catch (error) {
+        if (status(error) !== 404) { this.broken = this.broken.map((other) => (other === item ? { ...item, error: reason(error) } : other)); return; }
+      }
+      this.broken = this.broken.filter((other) => other.id !== item.id);
     },
   },
 };

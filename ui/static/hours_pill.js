@@ -4,20 +4,19 @@ const BEAT = 30;
 const BELIEVED = 45;
 const TOUCHED = 'variosync.touched';
 const TOUCHES = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'scroll', 'touchstart'];
-const two = (number) => String(number).padStart(2, '0');
 
-// As `hours` and `to_the_second` of ui/components/times.py write them.
+// As `hours` and `amount` of ui/components/times.py write them.
 const grouped = (number, marks) => String(number).replace(/\B(?=(\d{3})+$)/g, marks[0]);
 function short(seconds, marks) {
-  if (seconds < 300) return `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
+  if (seconds < 300) return exact(seconds, marks);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   const hours = seconds / 3600;
   return `${hours >= 99.95 ? grouped(Math.round(hours), marks) : hours.toFixed(1).replace('.', marks[1])} h`;
 }
 function exact(seconds, marks) {
   const hours = Math.floor(seconds / 3600), minutes = Math.floor(seconds / 60) % 60, rest = seconds % 60;
-  if (hours) return `${grouped(hours, marks)} h ${two(minutes)} min ${two(rest)} s`;
-  return minutes ? `${minutes} min ${two(rest)} s` : `${rest} s`;
+  const parts = [[hours, 'h'], [minutes, 'min'], [rest, 's']].filter(([number]) => number);
+  return parts.map(([number, unit]) => `${grouped(number, marks)} ${unit}`).join(' ') || '0 s';
 }
 const SAID = {
   running: 'running', idle: 'paused while you are away', paused: 'paused', exhausted: 'used up', off: 'not running',
@@ -114,7 +113,9 @@ export default {
     // Whatever else on the page shows the balance follows the pill.
     tell() {
       if (!this.known) return;
-      document.querySelectorAll('[data-hours]').forEach((place) => { place.textContent = (place.dataset.hours === 'exact' ? exact : short)(this.left, this.marks); });
+      const told = { short: this.text, exact: exact(this.left, this.marks) };
+      if (told.exact === told.short) told.exact = ''; // it stands beside the other
+      document.querySelectorAll('[data-hours]').forEach((place) => { place.textContent = told[place.dataset.hours]; });
       this.switcher.disabled = this.state === 'exhausted';
       this.switcher.title = this.switcher.disabled ? 'Your hours are used up: there is nothing to pause.' : '';
       document.querySelectorAll('[data-hours-switch]').forEach((place) => { place.textContent = this.state === 'paused' ? 'Resume hours' : 'Pause hours'; });

@@ -1,2 +1,2 @@
-// The component of a dataset's chart; its modules are found by the page's import map.
-export { default } from "variosync-panels/series.js";
+// The component of a dataset's chart; its module is found by the page's import map.
+export { SeriesPanel as default } from "variosync-panels";

@@ -62,13 +62,14 @@ class Forecasts:
     """Forecast rows (see `forecast`), and what is known of how they were made.
 
     `seconds` is what each model took; what models share counts for the first of them. `weights` are the shares of a
-    model's members, `explained` what forecasts rest on, by model.
+    model's members, `explained` what forecasts rest on, and `noted` the series that each warning is about, by model.
     """
 
     rows: 'polars.DataFrame'
     seconds: Mapping[str, float]
     weights: Mapping[str, Mapping[str, float]]
     explained: Mapping[str, Sequence[Explained]]
+    noted: Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def forecast(
@@ -140,7 +141,25 @@ def run(
         seconds=seconds,
         weights={model: _shares(model, weighed) for model in request.models if any(model in own for _, own in weighed)},
         explained=explained,
+        noted={model: _noted(series, outcomes, model, dropped=dropped) for model in request.models},
     )
+
+
+def _noted(
+    series: Sequence['Series'], outcomes: Mapping[tuple[str, int], Outcome], model: str, *, dropped: int
+) -> dict[str, list[str]]:
+    """Return the labels of the series that each warning of a model is about; none where it is about no series."""
+    found: dict[str, list[str]] = {_left_out(dropped): []} if dropped else {}
+    for place, one in enumerate(series):
+        outcome = outcomes.get((model, place))
+        for text in (*one.notes, outcome.warning if outcome else ''):
+            if text:
+                found.setdefault(text, []).append(one.unique_id)
+    return found
+
+
+def _left_out(dropped: int) -> str:
+    return f'{dropped:,} rows of the table without a time or a series were left out.'
 
 
 def learn(frame: 'polars.DataFrame', request: Request, store: 'Store', *, of: int, progress: Progress = quiet) -> None:
@@ -265,6 +284,7 @@ def quantiles(levels: Sequence[float | int]) -> tuple[float, ...]:
 
 
 def check(request: Request) -> None:
+    """Raise UsageError for a request that no data can answer, for what its fields hold or how they fit together."""
     from core.analysis.forecasting import frequency
 
     if not isinstance(request.h, int) or isinstance(request.h, bool) or request.h < 1:
@@ -293,7 +313,7 @@ def check(request: Request) -> None:
     if unasked := [name for name in request.options if name not in MODELS]:
         raise UsageError(f'There are options for "{unasked[0]}", which is no model.')
     if request.freq is not None:
-        frequency.parse(request.freq)
+        frequency.parse(request.freq, h=request.h)
 
 
 def tidy(frame: 'polars.DataFrame', request: Request) -> tuple['polars.DataFrame', 'Clock', int]:
@@ -372,7 +392,7 @@ def _rows(
             outcome = outcomes.get((model, place), failed)
             notes = [*one.notes, outcome.warning]
             if dropped:
-                notes.append(f'{dropped:,} rows of the table without a time or a series were left out.')
+                notes.append(_left_out(dropped))
             center = nothing if outcome.center is None else outcome.center
             bands = np.tile(nothing[:, None], len(asked)) if outcome.quantiles is None else outcome.quantiles
             columns = {

@@ -12,6 +12,7 @@ import numpy as np
 from core.analysis import evaluate
 from core.analysis.forecasting.base import quiet
 from core.analysis.forecasting.frequency import Array
+from core.analysis.forecasting.registry import ALONE
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ MEASURED = 60
 """`scores` measures on about this many series."""
 COMPANY = 150
 """About as many, those that are measured among them, a model sees that learns from all series."""
-ALONE = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
-"""Models that take each series by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,18 +147,23 @@ def counted(windows: Mapping[str, int]) -> dict[str, int]:
 
 
 def shortfall(counts: Mapping[str, int], n_windows: int) -> str:
-    """Say how many series were measured on fewer than `n_windows` past windows (`counted`); nothing when none was."""
+    """Say how many series were measured from fewer than `n_windows` past cutoffs (`counted`); '' when none was."""
     fewer = sorted(int(number) for number in counts if 0 < int(number) < n_windows and counts[number])
     none, total = counts.get('0', 0), sum(counts.values())
     if not fewer and not none:
         return ''
-    said = [f'{counts.get(str(n_windows), 0):,} of {total:,} series measured on all {n_windows} past windows']
+    why = 'the history is too short for more, or the time was up.'
+    if none == total:
+        return f'Not measured on the past: {why.replace(" for more", "")}'
+    if total == 1:
+        return f'Measured from {fewer[0]} of {n_windows} past cutoffs: {why}'
+    said = [f'{counts.get(str(n_windows), 0):,} of {total:,} series measured from all {n_windows} past cutoffs']
     if fewer:
         span = f'{fewer[0]}' if len(fewer) == 1 else f'{fewer[0]} to {fewer[-1]}'
-        said.append(f'{sum(counts[str(number)] for number in fewer):,} on {span}')
+        said.append(f'{sum(counts[str(number)] for number in fewer):,} from {span}')
     if none:
-        said.append(f'{none:,} on none')
-    return f'{", ".join(said)}: for more, their history is too short or the budget too small.'
+        said.append(f'{none:,} from none')
+    return f'{", ".join(said)}: {why}'
 
 
 def share_of_forecast(n_series: int, n_windows: int) -> float:

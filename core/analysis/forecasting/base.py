@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from core.analysis.forecasting.frequency import Array
-from core.analysis.forecasting.repair import Series
+if TYPE_CHECKING:
+    from core.analysis.forecasting.frequency import Array
+    from core.analysis.forecasting.repair import Series
 
 NORMAL_80 = NormalDist().inv_cdf(0.9)
 """Half the width of an 80% band in standard deviations."""
@@ -42,8 +43,8 @@ class Raw:
     far the members of a mean lie from theirs (standard deviation, mean over the steps), 0 for a single model.
     """
 
-    center: Array
-    spread: Array
+    center: 'Array'
+    spread: 'Array'
     used: str
     warning: str = ''
     apart: float = 0.0
@@ -53,8 +54,8 @@ class Raw:
 class Outcome:
     """One series' forecast: `center` (h) and its `quantiles` (h × quantiles asked); None when it failed."""
 
-    center: Array | None
-    quantiles: Array | None
+    center: 'Array | None'
+    quantiles: 'Array | None'
     used: str
     status: str
     warning: str = ''
@@ -70,8 +71,8 @@ class Explained:
     unique_id: str
     kind: str
     name: str
-    ds: Array | None
-    value: Array
+    ds: 'Array | None'
+    value: 'Array'
 
 
 KINDS = ('component', 'contribution', 'importance', 'attention')
@@ -98,10 +99,10 @@ class Member(Protocol):
     held_series: int
     """On how many series its held-out origins may cost their time."""
 
-    def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
+    def predict(self, panel: Sequence['Series'], *, h: int, run: Run) -> list[Raw]:
         """Return a forecast of the `h` steps after each series."""
 
-    def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
+    def hold_out(self, panel: Sequence['Series'], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return, for each origin, the forecast made without anything after it."""
 
 
@@ -109,7 +110,7 @@ class Member(Protocol):
 class Explainer(Protocol):
     """A member that tells what its forecasts rest on."""
 
-    def explain(self, panel: Sequence[Series], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
+    def explain(self, panel: Sequence['Series'], places: Sequence[int], *, h: int, run: Run) -> list[Explained]:
         """Return the parts of what was forecast for the series at `places`; none for a series it did not forecast."""
 
 
@@ -117,8 +118,8 @@ class Explainer(Protocol):
 class Learner(Protocol):
     """A member that learns from all series at once: it can learn of some, and forecast others of their step with it."""
 
-    def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
+    def learn(self, panel: Sequence['Series'], *, h: int, run: Run, folder: Path) -> None:
         """Write into a new folder what forecasts of `h` steps take; nothing where there is too little to learn from."""
 
-    def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
+    def recall(self, panel: Sequence['Series'], *, h: int, run: Run, folder: Path) -> list[Raw]:
         """Return the forecasts of other series with what `learn` wrote into `folder`, asked the same."""

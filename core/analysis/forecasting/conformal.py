@@ -27,6 +27,11 @@ out over what lies after the second, unless they would lie too near to each othe
 FEW, ENOUGH = 10, 40
 """Up to FEW independent windows a Student shape is scaled; from ENOUGH on, residuals alone give the quantiles."""
 BLOCKS = 6
+BEYOND = 4.0
+"""A block's own quantile counts alone when so many independent windows are expected to lie beyond it."""
+LEAST_BLOCK = 0.1
+"""No block reaches less far than this share of how far all blocks do: errors of zero will not stay so."""
+TINY = 1e-9
 LEAST_RESIDUALS = 20
 """A step ahead is calibrated by itself when so many origins reached it."""
 UNMEASURED = 1.25
@@ -128,10 +133,11 @@ def scaled(raw: Raw, y: Array, season_length: int) -> Raw:
     """Return the forecast from `y` with the spread that its residuals are measured in.
 
     It is the geometric mean of what the model says and the series' own mean absolute seasonal difference: each alone
-    is wrong on some panels, and their errors differ. The latter grows with the square root of the seasons ahead.
+    is wrong on some panels, and their errors differ. The latter grows with the square root of the seasons ahead, evenly
+    from step to step.
     """
     own = scale(y, season_length)
-    ahead = own * np.sqrt(np.arange(len(raw.center)) // season_length + 1)
+    ahead = own * np.sqrt(np.arange(len(raw.center)) / season_length + 1)
     told = np.maximum(np.where(np.isfinite(raw.spread), raw.spread, 0.0), LEAST_SHARE * own)
     return Raw(center=raw.center, spread=np.sqrt(told * ahead), used=raw.used, warning=raw.warning)
 
@@ -246,7 +252,9 @@ def shape(
         growth = _growth(table, count)
         found += (1 - weight) * np.outer(growth, _student(quantiles, count + BELIEF) * _widening(table / growth, count))
     if weight > 0:
-        found += weight * _measured(table, quantiles, h=h, old=np.zeros(len(table), bool) if old is None else old)
+        found += weight * _measured(
+            table, quantiles, h=h, windows=count, old=np.zeros(len(table), bool) if old is None else old
+        )
     return found
 
 
@@ -337,25 +345,65 @@ def _leant(raws: Sequence[Raw], lean: Array) -> list[Raw]:
     return [replace(raw, spread=raw.spread * np.exp(own)) for raw, own in zip(raws, lean, strict=True)]
 
 
-def _measured(table: Array, quantiles: Sequence[float], *, h: int, old: Array) -> Array:
-    """Return the quantiles (h × quantiles) that residuals themselves show, by block of the horizon."""
+def _measured(table: Array, quantiles: Sequence[float], *, h: int, windows: float, old: Array) -> Array:
+    """Return the quantiles (h × quantiles) that residuals themselves show by block of the horizon, and between blocks.
+
+    Blocks are calibrated as split conformal prediction calibrates one score (Lei et al. 2018). What goes over from
+    block to block, and what few windows share, is ours: it only widens a block's band where enough windows are, so that
+    as much as exchangeable windows promise of a block in the mean of its steps is kept. Where they are fewer than
+    BEYOND asks for, nothing of this kind is promised. No level reaches less far than one that promises less.
+    """
     reached = np.isfinite(table).sum(axis=0)
     known = np.flatnonzero(reached >= min(LEAST_RESIDUALS, reached.max()))
     blocks = np.array_split(known, min(len(known), BLOCKS))
     levels = sorted({round(abs(2 * q - 1), 9) for q in quantiles} - {0.0})
     found = np.zeros((h, len(quantiles)))
+    up, down = np.zeros(h), np.zeros(h)
     for level in levels:
         skew = _skew(table, blocks, level, old)
-        for block in blocks:
-            values = table[:, block]
-            windows = int(np.isfinite(values).any(axis=1).sum())
-            scores = np.where(values > 0, values * np.exp(-skew), -values * np.exp(skew))
-            size = np.quantile(scores[np.isfinite(scores)], min(1.0, level * (1 + 1 / windows)))
-            for at, q in enumerate(quantiles):
-                if abs(abs(2 * q - 1) - level) < 1e-8:
-                    found[block, at] = size * np.exp(skew) if q > 0.5 else -size * np.exp(-skew)
-    found[known[-1] + 1 :] = found[known[-1]]
+        size = _over_steps(_reaches(table, blocks, level, skew, windows), blocks, h=h)
+        up, down = np.maximum(up, size * np.exp(skew)), np.maximum(down, size * np.exp(-skew))
+        for at, q in enumerate(quantiles):
+            if abs(abs(2 * q - 1) - level) < 1e-8:
+                found[:, at] = up if q > 0.5 else -down
     return found
+
+
+def _over_steps(reaches: Array, blocks: Sequence[Array], *, h: int) -> Array:
+    """Return how far a band reaches at each step (h): never less far than its block does.
+
+    From the middle of a block to that of the next it grows or shrinks evenly (in logarithms) as far as that widens it.
+    """
+    steps = np.arange(h)
+    even = np.exp(np.interp(steps, [float(block.mean()) for block in blocks], np.log(reaches)))
+    own = reaches[np.searchsorted([int(block[-1]) for block in blocks[:-1]], steps)]
+    return np.maximum(even, own)
+
+
+def _reaches(table: Array, blocks: Sequence[Array], level: float, skew: float, windows: float) -> Array:
+    """Return how far a band of a level reaches in each block, above zero, from residuals without their skew.
+
+    An outermost quantile of few windows hangs on one error: the fewer they are, the more it is drawn to that of all
+    blocks, in the ratio of their mean errors, of which none counts as larger than the level's quantile.
+    """
+    signed = [table[:, block] for block in blocks]
+    sides = [np.where(values > 0, values * np.exp(-skew), -values * np.exp(skew)) for values in signed]
+    scores = [side[np.isfinite(side)] for side in sides]
+    counts = [int(np.isfinite(side).any(axis=1).sum()) for side in sides]
+    most = np.quantile(np.concatenate(scores), level)
+    means = np.array([np.minimum(own, most).mean() for own in scores])
+    growth = np.maximum(means / means.mean(), LEAST_BLOCK) if means.mean() > 0 else np.ones(len(means))
+    everywhere = np.concatenate([own / by for own, by in zip(scores, growth, strict=True)])
+    pooled = max(_reach(everywhere, level, int(np.isfinite(table).any(axis=1).sum())), TINY)
+    own = np.array([_reach(score, level, count) for score, count in zip(scores, counts, strict=True)])
+    weight = np.minimum(1.0, np.minimum(counts, windows) * (1 - level) / BEYOND) ** 2
+    logs = weight * np.log(np.maximum(own, LEAST_BLOCK * pooled)) + (1 - weight) * np.log(pooled * growth)
+    return np.asarray(np.exp(logs))
+
+
+def _reach(scores: Array, level: float, windows: int) -> float:
+    """Return the quantile that holds a level of one more window, of scores of so many (Lei et al. 2018)."""
+    return float(np.quantile(scores, min(1.0, level * (1 + 1 / windows))))
 
 
 def _skew(table: Array, blocks: Sequence[Array], level: float, old: Array) -> float:

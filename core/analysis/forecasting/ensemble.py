@@ -287,6 +287,7 @@ class Bench:
     def _told(self, text: str) -> Run:
         told, stage = self._run.progress, self._stage
         self._stage += 1
+        told(min(1.0, stage / self._stages), text)  # a model that tells nothing for long is named while it works
         return replace(self._run, progress=lambda part, own: told(min(1.0, (stage + part) / self._stages), own or text))
 
     def _blend(self, chosen: Plan, *, lumpy: bool, models: Sequence[str]) -> Blend:
@@ -527,7 +528,11 @@ def still(series: Series, h: int, quantiles: Sequence[float]) -> Outcome:
         if alone
         else np.tile(center[:, None], len(quantiles))
     )
-    warning = 'One value only: it was repeated, and no band can be given.' if alone else 'The series is constant.'
+    warning = (
+        'One value only: it was repeated, and no band can be given.'
+        if alone
+        else 'The series is constant: its value goes on, in bands of no width.'
+    )
     return Outcome(center=center, quantiles=bands, used='naive', status='fallback', warning=warning)
 
 

@@ -22,7 +22,9 @@ ALIASES = {
     'hour': 'h', 'day': 'D', 'week': 'W', 'month': 'MS', 'quarter': 'QS', 'year': 'YS',
 }  # fmt: skip
 MONTHS = {'MS': 1, 'ME': 1, 'QS': 3, 'QE': 3, 'YS': 12, 'YE': 12}
-NAME = re.compile(r'(\d*)([A-Za-z]+)(?:-([A-Za-z]{3}))?')
+NAME = re.compile(r'(\d{0,9})([A-Za-z]+)(?:-([A-Za-z]{3}))?')
+YEAR = 365.2425 * DAY
+LONGEST = 7000  # years from today to about the last one that a date has
 MOST_STEPS_A_POINT = 20
 """A grid may hold this many steps a point: beyond, the step was read from stray stamps."""
 
@@ -42,6 +44,11 @@ class Step:
         if self.unit == 'fixed' and self.size < DAY and self.season_length * self.size == DAY:
             return 7 * self.season_length
         return 0
+
+    @property
+    def years(self) -> float:
+        """About how many years a step takes."""
+        return self.size / {'month': 12, 'business': 261, 'fixed': YEAR}[self.unit]
 
     def positions(self, stamps: Array, origin: np.datetime64) -> tuple[Array, Array]:
         """Return each stamp's whole number of steps from `origin` and how far off that it is (share of a step)."""
@@ -68,8 +75,17 @@ class Step:
         return np.asarray(origin + (places * self.size).astype('timedelta64[us]'))
 
 
-def parse(name: str) -> Step:
-    """Return the step that a frequency name such as `MS`, `W-SUN` or `15min` means. Raise UsageError for others."""
+def parse(name: str, *, h: int = 1) -> Step:
+    """Return the step that a frequency name such as `MS`, `W-SUN` or `15min` means. Raise UsageError for others, and
+    for steps so long that `h` of them pass any date."""
+    step = _named(name)
+    if step.years * h > LONGEST:
+        many = f'1 step of "{name}" takes' if h == 1 else f'{h:,} steps of "{name}" take'
+        raise UsageError(f'{many} more than {LONGEST:,} years. Name a finer frequency or a shorter horizon.')
+    return step
+
+
+def _named(name: str) -> Step:
     match = NAME.fullmatch(name.strip())
     if match is None:
         raise _unknown(name)

@@ -4,10 +4,11 @@ Windows are centred and scaled one by one; what is regressed is the difference f
 strong penalty gives seasonal naive. Each series may then lean away from the common function as far as the held-out
 past says (a common prior mean, as in Efron & Morris 1975, doi:10.1080/01621459.1975.10479864). Global linear models of
 many lags: Montero-Manso & Hyndman 2021, doi:10.1016/j.ijforecast.2021.03.004; ridge: Hoerl & Kennard 1970,
-doi:10.1080/00401706.1970.10488634.
+doi:10.1080/00401706.1970.10488634. Of the many lags of short steps, neighbours share a coefficient, as in the
+heterogeneous autoregression of Corsi 2009, doi:10.1093/jjfinec/nbp001.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from core.analysis.forecasting.repair import Series
 MOST_WINDOWS = 15_000
 MOST_SQUARES = 2e9
 """Long windows are fewer: what they cost grows with the square of their length."""
+MOST_LAGS = 400
+"""Of longer windows, as many neighbouring lags share a coefficient as make about so many of them."""
 MOST_LEARNT = 1000
 """The last so many windows of a series are enough for what is its own."""
 LEAST_WINDOWS = 30
@@ -39,11 +42,13 @@ FREE = 0.01
 LEAST_OWN = 8
 TRIED = 60
 """So many series decide how far series lean away."""
+ABOUT = 4
+"""How many numbers are written beside a function: its season, length and leaning, and whether it is of logarithms."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Windows as rows: inputs (k × length + 1), the anchor (k × h, the pool's units) and the scale (k)."""
+    """Windows as rows: inputs (k × lags + 1), the anchor (k × h, the pool's units) and the scale (k)."""
 
     inputs: Array
     anchor: Array
@@ -52,7 +57,7 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
-    """The common function (length + 1 × h) of windows of one length, and how strongly series are drawn to it."""
+    """The common function (lags + 1 × h) of windows of one length, and how strongly series are drawn to it."""
 
     pool: windows.Pool
     season: int
@@ -77,24 +82,32 @@ class Ridge:
         return self._forecast(panel, windows.ends_before(panel, origins), origins, h=h, run=run) if origins else []
 
     def learn(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> None:
-        """Write the functions learnt from all series, as arrays of numpy: each with season, leaning and logarithms."""
+        """Write the functions learnt from all series, as arrays of numpy, each with what it is about."""
         folder.mkdir()
         for number, one in enumerate(_learn_all(panel, [len(one.filled) for one in panel], h=h, run=run)):
             logged = bool(one.pool.logged.any())
-            np.savez(folder / f'{number}.npz', common=one.common, about=[one.season, one.leaning, float(logged)])
+            np.savez(
+                folder / f'{number}.npz', common=one.common, about=[one.season, one.length, one.leaning, float(logged)]
+            )
 
     def recall(self, panel: Sequence[Series], *, h: int, run: Run, folder: Path) -> list[Raw]:
-        """Return each series' forecast by the functions that `learn` wrote; what is a series' own is its past's."""
+        """Return each series' forecast by the functions that `learn` wrote; what is a series' own is its past's.
+
+        A function that an older version wrote about otherwise counts as not learnt: `stand_in` forecasts.
+        """
         ends = [Origin(place, len(series.filled)) for place, series in enumerate(panel)]
         pools: dict[bool, windows.Pool] = {}
         learnt = []
         for path in sorted(folder.glob('*.npz')):
             with np.load(path, allow_pickle=False) as told:
-                common, (season, leaning, mark) = told['common'], told['about'].tolist()
+                common, about = told['common'], told['about'].tolist()
+            if len(about) != ABOUT:
+                continue
+            season, length, leaning, mark = about
             logged = bool(mark)
             if logged not in pools:
                 pools[logged] = windows.pool(panel, [at.size for at in ends], h=h, run=run, logged=logged)
-            learnt.append(_Learnt(pools[logged], int(season), len(common) - 1, common, leaning))
+            learnt.append(_Learnt(pools[logged], int(season), int(length), common, leaning))
         return self._raws(panel, learnt, ends, h=h)
 
     def _forecast(
@@ -124,12 +137,17 @@ def _learn_all(panel: Sequence[Series], ends: Sequence[int], *, h: int, run: Run
     """Return what windows of each length teach, in units of y and in logarithms where any series is read in them."""
     layout = windows.layout(panel, ends)
     pools = [windows.pool(panel, ends, h=h, run=run, logged=logged) for logged in (False, True)]
+    asked = [(pool, length) for pool in (pools if pools[1].logged.any() else pools[:1]) for length in _lengths(layout)]
     found = [
-        _learn(pool, layout.season, length, seed=run.seed)
-        for pool in (pools if pools[1].logged.any() else pools[:1])
-        for length in _lengths(layout)
+        _learn(pool, layout.season, length, seed=run.seed, tell=_part(run, number, len(asked)))
+        for number, (pool, length) in enumerate(asked)
     ]
     return [learnt for learnt in found if learnt is not None]
+
+
+def _part(run: Run, number: int, count: int) -> Callable[[float], None]:
+    """Tell of one of `count` parts as of a part of the whole."""
+    return lambda done: run.progress((number + done) / count, '')
 
 
 def _lengths(layout: windows.Layout) -> tuple[int, ...]:
@@ -140,8 +158,8 @@ def _lengths(layout: windows.Layout) -> tuple[int, ...]:
     return 2 * layout.season + 1, 3 * layout.season + 1
 
 
-def _learn(pool: windows.Pool, season: int, length: int, *, seed: int) -> _Learnt | None:
-    """Return what windows of one length teach, None when there are too few."""
+def _learn(pool: windows.Pool, season: int, length: int, *, seed: int, tell: Callable[[float], None]) -> _Learnt | None:
+    """Return what windows of one length teach, None when there are too few; `tell` hears of each fit."""
     season = season if length >= season else 1
     rng = np.random.default_rng(seed)
     most = int(np.clip(MOST_SQUARES / length**2, MOST_WINDOWS // 5, MOST_WINDOWS))
@@ -155,7 +173,11 @@ def _learn(pool: windows.Pool, season: int, length: int, *, seed: int) -> _Learn
     if (before > 0).sum() < LEAST_WINDOWS:
         return _Learnt(pool, season, length, _fit(rows.inputs, target, seen, PENALTIES[-1]), 0.0)
     tried = (drawn.sizes >= (pool.ends - pool.h)[drawn.places]) & (seen > 0)
-    fits = [_fit(rows.inputs, earlier, before, penalty) for penalty in PENALTIES]
+    fits = []
+    for number, penalty in enumerate(PENALTIES):
+        tell(number / (len(PENALTIES) + 1))
+        fits.append(_fit(rows.inputs, earlier, before, penalty))
+    tell(len(PENALTIES) / (len(PENALTIES) + 1))
     losses = [_loss(rows.inputs[tried] @ fit, target[tried], seen[tried]) for fit in fits]
     best = int(np.argmin(losses))
     leaning = _leaning(_Learnt(pool, season, length, fits[best], 0.0), rng)
@@ -192,7 +214,21 @@ def _rows(pool: windows.Pool, at: windows.Windows, season: int, length: int) -> 
     scale = np.sqrt(apart * (apart + np.where(logged, 1.0, np.abs(level))))
     inputs = np.clip((past - level[:, None]) / scale[:, None], -FAR, FAR)
     anchor = past[:, length - season + np.arange(pool.h) % season]
-    return _Rows(np.concatenate([inputs, np.ones((len(at), 1))], axis=1), anchor, scale)
+    return _Rows(np.concatenate([_shared(inputs), np.ones((len(at), 1))], axis=1), anchor, scale)
+
+
+def _shared(inputs: Array) -> Array:
+    """Return lags (k × length) of which neighbours share a coefficient where they are many, the latest ones each alone.
+
+    Sums are divided so that a penalty is as if each lag had its coefficient, and those of neighbours were equal.
+    """
+    wide = -(-inputs.shape[1] // MOST_LAGS)
+    if wide == 1:
+        return inputs
+    starts = np.arange(0, inputs.shape[1] - wide, wide)
+    counts = np.diff(np.append(starts, inputs.shape[1] - wide))
+    sums = np.add.reduceat(inputs[:, :-wide], starts, axis=1) / np.sqrt(counts)
+    return np.concatenate([sums, inputs[:, -wide:]], axis=1)
 
 
 def _targets(pool: windows.Pool, at: windows.Windows, rows: _Rows, ends: Array) -> tuple[Array, Array]:
@@ -205,7 +241,7 @@ def _targets(pool: windows.Pool, at: windows.Windows, rows: _Rows, ends: Array) 
 
 
 def _fit(inputs: Array, target: Array, seen: Array, penalty: float) -> Array:
-    """Return the function (length + 1 × h) that fits best, windows that no function fits weighing less."""
+    """Return the function (lags + 1 × h) that fits best, windows that no function fits weighing less."""
     weights = np.ones(len(inputs))
     found = _solve(inputs, target, seen, weights, penalty)
     for _ in range(PASSES - 1):
@@ -239,7 +275,7 @@ def _leaning(learnt: _Learnt, rng: np.random.Generator) -> float:
     """Return how strongly series are drawn to the common function, as some did best before the end; 0: altogether."""
     pool, length = learnt.pool, learnt.length
     usual = float(np.median(pool.ends))
-    work = len(pool.sizes) * min(usual, MOST_LEARNT) * min(length, usual) ** 2
+    work = len(pool.sizes) * min(usual, MOST_LEARNT) * min(len(learnt.common), usual) ** 2
     long = np.flatnonzero(pool.ends >= 2 * length + pool.h)
     if usual < 2 * length or work > MOST_WORK or len(long) == 0:
         return 0.0
@@ -257,7 +293,7 @@ def _leaning(learnt: _Learnt, rng: np.random.Generator) -> float:
 
 
 def _own(learnt: _Learnt, place: int, leaning: float, ends: Array) -> Array:
-    """Return what the series at `place` adds to the common function (length + 1 × h), from its points before `ends`."""
+    """Return what the series at `place` adds to the common function (lags + 1 × h), from its points before `ends`."""
     pool, end = learnt.pool, int(ends[place])
     sizes = np.arange(max(learnt.length, end - MOST_LEARNT), end - pool.h // 2)
     if len(sizes) < LEAST_OWN:

@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from core.analysis.forecasting.base import NORMAL_80, Member, Origin, Raw, Run
-from core.analysis.forecasting.naive import stand_in
-from core.analysis.forecasting.repair import Series
 from core.errors import UsageError
 
 if TYPE_CHECKING:
     import polars
+
+    from core.analysis.forecasting.repair import Series
 
 GROUP = 'variosync.models'
 QUANTILES = (0.1, 0.5, 0.9)
@@ -85,11 +83,11 @@ class Plugin:
         self.name = name
         self._load = load
 
-    def predict(self, panel: Sequence[Series], *, h: int, run: Run) -> list[Raw]:
+    def predict(self, panel: Sequence['Series'], *, h: int, run: Run) -> list[Raw]:
         """Return each series' forecast; seasonal naive with the reason where the plug-in gave none."""
         return self._ask(panel, [Origin(place, len(one.filled)) for place, one in enumerate(panel)], h)
 
-    def hold_out(self, panel: Sequence[Series], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
+    def hold_out(self, panel: Sequence['Series'], origins: Sequence[Origin], *, h: int, run: Run) -> list[Raw]:
         """Return the forecasts from the origins; no call sees what came after them, of any series."""
         rounds: dict[int, list[int]] = {}
         for index, at in enumerate(origins):
@@ -100,7 +98,9 @@ class Plugin:
             run.progress(count / len(rounds), '')
         return [found[index] for index in range(len(origins))]
 
-    def _ask(self, panel: Sequence[Series], origins: Sequence[Origin], h: int) -> list[Raw]:
+    def _ask(self, panel: Sequence['Series'], origins: Sequence[Origin], h: int) -> list[Raw]:
+        from core.analysis.forecasting.naive import stand_in
+
         if not origins:
             return []
         step = panel[0].step
@@ -112,7 +112,11 @@ class Plugin:
             return [stand_in(panel[at.place], at.size, h=h, reason=reason) for at in origins]
         return [self._raw(panel[at.place], at, h, tables) for at in origins]
 
-    def _raw(self, series: Series, at: Origin, h: int, tables: Mapping[str, 'polars.DataFrame']) -> Raw:
+    def _raw(self, series: 'Series', at: Origin, h: int, tables: Mapping[str, 'polars.DataFrame']) -> Raw:
+        import numpy as np
+
+        from core.analysis.forecasting.naive import stand_in
+
         table = tables.get(series.unique_id)
         if table is None or table.height != h:
             given = 0 if table is None else table.height
@@ -149,7 +153,7 @@ def _columns(quantiles: Sequence[float]) -> list[str]:
     return [f'q{q:g}' for q in quantiles]
 
 
-def _frame(panel: Sequence[Series], origins: Sequence[Origin]) -> 'polars.DataFrame':
+def _frame(panel: Sequence['Series'], origins: Sequence[Origin]) -> 'polars.DataFrame':
     """Return the histories up to the origins, each series once."""
     import polars as pl
 

@@ -54,6 +54,9 @@ MODELS: Mapping[str, str] = {
 }
 """Each model that a request may name, with its description: ours in a fixed order, then plug-ins by name."""
 
+ALONE = frozenset({'seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'})
+"""Models that take each series by itself; the others learn from all of them."""
+
 
 def hint(name: str) -> str:
     """Return what to do before the model `name` can run in this installation; empty when it can."""

@@ -33,6 +33,11 @@ LARGEST = 1e150
 OTHER_PACE = 3
 """The frequency of a series changed when its last values come so many times as far apart as its first, or as near."""
 LEAST_PACES = 4
+FAR = 5
+"""A value lies far beyond the others when it is so many widths of nine in ten of them away from those."""
+MOST_FAR = 0.02
+"""Of more than this share, large ones are the nature of a series, and no faults in it."""
+LEAST_TO_TELL = 20
 FEW_STAMPS = 4
 """A series of fewer stamps takes the panel's step where they lie on it."""
 
@@ -131,8 +136,9 @@ def regular(
     past = stamps <= cutoff
     if (off[past] > 0.1).any():
         flags.add('irregular')
-        moved = _count((off[past] > 0.1).sum(), 'stamp')
-        notes.append(f'Stamps are irregular: {moved} moved to the nearest {step.name} step.')
+        moved = int((off[past] > 0.1).sum())
+        were = 'was' if moved == 1 else 'were'
+        notes.append(f'Times are irregular: {moved:,} of {len(stamps):,} {were} moved to the nearest {step.name} step.')
     future = step.after(cutoff, np.arange(1, h + 1))
     all_places = places
     places, values = places[past], values[past]
@@ -162,7 +168,15 @@ def regular(
     missing = int(np.isnan(y).sum())
     if missing:
         flags.add('gaps')
-        notes.append(f'{_count(missing, "step")} of {len(y):,} had no value and were interpolated.')
+        notes.append(f'No value at {missing:,} of {len(y):,} steps: filled in from their neighbours.')
+        if missing > known.sum() and 'irregular' in flags:
+            notes.append('Most steps have no value: longer ones, such as hours or days, make a surer forecast.')
+    if odd := int(far(y).sum()):
+        lie = 'lies' if odd == 1 else 'lie'
+        notes.append(
+            f'{_count(odd, "value")} {lie} far beyond the others and may widen the bands: if they are no real ones, '
+            'clip or empty them by a recipe step.'
+        )
     table = _no_regressors()
     if columns is not None:
         table, unknown = _on_grid(columns, all_places - start, size=len(y), h=h, names=list(named))
@@ -226,7 +240,10 @@ def _change_of_pace(places: Array, step: Step) -> str:
     first, last = int(np.median(paces[:part])), int(np.median(paces[-part:]))
     if max(first, last) < OTHER_PACE * min(first, last):
         return ''
-    return f'The frequency changes: values come every {first} steps of {step.name} at first, every {last} at the end.'
+    return (
+        f'The frequency changes: a value came every {_steps(first)} at first, every {_steps(last)} at the end '
+        f'(steps of {step.name}).'
+    )
 
 
 def _ordered(flags: set[str]) -> tuple[str, ...]:
@@ -278,16 +295,36 @@ def _within(values: Array, size: int, name: str) -> list[str]:
     ]
 
 
+def far(y: Array) -> Array:
+    """Return where `y` (n, NaN at gaps) holds values far beyond the others, such as a sentinel of -9999 or a ×100.
+
+    They are told by quantiles, which a few such values do not move. Where many lie far, none does.
+    """
+    known = y[np.isfinite(y)]
+    if len(known) < LEAST_TO_TELL:
+        return np.zeros(len(y), bool)
+    low, high = np.quantile(known, [0.05, 0.95])
+    room = FAR * (high - low)
+    with np.errstate(invalid='ignore'):
+        found: Array = (y < low - room) | (y > high + room)
+    return found if room > 0 and found.sum() <= MOST_FAR * len(known) else np.zeros(len(y), bool)
+
+
 def fill(y: Array, season_length: int) -> Array:
-    """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back."""
+    """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back.
+
+    Values far beyond the others stay in their place and have no say in what gaps are filled with.
+    """
     gaps = np.isnan(y)
     if not gaps.any():
         return y.copy()
-    known = np.flatnonzero(~gaps)
-    profile = np.resize(_profile(y, season_length), len(y))
+    usual = np.where(far(y), np.nan, y)
+    known = np.flatnonzero(np.isfinite(usual))
+    profile = np.resize(_profile(usual, season_length), len(y))
     filled = y.copy()
-    filled[gaps] = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
-    return np.maximum(filled, 0.0) if y[known].min() >= 0 else filled
+    between = (np.interp(np.arange(len(y)), known, (y - profile)[known]) + profile)[gaps]
+    filled[gaps] = np.maximum(between, 0.0) if y[known].min() >= 0 else between
+    return filled
 
 
 def _profile(y: Array, season_length: int) -> Array:
@@ -363,6 +400,10 @@ def _smooth(values: Array, width: int) -> Array:
     kernel = np.ones(width)
     sums, counts = np.convolve(values, kernel, 'same'), np.convolve(np.ones_like(values), kernel, 'same')
     return np.asarray(sums / counts)
+
+
+def _steps(number: int) -> str:
+    return 'step' if number == 1 else f'{number:,} steps'
 
 
 def _count(number: int, noun: str) -> str:

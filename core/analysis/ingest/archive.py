@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import struct
 import tarfile
 import zipfile
@@ -34,13 +35,17 @@ _PACKED: Final = ('.gz', '.zip', '.xz', '.zst', '.bz2', '.lz4')
 _ABOUT: Final = ('readme', 'license', 'licence', 'metadata', 'about', 'changelog', 'copying')
 _STREAMS: Final = (
     (b'\x1f\x8b', 'gz'),
-    (b'BZh', 'bz2'),
     (b'\xfd7zXZ\x00', 'xz'),
     (b'\x28\xb5\x2f\xfd', 'zst'),
     (b'\x04\x22\x4d\x18', 'lz4'),
 )
+_BZIP2: Final = re.compile(rb'BZh[1-9](?:1AY&SY|\x17rE8P\x90)')  # the first block, or the end of an empty stream
+_NO_TEXT: Final = re.compile(rb'[\x00-\x08\x0e-\x1f]')
+_CELLS: Final = re.compile(rb'[,;\t|\r\n]')
+_OFFICE: Final = b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1'
+_LOCKED: Final = 'EncryptedPackage'.encode('utf-16-le')
 _UNSUPPORTED: Final = (
-    (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1', 'an old Excel workbook (.xls)', 'Save it as .xlsx or CSV.'),
+    (_OFFICE, 'an old Excel workbook (.xls)', 'Save it as .xlsx or CSV.'),
     (b'7z\xbc\xaf\x27\x1c', 'a 7z archive', 'Use gzip or zip.'),
     (b'Rar!', 'a RAR archive', 'Use gzip or zip.'),
     (b'%PDF', 'a PDF document', 'Export its table as CSV.'),
@@ -116,21 +121,41 @@ def unpack(
 def _unpacked(path: Path, job: _Job) -> Unpacked:
     with path.open('rb') as file:
         head = file.read(4096)
+    if head.startswith(_OFFICE) and _is_locked(path):
+        raise NotSupported(f'{job.name} is protected by a password. Open it in Excel and save it without one.')
     _refuse(head, job.name)
     for magic, compression in _STREAMS:
         if head.startswith(magic):
             return _deeper(_inflate_stream(path, compression, job), compression, job)
+    if _BZIP2.match(head):
+        return _deeper(_inflate_stream(path, 'bz2', job), 'bz2', job)
     if head[:4] in (b'PK\x03\x04', b'PK\x05\x06'):
         return _from_zip(path, job)
     if head[257:262] == b'ustar':
         return _from_tar(path, job)
-    kind = 'parquet' if head[:4] == b'PAR1' else 'feather' if head[:6] == b'ARROW1' else 'text'
+    kind = 'parquet' if _has(head, b'PAR1') else 'feather' if _has(head, b'ARROW1') else 'text'
     return Unpacked(path=path, kind=kind, compression=None)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a file in the container of old Office documents is a new one that a password protects."""
+    rest = b''
+    with path.open('rb') as file:
+        while block := file.read(_CHUNK):
+            if _LOCKED in rest + block:
+                return True
+            rest = block[-len(_LOCKED) :]
+    return False
+
+
+def _has(head: bytes, magic: bytes) -> bool:
+    """Whether a file has this signature. One of letters and digits alone may begin a header, such as `ORCL,Date`."""
+    return head.startswith(magic) and not (magic.isalnum() and _CELLS.search(head) and not _NO_TEXT.search(head))
 
 
 def _refuse(head: bytes, name: str) -> None:
     for magic, what, advice in _UNSUPPORTED:
-        if head.startswith(magic):
+        if _has(head, magic):
             raise NotSupported(f'{name} is {what}. {advice}')
     start = head.lstrip(b'\xef\xbb\xbf \t\r\n')[:64].lower()
     if start.startswith((b'<!doctype html', b'<html', b'<?xml', b'<svg')):
@@ -217,6 +242,11 @@ def _from_zip(path: Path, job: _Job) -> Unpacked:
                 raise NotSupported(f'{name} is protected by a password. Upload it without one.')
             inner = _inflate(archive.open(member.origin), packed, job)
     except (zipfile.BadZipFile, *_BROKEN) as error:
+        if name.lower().endswith('.xlsx'):
+            raise UnreadableFile(
+                f'{name} is a broken Excel workbook: its end is missing or damaged. Copy or download it again, or open '
+                'it in Excel and save it.'
+            ) from error
         raise UnreadableFile(f'{name} is a broken zip archive. Pack it again.') from error
     except NotImplementedError as error:
         raise NotSupported(f'{name} uses a zip compression that is not known here. Pack it with deflate.') from error

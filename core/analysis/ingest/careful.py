@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from core.analysis.ingest.cells import kind_of
-from core.analysis.ingest.decode import Text
+from core.analysis.ingest.decode import HOLE, Text
 from core.analysis.ingest.dialect import (
     QUOTES,
     Format,
@@ -34,10 +34,12 @@ _AHEAD: Final = 4
 _SPAN: Final = 20_000
 _SPAN_NARROW: Final = 200
 _TRIES: Final = 100
+_HOLE: Final = HOLE * '\0'
 _TRIES_TIRED: Final = 4
 _PATIENCE: Final = 100
 _STRETCH: Final = 8
 _STRAY: Final = 'A quote stands inside a quoted cell without being escaped; it was read as an ordinary character.'
+_TAKEN_OUT: Final = 'NUL characters were taken out.'
 _DOUBTS: Final = frozenset({6, 50, 400, 3000})
 _SHOWN: Final = 500
 _HELD: Final = 10_000
@@ -62,6 +64,7 @@ class Careful:
         self._raw = ''
         self._vain = 0
         self._resumes = 0
+        self._told_nuls = False
         self._notes: list[str] = []
         self._found: list[tuple[FaultKind, FaultAction, str, str, str | None]] = []
 
@@ -73,6 +76,8 @@ class Careful:
         finally:
             self._source.close()
         self._end()
+        if self._text.nuls and not self._told_nuls:
+            self._tell_nuls()
         return tuple(self._notes)
 
     def _to_body(self) -> bool:
@@ -249,7 +254,12 @@ class Careful:
             self._advance(1)
             return
         self._raw = text
+        if _HOLE in text:
+            self._pass_hole(text, line, byte)
+            return
         tokens, used = self._record(text)
+        if used > 1 and self._pass_wide_hole(used, line, byte):
+            return
         cells = tokens.cells
         if text.lstrip().startswith('#') and self._layout.width > 1 and self._is_comment(cells):
             self._comments += 1
@@ -265,6 +275,30 @@ class Careful:
             return
         self._release()
         self._store(line, byte, cells)
+
+    def _pass_hole(self, text: str, line: int, byte: int) -> None:
+        """List a line whose middle was never written: what stands at both ends belongs to two records."""
+        self._note(FaultKind.NUL_BYTE, FaultAction.REJECTED, text.replace('\0', ''), _hole_reason(text))
+        self._sink.rejected += 1
+        self._list(line, byte)
+        self._advance(1)
+
+    def _pass_wide_hole(self, used: int, line: int, byte: int) -> bool:
+        """Look for NUL characters in the further lines of a record over several ones: few are taken out, and a record
+        with a hole is listed and passed."""
+        text = ''.join(self._buffer[self._at : self._at + used])
+        if '\0' not in text:
+            return False
+        if _HOLE in text:
+            self._found = []
+            self._note(FaultKind.NUL_BYTE, FaultAction.REJECTED, text.replace('\0', ''), _hole_reason(text))
+            self._sink.rejected += 1
+            self._list(line, byte)
+            self._advance(used)
+            return True
+        if not any(kind is FaultKind.NUL_BYTE for kind, *_ in self._found):
+            self._note(FaultKind.NUL_BYTE, FaultAction.REPAIRED, text, _TAKEN_OUT)
+        return False
 
     def _is_comment(self, cells: list[str]) -> bool:
         """Whether a line that starts with `#` is no record: it is one cell, or misfits where the table has kinds."""
@@ -424,7 +458,7 @@ class Careful:
             self._note(FaultKind.BAD_ENCODING, FaultAction.REPAIRED, text, reason)
         if '\0' not in text:
             return text
-        self._note(FaultKind.NUL_BYTE, FaultAction.REPAIRED, text, 'NUL characters were taken out.')
+        self._note(FaultKind.NUL_BYTE, FaultAction.REPAIRED, text, _TAKEN_OUT)
         return text.replace('\0', '')
 
     def _joined(self, width: int) -> tuple[Tokens | None, int]:
@@ -672,12 +706,31 @@ class Careful:
         merged = self._form.delimiter.join(cells[start : start + surplus + 1])
         return [*cells[:start], merged, *cells[start + surplus + 1 :]], merged, True
 
+    def _tell_nuls(self) -> None:
+        """List the first line with NUL characters where no record tells of them, as above the table."""
+        source = Lines(self._text.path, offset=self._text.offset, returns=self._returns, longest=self._longest)
+        line, byte = 0, self._text.offset
+        try:
+            while block := source.block():
+                for text in block:
+                    line += 1
+                    if '\0' in text:
+                        self._found = []
+                        reason = f'{self._text.nuls:,} zero bytes outside of the records; they were passed over.'
+                        self._note(FaultKind.NUL_BYTE, FaultAction.REPAIRED, text.replace('\0', '').strip(), reason)
+                        self._list(line, byte)
+                        return
+                    byte += len(text.encode())
+        finally:
+            source.close()
+
     def _note(self, kind: FaultKind, action: FaultAction, value: str, reason: str, column: str | None = None) -> None:
         self._found.append((kind, action, value[:_SHOWN], reason, column))
 
     def _list(self, line: int, byte: int) -> None:
         known = None if self._text.copied else byte
         for kind, action, value, reason, column in self._found:
+            self._told_nuls = self._told_nuls or kind is FaultKind.NUL_BYTE
             self._sink.fault(
                 Fault(line=line, byte=known, column=column, kind=kind, value=value, action=action, reason=reason)
             )
@@ -693,6 +746,13 @@ class Careful:
             self._notes.append(f'{_count(self._comments, "comment line")} {_was(self._comments)} left out.')
         if self._repeats:
             self._notes.append(f'{_count(self._repeats, "repeated header line")} {_was(self._repeats)} left out.')
+
+
+def _hole_reason(text: str) -> str:
+    return (
+        f'{text.count(chr(0)):,} zero bytes: this part of the file was never written, as after a power failure. '
+        'The records that it cut are left out.'
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -20,6 +20,7 @@ from core.analysis.ingest.readings import Reading
 from core.analysis.ingest.roles import CHECKED, labels
 from core.analysis.ingest.tallies import rows_of, within
 from core.analysis.ingest.types import Column
+from core.analysis.tables import guarded
 from core.errors import VariosyncError
 
 if TYPE_CHECKING:
@@ -270,9 +271,9 @@ def _text(column: Column) -> Form | None:
     value = f"CASE WHEN {c} >= '!' AND {c} < '\x7f' THEN {c} WHEN {blank} THEN NULL ELSE {c} END"
     if column.distinct * 4 <= column.filled:
         # Blanks around one of few words make another word, which is looked for among them.
-        return Form(value=value, sure='true', close='true')
-    tight = f"{c} >= '!' AND {c} < '\x7f' AND {c}[-1] >= '!' AND {c}[-1] < '\x7f'"
-    return Form(value=value, sure=tight, close=f'{readings.trimmed(c)} = {c}')
+        return Form(value=value, sure=f"{c} < '''' OR {c} >= '('", close=f'NOT {guarded(c)}')
+    tight = f"({c} < '''' OR {c} >= '(') AND {c} >= '!' AND {c} < '\x7f' AND {c}[-1] >= '!' AND {c}[-1] < '\x7f'"
+    return Form(value=value, sure=tight, close=f'({readings.trimmed(c)} = {c} AND NOT {guarded(c)})')
 
 
 def _number(column: Column) -> Form | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis.ingest.layout import unique_names
-from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, RawTable
+from core.analysis.ingest.rawtable import FLAG_COLUMN, LINE_COLUMN, Dialect, FaultAction, FaultKind, Flag, RawTable
 from core.analysis.ingest.sink import WIDE, Work, engine, parquet_options, quoted
 from core.errors import NotSupported, TooLarge, UnreadableFile
 
@@ -17,6 +17,10 @@ _INTEGERS: Final = frozenset(
     {'TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'UBIGINT', 'UHUGEINT'}
 )
 _TIMES: Final = frozenset({'TIMESTAMP', 'TIMESTAMP_NS', 'TIMESTAMP_MS', 'TIMESTAMP_S'})
+_TEXTS: Final = ('VARCHAR', 'ENUM', 'JSON', 'STRUCT', 'MAP', 'UNION', 'VARIANT')
+_NUL: Final = 'NUL characters were taken out.'
+_SHOWN: Final = 500
+_SHOWN_CELLS: Final = 50
 _TOO_LARGE: Final = 'variosync: too large'
 _RATIO: Final = 1000
 _AT_ONCE: Final = 1000
@@ -53,9 +57,10 @@ def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
 
     try:
         with pa.memory_map(str(path)) as file, engine(work.folder, memory=work.memory) as connection:
-            _check_kinds(ipc.open_file(file).schema, name)
+            schema = ipc.open_file(file).schema
+            _check_kinds(schema, name)
             _check_texts(ipc.open_file(file), _most_text(path, work), name)
-            return _read(connection, source, path, work, name=name, kind='feather')
+            return _read(connection, source, path, work, name=name, kind='feather', written=schema.names)
     except pa.ArrowMemoryError as error:
         raise TooLarge(f'{name} needs more memory than is allowed. Write it with smaller record batches.') from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as error:
@@ -63,12 +68,15 @@ def read_feather(path: Path, work: Work, *, name: str) -> RawTable:
 
 
 def _plain(schema: Any) -> Any:
-    """The schema with dictionaries as their values."""
+    """The schema with dictionaries as their values, and with names without NUL characters, which would end them."""
     import pyarrow as pa
 
-    return pa.schema(
-        [pa.field(one.name, one.type.value_type) if pa.types.is_dictionary(one.type) else one for one in schema]
-    )
+    kinds = [one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema]
+    return pa.schema([pa.field(_without_nul(one.name), kind) for one, kind in zip(schema, kinds, strict=True)])
+
+
+def _without_nul(name: str) -> str:
+    return name.replace('\0', '')
 
 
 def _checked(file: Any) -> Iterator[Any]:
@@ -182,8 +190,10 @@ def _read(
     *,
     name: str,
     kind: str,
+    written: Sequence[str] = (),
 ) -> RawTable:
-    """Read all columns; `source` gives the table of those at some places, or of all, for one statement."""
+    """Read all columns; `source` gives the table of those at some places, or of all, for one statement. `written` are
+    their names in the file where the source has other ones."""
     import duckdb
 
     title = kind.capitalize()
@@ -198,14 +208,20 @@ def _read(
             _copy_wide(connection, source, path, columns, work, positional=kind == 'feather')
         else:
             connection.execute(_statement(source(None), path, columns, work, range(len(columns)), out=work.table))
-        rows = connection.execute(f'SELECT count(*) FROM {quoted(work.table)}').fetchall()[0][0]
+        count = f'SELECT count(*), count(*) FILTER ({FLAG_COLUMN} > 0) FROM {quoted(work.table)}'
+        rows, repaired = connection.execute(count).fetchall()[0]
+        if repaired:
+            _list_repaired(connection, work, len(columns))
     except duckdb.OutOfMemoryException as error:
         raise TooLarge(f'{name} needs more memory than is allowed. Write it with smaller row groups.') from error
     except duckdb.Error as error:
         if _TOO_LARGE in str(error):
             raise TooLarge(f'{name} unpacks to more than is allowed. Split it into smaller files.') from error
         raise UnreadableFile(f'{name} is a broken {title} file. Write it again.') from error
-    names = unique_names([column for column, _ in columns], len(columns))
+    header = tuple(_without_nul(column) for column, _ in columns)
+    names = unique_names(header, len(columns))
+    written = written or [column for column, _ in columns]
+    odd = [name for name, given in zip(names, written, strict=True) if '\0' in given]
     return RawTable(
         path=work.table,
         names=names,
@@ -217,10 +233,21 @@ def _read(
         dialect=Dialect(),
         rows_read=rows,
         rejected=0,
-        faults_path=None,
+        faults_path=work.faults if repaired else None,
         hints={name: _hint(kind) for name, (_, kind) in zip(names, columns, strict=True)},
-        notes=(),
-        header=tuple(column for column, _ in columns),
+        notes=(f'NUL characters were taken out of the names of columns: {", ".join(odd[:20])}.',) if odd else (),
+        header=header,
+    )
+
+
+def _list_repaired(connection: 'duckdb.DuckDBPyConnection', work: Work, width: int) -> None:
+    """List the records of the raw table that NUL characters were taken out of, with their first cells."""
+    cells = ', '.join(f'c{place}' for place in range(min(width, _SHOWN_CELLS)))
+    connection.execute(
+        f'COPY (SELECT {LINE_COLUMN} AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", '
+        f"{quoted(FaultKind.NUL_BYTE)} AS kind, left(concat_ws(',', {cells}), {_SHOWN}) AS value, "
+        f'{quoted(FaultAction.REPAIRED)} AS action, {quoted(_NUL)} AS reason '
+        f'FROM {quoted(work.table)} WHERE {FLAG_COLUMN} > 0) TO {quoted(work.faults)} (FORMAT parquet)'
     )
 
 
@@ -252,6 +279,7 @@ def _copy_wide(
 def _side_by_side(strips: Sequence[Path], out: Path, *, width: int) -> None:
     """Put Parquet files of as many rows together as one table, a few rows at a time."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     own = (LINE_COLUMN, FLAG_COLUMN)
@@ -267,27 +295,40 @@ def _side_by_side(strips: Sequence[Path], out: Path, *, width: int) -> None:
         )
         size = max(1, _BATCH_CELLS // width)
         for batches in zip(*(file.iter_batches(batch_size=size) for file in files), strict=True):
-            arrays = batches[0].columns[:2] + [array for batch in batches for array in batch.columns[2:]]
+            flags = pc.max_element_wise(*(batch.column(1) for batch in batches))
+            arrays = [batches[0].column(0), flags, *(array for batch in batches for array in batch.columns[2:])]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
 def _statement(source: str, path: Path, columns: _Columns, work: Work, places: Sequence[int], *, out: Path) -> str:
-    """One pass over the columns at some places that keeps a running total of the text written and stops when it grows
-    too large. `columns` are those of the source."""
+    """One pass over the columns at some places that takes NUL characters out of texts, keeps a running total of the
+    text written and stops when it grows too large. `columns` are those of the source."""
     limits, most = work.limits, _most_text(path, work)
     first = places[0] if len(columns) == len(places) and places else 0
     given = ', '.join(f'c{first + i}' for i in range(len(columns)))
     renamed = ', '.join(f'c{i}' for i in places)
     texts = ', '.join(f'CAST(c{i} AS VARCHAR) AS c{i}' for i in places)
-    total_size = _sum([f'coalesce(strlen(c{i}), 0)' for i in places])
+    total_size = _joined([f'coalesce(strlen(c{i}), 0)' for i in places], '+') or '0'
     total = f'sum({total_size}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)'
+    doubtful = {i for i in places if _may_hold_nul(columns[i - first][1])}
+    odd = _joined([f'contains(c{i}, chr(0))' for i in places if i in doubtful], 'OR') or 'false'
+    plain = ', '.join(
+        f"CASE WHEN odd THEN replace(c{i}, chr(0), '') ELSE c{i} END AS c{i}" if i in doubtful else f'c{i}'
+        for i in places
+    )
     return (
         f'COPY (SELECT CASE WHEN total > {most} OR number > {limits.rows} THEN error({quoted(_TOO_LARGE)}) '
-        f'ELSE number END AS {LINE_COLUMN}, 0::UTINYINT AS {FLAG_COLUMN}, {renamed} FROM '
-        f'(SELECT row_number() OVER () AS number, {total} AS total, {renamed} FROM '
+        f'ELSE number END AS {LINE_COLUMN}, '
+        f'CASE WHEN odd THEN {Flag.REPAIRED:d} ELSE {Flag.AS_READ:d} END::UTINYINT AS {FLAG_COLUMN}, {plain} FROM '
+        f'(SELECT row_number() OVER () AS number, {total} AS total, coalesce({odd}, false) AS odd, {renamed} FROM '
         f'(SELECT {texts} FROM {source} AS source({given})))) '
         f'TO {quoted(out)} ({parquet_options(64 * min(len(columns), _AT_ONCE))})'
     )
+
+
+def _may_hold_nul(kind: str) -> bool:
+    """Whether values of a type may hold NUL characters once they are texts."""
+    return kind.endswith(']') or kind.startswith(_TEXTS)
 
 
 def _most_text(path: Path, work: Work) -> int:
@@ -295,11 +336,11 @@ def _most_text(path: Path, work: Work) -> int:
     return min(work.limits.bytes, max(work.limits.ratio_free_bytes, path.stat().st_size * _RATIO))
 
 
-def _sum(terms: list[str]) -> str:
-    """The sum of terms in brackets of a hundred: the engine refuses one expression that is a thousand deep."""
+def _joined(terms: list[str], mark: str) -> str:
+    """Terms in one, in brackets of a hundred: the engine refuses one expression that is a thousand deep."""
     while len(terms) > 1:
-        terms = [f'({" + ".join(terms[at : at + 100])})' for at in range(0, len(terms), 100)]
-    return terms[0] if terms else '0'
+        terms = [f'({f" {mark} ".join(terms[at : at + 100])})' for at in range(0, len(terms), 100)]
+    return terms[0] if terms else ''
 
 
 def _hint(kind: str) -> str:

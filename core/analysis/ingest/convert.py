@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, profile, readings, report, seen
+from core.analysis.ingest import append, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
-from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source, SourceFile, StoredFile
+from core.analysis.ingest.hints import hints, spelled_alike
+from core.analysis.ingest.manifest import Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.pace import Pace
 from core.analysis.ingest.parts import Stored, split, write_parts
 from core.analysis.ingest.rawtable import Chosen, RawTable
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 OVERHEAD: Final = 160 * 2**20
 THREADS: Final = 2
 NARROW: Final = 64
+SMALL: Final = 2**20
+"""Bytes of input up to which one connection, on one thread, does everything: to open others takes longer than that."""
+SMALL_CELLS: Final = 2**18
+"""Cells up to which an input is small, as many as so small a text has: what repeats itself takes few bytes."""
 COLUMN_MEMORY: Final = 640 * 2**10
 """What each column of a table takes while its rows are typed and sorted, however few they are."""
 FEW_REPEATS: Final = 0.001
@@ -96,15 +101,19 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             raise UnusableData(f'{name} holds no rows. Upload a file with a table in it.')
         kept = 'base' if options.recipe else 'data'
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
-        stored, base, kinds = made.stored, made.parts, made.kinds
-        sources = job.sources(path, base, rows=stored.count, faults=sum(kinds.values()))
+        stored, base = made.stored, made.parts
+        faults = into / 'faults.parquet'
+        sources = job.sources(path, base, rows=stored.count)
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
+        if cooked and cooked.lost:
+            made = job.merged(made, cooked.lost, sources, faults)
+        kinds = made.kinds
+        sources = (*sources[:-1], replace(sources[-1], faults=sum(kinds.values())))
         columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
         time = next(column for column in columns if column.role == 'time')
-        faults = into / 'faults.parquet'
         report.locate(job.connection, faults, path, job.raw)
         groups = report.summary(job.connection, faults)
-        progress(0.75, 'Profiling')
+        progress(0.75, 'Measuring columns and steps')
         series = into / 'series.parquet'
         if cooked or not series.exists():
             profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
@@ -113,20 +122,39 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
         times = replace(times, duplicates=times.duplicates + job.dropped)
         labelled = profile.series_profile(job.connection, series, columns)
-        job.connection.close()
+        measures = tuple(column.name for column in columns if column.role == 'measure')
+        if not job.small:
+            job.connection.close()
+        with job.alone(into) as connection:
+            distinct = None if cooked else made.distinct
+            profiles = tuple(profile.column_profiles(connection, parts, columns, distinct=distinct))
+            before = tuple(profile.column_profiles(connection, base, stored.columns)) if cooked else ()
+            doubts = hints(
+                connection,
+                parts,
+                profiles,
+                series,
+                lined=len(sources) == 1,
+                before=before,
+                numbered=job.numbered,
+            )
+            progress(0.85, 'Preparing zoom levels')
+            build_pyramid(
+                connection,
+                parts,
+                measures=measures,
+                out=into / 'pyramid.parquet',
+                # One value that is not finite leaves no finite mean.
+                whole=[c.name for c in profiles if not c.missing and c.mean is not None],
+                steps=steps if known else None,
+            )
         manifest = Manifest(
             source=_source(path, name, job.raw, notes=job.notes),
-            columns=_column_profiles(
-                parts,
-                columns,
-                options=options,
-                workdir=job.workdir,
-                distinct=None if cooked else made.distinct,
-            ),
+            columns=profiles,
             rows_read=job.raw.rows_read,
-            rows_accepted=made.accepted,
-            rows_repaired=made.repaired,
-            rows_rejected=made.rejected,
+            rows_accepted=made.staged.accepted,
+            rows_repaired=made.staged.repaired,
+            rows_rejected=made.staged.rejected,
             faults_total=sum(kinds.values()),
             faults_by_kind=kinds,
             repairs=repairs(kinds, stored.columns),
@@ -134,25 +162,14 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
             warnings=tuple(job.warnings),
             time=times,
             series=labelled,
-            measures=tuple(column.name for column in columns if column.role == 'measure'),
-            files=(),
+            measures=measures,
+            files=tuple(_stored(file) for file in sorted(into.glob('*.parquet'))),
             sources=sources,
             faults_of_all=sum(source.faults for source in sources if source.rows),
             recipe=cooked.done if cooked else (),
-            base=_column_profiles(base, stored.columns, options=options, workdir=job.workdir) if cooked else (),
+            base=before,
+            hints=doubts,
         )
-        progress(0.85, 'Building the pyramid')
-        build_pyramid(
-            parts,
-            measures=manifest.measures,
-            out=into / 'pyramid.parquet',
-            memory=_engine_memory(options),
-            workdir=job.workdir,
-            # One value that is not finite leaves no finite mean.
-            whole=[c.name for c in manifest.columns if not c.missing and c.mean is not None],
-            steps=steps if known else None,
-        )
-        manifest = replace(manifest, files=tuple(_stored(file) for file in sorted(into.glob('*.parquet'))))
         text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False)
         (into / 'manifest.json').write_text(text, encoding='utf-8')
         progress(1.0, 'Done')
@@ -243,18 +260,20 @@ def export(path: Path, *, name: str, out: Path, options: Options) -> dict[str, A
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """A file that has been read, and the connection that works on it."""
+    """A file that has been read, and the connection that works on it: on one thread where the file is `small`."""
 
     raw: RawTable
     connection: 'duckdb.DuckDBPyConnection'
     workdir: Path
     name: str
     options: Options
+    small: bool
     before: append.Before | None = None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: int = 0
     repeats: bool = False
+    numbered: dict[str, str] = field(default_factory=dict)
 
     @property
     def deduplicates(self) -> bool:
@@ -303,6 +322,7 @@ class _Job:
             known=[column.source for column in self.before.columns] if self.before else (),
             memory=options.memory,
         )
+        self.numbered = spelled_alike(raw.names, raw.header) if long.is_melted else {}
         most = max(NARROW, options.memory // COLUMN_MEMORY)
         if len(long.names) > most:
             raise TooLarge(
@@ -362,9 +382,9 @@ class _Job:
         self.notes += [*both.notes, append.told(both.kept, both.replaced)]
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
-    def sources(self, path: Path, parts: Sequence[Path], *, rows: int, faults: int) -> tuple[Source, ...]:
+    def sources(self, path: Path, parts: Sequence[Path], *, rows: int) -> tuple[Source, ...]:
         """Return the files that the stored rows came from."""
-        own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows, faults=faults)
+        own = Source(name=self.name, bytes=path.stat().st_size, origin=self.options.origin, rows=rows)
         return (own,) if self.before is None else append.sources(self.connection, parts, self.before, own=own)
 
     def cooked(self, base: Sequence[Path], columns: Sequence[Column], *, into: Path) -> '_Cooked':
@@ -391,10 +411,31 @@ class _Job:
             )
             for place, (field, count) in enumerate(zip(done.fields, filled, strict=True))
         ]
-        with self._alone(into) as connection:
+        with self.alone(into) as connection:
             parts = split(connection, out, into=into, workdir=self.workdir, name='data')
         steps = tuple({**step, **asdict(one)} for step, one in zip(self.options.recipe, done.report, strict=True))
-        return _Cooked(columns=after, parts=parts, done=steps)
+        return _Cooked(columns=after, parts=parts, done=steps, lost=done.lost)
+
+    def merged(self, made: '_Made', lost: Path, sources: Sequence[Source], faults: Path) -> '_Made':
+        """The account of records once those that gave way as series were merged are rejected."""
+        found = merges.account(
+            self.connection,
+            self.raw,
+            made.stored,
+            made.staged,
+            lost,
+            sources=sources,
+            faults=faults,
+            workdir=self.workdir,
+        )
+        if found is None:
+            return made
+        self.dropped += found.dropped
+        if found.earlier:
+            many = f'{found.earlier:,} row{"" if found.earlier == 1 else "s"}'
+            self.notes.append(f'{many} of earlier files gave way as series were merged.')
+        staged = replace(made.staged, accepted=found.accepted, repaired=found.repaired, rejected=found.rejected)
+        return replace(made, staged=staged, kinds=found.kinds)
 
     def _settled(self, column: Column, *, lenient: bool) -> Column:
         try:
@@ -417,15 +458,20 @@ class _Job:
 
     def write_parts(self, stored: Stored, *, into: Path, name: str) -> list[Path]:
         """Sort and write the stored rows."""
-        with self._alone(into) as connection:
+        with self.alone(into) as connection:
             zone = self.options.time_zone
             return write_parts(connection, stored, zone=zone, into=into, workdir=self.workdir, name=name)
 
-    def _alone(self, into: Path) -> 'duckdb.DuckDBPyConnection':
-        """A connection on one thread: with several, what is written varies by who is first."""
+    @contextmanager
+    def alone(self, into: Path) -> Iterator['duckdb.DuckDBPyConnection']:
+        """A connection on one thread: this job's own where that has no more."""
+        if self.small:
+            yield self.connection
+            return
         allowed = [self.workdir, into, *(self.before.parts if self.before else ())]
         allowed += [self.raw.unread.path] if self.raw.unread else []
-        return duck.connect(memory=_engine_memory(self.options), workdir=self.workdir, allow=allowed)
+        with _on_one_thread(self.options, self.workdir, allowed) as connection:
+            yield connection
 
     def stage(
         self, columns: list[Column], *, clean: Clean | None, faults: Path
@@ -459,23 +505,25 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cooked:
-    """What a recipe leaves: columns, parts, and its steps with what each of them did."""
+    """What a recipe leaves: columns, parts, its steps with what each of them did, and the rows `lost` to merging."""
 
     columns: list[Column]
     parts: list[Path]
     done: tuple[Mapping[str, Any], ...]
+    lost: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """The sorted rows of a version and how they came about; `distinct` holds what is known of columns already."""
+    """The sorted rows of a version and how they came about; `distinct` holds what is known of columns already.
+
+    `staged` counts the file's records; where all of them are stored as read, it may hold no rows.
+    """
 
     stored: Stored
     parts: list[Path]
     kinds: dict[str, int]
-    accepted: int
-    repaired: int = 0
-    rejected: int = 0
+    staged: Staged
     distinct: Mapping[str, int] | None = None
 
 
@@ -502,8 +550,9 @@ def _at_once(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made |
         parts = []
     if parts and _is_whole(job, stored, parts, series):
         job.raw = replace(raw, rows_read=stored.count, unread=None)
-        return _Made(stored=stored, parts=parts, kinds=no_faults(job.connection, into / 'faults.parquet'),
-                     accepted=stored.count)  # fmt: skip
+        clean = Staged(path=parts[0], rows='', accepted=stored.count, repaired=0, rejected=0)
+        kinds = no_faults(job.connection, into / 'faults.parquet')
+        return _Made(stored=stored, parts=parts, kinds=kinds, staged=clean)
     for file in [*into.glob(f'{name}-*.parquet'), *into.glob('series.parquet')]:
         file.unlink()
     shutil.rmtree(job.workdir / f'{name}-parts', ignore_errors=True)
@@ -527,7 +576,7 @@ def _by_steps(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made:
     clean = job.clean()
     columns = clean.columns if clean else job.columns()
     if not any(column.role == 'time' for column in columns):
-        raise NoTimeColumn(_no_time(job.name, columns))
+        raise NoTimeColumn(_no_time(columns))
     progress(0.45, 'Reading values')
     staged, kinds, columns = job.stage(columns, clean=clean, faults=into / 'faults.parquet')
     if not staged.accepted + staged.repaired:
@@ -535,14 +584,13 @@ def _by_steps(job: _Job, into: Path, *, name: str, progress: Progress) -> _Made:
     progress(0.6, 'Sorting')
     stored = job.stored(staged, columns)
     parts = job.write_parts(stored, into=into, name=name)
-    staged.path.unlink()
+    if not job.options.recipe:  # which asks what became of rows
+        staged.path.unlink()
     return _Made(
         stored=stored,
         parts=parts,
         kinds=kinds,
-        accepted=staged.accepted,
-        repaired=staged.repaired,
-        rejected=staged.rejected,
+        staged=staged,
         distinct={column.name: column.distinct for column in columns} if clean else None,
     )
 
@@ -570,17 +618,26 @@ def _opened(
             chosen=Chosen.from_json(options.reading),
             later=True,
         )
-        tell(0.4, 'Choosing types')
+        tell(0.4, 'Choosing types of columns')
         before = append.opened(options.before)
         allowed = [workdir, *([beside] if beside else []), *(before.parts if before else ())]
         allowed += [raw.unread.path] if raw.unread else []
+        small = _is_small(raw, before)
         connection = duck.connect(
             memory=_engine_memory(options),
-            threads=1 if len(raw.names) > NARROW else THREADS,
+            threads=1 if small or len(raw.names) > NARROW else THREADS,
             workdir=workdir,
             allow=allowed,
         )
-        job = _Job(raw=raw, connection=connection, workdir=workdir, name=name, options=options, before=before)
+        job = _Job(
+            raw=raw,
+            connection=connection,
+            workdir=workdir,
+            name=name,
+            options=options,
+            small=small,
+            before=before,
+        )
         try:
             yield job
         except duckdb.OutOfMemoryException as error:
@@ -632,6 +689,22 @@ def _engine_memory(options: Options) -> int:
     return max(128 * 2**20, options.memory - OVERHEAD)
 
 
+def _on_one_thread(options: Options, workdir: Path, allowed: Sequence[Path]) -> 'duckdb.DuckDBPyConnection':
+    """On several, what is written, and means and quantiles, vary by who is first."""
+    return duck.connect(memory=_engine_memory(options), threads=1, workdir=workdir, allow=allowed)
+
+
+def _is_small(raw: RawTable, before: append.Before | None) -> bool:
+    """Whether a file and the version that it extends are so small that one thread is enough."""
+    cells = raw.rows * len(raw.names) + (before.rows * len(before.columns) if before else 0)
+    files = [raw.unread.path if raw.unread else raw.path, *(before.parts if before else ())]
+    return cells <= SMALL_CELLS and _size(files) <= SMALL
+
+
+def _size(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 def _points(staged: Staged) -> int:
     return staged.accepted + staged.repaired if staged.points is None else staged.points
 
@@ -640,13 +713,13 @@ def _nothing(raw: RawTable) -> Staged:
     return Staged(path=raw.path, rows='', accepted=0, repaired=0, rejected=raw.rows_read)
 
 
-def _no_time(name: str, columns: Sequence[Column]) -> str:
+def _no_time(columns: Sequence[Column]) -> str:
     seen = ', '.join(f'{column.source} ({column.type})' for column in columns[:8])
     return (
-        f'No column of {name} can be read as time; it has {seen}. '
+        f'No column can be read as time: it has {seen}. '
         f'{_mixed(columns)}Say which column is the time by its role, or write its cells as 2024-01-31 or 2024-01-31 '
-        '13:00. Where rows are equal steps of time, say so by the option melt: {"into": "rows", "start": "2024-01-31", '
-        '"step": "month"}.'
+        '13:00. Where rows are equal steps of time, say when they start and how long a step is (the option melt, into '
+        'rows).'
     )
 
 
@@ -660,19 +733,6 @@ def _nothing_left(name: str, kinds: Mapping[str, int]) -> str:
     return f'No row of {name} can be stored (most often: {commonest}). Look at the roles of its columns.'
 
 
-def _column_profiles(
-    parts: Sequence[Path],
-    columns: Sequence[Column],
-    *,
-    options: Options,
-    workdir: Path,
-    distinct: Mapping[str, int] | None = None,
-) -> tuple[ColumnProfile, ...]:
-    """Return the profiles of the stored rows, from one thread: on several, means and quantiles vary by who is first."""
-    with duck.connect(memory=_engine_memory(options), workdir=workdir, allow=[*parts, workdir]) as connection:
-        return tuple(profile.column_profiles(connection, parts, columns, distinct=distinct))
-
-
 def _write_export(
     connection: 'duckdb.DuckDBPyConnection', staged: Staged, columns: Sequence[Column], out: Path, *, zone: str
 ) -> None:
@@ -681,23 +741,25 @@ def _write_export(
     order = f'{keys}_time, _line, _row' if timed else '_row'
     # DuckDB does not tell names apart by case: where only that differs, the stored names stand.
     alike = len({column.source.lower() for column in columns}) < len(columns)
+    csv = out.suffix == '.csv'
     listed = ', '.join(
-        f'{_exported(column, zone=zone)} AS {duck.identifier(column.name if alike else column.source)}'
+        f'{_exported(column, zone=zone, csv=csv)} AS {duck.identifier(column.name if alike else column.source)}'
         for column in columns
     )
-    form = 'FORMAT csv, HEADER' if out.suffix == '.csv' else 'FORMAT parquet, COMPRESSION zstd'
+    form = 'FORMAT csv, HEADER' if csv else 'FORMAT parquet, COMPRESSION zstd'
     connection.execute(
         f'COPY (SELECT {listed} FROM ({staged.rows}) WHERE _status < 2 ORDER BY {order}) '
         f'TO {duck.text(str(out))} ({form})'
     )
 
 
-def _exported(column: Column, *, zone: str) -> str:
+def _exported(column: Column, *, zone: str, csv: bool) -> str:
     """SQL: a column as it is exported; the time as it was understood, also where the zone's clocks change."""
-    if column.role != 'time' or zone == 'UTC' or column.type not in ('timestamp', 'timestamptz'):
-        return duck.identifier(column.name)
-    instant = "timezone('UTC', _time)"
-    return instant if column.type == 'timestamptz' else f'timezone({duck.text(zone)}, {instant})'
+    value = duck.identifier(column.name)
+    if column.role == 'time' and zone != 'UTC' and column.type in ('timestamp', 'timestamptz'):
+        instant = "timezone('UTC', _time)"
+        value = instant if column.type == 'timestamptz' else f'timezone({duck.text(zone)}, {instant})'
+    return duck.stamped(value, zone) if csv and column.type == 'timestamptz' else value
 
 
 def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> SourceFile:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK: Final = 2**20
+HOLE: Final = 64
+"""So many NUL characters in a row are a part of the file that was never written."""
 _SAMPLE: Final = 2**16
 _BOMS: Final = (
     (codecs.BOM_UTF8, 'utf-8-sig'),
@@ -47,8 +49,8 @@ class Text:
     """A text file as UTF-8: `path` is the file itself (then `offset` skips its BOM) or a UTF-8 copy.
 
     `lf`, `crlf`, `cr` count line breaks of each sort, `blanks` pairs of breaks that touch, `quotes` and `apostrophes`
-    the characters, `bad` undecodable sequences, `nuls` NUL characters; `long` tells that a line may pass a megabyte.
-    `choice` tells how the encoding was found (see rawtable.decision).
+    the characters, `bad` undecodable sequences, `nuls` NUL characters in `holes` runs; `long` tells that a line may
+    pass a megabyte. `choice` tells how the encoding was found (see rawtable.decision).
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Text:
     quotes: int
     apostrophes: int
     nuls: int
+    holes: int
     bad: int
     long: bool
     choice: Mapping[str, Any]
@@ -106,7 +109,9 @@ def _asked(encoding: str, marked: str | None, offset: int) -> tuple[Found, int]:
 
 
 def _is_binary(text: Text) -> bool:
-    return text.nuls > 16 and text.nuls * 50 > text.size
+    # A file whose writer lost power has a few holes of thousands of zero bytes: what stands around them is text.
+    holes = text.nuls >= HOLE * text.holes and text.lf + text.crlf + text.cr > 1
+    return text.nuls > 16 and text.nuls * 50 > text.size and not holes
 
 
 def _has_controls(path: Path) -> bool:
@@ -142,7 +147,7 @@ def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[flo
 
     decoder = codecs.getincrementaldecoder('utf-8')('strict')
     size = path.stat().st_size
-    lf = crlf = cr = blanks = quotes = apostrophes = nuls = invalid = done = since = 0
+    lf = crlf = cr = blanks = quotes = apostrophes = nuls = holes = invalid = done = since = 0
     long, last = False, b''
     with path.open('rb') as file:
         file.seek(offset)
@@ -160,7 +165,10 @@ def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[flo
             # To look for a sign takes far less time than to count it.
             quotes += int(np.count_nonzero(signs == 34)) if b'"' in block else 0
             apostrophes += int(np.count_nonzero(signs == 39)) if b"'" in block else 0
-            nuls += int(np.count_nonzero(signs == 0)) if b'\0' in block else 0
+            if b'\0' in block:
+                zeros = _near(last, block, 0)
+                nuls += int(np.count_nonzero(zeros[2:]))
+                holes += int(np.count_nonzero(zeros[2:] & ~zeros[1:-1]))
             if returned := b'\r' in block or last.endswith(b'\r'):
                 returns = _near(last, block, 13)
                 cr += int(np.count_nonzero(returns[2:]))
@@ -176,7 +184,7 @@ def _scan_utf8(path: Path, *, offset: int, found: Found, progress: Callable[[flo
         invalid += 1
     text = Text(
         path=path, offset=offset, encoding=found.encoding, copied=False, size=size - offset, lf=lf - crlf, crlf=crlf,
-        cr=cr - crlf, blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, bad=0, long=long,
+        cr=cr - crlf, blanks=blanks, quotes=quotes, apostrophes=apostrophes, nuls=nuls, holes=holes, bad=0, long=long,
         choice=decision(
             found.encoding, confidence=found.confidence, runner_up=found.runner_up, asked=found.asked
         ),

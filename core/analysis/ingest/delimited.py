@@ -223,6 +223,8 @@ def _doubts(guess: Guess) -> tuple[str, ...]:
     if guess.runner_up is None or guess.runner_score < 0.85 * guess.score:
         return ()
     chosen, other = guess.format.delimiter, guess.runner_up.delimiter
+    if chosen == other:
+        return ()  # they differ in their quotes or comments, of which this file has none
     return (f'The delimiter {chosen!r} was chosen; {other!r} would read nearly as well.',)
 
 

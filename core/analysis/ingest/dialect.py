@@ -14,6 +14,7 @@ from typing import Final
 
 from core.analysis.ingest.cells import column_kind, kind_of
 from core.analysis.ingest.rawtable import Chosen
+from core.analysis.ingest.readings import is_time
 
 _SINGLES: Final = ',;\t|:^~§¦\x01\x1f\x1e '
 _DOUBLES: Final = ('\t\t', '||', '::', ';;', '\\t', '|~|', '~|~', '@@', '<>')
@@ -27,6 +28,8 @@ QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
 _BACKSLASHES: Final = re.compile(r'\\+')
 _SAMPLE_ROWS: Final = 160
+_TIMED_ROWS: Final = 20
+_DECIMAL_COMMA: Final = re.compile(r'\d,(?=\d)')
 _SAMPLE_CELLS: Final = 400_000
 _SEARCH_BYTES: Final = 2**18
 _SEARCH_QUOTES: Final = 256
@@ -389,6 +392,8 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
             scored.append((_score(lines, form), form))
     single = 0.45 * sum(kind_of(line) != 'text' for line in lines[1:]) / max(len(lines) - 1, 1) + 0.12
     scored.sort(key=lambda pair: -pair[0])
+    if asked is None:
+        scored = _heeding_names(lines, scored)
     if not scored or (scored[0][0] < single and asked is None):
         form = _quoted(_single(text), chosen)
         other = scored[0] if scored else (0.0, None)
@@ -407,6 +412,36 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
         other_quote=quotes[1],
         other_quote_score=quotes[0],
     )
+
+
+def _heeding_names(lines: Sequence[str], scored: list[tuple[float, Format]]) -> list[tuple[float, Format]]:
+    """The formats with one in front that parts all lines alike, names included, where the likeliest leaves the names in
+    one piece: what it parts by stands inside the cells, as the comma of `01.02.2025, 13:00` does.
+
+    A title with a comma above decimal commas is parted likewise: only a format that leaves a column of times counts.
+    """
+    if len(lines) < 4 or not scored or scored[0][1].delimiter in lines[0]:
+        return scored
+    for pair in scored[1:]:
+        if pair[1].delimiter not in ',;\t|':
+            continue
+        names, *rows = [tokenize(line.rstrip('\r\n'), pair[1]).cells for line in lines[:_SAMPLE_ROWS]]
+        words = [name for name in names if name.strip()]
+        named = len(words) > 1 and len(set(words)) == len(words) and all(kind_of(word) == 'text' for word in words)
+        alike = named and all(len(row) == len(names) for row in rows)
+        if alike and not _is_decimal(lines[1:], pair[1].delimiter) and _has_times(rows[:_TIMED_ROWS]):
+            return [(1.5 * scored[0][0], pair[1]), *(other for other in scored if other is not pair)]
+    return scored
+
+
+def _is_decimal(lines: Sequence[str], mark: str) -> bool:
+    """Whether a comma stands between digits as often as there are lines."""
+    return mark == ',' and sum(len(_DECIMAL_COMMA.findall(line)) for line in lines) >= len(lines)
+
+
+def _has_times(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether most cells of a column are times."""
+    return any(2 * sum(is_time(cell.strip()) for cell in column) > len(column) for column in zip(*rows, strict=True))
 
 
 def _is_tabbed(text: str, mark: str) -> bool:

@@ -10,16 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from core.analysis import duck
+from core.analysis import alike, duck
 from core.analysis.ingest.rawtable import RawTable
-from core.analysis.ingest.rejects import CellFault, Staged, counted, listed
+from core.analysis.ingest.rejects import CellFault, Staged, counted, fault
 from core.analysis.ingest.roles import labels
+from core.analysis.ingest.tallies import rows_of
 from core.analysis.ingest.types import Column
 
 if TYPE_CHECKING:
     import duckdb
 
 MOST: Final = 0.5
+CLOCKS: Final = ('Europe/Berlin', 'Europe/London', 'America/New_York', 'Europe/Athens', 'Australia/Sydney')
+"""Zones that go back by an hour at different hours or days; others keep the clock of one of them on those days."""
+FEW_TIMES: Final = 2000
+SERIES: Final = 3
+"""So many times as many series are there twice in such an hour as at any other time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +64,18 @@ def without_duplicates(
     if not any(c.role == 'time' for c in columns) or not has_duplicates(connection, staged.rows, columns):
         return plain
     values = ', '.join(duck.identifier(column.name) for column in columns)
-    order = 'ASC' if rule == 'first' else 'DESC'
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE repeats AS
-        WITH alike AS (SELECT *, {_key(columns)} AS _key, {labels(columns)} AS _label, hash({values}) AS _content
+    order = alike.order(rule)
+    _keep(
+        connection,
+        'repeats',
+        f"""WITH alike AS (SELECT *, {_key(columns)} AS _key, {labels(columns)} AS _label, hash({values}) AS _content
             FROM ({staged.rows}) WHERE _status < 2)
-        SELECT _row, row_number() OVER same AS _place, count(*) OVER (PARTITION BY _label, _time) AS _many,
-            _content <> first_value(_content) OVER same AS _other{_means(columns)}
-        FROM alike SEMI JOIN repeated ON _key = key WINDOW same AS (PARTITION BY _label, _time ORDER BY _row {order})"""
+        SELECT _row, _line, row_number() OVER same AS _place, count(*) OVER (PARTITION BY _label, _time) AS _many,
+            _content <> first_value(_content) OVER same AS _other, first_value(_row) OVER same AS _kept,
+            first_value(_line) OVER same AS _kept_line, _time{_means(columns)}
+        FROM alike SEMI JOIN repeated ON alike._key = repeated.key
+        WINDOW same AS (PARTITION BY _label, _time ORDER BY _row {order})""",
+        out.with_name('repeats.parquet'),
     )
     dropped, other = duck.single(
         connection, 'SELECT count(*) FILTER (_place > 1), count(*) FILTER (_other) FROM repeats'
@@ -98,30 +108,108 @@ def without_duplicates(
         f'COPY (SELECT * EXCLUDE ({extra[2:]}) REPLACE ({", ".join(sets)}) FROM ({source})) '
         f'TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)'
     )
-    which = {'first': 'the first is stored', 'mean': 'their mean is stored'}.get(rule, 'the last is stored')
-    kinds = (
-        (dropped - other, 'NOT _other', 'an equal copy of another record'),
-        (other, '_other', 'other values at the series and time of another record'),
-    )
-    faults = [
-        listed(
-            raw,
-            None,
-            f'SELECT _row FROM repeats WHERE _place > 1 AND {condition}',
-            CellFault.DUPLICATE,
-            f'{why}; {which}',
-            zone=zone,
-        )
-        for count, condition, why in kinds
-        if count
-    ]
+    which = alike.which(rule)
+    faults = []
+    if dropped > other:
+        faults.append(_listed(raw, _copies(which)))
+    if other:
+        _keep(connection, 'conflicts', _conflicts(columns, staged, which), out.with_name('conflicts.parquet'))
+        faults.append(_listed(raw, 'SELECT * FROM conflicts'))
     if rule == 'mean':
-        kept = 'SELECT _row FROM repeats WHERE _place = 1 AND _many > 1'
-        why = 'its measures are the mean of all records of its series and time'
-        faults.append(listed(raw, None, kept, CellFault.DUPLICATE, why, zone=zone, action='repaired'))
+        faults.append(_listed(raw, _MEANT, action='repaired'))
     return Deduplicated(
-        staged=counted(connection, raw, out), columns=changed, faults=tuple(faults), dropped=int(dropped)
+        staged=counted(connection, raw, out),
+        columns=changed,
+        faults=tuple(faults),
+        dropped=int(dropped),
+        note=_of_clocks(connection, columns, zone) if other else '',
     )
+
+
+def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], zone: str) -> str:
+    """Tell of times that are there twice because clocks went back, '' where they are not: the zone is known, or fewer
+    than nine tenths of the repeated wall-clock times lie in such an hour, and no more series there than elsewhere."""
+    time = next(column for column in columns if column.role == 'time')
+    if zone != 'UTC' or time.type != 'timestamp':
+        return ''
+    times = (
+        f'SELECT _time AS w, count(*) AS n FROM repeats WHERE _other GROUP BY w ORDER BY n DESC, w LIMIT {FEW_TIMES}'
+    )
+    places = ', '.join(map(duck.text, CLOCKS))
+    row = connection.execute(
+        f"""WITH times AS ({times}), zones AS (SELECT unnest([{places}]) AS place),
+        instants AS (SELECT w, n, place, timezone(place, w) AS u FROM times, zones),
+        twice AS (SELECT * FROM instants
+            WHERE timezone(place, u + INTERVAL 1 HOUR) = w OR timezone(place, u - INTERVAL 1 HOUR) = w)
+        SELECT place, count(*) AS n, min(w), min(n) AS least,
+            (SELECT max(n) FROM times WHERE w NOT IN (SELECT w FROM twice AS own WHERE own.place = twice.place)) AS most
+        FROM twice GROUP BY place ORDER BY count(*) DESC, list_position([{places}], place) LIMIT 1"""
+    ).fetchone()
+    if row is None:
+        return ''
+    (many,) = duck.single(connection, f'SELECT count(*) FROM ({times})')
+    place, found, first, least, most = row
+    every = found * 10 >= many * 9
+    # Of several series all are there twice in that hour, where other duplicates are of one or the other.
+    if not every and least < SERIES * (most or 0):
+        return ''
+    return (
+        f'{"The" if every else "Some"} duplicates lie in the hour that a clock shows twice when it goes back, as in '
+        f'{place} on {first:%d %b %Y}: the times look like local ones. Name the zone of the times, and each record has '
+        'its own instant.'
+    )
+
+
+_MEANT: Final = """SELECT _row, _line, NULL::VARCHAR AS value, NULL::BIGINT AS other_line,
+    'its measures are the mean of all records of its series and time' AS reason
+    FROM repeats WHERE _place = 1 AND _many > 1"""
+"""SQL: the records that are stored with the mean of all."""
+
+
+def _copies(which: str) -> str:
+    """SQL: of each equal copy, where the record stands that it is a copy of."""
+    return (
+        "SELECT _row, _line, NULL::VARCHAR AS value, _kept_line AS other_line, 'an equal copy of line ' || _kept_line "
+        f'|| {duck.text(f"; {which}")} AS reason FROM repeats WHERE _place > 1 AND NOT _other'
+    )
+
+
+def _conflicts(columns: Sequence[Column], staged: Staged, which: str) -> str:
+    """SQL: of each record with other values than the stored one, both lines and what each of them says."""
+    compared = [column.name for column in columns if column.role not in ('time', 'series')]
+    mark = ';' if len(compared) > 1 else ','
+    reason = f"'line ' || _line || ' says ' || here || '{mark} line ' || other_line || ' says ' || there"
+    return f"""
+        WITH cells AS (SELECT p._row, p._line, p._kept_line AS other_line, {alike.said(compared, 'd', 'k')} AS own,
+            {alike.said(compared, 'k', 'd')} AS others
+            FROM (SELECT _row, _line, _kept, _kept_line FROM repeats WHERE _place > 1 AND _other) p
+            JOIN ({staged.rows}) d ON d._row = p._row JOIN ({staged.rows}) k ON k._row = p._kept),
+        said AS (SELECT *, {alike.told('own')} AS here, {alike.told('others')} AS there FROM cells)
+        SELECT _row, _line, here AS value, other_line, {reason} || {duck.text(f': {which}')} AS reason FROM said"""
+
+
+def _listed(raw: RawTable, rows: str, *, action: str = 'rejected') -> str:
+    """SQL: a fault for each of these rows; of a melted table it names the column that the point has there."""
+    column, source = 'NULL::VARCHAR', f'({rows})'
+    if raw.is_melted:
+        column = 'split_part(_column, chr(31), 1)'
+        source += f' JOIN (SELECT file_row_number AS _row, _column FROM {rows_of(raw, numbered=True)}) USING (_row)'
+    told = fault(
+        column=column,
+        kind=duck.text(CellFault.DUPLICATE),
+        value='value',
+        action=duck.text(action),
+        reason='reason',
+        other='other_line',
+    )
+    return f'SELECT {told} FROM {source}'
+
+
+def _keep(connection: 'duckdb.DuckDBPyConnection', name: str, rows: str, out: Path) -> None:
+    """Write rows to the file `out` and call them `name` in SQL: a table, or another step of one long statement, takes
+    memory for as long as what reads it."""
+    connection.execute(f'COPY ({rows}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
+    connection.execute(f'CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {duck.files([out])}')
 
 
 def _key(columns: Sequence[Column]) -> str:

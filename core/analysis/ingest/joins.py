@@ -1,7 +1,7 @@
 """A time that is split over several columns, such as day and clock or year and month, becomes one column."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,12 +20,16 @@ _YEAR_NAMES: Final = re.compile(r'(?i)(year|yr|yyyy|jahr|ann[ée]e|an|a[ñn]o|an
 _DAY_NAMES: Final = re.compile(r'(?i)(day|dy|dd|dom|mday|day_?of_?month|tag|jour|d[ií]a|giorno)')
 _WEEK_NAMES: Final = re.compile(r'(?i)(week|wk|epi_?week|iso_?week|week_?(nr|no|num|number)|woche|kw|semaine|semana)')
 _QUARTER_NAMES: Final = re.compile(r'(?i)(quarter|qtr|quartal|trimestre|q)')
-_HOUR_NAMES: Final = re.compile(r'(?i)(hour|hr|hh|stunde|heure|hora|hour_?of_?day|hour_?ending|he)')
+_HOUR_NAMES: Final = re.compile(
+    r'(?i)(hour|hr|hh|stunde|heure|hora|hour[ _]?of[ _]?day|hour[ _]?ending|hr[ _]?end(ing)?|he)'
+)
 _CLOCK_NAMES: Final = re.compile(
     r'(?i)(time|clock|uhrzeit|zeit|heure|hora|ora|tijd|time ?of ?day|hour|local ?time|utc|'
     r'time ?\(?(utc|gmt|local|lst|utc time)\)?)'
 )
+_LETTERED_NAMES: Final = re.compile(r'(?i)(heures?|horaire|hora|ora|uhrzeit|zeit|clock|time ?of ?day|local ?time)')
 _TIME_OF_DAY_NAMES: Final = re.compile(r'(?i)(clock|uhrzeit|time ?of ?day|local ?time)')
+_ENDING: Final = ' (1 to 24 are read as the hours that end then)'
 _PERIOD_CODE: Final = re.compile(r'M(?:0[1-9]|1[0-3])|Q0[1-5]')
 
 
@@ -41,22 +45,23 @@ class _Join:
 def may_join(names: Sequence[str]) -> bool:
     """Whether columns of these names may be the parts of one time."""
     bare = [name.strip() for name in names]
-    if sum(bool(TIME_NAME.search(name) or _CLOCK_NAMES.fullmatch(name)) for name in bare) < 2:
+    parts = (_CLOCK_NAMES, _HOUR_NAMES)
+    if sum(bool(TIME_NAME.search(name) or any(part.fullmatch(name) for part in parts)) for name in bare) < 2:
         return False
     years = any(_YEAR_NAMES.fullmatch(name) for name in bare)
-    parts = (MONTH_NAMES, _WEEK_NAMES, _QUARTER_NAMES)
-    if years and any(part.fullmatch(name) for part in parts for name in bare):
+    periods = (MONTH_NAMES, _WEEK_NAMES, _QUARTER_NAMES)
+    if years and any(period.fullmatch(name) for period in periods for name in bare):
         return True
     if years and any(re.fullmatch(r'(?i)period', name) for name in bare):
         return True
-    return any(_CLOCK_NAMES.fullmatch(name) or _HOUR_NAMES.fullmatch(name) for name in bare)
+    return any(part.fullmatch(name) for part in parts for name in bare)
 
 
 def with_one_time(
     connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Looked], *, workdir: Path
 ) -> RawTable:
     """Return the table with its split time in one column, at the place of the first of its parts."""
-    join = _join(columns) if len(raw.names) <= JOINED_AT_MOST else None
+    join = _join(columns, lambda place: _ends(connection, raw, place)) if len(raw.names) <= JOINED_AT_MOST else None
     if join is None:
         return raw
     taken = [raw.names[place] for place in join.places]
@@ -84,7 +89,15 @@ def with_one_time(
     )
 
 
-def _join(columns: Sequence[Looked]) -> _Join | None:
+def _ends(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, place: int) -> tuple[bool, bool]:
+    """Whether any record of the table has the hour 0, and any the hour 24: some cells alone do not tell."""
+    counted = ', '.join(f'count(*) FILTER (hour = {hour}) > 0' for hour in (0, 24))
+    hours = f'SELECT {_whole(place)} AS hour FROM read_parquet({duck.text(str(raw.path))}) WHERE _flag < 2'
+    first, last = duck.single(connection, f'SELECT {counted} FROM ({hours})')
+    return bool(first), bool(last)
+
+
+def _join(columns: Sequence[Looked], ends: Callable[[int], tuple[bool, bool]]) -> _Join | None:
     whole = [column for column in columns if _is_date(column) and not _is_dotted_clock(column)]
     if any(_has_clock(column) for column in whole):
         return None
@@ -97,19 +110,21 @@ def _join(columns: Sequence[Looked]) -> _Join | None:
         hours = next((column for column in columns if _named_number(column, _HOUR_NAMES, 0, 24)), None)
         if hours is None or (len(set(hours.cells)) < 2 and len(day.cells) > 1):
             return None
-        numbers = {int(float(cell)) for cell in hours.cells}
-        ending = 0 not in numbers and 24 in numbers
-        if not ending and 24 in numbers:
+        first, last = ends(hours.place)
+        ending = last and not first
+        if first and last:
             return None
         reason = f'Columns "{day.name}" and "{hours.name}" are the day and the hour'
-        reason += ' (1 to 24 are read as the hours that end then)' if ending else ''
+        reason += _ENDING if ending else ''
         hour = f"lpad(({_whole(hours.place)} - {int(ending)})::VARCHAR, 2, '0')"
         text = f"trim(c{day.place}) || ' ' || {hour} || ':00'"
         return _Join(places=(day.place, hours.place), text=text, reason=reason)
-    return _calendar(columns, clock)
+    return _calendar(columns, clock, ends)
 
 
-def _calendar(columns: Sequence[Looked], clock: Looked | None) -> _Join | None:
+def _calendar(
+    columns: Sequence[Looked], clock: Looked | None, ends: Callable[[int], tuple[bool, bool]]
+) -> _Join | None:
     """Year and month, day, quarter or week in columns of their own."""
     year = next((c for c in columns if _YEAR_NAMES.fullmatch(c.name.strip()) and are_whole_years(c)), None)
     if year is None:
@@ -124,12 +139,13 @@ def _calendar(columns: Sequence[Looked], clock: Looked | None) -> _Join | None:
         text, parts = f"{y} || '-' || {_month_text(month)}", [year, month]
         if day is not None:
             text, parts = f"{text} || '-' || lpad(({_whole(day.place)})::VARCHAR, 2, '0')", [year, month, day]
-            hours = next((c for c in columns if _named_number(c, _HOUR_NAMES, 0, 23)), None)
+            hours = next((c for c in columns if _named_number(c, _HOUR_NAMES, 0, 24)), None)
             if clock is not None:
                 text, parts = f"{text} || ' ' || trim(c{clock.place})", [*parts, clock]
             elif hours is not None and len(set(hours.cells)) > 1:
-                text = f"{text} || ' ' || lpad(({_whole(hours.place)})::VARCHAR, 2, '0') || ':00'"
-                parts = [*parts, hours]
+                ending = ends(hours.place) == (False, True)
+                hour = f"lpad(({_whole(hours.place)} - {int(ending)})::VARCHAR, 2, '0')"
+                return _parts_of(f"{text} || ' ' || {hour} || ':00'", [*parts, hours], told=_ENDING if ending else '')
         return _parts_of(text, parts)
     coded = next((c for c in columns if c.cells and all(map(_PERIOD_CODE.fullmatch, c.cells))), None)
     if coded is not None:
@@ -144,9 +160,9 @@ def _calendar(columns: Sequence[Looked], clock: Looked | None) -> _Join | None:
     return None
 
 
-def _parts_of(text: str, parts: Sequence[Looked]) -> _Join:
+def _parts_of(text: str, parts: Sequence[Looked], *, told: str = '') -> _Join:
     named = [f'"{part.name}"' for part in parts]
-    reason = f'Columns {", ".join(named[:-1])} and {named[-1]} are the parts of one time'
+    reason = f'Columns {", ".join(named[:-1])} and {named[-1]} are the parts of one time{told}'
     # What is no part of a time is shown as it is written, and found to be none.
     written = " || ' ' || ".join(f'trim(c{part.place})' for part in parts)
     missing = ' OR '.join(f'{readings.present(readings.trimmed(f"c{part.place}"))} IS NULL' for part in parts)
@@ -161,6 +177,12 @@ def _both(first: int, second: int, mark: str) -> str:
     midnight = duck.text(r'[T ]0{1,2}:00(:00([.]0+)?)?$')
     dotted = duck.text(r'^(\d{1,2})\.(\d\d)(?:\.(\d\d))?$')
     clock = f"rtrim(regexp_replace({cells[1]}, {dotted}, '\\1:\\2:\\3'), ':')"
+    # 14h30 and 14 Uhr
+    parts = [f'regexp_extract({clock}, {duck.text(f"^{_LETTERED.pattern}$")}, {place})' for place in (1, 2)]
+    bare = f"regexp_replace({clock}, {duck.text('(?i) ?Uhr$')}, '')"
+    clock = (
+        f"CASE WHEN {parts[0]} <> '' THEN {parts[0]} || ':' || coalesce(nullif({parts[1]}, ''), '00') ELSE {bare} END"
+    )
     return f"regexp_replace(({cells[0]}), {midnight}, '') || {duck.text(mark)} || ({clock})"
 
 
@@ -186,11 +208,15 @@ def _named_number(column: Looked, names: re.Pattern[str], least: int, most: int)
 _CLOCK: Final = re.compile(
     r'\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?'
 )
+_LETTERED: Final = re.compile(r'(?i)(\d{1,2})(?: ?h ?| ?Uhr ?)([0-5]\d)?')
 _DOTTED: Final = re.compile(r'(?:[01]?\d|2[0-3])\.[0-5]\d(?P<seconds>\.[0-5]\d)?')
 
 
 def _is_clock(column: Looked) -> bool:
     clocks = sum(bool(_CLOCK.fullmatch(cell)) for cell in column.cells)
+    if _LETTERED_NAMES.fullmatch(column.name.strip()):
+        # Under another name 1h30 may as well be a duration.
+        clocks += sum(bool(_LETTERED.fullmatch(cell)) or cell.lower().endswith('uhr') for cell in column.cells)
     return (bool(column.cells) and clocks >= 0.9 * len(column.cells)) or _is_dotted_clock(column)
 
 

@@ -15,6 +15,8 @@ _BODY_ROWS: Final = 300
 _BODY_CELLS: Final = 200_000
 _HEADER_ROWS: Final = 4
 _TITLE_LINES: Final = 4
+_RENAMED: Final = 5
+_TOLD: Final = 60
 _PLAIN_NAME: Final = 0.3
 _DELIMITERS: Final = (',', ';', '\t', '|', ' ')
 _NAME: Final = re.compile(r'[^\W\d][\w .,:/()\[\]%°$€#&+*\'-]{0,80}')
@@ -101,6 +103,8 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
     lacking = width - max(seen) if len(rows) > 2 and len(seen) == 1 and max(seen) < width else 0
     body = [row.cells for row in rows[: _enough(width)] if len(row.cells) == width + slack]
     body = _without_foot(body, width)
+    names = unique_names(header, width)
+    notes += _renamed(names, header)
     if lacking:
         body = [[*row.cells, *[''] * lacking] for row in rows[: _enough(width)]]
         notes.append(_lacking_note(lacking))
@@ -108,7 +112,7 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         width=width,
         lacking=lacking,
         slack=slack,
-        names=unique_names(header, width),
+        names=names,
         header=tuple(header),
         header_line=header_rows[0].line if header_rows else None,
         skip=segment[0].line - 1,
@@ -177,14 +181,36 @@ def unique_names(header: Sequence[str], width: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def is_heading(cells: Sequence[str], profile: Sequence[Kind]) -> bool:
-    """Whether a record in the body can only be another table's header: words in every column that holds none."""
+def _renamed(names: Sequence[str], header: Sequence[str]) -> list[str]:
+    """Tell of columns that were given a number, as another one is called so but for case and blanks. Several that are
+    written the very same are not told: a second header below may name them."""
+    pairs = [(cell, name) for cell, name in zip(header, names, strict=False) if cell.strip() not in ('', name)]
+    if sum(header.count(cell) > 1 for cell, _ in pairs) > 1:
+        pairs = [(cell, name) for cell, name in pairs if header.count(cell) == 1]
+    if not pairs:
+        return []
+    told = ', '.join(f'"{cell[:_TOLD]}" is "{name[: _TOLD + 4]}"' for cell, name in pairs[:_RENAMED])
+    more = f' and {len(pairs) - _RENAMED} more' if len(pairs) > _RENAMED else ''
+    return [f'Columns that are called as another one but for case and blanks were given a number: {told}{more}.']
+
+
+def is_title(cells: Sequence[str]) -> bool:
+    """Whether a record holds one word or phrase, in its first cell, as stands above a table."""
+    return len(cells) > 1 and kind_of(cells[0]) == 'text' and not any(cell.strip() for cell in cells[1:])
+
+
+def is_heading(cells: Sequence[str], profile: Sequence[Kind], *, titled: bool = False) -> bool:
+    """Whether a record in the body can only be another table's header: words in every column that holds none.
+
+    Below a title (`titled`) columns that hold words may be left out.
+    """
     typed = [i for i, kind in enumerate(profile) if kind in ('number', 'time') and i < len(cells)]
     if len(typed) < max(1, len(profile) // 4):
         return False
     if not all(kind_of(cells[i]) in ('text', 'flag') and _NAME.fullmatch(cells[i].strip()) for i in typed):
         return False
-    return all(cell.strip() for cell in cells) and len({cell.strip().casefold() for cell in cells}) == len(cells)
+    named = [cell.strip().casefold() for cell in cells if cell.strip()]
+    return (titled or len(named) == len(cells)) and len(set(named)) == len(named)
 
 
 def is_remark(cells: Sequence[str | None], width: int, profile: Sequence[Kind], *, parted: bool = False) -> bool:
@@ -313,10 +339,31 @@ def _is_delimited_remark(record: Record, records: Sequence[Record], index: int) 
     if filled == 2 and typical >= 5 and cells[0].strip() and cells[1].strip():
         # A name and its value, filled up with delimiters.
         return True
-    if filled <= 1 and typical == 2 and len(cells) == 2:
-        return bool(cells[0].strip()) and filled == 1 and not records[index + 1].cells
+    if (
+        filled == 1
+        and typical == 2
+        and cells[0].strip()
+        and (_is_title(records, index) or (len(cells) == 2 and not records[index + 1].cells))
+    ):
+        return True
     comment = cells[0].lstrip().startswith(('#', '//', '%'))
     return comment and len(cells) != len(following[0]) and not following[0][0].lstrip().startswith(('#', '//', '%'))
+
+
+def _is_title(records: Sequence[Record], index: int) -> bool:
+    """Whether two names stand right below, and below them two cells that are not both words: a table and its header."""
+    below = [[cell.strip() for cell in record.cells] for record in records[index + 1 : index + 3]]
+    if len(below) < 2:
+        return False
+    names, values = ([(place, cell) for place, cell in enumerate(row) if cell] for row in below)
+    return (
+        len(names) == len(values) == 2
+        and len({cell.casefold() for _, cell in names}) == 2
+        and all(kind_of(cell) == 'text' and _NAME.fullmatch(cell) for _, cell in names)
+        and not any(_UNIT.fullmatch(cell) for _, cell in names)
+        and [place for place, _ in names] == [place for place, _ in values]
+        and any(kind_of(cell) in ('number', 'time') for _, cell in values)
+    )
 
 
 def _segment(records: Sequence[Record], start: int) -> list[Record]:
@@ -329,9 +376,20 @@ def _segment(records: Sequence[Record], start: int) -> list[Record]:
             shape = {len(other.cells) for other in segment}
             if len(segment) >= 2 and len(rest) >= 2 and not any(len(other.cells) in shape for other in rest):
                 break
+            if len(rest) >= 2 and _begins_another(segment, rest):
+                break
             continue
         segment.append(record)
     return segment
+
+
+def _begins_another(segment: Sequence[Record], rest: Sequence[Record]) -> bool:
+    """Whether a title and a header of other names stand below a blank line, as where tables of one sheet follow."""
+    if not is_title(rest[0].cells) or rest[1].cells == segment[0].cells:
+        return False
+    width = len(segment[-1].cells)
+    body = [record.cells for record in segment[1:] if len(record.cells) == width]
+    return len(body) >= 2 and is_heading(rest[1].cells, profile_of(body, width), titled=True)
 
 
 def _body_width(segment: Sequence[Record]) -> int:

@@ -95,11 +95,16 @@ class TimeProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesProfile:
-    """The series: key columns, how many there are, and the first 200 labels."""
+    """The series: key columns, how many there are, and the first 200 labels.
+
+    `opens` is the label that pages begin with: the first of those with the most rows, within 1 %; empty in versions
+    that lack it.
+    """
 
     columns: tuple[str, ...]
     count: int
     first: tuple[str, ...]
+    opens: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +124,10 @@ class Manifest:
     `sources` lists the files that the stored rows came from, the one that was read last. Where there are several,
     the column `_source` holds each row's place in the list. `faults_total` counts the faults of the file that was
     read, `faults_of_all` those of all files of which rows are stored. `recipe` holds the cleaning steps in order,
-    each with what it did (`step, rows_before, rows_after, cells_changed`); `base` are then the columns of the rows
-    before them, which the files `base-…` hold. `warnings` say what does not go on from the version before as it
-    was: columns that are missing, new, of another type or in another unit.
+    each with what it did (`step, rows_before, rows_after, cells_changed, cells`); `base` are then the columns of the
+    rows before them, which the files `base-…` hold. `warnings` say what does not go on from the version before as it
+    was: columns that are missing, new, of another type or in another unit. `hints` tell what may be wrong though it is
+    stored as it is: values that lie far out, series whose names are all but equal (`kind, text, step` and more).
     """
 
     source: SourceFile
@@ -143,6 +149,7 @@ class Manifest:
     recipe: tuple[Mapping[str, Any], ...] = ()
     base: tuple[ColumnProfile, ...] = ()
     faults_of_all: int = 0
+    hints: tuple[Mapping[str, Any], ...] = ()
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def made_long(raw: RawTable, plan: Plan, *, workdir: Path, memory: int) -> RawTa
     called = '", "'.join([name, *values[:-1]]) + f'" and "{values[-1]}'
     they = 'They' if len(plan.places) > 1 else 'It'
     note = f'A wide table: {plan.reason}. {they} became the columns "{called}", {points:,} points'
-    note += f'; {missing:,} empty cells are none.' if missing else '.'
+    note += f'; {_empty_cells(missing)} left out.' if missing else '.'
     told = {
         'shape': 'wide',
         'into': plan.into,
@@ -81,6 +81,10 @@ def made_long(raw: RawTable, plan: Plan, *, workdir: Path, memory: int) -> RawTa
         notes=(*raw.notes, note),
         shape={**raw.shape, **told},
     )
+
+
+def _empty_cells(count: int) -> str:
+    return '1 empty cell was' if count == 1 else f'{count:,} empty cells were'
 
 
 def _hints(

@@ -33,6 +33,10 @@ _USUAL: Final = frozenset({'data', 'records', 'items', 'rows', 'results', 'featu
 # where a text does not end, and no `array` where it is not the name of an array of objects.
 _NAME: Final = re.compile(r'(?s)"(?:[^"\\]|\\.)*+(?P<closed>")?(?P<array>\s*+:\s*+\[(?=\s*+\{))?')
 _TRIES: Final = 20
+_ODD: Final = re.compile(r'\\u(?:0000|[dD][89a-fA-F])')
+_HALF: Final = re.compile('[\ud800-\udfff]')
+_TAKEN_OUT: Final = 'NUL characters were taken out.'
+_HALVED: Final = 'Half of a surrogate pair is no character; it became U+FFFD.'
 _SPACE: Final = re.compile(r'[\s,]*')
 
 
@@ -59,11 +63,13 @@ _DECODER: Final = json.JSONDecoder(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """One element as it comes: its line, and its value or why there is none."""
+    """One element as it comes: its line, and its value or why there is none. Its text may spell NUL characters or
+    halves of surrogate pairs when it is `odd`."""
 
     line: int
     value: Any = None
     broken: str | None = None
+    odd: bool = False
 
 
 def is_json(text: Text) -> str | None:
@@ -141,6 +147,7 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[
     if not names:
         _first_names(text, work, kind, names, notes)
     sink = Sink(work, len(names))
+    told: set[str] = set()
     for element in _records(text, work, kind, notes):
         value = element.value
         if element.broken is not None or not isinstance(value, dict):
@@ -148,13 +155,43 @@ def _fill(text: Text, work: Work, kind: str, names: dict[str, int], notes: list[
             _reject(sink, element.line, '' if value is None else _text(value) or '', reason)
             continue
         try:
-            cells = _cells(value, names, most=work.limits.columns)
+            cells = _cells(value, names, most=work.limits.columns, odd=element.odd)
         except RecursionError:
             _reject(sink, element.line, '', 'The JSON is nested too deep.')
             continue
         if len(names) <= sink.width:
-            sink.add(element.line, Flag.AS_READ, [cells.get(index) for index in range(len(names))])
+            flag = _mended(sink, element, cells, list(names), told) if element.odd else Flag.AS_READ
+            sink.add(element.line, flag, [cells.get(index) for index in range(len(names))])
     return sink
+
+
+def _mended(sink: Sink, element: Element, cells: dict[int, str | None], names: Sequence[str], told: set[str]) -> Flag:
+    """Make texts of cells that are none, and list them, and each key that is none once."""
+    for key, _ in _flat(element.value, '', 0):
+        if key not in told and _plain(key) != key:
+            told.add(key)
+            _repaired(sink, element.line, _plain(key), key)
+    flag = Flag.AS_READ
+    for place, cell in cells.items():
+        if cell is not None and (plain := _plain(cell)) != cell:
+            _repaired(sink, element.line, names[place], cell)
+            cells[place], flag = plain, Flag.REPAIRED
+    return flag
+
+
+def _plain(text: str) -> str:
+    """A text without what neither Parquet nor Postgres stores: NUL characters, and halves of surrogate pairs."""
+    return _HALF.sub('\ufffd', text.replace('\0', ''))
+
+
+def _repaired(sink: Sink, line: int, column: str, value: str) -> None:
+    kind, reason = (FaultKind.NUL_BYTE, _TAKEN_OUT) if '\0' in value else (FaultKind.BAD_ENCODING, _HALVED)
+    sink.fault(
+        Fault(
+            line=line, byte=None, column=column, kind=kind, value=value[:_SHOWN],
+            action=FaultAction.REPAIRED, reason=reason,
+        )
+    )  # fmt: skip
 
 
 def _records(text: Text, work: Work, kind: str, notes: list[str]) -> Iterator[Element]:
@@ -202,8 +239,9 @@ def _are(items: Any, kind: type | tuple[type, ...]) -> TypeGuard[list[Any]]:
 def _objects(elements: Iterator[Element]) -> Iterator[Element]:
     """The elements, arrays among them as objects: the first array names the cells when it holds nothing but words."""
     names: list[str] | None = None
+    odd = False
     for element in elements:
-        value = element.value
+        value, odd = element.value, odd or element.odd
         if not isinstance(value, list) or element.broken is not None:
             yield element
             continue
@@ -212,7 +250,8 @@ def _objects(elements: Iterator[Element]) -> Iterator[Element]:
             if names:
                 continue
         names += [f'column_{place + 1}' for place in range(len(names), len(value))]
-        yield replace(element, value=dict(zip(names, value, strict=False)))
+        # What the first array calls the cells may be odd.
+        yield replace(element, value=dict(zip(names, value, strict=False)), odd=odd)
 
 
 def _heading(cells: list[Any]) -> list[str]:
@@ -331,7 +370,7 @@ def _first_names(text: Text, work: Work, kind: str, names: dict[str, int], notes
     for count, element in enumerate(_records(text, work, kind, notes)):
         if isinstance(element.value, dict):
             with suppress(RecursionError):
-                _cells(element.value, names, most=work.limits.columns)
+                _cells(element.value, names, most=work.limits.columns, odd=element.odd)
         if count > 1000:
             break
 
@@ -346,10 +385,13 @@ def _reject(sink: Sink, line: int, value: str, reason: str) -> None:
     )  # fmt: skip
 
 
-def _cells(value: dict[str, Any], names: dict[str, int], *, most: int) -> dict[int, str | None]:
+def _cells(value: dict[str, Any], names: dict[str, int], *, most: int, odd: bool) -> dict[int, str | None]:
     """An object's cells by their place in `names`, which grows by keys not seen before. Raises TooLarge past `most`."""
     cells: dict[int, str | None] = {}
     for name, item in _flat(value, '', 0):
+        name = _plain(name) if odd else name
+        if item is None and name not in names and any(other.startswith(f'{name}.') for other in names):
+            continue  # the record lacks an object whose keys are columns
         index = names.setdefault(name, len(names))
         while index in cells:
             name += '_'
@@ -407,7 +449,7 @@ def _lines(text: Text, work: Work) -> Iterator[Element]:
 
 def _element(text: str, line: int) -> Element:
     try:
-        return Element(line=line, value=_DECODER.decode(text))
+        return Element(line=line, value=_DECODER.decode(text), odd=_ODD.search(text) is not None)
     except json.JSONDecodeError as error:
         return Element(
             line=line, value=text[:_SHOWN], broken=f'The line is no JSON: {error.msg} at character {error.pos + 1}.'
@@ -441,7 +483,7 @@ def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
         if source.at_end():
             return
         try:
-            value = source.element()
+            value, odd = source.element()
         except RecursionError:
             yield Element(line=source.line, broken='The JSON is nested too deep; the rest of the file was not read.')
             return
@@ -449,7 +491,7 @@ def _elements(source: '_Window', text: Text, work: Work) -> Iterator[Element]:
             reason = 'The JSON breaks off or is damaged here; the rest of the file was not read.'
             yield Element(line=source.line, broken=reason)
             return
-        yield Element(line=source.element_line, value=value)
+        yield Element(line=source.element_line, value=value, odd=odd)
         work.progress(source.done / max(text.size, 1))
 
 
@@ -469,12 +511,14 @@ def _whole(source: '_Window', text: Text, work: Work, notes: list[str]) -> Itera
         yield element
         return
     if table.beside:
-        beside = ', '.join(name[:80] for name in table.beside[:10])
-        notes.append(f'The records of "{table.key[:80]}" were read; what stands beside them was left out: {beside}.')
+        beside = ', '.join(_plain(name[:80]) for name in table.beside[:10])
+        notes.append(
+            f'The records of "{_plain(table.key[:80])}" were read; what stands beside them was left out: {beside}.'
+        )
     place = _place(whole, table)
     if place is None:
         for record in table.records:
-            yield Element(line=1, value=record)
+            yield Element(line=1, value=record, odd=element.odd)
         return
     del whole, value, element
     source.go(text.offset + place[0], line=place[1])
@@ -562,18 +606,19 @@ class _Window:
         """Whether the array ends here."""
         return self._at < len(self._text) and self._text[self._at] == ']'
 
-    def element(self) -> Any:
-        """The next value, `_BROKEN` when there is none."""
+    def element(self) -> tuple[Any, bool]:
+        """The next value, `_BROKEN` when there is none, and whether it is odd (see Element)."""
         self.element_line = self.line
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError:
                 if len(self._text) - self._at > self._longest or not self._double():
-                    return _BROKEN
+                    return _BROKEN, False
                 continue
+            odd = _ODD.search(self._text, self._at, end) is not None
             self._move(end)
-            return value
+            return value, odd
 
     def _double(self) -> bool:
         """Read about as much again as is left, so that a long element is not parsed too often."""

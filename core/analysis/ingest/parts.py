@@ -163,5 +163,7 @@ def _make_words(connection: 'duckdb.DuckDBPyConnection', stored: Stored, value: 
     )
     if not 0 < duck.single(connection, 'SELECT count(*) FROM words')[0] <= most_words:
         return False
+    # There is one already where rows that turned out not to be clean were written before.
+    connection.execute(f'DROP TYPE IF EXISTS {kind}')
     connection.execute(f'CREATE TEMP TYPE {kind} AS ENUM (SELECT word FROM words ORDER BY word)')
     return True

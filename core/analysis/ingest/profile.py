@@ -20,6 +20,8 @@ BINS: Final = 30
 AT_ONCE: Final = 20
 DRAWN: Final = 200
 LABELS: Final = 200
+NEARLY: Final = 0.99
+"""Series with so much of the most rows have as many: clock changes and faults take some of one or another."""
 TOLD: Final = 256  # bytes: of longer texts the writer of Parquet tells the first ones only
 DAY: Final = 86_400_000_000
 
@@ -87,12 +89,15 @@ def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: 
 
 
 def series_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, columns: Sequence[Column]) -> SeriesProfile:
-    """Return how many series there are and the first labels."""
+    """Return how many series there are, the first labels, and the first of those with the most rows, or nearly so."""
     source = duck.files([series])
     (count,) = connection.execute(f'SELECT count(*) FROM {source}').fetchone() or (0,)
     first = connection.execute(f'SELECT series FROM {source} ORDER BY series LIMIT {LABELS}').fetchall()
+    (opens,) = connection.execute(
+        f'SELECT min(series) FROM {source} WHERE rows >= {NEARLY} * (SELECT max(rows) FROM {source})'
+    ).fetchone() or (None,)
     keys = tuple(column.name for column in columns if column.role == 'series')
-    return SeriesProfile(columns=keys, count=int(count), first=tuple(row[0] for row in first))
+    return SeriesProfile(columns=keys, count=int(count), first=tuple(row[0] for row in first), opens=opens or '')
 
 
 def column_profiles(
@@ -237,9 +242,7 @@ def _sparklines(
     means = ', '.join(_mean(f'CAST({duck.identifier(column.name)} AS DOUBLE)') for column in columns)
     # The years 1000 to 2999 in microseconds, 60 times, still fit 63 bits.
     place = f'least({SLICES - 1}, ((epoch_us(_time) - {start}) * {SLICES}) // {span})::UTINYINT'
-    rows = connection.execute(
-        f'SELECT {place} AS slice, {means} FROM {source} GROUP BY slice ORDER BY slice'
-    ).fetchall()
+    rows = connection.execute(f'SELECT {place}, {means} FROM {source} GROUP BY 1 ORDER BY 1').fetchall()
     found = {row[0]: row[1:] for row in rows}
     taken = range(SLICES) if len(found) > SLICES // 2 else sorted(found)
     # Few points would leave most slices empty: then they alone make the line.
@@ -262,7 +265,7 @@ def _histogram(
         return Histogram(edges=(low, high), counts=(int(count),)) if low == high else None
     place = f'least({BINS - 1}, greatest(0, floor(({value} - ?) / ?)))::UTINYINT'
     rows = connection.execute(
-        f'SELECT {place} AS bin, count(*) FROM {source} WHERE {value} IS NOT NULL GROUP BY bin', [low, width]
+        f'SELECT {place}, count(*) FROM {source} WHERE {value} IS NOT NULL GROUP BY 1', [low, width]
     ).fetchall()
     counts = dict(rows)
     edges = (*(low + width * i for i in range(BINS)), high)
@@ -343,7 +346,7 @@ WITH positive AS (
     SELECT p.s, any_value(step) AS step, any_value(months) AS months, min(d) AS shortest, max(d) AS longest,
         sum(n) AS steps,
         coalesce(sum(n) FILTER (d % step = 0), 0) / sum(n) AS multiples,
-        coalesce(sum(n) FILTER (m % months = 0), 0) / sum(n) AS month_multiples,
+        coalesce(sum(n) FILTER (m % nullif(months, 0) = 0), 0) / sum(n) AS month_multiples,
         coalesce(sum(n) FILTER (d > 1.5 * step), 0) AS gaps,
         max(d) FILTER (d > 1.5 * step) AS longest_gap,
         coalesce(sum(n) FILTER (m > months), 0) AS month_gaps,

@@ -42,43 +42,37 @@ GAP_IRREGULAR: Final = 4.0
 
 
 def build_pyramid(
+    connection: 'duckdb.DuckDBPyConnection',
     parts: Sequence[Path],
     *,
     measures: Sequence[str],
     out: Path,
-    memory: int,
-    workdir: Path,
     whole: Collection[str] | None = None,
     steps: Path | None = None,
 ) -> None:
     """Write the pyramid of a stored version to the Parquet file `out`.
 
-    `parts` are the version's files in order, together sorted by `_series, _time, _line`. DuckDB uses one thread and at
-    most `memory` bytes, and spills to `workdir`; the same parts give the same rows again. `whole` names the measures
-    that have a finite value in every row, `steps` a file of the steps between rows (see `profile.write_steps`): what is
-    not known is found out.
+    `parts` are the version's files in order, together sorted by `_series, _time, _line`. The connection has one
+    thread: so the same parts give the same rows again. `whole` names the measures that have a finite value in every
+    row, `steps` a file of the steps between rows (see `profile.write_steps`): what is not known is found out.
     """
-    connection = duck.connect(memory=memory, workdir=workdir, allow=[*parts, out, *([steps] if steps else [])])
-    try:
-        connection.execute(_TABLE)
-        if whole is None:
-            whole = _whole(connection, parts, measures)
-        alike = [measure for measure in measures if measure in whole]
-        for first in range(0, len(alike), AT_ONCE):
-            _add_measures(connection, parts, alike[first : first + AT_ONCE], steps=steps)
-        for measure in measures:
-            if measure not in whole:
-                _add_measures(connection, parts, [measure])
-        rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
-        target = duck.text(str(out))
-        # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
-        options = (
-            f'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false, PARQUET_VERSION v2'
-            f'{_lines(connection)}'
-        )
-        connection.execute(f'COPY ({rows}) TO {target} ({options})')
-    finally:
-        connection.close()
+    connection.execute(_TABLE)
+    if whole is None:
+        whole = _whole(connection, parts, measures)
+    alike = [measure for measure in measures if measure in whole]
+    for first in range(0, len(alike), AT_ONCE):
+        _add_measures(connection, parts, alike[first : first + AT_ONCE], steps=steps)
+    for measure in measures:
+        if measure not in whole:
+            _add_measures(connection, parts, [measure])
+    rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
+    target = duck.text(str(out))
+    # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
+    options = (
+        f'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false, PARQUET_VERSION v2'
+        f'{_lines(connection)}'
+    )
+    connection.execute(f'COPY ({rows}) TO {target} ({options})')
 
 
 def values(source: str, measure: str) -> str:

@@ -29,7 +29,8 @@ class FaultKind(StrEnum):
     BAD_ENCODING = 'bad_encoding'
     """Bytes that the file's encoding does not know; each became U+FFFD. Action `repaired`."""
     NUL_BYTE = 'nul_byte'
-    """NUL characters inside a record; they were taken out. Action `repaired`."""
+    """NUL characters inside a record; they were taken out: action `repaired`. Many in a row are a part of the file that
+    was never written: what stands at both ends of it is action `rejected`."""
     NOT_A_RECORD = 'not_a_record'
     """A line or an element that holds no record, such as broken JSON. Action `rejected`."""
     OTHER_DELIMITER = 'other_delimiter'
@@ -48,7 +49,9 @@ class FaultAction(StrEnum):
     TRUNCATED = 'truncated'
     """The record is stored without the text given as the fault's value."""
     REJECTED = 'rejected'
-    """The record is not stored."""
+    """The record is not stored, for this reason."""
+    LEFT_OUT = 'left_out'
+    """Nothing of it is stored, for its record is rejected for another reason."""
 
 
 class Flag(IntEnum):

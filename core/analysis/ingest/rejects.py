@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
-from core.analysis.ingest.rawtable import Flag, RawTable
+from core.analysis.ingest.rawtable import FaultAction, Flag, RawTable
 from core.analysis.ingest.types import Column
 from core.analysis.ingest.values import typed_rows, utc
 
@@ -26,6 +26,7 @@ REPAIRS: Final[Mapping[str, str]] = {
     'unit': 'A unit after a number, such as 5 kg, is taken off.',
     'duplicate': 'Of the records of one series and time, one is stored.',
     'date_format': 'A time written otherwise than its column is read as meant.',
+    'guard': 'The apostrophe that downloads put before a text such as =1+1, against spreadsheets, is taken off.',
 }
 """What is put right on the way, by the name that switches it off. Without it, the cell is a fault of its kind."""
 
@@ -70,6 +71,8 @@ class CellFault(StrEnum):
     """A number with a unit in a column without, or the reverse. Action `repaired`."""
     DATE_FORMAT = 'date_format'
     """A time written otherwise than its column, of which it is sure what it means. Action `repaired`."""
+    GUARD = 'guard'
+    """A text with the apostrophe that our downloads put before what a spreadsheet would run. Action `repaired`."""
     DUPLICATE = 'duplicate'
     """A record of a series and time that another record has too. Action `rejected`, or `repaired` for the one that is
     stored with the mean of all."""
@@ -86,6 +89,7 @@ _REASONS: Final = {
     CellFault.NULL_SPELLING: 'spells a missing value',
     CellFault.UNIT: 'with a unit, unlike its column, or without one',
     CellFault.DATE_FORMAT: 'a time written otherwise than its column',
+    CellFault.GUARD: 'an apostrophe against spreadsheets, as downloads have it, was taken off',
 }
 
 
@@ -165,10 +169,13 @@ def list_faults(
     parts = [*more]
     if raw.faults_path is not None:
         parts.append(_record_shape_faults(raw.faults_path, staged))
+    causes = _causes(columns, keep_unmeasured=keep_unmeasured)
     parts += [
-        _cell_faults(raw, column, staged, zone=zone) for column in columns if column.unread and column.role != 'time'
+        _cell_faults(raw, column, staged, causes, zone=zone)
+        for column in columns
+        if column.unread and column.role != 'time'
     ]
-    parts += [_repaired(raw, column, staged, zone=zone) for column in columns if column.repaired]
+    parts += [_repaired(raw, column, staged, causes, zone=zone) for column in columns if column.repaired]
     parts += _record_faults(raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
     union = ' UNION ALL '.join([_NOTHING, *parts])
     return _write_faults(connection, union, out)
@@ -184,6 +191,15 @@ def repairs(kinds: Mapping[str, int], columns: Sequence[Column]) -> dict[str, in
     return {name: count for name, count in found.items() if count}
 
 
+def add_faults(connection: 'duckdb.DuckDBPyConnection', faults: str, out: Path) -> dict[str, int]:
+    """Add faults that SQL lists to those in `out`; return how many there are of each kind."""
+    held = out.with_name(f'{out.name}.held')
+    out.replace(held)
+    kinds = _write_faults(connection, f'SELECT * FROM {duck.files([held])} UNION ALL BY NAME {faults}', out)
+    held.unlink()
+    return kinds
+
+
 def no_faults(connection: 'duckdb.DuckDBPyConnection', out: Path) -> dict[str, int]:
     """Write an empty list of faults to `out`."""
     return _write_faults(connection, _NOTHING, out)
@@ -191,17 +207,22 @@ def no_faults(connection: 'duckdb.DuckDBPyConnection', out: Path) -> dict[str, i
 
 def _write_faults(connection: 'duckdb.DuckDBPyConnection', union: str, out: Path) -> dict[str, int]:
     target = duck.text(str(out))
+    # What joins hold is free before the sort begins: of many faults it takes all that there is, and would fail.
+    loose = out.with_name(f'{out.name}.loose')
+    connection.execute(f'COPY ({union}) TO {duck.text(str(loose))} (FORMAT parquet, COMPRESSION lz4)')
     connection.execute(
-        f'COPY (SELECT * FROM ({union}) ORDER BY line, "column" NULLS FIRST, kind, byte, value) '
+        f'COPY (SELECT * FROM {duck.files([loose])} ORDER BY line, "column" NULLS FIRST, kind, byte, value) '
         f'TO {target} (FORMAT parquet, COMPRESSION zstd)'
     )
+    loose.unlink()
     counted = connection.execute(f'SELECT kind, count(*) FROM read_parquet({target}) GROUP BY kind ORDER BY 2 DESC, 1')
     return {str(kind): int(count) for kind, count in counted.fetchall()}
 
 
 _NOTHING: Final = (
     'SELECT 0::BIGINT AS line, NULL::BIGINT AS byte, NULL::VARCHAR AS "column", NULL::VARCHAR AS kind, '
-    'NULL::VARCHAR AS value, NULL::VARCHAR AS action, NULL::VARCHAR AS reason WHERE false'
+    'NULL::VARCHAR AS value, NULL::VARCHAR AS became, NULL::VARCHAR AS action, NULL::VARCHAR AS reason, '
+    'NULL::BIGINT AS other_line WHERE false'
 )
 
 
@@ -337,17 +358,32 @@ def _half(time: str) -> str:
 # faults
 
 
-def _fault(raw: RawTable, column: Column | None, kind: str, value: str, action: str, reason: str) -> str:
-    """SQL: the columns of one fault, over a row with `_line`."""
+def fault(
+    *,
+    column: str,
+    kind: str,
+    value: str,
+    action: str,
+    reason: str,
+    became: str = 'NULL::VARCHAR',
+    other: str = 'NULL::BIGINT',
+) -> str:
+    """SQL: the columns of one fault, over a row with `_line`; `became` is what is stored of the value, `other` the line
+    of the record that is stored in its place."""
+    return (
+        f'_line AS line, NULL::BIGINT AS byte, {column} AS "column", {kind} AS kind, left({value}, {SHOWN}) AS value, '
+        f'left({became}, {SHOWN}) AS became, {action} AS action, {reason} AS reason, {other} AS other_line'
+    )
+
+
+def _fault(raw: RawTable, column: Column | None, kind: str, value: str, action: str, reason: str, **more: str) -> str:
+    """SQL: such columns for a cell of `column`, or for a record."""
     named = duck.text(column.name) if column is not None else 'NULL::VARCHAR'
     if raw.is_melted and (column is None or column.index >= raw.shape['value_place'] - 1):
         # Of several measures, each is named.
         measure = max(1, column.index - raw.shape['value_place'] + 1) if column is not None else 1
         named = f'split_part(_column, chr(31), {measure})'
-    return (
-        f'_line AS line, NULL::BIGINT AS byte, {named} AS "column", {kind} AS kind, '
-        f'left({value}, {SHOWN}) AS value, {action} AS action, {reason} AS reason'
-    )
+    return fault(column=named, kind=kind, value=value, action=action, reason=reason, **more)
 
 
 def _once(raw: RawTable, column: Column | None, faults: str) -> str:
@@ -357,18 +393,23 @@ def _once(raw: RawTable, column: Column | None, faults: str) -> str:
 
 
 def _record_shape_faults(faults: Path, staged: Staged) -> str:
-    """SQL: the reader's own faults; where no record of a line is stored, its repairs came to nothing."""
+    """SQL: the reader's own faults; where no record of a line is stored, nothing that was repaired is."""
     source = duck.files([faults])
     lost = (
         f'SELECT _line AS line, bool_and(_status = 2) AS lost FROM {duck.files([staged.path])} '
         f'WHERE _line IN (SELECT line FROM {source}) GROUP BY _line'
     )
-    action = "CASE WHEN lost THEN 'rejected' ELSE action END AS action"
-    return f'SELECT line, byte, "column", kind, value, {action}, reason FROM {source} LEFT JOIN ({lost}) USING (line)'
+    rejected, left_out = duck.text(FaultAction.REJECTED), duck.text(FaultAction.LEFT_OUT)
+    action = f'CASE WHEN lost AND action <> {rejected} THEN {left_out} ELSE action END AS action'
+    return (
+        f'SELECT line, byte, "column", kind, value, NULL::VARCHAR AS became, {action}, reason, '
+        f'NULL::BIGINT AS other_line '
+        f'FROM {source} LEFT JOIN ({lost}) USING (line)'
+    )
 
 
-def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:
-    """SQL: the unreadable cells of one column."""
+def _cell_faults(raw: RawTable, column: Column, staged: Staged, causes: Mapping[int, str], *, zone: str) -> str:
+    """SQL: the unreadable cells of one column; `causes` tells when such a cell is why its record is rejected."""
     kind, reason = _KINDS[column.reading.family]
     kinds, reasons = duck.text(kind), duck.text(f'{reason} ({column.reading.name})')
     if column.reading.family == 'number':
@@ -376,21 +417,60 @@ def _cell_faults(raw: RawTable, column: Column, staged: Staged, *, zone: str) ->
         kinds = f'CASE WHEN {fits} THEN {duck.text(CellFault.OUT_OF_RANGE)} ELSE {kinds} END'
         reasons = f"CASE WHEN {fits} THEN 'too large to be stored' ELSE 'not a number' END"
     cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {_unread(column)}'
-    action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'emptied' END"
-    statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
-    fault = _fault(raw, column, kinds, column.cell, action, reasons)
-    return _once(raw, column, f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)')
+    action = _action(FaultAction.EMPTIED)
+    told = _fault(raw, column, kinds, column.cell, action, reasons)
+    statuses = _statuses(staged, causes.get(column.index, 'false'))
+    return _once(raw, column, f'SELECT {told} FROM ({cells}) JOIN ({statuses}) USING (_row)')
 
 
-def _repaired(raw: RawTable, column: Column, staged: Staged, *, zone: str) -> str:
+def _repaired(raw: RawTable, column: Column, staged: Staged, causes: Mapping[int, str], *, zone: str) -> str:
     """SQL: the cells of one column that are read with a repair."""
     mark = f'r{column.index}'
     reasons = ' '.join(f'WHEN {duck.text(kind)} THEN {duck.text(reason)}' for kind, reason in _REASONS.items())
     cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {mark} IS NOT NULL'
-    action = "CASE WHEN _status = 2 THEN 'rejected' ELSE 'repaired' END"
-    statuses = f'SELECT _row, _status FROM {duck.files([staged.path])}'
-    fault = _fault(raw, column, mark, column.cell, action, f'CASE {mark} {reasons} END')
-    return _once(raw, column, f'SELECT {fault} FROM ({cells}) JOIN ({statuses}) USING (_row)')
+    told = _fault(
+        raw,
+        column,
+        mark,
+        column.cell,
+        _action(FaultAction.REPAIRED),
+        f'CASE {mark} {reasons} END',
+        became=f'CASE WHEN _status < 2 THEN {_became(column, zone=zone)} END',
+    )
+    statuses = _statuses(staged, causes.get(column.index, 'false'))
+    return _once(raw, column, f'SELECT {told} FROM ({cells}) JOIN ({statuses}) USING (_row)')
+
+
+def _statuses(staged: Staged, cause: str) -> str:
+    """SQL: what becomes of each record, and whether a cell without a value is why (`cause`, over its columns)."""
+    return f'SELECT _row, _status, _time, {cause} AS _cause FROM {duck.files([staged.path])}'
+
+
+def _action(kept: FaultAction) -> str:
+    """SQL: what became of a cell: `kept` where its record is stored."""
+    lost = f'CASE WHEN _cause THEN {duck.text(FaultAction.REJECTED)} ELSE {duck.text(FaultAction.LEFT_OUT)} END'
+    return f'CASE WHEN _status < 2 THEN {duck.text(kept)} ELSE {lost} END'
+
+
+def _causes(columns: Sequence[Column], *, keep_unmeasured: bool) -> dict[int, str]:
+    """SQL, by column: whether a record cannot be stored because its cell is NULL (over a staged row)."""
+    measures = [column for column in columns if column.role == 'measure']
+    nothing = ' AND '.join(f'{duck.identifier(column.name)} IS NULL' for column in measures)
+    found = {column.index: f'({nothing})' for column in measures if not keep_unmeasured}
+    return found | {c.index: f'({duck.identifier(c.name)} IS NULL)' for c in columns if c.role == 'series'}
+
+
+def _became(column: Column, *, zone: str, offset: bool = False) -> str:
+    """SQL: what is stored of a cell, as text: over its typed row beside `_time`. A time tells its `offset` if asked."""
+    value = f'v{column.index}'
+    if column.role == 'time' and column.type in ('timestamp', 'timestamptz'):
+        instant = "timezone('UTC', _time)"
+        if offset or column.type == 'timestamptz':
+            return duck.stamped(instant, zone)
+        return f'timezone({duck.text(zone)}, {instant})::VARCHAR'
+    if column.type == 'timestamptz':
+        return duck.stamped(value, zone)
+    return f"regexp_replace({value}::VARCHAR, '\\.0$', '')" if column.type == 'double' else f'{value}::VARCHAR'
 
 
 def _record_faults(
@@ -427,7 +507,7 @@ def _record_faults(
 
 
 def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> list[str]:
-    kept = f'SELECT _row FROM {duck.files([staged.path])} WHERE _status < 2'
+    kept = f'SELECT _row, _time FROM {duck.files([staged.path])} WHERE _status < 2'
     offset = f'without an offset; read in {zone}' if time.type == 'timestamptz' else 'with an offset, unlike the others'
     changes = [
         (CellFault.MIXED_ZONE, offset, _odd(time)),
@@ -439,7 +519,17 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
             (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM doubled)'),
         ]
     return [
-        listed(raw, time, kept, kind, reason, action='repaired', where=where, zone=zone)
+        listed(
+            raw,
+            time,
+            kept,
+            kind,
+            reason,
+            action='repaired',
+            where=where,
+            became=_became(time, zone=zone, offset=kind in (CellFault.DST_GAP, CellFault.DST_OVERLAP)),
+            zone=zone,
+        )
         for kind, reason, where in changes
         if where != 'false'
     ]
@@ -456,13 +546,14 @@ def listed(
     action: str = 'rejected',
     where: str = 'true',
     beside: Sequence[Column] = (),
+    became: str = 'NULL::VARCHAR',
 ) -> str:
     """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself.
 
-    `where` may speak of `column` and of those `beside` it.
+    `where` may speak of `column` and of those `beside` it, `became` of what the rows tell too.
     """
     own = [*([column] if column else []), *beside]
     cells = f'SELECT * FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
-    fault = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason))
-    return _once(raw, column, f'SELECT {fault} FROM ({cells}) SEMI JOIN ({rows}) USING (_row)')
+    told = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason), became=became)
+    return _once(raw, column, f'SELECT {told} FROM ({cells}) JOIN ({rows}) USING (_row)')

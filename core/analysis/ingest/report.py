@@ -1,6 +1,5 @@
 """The report of faults: where each stands in the source, and a summary of them."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,10 +8,11 @@ from core.analysis.ingest.rawtable import RawTable
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
 
 BLOCK: Final = 2**20
 GROUPS: Final = 200
-COLUMNS: Final = ('line', 'byte', 'column', 'kind', 'value', 'action', 'reason')
+COLUMNS: Final = ('line', 'byte', 'column', 'kind', 'value', 'became', 'action', 'reason', 'other_line')
 
 
 def summary(connection: 'duckdb.DuckDBPyConnection', faults: Path) -> list[dict[str, Any]]:
@@ -44,13 +44,13 @@ def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, 
         return
     wanted = connection.execute(
         f'SELECT DISTINCT line FROM {duck.files([faults])} WHERE byte IS NULL AND line > 0 ORDER BY line'
-    ).fetchall()
-    if not wanted:
+    ).fetchnumpy()['line']
+    if not len(wanted):
         return
     import pyarrow as pa
 
-    starts = dict(_starts(source, [line for (line,) in wanted]))
-    places = pa.table({'line': pa.array(starts, pa.int64()), 'start': pa.array(starts.values(), pa.int64())})
+    starts = _starts(source, wanted)
+    places = pa.table({'line': wanted[: len(starts)], 'start': starts})
     connection.register('places', places)
     filled = faults.with_name(f'{faults.name}.filled')
     listed = ', '.join(
@@ -58,29 +58,29 @@ def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, 
     )
     connection.execute(
         f"""COPY (SELECT {listed} FROM {duck.files([faults])} f LEFT JOIN places p USING (line)
-        ORDER BY f.line, f."column" NULLS FIRST, f.kind, 2, f.value)
+        ORDER BY f.line, f."column" NULLS FIRST, f.kind, 2, f.value, f.reason)
         TO {duck.text(str(filled))} (FORMAT parquet, COMPRESSION zstd)"""
     )
     connection.unregister('places')
     filled.replace(faults)
 
 
-def _starts(source: Path, lines: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield of each of these lines (1-based, ascending) the byte at which it begins."""
+def _starts(source: Path, lines: 'np.ndarray[Any, Any]') -> 'np.ndarray[Any, Any]':
+    """Return of each of these lines (1-based, ascending, each once) the byte at which it begins, up to the last one
+    that the file has."""
     import numpy as np
 
-    waiting = list(reversed(lines))
-    if waiting and waiting[-1] == 1:
-        yield waiting.pop(), 0
+    starts = np.zeros(len(lines), dtype=np.int64)
+    found = int(lines[0] == 1)
     line, done = 1, 0
     with source.open('rb') as file:
-        while waiting and (block := file.read(BLOCK)):
+        while found < len(lines) and (block := file.read(BLOCK)):
             signs = np.frombuffer(block, dtype=np.uint8) == 10
             breaks = int(np.count_nonzero(signs))
-            if waiting[-1] <= line + breaks:
-                places = np.flatnonzero(signs)
-                while waiting and waiting[-1] <= line + breaks:
-                    wanted = waiting.pop()
-                    yield wanted, done + int(places[wanted - line - 1]) + 1
+            if lines[found] <= line + breaks:
+                end = int(np.searchsorted(lines, line + breaks, side='right'))
+                starts[found:end] = done + 1 + np.flatnonzero(signs)[lines[found:end] - line - 1]
+                found = end
             line += breaks
             done += len(block)
+    return starts[:found]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from core.analysis import duck
+from core.analysis import alike, duck
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import trimmed
 from core.analysis.ingest.tallies import rows_of
@@ -42,7 +42,7 @@ def choose_roles(
         raise UsageError(f'There is no column "{unknown[0]}". Columns are {", ".join(c.source for c in columns[:20])}.')
     given = {c.index: roles.get(c.name) or roles.get(c.source) or '' for c in columns}
     time = _time(columns, given)
-    out = [_plain(column, given[column.index], time) for column in columns]
+    out = [_plain(column, given[column.index], time, raw) for column in columns]
     if time is not None:
         keys = _keys(connection, raw, out, time, given)
         out = [_keyed(c, keys[c.index], raw, given) if c.index in keys else c for c in out]
@@ -75,7 +75,7 @@ def _time_score(column: Column) -> tuple[float, int]:
     return score, -column.index
 
 
-def _plain(column: Column, given: str, time: Column | None) -> Column:
+def _plain(column: Column, given: str, time: Column | None, raw: RawTable) -> Column:
     """The role of a column by its type alone."""
     if time is not None and column.index == time.index:
         return replace(column, role='time', reason='chosen by you' if given else column.reason)
@@ -86,6 +86,8 @@ def _plain(column: Column, given: str, time: Column | None) -> Column:
             return replace(column, role='attribute', reason='a running number of rows')
         if _is_number_of_things(column):
             return replace(column, role='attribute', reason='numbers that are names, by what the column is called')
+        if _is_beside_periods(column, raw):
+            return replace(column, role='attribute', reason='one number for all times of a record, such as a total')
         return replace(column, role='measure', reason=column.reason or 'numbers')
     return column
 
@@ -140,6 +142,11 @@ def _keys(
 
 def _is_melted_value(column: Column, raw: RawTable) -> bool:
     return raw.is_melted and column.index >= raw.shape['value_place']
+
+
+def _is_beside_periods(column: Column, raw: RawTable) -> bool:
+    """Whether a column stands once a record whose periods became rows."""
+    return raw.is_melted and raw.shape['into'] == 'period' and column.index < raw.shape['value_place'] - 1
 
 
 def _is_melted_name(column: Column, raw: RawTable) -> bool:
@@ -210,5 +217,4 @@ class _Repeats:
 
 def labels(columns: Sequence[Column]) -> str:
     """SQL: the name of a row's series from its stored key columns, '' when there are none."""
-    keys = [f'CAST({duck.identifier(column.name)} AS VARCHAR)' for column in columns if column.role == 'series']
-    return " || ' · ' || ".join(keys) or "''"
+    return alike.label([duck.identifier(column.name) for column in columns if column.role == 'series'])

@@ -90,9 +90,9 @@ def melted(
     the `name` of the column that takes their names and that of their `value`; where names are numbers of steps,
     `start` is the time of the first and `step` one of `STEPS`. Into `rows`, a table without a time is given one:
     its rows are steps from `start`, in their order or numbered by the one of `columns`. `roles` are the user's:
-    with a time among them no columns are joined. `known` are the columns of the dataset that the table joins: where
-    they were made by melting, one column of a period or a series is enough. `rows_read` stays the number of source
-    records, `shape` of the result tells what was done.
+    with a column of the file as time among them no columns are joined. `known` are the columns of the dataset that the
+    table joins: where they were made by melting, one column of a period or a series is enough. `rows_read` stays the
+    number of source records, `shape` of the result tells what was done.
     `memory` is in bytes. Raises UsageError when there is nothing to melt though it was asked for, TooLarge when long
     texts would grow past the memory.
     """
@@ -103,7 +103,9 @@ def melted(
     if melt and melt.get('into') == 'rows':
         raw, melt = counted(connection, raw, melt, workdir=workdir), {}
     columns = looked_at(raw)
-    if 'time' not in (roles or {}).values() and 'time' not in raw.shape:
+    named = {name for name, role in (roles or {}).items() if role == 'time'}
+    # A time that the file does not have may be the one that joining makes.
+    if not named & set(raw.names) and 'time' not in raw.shape:
         joined = with_one_time(connection, raw, columns, workdir=workdir)
         if joined is not raw:
             raw, columns = joined, looked_at(joined)

@@ -3,30 +3,46 @@
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
-from core.analysis.ingest.layout import NOTHING, Layout, Record, find_layout, is_heading, is_remark, layout_decisions
+from core.analysis.ingest.cells import kind_of
+from core.analysis.ingest.layout import (
+    NOTHING,
+    Layout,
+    Record,
+    find_layout,
+    is_heading,
+    is_remark,
+    is_title,
+    layout_decisions,
+)
 from core.analysis.ingest.rawtable import Chosen, Dialect, Fault, FaultAction, FaultKind, Flag, RawTable, decision
 from core.analysis.ingest.sink import Sink, Work
+from core.analysis.ingest.types import ID_NAME, TIME_NAME
 from core.errors import TooLarge, UnreadableFile, UsageError
 
 _SAMPLE: Final = 1000
 _WEIGHED: Final = 200
 _SCANNED: Final = 20_000
 _MOST_ROWS: Final = 2**20
-_MERGED_ROWS: Final = 100
+_HEAD_ROWS: Final = 100
 _BOOK_BYTES: Final = 2**20
 _MOST_SHEETS: Final = 200
 _MOST_MERGES: Final = 10_000
+_MOST_TALL: Final = 100_000
+_MOST_OPEN: Final = 100  # columns whose merged cells hold further down; a table names its groups in a few
 _MERGE: Final = re.compile(rb'mergeCell\s+ref\s*=\s*["\']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})["\']')
 _WORDS: Final = re.compile(r'[^\W\d_]+')
-_DATED: Final = frozenset({'date', 'datum', 'day', 'tag', 'fecha', 'jour', 'giorno', 'ds', 'dia', 'datetime'})
+_DATED: Final = frozenset({'date', 'datum', 'fecha', 'datetime'})
+_DAYS: Final = frozenset({'day', 'tag', 'jour', 'giorno', 'ds', 'dia'})  # beside others, as in `steps per day`, no date
 _BROKEN: Final = (zipfile.BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError)
 
 
@@ -67,7 +83,7 @@ def _check_sizes(path: Path, work: Work, name: str) -> None:
 
 def _chosen_table(book: Any, work: Work, chosen: Chosen) -> RawTable:
     titles = [sheet.title for sheet in book.worksheets]
-    ranked = _ranked(book, work, chosen)
+    ranked, bare, headers = _ranked(book, work, chosen)
     if chosen.sheet is not None:
         found = next((sheet for sheet in book.worksheets if sheet.title == chosen.sheet), None)
         if found is None:
@@ -77,21 +93,39 @@ def _chosen_table(book: Any, work: Work, chosen: Chosen) -> RawTable:
         return _table(work, NOTHING, Sink(work, 0), {}, (), {})
     share, sheet = ranked[0]
     others = [title for title in titles if title != sheet.title]
-    notes = (f'Other sheets were not read: {", ".join(others[:20])}.',) if others else ()
+    notes = (
+        (f'Other sheets were not read: {", ".join(others[:20])}.{_alike(sheet.title, others, headers)}',)
+        if others
+        else ()
+    )
     reading = {
         'sheet': decision(
             sheet.title,
             confidence=1.0 if chosen.sheet is not None else share,
             runner_up=ranked[1][1].title if len(ranked) > 1 else None,
             asked=chosen.sheet is not None,
-            options=titles[:1000],
+            options=[title for title in titles if title == sheet.title or title not in bare][:1000],
         )
     }
     return _Sheet(sheet, work, chosen).read((f'Sheet {sheet.title!r} was read.', *notes) if others else (), reading)
 
 
-def _ranked(book: Any, work: Work, chosen: Chosen) -> list[tuple[float, Any]]:
-    """Sheets with records, the likeliest first, each with its share of what speaks for them all.
+def _alike(title: str, others: Sequence[str], headers: Mapping[str, tuple[str, ...]]) -> str:
+    """Tell which other sheets go on with the table of the one that is read, and how they are joined."""
+    alike = [other for other in others if headers.get(title) and headers.get(other) == headers[title]]
+    if not alike:
+        return ''
+    have = 'has the same columns: to join it, save it as a file of its own and add its rows'
+    if len(alike) > 1:
+        have = 'have the same columns: to join them, save each as a file of its own and add its rows'
+    return f' {", ".join(alike[:20])} {have}.'
+
+
+def _ranked(
+    book: Any, work: Work, chosen: Chosen
+) -> tuple[list[tuple[float, Any]], set[str], dict[str, tuple[str, ...]]]:
+    """Sheets with records, the likeliest first, each with its share of what speaks for them all; the titles of those
+    that hold a cell at most; and the names of columns by title.
 
     A sheet speaks by the cells of its table in the sample, twice where columns hold numbers or times. The first of
     several large ones goes before.
@@ -100,17 +134,19 @@ def _ranked(book: Any, work: Work, chosen: Chosen) -> list[tuple[float, Any]]:
     for sheet in sheets[:_MOST_SHEETS]:
         sheet.reset_dimensions()
     if len(sheets) == 1:
-        return [(1.0, sheets[0])]
-    weighed = []
+        return [(1.0, sheets[0])], set(), {}
+    weighed, bare, headers = [], set(), {}
     for sheet in sheets[:_MOST_SHEETS]:
-        weight = _Sheet(sheet, work, chosen).weight()
+        weight, headers[sheet.title] = _Sheet(sheet, work, chosen).weight()
+        if weight <= 1:
+            bare.add(sheet.title)
         if weight:
             weighed.append((weight, sheet))
     total = sum(weight for weight, _ in weighed)
     largest = max((weight for weight, _ in weighed), default=0)
     first = [pair for pair in weighed if pair[0] >= 0.5 * largest][:1]
     rest = sorted((pair for pair in weighed if pair not in first), key=lambda pair: -pair[0])
-    return [(weight / total, sheet) for weight, sheet in first + rest]
+    return [(weight / total, sheet) for weight, sheet in first + rest], bare, headers
 
 
 class _Sheet:
@@ -121,15 +157,17 @@ class _Sheet:
         self._left = 0
         self._kinds: list[set[str]] = []
         self._serials: frozenset[int] = frozenset()
+        self._merges: tuple[Area, ...] = ()
         self._held: list[tuple[int, list[Any]]] = []
 
-    def weight(self) -> int:
-        """How much speaks for this sheet: the cells of its table in the first rows."""
+    def weight(self) -> tuple[int, tuple[str, ...]]:
+        """How much speaks for this sheet, the cells of its table in the first rows, and the header of that table."""
         sample = _sample(self._rows(), most=_WEIGHED)
         layout = self._layout(sample)
         rows = sum(bool(values) and layout.body <= line for line, values in sample) if layout.body else 0
         typed = any(kind in ('number', 'time') for kind in layout.profile)
-        return layout.width * rows * (2 if typed and layout.width > 1 else 1) or sum(len(row) for _, row in sample)
+        cells = layout.width * rows * (2 if typed and layout.width > 1 else 1) or sum(len(row) for _, row in sample)
+        return cells, tuple(layout.header)
 
     def read(self, notes: tuple[str, ...], reading: dict[str, Any]) -> RawTable:
         """Read all rows; cells become text, whole columns of one type a hint."""
@@ -151,9 +189,10 @@ class _Sheet:
         filled = [values for _, values in sample if values]
         self._left = min((_first_filled(values) for values in filled), default=0)
         widest = max((len(values) for values in filled), default=0) - self._left
-        merges = _merges(self._sheet)
+        self._merges = _merges(self._sheet)
+        heads = [area for area in self._merges if area.top <= _HEAD_ROWS]
         records = [
-            Record(line=line, cells=self._cells(_unmerged(line, values, merges), widest)) for line, values in sample
+            Record(line=line, cells=self._cells(_unmerged(line, values, heads), widest)) for line, values in sample
         ]
         return find_layout(records, skip=self._chosen.skip, header_lines=self._chosen.header_lines)
 
@@ -166,7 +205,8 @@ class _Sheet:
             values = [value for value in values if value is not None and value != '']
             serials = sum(_is_serial(value) for value in values)
             dates = sum(isinstance(value, date) for value in values)
-            named = serials > 2 and serials == len(values) and not _DATED.isdisjoint(_WORDS.findall(name.casefold()))
+            words = set(_WORDS.findall(name.casefold()))
+            named = serials > 2 and serials == len(values) and bool(words & _DATED or (words and words <= _DAYS))
             if layout.body and (named or (dates > serials > 0 and dates + serials >= 0.9 * len(values))):
                 found.add(index)
         return frozenset(found)
@@ -195,16 +235,21 @@ class _Sheet:
 
     def _body(self, rows: Iterator[tuple[int, list[Any]]], layout: Layout, sink: Sink) -> tuple[str, ...]:
         after_blank = False
-        for number, values in rows:
+        tall = _Tall(
+            (area for area in self._merges if area.top >= layout.body),
+            frozenset(1 + self._left + place for place in range(layout.width) if self._names_rows(layout, place)),
+        )
+        for number, values, below in _with_next(rows):
             if not layout.body or number < layout.body:
                 continue
             if not values:
                 after_blank = True
                 continue
-            values = self._with_dates(values)
+            values = self._with_dates(tall.filled(number, values))
             cells = self._cells(values, layout.width)
-            if after_blank and is_heading(cells, layout.profile):
-                left = 1 + sum(bool(others) for _, others in rows)
+            titled = is_title(cells) and is_heading(self._cells(below, layout.width), layout.profile, titled=True)
+            if after_blank and (titled or is_heading(cells, layout.profile)):
+                left = 1 + bool(below) + sum(bool(others) for _, others in rows)
                 return (f'A second table from row {number} on was cut off: {left:,} filled rows were left out.',)
             after_blank = False
             if is_remark(cells, layout.width, layout.profile) and len(self._held) < _SAMPLE:
@@ -214,9 +259,26 @@ class _Sheet:
                 self._store(line, earlier, layout, sink)
             self._held = []
             self._store(number, values, layout, sink)
-        if self._held:
-            return (f'Footnotes from row {self._held[0][0]} on were left out.',)
-        return ()
+        notes = [f'Footnotes from row {self._held[0][0]} on were left out.'] if self._held else []
+        named = [f'"{layout.names[place]}"' for place in tall.places(self._left) if place < layout.width]
+        if named:
+            notes.append(f'Cells merged over several rows hold in each of them: {", ".join(named)}.')
+        emptied = [
+            f'"{layout.names[place]}" ({count:,})'
+            for place, count in tall.left(self._left)
+            if 0 <= place < layout.width
+        ]
+        if emptied:
+            notes.append(
+                'Numbers merged over several rows stand in the first of them alone, not to be added up several times. '
+                f'Cells left empty: {", ".join(emptied)}.'
+            )
+        return tuple(notes)
+
+    def _names_rows(self, layout: Layout, place: int) -> bool:
+        """Whether the numbers of a column are times or keys: by its name, by its dates, or as it is the first one."""
+        name = layout.names[place].strip()
+        return place == 0 or place in self._serials or bool(TIME_NAME.search(name) or ID_NAME.match(name))
 
     def _with_dates(self, values: list[Any]) -> list[Any]:
         if not self._serials:
@@ -257,44 +319,126 @@ class _Sheet:
         return hints
 
 
+def _with_next(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any], list[Any]]]:
+    """Rows, each with the values of the one below it."""
+    before = next(rows, None)
+    for row in rows:
+        if before is not None:
+            yield (*before, row[1])
+        before = row
+    if before is not None:
+        yield (*before, [])
+
+
 def _is_serial(value: Any) -> bool:
     """Whether a number may be a day of the years 1954 to 2064 as Excel counts them."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 20_000 <= value < 60_000
 
 
-def _merges(sheet: Any) -> list[tuple[int, int, int, int]]:
-    """Merged areas near the top as (first column, first row, last column, last row), all counted from 1.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """Merged cells; columns and rows are counted from 1, and the last ones belong to it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class _Tall:
+    """Merged cells below the header: what the first row of an area holds, each of its rows shows in that column.
+
+    A number holds in the first row alone, as what was delivered in a week, unless its column is one of `keys`.
+    """
+
+    def __init__(self, areas: Iterable[Area], keys: frozenset[int]) -> None:
+        self._keys = keys
+        self._measured: list[Area] = []
+        self._last = 0
+        self._starts: dict[int, list[Area]] = {}
+        for area in areas:
+            if area.bottom > area.top:
+                self._starts.setdefault(area.top, []).append(area)
+        self._open: dict[int, tuple[int, Any]] = {}  # column → last row and value
+        self._used: set[int] = set()
+
+    def filled(self, number: int, values: list[Any]) -> list[Any]:
+        """The values of a row, which come in order, with those of the areas that it lies in."""
+        self._last = number
+        if not self._starts and not self._open:
+            return values
+        shown = list(values)
+        for column, (bottom, value) in list(self._open.items()):
+            if bottom < number:
+                del self._open[column]
+            elif column > len(shown) or shown[column - 1] in (None, ''):
+                shown += [None] * (column - len(shown))
+                shown[column - 1] = value
+                self._used.add(column)
+        for area in self._starts.pop(number, ()):
+            value = values[area.left - 1] if area.left <= len(values) else None
+            if area.left not in self._keys and _is_number(value):
+                self._measured.append(area)
+            elif value not in (None, '') and len(self._open) < _MOST_OPEN:
+                self._open[area.left] = (area.bottom, value)
+        return shown
+
+    def places(self, left: int) -> list[int]:
+        """The columns that were filled, counted from 0 behind the first `left` ones of the sheet."""
+        return [column - 1 - left for column in sorted(self._used)]
+
+    def left(self, left: int) -> list[tuple[int, int]]:
+        """The columns in which cells below a number were left empty, counted likewise, each with their number."""
+        counts: Counter[int] = Counter()
+        for area in self._measured:
+            counts[area.left - 1 - left] += min(area.bottom, self._last) - area.top
+        return sorted((place, count) for place, count in counts.items() if count)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a cell holds a number, be it one that was typed as text."""
+    if isinstance(value, str):
+        return kind_of(value) == 'number'
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _merges(sheet: Any) -> tuple[Area, ...]:
+    """Merged areas: those near the top, where headers are, and those over several rows wherever they stand.
 
     openpyxl gives none when it streams; they stand behind the cells.
     """
     from openpyxl.utils import range_boundaries
 
-    found: list[tuple[int, int, int, int]] = []
+    heads: list[Area] = []
+    tall: list[Area] = []
     rest = b''
     with closing(sheet._get_source()) as source:
         while block := source.read(2**20):
             window = rest + block
+            end = 0
             for match in _MERGE.finditer(window):
+                end = match.end()
                 left, top, right, bottom = range_boundaries(match[1].decode('ascii', 'replace'))
                 if left is None or top is None or right is None or bottom is None:
                     continue
-                if top <= _MERGED_ROWS and len(found) < _MOST_MERGES:
-                    found.append((left, top, right, bottom))
-            rest = window[-64:] if b'mergeCell' in window[-64:] else window[-16:]
-    return found
+                kept, most = (tall, _MOST_TALL) if bottom > top else (heads, _MOST_MERGES)
+                if len(kept) < most and (bottom > top or top <= _HEAD_ROWS):
+                    kept.append(Area(left=left, top=top, right=right, bottom=bottom))
+            rest = window[max(end, len(window) - 64) :]
+    return (*heads, *tall)
 
 
-def _unmerged(line: int, values: list[Any], merges: list[tuple[int, int, int, int]]) -> list[Any]:
+def _unmerged(line: int, values: list[Any], merges: Sequence[Area]) -> list[Any]:
     """A row whose merged cells all show what the first of them holds, unless it is one title over all."""
-    areas = [area for area in merges if area[1] == line and area[2] > area[0]]
+    areas = [area for area in merges if area.top == line and area.right > area.left]
     if not areas or sum(value is not None and value != '' for value in values) < 2:
         return values
     shown = list(values)
-    for first, _, last, _ in areas:
-        if first > len(values):
+    for area in areas:
+        if area.left > len(values):
             continue
-        shown += [None] * (last - len(shown))
-        shown[first - 1 : last] = [values[first - 1]] * (last - first + 1)
+        shown += [None] * (area.right - len(shown))
+        shown[area.left - 1 : area.right] = [values[area.left - 1]] * (area.right - area.left + 1)
     return shown
 
 

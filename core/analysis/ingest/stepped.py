@@ -35,13 +35,22 @@ def counted(
     source = f'read_parquet({duck.text(str(raw.path))}, file_row_number = true)'
     least, most = duck.single(connection, f'SELECT min({number}), max({number}) FROM {source} WHERE _flag < 2')
     if least is None:
-        raise UsageError(f'Column "{order}" holds no whole numbers to count by. Name another one.')
+        raise UsageError(
+            'There is no record to count.'
+            if order is None
+            else f'Column "{order}" holds no whole numbers to count by. Name another one.'
+        )
     try:
         _moved(start, int(most) - int(least), step)
     except (OverflowError, ValueError):
         raise UsageError(f'{most - least:,} times one {step} after {melt["start"]} is later than any date.') from None
-    length = f'to_seconds({_SECONDS[step]}' if step in _SECONDS else f'to_months({_MONTHS[step]}'
-    time = f"TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}' + {length} * ({number} - {least})::INTEGER)"
+    many = f'({number} - {least})'
+    length = (
+        f'to_seconds({_SECONDS[step]} * {many}::BIGINT)'
+        if step in _SECONDS
+        else f'to_months({_MONTHS[step]} * {many}::INTEGER)'
+    )
+    time = f"TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}' + {length}"
     whole = step not in ('minute', 'hour') and start.time() == datetime.min.time()
     shown = f'strftime({time}, {duck.text("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S")})'
     cells = ''.join(f', c{place} AS c{place + 1}' for place in range(len(raw.names)))

@@ -8,6 +8,7 @@ from core.analysis import duck
 from core.analysis.ingest import readings
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
+from core.analysis.tables import guarded
 
 if TYPE_CHECKING:
     import duckdb
@@ -185,7 +186,7 @@ def _figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]
         **{name: _how_many(f'({reading.repaired(x)}) = {duck.text(name)}') for name in repairs_of(reading)},
     }
     if reading.family == 'text':
-        return {**figures, 'ok': f'count({x})'}
+        return {**figures, 'ok': f'count({x})', 'guard': _how_many(guarded(x))}
     if reading.family == 'time':
         return figures | _time_figures(reading, i, k, quick=quick)
     return figures | _number_figures(reading, x, k) if reading.family == 'number' else figures
@@ -230,4 +231,5 @@ def _number_figures(reading: Reading, x: str, k: int) -> dict[str, str]:
 
 
 def repairs_of(reading: Reading) -> list[str]:
+    """The names of the repairs by which a reading reads some cells, in order."""
     return sorted({other.repair for other in reading.others})

@@ -14,6 +14,7 @@ and decimals.
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
@@ -33,13 +34,19 @@ TIME_NAME: Final = re.compile(
     r'(?i)(^|[^a-z])(ds|date|dates|datetime|time|times|timestamp|ts|day|week|month|quarter|year|yr|period|epoch|unix|utc|'
     r'datum|zeit|jahr|monat|tag|fecha|data|ano|année|annee|jour|mois|when|stamp)s?([^a-z]|$)|date|timestamp|yyyy|^t$'
 )
+SERIAL_NAME: Final = re.compile(r'(?i)(date|dates|datetime|datum|day|dato|fecha|data|dag|jour|giorno|ds|when)')
+"""The whole name of a column whose numbers may be days as Excel counts them."""
 YEAR_NAME: Final = re.compile(r'(?i)(^|[^a-z])(year|yr|jahr|ann[ée]e|a[ñn]o|anno|date|time|ds|period)s?([^a-z]|$)')
 ID_NAME: Final = re.compile(
     r'(?i)^(unique_?id|series(_?id)?|item(_?id)?|store(_?(id|nbr|nr))?|symbol|ticker|sensor(_?id)?|station(_?id)?|'
     r'device(_?id)?|meter(_?id)?|sku|product(_?id)?|site(_?id)?|region|country|location|city|state|entity|asset|instrument|'
-    r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ ](id|key|code|nbr))$'
+    r'dept|department|family|category|metric|variable|kpi|tag|id|key|group|zone|channel|.*[_ .](id|key|code|nbr))$'
 )
-OWN: Final = ('_series', '_time', '_line', '_source', '_row', '_status')
+OWN: Final = (
+    '_series', '_time', '_line', '_source', '_row', '_status', '_record', '_column', '_key', '_label', '_content',
+    '_place', '_many', '_other', '_flag', '_odd', '_fine', '_twice', '_skipped', '_doubled',
+)  # fmt: skip
+"""Names that no stored column has: those of ours, and those of the queries that make it."""
 ROLES: Final = ('time', 'series', 'measure', 'attribute')
 
 
@@ -119,7 +126,8 @@ def choose_types(
             # Readings are equal whatever others they have: the richer one takes the place of the plain one.
             tallies[index].pop(reading)
             tallies[index][reading] = tally
-    return [asked.zoned(asked.decide(column, tallies[column.index])) for column in columns]
+    decided = [asked.zoned(asked.decide(column, tallies[column.index])) for column in columns]
+    return [asked.dated(column, tallies[column.index]) for column in decided] if asked.has_no_time(decided) else decided
 
 
 def stored_names(names: Sequence[str]) -> list[str]:
@@ -128,12 +136,15 @@ def stored_names(names: Sequence[str]) -> list[str]:
     out = []
     for name in names:
         free, count = name, 1
-        while free.lower() in taken:
+        while free.lower() in taken or _MEAN.fullmatch(free.lower()):
             count += 1
             free = f'{name}_{count}'
         taken.add(free.lower())
         out.append(free)
     return out
+
+
+_MEAN: Final = re.compile(r'_mean\d+')
 
 
 def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int) -> dict[int, list[str]]:
@@ -215,7 +226,10 @@ class _Asked:
         found = [] if hint else self._alike(readings.BOOLEANS, cells)[:1]
         # Times of several styles: each of them is worth a count, where the name promises times.
         least = 0.2 if TIME_NAME.search(column.source) or self.roles.get(column.index) == 'time' else 0.5
-        times = [reading.quickened(cells) for reading in self._alike(_possible_times(cells), cells, least=least)]
+        known = _possible_times(cells)
+        if SERIAL_NAME.fullmatch(column.source.strip()) or self.roles.get(column.index) == 'time':
+            known = (*known, *readings.SERIALS)
+        times = [reading.quickened(cells) for reading in self._alike(known, cells, least=least)]
         if hint:
             times = [reading for reading in times if reading.coded == (hint in ('integer', 'double', 'decimal'))]
         found += times
@@ -268,7 +282,7 @@ class _Asked:
     def third_look(self, tallies: Mapping[int, dict[Reading, Tally]]) -> Iterator[tuple[int, list[Reading]]]:
         """Yield readings of columns with cells that are written otherwise than the rest and can mean one thing only."""
         for index, found in tallies.items():
-            main = self._to_mend(found) or self._one_of_several(found)
+            main = self._to_mend(found) or self._one_of_several(found) or self._in_two_units(found)
             if main is None or self.raw.hints.get(self.raw.names[index]):
                 continue
             for reading in [r for r in found if r.family == main.family and len(r.affix) > len(main.affix)]:
@@ -300,6 +314,12 @@ class _Asked:
         known = [(r, t) for r, t in found.items() if r.family == 'time' and not r.coded and 0 < t.ok * 2 < t.filled]
         few = sum(tally.ok for _, tally in known) * 2 < max((tally.filled for _, tally in known), default=1)
         return None if few else max(known, key=lambda pair: pair[1].ok)[0]
+
+    @staticmethod
+    def _in_two_units(found: Mapping[Reading, Tally]) -> Reading | None:
+        """Return the commoner unit of times since 1970 when half of a column's cells are counted in it."""
+        known = [(r, t) for r, t in found.items() if r in readings.EPOCHS and t.bad and t.ok * 2 >= t.filled]
+        return max(known, key=lambda pair: pair[1].ok)[0] if known else None
 
     def zoned(self, column: Column) -> Column:
         """The column with the one zone or offset that all of its times name."""
@@ -371,6 +391,30 @@ class _Asked:
                 f'Column "{column.source}" holds nothing that can be read as a {what}. Choose another role for it.'
             )
         return decided
+
+    def has_no_time(self, columns: Sequence[Column]) -> bool:
+        """Whether no column can be the time, nor is called so."""
+        return 'time' not in self.roles.values() and all(column.reading.family != 'time' for column in columns)
+
+    def dated(self, column: Column, found: Mapping[Reading, Tally]) -> Column:
+        """The column with days as Excel counts them, if it is called a date, and they are all in order and end with
+        next year at the latest."""
+        known = [pair for pair in _best(found, 'time') if pair[0] in readings.SERIALS and not pair[1].bad]
+        if not known or self.roles[column.index]:
+            return column
+        reading, tally = known[0]
+        days = f"CAST(replace({readings.trimmed(column.cell)}, ',', '.') AS DOUBLE)"
+        up, down, last = duck.single(
+            self.connection,
+            f'SELECT count(*) FILTER (d > p), count(*) FILTER (d < p), max(d) FROM (SELECT d, lag(d) OVER (ORDER BY n) '
+            f'AS p FROM (SELECT {days} AS d, file_row_number AS n FROM {rows_of(self.raw, numbered=True)} '
+            f'WHERE _flag < 2 AND {reading.fits(readings.trimmed(column.cell))}))',
+        )
+        latest = (date(datetime.now(UTC).year + 2, 1, 1) - date(1899, 12, 30)).days
+        # Days of several series stand in order within each of them.
+        if last >= latest or min(up, down) * 10 > up + down or not up + down:
+            return column
+        return _decided(column, reading, tally, _time_type(reading, tally), f'times written as {reading.name}')
 
     def _boolean(self, column: Column, found: Mapping[Reading, Tally]) -> Column | None:
         for reading, tally in _best(found, 'boolean'):
@@ -487,6 +531,7 @@ def _repaired(column: Column) -> dict[str, int]:
     figures = column.figures
     counts = {'padding': figures.get('padded'), 'null_spelling': figures.get('spelled')}
     counts |= {repair: figures.get(repair) for repair in repairs_of(column.reading)}
+    counts['guard'] = 0 if 'guard' in column.off else figures.get('guard')
     few = max(3, (column.filled + int(figures.get('spelled') or 0)) // 10)
     own = ('padding', 'null_spelling')
     return {repair: int(n) for repair, n in counts.items() if n and (n <= few or repair not in own)}
@@ -498,6 +543,8 @@ def _possible_times(cells: Sequence[str]) -> Sequence[Reading]:
         return [
             reading for reading in readings.TIMES if reading.coded or reading in (readings.COMPACT_CLOCK, *_POINTED)
         ]
+    if any(readings.STYLED.search(cell) for cell in cells[:FIRST]):
+        return (*readings.TIMES, *readings.STYLES)
     return readings.TIMES
 
 
@@ -521,6 +568,8 @@ def _plausible(reading: Reading, tally: Tally, name: str) -> bool:
         return True
     if reading is readings.YEAR:
         return bool(YEAR_NAME.search(name))
+    if reading in readings.SERIALS:
+        return False  # they are the last resort, see `dated`
     if reading is readings.COMPACT and not tally.bad:
         return tally.ok >= 2
     return bool(TIME_NAME.search(name))

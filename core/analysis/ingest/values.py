@@ -15,6 +15,7 @@ from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
 from core.analysis.ingest.tallies import quick_or, rows_of, texts_of, within
 from core.analysis.ingest.types import Column
+from core.analysis.tables import guarded
 
 SQL_TYPES: Final = {
     'text': 'VARCHAR',
@@ -91,6 +92,8 @@ def _marks(columns: Sequence[Column]) -> list[str]:
         if column.reading.others:
             odd = column.reading.repaired(f'x{i}')
             cases.append(f'WHEN ({odd}) IS NOT NULL THEN {odd}')
+        if 'guard' in column.repaired:
+            cases.append(f"WHEN {guarded(f'x{i}')} THEN 'guard'")
         if 'padding' in column.repaired:
             cases.append(f"WHEN t{i} <> c{i} THEN 'padding'")
         marks.append(f'CASE {" ".join(cases)} END AS r{i}' if cases else f'NULL::VARCHAR AS r{i}')
@@ -146,6 +149,8 @@ def _value(column: Column, *, zone: str) -> str:
         return _time_value(column, zone=zone)
     if column.type == 'text':
         text = f'x{i}' if 'padding' in column.repaired else f'CASE WHEN x{i} IS NOT NULL THEN {column.cell} END'
+        if 'guard' in column.repaired:
+            text = f'CASE WHEN {guarded(f"x{i}")} THEN x{i}[2:] ELSE {text} END'
         return f"coalesce({text}, '')" if column.blank else text
     if family == 'text':
         return f'NULL::{SQL_TYPES.get(column.type, "DECIMAL(18, 0)")}'

@@ -61,7 +61,9 @@ def may_be_series(names: Sequence[str]) -> bool:
         return True
     stems = Counter(match['stem'] for name in names if (match := AFFIXED.match(name.strip())))
     bare = [name for name in names if _CODE.fullmatch(name.strip()) or _PLACE.fullmatch(name.strip())]
-    return len(bare) >= FEWEST_CODES or (bool(stems) and stems.most_common(1)[0][1] >= FEWEST_ALIKE - 1)
+    # One in ten may be written otherwise, such as a place in small letters.
+    most = len(names) > FEWEST_CODES and len(bare) >= 0.9 * (len(names) - 1)
+    return most or len(bare) >= FEWEST_CODES or (bool(stems) and stems.most_common(1)[0][1] >= FEWEST_ALIKE - 1)
 
 
 def plan_for(raw: RawTable, columns: Sequence[Looked], *, forced: bool, known: Sequence[str] = ()) -> Plan | None:
@@ -304,7 +306,7 @@ def _by_series(columns: Sequence[Looked], *, forced: bool) -> Plan | None:
     if not why and not (forced and numbers):
         return None
     labels = {column.place: column.name.strip() for column in numbers}
-    reason = f'{len(numbers)} columns of numbers beside "{time.name}" {why or "are melted, as asked"}'
+    reason = f'{len(numbers)} columns of numbers beside "{time.name}" {why or "are one series each"}'
     return _plan_of(labels, name='series', into='series', reason=reason)
 
 
@@ -328,7 +330,8 @@ def _alike(columns: Sequence[Looked]) -> str:
     coded = sum(bool(_CODE.fullmatch(name)) for name in names)
     if len(columns) >= FEWEST_CODES and coded >= 0.9 * len(columns):
         return 'are named by codes'
-    if len(columns) >= FEWEST_CODES and all(_PLACE.fullmatch(name) for name in names):
+    placed = sum(bool(_PLACE.fullmatch(name)) for name in names)
+    if len(columns) >= FEWEST_CODES and placed >= 0.9 * len(columns):
         return 'are named like places'
     return 'are many and none is named as a measure' if len(columns) >= FEWEST_ANY else ''
 
@@ -384,7 +387,7 @@ def asked_plan(raw: RawTable, columns: Sequence[Looked], melt: Mapping[str, Any]
     if 'start' in melt:
         plan = replace(plan, into='period', labels=stepped(plan.labels, melt), name='date')
     plan = replace(plan, name=melt.get('name') or plan.name, value=melt.get('value') or plan.value)
-    return replace(plan, reason=plan.reason if wanted is None else f'{len(plan.places)} columns are melted, as asked')
+    return replace(plan, reason=plan.reason if wanted is None else f'{len(plan.places)} columns were chosen')
 
 
 def _numbered(columns: Sequence[Looked]) -> Plan | None:

@@ -1,6 +1,5 @@
 """Calendar buckets: where they begin in a zone, and what lies in each."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query.request import duration
-from core.analysis.query.stored import Floats, Ints
+from core.analysis.query.arrays import Floats, Ints
+from core.analysis.query.request import PERCENTILE, duration
 from core.errors import UsageError
 
 MOST: Final = 50_000
@@ -23,11 +22,16 @@ STEPS: Final = (
     *('P1D', 'P7D', 'P1M', 'P3M', 'P1Y', 'P5Y', 'P10Y', 'P100Y'),
 )
 MONTH: Final = 2_629_746_000_000
+BLOCK: Final = 512 * DAY  # of time, whose changes of clocks are looked up at once
+SPARSE: Final = 20  # days apart, of which it is not worth looking up what lies between
+A_THURSDAY: Final = date(1970, 1, 1)  # days count from it
+A_MONDAY: Final = 4
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST: Final = date(1, 1, 2)
-_LAST: Final = date(9999, 12, 30)
+_FIRST: Final = (date(1, 1, 2) - A_THURSDAY).days
+_LAST: Final = (date(9999, 12, 30) - A_THURSDAY).days
 
 
+@lru_cache(256)
 def length(every: str) -> int:
     """Return how long a bucket lasts in µs, months by their mean."""
     months, elapsed = duration(every)
@@ -51,22 +55,21 @@ def edges(start: int, end: int, every: str, zone: ZoneInfo) -> Ints:
         raise UsageError(
             f'At most {MOST:,} buckets are drawn. Choose longer ones or a shorter range.', place='query.every'
         )
-    first, last = _day(start, zone), _day(end, zone)
+    first, last = _number(_day(start, zone)), _number(_day(end, zone))
     if months:
         days = _months(first, last, months)
     elif elapsed % (7 * DAY) == 0:
-        days = _days(first, last, elapsed // DAY, from_=date(1970, 1, 5))
-    elif elapsed % DAY == 0:
-        days = _days(first, last, elapsed // DAY, from_=date(1970, 1, 1))
+        days = _days(first, last, elapsed // DAY, from_=A_MONDAY)
     else:
-        days = _days(first, last, max(1, elapsed // DAY), from_=date(1970, 1, 1))
-        midnights = np.array([_midnight(day, zone) for day in days], dtype=np.int64)
-        found = np.concatenate([np.arange(begin, until, elapsed) for begin, until in pairwise(midnights)])
-        found = np.append(found, midnights[-1])
-        begin = max(0, int(np.searchsorted(found, start, side='right')) - 1)
-        stop = int(np.searchsorted(found, end, side='right')) + 1
-        return found[begin:stop]
-    return np.array([_midnight(day, zone) for day in days], dtype=np.int64)
+        days = _days(first, last, max(1, elapsed // DAY))
+    midnights = _midnights(days, zone)
+    if months or elapsed % DAY == 0:
+        return midnights
+    found = np.concatenate([np.arange(begin, until, elapsed) for begin, until in pairwise(midnights.tolist())])
+    found = np.append(found, midnights[-1])
+    begin = max(0, int(np.searchsorted(found, start, side='right')) - 1)
+    stop = int(np.searchsorted(found, end, side='right')) + 1
+    return found[begin:stop]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,7 +112,7 @@ def aggregated(t: Ints, v: Floats, cuts: Ints, aggregation: str) -> Counted:
 
 def share(aggregation: str) -> float:
     """Return the share below a percentile such as p95; UsageError when it is none."""
-    if not re.fullmatch(r'p\d{1,3}(\.\d{1,3})?', aggregation) or float(aggregation[1:]) > 100:
+    if not PERCENTILE.fullmatch(aggregation):
         raise UsageError(f'"{aggregation[:40]}" is no aggregation.', place='query.aggregation')
     return float(aggregation[1:]) / 100
 
@@ -187,20 +190,28 @@ def offsets(t: Ints, zone: ZoneInfo) -> Ints:
     """Return by how many µs clocks in a zone are ahead of UTC at each of the sorted times."""
     if not len(t):
         return np.empty(0, np.int64)
-    cuts, known = _changes(int(t[0]) // DAY, int(t[-1]) // DAY + 2, zone)
+    cuts, known = _changes(int(t[0]), int(t[-1]), zone)
     found: Ints = known[np.searchsorted(cuts, t, side='right') - 1]
     return found
 
 
-@lru_cache(64)
-def _changes(first: int, last: int, zone: ZoneInfo) -> tuple[Ints, Ints]:
-    """Return when clocks change between two days, the first day before them, and how far they are ahead from then."""
-    days = np.arange(first * DAY, last * DAY, DAY)
-    ahead = [_ahead(int(day), zone) for day in days]
-    cuts, known = [int(days[0])], [ahead[0]]
-    for day, before, after in zip(days[1:].tolist(), ahead, ahead[1:], strict=False):
+def _changes(start: int, end: int, zone: ZoneInfo) -> tuple[Ints, Ints]:
+    """Return when clocks change between two times, one time before them, and how far they are ahead from then on."""
+    blocks = [_block(at, zone) for at in range(start // BLOCK, end // BLOCK + 1)]
+    cuts, known = (np.concatenate(one) for one in zip(*blocks, strict=True))
+    other = np.append(True, np.diff(known) != 0)
+    return cuts[other], known[other]
+
+
+@lru_cache(1024)
+def _block(at: int, zone: ZoneInfo) -> tuple[Ints, Ints]:
+    """Return the changes of clocks in a stretch of time, whose beginning goes before."""
+    days = np.clip(np.arange(at * BLOCK, (at + 1) * BLOCK + 1, DAY), _FIRST * DAY, _LAST * DAY).tolist()
+    ahead = [_ahead(day, zone) for day in days]
+    cuts, known = [at * BLOCK], [ahead[0]]
+    for day, until, before, after in zip(days, days[1:], ahead, ahead[1:], strict=False):
         if before != after:
-            low, high = day - DAY, day
+            low, high = day, until
             while high - low > 1_000_000:
                 middle = (low + high) // 2_000_000 * 1_000_000
                 low, high = (middle, high) if _ahead(middle, zone) == before else (low, middle)
@@ -226,7 +237,9 @@ def _shifted(at: int, by: str, zone: ZoneInfo) -> int:
     if months:
         total = wall.year * 12 + wall.month - 1 - months
         year, month = divmod(total, 12)
-        wall = wall.replace(year=max(1, year), month=month + 1, day=min(wall.day, _days_in(max(1, year), month + 1)))
+        if year < 1:
+            raise OverflowError
+        wall = wall.replace(year=year, month=month + 1, day=min(wall.day, _days_in(year, month + 1)))
     if elapsed % DAY == 0:
         return _micros((wall - timedelta(microseconds=elapsed)).replace(tzinfo=zone))
     return at - elapsed
@@ -254,37 +267,53 @@ def _day(at: int, zone: ZoneInfo) -> date:
         raise UsageError('The range reaches beyond the years 1 to 9999.', place='query.start') from error
 
 
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return _micros(datetime.combine(day, time(), tzinfo=zone))
+def _midnights(days: Ints, zone: ZoneInfo) -> Ints:
+    """Return when days (counted from 1970) begin in a zone (µs)."""
+    if days[-1] - days[0] > SPARSE * len(days):
+        return np.array([_midnight(day, zone) for day in days.tolist()], dtype=np.int64)
+    noon = days * DAY
+    cuts, known = _changes(int(noon[0]) - 2 * DAY, int(noon[-1]) + 2 * DAY, zone)
+    before, after = (np.searchsorted(cuts, noon + by, side='right') - 1 for by in (-2 * DAY, 2 * DAY))
+    found: Ints = noon - known[before]
+    for at in np.flatnonzero(before != after).tolist():
+        found[at] = _midnight(int(days[at]), zone)
+    return found
+
+
+def _midnight(day: int, zone: ZoneInfo) -> int:
+    return _micros(datetime.combine(A_THURSDAY + timedelta(days=day), time(), tzinfo=zone))
 
 
 def _micros(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-def _days(first: date, last: date, step: int, *, from_: date) -> list[date]:
-    number = (first - from_).days // step
-    days: list[date] = []
-    while not days or days[-1] <= last:
-        days.append(_bounded(from_, number * step))
-        number += 1
-        if days[-1] >= _LAST:
-            break
-    return days
+def _number(day: date) -> int:
+    return (day - A_THURSDAY).days
 
 
-def _bounded(from_: date, days: int) -> date:
-    return from_ + timedelta(days=min(max(days, (_FIRST - from_).days), (_LAST - from_).days))
+def _days(first: int, last: int, step: int, *, from_: int = 0) -> Ints:
+    """Return every so many days, counted from 1970, from the one at or before the first to the one after the last."""
+    days = from_ + step * np.arange((first - from_) // step, (last - from_) // step + 2)
+    return _bounded(days)
 
 
-def _months(first: date, last: date, step: int) -> list[date]:
-    number = (first.year * 12 + first.month - 1) // step
-    days: list[date] = []
-    while not days or days[-1] <= last:
-        year, month = divmod(number * step, 12)
-        days.append(_FIRST if year < 1 else _LAST if year > 9999 else date(year, month + 1, 1))
-        number += 1
-    return days
+def _bounded(days: Ints) -> Ints:
+    """Return days within the calendar: what lies outside is its first or its last one, which is told once."""
+    days = np.clip(days, _FIRST, _LAST)
+    return days[: int(np.searchsorted(days, _LAST)) + 1]
+
+
+def _months(first: int, last: int, step: int) -> Ints:
+    begin, end = (A_THURSDAY + timedelta(days=day) for day in (first, last))
+    numbers = range((begin.year * 12 + begin.month - 1) // step, (end.year * 12 + end.month - 1) // step + 2)
+    return _bounded(np.array([_month(number * step) for number in numbers]))
+
+
+def _month(number: int) -> int:
+    """Return the first day of a month, which are counted from the year 0."""
+    year, month = divmod(number, 12)
+    return _FIRST if year < 1 else _LAST if year > 9999 else _number(date(year, month + 1, 1))
 
 
 def _days_in(year: int, month: int) -> int:

@@ -1,13 +1,14 @@
 """An answer as a table: what a panel shows, for spreadsheets and programs."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query.stored import Floats, arrow
+from core.analysis.query.arrays import Floats, arrow
 from core.analysis.query.wire import Answer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,16 +24,22 @@ def columns(answer: Answer) -> list[str]:
     return ['series', 'measure', 'what', *(NAMES.get(name, name) for name in told)]
 
 
-def rows(answer: Answer) -> Iterator[Sequence[object]]:
-    """Yield the table's rows; None where a line has no value. Interruptions of lines are left out."""
+def rows(answer: Answer, zone: str = 'UTC') -> Iterator[Sequence[object]]:
+    """Yield the table's rows; None where a line has no value. Interruptions of lines are left out.
+
+    Times are those of clocks in `zone`, with their distance from UTC; where all are midnights, they are dates.
+    """
+    clocks = ZoneInfo(zone)
     told: dict[str, None] = {}
     for line in answer.lines:
         told.update(dict.fromkeys(line.columns))
+    times = [column for line in answer.lines for name, column in line.columns.items() if name in TIMES]
+    dates = all(clocked(at, clocks).time() == time() for column in times for at in column[~np.isnan(column)].tolist())
     for line in answer.lines:
         longest = max((len(column) for column in line.columns.values()), default=0)
         for at in range(longest):
             cells = [
-                _cell(name, float(line.columns[name][at]))
+                _cell(float(line.columns[name][at]), (clocks, dates) if name in TIMES else None)
                 if name in line.columns and at < len(line.columns[name])
                 else None
                 for name in told
@@ -94,7 +101,20 @@ def _times(values: Floats) -> Any:
     return pa.Array.from_buffers(kind, len(whole), [arrow(values).buffers()[0], pa.py_buffer(whole)])
 
 
-def _cell(name: str, value: float) -> object:
+def _cell(value: float, told: tuple[ZoneInfo, bool] | None) -> object:
     if value != value:
         return None
-    return _EPOCH + timedelta(milliseconds=value) if name in TIMES else value
+    if told is None:
+        return value
+    clocks, dates = told
+    at = clocked(value, clocks)
+    return at.date() if dates else at
+
+
+def clocked(ms: float, clocks: ZoneInfo) -> datetime:
+    """Return what clocks show; in UTC at the ends of the calendar, which other zones' clocks may pass."""
+    at = _EPOCH + timedelta(milliseconds=ms)
+    try:
+        return at.astimezone(clocks)
+    except OverflowError:
+        return at

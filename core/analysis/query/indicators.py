@@ -8,12 +8,12 @@ Sources: J. Bollinger, Bollinger on Bollinger Bands (2001); J. W. Wilder, New Co
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from core.analysis.query.arrays import Floats
 from core.analysis.query.request import INDICATORS
-from core.analysis.query.stored import Floats
 
 FORGOTTEN = 1e-9
 
@@ -45,12 +45,12 @@ def warm_up(name: str, numbers: Sequence[float] = ()) -> int:
 
 def rolling_mean(v: Floats, length: int) -> Floats:
     """Return the mean of the last `length` values."""
-    return _windows(v, length, lambda windows: windows.mean(axis=1))
+    return _windows(v, length, lambda windows: np.asarray(windows.mean(axis=1)))
 
 
 def rolling_spread(v: Floats, length: int) -> Floats:
     """Return the standard deviation of the last `length` values, as of a population."""
-    return _windows(v, length, lambda windows: windows.std(axis=1))
+    return _windows(v, length, lambda windows: np.asarray(windows.std(axis=1)))
 
 
 def ema(v: Floats, length: int) -> Floats:
@@ -81,14 +81,14 @@ def _forgotten(alpha: float) -> int:
     return 0 if alpha >= 1 else math.ceil(math.log(FORGOTTEN) / math.log(1 - alpha))
 
 
-def _windows(v: Floats, length: int, figure: 'object') -> Floats:
+def _windows(v: Floats, length: int, figure: Callable[[Floats], Floats]) -> Floats:
     found = np.full(len(v), np.nan)
     if len(v) >= length:
         windows = np.lib.stride_tricks.sliding_window_view(v, length)
         block = max(1, 2**21 // length)
         for begin in range(0, len(windows), block):
             part = windows[begin : begin + block]
-            found[length - 1 + begin : length - 1 + begin + len(part)] = figure(part)  # type: ignore[operator]
+            found[length - 1 + begin : length - 1 + begin + len(part)] = figure(part)
     return found
 
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from core.analysis import duck
-from core.analysis.query.stored import EARLIEST, JOINT, LATEST, Ints, arrow, fixed
+from core.analysis.query.arrays import Ints, arrow, fixed
+from core.analysis.query.pieces import EARLIEST, LATEST
+from core.analysis.query.stored import JOINT
 from core.errors import TooLarge
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Mark:
     """A fault among the points of a chart: `t` in ms, and what it stands at, None where no value is stored there.
 
     `measure` is '' where the fault is of the whole record or of another column; `of` is the line of the chart that it
-    belongs to. `line` is that of the file which the conversion `origin` read, '' for the version's own one.
+    belongs to. `line` is that of the file which the conversion `origin` read, '' for the version's own one. `became` is
+    what is stored of the cell's `value`, '' where that is nothing or not known.
     """
 
     t: float
@@ -59,6 +62,7 @@ class Mark:
     value: str
     reason: str
     origin: str
+    became: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +215,9 @@ class _Seeking:
         )
         self._listed = ' UNION ALL '.join(
             f'SELECT {one.place} AS _source, {duck.text(one.origin)} AS origin, line AS _line, "column", kind, action, '
-            f'left(value, {VALUE}) AS value, reason FROM {duck.files([one.path])}'
+            f'left(value, {VALUE}) AS value, left({became}, {VALUE}) AS became, reason FROM {duck.files([one.path])}'
             for one in faults
+            for became in [self._became(one.path)]
         )
         # Faults name a column as it is stored, or as the file does.
         self._known = {
@@ -224,6 +229,11 @@ class _Seeking:
         self._melted = measures[0] if len(measures) == 1 else ''
         met = connection.execute(f'SELECT DISTINCT "column" FROM ({self._listed}) WHERE "column" <> \'\'').fetchall()
         self._met = [name for (name,) in met]
+
+    def _became(self, path: Path) -> str:
+        """SQL: what is stored of a cell; files of before that was told do not have it."""
+        described = self._connection.execute(f'DESCRIBE SELECT * FROM {duck.files([path])}').fetchall()
+        return 'became' if any(name == 'became' for name, *_ in described) else 'NULL::VARCHAR'
 
     def marks(self) -> Marks:
         """All marks, or so many evenly that they are MOST."""
@@ -258,8 +268,8 @@ class _Seeking:
         )
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE faults AS
-            SELECT f.*, {KEY.format('f')} AS key, action <> 'rejected' AS kept, coalesce(measure, '') AS measure,
-                coalesce(own, true) AS own
+            SELECT f.*, {KEY.format('f')} AS key, action NOT IN ('rejected', 'left_out') AS kept,
+                coalesce(measure, '') AS measure, coalesce(own, true) AS own
             FROM (SELECT *, row_number() OVER () AS id FROM ({self._listed})) f
                 LEFT JOIN (VALUES {names or "('', '', true)"}) n("column", measure, own) USING ("column")
             WHERE id % {share} = 0"""
@@ -354,7 +364,7 @@ class _Seeking:
         return self._connection.sql(
             """SELECT t, CASE WHEN isfinite(y) THEN y END AS y, series, measure, _line AS line,
                 coalesce("column", '') AS "column", kind, action, coalesce(value, '') AS value,
-                coalesce(reason, '') AS reason, origin
+                coalesce(reason, '') AS reason, origin, coalesce(became, '') AS became
             FROM standing JOIN faults USING (id) WHERE t IS NOT NULL ORDER BY series, t, line, "column" """
         ).to_arrow_table()
 

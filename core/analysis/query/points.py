@@ -16,8 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.analysis.query.arrays import Floats, Ints
 from core.analysis.query.gaps import interruption
-from core.analysis.query.stored import EARLIEST, LATEST, Buckets, Floats, Ints, Level, Line, Rows, Stored
+from core.analysis.query.pieces import EARLIEST, LATEST, Buckets, Level, Line, Rows
+from core.analysis.query.stored import Stored
 
 A_PIXEL: Final = 2
 PRESELECTED: Final = 2
@@ -53,7 +55,7 @@ class Drawn:
 
 def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> list[Drawn]:
     """Return the points of measures of a series."""
-    known = {measure: stored.line(measure, series) for measure in measures}
+    known = {measure: stored.pyramid.line(measure, series) for measure in measures}
     levels = {measure: _level(one, view) for measure, one in known.items() if one is not None}
     # Columns that are read together are read faster: those of whole ranges, and those of what a bucket is cut to.
     whole = _Together(stored, series, [measure for measure in measures if levels.get(measure) is None])
@@ -109,7 +111,7 @@ def _within(together: _Together, known: Line, measure: str, view: View, *, total
     level = _level(known, view)
     if level is None:
         return together.values(measure, view)
-    start, buckets = together.stored.level(level, start=view.start, end=view.end, totals=totals)
+    start, buckets = together.stored.pyramid.level(level, start=view.start, end=view.end, totals=totals)
     if buckets.n.sum() <= A_PIXEL * view.width:
         return together.values(measure, view)
     return _uncut(together, level, start, buckets, measure, view)
@@ -117,7 +119,7 @@ def _within(together: _Together, known: Line, measure: str, view: View, *, total
 
 def of_level(stored: Stored, level: Level, measure: str, series: str, view: View) -> Buckets:
     """Return what a range holds of a line by one level, and by rows where the range cuts a bucket."""
-    start, buckets = stored.level(level, start=view.start, end=view.end)
+    start, buckets = stored.pyramid.level(level, start=view.start, end=view.end)
     return _uncut(_Together(stored, series, [measure]), level, start, buckets, measure, view)
 
 

@@ -133,8 +133,10 @@ class Query:
             raise UsageError(f'"{unknown[0][:40]}" is no part of a query.', place=f'query.{unknown[0][:40]}')
         made: dict[str, object] = {}
         for name, values in given.items():
-            if name in ('measures', 'series'):
+            if name == 'measures':  # of candles open, high, low and close, which may be the same one
                 made[name] = tuple(values)
+            elif name == 'series':
+                made[name] = tuple(dict.fromkeys(values))  # one that is named twice would be counted twice
             elif name == 'filters':
                 made[name] = tuple(Filter.parsed(value) for value in values)
             elif name == 'overlays':
@@ -143,6 +145,8 @@ class Query:
                 made[name] = _whole(name, values[-1])
             else:
                 made[name] = values[-1]
+        if made.get('kind') != 'ohlc' and 'measures' in made:
+            made['measures'] = tuple(dict.fromkeys(given['measures']))
         return replace(usual, **made)  # type: ignore[arg-type]
 
     def checked(self, *, measures: Sequence[str], keys: Sequence[str], columns: Sequence[str]) -> 'Query':
@@ -164,9 +168,9 @@ class Query:
         if not PERCENTILE.fullmatch(self.by):
             _one_of(self.by, AGGREGATES, 'by')
         _one_of(self.across, ACROSS, 'across')
-        if self.every not in ('', 'auto') and not _lasts(self.every):
+        if self.every not in ('', 'auto') and not lasts(self.every):
             raise UsageError('Buckets are a duration such as PT15M, P1D or P1M.', place='query.every')
-        if self.compare and not _lasts(self.compare):
+        if self.compare and not lasts(self.compare):
             raise UsageError('An earlier period is a duration such as P7D or P1Y.', place='query.compare')
         if self.group and self.group not in (*keys, EVERY_SERIES):
             raise UsageError(f'"{self.group}" is no key of this dataset.', place='query.group')
@@ -200,6 +204,15 @@ def duration(text: str) -> tuple[int, int]:
     return years * 12 + months, elapsed
 
 
+def lasts(text: str) -> bool:
+    """Whether a text is a duration that buckets can last: calendar months or elapsed time, not both, and not none."""
+    try:
+        months, elapsed = duration(text)
+    except UsageError:
+        return False
+    return bool(months) != bool(elapsed)
+
+
 def known_zone(name: str) -> ZoneInfo:
     """Return a time zone by its name; UsageError when there is none of that name."""
     try:
@@ -208,11 +221,6 @@ def known_zone(name: str) -> ZoneInfo:
         raise UsageError(
             f'"{name[:40]}" is no time zone. Choose one such as Europe/Berlin.', place='query.zone'
         ) from error
-
-
-def _lasts(text: str) -> bool:
-    months, elapsed = duration(text) if DURATION.fullmatch(text) else (0, 0)
-    return bool(months) != bool(elapsed)
 
 
 def _check_overlay(overlay: Overlay) -> None:

@@ -5,12 +5,14 @@ evenly below and evenly above the mean, in the proportion that makes it their me
 those of the values; what lies between them is near: an outlier moves none of its neighbours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from core.analysis.query.stored import Buckets, Floats, Ints
+from core.analysis.query.arrays import Floats, Ints
+from core.analysis.query.pieces import Buckets
 
 WHISKER: Final = 1.5
 FINE: Final = 20_000
@@ -34,14 +36,21 @@ class Box:
 
 def histogram(v: Floats, bins: int) -> tuple[Floats, Ints]:
     """Return the edges of equally wide bins and how many values lie in each; every value is in one."""
-    if not len(v):
+    return counted([np.sort(v)], bins)
+
+
+def counted(ordered: Sequence[Floats], bins: int) -> tuple[Floats, Ints]:
+    """Return the histogram of several runs of values, each of which is in order: only edges are looked for in them."""
+    known = [v for v in ordered if len(v)]
+    if not known:
         return np.empty(0), np.empty(0, np.int64)
-    low, high = float(v.min()), float(v.max())
+    low, high = float(min(v[0] for v in known)), float(max(v[-1] for v in known))
+    n = sum(map(len, known))
     if low == high:
-        return np.array([low, high]), np.array([len(v)])
+        return np.array([low, high]), np.array([n])
     edges = _edges(low, high, bins)
-    places = np.clip(np.searchsorted(edges, v, side='right') - 1, 0, bins - 1)
-    return edges, np.bincount(places, minlength=bins)
+    below = sum(v.searchsorted(edges[1:-1]) for v in known)
+    return edges, np.diff(below, prepend=0, append=n)
 
 
 def box(v: Floats) -> Box | None:

@@ -25,10 +25,11 @@ class Warmth:
         self._lock = Lock()
         left = MOST
         for file in files:
-            left -= file.stat().st_size
-            if left < 0:
-                break
-            self._files.append(file)
+            with suppress(FileNotFoundError):  # a version may be removed at any time
+                left -= file.stat().st_size
+                if left < 0:
+                    break
+                self._files.append(file)
 
     def keep(self) -> None:
         """Have the system read what it lacks, beside whatever is asked now; unless that was just done."""
@@ -42,7 +43,7 @@ class Warmth:
 
     def _advise(self) -> None:
         for path in self._files:
-            with suppress(FileNotFoundError), path.open('rb') as file:  # a version may be removed at any time
+            with suppress(FileNotFoundError), path.open('rb') as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 

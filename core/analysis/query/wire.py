@@ -10,7 +10,7 @@
              "span": [first, last] or null, "gaps": [[start, end], …],
              "marked": how many marks there are,
              "marks": [{"t", "y", "series", "of", "measure", "line", "column", "kind", "action", "value", "reason",
-                        "origin"}, …],
+                        "origin", "became"}, …],
              "lines": [{"name", "series", "measure", "role", "of", "n", "columns": [[name, length], …]}, …]}
 
 Times (`start`, `end`, `span`, the columns `t`, `until`) are milliseconds since 1970 UTC. NaN in any other column is no
@@ -25,8 +25,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.analysis.query.arrays import Floats
 from core.analysis.query.marks import Mark
-from core.analysis.query.stored import Floats
 from core.errors import UsageError
 
 MAGIC: Final = b'VSQ1'

@@ -1,6 +1,17 @@
 """Cleaning recipes: steps that make analysable rows of clean rows, kept with the version and replayed."""
 
-from core.analysis.recipes.recipe import Cooked, Preview, Report, check, cook, fields_of, preview, steps_of
+from core.analysis.recipes.recipe import (
+    MOST_STEPS,
+    Cooked,
+    Preview,
+    Report,
+    check,
+    cook,
+    fields_of,
+    preview,
+    steps_of,
+    with_step,
+)
 from core.analysis.recipes.steps import AGGREGATES, CASTS, CLIPS, FILLS, STEPS, Field
 
 __all__ = [
@@ -8,6 +19,7 @@ __all__ = [
     'CASTS',
     'CLIPS',
     'FILLS',
+    'MOST_STEPS',
     'STEPS',
     'Cooked',
     'Field',
@@ -18,4 +30,5 @@ __all__ = [
     'fields_of',
     'preview',
     'steps_of',
+    'with_step',
 ]

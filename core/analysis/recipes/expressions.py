@@ -19,6 +19,7 @@ from core.errors import UsageError
 Kind = Literal['number', 'text', 'boolean', 'time', 'nothing']
 LONGEST: Final = 1000
 DEEPEST: Final = 40
+MOST_PLACES: Final = 15
 MOST_ROWS_BACK: Final = 100_000
 IN_SERIES: Final = '(PARTITION BY _series ORDER BY _time, _line{frame})'
 LARGEST: Final = 20_000
@@ -113,9 +114,7 @@ TWO: Final[tuple[Kind, ...]] = ('number', 'number')
 FUNCTIONS: Final[Mapping[str, _Function]] = {
     **{name: _Function(ONE, 'number', _call(name)) for name in ('abs', 'floor', 'ceil', 'sqrt', 'exp', 'ln', 'log10')},
     'sign': _Function(ONE, 'number', lambda x: f'sign({x})::DOUBLE'),
-    'round': _Function(
-        TWO, 'number', lambda x, n='0': f'round({x}, CAST(least(greatest({n}, -15), 15) AS INTEGER))', least=1
-    ),
+    'round': _Function(TWO, 'number', lambda x, places='0': f'round({x}, {places})', least=1),
     'min': _Function(ONE, 'number', _call('least'), most=20, least=2),
     'max': _Function(ONE, 'number', _call('greatest'), most=20, least=2),
     'coalesce': _Function(ONE, 'number', _call('coalesce'), most=20, least=2),
@@ -282,6 +281,8 @@ class _Reader:
         sql = [self._of(kind, one, depth) for kind, one in zip(takes, node.args, strict=False)]
         if name in IN_ROWS and len(node.args) > 1:
             sql[1] = self._rows(name, node.args[1])
+        if name == 'round' and len(node.args) > 1:
+            sql[1] = _places(node.args[1])
         return Expression(function.write(*sql), function.gives)
 
     def _first_known(self, node: ast.Call, depth: int) -> Expression:
@@ -307,7 +308,10 @@ class _Reader:
             raise UsageError(f'"{self._shown(node)}" is {_a(found.kind)} where {_a(kind)} is needed.')
 
     def _shown(self, node: ast.expr) -> str:
-        text = ast.unparse(node)
+        try:
+            text = ast.unparse(node)
+        except RecursionError:
+            return 'what is nested so deeply'
         for placeholder, name in self.backticked.items():
             text = re.sub(rf'\b{placeholder}\b', lambda _, name=name: f'`{name}`', text)  # type: ignore[misc]
         return text if len(text) <= 80 else f'{text[:77]}...'
@@ -317,6 +321,14 @@ def _in_rows(node: ast.expr) -> Iterator[str]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id in IN_ROWS:
             yield inner.func.id
+
+
+def _places(node: ast.expr) -> str:
+    """SQL: to how many places a number is rounded, which cannot differ from row to row: MOST_PLACES at most."""
+    sign, number = (-1, node.operand) if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else (1, node)
+    if not isinstance(number, ast.Constant) or type(number.value) is not int:
+        raise UsageError('round() takes a whole number of places, such as round(price, 2).')
+    return str(sign * min(number.value, MOST_PLACES))
 
 
 def _constant(value: object) -> Expression:

@@ -2,6 +2,7 @@
 
 A table has `_series`, `_time` (TIMESTAMP, UTC), `_line` and its own columns, sorted by `_series, _time, _line`. Steps
 keep that order. What names the series or the time cannot be derived, cast or emptied here: that is what roles are for.
+But names of series that are spelled in several ways can be made one (`merge`), before anything else is done.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from core.analysis import duck
+from core.analysis import alike, duck
 from core.analysis.recipes.expressions import Expression, Kind, compiled
 from core.errors import UsageError
 
@@ -20,7 +21,11 @@ KINDS: Final[Mapping[str, Kind]] = {
 }  # fmt: skip
 NUMBERS: Final = ('integer', 'decimal', 'double')
 OWN: Final = ('_series', '_time', '_line', '_source', '_row', '_status')
-INNER: Final = ('__kept', '__new', '__bucket', '__at', '__place', '__phase')
+WAS: Final = '__was'
+"""What a row's series was called before names were merged; of `own` while a recipe merges some."""
+INNER: Final = re.compile(
+    r'__(kept|new|bucket|at|place|phase|was|name|label|here|many|twice|(own|sum|count|sums|counts)_\d+)'
+)
 """Names that steps use within their SQL."""
 CASTS: Final = {'number': 'double', 'integer': 'integer', 'text': 'text', 'boolean': 'boolean'}
 AGGREGATES: Final[Mapping[str, str]] = {
@@ -43,6 +48,8 @@ EVERY: Final = re.compile(r'(\d{0,4})(s|min|h)|(D|W|MS|QS|YS)')
 GROWTH: Final = 20
 """Resampling may make this many rows of one, and ALLOWED more."""
 ALLOWED: Final = 1_000_000
+LARGEST: Final = 2.0**62
+"""A whole number that fits where whole numbers are stored."""
 NORMAL: Final = 1.4826
 """Times this, the median absolute deviation of a normal distribution is its standard deviation."""
 
@@ -71,9 +78,10 @@ class Field:
 class Made:
     """What a step makes: `sql` over the relation `source`, and the columns afterwards.
 
-    `changed` is SQL over `source` that counts the cells changed; `empty` is an aggregate of a table that counts empty
-    cells, where their difference before and after tells that. `guard` counts the rows that the step would make, where
-    that may be far more than there are.
+    `changed` is SQL over `source` that counts the cells changed, and those with a value that it looks at; `empty` is an
+    aggregate of a table that counts empty cells, where their difference before and after tells that. `guard` counts the
+    rows that the step would make, where that may be far more than there are. `lost` is SQL over `source` of the rows
+    that the step leaves out as duplicates, and of those that hold the mean of some (see `_merge`).
     """
 
     sql: str
@@ -81,6 +89,7 @@ class Made:
     changed: str | None = None
     empty: str | None = None
     guard: str | None = None
+    lost: str | None = None
 
 
 def expressions(fields: Sequence[Field], zone: str) -> dict[str, Expression]:
@@ -105,7 +114,9 @@ def make(step: Mapping[str, Any], fields: Sequence[Field], *, zone: str, own: Se
     if known is None:
         raise UsageError(f'There is no step "{name}". Steps are {", ".join(STEPS)}.')
     takes, builder = known
-    if name not in ('rename', 'drop') and (own_name := next((f.name for f in fields if f.name.lower() in INNER), None)):
+    if name not in ('rename', 'drop') and (
+        own_name := next((f.name for f in fields if INNER.fullmatch(f.name.lower())), None)
+    ):
         raise UsageError(f'The column "{own_name}" has a name that steps use themselves. Rename it by a step before.')
     if unknown := sorted(set(step) - {'do', *takes}):
         raise UsageError(f'The step {name} takes {", ".join(takes)}, not "{unknown[0]}".')
@@ -168,6 +179,15 @@ class _Asked:
             raise UsageError(f'The column "{wordy.name}" holds no numbers, so {self.step["do"]} cannot be used on it.')
         return found
 
+    def names(self, key: str) -> list[str]:
+        """Texts, each of them once."""
+        given = self.step.get(key)
+        if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+            raise UsageError(f'"{key}" of the step {self.step["do"]} is a list of texts.')
+        if any(not isinstance(one, str) or '\0' in one for one in given):
+            raise UsageError(f'"{key}" of the step {self.step["do"]} holds what is no text.')
+        return list(dict.fromkeys(given))
+
     def free(self, field: Field) -> Field:
         if field.role in ('time', 'series'):
             what = 'the time' if field.role == 'time' else 'the series'
@@ -200,8 +220,11 @@ class _Asked:
             if field.name in values and KINDS[fields[field.name].type] != KINDS[field.type]
         ]
         counted = ' + '.join([*changed, *lost])
+        held = ' + '.join(f'count({field.sql})' for field in self.fields if field.name in values)
         return Made(
-            sql=f'SELECT {self.listed(listed)} FROM source', fields=after, changed=f'SELECT {counted} FROM source'
+            sql=f'SELECT {self.listed(listed)} FROM source',
+            fields=after,
+            changed=f'SELECT {counted}, {held} FROM source',
         )
 
 
@@ -218,6 +241,135 @@ def _rename(asked: _Asked) -> Made:
         sql=f'SELECT {asked.listed(listed)} FROM source',
         fields=tuple(replace(f, name=name) if f == field else f for f in asked.fields),
     )
+
+
+def merged(steps: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> str:
+    """SQL: what a row's series is called after the steps that merge names."""
+    keys = {field.name: field.sql for field in fields if field.role == 'series'}
+    for step in steps:
+        if step['do'] == 'merge':
+            column = step['column']
+            keys[column] = _renamed(keys[column], step['values'], step['to'])
+    return alike.label(list(keys.values()))
+
+
+def hidden(steps: Sequence[Mapping[str, Any]], fields: Sequence[Field]) -> dict[str, str]:
+    """What steps that merge keep beside a row, as SQL over it as it was stored: what its series was called, and where
+    there are several of them and some store means, what each measure said, and the sum and the number of its values.
+
+    A mean of means would depend on how the steps are cut, so means are always those of the sums.
+    """
+    merges = [step for step in steps if step['do'] == 'merge']
+    found = {WAS: '_series'} if merges else {}
+    if len(merges) > 1 and any(step.get('how') == 'mean' for step in merges):
+        for at, field in enumerate(_measures(fields)):
+            found |= {f'__own_{at}': field.sql, f'__sum_{at}': _summed(field), f'__count_{at}': _counted(field)}
+    return found
+
+
+def _measures(fields: Sequence[Field]) -> list[Field]:
+    return [field for field in fields if field.role == 'measure' and field.numeric]
+
+
+def _summed(field: Field) -> str:
+    return f'{field.sql}::DOUBLE'
+
+
+def _counted(field: Field) -> str:
+    return f'({field.sql} IS NOT NULL)::BIGINT'
+
+
+def _renamed(sql: str, values: Sequence[str], to: str) -> str:
+    return f'CASE WHEN {sql} IN ({", ".join(map(duck.text, values))}) THEN {duck.text(to)} ELSE {sql} END'
+
+
+def _merge(asked: _Asked) -> Made:
+    """Give series that are spelled in several ways one name; of rows that then share series and time one stays.
+
+    Which one is said by `how`, as for duplicates of a file: the last by its file and its line, the first, or the last
+    with the mean of every measure. Where rows of one spelling share a time already, nothing told them apart when they
+    were stored: all of them stay.
+    """
+    field = asked.field('column')
+    keys = [other for other in asked.fields if other.role == 'series']
+    if field not in keys:
+        named = ' or '.join(f'"{key.name}"' for key in keys)
+        hint = f'Merge values of {named}.' if keys else 'Give it the role series first, on the tab Columns.'
+        raise UsageError(f'The column "{field.name}" does not name series. {hint}')
+    if field.type != 'text':
+        raise UsageError(f'The column "{field.name}" holds no text, so nothing in it is spelled in several ways.')
+    values, to, how = asked.names('values'), asked.text('to').strip(), asked.one_of('how', alike.RULES, 'last')
+    if len(to) > 1000 or '\0' in to:
+        raise UsageError("A series' name has at most 1,000 characters.")
+    name = _renamed(field.sql, values, to)
+    label = alike.label([name if key == field else key.sql for key in keys])
+    place = [column for column in ('_source', '_line') if column in asked.own]
+    among = f'{field.sql} IN ({", ".join(map(duck.text, [*values, to]))})'
+    way = alike.order(how)
+    same = f'PARTITION BY __label, _time ORDER BY {", ".join(f"{column} {way}" for column in place)}, _series {way}'
+    meant = _measures(asked.fields) if how == 'mean' else []
+    held = '__sum_0' in asked.own
+    sums = ''.join(
+        f', sum({f"__sum_{at}" if held else _summed(other)}) OVER (PARTITION BY __label, _time) AS __sums_{at}'
+        f', sum({f"__count_{at}" if held else _counted(other)}) OVER (PARTITION BY __label, _time) AS __counts_{at}'
+        for at, other in enumerate(meant)
+    )
+    named = f'SELECT *, {name} AS __name, {label} AS __label FROM source'
+    here = f'(SELECT * FROM ({named}) WHERE {among})'
+    rows = f"""(SELECT *, true AS __here, row_number() OVER ({same}) AS __place,
+            count(*) OVER (PARTITION BY __label, _time) AS __many{sums} FROM {here}
+        UNION ALL SELECT *, false, 1, 1{', NULL, NULL' * len(meant)} FROM ({named}) WHERE NOT ({among}))"""
+    twice = f'SELECT count(*) > 0 AS __twice FROM (SELECT 1 FROM {here} GROUP BY _series, _time HAVING count(*) > 1)'
+    several = '__many > 1 AND NOT __twice'
+    values_of = {other.name: f'CASE WHEN {several} THEN __sums_{at} / __counts_{at} ELSE {other.sql}::DOUBLE END'
+                 for at, other in enumerate(meant)}  # fmt: skip
+    own_of = {'_series': '__label'}
+    for at in range(len(meant) if held else 0):
+        own_of[f'__sum_{at}'] = f'CASE WHEN {several} THEN __sums_{at} ELSE __sum_{at} END'
+        own_of[f'__count_{at}'] = f'CASE WHEN {several} THEN __counts_{at} ELSE __count_{at} END'
+    own = [f'{own_of.get(column, column)} AS {column}' for column in asked.own]
+    listed = []
+    for other in asked.fields:
+        value = '__name' if other == field else values_of.get(other.name, other.sql)
+        listed.append(f'{value} AS {other.sql}')
+    return Made(
+        sql=f'SELECT {", ".join([*own, *listed])} FROM {rows}, ({twice}) WHERE __twice OR __place = 1 '
+        'ORDER BY _series, _time, _line',
+        fields=tuple(replace(f, type='double') if f in meant else f for f in asked.fields),
+        changed=f'SELECT count(*) FILTER ({field.sql} <> {name}), count({field.sql}) FROM source',
+        lost=_left_out(asked, rows, twice, to=to, how=how),
+    )
+
+
+def _left_out(asked: _Asked, rows: str, twice: str, *, to: str, how: str) -> str:
+    """SQL: `was, moment, line, source` of each row that is left out, and in `here` what it says where the one that is
+    stored in its place (`other_line`, `other_source`) says what is in `there`; ''s where they say the same.
+
+    `name` is that of the series, `how` the rule, `action` what became of the row: rejected, or repaired for one that is
+    stored with the mean of several.
+    """
+    names = [field.name for field in asked.fields if field.role not in ('time', 'series')]
+    was = WAS if WAS in asked.own else '_series'
+    source = '{}._source' if '_source' in asked.own else '0'
+    pairs = f"""SELECT d.{was} AS was, d._time AS moment, d._line AS line, {source.format('d')} AS source,
+            k._line AS other_line, {source.format('k')} AS other_source,
+            {alike.said(names, 'd', 'k')} AS own, {alike.said(names, 'k', 'd')} AS others
+        FROM found d JOIN found k ON d.__label = k.__label AND d._time = k._time
+        WHERE d.__place > 1 AND k.__place = 1"""
+    tail = f'{duck.text(to)} AS name, {duck.text(how)} AS how'
+    means = (
+        f"""UNION ALL SELECT {was}, _time, _line, {source.format('found')}, NULL, NULL, '', '', {tail}, 'repaired'
+        FROM found WHERE __place = 1"""
+        if how == 'mean'
+        else ''
+    )
+    # A row that holds a mean says what its own line said.
+    said = [f'__own_{at} AS {field.sql}' for at, field in enumerate(_measures(asked.fields))]
+    shown = f'* REPLACE ({", ".join(said)})' if '__own_0' in asked.own else '*'
+    return f"""WITH found AS (SELECT {shown} FROM {rows}, ({twice}) WHERE __here AND __many > 1 AND NOT __twice),
+        pairs AS ({pairs})
+        SELECT was, moment, line, source, other_line, other_source, {alike.told('own')} AS here,
+            {alike.told('others')} AS there, {tail}, 'rejected' AS action FROM pairs {means}"""
 
 
 def _drop(asked: _Asked) -> Made:
@@ -287,32 +439,72 @@ def _derive(asked: _Asked) -> Made:
 def _derived_anew(asked: _Asked, old: Field, field: Field, value: str) -> Made:
     listed = asked.listed([f'__new AS {field.sql}' if other == old else other.sql for other in asked.fields])
     fields = tuple(field if other == old else other for other in asked.fields)
-    return Made(sql=f'SELECT {listed} FROM (SELECT *, {value} AS __new FROM source)', fields=fields)
+    source = f'(SELECT *, {value} AS __new FROM source)'
+    alike = KINDS[old.type] == KINDS[field.type]
+    changed = f'count(*) FILTER ({old.sql} IS DISTINCT FROM __new)' if alike else f'count({old.sql})'
+    held = f'count(*) FILTER ({old.sql} IS NOT NULL OR __new IS NOT NULL)' if alike else f'count({old.sql})'
+    return Made(
+        sql=f'SELECT {listed} FROM {source}',
+        fields=fields,
+        changed=f'SELECT {changed}, {held} FROM {source}',
+    )
 
 
 def _clip(asked: _Asked) -> Made:
-    """Bring outliers to a bound, or empty them: fixed bounds, or bounds of each series by its own values."""
+    """Bring outliers to a bound, or empty them: fixed bounds, or bounds of each series by its own values.
+
+    Whole numbers stay whole: their bounds are rounded inward, or outward where no whole number lies between them. A
+    cell whose bound is past every whole number that can be stored stays as it is.
+    """
     how = asked.one_of('how', CLIPS, 'fixed')
     empty = asked.one_of('action', ('clip', 'empty'), 'clip') == 'empty'
     fields = asked.numbers()
     if not fields:
         raise UsageError('There is no measure to clip.')
     bounds, joined = _bounds(asked, how, fields)
+    given = [asked.number(key) for key in ('low', 'high')] if how == 'fixed' else []
+    fit = all(bound is None or abs(bound) <= LARGEST for bound in given)
+    whole = {field.name for field in fields if field.type == 'integer' and fit}
     values, listed, counted = {}, [], []
     for place, field in enumerate(fields):
         low, high = bounds[place]
         x = f'CAST({field.sql} AS DOUBLE)'
         beyond = ' OR '.join([*([f'{x} < {low}'] if low else []), *([f'{x} > {high}'] if high else [])])
-        bound = f'least(greatest({x}, {low or x}), {high or x})'
-        values[field.name] = f'CASE WHEN {beyond} THEN {"NULL" if empty else bound} ELSE {x} END'
+        if field.name in whole:
+            low, high = _whole(low, high)
+            bound = f'coalesce(TRY_CAST({_bounded(x, low, high)} AS BIGINT), {field.sql})'
+            values[field.name] = f'CASE WHEN {beyond} THEN {"NULL" if empty else bound} ELSE {field.sql} END'
+        else:
+            bound = _bounded(x, low, high)
+            values[field.name] = f'CASE WHEN {beyond} THEN {"NULL" if empty else bound} ELSE {x} END'
         counted.append(f'count(*) FILTER ({beyond})')
     for field in asked.fields:
         listed.append(f'{values[field.name]} AS {field.sql}' if field.name in values else field.sql)
-    fields_after = tuple(replace(f, type='double') if f.name in values else f for f in asked.fields)
+    fields_after = tuple(
+        replace(f, type='double') if f.name in values and f.name not in whole else f for f in asked.fields
+    )
+    held = ' + '.join(f'count({field.sql})' for field in fields)
     return Made(
         sql=f'SELECT {asked.listed(listed)} FROM source{joined} ORDER BY _series, _time, _line',
         fields=fields_after,
-        changed=f'SELECT {" + ".join(counted)} FROM source{joined}',
+        changed=f'SELECT {" + ".join(counted)}, {held} FROM source{joined}',
+    )
+
+
+def _bounded(x: str, low: str | None, high: str | None) -> str:
+    """SQL: a value brought to the bounds that there are."""
+    above = f'greatest({x}, {low})' if low else x
+    return f'least({above}, {high})' if high else above
+
+
+def _whole(low: str | None, high: str | None) -> tuple[str | None, str | None]:
+    """SQL: whole bounds within these, or around them where there is none within."""
+    if low is None or high is None:
+        return low and f'ceil({low})', high and f'floor({high})'
+    within = f'ceil({low}) <= floor({high})'
+    return (
+        f'CASE WHEN {within} THEN ceil({low}) ELSE floor({low}) END',
+        f'CASE WHEN {within} THEN floor({high}) ELSE ceil({high}) END',
     )
 
 
@@ -502,6 +694,7 @@ def _empty(fields: Sequence[Field]) -> str:
 
 
 STEPS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[_Asked], Made]]]] = {
+    'merge': (('column', 'values', 'to', 'how'), _merge),
     'rename': (('column', 'to'), _rename),
     'drop': (('column',), _drop),
     'cast': (('column', 'type'), _cast),

@@ -7,6 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.analysis import duck
+from core.analysis.ingest.pyramid import build_pyramid
+
+MEMORY = 256 * 2**20
 Row = tuple[str, int, float | None, float | None]  # series, µs, y, a "b"
 
 
@@ -28,3 +32,9 @@ def store(folder: Path, rows: Sequence[Row], *, parts: int = 1) -> list[Path]:
         paths.append(folder / f'data-{part:05}.parquet')
         pq.write_table(table.slice(begin, end - begin), paths[-1], row_group_size=4096)
     return paths
+
+
+def summarise(paths: Sequence[Path], measures: Sequence[str], *, out: Path) -> None:
+    """Write the pyramid of such parts."""
+    with duck.connect(memory=MEMORY, workdir=out.parent, allow=[out.parent]) as connection:
+        build_pyramid(connection, paths, measures=measures, out=out)

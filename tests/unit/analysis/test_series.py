@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.analysis.ingest.pyramid import build_pyramid
 from core.analysis.query import Query, Stored, answer
-from core.analysis.query.stored import Blocks
+from core.analysis.query.row_groups import Blocks
 from core.analysis.series import Line, Points, encode, points
-from tests.unit.analysis.stored import Row, store
+from tests.unit.analysis.stored import Row, store, summarise
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
@@ -27,7 +26,7 @@ Open = Callable[[list[Row]], Stored]
 
 def open_rows(folder: Path, rows: Sequence[Row]) -> Stored:
     parts, out, listed = store(folder, rows, parts=2), folder / 'pyramid.parquet', folder / 'series.parquet'
-    build_pyramid(parts, measures=MEASURES, out=out, memory=256 * 2**20, workdir=folder)
+    summarise(parts, MEASURES, out=out)
     labels = sorted({row[0] for row in rows})
     times = [[row[1] for row in rows if row[0] == label] for label in labels]
     table = {'series': pa.array(labels, pa.string()), 'rows': pa.array(map(len, times), pa.int64())}

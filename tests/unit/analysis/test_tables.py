@@ -56,6 +56,37 @@ def test_export_leaves_our_own_columns_out(part, tmp_path, form):
     assert duckdb.sql(f'select count(*) from {read}').fetchall() == [(10,)]
 
 
+TOLD = [
+    ('date', 'UTC', '2024-07-01', '2024-07-01 00:00:00'),
+    ('timestamp', 'UTC', '2024-07-01 00:00:00', '2024-07-01 00:00:00'),
+    ('timestamp', 'Europe/Berlin', '2024-07-01 02:00:00', '2024-07-01 02:00:00'),
+    ('timestamptz', 'Europe/Berlin', '2024-07-01T02:00:00+02:00', '2024-07-01 00:00:00+00'),
+    ('timestamptz', 'America/St_Johns', '2024-06-30T21:30:00-02:30', '2024-07-01 00:00:00+00'),
+    ('timestamptz', 'UTC', '2024-07-01T00:00:00+00:00', '2024-07-01 00:00:00+00'),
+]
+
+
+@pytest.mark.parametrize(('kind', 'zone', 'written', 'meant'), TOLD)
+def test_times_are_exported_as_those_of_the_dataset_are(tmp_path, kind, zone, written, meant):
+    path, clock = tmp_path / 'rows.parquet', tables.Clock(kind=kind, zone=zone)
+    duckdb.sql(f"copy (select 'a' as unique_id, timestamp '2024-07-01' as ds) to '{path}'")
+    tables.export([path], tmp_path / 'out.csv', clock=clock)
+    tables.export([path], tmp_path / 'out.parquet', clock=clock)
+    assert (tmp_path / 'out.csv').read_text() == f'unique_id,ds\na,{written}\n'
+    duckdb.sql("set timezone = 'UTC'")
+    assert duckdb.sql(f"select ds = '{meant}' from '{tmp_path / 'out.parquet'}'").fetchall() == [(True,)]
+
+
+def test_the_hour_that_a_clock_shows_twice_is_told_apart_and_an_odd_offset_is_written_in_utc(tmp_path):
+    path = tmp_path / 'rows.parquet'
+    times = ['2024-10-27 00:30:00.5', '2024-10-27 01:30:00', '1890-01-01 00:00:00']
+    duckdb.sql(f"copy (select timezone('UTC', unnest({times})::timestamp) as at) to '{path}'")
+    tables.export([path], tmp_path / 'out.csv', zone='Europe/Berlin')
+    assert (tmp_path / 'out.csv').read_text().split() == [
+        'at', '2024-10-27T02:30:00.5+02:00', '2024-10-27T02:30:00+01:00', '1890-01-01T00:00:00+00:00',
+    ]  # fmt: skip
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(alphabet='=+-@\t\r\'"a1,; é', max_size=8), min_size=1, max_size=6))
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A dataset: chart, profile, faults, rows, the roles of its columns and its versions."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,11 @@ from nicegui import ui
 
 from core.errors import NotFound, Unavailable
 from core.services import Services
+from core.uploads import Twin
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
 from ui.components.jobs import Running
 from ui.components.palette import Entry
-from ui.components.parts import button, card, page_head, tag
+from ui.components.parts import button, card, icon, page_head, tag
 from ui.components.states import empty_state, skeleton_rows
 from ui.components.times import count
 from ui.live import follow
@@ -25,7 +27,7 @@ from ui.pages.dataset.origin import time_of
 from ui.pages.dataset.overview_tab import OverviewTab
 from ui.pages.dataset.recipe_tab import RecipeTab
 from ui.pages.dataset.rows_tab import RowsTab
-from ui.pages.dataset.state import Asked, Shown, View, cost
+from ui.pages.dataset.state import Asked, Shown, View, cost, end_making
 from ui.pages.dataset.versions_tab import VersionsTab
 from ui.session import current
 from ui.theme import PATIENCE, frame
@@ -76,6 +78,9 @@ def register(services: Services) -> None:
         of: str = '',
         line: int | None = None,
         origin: str = '',
+        older: int | None = None,
+        how: str = '',
+        same: str = '',
     ) -> None:
         user = current().user
         found = await services.datasets.get(user.id, _uuid(dataset_id))
@@ -94,6 +99,8 @@ def register(services: Services) -> None:
             at=time_of(at),
             of=of,
             line=line,
+            older=older,
+            how=how,
         )
         if chosen == 'faults' and found.version is not None:
             await services.demo.saw_faults(user.id, found.id)
@@ -102,17 +109,31 @@ def register(services: Services) -> None:
             [Entry(label=BUILD, icon='layout-dashboard', press='dashboard')],
         )
         with frame(services, *crumbs, active='/datasets', actions=actions) as session:
+            if same and (twin := await services.uploads.twin(user.id, dataset_id=found.id)):
+                _same_bytes(twin)
             box = tag('div', classes='stack')
 
             heads: list[Head] = []
+            views: list[View] = []
             running = Running()
+            drawing = asyncio.Lock()
 
             async def draw() -> None:
+                """Draw the page, once at a time: several messages tell of the same end."""
+                async with drawing:
+                    await read_and_draw()
+
+            async def read_and_draw() -> None:
                 nonlocal asked
+                if views and isinstance(views[0], VersionsTab):
+                    asked = replace(asked, how=views[0].how)
                 heads.clear()
                 running.clear()
                 data = await services.datasets.get(session.user.id, found.id)
                 job = await services.jobs.last(session.user.id, found.id, 'convert')
+                if job is not None and job.state.final:
+                    with box:
+                        end_making()
                 if data.version is None:
                     price = await cost(services, session, data)
                     box.clear()
@@ -121,7 +142,8 @@ def register(services: Services) -> None:
                     return
                 versions = await services.datasets.versions(session.user.id, found.id)
                 # A fault is told of by the version that read its file, which marks of later ones lead to.
-                read = next((one.number for one in versions if origin and one.prefix.endswith(f'/{origin}')), None)
+                made = await services.datasets.made_by(session.user.id, found.id, [origin]) if origin else {}
+                read = made[origin][0] if origin in made else None
                 shown = Shown(
                     services=services,
                     session=session,
@@ -140,9 +162,10 @@ def register(services: Services) -> None:
                 box.clear()
                 with box:
                     heads[0].draw()
+                    views[:] = [view]
                     view.draw()
                 # Whoever has closed what tells of a row does not want it again once the page changes.
-                asked = replace(asked, at=None)
+                asked = replace(asked, at=None, line=None if asked.at else asked.line)
 
             await draw()
 
@@ -169,6 +192,14 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise NotFound('There is no such dataset.') from error
+
+
+def _same_bytes(twin: Twin) -> None:
+    """Say that what was just uploaded has been here before; nothing is wrong with that."""
+    with tag('div', classes='note', role='status'):
+        icon('copy')
+        tag('span', f'These bytes are already in {twin.where}.', 'grow')
+        button('Open it', kind='small', href=f'/datasets/{twin.dataset_id}')
 
 
 def _without_version(

@@ -15,10 +15,12 @@ from ui.components.options import Complaint
 from ui.components.parts import badge, button, card, facts, tag
 from ui.components.table import Column, table
 from ui.components.times import count, size
-from ui.components.toast import toast
 from ui.pages.dataset.reading import Reading, roles_to_send
-from ui.pages.dataset.state import Shown, View, cost
-from ui.session import current
+from ui.pages.dataset.state import Shown, View, cost, say_making, type_name
+from ui.session import actor, current
+
+TEXTS = ('csv', 'json', 'jsonl')
+"""Formats whose text may be read in several ways."""
 
 
 class ColumnsTab(View):
@@ -33,8 +35,9 @@ class ColumnsTab(View):
     async def load(self) -> None:
         """Read what a new version costs, and what this one was told."""
         self.cost = await cost(self.shown.services, self.shown.session, self.shown.data)
-        orders = await self.shown.services.datasets.orders(self.shown.session.user.id, self.shown.data.id)
-        order = orders.get(self.shown.version.number)
+        number = self.shown.version.number
+        user, data = self.shown.session.user.id, self.shown.data.id
+        order = (await self.shown.services.datasets.orders(user, data, [number])).get(number)
         self.asked = {} if order is None else order.options
 
     def draw(self) -> None:
@@ -47,7 +50,10 @@ class ColumnsTab(View):
         with card('How the file was read', 'Each choice can be overruled; what is left as found is found out again'):
             with tag('div', classes='body'):
                 facts(_file(source))
-            reading.draw_file()
+            if found or source['format'] in TEXTS:
+                reading.draw_file()
+            else:
+                tag('p', 'Nothing is left to choose: the file itself tells its columns and their types.', 'body t2')
         with card('What rows and cells mean'):
             reading.draw_values()
         off = 'Switched off, such cells are listed and left empty; duplicates are stored'
@@ -81,10 +87,14 @@ class ColumnsTab(View):
             table(
                 [
                     Column[Any](label='Column', cell=lambda c: c['name'], classes='mono', width='26%'),
-                    Column[Any](label='Type', cell=lambda c: badge(c['type']) and None, width='12%', phone=False),
+                    Column[Any](
+                        label='Type', cell=lambda c: badge(type_name(c['type'])) and None, width='12%', phone=False
+                    ),
                     Column[Any](label='Role', cell=lambda c: choose(c['name']) and None, width='18%'),
                     Column[Any](label='Why', cell=lambda c: c.get('reason', ''), classes='t2 sub full'),
-                    Column[Any](label='Missing', cell=lambda c: count(c['missing']), num=True, phone=False),
+                    Column[Any](
+                        label='Missing', cell=lambda c: count(c['missing']), num=True, width='10%', phone=False
+                    ),
                 ],
                 self._read,
                 label='Columns',
@@ -106,16 +116,12 @@ class ColumnsTab(View):
                 return
             try:
                 options = changes | roles_to_send(shown, chosen, changes)
-                await self.shown.services.datasets.correct(current().user.id, self.shown.data.id, options)
+                await self.shown.services.uploads.correct(current().user.id, self.shown.data.id, options, by=actor())
             except UsageError as error:
                 complaint[0].say(error.message)
                 return
             complaint[0].say('')
-            toast(
-                'A new version is being made',
-                'The version you see stays until it is ready, and can be shown again after that.',
-                level='info',
-            )
+            say_making('The version you see stays until it is ready, and can be shown again after that.')
 
         with card(), tag('div', classes='body hs wrap apply'):
             with tag('div', classes='vs grow'):

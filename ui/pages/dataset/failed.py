@@ -1,24 +1,29 @@
 """A conversion that made no version: why, what is kept, and what would help."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nicegui import ui
 
+from core.analysis.ingest.stepped import STEPS
 from core.errors import UsageError
 from core.orders import ROLES
 from core.services import Services
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
+from ui.components import formats
 from ui.components.hours import Price
 from ui.components.parts import Tag, button, card, tag
 from ui.components.states import error_state
 from ui.components.table import Column, table
 from ui.pages.dataset.reading import Reading
-from ui.session import current
+from ui.session import actor, current
 
+MOST_NAMES = 8
+CANCELLED = 'Try again, or discard the file.'
+OTHERWISE = 'Mend the file and upload it again, or discard this one.'
 TO_DO = {
     'ambiguous_dates': 'Say how dates are written.',
-    'no_time_column': 'Say which column holds the time, read the file otherwise, or discard it.',
+    'no_time_column': 'Say which column holds the time. Where none does, say from when its rows count.',
     'unreadable_file': 'Say below how the file is written, or mend it and upload it again.',
     'unusable_data': 'Say below how the file is written, or mend it and upload it again.',
     'task_killed': 'Try again. If it happens again, tell the operator.',
@@ -36,23 +41,29 @@ def conversion_failed(
         await services.jobs.retry(current().user.id, job.id)
 
     async def read_as(day_first: bool) -> None:
-        await services.datasets.correct(current().user.id, data.id, {'day_first': day_first})
+        await services.uploads.correct(current().user.id, data.id, {'day_first': day_first}, by=actor())
 
     async def read_otherwise() -> None:
         options = dict(reading.changes()) | ({'roles': dict(roles)} if roles else {})
         if not options:
             raise UsageError('Nothing was changed. Say first how the file is written.')
-        await services.datasets.correct(current().user.id, data.id, options)
+        await services.uploads.correct(current().user.id, data.id, options, by=actor())
 
     async def take_as_time(column: str) -> None:
         if not column.strip():
             raise UsageError('Say first which column holds the time.')
         others = {name: role for name, role in roles.items() if role != 'time'}
         options = {'roles': others | {column.strip(): 'time'}}
-        await services.datasets.correct(current().user.id, data.id, options)
+        await services.uploads.correct(current().user.id, data.id, options, by=actor())
+
+    async def count_rows(start: str, step: str) -> None:
+        melt = {'into': 'rows', 'start': start.strip(), 'step': step}
+        if not melt['start']:
+            raise UsageError('Say first which time the first row is of, such as 2024-01-31.')
+        await services.uploads.correct(current().user.id, data.id, {'melt': melt}, by=actor())
 
     async def remove() -> None:
-        await services.datasets.delete(current().user.id, data.id)
+        await services.datasets.delete(current().user.id, data.id, by=actor())
         ui.navigate.to(f'/datasets?deleted={data.id}')
 
     columns = columns_of(job)
@@ -65,7 +76,8 @@ def conversion_failed(
             spending.append(button('Month comes first', on_click=lambda: read_as(False)))
         elif code in ('no_time_column', 'usage_error'):
             if columns:
-                column: Any = ui.select(list(columns), label=None).classes('series-select')
+                column: Any = ui.select({'': 'Column of the time', **{name: name for name in columns}}, value='')
+                column.classes('series-select')
             else:
                 column = ui.input(placeholder='Name of the time column')
             column.props['aria-label'] = 'Column of the time'
@@ -80,15 +92,17 @@ def conversion_failed(
     with card():
         error_state(
             'The conversion was cancelled' if cancelled else f'{data.source_name} could not be converted',
-            (job.error or {}).get('message', job.message),
+            why(job),
             rows={
                 'What is kept': 'The file as you uploaded it.',
                 'Hours': 'Not charged. What was held for it is back.',
-                'What to do': TO_DO.get(code, 'Mend the file and upload it again, or discard this one.'),
+                'What to do': CANCELLED if cancelled else TO_DO.get(code, OTHERWISE),
             },
             actions=actions,
             number='' if cancelled else str(job.id)[:8],
         )
+        if code == 'no_time_column':
+            _steps(count_rows, spending)
         with tag('div', classes='body hs spend'):
             quote, balance = cost
             price = Price(balance, quote)
@@ -103,6 +117,30 @@ def conversion_failed(
                 spending.append(button('Convert it so', on_click=read_otherwise))
     price.guard(*spending)
     price.follow(services, session)
+
+
+def why(job: Job) -> str:
+    """Why a conversion ended, as its page says it: where the page has fields for it, without options to write."""
+    error = job.error or {}
+    names = list(columns_of(job))
+    if error.get('code') != 'no_time_column' or not names:
+        return str(error.get('message', job.message))
+    more = f' and {formats.counted(len(names) - MOST_NAMES, "other")}' if len(names) > MOST_NAMES else ''
+    verb = 'hold' if len(names) > 1 else 'holds'
+    return f'No column can be read as time: {", ".join(names[:MOST_NAMES])}{more} {verb} no dates.'
+
+
+def _steps(count_rows: Callable[[str, str], Awaitable[None]], spending: list[Tag]) -> None:
+    """A table without a time: its rows are equal steps from a start."""
+    with tag('div', classes='fault vs gap-s').style('padding-top: 0'):
+        tag('span', 'No column holds the time? Rows in order of time can be counted from the first one.', 't2')
+        with tag('div', classes='hs wrap'):
+            start = ui.input(placeholder='First row, such as 2024-01-31').classes('series-select')
+            start.props['aria-label'] = 'Time of the first row'
+            step = ui.select({name: f'a row is a {name}' if name != 'hour' else 'a row is an hour' for name in STEPS})
+            step.value = 'month'
+            step.props['aria-label'] = 'What a row is'
+            spending.append(button('Count the rows', on_click=lambda: count_rows(start.value or '', str(step.value))))
 
 
 def columns_of(job: Job) -> Mapping[str, str]:

@@ -1,11 +1,13 @@
 """Every fault of a version: where it stands in the file, and what was done about it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from nicegui import ui
 
+from core.analysis.ingest.rejects import REPAIRS
 from core.analysis.tables import Group, Page
 from ui.components import formats
 from ui.components.parts import badge, button, card, tag
@@ -15,6 +17,11 @@ from ui.components.times import count
 from ui.pages.dataset.state import KEPT, Paged, Shown
 
 RECORD = '\0'  # stands for a whole record among the names of columns
+READ = frozenset(REPAIRS) - {'duplicate', 'null_spelling'}
+"""Kinds of cells that are read as meant, so that none of them is why a record is not stored: versions of before faults
+told `left_out` tell `rejected` of them."""
+ELSEWHERE = 'its record is not stored for another reason'
+LOST = ('rejected', 'left_out')
 
 
 class FaultsTab(Paged):
@@ -74,9 +81,9 @@ class FaultsTab(Paged):
         with card('By kind', f'{formats.counted(len(self.groups), "group")}; press one to see its faults alone'):
             table(
                 [
-                    Column[Group](label='Kind', cell=lambda g: kind_name(g.kind), width='20%'),
+                    Column[Group](label='Kind', cell=lambda g: kind_name(g.kind), width='18%'),
                     Column[Group](label='Column', cell=lambda g: g.column or 'record', width='16%', classes='mono'),
-                    Column[Group](label='Outcome', cell=lambda g: _outcome(g.action), width='13%'),
+                    Column[Group](label='Outcome', cell=_outcome, width='15%'),
                     Column[Group](label='Faults', cell=lambda g: count(g.count), num=True, width='11%'),
                     Column[Group](
                         label='First line', cell=lambda g: count(g.first_line), num=True, width='12%', phone=False
@@ -114,7 +121,7 @@ class FaultsTab(Paged):
             for label, name, every, said in (
                 ('Kind', 'kind', 'All kinds', kind_name),
                 ('Column', 'column', 'All columns', lambda value: 'whole record' if value == RECORD else value),
-                ('Outcome', 'action', 'All outcomes', str),
+                ('Outcome', 'action', 'All outcomes', _said),
             ):
                 options = {'': every} | {value: f'{said(value)} ({count(n)})' for value, n in many(name).items()}
                 value = getattr(asked, name)
@@ -131,12 +138,31 @@ def kind_name(kind: str) -> str:
     return kind.replace('_', ' ').capitalize()
 
 
+def _said(action: str) -> str:
+    return 'left out with the record' if action == 'left_out' else action
+
+
 def _examples(group: Group) -> str:
     return ', '.join(f'"{value[:40]}"' for value in group.examples)
 
 
-def _outcome(action: str) -> None:
-    badge(action, 'bad' if action == 'rejected' else 'warn')
+def _outcome(group: Group) -> None:
+    _badge(group.kind, group.column, group.action)
+
+
+def _badge(kind: str, column: str | None, action: str) -> None:
+    """What became of it. A record is rejected, not a cell: what is told of a cell says which of them is meant."""
+    if action not in LOST:
+        badge(action, 'warn')
+        return
+    told = badge('rejected' if column is None and action == 'rejected' else 'record rejected', 'bad')
+    if _is_left_out(kind, action):
+        told.props['title'] = f'{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}.'
+
+
+def _is_left_out(kind: str, action: str) -> bool:
+    """Whether its record is not stored for another reason."""
+    return action == 'left_out' or (action == 'rejected' and kind in READ)
 
 
 def faults_card(
@@ -166,7 +192,7 @@ def faults_card(
             with tag('div', classes='acts'):
                 actions()
         if page and page.total:
-            fault_table(page)
+            fault_table(page, shown)
         elif away:
             out_of_reach(away, kept=KEPT)
         else:
@@ -190,21 +216,33 @@ def reconciliation(shown: Shown) -> None:
         ):
             tag('b', count(value), colour)
             tag('span', word)
+        if shown.cells_emptied:
+            tag('span', f'; {formats.counted(shown.cells_emptied, "cell")} emptied')
         if shown.earlier_files:
-            tag('span', f', in {shown.manifest["source"]["name"]}; earlier files have their own at their versions')
+            tag('span', f', in {shown.manifest["source"]["name"]}; ')
+            earlier = shown.faults_of_all - shown.manifest['faults_total']
+            one = shown.earlier_files == 1
+            place = 'its version' if one else 'their versions'
+            more = f'{formats.counted(earlier, "more fault")}, listed at {place}' if earlier else 'no faults'
+            tag(
+                'a',
+                f'{"the earlier file has" if one else "the earlier files have"} {more}',
+                'link',
+                href=shown.address('versions'),
+            )
 
 
-def fault_table(page: Page) -> None:
-    """Draw faults as rows."""
+def fault_table(page: Page, shown: Shown | None = None) -> None:
+    """Draw faults as rows; with the version that is `shown`, the lines that a fault speaks of are links."""
     rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
     table(
         [
             Column[Any](label='Line', cell=_place, num=True, width='10%', classes='mono ln'),
             Column[Any](label='Column', cell=lambda r: r['column'] or 'record', width='14%', classes='mono pad-l'),
-            Column[Any](label='Value', cell=_value, width='20%', classes='mono'),
+            Column[Any](label='Value', cell=_value, width='18%', classes='mono'),
             Column[Any](label='Kind', cell=lambda r: kind_name(r['kind']), width='14%', phone=False),
-            Column[Any](label='Outcome', cell=lambda r: _outcome(r['action']), width='13%'),
-            Column[Any](label='Reason', cell=_reason, classes='t2 sub full'),
+            Column[Any](label='Outcome', cell=lambda r: _badge(r['kind'], r['column'], r['action']), width='15%'),
+            Column[Any](label='Reason', cell=lambda r: _reason(r, shown), classes='t2 sub full'),
         ],
         rows,
         classes='tight cards',
@@ -217,10 +255,37 @@ def _place(row: Mapping[str, Any]) -> None:
     tag('span', count(row['line']), title=None if byte is None else f'Byte {byte:,}')
 
 
-def _reason(row: Mapping[str, Any]) -> None:
-    tag('span', row['reason'], 'cut', title=row['reason'])
+def _reason(row: Mapping[str, Any], shown: Shown | None) -> None:
+    """Why; of a duplicate both lines are links: to the faults of its own, and to the rows stored of the other."""
+    reason, other = row['reason'], row.get('other_line')
+    if _is_left_out(row['kind'], row['action']):
+        reason = f'{ELSEWHERE}; {reason}'
+    if other is None or shown is None:
+        tag('span', reason, 'cut', title=reason)
+        return
+    addresses = {
+        f'line {row["line"]}': shown.address('faults', line=row['line']),
+        f'line {other}': shown.address('rows', line=other),
+    }
+    linked(reason, addresses)
+
+
+def linked(text: str, addresses: Mapping[str, str]) -> None:
+    """Draw a text in which lines, such as "line 12", lead to these addresses."""
+    with tag('span', classes='grow', title=text):
+        for part in re.split(r'\b(line [\d,]+)\b', text):
+            if part in addresses:
+                tag('a', part, 'link', href=addresses[part])
+            elif part:
+                tag('span', part)
 
 
 def _value(row: Mapping[str, Any]) -> None:
-    value = row['value'] or ''
-    tag('span', f'"{value[:80]}"' if value else '', 'cut', title=value if len(value) > 24 else None)
+    """What stood there, and what is stored of it."""
+    value, became = row['value'] or '', row.get('became')
+    told = f'"{value[:80]}"' if value else ''
+    if told and became is not None:
+        told += f' → {became[:80]}'
+    elif told and (row['action'] == 'emptied' or (row['action'], row['kind']) == ('repaired', 'null_spelling')):
+        told += ' → empty'
+    tag('span', told, 'cut', title=told if len(told) > 24 else None)

@@ -11,9 +11,9 @@ from ui.components import formats
 from ui.components.jobs import cancel_button
 from ui.components.parts import Tag, badge, button, field, icon, icon_button, page_head, tabs, tag
 from ui.components.times import count, when
-from ui.components.toast import toast
 from ui.pages.dataset.state import Shown
-from ui.session import current
+from ui.pages.dataset.use import UseVersion
+from ui.session import actor, current
 
 MOST_VERSIONS = 8
 BUILD = 'Build a dashboard of this dataset'
@@ -46,11 +46,11 @@ class Head:
         tabs(
             [
                 ('Overview', '', self.shown.address('overview')),
-                ('Faults', count(self.shown.manifest['faults_total']), self.shown.address('faults')),
+                ('Faults', self._faults(), self.shown.address('faults')),
                 ('Rows', '', self.shown.address('rows')),
                 ('Columns', str(len(self.shown.manifest['columns'])), self.shown.address('columns')),
                 ('Recipe', str(len(self.shown.manifest.get('recipe') or ()) or ''), self.shown.address('recipe')),
-                ('Versions', str(len(self.shown.versions)), self.shown.address('versions')),
+                ('Versions', count(self.shown.versions[0].number), self.shown.address('versions')),
             ],
             self.shown.asked.tab.capitalize(),
         )
@@ -61,9 +61,14 @@ class Head:
             f'{self.shown.version.rows:,} rows',
             formats.counted(series['count'], 'series', 'series'),
             formats.step(span['freq'], span['step_seconds']),
-            formats.span(span['start'], span['end']),
+            formats.span(span['start'], span['end'], self.shown.version.zone),
         ]
         return ' · '.join(parts)
+
+    def _faults(self) -> str:
+        """How many faults its own file has; of all its files, where lists count those."""
+        own, every = self.shown.manifest['faults_total'], self.shown.faults_of_all
+        return count(own) if every == own else f'{count(own)} of {count(every)}'
 
     def _version_badge(self) -> None:
         number = self.shown.version.number
@@ -92,21 +97,26 @@ class Head:
             badge(left_out, 'warn')
 
     def _earlier(self) -> None:
-        """Say that another version than the shown one is looked at, and offer to show this one."""
-        number, shown = self.shown.version.number, self.shown.data.version
-
-        async def restore() -> None:
-            await self.shown.services.datasets.restore(current().user.id, self.shown.data.id, number)
-            toast(f'Version {number} is shown', f'Version {shown} is kept and can be shown again.')
-
-        if number == shown:
+        """Say that another version than the one in use is looked at, and offer to use this one."""
+        number, used = self.shown.version.number, self.shown.data.version
+        if number == used:
             return
+        use = UseVersion(self.shown)
         with tag('div', classes='note', role='note'):
             icon('history')
-            tag('span', f'You look at v{number}. Charts, forecasts and programs take v{shown}, which is shown.', 'grow')
-            compared = {'before': min(number, shown or 0), 'after': max(number, shown or 0)}
+            said = f'Version {used} is in use: charts, forecasts and programs read it.'
+            tag('span', f'You look at version {number}{self._before_what()}. {said}', 'grow')
+            compared = {'before': min(number, used or 0), 'after': max(number, used or 0)}
             button('Compare', kind='ghost small', href=self.shown.address('versions', **compared))
-            button(f'Show v{number}', kind='small', icon_name='undo-2', on_click=restore)
+            button(f'Use version {number}', kind='small', icon_name='undo-2', on_click=lambda: use.ask(number))
+
+    def _before_what(self) -> str:
+        """Which file the version in use has added to this one, where that is what parts them."""
+        shown, used = self.shown.version.number, self.shown.data.version
+        newer = next((one for one in self.shown.versions if one.number == used), None)
+        if newer is None or newer.number < shown or newer.earlier_files <= self.shown.earlier_files:
+            return ''
+        return f', as it was before {newer.source} was added'
 
     def _actions(self) -> None:
         with tag('button', 'Export', 'b', type='button', popovertarget='export'):
@@ -126,17 +136,23 @@ class Head:
         """What is needed less often: another name, and taking the dataset away."""
 
         async def rename() -> None:
-            await self.shown.services.datasets.rename(current().user.id, self.shown.data.id, name.value or '')
+            await self.shown.services.datasets.rename(
+                current().user.id, self.shown.data.id, name.value or '', by=actor()
+            )
             dialog.close()
 
         async def delete() -> None:
-            await self.shown.services.datasets.delete(current().user.id, self.shown.data.id)
+            await self.shown.services.datasets.delete(current().user.id, self.shown.data.id, by=actor())
             ui.navigate.to(f'/datasets?deleted={self.shown.data.id}')
 
         with ui.dialog() as dialog, ui.card(), tag('div', classes='vs body form'):
+            dialog.props['aria-label'] = 'Rename dataset'
             tag('h2', 'Rename dataset')
             with field('Name'):
-                name = ui.input(value=self.shown.data.name).props('maxlength=255 aria-label=Name')
+                name = ui.input(value=self.shown.data.name).props('maxlength=255 aria-label=Name autofocus')
+            name.on('keydown.enter', rename)
+            # In the browser, with the focus: later it would take what was typed meanwhile.
+            name.on('focus', js_handler='(event) => event.target.select()')
             with tag('div', classes='hs'):
                 button('Rename', kind='pri', on_click=rename)
                 button('Cancel', on_click=dialog.close)
@@ -150,8 +166,8 @@ class Head:
     async def _read_as(self, *, day_first: bool) -> None:
         """Convert the file that failed again; its bytes are there."""
         assert self.shown.job is not None
-        datasets, options = self.shown.services.datasets, {'day_first': day_first}
-        await datasets.correct(current().user.id, self.shown.data.id, options, job_id=self.shown.job.id)
+        uploads, options = self.shown.services.uploads, {'day_first': day_first}
+        await uploads.correct(current().user.id, self.shown.data.id, options, job_id=self.shown.job.id, by=actor())
 
     def _newer(self) -> None:
         """Say what becomes of a correction that is under way or has failed."""

@@ -59,7 +59,8 @@ class Origins:
             self._say('Nothing found', error.message)
             return
         found = [origin for origin in found if origin.line == line] or found
-        title = f'{series}, {formats.moment(time)}' if series else formats.moment(time)
+        at = formats.moment(time, self.shown.version.zone)
+        title = f'{series}, {at}' if series else at
         self._open(title, found)
 
     def _say(self, title: str, text: str) -> None:
@@ -106,7 +107,8 @@ class Origins:
         )
         if origin.faults is not None and origin.faults.total:
             tag('p', f'{formats.counted(origin.faults.total, "fault")} on this line', 'body t2 w5')
-            fault_table(origin.faults)
+            own = origin.number == self.shown.version.number
+            fault_table(origin.faults, self.shown if own else None)
         elif origin.line is not None:
             with tag('p', classes='body t2 whole-line'):
                 icon('circle-check', classes='green')

@@ -41,6 +41,7 @@ NAMES = {
     'unit': 'Units',
     'duplicate': 'Duplicates',
     'date_format': 'Time formats',
+    'guard': 'Apostrophes of downloads',
 }
 TEXTS = {'shape': 'A wide table is made long.', 'duplicates': 'The others are rejected and listed.'}
 STRUCTURE = ('reading', 'shape', 'melt')
@@ -86,17 +87,29 @@ class Reading:
         Of a file that could not be read, its `name` tells whether it has parts.
         """
         with tag('div', classes='form-3 body'):
-            self._choice('Encoding', 'encoding', ENCODINGS)
-            self._choice('Delimiter', 'delimiter', DELIMITERS)
-            self._choice('Quote', 'quote', QUOTES)
-            self._choice('Escape', 'escape', ESCAPES)
-            self._choice('Start of comments', 'comment', COMMENTS)
-            self._number('Lines above the table', 'skip', most=1_000_000)
-            self._number('Header lines', 'header_lines', most=20)
+            for label, part, options in (
+                ('Encoding', 'encoding', ENCODINGS),
+                ('Delimiter', 'delimiter', DELIMITERS),
+                ('Quotation mark', 'quote', QUOTES),
+                ('Escape', 'escape', ESCAPES),
+                ('Start of comments', 'comment', COMMENTS),
+            ):
+                if self._matters(part):
+                    self._choice(label, part, options)
+            for label, part, most in (
+                ('Lines above the table', 'skip', 1_000_000),
+                ('Header lines', 'header_lines', 20),
+            ):
+                if self._matters(part):
+                    self._number(label, part, most=most)
             for label, part, suffix in (('Sheet', 'sheet', '.xlsx'), ('File in the archive', 'member', '.zip')):
                 if part in self.found or part in self.asked['reading'] or name.lower().endswith(suffix):
                     options = self.found.get(part, {}).get('options') or ()
                     self._choice(label, part, {option: option for option in options})
+
+    def _matters(self, part: str) -> bool:
+        """Whether a part of the reading can be told of this file: a workbook has no delimiter."""
+        return not self.found or part in self.found or part in self.asked['reading']
 
     def draw_values(self) -> None:
         """Draw what rows and cells mean."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 from markupsafe import Markup
@@ -10,9 +11,11 @@ from core.analysis.tables import Page
 from ui.components.formats import counted
 from ui.components.parts import badge, button, tag
 from ui.components.table import Column, table
+from ui.components.times import count
 from ui.pages.dataset.faults_tab import kind_name, reconciliation
 from ui.pages.dataset.origin import Origins
-from ui.pages.dataset.state import Paged
+from ui.pages.dataset.state import NUMBERS, Paged
+from ui.preferences import written
 
 HIDDEN = ('_series', '_time', '_source')
 LONGEST = 120
@@ -27,9 +30,22 @@ class RowsTab(Paged):
     faults: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]] = {}
 
     async def read(self, *, offset: int, limit: int) -> Page:
-        """Read some rows."""
-        user = self.shown.session.user.id
-        return await self.shown.services.datasets.preview(user, self.shown.version, offset=offset, limit=limit)
+        """Read some rows: all, or those of the line that the address names without a time."""
+        datasets, user = self.shown.services.datasets, self.shown.session.user.id
+        where = None
+        if self._of_line is not None:
+            where = {'_line': self._of_line} | ({'_source': self._own_source} if self._own_source else {})
+        return await datasets.preview(user, self.shown.version, offset=offset, limit=limit, where=where)
+
+    @property
+    def _of_line(self) -> int | None:
+        """The line whose rows alone are asked for; with a time, a line tells which row of all is meant."""
+        return self.shown.asked.line if self.shown.asked.at is None else None
+
+    @property
+    def _own_source(self) -> int:
+        """The place of the version's own file among those that its rows came from."""
+        return max(0, len(self.shown.manifest.get('sources') or ()) - 1)
 
     async def load(self) -> None:
         """Read the page asked for, and what was found on the lines of its rows."""
@@ -56,9 +72,8 @@ class RowsTab(Paged):
         """The line of a row in the version's own file; None for a row of an earlier one."""
         assert self.page is not None
         names = self.page.columns
-        own = max(0, len(self.shown.manifest.get('sources') or ()) - 1)
         source = (row[names.index('_source')] or 0) if '_source' in names else 0
-        line = row[names.index('_line')] if '_line' in names and source == own else None
+        line = row[names.index('_line')] if '_line' in names and source == self._own_source else None
         return None if line is None else int(line)
 
     def draw(self) -> None:
@@ -67,12 +82,13 @@ class RowsTab(Paged):
             self.out_of_reach()
             return
         shown = [(place, name) for place, name in enumerate(self.page.columns) if name not in HIDDEN]
-        kinds = {column['name']: column['type'] for column in self.shown.manifest['columns']}
+        numbers = {column['name'] for column in self.shown.manifest['columns'] if column['type'] in NUMBERS}
         columns = [
             Column[Any](
                 label='Line' if name == '_line' else name,
                 cell=lambda row, place=place, name=name: self._cell(row, place, name),
-                num=name == '_line' or kinds.get(name) in ('integer', 'decimal', 'double'),
+                num=name == '_line' or name in numbers,
+                width='72px' if name == '_line' else '',
                 classes='mono ln' if name == '_line' else '',
             )
             for place, name in shown
@@ -82,6 +98,10 @@ class RowsTab(Paged):
             Origins(self.shown).draw()
         with tag('section', classes='card', aria_label='Rows'):
             self._head()
+            if not self.page.rows and self._of_line is not None:
+                said = f'No row of line {count(self._of_line)} is stored: it was not, or a step of the recipe took it.'
+                tag('p', said, 'body t2')
+                return
             table(
                 columns,
                 self.page.rows,
@@ -92,7 +112,7 @@ class RowsTab(Paged):
                 height=640,
                 plain=True,
             )
-        self.pager()
+        self.pager(**({} if self._of_line is None else {'line': str(self._of_line)}))
 
     def _head(self) -> None:
         """How many rows there are, what was found in them, and what is not among them."""
@@ -101,6 +121,9 @@ class RowsTab(Paged):
             tag('h2', 'Rows')
             reconciliation(self.shown)
             with tag('div', classes='acts'):
+                if self._of_line is not None:
+                    tag('span', f'Line {count(self._of_line)}', 't12 t2')
+                    button('Show all', kind='ghost small', icon_name='x', href=self.shown.address(self.name))
                 if rejected:
                     address = self.shown.address('faults', action='rejected')
                     button(f'{counted(rejected, "record")} not stored', kind='ghost small', href=address)
@@ -127,8 +150,15 @@ class RowsTab(Paged):
         series, time, line = (row[self.page.columns.index(name)] for name in ('_series', '_time', '_line'))
         return series, time, line
 
+    def _text(self, value: Any, name: str) -> str:
+        """What is stored, all of it; thousands are parted in measures and lines, where no digit is a name's."""
+        if value is None:
+            return ''
+        is_number = name == '_line' or name in self.shown.manifest['measures']
+        return grouped(value) if is_number and isinstance(value, int | float | Decimal) else str(value)
+
     def _cell(self, row: Sequence[Any], place: int, name: str) -> str:
-        text = '' if row[place] is None else str(row[place])
+        text = self._text(row[place], name)
         line = self._line(row)
         if line is None:
             return text or ('made' if name == '_line' else '')
@@ -139,6 +169,13 @@ class RowsTab(Paged):
         if name == '_line':  # the line is a link already
             return MENDED_LINE.format(text=text, said=said)
         return MENDED.format(text=text or '–', said=said, href=self._address(row), label=f'{text or "empty"}, {said}')
+
+
+def grouped(value: Any) -> str:
+    """A number with every digit that is stored, and marks between its thousands."""
+    if isinstance(value, bool):
+        return str(value)
+    return written(f'{value:,}').replace('-', '\u2212')
 
 
 def _said(fault: Mapping[str, Any]) -> str:

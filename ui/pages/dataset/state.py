@@ -4,23 +4,36 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
+
+from nicegui import Client, context
+from nicegui.element import Element
 
 from core.analysis.tables import Page
 from core.services import Services
-from core.values import Balance, Dataset, Job, Quote, Session, Version
-from ui.components.parts import button, card, tag
+from core.values import Balance, Dataset, Job, Quote, Session, Version, VersionSummary
+from ui.components.paging import pager
+from ui.components.parts import card
 from ui.components.states import out_of_reach
 from ui.components.table import last_or
+from ui.components.toast import toast
 
 ROWS = 100
 KEPT = 'Every version of the dataset.'
+NUMBERS = ('integer', 'decimal', 'double')
+TYPE_NAMES = {'double': 'decimal', 'timestamp': 'date and time', 'timestamptz': 'time with zone'}
+"""What types are called on pages, where their name in files is none that people use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the address asks for; `at`, `of` and `line` name a row (its time, its series, its line) to be told of."""
+    """What the address asks for; `at`, `of` and `line` name a row (its time, its series, its line) to be told of.
+
+    `older` is the number that the listed versions come before; `how` is how the next file joins.
+    """
 
     tab: str
     version: int | None = None
@@ -35,17 +48,19 @@ class Asked:
     at: datetime | None = None
     of: str = ''
     line: int | None = None
+    older: int | None = None
+    how: str = ''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One version of a dataset as its page shows it; `job` is the last conversion."""
+    """One version of a dataset as its page shows it; `versions` are the newest, `job` is the last conversion."""
 
     services: Services
     session: Session
     data: Dataset
     version: Version
-    versions: Sequence[Version]
+    versions: Sequence[VersionSummary]
     job: Job | None
     asked: Asked
 
@@ -63,6 +78,18 @@ class Shown:
     def earlier_files(self) -> int:
         """How many files, beside its own, the version holds rows of."""
         return sum(source['rows'] > 0 for source in (self.manifest.get('sources') or ())[:-1])
+
+    @property
+    def faults_of_all(self) -> int:
+        """How many faults all files had whose rows it holds."""
+        own: int = self.manifest['faults_total']
+        return max(own, self.manifest.get('faults_of_all') or 0)
+
+    @property
+    def cells_emptied(self) -> int:
+        """How many cells were emptied in records that are stored, which count as repaired."""
+        groups = self.manifest.get('faults_summary') or ()
+        return sum(group['count'] for group in groups if group['action'] == 'emptied')
 
     @property
     def tables(self) -> int | None:
@@ -85,6 +112,11 @@ class Shown:
         return f'/datasets/{self.data.id}' + (f'?{urlencode(query)}' if query else '')
 
 
+def type_name(kind: str) -> str:
+    """What a type is called on pages."""
+    return TYPE_NAMES.get(kind, kind)
+
+
 def left_out(tables: int | None) -> str:
     """How a source is called of whose tables one was read; nothing where it has no other."""
     return f'1 of {tables} tables' if (tables or 0) > 1 else ''
@@ -92,7 +124,7 @@ def left_out(tables: int | None) -> str:
 
 async def cost(services: Services, session: Session, data: Dataset) -> tuple[Quote, Balance]:
     """Return what reading the file again may cost, and what there is."""
-    quote = await services.datasets.quote(session.user.id, data.id)
+    quote = await services.uploads.quote(session.user.id, data.id)
     return quote, await services.hours.balance(session.user.id)
 
 
@@ -142,15 +174,23 @@ class Paged(View, ABC):
 
     def pager(self, **more: str) -> None:
         """Draw the way to the pages before and behind; `more` stays in their addresses."""
-        if self.page is None or self.page.total <= ROWS:
-            return
-        first = self.page.offset + 1
-        last = min(self.page.offset + ROWS, self.page.total)
-        with tag('nav', classes='hs', aria_label='Pages'):
-            tag('span', f'{first:,} to {last:,} of {self.page.total:,}', 't12 t3')
-            if self.number > 1:
-                address = self.shown.address(self.name, page=self.number - 1, **more)
-                button('Back', kind='small', icon_name='chevron-left', href=address)
-            if last < self.page.total:
-                address = self.shown.address(self.name, page=self.number + 1, **more)
-                button('Next', kind='small', icon_name='chevron-right', href=address)
+        if self.page is not None:
+            at = partial(self.shown.address, self.name, **more)
+            pager(page=self.number, count=ROWS, total=self.page.total, address=lambda page: at(page=page))
+
+
+_making: WeakKeyDictionary[Client, Element] = WeakKeyDictionary()
+
+
+def say_making(text: str) -> None:
+    """Say for a few seconds that a new version is being made; it goes as soon as that has ended (`end_making`)."""
+    note = toast('A new version is being made', text, level='info')
+    if note is not None:
+        _making[context.client] = note
+
+
+def end_making() -> None:
+    """Take away what `say_making` says: the version is there, and another note tells of it."""
+    note = _making.pop(context.client, None)
+    if note is not None and not note.is_deleted:
+        note.delete()

@@ -7,21 +7,21 @@ from nicegui import ui
 
 from core.analysis.versions import Difference, Row, SeriesChange
 from core.orders import Order
-from core.values import Version
+from core.values import VersionSummary
 from ui.components import formats
 from ui.components.parts import badge, button, card, field, segment, tag
 from ui.components.table import Column, table
 from ui.components.times import count, when
-from ui.components.toast import toast
 from ui.components.upload import Upload
 from ui.pages.dataset.reading import DATES
+from ui.pages.dataset.recipe_tab import done
 from ui.pages.dataset.state import Shown, View
-from ui.session import current
+from ui.pages.dataset.use import UseVersion
 
 JOINS = {'append': 'Add to the rows', 'replace': 'Replace the rows'}
 JOINED = {
     'append': 'Rows of the file win where series and time are the same; all other rows stay.',
-    'replace': 'The rows of the file alone make the next version.',
+    'replace': 'The rows of the file alone make the next version. Choose a file that holds all that is to stay.',
 }
 KINDS = {'added': ('added', 'green'), 'changed': ('changed', 'amber'), 'gone': ('gone', 'red')}
 CELLS = 6
@@ -35,22 +35,26 @@ class VersionsTab(View):
         super().__init__(shown)
         self.orders: Mapping[int, Order] = {}
         self.found: Difference | None = None
-        self.numbers = [version.number for version in shown.versions]
+        self.listed: Sequence[VersionSummary] = shown.versions
+        self.how = shown.asked.how if shown.asked.how in JOINS else 'append'
 
     @property
     def pair(self) -> tuple[int, int] | None:
         """The versions that the address compares."""
-        before, after = self.shown.asked.before, self.shown.asked.after
-        if before in self.numbers and after in self.numbers and before != after:
-            return before, after
-        return None
+        before, after, newest = self.shown.asked.before, self.shown.asked.after, self.shown.versions[0].number
+        if before is None or after is None or before == after or not (0 < before <= newest and 0 < after <= newest):
+            return None
+        return before, after
 
     async def load(self) -> None:
-        """Read what made the versions, and how the two that are compared differ."""
-        datasets, user = self.shown.services.datasets, self.shown.session.user.id
-        self.orders = await datasets.orders(user, self.shown.data.id)
+        """Read the versions, what made them, and how the two that are compared differ."""
+        datasets, user, data = self.shown.services.datasets, self.shown.session.user.id, self.shown.data.id
+        if self.shown.asked.older is not None:
+            self.listed = await datasets.versions(user, data, before=self.shown.asked.older)
+        numbers = {number for one in self.listed for number in (one.number, one.reads) if number is not None}
+        self.orders = await datasets.orders(user, data, numbers)
         if self.pair:
-            before, after = (next(v for v in self.shown.versions if v.number == number) for number in self.pair)
+            before, after = [await datasets.version(user, data, number) for number in self.pair]
             self.found = await datasets.diff(user, before, after, limit=FIRST)
 
     def draw(self) -> None:
@@ -59,31 +63,43 @@ class VersionsTab(View):
         self._list()
         if self.pair:
             self._comparison(*self.pair)
-        elif len(self.numbers) < 2:
+        elif self.shown.versions[0].previous is None:
             tag('p', 'Once there are two versions, they can be compared row by row.', 't12 t3')
 
     def _next(self) -> None:
         with tag('div', classes='next-place') as place:
             zone = Upload(
                 dataset=str(self.shown.data.id),
-                direct=bool(self.shown.services.datasets.origins),
+                direct=bool(self.shown.services.uploads.origins),
                 quote=self.shown.services.hours.quote_convert,
             )
-        chosen: dict[str, Any] = {'how': 'append', 'options': {}}
+        options: dict[str, Any] = {}
+        zone.joins(self.how, options)
 
         def join(how: str) -> None:
-            chosen['how'] = how
+            self.how = how
             said.text = JOINED[how]
-            zone.joins(how, chosen['options'])
+            why.set_visibility(bool(why.text) and how == 'replace')
+            zone.joins(how, options)
+            asked = self.shown.asked
+            kept = {'before': asked.before, 'after': asked.after, 'older': asked.older, 'how': how}
+            more = {name: value for name, value in kept.items() if value is not None}
+            ui.navigate.history.replace(self.shown.address('versions', **more))
 
         def dates(value: str | None) -> None:
-            chosen['options'] = {'day_first': value == 'day'} if value else {}
-            zone.joins(chosen['how'], chosen['options'])
+            options.clear()
+            options.update({'day_first': value == 'day'} if value else {})
+            zone.joins(self.how, options)
 
         with place, card('Next file') as box, tag('div', classes='body hs wrap next-file'):
             with tag('div', classes='vs gap-s grow'):
-                segment(JOINS, 'append', label='How the next file joins', on_change=join)
-                said = tag('p', JOINED['append'], 't12 t2', aria_live='polite')
+                segment(JOINS, self.how, label='How the next file joins', on_change=join)
+                said = tag('p', JOINED[self.how], 't12 t2', aria_live='polite')
+                alike = self._alike()
+                why = tag(
+                    'p', f'{alike} may be one series: write them alike in the file first.' if alike else '', 't12 t2'
+                )
+                why.set_visibility(bool(alike) and self.how == 'replace')
             with field('Dates such as 03/04/2025'):
                 select = ui.select(DATES | {'': 'as before'}, value='')
                 select.props['aria-label'] = 'Dates such as 03/04/2025'
@@ -91,56 +107,74 @@ class VersionsTab(View):
             button('Upload the next one', icon_name='upload', on_click=zone.choose)
         box.move(target_index=0)
 
-    def _list(self) -> None:
-        async def restore(number: int) -> None:
-            before = self.shown.data.version
-            await self.shown.services.datasets.restore(current().user.id, self.shown.data.id, number)
-            toast(f'Version {number} is shown', f'Version {before} is kept and can be shown again.')
+    def _alike(self) -> str:
+        """Series that may be one by their names, which no step is known to mend; '' where there are none."""
+        hints = self.shown.manifest.get('hints') or ()
+        told = [hint for hint in hints if hint['kind'] == 'alike' and not hint['step']]
+        return next((' and '.join(f'"{name}"' for name in hint['series']) for hint in told), '')
 
-        def act(version: Version) -> None:
+    def _list(self) -> None:
+        use = UseVersion(self.shown)
+
+        def act(version: VersionSummary) -> None:
             with tag('div', classes='hs row-acts'):
-                if (before := self._before(version)) is not None:
+                if (before := version.previous) is not None:
                     address = self.shown.address('versions', before=before, after=version.number)
                     button('Compare', kind='ghost small', href=address, aria_label=f'Compare with version {before}')
                 if version.number == self.shown.data.version:
-                    badge('shown', 'ok')
+                    badge('in use', 'ok')
                 else:
-                    button('Show this one', kind='small', icon_name='undo-2', on_click=lambda: restore(version.number))
+                    name = f'Use version {version.number}'
+                    button(name, kind='small', icon_name='undo-2', on_click=lambda: use.ask(version.number))
 
-        with card('Versions', 'Each upload or correction makes one; none is ever changed'):
+        about = 'Each upload or correction makes one; none is ever changed. Faults are those of its own file'
+        with card('Versions', about):
             table(
                 [
-                    Column[Version](label='Version', cell=lambda v: f'v{v.number}', width='9%'),
-                    Column[Version](label='Made by', cell=self._made_by, classes='t2', width='24%'),
-                    Column[Version](label='From', cell=_source, classes='t2 cut', phone=False),
-                    Column[Version](label='Rows', cell=lambda v: count(v.rows), num=True, width='11%'),
-                    Column[Version](
-                        label='Faults', cell=lambda v: count(v.manifest['faults_total']), num=True, phone=False,
+                    Column[VersionSummary](label='Version', cell=lambda v: f'v{v.number}', width='9%'),
+                    Column[VersionSummary](label='Made by', cell=self._made_by, classes='t2', width='24%'),
+                    Column[VersionSummary](label='From', cell=_source, classes='t2 cut', phone=False),
+                    Column[VersionSummary](label='Rows', cell=lambda v: count(v.rows), num=True, width='11%'),
+                    Column[VersionSummary](
+                        label='Own faults', cell=lambda v: count(v.faults), num=True, phone=False,
                         width='9%',
                     ),
-                    Column[Version](label='Made', cell=lambda v: when(v.created_at) and None, num=True, width='11%'),
-                    Column[Version](label='', cell=act, num=True, width='20%', classes='full'),
+                    Column[VersionSummary](
+                        label='Made', cell=lambda v: when(v.created_at) and None, num=True, width='11%'
+                    ),
+                    Column[VersionSummary](label='', cell=act, num=True, width='20%', classes='full'),
                 ],
-                self.shown.versions,
+                self.listed,
                 classes='tall cards labelled',
                 label='Versions',
             )  # fmt: skip
+            self._more()
 
-    def _before(self, version: Version) -> int | None:
-        """The version that a version is compared with first: the one made before it."""
-        return max((number for number in self.numbers if number < version.number), default=None)
+    def _more(self) -> None:
+        """Lead to older versions, and back to the newest."""
+        last = self.listed[-1] if self.listed else None
+        if self.shown.asked.older is None and (last is None or last.previous is None):
+            return
+        with tag('div', classes='body hs'):
+            if self.shown.asked.older is not None:
+                button('Newest', kind='small ghost', href=self.shown.address('versions'))
+            if last is not None and last.previous is not None:
+                address = self.shown.address('versions', older=last.number)
+                button('Older versions', kind='small ghost', icon_name='chevron-down', href=address)
 
-    def _made_by(self, version: Version) -> str:
+    def _made_by(self, version: VersionSummary) -> None:
+        """Draw what made a version, and what each step of its recipe did."""
+        tag('div', self._maker(version))
+        for step in version.recipe:
+            tag('div', said := done(step), 't12 t3 cut', title=said)
+
+    def _maker(self, version: VersionSummary) -> str:
         order = self.orders.get(version.number)
-        uploads = {v.upload_id for v in self.shown.versions if v.number < version.number}
-        if version.upload_id in uploads:
-            same = next(
-                v for v in self.shown.versions if v.number < version.number and v.upload_id == version.upload_id
-            )
-            return 'a recipe' if _only_recipe(order, self.orders.get(same.number)) else 'a correction'
+        if version.reads is not None:
+            return 'a recipe' if _only_recipe(order, self.orders.get(version.reads)) else 'a correction'
         if order is not None and order.onto is not None:
             return f'an upload, added to v{order.onto}'
-        return 'an upload, in place of all rows' if uploads else 'an upload'
+        return 'an upload' if version.previous is None else 'an upload, in place of all rows'
 
     # comparison
 
@@ -150,7 +184,8 @@ class VersionsTab(View):
             ui.navigate.to(self.shown.address('versions', **chosen))
 
         def choose() -> None:
-            versions = {number: f'v{number}' for number in self.numbers}
+            numbers = {one.number for one in self.listed} | {before, after}
+            versions = {number: f'v{number}' for number in sorted(numbers, reverse=True)}
             for label, name, value in (('From version', 'before', before), ('To version', 'after', after)):
                 select = ui.select(versions, value=value, on_change=lambda e, name=name: look_at(**{name: e.value}))
                 select.props['aria-label'] = label
@@ -175,7 +210,7 @@ class VersionsTab(View):
                 self._by_series(found)
         for name, rows in found.rows.items():
             if rows:
-                _rows(name, rows, getattr(found, name), known=self._known)
+                _rows(name, rows, getattr(found, name), known=self._known, zone=self.shown.version.zone)
 
     @property
     def _known(self) -> set[str]:
@@ -211,12 +246,12 @@ def _stat(number: int, word: str, colour: str) -> None:
         tag('span', word, 't12 t3')
 
 
-def _rows(kind: str, rows: Sequence[Row], total: int, *, known: Collection[str]) -> None:
+def _rows(kind: str, rows: Sequence[Row], total: int, *, known: Collection[str], zone: str) -> None:
     first = f'the first {len(rows)} of {count(total)}' if total > len(rows) else 'all of them'
     with card(f'Rows {KINDS[kind][0]}', first):
         table(
             [
-                Column[Row](label='Time', cell=lambda r: formats.moment(r.time), width='18%', classes='tn'),
+                Column[Row](label='Time', cell=lambda r: formats.moment(r.time, zone), width='18%', classes='tn'),
                 Column[Row](label='Series', cell=lambda r: r.series or 'all rows', width='18%'),
                 Column[Row](label='Cells', cell=lambda r: _cells(r, known), classes='mono full'),
             ],
@@ -244,10 +279,9 @@ def cell(value: Any) -> str:
     return '–' if value is None else str(value)
 
 
-def _source(version: Version) -> str:
-    name = version.manifest['source']['name']
-    earlier = sum(source['rows'] > 0 for source in (version.manifest.get('sources') or ())[:-1])
-    return f'{name} and {formats.counted(earlier, "earlier file")}' if earlier else str(name)
+def _source(version: VersionSummary) -> str:
+    earlier = version.earlier_files
+    return f'{version.source} and {formats.counted(earlier, "earlier file")}' if earlier else version.source
 
 
 def _only_recipe(order: Order | None, before: Order | None) -> bool:

@@ -13,9 +13,9 @@ from core.services import Services
 from core.values import Forecast, Job, JobState, Session
 from ui.components import formats
 from ui.components.jobs import Running
-from ui.components.parts import Tag, badge, button, card, icon, page_head, tabs, tag
-from ui.components.states import error_state, skeleton_rows
-from ui.components.times import clock
+from ui.components.parts import Tag, badge, button, card, icon, icon_button, page_head, tabs, tag
+from ui.components.states import empty_state, error_state, skeleton_rows
+from ui.components.times import amount, day
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
 from ui.pages.forecast.chart_tab import ChartTab
@@ -25,8 +25,9 @@ from ui.pages.forecast.residuals_tab import ResidualsTab
 from ui.pages.forecast.series_tab import SeriesTab
 from ui.pages.forecast.state import TABS, Shown, State, View, read
 from ui.pages.forecast.what_if import told
+from ui.pages.forecasts import counts_on, restored
 from ui.preferences import local
-from ui.session import current
+from ui.session import actor, current
 from ui.theme import PATIENCE, frame
 
 VIEWS: Mapping[str, type[View]] = {
@@ -45,8 +46,11 @@ def register(services: Services) -> None:
 
     @ui.page('/forecasts/{forecast_id}', response_timeout=PATIENCE)
     async def forecast(request: Request, forecast_id: str) -> None:
-        state = read(request.query_params)
-        found = await services.forecasts.get(current().user.id, _uuid(forecast_id))
+        state, user_id, of = read(request.query_params), current().user.id, _uuid(forecast_id)
+        if until := await services.forecasts.kept_until(user_id, of):
+            await _gone(services, user_id, of, until)
+            return
+        found = await services.forecasts.get(user_id, of)
         with frame(services, ('Forecasts', '/forecasts'), found.name, active='/forecasts') as session:
             box = tag('div', classes='stack')
             running = Running()
@@ -85,6 +89,34 @@ def _uuid(text: str) -> UUID:
         raise NotFound('There is no such forecast.') from error
 
 
+async def _gone(services: Services, user_id: UUID, forecast_id: UUID, until: datetime) -> None:
+    """Say that the forecast was deleted, with the way to bring it back."""
+    forecast = await services.forecasts.get(user_id, forecast_id, deleted=True)
+    if forecast.issued_at is None:
+        after = 'Then it is removed for good.'
+    elif counts_on(forecast):
+        after = 'It goes on counting in the track record, also after that; panels do not draw it.'
+    else:
+        after = 'Panels do not draw it.'
+
+    async def restore() -> None:
+        await restored(services, forecast_id)
+        ui.navigate.to(f'/forecasts/{forecast_id}')
+
+    def actions() -> None:
+        button('Restore', kind='pri', icon_name='undo-2', on_click=restore)
+        button('All forecasts', href='/forecasts')
+
+    with frame(services, ('Forecasts', '/forecasts'), forecast.name, active='/forecasts'):
+        page_head(forecast.name, f'{forecast.dataset_name} v{forecast.version}')
+        with card():
+            empty_state(
+                'This forecast was deleted',
+                f'It can be brought back until {day(until)}. {after}',
+                actions=actions,
+            )
+
+
 def _waiting(services: Services, forecast: Forecast, job: Job | None, running: Running) -> None:
     page_head(forecast.name, f'{forecast.dataset_name} v{forecast.version}')
     if job is None or job.state in (JobState.FAILED, JobState.CANCELLED):
@@ -107,8 +139,9 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
         if job is not None:
             button('Try again', kind='pri', icon_name='rotate-ccw', on_click=again)
         button('Ask for another', href=_again(forecast))
+        button('Delete', icon_name='trash-2', on_click=lambda: _delete(services, forecast))
         if job is not None and job.quote:
-            tag('span', f'Up to {clock(job.quote)} of your hours', 't12 t3')
+            tag('span', f'Up to {amount(job.quote)} of your hours', 't12 t3')
 
     with card():
         error_state(
@@ -127,7 +160,8 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
 async def _result(
     services: Services, session: Session, forecast: Forecast, result: Mapping[str, Any], state: State, box: Any
 ) -> None:
-    shown = Shown(services=services, session=session, forecast=forecast, result=result, state=state)
+    times = await services.forecasts.times(session.user.id, forecast.id)
+    shown = Shown(services=services, session=session, forecast=forecast, result=result, state=state, times=times)
     view = VIEWS[state.tab](shown)
     try:
         await view.load()
@@ -157,17 +191,23 @@ def _head(shown: Shown) -> list[Tag]:
     def issued() -> None:
         badge(f'Issued {_issued(forecast.issued_at)}', 'acc', icon_name='lock')
 
-    cutoff = next((model['cutoff'] for model in shown.result['models'] if model['cutoff']), None)
     facts = [
         f'{forecast.dataset_name} v{forecast.version}',
         formats.counted(shown.n_series, 'series', 'series'),
-        f'cutoff {formats.day(cutoff)}',
+        _cutoff(shown),
         formats.counted(forecast.request['h'], 'step'),
         *([f'holidays {forecast.request["holidays"]}'] if forecast.request.get('holidays') else []),
     ]
-    page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(forecast))
+    page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(shown.services, forecast))
     _changed(forecast)
     return tabs(_tabs(shown), shown.state.tab.capitalize())
+
+
+def _cutoff(shown: Shown) -> str:
+    """Where the series end: from when to when, if not all of them at once."""
+    first, last = shown.cutoffs
+    until = f'cutoff {last or "–"}' if first == last else f'cutoffs from {first} to {last}'
+    return f'{until} ({shown.times.said})' if shown.times.said else until
 
 
 def _changed(forecast: Forecast) -> None:
@@ -187,7 +227,7 @@ def _issued(at: datetime | None) -> str:
     return f'{at.day} {at:%b %Y, %H:%M}' if at else '–'
 
 
-def _actions(forecast: Forecast) -> None:
+def _actions(services: Services, forecast: Forecast) -> None:
     record = f'/track?dataset={forecast.dataset_id}'
     with tag('span', classes='wide-only'):
         button('Track record', icon_name='shield-check', href=record)
@@ -203,6 +243,18 @@ def _actions(forecast: Forecast) -> None:
         for href, label in links:
             tag('a', label, 'mi', href=href, role='menuitem')
     button('Ask for another', kind='pri', icon_name='play', href=_again(forecast))
+    icon_button('ellipsis', 'More', popovertarget='more')
+    with tag('div', classes='menu', id='more', popover='auto', role='menu', aria_label='More'):
+        line = tag('button', classes='mi', type='button', role='menuitem')
+        with line.on('click', lambda: _delete(services, forecast)):
+            icon('trash-2')
+            tag('span', 'Delete')
+
+
+async def _delete(services: Services, forecast: Forecast) -> None:
+    """Take the forecast away; the list offers to bring it back."""
+    await services.forecasts.delete(current().user.id, forecast.id, by=actor())
+    ui.navigate.to(f'/forecasts?deleted={forecast.id}')
 
 
 def _again(forecast: Forecast) -> str:

@@ -12,18 +12,24 @@ from core.analysis.tables import Page
 from core.errors import Unavailable
 from core.track import Track
 from ui.components import formats
-from ui.components.chart import ForecastChart, forecast_chart
+from ui.components.chart import ForecastChart, asked
 from ui.components.parts import Tag, badge, card, chip, tag
 from ui.components.record import forecasts_of, judge, track_receipt
 from ui.components.shares import Share, share_bars
 from ui.components.table import Column, table
 from ui.pages.forecast import leaderboard_tab
+from ui.pages.forecast.more_cutoffs import MoreCutoffs
 from ui.pages.forecast.receipt import receipt, sentence, since, warnings_card
-from ui.pages.forecast.state import Shown, View
+from ui.pages.forecast.state import Shown, View, windowed
 from ui.pages.forecast.what_if import what_if_card
 from ui.pages.forecast_words import model_name
 
 ROWS = 60
+STATUS_HINTS = {
+    'ok': 'Forecast by the model itself',
+    'fallback': 'Something simpler stood in for the model: the warnings say why',
+    'failed': 'No forecast: the warnings say why',
+}
 NOTES_NAMED = {'anomaly': ('anomaly', 'anomalies'), 'changepoint': ('changepoint', 'changepoints')}
 
 
@@ -38,6 +44,7 @@ class ChartTab(View):
         self.arrived: Mapping[str, Any] | None = None
         self.by_horizon: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.chart: ForecastChart | None = None
+        self._more = MoreCutoffs(shown)
         self._chips: dict[str, Tag] = {}
         self._receipt: Element | None = None
         self._sentence: Tag | None = None
@@ -48,6 +55,7 @@ class ChartTab(View):
         """Read what the tab shows, first what the database knows."""
         forecasts, user, of = self.shown.services.forecasts, self.shown.session.user.id, self.shown.forecast.id
         self.came, _ = await self.shown.services.track.of_forecast(user, of)
+        await self._more.load(self.shown.banded)
         self.notes = await forecasts.notes(user, of, series=self.shown.series)
         self.page = await forecasts.rows(user, of, limit=ROWS)
         self.arrived = await forecasts.came(user, of, series=self.shown.series)
@@ -73,11 +81,11 @@ class ChartTab(View):
                 self._draw_receipt()
                 weights_card(self.shown)
                 await what_if_card(self.shown)
-                warnings_card(self.shown.result)
+                warnings_card(self.shown)
         if self.away:
             self.out_of_reach()
         elif self.page is not None:
-            rows_card(self.page)
+            rows_card(self.page, self.shown)
 
     def _models(self) -> None:
         if len(self.shown.usable) < 2:
@@ -94,21 +102,23 @@ class ChartTab(View):
     def _card(self) -> None:
         shown, forecast = self.shown, self.shown.forecast
         with tag('section', classes='card'):
-            with tag('header', classes='two chart-of'):
-                tag('h2', forecast.request['target'], 'mono cut')
-                self._series_select()
-                with tag('div', classes='acts'):
-                    self._bands_select()
-                    self._marks_switch()
-            self.chart = forecast_chart(
-                f'/api/v1/forecasts/{forecast.id}/chart',
+            if shown.n_series > 1 or len(shown.usable) > 1 or self.notes:
+                with tag('header', classes='two chart-of'):
+                    self._series_select()
+                    with tag('div', classes='acts'):
+                        self._bands_select()
+                        self._marks_switch()
+            self.chart = ForecastChart(
+                str(forecast.id),
+                dataset=str(forecast.dataset_id),
+                asked=asked(forecast.request),
                 series=shown.series,
-                labels={name: model_name(name) for name in shown.names},
                 shown=shown.drawn,
                 chosen=shown.banded,
-                marks=bool(shown.state.marks),
-                csv=f'/api/v1/forecasts/{forecast.id}/rows.csv',
+                noted=bool(shown.state.marks),
+                zone=shown.times.zone,
                 name=f'{forecast.dataset_name}, {forecast.name}',
+                on_range=self._window,
             )
             with tag('div', classes='held t12 t2', role='status'):
                 self._since = tag('p', classes='w5')
@@ -131,13 +141,13 @@ class ChartTab(View):
     def _bands_select(self) -> None:
         if len(self.shown.usable) < 2:
             return
-        tag('span', 'Bands of', 't12 t3 nowrap', id='bands-of')
+        tag('span', 'Bands of', 't12 t3 nowrap wide-only', id='bands-of')
         self._bands = ui.select(
             {name: model_name(name) for name in self.shown.drawn},
             value=self.shown.banded,
             on_change=lambda event: self._choose(event.value),
         )
-        self._bands.props('aria-labelledby=bands-of aria-label="Bands of"').classes('bands-select')
+        self._bands.props('aria-label="Bands of"').classes('bands-select')
 
     def _marks_switch(self) -> None:
         if not self.notes:
@@ -150,9 +160,14 @@ class ChartTab(View):
             on = bool(self.shown.state.marks)
             element.props['aria-pressed'] = str(on).lower()
             assert self.chart is not None
-            self.chart.mark(on)
+            self.chart.note(on)
 
-        element = chip(', '.join(named), on=bool(self.shown.state.marks), on_click=toggle)
+        element = chip('', on=bool(self.shown.state.marks), on_click=toggle)
+        text = ', '.join(named)
+        element.props['aria-label'] = element.props['title'] = text
+        with element:
+            tag('span', text, 'wide-only lead')
+            tag('span', f'{formats.counted(len(self.notes), "mark")}', 'phone-only lead')
 
     # what the switches do
 
@@ -160,6 +175,13 @@ class ChartTab(View):
         self.shown = replace(self.shown, state=replace(self.shown.state, **changed))
         ui.navigate.history.replace(self.shown.address())
         self.on_change(self.shown)
+
+    def _window(self, told: Mapping[str, str]) -> None:
+        """Keep what the chart has put into the address of its window, wherever this page leads to itself."""
+        window = windowed(told)
+        if window != self.shown.state.window:
+            self.shown = replace(self.shown, state=replace(self.shown.state, window=window))
+            self.on_change(self.shown)
 
     async def _toggle(self, name: str) -> None:
         drawn = [other for other in self.shown.usable if (other in self.shown.drawn) != (other == name)]
@@ -183,6 +205,7 @@ class ChartTab(View):
         self.chart.compare(self.shown.drawn, self.shown.banded)
         self._say_held()
         model = self.shown.banded
+        await self._more.load(model)
         # By step ahead nothing is drawn while that is out of reach; all else is known.
         with suppress(Unavailable):
             await self._measure(model)
@@ -201,6 +224,7 @@ class ChartTab(View):
                 self.by_horizon.get(model, ()),
                 shown.colour(model),
                 adapted=(shown.forecast.request.get('adapted') or {}).get(model) or {},
+                more=lambda: self._more.draw(model),
             )
             came_card(self.came, model, shown.colour(model))
 
@@ -252,28 +276,47 @@ def weights_card(shown: Shown) -> None:
         )
 
 
-def rows_card(page: Page) -> None:
+def rows_card(page: Page, shown: Shown) -> None:
     """The first rows as they are exported."""
     rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
     quantiles = [name for name in page.columns if name.startswith('q')]
-    several = len({row['unique_id'] for row in rows}) > 1
+    first, last = shown.cutoffs
     columns = [
-        Column[Any](label='Time', cell=lambda row: formats.moment(row['ds']), width='152px'),
+        Column[Any](label='Time', cell=lambda row: shown.at(row['ds']), width='152px'),
         Column[Any](label='Model', cell=lambda row: model_name(row['model']), classes='t2'),
-        *([Column[Any](label='Series', cell=lambda row: row['unique_id'], classes='t2')] if several else []),
+        *([Column[Any](label='Series', cell=_series, classes='t2')] if shown.n_series > 1 else []),
+        *(
+            [Column[Any](label='Cutoff', cell=lambda row: shown.at(row['cutoff']), classes='t2', phone=False)]
+            if first != last
+            else []
+        ),
         Column[Any](label='Step', cell=lambda row: str(row['horizon']), num=True, phone=False),
         *[
             Column[Any](
-                label=name, cell=lambda row, name=name: formats.number(row[name]), num=True, phone=name == 'q0.5'
+                label=_quantile(name),
+                hint=f'{formats.percent(float(name[1:]))} of what comes is expected to lie below',
+                cell=lambda row, name=name: formats.number(row[name]),
+                num=True,
+                phone=name == 'q0.5',
             )
             for name in quantiles
         ],
         Column[Any](label='Status', cell=_status, phone=False),
     ]
-    shown = f'{len(rows):,} of {page.total:,} rows' if page.total > len(rows) else formats.counted(page.total, 'row')
-    with card('Rows', shown):
+    counted = f'{len(rows):,} of {page.total:,} rows' if page.total > len(rows) else formats.counted(page.total, 'row')
+    with card('Rows', f'{counted}, times in {shown.times.said}' if shown.times.said else counted):
         table(columns, rows, classes='tight cards labelled', label='Forecast rows', height=420)
 
 
+def _quantile(name: str) -> str:
+    """A quantile as a percentage: `2.5%`; the one in the middle by its name."""
+    return 'Median' if name == 'q0.5' else formats.percent(float(name[1:])).replace('.0%', '%')
+
+
+def _series(row: Mapping[str, Any]) -> None:
+    tag('span', row['unique_id'], 'cut', title=row['unique_id'])
+
+
 def _status(row: Mapping[str, Any]) -> None:
-    badge(row['status'], {'ok': 'ok', 'fallback': 'warn', 'failed': 'bad'}[row['status']])
+    shown = badge(row['status'], {'ok': 'ok', 'fallback': 'warn', 'failed': 'bad'}[row['status']])
+    shown.props['title'] = STATUS_HINTS[row['status']]

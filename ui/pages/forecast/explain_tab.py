@@ -71,6 +71,8 @@ class ExplainTab(View):
 
     def _choices(self) -> None:
         shown = self.shown
+        if len(self.models) < 2 and shown.n_series < 2:
+            return
         with tag('div', classes='hs wrap'):
             if len(self.models) > 1:
                 segment(
@@ -96,7 +98,7 @@ class ExplainTab(View):
                         [Line(x=x, y=y, colour=self.shown.colour(self.model))],
                         label=f'Component {row["name"]} over time',
                         height=150,
-                        x_ticks=time_ticks(x[0], x[-1]),
+                        x_ticks=time_ticks(x[0], x[-1], zone=self.shown.times.zone),
                     )
 
     def _contributions(self, rows: Sequence[Row]) -> None:
@@ -113,7 +115,9 @@ class ExplainTab(View):
             )
             select.props('aria-label="Step ahead"').classes('bands-select')
 
-        about = 'size of what moves the forecast, averaged over all steps' if not step else _moment(rows[0], step)
+        about = 'size of what moves the forecast, averaged over all steps'
+        if step:
+            about = _moment(rows[0], step, shown)
         with card('What moves the forecast', about, actions=choose), tag('div', classes='body'):
             share_bars(
                 _shares(rows, step, shown.colour(self.model)),
@@ -152,7 +156,7 @@ class ExplainTab(View):
                 [Line(x=row['t'], y=row['value'], colour=self.shown.colour(self.model))],
                 label='Attention to past steps',
                 height=200,
-                x_ticks=time_ticks(row['t'][0], row['t'][-1]),
+                x_ticks=time_ticks(row['t'][0], row['t'][-1], zone=self.shown.times.zone),
                 y_text=lambda share: formats.percent(share, 1),
             )
 
@@ -175,9 +179,11 @@ def _shares(rows: Sequence[Row], step: int, colour: str) -> list[Share]:
     ]
 
 
-def _moment(row: Row, step: int) -> str:
+def _moment(row: Row, step: int, shown: Shown) -> str:
     at = row['t'][step - 1] if row['t'] else None
-    return f'step {step}' + (f', {formats.moment(datetime.fromtimestamp(at / 1000, UTC))}' if at is not None else '')
+    if at is None:
+        return f'step {step}'
+    return f'step {step}, {shown.at(datetime.fromtimestamp(at / 1000, UTC))}'
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:

@@ -6,12 +6,15 @@ from typing import Any
 from nicegui import ui
 
 from ui.components import formats
-from ui.components.parts import Tag, badge, button, card, panel, segment, tag
+from ui.components.paging import pager
+from ui.components.parts import button, card, panel, segment, tag
 from ui.components.plot import Line, plot, whole_ticks
-from ui.components.record import verdict
+from ui.components.record import judge
 from ui.components.states import empty_state
 from ui.components.table import Column, last_or, table
+from ui.components.terms import Marked
 from ui.components.times import duration
+from ui.pages.forecast.more_cutoffs import MoreCutoffs
 from ui.pages.forecast.receipt import held_by_step, measured
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
@@ -21,10 +24,14 @@ PAGE = 50
 FIGURES = (
     ('MASE', 'mase', 'Mean absolute error, in errors of the seasonal naive'),
     ('RMSSE', 'rmsse', 'Root mean squared error, in those of the seasonal naive'),
-    ('SQL', 'sql', 'Scaled quantile loss: the error of the whole distribution'),
+    ('Quantile loss', 'sql', 'Scaled quantile loss (SQL): the error of the whole distribution, bands and all'),
     ('WQL', 'wql', 'Quantile loss, weighted by the size of the series'),
 )
+SMAPE = 'Symmetric mean absolute percentage error: of the mean of what was forecast and what came'
+HOLD = 'Whether bands held what they promised, as far as so many forecasts can tell'
+TOOK = 'How long the model took to be measured on the past'
 AT_A_GLANCE = ('mase', 'sql')
+MEASURED = Marked('From past {cutoffs|cutoff}; lower is better')
 
 
 class LeaderboardTab(View):
@@ -33,14 +40,17 @@ class LeaderboardTab(View):
     def __init__(self, shown: Shown) -> None:
         super().__init__(shown)
         self.rows: Sequence[Mapping[str, Any]] = ()
+        self._more = MoreCutoffs(shown)
 
     async def load(self) -> None:
         """Read what the chosen view shows."""
         forecasts, user, of = self.shown.services.forecasts, self.shown.session.user.id, self.shown.forecast.id
         by = self.shown.state.by
-        if by == 'horizon':
+        if by == 'overall':
+            await self._more.load(self.shown.model)
+        elif by == 'horizon':
             self.rows = await forecasts.leaderboard(user, of, by='horizon')
-        elif by == 'series':
+        else:
             self.rows = await forecasts.leaderboard(user, of, by='series', model=self.shown.model)
 
     async def draw(self) -> None:
@@ -64,8 +74,12 @@ class LeaderboardTab(View):
         {'overall': self._overall, 'horizon': self._by_horizon, 'series': self._by_series}[shown.state.by]()
 
     def _overall(self) -> None:
-        with card('Leaderboard', 'From past cutoffs; lower is better'):
+        with card('Leaderboard', MEASURED):
             _table(self.shown, FIGURES, wide=True)
+            _hard(self.shown)
+            if self._more.has(self.shown.model):
+                with tag('div', classes='body vs gap-s'):
+                    self._more.draw(self.shown.model)
         tag('p', _explained(), 't12 t3')
 
     def _by_horizon(self) -> None:
@@ -125,7 +139,7 @@ class LeaderboardTab(View):
                 classes='cards labelled',
                 label='Scores by series',
             )
-        pager(shown, page=page, count=PAGE, total=len(ranked))
+        pager(page=page, count=PAGE, total=len(ranked), address=lambda page: shown.address(page=page))
 
 
 def short(shown: Shown) -> None:
@@ -136,8 +150,9 @@ def short(shown: Shown) -> None:
     def all_figures() -> None:
         button('All figures', kind='ghost small', href=shown.address(tab='leaderboard'))
 
-    with card('Leaderboard', 'From past cutoffs; lower is better', actions=all_figures):
+    with card('Leaderboard', MEASURED, actions=all_figures):
         _table(shown, [figure for figure in FIGURES if figure[1] in AT_A_GLANCE], wide=False)
+        _hard(shown)
 
 
 def model_segment(shown: Shown) -> None:
@@ -160,35 +175,39 @@ def nothing_measured() -> None:
         )
 
 
-def pager(shown: Shown, *, page: int, count: int, total: int) -> None:
-    """Where one is in a long list, and the ways on."""
-    if total <= count:
-        return
-    start = (page - 1) * count
-    with tag('nav', classes='hs', aria_label='Pages'):
-        tag('span', f'{start + 1:,} to {min(start + count, total):,} of {total:,}', 't12 t3')
-        if start > 0:
-            button('Back', kind='small', icon_name='chevron-left', href=shown.address(page=page - 1))
-        if start + count < total:
-            button('Next', kind='small', icon_name='chevron-right', href=shown.address(page=page + 1))
-
-
 def _table(shown: Shown, figures: Sequence[tuple[str, str, str]], *, wide: bool) -> None:
     scores = sorted(shown.result['scores'], key=lambda score: (score['mase'] is None, score['mase'] or 0))
     columns = [
-        Column[Any](label='Model', cell=lambda score: _model(shown, score['model']), width='24%' if wide else '28%'),
+        Column[Any](label='Model', cell=lambda score: _model(shown, score['model']), width='18%' if wide else '20%'),
         *_figures(figures),
     ]
     if wide:
-        columns.append(Column[Any](label='sMAPE', cell=_smape, num=True, phone=False))
+        columns.append(Column[Any](label='sMAPE', cell=_smape, num=True, phone=False, hint=SMAPE))
     columns += _held(scores)
     if wide:
         columns += [_width(level) for level in _levels(scores)[:1]]
-    columns.append(Column[Any](label='Bands', cell=_verdict, classes='pad-l', width='150px'))
+    columns.append(Column[Any](label='Bands', cell=_verdict, classes='pad-l', width='212px', hint=HOLD))
     if wide:
-        columns.append(Column[Any](label='Time', cell=_seconds, num=True, phone=False, width='100px'))
+        columns.append(Column[Any](label='Time', cell=_seconds, num=True, phone=False, width='100px', hint=TOOK))
     chosen = shown.model
     table(columns, scores, label='Leaderboard', classes='cards labelled', on=lambda score: score['model'] == chosen)
+
+
+def _hard(shown: Shown) -> None:
+    if text := hard(shown.result['scores']):
+        with tag('div', classes='body'):
+            tag('p', text, 't12 amber')
+
+
+def hard(scores: Sequence[Mapping[str, Any]]) -> str:
+    """What to say when even the best model errs more than the scale of MASE; nothing when one does not."""
+    best = min((score['mase'] for score in scores if score['mase'] is not None), default=0.0)
+    if best <= 1:
+        return ''
+    return (
+        f'Even the best MASE is above 1 ({best:.2f}): these forecasts err more than repeating the last season did in '
+        'the history before them. Values far beyond the others, or a change of late, can make it so.'
+    )
 
 
 def _model(shown: Shown, name: str) -> None:
@@ -199,8 +218,10 @@ def _model(shown: Shown, name: str) -> None:
 
 def _figures(figures: Sequence[tuple[str, str, str]]) -> list[Column[Any]]:
     return [
-        Column[Any](label=label, cell=lambda row, key=key: _score(row.get(key)), num=True, phone=key == 'mase')
-        for label, key, _ in figures
+        Column[Any](
+            label=label, cell=lambda row, key=key: _score(row.get(key)), num=True, phone=key == 'mase', hint=hint
+        )
+        for label, key, hint in figures
     ]
 
 
@@ -217,6 +238,7 @@ def _held(rows: Sequence[Mapping[str, Any]]) -> list[Column[Any]]:
             num=True,
             classes='sub',
             phone=level == levels[0],
+            hint=f'Share of past values inside the {level}% band: {level}% is what it promises',
         )
         for level in levels
     ]
@@ -228,6 +250,7 @@ def _width(level: str) -> Column[Any]:
         cell=lambda row: _score((row.get('width') or {}).get(level)),
         num=True,
         phone=False,
+        hint='Width of the band, in errors of the seasonal naive: of two that hold, the narrower one tells more',
     )
 
 
@@ -245,9 +268,8 @@ def _seconds(score: Mapping[str, Any]) -> str:
     return '–' if value is None else duration(value)
 
 
-def _verdict(score: Mapping[str, Any]) -> Tag | None:
-    badge(*verdict(*measured(score)))
-    return None
+def _verdict(score: Mapping[str, Any]) -> None:
+    judge(*measured(score))
 
 
 def _explained() -> str:

@@ -1,17 +1,29 @@
 """How well bands held, beside what they promised; and what to know of a forecast."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nicegui.element import Element
 
+from core.analysis.forecasting import said
 from ui.components import formats
 from ui.components.parts import card, tag
 from ui.components.plot import Line, Rule, plot, whole_ticks
-from ui.components.record import gauge, judge
+from ui.components.record import FEW, gauge, judge
+from ui.pages.forecast.state import Shown
 from ui.pages.forecast_words import in_words, model_name
 
 MOST_WARNINGS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A warning with the models that gave it, and how many series it is about, the first of them by their labels."""
+
+    text: str
+    series: int = 0
+    first: tuple[str, ...] = ()
 
 
 def measured(score: Mapping[str, Any]) -> tuple[Mapping[str, float | None], int]:
@@ -20,11 +32,11 @@ def measured(score: Mapping[str, Any]) -> tuple[Mapping[str, float | None], int]
 
 
 def sentence(score: Mapping[str, Any] | None) -> str:
-    """What stands under a chart: `80% band held 79% of 1,284 backtest points`, for each level."""
+    """What stands under a chart: `80% band held 79.1% of 1,284 backtest points`, for each level."""
     if score is None or not score['points']:
         return 'Too short to measure how often the bands held.'
     held = [
-        f'{level}% band held {formats.percent(share, 0)}'
+        f'{level}% band held {formats.percent(share)}'
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0]))
         if share is not None
     ]
@@ -49,10 +61,11 @@ def receipt(
     colour: str,
     *,
     adapted: Mapping[str, float] | None = None,
+    more: Callable[[], object] = lambda: None,
 ) -> None:
     """The card: each level's share held with a mark at what was promised, by step ahead, and how it was counted.
 
-    `adapted` are the levels that bands were drawn at in the place of those promised.
+    `adapted` are the levels that bands were drawn at in the place of those promised. `more` draws what a verdict takes.
     """
 
     def judged() -> None:
@@ -63,6 +76,7 @@ def receipt(
     with head, tag('div', classes='body vs gap-s'):
         if score is None or not score['points']:
             tag('p', 'The series are too short to measure how often the bands held.', 't2')
+            more()
             _drawn_at(adapted or {})
             return
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
@@ -70,6 +84,8 @@ def receipt(
         _by_step(by_horizon, colour)
         counted = f'{formats.counted(score["n_windows"], "past forecast")} of {score["n_series"]:,} series'
         tag('p', f'{counted}, scored on data that the model had not seen.', 't12 t3')
+        if score['n_windows'] < FEW:
+            more()
         _drawn_at(adapted or {})
 
 
@@ -115,22 +131,52 @@ def held_by_step(rows: Sequence[Mapping[str, Any]], level: str, colour: str, *, 
     )
 
 
-def warnings(result: Mapping[str, Any]) -> list[str]:
-    """Say what to know of a forecast, each thing once with the models that it is about; who gave none comes first."""
-    about: dict[str, list[str]] = {}
+def warnings(result: Mapping[str, Any]) -> list[Told]:
+    """Say what to know of a forecast, each thing once with the models that it is about; who gave none comes first.
+
+    What was said of many series, and differs only in how many, is one thing: `No value at 9 to 24 of 791 steps`.
+    """
+    models: dict[str, list[str]] = {}
+    about: dict[str, Mapping[str, Any]] = {}
     for model in sorted(result['models'], key=lambda model: model['rows'] > 0):
-        for text in model['warnings']:
-            about.setdefault(in_words(text), []).append(model_name(model['name']))
-    return [f'{", ".join(models)}: {text}' for text, models in about.items()]
+        for kind, text in said.joined(model['warnings']).items():
+            models.setdefault(text, []).append(model_name(model['name']))
+            about.setdefault(text, (model.get('about') or {}).get(kind) or {})
+    return [
+        Told(
+            text=f'{", ".join(named)}: {in_words(text)}',
+            series=about[text].get('series', 0),
+            first=tuple(about[text].get('first', ())),
+        )
+        for text, named in models.items()
+    ]
 
 
-def warnings_card(result: Mapping[str, Any]) -> None:
-    """A card with the warnings, none when there are none."""
-    said = warnings(result)
-    if not said:
+def warnings_card(shown: Shown) -> None:
+    """A card with the warnings and the series that they are about, none when there are none."""
+    told = warnings(shown.result)
+    if not told:
         return
     with card('Warnings'), tag('ul', classes='body vs gap-s plain'):
-        for text in said[:MOST_WARNINGS]:
-            tag('li', text, 't2')
-        if len(said) > MOST_WARNINGS:
-            tag('li', f'and {len(said) - MOST_WARNINGS} more: see the rows', 't12 t3')
+        for one in told[:MOST_WARNINGS]:
+            with tag('li', classes='vs'):
+                tag('span', one.text, 't2')
+                _about(shown, one)
+        if len(told) > MOST_WARNINGS:
+            tag('li', f'and {len(told) - MOST_WARNINGS} more: see the exported rows', 't12 t3')
+
+
+def _about(shown: Shown, one: Told) -> None:
+    """The series of a warning, each with its chart behind its name; nothing where there is but one series."""
+    if shown.n_series < 2 or not one.series:
+        return
+    if one.series >= shown.n_series:
+        tag('span', f'All {shown.n_series:,} series', 't12 t3')
+        return
+    with tag('span', classes='t12 t3'):
+        for place, label in enumerate(one.first):
+            if place:
+                tag('span', ', ')
+            tag('a', label, 'link', href=shown.address(tab='chart', series=label, page=1, q=''))
+        if more := one.series - len(one.first):
+            tag('span', f' and {more:,} more')

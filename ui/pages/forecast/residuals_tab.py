@@ -9,6 +9,7 @@ from nicegui import ui
 from ui.components import formats
 from ui.components.parts import card, panel, tag
 from ui.components.plot import Band, Columns, Dots, Line, Rule, plot, time_ticks, whole_ticks
+from ui.components.terms import Marked
 from ui.pages.forecast.leaderboard_tab import model_segment, nothing_measured
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
@@ -54,12 +55,14 @@ class ResidualsTab(View):
         colour = shown.colour(shown.model)
         with tag('div', classes='g12 even'):
             with panel('Over time', self._counted()):
-                _over_time(found, colour)
+                _over_time(found, colour, zone=shown.times.zone)
             with panel('By step ahead', 'mean, and one standard deviation about it'):
                 _by_horizon(found, colour)
             with panel('How often', 'number of points'):
                 _histogram(found, colour)
-            with panel('From step to step', 'autocorrelation, with 95% limits'):
+            with panel(
+                'From step to step', Marked('{autocorrelation}; within the dashed lines 95% would lie by chance')
+            ):
                 _autocorrelation(found, colour)
 
     def _series_select(self) -> None:
@@ -92,12 +95,12 @@ def _said(found: Mapping[str, Any]) -> str:
     return f'{leaning}; spread {formats.number(round(spread, 3))}; {memory}.'
 
 
-def _over_time(found: Mapping[str, Any], colour: str) -> None:
+def _over_time(found: Mapping[str, Any], colour: str, *, zone: str) -> None:
     t, values = found['shown']['t'], found['shown']['value']
     plot(
         [Dots(x=t, y=values, colour=colour, opacity=0.35 if len(t) > 400 else 0.6)],
         label=f'{len(t):,} residuals over time',
-        x_ticks=time_ticks(min(t), max(t)),
+        x_ticks=time_ticks(min(t), max(t), zone=zone),
     )
 
 
@@ -142,5 +145,5 @@ def _autocorrelation(found: Mapping[str, Any], colour: str) -> None:
         x_ticks=whole_ticks(1, acf['lag'][-1]),
         x_name='steps between',
         y_range=(-min(1.0, reach), min(1.0, reach)),
-        rules=[Rule(y=limit, text='95%'), Rule(y=-limit)],
+        rules=[Rule(y=limit), Rule(y=-limit)],
     )

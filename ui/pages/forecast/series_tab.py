@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from nicegui import ui
@@ -9,16 +10,16 @@ from nicegui.element import Element
 
 from core.errors import Unavailable
 from ui.components import formats
+from ui.components.paging import pager, search
 from ui.components.parts import Tag, badge, card, icon, tag
 from ui.components.spark import forecast_spark
 from ui.components.states import empty_state
 from ui.components.table import last_or
-from ui.pages.forecast.leaderboard_tab import pager
+from ui.pages.forecast.chart_tab import STATUS_HINTS
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import in_words, model_name
 
 PAGE = 24
-PAUSE = 300  # ms without a key after which a search begins
 STATES = {'ok': ('ok', 'ok'), 'fallback': ('fallback', 'warn'), 'failed': ('failed', 'bad')}
 
 
@@ -29,6 +30,8 @@ class SeriesTab(View):
         super().__init__(shown)
         self.found: Mapping[str, Any] = {'total': 0, 'items': []}
         self.page = shown.state.page
+        first, last = shown.cutoffs
+        self._apart = first != last
         self._count: Tag | None = None
         self._tiles: Element | None = None
 
@@ -53,13 +56,7 @@ class SeriesTab(View):
     async def draw(self) -> None:
         """Draw the search and the tiles, which follow what is typed."""
         with tag('div', classes='hs wide wrap'):
-            search = ui.input(
-                value=self.shown.state.q,
-                placeholder='Find a series',
-                on_change=lambda event: self._search(event.value or ''),
-            )
-            search.props('aria-label="Find a series" clearable type=search').classes('series-search')
-            search.props['debounce'] = str(PAUSE)
+            search(self.shown.state.q, 'Find a series', self._search)
             self._count = tag('span', classes='t12 t3', role='status')
         self._tiles = tag('div', classes='stack')
         self._fill()
@@ -86,7 +83,7 @@ class SeriesTab(View):
     def _fill(self) -> None:
         assert self._count is not None
         assert self._tiles is not None
-        searched, total = self.shown.state.q, self.found['total']
+        shown, searched, total = self.shown, self.shown.state.q, self.found['total']
         told = searched and not self.away
         self._count.text = f'{formats.counted(total, "series", "series")} found' if told else ''
         self._count.set_visibility(bool(told))
@@ -100,15 +97,17 @@ class SeriesTab(View):
                 with tag('div', classes='tiles'):
                     for item in self.found['items']:
                         self._tile(item)
-                pager(self.shown, page=self.page, count=PAGE, total=total)
+                pager(page=self.page, count=PAGE, total=total, address=lambda page: shown.address(page=page))
 
     def _tile(self, item: Mapping[str, Any]) -> None:
         shown, status = self.shown, item['status']
         href = shown.address(tab='chart', series=item['unique_id'], page=1, q='')
         with tag('div', classes='card tile'):
             with tag('div', classes='hs'):
-                tag('a', item['unique_id'], 'name w6 cut grow', href=href, title=item['unique_id'])
-                badge(*STATES.get(status, (status, 'line')))
+                # A dataset of one series without a name: its link says what was forecast.
+                name = item['unique_id'] or shown.forecast.request['target']
+                tag('a', name, 'name w6 cut grow', href=href, title=name)
+                badge(*STATES.get(status, (status, 'line'))).props['title'] = STATUS_HINTS.get(status, '')
             forecast_spark(
                 item['history'],
                 item['forecast'],
@@ -119,6 +118,8 @@ class SeriesTab(View):
             with tag('div', classes='kv t12 t3'):
                 tag('span', _figures(item), 'cut')
                 tag('span', model_name(item['model']))
+            if self._apart and item.get('cutoff') is not None:
+                tag('span', f'cutoff {shown.at(datetime.fromtimestamp(item["cutoff"] / 1000, UTC))}', 't12 t3')
             if warning := in_words(item['warning'] or ''):
                 with tag('div', classes='hs t12 amber tile-warning'):
                     icon('triangle-alert', 12)

@@ -1,18 +1,21 @@
 """What the page of a forecast shows, as its address says it, and what all of its parts read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from core.forecasts import best
+from core.forecasts import Times, best
 from core.services import Services
 from core.values import Forecast, Session
+from ui.components import formats
 from ui.components.parts import card
 from ui.components.states import out_of_reach
 
 TABS = ('chart', 'leaderboard', 'series', 'residuals', 'explain')
 BY = ('overall', 'horizon', 'series')
+WINDOW = ('from', 'to', 'last')
 COLOURS = 8
 MOST_AT_FIRST = 4
 
@@ -21,7 +24,8 @@ MOST_AT_FIRST = 4
 class State:
     """The open tab, the series and the model that are looked at, which models are drawn, and places in lists.
 
-    What is empty is chosen by the page: the first series, the best model, the best few models.
+    What is empty is chosen by the page: the first series, the best model, the best few models. `window` is what the
+    address says of the times that the chart shows, as the chart has written it.
     """
 
     tab: str = 'chart'
@@ -33,17 +37,19 @@ class State:
     q: str = ''
     page: int = 1
     step: int = 0
+    window: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A forecast with its result, as one request sees it."""
+    """A forecast with its result, as one request sees it; `times` is how times of its data are told."""
 
     services: Services
     session: Session
     forecast: Forecast
     result: Mapping[str, Any]
     state: State
+    times: Times = field(default_factory=lambda: Times(zone=''))
 
     @property
     def names(self) -> Sequence[str]:
@@ -92,6 +98,23 @@ class Shown:
         """How many series were forecast."""
         return int(self.result.get('n_series') or len(self.result['series']))
 
+    @property
+    def cutoffs(self) -> tuple[str, str]:
+        """The first and the last cutoff of any series in words, both the same where all end together; '' for none."""
+        known = [model for model in self.result['models'] if model['cutoff']]
+        if not known:
+            return '', ''
+        first = min(model.get('first_cutoff') or model['cutoff'] for model in known)
+        return self.at(first), self.at(max(model['cutoff'] for model in known))
+
+    def at(self, stamp: datetime | str | None) -> str:
+        """A time of the data in words, by the clock of the data; of an hour that comes twice, which one it is."""
+        at = formats.local(stamp, self.times.zone)
+        if at is None or self.times.days:
+            return formats.day(at)
+        twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+        return f'{formats.moment(at)} {at:%Z}' if twice else formats.moment(at)
+
     def score(self, model: str) -> Mapping[str, Any] | None:
         """How a model did on the past, None when it was not measured."""
         return next((score for score in self.result['scores'] if score['model'] == model), None)
@@ -131,10 +154,11 @@ class View:
 def address(forecast: Forecast, state: State) -> str:
     """The address that shows a state; what stands there anyhow is left out."""
     pairs = []
-    for field in fields(State):
-        value = getattr(state, field.name)
-        if value != field.default:
-            pairs.append((field.name, ','.join(value) if isinstance(value, tuple) else str(value)))
+    for one in fields(State):
+        value = getattr(state, one.name)
+        if one.name != 'window' and value != one.default:
+            pairs.append((one.name, ','.join(value) if isinstance(value, tuple) else str(value)))
+    pairs += state.window
     return f'/forecasts/{forecast.id}' + (f'?{urlencode(pairs)}' if pairs else '')
 
 
@@ -151,7 +175,13 @@ def read(query: Mapping[str, str]) -> State:
         q=query.get('q', ''),
         page=_whole(query.get('page', ''), 1),
         step=_whole(query.get('step', ''), 0),
+        window=windowed(query),
     )
+
+
+def windowed(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What an address says of the window of the chart."""
+    return tuple((name, str(query[name])) for name in WINDOW if query.get(name))
 
 
 def _whole(text: str, otherwise: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from nicegui import ui
 
@@ -10,7 +11,9 @@ from ui.components import formats
 from ui.components.hours import Price
 from ui.components.options import Complaint
 from ui.components.parts import button, card, tag
+from ui.pages import forecast_choices as choosing
 from ui.pages.forecast.state import Shown
+from ui.pages.forecast_choices import DEAF, HEARING, told_models
 from ui.session import current
 
 KEEP = ''
@@ -20,15 +23,32 @@ MARKS = {'scale': '×', 'shift': '+', 'set': '='}
 
 
 async def what_if_card(shown: Shown) -> None:
-    """The card, for forecasts that know numbers ahead."""
+    """The card: what a what-if needs, for forecasts that know no numbers ahead."""
     names = shown.forecast.request.get('regressors') or ()
     if not names:
+        _needs(shown)
         return
     card_of = _WhatIf(shown)
     with card('What if', 'change what is known ahead'), tag('div', classes='body vs gap-s'):
         for name in names:
             card_of.row(name)
+        if set(shown.names) <= DEAF:
+            tag(
+                'p',
+                f'{told_models(shown.names)} no such numbers: nothing would change. Ask for {HEARING}.',
+                't12 amber',
+            )
         await card_of.foot()
+
+
+def _needs(shown: Shown) -> None:
+    target = shown.forecast.request['target']
+    ask = choosing.write(choosing.again(shown.forecast), dataset=str(shown.forecast.dataset_id))
+    with card('What if', 'something known ahead were different'), tag('div', classes='body vs gap-s'):
+        tag('p', f'This forecast knows no numbers ahead of {target} that could be changed.', 't2')
+        tag('p', 'Choose one under “What else is known” when you ask; there it also says how to add one.', 't12 t3')
+        with tag('div', classes='hs'):
+            button('Choose what is known ahead', kind='small', icon_name='sliders-horizontal', href=f'{ask}#known')
 
 
 class _WhatIf:
@@ -37,6 +57,7 @@ class _WhatIf:
         self.how: dict[str, str] = {}
         self.values: dict[str, ui.number] = {}
         self.complaint: Complaint | None = None
+        self._made: tuple[Mapping[str, Any], UUID] | None = None
 
     def row(self, name: str) -> None:
         """A regressor: how it differs, and by how much."""
@@ -81,8 +102,11 @@ class _WhatIf:
         if any(change['value'] is None for change in changes.values()):
             self.complaint.say('Write a number for each change.')
             return
-        made = await self.shown.services.forecasts.what_if(current().user.id, self.shown.forecast.id, changes)
-        ui.navigate.to(f'/forecasts/{made.id}')
+        # This page stands until that of the forecast comes: asked for once more, the same is not ordered again.
+        if self._made is None or self._made[0] != changes:
+            made = await self.shown.services.forecasts.what_if(current().user.id, self.shown.forecast.id, changes)
+            self._made = changes, made.id
+        ui.navigate.to(f'/forecasts/{self._made[1]}')
 
     def changes(self) -> dict[str, dict[str, Any]]:
         """What differs, as the service takes it."""

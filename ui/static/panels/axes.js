@@ -102,6 +102,11 @@ export function scalesOf(scene) {
   return found;
 }
 
+// Where bars and shades of a scale stand: at 0, or where that is not drawn at the edge that is nearest to it.
+export const footOf = ({ log, limits: [low, high] }) => log ? low : Math.max(low, Math.min(0, high));
+// Whether a value has no place: 0 and what is below it on a logarithmic scale.
+export const placeless = ({ log }, value) => !!log && value <= 0;
+
 function whole({ limits: [low, high], part: [from, to], log }) {
   const [a, b] = log ? [Math.log10(low), Math.log10(high)] : [low, high], all = (b - a) / (to - from);
   const ends = [a - from * all, b + (1 - to) * all];

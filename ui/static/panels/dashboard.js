@@ -3,20 +3,28 @@
 
 import "./style.js";
 import "./board_style.js";
-import { el, icon, menu, script, toast, useIcons } from "./dom.js";
-import { count, moment, writeNumbersWith } from "./look.js";
+import { el, icon, menu, onTheme, script, toast, useIcons } from "./dom.js";
+import { count, instant, moment, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
 import { compacted } from "./places.js";
 import { picker, popover } from "./popover.js";
+import { underway } from "./wire.js";
 import { addressed, compareWith, copyOf, labelsKnown, lastOf, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
 const AGAIN = 5000;  // ms until a change that could not be saved is tried again
-const SOON = 1500;  // ms within which movements are one step of the browser's history
+const STEP = 1500;  // ms within which movements are one step of the browser's history
+const SOON = 700;  // ms after which what waits for the charts begins without them
+const FLASH = 2400;  // ms, as in board_style.js
+const DAY = 864e5;  // ms
+const COLUMNS = 12;
 const ROW = 84;
+const ASIDE = "variosync-board:";  // and the dashboard: what was not saved when its page went away
 const GAP = 8;
 const SIDES = ["x", "y", "w", "h"];
 const NARROW = "(max-width: 720px)";
+// What the browser keeps for us, null where it refuses to or what it kept cannot be read.
+const stored = (act) => { try { return act(localStorage); } catch { return null; } };
 const UNITS = [["H", "hours"], ["D", "days"], ["W", "weeks"], ["M", "months"], ["Y", "years"]];
 
 export class Board {
@@ -32,26 +40,43 @@ export class Board {
       bar: el("div", { class: "board-bar", role: "toolbar", "aria-label": "Variables" }),
       note: el("div", { class: "board-note", role: "alert", hidden: true }),
       grid: el("div", { class: "board-grid grid-stack" }),
-      empty: el("div", { class: "board-empty", hidden: true }, el("strong", {}, "Nothing here yet"), el("span", { class: "t3" }, "A panel draws measures of a dataset; make the first one in Explore."), el("a", { class: "b pri", href: this.adding() }, "Add a panel")),
+      empty: el("div", { class: "board-empty", hidden: true }, el("strong", {}, "Nothing here yet"), el("span", { class: "t3" }, "A panel draws measures of a dataset; make the first one in Explore."), el("a", { class: "b pri", href: this.adding() }, "Add panel")),
       said: el("div", { class: "board-said", "aria-live": "polite" }),
     };
     root.replaceChildren(...Object.values(this.parts));
     this.chosen = addressed(this.spec.variables);
-    this.bar();
     this.now({});
     this.listen();
     this.narrow = matchMedia(NARROW);
-    this.narrow.addEventListener("change", () => this.layOut());
+    this.narrow.addEventListener("change", () => {
+      this.layOut();
+      this.held();
+    });
   }
 
+  // Draw. The promise `drawn` ends when the charts are, or soon: what can wait leaves the browser to them.
   async start() {
-    await this.layOut();
+    this.drawn = new Promise((resolve) => {
+      this.whenDrawn = resolve;
+      setTimeout(resolve, SOON);
+    });
+    this.layOut();
     this.draw();
+    await underway();
+    this.bar();
     this.settled();
-    const asked = this.panels.get(decodeURIComponent(location.hash.slice(1)));
-    if (!asked) return;
-    asked.element.scrollIntoView({ block: "center" });
-    asked.element.classList.add("found");
+    this.look();
+    const asked = [...this.panels.values()].find(({ element }) => new URL(`#${element.id}`, location.href).hash === location.hash);
+    asked?.element.scrollIntoView({ block: "center" });
+    await this.drawn;
+    if (asked) this.flash(asked.element);
+    await this.takeHold();
+  }
+
+  // Let the eye find a panel: its frame lights up once.
+  flash(element) {
+    element.classList.add("found");
+    setTimeout(() => element.classList.remove("found"), FLASH);
   }
 
   // Change what the page tells of itself: every such change goes through here.
@@ -61,7 +86,9 @@ export class Board {
     Object.assign(root.dataset, { ready: this.ready ? "1" : "0", panels: spec.panels.length, revision: this.revision, saved: this.unsaved || this.pending ? "0" : "1" });
     parts.bar.hidden = none;
     parts.empty.hidden = !none;
-    this.tell(...(this.stale ? ["This dashboard was changed elsewhere. Your last change is on this page alone.", ["Load it again", "", () => this.reload()], ["Keep mine", "ghost", () => this.overwrite()]]
+    document.getElementById("board-share")?.classList.toggle("pri", !none);  // one thing to do first
+    this.tell(...(this.gone ? ["This dashboard was deleted elsewhere. What is drawn here stays until the page is left.", ["Dashboards", "", () => location.assign(`/dashboards?deleted=${this.dashboard.id}`)]] : this.stale ? ["This dashboard was changed elsewhere. Your last change is on this page alone.", ["Load it again", "", () => this.reload()], ["Keep mine", "ghost", () => this.overwrite()]]
+      : this.aside ? [`A change made here on ${moment(this.aside.at, this.zone || "UTC", 6e5)} was not saved.`, ["Bring it back", "", () => this.bringBack()], ["Forget it", "ghost", () => this.forget()]]
       : this.unsaved ? [`${this.unsaved} Your change is kept on this page and is saved as soon as that is possible.`, ["Try again", "", () => this.save()]] : [""]));
   }
 
@@ -88,13 +115,16 @@ export class Board {
       if (this.unsaved || this.stale || large || (this.pending && this.saving)) event.preventDefault();
       if (this.pending && !this.unsaved && !this.stale) this.save();
     });
-    document.addEventListener("visibilitychange", () => { if (document.hidden && this.pending && !this.unsaved) this.save(); });
-    on("pagehide", () => { if (this.pending) this.save(); this.hooks.left?.(); });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) return;
+      this.putAside();
+      if (this.pending && !this.unsaved) this.save();
+    });
+    on("pagehide", () => { this.putAside(); if (this.pending) this.save(); this.hooks.left?.(); });
     on("pageshow", (event) => { if (event.persisted) this.hooks.back?.(); });
     on("online", () => { if (this.unsaved) this.save(); });
     document.addEventListener("fullscreenchange", () => document.documentElement.classList.toggle("board-full", document.fullscreenElement === document.documentElement));
-    this.themes = new MutationObserver(() => this.panels.forEach((panel) => panel.restyle()));
-    this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    this.themes = onTheme(() => this.panels.forEach((panel) => panel.restyle()));
     this.online = () => { this.connected = true; this.lively(); if (this.unsaved) this.save(); };
     this.offline = () => { this.connected = false; this.lively(); };
     this.follow();
@@ -121,27 +151,38 @@ export class Board {
     this.written(push);
   }
 
-  // Places: a grid of twelve columns, and on phones one column in the order in which the panels are read.
-  async layOut() {
-    const one = this.narrow.matches;
-    if (!one) {
-      const Grid = await script(this.engines.gridstack, "GridStack");
-      if (this.narrow.matches) return;
-      this.GridStack = Grid;
-    }
+  // Places: a grid of twelve columns, and on phones one column in the order in which the panels are read. Panels stand
+  // where gridstack will find them; it comes when the charts are drawn, since only a hand needs it.
+  layOut() {
+    const one = this.narrow.matches, place = this.parts.grid;
     this.grid?.destroy(false);
     this.grid = null;
-    const place = this.parts.grid, bodies = this.spec.panels.map((spec) => this.panels.get(spec.id)?.element ?? this.body(spec));
+    const bodies = this.spec.panels.map((spec) => this.panels.get(spec.id)?.element ?? this.body(spec));
     place.replaceChildren();
     place.className = one ? "board-grid one" : "board-grid grid-stack";
     place.removeAttribute("style");
-    if (one) {
-      this.column();
-      return;
+    if (one) this.column();
+    else {
+      place.append(...this.spec.panels.map((spec, at) => this.cell(spec, bodies[at])));
+      this.stand();
     }
-    this.spec.panels.forEach((spec, at) => place.append(this.cell(spec, bodies[at])));
-    this.grid = this.GridStack.init({ column: 12, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
-      resizable: { handles: "e,se,s,sw,w" } }, place);
+    for (const panel of this.panels.values()) panel.placed = true;
+  }
+
+  stand() {
+    const place = this.parts.grid, spots = compacted(this.spec.panels), share = (columns) => `calc(${columns} * 100% / ${COLUMNS})`;
+    place.style.height = `${ROW * Math.max(0, ...spots.map(({ y, h }) => y + h))}px`;
+    for (const side of ["top", "right", "bottom", "left"]) place.style.setProperty(`--gs-item-margin-${side}`, `${GAP}px`);
+    for (const { id, x, y, w, h } of spots) Object.assign(this.item(id).style, { left: share(x), top: `${ROW * y}px`, width: share(w), height: `${ROW * h}px` });
+  }
+
+  // Let panels be moved by hand.
+  async takeHold() {
+    if (this.grid || this.narrow.matches) return;
+    const Grid = await script(this.engines.gridstack, "GridStack");
+    if (this.grid || this.narrow.matches) return;
+    this.grid = Grid.init({ column: COLUMNS, cellHeight: ROW, margin: GAP, float: false, handle: ".panel-head", animate: false,
+      resizable: { handles: "e,se,s,sw,w" } }, this.parts.grid);
     this.grid.on("change", () => this.moved());
     // Only what a hand moves glides: a panel asks for as many points as it is wide, and its first width must be its last.
     requestAnimationFrame(() => this.grid?.setAnimation(!matchMedia("(prefers-reduced-motion: reduce)").matches));
@@ -167,11 +208,11 @@ export class Board {
   body(spec) {
     const body = el("section", { class: "panel", id: spec.id, "aria-label": spec.title || spec.kind, "data-panel": spec.id });
     const panel = new Panel(body, { engines: this.engines, hooks: {
-      range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }),
+      range: (range) => this.choose({ range: range ? this.whole(range) : {} }),
       hover: (ms) => this.panels.forEach((other) => { if (other !== panel) other.cursor(ms); }),
       edit: () => this.edit(spec.id),
       duplicate: () => this.duplicate(spec.id),
-      more: () => this.grid ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
+      more: () => !this.narrow.matches ? [{ icon: "move", label: "Move or resize", act: () => this.moves(spec.id) }] : [],
       remove: () => this.remove(spec.id),
       index: () => this.index(spec.id),
       link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
@@ -182,16 +223,20 @@ export class Board {
   }
 
   place(spec) {
-    if (!this.grid) return this.column();
-    const cell = this.cell(spec, this.panels.get(spec.id)?.element ?? this.body(spec));
-    this.parts.grid.append(cell);
-    this.grid.makeWidget(cell);
-    return undefined;
+    if (this.narrow.matches) this.column();
+    else {
+      const cell = this.cell(spec, this.panels.get(spec.id)?.element ?? this.body(spec));
+      this.parts.grid.append(cell);
+      if (this.grid) this.grid.makeWidget(cell);
+      else this.stand();
+    }
+    this.panels.get(spec.id).placed = true;
   }
 
   settled() {
     const ready = [...this.panels.values()].every((panel) => panel.element.dataset.ready === "1");
     if (ready !== this.ready) this.now({ ready });
+    if (ready) this.whenDrawn();
     if (this.ready && !this.asking) this.labels();
   }
 
@@ -209,7 +254,7 @@ export class Board {
       const picked = valueUnder(chosen.series, key) ?? [];
       button(key, !picked.length ? `All ${count(context.totals[key])}` : picked.length <= 3 ? picked.join(", ") : `${picked.length} of ${count(context.totals[key])}`, (made) => this.pick(made, key), "dialog");
     }
-    const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "square", label, act: () => act(value) }));
+    const options = (pairs, now, act) => pairs.map(([value, label]) => ({ icon: value === now ? "check" : "", chosen: value === now, label, act: () => act(value) }));
     button("Step", written(chosen.every), (made) => menu(made, options(stepsFor(this.context()).map((every) => [every, written(every)]), chosen.every, (every) => this.choose({ every }))));
     button("Compare", compareWith.find(([value]) => value === chosen.compare)?.[1] ?? written(chosen.compare), (made) => menu(made, options(compareWith, chosen.compare, (compare) => this.choose({ compare }))));
     const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).map(([label, range]) =>
@@ -263,9 +308,11 @@ export class Board {
     return found;
   }
 
-  said({ range, span, zone }) {
+  said({ range, span, zone, step }) {
     const [from, to] = range ?? span ?? [];
-    return from === undefined ? "All" : `${moment(from, zone, to - from)} to ${moment(to, zone, to - from)}`;
+    if (from === undefined) return "All";
+    if (from === to) return instant(from, zone, step || DAY);
+    return [from, to].map((at) => step >= DAY ? instant(at, zone, step) : moment(at, zone, to - from)).join(" to ");
   }
 
   // The last so many hours or days, or from and to by hand, in the zone of the page.
@@ -298,6 +345,16 @@ export class Board {
     });
   }
 
+  // A range drawn by hand, in whole days where values are days apart.
+  whole([from, to]) {
+    const { step, zone, range, span } = this.context(), day = (at) => written.moment(`${written.local(at, zone).slice(0, 10)}T00:00:00`, zone);
+    if (!(step >= DAY)) return { from, to };
+    const now = range ?? span, first = day(from), next = { from: first, to: Math.max(day(to + DAY / 2), day(first + 1.5 * DAY)) };
+    const aside = Math.sign(from - now[0]);
+    if (next.from !== now[0] || next.to !== now[1] || aside !== Math.sign(to - now[1])) return next;
+    return { from: day(next.from + (aside + 0.5) * DAY), to: day(next.to + (aside + 0.5) * DAY) };  // less than a day is one
+  }
+
   choose(change) {
     Object.assign(this.chosen, change);
     this.bar();
@@ -309,7 +366,7 @@ export class Board {
     const here = new URL(location.href), now = performance.now();
     written.address(here.searchParams, this.chosen, this.spec.variables);
     if (here.href === location.href) return;
-    history[push && now - this.pushed > SOON ? "pushState" : "replaceState"](history.state, "", here);
+    history[push && now - this.pushed > STEP ? "pushState" : "replaceState"](history.state, "", here);
     if (push) this.pushed = now;
   }
 
@@ -357,7 +414,7 @@ export class Board {
   duplicate(id) {
     this.change(() => this.arranged(() => {
       const first = this.spec.panels.find((panel) => panel.id === id), bottom = Math.max(...this.spec.panels.map((panel) => panel.y + panel.h));
-      const x = first.x + first.w, beside = x + first.w <= 12 && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
+      const x = first.x + first.w, beside = x + first.w <= COLUMNS && !this.spec.panels.some((panel) => panel.x < x + first.w && panel.x + panel.w > x && panel.y < first.y + first.h && panel.y + panel.h > first.y);
       const second = { ...copyOf(first), id: written.id(this.spec.panels), x: beside ? x : first.x, y: beside ? first.y : bottom };
       this.spec.panels.push(second);
       this.place(second);
@@ -386,7 +443,7 @@ export class Board {
     this.panels.delete(id);
     panel.destroy();
     if (this.grid) this.grid.removeWidget(cell.parentElement);
-    else cell.remove();
+    else (this.narrow.matches ? cell : cell.parentElement).remove();
   }
 
   undo() { this.travel(this.past, this.ahead, "Undone"); }
@@ -414,14 +471,15 @@ export class Board {
   bring(spec) {
     const wanted = new Set(spec.panels.map((panel) => panel.id));
     for (const id of [...this.panels.keys()]) if (!wanted.has(id)) this.drop(id);
-    if (this.grid) {
-      this.grid.batchUpdate();
-      for (const panel of spec.panels) {
-        if (!this.panels.has(panel.id)) this.place(panel);
-        else this.grid.update(this.panels.get(panel.id).element.closest(".grid-stack-item"), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
-      }
-      this.grid.batchUpdate(false);
-    } else this.column();
+    if (this.narrow.matches) return this.column();
+    this.grid?.batchUpdate();
+    for (const panel of spec.panels) {
+      if (!this.panels.has(panel.id)) this.place(panel);
+      else this.grid?.update(this.item(panel.id), { x: panel.x, y: panel.y, w: panel.w, h: panel.h });
+    }
+    if (this.grid) this.grid.batchUpdate(false);
+    else this.stand();
+    return undefined;
   }
 
   // By keyboard: Shift and arrows move the panel that has the focus, with Ctrl they resize it.
@@ -429,7 +487,7 @@ export class Board {
     if (event.altKey || event.target.closest?.("input, textarea, select, [contenteditable], dialog")) return;
     const name = event.key.toLowerCase(), command = event.ctrlKey || event.metaKey, arrow = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] }[name];
     const id = event.target.closest?.("[data-panel]")?.dataset.panel;
-    if (arrow && event.shiftKey && id && this.grid) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
+    if (arrow && event.shiftKey && id && !this.narrow.matches) command ? this.resize(id, ...arrow) : this.move(id, ...arrow);
     else if (command && name === "z") event.shiftKey ? this.redo() : this.undo();
     else if (command && name === "y") this.redo();
     else return;
@@ -451,8 +509,15 @@ export class Board {
 
   item(id) { return this.panels.get(id).element.closest(".grid-stack-item"); }
 
+  // Whether there is a grid to move panels on.
+  async held() {
+    await this.takeHold().catch((error) => toast(error.message));
+    return !!this.grid;
+  }
+
   // A step aside, or past the neighbour that stands there.
-  move(id, dx, dy) {
+  async move(id, dx, dy) {
+    if (!await this.held()) return;
     const mine = this.spec.panels.find((panel) => panel.id === id), across = dx ? ["x", "w", "y", "h"] : ["y", "h", "x", "w"], [at, size, other, span] = across, step = dx || dy;
     const beside = this.spec.panels.filter((panel) => panel !== mine && panel[other] < mine[other] + mine[span] && panel[other] + panel[span] > mine[other] && (step < 0 ? panel[at] + panel[size] <= mine[at] : panel[at] >= mine[at] + mine[size]));
     const next = beside.sort((a, b) => step < 0 ? b[at] + b[size] - a[at] - a[size] : a[at] - b[at])[0];
@@ -462,15 +527,16 @@ export class Board {
       const first = step < 0 ? next : mine, last = step < 0 ? mine : next, from = first[at];
       this.grid.update(this.item(last.id), { [at]: from });
       this.grid.update(this.item(first.id), { [at]: from + last[size] });
-    } else if (dx) this.grid.update(this.item(id), { x: Math.max(0, Math.min(12 - mine.w, mine.x + dx)) });
+    } else if (dx) this.grid.update(this.item(id), { x: Math.max(0, Math.min(COLUMNS - mine.w, mine.x + dx)) });
     this.grid.batchUpdate(false);
     this.moved();
     this.where(id);
   }
 
-  resize(id, dw, dh) {
-    const mine = this.spec.panels.find((panel) => panel.id === id), w = Math.max(2, Math.min(12, mine.w + dw));
-    this.grid.update(this.item(id), { x: Math.min(mine.x, 12 - w), w, h: Math.max(2, Math.min(24, mine.h + dh)) });
+  async resize(id, dw, dh) {
+    if (!await this.held()) return;
+    const mine = this.spec.panels.find((panel) => panel.id === id), w = Math.max(2, Math.min(COLUMNS, mine.w + dw));
+    this.grid.update(this.item(id), { x: Math.min(mine.x, COLUMNS - w), w, h: Math.max(2, Math.min(24, mine.h + dh)) });
     this.moved();
     this.where(id);
   }
@@ -566,6 +632,30 @@ export class Board {
     return done;
   }
 
+  // A phone takes a page away without asking, and what follows a state that is on its way has then not been sent.
+  putAside() {
+    if (!this.pending && !this.saving && !this.unsaved) return;
+    stored((kept) => kept.setItem(ASIDE + this.dashboard.id, JSON.stringify({ spec: this.spec, at: Date.now() })));
+  }
+
+  // What was put aside is offered, unless it is what is shown.
+  look() {
+    const kept = stored((all) => JSON.parse(all.getItem(ASIDE + this.dashboard.id)));
+    if (kept?.spec?.panels && JSON.stringify(kept.spec) !== JSON.stringify(this.spec)) this.now({ aside: kept });
+    else this.forget();
+  }
+
+  forget() {
+    stored((kept) => kept.removeItem(ASIDE + this.dashboard.id));
+    if (this.aside) this.now({ aside: null });
+  }
+
+  bringBack() {
+    const { spec } = this.aside;
+    this.forget();
+    this.change(() => this.arrange(spec));
+  }
+
   async put() {
     if (this.stale || !this.pending) return;
     this.now({ pending: false });
@@ -574,6 +664,7 @@ export class Board {
       const body = this.packed();
       const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
       this.now({ revision: saved.revision, unsaved: "" });
+      if (!this.pending && !this.aside) this.forget();
     } catch (error) {
       if (error.status === 409) this.now({ stale: true });
       else if (error.status && error.status < 500) {
@@ -608,17 +699,25 @@ export class Board {
     Object.assign(this, { past: [], ahead: [] });
     this.now({ revision: now.revision, stale: false, unsaved: "", pending: false });
     this.arrange(now.spec);
+    if (this.aside) {
+      this.now({ aside: null });
+      this.look();
+    }
   }
 
   // Live: the server calls these.
-  changed({ dashboard, revision, datasets }) {
+  changed({ dashboard, revision, datasets, name }) {
     this.known = { ...datasets, ...this.known };
-    if (dashboard !== this.dashboard.id || !revision || revision <= this.revision) return;
+    if (dashboard !== this.dashboard.id) return;
+    if (name) this.hooks.named?.(name);
+    if (!revision || revision <= this.revision) return;
     this.told = Math.max(this.told, revision);
     if (this.saving) return;
     if (this.pending || this.unsaved) this.now({ stale: true });
     else this.reload();
   }
+
+  deleted() { this.now({ gone: true }); }
 
   version({ dataset, ...found }) {
     if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;

@@ -1,5 +1,7 @@
 // Small parts that panels and pages are made of. Texts are set as text, never as markup; icons are shapes of our own.
 
+import { fileName } from "./look.js";
+
 export function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -44,8 +46,10 @@ export function menu(button, items) {
     }
     const inner = [icon(item.icon), el("span", { class: "cut" }, item.label)];
     const act = () => { close(); button.focus(); item.act?.(); };
+    // Of several one is chosen already.
+    const now = item.chosen ? "true" : null;
     list.append(item.href ? el("a", { role: "menuitem", tabindex: "-1", href: item.href, download: item.download ?? "", onclick: () => close() }, inner)
-      : el("button", { type: "button", role: "menuitem", tabindex: "-1", class: item.danger ? "danger" : "", onclick: act }, inner));
+      : el("button", { type: "button", role: "menuitem", tabindex: "-1", class: item.danger ? "danger" : "", "aria-current": now, onclick: act }, inner));
   }
   list.addEventListener("keydown", (event) => {
     const all = [...list.querySelectorAll('[role="menuitem"]')], at = all.indexOf(document.activeElement);
@@ -62,7 +66,23 @@ export function menu(button, items) {
   list.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 4) : box.bottom + 4}px`;
   button.setAttribute("aria-expanded", "true");
   addEventListener("pointerdown", outside, true);
-  list.querySelector('[role="menuitem"]')?.focus();
+  (list.querySelector('[aria-current="true"]') ?? list.querySelector('[role="menuitem"]'))?.focus();
+}
+
+// Of many buttons one is reached by Tab, arrows move among them.
+export function roving(list) {
+  const all = () => [...list.querySelectorAll("button")], hold = (one) => all().forEach((button) => { button.tabIndex = button === one ? 0 : -1; });
+  hold(all().find((one) => one.getAttribute("aria-pressed") === "true") ?? all()[0]);
+  if (list.dataset.roving) return list;
+  list.dataset.roving = "1";
+  list.addEventListener("focusin", ({ target }) => hold(target));
+  list.addEventListener("keydown", (event) => {
+    const found = all(), at = found.indexOf(document.activeElement), to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: found.length - 1 }[event.key];
+    if (to === undefined || at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    found[Math.max(0, Math.min(found.length - 1, to))].focus();
+  });
+  return list;
 }
 
 const loading = new Map();
@@ -83,10 +103,27 @@ export function script(src, name) {
   return loading.get(src);
 }
 
+// What is drawn in colours is drawn anew in those of another theme, until the observer is disconnected.
+export function onTheme(act) {
+  const watching = new MutationObserver(() => act());
+  watching.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  return watching;
+}
+
 export function save(name, blob) {
   const href = URL.createObjectURL(blob);
-  el("a", { href, download: name.replace(/[\\/:*?"<>|]/g, "-") }).click();
+  el("a", { href, download: fileName(name) }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10000);
+}
+
+// Copy an address to the clipboard, and say so.
+export async function copyLink(link, said = "Link copied") {
+  try {
+    await navigator.clipboard.writeText(link);
+    toast(said);
+  } catch {
+    toast("The browser does not let this page copy. The address bar holds the link.");
+  }
 }
 
 export function toast(text, action = null) {

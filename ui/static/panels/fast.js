@@ -1,16 +1,18 @@
 // Draws a scene over time with uPlot: lines, areas, bars, candles, bands, gaps, thresholds, notes, and a crosshair.
 // A scene (scene.js) is plain data; what is drawn is all in it, so the same scene can be drawn as a picture (figure.js).
 
-import { logTicks, offsetOf, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { footOf, logTicks, offsetOf, placeless, placeOf, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { writeGaps } from "./gaps.js";
+import { freeSpot } from "./labels.js";
 import { colour, faded, instant, short, tick, written } from "./look.js";
 import { paint } from "./marks.js";
-import { missing } from "./scene.js";
+import { missing, rowFor } from "./scene.js";
 
 export { offsetOf, ticksBetween };
 
 const FAMILY = '"Inter Variable", system-ui, sans-serif';
 const FONT = `12px ${FAMILY}`;
+const LINE = 13;  // px of a line of words
 const TOUCHED = 12;  // px within which a value lies under the crosshair
 
 const empty = (value) => value === null || value === undefined || Number.isNaN(value);
@@ -43,6 +45,31 @@ export function barOf(line, i, step) {
   return [line.t[i] + gap + one * (line.slot ?? 0), line.t[i] + gap + one * ((line.slot ?? 0) + 1)];
 }
 
+// Lines that are drawn by ourselves, not by uPlot.
+const block = ({ fill }) => fill === "bars" || fill === "ticks";
+// From where to where a mark across a bar reaches, a little beyond it on both sides, and at which value.
+export const strokes = (line, step) => Array.from(line.y, (value, i) => {
+  const [from, to] = barOf(line, i, step), beyond = (to - from) * 0.08;
+  return [from - beyond, to + beyond, value];
+}).filter(([, , value]) => !empty(value));
+
+// How deep the shade below a line is: of many areas over one another each is faint.
+export const shadeOf = (line, { lines }) => line.base ? 0.45 : Math.min(0.18, 0.6 / lines.filter(({ fill }) => fill === "area").length);
+
+// The outline of bars as runs of [ms, value]: each bucket is a step, empty ones and those that are not whole interrupt it.
+export function stairs({ t, y, until, partial }) {
+  const runs = [];
+  let run = null;
+  for (let i = 0; i < t.length; i++) {
+    if (empty(y[i]) || partial?.[i]) run = null;
+    else {
+      if (!run || until[i - 1] !== t[i]) runs.push(run = []);
+      run.push([t[i], y[i]], [until[i], y[i]]);
+    }
+  }
+  return runs;
+}
+
 // The value of a line under a moment: of buckets the one that holds it, else the nearest within `reach` ms.
 export function valueAt(line, ms, reach) {
   const at = placeOf(line.t, ms);
@@ -70,7 +97,7 @@ export function mount(uPlot, element, hooks = {}) {
 
   const size = () => ({ width: Math.max(80, element.clientWidth), height: Math.max(60, element.clientHeight) });
   // What cannot change without building the plot anew: which lines there are and how each is drawn.
-  const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.candles, next.lines.map((line) => [line.fill, line.axis, line.dash, line.points, line.width, line.quiet])]);
+  const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.candles, next.lines.map((line) => [line.fill, line.axis, line.dash, line.points, line.width, line.quiet, line.ring])]);
 
   // While a name is pointed at, all other lines step back.
   const aside = (line) => focused && line.name !== focused && !line.name?.startsWith(`${focused} `);
@@ -78,7 +105,7 @@ export function mount(uPlot, element, hooks = {}) {
   function series() {
     return [{}, ...scene.lines.map((line, i) => ({
       scale: line.axis === "left" ? "y" : line.axis === "right" ? "y2" : line.axis, stroke: () => tint({ ...lineAt(i), alpha: aside(lineAt(i)) ? 0.15 : lineAt(i).faint && !focused ? 0.75 : 0 }), width: line.width ?? 1.5, dash: line.dash ?? [],
-      paths: line.fill === "bars" ? () => null : undefined, spanGaps: false, points: { show: line.points ? true : line.fill === "bars" ? false : undefined, size: 5, fill: () => tint(lineAt(i)), stroke: () => tint(lineAt(i)) },
+      paths: block(line) ? () => null : undefined, spanGaps: false, points: line.ring ? { show: true, size: 9, width: 1.75, fill: "transparent", stroke: () => tint(lineAt(i)) } : { show: line.points ? true : block(line) ? false : undefined, size: 5, fill: () => tint(lineAt(i)), stroke: () => tint(lineAt(i)) },
     }))];
   }
 
@@ -103,9 +130,9 @@ export function mount(uPlot, element, hooks = {}) {
     });
     const scaled = (name) => ({ auto: true, distr: scales[name]?.log ? 3 : 1, range: () => scales[name]?.whole ?? [0, 1] });
     return {
-      ...size(), ms: 1, padding: [22, right ? 4 : 14, 0, 0], legend: { show: false }, pxAlign: 1,
+      ...size(), ms: 1, padding: [22, (u) => beside(u, right), 0, 0], legend: { show: false }, pxAlign: 1,
       cursor: {
-        y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, i) => u.series[i].stroke(), width: 1.5, stroke: () => colour("surface"), show: (u, i) => lineAt(i - 1).fill === "bars" || lineAt(i - 1).quiet ? false : undefined },
+        y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, i) => u.series[i].stroke(), width: 1.5, stroke: () => colour("surface"), show: (u, i) => block(lineAt(i - 1)) || lineAt(i - 1).quiet ? false : undefined },
         bind: { dblclick: () => () => { hooks.onReset?.(); return null; } },
         dataIdx: (u, i, closest, x) => i === 0 ? closest : nearest(u, i, closest, x),
       },
@@ -135,8 +162,14 @@ export function mount(uPlot, element, hooks = {}) {
     };
   }
 
-  const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, u.bbox.width / devicePixelRatio / 76), offset);
+  const wide = (u) => u.bbox?.width > 0 ? u.bbox.width / devicePixelRatio : Math.max(1, size().width - 60);
+  const times = (u) => ticksBetween(scene.x[0], scene.x[1], (scene.x[1] - scene.x[0]) / Math.max(1, wide(u) / 76), offset);
 
+  // Room on the right for the half of the last mark's words, wherever that stands: the plot keeps its width while it is moved.
+  function beside(u, right) {
+    const [found, step] = times(u);
+    return right ? 4 : Math.max(14, ...found.slice(-1).map((ms) => Math.ceil(widthOf(tick(ms, zone, step)) / 2) + 2));
+  }
 
   // A joined column has no value of a line at most times: its nearest one counts, if it lies within a few pixels.
   function nearest(u, i, closest, x) {
@@ -196,14 +229,16 @@ export function mount(uPlot, element, hooks = {}) {
         ctx.fillRect(x(note.at), bbox.top, Math.max(1, x(note.until) - x(note.at)), bbox.height);
       }
       for (const band of scene.bands) {
-        ctx.fillStyle = tint(band);
+        ctx.fillStyle = tint(aside(band) ? { ...band, alpha: (band.alpha ?? 0.2) * 0.2 } : band);
         ribbon(u, band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band));
+        if (band.edge) edges(u, band, x, ratio);
       }
       for (const line of scene.lines) if (line.fill === "area") {
-        ctx.fillStyle = faded(tint(line), (line.base ? 0.45 : 0.18) * (aside(line) ? 0.3 : 1));
+        ctx.fillStyle = faded(tint(line), shadeOf(line, scene) * (aside(line) ? 0.3 : 1));
         ribbon(u, line.t, line.y, line.t, line.base, scaleOf(line));
       }
-      for (const line of scene.lines) if (line.fill === "bars") bars(u, ctx, line, x, ratio);
+      for (const line of scene.lines) if (line.fill === "bars") (line.steps ? outline : bars)(u, ctx, line, x, ratio);
+      for (const line of scene.lines) if (line.fill === "ticks") marks(u, ctx, line, x, ratio);
       if (scene.candles) candles(u, ctx, x, ratio);
     });
   }
@@ -212,12 +247,12 @@ export function mount(uPlot, element, hooks = {}) {
   // Fill between two lines, or between one and zero; interrupted where a line is.
   function ribbon(u, t, hi, below, lo, scale) {
     const { ctx } = u, x = (ms) => u.valToPos(ms, "x", true), y = (value) => u.valToPos(value, scale, true);
-    const floor = scene.log ? scales.y.limits[0] : Math.max(scales[scale].limits[0], Math.min(0, scales[scale].limits[1]));
+    const floor = footOf(scales[scale]);
     const shared = !lo || below === t || same(below, t);
     const piece = (a, b, c, d) => {
       ctx.beginPath();
       for (let k = a; k < b; k++) if (!empty(hi[k])) ctx.lineTo(x(t[k]), y(hi[k]));
-      for (let k = d - 1; k >= c; k--) if (!lo || !empty(lo[k])) ctx.lineTo(x(below[k]), y(lo && !(scene.log && lo[k] <= 0) ? lo[k] : floor));
+      for (let k = d - 1; k >= c; k--) if (!lo || !empty(lo[k])) ctx.lineTo(x(below[k]), y(lo && !placeless(scales[scale], lo[k]) ? lo[k] : floor));
       ctx.fill();
     };
     if (!shared) return piece(0, t.length, 0, below.length);
@@ -230,17 +265,63 @@ export function mount(uPlot, element, hooks = {}) {
     return undefined;
   }
 
+  // One value that stands out is as thin as a pixel: the edges of a band make it seen.
+  function edges(u, band, x, ratio) {
+    const { ctx } = u;
+    ctx.strokeStyle = tint({ ...band, alpha: band.edge * (aside(band) ? 0.2 : 1) });
+    ctx.lineWidth = ratio;
+    for (const column of [band.hi, band.lo]) {
+      let open = false;
+      ctx.beginPath();
+      for (let i = 0; i < column.length; i++) {
+        if (empty(column[i]) || placeless(scales[scaleOf(band)], column[i])) open = false;
+        else {
+          const place = [x(band.t[i]), u.valToPos(column[i], scaleOf(band), true)];
+          if (open) ctx.lineTo(...place);
+          else ctx.moveTo(...place);
+          open = true;
+        }
+      }
+      ctx.stroke();
+    }
+  }
+
   function bars(u, ctx, line, x, ratio) {
-    const scale = scaleOf(line), { limits } = scales[scale], floor = scene.log ? limits[0] : Math.max(limits[0], Math.min(0, limits[1])), zero = u.valToPos(floor, scale, true);
+    const scale = scaleOf(line), floor = footOf(scales[scale]), zero = u.valToPos(floor, scale, true);
     ctx.fillStyle = faded(tint(line), aside(line) ? 0.15 : line.axis === "volume" || line.quiet ? 0.45 : 0.85);
     const narrow = Math.max(1, ratio);
     for (let i = 0; i < line.t.length; i++) {
       if (empty(line.y[i]) || line.t[i] > scene.x[1]) continue;
-      const [from, to] = barOf(line, i, scene.step), left = x(from), top = u.valToPos(line.y[i], scale, true), bottom = line.base ? u.valToPos(scene.log && !(line.base[i] > 0) ? floor : line.base[i], scale, true) : zero;
+      const [from, to] = barOf(line, i, scene.step), left = x(from), top = u.valToPos(line.y[i], scale, true), bottom = line.base ? u.valToPos(placeless(scales[scale], line.base[i]) ? floor : line.base[i], scale, true) : zero;
       const box = [left, Math.min(top, bottom), Math.max(narrow, x(to) - left), Math.max(line.y[i] === 0 ? 0 : narrow, Math.abs(bottom - top))];
       if (line.partial?.[i]) hollow(ctx, line, box, ratio);
       else ctx.fillRect(...box);
     }
+  }
+  // What was there an earlier time: a short stroke across each bar, at that height, on a rim of the ground.
+  function marks(u, ctx, line, x, ratio) {
+    for (const [from, to, value] of strokes(line, scene.step)) {
+      const at = u.valToPos(value, scaleOf(line), true);
+      for (const [name, width] of [["surface", 4], [line.colour, 2]]) {
+        ctx.strokeStyle = faded(colour(name), aside(line) ? 0.2 : 1);
+        stroked(ctx, [], width * ratio, x(from), at, x(to), at);
+      }
+    }
+  }
+  function outline(u, ctx, line, x, ratio) {
+    const scale = scaleOf(line), y = (value) => u.valToPos(value, scale, true), floor = y(footOf(scales[scale]));
+    for (const run of stairs(line)) {
+      ctx.beginPath();
+      for (const [ms, value] of run) ctx.lineTo(x(ms), y(value));
+      ctx.strokeStyle = faded(tint(line), aside(line) ? 0.15 : 1);
+      ctx.lineWidth = 1.5 * ratio;
+      ctx.stroke();
+      ctx.lineTo(x(run.at(-1)[0]), floor);
+      ctx.lineTo(x(run[0][0]), floor);
+      ctx.fillStyle = faded(tint(line), aside(line) ? 0.02 : 0.05);
+      ctx.fill();
+    }
+    for (const i of Object.keys(line.partial ?? {})) if (!empty(line.y[i])) stroked(ctx, [3 * ratio, 2 * ratio], 1.5 * ratio, x(line.t[i]), y(line.y[i]), x(line.until[i]), y(line.y[i]));
   }
   // A bucket that is not whole: its outline in dashes over a shade of its colour.
   function hollow(ctx, line, [left, top, width, height], ratio) {
@@ -285,22 +366,25 @@ export function mount(uPlot, element, hooks = {}) {
       ctx.fillStyle = colour("text-3");
       ctx.textAlign = "left";
       ctx.textBaseline = "top";
-      writeGaps(ctx, scene.gaps, { said: (gap) => missing(gap, scene), x, left: bbox.left, width: bbox.width, ratio, write: (text, left) => plain(ctx, text, left, bbox.top + 2 * ratio, ratio) });
+      const gaps = writeGaps(ctx, scene.gaps, { said: (gap) => missing(gap, scene), x, left: bbox.left, width: bbox.width, ratio, write: (text, left) => plain(ctx, text, left, bbox.top + 2 * ratio, ratio) });
+      const taken = [];
       for (const { value, label: text, colour: name } of scene.thresholds) {
-        ctx.strokeStyle = ctx.fillStyle = colour(name ?? "amber");
+        ctx.strokeStyle = colour(name ?? "amber");
         stroked(ctx, [7 * ratio, 6 * ratio], ratio * 1.25, bbox.left, y(value), bbox.left + bbox.width, y(value));
-        ctx.textAlign = "right";
-        ctx.textBaseline = y(value) > bbox.top + bbox.height - 20 * ratio ? "bottom" : "top";
-        plain(ctx, fitted(ctx, text || short(value), bbox.width * 0.6), bbox.left + bbox.width - 4 * ratio, y(value) + (ctx.textBaseline === "top" ? 4 : -3) * ratio, ratio);
+        const said = fitted(ctx, text || short(value), bbox.width * 0.6), wide = ctx.measureText(said).width, tall = LINE * ratio;
+        if (!said.trim()) continue;
+        const { left, top } = freeSpot(scene, scales, { box: bbox, x, y: (one, line) => u.valToPos(one, scaleOf(line), true), at: y(value), wide, tall, taken, ratio });
+        taken.push([left, top, left + wide, top + tall]);
+        ctx.fillStyle = colour(name ?? "amber");
+        plain(ctx, said, left, top, ratio);
       }
-      let row = 0, last = -Infinity;
+      const told = gaps.map(([from, to]) => ({ row: 0, from, to }));
       for (const { at: ms, text, colour: name } of [...scene.notes].sort((a, b) => a.at - b.at)) {
-        if (ms < scene.x[0] || ms > scene.x[1]) continue;
+        if (ms < scene.x[0] || ms > scene.x[1] || x(ms) < bbox.left - 1 || x(ms) > bbox.left + bbox.width + 1) continue;
         ctx.strokeStyle = ctx.fillStyle = colour(name ?? "text-2");
         stroked(ctx, [4 * ratio, 4 * ratio], ratio, x(ms), bbox.top, x(ms), bbox.top + bbox.height);
-        const left = x(ms) > bbox.left + bbox.width * 0.6, said = fitted(ctx, text, bbox.width * 0.4);
-        row = x(ms) - last < ctx.measureText(said).width + 16 * ratio ? (row + 1) % 3 : 0;
-        last = x(ms);
+        const left = x(ms) > bbox.left + bbox.width * 0.6, room = left ? x(ms) - bbox.left : bbox.left + bbox.width - x(ms), said = fitted(ctx, text, Math.min(room - 8 * ratio, bbox.width * 0.6));
+        const wide = said ? ctx.measureText(said).width : 0, row = rowFor(told, left ? x(ms) - 5 * ratio - wide : x(ms) + 5 * ratio, wide, 8 * ratio);
         ctx.textAlign = left ? "right" : "left";
         ctx.textBaseline = "top";
         plain(ctx, said, x(ms) + (left ? -5 : 5) * ratio, bbox.top + (2 + 16 * row) * ratio, ratio);
@@ -332,7 +416,7 @@ export function mount(uPlot, element, hooks = {}) {
   }
   // Words on a chart stand on a rim of its ground, so that lines do not cross them out.
   function plain(ctx, text, left, top, ratio) {
-    ctx.lineWidth = 3 * ratio;
+    ctx.lineWidth = 4 * ratio;
     ctx.strokeStyle = colour("surface");
     ctx.lineJoin = "round";
     ctx.strokeText(text, left, top);
@@ -418,11 +502,11 @@ export function mount(uPlot, element, hooks = {}) {
     // Of each line and band the value under the crosshair, or its last one in the window.
     values() {
       if (!scene || !plot) return [];
-      const read = (line) => at === null ? lastOf(line, scene.x) : valueAt(line, at, reach(plot));
+      const read = (line) => at !== null ? valueAt(line, at, reach(plot)) : line.ring ? null : lastOf(line, scene.x);
       return [
         ...scene.lines.filter((line) => !line.quiet).map((line) => {
           const i = read(line);
-          return { line, value: i === null ? null : (line.own ?? line.y)[i], index: i === null || !line.indexed ? null : line.y[i], partial: line.partial?.[i] };
+          return { line, at: i, value: i === null ? null : (line.own ?? line.y)[i], index: i === null || !line.indexed ? null : line.y[i], partial: line.partial?.[i] };
         }),
         ...scene.bands.filter((band) => band.told).map((band) => {
           const i = read({ t: band.t, y: band.hi });

@@ -1,12 +1,14 @@
 // Panels as SVG: on the page those that are not over time, and as a picture every kind. Names are set as text, never as
 // markup, and colours are those of the theme, so that a picture looks as the panel does.
 
-import { logTicks, offsetOf, scalesOf, ticks, ticksBetween } from "./axes.js";
-import { barOf, PANE, tint } from "./fast.js";
+import { footOf, logTicks, offsetOf, placeless, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { against, earlierOf, periodOf } from "./earlier.js";
+import { barOf, PANE, shadeOf, stairs, strokes, tint } from "./fast.js";
 import { writeGaps } from "./gaps.js";
-import { colour, count, faded, instant, middle, seriesColour, short, tick, written } from "./look.js";
+import { apart, colour, count, faded, instant, middle, seriesColour, short, shortSigned, tick, written } from "./look.js";
+import { freeSpot } from "./labels.js";
 import { lookOf } from "./marks.js";
-import { missing, namesOf, OVER_TIME } from "./scene.js";
+import { missing, namesOf, OVER_TIME, rowFor, valuesOf } from "./scene.js";
 import { valueUnder } from "./variables.js";
 import { sayTable, sayFigures } from "./words.js";
 
@@ -64,15 +66,15 @@ export function figure(panel, answer, context, { width, height, titled = "", abo
   else (KINDS[panel.kind] ?? (() => {}))(root, panel, answer, context, box, chosen);
   return root;
 }
-const KINDS = { histogram, box, heat, calendar, scatter, table: (root, panel, answer, context, place) => sayTable(root, answer, context, place, { words, rule, fit: fitName, widthOf }), figure: (root, panel, answer, context, place) => sayFigures(root, panel, answer, context, place, { words, svg, fit: fitName, widthOf }) };
+const KINDS = { histogram, box, heat, calendar, scatter, table: (root, panel, answer, context, place) => sayTable(root, panel, answer, context, place, { words, rule, fit: fitName, widthOf }), figure: (root, panel, answer, context, place) => sayFigures(root, panel, answer, context, place, { words, svg, fit: fitName, widthOf }) };
 
 // What the key of a picture lists: a colour and a name each.
 function entries(panel, answer, drawn) {
   if (drawn) {
-    return [...drawn.lines.filter((line) => !line.quiet && !line.nothing).map((line) => ({ fill: tint(line), name: line.name, box: line.fill === "bars", dash: line.dash })),
+    return [...drawn.lines.filter((line) => !line.quiet && !line.nothing).map((line) => ({ fill: tint(line), name: `${line.name}${line.axis === "right" ? " (right)" : ""}`, box: line.fill === "bars" || line.ring, dash: line.dash })),
       ...drawn.bands.filter((band) => band.told).map((band) => ({ fill: tint(band), name: band.name, box: true }))];
   }
-  const lines = answer.lines.filter((line) => line.role === "value");
+  const lines = valuesOf(answer);
   if (panel.kind === "scatter") return pairs(panel, answer).map(({ name }, at) => ({ fill: seriesColour(at), name, box: true })).filter(({ name }) => name);
   return panel.kind === "histogram" && lines.length > 1 ? namesOf(lines).map((name, at) => ({ fill: seriesColour(at), name, box: true })) : [];
 }
@@ -92,8 +94,8 @@ function keys(root, list, width, top) {
 }
 
 // Axes with their grid; returns how to place values. `x` is drawn by `under` (marks below the plot).
-function frame(root, place, { low, high, log = false, labels = true }) {
-  const most = Math.max(1, Math.floor((place.bottom - place.top) / 40)), marks = log ? logTicks(low, high, most) : ticks(low, high, most)[0], step = marks.length > 1 ? marks[1] - marks[0] : 0;
+function frame(root, place, { low, high, log = false, labels = true, whole = false }) {
+  const most = Math.max(1, Math.floor((place.bottom - place.top) / 40)), marks = log ? logTicks(low, high, most) : ticks(low, high, whole ? Math.min(most, high) : most)[0], step = marks.length > 1 ? marks[1] - marks[0] : 0;
   const text = log ? marks.map((value) => short(value)) : written(marks, step), left = place.left + (labels ? Math.max(18, ...text.map((one) => widthOf(one))) + 8 : 0);
   const scaled = (value) => log ? Math.log10(value) : value, a = scaled(low), b = scaled(high);
   const y = (value) => place.bottom - (scaled(value) - a) / (b - a || 1) * (place.bottom - place.top);
@@ -127,10 +129,10 @@ function overTime(root, scene, place) {
     root.append(name === "y2" ? words(right + 8, y(value, name) + 4, text[at]) : words(left - 8, y(value, name) + 4, text[at], { anchor: "end" }));
   });
   const [times, step] = ticksBetween(from, to, (to - from) / Math.max(1, (right - left) / 76), offsetOf(scene.zone));
-  for (const ms of times) root.append(rule(x(ms), inside.bottom, x(ms), inside.bottom + 4, "axis"), words(x(ms), inside.bottom + 19, tick(ms, scene.zone, step), { anchor: "middle" }));
+  for (const ms of times) root.append(rule(x(ms), inside.bottom, x(ms), inside.bottom + 4, "axis"), words(Math.min(x(ms), place.right + 10 - widthOf(tick(ms, scene.zone, step)) / 2), inside.bottom + 19, tick(ms, scene.zone, step), { anchor: "middle" }));
   root.append(body, rule(left, inside.bottom, right, inside.bottom, "axis"));
 
-  const scaleOf = ({ axis }) => axis === "right" ? "y2" : !axis || axis === "left" ? "y" : axis, floorOf = (name) => scene.log && name === "y" ? scales.y.limits[0] : Math.max(scales[name].limits[0], Math.min(0, scales[name].limits[1]));
+  const scaleOf = ({ axis }) => axis === "right" ? "y2" : !axis || axis === "left" ? "y" : axis, floorOf = (name) => footOf(scales[name]);
   for (const [a, b] of scene.gaps) body.append(rect(x(a), inside.top, Math.max(1, x(b) - x(a)), height, colour("sunken")));
   for (const note of scene.notes) if (!empty(note.until)) body.append(rect(x(note.at), inside.top, Math.max(1, x(note.until) - x(note.at)), height, faded(colour("amber"), 0.12)));
   const ribbon = (t, hi, below, lo, name, fill) => {
@@ -147,21 +149,33 @@ function overTime(root, scene, place) {
     for (const [a, b] of pieces) {
       const up = [], down = [], end = pieces.length === 1 && lo && below.length !== t.length ? below.length : b;
       for (let i = a; i < b; i++) if (!empty(hi[i])) up.push(`${rounded(x(t[i]))} ${rounded(y(hi[i], name))}`);
-      for (let i = end - 1; i >= a; i--) if (!lo || !empty(lo[i])) down.push(`${rounded(x((lo ? below : t)[i]))} ${rounded(y(lo && !(scene.log && lo[i] <= 0) ? lo[i] : floor, name))}`);
+      for (let i = end - 1; i >= a; i--) if (!lo || !empty(lo[i])) down.push(`${rounded(x((lo ? below : t)[i]))} ${rounded(y(lo && !placeless(scales[name], lo[i]) ? lo[i] : floor, name))}`);
       if (up.length) body.append(svg("path", { d: `M${[...up, ...down].join("L")}Z`, fill }));
     }
   };
-  for (const band of scene.bands) ribbon(band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band), tint(band));
-  for (const line of scene.lines) if (line.fill === "area") ribbon(line.t, line.y, line.t, line.base, scaleOf(line), faded(tint(line), line.base ? 0.45 : 0.18));
-  for (const line of scene.lines) if (line.fill === "bars" && !line.nothing) {
-    const name = scaleOf(line), floor = floorOf(name), group = svg("g", { fill: faded(tint(line), line.quiet ? 0.45 : 0.85) });
-    for (let i = 0; i < line.t.length; i++) {
-      if (empty(line.y[i])) continue;
-      const [a, b] = barOf(line, i, scene.step), top = y(line.y[i], name), bottom = y(line.base && (!scene.log || line.base[i] > 0) ? line.base[i] : floor, name);
-      group.append(svg("rect", { x: rounded(x(a)), y: rounded(Math.min(top, bottom)), width: rounded(Math.max(1, x(b) - x(a))), height: rounded(Math.max(line.y[i] === 0 ? 0 : 1, Math.abs(bottom - top))), ...(line.partial?.[i] ? { fill: faded(tint(line), 0.2), stroke: tint(line), "stroke-dasharray": "3 2" } : {}) }));
+  for (const band of scene.bands) {
+    ribbon(band.t, band.hi, band.below ?? band.t, band.lo, scaleOf(band), tint(band));
+    const gone = (value) => empty(value) || placeless(scales[scaleOf(band)], value);
+    for (const column of band.edge ? [band.hi, band.lo] : []) {
+      const d = Array.from(column, (value, i) => gone(value) ? "" : `${i && !gone(column[i - 1]) ? "L" : "M"}${rounded(x(band.t[i]))} ${rounded(y(value, scaleOf(band)))}`).join("");
+      if (d) body.append(svg("path", { d, fill: "none", stroke: tint({ ...band, alpha: band.edge }) }));
     }
-    body.append(group);
   }
+  for (const line of scene.lines) if (line.fill === "area") ribbon(line.t, line.y, line.t, line.base, scaleOf(line), faded(tint(line), shadeOf(line, scene)));
+  const bar = (line, i) => {
+    const name = scaleOf(line), [a, b] = barOf(line, i, scene.step), top = y(line.y[i], name), bottom = y(line.base && !placeless(scales[name], line.base[i]) ? line.base[i] : floorOf(name), name);
+    return svg("rect", { x: rounded(x(a)), y: rounded(Math.min(top, bottom)), width: rounded(Math.max(1, x(b) - x(a))), height: rounded(Math.max(line.y[i] === 0 ? 0 : 1, Math.abs(bottom - top))), ...(line.partial?.[i] ? { fill: faded(tint(line), 0.2), stroke: tint(line), "stroke-dasharray": "3 2" } : {}) });
+  };
+  for (const line of scene.lines.filter(({ steps }) => steps)) {
+    const name = scaleOf(line), foot = rounded(y(floorOf(name), name)), at = (ms, value) => `${rounded(x(ms))} ${rounded(y(value, name))}`;
+    for (const run of stairs(line)) {
+      const d = `M${run.map(([ms, value]) => at(ms, value)).join("L")}`;
+      body.append(svg("path", { d: `${d}V${foot}H${rounded(x(run[0][0]))}Z`, fill: faded(tint(line), 0.05) }), svg("path", { d, fill: "none", stroke: tint(line), "stroke-width": 1.5 }));
+    }
+    for (const i of Object.keys(line.partial ?? {})) if (!empty(line.y[i])) body.append(svg("path", { d: `M${at(line.t[i], line.y[i])}L${at(line.until[i], line.y[i])}`, stroke: tint(line), "stroke-width": 1.5, "stroke-dasharray": "3 2" }));
+  }
+  for (const line of scene.lines) if (line.fill === "bars" && !line.nothing && !line.steps) body.append(svg("g", { fill: faded(tint(line), line.quiet ? 0.45 : 0.85) }, Array.from(line.t, (_, i) => !empty(line.y[i]) && bar(line, i))));
+  for (const line of scene.lines.filter(({ fill }) => fill === "ticks")) for (const [a, b, value] of strokes(line, scene.step)) for (const [name, width] of [["surface", 4], [line.colour, 2]]) body.append(rule(x(a), y(value, scaleOf(line)), x(b), y(value, scaleOf(line)), name, { "stroke-width": width }));
   if (scene.candles) {
     const { t, until, o, h, l, c, partial } = scene.candles, up = colour("series-1"), down = colour("series-5");
     for (let i = 0; i < t.length; i++) {
@@ -171,8 +185,12 @@ function overTime(root, scene, place) {
     }
   }
   for (const line of scene.lines) {
-    if (line.fill === "bars") continue;
+    if (line.fill === "bars" || line.fill === "ticks") continue;
     const name = scaleOf(line), whole = line.path ?? line.y;
+    if (line.ring) {
+      for (let i = 0; i < line.t.length; i++) if (!empty(line.y[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 4.5, fill: "none", stroke: tint(line), "stroke-width": 1.75 }));
+      continue;
+    }
     let d = "", pen_ = "M";
     for (let i = 0; i < line.t.length; i++) {
       if (empty(whole[i])) {
@@ -191,16 +209,26 @@ function overTime(root, scene, place) {
     }
     if (line.points) for (let i = 0; i < line.t.length; i++) if (!empty(whole[i])) body.append(svg("circle", { cx: rounded(x(line.t[i])), cy: rounded(y(line.y[i], name)), r: 2.5, fill: tint(line) }));
   }
-  writeGaps({ measureText: (text) => ({ width: widthOf(text) }) }, scene.gaps, { said: (gap) => missing(gap, scene), x, left, width: right - left, ratio: 1, write: (text, at) => body.append(words(at, inside.top + 12, text)) });
+  const gaps = writeGaps({ measureText: (text) => ({ width: widthOf(text) }) }, scene.gaps, { said: (gap) => missing(gap, scene), x, left, width: right - left, ratio: 1, write: (text, at) => body.append(words(at, inside.top + 12, text)) });
   for (const mark of scene.marks) {
     const { ring, colour: name } = lookOf(mark), stroke = { stroke: colour(name), "stroke-width": 1.75 };
     body.append(ring ? svg("circle", { cx: rounded(x(mark.t)), cy: rounded(y(mark.y, scaleOf(mark))), r: 4, fill: colour("surface"), ...stroke }) : rect(x(mark.t) - 3, inside.bottom - 8, 6, 6, colour("surface"), stroke));
   }
-  for (const { value, label, colour: name } of scene.thresholds) body.append(rule(left, y(value), right, y(value), name ?? "amber", { "stroke-dasharray": "7 6", "stroke-width": 1.25 }), words(right - 4, y(value) > inside.bottom - 20 ? y(value) - 5 : y(value) + 15, fit(label || short(value), (right - left) * 0.6), { anchor: "end", fill: name ?? "amber" }));
-  for (const { at, text, colour: name } of scene.notes) {
+  const taken = [];
+  for (const { value, label, colour: name } of scene.thresholds) {
+    const said = fit(label || short(value), (right - left) * 0.6), wide = widthOf(said), tall = 13;
+    body.append(rule(left, y(value), right, y(value), name ?? "amber", { "stroke-dasharray": "7 6", "stroke-width": 1.25 }));
+    if (!said.trim()) continue;
+    const spot = freeSpot(scene, scales, { box: { left, top: inside.top, width: right - left, height }, x, y: (one, line) => y(one, scaleOf(line)), at: y(value), wide, tall, taken }), text = words(spot.left, spot.top + 11, said, { fill: name ?? "amber" });
+    for (const [key, one] of Object.entries({ stroke: colour("surface"), "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" })) text.setAttribute(key, one);
+    taken.push([spot.left, spot.top, spot.left + wide, spot.top + tall]);
+    body.append(text);
+  }
+  const told = gaps.map(([begin, end]) => ({ row: 0, from: begin, to: end }));
+  for (const { at, text, colour: name } of [...scene.notes].sort((one, other) => one.at - other.at)) {
     if (at < from || at > to) continue;
-    const beside = x(at) > left + (right - left) * 0.6;
-    body.append(rule(x(at), inside.top, x(at), inside.bottom, name ?? "text-2", { "stroke-dasharray": "4 4" }), words(x(at) + (beside ? -5 : 5), inside.top + 12, fit(text, (right - left) * 0.4), { anchor: beside ? "end" : "start", fill: name ?? "text-2" }));
+    const beside = x(at) > left + (right - left) * 0.6, said = fit(text, Math.min((beside ? x(at) - left : right - x(at)) - 8, (right - left) * 0.6)), long = said ? widthOf(said) : 0, start = x(at) + (beside ? -5 - long : 5);
+    body.append(rule(x(at), inside.top, x(at), inside.bottom, name ?? "text-2", { "stroke-dasharray": "4 4" }), words(x(at) + (beside ? -5 : 5), inside.top + 12 + 14 * rowFor(told, start, long, 8), said, { anchor: beside ? "end" : "start", fill: name ?? "text-2" }));
   }
   for (const [name, { part }] of Object.entries(scales)) if (part[1] !== 1) body.append(words(left + 4, inside.bottom - height * part[1] + 12, PANE[name]));
 }
@@ -211,23 +239,25 @@ function histogram(root, panel, answer, context, place) {
   let [low, high] = [Math.min(...edges), Math.max(...edges)];
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
   const most = Math.max(1, ...lines.flatMap((line) => [...line.columns.count])), inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 };
-  const { left, y } = frame(root, inside, { low: 0, high: most * 1.04 }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
+  const { left, y } = frame(root, inside, { low: 0, high: most * 1.04, whole: true }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
   const [marks, step] = ticks(low, high, (place.right - left) / 60);
   const said = written(marks, step);
   marks.forEach((value, at) => root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, said[at], { anchor: "middle" })));
   lines.forEach((line, at) => {
-    const { edges: found, count: counts } = line.columns, fill = faded(seriesColour(at), several ? 0.5 : 0.85), all = counts.reduce((sum, one) => sum + one, 0);
+    const { edges: found, count: counts } = line.columns, fill = faded(seriesColour(at), several ? 0.16 : 0.85), all = counts.reduce((sum, one) => sum + one, 0);
     for (let i = 0; i < counts.length; i++) {
       if (!counts[i]) continue;
       const from = found[i], to = found[i + 1] ?? from, [a, b] = from === to ? [x(from) - 12, x(from) + 12] : [x(from) + 0.5, x(to) - 0.5];
       root.append(rect(a, y(counts[i]), Math.max(1, b - a), inside.bottom - y(counts[i]), fill, { "data-tip": `${several ? `${names[at]}\n` : ""}${short(from)} to ${short(to)}\n${count(counts[i])} values, ${short(counts[i] / all * 100, 0.1)}%` }));
     }
+    // Of several each is outlined, so that none is hidden by the others.
+    if (several && found.length > 1 && found.at(-1) > found[0]) root.append(svg("path", { d: `M${rounded(x(found[0]))} ${rounded(inside.bottom)}${[...counts].map((many, i) => `V${rounded(y(many))}H${rounded(x(found[i + 1]))}`).join("")}V${rounded(inside.bottom)}`, fill: "none", stroke: seriesColour(at), "stroke-width": 1.5, "pointer-events": "none" }));
   });
 }
 
 // Boxes by Tukey: quartiles, whiskers to the last values within 1.5 interquartile ranges, least and greatest as rings.
 function box(root, panel, answer, context, place) {
-  const lines = answer.lines.filter((line) => line.columns.median.length), names = namesOf(lines), of = (line, name) => line.columns[name][0], log = panel.show.axis === "log" && lines.every((line) => of(line, "least") > 0);
+  const lines = answer.lines.filter((line) => line.columns.median.length), names = namesOf(lines), called = apart(names, 28), of = (line, name) => line.columns[name][0], log = panel.show.axis === "log" && lines.every((line) => of(line, "least") > 0);
   const low = Math.min(...lines.map((line) => of(line, "least"))), high = Math.max(...lines.map((line) => of(line, "greatest"))), pad = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
   const inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 }, { left, y } = frame(root, inside, log ? { low: low / 1.2, high: high * 1.2, log } : { low: low - pad, high: high + pad });
   const each = (place.right - left) / lines.length, wide = Math.min(72, each * 0.55), skip = Math.ceil(44 / each);
@@ -242,7 +272,7 @@ function box(root, panel, answer, context, place) {
       line_(middle - wide / 2, y(of(line, "median")), middle + wide / 2, y(of(line, "median")), { stroke: colour("text"), "stroke-width": 2 }));
     for (const [name, whisker] of [["least", "whisker_low"], ["greatest", "whisker_high"]]) if (of(line, name) !== of(line, whisker)) group.append(svg("circle", { cx: rounded(middle), cy: rounded(y(of(line, name))), r: 2.5, fill: "none", ...stroke, "stroke-width": 1.25 }));
     root.append(group);
-    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fitName(names[at], each * skip - 8), { anchor: "middle" }));
+    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fitName(called[at], each * skip - 8), { anchor: "middle" }));
   });
 }
 
@@ -256,16 +286,24 @@ export function reachOf(values) {
   return [low, high];
 }
 
+// How much the days of a line are above what they were an earlier period ago; null where no such period is shown.
+export function differences(panel, answer, context, line) {
+  const then = against(panel, answer, context, DAY)?.(line);
+  return then ? line.columns.y.map((value, i) => value - then[i]) : null;
+}
+// More in the colour of what rises, less in that of what falls, as candles are; the more, the deeper.
+export const shadeOfChange = (by, most) => Number.isNaN(by) ? colour("sunken") : faded(colour(by < 0 ? "series-5" : "series-1"), 0.06 + 0.94 * (most > 0 ? Math.abs(by) / most : 0));
+
 // A scale of shades, for pictures; on the page it stands in the legend.
-function ramp(root, place, limits) {
+function ramp(root, place, limits, tone = (part) => shade(part, [0, 1])) {
   if (!place.titled) return;
   const wide = 96, x = place.right - wide - widthOf(short(limits[1])) - 6;
   root.append(words(x - 6, place.top + 2, short(limits[0]), { anchor: "end" }), words(x + wide + 6, place.top + 2, short(limits[1])));
-  for (let i = 0; i < 24; i++) root.append(rect(x + i * 4, place.top - 8, 4.2, 10, shade(i, [0, 23])));
+  for (let i = 0; i < 24; i++) root.append(rect(x + i * 4, place.top - 8, 4.2, 10, tone(i / 23)));
 }
 
 function heat(root, panel, answer, context, place, chosen) {
-  const line = answer.lines[chosen] ?? answer.lines[0], { value, n } = line.columns, limits = reachOf(value), left = place.left + 36, top = place.top + 8, bottom = place.bottom - 22;
+  const lines = valuesOf(answer), line = lines[chosen] ?? lines[0], { value, n } = line.columns, limits = reachOf(value), left = place.left + 36, top = place.top + 8, bottom = place.bottom - 22;
   const wide = (place.right - left) / 24, tall = (bottom - top) / 7, gap = Math.min(1.5, wide / 8);
   ramp(root, place, limits);
   for (let day = 0; day < 7; day++) {
@@ -281,7 +319,7 @@ function heat(root, panel, answer, context, place, chosen) {
 
 // Days in columns of weeks, Monday above; long spans in several strips below one another.
 function calendar(root, panel, answer, context, place, chosen) {
-  const { t, y, n } = (answer.lines[chosen] ?? answer.lines[0]).columns, offset = offsetOf(context.zone), days = new Map();
+  const lines = valuesOf(answer), line = lines[chosen] ?? lines[0], { t, y, n } = line.columns, differ = differences(panel, answer, context, line), back = periodOf(earlierOf(panel, context)), offset = offsetOf(context.zone), days = new Map();
   let first = Infinity, last = -Infinity;
   for (let i = 0; i < t.length; i++) {
     const day = Math.floor((t[i] + offset(t[i])) / DAY);
@@ -289,12 +327,12 @@ function calendar(root, panel, answer, context, place, chosen) {
     first = Math.min(first, day);
     last = Math.max(last, day);
   }
-  const monday = (day) => Math.floor((day + 3) / 7), begin = monday(first), weeks = monday(last) - begin + 1, limits = reachOf(y), left = place.left + 36, width = place.right - left, height = place.bottom - place.top - 8;
+  const monday = (day) => Math.floor((day + 3) / 7), begin = monday(first), weeks = monday(last) - begin + 1, limits = reachOf(differ ?? y), most = Math.max(-limits[0], limits[1]), left = place.left + 36, width = place.right - left, height = place.bottom - place.top - 8;
   const size = (strips) => Math.min(width / Math.ceil(weeks / strips), (height / strips - 20) / 7, 26);
   let strips = 1;
   for (let many = 2; many <= 12 && many <= weeks; many++) if (size(many) > size(strips) * 1.05) strips = many;
   const each = Math.ceil(weeks / strips), wide = Math.min(width / each, 34), tall = Math.min((height / strips - 20) / 7, 34), gap = wide > 5 ? 1.5 : 0.5;
-  ramp(root, place, limits);
+  ramp(root, place, differ ? [-most, most] : limits, differ ? (part) => shadeOfChange(part * 2 - 1, 1) : undefined);
   const date = (day) => new Date(day * DAY), name = (day) => `${date(day).getUTCDate()} ${MONTHS[date(day).getUTCMonth()]} ${date(day).getUTCFullYear()}`;
   for (let strip = 0; strip < strips; strip++) {
     const top = place.top + 8 + strip * (height / strips);
@@ -311,8 +349,8 @@ function calendar(root, panel, answer, context, place, chosen) {
       for (let row = 0; row < 7; row++) {
         const day = (begin + week) * 7 - 3 + row, at = days.get(day);
         if (day < first || day > last) continue;
-        const known = at !== undefined && !Number.isNaN(y[at]);
-        root.append(rect(x + gap / 2, top + 16 + tall * row + gap / 2, wide - gap, tall - gap, shade(known ? y[at] : NaN, limits), { rx: wide > 8 ? 2 : 0, "data-tip": `${DAYS[row]} ${name(day)}\n${known ? `${short(y[at])}${n ? `, of ${count(n[at])} value${n[at] === 1 ? "" : "s"}` : ""}` : "no values"}` }));
+        const known = at !== undefined && !Number.isNaN(y[at]), then = known && differ ? y[at] - differ[at] : NaN, told = Number.isNaN(then) ? `no value from the ${back}` : `${back} ${short(then)}, change ${shortSigned(differ[at])}`;
+        root.append(rect(x + gap / 2, top + 16 + tall * row + gap / 2, wide - gap, tall - gap, differ ? shadeOfChange(known ? differ[at] : NaN, most) : shade(known ? y[at] : NaN, limits), { rx: wide > 8 ? 2 : 0, "data-tip": `${DAYS[row]} ${name(day)}\n${known ? `${short(y[at])}${n ? `, of ${count(n[at])} value${n[at] === 1 ? "" : "s"}` : ""}${differ ? `\n${told}` : ""}` : "no values"}` }));
       }
     }
   }
@@ -321,9 +359,12 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 // Two measures of each series at the same buckets of time.
 export function pairs(panel, answer) {
-  const [mx, my] = panel.query.measures ?? [], found = new Map();
-  for (const line of answer.lines) if (line.role === "value") found.set(line.series, { ...found.get(line.series), [line.measure]: line.columns });
-  return [...found].filter(([, columns]) => valueUnder(columns, mx) && valueUnder(columns, my)).map(([name, columns]) => ({ name, t: columns[mx].t, x: columns[mx].y, y: columns[my].y }));
+  const [mx, my] = panel.query.measures ?? [], found = new Map(), partial = new Map();
+  for (const line of answer.lines) if (line.role === "value") {
+    found.set(line.series, { ...found.get(line.series), [line.measure]: line.columns });
+    partial.set(line.series, { ...partial.get(line.series), ...line.partial });
+  }
+  return [...found].filter(([, columns]) => valueUnder(columns, mx) && valueUnder(columns, my)).map(([name, columns]) => ({ name, t: columns[mx].t, x: columns[mx].y, y: columns[my].y, partial: partial.get(name) }));
 }
 
 function scatter(root, panel, answer, context, place) {
@@ -341,7 +382,7 @@ function scatter(root, panel, answer, context, place) {
   found.forEach((one, at) => {
     const fill = faded(seriesColour(at), 0.6);
     for (let i = 0; i < one.t.length; i++) if (good(one, i)) {
-      root.append(svg("circle", { cx: rounded(x(one.x[i])), cy: rounded(y(one.y[i])), r: one.t.length > 1500 ? 2 : 3, fill, "data-tip": `${one.name ? `${one.name}\n` : ""}${mx} ${short(one.x[i])}\n${my} ${short(one.y[i])}\n${instant(one.t[i], context.zone, one.t.length > 1 ? one.t[1] - one.t[0] : DAY)}` }));
+      root.append(svg("circle", { cx: rounded(x(one.x[i])), cy: rounded(y(one.y[i])), r: one.t.length > 1500 ? 2 : 3, ...(one.partial[i] ? { fill: colour("surface"), stroke: seriesColour(at), "stroke-dasharray": "2 1.5" } : { fill }), "data-tip": `${one.name ? `${one.name}\n` : ""}${mx} ${short(one.x[i])}\n${my} ${short(one.y[i])}\n${instant(one.t[i], context.zone, one.t.length > 1 ? one.t[1] - one.t[0] : DAY)}${one.partial[i] ? `\npartial: ${one.partial[i]}` : ""}` }));
     }
   });
 }

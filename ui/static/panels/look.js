@@ -25,19 +25,27 @@ let marks = [",", "."];
 export const writeNumbersWith = (thousands, decimal) => { marks = [thousands, decimal]; };
 const swap = (text) => text.replace(/[,.]/g, (sign) => sign === "," ? marks[0] : marks[1]);
 
+// By a power of ten, with as many digits as tell neighbours of a step apart: 1.05e15.
+function powered(value, step = 0) {
+  if (!value) return "0";
+  const digits = step ? Math.floor(Math.log10(Math.abs(value)) + 1e-9) - Math.floor(Math.log10(step) + 1e-9) : 3, [mantissa, power] = value.toExponential(Math.max(0, Math.min(6, digits))).split("e");
+  return swap(`${mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa}e${power.replace("+", "")}`).replaceAll("-", "−");
+}
+
 // As many digits as tell neighbours of a step apart.
 export function number(value, step) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
-  if (size >= 1e15 || (size > 0 && size < 1e-6)) return swap(value.toExponential(3));
+  if (size >= 1e16 || (size > 0 && size < 1e-6) || (step > 0 && step < 1e-8)) return powered(value, step);
   const digits = step ? Math.max(0, Math.min(8, Math.ceil(-Math.log10(step) - 1e-9))) : Number.isInteger(value) ? 0 : size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : Math.max(4, 2 - Math.floor(Math.log10(size)));
   const format = remembered(`n${digits}${step ? "f" : ""}`, () => new Intl.NumberFormat("en", { minimumFractionDigits: step ? digits : 0, maximumFractionDigits: digits }));
   return swap(format.format(value)).replace("-", "−");
 }
 
+const MOST_WORDS = 1e17;  // above it a power of ten is read more easily than thousands of T
 const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 export function short(value, step = 0) {
-  const unit = Math.abs(value) >= 1e5 ? UNITS.find(([size]) => Math.abs(value) >= size) : null;
+  const unit = Math.abs(value) >= 1e5 && Math.abs(value) < MOST_WORDS ? UNITS.find(([size]) => Math.abs(value) >= size) : null;
   if (!unit) return number(value, step || undefined);
   const part = value / unit[0];
   return `${bare(part, step ? Math.max(step / unit[0], 1e-3) : Math.abs(part) >= 100 ? 0.1 : 0.01)}${unit[1]}`;
@@ -49,12 +57,13 @@ const bare = (value, step) => {
 };
 // The marks of an axis, all in the same unit.
 export function written(values, step = 0) {
-  const most = Math.max(0, ...values.map(Math.abs)), unit = most >= 1e5 ? UNITS.find(([size]) => most >= size) : null;
+  const most = Math.max(0, ...values.map(Math.abs)), unit = most >= 1e5 && most < MOST_WORDS ? UNITS.find(([size]) => most >= size) : null;
   return values.map((value) => unit && value ? `${bare(value / unit[0], step ? Math.max(step / unit[0], 1e-3) : 1e-3)}${unit[1]}` : number(value, step || undefined));
 }
 export const count = (value) => swap(Math.round(value).toLocaleString("en"));
 // With the sign before it, so that a change is told by more than its colour.
 export const signed = (value, step) => `${value > 0 ? "+" : ""}${number(value, step)}`;
+export const shortSigned = (value) => `${value > 0 ? "+" : ""}${short(value)}`;
 // Numbers of one column: as many decimals as its greatest needs, none where all are whole.
 export function digitsOf(values) {
   let most = 0, all = true;
@@ -71,6 +80,37 @@ export function middle(text, most = 36) {
   if (text.length <= most) return text;
   const head = Math.ceil((most - 1) / 2);
   return `${text.slice(0, head).trimEnd()}…${text.slice(text.length - (most - 1 - head)).trimStart()}`;
+}
+
+// Names of one list, each in at most about so many letters: where beginnings and ends do not tell them apart, what all of
+// them begin and end with gives way.
+export function apart(names, most = 36) {
+  const cut = names.map((name) => middle(name, most)), long = names.filter((name) => name.length > most);
+  if (long.length < 2 || new Set(cut).size === new Set(names).size) return cut;
+  const common = (of) => {
+    let many = 0;
+    while (many < of[0].length && of.every((name) => name[many] === of[0][many])) many += 1;
+    return many;
+  };
+  const backwards = (name) => [...name].reverse().join(""), begin = common(long), end = common(long.map((name) => backwards(name.slice(begin))));
+  const word = (text, way) => (way < 0 ? /\S{0,12}\s?$/ : /^\s?\S{0,12}/).exec(text)[0].length;
+  return names.map((name, at) => {
+    if (name.length <= most) return cut[at];
+    const from = begin - word(name.slice(0, begin), -1), to = name.length - end + word(name.slice(name.length - end), 1);
+    return middle(`${from > 0 ? "…" : ""}${name.slice(Math.max(0, from), to).trim()}${to < name.length ? "…" : ""}`, most);
+  });
+}
+
+// A file's name that every file system takes: 200 bytes of UTF-8 at most, the ending kept.
+export function fileName(name, most = 200) {
+  const [, stem, ending] = /^(.+?)(\.\w{1,9})?$/s.exec(name.replace(/[\\/:*?"<>|]/g, "-")), bytes = (text) => new TextEncoder().encode(text).length;
+  let kept = "", left = most - bytes(ending ?? "");
+  for (const letter of stem) {
+    left -= bytes(letter);
+    if (left < 0) break;
+    kept += letter;
+  }
+  return kept + (ending ?? "");
 }
 
 // Times. `zone` is an IANA name; parts are read in it, so that days begin where its days begin.

@@ -10,18 +10,18 @@ const ASKED = new Set(["measures", "series", "filters", "from", "to", "group", "
 const WINDOW = new Set(["from", "to"]);
 const NEAR = 10, TOUCH = 20;  // px
 const TOLD = 3;  // of those that stand in one place
-const GONE = new Set(["rejected", "emptied"]);
+const GONE = new Set(["rejected", "left_out", "emptied"]);
 const none = (value) => value === null || value === undefined || Number.isNaN(value);
 
-// The marks of a window, each with the height of its line (NaN where nothing is stored); `lines` are those of the scene,
-// by the names of the values they are of.
+// The marks of a window, each with the height `y` at which it is drawn (NaN where nothing is stored), what is `stored`, and
+// which of the values it is of (`root`); `lines` are those of the scene, by the names of these values.
 export function standing(marks, values, names, lines, [from, to]) {
   const found = [];
   for (const mark of marks ?? []) {
     if (mark.t < from || mark.t > to) continue;
     const at = values.findIndex((line) => line.series === mark.of && (!mark.measure || line.measure === mark.measure)), line = lines.find((one) => one.name === names[at]);
     if (at < 0 || !(line || values[at].columns.close)) continue;  // it is not drawn
-    found.push({ ...mark, y: GONE.has(mark.action) ? NaN : heightOf(mark, line), axis: line?.axis ?? "left" });
+    found.push({ ...mark, stored: mark.y, y: GONE.has(mark.action) ? NaN : heightOf(mark, line), axis: line?.axis ?? "left", root: at });
   }
   return found;
 }
@@ -37,7 +37,7 @@ function heightOf(mark, line) {
 }
 
 // How a mark looks: red where a record is lost, amber where a cell was changed.
-export const lookOf = (mark) => ({ ring: !none(mark.y), colour: mark.action === "rejected" ? "red" : "amber" });
+export const lookOf = (mark) => ({ ring: !none(mark.y), colour: ["rejected", "left_out"].includes(mark.action) ? "red" : "amber" });
 
 // Draw marks; `x` and `y(mark)` tell where on the canvas, `bbox` where the plot is: at its edges they are whole.
 export function paint(ctx, marks, { x, y, bbox, ratio }) {
@@ -57,12 +57,13 @@ export function paint(ctx, marks, { x, y, bbox, ratio }) {
 // With all the decimals that a value has.
 const exactly = (value) => number(value, 10 ** -(String(value).split(".")[1]?.length ?? 0));
 
-const DONE = { rejected: "The record was rejected.", emptied: "The cell was emptied.", repaired: "Repaired.", truncated: "What was too much was cut off." };
+const DONE = { rejected: "The record was rejected.", left_out: "The record was rejected for another reason.", emptied: "The cell was emptied.", repaired: "Repaired.", truncated: "What was too much was cut off." };
 // What a mark says, in lines: what the cell said, why that was wrong, and what was done.
 export function said(mark) {
   const kind = mark.kind.replaceAll("_", " "), reason = mark.reason && mark.reason.toLowerCase() !== kind ? mark.reason : "", done = DONE[mark.action] ?? `${mark.action[0].toUpperCase()}${mark.action.slice(1)}.`;
   const where = mark.column || "Record", cell = mark.value ? `${where}: “${mark.value}”` : where;
-  return [`${cell}, ${kind}`, reason && `${reason[0].toUpperCase()}${reason.slice(1).replace(/\.$/, "")}.`, mark.action === "repaired" && !none(mark.y) && mark.measure ? `Stored as ${exactly(mark.y)}.` : done].filter(Boolean);
+  const stored = mark.stored === undefined ? mark.y : mark.stored;
+  return [`${cell}, ${kind}`, reason && `${reason[0].toUpperCase()}${reason.slice(1).replace(/\.$/, "")}.`, mark.action === "repaired" && !none(stored) && mark.measure ? `Stored as ${exactly(stored)}.` : mark.action === "repaired" && mark.became ? `Stored as “${mark.became}”.` : done].filter(Boolean);
 }
 
 // Where its line is told of: the version that read the file is found by the name of its conversion.

@@ -1,27 +1,50 @@
 // The page of a dashboard as it comes from ui/templates/dashboard.html: its board, its head and its menu.
 
 import { Board } from "./dashboard.js";
-import { toast } from "./dom.js";
+import { copyLink, toast } from "./dom.js";
 
-const SOON = 500;  // ms
 let board = null;
 
-// Resolves when the charts are drawn, or soon: what can wait until then leaves the browser to them.
-export async function drawn() {
-  const { root } = standing(), enough = performance.now() + SOON;
-  while (root.dataset.ready !== "1" && performance.now() < enough) await new Promise((resolve) => setTimeout(resolve, 10));
+// Draw as soon as the page has been read as far as the board, and its sheets are there: panels ask by their widths.
+export async function begin() {
+  await Promise.all([read(), ...[...document.querySelectorAll('link[rel="stylesheet"]')].map(arrived)]);
+  standing();
 }
 
-// Draw as soon as the page has been read as far as the board.
-export function begin() {
-  if (document.querySelector(".board")) return void standing();
-  const reading = new MutationObserver(() => {
-    if (!document.querySelector(".board")) return;
-    reading.disconnect();
-    standing();
-  });
+const read = () => new Promise((resolve) => {
+  const look = () => document.querySelector(".board") && (reading.disconnect(), resolve());
+  const reading = new MutationObserver(look);
   reading.observe(document, { childList: true, subtree: true });
-  return undefined;
+  look();
+});
+
+const arrived = (link) => link.sheet ? null : new Promise((resolve) => { link.onload = link.onerror = resolve; });
+
+// The framework's scripts and sheets wait in the page as text (ui/standing.py). Without it the page goes on alone.
+async function framework(board) {
+  await board.drawn;
+  if (document.readyState === "loading") await new Promise((resolve) => addEventListener("DOMContentLoaded", resolve, { once: true }));
+  await bring();
+}
+
+async function bring() {
+  const again = (held, name, changes = {}) => {
+    const made = document.createElement(name);
+    for (const { name: one, value } of held.attributes) if (one !== "type") made.setAttribute(one, value);
+    made.textContent = held.textContent;
+    Object.assign(made, changes);
+    held.replaceWith(made);
+    return made;
+  };
+  await Promise.all([...document.querySelectorAll('script[type="later-style"]')].map((held) => new Promise((resolve) => {
+    const made = again(held, "style", {});
+    made.onload = made.onerror = resolve;
+  })));
+  document.getElementById("framework-held")?.remove();
+  document.getElementById("esm-fallback")?.remove();
+  await import("vue");  // all others are in need of it
+  // One after the other, as they stand.
+  for (const held of document.querySelectorAll('script[type^="later"]')) again(held, "script", { async: false, type: held.type === "later-module" ? "module" : "" });
 }
 
 // The page's board: made by whoever comes first, the page's own script or the socket's end (ui/static/board.js).
@@ -31,6 +54,7 @@ export function standing() {
   board = new Board(document.querySelector(".board"), given);
   head(board, given.dashboard);
   board.start().catch((error) => board.tell(error.message, ["Reload", "", () => location.reload()]));
+  framework(board).catch(() => board.offline());
   return board;
 }
 
@@ -38,14 +62,22 @@ function head(board, { id, name }) {
   const title = document.querySelector(".board-title input"), star = document.getElementById("board-star");
   let last = name;
   const rail = (how) => board.rest(`/dashboards/${id}`, how).then(() => window.variosyncRail());
+  // The name as it is now, here or elsewhere: in the head unless it is being written, in the way to this page and in its title.
+  board.hooks.named = (now) => {
+    last = now;
+    if (document.activeElement !== title) title.value = now;
+    document.querySelector('.crumbs [aria-current="page"]').textContent = now;
+    document.title = `${now} · VARIOSYNC`;
+  };
   const tried = (act) => act.catch((error) => toast(error.message));
   title.addEventListener("change", () => {
     const wanted = title.value;
-    rail({ method: "PATCH", body: JSON.stringify({ name: wanted }) }).then(() => { last = wanted; }, (error) => {
+    rail({ method: "PATCH", body: JSON.stringify({ name: wanted }) }).then(() => board.hooks.named(wanted), (error) => {
       title.value = last;
       toast(`The name was not changed: ${error.message}`);
     });
   });
+  document.getElementById("board-share").addEventListener("click", () => copyLink(location.href, "Link to this view copied. It opens for this account."));
   star.addEventListener("click", () => {
     const pinned = star.getAttribute("aria-pressed") !== "true";
     tried(rail({ method: "PATCH", body: JSON.stringify({ pinned }) }).then(() => star.setAttribute("aria-pressed", pinned)));

@@ -2,20 +2,25 @@
 // Explore and dashboards are made of these. What a panel shares with its neighbours comes in by its context and goes
 // out by its hooks, so that a page decides what is shared.
 
-import { el, iconButton, menu, save, script, toast } from "./dom.js";
+import { copyLink, el, icon, iconButton, menu, save, script, toast } from "./dom.js";
+import { earlierOf, notCompared, withoutBegun } from "./earlier.js";
 import { mount, tint } from "./fast.js";
-import { figure, file, pairs, reachOf, withLetters } from "./figure.js";
-import { colour, count, faded, instant, middle, seriesColour, short, signed } from "./look.js";
+import { differences, figure, file, pairs, reachOf, shadeOfChange, withLetters } from "./figure.js";
+import { otherSteps } from "./foretold.js";
+import { apart, colour, count, faded, instant, middle, per, seriesColour, short, shortSigned, signed } from "./look.js";
 import { Marks } from "./marks.js";
 import { markPartial } from "./partial.js";
 import { keepsStep, ownStep, requestOf } from "./request.js";
-import { leftOut, lieFlat, namesOf, OVER_TIME, scene, subtitle } from "./scene.js";
+import { AVERAGED, behind, besides, dense, howOf, lasting, leftOut, lieFlat, namesOf, OVER_TIME, scattered, scene, shareable, stepOf, subtitle, valuesOf } from "./scene.js";
+import { written } from "./variables.js";
 import { address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
 
 const LATER = 40;  // ms that a movement rests before it is asked for
 const IDLE = 300;  // ms after a drawing until its neighbours are fetched
+const MOST_WIDTH = 10_000;  // that a question may have; two values a pixel are told as they are
 const CHOSEN = new Set(["heat", "calendar"]);  // kinds that draw one line at a time
+const ONE_BY_ONE = new Set(["scatter", "table"]);  // values as they are where they are not too many, whatever there are pixels for
 const READ = new Set(["table", "figure"]);
 
 export class Panel {
@@ -82,17 +87,29 @@ export class Panel {
     return Math.max(50, Math.min(4000, Math.round((this.stage.clientWidth || 400) - 60)));
   }
 
+  // What is asked for: the more bars stand beside one another, the fewer buckets there are, so that each is some pixels wide.
+  asking() {
+    const { spec, context } = this, width = this.width(), request = requestOf(spec, context, Math.max(1, Math.round(width / besides(spec, context))));
+    const { span, step } = context.datasets[spec.dataset] ?? {};
+    // Of a single moment nothing tells how long its bucket should be.
+    if (!step && span && span[0] === span[1]) return request.map(([name, value]) => name === "every" && value === "auto" ? [name, lasting(span[0], context.zone) === 36e5 ? "PT1H" : "P1D"] : [name, value]);
+    if (ONE_BY_ONE.has(spec.kind)) return request.map(([name, value]) => [name, name === "width" ? String(scattered(spec, context)) : value]);
+    if (request.some(([name]) => name === "every") || !dense(spec, context, width)) return request;
+    const averaged = { kind: "envelope", width: String(Math.max(1, Math.round(width / AVERAGED))) };
+    return request.map(([name, value]) => [name, averaged[name] ?? value]);
+  }
+
   // Fetching
   async refresh() {
     const { spec, context } = this, dataset = context.datasets[spec.dataset];
     if (spec.kind === "note") return this.written();
-    if (!dataset) return this.tell("This dataset was deleted.", this.hooks.remove ? "Bring it back under Datasets, or remove this panel." : "Bring it back under Datasets, or choose another one.");
+    if (!dataset) return this.tell("This dataset was deleted.", `Bring it back under Datasets, Deleted, while it is kept there, or ${this.hooks.remove ? "remove this panel" : "choose another one"}.`);
     if (!dataset.version) return this.tell("This dataset has no rows yet.", "The panel draws itself as soon as it has.");
     if (dataset.span === null) return this.tell("This dataset has no rows.", "The panel draws itself as soon as it has.");
     if (spec.kind === "scatter" && (spec.query.measures?.length ?? 0) < 2) return this.tell("A scatter needs two measures.", "Choose the one across first, then the one upwards.");
     await this.laidOut();
     if (this.gone || this.spec !== spec || this.context !== context) return undefined;
-    const request = requestOf(spec, context, this.width());
+    const request = this.asking();
     const asked = address(spec.dataset, dataset.version, request);
     if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.draw();
     clearTimeout(this.ahead);
@@ -127,12 +144,10 @@ export class Panel {
   async foresee(spec) {
     const { forecast: id } = spec.show;
     this.forecast = null;
+    const mine = (this.foreseen = {});
     if (!id || !OVER_TIME.has(spec.kind)) return;
-    try {
-      this.forecast = await forecast(id, spec.query.series?.[0]);
-    } catch {
-      this.forecast = { missing: true };
-    }
+    const found = await forecast(id, spec.query.series?.[0]).catch((error) => ({ missing: error.message }));
+    if (this.foreseen === mine) this.forecast = found; // else another one was chosen meanwhile
   }
 
   // A panel asks for as many points as it is wide, so it waits until the page has given it its place.
@@ -160,7 +175,7 @@ export class Panel {
 
   // Drawing
   draw() {
-    const { spec, context, answer } = this;
+    const { spec, context } = this, answer = this.answer = withoutBegun(this.answer, earlierOf(this.spec, this.context), { zone: this.context.zone, step: this.context.datasets[this.spec.dataset]?.step ?? 0 });
     this.cover.hidden = true;
     this.message.hidden = true;
     this.plot.hidden = false;
@@ -171,15 +186,23 @@ export class Panel {
     this.window = null;
     if (answer.empty && !this.forecast?.models) {
       this.clear();
-      this.tell("No values between these times.", this.reaches() || "Its cells are empty.", context.range && this.hooks.range ? { label: "Show all", act: () => this.hooks.range(null) } : null);
+      const sieved = this.sieved();
+      if (sieved) this.tell(`No value passes ${sieved === 1 ? "the filter" : `all ${count(sieved)} filters`}.`, this.hooks.edit ? "Change what it asks for under Edit." : "Take a filter off below the chart.", this.hooks.edit ? { label: "Edit", act: () => this.hooks.edit(this) } : null);
+      else this.tell("No values between these times.", this.reaches() || "Its cells are empty.", context.range && this.hooks.range ? { label: "Show all", act: () => this.hooks.range(null) } : null);
     } else if (OVER_TIME.has(spec.kind)) this.overTime();
-    else if (spec.kind === "table") table(this.plot, answer, context);
+    else if (spec.kind === "table") table(this.plot, answer, spec, context);
     else if (spec.kind === "figure") singleFigure(this.plot, answer, spec, context);
     else this.still();
     this.notes();
     this.element.dataset.ready = "1";
     this.element.dataset.fetches = this.fetches;
     this.hooks.drawn?.(this);
+  }
+
+  // How many filters stand between what is asked for and the values that there are at these times; 0 where there are none.
+  sieved() {
+    const { answer: { span, start, end }, spec: { query } } = this;
+    return span && span[0] <= end && span[1] >= start ? query.filters?.length ?? 0 : 0;
   }
 
   // From when to when there are values, of the chosen series or of the dataset.
@@ -190,15 +213,17 @@ export class Panel {
 
   overTime() {
     this.marks.ask();
-    this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null });
+    this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null, wide: this.width() });
+    const fresh = !this.fast;
     this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.hooks.range?.(null), onHover: (ms) => this.hover(ms) });
     this.fast.draw(this.drawn);
     this.values();
+    if (fresh) this.fast.resize();  // the key has taken its room from it
   }
 
   // Kinds that are not over time: one drawing, made anew whenever it changes.
   still() {
-    const names = namesOf(this.answer.lines), place = Math.max(0, names.indexOf(this.chosen));
+    const names = namesOf(valuesOf(this.answer)), place = Math.max(0, names.indexOf(this.chosen));
     this.plot.replaceChildren(figure(this.spec, this.answer, this.context, { ...this.size(), chosen: place }));
     this.key_(names, place);
   }
@@ -207,12 +232,15 @@ export class Panel {
   key_(names, place) {
     const { kind } = this.spec, parts = [];
     if (CHOSEN.has(kind)) {
-      if (names.length > 1) parts.push(el("select", { class: "panel-choose", "aria-label": "Drawn series", onchange: (event) => { this.chosen = event.target.value; this.draw(); } }, names.map((name, at) => el("option", { value: name, selected: at === place }, middle(name, 60)))));
-      const line = this.answer.lines[place], [low, high] = reachOf(line.columns.value ?? line.columns.y);
-      if (high >= low) parts.push(el("span", { class: "panel-ramp tn" }, short(low), el("i", { style: { background: `linear-gradient(90deg, ${faded(colour("series-1"), 0.08)}, ${colour("series-1")})` } }), short(high)));
+      const called = apart(names, 60);
+      if (names.length > 1) parts.push(el("select", { class: "panel-choose", "aria-label": "Drawn series", onchange: (event) => { this.chosen = event.target.value; this.draw(); } }, names.map((name, at) => el("option", { value: name, selected: at === place }, called[at]))));
+      const line = valuesOf(this.answer)[place], differ = this.spec.kind === "calendar" && differences(this.spec, this.answer, this.context, line), [low, high] = reachOf(differ || (line.columns.value ?? line.columns.y)), most = Math.max(-low, high);
+      if (differ && most > 0) parts.push(el("span", { class: "panel-ramp tn" }, shortSigned(-most), el("i", { style: { background: `linear-gradient(90deg, ${[-1, -0.02, 0.02, 1].map((part) => shadeOfChange(part, 1)).join(", ")})` } }), shortSigned(most)));
+      else if (high === low) parts.push(el("span", { class: "panel-ramp tn" }, `all ${short(low)}`));
+      else if (high > low) parts.push(el("span", { class: "panel-ramp tn" }, short(low), el("i", { style: { background: `linear-gradient(90deg, ${faded(colour("series-1"), 0.08)}, ${colour("series-1")})` } }), short(high)));
     } else if (kind === "scatter" || (kind === "histogram" && names.length > 1)) {
-      const listed = kind === "scatter" ? pairs(this.spec, this.answer).map(({ name }) => name) : names;
-      parts.push(...listed.map((name, at) => name && el("span", { class: "cut", title: name }, el("i", { class: "bx", style: { background: seriesColour(at) } }), el("span", { class: "cut" }, middle(name)))).filter(Boolean));
+      const listed = kind === "scatter" ? pairs(this.spec, this.answer).map(({ name }) => name) : names, called = apart(listed);
+      parts.push(...listed.map((name, at) => name && el("span", { class: "cut", title: name }, el("i", { class: "bx", style: { background: seriesColour(at) } }), el("span", { class: "cut" }, called[at]))).filter(Boolean));
     }
     this.legend.replaceChildren(...parts);
     this.legend.hidden = !parts.length;
@@ -221,23 +249,37 @@ export class Panel {
 
   // What the reader must know to read rightly: how many points a pixel stands for, what is not shown.
   notes() {
-    const { spec, answer, context } = this, found = [], lines = answer.lines.filter((line) => line.role === "value");
+    const { spec, answer, context } = this, found = [], lines = valuesOf(answer);
     const most = Math.max(0, ...lines.map((line) => line.n)) / answer.width;
-    if (!answer.exact && ["line", "envelope"].includes(answer.kind) && !lines.some((line) => line.columns.until) && OVER_TIME.has(spec.kind) && most > 1.5) found.push([`1 of ${count(most)} points a pixel`, "Each pixel draws the lowest and the highest of its points, so no extreme is missing"]);
+    if (!answer.exact && ["line", "envelope"].includes(answer.kind) && !lines.some((line) => line.columns.until) && OVER_TIME.has(spec.kind) && most > 1.5) found.push(answer.kind === "line" ? [`1 of ${count(most)} points a pixel`, "Each pixel draws the lowest and the highest of its points, so no extreme is missing"]
+      : [`mean and range of ${count(most)} points`, `Each line is the mean of ${count(most)} points, and the band around it reaches from the lowest to the highest of them, so no extreme is missing. Zoom in to see the points`]);
+    const drawn = OVER_TIME.has(spec.kind) ? this.drawn : null;
+    if (drawn?.lines.some((line) => line.steps)) found.push(["bars drawn as steps", "Beside one another the bars would be thinner than 3 pixels, so each series is a line of steps as high as its bars. Choose a longer step, fewer series or stacked bars to see bars"]);
+    if (drawn?.crowded > 1.5) found.push([`${count(drawn.crowded)} bars a pixel`, "Of the bars in a pixel only the tallest is seen. Choose a longer step or a shorter range"]);
     const out = leftOut(spec, answer, context, this.request ?? []);
     if (out) found.push([out, "The greatest are shown; choose others in the panel's query"]);
     if (CHOSEN.has(spec.kind) && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Choose which one above the drawing"]);
     if (spec.kind === "candles" && lines.length > 1) found.push([`1 of ${count(lines.length)} series`, "Candles are drawn of one series: choose which in the panel's query"]);
+    const { n, step } = spec.kind === "scatter" ? behind(lines) : {};
+    if (n > 1) found.push([`1 point of ${count(n)} values`, `Each point is the ${howOf(spec.query)} of the values of a ${per(step)}, ${count(n)} of most. Choose another step or aggregation ${this.hooks.edit ? "under Edit" : "above the chart"}`]);
+    const alone = notCompared(spec, answer, context, lines.some((line) => line.columns.until) ? stepOf(lines) : 0);
+    if (alone) found.push(["not compared", alone]);
     const below = OVER_TIME.has(spec.kind) ? this.drawn?.left : spec.kind === "scatter" && spec.show.axis === "log" ? pairs(spec, answer).reduce((all, one) => all + one.y.reduce((many, value) => many + (value <= 0), 0), 0) : 0;
     if (below) found.push([`${answer.exact || lines.some((line) => line.columns.until) ? "" : "at least "}${count(below)} value${below === 1 ? "" : "s"} ≤ 0 not shown`, "Values at or below zero have no place on a logarithmic axis"]);
     if (spec.kind === "box" && spec.show.axis === "log" && lines.some((line) => line.columns.least?.[0] <= 0)) found.push(["linear axis", "There are values at or below zero, which have no place on a logarithmic axis"]);
     if (OVER_TIME.has(spec.kind) && this.drawn?.unindexed) found.push([`${count(this.drawn.unindexed)} not indexed`, "A line that begins at or below zero cannot be drawn as a share of its first value"]);
     if (OVER_TIME.has(spec.kind) && this.drawn?.unplaced) found.push([`${count(this.drawn.unplaced)} threshold${this.drawn.unplaced === 1 ? "" : "s"} not shown`, "Lines that are each a share of their own first value have no common place for it"]);
     if (context.every && context.every !== "auto" && keepsStep(spec) && ownStep(spec) !== context.every) found.push(["own step", "The step above does not move this panel: it tells of a period of its own"]);
-    if (spec.kind === "line" && this.drawn && lieFlat(this.drawn)) found.push(["small lines lie flat", `The lines differ so much in size that the small ones cannot be read. ${this.hooks.index ? "Press to draw" : "Under Edit, Look, draw"} each as a share of its first value`, this.hooks.index && { label: "index to 100", act: () => this.hooks.index(this) }]);
-    if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", "The forecast could not be fetched or was deleted"]);
+    if (spec.kind === "line" && this.drawn && lieFlat(this.drawn)) {
+      const differ = "The lines differ so much in size that the small ones cannot be read.";
+      found.push(!shareable(this.drawn) ? ["small lines hard to read", `${differ} Put the large ones on the right axis, or draw them in a panel of their own`]
+        : ["small lines hard to read", `${differ} ${this.hooks.index ? "Press to draw" : "Under Edit, Display, draw"} each as a share of its first value, which is 100`, this.hooks.index && { label: "Start all lines at 100", act: () => this.hooks.index(this) }]);
+    }
+    if (this.forecast?.missing && OVER_TIME.has(spec.kind)) found.push(["no forecast", `The forecast could not be fetched: ${this.forecast.missing}`]);
+    const apart = OVER_TIME.has(spec.kind) && this.forecast?.models && !context.foretold ? otherSteps(this.forecast, lines, context.datasets[spec.dataset]?.step ?? 0) : null;
+    if (apart) found.push(["not in the forecast's steps", `Values are per ${per(apart[0])}, the forecast is per ${per(apart[1])}: choose that step to compare them`]);
     if (OVER_TIME.has(spec.kind)) found.push(...this.marks.badge());
-    this.badges.replaceChildren(...found.map(([text, title, act]) => act ? el("button", { type: "button", class: "badge info panel-act", title, "aria-label": `${text}: ${act.label}`, onclick: act.act }, act.label) : el("span", { class: "badge info", title }, text)));
+    this.badges.replaceChildren(...found.map(([text, title, act]) => act ? el("button", { type: "button", class: "badge panel-act", title, "aria-label": `${text}: ${act.label}`, onclick: act.act }, icon("chart-line", "i12"), act.label) : el("span", { class: "badge info", title }, text)));
   }
 
   size() {
@@ -275,14 +317,14 @@ export class Panel {
       this.legend.replaceChildren(...said.map(([name, value]) => el("span", {}, name && el("span", { class: "t3" }, name), el("b", { class: "tn" }, value))), ...lines.map(({ line, value }) => this.entry(line, value)));
       return;
     }
-    const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), said = found.find(({ partial }) => partial)?.partial ?? "", shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill]), gone]);
+    const found = this.fast?.values() ?? [], gone = [...this.hidden].filter((name) => !found.some(({ line }) => line.name === name)), said = found.find(({ partial }) => partial)?.partial ?? "", shape = JSON.stringify([found.map(({ line }) => [line.name, line.colour, line.dash, line.fill, line.axis]), gone]);
     const changed = this.legend.dataset.shape !== shape;
     if (changed) {
       this.legend.dataset.shape = shape;
       // Whoever hides a line finds its name where it was, and the pointer stays on it.
       const wide = new Map([...this.legend.querySelectorAll("button")].map((one) => [one.title, one.offsetWidth]));
       if (!gone.length || !this.order) this.order = found.map(({ line }) => line.name);
-      const place = (name) => this.order.includes(name) ? this.order.indexOf(name) : Infinity, entries = new Map([...found.map(({ line }) => [line.name, this.entry(line, null)]), ...gone.map((name) => [name, this.entry({ name, colour: "line-2" }, null, true)])]);
+      const place = (name) => this.order.includes(name) ? this.order.indexOf(name) : Infinity, shorter = apart([...found.map(({ line }) => line.name), ...gone]), entries = new Map([...found.map(({ line }, at) => [line.name, this.entry(line, null, false, shorter[at])]), ...gone.map((name, at) => [name, this.entry({ name, colour: "line-2" }, null, true, shorter[found.length + at])])]);
       for (const name of gone) if (wide.get(name)) entries.get(name).style.minWidth = `${wide.get(name)}px`;
       this.read = found.map(({ line }) => entries.get(line.name).querySelector("b"));
       this.legend.replaceChildren(...[...entries].sort(([a], [b]) => place(a) - place(b) || 0).map(([, entry]) => entry), el("span", { class: "t3 panel-part" }));
@@ -292,16 +334,17 @@ export class Panel {
     if (changed) this.folded();
   }
 
-  said(line, value, { index = null } = {}) {
-    if (value === null) return "";
+  said(line, value, { index = null, at = null } = {}) {
+    if (value === null) return line.counted ?? "";
+    if (line.ring && at !== null) return `${short(value)}, expected ${short(line.low[at])} to ${short(line.high[at])}`;
     if (Array.isArray(value)) return `${short(value[0])} to ${short(value[1])}`;
-    return `${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}${index === null ? "" : ` ${signed(index - 100, 0.1)}%`}`;
+    return `${line.averaged ? "avg " : ""}${short(value)}${line.unit ? (line.unit === "%" ? "%" : ` ${line.unit}`) : ""}${index === null ? "" : ` ${signed(index - 100, 0.1)}%`}`;
   }
 
-  entry(line, value, off = false) {
-    const mark = line.fill === "bars" || line.told ? el("i", { class: "bx", style: { background: tint(line) } }) : el("i", { class: "ln", style: { background: line.dash?.length ? `repeating-linear-gradient(90deg, ${tint(line)} 0 4px, transparent 4px 6px)` : tint(line) } });
+  entry(line, value, off = false, said = middle(line.name)) {
+    const mark = line.ring ? el("i", { class: "rg", style: { borderColor: tint(line) } }) : line.fill === "bars" || line.told ? el("i", { class: "bx", style: { background: tint(line) } }) : el("i", { class: "ln", style: { background: line.dash?.length ? `repeating-linear-gradient(90deg, ${tint(line)} 0 4px, transparent 4px 6px)` : tint(line) } });
     const stand = (name) => () => this.fast?.focus(name);
-    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: (event) => event.detail === 2 ? this.alone(line.name) : this.hide(line.name), onpointerenter: stand(line.name), onpointerleave: stand(""), onfocus: stand(line.name), onblur: stand("") }, mark, el("span", { class: "cut" }, middle(line.name)), el("b", { class: "tn" }, this.said(line, value)));
+    return el("button", { type: "button", class: "panel-key", title: line.name, "aria-pressed": String(!off), onclick: (event) => event.detail === 2 ? this.alone(line.name) : this.hide(line.name), onpointerenter: stand(line.name), onpointerleave: stand(""), onfocus: stand(line.name), onblur: stand("") }, mark, el("span", { class: "cut" }, said), line.axis === "right" && el("span", { class: "t3" }, "right"), el("b", { class: "tn" }, this.said(line, value)));
   }
 
   hide(name) {
@@ -331,6 +374,7 @@ export class Panel {
 
   hover(ms) {
     this.hovered = ms;
+    this.pointed = ms ?? this.pointed;
     this.hooks.hover?.(ms);
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = null;
@@ -441,38 +485,56 @@ export class Panel {
       stored && "-",
       drawn && { icon: "image", label: "Save as PNG", act: () => this.picture("png") },
       drawn && { icon: "image", label: "Save as SVG", act: () => this.picture("svg") },
-      stored && { icon: "table", label: "Save as CSV", href: this.file("csv") },
-      stored && { icon: "database", label: "Save as Parquet", href: this.file("parquet") },
-      hooks.link && { icon: "link", label: "Copy link to this view", act: () => this.copyLink() },
+      stored && { icon: "table", label: `Save as CSV${this.thinned()}`, href: this.file("csv") },
+      stored && { icon: "database", label: `Save as Parquet${this.thinned()}`, href: this.file("parquet") },
+      hooks.link && { icon: "link", label: "Copy link to this view", act: () => copyLink(this.hooks.link(this)) },
       hooks.remove && "-",
       hooks.remove && { icon: "trash-2", label: "Remove", danger: true, act: () => hooks.remove(this) },
     ];
   }
 
+  // Lines are taken away by their values, as many of them as a file may hold, whatever there are pixels for.
   file(format) {
-    return fileAddress(this.spec.dataset, this.context.datasets[this.spec.dataset].version, requestOf(this.spec, this.context, this.width()), format);
+    const { spec, context } = this, asked = this.lined() ? requestOf(spec, context, MOST_WIDTH) : this.asking();
+    return fileAddress(spec.dataset, context.datasets[spec.dataset].version, [...asked, ["name", this.called(this.heading())]], format);
+  }
+
+  // Whether values are drawn as they are, not buckets.
+  lined() {
+    return this.asking().some(([name, value]) => name === "kind" && (value === "line" || value === "envelope")) && !this.answer?.lines.some((line) => line.columns.until);
+  }
+
+  // How much of what it stands for a file of lines leaves out, for its entry in the menu.
+  thinned() {
+    const most = this.lined() ? Math.max(0, ...(this.answer?.lines ?? []).map((line) => line.n)) / (2 * MOST_WIDTH) : 0;
+    return most > 1 ? `, 1 of ${count(Math.ceil(most))} values` : "";
   }
 
   // A picture carries its title and the names of its lines, which on the page stand around it.
   async picture(format) {
     try {
-      const { width, height } = this.size(), titled = this.title.textContent || this.named(), place = Math.max(0, namesOf(this.answer.lines).indexOf(this.chosen));
-      const about = [this.about, CHOSEN.has(this.spec.kind) && this.answer.lines.length > 1 ? namesOf(this.answer.lines)[place] : "", ...[...this.badges.children].map((badge) => badge.textContent)].filter(Boolean).join(", ");
+      const { width, height } = this.size(), titled = this.heading(), lines = valuesOf(this.answer), place = Math.max(0, namesOf(lines).indexOf(this.chosen));
+      const about = [this.about, CHOSEN.has(this.spec.kind) && lines.length > 1 ? namesOf(lines)[place] : "", ...[...this.badges.children].map((badge) => badge.textContent)].filter(Boolean).join(", ");
       const drawing = figure(this.spec, this.answer, this.context, { width: Math.max(320, width), height: Math.max(200, height) + 72, titled, about, drawn: OVER_TIME.has(this.spec.kind) ? this.drawn : null, chosen: place });
       if (format === "png") await withLetters();
-      save(`${titled}.${format}`, await file(drawing, format));
+      save(`${this.called(titled)}.${format}`, await file(drawing, format));
     } catch (error) {
       toast(`The picture could not be made: ${error.message}`);
     }
   }
 
-  async copyLink() {
-    try {
-      await navigator.clipboard.writeText(this.hooks.link(this));
-      toast("Link copied");
-    } catch {
-      toast("The browser does not let this page copy. The address bar holds the link.");
-    }
+  // What a picture carries as its title, and what its file is called.
+  heading() {
+    return this.title.textContent || this.named();
+  }
+
+  // Every file of a panel tells its dataset, what it is of, and from when to when.
+  called(title) {
+    const { spec, context } = this, { name = "", span, step = 0 } = context.datasets[spec.dataset] ?? {}, { series = [], measures = [] } = spec.query, range = this.range ?? this.answer?.span ?? span;
+    const of = middle(title === measures.join(", ") && measures.length > 3 ? `${measures.length} measures` : title, 60), one = series.length === 1 ? middle(series[0], 40) : "";
+    const day = (ms) => written.local(ms, context.zone).slice(0, step >= 864e5 * 0.9 || range[1] - range[0] > 3 * 864e5 ? 10 : 16).replace(/T(..):(..)/, " $1$2");
+    const ends = range ? [...new Set(range.map(day))].join(" to ") : "";
+    return [title.includes(name) ? "" : middle(name, 60), of, title.includes(one) ? "" : one, ends].filter(Boolean).join(", ");
   }
 
   clear() {

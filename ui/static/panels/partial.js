@@ -3,6 +3,7 @@
 
 import { offsetOf } from "./axes.js";
 import { lengthOf, MONTH, parsed } from "./durations.js";
+import { count } from "./look.js";
 
 const MINUTE = 6e4, HOUR = 36e5, DAY = 864e5, MONDAY = 4 * DAY;
 // What buckets that are chosen for the screen last (core/analysis/query/buckets.py).
@@ -57,16 +58,38 @@ function said(covered, whole) {
   return `${some} of ${all} ${name}`;
 }
 
-// Marks the first and the last bucket of each line that is not whole: `line.partial` is {place: words}. `step` is how far
-// apart values are in ms, 0 for unknown. Days on which there never are values, as weekends of prices, are not missed.
+const TELLING = 8;  // buckets within the range, of which one can tell how much they usually hold
+const SOME = 4;  // values of a usual bucket
+const ALIKE = 0.9, MUCH_LESS = 0.79;  // shares of what is usual: a week of prices with one holiday has four days of five
+
+// How much of a bucket's usual number of values is there: {place: "5 of 24 values"} of those within the range that hold
+// much less than they should. Told only where buckets are alike but for a few, each by how long it lasts: who buys by
+// chance, or trades by day alone, has buckets of any size, and none of them lacks anything. Empty ones are gaps.
+export function sparse({ t, until, n }) {
+  const found = {}, rates = [];
+  if (!n) return found;
+  for (let i = 1; i < n.length - 1; i++) if (n[i] > 0) rates.push(n[i] / (until[i] - t[i]));
+  if (rates.length < TELLING) return found;
+  rates.sort((a, b) => a - b);
+  const usual = rates[rates.length >> 1];
+  if (rates[rates.length >> 2] < usual * ALIKE || rates[Math.floor(rates.length * 0.9)] > usual / ALIKE) return found;
+  for (let i = 1; i < n.length - 1; i++) {
+    const whole = Math.round(usual * (until[i] - t[i]));
+    if (n[i] > 0 && whole >= SOME && n[i] < whole * MUCH_LESS) found[i] = `${count(n[i])} of ${count(whole)} values`;
+  }
+  return found;
+}
+
+// Marks the buckets of each line that are not whole: `line.partial` is {place: words}. The first and the last one are those
+// that the range or the data cut, the others those with gaps in them. `step` is how far apart values are in ms, 0 for
+// unknown. Days on which there never are values, as weekends of prices, are not missed.
 export function markPartial(answer, { every = "", zone = "UTC", step = 0 } = {}) {
   const lines = answer.lines.filter((line) => line.role === "value" && line.columns.until?.length), duration = every && every !== "auto" ? every : chosen(lines);
-  if (!duration || !answer.span || !lengthOf(duration)) return;
-  const offset = offsetOf(zone), end = answer.span[1] + step;
+  const told = duration && answer.span && lengthOf(duration), offset = offsetOf(zone), end = answer.span ? answer.span[1] + step : 0;
   for (const line of lines) {
-    const { t, until, n } = line.columns, last = t.length - 1, found = {};
+    const { t, until, n } = line.columns, last = t.length - 1, found = sparse(line.columns);
     const inner = n ? [...n].slice(1, -1).filter((many) => many > 0).sort((a, b) => a - b) : [], usual = inner.length ? inner[inner.length >> 1] : Infinity;
-    for (const i of new Set([0, last])) {
+    for (const i of told ? new Set([0, last]) : []) {
       const [a, b] = bucketAt(t[i], duration, offset), covered = Math.min(b, Math.max(until[i], t[i]), end) - Math.max(a, t[i], answer.span[0]);
       const missing = b - a - covered, few = !n || n[i] < usual * 0.95;
       if (covered > 0 && n?.[i] !== 0 && few && missing >= Math.max(step * 0.95, (b - a) * 0.02)) found[i] = said(covered, b - a);

@@ -1,6 +1,7 @@
 // What opens at a button and is closed by Escape, by a press elsewhere, or by leaving it: pickers and forms of a page.
 
-import { el } from "./dom.js";
+import { el, icon } from "./dom.js";
+import { count } from "./look.js";
 
 let open = null;
 
@@ -80,5 +81,36 @@ export function picker(button, { name, labels, total, picked, find, act }) {
   });
   draw();
   stand();
+  return close;
+}
+
+const PAUSE = 150;  // ms without a letter after which is looked for
+
+// Choose one of very many by its name: `find(text)` answers with the first of them, {items: [{id, name, about, usable}], total};
+// `act(id)` is told of the choice, `now` is the one that is chosen already.
+export function finder(button, { name, now, find, act }) {
+  let wanted = 0, later = 0;
+  const search = el("input", { type: "search", placeholder: `Find in ${name}`, "aria-label": `Find in ${name}`, autocomplete: "off" });
+  const list = el("div", { class: "board-list", role: "group", "aria-label": name, "aria-busy": "true" }), said = el("span", { class: "t12 t3", role: "status" }, "Looking");
+  const look = async () => {
+    const turn = wanted += 1;
+    list.setAttribute("aria-busy", "true");
+    const found = await find(search.value.trim()).catch(() => null);
+    if (turn !== wanted || !list.isConnected) return;
+    list.setAttribute("aria-busy", "false");
+    if (found) list.replaceChildren(...found.items.map(({ id, name: called, about, usable }) => el("button", { type: "button", class: "board-one", "data-id": id, "aria-current": id === now ? "true" : null, disabled: !usable, title: called, onclick: () => act(id) }, id === now ? icon("check", "i14") : el("i"), el("span", { class: "cut grow" }, called), el("span", { class: "t12 t3 nowrap" }, about))));
+    said.textContent = !found ? "They could not be searched. Try again in a moment." : !found.items.length ? "Nothing is called so" : found.items.length < found.total ? `${found.items.length} of ${count(found.total)}; search for others` : `All ${count(found.total)}`;
+    stand();
+  };
+  const { box, close, stand } = popover(button, { label: name }, search, list, el("footer", {}, said));
+  search.addEventListener("input", () => { clearTimeout(later); later = setTimeout(look, PAUSE); });
+  box.addEventListener("keydown", (event) => {
+    const all = [search, ...list.querySelectorAll("button:enabled")], at = all.indexOf(document.activeElement), step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === "Enter" && document.activeElement === search) all[1]?.click();
+    else if (at >= 0 && step) all[Math.max(0, Math.min(all.length - 1, at + step))].focus();
+    else return;
+    event.preventDefault();
+  });
+  look();
   return close;
 }

@@ -3,8 +3,7 @@
 
 import "./style.js";
 import "./board_style.js";
-import { el, icon, useIcons } from "./dom.js";
-import { lengthOf } from "./durations.js";
+import { el, icon, onTheme, useIcons } from "./dom.js";
 import { valueAt } from "./fast.js";
 import { writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
@@ -19,13 +18,10 @@ const PLAIN = { range: {}, series: {}, every: "auto", compare: "" };
 const OWN = ["measure", "series", "faults"];
 const OUTLINE = 400;  // points of the strip
 const NEAR = 12, STILL = 4;  // px
-const MANY = 5;  // steps of the data that a range to choose holds at least
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   .series-panel { display: flex; flex-direction: column; gap: var(--s2); min-width: 0; } .series-panel > .panel { height: 448px; } .series-panel .chip[aria-pressed="true"] .i14 { color: var(--amber); }
-  .panel-strip { position: relative; flex: none; height: 44px; margin: 2px 18px 12px; background: var(--sunken); border-radius: var(--r-sm); overflow: hidden; cursor: ew-resize; touch-action: none; } .panel-strip svg { display: block; } .panel-strip .area { fill: var(--envelope); } .panel-strip .line { fill: none; stroke: var(--series-1); vector-effect: non-scaling-stroke; }
-  .panel-strip i { position: absolute; top: 0; bottom: 0; pointer-events: none; } .panel-strip .mask { background: var(--bg); opacity: .72; } .panel-strip .frame { border: 1px solid var(--line-2); border-width: 1px 3px; border-radius: 2px; }
   @media (max-width: 720px) { .series-panel > .panel { height: 400px; } }
 `);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
@@ -62,15 +58,14 @@ export default {
   mounted() {
     useIcons(this.icons);
     writeNumbersWith(...this.marks);
-    this.first = { measures: this.known.measures, series: this.known.first.slice(0, 1).filter(Boolean), marks: this.faulty };
+    this.first = { measures: this.known.measures, series: [this.known.opens].filter(Boolean), marks: this.faulty };
     this.chosen = asked(location.search, this.first);
     this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), link: () => location.href, drawn: () => this.outline() } });
     this.strip = new Strip((range) => this.choose({ range: range ? { from: Math.round(range[0]), to: Math.round(range[1]) } : {} }));
     this.$refs.panel.append(this.strip.element);
     this.presses();
     this.draw();
-    this.themes = new MutationObserver(() => this.panel.restyle());
-    this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    this.themes = onTheme(() => this.panel.restyle());
   },
   beforeUnmount() {
     this.gone = true;
@@ -110,7 +105,7 @@ export default {
       parts.push(chip("measure", "Measures", several(measures, "measures"), (button) => picker(button, { name: "measures", labels: this.known.measures, total: this.known.measures.length, picked: measures, act: (next) => this.choose({ measures: next.length ? next : this.known.measures }) })));
       if (labels.length) parts.push(chip("series", "Series", series.length ? several(series, "series") : `all ${this.known.series}`, (button) => picker(button, { name: "series", labels, total: this.known.series, picked: series, find: (text) => this.find(text), act: (next) => this.choose({ series: next }) })));
       if (this.faulty) parts.push(el("button", { type: "button", class: "chip", "data-choice": "faults", "aria-pressed": String(marks), onclick: () => this.choose({ marks: !marks }) }, icon("crosshair", "i14"), "Mark faults and repairs"));
-      const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).filter(([, { last }]) => !last || lengthOf(last) >= MANY * (this.known.step || 0)).map(([name, range]) => el("button", { type: "button", "data-choice": name, "aria-pressed": String(JSON.stringify(range) === JSON.stringify(this.chosen.range)), onclick: () => this.choose({ range }) }, name)));
+      const presets = el("div", { class: "seg", role: "group", "aria-label": "Range" }, presetsOf(context).map(([name, range]) => el("button", { type: "button", "data-choice": name, "aria-pressed": String(JSON.stringify(range) === JSON.stringify(this.chosen.range)), onclick: () => this.choose({ range }) }, name)));
       const on = new URLSearchParams({ dataset: this.dataset, q: JSON.stringify({ kind: "line", query: this.spec().query, show: { marks } }) });
       written.address(on, { ...PLAIN, range: this.chosen.range }, PLAIN);
       const further = el("a", { class: "b small", href: `${this.explore}?${on}` }, icon("chart-line", "i14"), "Open in Explore");
@@ -159,15 +154,26 @@ export default {
         let best = null;
         for (const line of drawn.lines.filter((one) => !one.quiet)) {
           const i = valueAt(line, ms, reach), far = i === null ? Infinity : Math.abs(box.top + fast.height({ y: line.y[i], axis: line.axis }) - event.clientY);
-          if (i !== null && (!best || far < best.far)) best = { far, t: line.t[i], of: values[names.indexOf(line.name)] };
+          if (i !== null && (!best || far < best.far)) best = { far, t: line.t[i], of: values[names.indexOf(line.name)], around: line.averaged ? [line.t[i - 1] ?? line.t[i], line.t[i + 1] ?? line.t[i]] : null, y: (value) => box.top + fast.height({ y: value, axis: line.axis }) };
         }
-        if (!best?.of) return;
-        const here = new URL(location.href);
-        here.searchParams.set("at", best.t);
-        here.searchParams.set("of", best.of.series);
-        history.replaceState(history.state, "", here);
-        this.$emit("point", { t: best.t, series: best.of.series, measure: best.of.measure });
+        if (best?.of) this.pressed(best, event.clientY);
       });
+    },
+    // A mean is no point: of those that it is made of the one that is nearest to the press is meant.
+    async pressed({ t, of, around, y }, height) {
+      const turn = this.turn = (this.turn ?? 0) + 1;
+      const at = around ? await this.nearest(of, around.map((ms) => (ms + t) / 2), (value) => Math.abs(y(value) - height)) : t;
+      if (at === null || this.gone || turn !== this.turn) return;  // something else was pressed meanwhile
+      const here = new URL(location.href);
+      here.searchParams.set("at", at);
+      here.searchParams.set("of", of.series);
+      history.replaceState(history.state, "", here);
+      this.$emit("point", { t: at, series: of.series, measure: of.measure });
+    },
+    async nearest({ series, measure }, [from, to], far) {
+      const asked = [["kind", "line"], ["width", "4000"], ["measures", measure], ...(series ? [["series", series]] : []), ["from", String(Math.floor(from))], ["to", String(Math.ceil(to))]];
+      const line = await query(this.dataset, this.known.version, asked).then(({ lines }) => lines[0], () => null), known = line ? [...line.columns.y.keys()].filter((i) => !Number.isNaN(line.columns.y[i])) : [];
+      return known.length ? line.columns.t[known.reduce((a, b) => far(line.columns.y[b]) < far(line.columns.y[a]) ? b : a)] : null;
     },
   },
 };

@@ -4,6 +4,13 @@
 import { el } from "./dom.js";
 import { paths } from "./words.js";
 
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(`
+  .panel-strip { position: relative; flex: none; height: 44px; margin: 2px 18px 12px; background: var(--sunken); border-radius: var(--r-sm); overflow: hidden; cursor: ew-resize; touch-action: none; } .panel-strip svg { display: block; } .panel-strip .area { fill: var(--envelope); } .panel-strip .line { fill: none; stroke: var(--series-1); vector-effect: non-scaling-stroke; }
+  .panel-strip i { position: absolute; top: 0; bottom: 0; pointer-events: none; } .panel-strip .mask { background: var(--bg); opacity: .72; } .panel-strip .frame { border: 1px solid var(--line-2); border-width: 1px 3px; border-radius: 2px; }
+`);
+document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+
 const WIDE = 1000, TALL = 44;
 const EDGE = 8, MOVED = 2;  // px
 

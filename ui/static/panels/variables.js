@@ -42,10 +42,13 @@ export function stepsFor({ range, span, step: own = 0 }) {
   return ["auto", ...STEPS.filter((step) => lengthOf(step) >= own * 0.9 && lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= 5000)];
 }
 
-// Ranges that are shorter than what there is, four at most, and all of it.
-export function presetsOf({ span }) {
-  const whole = span ? span[1] - span[0] : 0, fitting = RANGES.filter(([, duration]) => lengthOf(duration) < whole);
-  return [...fitting.slice(-4).map(([label, last]) => [label, { last }]), ["All", {}]];
+// Ranges that hold some values of data that are `step` ms apart, and are shorter than what there is.
+const MANY = 5;
+const fitting = ({ span, step = 0 }) => RANGES.filter(([, duration]) => span && lengthOf(duration) < span[1] - span[0] && lengthOf(duration) >= MANY * step);
+
+// Four of them at most, and all there is.
+export function presetsOf(context) {
+  return [...fitting(context).slice(-4).map(([label, last]) => [label, { last }]), ["All", {}]];
 }
 
 // Variables as they are chosen: those of the address before those of the specification.
@@ -100,10 +103,7 @@ export const labelsKnown = (dataset, key) => labelsOf(dataset, key).length >= (v
 
 // "P30D" → "Last 30 days".
 export const lastOf = (duration) => `Last ${written(duration).replace(/^1 /, "")}`;
-export const rangesFor = ({ span }) => {
-  const whole = span ? span[1] - span[0] : 0;
-  return RANGES.map(([, last]) => last).filter((last) => lengthOf(last) < whole);
-};
+export const rangesFor = (context) => fitting(context).map(([, last]) => last);
 
 // Until when the data of a dataset last: months by the calendar. A single moment lasts 1 ms.
 const endOf = ({ span, step = 0 }, zone) => step > 27.5 * DAY ? before(span[1], `P${Math.round(step / MONTH)}M`, zone, 1) : span[1] + (step || 1);

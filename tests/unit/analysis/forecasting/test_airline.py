@@ -7,6 +7,8 @@ import pytest
 
 from core.analysis.forecasting import Request, forecast
 
+pytestmark = pytest.mark.xdist_group('forecasting')
+
 PASSENGERS = Path(__file__).parents[3] / 'data' / 'air_passengers.csv'
 
 

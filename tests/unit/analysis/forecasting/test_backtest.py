@@ -12,7 +12,7 @@ from core.analysis.forecasting import Request, backtest, cross_validation, score
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 
 def test_windows_end_step_size_apart_and_show_what_came():
@@ -25,15 +25,17 @@ def test_windows_end_step_size_apart_and_show_what_came():
     assert middle['y'].to_list() == air()['y'][-10:-4].to_list()
 
 
+FEW_ROUNDS = {'lightgbm': {'rounds': 20}}
 QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'croston', 'prophet', 'lightgbm', 'linear', 'auto')
 
 
 @pytest.mark.parametrize('model', QUICK)
+@pytest.mark.usefixtures('few_members')
 def test_what_comes_later_changes_no_forecast(model):
     panel = pl.concat([air().tail(72), air().tail(66).with_columns(unique_id=pl.lit('b'), y=pl.col('y') * 2)])
     cutoff = panel['ds'].unique().sort()[-7]
     changed = panel.with_columns(pl.when(pl.col('ds') > cutoff).then(9e6).otherwise(pl.col('y')).alias('y'))
-    asked = Request(h=6, models=(model,))
+    asked = Request(h=6, models=(model,), options=FEW_ROUNDS)
     first, second = (cross_validation(panel, asked, n_windows=2) for panel in (panel, changed))
     assert first['cutoff'].n_unique() == 2
     assert first.drop('y').equals(second.drop('y'))
@@ -41,6 +43,7 @@ def test_what_comes_later_changes_no_forecast(model):
 
 
 @pytest.mark.parametrize('model', ['lightgbm', 'linear', 'auto'])
+@pytest.mark.usefixtures('few_members')
 def test_what_comes_later_changes_no_forecast_where_there_are_gaps_and_regressors(model):
     rows = promoted(days=63)
     places = pl.int_range(pl.len())
@@ -49,7 +52,7 @@ def test_what_comes_later_changes_no_forecast_where_there_are_gaps_and_regressor
     changed = panel.with_columns(
         pl.when(pl.col('ds') > cutoff).then(pl.col('y') * 9e3).otherwise(pl.col('y')).alias('y')
     )
-    asked = Request(h=5, models=(model,), regressors=('promo',))
+    asked = Request(h=5, models=(model,), regressors=('promo',), options=FEW_ROUNDS)
     past = [
         cross_validation(one, asked, n_windows=3).filter(pl.col('cutoff') <= cutoff).drop('y')
         for one in (panel, changed)
@@ -119,7 +122,8 @@ def test_a_regressor_that_ends_early_is_not_made_up(monkeypatch):
 
 def test_a_regressor_that_begins_late_is_left_out_of_windows_that_do_not_know_it():
     rows = promoted(days=200, ahead=12).with_columns(promo=pl.when(pl.int_range(pl.len()) >= 180).then(pl.col('promo')))
-    asked = Request(h=12, models=('seasonal_naive', 'lightgbm', 'linear'), regressors=('promo',))
+    models = ('seasonal_naive', 'lightgbm', 'linear')
+    asked = Request(h=12, models=models, regressors=('promo',), options=FEW_ROUNDS)
     found = cross_validation(rows, asked, n_windows=3)
     assert found['cutoff'].n_unique() == 3
     assert found['mean'].is_finite().all()
@@ -272,7 +276,7 @@ def test_scores_measure_the_same_few_of_many_series_by_every_model_and_chunk(mon
     monkeypatch.setattr(backtest, 'COMPANY', 9)
     frames = seen(monkeypatch)
     many = pl.concat([frame(wave(60, seed=n), name=f'{n:03}') for n in range(12)])
-    asked = Request(h=4, models=('seasonal_naive', 'lightgbm'))
+    asked = Request(h=4, models=('seasonal_naive', 'lightgbm'), options=FEW_ROUNDS)
     found = backtest.sample(many, asked)
     company, alone = (set(frames[place]['unique_id']) for place in (0, 3))
     series = {str(model): set(own['unique_id']) for (model,), own in found.rows.group_by(['model'])}
@@ -319,9 +323,11 @@ def test_how_many_windows_each_series_got_is_told():
     counts = backtest.counted(found.windows['seasonal_naive'])
     assert counts == {'5': 1, '3': 1, '0': 1}
     assert backtest.shortfall(counts, 5) == (
-        '1 of 3 series measured on all 5 past windows, 1 on 3, 1 on none: for more, their history is too short or the '
-        'budget too small.'
+        '1 of 3 series measured from all 5 past cutoffs, 1 from 3, 1 from none: the history is too short for more, or '
+        'the time was up.'
     )
+    assert backtest.shortfall({'2': 1}, 3).startswith('Measured from 2 of 3 past cutoffs: the history is too short')
+    assert backtest.shortfall({'0': 7}, 3) == 'Not measured on the past: the history is too short, or the time was up.'
     assert backtest.shortfall({'5': 3}, 5) == ''
 
 

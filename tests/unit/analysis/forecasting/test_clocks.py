@@ -8,6 +8,8 @@ import pytest
 from core.analysis.forecasting import Request, cross_validation, diagnose, explained, forecast, run
 from tests.unit.analysis.forecasting.frames import wave
 
+pytestmark = pytest.mark.xdist_group('forecasting')
+
 ZONES = ('America/New_York', 'Europe/Berlin')
 EVERY = {'1d': 'D', '1w': 'W', '1mo': 'MS', '1q': 'QS'}
 

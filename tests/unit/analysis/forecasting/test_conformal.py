@@ -10,7 +10,7 @@ from core.analysis.forecasting import Request, conformal, forecast, repair
 from core.analysis.forecasting.base import Origin, Raw
 from tests.unit.analysis.forecasting.frames import frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 
@@ -133,9 +133,10 @@ def test_origins_leave_enough_before_and_never_sit_a_season_apart():
     assert all(at.size >= 4 and at.size < len(panel[at.place].y) for at in origins)
 
 
+@pytest.mark.usefixtures('few_members')
 def test_bands_of_many_series_hold_about_what_they_promise():
     rng = np.random.default_rng(9)
-    full = [wave(110, season=12, noise=3.0, seed=int(seed)) for seed in rng.integers(0, 10**6, 40)]
+    full = [wave(110, season=12, noise=3.0, seed=int(seed)) for seed in rng.integers(0, 10**6, 20)]
     past = pl.concat([frame(values[:100], name=f'{n:02}', every='1mo') for n, values in enumerate(full)])
     rows = forecast(past, Request(h=10, models=('theta', 'lightgbm', 'auto', 'seasonal_naive')))
     actual = np.concatenate([values[100:] for values in full])
@@ -226,3 +227,24 @@ def test_few_held_out_forecasts_leave_spreads_as_they_are():
 def test_a_band_is_never_drawn_narrower_than_one_that_promises_less():
     drawn = conformal.drawn((0.025, 0.1, 0.5, 0.9, 0.975), {80: 97, 95: 92.5})
     np.testing.assert_allclose(drawn, (0.015, 0.015, 0.5, 0.985, 0.985))
+
+
+def test_one_error_of_few_windows_does_not_make_bands_jump_where_it_lies():
+    """A band reaches evenly from block to block, and blocks of few windows have one shape; it was a step of 2."""
+    table = np.random.default_rng(4).standard_normal((30, 30))
+    table[3, 10:15] = 25.0
+    found = conformal.shape(table, (0.025, 0.975), h=30, windows=40.0)
+    steps = np.abs(np.diff(np.log(found[:, 1] - found[:, 0])))
+    assert steps.max() < 0.25
+    quiet = np.random.default_rng(4).standard_normal((4000, 30)) * np.linspace(1, 4, 30)
+    wide = conformal.shape(quiet, (0.025, 0.975), h=30)[:, 1]
+    np.testing.assert_allclose(
+        wide[[2, 12, 22]] / wide[7], np.linspace(1, 4, 30)[[2, 12, 22]] / np.linspace(1, 4, 30)[7], rtol=0.12
+    )
+
+
+def test_what_a_series_own_scale_adds_grows_evenly_with_the_seasons_ahead():
+    y = np.resize([1.0, 4.0, 2.0, 8.0, 5.0, 7.0, 1.0], 70) + np.repeat([0.0, 1.0], 35)
+    raw = conformal.scaled(Raw(center=np.zeros(21), spread=np.ones(21), used='theta'), y, 7)
+    assert np.diff(np.log(raw.spread)).max() < 0.04
+    np.testing.assert_allclose(raw.spread[14] / raw.spread[0], 3**0.25)

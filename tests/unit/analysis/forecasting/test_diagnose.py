@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pytest
-import ruptures
-from ruptures.base import BaseCost
 
 from core.analysis.forecasting import Request, diagnose
 from tests.unit.analysis.forecasting.frames import air, frame, wave
+
+pytestmark = pytest.mark.xdist_group('forecasting')
 
 ASKED = Request(h=4)
 
@@ -53,23 +53,25 @@ def test_a_shift_and_a_new_slope_are_changepoints_and_no_anomalies():
     assert abs((at - frame(bent)['ds'][120]).days) <= 5
 
 
-class StraightPieces(BaseCost):
-    """The squared distance of each piece from its own straight line."""
-
-    model = 'straight'
-    min_size = diagnose.LEAST_PIECE
-
-    def fit(self, signal: np.ndarray) -> 'StraightPieces':
-        self.signal = signal
-        return self
-
-    def error(self, start: int, end: int) -> float:
-        t, y = np.arange(end - start), self.signal[start:end].ravel()
-        return float(np.sum((y - np.polyval(np.polyfit(t, y, 1), t)) ** 2))
-
-
 @pytest.mark.parametrize('seed', range(6))
 def test_pieces_are_those_that_ruptures_finds(seed: int):
+    import ruptures  # brings half of SciPy, which no other test of this process may need
+    from ruptures.base import BaseCost
+
+    class StraightPieces(BaseCost):
+        """The squared distance of each piece from its own straight line."""
+
+        model = 'straight'
+        min_size = diagnose.LEAST_PIECE
+
+        def fit(self, signal: np.ndarray) -> 'StraightPieces':
+            self.signal = signal
+            return self
+
+        def error(self, start: int, end: int) -> float:
+            t, y = np.arange(end - start), self.signal[start:end].ravel()
+            return float(np.sum((y - np.polyval(np.polyfit(t, y, 1), t)) ** 2))
+
     rng = np.random.default_rng(seed)
     t = np.arange(int(rng.integers(30, 80)))
     y = rng.normal(size=len(t))

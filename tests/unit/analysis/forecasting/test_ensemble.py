@@ -9,7 +9,7 @@ from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 
 def panel(*values: np.ndarray, every: str = '1mo', h: int = 6) -> list[repair.Series]:
@@ -114,9 +114,9 @@ def test_a_budget_that_is_too_small_is_told_and_still_gives_a_forecast():
 
 def test_intermittent_series_get_the_intermittent_model_and_the_others_do_not():
     rng = np.random.default_rng(4)
-    demand = [rng.poisson(0.3, 90) * rng.integers(1, 9, 90) for _ in range(4)]
+    demand = [rng.poisson(0.3, 70) * rng.integers(1, 9, 70) for _ in range(3)]
     parts = [frame(own, name=f'demand {at}') for at, own in enumerate(demand)]
-    parts += [frame(wave(90, seed=at), name=f'wave {at}') for at in range(4)]
+    parts += [frame(wave(70, seed=at), name=f'wave {at}') for at in range(3)]
     found = run(pl.concat(parts), Request(h=7))
     used = {name: own['model_used'][0] for (name,), own in found.rows.group_by('unique_id')}
     assert all(('croston' in model) == name.startswith('demand') for name, model in used.items())
@@ -185,10 +185,23 @@ def test_bands_belong_to_the_members_that_forecast():
     assert learnt.without(['fair']).final == {'seasonal_naive': 1.0}
 
 
+@pytest.mark.usefixtures('few_members')
 def test_progress_of_auto_never_goes_back():
     told: list[float] = []
     forecast(air(), Request(h=6), progress=lambda part, _: told.append(part))
     assert told == sorted(told)
+
+
+def test_a_model_is_named_from_its_start_and_tells_how_far_it_is():
+    told: list[tuple[float, str]] = []
+    values = np.sin(2 * np.pi * np.arange(600) / 12) + np.random.default_rng(3).normal(0, 0.2, 600)
+    request = Request(h=6, models=('linear',))
+    forecast(frame(values, every='1h'), request, progress=lambda *what: told.append(what))
+    assert told[0] == (0.0, 'linear: measuring its bands')
+    assert [text for _, text in told if text.startswith('linear')][-1] == 'linear: forecasting'
+    parts = [part for part, _ in told]
+    assert parts == sorted(parts)
+    assert len(set(parts)) >= 8
 
 
 def test_a_monthly_season_grows_with_its_series():

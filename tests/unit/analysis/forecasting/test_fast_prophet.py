@@ -12,6 +12,8 @@ from core.analysis.forecasting.frequency import Array
 from core.analysis.forecasting.naive import scale
 from tests.unit.analysis.forecasting.frames import air
 
+pytestmark = pytest.mark.xdist_group('forecasting')
+
 H = 14
 CLOSE = 0.06
 """How far the fast path may lie from Prophet on average, in MASE scales: Prophet stops so far short of its mode."""

@@ -3,7 +3,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from core.analysis.forecasting import frequency, repair
+from core.analysis.forecasting import Request, check, frequency, repair
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import wave
 
@@ -81,10 +81,22 @@ def test_stamps_follow_the_calendar(name: str, origin: str, after: list[str]):
     assert list(found) == list(days(*after))
 
 
-@pytest.mark.parametrize('name', ['', 'fortnight', 'D-MON', '0D', 'W-FOO', '-1h'])
+@pytest.mark.parametrize('name', ['', 'fortnight', 'D-MON', '0D', 'W-FOO', '-1h', '9' * 5000 + 'D'])
 def test_an_unknown_frequency_is_refused(name: str):
     with pytest.raises(UsageError, match='is no frequency'):
         frequency.parse(name)
+
+
+@pytest.mark.parametrize('name', ['999999999D', '999999999MS', '999999999B', '7001YS'])
+def test_a_step_that_passes_any_date_is_refused(name: str):
+    with pytest.raises(UsageError, match=f'1 step of "{name}" takes more than 7,000 years. Name a finer frequency'):
+        frequency.parse(name)
+
+
+def test_a_horizon_that_passes_any_date_is_refused():
+    assert frequency.parse('YS', h=7000).size == 12
+    with pytest.raises(UsageError, match=r'7,001 steps of "YS" take more than 7,000 years. .* or a shorter horizon'):
+        check(Request(h=7001, freq='YS', models=('seasonal_naive',)))
 
 
 def test_a_step_far_too_fine_is_refused():
@@ -104,7 +116,52 @@ def test_disorder_duplicates_gaps_and_infinities_are_repaired_and_told():
     text = ' '.join(found.notes)
     assert '1 infinite value' in text
     assert '1 value shared a step' in text
-    assert '3 steps of 6' in text
+    assert 'No value at 3 of 6 steps' in text
+
+
+def metered(*, hours: int = 80 * 24) -> np.ndarray:
+    """Hours of a meter: a day's shape around 1,300 with a little noise."""
+    rng = np.random.default_rng(1)
+    return 1300 + 500 * np.sin(np.arange(hours) * 2 * np.pi / 24) + rng.normal(0, 20, hours)
+
+
+@pytest.mark.parametrize('wrong', [-9999.0, 160_000.0])
+def test_a_gap_is_filled_from_its_neighbours_and_season_whatever_sentinels_and_wrong_units_stand_elsewhere(
+    wrong: float,
+):
+    y = metered()
+    gap = 1900
+    true, y[gap] = y[gap], np.nan
+    y[[gap % 24 + 24 * day for day in (3, 20, 21, 40)]] = wrong
+    y[1500:1508] = wrong
+    assert repair.fill(y, 24)[gap] == pytest.approx(true, abs=80)
+    y[gap + 1] = wrong
+    found = repair.fill(y, 24)
+    assert found[gap] == pytest.approx(true, abs=80), 'nor what stands right beside it'
+    assert found[gap + 1] == wrong, 'what came is kept as it came'
+
+
+def test_values_far_beyond_the_others_are_told_and_those_of_a_heavy_tail_are_not():
+    stamps = np.datetime64('2025-09-01', 'us') + np.arange(1920) * np.timedelta64(1, 'h')
+    y = metered()
+    step = frequency.parse('h')
+
+    def notes(values: np.ndarray) -> str:
+        return ' '.join(repair.regular('a', stamps, values, step=step, h=2, season_length=None).notes)
+
+    assert notes(y) == ''
+    wrong = y.copy()
+    wrong[100:117] = -9999
+    assert notes(wrong).startswith('17 values lie far beyond the others and may widen the bands')
+    wrong = y.copy()
+    wrong[100] *= 100
+    assert '1 value lies far beyond the others' in notes(wrong)
+    many = y.copy()
+    many[::40] *= 100
+    assert 'far beyond' not in notes(many), 'one in forty is how this series is'
+    steady = np.full(1920, 5.0)
+    steady[7] = 6.0
+    assert 'far beyond' not in notes(steady)
 
 
 def test_irregular_stamps_are_told_and_do_not_blow_up_the_grid():

@@ -16,7 +16,7 @@ from core.analysis.forecasting.repair import Series, prepare
 from core.errors import UnusableData
 from tests.unit.analysis.forecasting.frames import frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 H, POINTS = 6, 54
 REQUEST = Request(h=H, freq='MS', options={'lightgbm': {'rounds': 10}})
@@ -138,6 +138,20 @@ def test_too_little_to_learn_from_is_told(tmp_path: Path) -> None:
         (raw,) = member.recall(short, h=H, run=Run(), folder=tmp_path / name)
         assert raw.used != name
         assert name in raw.warning
+
+
+def test_what_an_older_version_learnt_otherwise_counts_as_not_learnt(tmp_path: Path) -> None:
+    member, known = registry.member('linear'), panel(many(24))
+    assert isinstance(member, Learner)
+    member.learn(known, h=H, run=Run(), folder=tmp_path / 'linear')
+    for path in (tmp_path / 'linear').glob('*.npz'):
+        with np.load(path) as told:
+            common, about = told['common'], told['about']
+        np.savez(path, common=common, about=about[:3])  # as it was before functions of logarithms
+    raws = member.recall(known, h=H, run=Run(), folder=tmp_path / 'linear')
+    assert all(np.isfinite(raw.center).all() for raw in raws)
+    assert {raw.used for raw in raws}.isdisjoint({'linear'})
+    assert all('linear' in raw.warning for raw in raws)
 
 
 def test_auto_is_the_same_forecast_when_it_was_learnt_of_the_same_series(tmp_path: Path) -> None:

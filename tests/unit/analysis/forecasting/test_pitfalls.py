@@ -18,7 +18,7 @@ from core.analysis.forecasting.statistical import Statistical
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('pitfalls')]  # so that the panel is forecast once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 SIZE, H = 60, 7
 LOCAL = ('seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet')
 """Models of one series at a time: what they forecast depends on no other series."""
@@ -135,12 +135,12 @@ def test_what_was_never_negative_is_not_forecast_so_and_what_was_is(rows: pl.Dat
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
-        ('one missing', '1 step of 60 had no value'),
-        ('last missing', '1 step of 60 had no value'),
+        ('one missing', 'No value at 1 of 60 steps: filled in from their neighbours.'),
+        ('last missing', 'No value at 1 of 60 steps: filled in from their neighbours.'),
         ('infinite', '4 infinite values read as missing'),
         ('minus infinite', '1 infinite value read as missing'),
         ('beyond squares', '1 infinite value read as missing'),
-        ('a third missing', 'had no value and were interpolated'),
+        ('a third missing', ' of 60 steps: filled in from their neighbours.'),
         ('single', 'One value only'),
         ('constant', 'constant'),
         ('all zero', 'constant'),
@@ -225,7 +225,8 @@ def test_local_hours_over_both_changes_of_the_clock(model: str):
         assert set(aware['warning']) == {''}
         naive = forecast(local.with_columns(pl.col('ds').dt.replace_time_zone(None)), Request(h=24, models=(model,)))
         assert naive['ds'].dtype == pl.Datetime('us')
-        assert naive['warning'][0].startswith('1 ')  # an hour that was skipped, or one that came twice
+        skipped, twice = 'No value at 1 of ', '1 value shared a step'
+        assert naive['warning'][0].startswith((skipped, twice))
         assert set(naive['status']) == {'ok'}
         assert naive['mean'].to_numpy() == pytest.approx(aware['mean'].to_numpy(), abs=6)
 
@@ -244,7 +245,7 @@ def test_a_frequency_that_changes_is_flagged_and_told(model: str):
     both = pl.concat([frame(wave(60)), frame(wave(20), start=datetime(2020, 3, 7), every='1w')])
     found = forecast(both, Request(h=3, models=(model,)))
     assert set(found['status']) == {'ok'}
-    assert 'every 1 steps of D at first, every 7 at the end' in found['warning'][0]
+    assert 'came every step at first, every 7 steps at the end (steps of D)' in found['warning'][0]
     assert set(found['flags']) == {'irregular,gaps'}
 
 
@@ -254,7 +255,7 @@ def test_stamps_off_the_grid_are_moved_and_told():
     )
     found = regular(shifted)
     assert found.flags == ('irregular',)
-    assert '6 stamps moved to the nearest h step' in found.notes[0]
+    assert '6 of 60 were moved to the nearest h step' in found.notes[0]
     assert len(found.y) == SIZE
 
 
@@ -269,6 +270,7 @@ def test_a_pair_takes_the_step_of_the_panel_it_lies_on_and_else_its_own():
 
 
 @pytest.mark.parametrize('model', [*QUICK, 'lightgbm'])
+@pytest.mark.usefixtures('prophet_here')
 def test_a_regressor_missing_ahead_is_left_out_of_that_series_and_told(model: str):
     known = with_load(SIZE, H)
     unknown = with_load(SIZE, H)[: SIZE + 2].with_columns(unique_id=pl.lit('b'))

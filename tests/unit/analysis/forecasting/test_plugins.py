@@ -20,6 +20,8 @@ from core.analysis.forecasting.repair import Series
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
+pytestmark = pytest.mark.xdist_group('forecasting')
+
 H = 4
 ROOT = Path(__file__).parents[4]
 DOCUMENTED = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'how-to' / 'models-of-your-own.md').read_text(), re.S)

@@ -11,7 +11,7 @@ from core.analysis.forecasting.prophet import ProphetModel, checked, mode
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 MULTIPLICATIVE = {'prophet': {'seasonality_mode': 'multiplicative'}}
 
@@ -110,6 +110,7 @@ def test_mode_is_multiplicative_when_seasons_grow_with_the_level():
     assert mode(passengers, 1) == 'additive'
 
 
+@pytest.mark.usefixtures('prophet_here')
 def test_multiplicative_airline_passengers_are_forecast_better_and_their_components_sum():
     history = air()
     series = panel(history[:-12], 12)
@@ -144,7 +145,7 @@ def test_a_series_that_prophet_did_not_forecast_is_not_explained():
     assert ProphetModel().explain(panel(frame([3.0, 9.0]), 2), [0], h=2, run=Run()) == []
 
 
-def test_regressors_and_holidays_move_the_forecast_and_are_explained():
+def test_regressors_and_holidays_move_the_forecast_and_are_explained(request: pytest.FixtureRequest):
     size, h = 400, 10
     rows = with_load(size, h)
     at_christmas = pl.col('ds').dt.month().eq(12) & pl.col('ds').dt.day().eq(25)
@@ -152,7 +153,11 @@ def test_regressors_and_holidays_move_the_forecast_and_are_explained():
     rows = rows.with_columns(y=pl.col('y') + pl.when(at_christmas).then(60.0).otherwise(0.0))
     series = panel(rows, h, 'load')
     member, run = ProphetModel(), Run(regressors=('load',), holidays='DE')
+    [apart] = member.predict(series, h=h, run=run)
+    request.getfixturevalue('prophet_here')
     [raw] = member.predict(series, h=h, run=run)
+    assert raw.center == pytest.approx(apart.center)
+    assert raw.spread == pytest.approx(apart.spread)
     load = rows['load'].to_numpy()
     truth = wave(size + h, noise=0.0)[size:] + 20 * load[size:]
     assert np.abs(raw.center - truth).max() < 4
@@ -164,6 +169,7 @@ def test_regressors_and_holidays_move_the_forecast_and_are_explained():
     assert parts['holidays'][days.index('12-25')] > 20
 
 
+@pytest.mark.usefixtures('prophet_here')
 def test_a_regressor_not_known_ahead_for_a_series_is_left_out_of_it():
     rows = pl.concat([
         with_load(120, 5), with_load(120, 5, known=2).with_columns(unique_id=pl.lit('b')),
@@ -183,6 +189,7 @@ def test_holidays_are_left_out_of_months_and_that_is_told():
     assert 'holidays' in raw.warning
 
 
+@pytest.mark.usefixtures('prophet_here')
 def test_held_out_forecasts_know_nothing_of_what_follows():
     rows = with_load(90, 4)
     later = pl.int_range(pl.len()).is_between(80, 89)

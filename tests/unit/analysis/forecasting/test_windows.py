@@ -15,7 +15,7 @@ from core.analysis.forecasting.linear import Ridge
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import frame, wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('forecasting')]
 
 FEW_ROUNDS = {'lightgbm': {'rounds': 40, 'learning_rate': 0.15}}
 RUN = Run(options=FEW_ROUNDS)

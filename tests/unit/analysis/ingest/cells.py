@@ -1,6 +1,7 @@
 """Helper: one column of text as a raw table, and what is read from it, without a file or a reader."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,20 @@ def raw_table(
     )
 
 
+@cache
+def instance() -> duckdb.DuckDBPyConnection:
+    """One of DuckDB for all tests: to begin one takes as long as to read a column."""
+    connection = duckdb.connect()
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
+
+
 def read_cells(
     folder: Path, name: str, cells: Sequence[str | None], *, zone: str = 'UTC', **options: Any
 ) -> tuple[Column, list[Any]]:
     """Type one column; return it and its values: instants in UTC where it is a time, else what is stored."""
     raw = raw_table(folder, {name: cells})
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with instance().cursor() as connection:
         (column,) = choose_types(connection, raw, roles={}, **options)
         shown = 'coalesce(i0, w0)' if column.reading.family == 'time' else 'v0'
         rows = connection.execute(f'SELECT {shown} FROM ({typed_rows(raw, [column], zone=zone)}) ORDER BY _row')

@@ -14,7 +14,7 @@ import pytest
 from core.analysis.ingest import archive
 from core.analysis.ingest.rawtable import Limits, RawTable
 from core.analysis.ingest.reader import read
-from core.errors import TooLarge, UnreadableFile
+from core.errors import NotSupported, TooLarge, UnreadableFile
 
 FIRST = b'ds,y\n2024-01-01,1\n2024-01-02,2\n'
 NEXT = b'2024-01-03,3\n2024-01-04,4\n'
@@ -110,3 +110,26 @@ def test_every_stream_of_a_file_is_read(reader: Reader, compress: Callable[[byte
 def test_what_is_no_stream_behind_one_is_not_passed_over(reader: Reader, compress: Callable[[bytes], bytes]) -> None:
     with pytest.raises(UnreadableFile, match='Pack it again'):
         reader(compress(FIRST) + NEXT)
+
+
+@pytest.mark.parametrize('word', ['ORCL', 'FEA1', 'PAR1', 'BZh1', 'ARROW1', 'GIF8'])
+def test_a_header_that_begins_as_a_signature_does_is_a_header(reader: Reader, word: str) -> None:
+    table = reader(f'{word},ds,y\n1.5,2024-01-01,2\n2.5,2024-01-02,3\n'.encode())
+    assert (table.names, table.rows_read) == ((word, 'ds', 'y'), 2)
+
+
+@pytest.mark.parametrize(
+    ('head', 'said'),
+    [
+        (b'ORC\x0a\x13\x0a\x03', 'an ORC file'),
+        (b'FEA1\0\0\0\0', 'a Feather file of the first version'),
+        (b'GIF89a\x01\x00\x01\x00', 'a picture'),
+    ],
+)
+def test_formats_that_no_table_is_in_are_named(reader: Reader, head: bytes, said: str) -> None:
+    with pytest.raises(NotSupported, match=said):
+        reader(head + b'a,b\n1,2\n')
+
+
+def test_an_empty_stream_of_bzip2_is_an_empty_table(reader: Reader) -> None:
+    assert reader(bz2.compress(b'')).rows_read == 0

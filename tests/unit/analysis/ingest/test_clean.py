@@ -74,20 +74,23 @@ def number(draw: random.Random, row: int) -> str:
 
 
 CLEAN = {
-    'decimals of one length': {'y': number},
-    'decimals of any length': {'y': lambda draw, row: str(round(draw.uniform(0, 9), draw.randint(1, 4)))},
-    'doubles': {'y': lambda draw, row: repr(draw.uniform(-1e9, 1e9))},
-    'exponents': {'y': lambda draw, row: f'{draw.uniform(1, 10):.9e}'},
-    'whole numbers': {'y': lambda draw, row: str(draw.randint(-(10**9), 10**9))},
-    'empty cells': {'y': number, 'z': lambda draw, row: '' if draw.random() < 0.3 else '5'},
-    'truth values': {'y': number, 'open': lambda draw, row: draw.choice(['true', 'False'])},
-    'words': {'y': number, 'word': lambda draw, row: draw.choice(['été', 'a b', '', 'x-1', '007'])},
-    'codes': {'y': number, 'code': lambda draw, row: f'{draw.randint(0, 99999):05}'},
-    'dates': {'y': number, 'day': lambda draw, row: f'2023-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}'},
-    'times with a T': {'y': number, 'at': lambda draw, row: f'2023-01-01T00:{draw.randint(0, 59):02}:00'},
-    'offsets': {'y': number, 'at': lambda draw, row: f'2023-01-01T00:{draw.randint(0, 59):02}:00+02:00'},
-    'fractions': {'y': number, 'at': lambda draw, row: f'2023-01-01 00:00:00.{draw.randint(0, 999):03}'},
-    'an empty column': {'y': number, 'none': lambda draw, row: ''},
+    'decimals and words': {
+        'decimals of one length': number,
+        'decimals of any length': lambda draw, row: str(round(draw.uniform(0, 9), draw.randint(1, 4))),
+        'empty cells': lambda draw, row: '' if draw.random() < 0.3 else '5',
+        'words': lambda draw, row: draw.choice(['été', 'a b', '', 'x-1', '007']),
+        'codes': lambda draw, row: f'{draw.randint(0, 99999):05}',
+        'truth values': lambda draw, row: draw.choice(['true', 'False']),
+    },
+    'doubles and times': {
+        'doubles': lambda draw, row: repr(draw.uniform(-1e9, 1e9)),
+        'exponents': lambda draw, row: f'{draw.uniform(1, 10):.9e}',
+        'dates': lambda draw, row: f'2023-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}',
+        'times with a T': lambda draw, row: f'2023-01-01T00:{draw.randint(0, 59):02}:00',
+        'offsets': lambda draw, row: f'2023-01-01T00:{draw.randint(0, 59):02}:00+02:00',
+        'fractions': lambda draw, row: f'2023-01-01 00:00:00.{draw.randint(0, 999):03}',
+    },
+    'whole numbers': {'y': lambda draw, row: str(draw.randint(-(10**9), 10**9)), 'none': lambda draw, row: ''},
 }  # fmt: skip
 
 
@@ -98,6 +101,15 @@ def test_a_clean_text_is_stored_at_once_as_carefully(
     way, manifest = both(tmp_path, monkeypatch, table(**CLEAN[name]))
     assert way == '_at_once'
     assert manifest.rows_accepted == ROWS
+
+
+def test_records_that_give_way_as_series_are_merged_are_rejected_at_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [{'do': 'merge', 'column': 'id', 'values': ['b'], 'to': 'a'}]
+    way, manifest = both(tmp_path, monkeypatch, table(y=number), recipe=steps)
+    assert way == '_at_once'
+    assert (manifest.rows_accepted, manifest.rows_rejected) == (ROWS // 2, ROWS // 2)
 
 
 def test_other_line_breaks_and_quotes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,40 @@ def test_a_feather_file_for_which_memory_does_not_suffice_is_too_large(
         read(arrow(tmp_path, pa.array(['a'])), name='x.feather', workdir=tmp_path / 'work')
 
 
+@pytest.mark.parametrize('kind', ['parquet', 'feather'])
+@pytest.mark.parametrize('wide', [columnar.WIDE, 2])
+def test_nul_characters_are_taken_out_and_told(
+    tmp_path: Path, kind: str, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, 'WIDE', wide)
+    monkeypatch.setattr(columnar, '_AT_ONCE', 2)
+    table = pa.table(
+        {
+            'y': [1.5, 2.5, 3.5],
+            'n\0x': ['a', 'b', 'c'],
+            's': pa.array([None, 'k\0l', 'm']).dictionary_encode(),
+            'words': [['a'], ['a'], ['\0b']],
+        }
+    )
+    path = tmp_path / f'x.{kind}'
+    if kind == 'parquet':
+        pq.write_table(table, path)
+    else:
+        feather.write_feather(table, str(path))
+    found = read(path, name=path.name, workdir=tmp_path / 'work')
+    assert (found.names, found.header) == (('y', 'nx', 's', 'words'),) * 2
+    assert found.notes == ('NUL characters were taken out of the names of columns: nx.',)
+    stored = pq.read_table(found.path)
+    assert (stored['c2'].to_pylist(), stored['c3'].to_pylist()) == ([None, 'kl', 'm'], ['[a]', '[a]', '[b]'])
+    assert stored['_flag'].to_pylist() == [0, 1, 1]
+    assert found.faults_path is not None
+    told = pq.read_table(found.faults_path).select(['line', 'kind', 'value', 'action']).to_pylist()
+    assert [tuple(fault.values()) for fault in told] == [
+        (2, 'nul_byte', '2.5,b,kl,[a]', 'repaired'),
+        (3, 'nul_byte', '3.5,c,m,[b]', 'repaired'),
+    ]
+
+
 def arrow(folder: Path, column: pa.Array) -> Path:
     """An Arrow file of one column."""
     path = folder / 'x.feather'

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from core.analysis.ingest import Manifest, Options, convert, export, inspect
-from core.analysis.ingest.convert import _column_profiles
+from core.analysis.ingest.convert import SMALL, THREADS, _on_one_thread, _opened
+from core.analysis.ingest.profile import column_profiles
 from core.analysis.ingest.types import Column
 from core.errors import NoTimeColumn, TooLarge, UnusableData, UsageError
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
@@ -51,7 +52,10 @@ def test_figures_of_many_rows_are_the_same_each_time(tmp_path: Path) -> None:
     rows = "SELECT 'a' AS _series, TIMESTAMP '2024-01-01' + INTERVAL 1 SECOND * i AS _time, sin(i) AS y"
     duckdb.sql(f"COPY ({rows} FROM range(1_500_000) t(i)) TO '{part}' (ROW_GROUP_SIZE 50_000)")
     measure = Column(index=0, source='y', name='y', type='double', role='measure')
-    figures = [_column_profiles([part], [measure], options=Options(), workdir=tmp_path) for _ in range(3)]
+    figures = []
+    for _ in range(3):
+        with _on_one_thread(Options(), tmp_path, [tmp_path]) as connection:
+            figures.append(column_profiles(connection, [part], [measure]))
     assert figures[0] == figures[1] == figures[2]
 
 
@@ -122,11 +126,61 @@ def test_a_repair_of_a_record_that_is_not_stored_is_no_repair(tmp_path: Path) ->
     rows = ''.join(f'2024-01-{day:02},{day},1\n' for day in range(1, 20))
     manifest, into = converted(tmp_path, f'ds,a,b\n{rows}soon,5\n2024-01-20,5\n')
     assert faults(into) == [
-        (21, 'b', 'short_row', 'soon,5', 'rejected'),
+        (21, 'b', 'short_row', 'soon,5', 'left_out'),
         (21, 'ds', 'not_a_time', 'soon', 'rejected'),
         (22, 'b', 'short_row', '2024-01-20,5', 'repaired'),
     ]
     assert (manifest.rows_repaired, manifest.rows_rejected) == (1, 1)
+
+
+def test_faults_tell_what_became_of_a_cell(tmp_path: Path) -> None:
+    cells = {3: '" 5 kg"', 4: '"1.234,5"', 5: 'NA', 6: 'abc'}
+    rows = [f'2024-01-{day:02},{cells.get(day, f"{day}.25")},{"9" if day == 9 else " x " if day == 8 else "x"}'
+            for day in range(1, 29)]  # fmt: skip
+    _, into = converted(tmp_path, '\n'.join(['ds,y,note', *rows, '31/01/2024,7.25,y', '']))
+    told = duckdb.sql(f"SELECT kind, value, became, action FROM '{into}/faults.parquet' ORDER BY line").fetchall()
+    assert told == [
+        ('unit', ' 5 kg', '5.00', 'repaired'),
+        ('number_format', '1.234,5', '1234.50', 'repaired'),
+        ('null_spelling', 'NA', None, 'rejected'),
+        ('not_a_number', 'abc', None, 'rejected'),
+        ('padding', ' x ', 'x', 'repaired'),
+        ('date_format', '31/01/2024', '2024-01-31', 'repaired'),
+    ]
+
+
+def test_what_became_of_a_time_is_told_with_its_offset_where_clocks_change(tmp_path: Path) -> None:
+    stamps = [f'2024-03-30 {hour:02}:30' for hour in range(24)]
+    stamps += ['2024-03-31 02:30', '2024-10-27 02:30', '2024-10-27 02:30', '2024-10-28 00:30:00.1234567']
+    text = '\n'.join(['ts,y', *(f'{stamp},{place}' for place, stamp in enumerate(stamps)), ''])
+    _, into = converted(tmp_path, text, time_zone='Europe/Berlin')
+    told = duckdb.sql(f"SELECT kind, became FROM '{into}/faults.parquet' ORDER BY line").fetchall()
+    assert told == [
+        ('dst_gap', '2024-03-31T03:30:00+02:00'),
+        ('dst_overlap', '2024-10-27T02:30:00+02:00'),
+        ('dst_overlap', '2024-10-27T02:30:00+01:00'),
+        ('lost_precision', '2024-10-28 00:30:00.123456'),
+    ]
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '{d:02}.01.2024 {h}:00',
+        '{d:02}/01/2024 {h}:00:00',
+        '{d} Jan 2024 {h}:00',
+        '2024-01-{d:02} {h}:00',
+        '202401{d:02}{h}00',
+        '202401{d:02} {h}',
+        '202401{d:02}T{h}0000Z',
+        '2024-01-{d:02}T{h}',
+    ],
+)
+def test_the_end_of_a_day_is_the_beginning_of_the_next(tmp_path: Path, form: str) -> None:
+    stamps = [form.format(d=day, h=f'{hour:02}') for day in (13, 14, 15) for hour in range(1, 25)]
+    manifest, into = converted(tmp_path, '\n'.join(['at,y', *(f'{stamp},{n}' for n, stamp in enumerate(stamps)), '']))
+    assert (manifest.rows_accepted, manifest.time.freq) == (72, 'h')
+    assert stored(into, 'max(_time)')[0][0] == datetime(2024, 1, 16)
 
 
 def test_dates_do_not_move_with_the_zone(tmp_path: Path) -> None:
@@ -216,8 +270,10 @@ def test_inspect_lists_no_more_faults_than_asked(tmp_path: Path) -> None:
             'column': 'a',
             'kind': 'not_a_number',
             'value': 'x',
+            'became': None,
             'action': 'emptied',
             'reason': 'not a number',
+            'other_line': None,
         }
     ]
 
@@ -285,3 +341,19 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         inspected(tmp_path, 'ds,y\n2024-01-01,1\n', decimal='x')
     with pytest.raises(UsageError, match='neither'):
         export(tmp_path / 'file.csv', name='file.csv', out=tmp_path / 'x.xlsx', options=Options())
+
+
+@pytest.mark.parametrize(('rows', 'small'), [(1000, True), (150_000, False)])
+def test_a_file_of_many_rows_is_not_small_however_well_it_packs(tmp_path: Path, rows: int, small: bool) -> None:
+    """A small one is worked on by one thread."""
+    path = tmp_path / 'file.parquet'
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"COPY (SELECT TIMESTAMP '2024-01-01' AS ds, 1.5 AS y FROM range({rows})) TO '{path}' (FORMAT parquet)"
+        )
+    assert path.stat().st_size < SMALL
+    with _opened(path, name=path.name, options=Options()) as job:
+        assert job.raw.path.stat().st_size < SMALL
+        assert job.small is small
+        (threads,) = job.connection.execute("SELECT current_setting('threads')").fetchone() or ()
+        assert threads == (1 if small else THREADS)

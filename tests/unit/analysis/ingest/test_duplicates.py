@@ -26,15 +26,52 @@ def test_one_record_is_stored_by_its_order_in_the_file(
     assert manifest.time.duplicates == 2
 
 
-@pytest.mark.parametrize(('rule', 'stored_is'), [('last', 'the last is stored'), ('first', 'the first is stored')])
-def test_a_duplicate_is_told_from_an_equal_copy(tmp_path: Path, rule: str, stored_is: str) -> None:
+@pytest.mark.parametrize(
+    ('rule', 'same', 'said', 'other', 'stored_is'),
+    [
+        ('last', (4, 12), ('y 4, note n4', 'y 9, note other'), (5, 13), 'the last is stored'),
+        ('first', (12, 4), ('y 9, note other', 'y 4, note n4'), (13, 5), 'the first is stored'),
+    ],
+)
+def test_a_duplicate_tells_the_line_that_is_stored_and_what_both_say(
+    tmp_path: Path, rule: str, same: tuple[int, int], said: tuple[str, str], other: tuple[int, int], stored_is: str
+) -> None:
     text = HEAD + ROWS + '2024-01-03,a,3,n3\n2024-01-04,a,9,other\n'
-    told = {fault['line']: fault['reason'] for fault in inspected(tmp_path, text, duplicates=rule)['faults']}
-    same, other = (4, 5) if rule == 'last' else (12, 13)
-    assert told == {
-        same: f'an equal copy of another record; {stored_is}',
-        other: f'other values at the series and time of another record; {stored_is}',
-    }
+    told = inspected(tmp_path, text, duplicates=rule)['faults']
+    assert [(fault['line'], fault['other_line'], fault['value']) for fault in told] == [
+        (*same, None),
+        (*other, said[0]),
+    ]
+    assert told[0]['reason'] == f'an equal copy of line {same[1]}; {stored_is}'
+    assert told[1]['reason'] == f'line {other[0]} says {said[0]}; line {other[1]} says {said[1]}: {stored_is}'
+
+
+def test_the_only_value_of_a_record_needs_no_name(tmp_path: Path) -> None:
+    text = 'ds,y\n' + ''.join(f'2024-01-{day:02},{day}\n' for day in range(1, 20)) + '2024-01-02,\n2024-01-03,4.7\n'
+    (first, second) = inspected(tmp_path, text, keep_unmeasured=True)['faults']
+    assert first['reason'] == 'line 3 says 2.0, line 21 says nothing: the last is stored'
+    assert (second['value'], second['other_line']) == ('3.0', 22)
+
+
+def test_of_records_that_differ_in_many_cells_the_first_are_told(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02},1,2,3,4,{"x" * 60}\n' for day in range(1, 10))
+    text = f'ds,a,b,c,d,e\n{rows}2024-01-03,5,6,7,8,y\n'
+    (told,) = inspected(tmp_path, text, roles={'e': 'attribute'})['faults']
+    assert told['reason'] == (
+        'line 4 says a 1, b 2, c 3 and 2 more; line 11 says a 5, b 6, c 7 and 2 more: the last is stored'
+    )
+
+
+def test_duplicates_of_a_wide_table_name_the_column_of_each_cell(tmp_path: Path) -> None:
+    months = ','.join(f'2024-{month:02}' for month in range(1, 13))
+    rows = ''.join(
+        f'{name},{",".join(str(10 * place + month) for month in range(12))}\n' for place, name in enumerate('abcdefgh')
+    )
+    text = f'id,{months}\n{rows}a,{",".join(str(90 + month) for month in range(12))}\n'
+    told = inspected(tmp_path, text)['faults']
+    assert len(told) == 12
+    assert {(fault['line'], fault['other_line']) for fault in told} == {(2, 10)}
+    assert told[0]['reason'] == 'line 2 says 0, line 10 says 90: the last is stored'
 
 
 def test_the_mean_is_a_repair_of_the_last_record(tmp_path: Path) -> None:
@@ -64,9 +101,9 @@ def test_a_record_that_was_repaired_and_is_dropped_is_rejected(tmp_path: Path) -
     )
     manifest, into = converted(tmp_path, text, roles={'a': 'measure', 'b': 'measure'})
     assert faults(into) == [
-        (20, None, 'duplicate', None, 'rejected'),
-        (21, None, 'duplicate', None, 'rejected'),
-        (21, 'a', 'not_a_number', 'x', 'rejected'),
+        (20, None, 'duplicate', 'a 19, b 1', 'rejected'),
+        (21, None, 'duplicate', 'a nothing, b 2', 'rejected'),
+        (21, 'a', 'not_a_number', 'x', 'left_out'),
     ]
     assert (manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (19, 0, 2)
 
@@ -97,3 +134,27 @@ def test_repairs_are_counted_by_kind(tmp_path: Path) -> None:
     few = ''.join(f'2024-01-{day:02},{day}\n' for day in range(1, 29))
     manifest, _ = converted(tmp_path, f'ds,y\n{few}2024-02-01, 5\n2024-02-02,NA\n2024-02-01,7\n', keep_unmeasured=True)
     assert manifest.repairs == {'padding': 1, 'null_spelling': 1, 'duplicate': 1}
+
+
+@pytest.mark.parametrize(
+    ('rule', 'listed'),
+    [
+        ('first', [(6, 'B', '20', 'rejected', 3), (7, 'A', None, 'rejected', 4)]),
+        (
+            'mean',
+            [
+                (3, 'B', '2', 'rejected', 6),
+                (4, 'A', None, 'rejected', 7),
+                (6, 'B', None, 'repaired', None),
+                (7, 'A', None, 'repaired', None),
+            ],
+        ),
+    ],
+)
+def test_points_of_a_wide_table_are_told_with_their_columns_whatever_is_stored(
+    tmp_path: Path, rule: str, listed: list[tuple[object, ...]]
+) -> None:
+    text = 'ds,A,B\n2024-01-01,1,1\n2024-01-02,1,2\n2024-01-03,1,3\n2024-01-04,1,4\n2024-01-02,,20\n2024-01-03,1,\n'
+    told = inspected(tmp_path, text, shape='wide', duplicates=rule)['faults']
+    own = [fault for fault in told if fault['kind'] == 'duplicate']
+    assert [(f['line'], f['column'], f['value'], f['action'], f['other_line']) for f in own] == listed

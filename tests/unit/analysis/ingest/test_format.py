@@ -79,7 +79,7 @@ def test_rows_are_sorted_and_hold_the_types_named(folder: Path, manifest: dict) 
 def test_series_and_zone_are_rebuilt(folder: Path, manifest: dict) -> None:
     time, zone = manifest['time'], ZoneInfo(manifest['time']['zone'])
     assert (time['column'], time['naive'], time['freq'], time['gaps']) == ('stamp', True, 'h', 0)
-    assert manifest['series'] == {'columns': ['meter'], 'count': 2, 'first': ['a', 'b']}
+    assert manifest['series'] == {'columns': ['meter'], 'count': 2, 'first': ['a', 'b'], 'opens': 'a'}
     rows = duckdb.sql(
         f"SELECT stamp, _time, load FROM read_parquet('{folder}/data-*.parquet') WHERE _series = 'a' ORDER BY _time"
     ).fetchall()

@@ -138,3 +138,49 @@ def test_records_under_a_name_are_found_behind_escaped_quotes(reader: Reader) ->
         '{"note": "a \\"b\\": [{", "data": [{"ds": "2024-01-01", "y": 1}, {"ds": "2024-01-02", "y": 2}, {"ds"'
     )
     assert raw(table) == TWO
+
+
+def test_an_object_that_a_record_lacks_is_no_column(reader: Reader) -> None:
+    lines = ''.join(f'{{"t": "2024-01-0{i}", "read": {{"a": {i}}}, "none": null}}\n' for i in range(1, 8))
+    found = reader(lines + '{"t": "2024-01-08", "read": null, "none": null}\n')
+    assert (found.names, found.rows_read) == (('t', 'read.a', 'none'), 8)
+
+
+ODD = ('{"k\\u0000": "a\\u0000b", "h\\ud800": "x"}', '{"k\\u0000": "c\\ud83d\\ude00", "h\\ud800": "\\udc00"}')
+PLAIN = [['k', 'h\ufffd'], ['ab', 'x'], ['c😀', '\ufffd']]
+
+
+@pytest.mark.parametrize(
+    ('text', 'lines'),
+    [
+        ('\n'.join(ODD), (1, 2)),
+        (f'[{ODD[0]},\n{ODD[1]}]', (1, 2)),
+        (f'{{"data\\u0000": [\n{ODD[0]},\n{ODD[1]}]}}', (2, 3)),
+        ('[["k\\u0000", "h\\ud800"],\n["a\\u0000b", "x"],\n["c\\ud83d\\ude00", "\\udc00"]]', (2, 3)),
+    ],
+)
+def test_what_no_text_can_hold_is_taken_out_and_told(reader: Reader, text: str, lines: tuple[int, int]) -> None:
+    table = reader(text)
+    assert raw(table) == PLAIN
+    flags = duckdb.execute('SELECT _flag FROM read_parquet(?)', [str(table.path)]).fetchall()
+    told = duckdb.execute(
+        'SELECT line, "column", kind, action FROM read_parquet(?)', [str(table.faults_path)]
+    ).fetchall()
+    assert flags == [(1,), (1,)]
+    assert sorted(told) == sorted(
+        [
+            (lines[0], 'k', 'nul_byte', 'repaired'),
+            (lines[0], 'k', 'nul_byte', 'repaired'),
+            (lines[0], 'h\ufffd', 'bad_encoding', 'repaired'),
+            (lines[1], 'h\ufffd', 'bad_encoding', 'repaired'),
+        ]
+    )
+
+
+def test_keys_that_differ_in_a_nul_alone_are_two_columns(reader: Reader) -> None:
+    assert raw(reader('{"a": 1, "a\\u0000": 2}\n{"a": 3}\n')) == [['a', 'a_'], ['1', '2'], ['3', '']]
+
+
+def test_what_stands_beside_a_table_is_named_without_nul(reader: Reader) -> None:
+    (note,) = reader(f'{{"m\\u0000": [1], "data": {RECORDS}}}').notes
+    assert note.endswith('was left out: m.')

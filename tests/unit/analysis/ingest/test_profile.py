@@ -54,12 +54,30 @@ def test_gaps_and_duplicates_are_counted(tmp_path: Path) -> None:
     assert duckdb.sql(f"SELECT rows, gaps, duplicates FROM '{into}/series.parquet'").fetchall() == [(98, 1, 1)]
 
 
+def test_pages_begin_with_the_first_series_of_those_with_the_most_rows(tmp_path: Path) -> None:
+    rows = [('a', 1), *[(name, day) for name in ('c', 'b') for day in range(1, 6)]]
+    manifest, _ = converted(tmp_path, 'shop,ds,y\n' + ''.join(f'{name},2024-01-0{day},{day}\n' for name, day in rows))
+    assert (manifest.series.first, manifest.series.opens) == (('a', 'b', 'c'), 'b')
+
+
+def test_pages_begin_with_the_first_series_though_another_has_a_row_more(tmp_path: Path) -> None:
+    days = [f'{day:%Y-%m-%d}' for day in pd.date_range('2024-01-01', periods=101)]
+    text = 'shop,ds,y\n' + ''.join(f'{n},{day},1\n' for n in 'abc' for day in days[: 90 if n == 'a' else -1])
+    assert converted(tmp_path, text + f'c,{days[-1]},2\n')[0].series.opens == 'b'
+
+
 def test_a_missing_month_is_a_gap(tmp_path: Path) -> None:
     months = [
         f'{year}-{month:02}' for year in range(2000, 2005) for month in range(1, 13) if (year, month) != (2002, 6)
     ]
     manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{month},1\n' for month in months))
     assert (manifest.time.freq, manifest.time.gaps) == ('MS', 1)
+
+
+def test_a_gap_of_thirty_days_within_one_month_is_a_gap_of_days(tmp_path: Path) -> None:
+    days = [*pd.date_range('2024-02-01', '2024-03-01'), *pd.date_range('2024-03-31', '2024-05-01')]
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{day:%Y-%m-%d},{day.day}\n' for day in days))
+    assert (manifest.time.freq, manifest.time.gaps, manifest.time.longest_gap_seconds) == ('D', 1, 30 * 86_400)
 
 
 def test_irregular_times_have_no_frequency(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from core.analysis.ingest.pyramid import SMALL, build_pyramid
+from core.analysis.ingest.pyramid import SMALL
 from tests.unit.analysis.ingest.reading import converted
-from tests.unit.analysis.stored import Row, store
+from tests.unit.analysis.stored import Row, store, summarise
 
-MEMORY = 256 * 2**20
 SECOND = 1_000_000
 
 
@@ -24,9 +23,7 @@ def rows_of(out: Path, where: str = 'true') -> list[dict[str, object]]:
 
 def build(tmp_path: Path, rows: list[Row], *, parts: int = 1) -> Path:
     out = tmp_path / 'pyramid.parquet'
-    work = tmp_path / 'work'
-    work.mkdir(exist_ok=True)
-    build_pyramid(store(tmp_path, rows, parts=parts), measures=['y', 'a "b"'], out=out, memory=MEMORY, workdir=work)
+    summarise(store(tmp_path, rows, parts=parts), ['y', 'a "b"'], out=out)
     return out
 
 
@@ -157,9 +154,7 @@ def test_what_the_profile_tells_gives_the_pyramid_that_the_rows_alone_give(tmp_p
     assert manifest.time.duplicates
     assert manifest.measures == ('y', 'z')
     alone = tmp_path / 'alone.parquet'
-    build_pyramid(
-        sorted(into.glob('data-*.parquet')), measures=manifest.measures, out=alone, memory=MEMORY, workdir=tmp_path
-    )
+    summarise(sorted(into.glob('data-*.parquet')), manifest.measures, out=alone)
     found = rows_of(into / 'pyramid.parquet')
     assert {row['measure'] for row in found} == {'y', 'z'}
     assert {row['series'] for row in found} == {'even', 'bursts'}

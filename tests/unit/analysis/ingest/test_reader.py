@@ -272,6 +272,8 @@ def test_names_are_unique_and_filled(reader: Reader) -> None:
     table = reader('ds,y,Y,,column_4\n2020-01-01,1,2,3,4\n2020-01-02,1,2,3,4\n')
     assert table.names == ('ds', 'y', 'Y_2', 'column_4_2', 'column_4')
     assert raw(table)[0] == ['ds', 'y', 'Y', '', 'column_4']
+    (note,) = table.notes
+    assert note.endswith('but for case and blanks were given a number: "Y" is "Y_2".')
 
 
 def test_units_below_the_header_are_joined(reader: Reader) -> None:
@@ -455,6 +457,11 @@ def test_xlsx(reader: Reader) -> None:
     ('data', 'error', 'word'),
     [
         (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1' + bytes(600), NotSupported, '.xls'),
+        (
+            b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1' + bytes(2**20 - 20) + 'EncryptedPackage'.encode('utf-16-le'),
+            NotSupported,
+            'password',
+        ),
         (b'%PDF-1.7', NotSupported, 'PDF'),
         (b'<!DOCTYPE html><html></html>', NotSupported, 'web page'),
         (b'\x1f\x8b\x08\x00broken', UnreadableFile, 'broken'),
@@ -637,9 +644,32 @@ def test_the_sheet_with_the_table_is_read_and_another_may_be_chosen(reader: Read
         'Twice',
     )
     assert found.reading['sheet']['options'] == ['About', 'Data', 'Twice', 'Few']
+    assert found.notes[1] == (
+        'Other sheets were not read: About, Twice, Few. Twice has the same columns: to join it, save it as a file of '
+        'its own and add its rows.'
+    )
     assert raw(reader(data, chosen=Chosen(sheet='Few'))) == [['a', 'b'], ['1', '2']]
     with pytest.raises(UsageError, match='Twice'):
         reader(data, chosen=Chosen(sheet='None'))
+
+
+def test_tables_of_one_sheet_that_have_titles_are_not_taken_for_one(reader: Reader) -> None:
+    """Each has a title right above its header, and the second is a column wider."""
+    first = [['Temperatures'], ['day', 'temp'], *([datetime(2024, 1, day), day] for day in range(1, 21))]
+    second = [['Rain'], ['day', 'mm', 'station'], *([datetime(2024, 2, day), day, 'A'] for day in range(1, 16))]
+    found = reader(book_of(('x', [*first, [], *second, [], ['Costs'], ['month', 'eur'], ['2024-01', 100]], [])))
+    assert raw(found)[:2] == [['day', 'temp'], ['2024-01-01', '1']]
+    assert found.rows_read == 20
+    assert found.notes == (
+        'A preamble of 1 line above the table was dropped (from line 1).',
+        'A second table from row 24 on was cut off: 20 filled rows were left out.',
+    )
+
+
+@pytest.mark.parametrize('row', [['later'], ['later', '7']])
+def test_a_row_of_words_below_a_blank_one_cuts_nothing_off(reader: Reader, row: list[str]) -> None:
+    days = [[datetime(2024, 1, day), day] for day in range(1, 21)]
+    assert reader(book_of(('x', [['day', 'temp'], *days, [], ['note'], row, *days], []))).rows_read >= 40
 
 
 def test_merged_headers_name_every_column(reader: Reader) -> None:
@@ -652,6 +682,108 @@ def test_merged_headers_name_every_column(reader: Reader) -> None:
     assert found.rows_read == 3
 
 
+def test_cells_merged_over_rows_hold_in_each_of_them(reader: Reader) -> None:
+    rows = [['place', 'what', 'y'], ['Rome', 'tea', 1], [None, 'rum', 2], ['Bonn', 'tea', 3], [None, None, None],
+            [None, 'rum', 4], ['Oslo', 'tea', 5], [None, None, 6]]  # fmt: skip
+    found = reader(book_of(('x', rows, ['A2:A3', 'A4:A6', 'B7:B8'])))
+    assert raw(found)[1:] == [
+        ['Rome', 'tea', '1'],
+        ['Rome', 'rum', '2'],
+        ['Bonn', 'tea', '3'],
+        ['Bonn', 'rum', '4'],
+        ['Oslo', 'tea', '5'],
+        ['', 'tea', '6'],
+    ]
+    assert found.notes == ('Cells merged over several rows hold in each of them: "place", "what".',)
+
+
+def test_numbers_merged_over_rows_are_not_added_up(reader: Reader) -> None:
+    rows: list[list[Any]] = [['shop', 'year', 'store_id', 'week', 'units', 'delivery', 'typed', 'date']]
+    rows += [
+        [7 if day == 0 else None, *([2024, 12] if day == 0 else [None] * 2), f'w{day}', day,
+         *([300, '1,200.5', datetime(2024, 1, 1 + day)] if day % 5 == 0 else [None] * 3)]
+        for day in range(20)
+    ]  # fmt: skip
+    areas = [f'{column}2:{column}21' for column in 'ABC']
+    areas += [f'{column}{2 + five}:{column}{6 + five}' for column in 'FGH' for five in range(0, 15, 5)]
+    found = reader(book_of(('x', rows, [*areas, 'F17:F99'])))
+    columns = dict(zip(raw(found)[0], zip(*raw(found)[1:], strict=True), strict=True))
+    assert (set(columns['shop']), set(columns['year']), set(columns['store_id'])) == ({'7'}, {'2024'}, {'12'})
+    assert columns['delivery'] == ('300', '', '', '', '') * 4
+    assert columns['typed'] == ('1,200.5', '', '', '', '') * 4
+    assert columns['date'][:15:5] == columns['date'][4:15:5] == ('2024-01-01', '2024-01-06', '2024-01-11')
+    assert found.notes == (
+        'Cells merged over several rows hold in each of them: "shop", "year", "store_id", "date".',
+        'Numbers merged over several rows stand in the first of them alone, not to be added up several times. '
+        'Cells left empty: "delivery" (16), "typed" (12).',
+    )
+
+
+def test_cells_left_empty_are_counted_to_the_end_of_the_table(reader: Reader) -> None:
+    rows = [['day', 'delivery'], *([f'd{i}', 300 if i % 5 == 0 else None] for i in range(20))]
+    found = reader(book_of(('x', rows, [f'B{2 + five}:B{6 + five}' for five in range(0, 20, 5)])))
+    assert found.notes[0].endswith('Cells left empty: "delivery" (16).')
+
+
+def test_merged_rows_far_down_a_sheet_are_found(reader: Reader) -> None:
+    rows: list[list[Any]] = [['place', 'n'], *([f'p{i}' if i % 2 == 0 else None, i] for i in range(400))]
+    found = reader(book_of(('x', rows, [f'A{i}:A{i + 1}' for i in range(2, 402, 2)])))
+    assert [row[0] for row in raw(found)[-2:]] == ['p398', 'p398']
+
+
+def test_a_sheet_of_one_remark_is_no_table(reader: Reader) -> None:
+    table = [['ds', 'y'], *([datetime(2020, 1, day), day] for day in range(1, 29))]
+    found = reader(book_of(('Data', table, []), ('Notes', [['Made by Ann']], [])))
+    assert found.reading['sheet']['options'] == ['Data']
+    assert 'Other sheets were not read: Notes.' in found.notes
+
+
+def test_zero_bytes_of_a_part_that_was_never_written_cost_their_records_alone(reader: Reader) -> None:
+    lines_ = [f'2024-01-01 00:{i % 60:02}:{i // 60:02},{i}.25\n' for i in range(600)]
+    whole = ('time,v\n' + ''.join(lines_)).encode()
+    found = reader(whole[:6000] + bytes(4096) + whole[10096:] + bytes(600))
+    cut = whole[:6000].count(b'\n') + whole[10096:].count(b'\n') - 2
+    assert (found.rows_read - found.rejected, found.rejected) == (cut, 2)
+    told = duckdb.sql(f"SELECT line, kind, action, reason FROM '{found.faults_path}'").fetchall()
+    assert [(line, kind, action) for line, kind, action, _ in told] == [
+        (whole[:6000].count(b'\n') + 1, 'nul_byte', 'rejected'),
+        (cut + 3, 'nul_byte', 'rejected'),
+    ]
+    assert told[0][3].startswith('4,096 zero bytes: this part of the file was never written')
+
+
+@pytest.mark.parametrize(('zeros', 'action'), [(1, 'repaired'), (70, 'rejected'), (4096, 'rejected')])
+def test_zero_bytes_inside_a_cell_over_several_lines_are_listed(reader: Reader, zeros: int, action: str) -> None:
+    records = [f'2024-01-{day:02},{day}.5,"note {day}"\n'.encode() for day in range(1, 29)]
+    records[9] = b'2024-01-10,10.5,"note\n' + bytes(zeros) + b'\n10"\n'
+    # Enough clean records that the file is text for certain.
+    records += [f'2025-{1 + i % 12:02}-{1 + i // 12:02},{i}.5,"n"\n'.encode() for i in range(300)]
+    found = reader(b'time,v,note\n' + b''.join(records))
+    told = duckdb.sql(f"SELECT line, kind, action FROM '{found.faults_path}'").fetchall()
+    assert told == [(11, 'nul_byte', action)]
+    assert (found.rows_read, found.rejected) == (328, int(action == 'rejected'))
+
+
+def test_zero_bytes_above_the_table_are_listed(reader: Reader) -> None:
+    records = b''.join(b'2024-01-%02d,%d.5\n' % (day, day) for day in range(1, 29))
+    found = reader(b'station 5\n' + bytes(4096) + b'time,v\n' + records)
+    told = duckdb.sql(f"SELECT line, byte, kind, value, action FROM '{found.faults_path}'").fetchall()
+    assert (told, found.rows_read, found.rejected) == ([(2, 10, 'nul_byte', 'time,v', 'repaired')], 28, 0)
+
+
+@pytest.mark.parametrize('data', [b'abc\0de\n' * 500, bytes(5000)])
+def test_scattered_zero_bytes_and_nothing_else_are_no_text(reader: Reader, data: bytes) -> None:
+    with pytest.raises(UnreadableFile, match='binary'):
+        reader(data)
+
+
+def test_a_workbook_that_breaks_off_is_called_a_workbook(tmp_path: Path) -> None:
+    path = tmp_path / 'upload'
+    path.write_bytes(book_of(('x', [['a', 'b'], [1, 2]], []))[:-40])
+    with pytest.raises(UnreadableFile, match='broken Excel workbook'):
+        read(path, name='plan.xlsx', workdir=tmp_path / 'work')
+
+
 def test_serial_dates_become_dates(reader: Reader) -> None:
     rows = [['Date', 'n'], [43831, 43831], [43832, 2], [43833, 3], [43834.5, 4]]
     found = reader(book_of(('x', rows, [])))
@@ -662,6 +794,8 @@ def test_serial_dates_become_dates(reader: Reader) -> None:
         ['2020-01-04 12:00:00', '4'],
     ]
     assert found.notes == ('Column "Date" holds serial dates of Excel; they were read as dates.',)
+    steps = [['date', 'steps per day'], *([datetime(2020, 1, day), 30000 + day] for day in range(1, 5))]
+    assert raw(reader(book_of(('x', steps, []))))[1] == ['2020-01-01', '30001']
     mixed = [['when', 'n'], [datetime(2020, 1, 1), 1], [43832, 2], [datetime(2020, 1, 3), 3]]
     assert raw(reader(book_of(('x', mixed, []))))[2] == ['2020-01-02', '2']
 
@@ -758,3 +892,42 @@ def test_many_faults_in_a_large_file_are_all_found(reader: Reader, change: str) 
     assert [fault[0] for fault in faults(table)] == ([] if change == 'blank' else [place + 2 for place in places])
     stored = [line for line, _ in lines(table)]
     assert stored == [line for line in range(2, 30_002) if change != 'blank' or line - 2 not in places]
+
+
+@pytest.mark.parametrize(
+    ('head', 'record', 'names'),
+    [
+        ('Messstation 5, Berlin\nZeit;Temperatur, °C', '2024-01-0{} 10:00;{},1', ['Zeit', 'Temperatur, °C']),
+        ('Export of plant A, line 2\nDate\tLoad, kW', '2024-01-0{}\t{},1', ['Date', 'Load, kW']),
+        (
+            'Station 10384, Berlin-Tempelhof\nMESS_DATUM;TT, Grad C',
+            '2024-01-0{} 10:00;{},1',
+            ['MESS_DATUM', 'TT, Grad C'],
+        ),
+        ('Logger, v2\nasctime;n', '2024-01-0{} 10:00:00,123;{}', ['asctime', 'n']),
+    ],
+)
+def test_a_title_with_a_comma_parts_no_decimals(reader: Reader, head: str, record: str, names: list[str]) -> None:
+    found = reader('\n'.join([head, *(record.format(i, i) for i in range(1, 9)), '']))
+    assert (list(found.names), found.header_line, found.rows_read) == (names, 2, 8)
+
+
+def test_a_title_with_a_comma_stands_above_rows_without_names(reader: Reader) -> None:
+    found = reader('Sensor, Hall 3\n' + ''.join(f'2024-01-0{i} 10:00;{i},1\n' for i in range(1, 9)))
+    assert (found.dialect.delimiter, found.rows_read) == (';', 8)
+
+
+@pytest.mark.parametrize(
+    ('names', 'record'),
+    [
+        ('time;v;w', '0{}.01.2025, 13:00;{},5;{},25'),
+        ('time;v', '0{}.01.2025, 13:05 Uhr;{},5'),
+        ('time\tv', 'Jan 0{}, 2025, 13:00\t{}.5'),
+        ('time;v', 'Wednesday, January 0{}, 2025 01:00 PM;{}.5'),
+        ('| time | v |', '| 2025-01-0{} 13:00:00 | {} |'),
+    ],
+)
+def test_what_stands_inside_cells_but_not_between_names_parts_nothing(reader: Reader, names: str, record: str) -> None:
+    found = reader('\n'.join([names, *(record.format(i, i, i) for i in range(1, 9)), '']))
+    assert (found.rows_read, found.header_line) == (8, 1)
+    assert {'time', 'v'} <= {*found.names}

@@ -1,5 +1,6 @@
 """Wide tables become long ones, split times one column; ordinary tables stay as they are."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_columns_of_years_become_rows(tmp_path: Path) -> None:
     assert (raw.rows_read, raw.rows, raw.is_melted) == (2, 5, True)
     assert raw.notes == (
         'A wide table: 3 columns are named by times, 1990 to 1992. They became the columns "year" and "value", 5 points'
-        '; 1 empty cells are none.',
+        '; 1 empty cell was left out.',
     )
 
 
@@ -124,12 +125,14 @@ def test_columns_of_clock_times_beside_a_column_of_days(tmp_path: Path) -> None:
         [f'MT_{i}' for i in range(1, 31)],
         ['AAPL', 'MSFT', 'GOOG', 'AMZN', 'TSLA', 'META', 'NVDA', 'ORCL', 'SAP', 'BRK.B', 'IBM', 'INTC', 'AMD'],
         ['Berlin', 'Paris', 'Rome', 'Madrid', 'New York', 'Lima', 'Oslo', 'Bern', 'Riga', 'Kyiv', 'Prague', 'Sofia'],
+        ['mill lane', 'Paris', 'Rome', 'Madrid', 'LIMA', 'Lima', 'Oslo', 'Bern', 'Riga', 'Kyiv', 'Prague', 'Sofia'],
     ],
 )
 def test_many_columns_of_one_kind_beside_the_time_are_series(tmp_path: Path, names: list[str]) -> None:
     columns = {'timestamp': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
     with duckdb.connect() as connection:
         raw = melted(connection, raw_table(tmp_path, columns), workdir=tmp_path)
+    assert may_change(['timestamp', *names], shape='auto', melt={})
     assert raw.names == ('timestamp', 'series', 'value')
     assert cells(raw)[:2] == [('2024-01-01 00:00', names[0], '1.5'), ('2024-01-01 00:00', names[1], '1.5')]
 
@@ -219,6 +222,8 @@ def test_missing_cells_make_no_points_and_an_empty_record_is_kept(tmp_path: Path
         ('Date|Time|y\n10/03/2004|18.00.00|1\n10/03/2004|19.00.00|2', ('Date Time', 'y'), '10/03/2004 18:00:00'),
         ('Time|Date|y\n10.11.12|10/03/04|1\n11.11.12|10/03/04|2', ('Date Time', 'y'), '10/03/04 10:11:12'),
         ('Datum|Uhrzeit|y\n10.03.2004|18.30|1\n10.03.2004|19.30|2', ('Datum Uhrzeit', 'y'), '10.03.2004 18:30'),
+        ('Jour|Heure|y\n31/01/24|14h30|1\n01/02/24|9h05|2', ('Jour Heure', 'y'), '31/01/24 14:30'),
+        ('Tag|Uhrzeit|y\n31.01.2024|14 Uhr|1\n01.02.2024|9:30 Uhr|2', ('Tag Uhrzeit', 'y'), '31.01.2024 14:00'),
         ('date|hour|y\n2024-01-31|0|1\n2024-01-31|13|2', ('date hour', 'y'), '2024-01-31 00:00'),
         ('date|hour|y\n2024-01-31|1|1\n2024-01-31|24|2', ('date hour', 'y'), '2024-01-31 00:00'),
         ('year|month|y\n2024|1|1\n2024|2|2', ('year month', 'y'), '2024-01'),
@@ -274,6 +279,7 @@ def test_a_time_with_a_part_missing_is_missing(tmp_path: Path) -> None:
 def test_the_user_may_leave_parts_of_a_time_alone(tmp_path: Path) -> None:
     text = 'Date|Time|y\n2024-01-31|13:05|1\n2024-02-01|14:05|2'
     assert made_long(tmp_path, text, roles={'Date': 'time'}).names == ('Date', 'Time', 'y')
+    assert made_long(tmp_path, text, roles={'Date Time': 'time'}).names == ('Date Time', 'y')
 
 
 @pytest.mark.parametrize(
@@ -509,7 +515,7 @@ def test_rows_that_cannot_be_counted_are_told(tmp_path: Path, melt: dict[str, An
 
 
 def test_a_table_without_a_time_names_the_way_in(tmp_path: Path) -> None:
-    with pytest.raises(NoTimeColumn, match='"into": "rows"'):
+    with pytest.raises(NoTimeColumn, match='say when they start and how long a step is'):
         converted(tmp_path, 'hotel,camp\n5,1\n6,2\n')
 
 
@@ -537,3 +543,44 @@ def test_many_records_of_short_texts_are_made_long_in_order_whatever_the_memory(
     ]
     records = duckdb.sql(f"SELECT _record FROM '{long.path}'").fetchall()
     assert records == [(row,) for row in range(500) for n in range(10)]
+
+
+def test_durations_beside_a_day_are_no_clocks(tmp_path: Path) -> None:
+    assert made_long(tmp_path, 'day|run|y\n2024-01-31|1h30|1\n2024-02-01|2h05|2').names == ('day', 'run', 'y')
+
+
+def test_a_number_beside_periods_is_no_measure(tmp_path: Path) -> None:
+    manifest, _ = converted(tmp_path, 'shop,total,2021,2022,2023\nNorth,6,1,2,3\nSouth,15,4,5,6\nWest,24,7,8,9\n')
+    assert {c.name: c.role for c in manifest.columns} == {
+        'shop': 'series',
+        'total': 'attribute',
+        'year': 'time',
+        'value': 'measure',
+    }
+
+
+@pytest.mark.parametrize('name', ['Hour', 'HE', 'Hour Ending', 'hour_ending'])
+def test_hours_from_1_to_24_are_told_by_the_whole_table(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cells that are looked at may all lie before the first hour 24."""
+    monkeypatch.setattr(importlib.import_module('core.analysis.ingest.looked'), 'LOOKED_AT', 20)
+    rows = [f'2024-01-{day:02},{hour},{hour}.5' for day in (1, 2, 3) for hour in range(1, 25)]
+    manifest, _ = converted(tmp_path, '\n'.join([f'Date,{name},Load', *rows, '']))
+    assert manifest.time.start == '2024-01-01T00:00:00Z'
+    assert manifest.time.freq == 'h'
+    assert any('1 to 24 are read as the hours that end then' in note for note in manifest.source.notes)
+
+
+@pytest.mark.parametrize(('hours', 'ending'), [(range(1, 25), True), (range(24), False)])
+def test_hours_beside_year_month_and_day_are_told_as_well(tmp_path: Path, hours: range, ending: bool) -> None:
+    rows = [f'2024,1,{day},{hour},{hour}.5' for day in (30, 31) for hour in hours]
+    manifest, _ = converted(tmp_path, '\n'.join(['Year,Month,Day,Hour,Load', *rows, '']))
+    assert (manifest.rows_accepted, manifest.time.freq, manifest.time.start) == (48, 'h', '2024-01-30T00:00:00Z')
+    assert any('the hours that end then' in note for note in manifest.source.notes) == ending
+
+
+def test_steps_of_days_are_counted_beyond_30_000(tmp_path: Path) -> None:
+    text = '\n'.join(['y', *(str(place % 7) for place in range(30_000)), ''])
+    manifest, _ = converted(tmp_path, text, melt={'into': 'rows', 'start': '1950-01-01', 'step': 'day'})
+    assert manifest.time.end == '2032-02-19T00:00:00Z'

@@ -3,15 +3,15 @@
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analysis.ingest import readings
-from tests.unit.analysis.ingest.cells import read_cells
-from tests.unit.analysis.ingest.reading import converted
+from core.errors import AmbiguousDates, NoTimeColumn
+from tests.unit.analysis.ingest.cells import instance, read_cells
+from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
 
 @pytest.mark.parametrize(
@@ -256,11 +256,156 @@ def _compare(reading: readings.Reading, cells: list[str], stored: str) -> None:
     slow = reading.read('c')
     if reading.is_quick_instant:
         slow = reading.read_instant('c') or ''
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with instance().cursor() as connection:
         connection.register('cells', pa.table({'c': cells}))
         wrong = connection.execute(
             f'SELECT c FROM (SELECT c, {reading.quickly("c")} AS f, {slow} AS s, {stored} AS stored FROM cells) '
             'WHERE f IS NOT NULL AND stored IS NOT NULL AND f IS DISTINCT FROM s'
         ).fetchall()
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ('name', 'cells', 'kind', 'first'),
+    [
+        ('Date', ['45658', '45659', '45661'], 'date', datetime(2025, 1, 1)),
+        ('Datum', ['45658.0', '45658.5', '45659.041667'], 'timestamp', datetime(2025, 1, 1)),
+        ('DateTime', ['45658.041666667', '45658.083333333', '45658.125'], 'timestamp', datetime(2025, 1, 1, 1)),
+    ],
+)
+def test_days_as_excel_counts_them_are_dates_by_the_name_of_their_column(
+    tmp_path: Path, name: str, cells: list[str], kind: str, first: datetime
+) -> None:
+    manifest, into = converted(tmp_path, f'{name},y\n' + ''.join(f'{cell},{i}.5\n' for i, cell in enumerate(cells)))
+    assert (manifest.columns[0].type, manifest.columns[0].role) == (kind, 'time')
+    assert stored(into, 'min(_time)') == [(first,)]
+
+
+@pytest.mark.parametrize(
+    ('names', 'first'),
+    [
+        ('ds,data,visits', 30000), ('date,steps per day,sleep_h', 41000), ('time,kcal/day,n', 35000),
+        ('month,sales_day,v', 35000), ('time,dia,v', 45000), ('time,serial_no,v', 41234), ('time,date,v', 45658),
+    ],
+)  # fmt: skip
+def test_numbers_of_five_digits_are_no_dates_beside_a_time_or_under_another_name(
+    tmp_path: Path, names: str, first: int
+) -> None:
+    text = f'{names}\n' + ''.join(f'2024-01-0{i},{first + i},3000{i}\n' for i in range(1, 9))
+    assert [c['role'] for c in inspected(tmp_path, text)['columns']] == ['time', 'measure', 'measure']
+
+
+def test_serial_numbers_of_meters_lose_no_row(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{meter},{day}.5\n' for day in range(1, 29) for meter in (41234, 41239)]
+    manifest, _ = converted(tmp_path, 'time,meter serial,kwh\n' + ''.join(rows))
+    assert {c.name: c.role for c in manifest.columns} == {'time': 'time', 'meter serial': 'series', 'kwh': 'measure'}
+    assert (manifest.rows_accepted, manifest.rows_rejected) == (56, 0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'cells'),
+    [
+        ('date', [20089 + i for i in range(28)]),  # days since 1970
+        ('date', [24001 + i for i in range(28)]),  # year and day of the year
+        ('date', [58580 + i for i in range(28)]),  # modified Julian days
+        ('date', [45658 + i * 37 % 28 for i in range(28)]),  # in no order
+        ('date', [45658] * 28),
+        ('order day', [45658 + i for i in range(28)]),
+    ],
+)
+def test_other_numbers_of_five_digits_are_no_days_of_excel(tmp_path: Path, name: str, cells: list[int]) -> None:
+    text = f'{name},v\n' + ''.join(f'{cell},{i}.5\n' for i, cell in enumerate(cells))
+    with pytest.raises(NoTimeColumn):
+        converted(tmp_path, text)
+
+
+def test_days_of_excel_are_times_by_a_role_that_is_given(tmp_path: Path) -> None:
+    text = 'order day,v\n' + ''.join(f'{46000 + i * 37 % 28},{i}.5\n' for i in range(28))
+    manifest, into = converted(tmp_path, text, roles={'order day': 'time'})
+    assert (manifest.columns[0].type, stored(into, 'min(_time)')) == ('date', [(datetime(2025, 12, 9),)])
+
+
+def test_days_of_excel_of_several_series_stay_days(tmp_path: Path) -> None:
+    rows = [f'{shop},{45658 + day},{day}.5\n' for shop in 'ab' for day in range(28)]
+    manifest, _ = converted(tmp_path, 'shop,Date,v\n' + ''.join(rows))
+    assert {c.name: c.role for c in manifest.columns} == {'shop': 'series', 'Date': 'time', 'v': 'measure'}
+
+
+def test_names_of_five_digits_are_no_days(tmp_path: Path) -> None:
+    rows = ''.join(f'{shop},{i}.5,{i},{i + 2},4\n' for i, shop in enumerate('abcd'))
+    with pytest.raises(NoTimeColumn):
+        converted(tmp_path, f'shop,41234,41237,41301,41302\n{rows}')
+
+
+def test_seconds_and_milliseconds_in_one_column_are_told_apart(tmp_path: Path) -> None:
+    text = 'time,y\n' + ''.join(f'{(1735689600 + 3600 * i) * (1000 if i > 5 else 1)},{i}.5\n' for i in range(10))
+    manifest, into = converted(tmp_path, text)
+    assert (manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (6, 4, 0)
+    assert stored(into, 'max(_time)') == [(datetime(2025, 1, 1, 9),)]
+    assert {(kind, action) for _, _, kind, _, action in faults(into)} == {('date_format', 'repaired')}
+
+
+def _quarters(hours: list[int]) -> str:
+    rows = [
+        f'2024-10-27 {hour:02}:{minute:02},{row}.5\n' for row, hour in enumerate(hours) for minute in (0, 15, 30, 45)
+    ]
+    return 'time,y\n' + ''.join(rows)
+
+
+def test_an_hour_that_is_there_twice_as_clocks_go_back_is_told(tmp_path: Path) -> None:
+    manifest, _ = converted(tmp_path, _quarters([0, 1, 2, 2, 3, 4]))
+    (note,) = manifest.source.notes
+    assert 'as in Europe/Berlin on 27 Oct 2024' in note
+    again = tmp_path / 'again'
+    again.mkdir()
+    manifest, _ = converted(again, _quarters([0, 1, 2, 2, 3, 4]), time_zone='Europe/Berlin')
+    assert (manifest.source.notes, manifest.rows_rejected) == ((), 0)
+
+
+def test_an_hour_that_all_series_have_twice_is_told_among_other_duplicates(tmp_path: Path) -> None:
+    hours = [f'2025-10-26 {hour:02}:00,{name},{hour}.5\n' for name in 'abc' for hour in range(12)]
+    twice = [f'2025-10-26 02:00,{name},7.5\n' for name in 'abc']
+    text = ''.join(['time,id,y\n', *hours, *twice, '2025-10-26 05:00,a,8.5\n', '2025-10-26 09:00,b,9.5\n'])
+    (note,) = converted(tmp_path, text)[0].source.notes
+    assert note.startswith('Some duplicates lie in the hour')
+    assert 'as in Europe/Berlin on 26 Oct 2025' in note
+
+
+def test_other_duplicates_are_no_matter_of_clocks(tmp_path: Path) -> None:
+    manifest, _ = converted(tmp_path, _quarters([0, 1, 2, 5, 5, 6]))
+    assert (manifest.source.notes, manifest.rows_rejected) == ((), 4)
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'expected'),
+    [
+        ('[2024-01-31 13:05:09]', '[2024-02-01 13:05:09]', datetime(2024, 1, 31, 13, 5, 9)),
+        ('[31/Jan/2024:13:05:09]', '[01/Feb/2024:13:05:09]', datetime(2024, 1, 31, 13, 5, 9)),
+        ('2024-01-31\u00a013:05', '2024-02-01\u00a013:05', datetime(2024, 1, 31, 13, 5)),
+        ('1/31/2024, 1:05:09\u202fPM', '2/1/2024, 1:05:09\u202fPM', datetime(2024, 1, 31, 13, 5, 9)),
+        ('31.01.2024, 13:05 Uhr', '01.02.2024, 13:05 Uhr', datetime(2024, 1, 31, 13, 5)),
+        ('31.01.2024 9 Uhr', '01.02.2024 13 Uhr', datetime(2024, 1, 31, 9)),
+        ('31/01/2024 13h05', '01/02/2024 9h', datetime(2024, 1, 31, 13, 5)),
+        ('31.01.2024 13.05', '01.02.2024 9.05', datetime(2024, 1, 31, 13, 5)),
+        ('2024-01-31 1.05 PM', '2024-02-01 9.05 am', datetime(2024, 1, 31, 13, 5)),
+        ('2024-01-31T01.05.09 PM', '2024-02-01T12.05.10 PM', datetime(2024, 1, 31, 13, 5, 9)),
+        ('2024-01-31\u00a01:05:09\u202fPM', '2024-02-01\u00a01:05:09\u202fAM', datetime(2024, 1, 31, 13, 5, 9)),
+        ('[2024-01-31 1:05 PM]', '[2024-02-01 1:05 AM]', datetime(2024, 1, 31, 13, 5)),
+        ('2024-01-31 24h00', '2024-02-01 13h05', datetime(2024, 2, 1)),
+        ('31-01-24 13.05.09', '01-02-24 09.05.10', datetime(2024, 1, 31, 13, 5, 9)),
+        ('31-JAN-24 01.05.09.123456789 PM', '01-FEB-24 09.05.10.5 AM', datetime(2024, 1, 31, 13, 5, 9, 123456)),
+    ],
+)
+def test_times_of_other_styles(tmp_path: Path, first: str, second: str, expected: datetime) -> None:
+    manifest, into = converted(tmp_path, f'when;y\n{first};1,5\n{second};2,5\n')
+    assert (manifest.columns[0].role, stored(into, 'min(_time), count(*)')) == ('time', [(expected, 2)])
+
+
+def test_day_and_month_of_other_styles_are_asked_for(tmp_path: Path) -> None:
+    text = 'when;y\n03/04/2024 13h05;1\n05/04/2024 9h10;2\n11/09/2024 7h00;3\n'
+    with pytest.raises(AmbiguousDates, match='day or the month'):
+        converted(tmp_path, text)
+    again = tmp_path / 'again'
+    again.mkdir()
+    _, into = converted(again, text, day_first=True)
+    assert stored(into, 'min(_time)') == [(datetime(2024, 4, 3, 13, 5),)]

@@ -1,12 +1,13 @@
 """Types and roles of columns."""
 
 import importlib
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.analysis import tables
 from core.errors import AmbiguousDates, NoTimeColumn, UsageError
 from tests.unit.analysis.ingest.cells import read_cells
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored, table
@@ -126,8 +127,23 @@ def test_overflow_is_listed_not_stored_as_infinity(tmp_path: Path) -> None:
         ('2024/01/31', '2024/02/01', 'date', '2024-01-31'),
     ],
 )
-@pytest.mark.slow
 def test_formats_of_times(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
+    column, values = read_cells(tmp_path, 'date', [first, second])
+    assert (column.type, values[0]) == (kind, datetime.fromisoformat(expected))
+    assert (column.unread, column.repaired) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'kind', 'expected'),
+    [
+        ('31-Jan-2024', '01-Feb-2024', 'date', '2024-01-31'),
+        ('31.01.2024 13:00', '01.02.2024 14:00', 'timestamp', '2024-01-31 13:00'),
+        ('2024-01-31 13:00:00 -0530', '2024-02-01 13:00:00 -0530', 'timestamptz', '2024-01-31 18:30'),
+        ('1949', '1950', 'integer', '1949-01-01'),
+        ('1706706000250', '1706709600250', 'timestamptz', '2024-01-31 13:00:00.250'),
+    ],
+)
+def test_times_of_each_type_are_stored(tmp_path: Path, first: str, second: str, kind: str, expected: str) -> None:
     manifest, into = converted(tmp_path, f'date;y\n{first};1\n{second};2\n')
     assert manifest.columns[0].type == kind
     assert stored(into, '_time')[0][0] == datetime.fromisoformat(expected)
@@ -225,6 +241,21 @@ def test_names_of_columns_never_collide_with_ours(tmp_path: Path) -> None:
     assert stored(into, 'temp_2') == [(2,), (3,)]
 
 
+def test_the_names_of_our_queries_are_names_for_columns(tmp_path: Path) -> None:
+    ours = [
+        'bin', 'slice', 'key', 'n', 't', 'v', 'x', 's', 'step', 'start', 'series', 'measure', 'id', 'line', 'value',
+        'kind', 'label', 'place', 'c0', 'file_row_number', 'filename', 'count', 'select', '_key', '_place', '_many',
+        '_content', '_label', '_mean2', '_record', '_other',
+    ]  # fmt: skip
+    rows = [['ds', *ours], *([f'2024-01-{day:02}', *(f'{day * 1.5 + place}' for place in range(len(ours)))]
+                            for day in [*range(1, 28), 5])]  # fmt: skip
+    rows[-1] = [*rows[-1][:-1], '999.5']
+    manifest, into = converted(tmp_path, ''.join(','.join(row) + '\n' for row in rows))
+    assert [c.source for c in manifest.columns] == ['ds', *ours]
+    assert manifest.rows_rejected == 1
+    assert stored(into, 'max("bin"), max("key"), max("_other_2")') == [(40.5, 42.5, 999.5)]
+
+
 def minutes(name: str, cells: list[str], *, delimiter: str = ',') -> str:
     rows = [f'2024-01-01 {i // 60:02}:{i % 60:02}{delimiter}{cell}' for i, cell in enumerate(cells)]
     return '\n'.join([f'ds{delimiter}{name}', *rows, ''])
@@ -255,6 +286,7 @@ def minutes(name: str, cells: list[str], *, delimiter: str = ',') -> str:
         (['oui', 'non', 'oui'], 'boolean', [True, False, True]),
         (['T', 'F', 'T'], 'boolean', [True, False, True]),
         (['1', 'n.a.', '..', '—', '#DIV/0!', '2'], 'integer', [1, None, None, None, None, 2]),
+        (['1,5', 'k.A.', 'keine Angabe', '2,25'], 'decimal', [1.5, None, None, 2.25]),
     ],
 )
 def test_units_currencies_and_words(tmp_path: Path, cells: list[str], kind: str, values: list[Any]) -> None:
@@ -282,6 +314,8 @@ def test_numbers_with_several_words_are_text(tmp_path: Path, cells: list[str]) -
         ('$5', 5, 'number_format'),
         ('(5.5)', -5.5, 'number_format'),
         ('5.5-', -5.5, 'number_format'),
+        ('1.234,5 €', 1234.5, 'number_format'),
+        ('(1234.5 €)', -1234.5, 'number_format'),
     ],
 )
 def test_a_number_written_otherwise_is_a_repair(tmp_path: Path, cell: str, value: float | None, repair: str) -> None:
@@ -290,6 +324,12 @@ def test_a_number_written_otherwise_is_a_repair(tmp_path: Path, cell: str, value
     assert (read[-1], dict(column.repaired), column.unread) == (value, {repair: 1}, 0)
     column, read = read_cells(tmp_path, 'y', cells, off=[repair])
     assert (read[-1], column.unread, read[0]) == (None, 1, 0.5)
+
+
+def test_a_unit_may_follow_a_number_with_thousands_marks(tmp_path: Path) -> None:
+    cells = [*(f'1.{100 + i},5' for i in range(20)), '1.215,116 kWh', '499,657 kWh', '1.215.000 kWh']
+    column, read = read_cells(tmp_path, 'y', cells)
+    assert ([*map(float, read[-3:])], dict(column.repaired)) == ([1215.116, 499.657, 1215000], {'unit': 3})
 
 
 @pytest.mark.parametrize('cell', ['5%', '1.2.3', '5 kg 3', '1.234.5'])
@@ -343,10 +383,12 @@ def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
     rows = [f'2024-01-{1 + i % 28:02} {i // 28:02}:00,shop {i % 4},word {i},{i % 90}.25,{i % 7}' for i in range(400)]
     rows[at] = record
     text = '\n'.join(['ds,shop,remark,y,q', *rows, ''])
-    report = inspected(tmp_path, text)
-    assert [(fault['line'], fault['kind']) for fault in report['faults']] == [(at + 2, kind)]
-    assert (report['rows_accepted'], report['rows_repaired']) == (399, 1)
+    if at == 120:
+        report = inspected(tmp_path, text)
+        assert [(fault['line'], fault['kind']) for fault in report['faults']] == [(at + 2, kind)]
+        assert (report['rows_accepted'], report['rows_repaired']) == (399, 1)
     manifest, into = converted(tmp_path, text)
+    assert [(line, found) for line, _, found, *_ in faults(into)] == [(at + 2, kind)]
     assert (manifest.rows_accepted, manifest.rows_repaired, manifest.faults_by_kind) == (399, 1, {kind: 1})
     assert not stored(into, 'count(*) FILTER (shop <> trim(shop) OR remark <> trim(remark))')[0][0]
 
@@ -402,3 +444,25 @@ def test_times_that_are_too_few_are_told_with_their_forms_and_lines(tmp_path: Pa
 def test_seconds_since_1970_are_a_time_by_the_name_of_their_column(tmp_path: Path, name: str) -> None:
     report = inspected(tmp_path, f'{name},v\n' + ''.join(f'{1_700_000_000 + 60 * i},{i}.5\n' for i in range(9)))
     assert column(report, name) == ('timestamptz', 'time')
+
+
+@pytest.mark.parametrize('many', [1, 40])
+def test_what_a_download_guards_is_as_it_was_when_it_is_uploaded_again(tmp_path: Path, many: int) -> None:
+    texts = ['=1+1', "='a b'!A1", '-Oslo', '@home', '+1 555', 'plain', "'=quoted='", "'-ing' form", "it's"] * many
+    rows = [f'{date(2024, 1, 1) + timedelta(days=day)},1.5,{text}' for day, text in enumerate(texts)]
+    manifest, into = converted(tmp_path, '\n'.join(['ds,y,note', *rows, '']))
+    assert manifest.repairs == {}
+    out = tmp_path / 'out.csv'
+    tables.export(list(into.glob('data-*.parquet')), out, clock=tables.Clock(kind='date', zone='UTC'))
+    assert "'=1+1" in out.read_text()
+    again = tmp_path / 'again'
+    again.mkdir()
+    manifest, back = converted(again, out.read_text())
+    assert stored(back, 'ds, y, note') == stored(into, 'ds, y, note')
+    assert (manifest.repairs, manifest.rows_repaired) == ({'guard': 5 * many}, 5 * many)
+    assert faults(back)[0] == (2, 'note', 'guard', "'=1+1", 'repaired')
+    off = tmp_path / 'off'
+    off.mkdir()
+    manifest, kept = converted(off, out.read_text(), off=['guard'])
+    assert (manifest.repairs, manifest.rows_repaired) == ({}, 0)
+    assert stored(kept, 'note')[0] == ("'=1+1",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -82,6 +82,26 @@ def test_buckets_cover_the_range_without_overlap(start: int, days: int, every: s
     assert cuts[-2] <= end < cuts[-1]
     assert np.all(np.diff(cuts) > 0)
     assert edges(int(cuts[0]), int(cuts[-1]) - 1, every, ZoneInfo(zone)).tolist() == cuts.tolist()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    start=st.integers(micros('1890-01-01T00:00+00:00'), micros('2050-01-01T00:00+00:00')),
+    days=st.integers(0, 900),
+    every=st.sampled_from(['P1D', 'P2D', 'P1W', 'P1M']),
+    # Days that did not take place, midnights that did not, and such that came twice.
+    zone=st.sampled_from(['Pacific/Apia', 'America/Sao_Paulo', 'America/Havana', 'Asia/Manila', 'Africa/Cairo', 'UTC']),
+)
+def test_days_begin_when_the_calendar_says(start: int, days: int, every: str, zone: str) -> None:
+    cuts = edges(start, start + days * DAY, every, ZoneInfo(zone)).tolist()
+    for at in cuts:
+        day = (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()
+        begun = {
+            (datetime.combine(day + timedelta(days=by), time(), tzinfo=ZoneInfo(zone)) - EPOCH)
+            // timedelta(microseconds=1)
+            for by in (-1, 0, 1)
+        }
+        assert at in begun
 
 
 def test_too_many_buckets_are_refused() -> None:
@@ -197,6 +217,12 @@ def test_an_earlier_period_follows_the_clock(at: str, by: str, before: str) -> N
     assert shifted(micros(at), by, BERLIN) == micros(before)
 
 
+@pytest.mark.parametrize('by', ['P500Y', 'P6000M', 'P200000D'])
+def test_no_earlier_period_lies_before_the_year_1(by: str) -> None:
+    with pytest.raises(UsageError, match='before the year 1'):
+        shifted(micros('0500-06-01T00:00+00:00'), by, BERLIN)
+
+
 def test_steps_for_a_screen_are_the_shortest_that_fit() -> None:
     assert fitting(0, DAY - 1, 24, step=0) == 'PT1H'
     assert fitting(0, DAY - 1, 23, step=0) == 'PT3H'
@@ -220,3 +246,19 @@ def test_buckets_for_the_screen_are_no_shorter_than_the_step_of_the_data(tmp_pat
     made = version(tmp_path, {'a · x': {'t': months, 'y': np.arange(36.0)}})
     (line,) = answer(made.stored, Query(kind='buckets', measures=('y',), every='auto', width=1400)).lines
     assert list(line.columns['y']) == list(np.arange(36.0))
+
+
+def test_beside_a_whole_week_stands_a_whole_week_of_the_year_before(tmp_path: Path) -> None:
+    """Weeks of another year begin on other days; a week that the range cuts stands beside one cut likewise."""
+    days = np.arange('2024-01-01', '2026-01-12', dtype='datetime64[D]').astype('datetime64[us]').view(np.int64)
+    made = version(tmp_path, {'a · x': {'t': days, 'y': np.ones(len(days))}})
+    asked = Query(kind='buckets', measures=('y',), every='P1W', aggregation='sum', compare='P1Y')
+    # From a Monday to the end of a Sunday.
+    whole = micros('2025-12-29T00:00+00:00'), micros('2026-01-12T00:00+00:00') - 1000
+    for start, end in (whole, (None, None)):
+        now, before = answer(made.stored, replace(asked, start=start, end=end)).lines
+        assert now.columns['y'][-1] == before.columns['y'][-1] == 7
+    assert before.columns['until'][-1] - before.columns['t'][-1] == 7 * DAY / 1000
+    now, before = answer(made.stored, replace(asked, start=whole[0], end=whole[1] - 3 * DAY)).lines
+    assert now.columns['y'][-1] == 4
+    assert before.columns['y'][-1] < 7

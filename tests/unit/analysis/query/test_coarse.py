@@ -1,5 +1,6 @@
 """Figures of wide buckets by the pyramid are those of all values, and rows are read only where an edge cuts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.analysis.query import Filter, Query, answer, engine
+from core.analysis.query import Filter, Query, answer, encode
 from core.analysis.query.stored import Stored
 from tests.unit.analysis.query.versions import BEGUN, DAY, HOUR, MINUTE, Version, version, walk
 
@@ -67,25 +68,71 @@ def test_buckets_hold_what_lies_in_them(
     zone=st.sampled_from(ZONES),
     aggregation=st.sampled_from(sorted(FIGURES)),
     series=st.sampled_from([('steady',), ('uneven',), ('few', 'steady')]),
+    across=st.sampled_from(['sum', 'mean']),
 )
 def test_hours_of_a_week_hold_what_lies_in_them(
-    made: Version, span: tuple[int, int], zone: str, aggregation: str, series: tuple[str, ...]
+    made: Version, span: tuple[int, int], zone: str, aggregation: str, series: tuple[str, ...], across: str
 ) -> None:
     start, end = span
     asked = Query(
-        kind='hours', measures=('y',), series=series, zone=zone, aggregation=aggregation, group='*',
+        kind='hours', measures=('y',), series=series, zone=zone, aggregation=aggregation, group='*', across=across,
         start=start, end=end,
     )  # fmt: skip
-    found = answer(made.stored, asked).lines
-    t, v = (np.concatenate(one) for one in zip(*(made.values(s, 'y', start, end) for s in series), strict=True))
-    known = ZoneInfo(zone)
-    walls = [(EPOCH + timedelta(microseconds=int(at))).astimezone(known) for at in t]
-    hours = np.array([wall.weekday() * 24 + wall.hour for wall in walls], dtype=np.int64)
-    (line,) = found
-    assert line.columns['n'].tolist() == np.bincount(hours, minlength=168).tolist()
-    for hour in np.unique(hours):
-        expected = FIGURES[aggregation](v[hours == hour])
+    (line,) = answer(made.stored, asked).lines
+    known, n = ZoneInfo(zone), np.zeros(168, np.int64)
+    figures: dict[int, list[float]] = {}
+    for one in series:
+        t, v = made.values(one, 'y', start, end)
+        walls = [(EPOCH + timedelta(microseconds=int(at))).astimezone(known) for at in t]
+        hours = np.array([wall.weekday() * 24 + wall.hour for wall in walls], dtype=np.int64)
+        n += np.bincount(hours, minlength=168)
+        for hour in np.unique(hours):
+            figures.setdefault(int(hour), []).append(FIGURES[aggregation](v[hours == hour]))
+    assert line.columns['n'].tolist() == n.tolist()
+    for hour, found in figures.items():
+        # A series without a value in an hour is counted as 0 there.
+        several = len(series) if aggregation == 'count' else len(found)
+        expected = sum(found) if across == 'sum' else sum(found) / several
         assert line.columns['value'][hour] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    span=ranges,
+    every=st.sampled_from(['PT1H', 'PT7H', 'P1D', 'P1W', 'P1M']),
+    aggregation=st.sampled_from([*sorted(FIGURES), 'first', 'p50']),
+    across=st.sampled_from(['sum', 'mean']),
+)
+def test_series_found_together_are_those_found_alone(
+    made: Version, span: tuple[int, int], every: str, aggregation: str, across: str
+) -> None:
+    start, end = span
+    asked = Query(
+        kind='buckets', measures=('y',), group='*', every=every, aggregation=aggregation, across=across,
+        zone='Europe/Berlin', start=start, end=end,
+    )  # fmt: skip
+    (line,) = answer(made.stored, asked).lines
+    alone = [answer(made.stored, replace(asked, group='', series=(label,))).lines[0] for label in made.held]
+    shown = {column: np.array([one.columns[column] for one in alone]) for column in ('y', 'n')}
+    known = ~np.isnan(shown['y'])
+    total = np.where(known, shown['y'], 0).sum(axis=0)
+    value = total if across == 'sum' else total / np.maximum(known.sum(axis=0), 1)
+    assert line.columns['n'].tolist() == shown['n'].sum(axis=0).tolist()
+    expected = np.where(known.any(axis=0), value, np.nan)
+    assert line.columns['y'] == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+def test_many_series_are_found_some_at_a_time(made: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [
+        Query(kind='buckets', measures=('y',), group='*', every='P1D', aggregation='sum', end=BEGUN + 120 * DAY + 7),
+        Query(kind='top', measures=('y',), top=3, by='mean', start=BEGUN + 91 * DAY + 5),
+        Query(kind='top', measures=('y',), group='place', by='max'),
+    ]
+    together = [encode(answer(made.stored, one)) for one in asked]
+    monkeypatch.setattr('core.analysis.query.asked.TOGETHER', 2)
+    assert [encode(answer(made.stored, one)) for one in asked] == together
+    monkeypatch.setattr('core.analysis.query.asked.CELLS_TOGETHER', 1)
+    assert [encode(answer(made.stored, one)) for one in asked] == together
 
 
 def test_no_row_is_read_where_buckets_end_together(made: Version, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +157,7 @@ def test_the_spread_of_very_many_values_says_that_it_is_near(
 ) -> None:
     asked = Query(kind=kind, measures=('y',), group='*', start=BEGUN + 91 * DAY, end=BEGUN + 130 * DAY + 7)
     exact = answer(made.stored, asked)
-    monkeypatch.setattr(engine, 'MOST_READ', 1000)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_READ', 1000)
     near = answer(made.stored, asked)
     assert exact.note == ''
     assert near.note.startswith(f'{exact.rows_behind:,} values are told by ')
@@ -130,7 +177,7 @@ def test_the_spread_of_very_many_values_says_that_it_is_near(
 
 
 def test_few_values_are_told_exactly(made: Version, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, 'MOST_READ', 1000)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_READ', 1000)
     short = answer(made.stored, Query(kind='box', measures=('y',), series=('steady',), end=BEGUN + 90 * DAY + HOUR))
     assert (short.note, short.lines[0].n) == ('', 61)
     above = Filter(column='y', relation='gt', values=('3',))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from core.analysis.query import Filter, Overlay, Query, answer, buckets, engine
-from core.analysis.query.stored import Stored, _File
+from core.analysis.query.row_groups import File
+from core.analysis.query.stored import Stored
 from core.errors import TooLarge, UsageError
 from tests.unit.analysis.query.versions import BEGUN, MINUTE, Version, version, walk
 
@@ -72,7 +73,7 @@ def test_series_times_buckets_are_limited(made: Version, monkeypatch: pytest.Mon
     ids=['percentile', 'ranked', 'filtered', 'indicator', 'histogram'],
 )
 def test_a_series_too_long_is_not_read(made: Version, asked: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, 'MOST_VALUES', 5000)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_VALUES', 5000)
     monkeypatch.setattr(Stored, 'pieces', lambda *_, **__: pytest.fail('it is read'))
     with pytest.raises(TooLarge, match='Choose'):
         answer(made.stored, asked)
@@ -84,7 +85,7 @@ def test_first_and_last_of_a_series_of_any_length_are_told(
 ) -> None:
     asked = Query(kind=kind, measures=('y',), series=('a · x',), every='P1D', aggregation='last')
     expected = answer(made.stored, asked).lines[0].columns
-    monkeypatch.setattr(engine, 'MOST_VALUES', 5000)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_VALUES', 5000)
     found = answer(made.stored, asked).lines[0].columns
     assert all(found[name] == pytest.approx(expected[name], nan_ok=True) for name in expected)
 
@@ -104,7 +105,7 @@ def test_first_and_last_of_a_series_of_any_length_are_told(
     ids=lambda one: one.kind + ' filtered' * bool(one.filters),
 )
 def test_what_takes_too_long_is_stopped(made: Version, asked: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, 'PATIENCE', -1.0)
+    monkeypatch.setattr('core.analysis.query.asked.PATIENCE', -1.0)
     with pytest.raises(TooLarge, match='Choose a shorter range'):
         answer(made.stored, asked)
 
@@ -129,8 +130,8 @@ def test_keys_that_labels_do_not_tell_are_read_once_for_all(tmp_path: Path, monk
     held = {f'a · {number:03} · x': walk(60, seed=number) for number in range(200)}
     stored = version(tmp_path, held | {'b · y': walk(60, seed=1)}).stored
     read: list[int] = []
-    group = _File.group
-    monkeypatch.setattr(_File, 'group', lambda self, at, columns: read.append(at) or group(self, at, columns))
+    group = File.group
+    monkeypatch.setattr(File, 'group', lambda self, at, columns: read.append(at) or group(self, at, columns))
     found = [stored.key_values(label) for label in stored.labels]
     assert found[0] == {'place': 'a', 'kind': '000'}  # as the rows say
     assert found[199] == {'place': 'a', 'kind': '199'}
@@ -145,10 +146,10 @@ def test_a_few_values_among_very_many_rows_are_read_in_the_range_alone(
     rare = walk(9000, seed=5)
     rare['other'][np.arange(9000) % 900 > 0] = np.nan
     made = version(tmp_path, {'a · x': rare})
-    assert made.stored.line('other', 'a · x') is None
+    assert made.stored.pyramid.line('other', 'a · x') is None
     start, end = int(rare['t'][880]), int(rare['t'][2000])
     asked = Query(measures=('other',), start=start, end=end)
-    monkeypatch.setattr(engine, 'MOST_VALUES', 5000)
+    monkeypatch.setattr('core.analysis.query.asked.MOST_VALUES', 5000)
     (line,) = answer(made.stored, asked).lines
     assert line.columns['y'].tolist() == pytest.approx(made.values('a · x', 'other', start, end)[1].tolist())
     with pytest.raises(TooLarge, match='Choose a shorter range'):

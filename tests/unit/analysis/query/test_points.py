@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.analysis.query import Query, answer, encode
 from core.analysis.query.points import _lttb, reduced
-from core.analysis.query.stored import Blocks
+from core.analysis.query.row_groups import Blocks
 from core.errors import Unavailable
 from tests.unit.analysis.query.versions import BEGUN, HOUR, MINUTE, Version, version, walk
 

@@ -1,5 +1,8 @@
 """Questions have one form, and what cannot be answered is refused by its place."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +14,8 @@ TEXT = st.text(max_size=12)
 QUERIES = st.builds(
     Query,
     kind=st.sampled_from(['line', 'buckets', 'ohlc']),
-    measures=st.lists(TEXT, max_size=3).map(tuple),
-    series=st.lists(TEXT, max_size=3).map(tuple),
+    measures=st.lists(TEXT, max_size=3, unique=True).map(tuple),
+    series=st.lists(TEXT, max_size=3, unique=True).map(tuple),
     start=st.one_of(st.none(), st.integers(-(2**60), 2**60)),
     width=st.integers(1, 5000),
     every=st.sampled_from(['', 'auto', 'P1D', 'PT15M']),
@@ -71,3 +74,18 @@ def test_what_cannot_be_answered_is_refused(told: list[tuple[str, str]], place: 
     with pytest.raises(UsageError) as refused:
         Query.parsed([*measures, *told]).checked(measures=('y',), keys=('place',), columns=('y', 'place'))
     assert refused.value.details == {'place': place}
+
+
+def test_a_question_is_asked_without_numpy() -> None:
+    """A command that asks nothing should not wait for it."""
+    script = 'import sys, core.panels, core.charts, core.suggest; print("numpy" in sys.modules)'
+    child = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True)
+    assert child.stdout == 'False\n'
+
+
+def test_what_is_named_twice_is_asked_for_once() -> None:
+    asked = Query.parsed([('measures', 'y'), ('series', 'A'), ('series', 'B'), ('series', 'A')])
+    assert asked.series == ('A', 'B')
+    twice = [('measures', 'y'), ('measures', 'y')]
+    assert Query.parsed(twice).measures == ('y',)
+    assert Query.parsed([('kind', 'ohlc'), *twice]).measures == ('y', 'y')  # open, high, low and close may be the same

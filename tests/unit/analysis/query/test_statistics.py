@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.analysis.query.statistics import box, histogram, spread_box, spread_histogram
-from core.analysis.query.stored import Buckets
+from core.analysis.query.pieces import Buckets
+from core.analysis.query.statistics import box, counted, histogram, spread_box, spread_histogram
 
 
 def summarised(v: np.ndarray, size: int) -> Buckets:
@@ -21,6 +21,18 @@ def test_every_value_is_in_a_bin() -> None:
     assert counts.tolist() == np.histogram(v, edges)[0].tolist()
     assert histogram(np.empty(0), 7)[1].tolist() == []
     assert histogram(np.full(5, 2.0), 7)[1].tolist() == [5]
+
+
+def test_runs_of_values_are_counted_as_one_is() -> None:
+    draw = np.random.default_rng(6)
+    v = np.append(draw.integers(0, 41, 3000) / 4, np.linspace(0, 10, 8))  # many lie on an edge
+    runs = [np.sort(one) for one in np.split(v, [5, 5, 900, 2999])]
+    for bins in (1, 7, 40):
+        edges, counts = counted(runs, bins)
+        assert edges.tolist() == histogram(v, bins)[0].tolist()
+        places = np.clip(np.searchsorted(edges, v, side='right') - 1, 0, bins - 1)
+        assert counts.tolist() == np.bincount(places, minlength=bins).tolist()
+    assert counted([np.empty(0)], 5)[1].tolist() == counted([], 5)[1].tolist() == []
 
 
 def test_a_box_is_that_of_tukey() -> None:

@@ -15,7 +15,8 @@ import pytest
 from core.analysis.query.engine import answer
 from core.analysis.query.places import Places, Run
 from core.analysis.query.request import Query
-from core.analysis.query.stored import Blocks, Stored, _File
+from core.analysis.query.row_groups import Blocks, File, Steady
+from core.analysis.query.stored import Stored
 from core.analysis.query.wire import encode
 from core.errors import Unavailable
 from tests.unit.analysis.query.versions import BEGUN, HOUR, MINUTE, Version, version, walk
@@ -54,25 +55,52 @@ def test_rows_of_a_range_are_those_that_lie_in_it(made: Version) -> None:
             assert made.stored.size(label, start=start, end=end) == inside.sum()
 
 
+def test_values_by_size_are_those_of_the_range(made: Version) -> None:
+    draw, stored = np.random.default_rng(7), opened(Path(made.stored.pyramid.file.path).parent)
+    for label in LABELS:
+        t = made.held[label]['t']
+        for _ in range(30):
+            start, end = np.sort(draw.choice(t, 2) + draw.integers(-1, 2, 2)).tolist()
+            runs = list(stored.ordered(label, 'other', start=start, end=end))
+            assert all((np.diff(run) >= 0).all() for run in runs)
+            _, v = made.values(label, 'other', start, end)
+            assert np.sort(np.concatenate([[], *runs])).tolist() == np.sort(v).tolist()
+            assert len(t[(start <= t) & (t <= end)]) <= stored.about(label, start=start, end=end) <= len(t)
+
+
+def test_times_one_step_apart_are_told_by_it() -> None:
+    draw = np.random.default_rng(8)
+    for step in (1, 7, MINUTE):
+        t = BEGUN + step * np.arange(50)
+        steady = Steady.of(t)
+        assert steady is not None
+        assert steady[0:50].tolist() == t.tolist()
+        assert steady[7:7].tolist() == []
+        for at in [*t.tolist(), *draw.integers(BEGUN - 3 * step, BEGUN + 60 * step, 200).tolist()]:
+            assert steady.places(at) == np.searchsorted(t, at)
+    for t in ([], [5], [5, 5], [5, 4], [1, 2, 4]):
+        assert Steady.of(np.array(t, dtype=np.int64)) is None
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often columns are read."""
     counted: Counter[str] = Counter()
-    group = _File.group
+    group = File.group
 
-    def counting(self: _File, at: int, columns: list[str]) -> Any:
+    def counting(self: File, at: int, columns: list[str]) -> Any:
         counted.update(columns)
         counted['reads'] += 1
         return group(self, at, columns)
 
-    monkeypatch.setattr(_File, 'group', counting)
+    monkeypatch.setattr(File, 'group', counting)
     return counted
 
 
 def test_a_row_group_is_read_once_and_its_neighbours_are_not(
     made: Version, reads: Counter[str], tmp_path: Path
 ) -> None:
-    folder = Path(made.stored._pyramid._path).parent
+    folder = Path(made.stored.pyramid.file.path).parent
     for label, start, count in (('a', 5600, 900), ('a', 100, 50), ('c', 4000, 300), ('d', 5000, 900)):
         fresh, t = opened(folder), made.held[label]['t']
         reads.clear()
@@ -83,18 +111,42 @@ def test_a_row_group_is_read_once_and_its_neighbours_are_not(
         assert reads == {'reads': 1, '_time': 1, 'y': 1, 'other': 1}
 
 
+def test_regular_times_are_read_once(tmp_path: Path, reads: Counter[str]) -> None:
+    """However little is kept of the values beside them."""
+    held = {
+        label: {'t': BEGUN + MINUTE * np.arange(9000), 'y': np.sin(np.arange(9000.0) + at)}
+        for at, label in enumerate('ab')
+    }
+    made = version(tmp_path, held, keys=())
+    small = Stored(
+        sorted(tmp_path.glob('data-*')), tmp_path / 'pyramid.parquet', tmp_path / 'series.parquet', measures=('y',),
+        blocks=Blocks(limit=0),
+    )  # fmt: skip
+    reads.clear()
+    for _ in range(3):
+        for label in 'ab':
+            start, end = BEGUN + 10 * MINUTE + 1, BEGUN + 7000 * MINUTE - 1
+            rows = small.rows(label, ['y'], start=start, end=end)
+            assert rows.t.tolist() == held[label]['t'][11:7000].tolist()
+            assert rows.columns['y'].tolist() == held[label]['y'][11:7000].tolist()
+    groups = len(small._groups)
+    assert groups <= reads['_time'] <= groups + 1  # one holds the end of a series and the beginning of the next
+    assert reads['y'] > 2 * groups
+    assert encode(answer(small, QUESTIONS[3])) == encode(answer(made.stored, QUESTIONS[3]))
+
+
 def test_the_ends_of_a_line_are_those_of_its_values(made: Version) -> None:
     for label in ('a', 'c', 'd'):
         t, _ = made.values(label, 'y', 0, 2**62)
-        assert made.stored.ends(made.stored.line('y', label)) == (t[0], t[-1])
+        assert made.stored.pyramid.ends(made.stored.pyramid.line('y', label)) == (t[0], t[-1])
 
 
 def test_where_lines_lie_is_not_looked_for_in_rows(made: Version, reads: Counter[str]) -> None:
-    fresh = opened(Path(made.stored._pyramid._path).parent)
+    fresh = opened(Path(made.stored.pyramid.file.path).parent)
     reads.clear()
-    assert {label for label in LABELS if fresh.line('y', label)} == {'a', 'c', 'd'}
-    assert fresh.line('y', 'e') is None
-    assert fresh.line('none', 'a') is None
+    assert {label for label in LABELS if fresh.pyramid.line('y', label)} == {'a', 'c', 'd'}
+    assert fresh.pyramid.line('y', 'e') is None
+    assert fresh.pyramid.line('none', 'a') is None
     assert reads == {}
 
 
@@ -112,9 +164,9 @@ def test_a_pyramid_that_does_not_tell_where_lines_lie_is_read(
     monkeypatch.setattr('core.analysis.ingest.pyramid.MOST_RUNS', 0)
     monkeypatch.setattr('core.analysis.ingest.pyramid.ROW_GROUP', 2048)
     older = version(tmp_path, made.held, keys=())
-    assert older.stored._placed is None
+    assert older.stored.pyramid._placed is None
     for label in LABELS:
-        known, told = older.stored.line('y', label), made.stored.line('y', label)
+        known, told = older.stored.pyramid.line('y', label), made.stored.pyramid.line('y', label)
         assert (known is None) == (told is None)
         if known and told:
             assert [(one.width, one.size) for one in known.levels] == [(one.width, one.size) for one in told.levels]
@@ -132,7 +184,7 @@ OLDER = (
 
 @pytest.mark.parametrize('columns', OLDER, ids=['ends', 'all times'])
 def test_pyramids_that_tell_times_as_they_are_are_read(made: Version, tmp_path: Path, columns: str) -> None:
-    folder = Path(made.stored._pyramid._path).parent
+    folder = Path(made.stored.pyramid.file.path).parent
     for path in folder.glob('*.parquet'):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     duckdb.sql(f"COPY (SELECT {columns} FROM '{folder}/pyramid.parquet') TO '{tmp_path}/pyramid.parquet'")
@@ -149,13 +201,13 @@ def cut(made: Version, tmp_path_factory: pytest.TempPathFactory) -> Version:
 
 
 def test_pieces_of_a_level_beside_the_range_are_not_read(cut: Version, reads: Counter[str]) -> None:
-    level = cut.stored.line('y', 'e').levels[0]
+    level = cut.stored.pyramid.line('y', 'e').levels[0]
     assert len(level.pieces) > 1
-    starts = cut.stored.figures(level, ['start', 'n'], start=0, end=2**62)['start'].tolist()
+    starts = cut.stored.pyramid.figures(level, ['start', 'n'], start=0, end=2**62)['start'].tolist()
     assert reads['n'] == len(level.pieces)
     reads.clear()
-    fresh = opened(Path(cut.stored._pyramid._path).parent)
-    found, buckets = fresh.level(level, start=starts[0], end=starts[9])
+    fresh = opened(Path(cut.stored.pyramid.file.path).parent)
+    found, buckets = fresh.pyramid.level(level, start=starts[0], end=starts[9])
     assert (found.tolist(), reads['high']) == (starts[:10], 1)
     inside = cut.values('e', 'y', starts[0], starts[10] - 1)[1]
     assert (buckets.n.sum(), buckets.low.min(), buckets.high.max()) == (len(inside), inside.min(), inside.max())
@@ -185,7 +237,7 @@ class Far:
 
 
 def test_what_lies_far_away_is_asked_for_together(made: Version) -> None:
-    system = Far(Path(made.stored._pyramid._path).parent)
+    system = Far(Path(made.stored.pyramid.file.path).parent)
     names = ('data-00000.parquet', 'data-00001.parquet', 'pyramid.parquet', 'series.parquet')
     *parts, pyramid, series = (f'far://{name}' for name in names)
     far = Stored(parts, pyramid, series, measures=('y', 'other', 'cents'), system=system, blocks=Blocks())
@@ -194,12 +246,12 @@ def test_what_lies_far_away_is_asked_for_together(made: Version) -> None:
     found = far.rows('d', ['y'], start=span[0], end=span[1])  # lies in two row groups
     system.together = False
     assert found.t.tolist() == made.held['d']['t'].tolist()
-    for query in QUESTIONS:
+    for query in (*QUESTIONS, Query(kind='histogram', measures=('y',), group='*', start=span[0] + 1)):
         assert encode(answer(far, query)) == encode(answer(made.stored, query))
 
 
 def test_what_footers_take_is_counted(made: Version, tmp_path: Path) -> None:
-    folder = Path(made.stored._pyramid._path).parent
+    folder = Path(made.stored.pyramid.file.path).parent
     for path in folder.glob('*.parquet'):
         rows = 500 if path.name.startswith('data-') else 100_000
         footer = pq.read_metadata(path).metadata
@@ -208,7 +260,7 @@ def test_what_footers_take_is_counted(made: Version, tmp_path: Path) -> None:
 
 
 def test_footers_without_statistics_are_read(made: Version, tmp_path: Path) -> None:
-    folder = Path(made.stored._pyramid._path).parent
+    folder = Path(made.stored.pyramid.file.path).parent
     for path in folder.iterdir():
         kept = {'write_statistics': False, 'row_group_size': 5000} if path.name.startswith('data-') else {}
         if kept:
@@ -221,7 +273,7 @@ def test_footers_without_statistics_are_read(made: Version, tmp_path: Path) -> N
 
 @pytest.mark.parametrize('told', ['damaged', 'too few'])
 def test_places_that_cannot_be_right_are_told_of(made: Version, tmp_path: Path, told: str) -> None:
-    folder = Path(made.stored._pyramid._path).parent
+    folder = Path(made.stored.pyramid.file.path).parent
     for path in folder.glob('*.parquet'):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     few = zlib.compress(json.dumps({'measures': [], 'series': [], 'runs': [[]] * 6}).encode())

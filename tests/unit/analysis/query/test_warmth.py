@@ -63,3 +63,11 @@ def test_a_version_that_was_removed_is_let_go(tmp_path: Path, told: list[int]) -
     kept.keep()
     settled()
     assert told == [5]
+
+
+def test_a_file_that_goes_while_its_version_is_opened_is_not_told_of(tmp_path: Path, told: list[int]) -> None:
+    gone, here = files(tmp_path, 3, 5)
+    gone.unlink()
+    Warmth([gone, here]).keep()
+    settled()
+    assert told == [5]

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.analysis.ingest.pyramid import build_pyramid
-from core.analysis.query.stored import Blocks, Stored
+from core.analysis.query.row_groups import Blocks
+from core.analysis.query.stored import Stored
+from tests.unit.analysis.stored import summarise
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -67,7 +68,7 @@ def version(
     pq.write_table(pa.table(listed), folder / 'series.parquet')
     every = [*measures, 'cents']
     pyramid = folder / 'pyramid.parquet'
-    build_pyramid(paths, measures=every, out=pyramid, memory=256 * 2**20, workdir=folder)
+    summarise(paths, every, out=pyramid)
     stored = Stored(paths, pyramid, folder / 'series.parquet', measures=every, keys=keys, blocks=Blocks())
     return Version(stored=stored, held=held)
 

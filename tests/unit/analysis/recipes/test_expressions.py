@@ -126,6 +126,23 @@ def test_an_expression_never_becomes_far_larger_than_it_is() -> None:
         compiled(nested, COLUMNS)
 
 
+@pytest.mark.parametrize('text', ['price' + '.a' * 490, 'price' + '()' * 490, 'price' + '[0]' * 330])
+def test_a_long_chain_is_refused_in_words(text: str) -> None:
+    with pytest.raises(UsageError):
+        compiled(text, COLUMNS)
+
+
+@pytest.mark.parametrize('places', ['qty', 'None', '1.5', '-(-1)'])
+def test_places_to_round_to_are_a_whole_number(places: str) -> None:
+    with pytest.raises(UsageError, match=r'round\(\) takes a whole number of places'):
+        compiled(f'round(price, {places})', COLUMNS)
+
+
+@pytest.mark.parametrize(('places', 'same'), [('20', '15'), ('9' * 30, '15'), ('-16', '-15')])
+def test_more_places_than_a_number_has_are_as_many_as_it_has(places: str, same: str) -> None:
+    assert compiled(f'round(price, {places})', COLUMNS) == compiled(f'round(price, {same})', COLUMNS)
+
+
 def test_texts_and_names_are_quoted() -> None:
     name = 'a" FROM (SELECT 1) --'
     found = compiled(

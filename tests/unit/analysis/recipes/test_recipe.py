@@ -1,11 +1,12 @@
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from core.analysis.recipes import Field, check, cook, preview
+from core.analysis.recipes import Field, check, cook, preview, with_step
 from core.errors import TooLarge, UsageError
 
 FIELDS = (
@@ -130,6 +131,7 @@ def test_empty_cells_are_filled(tmp_path: Path, step: Mapping[str, Any], temps: 
     [
         ({'low': 2, 'high': 50}, [2.0, 3.0, None, 9.0, 50.0]),
         ({'high': 50, 'action': 'empty'}, [1.0, 3.0, None, 9.0, None]),
+        ({'low': 2}, [2.0, 3.0, None, 9.0, 100.0]),
         ({'how': 'iqr', 'k': 0}, [2.0, 3.0, None, 6.0, 100.0]),
         ({'how': 'mad', 'k': 0}, [3.0, 3.0, None, 3.0, 100.0]),
         ({'how': 'quantile', 'low': 0.5, 'high': 1}, [3.0, 3.0, None, 9.0, 100.0]),
@@ -138,6 +140,42 @@ def test_empty_cells_are_filled(tmp_path: Path, step: Mapping[str, Any], temps: 
 def test_outliers_are_clipped_series_by_series(tmp_path: Path, step: Mapping[str, Any], temps: list[float]) -> None:
     found = cooked(tmp_path, {'do': 'clip', 'columns': ['temp'], **step}, show='temp')
     assert [row[0] for row in found] == temps
+
+
+@pytest.mark.parametrize(
+    ('step', 'rains'),
+    [
+        ({'low': 1.5, 'high': 2.5}, [2, 2, 2, None, 2]),  # inward
+        ({'low': 0.5}, [1, 2, 3, None, 1]),
+        ({'high': 1.5, 'action': 'empty'}, [1, None, None, None, 0]),
+        ({'low': 1.2, 'high': 1.8}, [1, 2, 2, None, 1]),  # no whole number lies between
+        ({'how': 'iqr', 'k': 0}, [2, 2, 2, None, 0]),
+        ({'how': 'quantile', 'low': 0.2, 'high': 1}, [2, 2, 3, None, 0]),
+    ],
+)
+def test_whole_numbers_that_are_clipped_stay_whole(
+    tmp_path: Path, step: Mapping[str, Any], rains: list[int | None]
+) -> None:
+    step = {'do': 'clip', 'columns': ['rain'], **step}
+    found = cooked(tmp_path, step, show='rain, typeof(rain)')
+    assert found == [(rain, 'BIGINT') for rain in rains]
+    assert check([step], FIELDS)[3].type == 'integer'
+
+
+def test_whole_numbers_at_the_end_of_their_range_are_not_emptied(tmp_path: Path) -> None:
+    """The bound, which is a double, lies past every BIGINT; the cells stay as they are."""
+    end = 2**63 - 1
+    rains = [end - 10_000, end, end]
+    step = {'do': 'clip', 'columns': ['rain'], 'how': 'quantile', 'low': 0.5, 'high': 1}
+    rows = [('a', f'2024-01-01 0{place}:00', place, 1.0, rain, '') for place, rain in enumerate(rains)]
+    found = cooked(tmp_path, step, rows=rows, show='rain')
+    assert [rain for (rain,) in found] == rains
+
+
+def test_a_bound_that_no_whole_number_reaches_makes_its_column_decimal(tmp_path: Path) -> None:
+    step = {'do': 'clip', 'columns': ['rain'], 'low': 1e300}
+    assert cooked(tmp_path, step, show='rain')[0] == (1e300,)
+    assert check([step], FIELDS)[3].type == 'double'
 
 
 def test_columns_are_renamed_cast_and_dropped(tmp_path: Path) -> None:
@@ -164,9 +202,25 @@ def test_each_step_says_what_it_did(tmp_path: Path) -> None:
     done = cook(
         [stored(tmp_path)], FIELDS, steps, zone='UTC', out=tmp_path / 'o.parquet', memory=2**28, workdir=tmp_path
     )
-    assert [(one.rows_before, one.rows_after, one.cells_changed) for one in done.report] == [
-        (5, 4, 0), (4, 4, 1), (4, 5, 0), (5, 5, 3), (5, 5, 3),
+    assert [(one.rows_before, one.rows_after, one.cells_changed, one.cells) for one in done.report] == [
+        (5, 4, 0, 0), (4, 4, 1, 3), (4, 5, 0, 0), (5, 5, 3, 3), (5, 5, 3, 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('derived', 'changed', 'of'),
+    [
+        ({'column': 'temp', 'as': 'max(temp, 2)'}, 2, 4),
+        ({'column': 'note', 'as': 'temp > 2'}, 3, 3),
+        ({'column': 'b', 'as': '1'}, 0, 0),
+    ],
+)
+def test_a_column_that_is_derived_anew_tells_how_many_of_its_cells_are_others(
+    tmp_path: Path, derived: Mapping[str, str], changed: int, of: int
+) -> None:
+    steps = [{'do': 'derive', **derived}]
+    (told,) = preview([stored(tmp_path)], FIELDS, steps, zone='UTC', series='a').report
+    assert (told.cells_changed, told.cells) == (changed, of)
 
 
 def test_a_preview_shows_one_series_before_and_after(tmp_path: Path) -> None:
@@ -216,3 +270,108 @@ def test_the_last_measure_stays() -> None:
 def test_a_recipe_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='leaves no row'):
         cooked(tmp_path, {'do': 'filter', 'where': 'temp > 1000'})
+
+
+SPELLED = [
+    ('Oslo', '2024-01-01 00:00', 1, 1.0, 1, None),
+    ('oslo', '2024-01-01 00:00', 2, 5.0, 3, None),
+    ('oslo', '2024-01-01 01:00', 3, 2.0, 2, None),
+    ('b', '2024-01-01 00:00', 4, 9.0, 9, None),
+]
+MERGE = {'do': 'merge', 'column': 'site', 'values': ['oslo'], 'to': 'Oslo'}
+
+
+@pytest.mark.parametrize(
+    ('how', 'kept'),
+    [
+        ('last', [('Oslo', 'Oslo', 2, 5.0, 3), ('Oslo', 'Oslo', 3, 2.0, 2)]),
+        ('first', [('Oslo', 'Oslo', 1, 1.0, 1), ('Oslo', 'Oslo', 3, 2.0, 2)]),
+        ('mean', [('Oslo', 'Oslo', 2, 3.0, 2.0), ('Oslo', 'Oslo', 3, 2.0, 2.0)]),
+    ],
+)
+def test_merged_series_have_one_name_and_one_row_a_time(tmp_path: Path, how: str, kept: list[tuple[Any, ...]]) -> None:
+    found = cooked(tmp_path, {**MERGE, 'how': how}, rows=SPELLED, show='_series, site, _line, temp, rain')
+    assert found == [*kept, ('b', 'b', 4, 9.0, 9)]
+
+
+def test_what_gives_way_is_told_with_both_lines(tmp_path: Path) -> None:
+    cooked(tmp_path, MERGE, rows=SPELLED)
+    told = duckdb.sql(
+        f"SELECT was, line, source, other_line, here, there, name, action FROM '{tmp_path}/out-lost.parquet'"
+    )
+    assert told.fetchall() == [('Oslo', 1, 0, 2, 'temp 1.0, rain 1', 'temp 5.0, rain 3', 'Oslo', 'rejected')]
+
+
+def test_rows_that_share_a_time_within_one_spelling_are_events_and_all_stay(tmp_path: Path) -> None:
+    events = [*SPELLED, ('oslo', '2024-01-01 00:00', 5, 7.0, 7, None)]
+    assert cooked(tmp_path, MERGE, rows=events, show='_line') == [(1,), (2,), (5,), (3,), (4,)]
+
+
+def test_names_are_merged_one_after_the_other(tmp_path: Path) -> None:
+    again = {'do': 'merge', 'column': 'site', 'values': ['b'], 'to': 'Oslo', 'how': 'first'}
+    assert cooked(tmp_path, MERGE, again, rows=SPELLED, show='_series, _line') == [('Oslo', 2), ('Oslo', 3)]
+    told = duckdb.sql(f"SELECT was, line, other_line FROM '{tmp_path}/out-lost.parquet' ORDER BY line").fetchall()
+    assert told == [('Oslo', 1, 2), ('b', 4, 2)]
+
+
+THREE = [
+    ('a', '2024-01-01 00:00', 1, 0.0, None, None),
+    ('A', '2024-01-01 00:00', 2, 0.0, 4, None),
+    ('AA', '2024-01-01 00:00', 3, 9.0, 6, None),
+]
+
+
+@pytest.mark.parametrize('cut', [[['a', 'AA']], [['a'], ['AA']], [['AA'], ['a']]])
+def test_the_mean_of_merged_series_does_not_depend_on_how_steps_are_cut(tmp_path: Path, cut: list[list[str]]) -> None:
+    steps = [{**MERGE, 'values': values, 'to': 'A', 'how': 'mean'} for values in cut]
+    assert cooked(tmp_path, *steps, rows=THREE, show='_line, temp, rain') == [(3, 3.0, 5.0)]
+    shown = preview([tmp_path / 'data-00000.parquet'], FIELDS, steps, zone='UTC', series='A')
+    assert shown.columns_after == ('_series', '_time', '_line', 'when', 'site', 'temp', 'rain', 'note')
+    assert [row[2:] for row in shown.after] == [(3, datetime(2024, 1, 1), 'A', 3.0, 5.0, None)]
+    assert [len(row) for row in shown.before] == [8, 8, 8]
+
+
+def test_a_row_that_holds_a_mean_and_gives_way_says_what_its_line_said(tmp_path: Path) -> None:
+    steps = [
+        {**MERGE, 'values': ['AA'], 'to': 'A', 'how': 'mean'},
+        {**MERGE, 'values': ['A'], 'to': 'b', 'how': 'mean'},
+    ]
+    cooked(tmp_path, *steps, rows=[*THREE[1:], ('b', '2024-01-01 00:00', 4, 6.0, 2, None)], show='temp')
+    told = duckdb.sql(f"SELECT line, here, there FROM '{tmp_path}/out-lost.parquet' WHERE other_line = 4").fetchall()
+    assert told == [(3, 'temp 9.0, rain 6', 'temp 6.0, rain 2')]
+
+
+def test_a_preview_shows_all_series_that_become_one(tmp_path: Path) -> None:
+    parts = [stored(tmp_path, SPELLED)]
+    found = preview(parts, FIELDS, [MERGE], zone='UTC', series='oslo')
+    assert [row[found.columns_before.index('_series')] for row in found.before] == ['Oslo', 'oslo', 'oslo']
+    assert (found.report[0].rows_before, found.report[0].rows_after) == (3, 2)
+    assert (found.report[0].cells_changed, found.report[0].cells) == (2, 3)
+    other = {**MERGE, 'values': ['oslo', 'Oslo'], 'to': 'Greater Oslo'}
+    named = preview(parts, FIELDS, [MERGE], zone='UTC', series='Greater Oslo', stored=[other])
+    assert len(named.after) == 2
+
+
+def test_a_step_that_merges_comes_before_all_others(tmp_path: Path) -> None:
+    clip = {'do': 'clip', 'how': 'fixed', 'high': 9}
+    with pytest.raises(UsageError, match='Step 2: Series are merged before anything else is done'):
+        check([clip, MERGE], FIELDS)
+    assert with_step([clip], MERGE) == [MERGE, clip]
+    assert with_step([MERGE, clip], {**MERGE, 'to': 'b'}) == [MERGE, {**MERGE, 'to': 'b'}, clip]
+    assert with_step([MERGE], clip) == [MERGE, clip]
+
+
+@pytest.mark.parametrize(
+    ('step', 'said'),
+    [
+        ({'column': 'note'}, 'does not name series. Merge values of "site"'),
+        ({'values': []}, '"values" of the step merge is a list of texts'),
+        ({'values': 'oslo'}, '"values" of the step merge is a list of texts'),
+        ({'values': [3]}, 'holds what is no text'),
+        ({'to': ' '}, 'needs "to"'),
+        ({'how': 'sum'}, '"sum" is no how'),
+    ],
+)
+def test_a_merge_that_cannot_be_done_says_why(step: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check([{**MERGE, **step}], FIELDS)
