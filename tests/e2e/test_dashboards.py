@@ -685,14 +685,27 @@ def test_a_range_of_days_is_one_of_whole_days(api: httpx.Client, opened: Opened)
         asked = parse_qs(urlparse(page.url).query)
         return tuple(float(asked[end][0]) / 86_400_000 for end in ('from', 'to'))
 
-    for key in ('+', '+', '+', 'ArrowRight', 'ArrowRight', 'ArrowLeft', '-'):
+    def press(key: str) -> tuple[float, float]:
         before = page.url
         page.keyboard.press(key)
-        page.wait_for_url(lambda url, before=before: url != before)
+        page.wait_for_url(lambda url: url != before)
         start, end = shown()
         assert start == int(start)
         assert end == int(end)
         assert end > start
+        return start, end
+
+    for key in ('+', '+', '+', 'ArrowRight', 'ArrowRight', 'ArrowLeft', '-', '+'):
+        start, end = press(key)
+    ready(page)
+    page.route('**/points*', lambda route: None)  # a step goes on from what was chosen, drawn or not
+    for key, to in [*[('ArrowRight', 1)] * 6, *[('ArrowLeft', -1)] * 2]:
+        asked = press(key)
+        assert (asked[0] - start) * to >= 1
+        assert asked[1] - asked[0] == end - start
+        start, end = asked
+    page.unroute_all(behavior='ignoreErrors')
+    page.reload()
     ready(page)
 
 

@@ -345,14 +345,17 @@ export class Board {
     });
   }
 
-  // A range drawn by hand, in whole days where values are days apart.
+  // A range drawn by hand, in whole days where values are days apart: a step aside is at least one, and as long after as before.
   whole([from, to]) {
     const { step, zone, range, span } = this.context(), day = (at) => written.moment(`${written.local(at, zone).slice(0, 10)}T00:00:00`, zone);
     if (!(step >= DAY)) return { from, to };
-    const now = range ?? span, first = day(from), next = { from: first, to: Math.max(day(to + DAY / 2), day(first + 1.5 * DAY)) };
-    const aside = Math.sign(from - now[0]);
-    if (next.from !== now[0] || next.to !== now[1] || aside !== Math.sign(to - now[1])) return next;
-    return { from: day(next.from + (aside + 0.5) * DAY), to: day(next.to + (aside + 0.5) * DAY) };  // less than a day is one
+    const now = range ?? span, aside = from - now[0], turn = Math.sign(aside);
+    if (turn && Math.abs(aside - (to - now[1])) < 2) {
+      const by = turn * Math.max(1, Math.round(Math.abs(aside) / DAY)) * DAY;
+      return { from: day(now[0] + by + DAY / 2), to: day(now[1] + by + DAY / 2) };
+    }
+    const first = day(from);
+    return { from: first, to: Math.max(day(to + DAY / 2), day(first + 1.5 * DAY)) };
   }
 
   choose(change) {

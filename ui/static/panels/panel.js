@@ -69,7 +69,8 @@ export class Panel {
       if (value === null) this.stage.removeAttribute(name);
       else this.stage.setAttribute(name, value);
     }
-    if (timed && this.fast && this.range) this.fast.shift(...this.range);
+    // What was chosen may not be quite where a hand left it, and the next step starts from there.
+    if (timed && this.fast && this.range) this.fast.shift(...this.window = this.range);
     return this.refresh();
   }
 
