@@ -483,7 +483,7 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     frame, left_out = _read_file(arguments, workdir)
     rows = run(frame, _request(arguments), progress=progress)
     out = Path(arguments['out'])
-    panel.write(rows, out)
+    panel.write(panel.by_clock(rows, arguments['time_zone'], 'ds', 'cutoff'), out)
     ok = rows.filter(rows['status'] != 'failed')['unique_id'].n_unique()
     return {
         'out': str(out),
@@ -537,7 +537,7 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     out = Path(arguments['out'])
     panel.write(backtest.flat(written), out)
     if arguments['rows']:
-        panel.write(found.rows, Path(arguments['rows']))
+        panel.write(panel.by_clock(found.rows, arguments['time_zone'], 'ds', 'cutoff'), Path(arguments['rows']))
     return {
         'out': str(out),
         'series': frame['unique_id'].n_unique(),
@@ -575,6 +575,7 @@ def _read_file(arguments: Payload, workdir: Path) -> tuple['polars.DataFrame', i
         regressors=arguments.get('regressors') or (),
         static=arguments.get('static') or (),
         future=Path(future) if future else None,
+        zone=arguments['time_zone'],
     )
 
 

@@ -235,8 +235,11 @@ def read_file(
     regressors: Sequence[str] = (),
     static: Sequence[str] = (),
     future: Path | None = None,
+    zone: str = 'UTC',
 ) -> tuple['polars.DataFrame', int]:
-    """Return `unique_id` (text), `ds` (naive as in the file, else UTC) and `y` of a foreign file, in time order.
+    """Return `unique_id` (text), `ds` and `y` of a foreign file, in time order.
+
+    `ds` is naive as in the file; where its times name an offset, or are of another `zone` than UTC, it has that zone.
 
     Regressors and static columns stand beside them; `future` is another file, of time, id and regressors after the
     last value of each series. Beside the frame stands how many records had no readable time or series and were left
@@ -249,7 +252,7 @@ def read_file(
     own = _Columns(time=time, id=id_column, target=target, regressors=tuple(regressors), static=tuple(static))
 
     def foreign(path: Path, name: str, columns: _Columns, folder: str) -> tuple['polars.DataFrame', int]:
-        return _foreign(path, name, columns, day_first=day_first, memory=memory, workdir=workdir / folder)
+        return _foreign(path, name, columns, day_first=day_first, zone=zone, memory=memory, workdir=workdir / folder)
 
     frame, left_out = foreign(path, name, own, 'panel')
     if future is None:
@@ -291,23 +294,26 @@ class _Columns:
 
 
 def _foreign(
-    path: Path, name: str, columns: _Columns, *, day_first: bool | None, memory: int, workdir: Path
+    path: Path, name: str, columns: _Columns, *, day_first: bool | None, zone: str, memory: int, workdir: Path
 ) -> tuple['polars.DataFrame', int]:
     """Return a file's panel, and how many records were left out; without an id, the target names its one series."""
     from core.analysis.ingest import Options, convert
 
     roles = columns.roles()
     workdir.mkdir()
-    options = Options(roles=roles, memory=memory, day_first=day_first, keep_unmeasured=True)
+    options = Options(roles=roles, memory=memory, day_first=day_first, time_zone=zone, keep_unmeasured=True)
     manifest = convert(path, name=name, into=workdir, options=options, progress=lambda part, text: None)
     parts = sorted(workdir.glob('data-*.parquet'))
     series = f'{duck.identifier(columns.id)}::varchar' if columns.id else duck.text(columns.target)
-    zone = '' if manifest.time.naive else " at time zone 'UTC'"
+    kind = next(column.type for column in manifest.columns if column.role == 'time')
+    instants = kind == 'timestamptz' or (kind == 'timestamp' and zone != 'UTC')
+    when = "_time at time zone 'UTC'" if instants else '_time'
     value = [] if columns.ahead else [f'{duck.identifier(columns.target)}::double as y']
     named = [*value, *map(_number, columns.regressors), *map(_word, columns.static)]
-    listed = ', '.join([f'{series} as unique_id', f'_time{zone} as ds', *named])
+    listed = ', '.join([f'{series} as unique_id', f'{when} as ds', *named])
     with duck.connect(memory=MEMORY, workdir=workdir, allow=parts) as connection:
         frame = _frame(connection, f'select {listed} from {duck.files(parts)} order by 1, 2, _line')
+    frame = by_clock(frame, zone, 'ds') if instants else frame
     keys = manifest.series.columns
     if not columns.id and keys and frame['ds'].n_unique() < (1 - MOST_REPEATS) * frame.height:
         raise UsageError(
@@ -323,6 +329,17 @@ def _frame(connection: 'duckdb.DuckDBPyConnection', query: str) -> 'polars.DataF
     frame = polars.from_arrow(connection.sql(query).to_arrow_table())
     assert isinstance(frame, polars.DataFrame)
     return frame
+
+
+def by_clock(frame: 'polars.DataFrame', zone: str, *columns: str) -> 'polars.DataFrame':
+    """Return a frame whose `columns`, where they are instants, are told by the clock of `zone`."""
+    import polars as pl
+
+    kinds = [frame.schema[name] for name in columns]
+    instants = [
+        name for name, kind in zip(columns, kinds, strict=True) if isinstance(kind, pl.Datetime) and kind.time_zone
+    ]
+    return frame.with_columns(pl.col(name).dt.convert_time_zone(zone) for name in instants)
 
 
 def write(rows: 'polars.DataFrame', out: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,17 @@ def test_inspect_says_what_both_lines_of_a_duplicate_say():
     counts = {'rows_read': 2, 'rows_accepted': 1, 'rows_repaired': 0, 'rows_rejected': 1}
     told = _report({**counts, 'notes': [], 'columns': [], 'faults': [fault], 'faults_total': 1})
     assert told.endswith('record duplicate rejected: line 812 says 4.2, line 905 says 4.7: the last is stored')
+
+
+def test_forecasts_of_local_times_go_on_by_the_clock_of_their_zone(tmp_path: Path) -> None:
+    days = pl.datetime_range(datetime(2024, 10, 1), datetime(2024, 10, 26), '1d', eager=True)
+    source, out, work = tmp_path / 'a.csv', tmp_path / 'out.csv', tmp_path / 'work'
+    work.mkdir()
+    source.write_text('at,y\n' + ''.join(f'{day:%Y-%m-%d} 06:00,{day.day % 7}\n' for day in days))
+    asked = {'path': str(source), 'name': 'a.csv', 'memory': 512 * 2**20, 'out': str(out), 'time': 'at', 'target': 'y'}
+    asked |= {'id': None, 'h': 2, 'freq': None, 'models': ['seasonal_naive'], 'levels': [80], 'cores': 1, 'seed': 1}
+    asked |= {'holidays': None, 'budget': None, 'day_first': None, 'time_zone': 'Europe/Berlin'}
+    tasks.forecast_file(asked, work, lambda part, text: None)
+    found = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row['ds'] for row in found] == ['2024-10-27T06:00:00.000000+0100', '2024-10-28T06:00:00.000000+0100']
+    assert found[0]['cutoff'] == '2024-10-26T06:00:00.000000+0200'

@@ -190,6 +190,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         ] = None,
         budget: BudgetOption = None,
         seed: SeedOption = 1,
+        time_zone: ZoneOption = None,
         day_first: DayFirstOption = None,
         cores: CoresOption = 1,
         memory: MemoryOption = '4GB',
@@ -208,6 +209,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
             'future': future and str(future.absolute()),
             'budget': budget,
             'out': str(_table(out)),
+            'time_zone': time_zone or 'UTC',
             'day_first': day_first,
         }
         report = local('forecast', file, memory, **asked)
@@ -239,6 +241,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         holidays: HolidaysOption = None,
         budget: BudgetOption = None,
         seed: SeedOption = 1,
+        time_zone: ZoneOption = None,
         day_first: DayFirstOption = None,
         cores: CoresOption = 1,
         memory: MemoryOption = '4GB',
@@ -260,6 +263,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
             'budget': budget,
             'out': str(_table(out)),
             'rows': rows and str(_table(rows)),
+            'time_zone': time_zone or 'UTC',
             'day_first': day_first,
         }
         report = local('backtest', file, memory, **asked)

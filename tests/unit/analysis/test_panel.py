@@ -264,6 +264,17 @@ def test_stamps_with_an_offset_become_utc(tmp_path: Path) -> None:
     assert frame['ds'][0] == datetime(2023, 12, 31, 22, 30, tzinfo=UTC)
 
 
+def test_stamps_of_a_zone_are_instants_and_dates_stay_dates(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-10-27 {hour:02}:00,{hour}\n' for hour in (1, 2, 3, 4))
+    (tmp_path / 'hours').mkdir()
+    frame = read_file(file(tmp_path, f'ds,y\n{rows}'), tmp_path / 'hours', zone='Europe/Berlin')
+    assert frame.schema['ds'] == pl.Datetime('us', 'Europe/Berlin')
+    assert frame['ds'].dt.convert_time_zone('UTC').dt.hour().to_list()[-2:] == [2, 3]
+    (tmp_path / 'days').mkdir()
+    days = read_file(file(tmp_path, 'ds,y\n2024-10-26,1\n2024-10-27,2\n'), tmp_path / 'days', zone='Europe/Berlin')
+    assert days['ds'].to_list() == [datetime(2024, 10, 26), datetime(2024, 10, 27)]
+
+
 @pytest.mark.parametrize(('day_first', 'stamp'), [(True, datetime(2024, 2, 1)), (False, datetime(2024, 1, 2))])
 def test_day_and_month_are_told_apart_by_the_user(tmp_path: Path, day_first: bool, stamp: datetime) -> None:
     path = file(tmp_path, 'ds,y\n01/02/2024,1\n02/02/2024,2\n')
