@@ -78,7 +78,13 @@ class Dashboards:
             return await tx.one('rail')
 
     async def create(
-        self, user_id: UUID, name: str, spec: Mapping[str, Any] | None = None, *, had: Mapping[str, Any] | None = None
+        self,
+        user_id: UUID,
+        name: str,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        had: Mapping[str, Any] | None = None,
+        by: Actor = NOBODY,
     ) -> Dashboard:
         """Make a dashboard, empty unless `spec` says what is on it; `had` is the state that it is a copy of.
 
@@ -95,14 +101,17 @@ class Dashboards:
                 raise Conflict(f'There are {MOST} dashboards already. Delete one first.')
             made = await tx.one('dashboard_insert', user_id=user_id, name=name, spec=whole)
             await _keep(tx, made)
+            await audit.record(tx, user_id, 'dashboard made', name, about=made['id'], by=by)
         await self._changed(user_id, made['id'], made['revision'])
         return Dashboard(**made)
 
-    async def build(self, user_id: UUID, dataset_id: UUID, *, template: str = 'auto') -> Dashboard:
+    async def build(
+        self, user_id: UUID, dataset_id: UUID, *, template: str = 'auto', name: str | None = None, by: Actor = NOBODY
+    ) -> Dashboard:
         """Make a dashboard of a dataset from what its shown version says of itself (`core.suggest`).
 
-        It is called after the dataset, with a number where another one is called so. Raise NotFound when the dataset is
-        not this user's or has no version yet.
+        Without a `name` it is called after the dataset, with a number where another one is called so. Raise NotFound
+        when the dataset is not this user's or has no version yet.
         """
         if template not in suggest.TEMPLATES:
             raise UsageError(f'A template is one of {", ".join(suggest.TEMPLATES)}.', place='template')
@@ -111,7 +120,7 @@ class Dashboards:
             version = await tx.one('version_current', dataset_id=dataset_id)
             taken = {row['name'] for row in await tx.all('dashboards_list')}
         spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template, name=dataset['name'])
-        return await self.create(user_id, _free_name(dataset['name'], taken), spec)
+        return await self.create(user_id, name or _free_name(dataset['name'], taken), spec, by=by)
 
     @staticmethod
     def templates() -> Mapping[str, str]:
@@ -145,10 +154,10 @@ class Dashboards:
         await self._changed(user_id, dashboard_id, saved['revision'])
         return Dashboard(**saved)
 
-    async def duplicate(self, user_id: UUID, dashboard_id: UUID) -> Dashboard:
+    async def duplicate(self, user_id: UUID, dashboard_id: UUID, *, by: Actor = NOBODY) -> Dashboard:
         """Make a second dashboard with the same panels."""
         first = await self.get(user_id, dashboard_id)
-        return await self.create(user_id, f'{first.name[:248]} (copy)', first.spec, had=first.spec)
+        return await self.create(user_id, f'{first.name[:248]} (copy)', first.spec, had=first.spec, by=by)
 
     async def revisions(self, user_id: UUID, dashboard_id: UUID) -> Sequence[Revision]:
         """Return the last saved states, the newest first."""

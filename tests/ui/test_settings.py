@@ -381,7 +381,7 @@ async def test_the_audit_log_comes_a_page_at_a_time(room: Room) -> None:
 
 async def test_an_empty_audit_log_says_what_it_is_for(room: Room) -> None:
     await room.user.open('/audit')
-    await room.user.should_see('Sign-ins, keys, settings, what becomes of datasets, and what is deleted or restored')
+    await room.user.should_see('Sign-ins, keys, settings, what becomes of datasets, which dashboards are made')
 
 
 async def test_the_audit_log_says_who_acted(room: Room) -> None:

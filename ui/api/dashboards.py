@@ -104,14 +104,12 @@ def routes(services: Services) -> APIRouter:
         return Dashboards(items=[DashboardLine.model_validate(one) for one in found])
 
     @api.post('/dashboards', status_code=201, summary='Make a dashboard', responses=problems(404, 409))
-    async def create_dashboard(session: DashboardsWrite, body: NewDashboard) -> Dashboard:
+    async def create_dashboard(session: DashboardsWrite, body: NewDashboard, by: By) -> Dashboard:
+        user_id, name = session.user.id, body.name
         if body.dataset is None:
-            made = await dashboards.create(session.user.id, body.name or 'New dashboard', body.spec)
+            made = await dashboards.create(user_id, name or 'New dashboard', body.spec, by=by)
         else:
-            made = await dashboards.build(session.user.id, body.dataset, template=body.template)
-            if body.name:
-                await dashboards.rename(session.user.id, made.id, body.name)
-                made = await dashboards.get(session.user.id, made.id)
+            made = await dashboards.build(user_id, body.dataset, template=body.template, name=name, by=by)
         return Dashboard.model_validate(made)
 
     @api.get('/dashboards/deleted', summary='Dashboards that can be brought back')
@@ -148,8 +146,8 @@ def routes(services: Services) -> APIRouter:
         await dashboards.undelete(session.user.id, dashboard_id, by=by)
 
     @api.post('/dashboards/{dashboard_id}/duplicate', status_code=201, summary='Copy it', responses=problems(404, 409))
-    async def duplicate_dashboard(session: DashboardsWrite, dashboard_id: DashboardId) -> Dashboard:
-        return Dashboard.model_validate(await dashboards.duplicate(session.user.id, dashboard_id))
+    async def duplicate_dashboard(session: DashboardsWrite, dashboard_id: DashboardId, by: By) -> Dashboard:
+        return Dashboard.model_validate(await dashboards.duplicate(session.user.id, dashboard_id, by=by))
 
     @api.get('/dashboards/{dashboard_id}/revisions', summary='Saved states', responses=problems(404))
     async def list_revisions(session: DashboardsRead, dashboard_id: DashboardId) -> SavedStates:

@@ -63,8 +63,8 @@ class Audit:
                 elif self._last is None:
                     empty_state(
                         'Nothing yet',
-                        'Sign-ins, keys, settings, what becomes of datasets, and what is deleted or restored are '
-                        'written here.',
+                        'Sign-ins, keys, settings, what becomes of datasets, which dashboards are made, and what is '
+                        'deleted or restored are written here.',
                     )
             self._last = entries[-1] if entries else self._last
 

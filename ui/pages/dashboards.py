@@ -135,7 +135,7 @@ def _deleted_page(services: Services, user_id: UUID, page: str) -> DeletedPage:
 
 def _empty(services: Services) -> None:
     async def empty() -> None:
-        made = await services.dashboards.create(current().user.id, 'New dashboard')
+        made = await services.dashboards.create(current().user.id, 'New dashboard', by=actor())
         ui.navigate.to(f'/dashboards/{made.id}')
 
     button('New dashboard', icon_name='plus', on_click=empty)
@@ -147,7 +147,9 @@ def _build(services: Services, ready: Sequence[Named]) -> None:
         return
 
     async def make() -> None:
-        made = await services.dashboards.build(current().user.id, UUID(dataset.value), template=template.value)
+        made = await services.dashboards.build(
+            current().user.id, UUID(dataset.value), template=template.value, by=actor()
+        )
         ui.navigate.to(f'/dashboards/{made.id}')
 
     with card(), tag('div', classes='body hs board-build'):
@@ -271,7 +273,7 @@ class _List:
                 button('Cancel', on_click=dialog.close)
 
     async def _duplicate(self, dashboard: Line) -> None:
-        await self._dashboards.duplicate(self._user_id, dashboard.id)
+        await self._dashboards.duplicate(self._user_id, dashboard.id, by=actor())
         toast('Dashboard duplicated', f'{counted(dashboard.panels, "panel")}, the same datasets.')
 
     async def _delete(self, dashboard: Line) -> None:

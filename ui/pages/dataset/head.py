@@ -129,7 +129,7 @@ class Head:
         self._more()
 
     async def _dashboard(self) -> None:
-        made = await self.shown.services.dashboards.build(current().user.id, self.shown.data.id)
+        made = await self.shown.services.dashboards.build(current().user.id, self.shown.data.id, by=actor())
         ui.navigate.to(f'/dashboards/{made.id}')
 
     def _more(self) -> None:
