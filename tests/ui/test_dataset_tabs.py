@@ -478,16 +478,16 @@ def test_a_file_with_the_columns_of_a_dataset_is_known_by_its_header(
 
 async def test_a_step_is_added_tried_and_kept_in_the_address(desk: Tabs) -> None:
     await desk.open(tab='recipe')
-    desk.press('Clip outliers')
-    await desk.say('Clip outliers')
+    desk.press('Empty outliers')
+    await desk.say('Empty outliers')
     await until(lambda: desk.addresses)
     assert json.loads(desk.query['recipe'][0]) == [{'do': 'clip', 'how': 'iqr', 'k': 3.0, 'action': 'empty'}]
-    await desk.say('1. Clip outliers')
+    await desk.say('1. Empty outliers')
     await until(lambda: any(e.props.get('aria-label') == 'What each step does to Oslo' for e in desk.elements))
     assert desk.run_by_the_browser() == []
 
     await desk.user.open(desk.addresses[-1])
-    await desk.say('1. Clip outliers')
+    await desk.say('1. Empty outliers')
     desk.press('Make a new version')
     await until(lambda: desk.services.uploads.ordered)
     assert desk.services.uploads.ordered == [{'recipe': [{'do': 'clip', 'how': 'iqr', 'k': 3.0, 'action': 'empty'}]}]
@@ -533,10 +533,12 @@ async def test_what_may_be_wrong_is_told_with_what_would_help(desk: Tabs) -> Non
     assert desk.hrefs('line 1,012') == [f'/datasets/{desk.dataset}?tab=rows&line=1012']
     (place,) = desk.hrefs('Replace the rows')
     assert place == f'/datasets/{desk.dataset}?tab=versions&how=replace'
-    (prepared,) = desk.hrefs('Clip outliers')
+    (prepared,) = desk.hrefs('Empty outliers')
     await desk.user.open(prepared)
-    await desk.say('1. Clip outliers')
+    await desk.say('1. Empty outliers')
     assert (desk.field('Upper').value, desk.field('Values beyond').value) == (40, 'empty')
+    desk.field('Values beyond').value = 'clip'
+    await desk.say('1. Clip outliers')
 
     await desk.user.open(place)
     await desk.say('"Oslo" and "oslo" may be one series: write them alike in the file first.')
@@ -665,11 +667,11 @@ async def test_a_version_before_a_file_was_added_says_which_one(desk: Tabs) -> N
 
 async def test_a_step_that_merges_is_added_before_the_others_and_waits_for_spellings(desk: Tabs) -> None:
     await desk.open(tab='recipe')
-    desk.press('Clip outliers')
-    await desk.say('1. Clip outliers')
+    desk.press('Empty outliers')
+    await desk.say('1. Empty outliers')
     desk.press('Merge series')
     await desk.say('1. Merge series')
-    await desk.say('2. Clip outliers')
+    await desk.say('2. Empty outliers')
     assert desk.wrong('step-1') == ''
     desk.field('Spellings').value = ['Oslo']
     desk.field('Become').value = 'Greater Oslo'
@@ -856,7 +858,7 @@ async def test_the_preview_of_an_older_draft_is_not_drawn_over_a_newer_one(
     monkeypatch.setattr(RecipeTab, '_draw_preview', lambda self, found, steps: drawn.append(found))
     await desk.open(tab='recipe')
     await until(lambda: len(asked) == 1)
-    desk.press('Clip outliers')
+    desk.press('Empty outliers')
     await until(lambda: len(asked) == 2)
     for one in (asked[1], asked[0]):
         one.set_result(None)

@@ -16,7 +16,7 @@ from ui.components.states import empty_state
 from ui.components.times import count
 from ui.pages.dataset.faults_tab import faults_card, linked
 from ui.pages.dataset.origin import Origins
-from ui.pages.dataset.recipe_tab import MOST_IN_ADDRESS, done
+from ui.pages.dataset.recipe_tab import MOST_IN_ADDRESS, done, title
 from ui.pages.dataset.state import Shown, View, type_name
 from ui.session import current
 
@@ -138,7 +138,7 @@ class OverviewTab(View):
             if step := hint['step']:
                 draft = _draft(recipes.with_step(recipes.steps_of(self.shown.manifest), step))
                 series = {'series': label} if (label := (hint.get('series') or [''])[0]) else {}
-                does = f'Merge into {alike.visible(step["to"])[:24]}' if step['do'] == 'merge' else 'Clip outliers'
+                does = f'Merge into {alike.visible(step["to"])[:24]}' if step['do'] == 'merge' else title(step)
                 button(does, kind='small', href=self.shown.address('recipe', **series, recipe=draft))
             else:
                 button('Replace the rows', kind='small', href=self.shown.address('versions', how='replace'))

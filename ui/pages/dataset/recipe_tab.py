@@ -38,7 +38,7 @@ KINDS: Mapping[str, tuple[str, str, Step]] = {
     'resample': ('Resample', 'One row a step of time, for each series.', {'every': 'D', 'how': 'mean'}),
     'fill': ('Fill gaps', 'Give empty cells a value.', {'how': 'linear'}),
     'clip': (
-        'Clip outliers',
+        'Empty outliers',
         'Empty values beyond bounds, or bring them to the bound.',
         {'how': 'iqr', 'k': 3.0, 'action': 'empty'},
     ),
@@ -146,10 +146,11 @@ class RecipeTab(View):
                     tag('span', '.')
 
     def _draw_step(self, place: int, step: Step) -> None:
-        name, about, _ = KINDS[step['do']]
-        with tag('section', classes='card step', aria_label=f'Step {place + 1}: {name}'):
+        _, about, _ = KINDS[step['do']]
+        name = title(step)
+        with tag('section', classes='card step', aria_label=f'Step {place + 1}: {name}') as section:
             with tag('header'):
-                tag('h2', f'{place + 1}. {name}')
+                heading = tag('h2', f'{place + 1}. {name}')
                 with tag('div', classes='acts'):
                     if place:
                         icon_button('chevron-up', 'Move up', small=True, on_click=lambda: self._move(place, -1))
@@ -163,7 +164,13 @@ class RecipeTab(View):
                     did = done(self.shown.manifest['recipe'][place]).partition(': ')[2]
                     if did:
                         tag('p', f'In v{self.shown.version.number}: {did}', 't12 t2')
-                _Form(step, self._columns(place), self._changed, self.words).draw()
+
+                async def changed() -> None:
+                    heading.text = f'{place + 1}. {title(step)}'
+                    section.props['aria-label'] = f'Step {place + 1}: {title(step)}'
+                    await self._changed()
+
+                _Form(step, self._columns(place), changed, self.words).draw()
                 self.complaints.append(Complaint(f'step-{place + 1}'))
 
     def _columns(self, place: int) -> Sequence[recipes.Field]:
@@ -281,7 +288,7 @@ class RecipeTab(View):
             if before and steps:
                 tag('p', 'Grey: before. Blue: after.', 't12 t3')
         if found.report:
-            _report(found.report, series=self.series)
+            _report(found.report, steps, series=self.series)
             if self.shown.manifest['series']['count'] > 1:
                 tag('p', f'Counted for {self.series}; the new version tells it of all series.', 't12 t3')
         _rows(found)
@@ -610,9 +617,15 @@ def _ms(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp() * 1000
 
 
+def title(step: Mapping[str, Any]) -> str:
+    """What a step does, in two words."""
+    clips = step['do'] == 'clip' and step.get('action') != 'empty'
+    return 'Clip outliers' if clips else KINDS[step['do']][0]
+
+
 def done(step: Mapping[str, Any]) -> str:
-    """What a step of a version's recipe did, such as "Clip outliers: 14 of 10,482 values"."""
-    name = KINDS[step['do']][0]
+    """What a step of a version's recipe did, such as "Empty outliers: 14 of 10,482 values"."""
+    name = title(step)
     said = []
     if step.get('rows_before') != step.get('rows_after'):
         said.append(f'{count(step["rows_before"])} \u2192 {count(step["rows_after"])} rows')
@@ -626,10 +639,10 @@ def _share(step: Mapping[str, Any]) -> str:
     return count(step['cells_changed']) + (f' of {count(step["cells"])}' if step.get('cells') else '')
 
 
-def _report(report: Sequence[recipes.Report], *, series: str) -> None:
+def _report(report: Sequence[recipes.Report], steps: Sequence[Step], *, series: str) -> None:
     table(
         [
-            Column[recipes.Report](label='Step', cell=lambda r: f'{r.step}. {KINDS[r.do][0]}'),
+            Column[recipes.Report](label='Step', cell=lambda r: f'{r.step}. {title(steps[r.step - 1])}'),
             Column[recipes.Report](
                 label='Rows',
                 cell=lambda r: (
