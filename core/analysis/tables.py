@@ -25,6 +25,12 @@ def guarded(text: str) -> str:
     return f"(starts_with({text}, '''') AND {text}[2] IN ({starts}) AND {odd})"
 
 
+def unguarded(name: str) -> str:
+    """Return a column's name without that apostrophe."""
+    guards = name.startswith("'") and name[1:2] in FORMULA_STARTS and name.count("'") % 2
+    return name[1:] if guards and name[1:] else name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Rows `offset` … of `total`, each a tuple in the order of `columns`."""

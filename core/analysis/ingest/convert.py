@@ -15,6 +15,7 @@ from core.analysis import duck
 from core.analysis.ingest import append, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
+from core.analysis.ingest.headers import without_guards
 from core.analysis.ingest.hints import hints, spelled_alike
 from core.analysis.ingest.manifest import Manifest, Source, SourceFile, StoredFile
 from core.analysis.ingest.pace import Pace
@@ -299,7 +300,7 @@ class _Job:
         if found is not None and not (self.deduplicates and has_duplicates(self.connection, found.rows, found.columns)):
             self.raw = found.raw
             return found
-        full = unread.read()
+        full = _unguarded(unread.read(), self.options, self.before)
         notes = (*self.raw.notes, *(note for note in full.notes if note not in self.raw.notes))
         full = replace(full, compression=self.raw.compression, reading=self.raw.reading, notes=notes)
         self.raw = self._long(full)
@@ -620,6 +621,7 @@ def _opened(
         )
         tell(0.4, 'Choosing types of columns')
         before = append.opened(options.before)
+        raw = _unguarded(raw, options, before)
         allowed = [workdir, *([beside] if beside else []), *(before.parts if before else ())]
         allowed += [raw.unread.path] if raw.unread else []
         small = _is_small(raw, before)
@@ -650,6 +652,14 @@ def _opened(
             raise
         finally:
             connection.close()
+
+
+def _unguarded(raw: RawTable, options: Options, before: append.Before | None) -> RawTable:
+    """The table with its columns' own names; what is called otherwise by the user, or was before, stays so."""
+    if 'guard' in options.off:
+        return raw
+    known = [column.source for column in before.columns] if before else []
+    return without_guards(raw, keep={*options.roles, *options.usual, *(options.melt.get('columns') or ()), *known})
 
 
 def _first_faults(connection: 'duckdb.DuckDBPyConnection', faults: Path, *, limit: int) -> list[dict[str, Any]]:

@@ -1,16 +1,38 @@
-"""Headers of wide tables that the reader took for records: times above columns of numbers."""
+"""Headers: those of wide tables that the reader took for records, and names that downloads have guarded."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from core.analysis.ingest import readings
 from core.analysis.ingest.looked import NUMBER, share_of
 from core.analysis.ingest.melting import BATCH_CELLS
 from core.analysis.ingest.rawtable import RawTable, free_name
 from core.analysis.ingest.wide import FEWEST_ALIKE, FEWEST_PERIODS, UNNAMED, periods_of
+from core.analysis.tables import unguarded
+
+TOLD: Final = 5  # names
+
+
+def without_guards(raw: RawTable, *, keep: Collection[str]) -> RawTable:
+    """The table with the names that its columns had before a download guarded them against spreadsheets, but for those
+    to `keep` and what another column is called."""
+    taken = {name.lower() for name in raw.names}
+    plain = {name: unguarded(name) for name in raw.names if name not in keep}
+    plain = {name: own for name, own in plain.items() if own != name and own.lower() not in taken}
+    if not plain:
+        return raw
+    told = ', '.join(f'"{name}" is "{own}"' for name, own in [*plain.items()][:TOLD])
+    more = f' and {len(plain) - TOLD} more' if len(plain) > TOLD else ''
+    return replace(
+        raw,
+        names=tuple(plain.get(name, name) for name in raw.names),
+        hints={plain.get(name, name): kind for name, kind in raw.hints.items()},
+        notes=(*raw.notes, f'The apostrophe that downloads put before names of columns was taken off: {told}{more}.'),
+    )
 
 
 def names_repeat(names: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from core.analysis.alike import visible
 from core.analysis.ingest.cells import Kind, column_kind, fit, kind_of, profile_of
 from core.analysis.ingest.dialect import Format, tokenize
 from core.analysis.ingest.rawtable import Chosen, decision
@@ -189,7 +190,7 @@ def _renamed(names: Sequence[str], header: Sequence[str]) -> list[str]:
         pairs = [(cell, name) for cell, name in pairs if header.count(cell) == 1]
     if not pairs:
         return []
-    told = ', '.join(f'"{cell[:_TOLD]}" is "{name[: _TOLD + 4]}"' for cell, name in pairs[:_RENAMED])
+    told = ', '.join(f'"{visible(cell)[:_TOLD]}" is "{name[: _TOLD + 4]}"' for cell, name in pairs[:_RENAMED])
     more = f' and {len(pairs) - _RENAMED} more' if len(pairs) > _RENAMED else ''
     return [f'Columns that are called as another one but for case and blanks were given a number: {told}{more}.']
 

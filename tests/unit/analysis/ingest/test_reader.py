@@ -276,6 +276,12 @@ def test_names_are_unique_and_filled(reader: Reader) -> None:
     assert note.endswith('but for case and blanks were given a number: "Y" is "Y_2".')
 
 
+def test_blanks_in_which_names_differ_are_shown(reader: Reader) -> None:
+    table = reader('ds,y,y ,a  b,A  B\n2020-01-01,1,2,3,4\n2020-01-02,1,2,3,4\n')
+    (note,) = table.notes
+    assert note.endswith('were given a number: "y␣" is "y_2", "A␣␣B" is "A  B_2".')
+
+
 def test_units_below_the_header_are_joined(reader: Reader) -> None:
     table = reader('ds,load,temp\n,MW,°C\n2020-01-01,1,2\n2020-01-02,3,4\n')
     assert table.names == ('ds', 'load MW', 'temp °C')
