@@ -26,6 +26,9 @@ CLOCKS: Final = ('Europe/Berlin', 'Europe/London', 'America/New_York', 'Europe/A
 FEW_TIMES: Final = 2000
 SERIES: Final = 3
 """So many times as many series are there twice in such an hour as at any other time."""
+YEAR: Final = 8766  # hours
+LUCK: Final = 0.02
+"""So seldom may duplicates that lie anywhere meet such an hour, where that alone speaks for a clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +125,14 @@ def without_duplicates(
         columns=changed,
         faults=tuple(faults),
         dropped=int(dropped),
-        note=_of_clocks(connection, columns, zone) if other else '',
+        note=_of_clocks(connection, columns, staged.rows, zone) if other else '',
     )
 
 
-def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], zone: str) -> str:
+def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str, zone: str) -> str:
     """Tell of times that are there twice because clocks went back, '' where they are not: the zone is known, or fewer
-    than nine tenths of the repeated wall-clock times lie in such an hour, and no more series there than elsewhere."""
+    than nine tenths of the repeated wall-clock times lie in such an hour, no more series there than elsewhere, and the
+    hours beside it are repeated too, or so many hours are that one may lie there by chance."""
     time = next(column for column in columns if column.role == 'time')
     if zone != 'UTC' or time.type != 'timestamp':
         return ''
@@ -142,16 +146,21 @@ def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column
         twice AS (SELECT * FROM instants
             WHERE timezone(place, u + INTERVAL 1 HOUR) = w OR timezone(place, u - INTERVAL 1 HOUR) = w)
         SELECT place, count(*) AS n, min(w), min(n) AS least,
-            (SELECT max(n) FROM times WHERE w NOT IN (SELECT w FROM twice AS own WHERE own.place = twice.place)) AS most
+            (SELECT max(n) FROM times WHERE w NOT IN (SELECT w FROM twice AS own WHERE own.place = twice.place)),
+            bool_and(w - INTERVAL 1 HOUR NOT IN (SELECT w FROM times)
+                AND w + INTERVAL 1 HOUR NOT IN (SELECT w FROM times))
         FROM twice GROUP BY place ORDER BY count(*) DESC, list_position([{places}], place) LIMIT 1"""
     ).fetchone()
     if row is None:
         return ''
     (many,) = duck.single(connection, f'SELECT count(*) FROM ({times})')
-    place, found, first, least, most = row
+    (hours,) = duck.single(connection, f"SELECT date_diff('hour', min(_time), max(_time)) + 1 FROM ({rows})")
+    place, found, first, least, most, alone = row
     every = found * 10 >= many * 9
     # Of several series all are there twice in that hour, where other duplicates are of one or the other.
-    if not every and least < SERIES * (most or 0):
+    shared = least >= SERIES * (most or 0)
+    seldom = alone and many * max(1, hours / YEAR) <= LUCK * hours
+    if not (every or shared or seldom):
         return ''
     return (
         f'{"The" if every else "Some"} duplicates lie in the hour that a clock shows twice when it goes back, as in '

@@ -1,6 +1,6 @@
 """Times: every usual way to write one, and what DuckDB alone would read wrongly without a word."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -369,6 +369,29 @@ def test_an_hour_that_all_series_have_twice_is_told_among_other_duplicates(tmp_p
     (note,) = converted(tmp_path, text)[0].source.notes
     assert note.startswith('Some duplicates lie in the hour')
     assert 'as in Europe/Berlin on 26 Oct 2025' in note
+
+
+@pytest.mark.parametrize(
+    ('days', 'twice', 'told'),
+    [
+        (365, ['2024-10-27 02', '2024-03-05 07', '2024-06-01 00', '2024-06-01 01'], True),
+        (365, ['2024-03-05 07', '2024-06-01 00', '2024-06-01 01'], False),
+        (365, [f'2024-10-27 {hour:02}' for hour in range(6)], False),  # a part of that day came again
+        (365, ['2024-10-27 02', *(f'2024-{1 + i // 28:02}-{1 + i % 28:02} 09' for i in range(200))], False),
+        (2, ['2024-10-27 02', '2024-10-26 07'], False),
+    ],
+)
+def test_an_hour_that_one_series_has_twice_is_told_among_other_duplicates(
+    tmp_path: Path, days: int, twice: list[str], told: bool
+) -> None:
+    first = datetime(2024, 10, 28) - timedelta(days=days)
+    stamps = sorted([f'{first + timedelta(hours=hour):%Y-%m-%d %H}' for hour in range(24 * days)] + twice)
+    text = 'time,y\n' + ''.join(f'{stamp}:00,{row}.5\n' for row, stamp in enumerate(stamps))
+    manifest, _ = converted(tmp_path, text)
+    assert [note for note in manifest.source.notes if 'as in Europe/Berlin on 27 Oct 2024' in note] == [
+        note for note in manifest.source.notes if told
+    ]
+    assert len(manifest.source.notes) == told
 
 
 def test_other_duplicates_are_no_matter_of_clocks(tmp_path: Path) -> None:
