@@ -224,7 +224,7 @@ async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) ->
         begin = asyncio.get_running_loop().time()
         with pytest.raises(Unavailable):
             await database.ping()
-        assert asyncio.get_running_loop().time() - begin < 2.5
+        assert asyncio.get_running_loop().time() - begin < 20, 'a statement would wait for 30 s'
         await asyncio.to_thread(server.start)
         async with database.transaction(user.id) as tx:
             assert await tx.one('notices_unread') == {'count': 0}
@@ -251,7 +251,7 @@ async def test_cancellation_that_got_lost_inside_is_delivered_at_the_end(databas
     task = asyncio.create_task(work())
     await inside.wait()
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=5)
+    done, _ = await asyncio.wait({task}, timeout=30)
     assert task in done
     assert task.cancelled()
     async with database.system() as tx:

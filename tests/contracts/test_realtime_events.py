@@ -20,7 +20,8 @@ from storage.cloud.realtime import RealtimeEvents
 from tests.fakes.supabase import FakeSupabase
 from tests.fakes.supabase.project import legacy_key
 
-SOON = 5.0
+SOON = 30.0  # seconds that a busy machine may take
+SILENT = 'does not answer'
 Make = Callable[..., RealtimeEvents]
 
 
@@ -109,10 +110,12 @@ async def test_a_connection_that_has_fallen_silent_is_replaced(
     make: Make, supabase: FakeSupabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, 'HEARTBEAT', 0.05)
-    events = make(patience=0.2)
+    events = make(patience=SOON)
     async with events.subscribe('t/jobs') as messages:
         supabase.realtime.silent = True
-        with pytest.raises(Unavailable, match='does not answer'):
+        assert events._channel is not None
+        events._channel._patience = 0.2
+        with pytest.raises(Unavailable, match=SILENT):
             await events.publish('t/jobs', {'n': 1})
         supabase.realtime.silent = False
         async with asyncio.timeout(SOON):
@@ -185,10 +188,21 @@ async def test_a_service_that_is_something_else_is_unavailable(make: Make, answe
             await events.publish('t/jobs', {})
 
 
+async def refused(events: RealtimeEvents) -> Unavailable:
+    """What is raised once the service has said why, for which a busy machine may take longer than the patience."""
+    async with asyncio.timeout(SOON):
+        while True:
+            with pytest.raises(Unavailable) as caught:
+                await events.publish('t/jobs', {})
+            if SILENT not in caught.value.message:
+                return caught.value
+
+
 async def test_wrong_keys_are_named(make: Make, supabase: FakeSupabase) -> None:
     for secret in ('sb_secret_wrong', supabase.project.publishable):
-        with pytest.raises(Misconfigured, match='refuses'):
-            await make(secret=secret, patience=0.3).publish('t/jobs', {})
+        error = await refused(make(secret=secret, patience=0.3))
+        assert isinstance(error, Misconfigured)
+        assert 'refuses' in error.message
 
 
 async def test_legacy_keys_open_the_channel(make: Make) -> None:
@@ -227,10 +241,9 @@ async def test_a_refusal_that_passes_is_no_fault_of_the_settings(
     make: Make, supabase: FakeSupabase, reason: str, error: type[Exception]
 ) -> None:
     supabase.realtime.refusal = reason
-    events = make(patience=0.2)
-    with pytest.raises(Unavailable, match=reason) as caught:
-        await events.publish('t/jobs', {})
-    assert caught.type is error
+    told = await refused(make(patience=0.2))
+    assert reason in told.message
+    assert type(told) is error
     supabase.realtime.refusal = ''
     await make().publish('t/jobs', {})
 

@@ -280,11 +280,12 @@ def uses(staging: SupabaseStaging, upload: UUID, objects: Objects, key: str) -> 
 async def test_a_service_in_trouble_is_unavailable(
     make: Callable[..., SupabaseStaging], objects: Objects, key: str, supabase: FakeSupabase, fault: str
 ) -> None:
-    staging = make(patience=0.2)
+    staging = make()
     upload = await begun(staging, b'data')
     supabase.storage.before = FAULTS[fault]
+    impatient = make(patience=0.2)
     harmless = {'create'} if fault in ('is something else', 'answers in another form') else set()
-    for name, use in uses(staging, upload, objects, key).items():
+    for name, use in uses(impatient, upload, objects, key).items():
         if name not in harmless:
             with pytest.raises(Unavailable):
                 await use()
