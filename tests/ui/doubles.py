@@ -254,8 +254,24 @@ class Datasets:
         self.kept.append(dataset)
         return dataset
 
-    async def list(self, user_id: UUID, *, limit: int | None = None) -> Sequence[Dataset]:
-        return [dataset for dataset in self.kept if dataset.user_id == user_id][:limit]
+    async def list(
+        self,
+        user_id: UUID,
+        *,
+        query: str = '',
+        ids: Collection[UUID] | None = None,
+        converted: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[Dataset]:
+        own = [one for one in self.kept if one.user_id == user_id and query in one.name]
+        some = [one for one in own if ids is None or one.id in ids]
+        return [one for one in some if one.version is not None or not converted][offset:][:limit]
+
+    async def get(self, user_id: UUID, dataset_id: UUID) -> Dataset:
+        for one in await self.list(user_id, ids=[dataset_id]):
+            return one
+        raise NotFound('There is no such dataset.')
 
     async def named(self, user_id: UUID) -> Sequence[Named]:
         return [Named(id=one.id, name=one.name, version=one.version, rows=one.rows) for one in await self.list(user_id)]

@@ -15,10 +15,11 @@ from core.dashboards import Line
 from core.datasets import Counts
 from core.jobs import Standing
 from core.settings import Settings
-from core.values import Actor, Dataset, Deleted, JobState, Session
+from core.values import Actor, Deleted, JobState, Session
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
+from ui.components.finder import OFFERED
 from ui.components.paging import address
 from ui.pages.datasets import COMPARED, fitting
 from ui.session import COOKIE
@@ -28,19 +29,6 @@ class Datasets(doubles.Datasets):
     def __init__(self) -> None:
         super().__init__()
         self.gone: list[Deleted] = []
-
-    async def list(
-        self,
-        user_id: UUID,
-        *,
-        query: str = '',
-        ids: Collection[UUID] | None = None,
-        converted: bool = False,
-        offset: int = 0,
-        limit: int | None = None,
-    ) -> Sequence[Dataset]:
-        some = [one for one in self.kept if query in one.name and (ids is None or one.id in ids)]
-        return [one for one in some if one.version is not None or not converted][offset:][:limit]
 
     async def version(self, user_id: UUID, dataset_id: UUID) -> Any:
         columns = [{'name': 'day'}, {'name': 'load'}]
@@ -140,6 +128,18 @@ async def lists() -> AsyncIterator[Lists]:
         mount(services)
         user.http_client.cookies.set(COOKIE, token)
         yield Lists(user, services, session)
+
+
+async def test_one_of_many_datasets_is_found_by_its_name(lists: Lists) -> None:
+    kept = lists.services.datasets.kept
+    await lists.user.open('/dashboards')
+    fields = lists.user.find(kind=ui.select, content='Load 00')
+    (field,) = fields.elements
+    first = [str(one.id) for one in kept[:OFFERED]]
+    assert list(field.options) == first, 'a page ships no names of thousands'
+    fields.trigger('inputValue', ' Load 57')
+    await until(lambda: len(field.options) > OFFERED)
+    assert list(field.options) == [*first, str(kept[57].id)], 'those that may be pressed meanwhile keep their places'
 
 
 @pytest.mark.parametrize('noun', ['dataset', 'dashboard', 'forecast'])

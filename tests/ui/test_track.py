@@ -17,6 +17,7 @@ from core.values import Session
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
+from ui.components.finder import OFFERED
 from ui.components.record import forecasts_of, steps_of, verdict
 from ui.pages.track import address, over_time
 from ui.session import COOKIE
@@ -166,6 +167,15 @@ async def test_filters_are_in_the_address(room: Room) -> None:
         'model': ['theta'],
     }
     assert address('', '') == '/track'
+
+
+async def test_a_dataset_that_changed_long_ago_is_selected_too(room: Room) -> None:
+    room.fill()
+    *_, last = [room.services.datasets.add(room.session.user.id, f'shop {n}', 100) for n in range(OFFERED + 1)]
+    await room.user.open(f'/track?dataset={last.id}')
+    await room.user.should_see('By model')
+    field = room.selects()['Dataset']
+    assert (field.value, field.options[str(last.id)]) == (str(last.id), f'shop {OFFERED}')
 
 
 async def test_a_dataset_of_somebody_else_selects_nothing_of_it(room: Room) -> None:

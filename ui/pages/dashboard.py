@@ -15,6 +15,7 @@ from ui.components.palette import Entry
 from ui.components.panels import EXPLORE, BoardLink, described, preloads, shared
 from ui.live import follow
 from ui.markup import rendered
+from ui.pages.addressed import id_of
 from ui.pages.presence import Presence
 from ui.session import current
 from ui.theme import PATIENCE, frame
@@ -41,7 +42,7 @@ def register(services: Services) -> None:
     @ui.page('/dashboards/{dashboard_id}', response_timeout=PATIENCE)
     async def dashboard(dashboard_id: str) -> None:
         user = current().user
-        found = await services.dashboards.get(user.id, _uuid(dashboard_id))
+        found = await services.dashboards.get(user.id, id_of(dashboard_id, 'dashboard'))
         datasets = await known(services, user.id, panels.datasets(found.spec))
         crumbs = ('Dashboards', '/dashboards'), found.name
         ui.add_head_html(preloads())
@@ -135,10 +136,3 @@ class _Page:
         await self._tell(self._drawn)
         found = await self._services.dashboards.get(self._user_id, self._found.id)
         await self._changed({'dashboard': str(found.id), 'revision': found.revision})
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound('There is no such dashboard.') from error

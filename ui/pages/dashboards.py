@@ -3,20 +3,21 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from nicegui import ui
 
 from core.dashboards import Line
-from core.datasets import Named
 from core.errors import NotFound
 from core.services import Services
 from core.values import Dataset, Session
 from ui.components.deleted import DeletedPage, deleted_link, undo_note, was_deleted
+from ui.components.finder import OFFERED, Find, finder
 from ui.components.formats import counted
 from ui.components.jobs import Changes
-from ui.components.paging import FEW, Paging
+from ui.components.paging import Paging
 from ui.components.parts import button, card, field, icon, icon_button, page_head, tag
 from ui.components.spark import spark
 from ui.components.states import empty_state
@@ -59,12 +60,13 @@ class _Dashboards:
     async def draw(self, deleted: str) -> None:
         """Draw the head, the way to a new one, the search and the list, and follow what happens to them."""
         user_id = self._session.user.id
-        self._ready = [data for data in await self._services.datasets.named(user_id) if data.version is not None]
+        find = partial(self._services.datasets.list, user_id, converted=True, limit=OFFERED)
+        self._ready = await find()
         self._head = tag('div')
         self._undo = tag('div', classes='slot')
         if gone := await was_deleted(deleted, lambda asked: self._services.dashboards.kept_until(user_id, asked)):
             _undo(self._services, self._undo, *gone)
-        _build(self._services, self._ready)
+        _build(self._services, self._ready, find)
         self._paging.place(self._refresh)
         self._box = tag('div', classes='stack')
         await self._refresh()
@@ -141,7 +143,7 @@ def _empty(services: Services) -> None:
     button('New dashboard', icon_name='plus', on_click=empty)
 
 
-def _build(services: Services, ready: Sequence[Named]) -> None:
+def _build(services: Services, ready: Sequence[Dataset], find: Find) -> None:
     """A dashboard of a dataset in one press."""
     if not ready:
         return
@@ -155,9 +157,7 @@ def _build(services: Services, ready: Sequence[Named]) -> None:
     with card(), tag('div', classes='body hs board-build'):
         icon('wand-sparkles')
         tag('span', 'Build me a dashboard from', 'w5')
-        dataset = ui.select(
-            {str(data.id): data.name for data in ready}, value=str(ready[0].id), with_input=len(ready) > FEW
-        ).props('aria-label=Dataset')
+        dataset = finder(ready, find, value=str(ready[0].id))
         tag('span', 'as', 't3')
         template = ui.select(services.dashboards.templates(), value='auto').props('aria-label=Template')
         button('Build it', kind='pri', on_click=make)
@@ -183,7 +183,7 @@ def _undo(services: Services, place: Any, deleted: UUID, until: datetime) -> Non
         undo_note('The dashboard was deleted. It is kept', until, undo)
 
 
-def _nothing_yet(ready: Sequence[Named]) -> None:
+def _nothing_yet(ready: Sequence[Dataset]) -> None:
     if ready:
         empty_state(
             'No dashboards yet',

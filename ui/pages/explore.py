@@ -3,21 +3,21 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from nicegui import ui
 
 from core import suggest
 from core.dashboards import Dashboard
-from core.errors import NotFound, UsageError
+from core.errors import UsageError
 from core.forecasts import best
 from core.panels import NAME, parsed
 from core.services import Services
-from core.values import Dataset, Forecast
+from core.values import Forecast
 from ui.components.chart import asked
 from ui.components.panels import EXPLORE, Explorer, described
 from ui.components.parts import button, card, page_head
 from ui.components.states import empty_state
+from ui.pages.addressed import dataset_of, id_of
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
@@ -30,9 +30,9 @@ def register(services: Services) -> None:
     @ui.page(EXPLORE, response_timeout=PATIENCE)
     async def explore(dataset: str = '', q: str = '', dashboard: str = '', panel: str = '') -> None:
         user_id = current().user.id
-        target = await services.dashboards.get(user_id, _uuid(dashboard, 'dashboard')) if dashboard else None
+        target = await services.dashboards.get(user_id, id_of(dashboard, 'dashboard')) if dashboard else None
         edited = _panel_of(target, panel)
-        chosen = await _chosen(services, user_id, dataset or (edited or {}).get('dataset', ''))
+        chosen = await dataset_of(services, user_id, dataset or (edited or {}).get('dataset', ''))
         with frame(services, 'Explore', active=EXPLORE):
             page_head('Explore', 'Choose measures and series; drag across the chart to zoom.')
             if chosen is None:
@@ -85,15 +85,6 @@ def _foretold(forecast: Forecast, result: Mapping[str, Any]) -> Mapping[str, Any
     }
 
 
-async def _chosen(services: Services, user_id: UUID, dataset: str) -> Dataset | None:
-    """The dataset that is asked for, else the one that changed last, None when there is none with rows."""
-    asked = {_uuid(dataset, 'dataset')} if dataset else None
-    found = await services.datasets.list(user_id, ids=asked, converted=True, limit=1)
-    if dataset and not found:
-        raise NotFound('There is no such dataset, or it has not been converted yet.')
-    return found[0] if found else None
-
-
 def _panel_of(target: Dashboard | None, panel: str) -> Mapping[str, Any] | None:
     if target is None or not panel:
         return None
@@ -114,10 +105,3 @@ def _spec(dataset: str, manifest: Mapping[str, Any], q: str, edited: Mapping[str
     panel = parsed({'panels': [{**asked, 'id': 'explore', 'dataset': dataset}]})['panels'][0]
     known = [name for name in panel['query'].get('measures', []) if name in manifest['measures']]
     return {**panel, 'query': {**panel['query'], 'measures': known or first['query']['measures']}}
-
-
-def _uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound(f'There is no such {what}.') from error

@@ -13,14 +13,13 @@ from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.countries import COUNTRIES
-from core.datasets import Named
 from core.forecasts import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, in_steps, times_of, windows_of
 from core.services import Services
-from core.values import Balance, Session, Version
+from core.values import Balance, Dataset, Session, Version
 from ui.components import formats
+from ui.components.finder import Find, finder
 from ui.components.hours import Price
 from ui.components.options import Complaint, explained, group, option
-from ui.components.paging import FEW
 from ui.components.parts import Tag, button, card, chip, field, icon, tag
 from ui.components.terms import Marked, term
 from ui.pages import forecast_choices as choosing
@@ -35,14 +34,16 @@ NO_HOLIDAYS = ''
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matter:
-    """What may be forecast: the datasets, the chosen one's version, its series, what is known ahead, and the models.
+    """What may be forecast: datasets and how to `find` others; of the chosen one its version, its series, what is known
+    ahead, and the models.
 
     `models` maps those that can run here to their descriptions. `away` says that what is stored is out of reach: then
     nothing is known ahead.
     """
 
-    datasets: Sequence[Named]
-    dataset: Named
+    datasets: Sequence[Dataset]
+    find: Find
+    dataset: Dataset
     version: Version
     labels: Sequence[str]
     ahead: Mapping[str, Ahead]
@@ -101,10 +102,11 @@ class Wizard:
         with card('1. What to forecast'), tag('div', classes='vs body form'):
             with tag('div', classes='form-2'):
                 with field('Dataset'):
-                    ui.select(
-                        {str(data.id): data.name for data in matter.datasets},
+                    finder(
+                        matter.datasets,
+                        matter.find,
                         value=str(matter.dataset.id),
-                        with_input=len(matter.datasets) > FEW,
+                        also={str(matter.dataset.id): matter.dataset.name},
                         on_change=lambda event: ui.navigate.to(f'/forecasts/new?dataset={event.value}'),
                     )
                 with field('Measure'):

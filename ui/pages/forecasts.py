@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from core.forecasts import Counts, Listed
 from core.services import Services
 from core.values import Forecast, JobState, Session, Version
 from ui.components.deleted import DeletedPage, deleted_link, undo_note, was_deleted
+from ui.components.finder import OFFERED
 from ui.components.jobs import SIGNS, Changes
 from ui.components.paging import Paging
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, tag
@@ -24,6 +26,7 @@ from ui.components.times import when
 from ui.components.toast import toast
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
+from ui.pages.addressed import dataset_of
 from ui.pages.forecast_wizard import Matter, Wizard
 from ui.pages.forecast_words import model_name
 from ui.session import actor, current
@@ -51,13 +54,10 @@ def register(services: Services) -> None:
     @ui.page('/forecasts/new', response_timeout=PATIENCE)
     async def new(request: Request, dataset: str = '') -> None:
         user_id = current().user.id
-        ready = [data for data in await services.datasets.named(user_id) if data.version is not None]
-        chosen = next((data for data in ready if str(data.id) == dataset), None)
-        if dataset and chosen is None:
-            raise NotFound('There is no such dataset, or it has not been converted yet.')
+        chosen = await dataset_of(services, user_id, dataset)
         with frame(services, ('Forecasts', '/forecasts'), 'New forecast', active='/forecasts') as session:
             page_head('New forecast')
-            if not ready:
+            if chosen is None:
                 with card():
                     empty_state(
                         'No data to forecast yet',
@@ -65,7 +65,6 @@ def register(services: Services) -> None:
                         actions=lambda: button('Go to datasets', kind='pri', href='/datasets'),
                     )
                 return
-            chosen = chosen or ready[0]
             version = await services.datasets.version(user_id, chosen.id)
             if not version.manifest['measures']:
                 with card():
@@ -81,8 +80,10 @@ def register(services: Services) -> None:
             if away:
                 with card():
                     out_of_reach(away, kept='Every version of the dataset.')
+            find = partial(services.datasets.list, user_id, converted=True, limit=OFFERED)
             matter = Matter(
-                datasets=ready,
+                datasets=await find(),
+                find=find,
                 dataset=chosen,
                 version=version,
                 labels=labels,

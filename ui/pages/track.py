@@ -1,6 +1,8 @@
 """The track record: what issued forecasts promised and what came, by model, by steps ahead and over time."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -8,12 +10,12 @@ from uuid import UUID
 from nicegui import ui
 
 from core.analysis.forecasting.registry import MODELS
-from core.datasets import Named
+from core.errors import NotFound
 from core.services import Services
 from core.track import MOST_SHOWN, Figures, Scored, Track
-from core.values import JobState
+from core.values import Dataset, JobState
 from ui.components import formats
-from ui.components.paging import FEW
+from ui.components.finder import OFFERED, Find, finder
 from ui.components.parts import badge, button, card, page_head, tag
 from ui.components.record import forecasts_of, judge, score, steps_of, track_receipt
 from ui.components.states import empty_state
@@ -22,6 +24,7 @@ from ui.components.terms import says
 from ui.components.times import when
 from ui.components.track import Point, track_chart
 from ui.live import follow
+from ui.pages.addressed import id_of
 from ui.pages.forecast_words import model_name
 from ui.theme import PATIENCE, frame
 
@@ -63,8 +66,9 @@ class Selection:
 
     def __init__(
         self,
-        datasets: Sequence[Named],
-        dataset: Named | None,
+        datasets: Sequence[Dataset],
+        find: Find,
+        dataset: Dataset | None,
         model: str,
         track: Track,
         scored: Sequence[Scored],
@@ -72,6 +76,7 @@ class Selection:
         unknown: str = '',
     ) -> None:
         self._datasets = datasets
+        self._find = find
         self._dataset = dataset
         self._model = model
         self._unknown = unknown
@@ -81,17 +86,20 @@ class Selection:
     @classmethod
     async def read(cls, services: Services, user_id: UUID, dataset: str, model: str) -> 'Selection':
         """Read what is selected; of what does not exist, nothing is."""
-        datasets = await services.datasets.named(user_id)
-        chosen = next((one for one in datasets if str(one.id) == dataset), None)
+        find = partial(services.datasets.list, user_id, limit=OFFERED)
+        datasets = await find()
+        chosen = None
+        with suppress(NotFound):
+            chosen = await services.datasets.get(user_id, id_of(dataset, 'dataset')) if dataset else None
         asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
         track = await services.track.track(user_id, **asked)
         if dataset and chosen is None:
-            return cls(datasets, None, ALL, track, [], unknown='dataset')
+            return cls(datasets, find, None, ALL, track, [], unknown='dataset')
         if model and model not in MODELS and not track.issued:
-            return cls(datasets, chosen, model, track, [], unknown='model')
+            return cls(datasets, find, chosen, model, track, [], unknown='model')
         # One more than is shown tells whether there are more.
         scored = await services.track.forecasts(user_id, **asked, limit=MOST_SHOWN + 1)
-        return cls(datasets, chosen, model, track, scored)
+        return cls(datasets, find, chosen, model, track, scored)
 
     def draw(self) -> None:
         """Draw the filters and what they leave."""
@@ -172,17 +180,18 @@ class Selection:
         )
 
     def _filters(self) -> None:
-        names = {ALL: 'All datasets', **{str(one.id): one.name for one in self._datasets}}
+        named = {} if self._dataset is None else {str(self._dataset.id): self._dataset.name}
         known = {row.model for row in self._track.models} | {self._model} - {ALL}
         models = {ALL: 'All models', **{name: model_name(name) for name in sorted(known, key=model_name)}}
         chosen = str(self._dataset.id) if self._dataset else ALL
         with tag('div', classes='hs wrap'):
-            ui.select(
-                names,
+            finder(
+                self._datasets,
+                self._find,
                 value=chosen,
-                with_input=len(names) > FEW,
+                also={ALL: 'All datasets', **named},
                 on_change=lambda event: ui.navigate.to(address(event.value, self._model)),
-            ).props('aria-label=Dataset').classes('series-select')
+            ).classes('series-select')
             ui.select(
                 models, value=self._model, on_change=lambda event: ui.navigate.to(address(chosen, event.value))
             ).props('aria-label=Model').classes('series-select')

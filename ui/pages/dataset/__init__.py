@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from fastapi import Query
 from nicegui import ui
 
-from core.errors import NotFound, Unavailable
+from core.errors import Unavailable
 from core.services import Services
 from core.uploads import Twin
 from core.values import Balance, Dataset, Job, JobState, Quote, Session
@@ -19,6 +18,7 @@ from ui.components.parts import button, card, icon, page_head, tag
 from ui.components.states import empty_state, skeleton_rows
 from ui.components.times import count
 from ui.live import follow
+from ui.pages.addressed import id_of
 from ui.pages.dataset.columns_tab import ColumnsTab
 from ui.pages.dataset.failed import conversion_failed
 from ui.pages.dataset.faults_tab import FaultsTab
@@ -83,7 +83,7 @@ def register(services: Services) -> None:
         same: str = '',
     ) -> None:
         user = current().user
-        found = await services.datasets.get(user.id, _uuid(dataset_id))
+        found = await services.datasets.get(user.id, id_of(dataset_id, 'dataset'))
         chosen = tab if tab in VIEWS else 'overview'
         asked = Asked(
             tab=chosen,
@@ -185,13 +185,6 @@ def register(services: Services) -> None:
 
             for channel in ('jobs', 'datasets'):
                 follow(services.events, f'{session.user.id}/{channel}', changed, within=box, on_ready=catch_up)
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound('There is no such dataset.') from error
 
 
 def _same_bytes(twin: Twin) -> None:

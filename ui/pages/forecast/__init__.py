@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Request
 from nicegui import ui
 
-from core.errors import NotFound, Unavailable
+from core.errors import Unavailable
 from core.services import Services
 from core.values import Forecast, Job, JobState, Session
 from ui.components import formats
@@ -18,6 +18,7 @@ from ui.components.states import empty_state, error_state, skeleton_rows
 from ui.components.times import amount, day
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
+from ui.pages.addressed import id_of
 from ui.pages.forecast.chart_tab import ChartTab
 from ui.pages.forecast.explain_tab import ExplainTab
 from ui.pages.forecast.leaderboard_tab import LeaderboardTab
@@ -46,7 +47,7 @@ def register(services: Services) -> None:
 
     @ui.page('/forecasts/{forecast_id}', response_timeout=PATIENCE)
     async def forecast(request: Request, forecast_id: str) -> None:
-        state, user_id, of = read(request.query_params), current().user.id, _uuid(forecast_id)
+        state, user_id, of = read(request.query_params), current().user.id, id_of(forecast_id, 'forecast')
         if until := await services.forecasts.kept_until(user_id, of):
             await _gone(services, user_id, of, until)
             return
@@ -80,13 +81,6 @@ def register(services: Services) -> None:
                     await draw()
 
             follow(services.events, f'{session.user.id}/jobs', changed, within=box, on_ready=catch_up)
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFound('There is no such forecast.') from error
 
 
 async def _gone(services: Services, user_id: UUID, forecast_id: UUID, until: datetime) -> None:
