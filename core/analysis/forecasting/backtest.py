@@ -507,7 +507,9 @@ def _history(typed: 'polars.DataFrame', request: 'Request') -> _History:
     for (name,), own in typed.group_by(['unique_id'], maintain_order=True):
         one = series[str(name)]
         places, _ = one.step.positions(own['ds'].to_numpy().astype('datetime64[us]'), one.cutoff)
-        placed.append(own.with_columns(pl.Series('_place', len(one.y) - 1 + places)))
+        own = own.with_columns(pl.Series('_place', len(one.y) - 1 + places))
+        own = own.filter(pl.col('_place').is_between(0, len(one.y) - 1))
+        placed.append(own)
         known = [own.filter(pl.col(column).is_finite())['ds'].max() for column in request.regressors]
         ends[one.unique_id] = np.array(known, 'datetime64[us]')
     return _History(typed=pl.concat(placed) if placed else typed, series=series, ends=ends, request=request)

@@ -38,6 +38,10 @@ FAR = 5
 MOST_FAR = 0.02
 """Of more than this share, large ones are the nature of a series, and no faults in it."""
 LEAST_TO_TELL = 20
+STRAYS = 3
+"""At most so many stamps at an end of a series are none of its times, such as 2999-12-31."""
+PAUSE = np.timedelta64(3650, 'D')
+"""So long there is nothing between them and the others, at least."""
 FEW_STAMPS = 4
 """A series of fewer stamps takes the panel's step where they lie on it."""
 
@@ -107,6 +111,7 @@ def regular(
     season_length: int | None,
     regressors: Mapping[str, Array] | None = None,
     static: tuple[str, ...] = (),
+    noted: tuple[str, ...] = (),
 ) -> Series:
     """Return the series on its grid: sorted, one value a step (the last read wins), gaps and infinities as NaN.
 
@@ -115,8 +120,9 @@ def regular(
         step: the distance of the grid, which is laid through the last stamp (with regressors: the last that has a
             value, because those after it are the horizon).
         regressors: floats (n) by name.
+        noted: what is to be said of it already.
     """
-    notes: list[str] = []
+    notes = [*noted]
     flags: set[str] = set()
     named = regressors or {}
     values = np.array(values, dtype=np.float64)
@@ -310,6 +316,38 @@ def far(y: Array) -> Array:
     return found if room > 0 and found.sum() <= MOST_FAR * len(known) else np.zeros(len(y), bool)
 
 
+def strays(stamps: Array) -> Array:
+    """Return where `stamps` (datetime64, n) are hardly times of the series: a few at an end, beyond a pause that is
+    long and longer than all others last. They stand for no date, such as 2999-12-31 or 1900-01-01, or are misspelled.
+    """
+    known = np.unique(stamps)
+    size = len(known)
+    none = np.zeros(len(stamps), bool)
+    if size < LEAST_TO_TELL or known[-1] - known[0] < PAUSE:
+        return none
+    for many, before in sorted(((a + b, a) for a in range(STRAYS + 1) for b in range(STRAYS + 1)), reverse=True):
+        body = known[before : size - (many - before)]
+        if len(body) < LEAST_TO_TELL:
+            continue
+        least = max(PAUSE, body[-1] - body[0])
+        first, last = known[:before], known[before + len(body) :]
+        if (not len(first) or body[0] - first[-1] >= least) and (not len(last) or last[0] - body[-1] >= least):
+            found: Array = (stamps < body[0]) | (stamps > body[-1])
+            return found
+    return none
+
+
+def _left_out(stamps: Array) -> str:
+    """Return what is said of such stamps (one at least)."""
+    days = np.unique(stamps.astype('datetime64[D]'))
+    at = str(days[0]) if len(days) == 1 else f'{days[0]} to {days[-1]}'
+    was, stand, them = ('was', 'stands', 'it') if len(stamps) == 1 else ('were', 'stand', 'them')
+    return (
+        f'{_count(len(stamps), "row")} at {at}, far beyond all other times, {was} left out: if that {stand} for no '
+        f'date, filter {them} out by a recipe step.'
+    )
+
+
 def fill(y: Array, season_length: int) -> Array:
     """Return `y` (n) without NaN: linear interpolation of the seasonally adjusted values, with the season put back.
 
@@ -347,8 +385,12 @@ def prepare(
     A series too short to show its own step takes the panel's commonest one, where its stamps lie on that.
     """
     parts: dict[str, polars.DataFrame] = {}
+    noted: dict[str, tuple[str, ...]] = {}
     for (name,), rows in frame.group_by(['unique_id'], maintain_order=True):
-        parts[str(name)] = rows
+        own = rows['ds'].to_numpy().astype('datetime64[us]')
+        out = strays(own)
+        parts[str(name)] = rows.filter(~out) if out.any() else rows
+        noted[str(name)] = (_left_out(own[out]),) if out.any() else ()
     stamps = {name: rows['ds'].to_numpy().astype('datetime64[us]') for name, rows in parts.items()}
     if freq is not None:
         steps: dict[str, Step | None] = dict.fromkeys(parts, frequency.parse(freq))
@@ -370,6 +412,7 @@ def prepare(
             season_length=season_length,
             regressors={column: parts[name][column].to_numpy() for column in regressors},
             static=tuple(str(parts[name][column].drop_nulls().last(ignore_nulls=True)) for column in static),
+            noted=noted[name],
         )
         for name in sorted(parts)
     ]

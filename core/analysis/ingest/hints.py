@@ -2,8 +2,9 @@
 
 Values that lie far out are found in the histogram that every measure has: few values beyond a gap that is several times
 as wide as all that lies on the other side of it. Only columns that may have such a gap are read again, a few together,
-until there are hints enough. An end such as -9999 that is there again and again may stand for a missing value. Series
-whose names differ in nothing but case, blanks, punctuation and accents are found in the list of series.
+until there are hints enough. An end such as -9999 that is there again and again may stand for a missing value. Times
+that lie far out are sought where all of them last long, by the years that have some. Series whose names differ in
+nothing but case, blanks, punctuation and accents are found in the list of series.
 """
 
 import hashlib
@@ -12,7 +13,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, islice, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,6 +46,10 @@ VARIED: Final = 5
 """So many different values lie on this side: of two states, the rarer one is no outlier."""
 SIDES: Final = 4
 """How often what is left is looked at again."""
+PAUSE: Final = timedelta(days=3650)
+"""Times far out have nothing for so long between them and the others, at least."""
+BODY: Final = 20
+"""Rows of the others, at least."""
 TOLD: Final = 3
 MERGED: Final = 2000
 """Characters of the spellings that a step merges: it stands in an address."""
@@ -68,13 +74,15 @@ def hints(
     Its `key` is the same in each version that tells the same of it, so that it can be dismissed.
 
     `far_out` names the `column`, how many values there are (`count`), the `lines` of some, the `series` of the
-    farthest, and between what the others lie (`low`, `high`). `alike` names the `column`, the `values` in it that may
-    be one, and a `series` of each. Lines are told where they are `lined`: of one file. `before` are the columns before
-    a recipe, whose names a step that merges speaks. `numbered` are series that were columns, see `spelled_alike`.
+    farthest, and between what the others lie (`low`, `high`); `far_times` does so of rows whose time is no date, such
+    as 2999-12-31. `alike` names the `column`, the `values` in it that may be one, and a `series` of each. Lines are
+    told where they are `lined`: of one file. `before` are the columns before a recipe, whose names a step that merges
+    speaks. `numbered` are series that were columns, see `spelled_alike`.
     """
     source = duck.files(parts)
     far = islice(_far_out(connection, source, columns, lined=lined), MOST)
-    return (*far, *_alike(connection, source, columns, series, before=before, numbered=numbered or {}))
+    times = _far_times(connection, source, columns, series, lined=lined)
+    return (*times, *far, *_alike(connection, source, columns, series, before=before, numbered=numbered or {}))
 
 
 def spelled_alike(names: Sequence[str], header: Sequence[str]) -> dict[str, str]:
@@ -352,6 +360,99 @@ def _bound(end: float, other: float, far: float) -> float:
     if all(value == int(value) for value in (end, other)):
         return float(math.floor(bound) if reach > 0 else math.ceil(bound))
     return round(bound, 2 - math.floor(math.log10(abs(reach))))
+
+
+def _far_times(
+    connection: 'duckdb.DuckDBPyConnection',
+    source: str,
+    columns: Sequence[ColumnProfile],
+    series: Path,
+    *,
+    lined: bool,
+) -> list[dict[str, Any]]:
+    """The hint of rows whose time lies far before or after all others, as 1900-01-01 and 2999-12-31 do that stand for
+    none: few, or all of one time, beyond a pause that is longer than all others last."""
+    time = next((column for column in columns if column.role == 'time'), None)
+    (lasts,) = duck.single(connection, f'SELECT max("end") - min(start) FROM {duck.files([series])}')
+    if time is None or lasts is None or lasts < PAUSE:
+        return []
+    years = connection.execute(
+        f'SELECT min(_time), max(_time), count(*) FROM {source} GROUP BY year(_time) ORDER BY 1'
+    ).fetchall()
+    if (found := _body(years)) is None:
+        return []
+    first, last = found
+    low, high = years[first][0], years[last - 1][1]
+    bounds = {}
+    if first:
+        bounds['>='] = _between(years[first - 1][1], low)
+    if last < len(years):
+        bounds['<'] = _between(high, years[last][0])
+    beyond = f"_time NOT BETWEEN '{low}'::TIMESTAMP AND '{high}'::TIMESTAMP"
+    rows = connection.execute(
+        f'SELECT _time, {"_line" if lined else "NULL"}, _series, count(*) OVER () FROM {source} WHERE {beyond} '
+        f'ORDER BY abs(epoch(_time) - {(low + (high - low) / 2).replace(tzinfo=UTC).timestamp()}) DESC, _series, _line '
+        f'LIMIT {TOLD}'
+    ).fetchall()
+    many = rows[0][3]
+    shown = [f'{moment:%Y-%m-%d}' + ('' if line is None else f' (line {line:,})') for moment, line, *_ in rows]
+    more = f' and {many - len(rows):,} more' if many > len(rows) else ''
+    where = {'>=': 'before', '<': 'from'}
+    words = ' or '.join(f'{where[sign]} {year}{" on" if sign == "<" else ""}' for sign, year in bounds.items())
+    lie, stand = ('lies', 'It may stand') if many == 1 else ('lie', 'They may stand')
+    return [
+        {
+            'kind': 'far_times',
+            'key': _key('far_times', time.name, str(many), str(rows[0][0])),
+            'text': (
+                f'{_rows(many)} {lie} far from all other times in {_short(time.name)}: {", ".join(shown)}{more}; the '
+                f'others lie between {low:%Y-%m-%d} and {high:%Y-%m-%d}. {stand} for no date. A step of the recipe '
+                f'would take out rows {words}, in later files too.'
+            ),
+            'column': time.name,
+            'count': many,
+            'lines': [line for _, line, *_ in rows if line is not None],
+            'series': [rows[0][2]],
+            'low': f'{low:%Y-%m-%d}',
+            'high': f'{high:%Y-%m-%d}',
+            'step': _within_years(time, bounds),
+        }
+    ]
+
+
+def _body(years: Sequence[tuple[datetime, datetime, int]]) -> tuple[int, int] | None:
+    """Return which years (first and last time, rows) hold all but times far out, None where there are none of those."""
+    total = sum(rows for *_, rows in years)
+
+    def are_few(part: Sequence[tuple[datetime, datetime, int]]) -> bool:
+        rows = sum(rows for *_, rows in part)
+        one = not part or part[0][0] == part[-1][1]
+        return rows <= max(FEW, SHARE * total, MARKS * total * one) and total - rows >= BODY
+
+    pauses = [place for place in range(1, len(years)) if years[place][0] - years[place - 1][1] >= PAUSE]
+    firsts = [0, *(place for place in pauses if are_few(years[:place]))]
+    lasts = [len(years), *(place for place in pauses if are_few(years[place:]))]
+    for first, last in sorted(product(firsts, lasts), key=lambda ends: ends[1] - ends[0]):
+        if first >= last or not (first or last < len(years)) or sum(rows for *_, rows in years[first:last]) < BODY:
+            continue
+        least = years[last - 1][1] - years[first][0]
+        before = not first or years[first][0] - years[first - 1][1] >= least
+        if before and (last == len(years) or years[last][0] - years[last - 1][1] >= least):
+            return first, last
+    return None
+
+
+def _between(before: datetime, behind: datetime) -> int:
+    """Return a year that begins about in the middle between two times that are years apart."""
+    return (before + (behind - before) / 2).year + 1
+
+
+def _within_years(time: ColumnProfile, bounds: Mapping[str, int]) -> dict[str, Any] | None:
+    """The step that keeps rows of these years; None where an expression cannot name the column."""
+    if '`' in time.name:
+        return None
+    limits = {sign: str(year) if time.type == 'integer' else f'"{year}-01-01"' for sign, year in bounds.items()}
+    return {'do': 'filter', 'where': ' and '.join(f'`{time.name}` {sign} {limit}' for sign, limit in limits.items())}
 
 
 def _alike(

@@ -127,7 +127,8 @@ class Manifest:
     each with what it did (`step, rows_before, rows_after, cells_changed, cells`); `base` are then the columns of the
     rows before them, which the files `base-…` hold. `warnings` say what does not go on from the version before as it
     was: columns that are missing, new, of another type or in another unit. `hints` tell what may be wrong though it is
-    stored as it is: values that lie far out, series whose names are all but equal (`kind, text, step` and more).
+    stored as it is: values and times that lie far out, series whose names are all but equal (`kind, text, step` and
+    more).
     """
 
     source: SourceFile

@@ -1,12 +1,13 @@
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import MODELS, Request, forecast, quantiles, run
+from core.analysis.forecasting import MODELS, Request, cross_validation, forecast, quantiles, run
 from core.errors import UnusableData, UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
@@ -250,3 +251,47 @@ def test_the_names_of_models_cost_no_model_library():
     )
     subprocess.run([sys.executable, '-c', program], check=True)
     assert next(iter(MODELS)) == 'auto'
+
+
+STRAY = datetime(2999, 12, 31)
+
+
+def _forecast_of(rows: pl.DataFrame, **asked: Any) -> pl.DataFrame:
+    return forecast(rows, Request(h=3, models=('seasonal_naive',), **asked))
+
+
+@pytest.mark.parametrize(
+    'far', [[STRAY], [STRAY, datetime(2999, 12, 30)], [datetime(1900, 1, 1)], [datetime(1900, 1, 1), STRAY]]
+)
+@pytest.mark.parametrize('every', ['1h', '1d', '1mo'])
+def test_stamps_that_stand_for_no_date_move_no_forecast(far: list[datetime], every: str) -> None:
+    sound = frame(wave(60), every=every)
+    stray = pl.DataFrame({'unique_id': 'a', 'ds': far, 'y': [50.0] * len(far)})
+    found, plain = _forecast_of(pl.concat([stray, sound])), _forecast_of(sound)
+    assert found.drop('warning').equals(plain.drop('warning'))
+    days = f'{min(far):%Y-%m-%d}' + (f' to {max(far):%Y-%m-%d}' if len(far) > 1 else '')
+    assert all(f'at {days}, far beyond all other times,' in text for text in found['warning'])
+
+
+def test_times_after_a_long_pause_are_times_of_the_series() -> None:
+    early = frame(wave(60), every='1d')
+    for later in (
+        frame(wave(8), start=datetime(2035, 1, 1)),  # more than a few
+        frame([100.0], start=datetime(2024, 1, 1)),  # not so long a pause
+    ):
+        found = _forecast_of(pl.concat([early, later]))
+        assert found['cutoff'][0] == later['ds'].max()
+    years = frame(wave(30), every='1y')
+    assert _forecast_of(pl.concat([years, frame([9.0], start=datetime(2061, 1, 1))]))['cutoff'][0].year == 2061
+    few = frame(wave(10))
+    assert _forecast_of(pl.concat([few, frame([9.0], start=STRAY)]), freq='YS')['cutoff'][0] == STRAY
+
+
+def test_the_past_of_a_series_is_measured_without_stamps_that_stand_for_no_date() -> None:
+    sound = frame(wave(40))
+    stray = pl.DataFrame({'unique_id': 'a', 'ds': [datetime(1900, 1, 1), STRAY], 'y': [50.0, 50.0]})
+    request = Request(h=7, models=('seasonal_naive',))
+
+    found = cross_validation(pl.concat([stray, sound]), request)
+    assert found.drop('warning').equals(cross_validation(sound, request).drop('warning'))
+    assert found['cutoff'].n_unique() == 3

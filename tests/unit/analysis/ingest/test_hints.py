@@ -261,3 +261,74 @@ def test_of_columns_that_bear_no_hint_only_some_are_looked_at(tmp_path: Path) ->
     more, still = scans(tmp_path / 'more', LOOKED + MOST, far='b')
     assert found == more == []
     assert still == asked
+
+
+def _daily(*more: str, many: int = 100) -> str:
+    days = [f'{datetime(2023, 1, 1) + timedelta(days=day):%Y-%m-%d},{TENS[day % 30]}' for day in range(many)]
+    return '\n'.join(['my day,y', *days, *more, ''])
+
+
+def test_times_far_from_all_others_are_told_with_the_step_that_takes_them_out(tmp_path: Path) -> None:
+    (hint,) = told(tmp_path, _daily('2999-12-31,11.5', '1900-01-01,12.5'))
+    assert hint.pop('key').startswith('far_times-')
+    step = {'do': 'filter', 'where': '`my day` >= "1962-01-01" and `my day` < "2512-01-01"'}
+    assert hint == {
+        'kind': 'far_times',
+        'text': (
+            '2 rows lie far from all other times in my day: 2999-12-31 (line 102), 1900-01-01 (line 103); the others '
+            'lie between 2023-01-01 and 2023-04-10. They may stand for no date. A step of the recipe would take out '
+            'rows before 1962 or from 2512 on, in later files too.'
+        ),
+        'column': 'my day',
+        'count': 2,
+        'lines': [102, 103],
+        'series': [''],
+        'low': '2023-01-01',
+        'high': '2023-04-10',
+        'step': step,
+    }
+    (tmp_path / 'after').mkdir()
+    manifest, _ = converted(tmp_path / 'after', _daily('2999-12-31,11.5', '1900-01-01,12.5'), recipe=[step])
+    assert (manifest.hints, manifest.time.start, manifest.recipe[0]['rows_after']) == ((), '2023-01-01T00:00:00Z', 100)
+
+
+@pytest.mark.parametrize(
+    ('text', 'where'),
+    [
+        (
+            'at,id,y\n'
+            + ''.join(f'2024-01-{day:02} {hour:02}:00,{name},{day}.5\n' for name in 'ab' for day in range(1, 9)
+                      for hour in range(3))
+            + '1970-01-01 00:00,a,1.5\n1970-01-01 00:00,b,1.5\n',
+            '`at` >= "1997-01-01"',
+        ),
+        ('year,y\n' + ''.join(f'{1990 + year},{TENS[year]}\n' for year in range(30)) + '2099,1.5\n', '`year` < 2060'),
+        (
+            'at,y\n' + ''.join(f'2024-01-01T{hour:02}:00:00+02:00,{hour}.5\n' for hour in range(24))
+            + '2099-12-31T00:00:00Z,1.5\n',
+            '`at` < "2062-01-01"',
+        ),
+    ],
+)  # fmt: skip
+def test_times_of_every_type_that_lie_far_from_the_others_are_taken_out(tmp_path: Path, text: str, where: str) -> None:
+    (hint,) = told(tmp_path, text)
+    assert (hint['kind'], hint['step']) == ('far_times', {'do': 'filter', 'where': where})
+    (tmp_path / 'after').mkdir()
+    assert told(tmp_path / 'after', text, recipe=[hint['step']]) == []
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        pytest.param(_daily(), id='none'),
+        pytest.param(_daily('2029-01-01,11.5'), id='not so far'),
+        pytest.param(_daily('2999-12-31,11.5', many=9), id='of few'),
+        pytest.param(_daily(*(f'2043-01-{day:02},11.5' for day in range(1, 29))), id='many'),
+        pytest.param(
+            'year,y\n' + ''.join(f'{1900 + year},{TENS[year % 30]}\n' for year in range(80)) + '1995,1.5\n',
+            id='a pause as others may be',
+        ),
+    ],
+)
+def test_other_times_lie_nowhere_far(tmp_path: Path, text: str) -> None:
+    assert told(tmp_path, text) == []
