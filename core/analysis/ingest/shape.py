@@ -7,6 +7,7 @@ Cells that are empty make no point. A table of a few measures, such as open, hig
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,12 +25,15 @@ from core.analysis.ingest.wide import (
     parts_of_names,
     periods_of,
     plan_for,
+    stays,
 )
 from core.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
 
+_STAYS: Final = 'Columns that may be series are taken as measures of one:'
+_WIDE: Final = 'If each is a series, choose the shape wide.'
 _MELT_KEYS: Final = ('columns', 'into', 'name', 'value', 'start', 'step')
 
 
@@ -115,5 +119,5 @@ def melted(
     if plan is None:
         if shape == 'wide':
             raise UsageError('No columns of this table look like periods or series. Say which ones to melt.')
-        return raw
+        return replace(raw, notes=(*raw.notes, f'{_STAYS} {why}. {_WIDE}')) if (why := stays(columns)) else raw
     return made_long(raw, plan, workdir=workdir, memory=memory)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from core.analysis.alike import visible
 from core.analysis.ingest import readings
 from core.analysis.ingest.looked import MONTH_NAMES, Looked, are_whole_years, is_time, month_of, share_of
 from core.analysis.ingest.rawtable import RawTable
@@ -302,16 +303,32 @@ def _by_series(columns: Sequence[Looked], *, forced: bool) -> Plan | None:
     if any(not column.numeric for column in rest) and not forced:
         return None
     numbers = [column for column in rest if column.numeric]
-    why = _alike(numbers)
-    if not why and not (forced and numbers):
+    are_alike, why = _alike(numbers)
+    if not are_alike and not (forced and numbers):
         return None
     labels = {column.place: column.name.strip() for column in numbers}
-    reason = f'{len(numbers)} columns of numbers beside "{time.name}" {why or "are one series each"}'
+    reason = f'{len(numbers)} columns of numbers beside "{time.name}" {why if are_alike else "are one series each"}'
     return _plan_of(labels, name='series', into='series', reason=reason)
 
 
-def _alike(columns: Sequence[Looked]) -> str:
-    """Why columns of numbers are the same quantity of several series, '' when they are different measures."""
+def stays(columns: Sequence[Looked]) -> str:
+    """Why a table whose columns may be series by their names is not made long; '' where they hardly are."""
+    times = [column for column in columns if is_time(column)]
+    numbers = [column for column in columns if column.numeric and column not in times]
+    if not times or len(numbers) < FEWEST_ALIKE or not may_be_series([column.name for column in numbers]):
+        return ''
+    if len(times) > 1:
+        return f'columns {_short(times[0].name)} and {_short(times[1].name)} both hold times'
+    wordy = next((column.name for column in columns if not column.numeric and column not in times), None)
+    return f'column {_short(wordy)} beside them holds no numbers' if wordy is not None else _alike(numbers)[1]
+
+
+def _short(name: str) -> str:
+    return f'"{visible(name)[:60]}"'
+
+
+def _alike(columns: Sequence[Looked]) -> tuple[bool, str]:
+    """Whether columns of numbers are the same quantity of several series rather than different measures, and why."""
     names = [column.name.strip() for column in columns]
     sizes = sorted(column.size for column in columns if column.cells)
     spread = sizes[-max(1, len(sizes) // 10)] - sizes[len(sizes) // 10] if sizes else 0
@@ -320,20 +337,22 @@ def _alike(columns: Sequence[Looked]) -> str:
     if len(columns) >= FEWEST_ALIKE and stems and stems.most_common(1)[0][1] >= 0.9 * len(columns):
         stem = stems.most_common(1)[0][0]
         # Lags and features of one model are numbered too, and are no series.
-        return (
-            ''
-            if re.fullmatch(r'(?i)(lag|feat|feature|pc|dim|v|f|col|column|unnamed: )[ _]?', stem)
-            else 'are numbered alike'
-        )
-    if any(_MEASURE_WORD.search(name) for name in names) or spread > 3:
-        return ''
+        if re.fullmatch(r'(?i)(lag|feat|feature|pc|dim|v|f|col|column|unnamed: )[ _]?', stem):
+            return False, f'names such as {_short(names[0])} are those of features'
+        return True, 'are numbered alike'
+    if named := next((name for name in names if _MEASURE_WORD.search(name)), None):
+        return False, f'a name such as {_short(named)} is that of a measure'
+    if spread > 3:
+        return False, 'the numbers of some are a thousand times those of others'
     coded = sum(bool(_CODE.fullmatch(name)) for name in names)
     if len(columns) >= FEWEST_CODES and coded >= 0.9 * len(columns):
-        return 'are named by codes'
+        return True, 'are named by codes'
     placed = sum(bool(_PLACE.fullmatch(name)) for name in names)
     if len(columns) >= FEWEST_CODES and placed >= 0.9 * len(columns):
-        return 'are named like places'
-    return 'are many and none is named as a measure' if len(columns) >= FEWEST_ANY else ''
+        return True, 'are named like places'
+    if len(columns) >= FEWEST_ANY:
+        return True, 'are many and none is named as a measure'
+    return False, 'they are few, and not named alike'
 
 
 def _plan_of(

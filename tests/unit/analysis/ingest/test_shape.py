@@ -158,6 +158,36 @@ def test_a_table_of_measures_stays_as_it_is(tmp_path: Path, header: str) -> None
     assert not raw.is_melted
 
 
+@pytest.mark.parametrize(
+    ('names', 'more', 'why'),
+    [
+        ([f'lag_{place}' for place in range(1, 10)], {}, 'names such as "lag_1" are those of features'),
+        ([*'ABCDEFGHIJKLM', 'price'], {}, 'a name such as "price" is that of a measure'),
+        ([*'ABCDEFGHIJKLM'], {'town': ['Oslo', 'Bergen']}, 'column "town" beside them holds no numbers'),
+        (
+            [*'ABCDEFGHIJKLM'],
+            {'seen': ['2024-02-01', '2024-02-02']},
+            'columns "timestamp" and "seen" both hold times',
+        ),
+        ([*'ABCDEFGHIJKLM'], {'N': ['1000000', '2000000'], 'O': ['1000000', '2000000']},
+         'the numbers of some are a thousand times those of others'),
+        (['open', 'high', 'low'], {}, ''),
+        (['Oslo', 'Bergen', 'Bodø'], {}, ''),
+    ],
+)  # fmt: skip
+def test_it_is_told_why_columns_that_may_be_series_are_not(
+    tmp_path: Path, names: list[str], more: dict[str, list[str]], why: str
+) -> None:
+    columns = {'timestamp': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
+    for shape in ('auto', 'long'):
+        with duckdb.connect() as connection:
+            raw = melted(connection, raw_table(tmp_path, {**columns, **more}), workdir=tmp_path, shape=shape)
+        assert not raw.is_melted
+        said = f'Columns that may be series are taken as measures of one: {why}. If each is a series, '
+        said += 'choose the shape wide.'
+        assert raw.notes == ((said,) if why and shape == 'auto' else ())
+
+
 def test_two_years_among_other_numbers_are_no_layout(tmp_path: Path) -> None:
     text = 'date|store|2019|2020|2021\n2024-01-01|a|1|2|3\n2024-01-02|a|1|2|3'
     assert not made_long(tmp_path, text).is_melted
