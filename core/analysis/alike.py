@@ -31,7 +31,8 @@ def order(rule: str) -> str:
 
 def which(rule: str) -> str:
     """Tell which of them is stored."""
-    return {'first': 'the first is stored', 'mean': 'their mean is stored'}.get(rule, 'the last is stored')
+    stored = {'first': 'the first is stored', 'mean': 'their mean is stored', 'sum': 'their sum is stored'}
+    return stored.get(rule, 'the last is stored')
 
 
 def said(names: Sequence[str], side: str, other: str) -> str:

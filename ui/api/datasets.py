@@ -236,7 +236,7 @@ class Choices(Body):
     shape: Literal['auto', 'long', 'wide'] = 'auto'
     melt: Melt = Melt()
     off: Annotated[list[Repair], Field(max_length=20)] = []
-    duplicates: Literal['auto', 'last', 'first', 'mean'] = 'auto'
+    duplicates: Literal['auto', 'last', 'first', 'mean', 'sum'] = 'auto'
     recipe: Annotated[list[Step], Field(max_length=50)] = []
 
     def said(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ MemberOption = Annotated[str | None, typer.Option(help='File of an archive.')]
 DecimalOption = Annotated[str | None, typer.Option(help='Decimal mark: "." or ",".')]
 ShapeOption = Annotated[str, typer.Option(help='Shape of the table: auto, long or wide.')]
 DuplicatesOption = Annotated[
-    str, typer.Option(help='Which record of one series and time is kept: auto, last, first or mean.')
+    str, typer.Option(help='Which record of one series and time is kept: auto, last, first, mean or sum.')
 ]
 OffOption = Annotated[str, typer.Option(help='Repairs not to make, comma-separated, such as unit,duplicate.')]
 DatasetOption = Annotated[

@@ -42,7 +42,7 @@ COLUMN_MEMORY: Final = 640 * 2**10
 """What each column of a table takes while its rows are typed and sorted, however few they are."""
 FEW_REPEATS: Final = 0.001
 SHAPES: Final = ('auto', 'long', 'wide')
-DUPLICATES: Final = ('auto', 'last', 'first', 'mean')
+DUPLICATES: Final = ('auto', 'last', 'first', 'mean', 'sum')
 CHOICES: Final = (
     *('roles', 'time_zone', 'day_first', 'decimal', 'keep_unmeasured', 'reading', 'shape', 'melt', 'off'),
     *('duplicates', 'recipe'),

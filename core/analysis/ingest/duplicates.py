@@ -1,8 +1,9 @@
 """Duplicates: of the records of one series and time one is stored, chosen by their order in the source.
 
-`last` and `first` store that record as it is. `mean` stores the last one with the mean of every measure. `auto` is
-`last`, unless most records would go though they differ: those are events of series that nothing tells apart, so all
-stay, and a note says it. What is not stored is rejected and listed.
+`last` and `first` store that record as it is. `mean` and `sum` store the last one with the mean or the sum of every
+measure. `auto` is `last`, unless most records would go though they differ: those are events of series that nothing
+tells apart, so all stay, and a note says it, as it does where more than a few go. What is not stored is rejected and
+listed.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST: Final = 0.5
+SOME: Final = 0.02
+"""Of the stored rows, so many others of the same times are hardly corrections of them."""
+FOLDED: Final = {'mean': 'avg', 'sum': 'sum'}
+"""The rules by which a measure becomes something of all records, in SQL."""
 CLOCKS: Final = ('Europe/Berlin', 'Europe/London', 'America/New_York', 'Europe/Athens', 'Australia/Sydney')
 """Zones that go back by an hour at different hours or days; others keep the clock of one of them on those days."""
 FEW_TIMES: Final = 2000
@@ -75,7 +80,7 @@ def without_duplicates(
             FROM ({staged.rows}) WHERE _status < 2)
         SELECT _row, _line, row_number() OVER same AS _place, count(*) OVER (PARTITION BY _label, _time) AS _many,
             _content <> first_value(_content) OVER same AS _other, first_value(_row) OVER same AS _kept,
-            first_value(_line) OVER same AS _kept_line, _time{_means(columns)}
+            first_value(_line) OVER same AS _kept_line, _time{_folded(columns, rule)}
         FROM alike SEMI JOIN repeated ON alike._key = repeated.key
         WINDOW same AS (PARTITION BY _label, _time ORDER BY _row {order})""",
         out.with_name('repeats.parquet'),
@@ -88,24 +93,23 @@ def without_duplicates(
         return replace(
             plain,
             note=f'{dropped:,} of {stored:,} rows repeat a series and time with other values. All are stored: name the '
-            'column that tells them apart as a series, or choose which of them to store.',
+            'column that tells them apart as a series, or choose what to store of them, such as the sum.',
         )
     if not dropped:
         return plain
     changed = list(columns)
-    if rule == 'mean':
+    if rule in FOLDED:
         changed = [_holding(connection, column) for column in columns]
     sets = ['(CASE WHEN _place > 1 THEN 2 ELSE _status END)::UTINYINT AS _status']
-    if rule == 'mean':
+    if rule in FOLDED:
         merged = 'WHEN _many > 1 THEN greatest(_status, 1)'
         sets[0] = f'(CASE WHEN _place > 1 THEN 2 {merged} ELSE _status END)::UTINYINT AS _status'
         sets += [
-            f'CAST(CASE WHEN _place = 1 THEN _mean{c.index} ELSE {duck.identifier(c.name)} END AS {_kind(c)}) '
+            f'CAST(CASE WHEN _place = 1 THEN _fold{c.index} ELSE {duck.identifier(c.name)} END AS {_kind(c)}) '
             f'AS {duck.identifier(c.name)}'
-            for c in changed
-            if c.role == 'measure'
+            for c in _measures(changed, rule)
         ]
-    extra = ', _place, _many' + ''.join(f', _mean{c.index}' for c in columns if c.role == 'measure')
+    extra = ', _place, _many' + ''.join(f', _fold{c.index}' for c in _measures(columns, rule))
     source = f'SELECT r.*{extra} FROM ({staged.rows}) r LEFT JOIN repeats USING (_row)'
     connection.execute(
         f'COPY (SELECT * EXCLUDE ({extra[2:]}) REPLACE ({", ".join(sets)}) FROM ({source})) '
@@ -118,14 +122,21 @@ def without_duplicates(
     if other:
         _keep(connection, 'conflicts', _conflicts(columns, staged, which), out.with_name('conflicts.parquet'))
         faults.append(_listed(raw, 'SELECT * FROM conflicts'))
-    if rule == 'mean':
-        faults.append(_listed(raw, _MEANT, action='repaired'))
+    if rule in FOLDED:
+        faults.append(_listed(raw, _stored(rule), action='repaired'))
+    note = _of_clocks(connection, columns, staged.rows, zone) if other else ''
+    if rule == 'auto' and not note and other > SOME * stored:
+        note = (
+            f'{other:,} of {stored:,} rows say something else than the last row of their series and time, which is the '
+            'one that is stored. If they correct nothing, as several orders of a day do not, store the sum of all, or '
+            'name the column that tells them apart as a series.'
+        )
     return Deduplicated(
         staged=counted(connection, raw, out),
         columns=changed,
         faults=tuple(faults),
         dropped=int(dropped),
-        note=_of_clocks(connection, columns, staged.rows, zone) if other else '',
+        note=note,
     )
 
 
@@ -169,10 +180,13 @@ def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column
     )
 
 
-_MEANT: Final = """SELECT _row, _line, NULL::VARCHAR AS value, NULL::BIGINT AS other_line,
-    'its measures are the mean of all records of its series and time' AS reason
-    FROM repeats WHERE _place = 1 AND _many > 1"""
-"""SQL: the records that are stored with the mean of all."""
+def _stored(rule: str) -> str:
+    """SQL: the records that are stored with the mean or the sum of all."""
+    reason = f'its measures are the {rule} of all records of its series and time'
+    return (
+        f'SELECT _row, _line, NULL::VARCHAR AS value, NULL::BIGINT AS other_line, {duck.text(reason)} AS reason '
+        'FROM repeats WHERE _place = 1 AND _many > 1'
+    )
 
 
 def _copies(which: str) -> str:
@@ -225,11 +239,17 @@ def _key(columns: Sequence[Column]) -> str:
     return f'hash({labels(columns)}, _time)'
 
 
-def _means(columns: Sequence[Column]) -> str:
+def _measures(columns: Sequence[Column], rule: str) -> list[Column]:
+    return [column for column in columns if column.role == 'measure' and rule in FOLDED]
+
+
+def _folded(columns: Sequence[Column], rule: str) -> str:
+    """SQL: what each measure is of all records of a series and time; sums of whole numbers and decimals are exact."""
+    kinds = {'integer': 'HUGEINT', 'decimal': 'DECIMAL(38, {})'} if rule == 'sum' else {}
     return ''.join(
-        f', avg(CAST({duck.identifier(c.name)} AS DOUBLE)) OVER (PARTITION BY _label, _time) AS _mean{c.index}'
-        for c in columns
-        if c.role == 'measure'
+        f', {FOLDED[rule]}(CAST({duck.identifier(c.name)} AS {kinds.get(c.type, "DOUBLE").format(c.scale)})) '
+        f'OVER (PARTITION BY _label, _time) AS _fold{c.index}'
+        for c in _measures(columns, rule)
     )
 
 
@@ -238,11 +258,10 @@ def _kind(column: Column) -> str:
 
 
 def _holding(connection: 'duckdb.DuckDBPyConnection', column: Column) -> Column:
-    """A column in a type that holds its means."""
+    """A column in a type that holds its means or sums."""
     if column.role != 'measure' or column.type == 'double':
         return column
-    mean = f'_mean{column.index}'
-    (lost,) = duck.single(
-        connection, f'SELECT count(*) FROM repeats WHERE CAST(CAST({mean} AS {_kind(column)}) AS DOUBLE) <> {mean}'
-    )
+    folded = f'_fold{column.index}'
+    kept = f'CAST(TRY_CAST({folded} AS {_kind(column)}) AS DOUBLE) IS NOT DISTINCT FROM CAST({folded} AS DOUBLE)'
+    (lost,) = duck.single(connection, f'SELECT count(*) FROM repeats WHERE NOT ({kept})')
     return replace(column, type='double', scale=0) if lost else column

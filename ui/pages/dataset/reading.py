@@ -31,6 +31,7 @@ DUPLICATES = {
     'last': 'the last one',
     'first': 'the first one',
     'mean': 'the mean of all',
+    'sum': 'the sum of all',
 }
 DATES = {AUTO: 'as found', 'day': 'day first', 'month': 'month first'}
 DECIMALS = {AUTO: 'as found', '.': 'point', ',': 'comma'}

@@ -88,6 +88,41 @@ def test_a_mean_that_is_not_whole_makes_its_column_a_double(tmp_path: Path) -> N
     assert [column.type for column in manifest.columns] == ['date', 'double']
 
 
+def test_the_sum_of_several_orders_a_day_is_exact_and_told(tmp_path: Path) -> None:
+    text = 'day,pieces,price,kg\n2024-01-01,1,0.10,\n2024-01-01,2,0.20,\n2024-01-01,3,0.30,2.5\n2024-01-02,4,0.70,1\n'
+    manifest, into = converted(tmp_path, text, duplicates='sum')
+    assert [(pieces, float(price), kg) for pieces, price, kg in stored(into, 'pieces, price, kg')] == [
+        (6, 0.6, 2.5),
+        (4, 0.7, 1.0),
+    ]
+    assert [column.type for column in manifest.columns] == ['date', 'integer', 'decimal', 'decimal']
+    assert [(fault[0], fault[4]) for fault in faults(into)] == [(2, 'rejected'), (3, 'rejected'), (4, 'repaired')]
+    told = inspected(tmp_path, text, duplicates='sum')['faults']
+    assert told[0]['reason'].endswith(': their sum is stored')
+    assert told[2]['reason'] == 'its measures are the sum of all records of its series and time'
+
+
+def test_a_sum_that_whole_numbers_cannot_hold_is_a_double(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    manifest, into = converted(
+        tmp_path, f'ds,y\n2024-01-01,{most}\n2024-01-01,{most}\n2024-01-02,3\n', duplicates='sum'
+    )
+    assert stored(into, 'y') == [(2.0**64,), (3.0,)]
+    assert manifest.columns[1].type == 'double'
+
+
+def test_a_note_tells_where_more_than_a_few_give_way_to_others(tmp_path: Path) -> None:
+    days = [f'2024-01-{day:02},{day}\n' for day in range(1, 31)]
+    told = 'several orders of a day'
+    assert not any(told in note for note in converted(tmp_path, f'ds,y\n{"".join(days)}')[0].source.notes)
+    more = [f'2024-01-{day:02},7.5\n' for day in range(1, 10)]
+    several = f'ds,y\n{"".join(days + more)}'
+    for rule, noted in {'auto': True, 'last': False, 'sum': False}.items():
+        (tmp_path / rule).mkdir()
+        manifest, _ = converted(tmp_path / rule, several, duplicates=rule)
+        assert any(told in note and note.startswith('9 of 39 rows') for note in manifest.source.notes) == noted
+
+
 def test_duplicates_are_kept_when_the_repair_is_off(tmp_path: Path) -> None:
     manifest, into = converted(tmp_path, TWICE, off=['duplicate'], roles={'id': 'series'})
     assert len(stored(into)) == manifest.rows_accepted == 13
