@@ -509,8 +509,9 @@ def test_the_crosshair_is_shared(api: httpx.Client, opened: Opened) -> None:
     over = page.locator('[data-panel="p0"] .u-over')
     over.hover(position={'x': 60, 'y': 40})
     expect(page.locator('[data-panel="p1"] .panel-legend')).not_to_have_text(before, use_inner_text=True)
-    legends = page.locator('.panel-legend').evaluate_all('all => all.slice(0, 3).map(one => one.innerText)')
-    assert legends[0] == legends[1] == legends[2]
+    read = page.locator('[data-panel="p1"] .panel-legend').inner_text()
+    for panel in ('p0', 'p2'):
+        expect(page.locator(f'[data-panel="{panel}"] .panel-legend')).to_have_text(read, use_inner_text=True)
 
 
 @ALONE
@@ -728,7 +729,8 @@ def test_panels_stand_where_the_grid_will_find_them(api: httpx.Client, opened: O
     page = opened('/datasets')
     held: list[Route] = []
     page.route('**/gridstack*', lambda route: held.append(route))
-    page.goto(f'/dashboards/{dashboard}', wait_until='commit')
+    with page.expect_request('**/gridstack*'):
+        page.goto(f'/dashboards/{dashboard}', wait_until='commit')
     ready(page)
     boxes = [cell.bounding_box() for cell in page.locator('.grid-stack-item').all()]
     page.keyboard.press('Shift+Tab')  # no panel has the focus
@@ -745,7 +747,9 @@ def test_a_panel_is_resized_by_hand(api: httpx.Client, opened: Opened) -> None:
     cell = page.locator('.grid-stack-item', has=page.locator('[data-panel="p0"]'))
     box = cell.bounding_box()
     assert box
+    expect(cell.locator('.ui-resizable-se')).to_be_attached()
     cell.hover()
+    expect(cell.locator('.ui-resizable-se')).to_be_visible()
     corner = cell.locator('.ui-resizable-se').bounding_box()
     assert corner
     page.mouse.move(corner['x'] + corner['width'] / 2, corner['y'] + corner['height'] / 2)

@@ -45,7 +45,7 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     dialog = page.get_by_role('dialog', name='Where this came from')
     expect(dialog.get_by_text('weather.csv')).to_be_visible()
     expect(dialog.get_by_text('Stored as it stands in the file.')).to_be_visible()
-    assert 'of=' in page.url
+    page.wait_for_function('() => location.search.includes("of=")')
     page.reload()
     expect(dialog.get_by_text('weather.csv')).to_be_visible()
     dialog.get_by_role('button', name='Close').click()

