@@ -1,14 +1,9 @@
-"""Marks of faults in panels: where they stand, what they say and where they lead; by the Node of Playwright."""
+"""Marks of faults in panels: where they stand, what they say and where they lead."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.ui.panels.given import DAY, SCENE, Told, answer, context, line, panel
 
-from tests.ui.node import running
-
-MODULES = Path(__file__).parent.parent.parent / 'ui' / 'static' / 'panels'
 MARK = {
     't': 20, 'y': 4.5, 'series': 'Oslo', 'of': 'Oslo', 'measure': 'load', 'line': 18, 'column': 'load', 'kind': 'unit',
     'action': 'repaired', 'value': '4.5 kg', 'reason': 'with a unit, unlike its column', 'origin': '',
@@ -22,20 +17,13 @@ OSLO = {'name': 'Oslo', 't': [0, 10, 20, 30], 'y': [1, None, 7, 9], 'axis': 'lef
 VALUE = {'series': 'Oslo', 'measure': 'load', 'columns': {'t': [0, 10, 20, 30], 'y': [1, None, 7, 9]}}
 
 
-@pytest.fixture(scope='module')
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Any], Any]]:
-    """Run a body of JavaScript that has the modules `marks`, `gaps` and `given`; return what it returns."""
-    with running(tmp_path_factory.mktemp('marks'), ('marks', 'gaps')) as run:
-        yield run
-
-
-def standing(told: Callable[[str, Any], Any], *marks: dict[str, Any], line: dict[str, Any] = OSLO) -> list[list[Any]]:
+def standing(told: Told, *marks: dict[str, Any], line: dict[str, Any] = OSLO) -> list[list[Any]]:
     body = f"""{READ} return marks.standing(given.marks, values, ['Oslo'], lines, [0, 30]).map((one) =>
         [one.t, Number.isNaN(one.y) ? null : one.y, one.axis, marks.lookOf(one).ring, marks.lookOf(one).colour]);"""
     return told(body, {'marks': list(marks), 'lines': [line], 'values': [VALUE]})
 
 
-def test_a_mark_stands_at_its_value_or_at_its_line_or_below_it(told: Callable[[str, Any], Any]) -> None:
+def test_a_mark_stands_at_its_value_or_at_its_line_or_below_it(told: Told) -> None:
     assert standing(told, MARK) == [[20, 4.5, 'left', True, 'amber']]
     # The fault was of another column: the line itself is where it stands, beside what interrupts it.
     assert standing(told, MARK | {'y': None, 'measure': '', 't': 8}) == [[8, 1, 'left', True, 'amber']]
@@ -45,12 +33,12 @@ def test_a_mark_stands_at_its_value_or_at_its_line_or_below_it(told: Callable[[s
     assert standing(told, MARK | {'t': 29}, line=buckets) == [[29, 7, 'right', True, 'amber']]
 
 
-def test_only_marks_of_drawn_lines_in_the_window_are_shown(told: Callable[[str, Any], Any]) -> None:
+def test_only_marks_of_drawn_lines_in_the_window_are_shown(told: Told) -> None:
     assert standing(told, MARK | {'t': 31}, MARK | {'of': 'Rome'}, MARK | {'measure': 'wind'}) == []
     assert standing(told, MARK, line=OSLO | {'name': 'another one, as this is hidden'}) == []
 
 
-def test_a_mark_says_what_the_cell_said_and_what_was_done(told: Callable[[str, Any], Any]) -> None:
+def test_a_mark_says_what_the_cell_said_and_what_was_done(told: Told) -> None:
     lost = {'column': '', 'kind': 'duplicate', 'action': 'rejected', 'value': '', 'reason': 'an equal copy', 'y': None}
     empty = {'kind': 'not_a_number', 'action': 'emptied', 'value': 'oops', 'reason': 'not a number', 'y': None}
     assert told('return given.map(marks.said);', [MARK, MARK | lost, MARK | empty]) == [
@@ -60,7 +48,7 @@ def test_a_mark_says_what_the_cell_said_and_what_was_done(told: Callable[[str, A
     ]
 
 
-def test_a_mark_leads_to_its_line_at_the_version_that_read_it(told: Callable[[str, Any], Any]) -> None:
+def test_a_mark_leads_to_its_line_at_the_version_that_read_it(told: Told) -> None:
     body = "return given.map((one) => marks.faultsOf('d', 3, one));"
     assert told(body, [MARK, MARK | {'origin': 'job-1'}]) == [
         '/datasets/d?tab=faults&v=3&line=18',
@@ -68,7 +56,7 @@ def test_a_mark_leads_to_its_line_at_the_version_that_read_it(told: Callable[[st
     ]
 
 
-def test_marks_are_asked_for_whatever_the_width_and_the_step(told: Callable[[str, Any], Any]) -> None:
+def test_marks_are_asked_for_whatever_the_width_and_the_step(told: Told) -> None:
     request = [['kind', 'line'], ['width', '900'], ['measures', 'load'], ['series', 'Oslo'], ['from', '0'], ['to', '9'],
                ['every', 'P1D'], ['overlays', 'ema~20'], ['top', '8']]  # fmt: skip
     assert told('return marks.questionOf(given);', request) == [
@@ -76,7 +64,7 @@ def test_marks_are_asked_for_whatever_the_width_and_the_step(told: Callable[[str
     ]  # fmt: skip
 
 
-def test_gaps_are_written_where_there_is_room(told: Callable[[str, Any], Any]) -> None:
+def test_gaps_are_written_where_there_is_room(told: Told) -> None:
     hour = 3_600_000
     body = """const written = [];
     gaps.writeGaps({ measureText: (text) => ({ width: 6 * text.length }) }, given.gaps, { x: (ms) => ms / 36e5,
@@ -91,7 +79,7 @@ def test_gaps_are_written_where_there_is_room(told: Callable[[str, Any], Any]) -
     assert told(body, {'gaps': spans, 'width': 499}) == []
 
 
-def test_the_badge_says_how_many_and_when_none_are_marked(told: Callable[[str, Any], Any]) -> None:
+def test_the_badge_says_how_many_and_when_none_are_marked(told: Told) -> None:
     body = """return given.map(([marked, note]) => marks.Marks.prototype.badge.call(
         { panel: { spec: { show: { marks: true } }, answer: { marks: [], marked, faultsNote: note } } }));"""
     given = [
@@ -104,3 +92,32 @@ def test_the_badge_says_how_many_and_when_none_are_marked(told: Callable[[str, A
     assert near[0][0] == '0 of about 400 faults marked'
     assert exact[0][0] == '0 of 400 faults marked'
     assert exact[0][1].endswith(str(given[3][1]))
+
+
+def marked(told: Told, values: list[float], axis: str, *marks: dict[str, Any]) -> list[Any]:
+    """Marks of two measures, the other one on the right axis: their heights, and what is said to be stored."""
+    lines = [
+        line('Oslo', [0, DAY, 2 * DAY], values, measure='load'),
+        line('Oslo', [0, DAY, 2 * DAY], [-4, 8, 2], measure='heat'),
+    ]
+    show = {'axis': axis, 'marks': True, 'right': ['heat']}
+    given = {'panel': panel('line', show=show), 'answer': answer(*lines) | {'marks': list(marks)}}
+    body = 'return made.marks.map((one) => [one.measure, Number.isNaN(one.y) ? null : one.y, one.stored]);'
+    return list(told(SCENE + body, given | {'context': context()}))
+
+
+def mark(measure: str, at: float, y: float | None, action: str = 'repaired') -> dict[str, Any]:
+    return {'t': at * DAY, 'y': y, 'series': 'Oslo', 'of': 'Oslo', 'measure': measure, 'action': action}
+
+
+def test_marks_stand_on_indexed_lines_and_say_what_is_stored(told: Told) -> None:
+    marks = [mark('load', 1, 25), mark('heat', 1, 8), mark('load', 2, None, 'emptied')]
+    assert marked(told, [50, 25, 100], 'index', *marks) == [['load', 50, 25], ['heat', 8, 8], ['load', None, None]]
+    # A line that begins at or below zero is not drawn, nor is what was repaired on it: it is no lost value.
+    assert marked(told, [-1, 25, 100], 'index', *marks) == [['heat', 8, 8]]
+
+
+def test_marks_at_or_below_zero_have_no_place_on_a_logarithmic_axis(told: Told) -> None:
+    marks = [mark('load', 0, -5), mark('load', 1, 25), mark('heat', 0, -4), mark('load', 2, None, 'emptied')]
+    found = marked(told, [-5, 25, 100], 'log', *marks)
+    assert found == [['load', 25, 25], ['heat', -4, -4], ['load', None, None]]
