@@ -654,6 +654,38 @@ def test_what_nobody_waits_for_any_more_is_let_go(api: httpx.Client, opened: Ope
     expect(page.locator('.panel-message')).to_be_hidden()
 
 
+# Keys that come in one breath, and what the page has done with them when no movement waits any more.
+PRESSED = """async ([panel, ...keys]) => {
+    const stage = document.querySelector(`[data-panel="${panel}"] .panel-stage`);
+    for (const key of keys) {
+        if (key === 'theme') document.documentElement.dataset.theme = 'dark';
+        else stage.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        await null;
+    }
+    await new Promise((done) => setTimeout(done, 40));  // LATER of panel.js: timers of the same time keep their order
+    return ['from', 'to'].map((end) => Number(new URLSearchParams(location.search).get(end)));
+}"""
+
+
+def test_keys_go_on_from_one_another_and_a_board_is_not_ready_before_their_answer(
+    api: httpx.Client, opened: Opened
+) -> None:
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
+    page = opened(f'/dashboards/{made["id"]}')
+    ready(page)
+    assert page.evaluate(PRESSED, ['p0', '+', '0']) == [0, 0], 'what was to come before all is shown is dropped'
+    held: list[Route] = []
+    page.route('**/query?**', lambda route: held.append(route))
+    # A chart that is drawn anew meanwhile, here for its colours, does not forget where it was going.
+    with page.expect_request('**/query?**'):
+        start, end = page.evaluate(PRESSED, ['p0', '+', 'theme', '+'])
+    assert end - start == pytest.approx((14 * 24 - 1) * 3_600_000 / 4, abs=2)
+    expect(page.locator('.board[data-ready="0"]')).to_be_attached()
+    held[0].continue_()
+    ready(page)
+
+
 def test_a_name_changed_elsewhere_shows_here_and_a_page_loaded_anew_is_nobody_else(
     api: httpx.Client, opened: Opened
 ) -> None:

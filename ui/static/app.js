@@ -202,10 +202,10 @@
     }
     if (event.metaKey || event.ctrlKey || event.altKey || typing(event.target) || !document.querySelector('.app')) return;
     if (event.key === '?') { event.preventDefault(); showKeys(); return; }
-    const second = performance.now() - awaited < 1500;
+    const second = event.timeStamp - awaited < 1500; // when it was pressed, however long this page was busy
     awaited = 0;
     if (second && GO[event.key]) { event.preventDefault(); location.assign(GO[event.key]); }
-    else if (event.key === 'g') awaited = performance.now();
+    else if (event.key === 'g') awaited = event.timeStamp;
   });
 
   // Arrows move through an open menu; the browser's own Escape closes it and gives the focus back.

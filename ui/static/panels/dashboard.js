@@ -216,6 +216,7 @@ export class Board {
       remove: () => this.remove(spec.id),
       index: () => this.index(spec.id),
       link: () => `${location.origin}${location.pathname}${location.search}#${spec.id}`,
+      asks: () => this.settled(),
       drawn: () => this.settled(),
     } });
     this.panels.set(spec.id, panel);

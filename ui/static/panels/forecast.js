@@ -40,7 +40,7 @@ class Foretold extends Panel {
       this.answer = { kind: "line", start: t[0] ?? 0, end: t.at(-1) ?? 0, width: this.width(), exact: true, empty: !t.length && !known, span: hooks.span(),
         lines: [{ name: "actual", series: "actual", measure: spec.query.measures[0], role: "value", of: "", n: t.length, columns: { t: Float64Array.from(t), y: Float64Array.from(y, (value) => value ?? NaN) } }] };
       this.fetches += 1;
-      this.draw();
+      this.arrived();
     } catch (error) {
       if (!this.gone) this.failed(error);
     }

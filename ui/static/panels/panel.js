@@ -24,7 +24,7 @@ const ONE_BY_ONE = new Set(["scatter", "table"]);  // values as they are where t
 const READ = new Set(["table", "figure"]);
 
 export class Panel {
-  // `hooks`: range(from, to | null), hover(ms | null), edit, duplicate, remove, link() → address, drawn(panel). A menu
+  // `hooks`: range(from, to | null), hover(ms | null), edit, duplicate, remove, link() → address, asks(panel), drawn(panel). A menu
   // leaves out what has no hook. `engines`: addresses of the scripts that draw.
   constructor(element, { engines, hooks = {}, head = true }) {
     Object.assign(this, { element, engines, hooks, spec: null, context: null, answer: null, fast: null, fetches: 0, hidden: new Set(), chosen: "", window: null });
@@ -112,20 +112,21 @@ export class Panel {
     if (this.gone || this.spec !== spec || this.context !== context) return undefined;
     const request = this.asking();
     const asked = address(spec.dataset, dataset.version, request);
-    if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.draw();
+    if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.arrived();
     clearTimeout(this.ahead);
     this.asked = asked;
     this.foretold = spec.show.forecast || "";
     this.abort?.abort();
     const abort = this.abort = new AbortController();
     this.element.dataset.ready = "0";
+    this.hooks.asks?.(this);
     try {
       const [answer] = await Promise.all([query(spec.dataset, dataset.version, request, abort), this.engine(), this.foresee(spec)]);
       if (abort.signal.aborted || this.gone) return;
       this.answer = answer;
       this.request = request;
       this.fetches += 1;
-      this.draw();
+      this.arrived();
       if (OVER_TIME.has(spec.kind)) this.ahead = setTimeout(() => prefetch(spec.dataset, dataset.version, request, answer), IDLE);
     } catch (error) {
       if (error.name === "AbortError" || abort.signal.aborted || this.gone) return;
@@ -174,6 +175,12 @@ export class Panel {
     return OVER_TIME.has(this.spec.kind) ? script(this.engines.uplot, "uPlot") : null;
   }
 
+  // What was chosen is here; a hand that goes on moving stays where it is.
+  arrived() {
+    if (!this.later) this.window = null;
+    this.draw();
+  }
+
   // Drawing
   draw() {
     const { spec, context } = this, answer = this.answer = withoutBegun(this.answer, earlierOf(this.spec, this.context), { zone: this.context.zone, step: this.context.datasets[this.spec.dataset]?.step ?? 0 });
@@ -184,7 +191,6 @@ export class Panel {
     if (!answer.empty) markPartial(answer, { every: this.request?.find(([name]) => name === "every")?.[1], zone: context.zone, step: context.datasets[spec.dataset]?.step ?? 0 });
     this.about = subtitle(spec, answer, context);
     this.unit.textContent = this.unit.title = this.about;
-    this.window = null;
     if (answer.empty && !this.forecast?.models) {
       this.clear();
       const sieved = this.sieved();
@@ -216,8 +222,9 @@ export class Panel {
     this.marks.ask();
     this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null, wide: this.width() });
     const fresh = !this.fast;
-    this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.hooks.range?.(null), onHover: (ms) => this.hover(ms) });
+    this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.all(), onHover: (ms) => this.hover(ms) });
     this.fast.draw(this.drawn);
+    if (this.window) this.fast.shift(...this.window);
     this.values();
     if (fresh) this.fast.resize();  // the key has taken its room from it
   }
@@ -401,7 +408,18 @@ export class Panel {
     const now = performance.now(), wait = now - (this.moved ?? -Infinity) > 4 * LATER ? 0 : LATER;
     this.moved = now;
     clearTimeout(this.later);
-    this.later = setTimeout(() => this.hooks.range?.(range), wait);
+    this.later = setTimeout(() => {
+      this.later = 0;
+      this.hooks.range?.(range);
+    }, wait);
+  }
+
+  // Show all; a movement that waits to be asked for does not come after it.
+  all() {
+    clearTimeout(this.later);
+    this.later = 0;
+    this.window = this.context.span ?? null;
+    this.hooks.range?.(null);
   }
 
   shown() {
@@ -410,7 +428,7 @@ export class Panel {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea") || !OVER_TIME.has(this.spec?.kind)) return;
-    if (event.key === "0" || event.key === "Home") this.hooks.range?.(null);
+    if (event.key === "0" || event.key === "Home") this.all();
     else {
       if (!this.drawn) return;
       const [from, to] = this.shown(), size = to - from, middle = (from + to) / 2;
