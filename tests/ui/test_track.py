@@ -243,6 +243,11 @@ def test_bands_are_judged_by_the_forecasts_behind_them() -> None:
     assert verdict({'80': 0.9, '95': 0.95}, 12) == ('hold', 'ok'), 'half as often is not less than half'
     assert verdict({'95': 1.0}, 12) == ('hold', 'ok'), 'none missed of twelve is what a 95% band may do'
     assert verdict({'95': 0.98}, 40) == ('hold, but wide', 'line')
+    assert verdict({'80': 0.738, '95': 0.862}, 10) == ('perhaps too narrow', 'line'), (
+        'too few to be sure, too many misses'
+    )
+    assert verdict({'80': 0.615, '95': 0.94}, 10) == ('perhaps too narrow', 'line')
+    assert verdict({'80': 0.7, '95': 0.925}, 10) == ('hold', 'ok')
     assert verdict({'80': 0.7}, 400) == ('too narrow', 'warn')
     assert verdict({'80': 0.9}, 400) == ('too wide', 'warn')
     assert verdict({}, 400) == ('not measured', 'line')

@@ -181,7 +181,8 @@ def test_what_came_is_counted_beside_its_band() -> None:
 
 def test_a_receipt_of_the_past_is_as_cautious_as_the_track_record() -> None:
     """1,284 points of 90 forecasts: their errors are alike, so that 73% of an 80% band may be chance."""
-    assert verdict(*measured(score('theta'))) == ('hold', 'ok')
+    assert verdict(*measured(score('theta'))) == ('perhaps too narrow', 'line'), 'its 95% band missed 9%'
+    assert verdict(*measured({**score('theta'), 'coverage': {'80': 0.73}})) == ('hold', 'ok')
     assert verdict(*measured({**score('theta'), 'coverage': {'80': 0.6}})) == ('too narrow', 'warn')
 
 

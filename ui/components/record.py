@@ -12,11 +12,19 @@ FEW = 10
 TOLD = 2 - 1e-9
 """So many misses must be promised before missing less than half of them says anything."""
 FEWER = 'too few to judge'
+MORE = 1.5 + 1e-9  # times as many misses as promised, which few forecasts may show by chance
+NARROW = 'perhaps too narrow'
+NARROW_SAYS = (
+    'They missed over one and a half times as often as promised. So few forecasts may do so by chance: '
+    'more past cutoffs, or more values that come, will tell.'
+)
 WIDE = 'hold, but wide'
 WIDE_SAYS = (
     'They missed less than half as often as promised: true, but narrower bands would have told more. '
     'Values far beyond the others in the history, such as a sentinel of -9999, widen bands.'
 )
+
+SAYS = {WIDE: WIDE_SAYS, NARROW: NARROW_SAYS}
 
 
 class Figures(Protocol):
@@ -59,8 +67,8 @@ def verdict(coverage: Mapping[str, float | None], forecasts: float) -> tuple[str
 
     `coverage` is the share held by level in percent, `forecasts` how many forecasts of a series it was measured on.
     Errors of one such forecast are alike, so the standard error counts forecasts and not their points; fewer than ten
-    of them are not judged. Bands that miss less than half as often as promised, where so many forecasts can show
-    that, hold but are wide.
+    of them are not judged. Within them, bands that miss over one and a half times as often as promised are perhaps too
+    narrow, and those that miss less than half as often, where so many forecasts can show that, hold but are wide.
     """
     held = {float(level) / 100: share for level, share in coverage.items() if share is not None}
     if not held or len(held) < len(coverage):
@@ -72,6 +80,8 @@ def verdict(coverage: Mapping[str, float | None], forecasts: float) -> tuple[str
         return 'too narrow', 'warn'
     if max(gaps) > 2:
         return 'too wide', 'warn'
+    if any(1 - share > MORE * (1 - promise) for promise, share in held.items()):
+        return NARROW, 'line'
     # of two misses that were promised, none or one can be told from half
     wide = any(share > (1 + promise) / 2 and forecasts * (1 - promise) >= TOLD for promise, share in held.items())
     return (WIDE, 'line') if wide else ('hold', 'ok')
@@ -90,7 +100,7 @@ def judge(coverage: Mapping[str, float | None], forecasts: float) -> None:
 
 def _verdict(text: str, kind: str, forecasts: float) -> None:
     with badge('', kind):
-        says = f'{WIDE_SAYS} {enough(forecasts)}' if text == WIDE else enough(forecasts)
+        says = ' '.join([*([SAYS[text]] if text in SAYS else []), enough(forecasts)])
         explained(f'Bands {text}' if text in ('hold', WIDE) else text.capitalize(), says)
 
 
