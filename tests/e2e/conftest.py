@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -88,9 +89,10 @@ def page(known: BrowserContext) -> Iterator[Page]:
     """A page of somebody whom no site knows."""
     yield known.new_page()
     for page in known.pages:
-        if (origin := page.evaluate('origin')) != 'null':
+        if (at := urlparse(page.url)).netloc:
             known.new_cdp_session(page).send(
-                'Storage.clearDataForOrigin', {'origin': origin, 'storageTypes': 'cookies,local_storage,indexeddb'}
+                'Storage.clearDataForOrigin',
+                {'origin': f'{at.scheme}://{at.netloc}', 'storageTypes': 'cookies,local_storage,indexeddb'},
             )
         page.close()
     known.clear_cookies()

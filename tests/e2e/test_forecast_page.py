@@ -135,8 +135,8 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     expect(page.get_by_role('link', name='Shop 1')).to_have_count(0)
     expect(page.get_by_label('Find a series')).to_be_focused()
     page.get_by_role('link', name='Shop 2').click()
+    page.wait_for_url('**series=Shop+2**')
     expect(drawn(page)).to_be_visible()
-    assert 'series=Shop+2' in page.url
 
     before = page.url
     page.get_by_label('How price changes').click()
