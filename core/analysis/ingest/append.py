@@ -7,6 +7,7 @@ file by its place in the manifest's `sources`.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,9 @@ class Before:
     def day_first(self) -> bool | None:
         """Whether its times had the day before the month, as far as their writing tells."""
         reason = next((c.reason for c in self.columns if c.role == 'time'), '')
-        return True if 'as DD' in reason else False if 'as MM' in reason else None
+        # What is told first is how most of them are written.
+        first = re.search(r'as (DD|MM)', reason)
+        return first[1] == 'DD' if first else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

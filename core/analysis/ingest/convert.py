@@ -25,7 +25,7 @@ from core.analysis.ingest.rejects import REPAIRS, Staged, list_faults, no_faults
 from core.analysis.ingest.roles import choose_roles, labels
 from core.analysis.ingest.shape import check_melt, may_change, melted
 from core.analysis.ingest.tallies import rows_of
-from core.analysis.ingest.types import Column, choose_types, settle_day_or_month, stored_names
+from core.analysis.ingest.types import Column, choose_types, order_note, settle_day_or_month, stored_names
 from core.errors import AmbiguousDates, NoTimeColumn, TooLarge, UnusableData, UsageError
 
 if TYPE_CHECKING:
@@ -338,6 +338,7 @@ class _Job:
         columns = choose_roles(self.connection, self.raw, self.typed(self.raw), roles=self.roles(self.raw))
         self.notes += [f'Column "{c.source}" is {c.reason}.' for c in columns if c.reason.startswith('text, though')]
         columns = [self._settled(column, lenient=lenient) for column in columns]
+        self.notes += [note for column in columns if (note := order_note(column))]
         return columns if self.before is None else append.aligned(columns, self.before, name=self.name, said=self._said)
 
     def typed(self, raw: RawTable) -> list[Column]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
 from core.analysis.ingest import readings
+from core.analysis.ingest.orders import REPAIR, Orders, either_way, proven
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
 from core.analysis.ingest.tallies import Tally, repairs_of, rows_of, tallied
@@ -124,7 +125,7 @@ def choose_types(
     for index, found in tallied(connection, raw, dict(asked.third_look(tallies))).items():
         for reading, tally in found.items():
             # Readings are equal whatever others they have: the richer one takes the place of the plain one.
-            tallies[index].pop(reading)
+            tallies[index].pop(reading, None)
             tallies[index][reading] = tally
     decided = [asked.zoned(asked.decide(column, tallies[column.index])) for column in columns]
     return [asked.dated(column, tallies[column.index]) for column in decided] if asked.has_no_time(decided) else decided
@@ -213,6 +214,7 @@ class _Asked:
     roles: Mapping[int, str]
     off: Set[str]
     padded: Set[int]
+    orders: dict[int, Orders] = field(default_factory=dict)
 
     # which readings to count
 
@@ -291,8 +293,24 @@ class _Asked:
             cells = self._missed(Column(index=index, source=self.raw.names[index], name=''), main)
             others = readings.odd_numbers(cells, main) if main.family == 'number' else readings.odd_times(cells, main)
             kept = tuple(reading for reading in others if reading.repair not in self.off)
-            if kept:
-                yield index, [replace(main, others=kept)]
+            either = [replace(r, others=(*r.others, *kept)) for r in self._in_either_order(index, main, found)]
+            if richer := [reading for reading in either if reading.others]:
+                yield index, richer
+
+    def _in_either_order(self, index: int, main: Reading, found: Mapping[Reading, Tally]) -> list[Reading]:
+        """Return the reading and the one with day and month exchanged; if dates prove both, each reads those too that
+        only the other one can."""
+        other = readings.twin(main)
+        if other is None or other not in found:
+            return [main]
+        day, month = (main, other) if main.name.startswith('DD') else (other, main)
+        orders = proven(self.connection, self.raw, f'c{index}', day=day, month=month)
+        if orders is not None and REPAIR not in self.off:
+            orders = replace(orders, day=either_way(day, month), month=either_way(month, day))
+        if orders is None:
+            return [main, other]
+        self.orders[index] = orders
+        return [orders.day, orders.month]
 
     @staticmethod
     def _to_mend(found: Mapping[Reading, Tally]) -> Reading | None:
@@ -378,7 +396,7 @@ class _Asked:
         x = readings.trimmed(column.cell)
         firsts = (f'min(CASE WHEN {replace(r, others=()).fits(x)} THEN _line END)' for r in known)
         lines = duck.single(self.connection, f'SELECT {", ".join(firsts)} FROM {rows_of(self.raw)}')
-        own = {r.name: t.ok - int(t.figures.get('date_format') or 0) for r, t in known.items()}
+        own = {r.name: _own(t) for r, t in known.items()}
         told: dict[int, str] = {}  # of forms with one first line the commonest, and the plainest of these
         for name, line in sorted(zip(own, lines, strict=True), key=lambda pair: (-own[pair[0]], len(pair[0]))):
             told.setdefault(line, f'{own[name]:,} as {name} (line {line})')
@@ -432,24 +450,31 @@ class _Asked:
         ]
         if not usable:
             return None
-        reading, tally = self._day_or_month(usable, found)
+        reading, tally = self._day_or_month(column.index, usable, found)
         kind = _time_type(reading, tally)
         others = dict.fromkeys(other.name for other in reading.others if tally.figures.get(other.repair))
         also = f', some as {" or ".join(others)}' if others else ''
         return _decided(column, reading, tally, kind, f'times written as {reading.name}{also}')
 
     def _day_or_month(
-        self, usable: Sequence[tuple[Reading, Tally]], found: Mapping[Reading, Tally]
+        self, index: int, usable: Sequence[tuple[Reading, Tally]], found: Mapping[Reading, Tally]
     ) -> tuple[Reading, Tally]:
         reading, tally = usable[0]
+        orders = self.orders.get(index)
+        if orders is not None:
+            days, months, _ = orders.counts
+            day_first = (days >= months or orders.is_asked) if self.day_first is None else self.day_first
+            chosen = next(r for r in found if r == (orders.day if day_first else orders.month))
+            told = {'orders': orders, 'undecided': self.day_first is None and orders.is_asked}
+            return chosen, replace(found[chosen], figures={**found[chosen].figures, **told})
         other = readings.twin(reading)
         if other is None or other not in found:
             return reading, tally
         if self.day_first is not None:
-            chosen = next(r for r in (reading, other) if r.name.startswith('DD') == self.day_first)
+            chosen = next(r for r in found if r in (reading, other) and r.name.startswith('DD') == self.day_first)
             return chosen, found[chosen]
         # Cells that are read as another form tell nothing of the order of day and month in this one.
-        clear = found[other].ok < tally.ok - int(tally.figures.get('date_format') or 0)
+        clear = _own(found[other]) < _own(tally)
         return reading, replace(tally, figures={**tally.figures, 'undecided': not clear, 'other': found[other].ok})
 
     def _number(self, column: Column, found: Mapping[Reading, Tally], *, forced: bool = False) -> Column | None:
@@ -472,6 +497,11 @@ class _Asked:
         return replace(_decided(column, reading, tally, kind, reason, unread=unread), scale=scale)
 
 
+def _own(tally: Tally) -> int:
+    """How many cells are read as the column is written."""
+    return tally.ok - int(tally.figures.get('date_format') or 0)
+
+
 def _in_zone(column: Column, zone: str) -> Column:
     return replace(column, zone=zone, reason=f'{column.reason}, all in {zone}')
 
@@ -479,10 +509,13 @@ def _in_zone(column: Column, zone: str) -> Column:
 def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Column) -> Column:
     """Settle a time column whose cells fit both orders of day and month: by the one that gives a regular step.
 
-    Raises AmbiguousDates when both do, or neither.
+    Raises AmbiguousDates when both do, or neither, or when some of the cells prove one order and some the other.
     """
     if not column.figures.get('undecided'):
         return column
+    orders: Orders | None = column.figures.get('orders')
+    if orders is not None:
+        raise AmbiguousDates(orders.question(column.source), column=column.source)
     other = readings.twin(column.reading)
     assert other is not None
     other = replace(other, others=column.reading.others)
@@ -500,6 +533,13 @@ def settle_day_or_month(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, 
         'Say whether the day or the month comes first.',
         column=column.source,
     )
+
+
+def order_note(column: Column) -> str:
+    """Tell of a column that is read though its dates prove both orders of day and month; '' of another one."""
+    orders: Orders | None = column.figures.get('orders')
+    told = orders is not None and column.reading.family == 'time' and not column.figures['undecided']
+    return orders.note(column.source, column.reading) if orders is not None and told else ''
 
 
 def _settled(column: Column, reading: Reading, why: str) -> Column:

@@ -183,6 +183,12 @@ def test_day_or_month_first_is_as_it_was(version: Callable[..., Version]) -> Non
     assert rows(made, 'ds::VARCHAR, y')[-1] == ('2024-03-02', 3)
 
 
+def test_month_first_stays_so_though_some_dates_were_day_first(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n' + ''.join(f'02/{day}/2024,{day}\n' for day in range(13, 28)) + '28/02/2024,28\n')
+    made = version('ds,y\n03/04/2024,3\n', first)
+    assert rows(made, 'ds::VARCHAR, y')[-1] == ('2024-03-04', 3)
+
+
 @pytest.mark.parametrize(
     ('text', 'said'),
     [

@@ -163,6 +163,67 @@ def test_the_user_settles_day_and_month(tmp_path: Path, day_first: bool, expecte
     assert stored(into, 'min(_time)')[0][0] == expected
 
 
+BOTH_ORDERS = 'date,y\n' + ''.join(
+    f'{day:02}/01/2024,{day}\n01/{day:02}/2024,{day + 100}\n' + (f'2024-02-{day:02},7\n' if day % 7 == 0 else '')
+    for day in range(1, 21)
+)
+"""Eight dates that only the day can lead, eight only the month; the others fit both, two are ISO."""
+
+
+def test_dates_of_both_orders_are_asked_for_with_what_they_prove(tmp_path: Path) -> None:
+    with pytest.raises(AmbiguousDates) as refused:
+        converted(tmp_path, BOTH_ORDERS)
+    said = str(refused.value)
+    assert 'in 8 only the day can come first, such as 13/01/2024, in 8 only the month, such as 01/13/2024' in said
+    assert 'What the 22 that fit both, such as 02/01/2024, mean cannot be known' in said
+    assert refused.value.details['column'] == 'date'
+    assert said in inspected(tmp_path, BOTH_ORDERS)['notes']
+
+
+@pytest.mark.parametrize(('day_first', 'second'), [(True, datetime(2024, 1, 2)), (False, datetime(2024, 2, 1))])
+def test_of_both_orders_each_date_is_read_as_the_one_thing_it_can_mean(
+    tmp_path: Path, day_first: bool, second: datetime
+) -> None:
+    options = {'day_first': day_first, 'off': ['duplicate']}
+    manifest, into = converted(tmp_path, BOTH_ORDERS, **options)
+    assert (manifest.rows_repaired, manifest.rows_rejected) == (8 + 2, 0)
+    assert manifest.faults_by_kind == {'date_format': 8 + 2}
+    meant = dict(stored(into, 'y, _time'))
+    assert meant[2] == second, 'what fits both is read as the user says'
+    assert (meant[13], meant[113], meant[20]) == (datetime(2024, 1, 13), datetime(2024, 1, 13), datetime(2024, 1, 20))
+    assert any(
+        f'fit both, such as 02/01/2024, the {"day" if day_first else "month"} is taken' in n
+        for n in manifest.source.notes
+    )
+
+
+def test_a_date_of_the_other_order_among_many_is_read_without_a_question(tmp_path: Path) -> None:
+    cells = [f'{day:02}/03/2024,{day}\n' for day in range(1, 31)]
+    manifest, into = converted(tmp_path, 'date,y\n' + ''.join(cells) + '03/31/2024,31\n')
+    assert stored(into, 'max(_time)') == [(datetime(2024, 3, 31),)]
+    assert faults(into) == [(32, 'date', 'date_format', '03/31/2024', 'repaired')]
+    assert any('only the month, such as 03/31/2024' in note for note in manifest.source.notes)
+
+
+def test_dates_of_both_orders_of_which_none_fits_both_need_no_answer(tmp_path: Path) -> None:
+    text = 'date,y\n' + ''.join(f'{day}/01/2024,{day}\n02/{day}/2024,{day}\n' for day in range(13, 29))
+    manifest, into = converted(tmp_path, text)
+    assert (manifest.rows_rejected, stored(into, 'count(DISTINCT _time)')) == (0, [(32,)])
+
+
+def test_without_the_repair_the_rarer_order_is_rejected(tmp_path: Path) -> None:
+    manifest, _ = converted(tmp_path, BOTH_ORDERS, day_first=True, off=['date_format', 'duplicate'])
+    assert manifest.faults_by_kind == {'not_a_time': 8 + 2}
+
+
+@pytest.mark.parametrize('day_first', [True, False])
+def test_iso_dates_among_others_are_read_whichever_order_the_user_says(tmp_path: Path, day_first: bool) -> None:
+    text = 'date,y\n' + ''.join(f'{a:02}/{b:02}/2024,{a}\n' for a in range(1, 8) for b in (3, 9)) + '2024-05-06,9\n'
+    manifest, into = converted(tmp_path, text, day_first=day_first, off=['duplicate'])
+    assert (manifest.rows_repaired, manifest.rows_rejected) == (1, 0)
+    assert (datetime(2024, 5, 6),) in stored(into, '_time')
+
+
 def test_the_order_that_gives_a_regular_step_is_taken(tmp_path: Path) -> None:
     text = 'date,y\n' + ''.join(f'01/{month:02}/{year},1\n' for year in range(2015, 2020) for month in range(1, 13))
     manifest, _ = converted(tmp_path, text)
