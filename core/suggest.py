@@ -3,7 +3,8 @@
 The profile decides. Names and units tell what is added up (amounts, counts, volumes) and what is averaged (rates,
 prices, temperatures, shares), and name prices, energy and sales; the step tells which figure of a day, a month or a
 year is worth a panel and whether hours, days or years have a rhythm; several series ask for the greatest of them and
-for what they make together. Every row of the grid is full, and nothing is drawn without values.
+for what they make together. Every row of the grid is full, and nothing is drawn without values. What there was no room
+for is told by a note.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from core.panels import NAME, parsed
+from core.panels import COLUMNS, NAME, parsed
 
 TEMPLATES: Final = {'auto': 'What fits best', 'sales': 'Sales', 'energy': 'Energy', 'prices': 'Prices'}
 PRICES: Final = ('open', 'high', 'low', 'close')
@@ -92,7 +93,7 @@ def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = '
     panels: list[Json] = []
     top = 0
     for height, row in rows:
-        width = 12 // len(row)
+        width = COLUMNS // len(row)
         for place, panel in enumerate(row):
             at = {
                 'id': f'p{len(panels) + 1}',
@@ -104,6 +105,12 @@ def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = '
             }
             panels.append(at | panel | {'title': facts.shortened(panel)})
         top += height
+    drawn = {name for panel in panels for name in (*panel['query']['measures'], panel['query'].get('volume'))} - {None}
+    if set(facts.measures) - drawn:
+        several = f'{len(drawn)} of {len(manifest["measures"])} measures'
+        text = f'{several} are drawn here. Add panel draws any other one.'
+        whole = {'id': f'p{len(panels) + 1}', 'x': 0, 'y': top, 'w': COLUMNS, 'h': LOW}
+        panels.append(whole | {'kind': 'note', 'title': 'Not drawn here', 'show': {'text': text}})
     return parsed({'panels': panels, 'variables': {'range': facts.range}})
 
 
@@ -237,16 +244,13 @@ class _Facts:
         return any(word.endswith(NEVER_ENDS) for word in words)
 
     def bare(self, measure: str) -> str:
-        """What a measure is called behind another word: mean temperature, total Umsatz."""
-        name = measure if measure.strip().lower() not in NAMELESS or not self.name else self.name
-        return (' '.join(name.replace('_', ' ').strip(' #').split()) or name)[:120]
+        """What a measure is called behind another word, as its column is spelled: mean temperature, total Umsatz."""
+        return (measure if measure.strip().lower() not in NAMELESS or not self.name else self.name)[:120]
 
     def called(self, measure: str) -> str:
-        """What a measure is called in titles."""
-        if measure.strip().lower() in NAMELESS and self.name:
-            measure = self.name
-        text = ' '.join(measure.replace('_', ' ').strip(' #').split()) or measure
-        return (text if _is_written(text) else text[:1].upper() + text[1:])[:120]
+        """What a measure is called at the beginning of a title: only a plain lowercase word gets a capital."""
+        text = self.bare(measure)
+        return text.capitalize() if text.isalpha() and text.islower() else text
 
     def shortened(self, panel: Json) -> str:
         """The title with a word where the dataset's name stands for the measure: the dashboard is called so."""
@@ -297,11 +301,6 @@ class _Facts:
 def _words(text: str) -> set[str]:
     """The words of a name: `Adj_Close` → adj, close; `numOrders` → num, orders."""
     return set(re.findall(r'[^\W\d_]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', text).lower()))
-
-
-def _is_written(text: str) -> bool:
-    """Whether a name has capitals of its own, such as kWh."""
-    return any(letter.isupper() for letter in text.split(' ')[0])
 
 
 def _template(facts: _Facts) -> str:

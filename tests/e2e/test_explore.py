@@ -274,3 +274,32 @@ def test_what_was_chosen_goes_along_to_the_dashboard(server: Server, page: Page,
     drawn(page)
     page.get_by_role('button', name='Save to dashboard').click()
     page.wait_for_url(re.compile(r'/dashboards/[0-9a-f-]+\?last=all#p1$'))
+
+
+def test_many_measures_are_looked_for_by_their_names(
+    server: Server, page: Page, dataset: str, owner: tuple[httpx.Client, str]
+) -> None:
+    client, _ = owner
+    names = ('ash', 'beech', 'cedar', 'elm', 'fir', 'larch', 'maple', 'oak', 'pine', 'spruce', 'willow', 'yew')
+    rows = [f'2026-01-{day:02},' + ','.join(str(day * at) for at in range(1, 13)) for day in range(1, 21)]
+    data = '\n'.join([','.join(('time', *names)), *rows]).encode()
+    sent = patch(client, begin(client, 'trees.csv', len(data)), data)
+    finished(client)
+    page.goto(f'{server.url}/explore?dataset={sent.headers["variosync-dataset"]}')
+    side, measures = (
+        drawn(page).get_by_label('Fields'),
+        page.get_by_role('group', name='Measures').get_by_role('button'),
+    )
+    expect(measures).to_have_text(names)
+    side.get_by_label('Find measures').fill('LA')
+    expect(measures).to_have_text(['larch'])
+    measures.click()
+    expect(measures).to_have_attribute('aria-pressed', 'true')
+    assert asked(page)['query']['measures'] == ['ash', 'larch']
+    expect(side.get_by_label('Find measures')).to_have_value('LA')
+    side.get_by_label('Find measures').fill('nothing')
+    expect(measures).to_have_count(0)
+    expect(side).to_contain_text('Nothing is called so')
+    # Of few there is nothing to look for.
+    page.goto(f'{server.url}/explore?dataset={dataset}')
+    expect(drawn(page).get_by_label('Find measures')).to_have_count(0)

@@ -65,7 +65,7 @@ def test_every_row_of_the_grid_is_full(name: str, template: str):
                 taken[x, y] = taken.get((x, y), 0) + 1
     bottom = max(panel['y'] + panel['h'] for panel in panels)
     assert taken == {(x, y): 1 for x in range(COLUMNS) for y in range(bottom)}
-    assert 4 <= len(panels) <= 9
+    assert 4 <= sum(panel['kind'] != 'note' for panel in panels) <= 9
     assert all(panel['title'] for panel in panels)
     assert len({panel['title'] for panel in panels if panel['kind'] == 'figure'}) == sum(
         panel['kind'] == 'figure' for panel in panels
@@ -189,3 +189,23 @@ def test_a_measure_whose_name_is_too_long_to_ask_for_is_left_out():
     panels = dashboard(DATASET, manifest(long, 'load', step=HOUR, days=90))['panels']
     assert {name for panel in panels for name in panel['query']['measures']} == {'load'}
     assert not dashboard(DATASET, manifest(long, step=HOUR, days=90))['panels']
+
+
+def test_a_title_spells_a_column_as_the_column_is_spelled() -> None:
+    def titles(measure: str) -> list[str]:
+        return [panel['title'] for panel in dashboard(DATASET, manifest(measure, step=DAY, days=90))['panels']]
+
+    for name in ('readings.no2', 'no_orders', 'kWh', '#Passengers', 'units sold', 'm3/h', 'Nettoumsatz'):
+        assert titles(name)
+        assert all(name in title for title in titles(name)), titles(name)
+    assert 'Temperature' in titles('temperature')
+    assert 'Mean temperature per week' in titles('temperature')
+
+
+def test_a_note_tells_how_many_measures_are_not_drawn() -> None:
+    (note,) = found('eleven', 'note')
+    assert note['show']['text'] == '4 of 11 measures are drawn here. Add panel draws any other one.'
+    assert not found('sales', 'note')
+    adjusted = manifest('Open', 'High', 'Low', 'Close', 'Adj Close', 'Volume', step=DAY, days=700)
+    (note,) = (panel for panel in dashboard(DATASET, adjusted)['panels'] if panel['kind'] == 'note')
+    assert note['show']['text'].startswith('5 of 6 measures')

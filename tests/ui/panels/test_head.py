@@ -1,6 +1,6 @@
 """What the head of a panel says: units, buckets, what is left out."""
 
-from tests.ui.panels.given import DAY, HOUR, READ, WEEK, Told, answer, context, line, panel, weekly
+from tests.ui.panels.given import DAY, HOUR, READ, WEEK, Told, answer, context, line, ms, panel, weekly
 
 
 def test_the_head_says_how_buckets_are_made(told: Told) -> None:
@@ -41,13 +41,15 @@ def test_what_is_left_out_is_said(told: Told) -> None:
 def test_the_head_says_units_and_buckets(told: Told) -> None:
     t = [0, HOUR, 2 * HOUR]
     stepped = [line(name, t, [1, 2, 3], columns={'until': [HOUR, 2 * HOUR, 3 * HOUR]}) for name in 'ab']
+    quarters = [ms(2026, month, 1) for month in (1, 4, 7, 10)]
     body = 'return given.map(([panel, answer, context]) => scene.subtitle(panel, answer, context));'
     cases = [
         [panel('line'), answer(*stepped), context()],
         [panel('bar', aggregation='sum'), answer(stepped[0]), context()],
         [panel('line'), answer(line('a', t, [1, 2, 3])), context(dataset={'series': 1})],
+        [panel('bar'), answer(line('a', quarters[:3], [1, 2, 3], columns={'until': quarters[1:]})), context()],
     ]
-    assert told(body, cases) == ['MW, mean per hour', 'a, MW, sum per hour', 'MW']
+    assert told(body, cases) == ['MW, mean per hour', 'a, MW, sum per hour', 'MW', 'a, MW, mean per quarter']
 
 
 def test_the_head_says_that_lines_are_indexed_and_a_figure_says_its_period_once(told: Told) -> None:

@@ -92,6 +92,15 @@ def test_very_large_and_very_small_numbers_are_written_without_idle_digits(told:
     ]  # fmt: skip
 
 
+def test_names_beside_one_another_are_cut_to_as_many_letters_each(told: Told) -> None:
+    body = 'return given.map((names) => look.alike(names, ({ length }) => length <= 7));'
+    names = [f'NN5_NN5-{at:03}' for at in (68, 1, 34)]
+    # A narrow digit gives no name more room than its neighbours have.
+    narrow = "return look.alike(given, (name) => name.replaceAll('1', '').length <= 7);"
+    assert told(body, [names, ['Oslo', 'Rome'], []]) == [['NN5…068', 'NN5…001', 'NN5…034'], ['Oslo', 'Rome'], []]
+    assert len({len(name) for name in told(narrow, names)}) == 1
+
+
 def test_long_names_that_begin_and_end_alike_are_told_by_what_differs(told: Told) -> None:
     body = 'return given.map((names) => look.apart(names, 24));'
     rooms = [f'The northern part of the building, room {at}, on the second floor' for at in (1, 2, 12)]

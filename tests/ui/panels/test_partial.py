@@ -41,6 +41,15 @@ def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Told
             {'every': 'P1Y', 'step': 30 * DAY},
         ],
         [of(months[:2], [1], ms(2026, 1, 1), ms(2026, 1, 1)), {'every': '', 'step': DAY}],
+        # Less than one of them is told in shorter ones, and of several none by tenths.
+        [
+            of([0, DAY, 2 * DAY, 3 * DAY], [288, 288, 2], 0, 2 * DAY + 300_000),
+            {'every': 'P1D', 'zone': 'UTC', 'step': 300_000},
+        ],
+        [
+            of([ms(year, 1, 1) for year in range(2024, 2028)], [365, 365, 124], ms(2024, 1, 1), ms(2026, 5, 4)),
+            {'every': 'P1Y', 'step': DAY},
+        ],
     ]  # fmt: skip
     assert told(PARTIAL, cases) == [
         [{'0': '5 of 7 days', '3': '3 of 7 days'}],
@@ -50,6 +59,8 @@ def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Told
         [None],
         [{'2': '9 of 12 months'}],
         [None],
+        [{'2': '10 minutes of 24 hours'}],
+        [{'2': '4 of 12 months'}],
     ]
 
 

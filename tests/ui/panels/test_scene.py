@@ -63,6 +63,7 @@ def test_indicators_have_panes_and_bands(told: Told) -> None:
             ('bollinger~20~2', 'bollinger.upper', [3, 3, 3]),
             ('bollinger~20~2', 'bollinger.lower', [1, 1, 1]),
             ('rsi~14', 'rsi', [40, 60, 50]),
+            ('mean~13', 'mean', [2, 2, 2]),
             ('macd~12~26~9', 'macd.macd', [0.1, 0.2, 0.1]),
             ('macd~12~26~9', 'macd.signal', [0.1, 0.1, 0.1]),
             ('macd~12~26~9', 'macd.histogram', [0, 0.1, 0]),
@@ -72,6 +73,7 @@ def test_indicators_have_panes_and_bands(told: Told) -> None:
     body = SCENE + 'return [made.lines.map((line) => [line.name, line.axis]), made.bands.length, axes.scalesOf(made)];'
     lines, bands, scales = told(body, given)
     assert ['RSI 14', 'rsi'] in lines
+    assert ['Rolling mean of 13', 'left'] in lines
     assert ['MACD 12, 26, 9', 'macd'] in lines
     assert bands == 1
     assert scales['rsi']['limits'] == [0, 100]

@@ -6,7 +6,7 @@ import "./board_style.js";
 import { el, icon, menu, onTheme, roving, toast, useIcons } from "./dom.js";
 import { COMPARED } from "./earlier.js";
 import { called, drawnOf, over } from "./foretold.js";
-import { apart, count, middle, writeNumbersWith } from "./look.js";
+import { apart, count, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
 import { finder, picker } from "./popover.js";
 import { drawnOf as seriesDrawn, filter, topOf } from "./request.js";
@@ -28,7 +28,8 @@ const FEWEST = 8;  // series that are drawn of more than these, unless others ar
 const RELATIONS = [["eq", "="], ["ne", "≠"], ["lt", "<"], ["le", "≤"], ["gt", ">"], ["ge", "≥"]];
 const COLOURS = ["amber", "red", "green", "accent"];
 const SHOWN = 200;
-const NARROW = 24;  // letters of a name beside the chart
+const MANY = 10;  // measures, above which they are looked for by their names
+const LETTER = 6.8, AROUND = 82;  // px of a letter of a name beside the chart, and of all beside it: icon, gaps and scrollbar
 const OFFERED = 50;  // datasets at a time
 
 // The labels of series where one key makes them.
@@ -139,12 +140,19 @@ export default {
     },
     // Fields: measures and series to press or to drag onto the chart
     fields(context) {
-      const dataset = this.known[this.panelSpec.dataset] ?? {}, { query } = this.panelSpec, sections = [];
-      const entry = (kind, name, on, said = middle(name, NARROW)) => el("button", { type: "button", class: "explore-field", "data-field": `${kind} ${name}`, draggable: "true", "aria-pressed": String(on), title: name, onclick: () => this.toggle(kind, name),
+      const dataset = this.known[this.panelSpec.dataset] ?? {}, { query } = this.panelSpec, sections = [], measures = dataset.measures ?? [];
+      const entry = (kind, name, on, said) => el("button", { type: "button", class: "explore-field", "data-field": `${kind} ${name}`, draggable: "true", "aria-pressed": String(on), title: name, onclick: () => this.toggle(kind, name),
         ondragstart: (event) => { event.dataTransfer.setData("application/x-field", JSON.stringify([kind, name])); event.dataTransfer.effectAllowed = "copy"; } }, icon(on ? "check" : "plus", "i14"), el("span", { class: "cut" }, said || "all rows"));
       const of = el("button", { type: "button", class: "explore-of", "data-field": "dataset", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-label": `Dataset: ${dataset.name}`, title: dataset.name, onclick: () => this.another(of) }, el("span", { class: "cut" }, dataset.name), icon("chevron-down", "i12"));
       sections.push(el("div", { class: "field" }, el("span", {}, "Dataset"), of));
-      sections.push(el("h3", {}, "Measures"), roving(el("div", { class: "explore-list", role: "group", "aria-label": "Measures" }, (dataset.measures ?? []).map((name) => entry("measure", name, (query.measures ?? []).includes(name))))));
+      const every = el("div", { class: "explore-list", role: "group", "aria-label": "Measures" });
+      const fill = () => {
+        const wanted = (this.measure ?? "").trim().toLowerCase(), found = measures.filter((name) => name.toLowerCase().includes(wanted)), said = apart(found, this.letters());
+        every.replaceChildren(...found.map((name, at) => entry("measure", name, (query.measures ?? []).includes(name), said[at])), ...(found.length ? [] : [el("p", { class: "t12 t3" }, "Nothing is called so")]));
+        roving(every);
+      };
+      fill();
+      sections.push(el("h3", {}, "Measures"), ...(measures.length > MANY ? [el("input", { type: "search", placeholder: `Find among ${count(measures.length)} measures`, "aria-label": "Find measures", value: this.measure ?? "", oninput: (event) => { this.measure = event.target.value; fill(); } })] : []), every);
       const labels = (dataset.first ?? []).filter(Boolean);
       if (labels.length > 1) {
         const search = el("input", { type: "search", placeholder: `Find among ${dataset.series} series`, "aria-label": "Find series", value: this.wanted ?? "", oninput: (event) => { this.wanted = event.target.value; clearTimeout(this.searching); this.searching = setTimeout(() => this.find(list), 150); } });
@@ -159,7 +167,7 @@ export default {
       const box = this.$refs.side, held = box.contains(document.activeElement) ? document.activeElement : null, scrolled = box.scrollTop;
       box.replaceChildren(...sections);
       box.scrollTop = scrolled;
-      if (held?.type === "search") box.querySelector("input[type=search]")?.focus();
+      if (held?.type === "search") box.querySelector(`input[aria-label="${held.ariaLabel}"]`)?.focus();
       else if (held?.dataset.field) box.querySelector(`[data-field="${CSS.escape(held.dataset.field)}"]`)?.focus();
     },
     // Another dataset: of thousands only those that are looked for come here.
@@ -172,9 +180,11 @@ export default {
         return { total, items: items.map(({ id, name, version, rows }) => ({ id, name, about: version ? `${count(rows ?? 0)} row${rows === 1 ? "" : "s"}` : "no rows yet", usable: !!version })) };
       } });
     },
+    // How many letters of a name there is room for.
+    letters() { return Math.floor((this.$refs.side.clientWidth - AROUND) / LETTER); },
     listed(list, labels) {
       const chosen = this.panelSpec.query.series ?? [];
-      const names = [...new Set([...chosen, ...labels])].slice(0, SHOWN), said = apart(names, NARROW);
+      const names = [...new Set([...chosen, ...labels])].slice(0, SHOWN), said = apart(names, this.letters());
       list.replaceChildren(this.all(), ...names.map((name, at) => this.entry("series", name, chosen.includes(name), said[at])));
       roving(list);
     },

@@ -5,7 +5,7 @@ import { footOf, logTicks, offsetOf, placeless, scalesOf, ticks, ticksBetween } 
 import { against, earlierOf, periodOf } from "./earlier.js";
 import { barOf, PANE, shadeOf, stairs, strokes, tint } from "./fast.js";
 import { writeGaps } from "./gaps.js";
-import { apart, colour, count, faded, instant, middle, seriesColour, short, shortSigned, tick, written } from "./look.js";
+import { alike, colour, count, faded, instant, middle, seriesColour, short, shortSigned, tick, written } from "./look.js";
 import { freeSpot } from "./labels.js";
 import { lookOf } from "./marks.js";
 import { missing, namesOf, OVER_TIME, rowFor, valuesOf } from "./scene.js";
@@ -257,10 +257,10 @@ function histogram(root, panel, answer, context, place) {
 
 // Boxes by Tukey: quartiles, whiskers to the last values within 1.5 interquartile ranges, least and greatest as rings.
 function box(root, panel, answer, context, place) {
-  const lines = answer.lines.filter((line) => line.columns.median.length), names = namesOf(lines), called = apart(names, 28), of = (line, name) => line.columns[name][0], log = panel.show.axis === "log" && lines.every((line) => of(line, "least") > 0);
+  const lines = answer.lines.filter((line) => line.columns.median.length), names = namesOf(lines), of = (line, name) => line.columns[name][0], log = panel.show.axis === "log" && lines.every((line) => of(line, "least") > 0);
   const low = Math.min(...lines.map((line) => of(line, "least"))), high = Math.max(...lines.map((line) => of(line, "greatest"))), pad = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
   const inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 }, { left, y } = frame(root, inside, log ? { low: low / 1.2, high: high * 1.2, log } : { low: low - pad, high: high + pad });
-  const each = (place.right - left) / lines.length, wide = Math.min(72, each * 0.55), skip = Math.ceil(44 / each);
+  const each = (place.right - left) / lines.length, wide = Math.min(72, each * 0.55), skip = Math.ceil(44 / each), called = alike(names, (name) => widthOf(name) <= each * skip - 8);
   lines.forEach((line, at) => {
     const middle = left + each * (at + 0.5), tone = seriesColour(at), stroke = { stroke: tone, "stroke-width": 1.5 }, text = (name) => short(of(line, name));
     const line_ = (x1, y1, x2, y2, extra = {}) => svg("line", { x1: rounded(x1), y1: rounded(y1), x2: rounded(x2), y2: rounded(y2), ...stroke, ...extra });
@@ -272,7 +272,7 @@ function box(root, panel, answer, context, place) {
       line_(middle - wide / 2, y(of(line, "median")), middle + wide / 2, y(of(line, "median")), { stroke: colour("text"), "stroke-width": 2 }));
     for (const [name, whisker] of [["least", "whisker_low"], ["greatest", "whisker_high"]]) if (of(line, name) !== of(line, whisker)) group.append(svg("circle", { cx: rounded(middle), cy: rounded(y(of(line, name))), r: 2.5, fill: "none", ...stroke, "stroke-width": 1.25 }));
     root.append(group);
-    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, fitName(called[at], each * skip - 8), { anchor: "middle" }));
+    if (at % skip === 0) root.append(words(middle, inside.bottom + 19, called[at], { anchor: "middle" }));
   });
 }
 

@@ -101,6 +101,12 @@ export function apart(names, most = 36) {
   });
 }
 
+// Names beside one another, each in as many letters as there is room for in every place: what tells them apart stays in all.
+export function alike(names, fits, most = 28) {
+  const cut = apart(names, most);
+  return most <= 3 || cut.every(fits) ? cut : alike(names, fits, most - 1);
+}
+
 // A file's name that every file system takes: 200 bytes of UTF-8 at most, the ending kept.
 export function fileName(name, most = 200) {
   const [, stem, ending] = /^(.+?)(\.\w{1,9})?$/s.exec(name.replace(/[\\/:*?"<>|]/g, "-")), bytes = (text) => new TextEncoder().encode(text).length;

@@ -51,11 +51,15 @@ export function bridged({ t, y, ...rest }) {
   return { kept, t: some(t), y: some(y), ...Object.fromEntries(Object.entries(rest).map(([name, column]) => [name, some(column)])) };
 }
 
-// A share of a bucket in words: "3 of 7 days".
+const UNITS = [[MONTH, "months"], [DAY, "days"], [HOUR, "hours"], [MINUTE, "minutes"], [1e3, "seconds"]];
+const FEW = 3;  // of which a tenth is told
+// A share of a bucket in words: "3 of 7 days", "6 minutes of 24 hours".
 function said(covered, whole) {
-  const [unit, name] = whole > 300 * DAY ? [MONTH, "months"] : whole >= 1.9 * DAY ? [DAY, "days"] : whole >= 1.9 * HOUR ? [HOUR, "hours"] : whole >= 1.9 * MINUTE ? [MINUTE, "minutes"] : [1e3, "seconds"];
-  const all = Math.round(whole / unit), part = covered / unit, some = Math.abs(part - Math.round(part)) < 0.05 || part >= 10 ? Math.min(Math.round(part), all - 1) : Number(part.toFixed(1));
-  return `${some} of ${all} ${name}`;
+  const fits = UNITS.findIndex(([unit], place) => whole >= (place ? 1.9 * unit : 300 * DAY)), at = fits < 0 ? UNITS.length - 1 : fits;
+  const [unit, name] = UNITS[at], [less, smaller] = UNITS[at + 1] ?? [], all = Math.round(whole / unit), part = covered / unit, near = Math.round(part);
+  const some = part < 1 && less ? Math.max(1, Math.round(covered / less)) : 0;
+  if (some) return `${some} ${some === 1 ? smaller.slice(0, -1) : smaller} of ${all} ${name}`;
+  return `${part < FEW && Math.abs(part - near) >= 0.05 ? Number(part.toFixed(1)) : Math.min(near, all - 1)} of ${all} ${name}`;
 }
 
 const TELLING = 8;  // buckets within the range, of which one can tell how much they usually hold

@@ -1,7 +1,7 @@
 // What opens at a button and is closed by Escape, by a press elsewhere, or by leaving it: pickers and forms of a page.
 
 import { el, icon } from "./dom.js";
-import { count } from "./look.js";
+import { apart, count } from "./look.js";
 
 let open = null;
 
@@ -40,6 +40,7 @@ export function popover(button, { label, classes = "" }, ...children) {
 }
 
 const SHOWN = 200;
+const LETTERS = 36;  // of a name, that there is room for
 
 // Choose among the labels of a key: those that are ticked, none of them for all. `find(text)` looks further than what is
 // here and answers with labels; `act(picked)` is told of each choice.
@@ -54,9 +55,10 @@ export function picker(button, { name, labels, total, picked, find, act }) {
   };
   const draw = () => {
     const text = search.value.trim().toLowerCase(), fitting = here.filter((label) => label.toLowerCase().includes(text)), focused = list.contains(document.activeElement) ? document.activeElement.value : null;
-    list.replaceChildren(...fitting.slice(0, SHOWN).map((label) => {
+    const shown = fitting.slice(0, SHOWN), names = apart(shown, LETTERS);
+    list.replaceChildren(...shown.map((label, at) => {
       const tick = el("input", { type: "checkbox", value: label, checked: chosen.includes(label), onchange: () => choose(tick.checked ? [...chosen, label] : chosen.filter((one) => one !== label)) });
-      return el("label", {}, tick, el("span", { class: "cut", title: label }, label || "(empty)"), el("button", { type: "button", class: "b small ghost only", onclick: (event) => { event.preventDefault(); choose([label]); } }, "Only"));
+      return el("label", {}, tick, el("span", { class: "cut", title: label }, names[at] || "(empty)"), el("button", { type: "button", class: "b small ghost only", onclick: (event) => { event.preventDefault(); choose([label]); } }, "Only"));
     }));
     list.querySelectorAll("input").forEach((one) => { if (one.value === focused) one.focus(); });
     const left = Math.max(fitting.length, text ? 0 : total) - Math.min(fitting.length, SHOWN);

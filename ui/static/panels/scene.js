@@ -157,7 +157,7 @@ export function namesOf(values) {
   return values.map((line) => [series || !measures ? line.series : "", measures || !line.series ? line.measure : ""].filter(Boolean).join(" · ") || line.measure);
 }
 
-const CALLED = { mean: "Mean", ema: "EMA", bollinger: "Bollinger", rsi: "RSI", macd: "MACD" };
+const CALLED = { mean: "Rolling mean of", ema: "EMA", bollinger: "Bollinger", rsi: "RSI", macd: "MACD" };
 const TINT = { mean: "series-2", ema: "series-4", bollinger: "series-8", rsi: "series-4", macd: "series-1" };
 
 // What is drawn over bars and candles runs through their middles.
@@ -297,7 +297,7 @@ const share = (name) => /^p\d+$/.test(name) ? `${name.slice(1)}${/1\d$/.test(nam
 export const howOf = ({ aggregation = "mean" }) => HOW[aggregation] ?? share(aggregation);
 export function subtitle(panel, answer, context) {
   const { query, kind } = panel, values = answer.lines.filter((line) => line.role === "value"), dataset = context.datasets[panel.dataset] ?? {};
-  const units = new Set(values.map((line) => valueUnder(dataset.units, line.measure) ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)) : "";
+  const units = new Set(values.map((line) => valueUnder(dataset.units, line.measure) ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)).replace(/^3 months$/, "quarter") : "";
   const how = howOf(query), named = kind === "candles" ? "" : `${how} `;
   const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
   // The title of a figure with a step of its own speaks of that step already.
