@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.e2e.cloud import PLACES, Cloud, Embedded
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.server import ROOT, Server
 
 AIRLINE = ROOT / 'tests' / 'data' / 'air_passengers.csv'
@@ -185,7 +186,7 @@ def test_many_files_are_sent_a_few_at_a_time(server: Server, page: Page, tmp_pat
 
     page.on('response', announced)
     page.locator('input[type=file]').set_input_files(paths)
-    page.wait_for_url(re.compile(r'/datasets$'))
+    page.wait_for_url(re.compile(r'/datasets$'), timeout=3 * PATIENCE)  # one after the other says where it fits
     kept = page.evaluate("fetch('/api/v1/datasets').then((answer) => answer.json())")['items']
     assert {one['name'] for one in kept} == {path.stem for path in paths}
     assert (waiting, most <= 6) == (0, True)

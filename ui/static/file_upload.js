@@ -39,7 +39,7 @@ const REFUSED = 'variosync.refused';
 const TEXT = /\.(csv|tsv|txt|dat)$/i; // whose beginning tells the columns
 const HEAD = 16384; // bytes of it
 const ANSWER = 600000; // ms after which a server that says nothing does not answer: to take a large file over takes minutes
-const PATIENCE = 3000; // ms that the server may take to say where such a file fits
+const PATIENCE = 10000; // ms that the server may take to say where such a file fits: sent unasked, it would be a dataset of its own
 
 // What the server says of an error is problem+json with a sentence for people.
 function reason(error) {
