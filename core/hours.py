@@ -233,12 +233,14 @@ class Hours:
     # what tasks cost
 
     def quote_convert(self, size: int, name: str = '', *, rows: int | None = None) -> Quote:
-        """Return what converting a file of `size` bytes costs at most; rows that nobody has counted are reckoned."""
+        """Return what converting a file of `size` bytes costs at most.
+
+        Rows that nobody has counted are reckoned from the size, which is the basis that is told then.
+        """
         unpacked = size * (UNPACKED if name.lower().endswith(PACKED) else 1)
         counted = max(1, unpacked // BYTES_A_ROW) if rows is None else rows
         seconds = self._prices.convert + self._prices.convert_rows * counted / 1e6
-        about = 'about ' if rows is None else ''
-        basis = f'{about}{_short(counted)} row{"" if counted == 1 else "s"}'
+        basis = f'a file of {_size(size)}' if rows is None else f'{_short(rows)} row{"" if rows == 1 else "s"}'
         return Quote(task='convert', seconds=math.ceil(seconds), basis=basis)
 
     def quote_forecast(
@@ -324,3 +326,10 @@ def _short(rows: int) -> str:
         if rows >= size:
             return f'{rows / size:.3g}{unit}'
     return f'{rows}'
+
+
+def _size(count: int) -> str:
+    for unit, size in (('GB', 2**30), ('MB', 2**20), ('KB', 2**10)):
+        if count >= size:
+            return f'{count / size:.3g} {unit}'
+    return f'{count} B'

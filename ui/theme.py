@@ -17,7 +17,7 @@ from ui.components.hours import HoursPill, billing_link
 from ui.components.notices import Bell
 from ui.components.palette import Entry, as_data
 from ui.components.parts import tag
-from ui.components.toast import toast, toast_corner
+from ui.components.toast import refused, toast, toast_corner
 from ui.errors import LOGO
 from ui.markup import rendered
 from ui.meter import balance_of, is_metered, page_of
@@ -198,7 +198,7 @@ def frame(
 def _say(error: Exception) -> None:
     with context.client:
         if isinstance(error, VariosyncError):
-            toast('That did not work', error.message, level='bad', links=billing_link(error))
+            refused(error.message, billing_link(error))
         else:
             toast('Something went wrong', 'It was logged. Reload the page and try again.', level='bad')
 

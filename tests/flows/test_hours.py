@@ -497,7 +497,8 @@ def test_conversion_is_priced_by_rows() -> None:
     assert hours.quote_convert(100).seconds == 11
     assert hours.quote_convert(100_000_000).seconds == 40
     assert hours.quote_convert(100_000_000, 'x.csv.gz').seconds == 250
-    assert hours.quote_convert(100_000_000).basis == 'about 2M rows'
+    assert hours.quote_convert(18_400).basis == 'a file of 18 KB', 'its rows are not known before it is read'
+    assert hours.quote_convert(100_000_000, rows=1_234_000).basis == '1.23M rows'
 
 
 def test_forecast_is_priced_by_series_and_models() -> None:

@@ -410,7 +410,7 @@ class Hours:
         return UsageDay(day=day, viewing=viewing, convert=convert, forecast=forecast)
 
     def quote_convert(self, size: int, name: str = '') -> Quote:
-        return Quote(task='convert', seconds=10 + size // 1_000_000, basis='about 1k rows')
+        return Quote(task='convert', seconds=10 + size // 1_000_000, basis='a file of 49 KB')
 
 
 class HealthCheck:

@@ -34,7 +34,7 @@ from ui.app import mount
 from ui.components import formats
 from ui.components.chart import SeriesPanel
 from ui.components.upload import Upload
-from ui.pages.dataset.failed import why
+from ui.pages.dataset.failed import AS_FOUND, why
 from ui.pages.dataset.overview_tab import missing
 from ui.pages.dataset.recipe_tab import RecipeTab, in_the_form
 from ui.pages.dataset.rows_tab import grouped
@@ -790,6 +790,28 @@ async def test_columns_are_offered_after_a_conversion_that_failed(desk: Tabs) ->
     desk.press('Read it as time')
     await until(lambda: desk.services.uploads.ordered)
     assert desk.services.uploads.ordered == [{'roles': {'shop': 'series', 'period': 'time'}}]
+
+
+async def test_why_rows_were_not_counted_goes_once_they_are(desk: Tabs) -> None:
+    datasets = desk.services.datasets
+    datasets.kept = [replace(datasets.kept[0], version=None)]
+    desk.services.jobs.job = failed_job(desk.session, datasets.kept[0], 'no_time_column')
+    await desk.open()
+    desk.press('Count the rows')
+    await desk.say('Say first which time the first row is of')
+    desk.field('Time of the first row').value = 'Q1 1998'
+    desk.press('Count the rows')
+    await until(lambda: desk.services.uploads.ordered)
+    assert desk.services.uploads.ordered == [{'melt': {'into': 'rows', 'start': 'Q1 1998', 'step': 'month'}}]
+    await until(lambda: 'That did not work' not in desk.texts())
+
+
+async def test_that_fields_are_found_out_is_said_once(desk: Tabs) -> None:
+    datasets = desk.services.datasets
+    datasets.kept = [replace(datasets.kept[0], version=None)]
+    desk.services.jobs.job = failed_job(desk.session, datasets.kept[0], 'no_time_column')
+    await desk.open()
+    assert [text for text in desk.texts() if 'from the file' in text] == [AS_FOUND]
 
 
 @pytest.mark.parametrize(('names', 'told'), [(['v'], ': v holds no dates.'), (['v', 'w'], ': v, w hold no dates.')])

@@ -84,8 +84,9 @@ class Complaint:
 
 
 def explained(label: str, text: str) -> Element:
-    """A field with a line of explanation under its label."""
+    """A field with a line of explanation under its label, if there is any."""
     element = field(label)
-    with element:
-        tag('span', text, 't12 t3 hint')
+    if text:
+        with element:
+            tag('span', text, 't12 t3 hint')
     return element

@@ -26,6 +26,7 @@ GIVE_BACK = """if (document.activeElement === document.body && window.variosyncB
 }"""
 
 _corners: WeakKeyDictionary[Client, Element] = WeakKeyDictionary()
+_refusals: WeakKeyDictionary[Client, Element] = WeakKeyDictionary()
 
 
 def toast_corner() -> None:
@@ -64,3 +65,17 @@ def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tu
         if level != 'bad':
             ui.timer(SECONDS, go, once=True)
     return note
+
+
+def refused(text: str, links: Sequence[tuple[str, str]] = ()) -> None:
+    """Say why what was pressed was not done, until it is (`answered`)."""
+    note = toast('That did not work', text, level='bad', links=links)
+    if note is not None:
+        _refusals[context.client] = note
+
+
+def answered(client: Client) -> None:
+    """Take away what `refused` said last on a page: it has been put right and done."""
+    note = _refusals.pop(client, None)
+    if note is not None and not note.is_deleted:
+        note.delete()

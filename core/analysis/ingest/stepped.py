@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
+from core.analysis.ingest.looked import month_of
 from core.analysis.ingest.rawtable import RawTable, free_name
 from core.errors import UsageError
 
@@ -76,12 +77,38 @@ def _last_number(place: int) -> str:
     return f"TRY_CAST(regexp_extract(c{place}, '^[^0-9-]*(-?[0-9]{{1,9}})(?:\\.0*)?\\s*$', 1) AS BIGINT)"
 
 
+_PERIOD: Final = re.compile(
+    r'(?P<year>\d{4})[ ./-]?(?P<part>\D.*|\d{1,2})?|(?P<first>.*?\D|\d{1,2})[ ./-]?(?P<last>\d{4})'
+)
+_PARTS: Final = (
+    (re.compile(r'q([1-4])|([1-4])q'), 3),
+    (re.compile(r'h([12])|([12])h'), 6),
+    (re.compile(r'm(\d\d?)'), 1),
+)
+
+
 def start_of(text: str) -> datetime:
-    """Return the time that a user writes as the start. Raises UsageError when it is none."""
+    """Return the time that a user writes as the start, of a period such as Q1 1998, Feb 2024, 2024-02 or 2024 the first
+    day. Raises UsageError when it is none."""
+    bare = text.strip()
+    period = _PERIOD.fullmatch(bare)
     try:
-        return datetime.fromisoformat(text)
+        if period and (month := _month_of(period['part'] or period['first'] or '1')):
+            return datetime(int(period['year'] or period['last']), month, 1)
+        return datetime.fromisoformat(bare)
     except ValueError:
-        raise UsageError(f'The start "{text}" is no time. Write it as 2024-01-31 or 2024-01-31 13:00.') from None
+        raise UsageError(
+            f'The start "{text}" is no time. Write it as 2024-01-31, 2024-01-31 13:00, 2024-01, Q1 2024 or 2024.'
+        ) from None
+
+
+def _month_of(part: str) -> int | None:
+    """The first month of a part of a year, such as Q3, H2, M02, 2 or Feb; None of anything else."""
+    bare = part.strip(' ./-').lower()
+    for shape, months in _PARTS:
+        if found := shape.fullmatch(bare):
+            return (int(found[found.lastindex or 1]) - 1) * months + 1
+    return month_of(bare)
 
 
 def stepped(labels: Sequence[str], melt: Mapping[str, Any]) -> tuple[str, ...]:

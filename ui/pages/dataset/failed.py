@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from nicegui import ui
+from nicegui import context, ui
 
 from core.analysis.ingest.stepped import STEPS
 from core.errors import UsageError
@@ -15,10 +15,12 @@ from ui.components.hours import Price
 from ui.components.parts import Tag, button, card, tag
 from ui.components.states import error_state
 from ui.components.table import Column, table
+from ui.components.toast import answered
 from ui.pages.dataset.reading import Reading
 from ui.session import actor, current
 
 MOST_NAMES = 8
+AS_FOUND = 'What is left as found is decided from the file.'
 CANCELLED = 'Try again, or discard the file.'
 OTHERWISE = 'Mend the file and upload it again, or discard this one.'
 TO_DO = {
@@ -36,31 +38,36 @@ def conversion_failed(
 ) -> None:
     """Draw the reason and what can be done, each at what it costs."""
     code = (job.error or {}).get('code', '')
+    client = context.client  # the page may be drawn anew before an order is answered
 
     async def again() -> None:
         await services.jobs.retry(current().user.id, job.id)
+        answered(client)
+
+    async def correct(options: Mapping[str, Any]) -> None:
+        await services.uploads.correct(current().user.id, data.id, options, by=actor())
+        answered(client)
 
     async def read_as(day_first: bool) -> None:
-        await services.uploads.correct(current().user.id, data.id, {'day_first': day_first}, by=actor())
+        await correct({'day_first': day_first})
 
     async def read_otherwise() -> None:
         options = dict(reading.changes()) | ({'roles': dict(roles)} if roles else {})
         if not options:
             raise UsageError('Nothing was changed. Say first how the file is written.')
-        await services.uploads.correct(current().user.id, data.id, options, by=actor())
+        await correct(options)
 
     async def take_as_time(column: str) -> None:
         if not column.strip():
             raise UsageError('Say first which column holds the time.')
         others = {name: role for name, role in roles.items() if role != 'time'}
-        options = {'roles': others | {column.strip(): 'time'}}
-        await services.uploads.correct(current().user.id, data.id, options, by=actor())
+        await correct({'roles': others | {column.strip(): 'time'}})
 
     async def count_rows(start: str, step: str) -> None:
         melt = {'into': 'rows', 'start': start.strip(), 'step': step}
         if not melt['start']:
             raise UsageError('Say first which time the first row is of, such as 2024-01-31.')
-        await services.uploads.correct(current().user.id, data.id, {'melt': melt}, by=actor())
+        await correct({'melt': melt})
 
     async def remove() -> None:
         await services.datasets.delete(current().user.id, data.id, by=actor())
@@ -111,6 +118,7 @@ def conversion_failed(
             tag('summary', 'Say what its columns are, or read it otherwise' if columns else 'Read it otherwise', 'w6')
             if columns:
                 _roles(columns, roles)
+            tag('p', AS_FOUND, 'body t2').style('padding-top: var(--s4)' if columns else '')
             reading.draw_file(data.source_name)
             reading.draw_values()
             with tag('div', classes='body hs'):

@@ -200,7 +200,7 @@ class Reading:
         """What was found, how sure that is and what came second."""
         told = self.found.get(name)
         if not told or told.get('value') is None:
-            return 'Not told for this file.' if self.found else 'Found out from the file.'
+            return 'Not told for this file.' if self.found else ''
         parts = [written(told['value'], options)]
         if told.get('asked'):
             parts.append('as you asked')

@@ -1,6 +1,7 @@
 """Wide tables become long ones, split times one column; ordinary tables stay as they are."""
 
 import importlib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.shape import check_melt, may_change, melted
+from core.analysis.ingest.stepped import start_of
 from core.errors import NoTimeColumn, TooLarge, UsageError
 from tests.unit.analysis.ingest.cells import raw_table
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
@@ -521,6 +523,33 @@ def test_rows_without_a_time_are_counted_from_a_start(tmp_path: Path) -> None:
     assert [(c.name, c.role) for c in manifest.columns] == [('time', 'time'), ('hotel', 'measure'), ('camp', 'measure')]
     assert [str(day) for (day,) in stored(into, '"time"')] == ['1998-01-01', '1998-04-01', '1998-07-01']
     assert manifest.time.freq == 'QS'
+
+
+@pytest.mark.parametrize(
+    ('start', 'first'),
+    [
+        ('Q3 1998', (1998, 7, 1)),
+        ('1998Q3', (1998, 7, 1)),
+        ('3Q 1998', (1998, 7, 1)),
+        ('1998-H2', (1998, 7, 1)),
+        ('1998', (1998, 1, 1)),
+        ('1998-02', (1998, 2, 1)),
+        ('1998M02', (1998, 2, 1)),
+        ('02/1998', (1998, 2, 1)),
+        ('Feb 1998', (1998, 2, 1)),
+        ('März 1998', (1998, 3, 1)),
+        ('1998-W02', (1998, 1, 5)),
+        (' 1998-02-03 ', (1998, 2, 3)),
+    ],
+)
+def test_a_start_may_be_a_period(start: str, first: tuple[int, int, int]) -> None:
+    assert start_of(start) == datetime(*first)
+
+
+@pytest.mark.parametrize('start', ['', 'soon', 'Q5 1998', '1998M13', '13/1998', '1998-13', '05/02/1998', 'H 1998'])
+def test_what_is_no_start_is_refused_with_examples(start: str) -> None:
+    with pytest.raises(UsageError, match='Q1 2024'):
+        start_of(start)
 
 
 def test_rows_are_counted_by_a_column(tmp_path: Path) -> None:
