@@ -66,7 +66,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
     Of more series than fit into one call, `auto` is asked for in two steps: to `learn` from so many that are drawn from
     all, which leaves what it has learnt and measures it on their past; then to forecast a chunk with what was `learnt`.
     """
-    from core.analysis.forecasting import backtest, diagnose, run
+    from core.analysis.forecasting import backtest, diagnose, repair, run
     from core.analysis.record import code_version
 
     request = _request(payload['request'])
@@ -102,7 +102,7 @@ def forecast(payload: Payload, objects: TaskObjects, workdir: Path, progress: Pr
         sums = backtest.sums(tested.rows, request.levels, models=request.models, seconds=tested.seconds)
     folder = workdir / 'forecast'
     folder.mkdir()
-    frame.drop(request.static).write_parquet(folder / HISTORY)
+    repair.without_strays(frame).drop(request.static).write_parquet(folder / HISTORY)
     noted = payload.get('notes', True)
     if noted:
         progress(0.9, 'Looking for anomalies and changepoints')

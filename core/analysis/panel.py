@@ -108,8 +108,18 @@ def _to_the_last_value(frame: 'polars.DataFrame') -> 'polars.DataFrame':
     """Return a panel without the rows after each series' last value, which bring what is known of other columns."""
     import polars as pl
 
-    ends = pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
-    return frame.filter((pl.col('ds') <= ends).fill_null(True))
+    found = frame.join(_ends(frame), on='unique_id', how='left', maintain_order='left')
+    return found.filter((pl.col('ds') <= pl.col('_end')).fill_null(True) | pl.col('y').is_finite()).drop('_end')
+
+
+def _ends(frame: 'polars.DataFrame') -> 'polars.DataFrame':
+    """Return the time `_end` of each series' last value, of those that have any; one that is no date is none."""
+    import polars as pl
+
+    from core.analysis.forecasting.repair import without_strays
+
+    known = without_strays(frame.filter(pl.col('y').is_finite()))
+    return known.group_by('unique_id').agg(pl.col('ds').max().alias('_end'))
 
 
 def distinct(*names: str) -> None:
@@ -206,7 +216,7 @@ def changed(frame: 'polars.DataFrame', changes: Mapping[str, Mapping[str, Any]])
     """
     import polars as pl
 
-    ahead = pl.col('ds') > pl.col('ds').filter(pl.col('y').is_finite()).max().over('unique_id')
+    ahead = pl.col('ds') > pl.col('_end')
     columns = []
     for name, change in changes.items():
         if name not in frame.columns or name in RESERVED:
@@ -219,7 +229,8 @@ def changed(frame: 'polars.DataFrame', changes: Mapping[str, Mapping[str, Any]])
         if after is None:
             raise UsageError(f'A regressor can be changed by scale, shift or set, not by "{how}".')
         columns.append(pl.when(ahead).then(after).otherwise(pl.col(name)).alias(name))
-    return frame.with_columns(columns)
+    whole = frame.join(_ends(frame), on='unique_id', how='left', maintain_order='left')
+    return whole.with_columns(columns).drop('_end')
 
 
 def read_file(
@@ -262,8 +273,7 @@ def read_file(
     ahead, lost = foreign(future, future.name, replace(own, static=(), ahead=True), 'future')
     if ahead.schema['ds'] != frame.schema['ds']:
         raise UsageError(f'The times of {name} and {future.name} must both have a zone, or neither.')
-    ends = frame.filter(pl.col('y').is_finite()).group_by('unique_id').agg(pl.col('ds').max().alias('_end'))
-    ahead = ahead.join(ends, on='unique_id').filter(pl.col('ds') > pl.col('_end')).drop('_end')
+    ahead = ahead.join(_ends(frame), on='unique_id').filter(pl.col('ds') > pl.col('_end')).drop('_end')
     if ahead.is_empty():
         raise UsageError(f'{future.name} has no row after the last value of a series of {name}.')
     before = frame.join(ahead.select('unique_id', 'ds'), on=['unique_id', 'ds'], how='anti')

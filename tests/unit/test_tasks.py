@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -110,6 +111,18 @@ def test_series_that_end_apart_and_warnings_of_some_are_told_so(objects: LocalTa
 
 
 @pytest.mark.slow
+def test_a_time_that_stands_for_no_date_is_no_history(objects: LocalTaskObjects, tmp_path: Path) -> None:
+    run(objects, tmp_path / 'one')
+    plain = stored(objects, tmp_path, 'history.parquet')
+    table = pl.read_parquet(objects.fetch(VERSION, tmp_path))
+    stray = table.head(1).with_columns(_time=pl.lit(datetime(2999, 12, 31)).cast(table.schema['_time']), sales=7.0)
+    pl.concat([table, stray]).sort('_series', '_time').write_parquet(tmp_path / 'stray.parquet')
+    objects.put_file(VERSION, tmp_path / 'stray.parquet')
+    (model,) = run(objects, tmp_path / 'two')['manifest']['models']
+    assert stored(objects, tmp_path / 'two', 'history.parquet').equals(plain)
+    assert [text for text in model['warnings'] if 'at 2999-12-31' in text]
+
+
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
     first, second = (run(objects, tmp_path / name, models=['theta', 'lightgbm'])['objects'] for name in ('one', 'two'))
     assert first == second
@@ -248,7 +261,7 @@ def test_windows_that_a_budget_leaves_no_time_for_are_left_out(objects: LocalTas
 def test_series_with_fewer_windows_are_told(objects: LocalTaskObjects, tmp_path: Path) -> None:
     (model,) = run(objects, tmp_path / 'one', windows=10)['manifest']['models']
     assert model['windows'] == {'asked': 10, 'series': {'8': 2}}
-    assert model['warnings'][0].startswith('0 of 2 series measured from all 10 past cutoffs, 2 from 8')
+    assert model['warnings'][0].startswith('Measured from 8 of 10 past cutoffs: ')
     (model,) = run(objects, tmp_path / 'two')['manifest']['models']
     assert (model['windows'], model['warnings']) == ({'asked': 3, 'series': {'3': 2}}, [])
 

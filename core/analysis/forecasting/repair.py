@@ -7,7 +7,7 @@ series bring the regressors of the horizon.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -335,6 +335,18 @@ def strays(stamps: Array) -> Array:
             found: Array = (stamps < body[0]) | (stamps > body[-1])
             return found
     return none
+
+
+def without_strays(frame: 'polars.DataFrame') -> 'polars.DataFrame':
+    """Return a frame `unique_id, ds, …` without such rows of its series."""
+    import polars as pl
+
+    spans = frame.group_by('unique_id').agg((pl.col('ds').max() - pl.col('ds').min()).alias('span'))
+    longest: Any = spans['span'].max()
+    if longest is None or longest < PAUSE.item():
+        return frame
+    parts = frame.partition_by('unique_id', maintain_order=True)
+    return pl.concat(rows.filter(~strays(rows['ds'].to_numpy().astype('datetime64[us]'))) for rows in parts)
 
 
 def _left_out(stamps: Array) -> str:

@@ -321,6 +321,22 @@ def test_a_file_of_the_future_brings_regressors(tmp_path: Path) -> None:
     assert own['promo'].to_list() == [1.0, 0.0] * 5 + [0.5] * 3
 
 
+def test_a_value_at_a_time_that_is_no_date_ends_no_series(tmp_path: Path) -> None:
+    rows = ''.join(f'2024-01-{day:02},{shop},{day},0.5\n' for shop in 'ab' for day in range(1, 29))
+    ahead = ''.join(f'2024-01-{day:02},{shop},,0.5\n' for shop in 'ab' for day in range(29, 32))
+    (tmp_path / 'future.csv').write_text('ds,shop,promo\n2024-02-01,a,0.5\n2024-02-01,b,0.5\n')
+    path = file(tmp_path, f'ds,shop,sales,promo\n{rows}{ahead}2999-12-31,a,9,0.5\n')
+    asked = {'id_column': 'shop', 'target': 'sales', 'regressors': ['promo'], 'future': tmp_path / 'future.csv'}
+    frame = read_file(path, tmp_path, **asked)
+    assert frame.filter(unique_id='a')['ds'].to_list()[27:33] == [
+        *(datetime(2024, 1, day) for day in range(28, 32)), datetime(2024, 2, 1), datetime(2999, 12, 31)
+    ]  # fmt: skip
+    moved = panel.changed(frame, {'promo': {'how': 'set', 'value': 2}})
+    assert moved.filter(unique_id='a', promo=2)['ds'].to_list()[:4] == [
+        *(datetime(2024, 1, day) for day in (29, 30, 31)), datetime(2024, 2, 1)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ('text', 'regressors', 'told'),
     [
