@@ -287,12 +287,12 @@ class Accounts:
                 await tx.run('session_seen', id=row['id'])
         return None if row is None else _session(row)
 
-    async def _recall(self, hashes: Iterable[bytes], *, within: float = LENT) -> None:
+    async def _recall(self, hashes: Iterable[bytes], *, within: float | None = None) -> None:
         """Call after the change is committed: no process takes what it read before for the session any more.
 
-        With less time than a session is lent for, one that cannot be told may do so until that has passed.
+        Within less than a session is lent for, one that cannot be told may do so until that has passed.
         """
-        await self._cache.recall([_loan(one) for one in hashes], ttl=within)
+        await self._cache.recall([_loan(one) for one in hashes], ttl=LENT if within is None else within)
 
     async def _tell_ended(self, user_id: UUID, sessions: Sequence[Row]) -> list[UUID]:
         """Call after the end of sessions is committed: every process drops them. Return their ids."""

@@ -56,7 +56,6 @@ async def fragile(product: Product, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     """Two processes with a Redis of their own; what is short in production is shorter."""
     monkeypatch.setattr('storage.redis.client.PATIENCE', LENT / 2)
     monkeypatch.setattr(module, 'LENT', LENT)
-    monkeypatch.setitem(Accounts._recall.__kwdefaults__, 'within', LENT)  # a default is kept from when it was read
     with RedisServer() as server:
         processes = await Processes(product, server).begin()
         yield processes
