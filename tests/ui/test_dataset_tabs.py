@@ -35,8 +35,9 @@ from ui.components import formats
 from ui.components.chart import SeriesPanel
 from ui.components.upload import Upload
 from ui.pages.dataset.failed import AS_FOUND, why
-from ui.pages.dataset.overview_tab import missing
-from ui.pages.dataset.recipe_tab import RecipeTab, in_the_form
+from ui.pages.dataset.overview_tab import MOST_CARDS, missing
+from ui.pages.dataset.recipe_steps import in_the_form
+from ui.pages.dataset.recipe_tab import RecipeTab
 from ui.pages.dataset.rows_tab import grouped
 from ui.pages.datasets import has_columns
 from ui.session import COOKIE
@@ -344,6 +345,21 @@ async def test_a_point_and_a_row_tell_their_line_and_its_faults(desk: Tabs) -> N
     chart._handle_event({'listener_id': tell.id, 'args': {'t': at, 'series': 'Oslo', 'measure': 'temp'}})
     await desk.say('Stored as it stands in the file.')
     assert (chart.props['known']['version'], chart.props['faulty']) == (1, True)
+
+
+async def test_a_page_of_many_measures_opens_with_one_that_varies_and_profiles_the_first_of_them(desk: Tabs) -> None:
+    versions = desk.services.datasets.all
+    manifest = versions[0].manifest
+    temp = next(column for column in manifest['columns'] if column['name'] == 'temp')
+    wide = [{**temp, 'name': 'lat', 'distinct': 1}, *({**temp, 'name': f's{place}'} for place in range(40))]
+    measures = [column['name'] for column in wide]
+    versions[0] = replace(versions[0], manifest={**manifest, 'measures': measures, 'columns': wide})
+    await desk.open(tab='overview', v='1')
+    (chart,) = [e for e in desk.elements if isinstance(e, SeriesPanel)]
+    assert chart.props['known']['opening'] == 's0'
+    named = {text for text in desk.texts() if text in measures}
+    assert named == set(measures[:MOST_CARDS])
+    await desk.say(f'{MOST_CARDS} of 41 measures are shown here')
 
 
 async def test_what_rows_there_are_and_what_is_not_among_them(desk: Tabs) -> None:

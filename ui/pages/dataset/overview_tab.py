@@ -16,7 +16,7 @@ from ui.components.states import empty_state
 from ui.components.times import count
 from ui.pages.dataset.faults_tab import faults_card, linked
 from ui.pages.dataset.origin import Origins
-from ui.pages.dataset.recipe_tab import MOST_IN_ADDRESS, done, title
+from ui.pages.dataset.recipe_steps import MOST_IN_ADDRESS, done, title
 from ui.pages.dataset.state import Shown, View, type_name
 from ui.session import current
 

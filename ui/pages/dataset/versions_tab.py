@@ -14,7 +14,7 @@ from ui.components.table import Column, table
 from ui.components.times import count, when
 from ui.components.upload import Upload
 from ui.pages.dataset.reading import DATES
-from ui.pages.dataset.recipe_tab import done
+from ui.pages.dataset.recipe_steps import done
 from ui.pages.dataset.state import Shown, View
 from ui.pages.dataset.use import UseVersion
 
