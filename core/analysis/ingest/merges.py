@@ -130,8 +130,14 @@ def _faults(raw: RawTable, staged: Staged, names: Sequence[str]) -> str:
     rules = ' '.join(f'WHEN {duck.text(rule)} THEN {duck.text(text)}' for rule, text in RULES.items())
     other = f"'line ' || other_line || {of}"
     tail = f"""': ' || CASE how {rules} END || ', for series were merged into "' || name || '"'"""
+    # A line of a wide table has several columns: what lies in it twice is told apart by its name alone.
+    one = f"""CASE how WHEN 'mean' THEN {duck.text(RULES['mean'])} ELSE 'the ' || how || ' by its name is stored' END
+        || ', for series were merged into "' || name || '"'"""
     why = f"""CASE WHEN action = 'repaired'
         THEN 'its measures are the mean of all records of its time, for series were merged into "' || name || '"'
+        WHEN line = other_line AND source = other_source THEN 'line ' || line || ' says '
+            || CASE WHEN here = there THEN 'the same' ELSE here END || ' of "' || was || '" and '
+            || CASE WHEN here = there THEN '' ELSE there || ' ' END || 'of "' || other_was || '": ' || {one}
         WHEN here = there THEN 'an equal copy of ' || {other} || {tail}
         ELSE 'line ' || line || ' says ' || here || '; ' || {other} || ' says ' || there || {tail} END"""
     column = 'NULL::VARCHAR'

@@ -39,8 +39,8 @@ class Cooked:
     """The rows after a recipe, as one Parquet file sorted by `_series, _time, _line`.
 
     Where series were merged, `lost` is a Parquet file of the rows that gave way to others of their series and time:
-    `was` (the series they were of), `moment`, `line`, `source`, `other_line`, `other_source`, `here`, `there`, `name`,
-    `how`, `action` (see `steps._left_out`), and the number of the `step`.
+    `was` (the series they were of), `moment`, `line`, `source`, `other_was`, `other_line`, `other_source`, `here`,
+    `there`, `name`, `how`, `action` (see `steps._left_out`), and the number of the `step`.
     """
 
     path: Path

@@ -343,7 +343,8 @@ def _merge(asked: _Asked) -> Made:
 
 def _left_out(asked: _Asked, rows: str, twice: str, *, to: str, how: str) -> str:
     """SQL: `was, moment, line, source` of each row that is left out, and in `here` what it says where the one that is
-    stored in its place (`other_line`, `other_source`) says what is in `there`; ''s where they say the same.
+    stored in its place (`other_was`, `other_line`, `other_source`) says what is in `there`; ''s where both say the
+    same.
 
     `name` is that of the series, `how` the rule, `action` what became of the row: rejected, or repaired for one that is
     stored with the mean of several.
@@ -352,13 +353,13 @@ def _left_out(asked: _Asked, rows: str, twice: str, *, to: str, how: str) -> str
     was = WAS if WAS in asked.own else '_series'
     source = '{}._source' if '_source' in asked.own else '0'
     pairs = f"""SELECT d.{was} AS was, d._time AS moment, d._line AS line, {source.format('d')} AS source,
-            k._line AS other_line, {source.format('k')} AS other_source,
+            k.{was} AS other_was, k._line AS other_line, {source.format('k')} AS other_source,
             {alike.said(names, 'd', 'k')} AS own, {alike.said(names, 'k', 'd')} AS others
         FROM found d JOIN found k ON d.__label = k.__label AND d._time = k._time
         WHERE d.__place > 1 AND k.__place = 1"""
     tail = f'{duck.text(to)} AS name, {duck.text(how)} AS how'
     means = (
-        f"""UNION ALL SELECT {was}, _time, _line, {source.format('found')}, NULL, NULL, '', '', {tail}, 'repaired'
+        f"""UNION ALL SELECT {was}, _time, _line, {source.format('found')}, NULL, NULL, NULL, '', '', {tail}, 'repaired'
         FROM found WHERE __place = 1"""
         if how == 'mean'
         else ''
@@ -368,7 +369,7 @@ def _left_out(asked: _Asked, rows: str, twice: str, *, to: str, how: str) -> str
     shown = f'* REPLACE ({", ".join(said)})' if '__own_0' in asked.own else '*'
     return f"""WITH found AS (SELECT {shown} FROM {rows}, ({twice}) WHERE __here AND __many > 1 AND NOT __twice),
         pairs AS ({pairs})
-        SELECT was, moment, line, source, other_line, other_source, {alike.told('own')} AS here,
+        SELECT was, moment, line, source, other_was, other_line, other_source, {alike.told('own')} AS here,
             {alike.told('others')} AS there, {tail}, 'rejected' AS action FROM pairs {means}"""
 
 

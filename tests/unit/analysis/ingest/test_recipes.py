@@ -94,6 +94,34 @@ def test_merged_series_leave_out_duplicates_that_are_accounted_for(tmp_path: Pat
     assert duckdb.sql(f"SELECT count(DISTINCT site) FROM '{tmp_path}/one/base-*.parquet'").fetchall() == [(2,)]
 
 
+@pytest.mark.parametrize(
+    ('how', 'stored', 'reasons'),
+    [
+        ('last', [1, 5, 3], ['line 2 says 11 of "Oslo_2" and 1 of "oslo": the last by its name is stored',
+                             'line 3 says the same of "Oslo_2" and of "oslo": the last by its name is stored']),
+        ('first', [11, 5, 3], ['line 2 says 1 of "oslo" and 11 of "Oslo_2": the first by its name is stored',
+                               'line 3 says the same of "oslo" and of "Oslo_2": the first by its name is stored']),
+        ('mean', [6, 5, 3], ['line 2 says 11 of "Oslo_2" and 1 of "oslo": their mean is stored',
+                             'line 3 says the same of "Oslo_2" and of "oslo": their mean is stored']),
+    ],
+)  # fmt: skip
+def test_merged_columns_of_one_line_are_told_apart_by_name(
+    tmp_path: Path, how: str, stored: list[float], reasons: list[str]
+) -> None:
+    text = 'when,oslo,Oslo,Rome\n2024-01-01,1,11,7\n2024-01-02,5,5,8\n2024-01-03,3,,9\n'
+    step = {'do': 'merge', 'column': 'series', 'values': ['oslo', 'Oslo_2'], 'to': 'Oslo', 'how': how}
+    made = converted(tmp_path / 'one', text, Options(shape='wide', recipe=[step]))
+    assert account(made) == (3, 1, 2, 0)
+    rows = duckdb.sql(
+        f"SELECT value FROM '{tmp_path}/one/data-*.parquet' WHERE series = 'Oslo' ORDER BY _time"
+    ).fetchall()
+    assert [value for (value,) in rows] == stored
+    told = duckdb.sql(
+        f"SELECT reason FROM '{tmp_path}/one/faults.parquet' WHERE action = 'rejected' ORDER BY line"
+    ).fetchall()
+    assert [reason for (reason,) in told] == [f'{one}, for series were merged into "Oslo"' for one in reasons]
+
+
 def test_the_mean_of_merged_series_repairs_the_record_that_holds_it(tmp_path: Path) -> None:
     text = 'when,site,temp\n2024-01-01,Oslo,1\n2024-01-01,oslo,2\n2024-01-02,oslo,3\n'
     made = converted(tmp_path / 'one', text, Options(recipe=[{**MERGE, 'how': 'mean'}]))
