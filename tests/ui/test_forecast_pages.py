@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments, handle_event
 from nicegui.testing import User, UserInteraction, user_simulation
 
 from core.analysis.ahead import Ahead
-from core.forecasts import Reach
+from core.ask import Reach
 from core.settings import Settings
 from core.track import Figures
 from core.values import NOBODY, Balance, Quote, Session
@@ -314,7 +314,9 @@ TABS = {
     '?tab=leaderboard&by=series&page=40': 'Store 30',
     '?tab=series&q=store%2007': '1 series found',
     '?tab=series&q=nothing': 'No series found',
-    '?tab=residuals': 'On average right; spread 0.7; one error tells of the next.',
+    '?tab=residuals': (
+        'Forecasts were right on average, with a spread of 0.7. After one error, the next tends to be alike.'
+    ),
     '?tab=explain&model=prophet': 'Yearly',
     '?tab=explain&model=lightgbm': 'size of what moves the forecast, averaged over all steps',
     '?tab=explain&model=lightgbm&step=1': '+310',

@@ -18,7 +18,7 @@ from core.values import Balance, Dataset, Forecast, Job, JobState, Quote, Sessio
 from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
-from ui.components.track import track_of
+from ui.components.track import Point, ends, track_of
 from ui.pages.home import left
 from ui.session import COOKIE
 
@@ -371,17 +371,25 @@ async def test_track_record_is_told_when_there_is_one(room: Room) -> None:
     await room.user.should_see('No forecast has been measured yet')
     room.forecast(data, score(0.5, 0.8, 0.96), score(1.1, 0.9, 1.0, points=300, model='seasonal_naive'), age=1)
     await room.tell('jobs', job=str(uuid4()), state='succeeded')
-    for text in ('2 measured', '87.5%', '99.0%', '0.80', 'Backtests', 'Track record: what came'):
+    for text in ('2 models of 1 forecast', '87.5%', '99.0%', '0.80', 'Backtests', 'Track record: what came'):
         await room.user.should_see(text)
     assert room.css('track') == []
     room.forecast(data, score(0.7, 0.7, 0.9))
     await room.tell('jobs', job=str(uuid4()), state='succeeded')
-    await room.user.should_see('3 measured')
+    await room.user.should_see('3 models of 2 forecasts')
     (chart,) = room.css('track')
     assert chart.props['aria-label'] == (
         'What the bands held in 2 forecasts; in the latest, the 95% band 90.0%, the 80% band 70.0%'
     )
     assert chart.props['innerHTML'].count('<polyline') == 2
+
+
+def test_forecasts_of_one_day_stand_over_their_hours() -> None:
+    morning = datetime(2026, 11, 28, 9, 5, tzinfo=UTC)
+    points = [Point(at=morning + timedelta(minutes=minutes), held={'80': 0.8}) for minutes in (0, 2, 3000)]
+    assert ends(points[:2]) == '<span>28 Nov, 09:05</span><span>28 Nov, 09:07</span>'
+    assert ends(points) == '<span>28 Nov</span><span>30 Nov</span>'
+    assert (ends(points[:1]), ends([])) == ('<span>28 Nov</span>', '')
 
 
 async def test_a_forecast_without_measured_points_is_not_scored(room: Room) -> None:

@@ -110,6 +110,8 @@ def test_warnings_call_models_as_pages_do() -> None:
     assert in_words(said) == 'Seasonal naive failed (ValueError: ets).'
     budget = 'The budget of 5 s left no time for prophet, seasonal_naive.'
     assert in_words(budget) == 'The budget of 5 s left no time for Prophet, Seasonal naive.'
+    assert in_words('lightgbm: measuring its bands') == 'LightGBM: measuring its bands'
+    assert in_words('2 of 3 series: mstl') == '2 of 3 series: mstl'
     assert in_words('Regressor "ets" was left out.') == 'Regressor "ets" was left out.'
     assert [one.text for one in warnings({'models': [model('auto', said)]})] == [f'Auto: {in_words(said)}']
 

@@ -41,9 +41,13 @@ class Changes:
 
 
 class Running:
-    """The running jobs of a page, moved in place: drawing a button anew would lose the click that is on its way."""
+    """The running jobs of a page, moved in place: drawing a button anew would lose the click that is on its way.
 
-    def __init__(self) -> None:
+    `words` are those in which a page tells what a job does.
+    """
+
+    def __init__(self, words: Callable[[str], str] = str) -> None:
+        self._words = words
         self._told: dict[str, Callable[[float, str, str], None]] = {}
 
     def clear(self) -> None:
@@ -84,7 +88,7 @@ class Running:
 
         def show(part: float, text: str, state: str) -> None:
             share.text = f'{100 * part:.0f}%'
-            said.text = text or ('Waiting for its turn' if state == JobState.QUEUED else 'Starting')
+            said.text = self._words(text) or ('Waiting for its turn' if state == JobState.QUEUED else 'Starting')
             told = text.endswith(' left')  # by a task that knows its own pace
             left.text = (
                 ''

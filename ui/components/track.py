@@ -108,7 +108,7 @@ def _drawing(points: Sequence[Point]) -> str:
     dots = ''.join(_dots(points, level, colour, floor) for level, colour in LEVELS.items())
     drawing = f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
     names = ''.join(_name(points, level, floor) for level in LEVELS)
-    return f'<div class="plot">{ticks}{drawing}{dots}{names}</div><div class="ends">{_ends(points)}</div>'
+    return f'<div class="plot">{ticks}{drawing}{dots}{names}</div><div class="ends">{ends(points)}</div>'
 
 
 def _line(points: Sequence[Point], level: str, colour: str, floor: float) -> str:
@@ -151,16 +151,18 @@ def _height(share: float, floor: float) -> float:
     return 100 * (share - floor) / (1.02 - floor)
 
 
-def _ends(points: Sequence[Point]) -> str:
+def ends(points: Sequence[Point]) -> str:
+    """The days of the first and of the last forecast, with the clock where they are of one day."""
     if not points:
         return ''
-    first, last = _date(points[0].at), _date(points[-1].at)
-    return f'<span>{first}</span>' + (f'<span>{last}</span>' if last != first else '')
+    first, last = points[0].at, points[-1].at
+    clock = len(points) > 1 and _date(first) == _date(last)
+    return ''.join(f'<span>{_date(at, clock=clock)}</span>' for at in dict.fromkeys((first, last)))
 
 
-def _date(moment: datetime) -> str:
+def _date(moment: datetime, *, clock: bool = False) -> str:
     moment = local(moment)
-    return f'{moment.day} {moment:%b}'
+    return f'{moment.day} {moment:%b}' + (f', {moment:%H:%M}' if clock else '')
 
 
 def _summary(points: Sequence[Point]) -> str:

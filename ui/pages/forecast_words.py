@@ -2,7 +2,7 @@
 
 import re
 
-from core.forecasts import ENOUGH, Reach
+from core.ask import ENOUGH, Reach
 from ui.components.formats import counted
 
 MODEL_NAMES = {
@@ -11,6 +11,7 @@ MODEL_NAMES = {
     'tft': 'TFT',
 }  # fmt: skip
 FAILED = re.compile(r'\b\w+(?= failed \()')
+AT_WORK = re.compile(r'^\w+(?=: )')
 LEFT_OUT = re.compile(r'(?<=left no time for )\w+(?:, \w+)*(?=\.)')
 
 
@@ -19,9 +20,9 @@ def model_name(name: str) -> str:
     return MODEL_NAMES.get(name, name)
 
 
-def in_words(warning: str) -> str:
-    """A warning with its models as pages call them, where it is about models; what a file named stays as it is."""
-    text = FAILED.sub(lambda found: model_name(found[0]), warning)
+def in_words(said: str) -> str:
+    """A warning, or what a job does, with models as pages call them; what a file named stays as it is."""
+    text = AT_WORK.sub(lambda found: model_name(found[0]), FAILED.sub(lambda found: model_name(found[0]), said))
     return LEFT_OUT.sub(lambda found: ', '.join(map(model_name, found[0].split(', '))), text)
 
 

@@ -24,6 +24,7 @@ from ui.components.toast import toast
 from ui.components.track import Track, figures, track_chart, track_of
 from ui.live import follow
 from ui.pages.datasets import RAIL, dataset_table, upload_button, upload_zone
+from ui.pages.forecast_words import in_words
 from ui.preferences import local
 from ui.session import current
 from ui.theme import PATIENCE, frame
@@ -52,7 +53,7 @@ class Home:
         self._services = services
         self._user = session.user
         self._session = session
-        self._running = Running()
+        self._running = Running(in_words)
         self._changes = {part: Changes() for part in ('layout', 'start', 'datasets', 'jobs', 'track', 'hours')}
         self._bars: UsageBars | None = None
         self._hours: Element | None = None
@@ -284,7 +285,7 @@ class Home:
                 )
             return
         with self._scored:
-            badge(f'{track.scored:,} measured', 'line')
+            badge(f'{counted(track.scored, "model")} of {counted(len(track.points), "forecast")}', 'line')
         with self._track:
             figures(track)
             if len(track.points) > 1:

@@ -14,6 +14,7 @@ from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.times import amount, duration, when
 from ui.live import follow
+from ui.pages.forecast_words import in_words
 from ui.session import current
 from ui.theme import PATIENCE, frame
 
@@ -58,7 +59,7 @@ class _Jobs:
         self._user_id = user_id
         self._chosen = chosen
         self._shown = AT_ONCE
-        self._running = Running()
+        self._running = Running(in_words)
         self._changes = Changes()
 
     async def draw(self) -> None:

@@ -155,7 +155,7 @@ def shortfall(counts: Mapping[str, int], n_windows: int) -> str:
     why = 'the history is too short for more, or the time was up.'
     if none == total:
         return f'Not measured on the past: {why.replace(" for more", "")}'
-    if total == 1:
+    if counts.get(str(fewer[0]) if fewer else '') == total:
         return f'Measured from {fewer[0]} of {n_windows} past cutoffs: {why}'
     said = [f'{counts.get(str(n_windows), 0):,} of {total:,} series measured from all {n_windows} past cutoffs']
     if fewer:

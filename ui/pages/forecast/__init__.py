@@ -26,6 +26,7 @@ from ui.pages.forecast.residuals_tab import ResidualsTab
 from ui.pages.forecast.series_tab import SeriesTab
 from ui.pages.forecast.state import TABS, Shown, State, View, read
 from ui.pages.forecast.what_if import told
+from ui.pages.forecast_words import in_words
 from ui.pages.forecasts import counts_on, restored
 from ui.preferences import local
 from ui.session import actor, current
@@ -54,7 +55,7 @@ def register(services: Services) -> None:
         found = await services.forecasts.get(user_id, of)
         with frame(services, ('Forecasts', '/forecasts'), found.name, active='/forecasts') as session:
             box = tag('div', classes='stack')
-            running = Running()
+            running = Running(in_words)
 
             async def draw() -> None:
                 running.clear()

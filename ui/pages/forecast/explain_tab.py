@@ -15,6 +15,7 @@ from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
 
 MOST_SHARES = 14
+EXPLAINING = 'Prophet, LightGBM and TFT explain their forecasts'
 Row = Mapping[str, Any]
 
 
@@ -43,7 +44,7 @@ class ExplainTab(View):
             with card():
                 empty_state(
                     'No explanation was kept',
-                    'Prophet, LightGBM and TFT explain their forecasts; ask for another forecast by one of them.',
+                    f'{EXPLAINING}; ask for another forecast by one of them.',
                 )
             return
         self._choices()
@@ -130,6 +131,8 @@ class ExplainTab(View):
         if self.model == 'auto':
             weights = {model_name(row['name']): row['value'][0] for row in rows}
             self._weights('What Auto is made of', 'share of each member', weights)
+            if self.models == ['auto']:
+                tag('p', f'Auto tells what it is made of. {EXPLAINING}: ask for one by them, too.', 't2 c6')
             return
         groups: dict[str, dict[str, float]] = {}
         for row in rows:

@@ -195,7 +195,7 @@ def _table(shown: Shown, figures: Sequence[tuple[str, str, str]], *, wide: bool)
 
 def _hard(shown: Shown) -> None:
     if text := hard(shown.result['scores']):
-        with tag('div', classes='body'):
+        with tag('div', classes='body').style('border-top: 1px solid var(--line); padding-top: var(--s3)'):
             tag('p', text, 't12 amber')
 
 

@@ -83,16 +83,17 @@ class ResidualsTab(View):
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    """The residuals in a sentence: biased or not, and whether one error tells of the next."""
+    """The residuals in words: biased or not, how far they spread, and whether one error tells of the next."""
     bias, spread = found['bias'], found['spread']
     noise = spread / max(1.0, found['points'] ** 0.5)
-    leaning = 'On average right'
+    leaning = 'right'
     if abs(bias) > 3 * noise and abs(bias) > 0.05 * spread:
-        leaning = f'On average {"too low" if bias > 0 else "too high"} by {formats.number(round(abs(bias), 3))}'
+        leaning = f'too {"low" if bias > 0 else "high"} by {formats.number(round(abs(bias), 3))}'
     limit, values = found['autocorrelation']['limit'], found['autocorrelation']['value']
-    beyond = bool(values and limit and abs(values[0]) > limit)
-    memory = 'one error tells of the next' if beyond else 'errors do not tell of the next'
-    return f'{leaning}; spread {formats.number(round(spread, 3))}; {memory}.'
+    memory = 'One error tells nothing of the next'
+    if values and limit and abs(values[0]) > limit:
+        memory = f'After one error, the next tends to be {"alike" if values[0] > 0 else "opposite"}'
+    return f'Forecasts were {leaning} on average, with a spread of {formats.number(round(spread, 3))}. {memory}.'
 
 
 def _over_time(found: Mapping[str, Any], colour: str, *, zone: str) -> None:

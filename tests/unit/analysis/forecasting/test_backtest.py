@@ -327,6 +327,7 @@ def test_how_many_windows_each_series_got_is_told():
         'the time was up.'
     )
     assert backtest.shortfall({'2': 1}, 3).startswith('Measured from 2 of 3 past cutoffs: the history is too short')
+    assert backtest.shortfall({'2': 3}, 3) == backtest.shortfall({'2': 1}, 3)
     assert backtest.shortfall({'0': 7}, 3) == 'Not measured on the past: the history is too short, or the time was up.'
     assert backtest.shortfall({'5': 3}, 5) == ''
 
