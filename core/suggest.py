@@ -133,6 +133,11 @@ def first_look(manifest: Mapping[str, Any], name: str = '') -> Json:
     }
 
 
+def opening(manifest: Mapping[str, Any]) -> str:
+    """Return the measure to draw first: one that varies where any does; '' where none can be named in a query."""
+    return next(iter(_Facts(manifest, '').measures), '')
+
+
 def added(manifest: Mapping[str, Any], name: str = '') -> Sequence[str]:
     """Return the measures whose values of different series at one time are added, as loads are and temperatures not."""
     facts = _Facts(manifest, name)
@@ -163,10 +168,11 @@ class _Facts:
         self.days = (self.end - self.start).total_seconds() / DAY if self.start and self.end else 0.0
 
     def _worth_drawing(self, measures: Sequence[str]) -> list[str]:
-        """Measures that have values, those that hold more than a yes or no first and alone where there are any."""
+        """Measures that have values: those that hold more than a yes or no where any do, else those that vary."""
         some = [name for name in measures if self.known.get(name, {}).get('missing', 0) < max(1, self.rows)]
-        varied = [name for name in some if (self.known.get(name, {}).get('distinct') or 3) > 2]
-        return varied or some
+        distinct = {name: self.known.get(name, {}).get('distinct') or 3 for name in some}
+        varied = [name for name in some if distinct[name] > 2]
+        return varied or [name for name in some if distinct[name] > 1] or some
 
     @property
     def many(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.panels import COLUMNS
-from core.suggest import TEMPLATES, added, dashboard, first_look, summed
+from core.suggest import TEMPLATES, added, dashboard, first_look, opening, summed
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 HOUR, DAY, WEEK, MONTH = 3600.0, 86_400.0, 604_800.0, 2_678_400.0
@@ -167,6 +167,20 @@ def test_measures_without_values_and_yes_or_no_are_left_out():
     drawn = {name for panel in dashboard(DATASET, given)['panels'] for name in panel['query']['measures']}
     assert drawn == {'load'}
     assert not dashboard(DATASET, manifest(step=HOUR, days=3))['panels']
+
+
+@pytest.mark.parametrize(
+    ('distinct', 'first'),
+    [
+        ({'lat': 1, 'on': 2, 'load': 500}, 'load'),
+        ({'lat': 1, 'on': 2}, 'on'),
+        ({'lat': 1, 'lon': 1}, 'lat'),
+        ({}, ''),
+    ],
+)
+def test_a_page_opens_with_a_measure_that_varies(distinct: dict[str, int], first: str) -> None:
+    columns = {name: {'distinct': count} for name, count in distinct.items()}
+    assert opening(manifest(*distinct, step=HOUR, days=50, **columns)) == first
 
 
 def test_very_many_values_open_on_the_last_part():

@@ -31,6 +31,7 @@ _MEASURE_WORD: Final = re.compile(
     r'sales|revenue|profit|value|amount|quantity|qty|number|num|age|weight|height|width|length|lat|lon|flow|level|depth|'
     r'promo|holiday|discount|stock|tax|income|score|lag|diff|change|return|target|feature|feat|var)'
 )
+_NUMBER: Final = '\0'  # which no name has
 UNNAMED: Final = re.compile(r'column_\d+')
 _PERIOD_NAME: Final[Mapping[str, str]] = {
     'YYYY': 'year', 'YYYY-Qn': 'quarter', 'Qn YYYY': 'quarter', 'nQ YYYY': 'quarter', 'Qn YY': 'quarter',
@@ -60,11 +61,11 @@ def may_be_series(names: Sequence[str]) -> bool:
     """Whether columns of these names may be series of one measure: many, numbered alike, codes or places."""
     if len(names) > FEWEST_ANY:
         return True
-    stems = Counter(match['stem'] for name in names if (match := AFFIXED.match(name.strip())))
+    numbered = _numbered_as(names)
     bare = [name for name in names if _CODE.fullmatch(name.strip()) or _PLACE.fullmatch(name.strip())]
     # One in ten may be written otherwise, such as a place in small letters.
     most = len(names) > FEWEST_CODES and len(bare) >= 0.9 * (len(names) - 1)
-    return most or len(bare) >= FEWEST_CODES or (bool(stems) and stems.most_common(1)[0][1] >= FEWEST_ALIKE - 1)
+    return most or len(bare) >= FEWEST_CODES or (bool(numbered) and max(numbered.values()) >= FEWEST_ALIKE - 1)
 
 
 def plan_for(raw: RawTable, columns: Sequence[Looked], *, forced: bool, known: Sequence[str] = ()) -> Plan | None:
@@ -332,10 +333,9 @@ def _alike(columns: Sequence[Looked]) -> tuple[bool, str]:
     names = [column.name.strip() for column in columns]
     sizes = sorted(column.size for column in columns if column.cells)
     spread = sizes[-max(1, len(sizes) // 10)] - sizes[len(sizes) // 10] if sizes else 0
-    numbered = [match for name in names if (match := AFFIXED.match(name))]
-    stems = Counter(match['stem'] for match in numbered)
-    if len(columns) >= FEWEST_ALIKE and stems and stems.most_common(1)[0][1] >= 0.9 * len(columns):
-        stem = stems.most_common(1)[0][0]
+    numbered = _numbered_as(names)
+    if len(columns) >= FEWEST_ALIKE and numbered and max(numbered.values()) >= 0.9 * len(columns):
+        stem = numbered.most_common(1)[0][0].split(_NUMBER)[0]
         # Lags and features of one model are numbered too, and are no series.
         if re.fullmatch(r'(?i)(lag|feat|feature|pc|dim|v|f|col|column|unnamed: )[ _]?', stem):
             return False, f'names such as {_short(names[0])} are those of features'
@@ -353,6 +353,12 @@ def _alike(columns: Sequence[Looked]) -> tuple[bool, str]:
     if len(columns) >= FEWEST_ANY:
         return True, 'are many and none is named as a measure'
     return False, 'they are few, and not named alike'
+
+
+def _numbered_as(names: Sequence[str]) -> Counter[str]:
+    """Count the forms of names with numbers in them, such as `Sensor # Hall # (°C)` of `Sensor 001 Hall 7 (°C)`."""
+    forms = (re.sub(r'\d+', _NUMBER, name.strip()) for name in names)
+    return Counter(form for form in forms if _NUMBER in form)
 
 
 def _plan_of(

@@ -52,3 +52,15 @@ def test_of_two_presses_the_newer_one_counts_whichever_is_answered_last(told: To
         """
     )
     assert found == [2, 4]
+
+
+def test_a_page_opens_with_the_measure_it_is_told_unless_its_address_names_others(told: Told) -> None:
+    found = told(
+        PAGE
+        + """
+        const { asked } = await import('./series.js'), first = { measures: ['lat', 'load'], series: [], marks: true };
+        const opened = (address, opening) => asked(address, { ...first, opening }).measures;
+        return [opened('', 'load'), opened('', ''), opened('?measure=lat', 'load'), opened('?measure=gone', 'load')];
+        """
+    )
+    assert found == [['load'], ['lat'], ['lat'], ['load']]

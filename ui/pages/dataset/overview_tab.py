@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core import suggest
 from core.analysis import alike, recipes
 from core.analysis.query import marks
 from core.analysis.tables import Page
@@ -21,6 +22,7 @@ from ui.pages.dataset.state import Shown, View, type_name
 from ui.session import current
 
 FIRST_FAULTS = 5
+MOST_CARDS = 24  # of measures: hundreds of them, each with its drawing, keep a browser busy for seconds
 NAMED = 4  # names that are spelled in several ways
 COLOURS = [f'series-{place}' for place in range(1, 9)]
 
@@ -63,10 +65,17 @@ class OverviewTab(View):
             self.box = tag('div', classes='vs', role='group', aria_label='Hints').style('gap: var(--s4)')
             self._hints()
         self._chart()
+        measures = [column for column in self.shown.manifest['columns'] if column['role'] == 'measure']
         with tag('div', classes='g12 prof-row', tabindex='0', role='group', aria_label='Column profiles'):
-            for place, column in enumerate(c for c in self.shown.manifest['columns'] if c['role'] == 'measure'):
+            for place, column in enumerate(measures[:MOST_CARDS]):
                 self._measure_card(column, COLOURS[place % len(COLOURS)])
             self._time_card()
+        if len(measures) > MOST_CARDS:
+            said = f'{MOST_CARDS} of {len(measures):,} measures'
+            with tag('p', classes='t2'):
+                tag('span', f'{said} are shown here; ')
+                tag('a', 'Columns lists them all', 'link', href=self.shown.address('columns'))
+                tag('span', '.')
         faults_card(self.shown, self.page, away=self.away, short=True)
 
     def _hints(self) -> None:
@@ -156,7 +165,7 @@ class OverviewTab(View):
         origins.draw()
         SeriesPanel(
             str(self.shown.data.id),
-            described(self.shown.data.name, self.shown.version),
+            {**described(self.shown.data.name, self.shown.version), 'opening': suggest.opening(self.shown.manifest)},
             name=self.shown.data.name,
             faulty=bool(marks.files(self.shown.manifest)),
             on_point=origins.point,

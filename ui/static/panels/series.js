@@ -26,12 +26,12 @@ sheet.replaceSync(`
 `);
 document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
 
-// What an address asks for: measures, series (none: all), the range, and whether faults are marked.
-export function asked(address, { measures, series, marks }) {
+// What an address asks for: measures (without one: `opening`), series (none: all), the range, and whether faults are marked.
+export function asked(address, { measures, opening, series, marks }) {
   const told = new URLSearchParams(address), [from, to] = ["from", "to"].map((name) => momentOf(told.get(name)));
   if (from !== null && to !== null) told.set("from", from), told.set("to", to);
   const named = told.getAll("measure").filter((name) => measures.includes(name)), labels = told.getAll("series");
-  return { measures: named.length ? named : measures.slice(0, 1), series: told.has("series") ? labels.filter(Boolean) : series, marks: marks && told.get("faults") !== "0", range: addressed(PLAIN, `?${told}`).range };
+  return { measures: named.length ? named : [opening || measures[0]], series: told.has("series") ? labels.filter(Boolean) : series, marks: marks && told.get("faults") !== "0", range: addressed(PLAIN, `?${told}`).range };
 }
 
 // Links of before told moments by ISO 8601.
@@ -58,7 +58,7 @@ export default {
   mounted() {
     useIcons(this.icons);
     writeNumbersWith(...this.marks);
-    this.first = { measures: this.known.measures, series: [this.known.opens].filter(Boolean), marks: this.faulty };
+    this.first = { measures: this.known.measures, opening: this.known.opening, series: [this.known.opens].filter(Boolean), marks: this.faulty };
     this.chosen = asked(location.search, this.first);
     this.panel = new Panel(this.$refs.panel, { engines: this.engines, hooks: { range: (range) => this.choose({ range: range ? { from: range[0], to: range[1] } : {} }), link: () => location.href, drawn: () => this.outline() } });
     this.strip = new Strip((range) => this.choose({ range: range ? { from: Math.round(range[0]), to: Math.round(range[1]) } : {} }));

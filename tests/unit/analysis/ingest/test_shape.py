@@ -161,9 +161,29 @@ def test_a_table_of_measures_stays_as_it_is(tmp_path: Path, header: str) -> None
 
 
 @pytest.mark.parametrize(
+    'names',
+    [
+        [f'Sensor {place:03} Temperatur Halle {place % 7} (°C)' for place in range(9)],
+        [f'Store {place // 4} item {place}' for place in range(8)],
+    ],
+)
+def test_columns_whose_names_have_numbers_at_the_same_places_are_numbered_alike(
+    tmp_path: Path, names: list[str]
+) -> None:
+    table = {'Datum / Uhrzeit': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
+    with duckdb.connect() as connection:
+        raw = melted(connection, raw_table(tmp_path, table), workdir=tmp_path)
+    assert may_change(list(table), shape='auto', melt={})
+    assert raw.names == ('Datum / Uhrzeit', 'series', 'value')
+    assert [row[1] for row in cells(raw)][: len(names)] == names
+    assert any('are numbered alike' in note for note in raw.notes)
+
+
+@pytest.mark.parametrize(
     ('names', 'more', 'why'),
     [
         ([f'lag_{place}' for place in range(1, 10)], {}, 'names such as "lag_1" are those of features'),
+        ([f'lag {place} (h)' for place in range(1, 10)], {}, 'names such as "lag 1 (h)" are those of features'),
         ([*'ABCDEFGHIJKLM', 'price'], {}, 'a name such as "price" is that of a measure'),
         ([*'ABCDEFGHIJKLM'], {'town': ['Oslo', 'Bergen']}, 'column "town" beside them holds no numbers'),
         (
