@@ -259,16 +259,18 @@ class Visitor:
             self._missed(page)
 
     def open(self, address: str, openings: Sequence[Opening]) -> None:
-        """Open one thing after the other over a page: on a phone, and at a desk what is only there."""
+        """Open one thing after the other over a page, and close it: on a phone, and at a desk what is only there."""
         for page, device in ((self._phone, 'phone'), (self._desk, 'desk')):
-            for opening in openings:
-                if device != (opening.only or 'phone'):
-                    continue
+            chosen = [opening for opening in openings if device == (opening.only or 'phone')]
+            if chosen:
                 self._go(page, address, 'dark', 200)
+            for opening in chosen:
+                self._themed(page, address, 'dark')
                 self._where += f' {opening.presses}:'
                 for one in opening.presses:
                     page.locator(one).locator('visible=true').first.click()
-                self._stands(page.locator(opening.shows).locator('visible=true').first)
+                shown = page.locator(opening.shows).locator('visible=true').first
+                self._stands(shown)
                 self._barred(page)
                 self._missed(page)
                 for finding in page.evaluate(SPILT, page.viewport_size and page.viewport_size['width']):
@@ -276,6 +278,9 @@ class Visitor:
                 page.emulate_media(color_scheme='light')
                 self._seen(page, 'light')
                 self._barred(page, runOnly=['color-contrast'])
+                if opening is not chosen[-1]:
+                    page.keyboard.press('Escape')
+                    expect(shown).to_be_hidden()
 
     @contextmanager
     def _narrowed(self, page: Page) -> Iterator[Page]:

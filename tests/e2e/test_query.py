@@ -8,9 +8,6 @@ import json
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 from uuid import uuid4
@@ -21,7 +18,7 @@ import pytest
 
 from core.analysis.query import decode
 from core.analysis.query.asked import MOST_SERIES
-from tests.e2e.server import FORKED, Server
+from tests.e2e.server import Server
 from tests.e2e.test_rest import API, finished, refused, register, send
 from ui.api.queries import MOST, _sent
 
@@ -46,21 +43,13 @@ def table() -> bytes:
 
 
 @pytest.fixture(scope='module')
-def asked() -> Iterator[tuple[httpx.Client, dict[str, str], str]]:
+def asked(server: Server) -> Iterator[tuple[httpx.Client, dict[str, str], str]]:
     """A client, the headers of who owns a version, and the version's address."""
-    home = Path(mkdtemp(prefix='vs-'))
-    chosen = {'VARIOSYNC_RATE_LIMIT': '1000000', 'VARIOSYNC_TRIAL_HOURS': '100', 'VARIOSYNC_DEMO': '0'}
-    server = Server(home, command=FORKED, **chosen)
-    try:
-        server.start()
-        with httpx.Client(base_url=f'{server.url}{API}', timeout=60) as api:
-            who = register(api, 'ada@example.com')
-            dataset = send(api, who, table(), 'load.csv')
-            assert [job['state'] for job in finished(api, who)] == ['succeeded']
-            yield api, who, f'/datasets/{dataset}/versions/1'
-    finally:
-        server.stop()
-        rmtree(home, ignore_errors=True)
+    with httpx.Client(base_url=f'{server.url}{API}', timeout=60) as api:
+        who = register(api, 'ada@ask.example')
+        dataset = send(api, who, table(), 'load.csv')
+        assert [job['state'] for job in finished(api, who)] == ['succeeded']
+        yield api, who, f'/datasets/{dataset}/versions/1'
 
 
 Asked = tuple[httpx.Client, dict[str, str], str]
@@ -138,7 +127,7 @@ def test_who_holds_an_answer_gets_it_no_more_unless_it_is_theirs(asked: Asked) -
     assert (again.status_code, again.content, again.headers['etag']) == (304, b'', tag)
     assert query(asked, headers={'If-None-Match': tag}, width=999).status_code == 200
     assert query(asked, headers={'If-None-Match': tag} | JSON).status_code == 200
-    stranger = register(api, 'eve@example.com') | {'If-None-Match': tag}
+    stranger = register(api, 'eve@ask.example') | {'If-None-Match': tag}
     refused(api.get(f'{version}/query?measures=load', headers=stranger), 404)
     refused(api.get(f'{version}/keys', headers=stranger), 404)
     refused(api.get(f'{version}/query?measures=load', headers={'If-None-Match': tag}), 401)
@@ -233,7 +222,7 @@ def test_a_question_that_cannot_be_answered_leaves_the_others(asked: Asked) -> N
     assert found[0][0] == found[len(odd) + 1][0] == 200
     told = [(found[at][0], json.loads(found[at][1]).get('place')) for at in range(1, len(odd) + 1)]
     assert told == list(odd.values())
-    stranger = register(api, 'mallory@example.com')
+    stranger = register(api, 'mallory@ask.example')
     assert {status for status, _ in several((api, stranger, version), good).values()} == {404}
     refused(api.get('/queries', params={'q': [good]}), 401)
     refused(api.get('/queries', headers=asked[1]), 400)

@@ -6,9 +6,6 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from tests.e2e.server import FORKED, Server
+from tests.e2e.server import Server
 from tests.e2e.test_main_job import AIRLINE
 
 pytestmark = pytest.mark.xdist_group('rest')
@@ -29,18 +26,6 @@ SCOPES = [
     *('forecasts:read', 'forecasts:write', 'jobs:read', 'jobs:write'),
 ]
 PROBLEM = 'application/problem+json'
-
-
-@pytest.fixture(scope='module')
-def server() -> Iterator[Server]:
-    home = Path(mkdtemp(prefix='vs-'))
-    settings = {'VARIOSYNC_RATE_LIMIT': '1000000', 'VARIOSYNC_TRIAL_HOURS': '3', 'VARIOSYNC_DEMO': '0'}
-    running = Server(home, command=FORKED, **settings)
-    try:
-        yield running.start()
-    finally:
-        running.stop()
-        rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
@@ -102,11 +87,11 @@ def refused(answer: httpx.Response, status: int, **told: Any) -> dict[str, Any]:
 
 
 def test_main_job_by_an_api_key(api: httpx.Client):
-    register(api, 'ada@example.com')
-    entered = api.post('/auth/login', json={'email': 'Ada@example.com', 'password': PASSWORD}).json()
+    register(api, 'ada@api.example')
+    entered = api.post('/auth/login', json={'email': 'Ada@api.example', 'password': PASSWORD}).json()
     person = bearer(entered['token'])
     assert entered['token_type'] == 'bearer'
-    assert entered['user']['email'] == 'ada@example.com'
+    assert entered['user']['email'] == 'ada@api.example'
     wanted = {'name': 'nightly', 'scopes': [*SCOPES, 'hours:read', 'notices:read', 'notices:write']}
     made = api.post('/keys', headers=person, json=wanted)
     assert made.status_code == 201, made.text
@@ -336,12 +321,12 @@ def read_ledger(api: httpx.Client, who: dict[str, str], balance: int, forecasts:
 
 
 def test_refusals_say_what_is_wrong_and_where(api: httpx.Client):
-    who = register(api, 'bea@example.com')
+    who = register(api, 'bea@api.example')
     refused(api.get('/datasets'), 401, code='not_signed_in')
     refused(api.get('/datasets', headers=bearer('x' * 43)), 401)
     refused(api.get('/auth/verify'), 401)
-    refused(api.post('/auth/login', json={'email': 'bea@example.com', 'password': 'wrong'}), 401)
-    refused(api.post('/auth/register', json={'email': 'bea@example.com', 'password': PASSWORD}), 409)
+    refused(api.post('/auth/login', json={'email': 'bea@api.example', 'password': 'wrong'}), 401)
+    refused(api.post('/auth/register', json={'email': 'bea@api.example', 'password': PASSWORD}), 409)
     assert api.get('/datasets').headers['www-authenticate'].startswith('Bearer')
 
     refused(api.get('/nothing', headers=who), 404)
@@ -381,7 +366,7 @@ def test_refusals_say_what_is_wrong_and_where(api: httpx.Client):
 
 
 def test_short_balance_is_told_before_anything_is_stored(api: httpx.Client):
-    who = register(api, 'cyd@example.com')
+    who = register(api, 'cyd@api.example')
     size, name = 4_900_000_000, 'big.csv.gz'
     quote = api.post('/quotes', headers=who, json={'task': 'convert', 'bytes': size, 'name': name}).json()
     assert quote['shortfall'] == quote['seconds'] - quote['balance'] > 0
@@ -392,13 +377,13 @@ def test_short_balance_is_told_before_anything_is_stored(api: httpx.Client):
 
 
 def test_api_keys_do_what_their_scopes_say_and_no_more(api: httpx.Client):
-    who = register(api, 'dot@example.com')
+    who = register(api, 'dot@api.example')
     made = api.post('/keys', headers=who, json={'name': 'reader', 'scopes': ['datasets:read']}).json()
     key = bearer(made['key'])
     assert made['key'].startswith(made['prefix'])
     assert api.get('/datasets', headers=key).status_code == 200
     told = api.get('/auth/verify', headers=key).json()
-    assert (told['kind'], told['scopes'], told['user']['email']) == ('api_key', ['datasets:read'], 'dot@example.com')
+    assert (told['kind'], told['scopes'], told['user']['email']) == ('api_key', ['datasets:read'], 'dot@api.example')
     for method, url in (
         ('GET', '/forecasts'),
         ('GET', '/hours'),
@@ -413,7 +398,7 @@ def test_api_keys_do_what_their_scopes_say_and_no_more(api: httpx.Client):
         ('POST', '/auth/logout'),
     ):
         refused(api.request(method, url, headers=key), 403, code='not_allowed')
-    refused(api.request('DELETE', '/account', headers=key, json={'confirmation': 'dot@example.com'}), 403)
+    refused(api.request('DELETE', '/account', headers=key, json={'confirmation': 'dot@api.example'}), 403)
     refused(api.put('/account/password', headers=key, json={'password': 'of a program'}), 403)
     assert api.delete(f'/keys/{made["id"]}', headers=who).status_code == 204
     refused(api.get('/datasets', headers=key), 401)
@@ -423,8 +408,8 @@ def test_api_keys_do_what_their_scopes_say_and_no_more(api: httpx.Client):
 
 
 def test_account_from_login_to_deletion(api: httpx.Client):
-    first = register(api, 'eva@example.com')
-    second = bearer(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}).json()['token'])
+    first = register(api, 'eva@api.example')
+    second = bearer(api.post('/auth/login', json={'email': 'eva@api.example', 'password': PASSWORD}).json()['token'])
     fresh = bearer(api.post('/auth/refresh', headers=second).json()['token'])
     refused(api.get('/settings', headers=second), 401)
     sessions = api.get('/sessions', headers=fresh).json()['items']
@@ -433,13 +418,13 @@ def test_account_from_login_to_deletion(api: httpx.Client):
     assert api.delete(f'/sessions/{other}', headers=fresh).status_code == 204
     refused(api.get('/settings', headers=first), 401)
 
-    elsewhere = bearer(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}).json()['token'])
+    elsewhere = bearer(api.post('/auth/login', json={'email': 'eva@api.example', 'password': PASSWORD}).json()['token'])
     refused(api.put('/account/password', headers=fresh, json={'password': 'short'}), 400)
     assert api.get('/settings', headers=elsewhere).status_code == 200
     assert api.put('/account/password', headers=fresh, json={'password': 'another horse'}).status_code == 204
     refused(api.get('/settings', headers=elsewhere), 401)
-    refused(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}), 401)
-    assert api.post('/auth/login', json={'email': 'eva@example.com', 'password': 'another horse'}).status_code == 200
+    refused(api.post('/auth/login', json={'email': 'eva@api.example', 'password': PASSWORD}), 401)
+    assert api.post('/auth/login', json={'email': 'eva@api.example', 'password': 'another horse'}).status_code == 200
 
     changed = api.patch('/settings', headers=fresh, json={'name': 'Eva', 'time_zone': 'Asia/Tokyo', 'theme': 'dark'})
     assert changed.json() == api.get('/settings', headers=fresh).json()
@@ -457,11 +442,11 @@ def test_account_from_login_to_deletion(api: httpx.Client):
     archive = api.get('/account/export', headers=fresh)
     assert (archive.status_code, archive.content[:2]) == (200, b'PK')
     refused(api.request('DELETE', '/account', headers=fresh, json={'confirmation': 'somebody else'}), 400)
-    farewell = api.request('DELETE', '/account', headers=fresh, json={'confirmation': 'eva@example.com'})
+    farewell = api.request('DELETE', '/account', headers=fresh, json={'confirmation': 'eva@api.example'})
     assert farewell.status_code == 204, farewell.text
     refused(api.get('/settings', headers=fresh), 401)
-    refused(api.post('/auth/login', json={'email': 'eva@example.com', 'password': PASSWORD}), 401)
-    who = register(api, 'eva@example.com')
+    refused(api.post('/auth/login', json={'email': 'eva@api.example', 'password': PASSWORD}), 401)
+    who = register(api, 'eva@api.example')
     assert api.get('/datasets', headers=who).json() == {'items': [], 'total': 0}
     assert api.post('/auth/logout', headers=who).status_code == 204
     refused(api.get('/settings', headers=who), 401)
@@ -485,7 +470,7 @@ def test_description_is_open_and_names_only_our_errors(api: httpx.Client):
 
 
 def test_a_dataset_from_its_first_file_to_the_next(api: httpx.Client):
-    who = register(api, 'zoe@example.com')
+    who = register(api, 'zoe@api.example')
     first = b'ds;shop;y\n01/02/2024;north;1,5\n02/02/2024;north;x\n03/02/2024;north;3,5\n04/02/2024;north;4\n'
     options = {'day_first': True, 'reading': {'delimiter': ';', 'encoding': 'cp1252'}, 'roles': {'shop': 'series'}}
     dataset = upload(api, who, first, filename='a.csv', options=json.dumps(options)).headers['variosync-dataset']
@@ -582,7 +567,7 @@ def upload(api: httpx.Client, who: dict[str, str], data: bytes, **told: str) -> 
 
 def test_every_route_with_an_id_is_closed_to_strangers(api: httpx.Client):
     """Generated from the description, so that a new route is covered by itself."""
-    anna, boris = register(api, 'fay@example.com'), register(api, 'gus@example.com')
+    anna, boris = register(api, 'fay@api.example'), register(api, 'gus@api.example')
     ids = belongings(api, anna)
     asked = 0
     for path, operations in api.get('/openapi.json').json()['paths'].items():
