@@ -261,6 +261,7 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
             'weekday',
         ),
         (['backtest', AIRLINE, '--time', 'ds', '--target', 'y', '--h', '140', '-o', '/dev/null'], '.csv or .parquet'),
+        (['forecast', AIRLINE, '--h', '3'], "'--out'. Try `variosync forecast --help`."),
         (['frobnicate'], 'frobnicate'),
     ],
 )
@@ -270,6 +271,14 @@ def test_bad_input_is_one_line_and_status_2(variosync: Command, arguments, told)
     assert told in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
     assert said.stdout == ''
+
+
+def test_a_forecast_finds_out_the_time_and_the_one_measure(variosync: Command, tmp_path: Path) -> None:
+    out = tmp_path / 'next.csv'
+    said = variosync('forecast', AIRLINE, '--h', 2, '--models', 'seasonal_naive', '-o', out)
+    assert said.returncode == 0, said.stderr
+    assert 'time: ds, target: y' in said.stderr
+    assert len(list(csv.DictReader(out.read_text().splitlines()))) == 2
 
 
 @pytest.mark.parametrize(

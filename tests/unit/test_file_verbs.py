@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from core import tasks
 from core.errors import UnusableData, UsageError
-from ui.cli.files import _report
+from ui.cli.files import _converted, _found, _report
 
 FIRST = 'day,shop,units\n' + ''.join(
     f'2024-01-{day:02},{shop},{day}\n' for shop in ('north', 'south') for day in range(1, 29)
@@ -206,3 +207,34 @@ def test_forecasts_of_local_times_go_on_by_the_clock_of_their_zone(tmp_path: Pat
     found = list(csv.DictReader(out.read_text().splitlines()))
     assert [row['ds'] for row in found] == ['2024-10-27T06:00:00.000000+0100', '2024-10-28T06:00:00.000000+0100']
     assert found[0]['cutoff'] == '2024-10-26T06:00:00.000000+0200'
+
+
+SHOPS = [('day', 'time'), ('shop', 'series'), ('sales', 'measure'), ('note', 'attribute')]
+
+
+@pytest.mark.parametrize(
+    ('roles', 'given', 'found'),
+    [
+        (SHOPS, {}, {'time': 'day', 'target': 'sales', 'id': 'shop'}),
+        (SHOPS[::2], {}, {'time': 'day', 'target': 'sales', 'id': None}),
+        ([*SHOPS, ('visits', 'measure')], {'target': 'visits'}, {'time': 'day', 'target': 'visits', 'id': 'shop'}),
+        ([*SHOPS, ('visits', 'measure')], {}, 'In a.csv sales, visits could be forecast. Say which one by --target.'),
+        ([*SHOPS, ('kind', 'series')], {}, 'In a.csv shop, kind tell its series apart. Say which one by --id.'),
+        (SHOPS[1:], {}, 'In a.csv no column could be the time. Say which one by --time.'),
+    ],
+)
+def test_columns_to_forecast_by_are_found_out(
+    roles: list[tuple[str, str]], given: dict[str, str], found: dict[str, str | None] | str
+) -> None:
+    columns = [{'name': name, 'role': role} for name, role in roles]
+    given_or_not = {what: given.get(what) for what in ('time', 'target', 'id')}
+    if isinstance(found, dict):
+        assert _found(columns, given_or_not, 'a.csv') == found
+    else:
+        with pytest.raises(UsageError, match=f'^{re.escape(found)}$'):
+            _found(columns, given_or_not, 'a.csv')
+
+
+def test_convert_tells_the_notes_of_its_file() -> None:
+    counts = {'rows_read': 2, 'rows_accepted': 2, 'rows_repaired': 0, 'rows_rejected': 0}
+    assert _converted({**counts, 'notes': ['Two orders.']}, Path('o.csv')).startswith('note: Two orders.\n')

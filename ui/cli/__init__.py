@@ -2,6 +2,7 @@
 
 import re
 import sys
+from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -43,9 +44,18 @@ def run(root: Root) -> None:
         if type(error).__name__ == 'NoArgsIsHelpError':  # its message is the help, in lines
             print(error.format_message(), file=sys.stderr)
             raise SystemExit(EXIT_USAGE) from None
-        _stop(f'{error.format_message().rstrip(".")}. Try `variosync --help`.')
+        _stop(f'{error.format_message().rstrip(".")}. Try `{_command(error)} --help`.')
     else:
         raise SystemExit(status or 0)
+
+
+def _command(error: Any) -> str:
+    """The command that was written wrongly, such as `variosync forecast`."""
+    context, words = getattr(error, 'ctx', None), list[str]()
+    while context is not None and context.parent is not None:
+        words.insert(0, context.info_name)
+        context = context.parent
+    return ' '.join(['variosync', *words])
 
 
 def _wrong_setting(error: ValidationError) -> str:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,8 +50,8 @@ AppendOption = Annotated[
     typer.Option(metavar='FOLDER', help='Dataset that the file joins; changed in place unless -o says where to.'),
 ]
 OutOption = Annotated[Path, typer.Option('-o', '--out', help='OUT.parquet or OUT.csv.')]
-TimeOption = Annotated[str, typer.Option(help='Column of time.')]
-TargetOption = Annotated[str, typer.Option(help='Column to forecast.')]
+TimeOption = Annotated[str | None, typer.Option(help='Column of time; found out when absent.')]
+TargetOption = Annotated[str | None, typer.Option(help='Column to forecast; the one measure when absent.')]
 HorizonOption = Annotated[int, typer.Option('--h', min=1, max=5000, help='Steps ahead.')]
 IdOption = Annotated[str | None, typer.Option('--id', help='Column that tells series apart.')]
 FreqOption = Annotated[str | None, typer.Option(help='Step, such as MS, D, h; inferred when absent.')]
@@ -80,6 +81,19 @@ def file_commands(app: typer.Typer, root: Root) -> None:
                 )
             except AmbiguousDates as error:
                 raise AmbiguousDates(f'{error.message} Here: --day-first or --month-first.') from error
+
+    def columns(
+        file: Path, memory: str, time: str | None, target: str | None, key: str | None, **options: Any
+    ) -> dict[str, Any]:
+        """The columns to forecast by: those given, else those that the file tells, of which a line on stderr says."""
+        if time is not None and target is not None:
+            return {'time': time, 'target': target, 'id': key}
+        given = {name: role for name, role in ((time, 'time'), (target, 'measure'), (key, 'series')) if name}
+        told = {name: value for name, value in options.items() if value is not None}
+        report = local('inspect', file, memory, max_faults=0, options={'reading': {}, 'roles': given, **told})
+        found = _found(report['columns'], {'time': time, 'target': target, 'id': key}, file.name)
+        print(', '.join(f'{name}: {column}' for name, column in found.items() if column), file=sys.stderr)
+        return found
 
     @app.command()
     def inspect(
@@ -174,10 +188,10 @@ def file_commands(app: typer.Typer, root: Root) -> None:
     @app.command()
     def forecast(
         file: FileArgument,
-        time: TimeOption,
-        target: TargetOption,
         h: HorizonOption,
         out: OutOption,
+        time: TimeOption = None,
+        target: TargetOption = None,
         id_column: IdOption = None,
         freq: FreqOption = None,
         models: ModelsOption = 'auto',
@@ -199,7 +213,8 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         """Forecast every series of a file."""
         if future is not None and not future.is_file():
             raise UsageError(f'There is no file {future}. Check the path.')
-        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
+        asked = columns(file, memory, time, target, id_column, time_zone=time_zone, day_first=day_first)
+        asked |= {'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
         asked |= {
             'models': _words(models),
             'levels': _levels(level),
@@ -222,10 +237,10 @@ def file_commands(app: typer.Typer, root: Root) -> None:
     @app.command()
     def backtest(
         file: FileArgument,
-        time: TimeOption,
-        target: TargetOption,
         h: HorizonOption,
         out: OutOption,
+        time: TimeOption = None,
+        target: TargetOption = None,
         id_column: IdOption = None,
         freq: FreqOption = None,
         models: ModelsOption = 'auto',
@@ -250,7 +265,8 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         """Measure models on the past of a file. Sets what they would have forecast beside what came."""
         if by not in (None, 'horizon', 'series'):
             raise UsageError(f'--by takes horizon or series, not "{by}".')
-        asked = {'time': time, 'id': id_column, 'target': target, 'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
+        asked = columns(file, memory, time, target, id_column, time_zone=time_zone, day_first=day_first)
+        asked |= {'h': h, 'freq': freq, 'cores': cores, 'seed': seed}
         asked |= {
             'models': _words(models),
             'levels': _levels(level),
@@ -276,6 +292,7 @@ TABS = {'\\t': '\t', 'tab': '\t'}
 SUFFIXES = ('.csv', '.parquet')
 MOST_NAMED = 10  # series in one line
 SHOWN = 20  # faults that `inspect` prints
+NAMED = 8  # columns that a message names
 CHILD_OVERHEAD = 400 * 2**20
 
 
@@ -336,6 +353,18 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: told[name] for name in OTHERS if told[name] not in (None, [])} | {'reading': reading}
 
 
+def _found(columns: Sequence[Mapping[str, Any]], given: Mapping[str, str | None], name: str) -> dict[str, Any]:
+    """The time, the target and the key of a file: those `given`, else the only columns of their roles."""
+    roles = {'time': 'time', 'target': 'measure', 'id': 'series'}
+    found = {what: [c['name'] for c in columns if c['role'] == role] for what, role in roles.items()}
+    said = {'time': 'could be the time', 'target': 'could be forecast', 'id': 'tell its series apart'}
+    for what, names in found.items():
+        if given[what] is None and (len(names) > 1 or (not names and what != 'id')):
+            which = ', '.join(names[:NAMED]) + (' …' if len(names) > NAMED else '') or 'no column'
+            raise UsageError(f'In {name} {which} {said[what]}. Say which one by --{what}.')
+    return {what: given[what] or next(iter(names), None) for what, names in found.items()}
+
+
 def _lines(text: str) -> list[int | None]:
     """The first and the last of some lines, written as 10-99, 10- or -99; None for no bound."""
     found = re.fullmatch(r'(\d{0,18})-(\d{0,18})', text) if text else None
@@ -366,7 +395,7 @@ def _summary(report: Mapping[str, Any], out: Path) -> str:
 
 def _converted(report: Mapping[str, Any], out: Path | None) -> str:
     lines = [f'warning: {text}' for text in report.get('warnings', ())]
-    lines += [f'hint: {text}' for text in report.get('hints', ())]
+    lines += [f'{kind}: {text}' for kind in ('note', 'hint') for text in report.get(f'{kind}s', ())]
     lines += [
         f'step {step["step"]} {step["do"]}: {step["rows_before"]:,} rows to {step["rows_after"]:,}, '
         f'{step["cells_changed"]:,} of {step["cells"]:,} cells changed'
