@@ -19,10 +19,11 @@ import structlog
 
 from core import suggest
 from core.analysis import demo
+from core.ask import Ask, needed_windows
 from core.dashboards import Dashboards
 from core.datasets import Datasets
 from core.errors import Conflict, NotFound, VariosyncError
-from core.forecasts import Ask, Forecasts, Listed, needed_windows
+from core.forecasts import Forecasts, Listed
 from core.hours import Hours
 from core.jobs import Jobs
 from core.notices import Notices

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 import pytest
 
-from core.forecasts import Ask
+from core.ask import Ask
 from core.services import Services
 from core.settings import Settings
 from core.values import Job

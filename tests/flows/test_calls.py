@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from core.ask import Ask
 from core.errors import (
     AmbiguousDates,
     Conflict,
@@ -24,7 +25,6 @@ from core.errors import (
     VariosyncError,
     from_words,
 )
-from core.forecasts import Ask
 from core.values import JobState, User
 from storage.cloud.compute import ModalCompute
 from storage.objects import Objects

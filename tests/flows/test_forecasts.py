@@ -13,8 +13,9 @@ import pytest
 
 from core.analysis import tables
 from core.analysis.forecasting.base import KINDS
+from core.ask import Ask, ask_of, defaults
 from core.errors import Conflict, NotFound, TaskFailed, TaskOverLimit, UsageError
-from core.forecasts import Ask, Counts, Forecasts, Measured, ask_of, defaults
+from core.forecasts import Counts, Forecasts, Measured
 from core.values import Forecast, JobState, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import LocalTaskObjects

@@ -9,8 +9,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from core.ask import Ask
 from core.errors import Conflict, NotFound, Unavailable, UsageError
-from core.forecasts import Ask
 from core.values import KEPT, Actor, Dataset, User
 from storage.embedded.server import EmbeddedPostgres
 from storage.objects import Objects

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from core.analysis import panel
+from core.ask import Ask
 from core.errors import Misconfigured, NotFound, TaskOverLimit, VariosyncError
-from core.forecasts import Ask
 from core.ports import Progress
 from core.tasks import TASKS
 from core.track import adapted

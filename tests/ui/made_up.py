@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 
 from core.analysis.ahead import Ahead
 from core.analysis.tables import Page
+from core.ask import Ask, Reach
 from core.errors import NotFound, Unavailable
-from core.forecasts import Ask, Reach, Times
+from core.forecasts import Times
 from core.track import Scoring, Track
 from core.values import Forecast, Quote, Version
 from tests.ui.doubles import Datasets, Forecasts

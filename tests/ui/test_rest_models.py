@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from core.analysis.tables import FORMULA_STARTS, Page
-from core.forecasts import Ask
+from core.ask import Ask
 from ui.api.account import KeyRequest
 from ui.api.contract import csv_text, negotiate
 from ui.api.datasets import Correction, DatasetChange

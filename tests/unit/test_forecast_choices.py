@@ -11,10 +11,10 @@ import pytest
 
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting import Request, backtest
+from core.ask import Ask, defaults, in_steps, windows_of
+from core.ask import reach as reach_of
+from core.ask import room as room_of
 from core.countries import COUNTRIES
-from core.forecasts import Ask, defaults, in_steps, windows_of
-from core.forecasts import reach as reach_of
-from core.forecasts import room as room_of
 from core.values import Forecast, JobState, Version
 from tests.ui.made_up import LABELS, manifest
 from tests.unit.analysis.forecasting.frames import frame, wave

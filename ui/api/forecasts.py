@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
+from core.ask import LEAST_BUDGET, MOST_BUDGET, MOST_COLUMNS, MOST_OPTIONS, MOST_STEPS, Ask
 from core.datasets import EXPORTS
-from core.forecasts import LEAST_BUDGET, MOST_BUDGET, MOST_COLUMNS, MOST_OPTIONS, MOST_STEPS, Ask
 from core.services import Services
 from core.values import Forecast as StoredForecast
 from core.values import JobState, Session

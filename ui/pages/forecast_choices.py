@@ -10,8 +10,7 @@ from urllib.parse import urlencode
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
-from core.countries import COUNTRIES
-from core.forecasts import (
+from core.ask import (
     FEWEST_WINDOWS,
     LEAST_BUDGET,
     MOST_BUDGET,
@@ -24,8 +23,9 @@ from core.forecasts import (
     defaults,
     windows_of,
 )
-from core.forecasts import reach as reach_of
-from core.forecasts import room as room_of
+from core.ask import reach as reach_of
+from core.ask import room as room_of
+from core.countries import COUNTRIES
 from core.values import Forecast, Version
 from ui.pages.forecast_words import model_name
 

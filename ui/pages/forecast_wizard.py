@@ -12,8 +12,9 @@ from nicegui.element import Element
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
+from core.ask import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, in_steps, windows_of
 from core.countries import COUNTRIES
-from core.forecasts import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, in_steps, times_of, windows_of
+from core.forecasts import times_of
 from core.services import Services
 from core.values import Balance, Dataset, Session, Version
 from ui.components import formats

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from core.forecasts import ENOUGH, Reach
+from core.ask import ENOUGH, Reach
 from core.values import Balance
 from ui.components.formats import counted
 from ui.components.hours import Price
