@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.dirty.tables import STATIONS, DirtyFile, Known
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 KINDS = (
     ('timestamp', re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?')),
@@ -79,6 +83,16 @@ def outcome(file: DirtyFile, folder: Path) -> Outcome:
         source.unlink()
 
 
+@cache
+def _reader() -> 'DuckDBPyConnection':
+    """What reads every version: to open it takes as long as what is asked of it."""
+    import duckdb
+
+    connection = duckdb.connect(config={'threads': 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def _reconciles(counts: dict[str, Any]) -> bool:
     return bool(counts['rows_accepted'] + counts['rows_repaired'] + counts['rows_rejected'] == counts['rows_read'])
 
@@ -90,18 +104,14 @@ def _missed(file: DirtyFile, listed: Sequence[dict[str, Any]]) -> tuple[Known, .
 
 def _stored(file: DirtyFile, into: Path) -> Outcome:
     """Compare a version with what is meant."""
-    import duckdb
-
     manifest = json.loads((into / 'manifest.json').read_text(encoding='utf-8'))
     parts = [str(into / one['name']) for one in manifest['files'] if one['name'].startswith('data-')]
     types = [column['type'] for column in manifest['columns']]
     names = ', '.join('"' + column['name'].replace('"', '""') + '"' for column in manifest['columns'])
-    with duckdb.connect(config={'threads': 1}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        rows = connection.execute(f'SELECT {names}, _time FROM read_parquet(?) ORDER BY _line', [parts]).fetchall()
-        faults = connection.execute(
-            'SELECT line, kind, "column" FROM read_parquet(?)', [str(into / 'faults.parquet')]
-        ).fetchall()
+    reader = _reader()
+    rows = reader.execute(f'SELECT {names}, _time FROM read_parquet(?) ORDER BY _line', [parts]).fetchall()
+    listing = 'SELECT line, kind, "column" FROM read_parquet(?)'
+    faults = reader.execute(listing, [str(into / 'faults.parquet')]).fetchall()
     listed = [{'line': line, 'kind': kind, 'column': column} for line, kind, column in faults]
     kinds, meant, keys = intended(file)
     told = [
