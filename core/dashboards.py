@@ -120,7 +120,7 @@ class Dashboards:
             version = await tx.one('version_current', dataset_id=dataset_id)
             taken = {row['name'] for row in await tx.all('dashboards_list')}
         spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template, name=dataset['name'])
-        return await self.create(user_id, name or _free_name(dataset['name'], taken), spec, by=by)
+        return await self.create(user_id, name or free_name(dataset['name'], taken), spec, by=by)
 
     @staticmethod
     def templates() -> Mapping[str, str]:
@@ -229,7 +229,7 @@ def clean_name(name: str) -> str:
     return name
 
 
-def _free_name(name: str, taken: Set[str]) -> str:
+def free_name(name: str, taken: Set[str]) -> str:
     """Return a name that none of those that are `taken` is: grid, grid 2, grid 3."""
     numbered = (f'{name[: 255 - len(f" {at}")].rstrip()} {at}' for at in count(2))
     return name if name not in taken else next(one for one in numbered if one not in taken)

@@ -14,6 +14,7 @@ import structlog
 from core import audit, orders
 from core.analysis.recipes import check as check_recipe
 from core.analysis.recipes import fields_of
+from core.dashboards import free_name
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
 from core.notices import Notices
@@ -405,7 +406,9 @@ class Uploads:
 
     async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
         source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)
-        row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=title_of(upload.name))
+        taken = {row['name'] for row in await tx.all('datasets_named')}
+        name = free_name(title_of(upload.name), taken)
+        row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=name)
         return UUID(str(row['id']))
 
     async def _order(

@@ -19,7 +19,7 @@ from ui import assets, middlewares, standing
 from ui.api import auth, health, metrics, palette, rest
 from ui.components.panels import find_modules
 from ui.edge import Edge
-from ui.errors import FAULT, address, error_page, is_json, problem, respond, wants_page
+from ui.errors import FAULT, address, error_page, is_json, problem, respond, wants_page, wrong_value
 from ui.guard import Guard, secure, sign_in_redirect
 from ui.meter import Meter
 from ui.metrics import Counters, Counting
@@ -182,8 +182,7 @@ async def _unreadable(request: Request, error: Exception) -> Response:
     names = _within(error.body, names)
     place = '.'.join(str(part)[:60] for part in (where, *names))[:200]
     name = place if where == 'body' else '.'.join(str(part) for part in names)[:60]
-    reason = first['msg'].removeprefix('Value error, ').rstrip('.')[:300]
-    return respond(request.scope, UsageError(f'The value of "{name}" cannot be read: {reason}.', place=place))
+    return respond(request.scope, UsageError(wrong_value(name, first), place=place))
 
 
 def _within(body: Any, names: Sequence[str | int]) -> list[str | int]:

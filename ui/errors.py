@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -55,7 +56,27 @@ UNKNOWN = 'Try again. If it happens again, tell the operator the number below.'
 AGAIN = (409, 429, 500, 503)
 WAYS_ON = {401: ('Sign in', '/sign-in', 'corner-down-left'), 402: ('See Billing', '/billing', 'credit-card')}
 
+WRONG = {'Field required': 'it is missing', 'Extra inputs are not permitted': 'there is no value of this name'}
+IN_WORDS = (
+    (r'^[A-Z]\w+ should', 'it should'),
+    ('a valid integer', 'a whole number'),
+    ('a valid number', 'a number'),
+    ('a valid string', 'a text'),
+    ('a valid boolean', 'true or false'),
+    ('a valid (list|tuple|array)', 'a list'),
+    ('a valid dictionary( or .*)?$', 'an object'),
+)
+"""What pydantic says, as whoever writes a request says it."""
 TOLD = ('place', 'shortfall', 'balance', 'quote')
+
+
+def wrong_value(name: str, error: Mapping[str, Any]) -> str:
+    """Say of what pydantic says of a value: which one it is and what it should be."""
+    said = str(error['msg']).removeprefix('Value error, ').rstrip('.').partition(', unable to ')[0]
+    said = WRONG.get(said, said)
+    for words, ours in IN_WORDS:
+        said = re.sub(words, ours, said)
+    return f'The value of "{name}" cannot be read: {said[:300]}.'
 
 
 def respond(scope: Scope, error: VariosyncError) -> Response:

@@ -37,6 +37,15 @@ async def test_the_same_bytes_are_taken_again_and_told(product: Product, user: U
     assert [job.state for job in await product.work_off(user)] == ['succeeded']
 
 
+async def test_a_second_dataset_of_one_name_gets_a_number(product: Product, user: User) -> None:
+    for name in ('sales.csv', 'sales.csv', 'sales.csv'):
+        await product.send(user, name, FILE)
+    stranger = await factories.user(product.database)
+    await product.send(stranger, 'sales.csv', FILE)
+    assert {data.name for data in await product.datasets.list(user.id)} == {'sales', 'sales 2', 'sales 3'}
+    assert [data.name for data in await product.datasets.list(stranger.id)] == ['sales']
+
+
 async def test_a_file_that_made_no_version_is_told_too(product: Product, user: User) -> None:
     broken = b'nothing,of,it\n'
     await product.send(user, 'broken.csv', broken)

@@ -12,6 +12,7 @@ from core.settings import Settings
 from ui.cli import client as client_module
 from ui.cli.client import Client
 from ui.cli.remote import access
+from ui.cli.upload import _line
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -105,3 +106,12 @@ def test_a_dataset_that_shows_no_version_is_told(tmp_path: Path) -> None:
         pytest.raises(VariosyncError, match='not understood'),
     ):
         client.shown('d')
+
+
+@pytest.mark.parametrize('more', [{'error': 'It is not clear.'}, {'state': 'sent', 'url': 'https://example.com/d'}])
+def test_that_bytes_are_there_already_is_told_also_when_they_cannot_be_read(
+    more: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _line({'file': 'a.csv', 'same_as': 'https://example.com/datasets/1', **more}, as_json=False)
+    told = capsys.readouterr()
+    assert 'note: a.csv: these bytes are already in https://example.com/datasets/1\n' in told.out + told.err

@@ -25,7 +25,7 @@ from core.services import Services
 from core.values import Version
 from ui.api.contract import BINARY, PRIVATE, DatasetsRead, Number, files, problems, router
 from ui.api.query import SQUEEZE, Asked
-from ui.errors import FAULT, problem, respond
+from ui.errors import FAULT, problem, respond, wrong_value
 
 log = structlog.get_logger()
 
@@ -107,8 +107,7 @@ def _read(text: str) -> tuple[tuple[UUID, int], Asked]:
     except ValidationError as error:
         first = error.errors()[0]
         name = '.'.join(str(part) for part in first['loc'])[:60]
-        reason = first['msg'].removeprefix('Value error, ').rstrip('.')[:300]
-        raise UsageError(f'The value of "{name}" cannot be read: {reason}.', place=f'query.{name}') from error
+        raise UsageError(wrong_value(name, first), place=f'query.{name}') from error
 
 
 def _frame(at: int, status: int, body: bytes) -> bytes:

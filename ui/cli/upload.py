@@ -107,10 +107,10 @@ def _stopping(said: str) -> Iterator[None]:
 
 def _line(found: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
     """Print what became of a file: what went wrong always, the rest unless it is asked for as JSON."""
+    twin = [f'note: {found["file"]}: these bytes are already in {found["same_as"]}'] if 'same_as' in found else []
     if 'error' in found:
-        print(f'variosync: {found["file"]}: {" ".join(found["error"].split())}', file=sys.stderr)
+        print('\n'.join([*twin, f'variosync: {found["file"]}: {" ".join(found["error"].split())}']), file=sys.stderr)
     elif not as_json:
-        twin = [f'note: {found["file"]}: these bytes are already in {found["same_as"]}'] if 'same_as' in found else []
         print('\n'.join([*(f'warning: {text}' for text in found.get('warnings', ())), *twin, _said(found)]))
     return found
 
