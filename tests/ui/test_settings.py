@@ -22,7 +22,8 @@ from tests.ui.site import until
 from ui.app import mount
 from ui.components.agents import agent
 from ui.pages.audit import who
-from ui.pages.settings import access_of, zones
+from ui.pages.settings.display import zones
+from ui.pages.settings.keys import access_of
 from ui.session import COOKIE
 from ui.sockets import SocketGuard
 
