@@ -152,6 +152,8 @@ async def test_bars_stack_what_was_used_and_say_it_in_words(room: Room) -> None:
     assert 'height: 50.000%; background: var(--series-1)' in drawing
     assert 'height: 16.667%; background: var(--series-2)' in drawing
     assert drawing.count('title=') == 30
+    # The last date is that of the last bar, as near to it as the card has room.
+    assert '<span style="left: 97.50%">30 Nov</span>' in drawing
 
 
 async def test_a_year_is_drawn_in_weeks_and_nothing_used_says_so(room: Room) -> None:

@@ -1,6 +1,6 @@
 """The page of jobs: what each filter finds, and older ones as they are asked for."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from nicegui.testing import User, user_simulation
 
+from core.jobs import Standing
 from core.settings import Settings
 from core.values import Job, JobState
 from tests.ui import doubles
@@ -39,6 +40,10 @@ class Kept:
 
     async def list(self, user_id: UUID, *, limit: int, states: Collection[JobState] | None) -> Sequence[Job]:
         return [one for one in self.jobs if states is None or one.state in states][:limit]
+
+    async def states(self, user_id: UUID, dataset_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
+        newest_last = [(one.dataset_id, one.state) for one in reversed(self.jobs)]
+        return {dataset: Standing(state=state) for dataset, state in newest_last if dataset and dataset in dataset_ids}
 
 
 @pytest.fixture
@@ -93,6 +98,10 @@ async def test_what_failed_is_found_behind_many_that_did_not(kept: tuple[User, K
     await user.open('/jobs?show=failed')
     (way,) = [one for one in user._client.elements.values() if getattr(one, 'text', '') == 'Correct it']
     assert way.props['href'] == f'/datasets/{jobs.jobs[-1].dataset_id}'
+    jobs.jobs.insert(0, replace(job(500, JobState.SUCCEEDED), dataset_id=jobs.jobs[-1].dataset_id))
+    await user.open('/jobs?show=failed')
+    assert 'Corrected since' in texts(user)
+    assert 'Correct it' not in texts(user)
     await user.open('/jobs?show=open')
     await user.should_see('Nothing is running')
 

@@ -111,10 +111,10 @@ def _dates(spans: Sequence[Sequence[UsageDay]]) -> str:
     step = 7 * math.ceil(step / 7) if step > 4 and len(spans[0]) == 1 else step
     places = range((len(spans) - 1) % step, len(spans), step)
     return ''.join(
-        f'<span style="left: {100 * (place + 0.5) / len(spans):.2f}%">{_short(spans[place][0].day)}</span>'
+        # A date at the very edge would stick out of the card: the last one stands a little beside its bar.
+        f'<span style="left: {min(97.5, 100 * (place + 0.5) / len(spans)):.2f}%">{_short(spans[place][0].day)}</span>'
         for place in places
-        # A date at the very edge would stick out of the card.
-        if 0.04 <= (place + 0.5) / len(spans) <= 0.975
+        if (place + 0.5) / len(spans) >= 0.04
     )
 
 

@@ -87,10 +87,13 @@ def verdict(coverage: Mapping[str, float | None], forecasts: float) -> tuple[str
     return (WIDE, 'line') if wide else ('hold', 'ok')
 
 
-def judge(coverage: Mapping[str, float | None], forecasts: float) -> None:
-    """A badge with the verdict, which can be asked how many forecasts it rests on."""
+def judge(coverage: Mapping[str, float | None], forecasts: float, *, alone: bool = False) -> None:
+    """A badge with the verdict, which can be asked how many forecasts it rests on.
+
+    Below it stands how many there are where they are too few, unless it is to stand `alone`, as in the head of a card.
+    """
     text, kind = verdict(coverage, forecasts)
-    if text != FEWER:
+    if alone or text != FEWER:
         _verdict(text, kind, forecasts)
         return
     with tag('div', classes='vs').style('align-items: start; padding-block: var(--s1)'):

@@ -1,6 +1,6 @@
 """Jobs: states, attempts, errors; cancel and run again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -89,14 +89,17 @@ class _Jobs:
         found = await self._services.jobs.list(self._user_id, limit=self._shown + 1, states=STATES[self._chosen])
         jobs = found[: self._shown]
         self._foot.set_visibility(len(found) > len(jobs))
-        if not self._changes.seen([(job.id, job.state) for job in jobs]):
+        asking = {job.dataset_id for job in jobs if job.dataset_id and _asks(job)}
+        standing = await self._services.jobs.states(self._user_id, asking)
+        answered = {dataset for dataset, one in standing.items() if one.state != JobState.FAILED}
+        if not self._changes.seen([(job.id, job.state) for job in jobs], answered):
             return
         self._running.clear()
         self._box.clear()
         with self._box:
-            self._list(jobs)
+            self._list(jobs, answered)
 
-    def _list(self, found: Sequence[Job]) -> None:
+    def _list(self, found: Sequence[Job], answered: Collection[UUID]) -> None:
         under_way = [job for job in found if not job.state.final]
         ended = [job for job in found if job.state.final]
         if under_way:
@@ -105,7 +108,7 @@ class _Jobs:
                     self._running.draw(self._services, job, job.title)
         if ended:
             with card():
-                _table(self._services, ended)
+                _table(self._services, ended, answered)
         if not found:
             with card():
                 title, text, label, href = NOTHING[self._chosen]
@@ -113,7 +116,7 @@ class _Jobs:
                 empty_state(title, text, actions=lambda: button(label, href=href, kind=kind))
 
 
-def _table(services: Services, found: Sequence[Job]) -> None:
+def _table(services: Services, found: Sequence[Job], answered: Collection[UUID]) -> None:
     table(
         [
             Column(label='Job', cell=_title, width='34%'),
@@ -122,7 +125,7 @@ def _table(services: Services, found: Sequence[Job]) -> None:
             Column(label='Took', cell=_took, num=True, phone=False),
             Column(label='Charged', cell=charge_of, num=True, phone=False),
             Column(label='Asked', cell=_created, num=True, phone=False),
-            Column(label='', cell=lambda job: _actions(services, job), num=True, width='132px'),
+            Column(label='', cell=lambda job: _actions(services, job, answered), num=True, width='132px'),
         ],
         found,
         label='Jobs',
@@ -152,11 +155,20 @@ def _created(job: Job) -> None:
     when(job.created_at)
 
 
-def _actions(services: Services, job: Job) -> None:
+def _asks(job: Job) -> bool:
+    """Whether a conversion waits for somebody to say how its file is to be read."""
+    return job.state == JobState.FAILED and job.kind == 'convert' and (job.error or {}).get('code') in ASKS
+
+
+def _actions(services: Services, job: Job, answered: Collection[UUID]) -> None:
+    """What can be done about a job; nothing where a later conversion of one of the `answered` datasets was told."""
+
     async def retry() -> None:
         await services.jobs.retry(current().user.id, job.id)
 
-    if job.state == JobState.FAILED and job.kind == 'convert' and (job.error or {}).get('code') in ASKS:
+    if _asks(job) and job.dataset_id in answered:
+        tag('span', 'Corrected since', 't12 t3')
+    elif _asks(job):
         button('Correct it', kind='small', icon_name='pencil', href=link_of(job))
     elif job.state in (JobState.FAILED, JobState.CANCELLED):
         with tag('div', classes='vs again'):

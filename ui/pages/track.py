@@ -127,7 +127,7 @@ class Selection:
                     sub=self._of_whom,
                     actions=None
                     if self._several
-                    else lambda: judge(overall.coverage, forecasts_of(self._track.horizons)),
+                    else lambda: judge(overall.coverage, forecasts_of(self._track.horizons), alone=True),
                 )
         if not self._several:
             self._by_model()

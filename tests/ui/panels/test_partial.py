@@ -64,6 +64,13 @@ def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Told
     ]
 
 
+def test_a_bucket_that_the_range_cuts_is_cut_for_all_lines_of_a_stack(told: Told) -> None:
+    months = [ms(2026, month, 1) for month in range(1, 6)]
+    stack = answer(buckets(months, [5, 5, 5, 5]), buckets(months, [5, 5, 5, 3]))
+    cut = stack | {'span': [ms(2026, 1, 1), ms(2026, 4, 26)]}
+    assert told(PARTIAL, [[cut, {'every': 'P1M', 'zone': 'UTC', 'step': DAY}]]) == [[{'3': '26 of 30 days'}] * 2]
+
+
 def test_buckets_with_gaps_tell_how_much_of_them_there_is(told: Told) -> None:
     hours = [24.0] * 12
 

@@ -270,13 +270,16 @@ def test_two_lines_of_very_different_size_are_told_of_even_where_they_have_no_co
 
 
 def test_words_of_a_threshold_stand_where_nothing_is_drawn(told: Told) -> None:
-    """A peak at the right pushes them to the left; where all is taken they stand where they hide least."""
+    """A peak or a note's line pushes them to the left; where all is taken they stand where they hide least."""
     body = """const drawn = given.map(([x, y]) => ({ t: Float64Array.from(x), y: Float64Array.from(y), axis: 'left' }));
     const scales = { y: { limits: [0, 100] } }, box = { left: 0, top: 0, width: 1000, height: 100 };
     return labels.freeSpot({ x: [0, 1000], lines: drawn, bands: [] }, scales,
         { box, x: (ms) => ms, y: (value) => 100 - value, at: 50, wide: 100, tall: 13 });"""
     low = [[0, 1000], [5, 5]]
     assert told(body, [low]) == {'left': 896, 'top': 54, 'hides': 0}
+    noted = told(body.replace('bands: []', 'bands: [], notes: [{ at: 950 }]'), [low])
+    assert (noted['top'], noted['hides']) == (54, 0)
+    assert noted['left'] + 100 < 950
     peak = [[0, 800, 900, 1000], [5, 5, 90, 90]]
     found = told(body, [low, peak])
     assert found['hides'] == 0

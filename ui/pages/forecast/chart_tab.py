@@ -251,7 +251,7 @@ def came_card(track: Track | None, model: str, colour: str) -> None:
         horizons,
         sub=model_name(model),
         colour=colour,
-        actions=lambda: judge(figures.coverage, forecasts_of(horizons)),
+        actions=lambda: judge(figures.coverage, forecasts_of(horizons), alone=True),
     )
 
 

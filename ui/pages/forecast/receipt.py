@@ -70,7 +70,7 @@ def receipt(
 
     def judged() -> None:
         if score is not None:
-            judge(*measured(score))
+            judge(*measured(score), alone=True)
 
     head = card('Coverage receipt', model_name(model), actions=judged, classes='receipt')
     with head, tag('div', classes='body vs gap-s'):

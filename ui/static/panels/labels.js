@@ -19,6 +19,7 @@ export function freeSpot(scene, scales, { box, x, y, at, wide, tall, taken = [],
     for (const top of rows.length ? rows : [at - ABOVE * ratio - tall]) {
       const over = ([a, b]) => Math.max(0, Math.min(b, top + tall) - Math.max(a, top));
       let hides = drawn.reduce((all, [a, b, weight]) => all + over([a, b]) * weight, 0);
+      for (const note of scene.notes ?? []) if (note.at >= ms(from) && note.at <= ms(from + wide)) hides += tall;
       for (const [a, up, b, down] of taken) if (a < from + wide && b > from) hides += 2 * over([up, down]);
       if (!best || hides < best.hides) best = { left: from, top, hides };
     }

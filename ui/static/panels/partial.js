@@ -90,12 +90,15 @@ export function sparse({ t, until, n }) {
 export function markPartial(answer, { every = "", zone = "UTC", step = 0 } = {}) {
   const lines = answer.lines.filter((line) => line.role === "value" && line.columns.until?.length), duration = every && every !== "auto" ? every : chosen(lines);
   const told = duration && answer.span && lengthOf(duration), offset = offsetOf(zone), end = answer.span ? answer.span[1] + step : 0;
+  // What a range cuts it cuts for all lines: together they tell whether a bucket holds as much as usual.
+  const together = new Map();
+  for (const { columns: { t, n } } of lines) if (n) for (let i = 0; i < t.length; i++) together.set(t[i], (together.get(t[i]) ?? 0) + n[i]);
+  const inner = [...together.keys()].sort((a, b) => a - b).slice(1, -1).map((at) => together.get(at)).filter((many) => many > 0).sort((a, b) => a - b), usual = inner.length ? inner[inner.length >> 1] : Infinity;
   for (const line of lines) {
     const { t, until, n } = line.columns, last = t.length - 1, found = sparse(line.columns);
-    const inner = n ? [...n].slice(1, -1).filter((many) => many > 0).sort((a, b) => a - b) : [], usual = inner.length ? inner[inner.length >> 1] : Infinity;
     for (const i of told ? new Set([0, last]) : []) {
       const [a, b] = bucketAt(t[i], duration, offset), covered = Math.min(b, Math.max(until[i], t[i]), end) - Math.max(a, t[i], answer.span[0]);
-      const missing = b - a - covered, few = !n || n[i] < usual * 0.95;
+      const missing = b - a - covered, few = !n || together.get(t[i]) < usual * 0.95;
       if (covered > 0 && n?.[i] !== 0 && few && missing >= Math.max(step * 0.95, (b - a) * 0.02)) found[i] = said(covered, b - a);
     }
     if (Object.keys(found).length) line.partial = found;
