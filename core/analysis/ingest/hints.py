@@ -376,6 +376,7 @@ def _far_times(
     (lasts,) = duck.single(connection, f'SELECT max("end") - min(start) FROM {duck.files([series])}')
     if time is None or lasts is None or lasts < PAUSE:
         return []
+    own = duck.identifier(time.name)  # as the file tells it, by the clock of its zone
     years = connection.execute(
         f'SELECT min(_time), max(_time), count(*) FROM {source} GROUP BY year(_time) ORDER BY 1'
     ).fetchall()
@@ -389,13 +390,17 @@ def _far_times(
     if last < len(years):
         bounds['<'] = _between(high, years[last][0])
     beyond = f"_time NOT BETWEEN '{low}'::TIMESTAMP AND '{high}'::TIMESTAMP"
+    middle = (low + (high - low) / 2).replace(tzinfo=UTC).timestamp()
     rows = connection.execute(
-        f'SELECT _time, {"_line" if lined else "NULL"}, _series, count(*) OVER () FROM {source} WHERE {beyond} '
-        f'ORDER BY abs(epoch(_time) - {(low + (high - low) / 2).replace(tzinfo=UTC).timestamp()}) DESC, _series, _line '
-        f'LIMIT {TOLD}'
+        f'SELECT left({own}::VARCHAR, 10), {"_line" if lined else "NULL"}, _series, count(*) OVER () '
+        f'FROM {source} WHERE {beyond} ORDER BY abs(epoch(_time) - {middle}) DESC, _series, _line LIMIT {TOLD}'
     ).fetchall()
     many = rows[0][3]
-    shown = [f'{moment:%Y-%m-%d}' + ('' if line is None else f' (line {line:,})') for moment, line, *_ in rows]
+    begin, end = duck.single(
+        connection,
+        f'SELECT left(min({own})::VARCHAR, 10), left(max({own})::VARCHAR, 10) FROM {source} WHERE NOT ({beyond})',
+    )
+    shown = [moment + ('' if line is None else f' (line {line:,})') for moment, line, *_ in rows]
     more = f' and {many - len(rows):,} more' if many > len(rows) else ''
     where = {'>=': 'before', '<': 'from'}
     words = ' or '.join(f'{where[sign]} {year}{" on" if sign == "<" else ""}' for sign, year in bounds.items())
@@ -406,15 +411,15 @@ def _far_times(
             'key': _key('far_times', time.name, str(many), str(rows[0][0])),
             'text': (
                 f'{_rows(many)} {lie} far from all other times in {_short(time.name)}: {", ".join(shown)}{more}; the '
-                f'others lie between {low:%Y-%m-%d} and {high:%Y-%m-%d}. {stand} for no date. A step of the recipe '
+                f'others lie between {begin} and {end}. {stand} for no date. A step of the recipe '
                 f'would take out rows {words}, in later files too.'
             ),
             'column': time.name,
             'count': many,
             'lines': [line for _, line, *_ in rows if line is not None],
             'series': [rows[0][2]],
-            'low': f'{low:%Y-%m-%d}',
-            'high': f'{high:%Y-%m-%d}',
+            'low': begin,
+            'high': end,
             'step': _within_years(time, bounds),
         }
     ]

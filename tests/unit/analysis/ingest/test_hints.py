@@ -332,3 +332,12 @@ def test_times_of_every_type_that_lie_far_from_the_others_are_taken_out(tmp_path
 )
 def test_other_times_lie_nowhere_far(tmp_path: Path, text: str) -> None:
     assert told(tmp_path, text) == []
+
+
+def test_times_far_from_all_others_are_told_by_the_clock_of_their_zone(tmp_path: Path) -> None:
+    hours = [f'2024-01-01 {hour:02}:00,{TENS[hour]}' for hour in range(24)]
+    text = '\n'.join(['at,y', '1000-01-01 00:00,10.5', *hours, '2999-12-31 23:30,11.5', ''])
+    (hint,) = told(tmp_path, text, time_zone='Asia/Tokyo')
+    assert (
+        '1000-01-01 (line 2), 2999-12-31 (line 27); the others lie between 2024-01-01 and 2024-01-01.' in hint['text']
+    )
