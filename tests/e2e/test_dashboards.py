@@ -816,6 +816,22 @@ def test_a_step_aside_is_there_before_it_is_asked_for(api: httpx.Client, opened:
     expect(page.locator('.panel-message')).to_be_hidden()
 
 
+def test_what_is_on_its_way_is_not_asked_for_again(api: httpx.Client, opened: Opened) -> None:
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
+    page = opened('/dashboards')
+    held: list[Route] = []
+    page.route('**/query?**', lambda route: held.append(route))
+    with page.expect_request('**/query?**'):
+        page.goto(f'/dashboards/{made["id"]}', wait_until='commit')
+    # A panel that has its place looks at its width once more; timers of the same time keep their order.
+    page.evaluate('() => new Promise((done) => requestAnimationFrame(() => setTimeout(setTimeout, 20, done, 160)))')
+    assert len(held) == 1
+    held[0].continue_()
+    ready(page)
+    assert page.locator('[data-panel="p0"]').get_attribute('data-fetches') == '1'
+
+
 def test_a_large_change_asks_before_the_page_is_left(api: httpx.Client, opened: Opened) -> None:
     notes = [{'id': f'n{at}', 'kind': 'note', 'y': at * 4, 'show': {'text': 'é' * 5000}} for at in range(7)]
     made = api.post('/api/v1/dashboards', json={'name': 'Notes', 'spec': {'panels': notes}}).json()

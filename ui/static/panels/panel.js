@@ -112,16 +112,20 @@ export class Panel {
     if (this.gone || this.spec !== spec || this.context !== context) return undefined;
     const request = this.asking();
     const asked = address(spec.dataset, dataset.version, request);
-    if (asked === this.asked && this.answer && (spec.show.forecast || "") === this.foretold) return this.arrived();
+    if (asked === this.asked && (spec.show.forecast || "") === this.foretold) {
+      if (this.going) return undefined;  // its answer draws what is wanted by then
+      if (this.answer) return this.arrived();
+    }
     clearTimeout(this.ahead);
     this.asked = asked;
     this.foretold = spec.show.forecast || "";
     this.abort?.abort();
     const abort = this.abort = new AbortController();
+    this.going = true;
     this.element.dataset.ready = "0";
     this.hooks.asks?.(this);
     try {
-      const [answer] = await Promise.all([query(spec.dataset, dataset.version, request, abort), this.engine(), this.foresee(spec)]);
+      const [answer] = await Promise.all([query(spec.dataset, dataset.version, request, abort), this.engine(), this.foresee(spec)]).finally(() => { if (this.abort === abort) this.going = false; });
       if (abort.signal.aborted || this.gone) return;
       this.answer = answer;
       this.request = request;
