@@ -93,7 +93,8 @@ class Billing:
                 self._usage_head()
                 self._usage = tag('div', classes='vs grow')
         with tag('div', classes='g12 billing'):
-            with card('Add hours', classes='c4').style('align-self: start'):
+            with card('Add hours', classes='c4') as more:
+                more.style('align-self: start')
                 self._more_hours()
             with tag('section', classes='card c8'):
                 self._ledger_head()

@@ -156,7 +156,7 @@ class _Forecasts:
         table(
             [
                 Column[Listed](label='Name', cell=_name, width='34%'),
-                Column[Listed](label='Steps', cell=_steps, num=True, width='10%'),
+                Column[Listed](label='Steps', cell=lambda f: f'{f.h:,}', num=True, width='10%', phone=False),
                 Column[Listed](
                     label='Models',
                     cell=lambda f: ', '.join(map(model_name, f.models)),
@@ -285,12 +285,6 @@ def _track_button() -> None:
 
 def _new_button() -> None:
     button('New forecast', icon_name='plus', kind='pri', href='/forecasts/new')
-
-
-def _steps(forecast: Listed) -> None:
-    with tag('span'):
-        tag('span', f'{forecast.h:,}')
-        tag('span', ' steps', 'phone-only t3')
 
 
 def _state(forecast: Listed) -> None:
