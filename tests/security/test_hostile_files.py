@@ -727,7 +727,7 @@ def inspected(path: Path, nursery: Nursery, *, limit: int = MEMORY + CHILD_OVERH
     given |= {'options': {}}
     try:
         return run_local(
-            'core.tasks:inspect_file',
+            'core.file_verbs:inspect_file',
             given,
             memory=limit,
             timeout=LONGEST,

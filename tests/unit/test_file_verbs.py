@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from core import tasks
+from core import file_verbs
 from core.errors import UnusableData, UsageError
 from ui.cli.files import _converted, _found, _report
 
@@ -34,7 +34,7 @@ def convert(tmp_path: Path) -> Convert:
         asked = {'path': str(source), 'name': name, 'memory': 512 * 2**20, 'out': str(tmp_path / out), 'raw': False}
         onto = told.pop('onto', None)
         asked |= {'options': {}, 'onto': onto and str(tmp_path / onto), **told}
-        return tasks.convert_file(asked, work, lambda part, text: None)
+        return file_verbs.convert_file(asked, work, lambda part, text: None)
 
     return run
 
@@ -203,7 +203,7 @@ def test_forecasts_of_local_times_go_on_by_the_clock_of_their_zone(tmp_path: Pat
     asked = {'path': str(source), 'name': 'a.csv', 'memory': 512 * 2**20, 'out': str(out), 'time': 'at', 'target': 'y'}
     asked |= {'id': None, 'h': 2, 'freq': None, 'models': ['seasonal_naive'], 'levels': [80], 'cores': 1, 'seed': 1}
     asked |= {'holidays': None, 'budget': None, 'day_first': None, 'time_zone': 'Europe/Berlin'}
-    tasks.forecast_file(asked, work, lambda part, text: None)
+    file_verbs.forecast_file(asked, work, lambda part, text: None)
     found = list(csv.DictReader(out.read_text().splitlines()))
     assert [row['ds'] for row in found] == ['2024-10-27T06:00:00.000000+0100', '2024-10-28T06:00:00.000000+0100']
     assert found[0]['cutoff'] == '2024-10-26T06:00:00.000000+0200'

@@ -73,7 +73,7 @@ def file_commands(app: typer.Typer, root: Root) -> None:
         with progress_line() as progress:
             try:
                 return root.run_local(
-                    f'core.tasks:{verb}_file',
+                    f'core.file_verbs:{verb}_file',
                     given,
                     memory=_bytes(memory) + CHILD_OVERHEAD,
                     timeout=86_400,
