@@ -1,14 +1,14 @@
 """Dashboards: panels over datasets, saved as they are changed."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from typing import Any
 from uuid import UUID
 
 from core import audit, panels, suggest
 from core.errors import Conflict, NotFound, UsageError
+from core.names import free_name
 from core.ports import Database, Events, Row, Transaction
 from core.values import NOBODY, Actor, Deleted
 
@@ -227,12 +227,6 @@ def clean_name(name: str) -> str:
     if not (name := name.strip()) or len(name) > 255:
         raise UsageError('A dashboard needs a name of 1 to 255 characters.', place='name')
     return name
-
-
-def free_name(name: str, taken: Set[str]) -> str:
-    """Return a name that none of those that are `taken` is: grid, grid 2, grid 3."""
-    numbered = (f'{name[: 255 - len(f" {at}")].rstrip()} {at}' for at in count(2))
-    return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
 async def _known(

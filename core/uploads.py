@@ -14,9 +14,9 @@ import structlog
 from core import audit, orders
 from core.analysis.recipes import check as check_recipe
 from core.analysis.recipes import fields_of
-from core.dashboards import free_name
 from core.errors import Conflict, NotEnoughHours, NotFound, TooLarge, Unavailable, UsageError, VariosyncError
 from core.hours import Hours, short_of
+from core.names import free_name
 from core.notices import Notices
 from core.ports import Database, Events, JobQueue, ObjectStore, Row, Staging, Transaction
 from core.values import NOBODY, Actor, Direct, Job, JobState, Quote, Upload, Version
