@@ -237,6 +237,13 @@ class Uploads:
 class Datasets:
     def __init__(self) -> None:
         self.kept: list[Dataset] = []
+        self.gone: dict[UUID, datetime] = {}  # until when they can be brought back
+
+    async def kept_until(self, user_id: UUID, dataset_id: UUID) -> datetime | None:
+        return self.gone.get(dataset_id)
+
+    async def undelete(self, user_id: UUID, dataset_id: UUID, *, by: Actor) -> None:
+        del self.gone[dataset_id]
 
     def add(self, user_id: UUID, name: str, rows: int) -> Dataset:
         now = datetime.now(UTC)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -598,6 +599,18 @@ async def test_a_forecast_is_deleted_and_brought_back(desk: Desk) -> None:
     await until(lambda: not desk.services.forecasts.gone)
     await desk.user.open(f'/forecasts/{forecast.id}')
     assert 'This forecast was deleted' not in desk.texts()
+
+
+async def test_a_forecast_whose_dataset_was_deleted_says_so(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    assert desk.hrefs('Ask for another')
+    desk.services.datasets.gone[forecast.dataset_id] = datetime(2026, 12, 29, tzinfo=UTC)
+    await desk.user.open(f'/forecasts/{forecast.id}')
+    (note,) = [text for text in desk.texts() if text.endswith('then it is removed for good, with this forecast.')]
+    assert 'It can be brought back until 29 Dec 2026;' in note
+    assert desk.hrefs('Ask for another') == []
+    desk.press('Restore the dataset')
+    await until(lambda: not desk.services.datasets.gone)
 
 
 async def test_a_deleted_forecast_that_counts_nowhere_is_not_told_to_count(desk: Desk) -> None:

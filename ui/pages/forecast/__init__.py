@@ -19,6 +19,7 @@ from ui.components.times import amount, day
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
 from ui.pages.addressed import id_of
+from ui.pages.datasets import restored as dataset_restored
 from ui.pages.forecast.chart_tab import ChartTab
 from ui.pages.forecast.explain_tab import ExplainTab
 from ui.pages.forecast.leaderboard_tab import LeaderboardTab
@@ -155,8 +156,15 @@ def _failed(services: Services, forecast: Forecast, job: Job | None) -> None:
 async def _result(
     services: Services, session: Session, forecast: Forecast, result: Mapping[str, Any], state: State, box: Any
 ) -> None:
-    times = await services.forecasts.times(session.user.id, forecast.id)
-    shown = Shown(services=services, session=session, forecast=forecast, result=result, state=state, times=times)
+    shown = Shown(
+        services=services,
+        session=session,
+        forecast=forecast,
+        result=result,
+        state=state,
+        times=await services.forecasts.times(session.user.id, forecast.id),
+        dataset_until=await services.datasets.kept_until(session.user.id, forecast.dataset_id),
+    )
     view = VIEWS[state.tab](shown)
     try:
         await view.load()
@@ -193,7 +201,9 @@ def _head(shown: Shown) -> list[Tag]:
         formats.counted(forecast.request['h'], 'step'),
         *([f'holidays {forecast.request["holidays"]}'] if forecast.request.get('holidays') else []),
     ]
-    page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(shown.services, forecast))
+    page_head(forecast.name, ' · '.join(facts), beside=issued, actions=lambda: _actions(shown))
+    if shown.dataset_until:
+        _without_dataset(shown, shown.dataset_until)
     _changed(forecast)
     return tabs(_tabs(shown), shown.state.tab.capitalize())
 
@@ -222,7 +232,23 @@ def _issued(at: datetime | None) -> str:
     return f'{at.day} {at:%b %Y, %H:%M}' if at else '–'
 
 
-def _actions(services: Services, forecast: Forecast) -> None:
+def _without_dataset(shown: Shown, until: datetime) -> None:
+    """Say that the dataset was deleted and what that means, with the way to bring it back."""
+    services, forecast = shown.services, shown.forecast
+
+    async def restore() -> None:
+        await dataset_restored(services, forecast.dataset_id)
+        ui.navigate.to(shown.address())
+
+    with tag('div', classes='note warn', role='note'):
+        icon('trash-2')
+        said = f'Its dataset {forecast.dataset_name} was deleted. It can be brought back until {day(until)}; '
+        tag('span', f'{said}then it is removed for good, with this forecast.', 'grow')
+        button('Restore the dataset', kind='small', icon_name='undo-2', on_click=restore)
+
+
+def _actions(shown: Shown) -> None:
+    services, forecast = shown.services, shown.forecast
     record = f'/track?dataset={forecast.dataset_id}'
     with tag('span', classes='wide-only'):
         button('Track record', icon_name='shield-check', href=record)
@@ -237,7 +263,8 @@ def _actions(services: Services, forecast: Forecast) -> None:
     with tag('div', classes='menu', id='export', popover='auto', role='menu', aria_label='Export'):
         for href, label in links:
             tag('a', label, 'mi', href=href, role='menuitem')
-    button('Ask for another', kind='pri', icon_name='play', href=_again(forecast))
+    if not shown.dataset_until:
+        button('Ask for another', kind='pri', icon_name='play', href=_again(forecast))
     icon_button('ellipsis', 'More', popovertarget='more')
     with tag('div', classes='menu', id='more', popover='auto', role='menu', aria_label='More'):
         line = tag('button', classes='mi', type='button', role='menuitem')

@@ -42,7 +42,10 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A forecast with its result, as one request sees it; `times` is how times of its data are told."""
+    """A forecast with its result, as one request sees it; `times` is how times of its data are told.
+
+    `dataset_until` is until when its dataset can be brought back, where that was deleted.
+    """
 
     services: Services
     session: Session
@@ -50,6 +53,7 @@ class Shown:
     result: Mapping[str, Any]
     state: State
     times: Times = field(default_factory=lambda: Times(zone=''))
+    dataset_until: datetime | None = None
 
     @property
     def names(self) -> Sequence[str]:
