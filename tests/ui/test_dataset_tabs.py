@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import escape, unescape
 from pathlib import Path
@@ -33,9 +33,11 @@ from tests.ui.test_forecast_pages import Desk, History
 from ui.app import mount
 from ui.components import formats
 from ui.components.chart import SeriesPanel
+from ui.components.terms import says
 from ui.components.upload import Upload
 from ui.pages.dataset.failed import AS_FOUND, why
 from ui.pages.dataset.overview_tab import MOST_CARDS, missing
+from ui.pages.dataset.recipe_preview import _both, _width
 from ui.pages.dataset.recipe_steps import in_the_form
 from ui.pages.dataset.recipe_tab import RecipeTab
 from ui.pages.dataset.rows_tab import grouped
@@ -366,6 +368,40 @@ async def test_what_rows_there_are_and_what_is_not_among_them(desk: Tabs) -> Non
     await desk.open(tab='rows', v='1')
     assert desk.hrefs('1 record not stored') == [f'/datasets/{desk.dataset}?tab=faults&v=1&action=rejected']
     await desk.say('3 faults')
+
+
+async def test_rows_of_several_files_tell_the_file_of_each_line(desk: Tabs) -> None:
+    every = desk.services.datasets.all
+    sources = [{'name': name, 'bytes': 9, 'rows': 1, 'origin': name, 'faults': 0} for name in ('jan.csv', 'feb.csv')]
+    every[1] = replace(every[1], manifest={**every[1].manifest, 'sources': sources})
+    columns = ('_series', '_time', '_line', '_source', 'temp')
+    at = datetime(2024, 1, 5)
+    rows = [('a', at, 2, 0, 1.5), ('a', at, 7, 1, 2.5), ('a', at, None, None, 3.5)]
+
+    async def preview(*_: Any, **__: Any) -> tables.Page:
+        return tables.Page(columns=columns, rows=rows, offset=0, total=3)
+
+    desk.services.datasets.preview = preview
+    await desk.open(tab='rows')
+    (body,) = [e for e in desk.elements if e.tag == 'tbody' and 'innerHTML' in e.props]
+    cells = re.findall(r'<td[^>]*>(?:<a[^>]*>)?([^<]*)', body.props['innerHTML'])
+    assert [cells[place : place + 3] for place in (0, 3, 6)] == [
+        ['2', 'jan.csv', '1.5'], ['7', 'feb.csv', '2.5'], ['made', '', '3.5'],
+    ]  # fmt: skip
+
+
+async def test_a_gap_is_explained_where_gaps_are_counted(desk: Tabs) -> None:
+    await desk.open(tab='overview', v='1')
+    assert [e.props['data-says'] for e in desk.elements if getattr(e, 'text', '') == 'gaps'] == [says('gap')]
+
+
+def test_a_preview_shows_every_digit_that_is_stored_and_whole_times() -> None:
+    assert _both(Decimal('3.20'), Decimal('3.20')) == '3.20'
+    assert _both(Decimal('3.20'), 3.2) == '3.2', 'the same figure'
+    assert _both(Decimal('3.20'), Decimal('3.30')) == '3.20 → 3.30'
+    assert _width([date(2024, 1, 31), None]) == 'calc(10ch + 24px)'
+    assert _width([datetime(2024, 1, 31, 12)]) == 'calc(16ch + 24px)'
+    assert _width(['Amsterdam', 4]) == ''
 
 
 async def test_a_filter_of_faults_is_an_address(desk: Tabs) -> None:

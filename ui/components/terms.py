@@ -49,6 +49,8 @@ TERMS: Mapping[str, str] = {
     'rejected': 'not stored, since it cannot be read; listed as a fault',
     'fault': 'one place in the source that was repaired or rejected: line, column, kind, value, action',
     'own faults': 'the faults of the file that came with a version, without those of the files before it',
+    'gap': 'a step longer than the usual one of its series; a line is drawn through it unless it is far longer than '
+    'nine in ten steps',
     'recipe': 'what cleans the rows of a version after they were read, in order',
     'provenance': 'the file, the line and the version that a stored row came from',
     # hours

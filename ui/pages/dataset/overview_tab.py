@@ -11,9 +11,10 @@ from core.analysis.tables import Page
 from ui.components import formats
 from ui.components.chart import SeriesPanel
 from ui.components.panels import described
-from ui.components.parts import Tag, badge, button, card, icon, icon_button, tag
+from ui.components.parts import Tag, badge, button, card, icon, icon_button, labelled, tag
 from ui.components.spark import bars, spark
 from ui.components.states import empty_state
+from ui.components.terms import says
 from ui.components.times import count
 from ui.pages.dataset.faults_tab import faults_card, linked
 from ui.pages.dataset.origin import Origins
@@ -236,5 +237,5 @@ def _figures(values: Mapping[str, str]) -> None:
     with tag('dl'):
         for name, value in values.items():
             with tag('div'):
-                tag('dt', name)
+                labelled('dt', name, hint=says('gap') if name == 'gaps' else '')
                 tag('dd', value)

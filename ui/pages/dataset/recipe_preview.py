@@ -1,8 +1,8 @@
 """What a recipe does, on one series: lines before and after, rows that change, what each step did."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from ui.components.plot import Line, thinned
 from ui.components.table import Column, table
 from ui.components.times import count
 from ui.pages.dataset.recipe_steps import Step, share, title
+from ui.pages.dataset.rows_tab import grouped
 
 ROWS_LISTED = 8
 
@@ -47,7 +48,9 @@ def _line(
 def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return f'{value:%Y-%m-%d %H:%M}'
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+    if isinstance(value, Decimal):
+        return grouped(value)  # every digit that is stored, as the tab of rows shows it
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return formats.number(float(value))
     return '' if value is None else str(value)
 
@@ -55,6 +58,8 @@ def _cell(value: Any) -> str:
 def _both(before: Any, after: Any) -> str:
     """A cell, with what it held where that is another value."""
     old, new = _cell(before), _cell(after)
+    if _same(before, after):
+        return new
     return new if old == new else f'{alike.visible(old) or "–"} → {alike.visible(new) or "–"}'
 
 
@@ -110,6 +115,12 @@ def draw_report(report: Sequence[recipes.Report], steps: Sequence[Step], *, seri
     )
 
 
+def _width(cells: Iterable[Any]) -> str:
+    """The width of a column: of times, that of one, which says nothing once it is cut."""
+    longest = max((len(_cell(cell)) for cell in cells if isinstance(cell, date)), default=0)
+    return f'calc({longest}ch + 24px)' if longest else ''
+
+
 def draw_rows(found: recipes.Preview) -> None:
     """The rows in which cells change, with both values; the first rows where none does, or all are made anew."""
     own = ('_series', '_time', '_line', '_source')
@@ -126,6 +137,7 @@ def draw_rows(found: recipes.Preview) -> None:
                 label=name,
                 cell=lambda pair, place=place: _both(pair[0][place], pair[1][place]),
                 num=any(isinstance(row[place], int | float | Decimal) for pair in listed for row in pair),
+                width=_width(cell for pair in listed for cell in (pair[0][place], pair[1][place])),
             )
             for place, name in shown[:12]
         ],

@@ -76,6 +76,12 @@ class RowsTab(Paged):
         line = row[names.index('_line')] if '_line' in names and source == self._own_source else None
         return None if line is None else int(line)
 
+    def _file(self, row: Sequence[Any]) -> str:
+        """The file that a row's line is of; '' of a row that a recipe made."""
+        assert self.page is not None
+        line, place = (row[self.page.columns.index(name)] for name in ('_line', '_source'))
+        return '' if line is None else str(self.shown.manifest['sources'][place or 0]['name'])
+
     def draw(self) -> None:
         """Draw the page of rows."""
         if self.page is None:
@@ -93,6 +99,9 @@ class RowsTab(Paged):
             )
             for place, name in shown
         ]
+        if {'_line', '_source'} <= set(self.page.columns) and self._own_source:
+            own = Column[Any](label='File', cell=self._file, classes='t2 cut', width='15%', phone=False)
+            columns.insert(1, own)
         traced = {'_series', '_time', '_line'} <= set(self.page.columns)
         if traced:
             Origins(self.shown).draw()

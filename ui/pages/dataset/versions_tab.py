@@ -131,10 +131,10 @@ class VersionsTab(View):
         with card('Versions', about):
             table(
                 [
-                    Column[VersionSummary](label='Version', cell=lambda v: f'v{v.number}', width='9%'),
-                    Column[VersionSummary](label='Made by', cell=self._made_by, classes='t2', width='24%'),
+                    Column[VersionSummary](label='Version', cell=lambda v: f'v{v.number}', width='7%'),
+                    Column[VersionSummary](label='Made by', cell=self._made_by, classes='t2', width='20%'),
                     Column[VersionSummary](label='From', cell=_source, classes='t2 cut', phone=False),
-                    Column[VersionSummary](label='Rows', cell=lambda v: count(v.rows), num=True, width='11%'),
+                    Column[VersionSummary](label='Rows', cell=lambda v: count(v.rows), num=True, width='9%'),
                     Column[VersionSummary](
                         label='Own faults', cell=lambda v: count(v.faults), num=True, phone=False,
                         width='9%',
