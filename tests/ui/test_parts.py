@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
@@ -63,6 +64,25 @@ async def test_a_button_whose_order_fails_takes_the_next_press() -> None:
         await until(lambda: caught)
         click(pressed, detail=1)
         await until(lambda: len(ordered) == 2)
+
+
+async def test_a_button_whose_order_draws_its_place_again_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[Tag] = []
+    done: list[bool] = []
+
+    async def order(event: GenericEventArguments) -> None:
+        await asyncio.sleep(0)
+        event.sender.delete()
+        monkeypatch.setattr(Tag, 'update', lambda element: gone.append(element))
+        asyncio.get_running_loop().call_soon(done.append, True)
+
+    async with user_simulation() as user:
+        ui.page('/again')(lambda: button('Restore', on_click=order))
+        await user.open('/again')
+        pressed: Any = user.find('Restore').elements.pop()
+        click(pressed, detail=1)
+        await until(lambda: done)
+    assert gone == []
 
 
 async def test_what_is_done_at_once_may_be_pressed_quickly() -> None:

@@ -85,7 +85,8 @@ def _once(element: Tag, handler: Handler) -> Handler:
             await work
         finally:
             running = False
-            element.props.pop('aria-busy', None)
+            if not element.is_deleted:  # by a page that draws itself again
+                element.props.pop('aria-busy', None)
 
     def press(event: GenericEventArguments) -> Awaitable[None] | None:
         nonlocal awaits, running
