@@ -375,11 +375,19 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes] | psutil.Process) -> None:
-    """End a server: fast, then at once, then by force, half a minute each."""
+    """End a server: fast, then at once, then by force, half a minute each.
+
+    A signal that comes before Postgres listens to signals is lost, so it is sent again each second.
+    """
     for stop_signal in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired, subprocess.TimeoutExpired):
-            process.send_signal(stop_signal)
-            process.wait(30)
+        for _ in range(30):
+            try:
+                process.send_signal(stop_signal)
+                process.wait(1)
+            except psutil.NoSuchProcess:
+                return
+            except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+                continue
             return
 
 

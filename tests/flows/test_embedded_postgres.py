@@ -20,7 +20,7 @@ import pytest
 from core.errors import Conflict, Misconfigured, Unavailable
 from core.settings import Settings
 from storage.adapters import Opened
-from storage.embedded.server import LOG_LIMIT, EmbeddedPostgres, binaries
+from storage.embedded.server import LOG_LIMIT, EmbeddedPostgres, _end, binaries
 from storage.migrate import FOLDER, migrate, statements
 
 OWN = """
@@ -385,6 +385,22 @@ def test_a_failing_migration_leaves_nothing_behind(server: EmbeddedPostgres, tmp
         asyncio.run(migrate(server.dsn('migrate'), folder=tmp_path, shim=True))
     assert ask(server, "select to_regclass('good')::text, to_regclass('half')::text") == [('good', None)]
     assert ask(server, 'select version from supabase_migrations.schema_migrations') == [('20260101000000',)]
+
+
+def test_a_signal_that_came_before_the_server_listens_is_sent_again() -> None:
+    deaf = """
+import signal, sys
+heard = []
+signal.signal(signal.SIGINT, lambda *_: sys.exit(7) if heard else heard.append(1))
+print(flush=True)
+while True:
+    signal.pause()
+"""
+    with subprocess.Popen([sys.executable, '-c', deaf], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        _end(child)
+    assert child.returncode == 7
 
 
 @pytest.mark.parametrize('name', ['1_short.sql', 'no_version.sql', '20260101000000-dash.sql'])
