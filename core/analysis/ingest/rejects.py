@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from core.analysis import duck
 from core.analysis.ingest.rawtable import FaultAction, Flag, RawTable
 from core.analysis.ingest.types import Column
-from core.analysis.ingest.values import typed_rows, utc
+from core.analysis.ingest.values import text_rows, typed_rows, utc
 
 if TYPE_CHECKING:
     import duckdb
@@ -483,15 +483,15 @@ def _record_faults(
     for key in (column for column in columns if column.role == 'series'):
         bad = f'SELECT _row FROM {stored} WHERE _status = 2 AND {duck.identifier(key.name)} IS NULL'
         blank = f'x{key.index} IS NULL'
-        parts.append(listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank, zone=zone))
+        parts.append(listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank))
     if time is None:
         return parts
     x = f'x{time.index}'
     lost = f'SELECT _row FROM {stored} WHERE _time IS NULL'
     unread = f'not a time written as {time.reading.name}'
     parts += [
-        listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL', zone=zone),
-        listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', zone=zone),
+        listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL'),
+        listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL'),
     ]
     measures = [column for column in columns if column.role == 'measure']
     if measures and not keep_unmeasured:
@@ -542,7 +542,7 @@ def listed(
     kind: str,
     reason: str,
     *,
-    zone: str,
+    zone: str | None = None,
     action: str = 'rejected',
     where: str = 'true',
     beside: Sequence[Column] = (),
@@ -550,10 +550,12 @@ def listed(
 ) -> str:
     """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself.
 
-    `where` may speak of `column` and of those `beside` it, `became` of what the rows tell too.
+    `where` may speak of `column` and of those `beside` it, `became` of what the rows tell too. Without a `zone`, cells
+    are texts alone: to plan how a time is read takes as long as to list a small file's faults.
     """
     own = [*([column] if column else []), *beside]
-    cells = f'SELECT * FROM ({typed_rows(raw, own, zone=zone)}) WHERE _flag < 2 AND {where}'
+    read = typed_rows(raw, own, zone=zone) if zone else text_rows(raw, own)
+    cells = f'SELECT * FROM ({read}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
     told = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason), became=became)
     return _once(raw, column, f'SELECT {told} FROM ({cells}) JOIN ({rows}) USING (_row)')

@@ -1,7 +1,7 @@
 """Times: the some eighty ways in which dates, clocks and instants are written."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +41,20 @@ _WEEKDAYS: Final = (
 _WEEKDAY: Final = rf'(?:(?:{_WEEKDAYS})\.?,? +)?'
 
 
+def _once(name: str, value: str, read: Callable[[str], str]) -> str:
+    """SQL: what `read` makes of a value of which it speaks several times: a name, or one given to it here.
+
+    Were each step written out wherever the next one speaks of it, a month by its name would be 200 KB, planned in half
+    a second. SQL has no names within an expression but those of a lambda, which costs 60 ns a cell.
+    """
+    return read(value) if value.isidentifier() else f'list_transform([{value}], lambda {name}: {read(name)})[1]'
+
+
+def _number_of(word: str, numbers: Mapping[str, int]) -> str:
+    """SQL: the number of a word, NULL when it has none."""
+    return f'{list(numbers.values())}[list_position({duck.texts(list(numbers))}, {word})]'
+
+
 def _strptime(x: str, formats: Sequence[str]) -> str:
     listed = ', '.join(duck.text(form) for form in formats)
     return f'try_strptime({x}, [{listed}])'
@@ -68,27 +82,30 @@ def _has_offset(x: str) -> str:
 def _offset_parts(x: str) -> tuple[str, str]:
     """SQL: `x` without its offset, and the offset as an interval."""
     wall = f'regexp_replace({x}, {duck.text(OFFSET + "$")}, {duck.text("")})'
-    parts = duck.text(r'([+-])(\d{2}):?(\d{2})?(?:\[.*)?$')
-    sign, hours, minutes = (f'regexp_extract({x}, {parts}, {place})' for place in (1, 2, 3))
-    ahead = f'CAST({hours} AS BIGINT) * 60 + coalesce(TRY_CAST({minutes} AS BIGINT), 0)'
-    # No clock is further from UTC than this, and what is further is no offset.
-    signed = (
-        f"CASE WHEN {hours} < '16' AND {minutes} < '60' THEN CASE {sign} WHEN '-' THEN -1 ELSE 1 END * ({ahead}) END"
-    )
-    named = ' '.join(f"WHEN '{zone}' THEN {ahead}" for zone, ahead in _ZONES.items())
     letters = f"regexp_extract({x}, ' ([A-Z]+)(?:\\[.*)?$', 1)"
-    return wall, f"to_minutes(CASE WHEN {sign} <> '' THEN {signed} ELSE coalesce(CASE {letters} {named} END, 0) END)"
+
+    def minutes(o: str) -> str:
+        ahead = f'CAST({o}.h AS BIGINT) * 60 + coalesce(TRY_CAST({o}.m AS BIGINT), 0)'
+        # No clock is further from UTC than this, and what is further is no offset.
+        signed = f"CASE WHEN {o}.h < '16' AND {o}.m < '60' THEN CASE {o}.s WHEN '-' THEN -1 ELSE 1 END * ({ahead}) END"
+        return f"CASE WHEN {o}.s <> '' THEN {signed} ELSE coalesce({_number_of(letters, _ZONES)}, 0) END"
+
+    return wall, f'to_minutes({_once("ahead", _signed_offset(x), minutes)})'
+
+
+def _signed_offset(x: str) -> str:
+    """SQL: the sign `s`, hours `h` and minutes `m` of an offset, '' each without one."""
+    return f"regexp_extract({x}, '([+-])(\\d{{2}}):?(\\d{{2}})?(?:\\[.*)?$', ['s', 'h', 'm'])"
 
 
 def zone_of(x: str) -> str:
     """SQL: the zone or the offset that a time names as it is shown: `UTC`, `+02:00`, `Europe/Berlin`, `CET`, or ''."""
     place = f"regexp_extract({x}, '\\[([A-Za-z_/+-]+)\\]$', 1)"
-    offset = f"regexp_extract({x}, '([+-])(\\d{{2}}):?(\\d{{2}})?(?:\\[.*)?$', ['s', 'h', 'm'])"
     signed = "o.s || o.h || ':' || coalesce(nullif(o.m, ''), '00')"
     word = f"regexp_extract({x}, '(?:[Zz]|UTC|GMT|[A-Z]{{3,4}})$')"
     return f"""(SELECT CASE WHEN p <> '' THEN p WHEN o.s <> '' THEN {signed}
         WHEN upper(w) IN ('Z', 'UTC', 'GMT') THEN 'UTC' ELSE w END
-        FROM (SELECT {place} AS p, {offset} AS o, {word} AS w))"""
+        FROM (SELECT {place} AS p, {_signed_offset(x)} AS o, {word} AS w))"""
 
 
 def _zoned(wall_time: Callable[[str], str]) -> tuple[Callable[[str], str], Callable[[str], str]]:
@@ -125,12 +142,18 @@ def _or_midnight(text: str, read: Callable[[str], str]) -> str:
     return f'coalesce({read(text)}, CASE WHEN {ends} THEN {begins} + INTERVAL 1 DAY END)'
 
 
-def _dated(name: str, date: str, shape: str, *, clock: str = rf'(?:{_CLOCK}|{_CLOCK_12})') -> Reading:
-    """A date in some order, alone or with a clock of 24 or 12 hours, which an offset may follow."""
+def _wall(date: str) -> Callable[[str], str]:
+    """SQL: the time of a text that is a date of this form, alone or with a clock."""
 
-    def wall(x: str) -> str:
+    def dated(x: str) -> str:
         return _or_midnight(_spaced(x), lambda text: _strptime(text, _clocks(date)))
 
+    return lambda x: _once('dated', x, dated)
+
+
+def _dated(name: str, date: str, shape: str, *, clock: str = rf'(?:{_CLOCK}|{_CLOCK_12})') -> Reading:
+    """A date in some order, alone or with a clock of 24 or 12 hours, which an offset may follow."""
+    wall = _wall(date)
     value, instant = _zoned(wall)
     return Reading(
         family='time',
@@ -158,7 +181,7 @@ def _until(reading: Reading) -> Reading:
     """Stretches of time such as `01.01.2024 00:00 - 01.01.2024 01:00`, which are read as their start."""
 
     def start(read: Callable[[str], str]) -> Callable[[str], str]:
-        return lambda x: read(f"regexp_replace({x}, ' [-–] .*$', '')")
+        return lambda x: _once('start', f"regexp_replace({x}, ' [-–] .*$', '')", read)
 
     return replace(
         reading,
@@ -183,7 +206,11 @@ def _either(pair: tuple[Reading, Reading]) -> Reading:
 
     def value(x: str) -> str:
         first, second = (f'({reading.naive(x)})' for reading in pair if reading.naive)
-        return f'CASE WHEN {first} IS NULL THEN {second} WHEN coalesce({second} = {first}, true) THEN {first} END'
+
+        def chosen(a: str, b: str) -> str:
+            return f'CASE WHEN {a} IS NULL THEN {b} WHEN coalesce({b} = {a}, true) THEN {a} END'
+
+        return _once('a', first, lambda a: _once('b', second, lambda b: chosen(a, b)))
 
     return Reading(family='time', name=f'{day.name} or {month.name}', shape=day.shape, value=value)
 
@@ -195,11 +222,7 @@ def month_of(word: str) -> int | None:
 
 def month_number(word: str) -> str:
     """SQL: the number of the month that a word names."""
-    cases = ' '.join(
-        f'WHEN {word} IN ({", ".join(duck.text(name) for name in names.split())}) THEN {month}'
-        for month, names in _MONTHS.items()
-    )
-    return f'CASE {cases} END'
+    return _number_of(word, {name: month for month, names in _MONTHS.items() for name in names.split()})
 
 
 def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool = False, clock: int = 0) -> Reading:
@@ -209,20 +232,19 @@ def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool 
     """
     tail = '' if coarse or clock else rf'(?:[ ,T:]{{1,2}}({_CLOCK}|{_CLOCK_12}))?'
     whole = rf'(?i){_WEEKDAY}{shape}{tail}'
-    last = clock or re.compile(whole).groups
-    year, month, day = places
+    groups = dict(zip(places, 'ymd', strict=True))
+    named = [groups.get(place, 'c') for place in range(1, re.compile(whole).groups + 1)]
+
+    def date(p: str) -> str:
+        century = f"CASE WHEN strlen({p}.y) = 4 THEN '' WHEN {p}.y < '69' THEN '20' ELSE '19' END"
+        month = month_number(f"rtrim(lower({p}.m), '.')")
+        return f"{century} || {p}.y || '-' || {month} || '-' || {f'{p}.d' if places[2] else 1}"
 
     def wall(x: str) -> str:
-        part = [f'regexp_extract({x}, {duck.text(f"^{whole}$")}, {place})' for place in (year, month, day, last)]
-        century = f"CASE WHEN strlen({part[0]}) = 4 THEN '' WHEN {part[0]} < '69' THEN '20' ELSE '19' END"
-        y = f'{century} || {part[0]}'
-        d = part[2] if day else "'1'"
-        word = f"rtrim(lower({part[1]}), '.')"
-        date = f"{y} || '-' || ({month_number(word)}) || '-' || {d}"
+        parts = f'regexp_extract({x}, {duck.text(f"^{whole}$")}, {duck.texts(named)})'
         if coarse:
-            return _strptime(date, _clocks('%Y-%m-%d'))
-        spaced = _spaced(f"trim({date} || ' ' || {part[3]})")
-        return _or_midnight(spaced, lambda text: _strptime(text, _clocks('%Y-%m-%d')))
+            return _once('parts', parts, lambda p: _strptime(date(p), ['%Y-%m-%d']))
+        return _once('parts', parts, lambda p: _wall('%Y-%m-%d')(f"trim({date(p)} || ' ' || {p}.c)"))
 
     if coarse:
         return Reading(family='time', name=name, shape=whole, value=wall, unit='day', coarse=True)
@@ -448,7 +470,7 @@ def _styled(reading: Reading, name: str, shape: str, bare: str, *, clocked: bool
     """Times of a reading in another style: `bare` is SQL that makes `{0}` as the reading has it."""
 
     def of(read: Callable[[str], str] | None) -> Callable[[str], str] | None:
-        return None if read is None else lambda x: read(bare.format(x))
+        return None if read is None else lambda x: _once('bare', bare.format(x), read)
 
     return replace(
         reading,

@@ -28,6 +28,20 @@ SQL_TYPES: Final = {
 }
 
 
+def text_rows(raw: RawTable, columns: Sequence[Column]) -> str:
+    """SQL: `_row, _line, _flag` (of a melted table also `_record, _column`) and, for every column i, `c{i}`, `t{i}` and
+    `x{i}`, with `f{i}` where there is a cheap test."""
+    return texts_of(
+        rows_of(raw, numbered=True),
+        [c.index for c in columns],
+        {c.index: sql for c in columns if (sql := _quickly(c))},
+        more=f'file_row_number AS {_head(raw)}',
+        whole={c.index for c in columns if c.reading.family == 'text'},
+        kept={c.index for c in columns if _is_left(c, 'padding')},
+        spelled={c.index for c in columns if _is_left(c, 'null_spelling')},
+    )
+
+
 def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     """SQL: `_row, _line, _flag` (of a melted table also `_record, _column`) and, for every column i, `c{i}`, `x{i}` and
     `v{i}`; for times `w{i}` and `i{i}` too, for columns with repairs `r{i}`.
@@ -35,19 +49,8 @@ def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     Wall-clock times are read in `zone` where an instant is stored, and instants are shown in it where a wall-clock time
     is stored.
     """
-    quick = {c.index: sql for c in columns if (sql := _quickly(c))}
-    of_source = ', _record, _column' if raw.is_melted else ''
-    source = texts_of(
-        rows_of(raw, numbered=True),
-        [c.index for c in columns],
-        quick,
-        more=f'file_row_number AS _row, _line, _flag{of_source}',
-        whole={c.index for c in columns if c.reading.family == 'text'},
-        kept={c.index for c in columns if _is_left(c, 'padding')},
-        spelled={c.index for c in columns if _is_left(c, 'null_spelling')},
-    )
-    head = f'_row, _line, _flag{of_source}'
-    read = _list(f'f{i}' for i in quick)
+    source, head = text_rows(raw, columns), _head(raw)
+    read = _list(f'f{c.index}' for c in columns if _quickly(c))
     prepared = [sql for column in columns for sql in _prepared(column)]
     texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')
     source = f'SELECT {head}{texts}{read}{_list(_marks(columns))}{_list(prepared)} FROM ({source})'
@@ -64,6 +67,10 @@ def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
 def utc(naive: str, zone: str) -> str:
     """SQL: the instant, as a TIMESTAMP in UTC, of a wall-clock time in `zone`."""
     return naive if zone == 'UTC' else f"timezone('UTC', timezone({duck.text(zone)}, {naive}))"
+
+
+def _head(raw: RawTable) -> str:
+    return f'_row, _line, _flag{", _record, _column" if raw.is_melted else ""}'
 
 
 def _list(items: Iterable[str]) -> str:
