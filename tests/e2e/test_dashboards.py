@@ -583,6 +583,7 @@ def hold(page: Page, held: list[Route], dashboard: str) -> None:
     page.locator('[data-panel="p0"] .panel-stage').focus()
     with page.expect_request(lambda request: request.method == 'PUT'):
         page.keyboard.press('Control+Shift+ArrowDown')
+    assert page.locator('.board').get_attribute('data-saved') == '0', 'what is on its way is not there yet'
     page.keyboard.press('Control+Shift+ArrowDown')
 
 

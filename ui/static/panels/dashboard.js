@@ -83,7 +83,7 @@ export class Board {
   now(changes) {
     Object.assign(this, changes);
     const { root, parts, spec } = this, none = !spec.panels.length;
-    Object.assign(root.dataset, { ready: this.ready ? "1" : "0", panels: spec.panels.length, revision: this.revision, saved: this.unsaved || this.pending ? "0" : "1" });
+    Object.assign(root.dataset, { ready: this.ready ? "1" : "0", panels: spec.panels.length, revision: this.revision, saved: this.unsaved || this.pending || this.sending ? "0" : "1" });
     parts.bar.hidden = none;
     parts.empty.hidden = !none;
     document.getElementById("board-share")?.classList.toggle("pri", !none);  // one thing to do first
@@ -662,14 +662,15 @@ export class Board {
 
   async put() {
     if (this.stale || !this.pending) return;
-    this.now({ pending: false });
+    this.now({ pending: false, sending: true });
     try {
       // Small enough, it goes on its way even when the page is left.
       const body = this.packed();
       const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
-      this.now({ revision: saved.revision, unsaved: "" });
+      this.now({ revision: saved.revision, unsaved: "", sending: false });
       if (!this.pending && !this.aside) this.forget();
     } catch (error) {
+      this.sending = false;
       if (error.status === 409) this.now({ stale: true });
       else if (error.status && error.status < 500) {
         this.now({ unsaved: "" });
