@@ -84,13 +84,13 @@ _read = helpers.expects_arguments
 _known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 
 
-def expects_arguments(handler: Callable[..., Any]) -> bool:
+def expects_arguments(func: Callable[..., Any]) -> bool:
     """Whether a handler takes arguments that have no default."""
-    method = getattr(handler, '__func__', None)
+    method = getattr(func, '__func__', None)
     if method is None:
-        return _read(handler)
+        return _read(func)
     if method not in _known:
-        _known[method] = _read(handler)
+        _known[method] = _read(func)
     return _known[method]
 
 

@@ -71,7 +71,7 @@ def tell(headers: MutableHeaders, scope: Scope) -> None:
 
 def _bounded_otherwise(scope: Scope) -> bool:
     """The bytes of an upload are limited as such, and an open page beats at its own pace."""
-    method, path = scope['method'], scope['path']
+    method, path = str(scope['method']), str(scope['path'])
     upload = method in ('PATCH', 'HEAD') and path.startswith(f'{ROOT}/uploads/')
     return upload or (method == 'POST' and path == f'{ROOT}/hours/heartbeat')
 

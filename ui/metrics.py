@@ -25,7 +25,7 @@ FOLDERS = ('/static', '/_nicegui', '/_nicegui_ws')
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 CLIENT_LEFT = 499
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Counters:

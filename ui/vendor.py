@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +69,7 @@ def pack() -> None:
     if known.get('stamp') == packed_stamp() and (TARGET / known['file']).exists():
         return
     out = BUILD / 'panels.js'
-    command = [_esbuild(), MODULES / 'index.js', f'--outfile={out}', *PACKING]
+    command: list[str | Path] = [_esbuild(), MODULES / 'index.js', f'--outfile={out}', *PACKING]
     if subprocess.run(command, cwd=BUILD, check=False).returncode:
         raise SystemExit('The modules of ui/static/panels could not be packed (why is above).')
     made = {'stamp': packed_stamp(), 'file': _copy('panels.js', out)}
@@ -90,8 +91,9 @@ def packed_stamp() -> str:
 
 def _esbuild() -> Path:
     """The program of esbuild for this machine; the packages are installed if they are not."""
-    for packages in (lambda: BUILD / 'node_modules', _install):
-        if found := next(packages().glob('@esbuild/*/bin/esbuild'), None):
+    ways: tuple[Callable[[], Path], ...] = (lambda: BUILD / 'node_modules', _install)
+    for packages in ways:
+        for found in packages().glob('@esbuild/*/bin/esbuild'):
             return found
     raise SystemExit('esbuild has no program for this kind of machine, so the modules cannot be packed.')
 

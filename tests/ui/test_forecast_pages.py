@@ -601,6 +601,14 @@ async def test_a_forecast_is_deleted_and_brought_back(desk: Desk) -> None:
     assert 'This forecast was deleted' not in desk.texts()
 
 
+async def test_a_deleted_forecast_is_restored_from_its_list(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    await desk.services.forecasts.delete(forecast.user_id, forecast.id, by=NOBODY)
+    await desk.user.open('/forecasts?show=deleted')
+    desk.press('Restore')
+    await until(lambda: not desk.services.forecasts.gone)
+
+
 async def test_a_forecast_whose_dataset_was_deleted_says_so(desk: Desk) -> None:
     forecast = await desk.open_result()
     assert desk.hrefs('Ask for another')

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -50,9 +50,9 @@ Scope = Literal[
 ]
 Theme = Literal['system', 'light', 'dark']
 NumberFormat = Literal['1,234.5', '1.234,5', '1 234,5', '1234.5']
-assert (*Scope.__args__,) == tuple(SCOPES)
-assert (*Theme.__args__,) == tuple(THEMES)
-assert (*NumberFormat.__args__,) == tuple(NUMBER_FORMATS)
+assert get_args(Scope) == tuple(SCOPES)
+assert get_args(Theme) == tuple(THEMES)
+assert get_args(NumberFormat) == tuple(NUMBER_FORMATS)
 
 KeyName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r'\S'), AfterValidator(clean)]
 PAGE = 1000

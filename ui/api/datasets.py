@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
@@ -46,7 +46,7 @@ from ui.api.models import Cell, Dataset, Job, Rows, cells_of, rows_of, table_of
 
 Form = Literal['csv', 'parquet']
 Role = Literal['time', 'series', 'measure', 'attribute']
-assert set(Role.__args__) == set(ROLES)
+assert set(get_args(Role)) == set(ROLES)
 Repair = Literal['padding', 'number_format', 'null_spelling', 'unit', 'duplicate', 'date_format', 'guard']
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -42,11 +42,11 @@ from ui.components.formats import local
 MOST_NAMED = 3  # models that the name of a file names
 LONGEST = 60  # characters of a name within another
 Form = Literal['csv', 'parquet']
-Model = Literal[*MODELS]
+Model = Literal[*MODELS]  # type: ignore[valid-type]
 Step = Literal['h', 'D', 'W-MON', 'MS', 'QS', 'YS']
 Aggregate = Literal['mean', 'sum', 'min', 'max', 'last']
-assert (*Step.__args__,) == tuple(STEPS)
-assert (*Aggregate.__args__,) == tuple(AGGREGATES)
+assert get_args(Step) == tuple(STEPS)
+assert get_args(Aggregate) == tuple(AGGREGATES)
 
 Along = Literal['horizon', 'series']
 Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[Text, Field(max_length=200)] | None
@@ -529,7 +529,7 @@ def routes(services: Services) -> APIRouter:
     @api.get(
         '/forecasts/{forecast_id}/chart',
         summary='What a chart draws for one series',
-        responses={200: {'model': ForecastChart, 'description': 'The figure.'}} | problems(404),
+        responses={200: {'model': ForecastChart, 'description': 'The figure.'}, **problems(404)},
         response_class=JSONResponse,
         response_model=None,
     )

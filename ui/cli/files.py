@@ -125,9 +125,9 @@ def file_commands(app: typer.Typer, root: Root) -> None:
     ) -> None:
         """Say how a file would be read. Tells the dialect, the columns, the rows and every fault."""
         options = _options(locals())
-        where: dict[str, str | None] = {
-            name: value for name, value in (('kind', kind), ('action', action)) if value
-        } | ({} if column is None else {'column': column or None})
+        where: dict[str, str | None] = {name: value for name, value in (('kind', kind), ('action', action)) if value}
+        if column is not None:
+            where['column'] = column or None
         report = local(
             'inspect',
             file,

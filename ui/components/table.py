@@ -15,14 +15,14 @@ R = TypeVar('R')
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Generic[R]):
-    """A column: `cell` returns the text of a row, or draws into the open cell and returns None.
+    """A column: `cell` returns the text of a row, or draws into the open cell and returns what it drew or None.
 
     In a table that is `plain` it returns text or markup. `hint` says what the label means; terms of the glossary say it
     by themselves.
     """
 
     label: str
-    cell: Callable[[R], str | None]
+    cell: Callable[[R], str | Element | None]
     num: bool = False
     width: str = ''
     classes: str = ''
@@ -78,7 +78,7 @@ def _lines(
         (
             (href(row) if href else None) or '',
             bool(on and on(row)),
-            [(kind, column.label, column.cell(row) or '') for kind, column in zip(classes, columns, strict=True)],
+            [(kind, column.label, _text(column, row)) for kind, column in zip(classes, columns, strict=True)],
         )
         for row in rows
     ]
@@ -94,9 +94,14 @@ def _cell(column: Column[Any], row: Any, href: str | None) -> None:
         # The first cell holds a real link, so that the row can be reached by keyboard and opened in a tab.
         if href:
             with tag('a', classes='whole', href=href) as link:
-                link.text = column.cell(row) or ''
+                link.text = _text(column, row)
         else:
-            cell.text = column.cell(row) or ''
+            cell.text = _text(column, row)
+
+
+def _text(column: Column[R], row: R) -> str:
+    drawn = column.cell(row)
+    return drawn if isinstance(drawn, str) else ''
 
 
 def _classes(column: Column[Any]) -> str:

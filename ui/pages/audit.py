@@ -53,7 +53,7 @@ class Audit:
 
     async def _next(self) -> None:
         async with self._alone:
-            before = self._last and self._last.id
+            before = self._last.id if self._last else None
             found = await self._services.accounts.audit(current().user.id, limit=AT_ONCE + 1, before=before)
             entries = found[:AT_ONCE]
             self._foot.set_visibility(len(found) > AT_ONCE)

@@ -159,7 +159,7 @@ def _build(services: Services, ready: Sequence[Dataset], find: Find) -> None:
         tag('span', 'Build me a dashboard from', 'w5')
         dataset = finder(ready, find, value=str(ready[0].id))
         tag('span', 'as', 't3')
-        template = ui.select(services.dashboards.templates(), value='auto').props('aria-label=Template')
+        template = ui.select(dict(services.dashboards.templates()), value='auto').props('aria-label=Template')
         button('Build it', kind='pri', on_click=make)
 
 
@@ -212,7 +212,7 @@ class _List:
                 Column[Line](label='Name', cell=self._name, width='38%'),
                 Column[Line](label='Shape', cell=self._shape, width='22%', phone=False, classes='pad-l'),
                 Column[Line](label='Panels', cell=lambda one: str(one.panels), num=True, phone=False),
-                Column[Line](label='Changed', cell=lambda one: when(one.updated_at) and None, num=True, phone=False),
+                Column[Line](label='Changed', cell=lambda one: when(one.updated_at), num=True, phone=False),
                 Column[Line](label='', cell=self._acts, num=True, width='112px'),
             ],
             found,

@@ -189,7 +189,7 @@ async def upload_zone(services: Services, session: Session, *, dataset: str | No
 
 async def fitting(services: Services, session: Session, text: str) -> Sequence[tuple[str, str]]:
     """The id and name of the datasets, changed last, that have the columns of a file which begins like this."""
-    found = []
+    found: list[tuple[str, str]] = []
     for data in await services.datasets.list(session.user.id, converted=True, limit=COMPARED):
         if len(found) == PLACES:
             break

@@ -164,7 +164,7 @@ class _Forecasts:
                     phone=False,
                 ),
                 Column[Listed](label='State', cell=_state),
-                Column[Listed](label='Asked', cell=lambda f: when(f.created_at) and None, num=True, phone=False),
+                Column[Listed](label='Asked', cell=lambda f: when(f.created_at), num=True, phone=False),
                 Column[Listed](label='', cell=self._acts, num=True, width='64px'),
             ],
             found,
@@ -236,7 +236,7 @@ def _deleted(services: Services, user_id: UUID, page: str) -> DeletedPage:
         paging=Paging(DELETED, 'forecast', query='', page=page, count=PAGE),
         total=total,
         read=lambda before, most: services.forecasts.deleted(user_id, offset=before, limit=most),
-        restore=lambda one: restored(services, one.id),
+        restore=lambda one: restored(services, one),
     )
 
 

@@ -91,7 +91,7 @@ class Selection:
         chosen = None
         with suppress(NotFound):
             chosen = await services.datasets.get(user_id, id_of(dataset, 'dataset')) if dataset else None
-        asked = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
+        asked: dict[str, Any] = {'dataset_id': chosen.id if chosen else None, 'model': model or None}
         track = await services.track.track(user_id, **asked)
         if dataset and chosen is None:
             return cls(datasets, find, None, ALL, track, [], unknown='dataset')
@@ -181,7 +181,7 @@ class Selection:
 
     def _filters(self) -> None:
         named = {} if self._dataset is None else {str(self._dataset.id): self._dataset.name}
-        known = {row.model for row in self._track.models} | {self._model} - {ALL}
+        known = {row.model for row in self._track.models if row.model} | {self._model} - {ALL}
         models = {ALL: 'All models', **{name: model_name(name) for name in sorted(known, key=model_name)}}
         chosen = str(self._dataset.id) if self._dataset else ALL
         with tag('div', classes='hs wrap'):
@@ -264,9 +264,7 @@ class Selection:
                     Column[Scored](label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
                     Column[Scored](label='MASE', cell=lambda row: score(row.mase), num=True),
                     *_held(self._scored),
-                    Column[Scored](
-                        label='Issued', cell=lambda row: when(row.issued_at) and None, num=True, phone=False
-                    ),
+                    Column[Scored](label='Issued', cell=lambda row: when(row.issued_at), num=True, phone=False),
                 ],
                 self._scored[:MOST_SHOWN],
                 href=lambda row: f'/forecasts/{row.forecast_id}' if row.opens else None,

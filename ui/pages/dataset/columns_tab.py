@@ -87,10 +87,8 @@ class ColumnsTab(View):
             table(
                 [
                     Column[Any](label='Column', cell=lambda c: c['name'], classes='mono', width='26%'),
-                    Column[Any](
-                        label='Type', cell=lambda c: badge(type_name(c['type'])) and None, width='12%', phone=False
-                    ),
-                    Column[Any](label='Role', cell=lambda c: choose(c['name']) and None, width='18%'),
+                    Column[Any](label='Type', cell=lambda c: badge(type_name(c['type'])), width='12%', phone=False),
+                    Column[Any](label='Role', cell=lambda c: choose(c['name']), width='18%'),
                     Column[Any](label='Why', cell=lambda c: c.get('reason', ''), classes='t2 sub full'),
                     Column[Any](
                         label='Missing', cell=lambda c: count(c['missing']), num=True, width='10%', phone=False

@@ -84,7 +84,7 @@ class Head:
             icon('chevron-down', 12)
         with tag('div', classes='menu', id='versions', popover='auto', role='menu', aria_label='Versions'):
             for version in self.shown.versions[:MOST_VERSIONS]:
-                query = {} if version.number == self.shown.data.version else {'v': version.number}
+                query: dict[str, Any] = {} if version.number == self.shown.data.version else {'v': version.number}
                 query |= {} if self.shown.asked.tab == 'overview' else {'tab': self.shown.asked.tab}
                 address = f'/datasets/{self.shown.data.id}' + (f'?{urlencode(query)}' if query else '')
                 current = 'page' if version.number == number else None

@@ -100,7 +100,8 @@ class OverviewTab(View):
 
     def _pairs(self, pairs: Sequence[Mapping[str, Any]]) -> None:
         """Lead to a recipe that merges all names that are spelled in several ways; below it each of them alone."""
-        steps, held = recipes.steps_of(self.shown.manifest), 0
+        steps: list[Mapping[str, Any]] = [*recipes.steps_of(self.shown.manifest)]
+        held = 0
         for pair in pairs:
             longer = recipes.with_step(steps, pair['step'])
             if len(_draft(longer)) > MOST_IN_ADDRESS or len(longer) > recipes.MOST_STEPS:
@@ -219,8 +220,8 @@ def _key(hint: Mapping[str, Any]) -> str:
 def rejected(manifest: Mapping[str, Any], column: str) -> int:
     """How many records of the file that was read last are not stored, as they have no value in a measure."""
     groups = manifest.get('faults_summary') or ()
-    own = sum(g['count'] for g in groups if g['column'] == column and g['action'] == 'rejected')
-    return own + sum(g['count'] for g in groups if g['kind'] == 'no_measure')
+    lost = [g for g in groups if g['kind'] == 'no_measure' or (g['column'] == column and g['action'] == 'rejected')]
+    return sum(int(g['count']) for g in lost)
 
 
 def missing(share: float, *, lost: int = 0) -> str:

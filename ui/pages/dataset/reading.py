@@ -105,8 +105,8 @@ class Reading:
                     self._number(label, part, most=most)
             for label, part, suffix in (('Sheet', 'sheet', '.xlsx'), ('File in the archive', 'member', '.zip')):
                 if part in self.found or part in self.asked['reading'] or name.lower().endswith(suffix):
-                    options = self.found.get(part, {}).get('options') or ()
-                    self._choice(label, part, {option: option for option in options})
+                    names = self.found.get(part, {}).get('options') or ()
+                    self._choice(label, part, {name: name for name in names})
 
     def _matters(self, part: str) -> bool:
         """Whether a part of the reading can be told of this file: a workbook has no delimiter."""

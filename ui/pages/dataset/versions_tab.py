@@ -140,7 +140,7 @@ class VersionsTab(View):
                         width='9%',
                     ),
                     Column[VersionSummary](
-                        label='Made', cell=lambda v: when(v.created_at) and None, num=True, width='11%'
+                        label='Made', cell=lambda v: when(v.created_at), num=True, width='11%'
                     ),
                     Column[VersionSummary](label='', cell=act, num=True, width='20%', classes='full'),
                 ],

@@ -46,7 +46,7 @@ def sentence(score: Mapping[str, Any] | None) -> str:
 def since(came: Mapping[str, Any] | None, model: str) -> str:
     """What a model's bands held of the values of a series that came: `14 of 17 values came inside the 80% band`."""
     levels = (came or {}).get('held', {}).get(model, {})
-    told = []
+    told: list[str] = []
     for level, held in sorted(levels.items(), key=lambda item: float(item[0])):
         if held['points']:
             of = f'{held["points"]:,}' if told else f'{formats.counted(held["points"], "value")} came'
