@@ -32,19 +32,19 @@ def known_ahead(
     if not columns:
         return {}
     source, value = duck.files(parts), duck.identifier(target)
-    after = 'ends.last is not null and _time > ends.last'
-    counts = ', '.join(
-        f'count(distinct _time) filter (where {duck.identifier(name)} is not null and {after}) as c{place}'
-        for place, name in enumerate(columns)
-    )
+    places = range(len(columns))
+    there = ', '.join(f'count({duck.identifier(name)}) > 0 as c{place}' for place, name in enumerate(columns))
+    counts = ', '.join(f'count(*) filter (where c{place}) as c{place}' for place in places)
     figures = ', '.join(
-        f'min(c{place}) filter (where c{place} > 0), count(*) filter (where c{place} > 0)'
-        for place in range(len(columns))
+        f'min(c{place}) filter (where c{place} > 0), count(*) filter (where c{place} > 0)' for place in places
     )
+    # A stamp that is there twice is one: told once for all columns, which may be hundreds.
     query = f"""
         with ends as (select _series, max(_time) filter (where {value} is not null) as last from {source} group by 1),
-        counted as (select _series, {counts} from {source} join ends using (_series) group by 1)
-        select count(*), {figures} from counted
+        later as (select _series, _time, {there} from {source} join ends using (_series)
+            where _time > ends.last group by 1, 2),
+        counted as (select _series, {counts} from later group by 1)
+        select (select count(*) from ends), {figures} from counted
     """
     with duck.told(), duck.connect(memory=MEMORY, allow=parts, system=system) as connection:
         of, *found = duck.single(connection, query)

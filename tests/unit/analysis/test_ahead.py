@@ -19,3 +19,10 @@ def test_column_that_ends_with_the_target_is_not(tmp_path):
 
 def test_nothing_asked_reads_nothing(tmp_path):
     assert known_ahead([tmp_path / 'none.parquet'], target='y', columns=[]) == {}
+
+
+def test_a_stamp_that_is_there_twice_is_one_step(tmp_path):
+    rows = [('', at, float(at) if at < 3 else None, 1.0) for at in (0, 1, 2, 3, 3, 4)]
+    assert known_ahead(store(tmp_path, rows), target='y', columns=['a "b"']) == {
+        'a "b"': Ahead(steps=2, series=1, of=1)
+    }
