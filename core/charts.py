@@ -115,7 +115,7 @@ class Charts:
         return dict(json.loads(told))
 
     def close(self) -> None:
-        """Begin nothing more; what is being read ends by itself."""
+        """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._seeker.shutdown(wait=False, cancel_futures=True)
         self._open.clear()

@@ -428,7 +428,7 @@ class Datasets:
             )
 
     def close(self) -> None:
-        """Begin nothing more; what is being read ends by itself."""
+        """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _turn(self, user_id: UUID) -> asyncio.Semaphore:

@@ -525,7 +525,7 @@ class Forecasts:
         return await self._fetched(f'{result["prefix"]}/{name}' for name in chosen)
 
     def close(self) -> None:
-        """Begin nothing more; what is being read ends by itself."""
+        """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,6 +10,7 @@ import structlog
 
 from core import logs
 from core.accounts import Accounts
+from core.analysis import duck
 from core.archive import Archive
 from core.charts import Charts
 from core.dashboards import Dashboards
@@ -226,10 +227,11 @@ class Services:
         self._tasks.clear()
 
     async def stop(self) -> None:
-        """Stop working; jobs that run are given back to the queue."""
+        """Stop working; jobs that run are given back to the queue, what is being read for nobody any more ends."""
         await self.drain()
         for reads in (self.charts, self.datasets, self.forecasts):
             reads.close()
+        duck.interrupt()
 
     async def _keep_working(self, workers: int) -> None:
         while True:

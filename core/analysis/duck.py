@@ -1,14 +1,19 @@
 """DuckDB, locked down: the one way in which this product opens it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from core.errors import Unavailable
 
 if TYPE_CHECKING:
     import duckdb
+
+_open: 'WeakSet[duckdb.DuckDBPyConnection]' = WeakSet()
+_opening = Lock()
 
 
 def connect(
@@ -34,6 +39,8 @@ def connect(
         'temp_directory': str(workdir) if workdir else '',
     }
     connection = duckdb.connect(':memory:', config=config)
+    with _opening:
+        _open.add(connection)
     connection.execute("set timezone = 'UTC'")
     if allow is not None:
         if system is not None:
@@ -45,6 +52,17 @@ def connect(
         connection.execute('set enable_external_access = false')
     connection.execute('set lock_configuration = true')
     return connection
+
+
+def interrupt() -> None:
+    """End the queries that connections of this process are at, so that no thread outlives a stop by them."""
+    import duckdb
+
+    with _opening:
+        connections = list(_open)
+    for connection in connections:
+        with suppress(duckdb.ConnectionException):  # closed meanwhile
+            connection.interrupt()
 
 
 @contextmanager
