@@ -126,7 +126,7 @@ returning id;
 
 -- name: dataset_lock
 -- One dataset, locked until the transaction ends, so that its uploads are accepted one after the other.
-select id from public.datasets where id = %(id)s and deleted_at is null for update;
+select id from public.datasets where id = %(id)s and deleted_at is null for no key update;
 
 -- name: dataset_order
 -- The conversion that a further upload follows: the newest that has not ended, else the one that made what is shown.

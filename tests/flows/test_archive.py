@@ -53,7 +53,8 @@ async def unpacked(product: Product, user: User) -> dict[str, bytes]:
 async def fill(product: Product, scripted: Product, user: User) -> None:
     """Two datasets of one name, a forecast, and something in every table."""
     dataset = await product.bring(user, 'air_passengers.csv', DATA.read_bytes())
-    await product.bring(user, 'air_passengers.csv', DIRTY)
+    second = await product.bring(user, 'air_passengers.csv', DIRTY)
+    await product.datasets.rename(user.id, second.id, dataset.name)
     version = await product.datasets.version(user.id, dataset.id)
     await issue(scripted, user, version, name=f'Passengers of {user.email}')
     async with product.database.system() as tx:

@@ -188,6 +188,15 @@ async def test_the_same_file_twice_at_once_is_converted_once(open_product: Calla
     assert 'is being converted already' in (await product.notices.latest(user.id))[0].text
 
 
+async def test_an_upload_is_announced_while_another_of_its_dataset_is_accepted(product: Product, user: User) -> None:
+    """Who accepts one holds the dataset and asks for the account, who announces one does it the other way round."""
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    async with product.database.transaction(user.id) as tx, asyncio.timeout(20):
+        await tx.one('dataset_lock', id=dataset.id)
+        await product.uploads.begin_upload(user.id, name='b.csv', size=len(SECOND), dataset_id=dataset.id)
+        await tx.one('profile_lock', id=user.id)
+
+
 async def test_a_job_that_is_ordered_again_joins_what_is_shown_then(product: Product, user: User) -> None:
     dataset = await product.bring(user, 'a.csv', FIRST)
     await product.send(user, 'b.csv', SECOND, dataset_id=dataset.id)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST: Final = 0.5
-SOME: Final = 0.02
-"""Of the stored rows, so many others of the same times are hardly corrections of them."""
+SOME: Final = 3
+SHARE: Final = 0.02
+"""So many others of the same times, and this share of the stored rows, are hardly corrections of them."""
 FOLDED: Final = {'mean': 'avg', 'sum': 'sum'}
 """The rules by which a measure becomes something of all records, in SQL."""
 CLOCKS: Final = ('Europe/Berlin', 'Europe/London', 'America/New_York', 'Europe/Athens', 'Australia/Sydney')
@@ -125,7 +126,7 @@ def without_duplicates(
     if rule in FOLDED:
         faults.append(_listed(raw, _stored(rule), action='repaired'))
     note = _of_clocks(connection, columns, staged.rows, zone) if other else ''
-    if rule == 'auto' and not note and other > SOME * stored:
+    if rule == 'auto' and not note and other >= max(SOME, SHARE * stored):
         note = (
             f'{other:,} of {stored:,} rows say something else than the last row of their series and time, which is the '
             'one that is stored. If they correct nothing, as several orders of a day do not, store the sum of all, or '
