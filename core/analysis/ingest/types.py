@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
 from core.analysis.ingest import readings
-from core.analysis.ingest.orders import REPAIR, Orders, either_way, proven
+from core.analysis.ingest.day_month import REPAIR, Orders, either_way, proven
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
 from core.analysis.ingest.tallies import Tally, repairs_of, rows_of, tallied
