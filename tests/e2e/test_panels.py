@@ -216,5 +216,7 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
     assert problems == []
     page.request.delete(f'{server.url}/api/v1/datasets/{dataset}', headers={'Origin': server.url})
     page.reload()
-    expect(panel(page, 'bar').get_by_text('This dataset was deleted.')).to_be_visible()
+    expect(page.locator('.board-note')).to_contain_text('was deleted')
+    expect(panel(page, 'bar').get_by_text('No data')).to_be_visible()
+    expect(page.locator('[data-live]')).to_be_hidden()
     assert barred(page) == []

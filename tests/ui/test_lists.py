@@ -21,6 +21,7 @@ from tests.ui.site import until
 from ui.app import mount
 from ui.components.finder import OFFERED
 from ui.components.paging import address
+from ui.pages.dashboard import lost
 from ui.pages.datasets import COMPARED, fitting
 from ui.session import COOKIE
 
@@ -205,3 +206,11 @@ async def test_datasets_that_wait_to_be_converted_hide_none_that_a_file_fits(lis
 def test_an_address_says_what_is_searched_and_which_page(path: str, where: str) -> None:
     assert address(path, q='a b', page=2) == where
     assert address(path) == path
+
+
+async def test_a_dashboard_is_told_which_of_its_deleted_datasets_can_be_brought_back(lists: Lists) -> None:
+    user_id, datasets = lists.session.user.id, lists.services.datasets
+    here, gone, removed = datasets.kept[0].id, datasets.gone[3], uuid4()
+    found = await lost(lists.services, user_id, {here, gone.id, removed}, {str(here): {}})
+    assert found == {str(gone.id): {'name': 'Gone 03', 'until': f'{gone.until.day} {gone.until:%b %Y}'}}
+    assert await lost(lists.services, user_id, {here}, {str(here): {}}) == {}

@@ -13,6 +13,7 @@ from core.services import Services
 from core.values import Session
 from ui.components.palette import Entry
 from ui.components.panels import EXPLORE, BoardLink, described, preloads, shared
+from ui.components.times import day
 from ui.live import follow
 from ui.markup import rendered
 from ui.pages.addressed import id_of
@@ -43,15 +44,19 @@ def register(services: Services) -> None:
     async def dashboard(dashboard_id: str) -> None:
         user = current().user
         found = await services.dashboards.get(user.id, id_of(dashboard_id, 'dashboard'))
-        datasets = await known(services, user.id, panels.datasets(found.spec))
+        drawn = panels.datasets(found.spec)
+        datasets = await known(services, user.id, drawn)
+        deleted = await lost(services, user.id, drawn, datasets)
         crumbs = ('Dashboards', '/dashboards'), found.name
         ui.add_head_html(preloads())
-        content = _content(found, datasets)
+        content = _content(found, datasets, deleted)
         with frame(services, *crumbs, active='/dashboards', actions=ACTIONS, content=content) as session:
             _Page(services, session, found).follow()
 
 
-def _content(found: Dashboard, datasets: Mapping[str, Mapping[str, Any]]) -> str:
+def _content(
+    found: Dashboard, datasets: Mapping[str, Mapping[str, Any]], deleted: Mapping[str, Mapping[str, str]]
+) -> str:
     """The page's head and its board, as markup: the browser draws it without waiting for a socket."""
     first = next((panel['dataset'] for panel in found.spec['panels'] if panel['dataset']), '')
     return rendered(
@@ -66,6 +71,7 @@ def _content(found: Dashboard, datasets: Mapping[str, Mapping[str, Any]]) -> str
                 'revision': found.revision,
             },
             'datasets': dict(datasets),
+            'deleted': dict(deleted),
         },
         menu=MENU,
         name=found.name,
@@ -77,6 +83,17 @@ async def known(services: Services, user_id: UUID, ids: set[UUID]) -> Mapping[st
     """What the browser needs to know of these datasets; those that were deleted are left out."""
     found = await services.datasets.shown(user_id, ids)
     return {str(dataset_id): described(name, version) for dataset_id, (name, version) in found.items()}
+
+
+async def lost(
+    services: Services, user_id: UUID, ids: set[UUID], known: Mapping[str, Any]
+) -> Mapping[str, Mapping[str, str]]:
+    """Name those of these datasets that are not `known` and can be brought back, and say until when."""
+    missing = {dataset_id for dataset_id in ids if str(dataset_id) not in known}
+    if not missing:
+        return {}
+    found = await services.datasets.deleted(user_id)
+    return {str(one.id): {'name': one.name, 'until': day(one.until)} for one in found if one.id in missing}
 
 
 class _Page:
@@ -112,8 +129,11 @@ class _Page:
             await self._tell({UUID(told)})
 
     async def _tell(self, ids: set[UUID]) -> None:
-        for dataset_id, what in (await known(self._services, self._user_id, ids)).items():
+        found = await known(self._services, self._user_id, ids)
+        for dataset_id, what in found.items():
             self._board.run_method('version', {'dataset': dataset_id, **what})
+        if deleted := await lost(self._services, self._user_id, ids, found):
+            self._board.run_method('lost', deleted)
 
     async def _changed(self, message: Mapping[str, Any]) -> None:
         """The dashboard was saved, here or elsewhere; what it draws now may be new to this page."""

@@ -12,6 +12,7 @@ export default {
   methods: {
     version(told) { this.board.version(told); },
     changed(told) { this.board.changed(told); },
+    lost(told) { this.board.lost(told); },
     deleted() { this.board.deleted(); },
     hears(heard) { this.board.hears(heard); },
   },

@@ -1,5 +1,7 @@
 """What a dashboard does with its panels."""
 
+from typing import Any
+
 from tests.ui.panels.given import DAY, HOUR, PAGE, Told, ms
 
 
@@ -59,3 +61,59 @@ def test_the_range_of_a_single_moment_is_that_moment(told: Told) -> None:
         [[ms(2026, 3, 1)] * 2, [ms(2026, 3, 1, 8)] * 2, [ms(2026, 3, 1), ms(2026, 3, 9)]],
     )
     assert found == ['1 Mar 2026', '1 Mar 2026, 08:00', '1 Mar 2026, 00:00 to 9 Mar 2026, 00:00']
+
+
+def test_datasets_that_were_deleted_are_told_of_once_with_those_that_can_be_brought_back(told: Told) -> None:
+    def of(*drawn: str, known: tuple[str, ...] = (), deleted: tuple[str, ...] = ()) -> Any:
+        given = [
+            {'panels': [{'dataset': dataset} for dataset in drawn]},
+            dict.fromkeys(known, {}),
+            {one: {'name': one.upper(), 'until': '29 Dec 2026'} for one in deleted},
+        ]
+        return told('return variables.lost(...given);', given)
+
+    assert of('a', 'a', '', known=('a',)) == {'text': '', 'back': [], 'all': False}
+    kept = '“A” was deleted. It is kept until 29 Dec 2026; once it is back, its panels draw again.'
+    assert of('a', 'a', '', deleted=('a',)) == {'text': kept, 'back': ['a'], 'all': True}
+    some = of('a', 'b', 'c', 'b', known=('c',), deleted=('a',))
+    gone = '2 panels draw what was removed for good. Remove them, or choose another dataset by Edit.'
+    assert some == {'text': f'{kept} {gone}', 'back': ['a'], 'all': False}
+
+
+def test_a_dataset_that_is_back_takes_the_note_away(told: Told) -> None:
+    assert told(
+        PAGE
+        + """
+        const { Board } = await import('./dashboard.js'), said = [];
+        const board = Object.create(Board.prototype);
+        const spec = { panels: [{ dataset: 'a' }] };
+        const parts = { bar: {}, empty: {} }, root = { dataset: {} };
+        Object.assign(board, { spec, parts, root, known: { a: { version: 1 } }, deleted: {}, away: false });
+        Object.assign(board, { tell: (text, ...acts) => said.push([text.slice(0, 11), acts.map(([label]) => label)]) });
+        Object.assign(board, { lively: () => said.push(board.away), bar: () => {}, draw: () => {} });
+        globalThis.document = { getElementById: () => null };
+        board.lost({ a: { name: 'A', until: '29 Dec 2026' } });
+        board.version({ dataset: 'a', version: 1 });
+        return said;
+        """
+    ) == [['“A” was del', ['Restore']], True, ['', []], False]
+
+
+def test_a_note_goes_only_once_it_is_neither_pointed_at_nor_in_focus(told: Told) -> None:
+    assert told(
+        """
+        const { goes } = await import('./dom.js'), made = new EventTarget(), waits = new Map(), said = [];
+        let last = 0;
+        globalThis.setTimeout = (act) => { waits.set(++last, act); return last; };
+        globalThis.clearTimeout = (one) => waits.delete(one);
+        made.remove = () => said.push('gone');
+        goes(made, 8000);
+        for (const name of given) {
+            made.dispatchEvent(new Event(name));
+            said.push(waits.size);
+        }
+        for (const act of waits.values()) act();
+        return said;
+        """,
+        ['pointerenter', 'focusin', 'pointerleave', 'focusout'],
+    ) == [0, 0, 0, 1, 'gone']

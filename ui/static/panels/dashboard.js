@@ -9,7 +9,7 @@ import { Panel } from "./panel.js";
 import { compacted } from "./places.js";
 import { picker, popover } from "./popover.js";
 import { underway } from "./wire.js";
-import { addressed, compareWith, copyOf, labelsKnown, lastOf, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
+import { addressed, compareWith, copyOf, labelsKnown, lastOf, lost, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
 const AGAIN = 5000;  // ms until a change that could not be saved is tried again
@@ -28,12 +28,12 @@ const stored = (act) => { try { return act(localStorage); } catch { return null;
 const UNITS = [["H", "hours"], ["D", "days"], ["W", "weeks"], ["M", "months"], ["Y", "years"]];
 
 export class Board {
-  // `given`: the dashboard (id, name, spec, revision), its datasets as ui/components/panels.py describes them, and what
-  // all pages of panels are given. `hooks.left` and `hooks.back` are called when the page is left and when it comes back.
+  // `given`: the dashboard (id, name, spec, revision), its datasets as ui/components/panels.py describes them, the name of
+  // those that were `deleted` and until when they are kept, and what all pages of panels are given. `hooks.left` and `hooks.back` are called when the page is left and when it comes back.
   constructor(root, given) {
-    const { dashboard, datasets, engines, icons, marks, zone, explore } = given;
-    Object.assign(this, { root, dashboard, engines, zone, explore, hooks: {}, known: { ...datasets }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
-    Object.assign(this, { spec: copyOf(dashboard.spec), revision: dashboard.revision, ready: false, stale: false, unsaved: "", pending: false });
+    const { dashboard, datasets, deleted, engines, icons, marks, zone, explore } = given;
+    Object.assign(this, { root, dashboard, engines, zone, explore, hooks: {}, known: { ...datasets }, deleted: { ...deleted }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
+    Object.assign(this, { spec: copyOf(dashboard.spec), revision: dashboard.revision, ready: false, stale: false, unsaved: "", pending: false, away: false });
     useIcons(icons);
     writeNumbersWith(...marks);
     this.parts = {
@@ -82,14 +82,19 @@ export class Board {
   // Change what the page tells of itself: every such change goes through here.
   now(changes) {
     Object.assign(this, changes);
-    const { root, parts, spec } = this, none = !spec.panels.length;
+    const { root, parts, spec } = this, none = !spec.panels.length, away = lost(spec, this.known, this.deleted);
     Object.assign(root.dataset, { ready: this.ready ? "1" : "0", panels: spec.panels.length, revision: this.revision, saved: this.unsaved || this.pending || this.sending ? "0" : "1" });
     parts.bar.hidden = none;
     parts.empty.hidden = !none;
     document.getElementById("board-share")?.classList.toggle("pri", !none);  // one thing to do first
     this.tell(...(this.gone ? ["This dashboard was deleted elsewhere. What is drawn here stays until the page is left.", ["Dashboards", "", () => location.assign(`/dashboards?deleted=${this.dashboard.id}`)]] : this.stale ? ["This dashboard was changed elsewhere. Your last change is on this page alone.", ["Load it again", "", () => this.reload()], ["Keep mine", "ghost", () => this.overwrite()]]
       : this.aside ? [`A change made here on ${moment(this.aside.at, this.zone || "UTC", 6e5)} was not saved.`, ["Bring it back", "", () => this.bringBack()], ["Forget it", "ghost", () => this.forget()]]
-      : this.unsaved ? [`${this.unsaved} Your change is kept on this page and is saved as soon as that is possible.`, ["Try again", "", () => this.save()]] : [""]));
+      : this.unsaved ? [`${this.unsaved} Your change is kept on this page and is saved as soon as that is possible.`, ["Try again", "", () => this.save()]]
+      : [away.text, ...(away.back.length ? [["Restore", "", () => this.undelete(away.back)]] : [])]));
+    if (this.away !== away.all) {
+      this.away = away.all;
+      this.lively();
+    }
   }
 
   // The note above the panels, with what can be done.
@@ -728,8 +733,29 @@ export class Board {
     if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;
     this.known = { ...this.known, [dataset]: found };
     this.asking = false;
+    this.now({});
     this.bar();
     this.draw();
+  }
+
+  // Datasets were deleted while they are drawn here.
+  lost(deleted) {
+    Object.assign(this.deleted, deleted);
+    this.known = Object.fromEntries(Object.entries(this.known).filter(([id]) => !deleted[id]));
+    this.now({});
+    this.bar();
+    this.draw();
+  }
+
+  async undelete(ids) {
+    try {
+      for (const id of ids) await this.rest(`/datasets/${id}/undelete`, { method: "POST" });
+    } catch (error) {
+      return toast(error.message);
+    }
+    window.variosyncRail?.();
+    // The server tells what they hold (`version`), where it can.
+    return this.connected && this.heard ? undefined : location.reload();
   }
 
   hears(heard) {
@@ -741,6 +767,7 @@ export class Board {
   lively() {
     const live = this.connected && this.heard, place = document.querySelector("[data-live]");
     if (!place) return;
+    place.style.display = this.away && live ? "none" : "";  // nothing of what is drawn can change
     place.dataset.live = live ? "1" : "0";
     place.className = `badge ${live ? "ok" : "warn"}`;
     place.replaceChildren(icon(live ? "radio" : "unplug", "i12"), live ? "Live" : "Not live");

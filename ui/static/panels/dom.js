@@ -131,5 +131,16 @@ export function toast(text, action = null) {
   const made = el("div", { class: "panel-toast", role: "status" }, el("span", {}, text),
     action && el("button", { type: "button", class: "b small", onclick: () => { made.remove(); action.act(); } }, action.label));
   (document.fullscreenElement ?? document.body).append(made);
-  setTimeout(() => made.remove(), action ? 8000 : 3000);
+  goes(made, action ? 8000 : 3000);
+}
+
+// Take a note away after so many ms in which it is neither pointed at nor in focus.
+export function goes(made, after) {
+  const held = new Set();
+  let waiting = setTimeout(() => made.remove(), after);
+  for (const [name, by, holds] of [["pointerenter", "pointer", true], ["pointerleave", "pointer", false], ["focusin", "focus", true], ["focusout", "focus", false]]) made.addEventListener(name, () => {
+    held[holds ? "add" : "delete"](by);
+    clearTimeout(waiting);
+    if (!held.size) waiting = setTimeout(() => made.remove(), after);
+  });
 }

@@ -104,7 +104,7 @@ export class Panel {
   async refresh() {
     const { spec, context } = this, dataset = context.datasets[spec.dataset];
     if (spec.kind === "note") return this.written();
-    if (!dataset) return this.tell("This dataset was deleted.", `Bring it back under Datasets, Deleted, while it is kept there, or ${this.hooks.remove ? "remove this panel" : "choose another one"}.`);
+    if (!dataset) return this.hooks.remove ? this.tell("", "No data") : this.tell("This dataset was deleted.", "Bring it back under Datasets, Deleted, while it is kept there, or choose another one.");
     if (!dataset.version) return this.tell("This dataset has no rows yet.", "The panel draws itself as soon as it has.");
     if (dataset.span === null) return this.tell("This dataset has no rows.", "The panel draws itself as soon as it has.");
     if (spec.kind === "scatter" && (spec.query.measures?.length ?? 0) < 2) return this.tell("A scatter needs two measures.", "Choose the one across first, then the one upwards.");
@@ -313,7 +313,7 @@ export class Panel {
     this.badges.replaceChildren();
     this.message.hidden = false;
     this.message.setAttribute("role", alert ? "alert" : "note");
-    this.message.replaceChildren(el("strong", {}, what), el("span", { class: "t3" }, how), ...(action ? [el("button", { type: "button", class: "b small", onclick: action.act }, action.label)] : []));
+    this.message.replaceChildren(...(what ? [el("strong", {}, what)] : []), el("span", { class: "t3" }, how), ...(action ? [el("button", { type: "button", class: "b small", onclick: action.act }, action.label)] : []));
     this.element.dataset.ready = "1";
     this.hooks.drawn?.(this);
   }

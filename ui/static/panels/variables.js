@@ -101,6 +101,15 @@ written.id = (panels) => {
 export const labelsOf = (dataset, key) => valueUnder(dataset.labels, key) ?? (dataset.keys.length === 1 ? (dataset.first ?? []).filter(Boolean) : []);
 export const labelsKnown = (dataset, key) => labelsOf(dataset, key).length >= (valueUnder(dataset.distinct, key) ?? dataset.series ?? 0);
 
+// What is said of the datasets of panels that were deleted, which of them can be brought back, and whether they are all.
+export function lost({ panels }, known, deleted) {
+  const drawn = panels.filter((panel) => panel.dataset), none = drawn.filter((panel) => !known[panel.dataset]), ids = [...new Set(none.map((panel) => panel.dataset))];
+  const back = ids.filter((id) => deleted[id]), away = none.filter((panel) => !deleted[panel.dataset]).length;
+  const said = back.map((id) => `“${deleted[id].name}” was deleted. It is kept until ${deleted[id].until}; once it is back, its panels draw again.`);
+  if (away) said.push(`${away} panel${away === 1 ? " draws" : "s draw"} what was removed for good. Remove ${away === 1 ? "it" : "them"}, or choose another dataset by Edit.`);
+  return { text: said.join(" "), back, all: none.length > 0 && none.length === drawn.length };
+}
+
 // "P30D" → "Last 30 days".
 export const lastOf = (duration) => `Last ${written(duration).replace(/^1 /, "")}`;
 export const rangesFor = (context) => fitting(context).map(([, last]) => last);
