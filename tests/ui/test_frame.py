@@ -22,6 +22,7 @@ from core.values import Preferences, Session
 from tests.ui.doubles import Services
 from tests.ui.site import until
 from ui.app import mount
+from ui.components import toast as toasts
 from ui.components.palette import Entry
 from ui.components.parts import badge, button, card, chip, page_head, segment, tabs, tag
 from ui.components.states import empty_state, error_state, skeleton_rows
@@ -478,6 +479,33 @@ async def test_toasts_do_not_pile_up(room: Room) -> None:
         element.text for note in room.css('toasts')[0] for element in note.descendants() if 'w6' in element.classes
     ]
     assert shown == ['Error 2', 'Error 3', 'Error 4']
+
+
+async def test_a_toast_stays_while_it_is_pointed_at_or_in_focus(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            button('Do it', on_click=lambda: toast('Done', links=[('Undo', '/')]))
+
+    await room.user.open('/x')
+    room.user.find('Do it').click()
+    await until(lambda: room.css('toast'))
+    (note,) = room.css('toast')
+
+    def happens(name: str) -> None:
+        listener = next(one for one in note._event_listeners.values() if one.type == name)
+        note._handle_event({'listener_id': listener.id, 'args': {}})
+
+    def goes() -> bool:
+        return any(isinstance(e, ui.timer) and not e._is_canceled for e in note.descendants())
+
+    assert goes()
+    for name in ('mouseenter', 'focusin', 'mouseleave'):
+        happens(name)
+        assert not goes()
+    monkeypatch.setattr(toasts, 'SECONDS', 0)
+    happens('focusout')
+    await until(lambda: not room.css('toast'))
 
 
 async def test_confirm_notices_a_session_that_ended_elsewhere(room: Room) -> None:

@@ -1,6 +1,6 @@
 """Notes in the corner of the page: what just happened, with at most two ways on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 from nicegui import Client, context, ui
@@ -62,9 +62,33 @@ def toast(title: str, text: str = '', *, level: str = 'good', links: Sequence[tu
                     for label, href in links[:2]:
                         button(label, kind='small', href=href)
         icon_button('x', 'Dismiss', small=True, on_click=go)
-        if level != 'bad':
-            ui.timer(SECONDS, go, once=True)
+    if level != 'bad':
+        _goes(note, go)
     return note
+
+
+def _goes(note: Element, go: Callable[[], None]) -> None:
+    """Let a note go once it has been neither pointed at nor in focus for a while."""
+    held: set[str] = set()
+
+    def begin() -> ui.timer:
+        with note:
+            return ui.timer(SECONDS, go, once=True)
+
+    def hold(by: str) -> None:
+        held.add(by)
+        timer.cancel()
+
+    def leave(by: str) -> None:
+        nonlocal timer
+        held.discard(by)
+        if not held:
+            timer.cancel()
+            timer = begin()
+
+    timer = begin()
+    for by, come, left in (('pointer', 'mouseenter', 'mouseleave'), ('focus', 'focusin', 'focusout')):
+        note.on(come, lambda by=by: hold(by), args=[]).on(left, lambda by=by: leave(by), args=[])
 
 
 def refused(text: str, links: Sequence[tuple[str, str]] = ()) -> None:
