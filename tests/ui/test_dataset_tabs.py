@@ -545,6 +545,19 @@ async def test_a_step_is_added_tried_and_kept_in_the_address(desk: Tabs) -> None
     assert desk.services.uploads.ordered == [{'recipe': [{'do': 'clip', 'how': 'iqr', 'k': 3.0, 'action': 'empty'}]}]
 
 
+async def test_a_recipe_as_it_is_stored_makes_no_version_and_says_why(desk: Tabs) -> None:
+    why = 'A new version takes another step, or a change to one.'
+    await desk.open(tab='recipe')
+    make = desk.button('Make a new version')
+    assert make.props['disabled']
+    assert why in desk.texts()
+    desk.press('Empty outliers')
+    await until(lambda: not make.props['disabled'])
+    assert why not in desk.texts()
+    desk.press('Remove step')
+    await until(lambda: make.props['disabled'])
+
+
 async def test_what_is_wrong_with_a_step_is_told_at_that_step(desk: Tabs, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(Client, 'run_javascript', lambda self, code, **_: ran.append(code))

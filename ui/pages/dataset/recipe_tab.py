@@ -38,6 +38,7 @@ class RecipeTab(View):
         self.series = next((name for name in wanted if name in labels), '')
         self.measure = ''
         self.cost: tuple[Quote, Balance] | None = None
+        self.price: Price | None = None
         self.list: Tag | None = None
         self.result: Tag | None = None
         self.complaint: Complaint | None = None
@@ -166,6 +167,7 @@ class RecipeTab(View):
 
     async def _changed(self) -> None:
         """Keep the draft in the address and show what it does."""
+        self._offer()
         text = json.dumps(self.steps, separators=(',', ':'), ensure_ascii=False)
         more = {'recipe': text} if self.steps != self.stored and len(text) <= MOST_IN_ADDRESS else {}
         assert self.result is not None
@@ -265,10 +267,19 @@ class RecipeTab(View):
                 make = button('Make a new version', kind='pri', on_click=self._make)
             if self.cost is not None:
                 with place:
-                    quote, balance = self.cost
-                    price = Price(balance, quote)
-                price.guard(make)
-                price.follow(self.shown.services, self.shown.session)
+                    self.price = Price(self.cost[1])
+                self.price.guard(make)
+                self.price.follow(self.shown.services, self.shown.session)
+                self._offer()
+
+    def _offer(self) -> None:
+        """Let a version be made of what differs from the recipe that is there."""
+        if self.price is None or self.cost is None:
+            return
+        if self.steps != self.stored:
+            self.price.show(self.cost[0])
+        else:
+            self.price.show(None, why_not='A new version takes another step, or a change to one.')
 
     async def _make(self) -> None:
         if self.steps == self.stored:
