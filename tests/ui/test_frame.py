@@ -4,21 +4,22 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from nicegui import ui
 from nicegui.testing import User, user_simulation
 
 from core.errors import Conflict
+from core.jobs import Standing
 from core.settings import Settings
-from core.values import Preferences, Session
+from core.values import JobState, Preferences, Session
 from tests.ui.doubles import Services
 from tests.ui.site import until
 from ui.app import mount
@@ -216,6 +217,54 @@ async def test_a_page_is_not_offered_to_who_stands_on_it(room: Room) -> None:
     await until(lambda: room.css('toast'))
     texts = [element.text for element in room.css('toast')[0].descendants() if getattr(element, 'text', '')]
     assert texts == ['Convert x.csv: done']
+
+
+async def test_whoever_opens_what_a_notice_tells_of_has_read_it(room: Room) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    for link in ('/x?tab=faults', '/y'):
+        await room.services.notices.add(room.session.user.id, 'Convert x.csv: done', link=link)
+    await room.user.open('/x')
+    await until(lambda: [count.text for count in room.css('count')] == ['1'])
+    (left,) = await room.services.notices.latest(room.session.user.id, unread=True)
+    assert left.link == '/y'
+
+
+class Conversions:
+    """The newest conversion of each dataset."""
+
+    def __init__(self) -> None:
+        self.stand: dict[UUID, Standing] = {}
+
+    async def states(self, user_id: UUID, ids: Collection[UUID]) -> Mapping[UUID, Standing]:
+        return {one: self.stand[one] for one in ids if one in self.stand}
+
+
+@pytest.mark.parametrize('where', ['/x', '/notices'])
+async def test_a_failure_that_was_corrected_since_is_settled(room: Room, where: str) -> None:
+    @ui.page('/x')
+    def page() -> None:
+        with frame(room.services, 'Home', active='/'):
+            tag('p', 'content')
+
+    conversions = room.services.jobs = Conversions()
+    corrected, broken = uuid4(), uuid4()
+    conversions.stand[corrected] = Standing(state=JobState.SUCCEEDED)
+    conversions.stand[broken] = Standing(state=JobState.FAILED)
+    for dataset, why in ((corrected, 'No time.'), (broken, 'No number.')):
+        await room.services.notices.add(
+            room.session.user.id, 'Convert: failed', text=why, level='bad', link=f'/datasets/{dataset}'
+        )
+    await room.user.open(where)
+    await room.user.should_see('Corrected since.')
+    await room.user.should_see('No number.')
+    await until(lambda: [count.text for count in room.css('count')] == ['1'])
+    assert 'No time.' not in [getattr(element, 'text', '') for element in room.user._client.elements.values()]
+    (left,) = await room.services.notices.latest(room.session.user.id, unread=True)
+    assert left.text == 'No number.'
 
 
 async def test_the_bell_reads_what_it_lists_and_counts_what_is_left(room: Room) -> None:

@@ -1,6 +1,7 @@
 """The bell: what the user should know, new until its list is opened, and told once: at once, or by the next page."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -10,7 +11,7 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from core.errors import VariosyncError
-from core.values import Notice, Session
+from core.values import JobState, Notice, Session
 from ui.components.parts import icon, icon_button, tag
 from ui.components.times import when
 from ui.components.toast import toast
@@ -19,6 +20,7 @@ from ui.live import follow
 ICONS = {'good': 'circle-check', 'info': 'info', 'warn': 'triangle-alert', 'bad': 'circle-alert'}
 PAGE = '/notices'
 IN_PANEL = 20
+DATASET = re.compile(r'/datasets/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![^?#])')
 MOST = 99  # unread notices that are counted one by one
 
 
@@ -99,9 +101,10 @@ class Bell:
             return
         try:
             missed = await self._services.notices.untold(self._user_id)
+            right = await settled(self._services, self._user_id, missed)
         except VariosyncError:
             return  # the page has its own way to say that a service is gone
-        urgent = [notice for notice in missed if notice.level in ('warn', 'bad')]
+        urgent = [notice for notice in missed if notice.level in ('warn', 'bad') and notice.id not in right]
         self._shown.update(str(notice.id) for notice in urgent)
         if urgent and not self._list.is_deleted:
             _tell(urgent)
@@ -110,17 +113,20 @@ class Bell:
     async def _fill(self) -> None:
         try:
             notices = await self._services.notices.latest(self._user_id, limit=IN_PANEL)
+            right = await settled(self._services, self._user_id, notices)
             unread = await self._services.notices.unread(self._user_id)
         except VariosyncError:
             return  # the page has its own way to say that a service is gone
         if self._list.is_deleted:
             return
-        new = [notice.id for notice in notices if notice.read_at is None]
-        if self._open and new:
-            self._fresh.update(new)
-            unread -= len(new)
-            await self._services.notices.read_listed(self._user_id, new)
-        self._show(notices, unread)
+        new = [notice for notice in notices if notice.read_at is None and notice.id not in right]
+        if self._open:
+            self._fresh.update(notice.id for notice in new)
+        seen = [notice.id for notice in new if self._open or self._is_here(notice.link or '')]
+        if seen:
+            unread -= len(seen)
+            await self._services.notices.read_listed(self._user_id, seen)
+        self._show(notices, unread, right)
 
     async def _toggled(self, event: GenericEventArguments) -> None:
         """What the list shows is read: the count says at once what is left, the marks stay until it closes."""
@@ -129,7 +135,7 @@ class Bell:
             self._fresh.clear()
         await self._fill()
 
-    def _show(self, notices: Sequence[Notice], unread: int) -> None:
+    def _show(self, notices: Sequence[Notice], unread: int, right: Collection[UUID]) -> None:
         name = f'Notices, {unread} unread' if unread else 'Notices'
         self._button.props.update({'aria-label': name, 'title': name})
         self._count.text = f'{MOST}+' if unread > MOST else str(unread)
@@ -139,20 +145,41 @@ class Bell:
             if not notices:
                 tag('p', 'Nothing yet. Finished conversions and forecasts are told here.', 't3').style('padding: 16px')
             for notice in notices:
-                notice_line(notice, new=notice.read_at is None or notice.id in self._fresh)
+                new = notice.read_at is None or notice.id in self._fresh
+                notice_line(notice, new=new, right=notice.id in right)
 
 
-def notice_line(notice: Notice, *, new: bool, acts: Callable[[], Any] | None = None) -> Element:
-    """A notice with its sign, its words and its age; one with a link is a link unless `acts` draws what can be done."""
-    level, linked = _level(notice.level), notice.link and acts is None
+async def settled(services: Any, user_id: UUID, notices: Sequence[Notice]) -> Collection[UUID]:
+    """Return the notices of failures that were put right since, of which nobody has to read any more.
+
+    They tell of conversions, and the newest conversion of their dataset has succeeded.
+    """
+    failed = {one.id: UUID(of[1]) for one in notices if one.level == 'bad' and (of := DATASET.match(one.link or ''))}
+    if not failed:
+        return ()
+    stand = await services.jobs.states(user_id, set(failed.values()))
+    fine = {dataset for dataset, job in stand.items() if job.state == JobState.SUCCEEDED}
+    right = [notice for notice, dataset in failed.items() if dataset in fine]
+    if unread := [one.id for one in notices if one.id in right and one.read_at is None]:
+        await services.notices.read_listed(user_id, unread)
+    return right
+
+
+def notice_line(notice: Notice, *, new: bool, right: bool = False, acts: Callable[[], Any] | None = None) -> Element:
+    """A notice with its sign, its words and its age; one with a link is a link unless `acts` draws what can be done.
+
+    Of a failure that was put `right` since only that is told.
+    """
+    level, linked = 'info' if right else _level(notice.level), notice.link and acts is None
+    new, text = new and not right, 'Corrected since.' if right else notice.text
     classes = f'notice {level}' + (' new' if new else '')
     row = tag('a' if linked else 'div', classes=classes, href=notice.link if linked else None)
     with row:
         icon(ICONS[level])
         with tag('div', classes='vs grow'):
             tag('span', notice.title, 'w5')
-            if notice.text:
-                tag('span', notice.text, 't12 t2')
+            if text:
+                tag('span', text, 't12 t2')
         when(notice.created_at, 't12 t3 nowrap')
         if acts:
             with tag('div', classes='acts'):

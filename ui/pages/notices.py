@@ -1,14 +1,15 @@
 """Notices: everything the user was told, newest first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from nicegui import ui
 
 from core.services import Services
 from core.values import Notice, Session
 from ui.components.jobs import Changes
-from ui.components.notices import notice_line
+from ui.components.notices import notice_line, settled
 from ui.components.parts import button, card, icon_button, page_head, segment, tag
 from ui.components.states import empty_state, skeleton_rows
 from ui.live import follow
@@ -66,21 +67,25 @@ class Notices:
 
     async def _refresh(self) -> None:
         found = await self._services.notices.latest(self._user_id, limit=self._shown + 1, unread=self._unread)
+        right = await settled(self._services, self._user_id, found)
+        if self._unread:
+            found = [notice for notice in found if notice.id not in right]
         unread = await self._services.notices.unread(self._user_id)
         if self._box.is_deleted:
             return
         self._mark.set_visibility(unread > 0)
-        if not self._changes.seen([(n.id, n.read_at is None) for n in found], self._shown):
+        if not self._changes.seen([(n.id, n.read_at is None) for n in found], self._shown, set(right)):
             return
         self._box.clear()
         with self._box, card():
-            self._list(found)
+            self._list(found, right)
 
-    def _list(self, found: Sequence[Notice]) -> None:
+    def _list(self, found: Sequence[Notice], right: Collection[UUID]) -> None:
         if not found:
             self._nothing()
         for notice in found[: self._shown]:
-            notice_line(notice, new=notice.read_at is None, acts=lambda notice=notice: self._acts(notice))
+            new, corrected = notice.read_at is None, notice.id in right
+            notice_line(notice, new=new, right=corrected, acts=lambda notice=notice: self._acts(notice))
         if len(found) > self._shown:
             with tag('div', classes='hs more-row'):
                 button('Show more', kind='ghost', on_click=self._more)
