@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, merges, profile, readings, report, seen
+from core.analysis.ingest import append, durations, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.headers import without_guards
@@ -348,9 +348,12 @@ class _Job:
         if day_first is None and self.before is not None:
             day_first = self.before.day_first
         roles = self.roles(raw)
-        return choose_types(
+        columns = choose_types(
             self.connection, raw, roles=roles, decimal=options.decimal, day_first=day_first, off=options.off
         )
+        told = (durations.note(column.source, column.reading) for column in columns)
+        self.notes += [note for note in told if note and note not in self.notes]
+        return columns
 
     def roles(self, raw: RawTable) -> dict[str, str]:
         """The roles that the file's columns had before, and those that the user gives, which win."""

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
-from core.analysis.ingest import readings
+from core.analysis.ingest import durations, readings
 from core.analysis.ingest.looked import MONTH_NAMES, Looked, are_whole_years, month_of, share_of
 from core.analysis.ingest.rawtable import RawTable, free_name
 from core.analysis.ingest.types import TIME_NAME
@@ -46,8 +47,12 @@ def may_join(names: Sequence[str]) -> bool:
     """Whether columns of these names may be the parts of one time."""
     bare = [name.strip() for name in names]
     parts = (_CLOCK_NAMES, _HOUR_NAMES)
-    if sum(bool(TIME_NAME.search(name) or any(part.fullmatch(name) for part in parts)) for name in bare) < 2:
+    moments = [bool(durations.words(name) & durations.MOMENTS) for name in bare]
+    timed = [bool(TIME_NAME.search(name) or any(part.fullmatch(name) for part in parts)) for name in bare]
+    if not any(timed) or sum(map(max, timed, moments)) < 2:
         return False
+    if any(moments):
+        return True
     years = any(_YEAR_NAMES.fullmatch(name) for name in bare)
     periods = (MONTH_NAMES, _WEEK_NAMES, _QUARTER_NAMES)
     if years and any(period.fullmatch(name) for period in periods for name in bare):
@@ -101,9 +106,11 @@ def _join(columns: Sequence[Looked], ends: Callable[[int], tuple[bool, bool]]) -
     whole = [column for column in columns if _is_date(column) and not _is_dotted_clock(column)]
     if any(_has_clock(column) for column in whole):
         return None
-    clock = next((column for column in columns if _is_clock(column)), None)
+    clocks = [column for column in columns if _is_clock(column)]
+    clock = next(iter(clocks), None)
     if whole:
         day = whole[0]
+        clock = next((column for column in clocks if _is_of(day, column)), None)
         if clock is not None:
             reason = f'Columns "{day.name}" and "{clock.name}" are the day and the time of day'
             return _Join(places=(day.place, clock.place), text=_both(day.place, clock.place, ' '), reason=reason)
@@ -206,18 +213,38 @@ def _named_number(column: Looked, names: re.Pattern[str], least: int, most: int)
 
 
 _CLOCK: Final = re.compile(
-    r'\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?'
+    r'(?:[01]?\d|2[0-4]):\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?'
 )
 _LETTERED: Final = re.compile(r'(?i)(\d{1,2})(?: ?h ?| ?Uhr ?)([0-5]\d)?')
+_MINUTE: Final = re.compile(r'(\d{1,2})[:.hH ]*([0-5]\d)')
+_SPREAD: Final = 12 * 60
 _DOTTED: Final = re.compile(r'(?:[01]?\d|2[0-3])\.[0-5]\d(?P<seconds>\.[0-5]\d)?')
 
 
 def _is_clock(column: Looked) -> bool:
+    if durations.is_lasting(column.name):
+        return False
     clocks = sum(bool(_CLOCK.fullmatch(cell)) for cell in column.cells)
     if _LETTERED_NAMES.fullmatch(column.name.strip()):
         # Under another name 1h30 may as well be a duration.
         clocks += sum(bool(_LETTERED.fullmatch(cell)) or cell.lower().endswith('uhr') for cell in column.cells)
     return (bool(column.cells) and clocks >= 0.9 * len(column.cells)) or _is_dotted_clock(column)
+
+
+def _is_of(day: Looked, clock: Looked) -> bool:
+    """Whether times of day belong to the days: by what their column is called; else they stand beside these and are
+    spread over a day, or do not go back within one."""
+    name = clock.name.strip()
+    if TIME_NAME.search(name) or _CLOCK_NAMES.fullmatch(name) or durations.words(name) & durations.MOMENTS:
+        return True
+    minutes = [60 * int(found[1]) + int(found[2]) for cell in clock.cells if (found := _MINUTE.match(cell))]
+    if abs(clock.place - day.place) != 1 or not minutes:
+        return False
+    if max(minutes) - min(minutes) >= _SPREAD:
+        return True
+    of_rows = zip(day.cells, minutes, strict=False) if len(day.cells) == len(minutes) else ()
+    steps = [b[1] - a[1] for a, b in pairwise(of_rows) if a[0] == b[0]]
+    return any(step > 0 for step in steps) and sum(step < 0 for step in steps) * 10 <= len(steps)
 
 
 def _is_dotted_clock(column: Looked) -> bool:

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
-from core.analysis.ingest import readings
+from core.analysis.ingest import durations, readings
 from core.analysis.ingest.day_month import REPAIR, Orders, either_way, proven
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
@@ -137,7 +137,7 @@ def stored_names(names: Sequence[str]) -> list[str]:
     out = []
     for name in names:
         free, count = name, 1
-        while free.lower() in taken or _MEAN.fullmatch(free.lower()):
+        while free.lower() in taken or _FOLD.fullmatch(free.lower()):
             count += 1
             free = f'{name}_{count}'
         taken.add(free.lower())
@@ -145,7 +145,7 @@ def stored_names(names: Sequence[str]) -> list[str]:
     return out
 
 
-_MEAN: Final = re.compile(r'_mean\d+')
+_FOLD: Final = re.compile(r'_fold\d+')
 
 
 def _samples(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, width: int) -> dict[int, list[str]]:
@@ -235,6 +235,9 @@ class _Asked:
         if hint:
             times = [reading for reading in times if reading.coded == (hint in ('integer', 'double', 'decimal'))]
         found += times
+        if not hint:
+            asked = self.roles.get(column.index) == 'measure'
+            found += durations.durations(column.source, cells, asked=asked)
         if hint != 'text':
             found += self._numbers(cells, typed=hint is not None)
         return found
@@ -292,6 +295,7 @@ class _Asked:
                 found.pop(reading)
             cells = self._missed(Column(index=index, source=self.raw.names[index], name=''), main)
             others = readings.odd_numbers(cells, main) if main.family == 'number' else readings.odd_times(cells, main)
+            others = [] if main in durations.ALL else others
             kept = tuple(reading for reading in others if reading.repair not in self.off)
             either = [replace(r, others=(*r.others, *kept)) for r in self._in_either_order(index, main, found)]
             if richer := [reading for reading in either if reading.others]:
@@ -494,6 +498,7 @@ class _Asked:
         kind, scale = _number_type(tally, hint)
         unread = tally.filled - tally.figures['whole'] if kind == 'integer' else tally.bad
         reason = 'numbers, padded with zeros as others of this table are' if padding else 'numbers'
+        reason = f'seconds, as a {reading.name} each' if reading in durations.ALL else reason
         return replace(_decided(column, reading, tally, kind, reason, unread=unread), scale=scale)
 
 

@@ -1,7 +1,8 @@
 """Wide tables become long ones, split times one column; ordinary tables stay as they are."""
 
 import importlib
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -626,6 +627,39 @@ def test_many_records_of_short_texts_are_made_long_in_order_whatever_the_memory(
 
 def test_durations_beside_a_day_are_no_clocks(tmp_path: Path) -> None:
     assert made_long(tmp_path, 'day|run|y\n2024-01-31|1h30|1\n2024-02-01|2h05|2').names == ('day', 'run', 'y')
+
+
+@pytest.mark.parametrize('date', ['%Y%m%d', '%Y-%m-%d'])
+@pytest.mark.parametrize('head', ['', '# ----\n# All Web Site Data\n# 20250101-20251231\n# ----\n\n'])
+@pytest.mark.parametrize('name', ['Average engagement time per session', 'x'])
+def test_lengths_of_time_beside_a_day_are_joined_to_no_day(tmp_path: Path, date: str, head: str, name: str) -> None:
+    days = [datetime(2025, 1, 1) + timedelta(days=n) for n in range(40)]
+    rows = [
+        f'{day:{date}},{channel},{40 + n % 20}.5%,00:0{n * 7 % 4}:{10 + n * 13 % 50}'
+        for n, (day, channel) in enumerate(product(days, ['Direct', 'Email', 'Search', 'Paid']))
+    ]
+    columns = f'Date,Channel,Rate,{name}' if name != 'x' else f'Date,{name},Rate,Channel'
+    if name == 'x':  # right beside the day, with a name that tells nothing: they go up and down
+        rows = [','.join([cells[0], cells[3], cells[2], cells[1]]) for row in rows if (cells := row.split(','))]
+    manifest, _ = converted(tmp_path, '\n'.join([head + columns, *rows, '']))
+    assert (manifest.time.column, manifest.time.freq) == ('Date', 'D')
+    assert (manifest.rows_accepted, manifest.series.columns) == (160, ('Channel',))
+
+
+@pytest.mark.parametrize(
+    ('name', 'clocks'),
+    [
+        ('Von', ['00:00', '00:15', '00:30', '00:45']),
+        ('hhmm', ['09:15', '09:00', '09:30', '09:45']),
+        ('x', ['09:00', '09:15', '09:30', '10:00']),
+        ('x', ['23:00', '01:00', '12:00', '06:30']),
+        ('start of session', ['09:15', '09:00', '09:30', '09:45']),
+    ],
+)
+def test_times_of_day_are_joined_by_name_or_by_their_order(tmp_path: Path, name: str, clocks: list[str]) -> None:
+    rows = [f'2025-01-0{day},{clock},{day}' for day in (1, 2) for clock in clocks]
+    raw = made_long(tmp_path, '\n'.join([f'Date,{name},y', *rows]).replace(',', '|'))
+    assert raw.names == (f'Date {name}', 'y')
 
 
 def test_a_number_beside_periods_is_no_measure(tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_the_names_of_our_queries_are_names_for_columns(tmp_path: Path) -> None:
     ours = [
         'bin', 'slice', 'key', 'n', 't', 'v', 'x', 's', 'step', 'start', 'series', 'measure', 'id', 'line', 'value',
         'kind', 'label', 'place', 'c0', 'file_row_number', 'filename', 'count', 'select', '_key', '_place', '_many',
-        '_content', '_label', '_mean2', '_record', '_other',
+        '_content', '_label', '_fold2', '_record', '_other',
     ]  # fmt: skip
     rows = [['ds', *ours], *([f'2024-01-{day:02}', *(f'{day * 1.5 + place}' for place in range(len(ours)))]
                             for day in [*range(1, 28), 5])]  # fmt: skip
@@ -315,6 +315,13 @@ def test_the_names_of_our_queries_are_names_for_columns(tmp_path: Path) -> None:
     assert [c.source for c in manifest.columns] == ['ds', *ours]
     assert manifest.rows_rejected == 1
     assert stored(into, 'max("bin"), max("key"), max("_other_2")') == [(40.5, 42.5, 999.5)]
+
+
+def test_a_column_called_as_our_sums_are_is_summed(tmp_path: Path) -> None:
+    text = 'day,_fold1,b\n2024-01-01,1,5\n2024-01-01,2,6\n2024-01-02,3,7\n'
+    manifest, into = converted(tmp_path, text, duplicates='sum')
+    assert [column.source for column in manifest.columns] == ['day', '_fold1', 'b']
+    assert stored(into, '"_fold1_2", b') == [(3, 11), (3, 7)]
 
 
 def minutes(name: str, cells: list[str], *, delimiter: str = ',') -> str:
@@ -551,3 +558,31 @@ def test_what_a_download_guards_is_as_it_was_when_it_is_uploaded_again(tmp_path:
     manifest, kept = converted(off, out.read_text(), off=['guard'])
     assert (manifest.repairs, manifest.rows_repaired) == ({}, 0)
     assert stored(kept, 'note')[0] == ("'=1+1",)
+
+
+@pytest.mark.parametrize(
+    ('name', 'cells', 'seconds'),
+    [
+        ('Average engagement time per session', ['00:01:34', '00:00:02.5', '0:59:59'], [94, 2.5, 3599]),
+        ('Laufzeit', ['27:00:01', '100:10:00', '0:00:00'], [97_201, 360_600, 0]),
+        ('took', ['1 day, 2:03:04', '0 days 00:00:10', '-0:00:05'], [93_784, 10, -5]),
+        ('x', ['25:00:00', '00:10:00', '01:00:00'], [90_000, 600, 3600]),
+        ('Lap', ['1:02.75', '0:59.5', '1:00'], [62.75, 59.5, 60]),
+        ('video length', ['12:34', '1:02:03', '0:10'], [754, 3723, 10]),
+        ('Duration (hh:mm)', ['01:30', '100:00', '0:05'], [5400, 360_000, 300]),
+    ],
+)
+def test_durations_are_measured_in_seconds(tmp_path: Path, name: str, cells: list[str], seconds: list[float]) -> None:
+    rows = ''.join(f'2024-01-0{day};"{cell}"\n' for day, cell in enumerate(cells, start=1))
+    manifest, into = converted(tmp_path, f'ds;{name}\n{rows}')
+    (measure,) = [column for column in manifest.columns if column.role == 'measure']
+    assert (measure.name, measure.unit, manifest.rows_accepted) == (name, 's', len(cells))
+    assert [float(row[0]) for row in stored(into, f'"{name}"')] == seconds
+    assert any(f'Column "{name}" holds durations' in note for note in manifest.source.notes)
+
+
+@pytest.mark.parametrize('name', ['Bis', 'end of session', 'x', 'Dauer'])
+def test_times_of_day_and_durations_that_may_mean_two_things_stay_text(tmp_path: Path, name: str) -> None:
+    rows = [f'2024-01-{day:02} 10:00,{day % 24:02}:30,{day}' for day in range(1, 29)]
+    report = inspected(tmp_path, '\n'.join([f'ds,{name},y', *rows, '']))
+    assert column(report, name) == ('text', 'attribute')
