@@ -34,6 +34,7 @@ from ui.pages import (
     explore,
     forecast,
     forecasts,
+    help,
     home,
     jobs,
     notices,
@@ -63,6 +64,7 @@ SCREENS = (
     notices,
     settings,
     audit,
+    help,
 )
 PAGES = (health, palette, sign_in, *SCREENS)
 RECONNECT = 30.0

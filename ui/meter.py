@@ -13,9 +13,20 @@ from ui.errors import respond
 
 OUT_OF_HOURS = '/out-of-hours'
 FREE = frozenset(
-    {'/billing', '/settings', '/audit', '/notices', '/sign-in', '/health', '/health/live', '/metrics', OUT_OF_HOURS}
+    {
+        '/billing',
+        '/settings',
+        '/audit',
+        '/notices',
+        '/help',
+        '/sign-in',
+        '/health',
+        '/health/live',
+        '/metrics',
+        OUT_OF_HOURS,
+    }
 )
-FREE_FOLDERS = ('/api/', '/auth/', '/static/', '/_nicegui/', '/_nicegui_ws/', '/favicon', '/settings/')
+FREE_FOLDERS = ('/api/', '/auth/', '/static/', '/_nicegui/', '/_nicegui_ws/', '/favicon', '/settings/', '/help/')
 
 
 class Meter:
