@@ -181,6 +181,51 @@ async def test_a_last_page_that_empties_gives_way_to_the_one_before(lists: Lists
     await lists.user.should_see('Gone 50 is back.')
 
 
+@pytest.mark.parametrize('noun', ['dataset', 'forecast'])
+async def test_a_list_is_sorted_as_the_address_says_across_its_pages(lists: Lists, noun: str) -> None:
+    def shown() -> list[str]:
+        return [text for text in lists.texts() if text.startswith('Load ')]
+
+    def sorts() -> dict[str, tuple[str, str]]:
+        heads = [e for e in lists.user._client.elements.values() if 'aria-sort' in e.props]
+        links = [(head, link) for head in heads for link in head.default_slot.children]
+        return {link.text: (head.props['aria-sort'], link.props['href']) for head, link in links}
+
+    latest = {'dataset': 'Updated', 'forecast': 'Asked'}[noun]
+    await lists.user.open(f'/{noun}s?q=Load')
+    assert shown() == [f'Load {n:02}' for n in range(50)]
+    assert sorts()['Name'] == ('none', f'/{noun}s?q=Load&sort=name')
+    assert sorts()[latest] == ('descending', f'/{noun}s?q=Load&sort={latest.lower()}')
+    await lists.user.open(f'/{noun}s?q=Load&sort=-name&page=2')
+    assert shown() == [f'Load {n:02}' for n in range(9, -1, -1)]
+    assert sorts()['Name'] == ('descending', f'/{noun}s?q=Load&sort=name')
+    assert sorts()[latest] == ('none', f'/{noun}s?q=Load')
+    assert lists.hrefs('Back') == [f'/{noun}s?q=Load&sort=-name']
+    lists.search('Load 0')
+    await until(lambda: f'10 {noun}s found' in lists.texts())
+    assert shown() == [f'Load {n:02}' for n in range(9, -1, -1)]
+    await lists.user.open(f'/{noun}s?sort=nonsense')
+    assert sorts()[latest][0] == 'descending'
+
+
+async def test_datasets_are_sorted_by_rows_and_by_how_many_faults_they_have(lists: Lists) -> None:
+    kept = lists.services.datasets.kept
+    kept[:] = [
+        replace(kept[0], name='Few', rows=3, faults=0),
+        replace(kept[1], name='Most', rows=9, faults=1),
+        replace(kept[2], name='Waits', rows=None, faults=None, version=None),
+        replace(kept[3], name='Worst', rows=5, faults=7),
+    ]
+
+    def shown() -> list[str]:
+        return [text for text in lists.texts() if text in ('Few', 'Most', 'Waits', 'Worst')]
+
+    await lists.user.open('/datasets?sort=-rows')
+    assert shown() == ['Most', 'Worst', 'Few', 'Waits']
+    await lists.user.open('/datasets?sort=-faults')
+    assert shown() == ['Waits', 'Worst', 'Most', 'Few']
+
+
 async def test_a_file_that_could_not_be_read_says_why_in_its_row(lists: Lists) -> None:
     kept = lists.services.datasets.kept
     kept[0] = replace(kept[0], version=None, rows=None)

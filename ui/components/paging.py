@@ -1,14 +1,18 @@
 """Long lists, a page at a time: a search that follows what is typed, and the ways on."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from ui.components.formats import counted
 from ui.components.parts import button, tag
-from ui.components.table import last_or
+from ui.components.table import Ordered, last_or
 
+R = TypeVar('R')
+NO_KEYS: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
 PAUSE = 250  # ms without a key until what was typed is searched
 FEW = 10  # lines that need no search
 
@@ -16,7 +20,23 @@ FEW = 10  # lines that need no search
 class Paging:
     """Where one is in a list, and what is searched in it: as the address says, and as is typed since."""
 
-    def __init__(self, path: str, noun: str, *, query: str, page: str, count: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        noun: str,
+        *,
+        query: str,
+        page: str,
+        count: int,
+        sort: str = '',
+        keys: Mapping[str, Callable[[Any], Any]] = NO_KEYS,
+        usual: str = '',
+    ) -> None:
+        """`sort` is what the address asks for: one of the `keys`, after "-" from the greatest on. The `usual` order is
+        that of the list as it is read.
+        """
+        self.by = sort if sort.removeprefix('-') in keys else usual
+        self._keys, self._usual = keys, usual
         self.query = query.strip()
         self.page = page_of(page)
         self.count = count
@@ -42,12 +62,25 @@ class Paging:
         page = last_or(self.page, count=self.count, total=found)
         return page, (page - 1) * self.count
 
+    async def read(self, read: Callable[..., Awaitable[Sequence[R]]], before: int) -> Sequence[R]:
+        """Those of the page, of which `before` come first: `read` has an offset and a limit, and the usual order."""
+        if self.by == self._usual:
+            return await read(offset=before, limit=self.count)
+        every = sorted(await read(), key=self._keys[self.by.removeprefix('-')], reverse=self.by.startswith('-'))
+        return every[before : before + self.count]
+
+    @property
+    def ordered(self) -> Ordered:
+        """How the list is sorted; another order begins at its first page."""
+        return Ordered(by=self.by, address=lambda by: self._address(1, by))
+
     def ways(self, found: int) -> None:
         """Links to the pages before and behind."""
         pager(page=self.page, count=self.count, total=found, address=self._address)
 
-    def _address(self, page: int) -> str:
-        return address(self._path, q=self.query, page=page)
+    def _address(self, page: int, by: str = '') -> str:
+        by = by or self.by
+        return address(self._path, q=self.query, page=page, sort='' if by == self._usual else by)
 
     async def _find(self, text: str) -> None:
         if text == self.query:
@@ -62,9 +95,10 @@ def page_of(text: str) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else 1
 
 
-def address(path: str, *, q: str = '', page: int = 1) -> str:
-    """Where a page of a list is, of what a search leaves."""
-    asked = {name: value for name, value in (('q', q), ('page', '' if page == 1 else str(page))) if value}
+def address(path: str, *, q: str = '', page: int = 1, sort: str = '') -> str:
+    """Where a page of a list is, of what a search leaves, sorted so."""
+    given = (('q', q), ('sort', sort), ('page', '' if page == 1 else str(page)))
+    asked = {name: value for name, value in given if value}
     return f'{path}{"&" if "?" in path else "?"}{urlencode(asked)}' if asked else path
 
 

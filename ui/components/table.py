@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from nicegui.element import Element
 
-from ui.components.parts import labelled, tag
+from ui.components.parts import Tag, icon, labelled, tag
 from ui.markup import rendered
 
 R = TypeVar('R')
@@ -18,7 +18,7 @@ class Column(Generic[R]):
     """A column: `cell` returns the text of a row, or draws into the open cell and returns what it drew or None.
 
     In a table that is `plain` it returns text or markup. `hint` says what the label means; terms of the glossary say it
-    by themselves.
+    by themselves. A column with an `order` can be sorted by: its name, after "-" where the greatest comes first.
     """
 
     label: str
@@ -28,6 +28,20 @@ class Column(Generic[R]):
     classes: str = ''
     phone: bool = True
     hint: str = ''
+    order: str = ''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordered:
+    """How rows are sorted, by the order of a column or its contrary, and where they are sorted otherwise."""
+
+    by: str
+    address: Callable[[str], str]
+
+
+def contrary(order: str) -> str:
+    """The order from the other end."""
+    return order[1:] if order.startswith('-') else f'-{order}'
 
 
 def table(
@@ -40,9 +54,11 @@ def table(
     label: str = '',
     height: int | None = None,
     plain: bool = False,
+    ordered: Ordered | None = None,
 ) -> Element:
     """A table of at most a few hundred rows. With `href` a whole row is a link, but for those that it has None for.
 
+    `ordered` says how the rows are sorted already; heads of columns that have an order are links then.
     With `height` (px) it scrolls. Rows that are `on` are marked as chosen. The body of a `plain` table is one element,
     however many cells it has.
     """
@@ -53,7 +69,10 @@ def table(
         with tag('thead'), tag('tr'):
             for column in columns:
                 kind = _classes(column).replace('mono', '')
-                head = labelled('th', column.label, kind, hint=column.hint, scope='col')
+                if ordered and column.order:
+                    head = _sorted_by(column, kind, ordered)
+                else:
+                    head = labelled('th', column.label, kind, hint=column.hint, scope='col')
                 if column.width:
                     head.style(f'width: {column.width}')
         with tag('tbody') as body:
@@ -65,6 +84,19 @@ def table(
                     for place, column in enumerate(columns):
                         _cell(column, row, href(row) if href and place == 0 else None)
     return box
+
+
+def _sorted_by(column: Column[R], kind: str, ordered: Ordered) -> Tag:
+    """The head of a column that can be sorted by: pressed once more it begins at the other end."""
+    now = ordered.by if ordered.by in (column.order, contrary(column.order)) else ''
+    down = now.startswith('-')
+    said = ('descending' if down else 'ascending') if now else 'none'
+    with tag('th', '', kind, scope='col', aria_sort=said) as head:
+        to = contrary(now) if now else column.order
+        with tag('a', column.label, 'sorts', href=ordered.address(to)):
+            if now:
+                icon('arrow-down' if down else 'arrow-up', 12)
+    return head
 
 
 def _lines(

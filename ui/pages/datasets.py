@@ -1,8 +1,9 @@
 """Datasets: what was uploaded, newest change first, and the place to upload more; what was deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from ui.components.paging import Paging
 from ui.components.parts import badge, button, card, page_head, tag
 from ui.components.spark import spark
 from ui.components.states import empty_state
-from ui.components.table import Column, table
+from ui.components.table import Column, Ordered, table
 from ui.components.times import count, when
 from ui.components.toast import toast
 from ui.components.upload import Upload
@@ -35,6 +36,12 @@ DELETED = '/datasets?show=deleted'
 COMPARED = 30  # datasets whose columns a file is compared with
 PLACES = 3
 FIRST_LINES = 30
+ORDERS: Mapping[str, Callable[[Dataset], Any]] = {
+    'name': lambda one: one.name.casefold(),
+    'rows': lambda one: one.rows or 0,
+    'faults': lambda one: (one.version is None, one.faults or 0, bool(left_out(one.tables))),
+    'updated': lambda one: one.updated_at,
+}
 WITHOUT_VERSION = {
     JobState.QUEUED: ('Queued', 'line'),
     JobState.RUNNING: ('Converting', 'acc'),
@@ -48,13 +55,15 @@ def register(services: Services) -> None:
     """Serve `/datasets`."""
 
     @ui.page('/datasets', response_timeout=PATIENCE)
-    async def datasets(q: str = '', page: str = '', show: str = '', deleted: str = '') -> None:
+    async def datasets(q: str = '', page: str = '', show: str = '', deleted: str = '', sort: str = '') -> None:
         if show == 'deleted':
             with frame(services, ('Datasets', '/datasets'), 'Deleted', active='/datasets') as session:
                 await _deleted(services, session.user.id, page).draw(services.events, session.user.id)
             return
         with frame(services, 'Datasets', active='/datasets') as session:
-            paging = Paging('/datasets', 'dataset', query=q, page=page, count=PAGE)
+            paging = Paging(
+                '/datasets', 'dataset', query=q, page=page, count=PAGE, sort=sort, keys=ORDERS, usual='-updated'
+            )
             await _Datasets(services, session, paging).draw(deleted)
 
 
@@ -97,7 +106,8 @@ class _Datasets:
         wanted = (paging.query, paging.page)
         counts = await self._services.datasets.count(user_id, query=paging.query)
         page, before = paging.bounds(counts.found)
-        found = await self._services.datasets.list(user_id, query=paging.query, offset=before, limit=PAGE)
+        read = partial(self._services.datasets.list, user_id, query=paging.query)
+        found = await paging.read(read, before)
         without = [dataset.id for dataset in found if dataset.version is None]
         states = await self._services.jobs.states(user_id, without)
         # Who has typed on meanwhile waits for what was typed last.
@@ -109,7 +119,7 @@ class _Datasets:
         with self._box:
             if found:
                 with card():
-                    dataset_table(found, states)
+                    dataset_table(found, states, paging.ordered)
                 paging.ways(counts.found)
             elif counts.total:
                 with card():
@@ -230,19 +240,20 @@ def nothing_yet(zone: Upload) -> None:
         )
 
 
-def dataset_table(found: Sequence[Dataset], states: Mapping[UUID, Standing]) -> None:
+def dataset_table(found: Sequence[Dataset], states: Mapping[UUID, Standing], ordered: Ordered | None = None) -> None:
     """Datasets as rows that open their pages; `states` tell what becomes of those without a version, or why not."""
     table(
         [
-            Column(label='Name', cell=lambda d: _name(d, states.get(d.id)), width='34%'),
-            Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='13%'),
+            Column(label='Name', cell=lambda d: _name(d, states.get(d.id)), width='34%', order='name'),
+            Column(label='Rows', cell=lambda d: count(d.rows), num=True, width='13%', order='-rows'),
             Column(label='Shape', cell=_shape, width='19%', phone=False, classes='pad-l'),
-            Column(label='Quality', cell=lambda d: _quality(d, states), width='20%', classes='pad-l'),
-            Column(label='Updated', cell=_updated, num=True, phone=False),
+            Column(label='Quality', cell=lambda d: _quality(d, states), width='20%', classes='pad-l', order='-faults'),
+            Column(label='Updated', cell=_updated, num=True, phone=False, order='-updated'),
         ],
         found,
         href=lambda d: f'/datasets/{d.id}',
         label='Datasets',
+        ordered=ordered,
     )
 
 

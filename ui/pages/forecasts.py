@@ -1,6 +1,6 @@
 """Forecasts: the list, and the page with the form that asks for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -35,6 +35,13 @@ from ui.theme import PATIENCE, frame
 PAGE = 50  # forecasts
 DELETED = '/forecasts?show=deleted'
 MOST_LABELS = 1000
+STATES = ('running', 'queued', 'failed', 'succeeded', 'cancelled')
+ORDERS: Mapping[str, Callable[[Listed], Any]] = {
+    'name': lambda one: one.name.casefold(),
+    'steps': lambda one: one.h,
+    'state': lambda one: STATES.index(one.state),
+    'asked': lambda one: one.created_at,
+}
 STATE_BADGES = {'succeeded': 'ok', 'failed': 'bad', 'cancelled': 'line', 'queued': 'line', 'running': 'acc'}
 
 
@@ -42,13 +49,15 @@ def register(services: Services) -> None:
     """Serve `/forecasts` and `/forecasts/new`."""
 
     @ui.page('/forecasts', response_timeout=PATIENCE)
-    async def forecasts(q: str = '', page: str = '', show: str = '', deleted: str = '') -> None:
+    async def forecasts(q: str = '', page: str = '', show: str = '', deleted: str = '', sort: str = '') -> None:
         if show == 'deleted':
             with frame(services, ('Forecasts', '/forecasts'), 'Deleted', active='/forecasts') as session:
                 await _deleted(services, session.user.id, page).draw(services.events, session.user.id)
             return
         with frame(services, 'Forecasts', active='/forecasts') as session:
-            paging = Paging('/forecasts', 'forecast', query=q, page=page, count=PAGE)
+            paging = Paging(
+                '/forecasts', 'forecast', query=q, page=page, count=PAGE, sort=sort, keys=ORDERS, usual='-asked'
+            )
             await _Forecasts(services, session, paging).draw(deleted)
 
     @ui.page('/forecasts/new', response_timeout=PATIENCE)
@@ -126,7 +135,8 @@ class _Forecasts:
         wanted = (paging.query, paging.page)
         counts = await self._services.forecasts.count(user_id, query=paging.query)
         page, before = paging.bounds(counts.found)
-        found = await self._services.forecasts.list(user_id, query=paging.query, offset=before, limit=PAGE)
+        read = partial(self._services.forecasts.list, user_id, query=paging.query)
+        found = await paging.read(read, before)
         has_data = bool(counts.total or (await self._services.datasets.count(user_id)).total)
         # Who has typed on meanwhile waits for what was typed last.
         if wanted != (paging.query, paging.page):
@@ -155,21 +165,24 @@ class _Forecasts:
     def _list(self, found: Sequence[Listed]) -> None:
         table(
             [
-                Column[Listed](label='Name', cell=_name, width='34%'),
-                Column[Listed](label='Steps', cell=lambda f: f'{f.h:,}', num=True, width='10%', phone=False),
+                Column[Listed](label='Name', cell=_name, width='34%', order='name'),
+                Column[Listed](
+                    label='Steps', cell=lambda f: f'{f.h:,}', num=True, width='10%', phone=False, order='-steps'
+                ),
                 Column[Listed](
                     label='Models',
                     cell=lambda f: ', '.join(map(model_name, f.models)),
                     classes='t2 pad-l',
                     phone=False,
                 ),
-                Column[Listed](label='State', cell=_state),
-                Column[Listed](label='Asked', cell=lambda f: when(f.created_at), num=True, phone=False),
+                Column[Listed](label='State', cell=_state, order='state'),
+                Column[Listed](label='Asked', cell=lambda f: when(f.created_at), num=True, phone=False, order='-asked'),
                 Column[Listed](label='', cell=self._acts, num=True, width='64px'),
             ],
             found,
             href=lambda f: f'/forecasts/{f.id}',
             label='Forecasts',
+            ordered=self._paging.ordered,
         )
 
     def _acts(self, forecast: Listed) -> None:
