@@ -67,7 +67,7 @@ def test_datasets_that_were_deleted_are_told_of_once_with_those_that_can_be_brou
     def of(*drawn: str, known: tuple[str, ...] = (), deleted: tuple[str, ...] = ()) -> Any:
         given = [
             {'panels': [{'dataset': dataset} for dataset in drawn]},
-            dict.fromkeys(known, {}),
+            {one: {} for one in known},
             {one: {'name': one.upper(), 'until': '29 Dec 2026'} for one in deleted},
         ]
         return told('return variables.lost(...given);', given)
