@@ -2,7 +2,8 @@
 
 `last` and `first` store that record as it is. `mean` and `sum` store the last one with the mean or the sum of every
 measure. `auto` is `last`, unless most records would go though they differ: those are events of series that nothing
-tells apart, so all stay, and a note says it, as it does where more than a few go. What is not stored is rejected and
+tells apart, so all stay, and a note says it, as it does where more than a few go. Records that a number of their own
+tells apart, such as an order's, are events too, and no duplicates of one another. What is not stored is rejected and
 listed.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from core.analysis import alike, duck
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.rejects import CellFault, Staged, counted, fault
-from core.analysis.ingest.roles import labels
+from core.analysis.ingest.roles import labels, numbers_things
 from core.analysis.ingest.tallies import rows_of
 from core.analysis.ingest.types import Column
 
@@ -25,6 +26,8 @@ MOST: Final = 0.5
 SOME: Final = 3
 SHARE: Final = 0.02
 """So many others of the same times, and this share of the stored rows, are hardly corrections of them."""
+OWN: Final = 0.9
+"""Numbers of things that happen once differ in so much of the rows; those that do not are the same thing again."""
 FOLDED: Final = {'mean': 'avg', 'sum': 'sum'}
 """The rules by which a measure becomes something of all records, in SQL."""
 CLOCKS: Final = ('Europe/Berlin', 'Europe/London', 'America/New_York', 'Europe/Athens', 'Australia/Sydney')
@@ -74,20 +77,24 @@ def without_duplicates(
         return plain
     values = ', '.join(duck.identifier(column.name) for column in columns)
     order = alike.order(rule)
+    number = _number(connection, columns, staged.rows) if rule == 'auto' else None
+    one = f'_label, _time{f", {duck.identifier(number.name)}" if number else ""}'
     _keep(
         connection,
         'repeats',
         f"""WITH alike AS (SELECT *, {_key(columns)} AS _key, {labels(columns)} AS _label, hash({values}) AS _content
             FROM ({staged.rows}) WHERE _status < 2)
-        SELECT _row, _line, row_number() OVER same AS _place, count(*) OVER (PARTITION BY _label, _time) AS _many,
+        SELECT _row, _line, row_number() OVER same AS _place, count(*) OVER (PARTITION BY {one}) AS _many,
+            row_number() OVER (PARTITION BY _label, _time) > 1 AS _beside,
             _content <> first_value(_content) OVER same AS _other, first_value(_row) OVER same AS _kept,
             first_value(_line) OVER same AS _kept_line, _time{_folded(columns, rule)}
         FROM alike SEMI JOIN repeated ON alike._key = repeated.key
-        WINDOW same AS (PARTITION BY _label, _time ORDER BY _row {order})""",
+        WINDOW same AS (PARTITION BY {one} ORDER BY _row {order})""",
         out.with_name('repeats.parquet'),
     )
-    dropped, other = duck.single(
-        connection, 'SELECT count(*) FILTER (_place > 1), count(*) FILTER (_other) FROM repeats'
+    dropped, other, beside = duck.single(
+        connection,
+        'SELECT count(*) FILTER (_place > 1), count(*) FILTER (_other), count(*) FILTER (_beside) FROM repeats',
     )
     stored = staged.accepted + staged.repaired if staged.points is None else staged.points
     if rule == 'auto' and other > MOST * stored:
@@ -96,8 +103,15 @@ def without_duplicates(
             note=f'{dropped:,} of {stored:,} rows repeat a series and time with other values. All are stored: name the '
             'column that tells them apart as a series, or choose what to store of them, such as the sum.',
         )
+    kept = beside - dropped
+    own = ''
+    if number and kept:
+        own = (
+            f'{kept:,} of {stored:,} rows share series and time with another one. Each has its own "{number.source}", '
+            'so none is a repeat: all are stored. To store one row a time, choose the sum of all.'
+        )
     if not dropped:
-        return plain
+        return replace(plain, note=own)
     changed = list(columns)
     if rule in FOLDED:
         changed = [_holding(connection, column) for column in columns]
@@ -125,7 +139,7 @@ def without_duplicates(
         faults.append(_listed(raw, 'SELECT * FROM conflicts'))
     if rule in FOLDED:
         faults.append(_listed(raw, _stored(rule), action='repaired'))
-    note = _of_clocks(connection, columns, staged.rows, zone) if other else ''
+    note = own or (_of_clocks(connection, columns, staged.rows, zone) if other else '')
     if rule == 'auto' and not note and other >= max(SOME, SHARE * stored):
         note = (
             f'{other:,} of {stored:,} rows say something else than the last row of their series and time, which is the '
@@ -139,6 +153,21 @@ def without_duplicates(
         dropped=int(dropped),
         note=note,
     )
+
+
+def _number(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str) -> Column | None:
+    """The column that numbers what happened, such as orders: called so, never empty, different in nearly all rows."""
+    for column in columns:
+        if column.role != 'attribute' or column.type not in ('integer', 'text') or not numbers_things(column.source):
+            continue
+        own = duck.identifier(column.name)
+        many, filled, different = duck.single(
+            connection,
+            f'SELECT count(*), count({own}), count(DISTINCT {own}) FROM ({rows}) WHERE _status < 2',
+        )
+        if filled == many and different >= OWN * many:
+            return column
+    return None
 
 
 def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str, zone: str) -> str:

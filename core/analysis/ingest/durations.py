@@ -35,14 +35,14 @@ _PARTS: Final = r'^(-?)(?:(\d+) days?,? )?(?:(\d+):)?(\d+):(\d+)((?:[.,]\d*[1-9]
 _BEYOND: Final = re.compile(rf'{_DAYS}(?:2[5-9]|[3-9]\d|\d{{3,6}}):[0-5]\d:[0-5]\d{_FRACTION}|\d+ days?,? \d.*')
 
 
-def words(name: str) -> frozenset[str]:
+def words(name: str) -> list[str]:
     """The words of a name: `AvgHandle_time` → avg, handle, time."""
-    return frozenset(re.findall(r'[^\W\d_]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name).lower()))
+    return re.findall(r'[^\W\d_]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name).lower())
 
 
 def is_lasting(name: str) -> bool:
     """Whether a name says that its cells are lengths of time and no times of day."""
-    own = words(name)
+    own = {*words(name)}
     return not own & MOMENTS and (bool(own & LASTING) or any(word.endswith(LASTING_ENDS) for word in own))
 
 

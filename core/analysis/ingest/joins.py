@@ -47,7 +47,7 @@ def may_join(names: Sequence[str]) -> bool:
     """Whether columns of these names may be the parts of one time."""
     bare = [name.strip() for name in names]
     parts = (_CLOCK_NAMES, _HOUR_NAMES)
-    moments = [bool(durations.words(name) & durations.MOMENTS) for name in bare]
+    moments = [not durations.MOMENTS.isdisjoint(durations.words(name)) for name in bare]
     timed = [bool(TIME_NAME.search(name) or any(part.fullmatch(name) for part in parts)) for name in bare]
     if not any(timed) or sum(map(max, timed, moments)) < 2:
         return False
@@ -235,7 +235,11 @@ def _is_of(day: Looked, clock: Looked) -> bool:
     """Whether times of day belong to the days: by what their column is called; else they stand beside these and are
     spread over a day, or do not go back within one."""
     name = clock.name.strip()
-    if TIME_NAME.search(name) or _CLOCK_NAMES.fullmatch(name) or durations.words(name) & durations.MOMENTS:
+    if (
+        TIME_NAME.search(name)
+        or _CLOCK_NAMES.fullmatch(name)
+        or not durations.MOMENTS.isdisjoint(durations.words(name))
+    ):
         return True
     minutes = [60 * int(found[1]) + int(found[2]) for cell in clock.cells if (found := _MINUTE.match(cell))]
     if abs(clock.place - day.place) != 1 or not minutes:

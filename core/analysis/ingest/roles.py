@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import alike, duck
+from core.analysis.ingest.durations import words
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import trimmed
 from core.analysis.ingest.tallies import rows_of
@@ -22,6 +23,9 @@ LOOSE_ID_NAME: Final = re.compile(
     r'(?i)^(region|state|family|category|metric|variable|kpi|tag|group|zone|channel|department|dept)$'
 )
 ROW_NAME: Final = re.compile(r'(?i)^(|unnamed: ?\d+|index|idx|row(_?(id|nr|num|number))?|no\.?|nr|#|id)$')
+NUMBERED: Final = {'id', 'key', 'no', 'nr', 'number', 'uuid', 'guid'}
+RECORDED: Final = {'row', 'line', 'record', 'reading', 'measurement', 'sample', 'log', 'index', 'unnamed'}
+"""Numbers of rows tell no row from its copy."""
 CHECKED: Final = 200_000
 MOST_KEYS: Final = 4
 OFTEN_EMPTY: Final = 0.1
@@ -99,7 +103,16 @@ def _is_running_number(column: Column) -> bool:
 
 def _is_number_of_things(column: Column) -> bool:
     """Whether whole numbers name things, as in `store_id`; words such as `state` may as well be measured."""
-    return column.type == 'integer' and _is_id(column) and not LOOSE_ID_NAME.match(column.source.strip())
+    if column.type != 'integer' or LOOSE_ID_NAME.match(column.source.strip()):
+        return False
+    return _is_id(column) or (numbers_things(column.source) and column.distinct >= 0.9 * column.filled)
+
+
+def numbers_things(name: str) -> bool:
+    """Whether a name is that of a number which each thing, such as an order, has of its own: `Doc no.`, `orderId`."""
+    told = words(name)
+    named = len(told) > 1 and told[-1] in NUMBERED and not RECORDED & {*told}
+    return named or any(len(word) > 6 and word.endswith('nummer') for word in told)
 
 
 def _keys(

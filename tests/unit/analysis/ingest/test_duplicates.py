@@ -193,3 +193,31 @@ def test_points_of_a_wide_table_are_told_with_their_columns_whatever_is_stored(
     told = inspected(tmp_path, text, shape='wide', duplicates=rule)['faults']
     own = [fault for fault in told if fault['kind'] == 'duplicate']
     assert [(f['line'], f['column'], f['value'], f['action'], f['other_line']) for f in own] == listed
+
+
+def orders(name: str, *, copies: int = 0) -> str:
+    rows = [f'{1000 + n},2024-01-{1 + n % 20:02} 10:{n // 20:02},{n}.25' for n in range(200)]
+    rows += [f'{1200 + n},2024-01-{1 + n:02} 10:00,{n}.5' for n in range(6)] + rows[:copies]
+    return '\n'.join([f'{name},ordered_at,amount', *rows, ''])
+
+
+@pytest.mark.parametrize('name', ['order_id', 'Doc no.', 'Belegnummer', 'orderId'])
+def test_rows_with_a_number_of_their_own_are_no_duplicates(tmp_path: Path, name: str) -> None:
+    manifest, into = converted(tmp_path, orders(name, copies=3))
+    assert (manifest.rows_read, manifest.rows_accepted, manifest.rows_rejected) == (209, 206, 3)
+    assert stored(into, 'sum(amount)') == [(sum(range(200)) + 50 + sum(range(6)) + 3,)]
+    assert [fault[0] for fault in faults(into)] == [2, 3, 4]
+    (note,) = [note for note in manifest.source.notes if 'share series and time' in note]
+    assert note.startswith(f'6 of 209 rows share series and time with another one. Each has its own "{name}"')
+
+
+@pytest.mark.parametrize('name', ['id', 'row_id', 'reading_id', 'note'])
+def test_a_number_of_rows_makes_no_copy_a_row_of_its_own(tmp_path: Path, name: str) -> None:
+    manifest, _ = converted(tmp_path, orders(name))
+    assert (manifest.rows_read, manifest.rows_rejected) == (206, 6)
+
+
+def test_orders_of_one_time_are_added_up_where_that_is_chosen(tmp_path: Path) -> None:
+    manifest, into = converted(tmp_path, orders('order_id'), duplicates='sum')
+    assert (manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (194, 6, 6)
+    assert stored(into, 'count(*), sum(amount)') == [(200, sum(range(200)) + 50 + sum(range(6)) + 3)]
