@@ -215,7 +215,8 @@ def reach(version: Version, ask: Ask, *, series: int | None = None) -> Reach:
 
 
 def _length(version: Version, ask: Ask) -> int | None:
-    """Return how many steps the history of a series usually has; what is known ahead of the target is none of it."""
+    """Return how many steps the history of a series usually has; what is known ahead of the target is none of it, nor
+    what lies between its times and one that is no date, such as 2999-12-31."""
     span, columns = version.manifest['time'], version.manifest['columns']
     line = next((one.get('sparkline') or () for one in columns if one['name'] == ask.target), ())
     known = 1 - _empty_end(line) / len(line) if line else 1.0
@@ -223,7 +224,11 @@ def _length(version: Version, ask: Ask) -> int | None:
         return int(known * (version.rows // max(1, version.manifest['series']['count'])))
     if not span.get('start') or not span.get('end'):
         return None
-    seconds = (utc(span['end']) - utc(span['start'])).total_seconds()
+    low, high = next(
+        ((one['low'], one['high']) for one in version.manifest.get('hints') or () if one['kind'] == 'far_times'),
+        (span['start'], span['end']),
+    )
+    seconds = (utc(high) - utc(low)).total_seconds()
     return int(known * seconds / STEP_SECONDS[ask.step])
 
 
@@ -341,6 +346,6 @@ def freq_of(version: Version) -> str | None:
 
 
 def utc(text: str) -> datetime:
-    """Return a time of a manifest, which is of UTC where it says nothing else."""
-    stamp = datetime.fromisoformat(text)
+    """Return a time or a year of a manifest, which is of UTC where it says nothing else."""
+    stamp = datetime.fromisoformat(f'{text}-01-01' if len(text) == 4 else text)
     return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)

@@ -193,20 +193,49 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
     value = f'case when {_full("_valued", length)} then y end as y' if regressors else 'y'
     end = '_last' if regressors else 'coalesce(_valued, _last)'
     return f"""
-        with rows as ({rows}), folded as (select _series, {columns} from rows group by _series, 2), ends as (
-            select _series, max(_time) as _last, max(_time) filter (where _y is not null) as _valued,
+        with rows as ({rows}), folded as (select _series, {columns} from rows group by _series, 2),
+        bodies as ({_bodies(length)}), ends as (
+            select _series, any_value(_high) as _high, max(_time) as _last,
+                max(_time) filter (where _y is not null) as _valued,
                 (epoch_us(max(_time)) - epoch_us(min(_time))) / greatest(count(distinct _time) - 1, 1) as _step
-            from rows group by 1
+            from rows left join bodies using (_series)
+            where _high is null or _time >= _low and _time < _high + interval '{length}' group by 1
         )
         select _series as unique_id, ds, {value}{others}
         from folded join ends using (_series)
-        where {late} {_full(end, length)}
+        where {late} (ds > _high or {_full(end, length)})
         order by 1, 2
     """
 
 
 def _full(end: str, length: str) -> str:
     return f"epoch_us({end}) + 1.5 * _step >= epoch_us(ds + interval '{length}')"
+
+
+def _bodies(length: str) -> str:
+    """Return SQL of `_series, _low, _high`: between what steps `folded` has no strays (`repair.strays`).
+
+    It does so of series alone that are long and empty enough to have any.
+    """
+    from core.analysis.forecasting.repair import LEAST_TO_TELL, PAUSE, STRAYS
+
+    pause = f'interval {PAUSE.item().days} days'
+    least = f'greatest({pause}, b.ds - a.ds)'
+    return f"""
+        with places as (
+            select _series, ds, row_number() over own as _place, count(*) over (partition by _series) as _size,
+                ds - lag(ds) over own as _before, lead(ds) over own - ds as _after
+            from folded where _series in (
+                select _series from folded group by 1
+                having max(ds) - min(ds) >= greatest({pause}, 2 * (count(*)::int - {STRAYS + 1}) * interval '{length}')
+            ) window own as (partition by _series order by ds)
+        )
+        select a._series, a.ds as _low, b.ds as _high from places a join places b using (_series)
+        where a._place <= {STRAYS} + 1 and b._place >= b._size - {STRAYS}
+            and b._place - a._place + 1 >= least({LEAST_TO_TELL}, a._size)
+            and coalesce(a._before >= {least}, a._place = 1) and coalesce(b._after >= {least}, b._place = b._size)
+        qualify row_number() over (partition by _series order by b._place - a._place, a._place desc) = 1
+    """
 
 
 def changed(frame: 'polars.DataFrame', changes: Mapping[str, Mapping[str, Any]]) -> 'polars.DataFrame':

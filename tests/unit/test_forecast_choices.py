@@ -271,6 +271,15 @@ def test_the_form_knows_how_many_past_cutoffs_there_is_room_for(version: Version
     assert room(replace(version, rows=30 * size), Choices(target='sales', h=12)) == found
 
 
+@pytest.mark.parametrize(('low', 'high'), [('2010-01-01', '2018-12-31'), ('2010', '2019')])
+def test_a_time_that_is_no_date_makes_no_room_for_cutoffs(version: Version, low: str, high: str) -> None:
+    yearly, told = Choices(target='sales', h=1, step='YS', windows=10), manifest()
+    told['time'] |= {'start': f'{low[:4]}-01-01T00:00:00Z', 'end': '2999-12-31T00:00:00Z'}
+    assert room(replace(version, manifest=told), yearly) == 10
+    told['hints'] = [{'kind': 'far_times', 'low': low, 'high': high}]
+    assert room(replace(version, manifest=told), yearly) == 3
+
+
 def history(version: Version, *, size: int, series: int = 1) -> Version:
     """The version with so many months of each of so many series."""
     told = {**version.manifest, 'series': {'count': series, 'first': list(LABELS[:series])}}

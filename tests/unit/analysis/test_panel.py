@@ -81,6 +81,22 @@ def test_last_step_counts_once_the_data_fill_it(tmp_path: Path, days: int, month
     assert len(read(store(tmp_path, daily(days)), tmp_path, step='MS', aggregate='sum')) == months
 
 
+STRAYS = [datetime(1900, 1, 1), datetime(1900, 1, 2), datetime(2999, 12, 31)]
+
+
+@pytest.mark.parametrize('far', [STRAYS[:1], STRAYS[2:], STRAYS])
+@pytest.mark.parametrize('of', ['y', 'a "b"'])
+def test_times_that_are_no_dates_make_no_last_step_full(tmp_path: Path, far: list[datetime], of: str) -> None:
+    stray = [('a', int(day.replace(tzinfo=UTC).timestamp() * 1e6), 9.0, 9.0) for day in far]
+    rows = sorted([*daily(640), *stray, *[('b', *row[1:]) for row in daily(640)]])
+    asked: dict[str, Any] = {'step': 'MS', 'aggregate': 'sum', 'regressors': ['a "b"'] if of != 'y' else []}
+    known = read(store(tmp_path, rows), tmp_path, series=['a'], **asked)
+    plain = read(store(tmp_path, rows), tmp_path, series=['b'], **asked)
+    assert [row[1:3] for row in known if row[1].year in (2024, 2025)] == [row[1:3] for row in plain]
+    assert {row[1].replace(day=1) for row in known} >= {day.replace(day=1) for day in far}
+    assert sum(row[2] is not None for row in plain) == 21
+
+
 @pytest.mark.parametrize(
     ('step', 'stamp'),
     [
