@@ -21,7 +21,7 @@ COUNTED: Final = {
     'sales', 'sale', 'sold', 'qty', 'quantity', 'units', 'count', 'counts', 'orders', 'revenue', 'revenues',
     'turnover', 'amount', 'amounts', 'volume', 'visits', 'visitors', 'passengers', 'patients', 'trips', 'nights',
     'rain', 'rainfall', 'precipitation', 'kwh', 'mwh', 'gwh', 'pedestrians', 'births', 'deaths', 'cases', 'views',
-    'sessions', 'bookings',
+    'sessions', 'bookings', 'budget', 'budgets', 'spending', 'expenditure', 'expenditures', 'wages', 'salaries', 'fees',
     'shipments', 'receipts', 'income', 'earnings', 'profit', 'pnl', 'cost', 'costs', 'spend', 'expenses', 'payments',
     'customers', 'calls', 'tickets', 'clicks', 'impressions', 'downloads', 'installs', 'transactions', 'deliveries',
     'parcels', 'steps', 'crashes', 'accidents', 'items', 'pieces', 'pcs', 'kunden', 'fahrten', 'stück', 'stueck',
@@ -35,6 +35,12 @@ COUNTED_UNITS: Final = {
     'eur', '€', 'usd', '$', 'gbp', '£', 'chf', 'kwh', 'mwh', 'gwh', 'wh', 'kg', 't', 'l', 'm3', 'm³', 'pcs', 'stk',
     'st',
 }  # fmt: skip
+MONEY: Final = {
+    'amount', 'amounts', 'revenue', 'revenues', 'turnover', 'sales', 'income', 'earnings', 'profit', 'cost', 'costs',
+    'spend', 'expenses', 'payments', 'montant', 'importe', 'ingresos', 'ertrag', 'gewinn', 'umsatz', 'betrag', 'eur',
+    'usd', 'gbp', 'chf', '€', '$', '£',
+}  # fmt: skip
+WHOLE: Final = {'total', 'load', 'demand', 'consumption', 'gesamt', 'all'}
 ADDED: Final = {
     'load',
     'power',
@@ -71,6 +77,7 @@ EACH_ITS_FIGURE: Final = 4
 MANY_VALUES: Final = 2_000_000  # above it a dashboard opens on the last part alone
 FEW_VALUES: Final = 300_000
 DAY: Final = 86_400
+HOUR: Final = 3600
 RANGES: Final = (('P5Y', 1826), ('P1Y', 365), ('P3M', 91), ('P30D', 30), ('P7D', 7), ('P1D', 1))
 PERIODS: Final = {'P1D': 'day', 'P1W': 'week', 'P1M': 'month', 'P3M': 'quarter', 'P1Y': 'year'}
 TALL, LOW = 4, 2
@@ -106,9 +113,10 @@ def dashboard(dataset_id: str, manifest: Mapping[str, Any], *, template: str = '
             panels.append(at | panel | {'title': facts.shortened(panel)})
         top += height
     drawn = {name for panel in panels for name in (*panel['query']['measures'], panel['query'].get('volume'))} - {None}
-    if set(facts.measures) - drawn:
-        several = f'{len(drawn)} of {len(manifest["measures"])} measures'
-        text = f'{several} are drawn here. Add panel draws any other one.'
+    if left := [name for name in facts.measures if name not in drawn]:
+        several = f'{len(drawn)} of {len(manifest["measures"])} measures are drawn here'
+        others = f', not {" and ".join(left)}. Add panel draws them.' if len(left) < 3 else ''
+        text = f'{several}{others or ". Add panel draws any other one."}'
         whole = {'id': f'p{len(panels) + 1}', 'x': 0, 'y': top, 'w': COLUMNS, 'h': LOW}
         panels.append(whole | {'kind': 'note', 'title': 'Not drawn here', 'show': {'text': text}})
     return parsed({'panels': panels, 'variables': {'range': facts.range}})
@@ -126,11 +134,8 @@ def first_look(manifest: Mapping[str, Any], name: str = '') -> Json:
             'query': {'measures': list(four)} | of | ({'volume': facts.traded} if facts.traded else {}),
         }
     panel = _line(facts, facts.measures[0])
-    return {
-        'kind': 'line',
-        'query': panel['query'],
-        'show': {'axis': 'index'} if facts.indexed(facts.measures[0]) else {},
-    }
+    show = {'axis': 'index'} if facts.indexed(facts.measures[0]) else panel.get('show', {})
+    return {'kind': panel['kind'], 'query': panel['query'], 'show': show}
 
 
 def opening(manifest: Mapping[str, Any]) -> str:
@@ -166,6 +171,10 @@ class _Facts:
         self.start = datetime.fromisoformat(time['start']) if time.get('start') else None
         self.end = datetime.fromisoformat(time['end']) if time.get('end') else None
         self.days = (self.end - self.start).total_seconds() / DAY if self.start and self.end else 0.0
+        self.irregular = self.step > 0 and 'freq' in time and time['freq'] is None
+        if self.irregular and not _words(self.measures[0] if self.measures else '') & {*PRICED, *PRICES}:
+            # Of events, such as orders, what they come to is asked first.
+            self.measures.sort(key=lambda measure: (not self.summed(measure), not self._is_money(measure)))
 
     def _worth_drawing(self, measures: Sequence[str]) -> list[str]:
         """Measures that have values: those that hold more than a yes or no where any do, else those that vary."""
@@ -216,6 +225,13 @@ class _Facts:
         return 'P1M' if self.daily and self.days > 60 else 'P1W' if self.daily else 'P1Y'
 
     @property
+    def bars(self) -> str:
+        """What a bar of a sum over time lasts, '' for a value each."""
+        if not (self.within_days or self.daily):
+            return self.period if self.irregular else ''
+        return ('P1W' if self.days < 900 else 'P1M') if self.days > 200 else self.period
+
+    @property
     def years(self) -> bool:
         """Whether a year can be laid beside the one before."""
         return self.days > 1.3 * 365
@@ -238,6 +254,10 @@ class _Facts:
         """Whether values of different series at one time are added, as loads are and temperatures are not."""
         words = _words(self.called(measure)) | _words(measure)
         return self.summed(measure) or (bool(words & ADDED) and not self._averaged(measure))
+
+    def _is_money(self, measure: str) -> bool:
+        words = _words(measure) | {self._unit(measure)}
+        return bool(words & MONEY) or any(word.endswith(('umsatz', 'betrag', 'kosten', 'erlös')) for word in words)
 
     def _unit(self, measure: str) -> str:
         return str(self.known.get(measure, {}).get('unit') or '').strip().lower()
@@ -305,8 +325,8 @@ class _Facts:
 
 
 def _words(text: str) -> set[str]:
-    """The words of a name: `Adj_Close` → adj, close; `numOrders` → num, orders."""
-    return set(re.findall(r'[^\W\d_]+', re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', text).lower()))
+    """The words of a name: `Adj_Close` → adj, close; `numOrders` → num, orders, and numorders, as of `kWh`."""
+    return set(re.findall(r'[^\W\d_]+', f'{re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)} {text}'.lower()))
 
 
 def _template(facts: _Facts) -> str:
@@ -318,7 +338,8 @@ def _template(facts: _Facts) -> str:
         return 'prices'
     if (first | name) & ENERGY and facts.within_days:
         return 'energy'
-    return 'sales' if (first | name) & SALES else ''
+    events = facts.irregular and facts.summed(facts.measures[0])
+    return 'sales' if (first | name) & SALES or events else ''
 
 
 # Panels
@@ -378,16 +399,31 @@ def _figures(facts: _Facts, others: Sequence[str] = ()) -> list[Json]:
 
 
 def _line(facts: _Facts, measure: str) -> Json:
-    """A measure over time, a line each series."""
+    """A measure over time, a line each series; events are added up, for one of them tells little."""
+    if facts.irregular and facts.summed(measure):
+        return _sums(facts, measure)
     query = {'measures': [measure], **_how(facts, measure), **facts.several}
     return _panel('line', f'{facts.called(measure)}{facts.greatest}', query)
+
+
+def _sums(facts: _Facts, measure: str) -> Json:
+    """Bars of what a measure comes to, stacked where series are added."""
+    query = {'measures': [measure], 'every': facts.bars, **_how(facts, measure), **facts.several}
+    title = f'{facts.called(measure)}{facts.greatest}'
+    return _panel('bar', title, query, stacked=facts.many and facts.added(measure))
 
 
 def _rhythm(facts: _Facts, measure: str) -> Json | None:
     """Hours of a week, days of the years; nothing where there is neither."""
     query = {'measures': [measure], **facts.together(measure)}
     if facts.within_days:
-        return _panel('heat', f'{facts.of_all(measure)} by hour and weekday', query)
+        name = facts.of_all(measure)
+        if facts.summed(measure) and (facts.irregular or facts.step < HOUR):
+            # A mean would be one of orders or of quarter hours, and none of what an hour comes to.
+            name, query = _said(facts, measure, name), query | {'aggregation': 'sum'}
+        elif facts.irregular and facts.many:
+            return None  # the mean of the means of series is none of all values
+        return _panel('heat', f'{name} by hour and weekday', query)
     if facts.daily:
         return _panel('calendar', f'{facts.of_all(measure)} by day', query | _how(facts, measure))
     return None
@@ -453,22 +489,18 @@ def _general(facts: _Facts) -> list[Row]:
 
 
 def _energy(facts: _Facts) -> list[Row]:
-    first, *others = facts.measures
+    # What a grid uses as a whole stands in front of what it comes from.
+    first, *others = sorted(facts.measures, key=lambda measure: not _words(measure) & WHOLE)
     more = [_rhythm(facts, first), _periods(facts, first), *[_line(facts, one) for one in others[:2]]]
     more += [_beside(facts, first), _spread(facts, first)]
-    return [(LOW, _figures(facts)), (TALL, [_line(facts, first)]), *_pairs(more)]
+    return [(LOW, _figures(facts, [first, *others][:EACH_ITS_FIGURE])), (TALL, [_line(facts, first)]), *_pairs(more)]
 
 
 def _sales(facts: _Facts) -> list[Row]:
     first, *others = facts.measures
-    every = facts.period if facts.within_days or facts.daily else ''
-    if every and facts.days > 200:
-        every = 'P1W' if facts.days < 900 else 'P1M'
-    query = {'measures': [first], 'every': every, **_how(facts, first), **facts.several}
-    bars = _panel('bar', f'{facts.called(first)}{facts.greatest}', query, stacked=facts.many and facts.added(first))
     more = [_beside(facts, first), _rhythm(facts, first), *[_line(facts, one) for one in others[:2]]]
     more += [_periods(facts, first), _spread(facts, first), _smooth(facts, first)]
-    return [(LOW, _figures(facts)), (TALL, [bars]), *_pairs(more)]
+    return [(LOW, _figures(facts)), (TALL, [_sums(facts, first)]), *_pairs(more)]
 
 
 def _prices(facts: _Facts) -> list[Row]:

@@ -30,6 +30,10 @@ def manifest(
     }
 
 
+def irregular(given: dict[str, Any]) -> dict[str, Any]:
+    return given | {'time': given['time'] | {'freq': None}}
+
+
 MADE_UP = {
     'load': manifest('load', 'temperature', step=HOUR, days=120, series=3),
     'quarter hours': manifest('kWh', step=HOUR / 4, days=400),
@@ -41,6 +45,9 @@ MADE_UP = {
     'a thousand series': manifest('y', step=MONTH, days=4000, series=1428),
     'few values': manifest('y', step=HOUR, days=1),
     'no step': manifest('y', step=0, days=30),
+    'events': irregular(manifest('qty', 'rating', 'amount', step=180.0, days=730, series=3)),
+    'readings': irregular(manifest('temperature', step=180.0, days=90, series=3)),
+    'trades': irregular(manifest('price', 'volume', step=1.0, days=90)),
     'eleven': manifest(*(f'm{n}' for n in range(11)), step=WEEK, days=900),
 }
 
@@ -98,7 +105,8 @@ def test_what_is_counted_is_added_and_what_is_measured_is_not():
     ('measure', 'unit', 'summed'),
     [
         ('Umsatz', '', True), ('Nettoumsatz', '', True), ('Kunden', '', True), ('Verkaufsmenge', '', True),
-        ('orders', '', True), ('amount', '', True), ('x1', 'kWh', True), ('x1', 'EUR', True), ('ventes', '', True),
+        ('orders', '', True), ('amount', '', True), ('kWh', '', True),
+        ('x1', 'kWh', True), ('x1', 'EUR', True), ('ventes', '', True),
         ('Preis', '', False), ('Umsatz pro Kunde', '', False), ('Umsatzanteil', '', False), ('Temperatur', '', False),
         ('price', 'EUR', False), ('x1', 'EUR/MWh', False), ('x1', '%', False), ('x1', '', False), ('load', 'MW', False),
         ('account balance', 'EUR', False), ('conversion rate', '', False), ('Lagerbestand', '', False),
@@ -223,3 +231,40 @@ def test_a_note_tells_how_many_measures_are_not_drawn() -> None:
     adjusted = manifest('Open', 'High', 'Low', 'Close', 'Adj Close', 'Volume', step=DAY, days=700)
     (note,) = (panel for panel in dashboard(DATASET, adjusted)['panels'] if panel['kind'] == 'note')
     assert note['show']['text'].startswith('5 of 6 measures')
+
+
+def test_events_are_added_up_with_the_money_first() -> None:
+    panels = dashboard(DATASET, MADE_UP['events'], name='Shops')['panels']
+    figure, *_ = panels
+    assert (figure['title'], figure['query']['measures']) == ('Amount per day', ['amount'])
+    (first, *_) = found('events', 'bar')
+    assert (first['query']['measures'], first['query']['every'], first['show']['stacked']) == (['amount'], 'P1W', True)
+    of_amounts = [panel for panel in panels if {'qty', 'amount'} & {*panel['query'].get('measures', ())}]
+    assert {panel['query'].get('aggregation') for panel in of_amounts if panel['kind'] != 'box'} == {'sum'}
+    assert first_look(MADE_UP['events'])['kind'] == 'bar'
+    assert found('trades', 'candles')
+
+
+@pytest.mark.parametrize('name', ['events', 'quarter hours'])
+def test_an_hour_of_a_week_shows_what_its_values_come_to(name: str) -> None:
+    (heat,) = found(name, 'heat')
+    assert heat['title'].startswith('Total ')
+    assert heat['query']['aggregation'] == 'sum'
+    assert heat['query'].get('across', 'sum') == 'sum'
+
+
+def test_means_of_series_are_averaged_over_hours_where_all_have_as_many_values() -> None:
+    (heat,) = found('load', 'heat')
+    assert 'aggregation' not in heat['query']
+    assert not found('readings', 'heat')
+
+
+def test_a_board_of_energy_begins_with_the_whole() -> None:
+    panels = dashboard(DATASET, manifest('Biomass', 'Solar', 'Load', step=HOUR, days=90), template='energy')['panels']
+    assert next(panel['query']['measures'] for panel in panels if panel['kind'] == 'line') == ['Load']
+
+
+def test_a_measure_that_is_not_drawn_is_named() -> None:
+    adjusted = manifest('Open', 'High', 'Low', 'Close', 'Adj Close', 'Volume', step=DAY, days=700)
+    (note,) = (panel for panel in dashboard(DATASET, adjusted)['panels'] if panel['kind'] == 'note')
+    assert note['show']['text'] == '5 of 6 measures are drawn here, not Adj Close. Add panel draws them.'
