@@ -60,9 +60,17 @@ def test_the_head_says_that_lines_are_indexed_and_a_figure_says_its_period_once(
     cases = [
         [panel('line', show={'axis': 'index'}), answer(line('a', t, [1, 2, 3])), context(dataset={'series': 1})],
         [titled, answer(stepped), context()],
-        [titled | {'title': ''}, answer(stepped), context()],
+        [titled | {'title': 'Load'}, answer(stepped), context()],
+        [panel('figure', measures=['load'], group='*', across='mean'), answer(stepped), context()],
+        [panel('figure', measures=['load'], group='*'), answer(stepped), context(dataset={'series': 1})],
     ]
-    assert told(body, cases) == ['MW, indexed to 100', 'a, MW', 'a, MW, mean per day']
+    assert told(body, cases) == [
+        'MW, indexed to 100',
+        'sum of all series, MW',
+        'sum of all series, MW, mean per day',
+        'mean of all series, MW, mean per day',
+        'a, MW, mean per day',
+    ]
 
 
 def test_a_scatter_has_a_point_a_value_where_they_are_not_too_many_and_says_so_where_they_are(told: Told) -> None:

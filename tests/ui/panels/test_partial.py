@@ -64,6 +64,18 @@ def test_the_first_and_the_last_bucket_tell_how_much_of_them_there_is(told: Told
     ]
 
 
+def test_where_weeks_hold_any_number_of_values_the_days_tell_whether_the_last_one_is_over(told: Told) -> None:
+    """Bookings come as they come: a week of which two days are there may hold as many as others."""
+    weeks = [ms(2026, 1, 5) + 7 * DAY * n for n in range(13)]
+
+    def of(n: list[int]) -> Any:
+        given = answer(buckets(weeks, n)) | {'span': [weeks[0], weeks[-2] + DAY]}
+        return told(PARTIAL, [[given, {'every': 'P1W', 'zone': 'UTC', 'step': DAY}]])
+
+    assert of([3, 1, 5, 4, 2, 6, 3, 1, 4, 2, 5, 4]) == [[{'11': '2 of 7 days'}]]
+    assert of([5] * 12) == [[None]]
+
+
 def test_a_bucket_that_the_range_cuts_is_cut_for_all_lines_of_a_stack(told: Told) -> None:
     months = [ms(2026, month, 1) for month in range(1, 6)]
     stack = answer(buckets(months, [5, 5, 5, 5]), buckets(months, [5, 5, 5, 3]))

@@ -59,6 +59,8 @@ def test_several_bars_ask_for_fewer_buckets_and_dense_lines_for_a_mean_and_its_r
     assert told(body, [panel('bar', **load), context(dataset={'series': 200}), 800])[0] == 8
     assert told(body, [panel('line', **load), hours, 800])[1]
     assert not told(body, [panel('line', **load, series=['Oslo']), hours, 800])[1]
+    # A share of the first value begins at a value, not at a mean of some.
+    assert not told(body, [panel('line', **load, show={'axis': 'index'}), hours, 800])[1]
     assert told(body, [panel('line', **load, series=['Oslo'], overlays=['mean~20']), hours, 800])[1]
     assert not told(body, [panel('line', **load), hours | {'range': [0, 30 * DAY]}, 800])[1]
     assert not told(body, [panel('area', **load, show={'stacked': True}), hours, 800])[1]

@@ -157,6 +157,15 @@ def test_lines_of_very_different_size_are_told_of_and_can_be_indexed(told: Told)
     assert not told(SCENE + body, {'answer': similar, 'context': context(), 'panel': panel('line')})[0]
 
 
+def test_an_earlier_period_is_indexed_by_its_own_first_value(told: Told) -> None:
+    t = [0, DAY, 2 * DAY]
+    then = line('a P1Y before', t, [50, 60, 80], role='before', of='a')
+    given = {'answer': answer(line('a', t, [100, 120, 90]), then), 'context': context(compare='P1Y')}
+    body = 'return made.lines.map((one) => [[...one.y], one.unit]);'
+    shown = panel('line', measures=['load'], show={'axis': 'index'})
+    assert told(SCENE + body, given | {'panel': shown}) == [[[100, 120, 90], 'MW'], [[100, 120, 160], 'MW']]
+
+
 def with_means(axis: str, wind: tuple[list[float], list[float]]) -> dict[str, Any]:
     """A load of 100 to 200 on the left axis and wind on the right, each a mean between its lowest and its highest."""
     t = [0, DAY]

@@ -32,9 +32,9 @@ export function matched({ columns: { t, until }, partial }, then) {
 }
 
 // The answer without the earlier buckets in which the data begin: they hold less than they stand for. Times of that period
-// are told as those of now, all moved by as much as the first one is. `step` is how far values lie apart, in ms.
+// are told as those of now. `step` is how far values lie apart, in ms.
 export function withoutBegun(answer, by, { zone, step }) {
-  const begun = by && answer.span ? answer.span[0] + answer.start - before(answer.start, by, zone) : -Infinity;
+  const begun = by && answer.span ? before(answer.span[0], by, zone, 1) : -Infinity;
   const less = ({ role, columns: { t, until } }) => role === "before" && until?.some((end, i) => t[i] < begun && begun < end);
   if (!answer.lines.some(less)) return answer;
   const kept = ({ t, until, y }) => y.map((value, i) => begun > t[i] && begun < until[i] && begun - t[i] > Math.max(step * 0.95, (until[i] - t[i]) * 0.02) ? NaN : value);

@@ -66,6 +66,9 @@ const TELLING = 8;  // buckets within the range, of which one can tell how much 
 const SOME = 4;  // values of a usual bucket
 const ALIKE = 0.9, MUCH_LESS = 0.79;  // shares of what is usual: a week of prices with one holiday has four days of five
 
+// Whether sorted numbers lie close to their median, but for a few.
+const alike = (sorted, usual = sorted[sorted.length >> 1]) => sorted[sorted.length >> 2] >= usual * ALIKE && sorted[Math.floor(sorted.length * 0.9)] <= usual / ALIKE;
+
 // How much of a bucket's usual number of values is there: {place: "5 of 24 values"} of those within the range that hold
 // much less than they should. Told only where buckets are alike but for a few, each by how long it lasts: who buys by
 // chance, or trades by day alone, has buckets of any size, and none of them lacks anything. Empty ones are gaps.
@@ -76,7 +79,7 @@ export function sparse({ t, until, n }) {
   if (rates.length < TELLING) return found;
   rates.sort((a, b) => a - b);
   const usual = rates[rates.length >> 1];
-  if (rates[rates.length >> 2] < usual * ALIKE || rates[Math.floor(rates.length * 0.9)] > usual / ALIKE) return found;
+  if (!alike(rates)) return found;
   for (let i = 1; i < n.length - 1; i++) {
     const whole = Math.round(usual * (until[i] - t[i]));
     if (n[i] > 0 && whole >= SOME && n[i] < whole * MUCH_LESS) found[i] = `${count(n[i])} of ${count(whole)} values`;
@@ -93,12 +96,13 @@ export function markPartial(answer, { every = "", zone = "UTC", step = 0 } = {})
   // What a range cuts it cuts for all lines: together they tell whether a bucket holds as much as usual.
   const together = new Map();
   for (const { columns: { t, n } } of lines) if (n) for (let i = 0; i < t.length; i++) together.set(t[i], (together.get(t[i]) ?? 0) + n[i]);
-  const inner = [...together.keys()].sort((a, b) => a - b).slice(1, -1).map((at) => together.get(at)).filter((many) => many > 0).sort((a, b) => a - b), usual = inner.length ? inner[inner.length >> 1] : Infinity;
+  // Where buckets usually differ in that, as those of bookings do, it tells nothing.
+  const inner = [...together.keys()].sort((a, b) => a - b).slice(1, -1).map((at) => together.get(at)).filter((many) => many > 0).sort((a, b) => a - b), usual = inner.length ? inner[inner.length >> 1] : Infinity, differ = inner.length >= TELLING && !alike(inner);
   for (const line of lines) {
     const { t, until, n } = line.columns, last = t.length - 1, found = sparse(line.columns);
     for (const i of told ? new Set([0, last]) : []) {
       const [a, b] = bucketAt(t[i], duration, offset), covered = Math.min(b, Math.max(until[i], t[i]), end) - Math.max(a, t[i], answer.span[0]);
-      const missing = b - a - covered, few = !n || together.get(t[i]) < usual * 0.95;
+      const missing = b - a - covered, few = !n || differ || together.get(t[i]) < usual * 0.95;
       if (covered > 0 && n?.[i] !== 0 && few && missing >= Math.max(step * 0.95, (b - a) * 0.02)) found[i] = said(covered, b - a);
     }
     if (Object.keys(found).length) line.partial = found;

@@ -69,13 +69,14 @@ function chart(made, panel, values, context, hidden, wide) {
 export const besides = (panel, context) => panel.kind !== "bar" || (panel.show.stacked && !panel.show.right?.length) ? 1 : linesOf(panel, context);
 
 // Whether several lines, or one and what is laid over it, would lie so dense that each hides the ones below it: then the
-// mean of some pixels is drawn, and a band from their lowest to their highest value around it.
+// mean of some pixels is drawn, and a band from their lowest to their highest value around it. Shares of a first value are
+// drawn of values alone: a line of means begins at none.
 const DENSE = 2;  // values a pixel, up to which all are drawn
 export const AVERAGED = 4;  // px of a mean
 export function dense(panel, context, width) {
   const { step = 0, span } = context.datasets[panel.dataset] ?? {}, { kind, query, show } = panel, own = show.own ?? {}, [from, to] = own.from !== undefined && own.to !== undefined ? [own.from, own.to] : context.range ?? span ?? [0, 0];
   const inside = Math.min(to, span?.[1] ?? to) - Math.max(from, span?.[0] ?? from);
-  return (kind === "line" || (kind === "area" && !show.stacked)) && !query.group && step > 0 && inside / step / width > DENSE && (linesOf(panel, context) > 1 || query.overlays?.length > 0 || !!(query.compare || context.compare));
+  return (kind === "line" || (kind === "area" && !show.stacked)) && show.axis !== "index" && !query.group && step > 0 && inside / step / width > DENSE && (linesOf(panel, context) > 1 || query.overlays?.length > 0 || !!(query.compare || context.compare));
 }
 
 // Where the places of buckets are once some were left out.
@@ -194,7 +195,7 @@ function before(made, panel, answer, values, chosen, hidden) {
   if (tooNear(by, made.bucketed ? made.step : 0)) return;
   const bars = panel.kind === "bar", own = (at) => made.lines.find(({ root, name }) => root === at && name === names[at]);
   const back = `${by ? `${written(by)} ` : ""}before`, ticked = (slots) => bars && made.crowded > 0 && 1 / made.crowded / slots >= ROOM;
-  const take = (at, name, line) => { if (!hidden.has(name)) made.lines.push({ name, dash: [4, 3], own: line.y, root: at, width: 1.25, axis: own(at)?.axis ?? "left", faint: true, earlier: true, ...line }); };
+  const take = (at, name, line) => { if (!hidden.has(name)) made.lines.push({ name, dash: [4, 3], own: line.y, root: at, width: 1.25, axis: own(at)?.axis ?? "left", unit: own(at)?.unit ?? "", faint: true, earlier: true, ...line }); };
   const mark = ({ t, until }, y, slot, slots) => ({ colour: "text", fill: "ticks", dash: [], t, until, y, slot, slots, faint: false });
   if (made.lines.some(({ base }) => base)) {
     const shown = values.filter((line, at) => own(at) && found.has(line.name)), sums = shown.map((line) => matched(line, found.get(line.name)));
@@ -259,12 +260,14 @@ function positive(made) {
 }
 const floored = (value) => value <= 0 ? 0 : value;
 
-// Lines of very different size beside one another: each as a share of its first value in the window, which is 100.
+// Lines of very different size beside one another: each as a share of its first value in the window, which is 100. An
+// earlier period begins at a first value of its own, what is laid over a line at that of the line.
 function indexed(made, values) {
-  const factors = values.map(({ columns: { y } }) => 100 / (y.find((value) => !Number.isNaN(value)) ?? NaN)).map((one) => one > 0 && Number.isFinite(one) ? one : NaN);
-  const times = (column, factor) => column.map((value) => value * factor), fits = (one) => one.axis !== "left" || factors[one.root ?? 0] > 0;
+  const first = (y) => 100 / (y.find((value) => !Number.isNaN(value)) ?? NaN), factor = (y) => first(y) > 0 && Number.isFinite(first(y)) ? first(y) : NaN;
+  const factors = values.map(({ columns: { y } }) => factor(y)), factorOf = (one) => one.earlier ? factor(one.own) : factors[one.root ?? 0];
+  const times = (column, factor) => column.map((value) => value * factor), fits = (one) => one.axis !== "left" || factorOf(one) > 0;
   made.unindexed = values.filter((line, at) => line.n && Number.isNaN(factors[at])).length;
-  made.lines = made.lines.filter(fits).map((line) => line.axis === "left" ? { ...line, y: times(line.y, factors[line.root ?? 0]), indexed: true } : line);
+  made.lines = made.lines.filter(fits).map((line) => line.axis === "left" ? { ...line, y: times(line.y, factorOf(line)), indexed: true } : line);
   made.bands = made.bands.filter(fits).map((band) => band.axis === "left" ? { ...band, lo: times(band.lo, factors[band.root ?? 0]), hi: times(band.hi, factors[band.root ?? 0]) } : band);
   // A threshold is a share of the one first value; of several it would be several.
   const one = values.filter((_, at) => factors[at] > 0).length === 1 ? factors.find((factor) => factor > 0) : 0;
@@ -299,9 +302,9 @@ export function subtitle(panel, answer, context) {
   const { query, kind } = panel, values = answer.lines.filter((line) => line.role === "value"), dataset = context.datasets[panel.dataset] ?? {};
   const units = new Set(values.map((line) => valueUnder(dataset.units, line.measure) ?? "")), stepped = values.some((line) => line.columns.until), step = stepped ? per(stepOf(values)).replace(/^3 months$/, "quarter") : "";
   const how = howOf(query), named = kind === "candles" ? "" : `${how} `;
-  const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? values[0].series : "";
-  // The title of a figure with a step of its own speaks of that step already.
-  const known = kind === "figure" && panel.title && query.every, indexed = panel.show?.axis === "index" && (kind === "line" || kind === "area") && !panel.show.stacked;
+  const only = values.length && new Set(values.map((line) => line.series)).size === 1 && !["heat", "calendar"].includes(kind) ? query.group === "*" && dataset.series > 1 ? `${query.across === "mean" ? "mean" : "sum"} of all series` : values[0].series : "";
+  // The title of a figure with a step of its own may speak of that step already.
+  const known = kind === "figure" && /\bper\b/.test(panel.title ?? "") && query.every, indexed = panel.show?.axis === "index" && (kind === "line" || kind === "area") && !panel.show.stacked;
   return [dataset.series > 1 || query.group ? only : "", units.size === 1 ? [...units][0] : "", kind === "heat" ? `${how} per hour` : kind === "scatter" && behind(values).n <= 1 ? step && `a point per ${step}` : step && !known && `${named}per ${step}`,
     (kind === "calendar" || (kind === "figure" && values.length > 1)) && against(panel, answer, context, kind === "calendar" ? DAY : stepOf(values)) && `change against the ${periodOf(earlierOf(panel, context))}`, indexed && "indexed to 100"].filter(Boolean).join(", ");
 }
