@@ -111,7 +111,7 @@ def test_length(seconds: float | None, text: str) -> None:
         ('h', 3600, 'hourly'),
         ('15min', 900, 'every 15 min'),
         ('2D', 172_800, 'every 2 days'),
-        (None, 300, 'irregular, mostly 5 min apart'),
+        (None, 300, 'irregular, median gap 5 min'),
         (None, None, 'irregular'),
         ('', 0, 'irregular'),
     ],

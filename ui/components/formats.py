@@ -67,7 +67,7 @@ def step(freq: str | None, seconds: float | None) -> str:
         return STEPS[base]
     if freq and seconds:
         return f'every {length(seconds)}'
-    return f'irregular, mostly {length(seconds)} apart' if seconds else 'irregular'
+    return f'irregular, median gap {length(seconds)}' if seconds else 'irregular'
 
 
 def day(stamp: datetime | str | None, zone: str = '') -> str:

@@ -75,11 +75,17 @@ class Layout:
 NOTHING: Final = Layout(width=0, names=(), header=(), header_line=None, body=0, profile=())
 
 
-def find_layout(records: Sequence[Record], *, skip: int | None = None, header_lines: int | None = None) -> Layout:
+def find_layout(
+    records: Sequence[Record],
+    *,
+    skip: int | None = None,
+    header_lines: int | None = None,
+    merged: Collection[int] = (),
+) -> Layout:
     """Find the first table among the sample records of a file (blank lines given as records without cells).
 
     With `skip` it starts at the first record below that many physical lines; with `header_lines` so many records are
-    its header.
+    its header. Of lines that are `merged` it is known which columns a group names.
     """
     filled = [record for record in records if record.cells]
     below = [index for index, record in enumerate(records) if record.cells and record.line > (skip or 0)]
@@ -93,11 +99,11 @@ def find_layout(records: Sequence[Record], *, skip: int | None = None, header_li
         rows, header_rows, votes = _split_header(segment, width)
     else:
         rows, header_rows, votes = segment[header_lines:], segment[:header_lines], math.inf
-    header = _join(header_rows)
+    header = _join(header_rows, merged)
     header, width, slack = _reconciled(header, rows, width)
     notes = []
     if preamble:
-        notes.append(_lines_note(preamble))
+        notes.append(_lines_note(preamble[0].line, records[start].line))
     if len(header_rows) > 1:
         notes.append(f'{len(header_rows)} header rows were joined.')
     seen = {len(row.cells) for row in rows[: _enough(width)]}
@@ -522,12 +528,13 @@ def _is_mostly_digits(cell: str) -> bool:
     return 2 * sum(sign.isdigit() for sign in signs) > len(signs)
 
 
-def _join(rows: Sequence[Record]) -> list[str]:
+def _join(rows: Sequence[Record], merged: Collection[int]) -> list[str]:
     """One header of several rows; equal pieces stand once."""
     if len(rows) < 2:
         return list(rows[0].cells) if rows else []
     joined = []
-    above = _spread([cell.strip() for cell in rows[0].cells], [cell.strip() for cell in rows[1].cells])
+    above, names = ([cell.strip() for cell in row.cells] for row in rows[:2])
+    above = above if rows[0].line in merged else _spread(above, names)
     texts = [above, *([cell.strip() for cell in row.cells] for row in rows[1:])]
     for index in range(max(map(len, texts))):
         pieces: list[str] = []
@@ -600,10 +607,10 @@ def _are_row_names(body: Sequence[Sequence[str]], header: Sequence[str]) -> bool
     return len(firsts) > 2 and counted and bool(header[0].strip())
 
 
-def _lines_note(preamble: Sequence[Record]) -> str:
-    count = len(preamble)
+def _lines_note(first: int, table: int) -> str:
+    count = table - first
     line = 'line' if count == 1 else 'lines'
-    return f'A preamble of {count} {line} above the table was dropped (from line {preamble[0].line}).'
+    return f'A preamble of {count} {line} above the table was dropped (from line {first}).'
 
 
 def resplit(text: str, form: Format, profile: Sequence[Kind], *, heading: bool = False) -> tuple[list[str], str] | None:

@@ -34,7 +34,7 @@ def write_series(
 
     `parts` are sorted by `_series, _time`. Whole days are measured on the wall clock of `zone`, so that a day is a day
     when clocks change. `freq` is the pandas alias of the commonest step when nine tenths of the steps are
-    multiples of it.
+    multiples of it; else there is none, and `step_seconds` is the median.
     """
     local = '_time'
     if zone != 'UTC' and time.type == 'timestamp':
@@ -69,8 +69,10 @@ def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: 
     ).fetchone()
     start, end, gaps, longest, duplicates = row or (None, None, 0, None, 0)
     common = connection.execute(
-        f'SELECT freq, step_seconds FROM {source} GROUP BY ALL '
-        'ORDER BY sum(rows) DESC, freq NULLS LAST, step_seconds NULLS LAST LIMIT 1'
+        # Hardly two irregular series have one step.
+        f'SELECT freq, median(step_seconds) AS step FROM {source} '
+        'GROUP BY freq, CASE WHEN freq IS NOT NULL THEN step_seconds END '
+        'ORDER BY sum(rows) DESC, freq NULLS LAST, step NULLS LAST LIMIT 1'
     ).fetchone()
     freq, step = common or (None, None)
     return TimeProfile(
@@ -342,6 +344,11 @@ WITH positive AS (
 ), common_month AS (
     SELECT s, min(m) FILTER (n = top) AS months
     FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_month) GROUP BY s
+), medians AS (
+    SELECT s, min(d) AS median FROM (
+        SELECT s, d, sum(n) OVER (PARTITION BY s ORDER BY d) AS upto, sum(n) OVER (PARTITION BY s) AS steps
+        FROM by_length
+    ) WHERE 2 * upto >= steps GROUP BY s
 ), shares AS (
     SELECT p.s, any_value(step) AS step, any_value(months) AS months, min(d) AS shortest, max(d) AS longest,
         sum(n) AS steps,
@@ -353,17 +360,18 @@ WITH positive AS (
         max(d) FILTER (m > months) AS longest_month_gap,
         coalesce(sum(n) FILTER (b > 1), 0) AS workday_gaps,
         max(d) FILTER (b > 1) AS longest_workday_gap,
-        coalesce(sum(n) FILTER (d = 3 * {DAY}), 0) AS weekends
+        coalesce(sum(n) FILTER (d // {DAY} > b), 0) AS weekends,
+        sum(n) FILTER (d = step) / sum(n) AS common
     FROM positive p JOIN common USING (s) LEFT JOIN common_month USING (s) GROUP BY p.s
 ), repeats AS (
     SELECT s, sum(n) AS duplicates FROM steps WHERE d = 0 GROUP BY s
 ), kinds AS (
-    SELECT f.*, h.* EXCLUDE (s), coalesce(r.duplicates, 0) AS duplicates,
+    SELECT f.*, h.* EXCLUDE (s), m.median, coalesce(r.duplicates, 0) AS duplicates,
         CASE WHEN h.shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end)
                 AND month_multiples >= 0.9 AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120) THEN 'months'
             WHEN step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9 THEN 'workdays'
-            WHEN multiples >= 0.9 THEN 'lengths' END AS kind
-    FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN repeats r USING (s)
+            WHEN multiples >= 0.9 AND (common >= 0.5 OR step % {DAY} > 0) THEN 'lengths' END AS kind
+    FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN medians m USING (s) LEFT JOIN repeats r USING (s)
 ), units AS (
     SELECT *, CASE WHEN step % (7 * {DAY}) = 0 AND weekdays = 0 THEN 7 * {DAY} WHEN step % {DAY} = 0 THEN {DAY}
         WHEN step % 3600000000 = 0 THEN 3600000000 WHEN step % 60000000 = 0 THEN 60000000
@@ -375,7 +383,7 @@ WITH positive AS (
         WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
     FROM units
 )
-SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds,
+SELECT s AS series, rows, start, "end", CASE WHEN kind IS NULL THEN median ELSE step END / 1e6 AS step_seconds,
     CASE kind
         WHEN 'workdays' THEN 'B'
         WHEN 'months' THEN

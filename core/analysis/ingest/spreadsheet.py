@@ -194,7 +194,8 @@ class _Sheet:
         records = [
             Record(line=line, cells=self._cells(_unmerged(line, values, heads), widest)) for line, values in sample
         ]
-        return find_layout(records, skip=self._chosen.skip, header_lines=self._chosen.header_lines)
+        merged = {area.top for area in heads if area.right > area.left}
+        return find_layout(records, skip=self._chosen.skip, header_lines=self._chosen.header_lines, merged=merged)
 
     def _dated(self, sample: list[tuple[int, list[Any]]], layout: Layout) -> frozenset[int]:
         """The columns whose plain numbers are days since 1900: beside dates, or below a name that says so."""

@@ -15,8 +15,9 @@ AUTO = ''
 OWN = 'own'
 ZONES = ('UTC', 'Europe/London', 'Europe/Paris', 'Europe/Berlin', 'America/New_York', 'America/Chicago',
          'America/Los_Angeles', 'Asia/Tokyo', 'Asia/Kolkata', 'Australia/Sydney')  # fmt: skip
-ENCODINGS = {'utf-8': 'UTF-8', 'utf-16-le': 'UTF-16 LE', 'utf-16-be': 'UTF-16 BE', 'cp1252': 'Windows 1252',
-             'latin-1': 'Latin-1', 'shift_jis': 'Shift JIS', 'gb18030': 'GB 18030'}  # fmt: skip
+ENCODINGS = {'utf-8': 'UTF-8', 'utf-8-sig': 'UTF-8 (with BOM)', 'utf-16-le': 'UTF-16 LE', 'utf-16-be': 'UTF-16 BE',
+             'cp1252': 'Windows 1252', 'latin-1': 'Latin-1', 'shift_jis': 'Shift JIS',
+             'gb18030': 'GB 18030'}  # fmt: skip
 DELIMITERS = {',': 'comma', ';': 'semicolon', '\t': 'tab', '|': 'bar', ' ': 'space'}
 QUOTES = {'"': 'double quote', "'": 'single quote', 'none': 'none'}
 COMMENTS = {

@@ -86,6 +86,18 @@ def test_irregular_times_have_no_frequency(tmp_path: Path) -> None:
     assert manifest.time.freq is None
 
 
+def test_irregular_times_tell_their_median_gap(tmp_path: Path) -> None:
+    # Of each series the commonest gap is of 3 minutes, as few are alike.
+    gaps = {'a': [3, 3, 40, 97, 101, 111, 120], 'b': [3, 3, 50, 99, 103, 112, 131], 'c': [3, 3, 60, 105, 117, 125, 131]}
+    rows = [
+        f'{pd.Timestamp("2024-01-01") + pd.Timedelta(minutes=sum(own[:n]))},{name},1'
+        for name, own in gaps.items()
+        for n in range(len(own) + 1)
+    ]
+    manifest, _ = converted(tmp_path, '\n'.join(['ds,shop,y', *rows, '']))
+    assert (manifest.time.freq, manifest.time.step_seconds) == (None, 99 * 60)
+
+
 def test_days_stay_days_when_clocks_change(tmp_path: Path) -> None:
     times = pd.date_range('2024-03-01', periods=60, freq='D')
     text = 'ds,y\n' + ''.join(f'{time:%Y-%m-%d %H:%M},1\n' for time in times)

@@ -672,6 +672,16 @@ def test_tables_of_one_sheet_that_have_titles_are_not_taken_for_one(reader: Read
     )
 
 
+def test_a_merged_header_names_its_own_columns_alone(reader: Reader) -> None:
+    groups = ['Booking', None, 'Amounts', None, None]
+    names = ['Date', 'Account', 'Debit', 'Credit', 'Text']
+    days = [[datetime(2025, 1, day), 'rent', day + 0.5, day * 2.25, f'booking {day}'] for day in range(1, 21)]
+    found = reader(book_of(('x', [['Ledger'], ['2026'], [], groups, names, *days], ['A4:B4', 'C4:D4'])))
+    assert raw(found)[0] == ['Booking Date', 'Booking Account', 'Amounts Debit', 'Amounts Credit', 'Text']
+    assert found.notes[0] == 'A preamble of 3 lines above the table was dropped (from line 1).'
+    assert found.reading['skip']['value'] == 3
+
+
 @pytest.mark.parametrize('row', [['later'], ['later', '7']])
 def test_a_row_of_words_below_a_blank_one_cuts_nothing_off(reader: Reader, row: list[str]) -> None:
     days = [[datetime(2024, 1, day), day] for day in range(1, 21)]
