@@ -45,6 +45,7 @@ def read(
     """Return `unique_id, ds, y`, regressors and static columns (naive UTC, sorted) of the series asked for, or of all.
 
     With `step` (a key of STEPS), values are aggregated into calendar steps in UTC; an unfinished last step is left out.
+    A `sum` of events is 0 where there are none; else steps without rows are not there.
     Regressors are numbers, and go on after the last value of the target where they are known; without them, a series
     ends with its last value. Their mean is taken of a step, of a static column (text) the last. With `chunk` (i, n),
     only the i-th (from 0) of n parts of the sorted series is read; with `draw` (n, seed), n of them that are drawn by
@@ -177,7 +178,8 @@ def _check(
 def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequence[str], static: Sequence[str]) -> str:
     """Return SQL that folds values into calendar steps, without a last step that the data has only begun to fill.
 
-    Where regressors go on, a step that the target has only begun to fill has no value.
+    Where regressors go on, a step that the target has only begun to fill has no value. Events add up to 0 in a step
+    between their first and last that has none.
     """
     folded = 'last(_y order by _time)' if aggregate == 'last' else f'{AGGREGATES[aggregate]}(_y::double)'
     length = '3 months' if unit == 'quarter' else f'1 {unit}'
@@ -192,6 +194,7 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
     others = ''.join(f', {duck.identifier(name)}' for name in (*regressors, *static))
     value = f'case when {_full("_valued", length)} then y end as y' if regressors else 'y'
     end = '_last' if regressors else 'coalesce(_valued, _last)'
+    empty = f'union all by name ({_empty(length)})' if aggregate == 'sum' else ''
     return f"""
         with rows as ({rows}), folded as (select _series, {columns} from rows group by _series, 2),
         bodies as ({_bodies(length)}), ends as (
@@ -202,9 +205,32 @@ def _folded(rows: str, unit: str, aggregate: str, late: str, regressors: Sequenc
             where _high is null or _time >= _low and _time < _high + interval '{length}' group by 1
         )
         select _series as unique_id, ds, {value}{others}
-        from folded join ends using (_series)
+        from (select * from folded {empty}) join ends using (_series)
         where {late} (ds > _high or {_full(end, length)})
         order by 1, 2
+    """
+
+
+def _empty(length: str) -> str:
+    """Return SQL of `_series, ds, y`: the steps that `folded` lacks in series of events, each with the sum 0.
+
+    Rows are events, and not readings of which some are missing, where no distance in time is that of half of them; a
+    twentieth more or less is alike, as months are.
+    """
+    return f"""
+        with gaps as (
+            select _series, epoch_us(_time) - lag(epoch_us(_time)) over (partition by _series order by _time) as gap
+            from (select distinct _series, _time from rows)
+        ), events as (
+            select _series from gaps join (select _series, median(gap) as usual from gaps group by 1) using (_series)
+            where gap is not null group by 1 having 2 * count_if(abs(gap - usual) <= usual / 20) < count(*)
+        ), spans as (
+            select _series, coalesce(any_value(_low), min(ds)) as low, coalesce(any_value(_high), max(ds)) as high
+            from folded semi join events using (_series) left join bodies using (_series) group by 1
+        ), steps as (
+            select _series, unnest(generate_series(low, high, interval '{length}')) as ds from spans
+        )
+        select _series, ds, 0.0::double as y from steps anti join folded using (_series, ds)
     """
 
 

@@ -76,6 +76,34 @@ def test_values_are_folded_into_calendar_steps(tmp_path: Path, aggregate: str, j
     assert found == [('a', START, january), ('a', datetime(2024, 2, 1), february)]
 
 
+def sold(*hours: float) -> list[Row]:
+    """An order of 10 at each of some hours of January 2024."""
+    return [('shop', at(hours=hour), 10.0, 1.0) for hour in hours]
+
+
+@pytest.mark.parametrize(
+    ('rows', 'options', 'sums'),
+    [
+        # Two orders, none for two days, one, none, and two: what was not sold adds up to nothing.
+        (sold(9, 11.5, 81, 130, 134.2, 143), {}, [20.0, 0.0, 0.0, 10.0, 0.0, 30.0]),
+        (sold(9, 11.5, 81, 130, 134.2, 143), {'aggregate': 'mean'}, [10.0, 10.0, 10.0]),
+        # Readings of every eight hours are missing for a day.
+        (sold(0, 8, 16, 24, 32, 40, 72, 80, 88), {}, [30.0, 30.0, 30.0]),
+        # Days are not filled up to one that is none.
+        (
+            [*sold(*(24 * day + 8 + day * 7 % 12 for day in range(30))), ('shop', at(days=4000), 1.0, 1.0)],
+            {},
+            [*30 * [10.0], 1.0],
+        ),
+    ],
+)
+def test_a_step_without_events_adds_up_to_nothing(
+    tmp_path: Path, rows: list[Row], options: dict[str, Any], sums: list[float]
+) -> None:
+    found = read(store(tmp_path, rows), tmp_path, **{'step': 'D', 'aggregate': 'sum', **options})
+    assert [row[2] for row in found] == sums
+
+
 @pytest.mark.parametrize(('days', 'months'), [(20, 0), (31, 1), (32, 1), (59, 1), (60, 2), (63, 2)])
 def test_last_step_counts_once_the_data_fill_it(tmp_path: Path, days: int, months: int) -> None:
     assert len(read(store(tmp_path, daily(days)), tmp_path, step='MS', aggregate='sum')) == months
