@@ -183,6 +183,11 @@ async def test_a_coarser_step_brings_its_own_horizon(desk: Desk) -> None:
     await until(lambda: desk.addresses and desk.query.get('h') == ['5'])
     assert desk.field('Steps ahead').value == 5
     assert desk.field('Values of a step').enabled
+    assert desk.field('Values of a step').value == 'sum', 'what is sold in a year is all that was sold in it'
+    desk.field('Values of a step').value = 'max'
+    desk.field('Each step is').value = 'QS'
+    await until(lambda: desk.query.get('h') == ['8'])
+    assert desk.query['aggregate'] == ['max'], 'a choice goes for another step, too'
 
 
 async def test_the_form_orders_what_it_shows_and_says_what_it_costs(desk: Desk) -> None:

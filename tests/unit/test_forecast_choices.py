@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -18,7 +18,7 @@ from core.countries import COUNTRIES
 from core.values import Forecast, JobState, Version
 from tests.ui.made_up import LABELS, manifest
 from tests.unit.analysis.forecasting.frames import frame, wave
-from ui.pages.forecast_choices import Choices, problems, reach, read, remarks, room, start, write
+from ui.pages.forecast_choices import Choices, of_target, problems, reach, read, remarks, room, start, write
 from ui.pages.forecast_choices import again as choices_of
 from ui.pages.forecast_words import takes
 
@@ -278,6 +278,56 @@ def test_a_time_that_is_no_date_makes_no_room_for_cutoffs(version: Version, low:
     assert room(replace(version, manifest=told), yearly) == 10
     told['hints'] = [{'kind': 'far_times', 'low': low, 'high': high}]
     assert room(replace(version, manifest=told), yearly) == 3
+
+
+def bookings(version: Version, *names: str, days: int, rows: int) -> Version:
+    """The version with so many rows of each of two series at uneven times."""
+    of = measures(version, *names)
+    time = {
+        **of.manifest['time'],
+        'freq': None,
+        'step_seconds': 180.0,
+        'start': '2024-01-01T08:00:00+00:00',
+        'end': (datetime(2024, 1, 1, 8, tzinfo=UTC) + timedelta(days=days)).isoformat(),
+    }
+    told = {**of.manifest, 'time': time, 'series': {'count': 2, 'first': list(LABELS[:2])}}
+    return replace(of, manifest=told, rows=2 * rows)
+
+
+@pytest.mark.parametrize(
+    ('days', 'rows', 'step', 'h'),
+    [(30, 2700, 'h', 48), (730, 3300, 'D', 28), (730, 350, 'W-MON', 13), (3000, 2, None, 1)],
+)
+def test_rows_at_uneven_times_begin_with_steps_that_each_hold_some(
+    version: Version, days: int, rows: int, step: str | None, h: int
+) -> None:
+    of = bookings(version, 'amount', days=days, rows=rows)
+    begun = start(of)
+    assert (begun.step, begun.h) == (step, h)
+    assert again(begun, of) == begun
+    assert write(begun, of, dataset='d') == '/forecasts/new?dataset=d'
+    assert again(replace(begun, step=None), of).step is None
+
+
+def test_values_of_a_step_are_added_up_where_a_sum_means_something(version: Version) -> None:
+    of = bookings(version, 'amount', 'temperature', days=730, rows=3300)
+    begun = start(of)
+    assert (begun.target, begun.aggregate) == ('amount', 'sum')
+    other = of_target(begun, of, 'temperature')
+    assert (other.target, other.aggregate) == ('temperature', 'mean')
+    for chosen in (other, replace(begun, aggregate='mean'), replace(other, aggregate='sum')):
+        assert again(chosen, of) == chosen
+        assert back(issued(chosen.ask().to_json(), ''), of) == chosen
+    assert start(version).aggregate == 'mean', 'values as they are sampled are not put together'
+
+
+def test_the_horizon_at_first_is_one_that_bands_can_be_judged_for(version: Version) -> None:
+    short = history(version, size=36, series=5)
+    begun = start(short)
+    assert begun.h == 8
+    assert reach(short, begun) is None
+    tiny = start(history(version, size=8))
+    assert tiny.h == 2, 'where no horizon is long enough to be of use the usual one stays'
 
 
 def history(version: Version, *, size: int, series: int = 1) -> Version:

@@ -4,18 +4,22 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from core import suggest
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
 from core.ask import (
     FEWEST_WINDOWS,
+    HORIZONS,
     LEAST_BUDGET,
     MOST_BUDGET,
     MOST_STEPS,
     MOST_WINDOWS,
+    STEP_SECONDS,
     UNITS,
     Ask,
     Reach,
@@ -94,10 +98,43 @@ class Choices:
         return {'prophet': chosen} if chosen else {}
 
 
+# Of a version that is not at hand nobody knows in which steps its form begins.
+UNKNOWN = Choices(target='', h=None, step='?', aggregate='?')
+
+
 def start(version: Version, *, beside: Sequence[str] = ()) -> Choices:
-    """The choices of a form that nobody has touched; `beside` are columns that are not to be forecast."""
+    """The choices of a form that nobody has touched; `beside` are columns that are not to be forecast.
+
+    Rows at uneven times go into even steps. The horizon is one that the bands can be judged for, if that is not much
+    shorter than is usual.
+    """
     ask = defaults(version, beside=beside)
-    return Choices(target=ask.target, h=ask.h)
+    step = usual_step(version)
+    chosen = of_target(Choices(target='', h=HORIZONS[step[0]] if step else ask.h, step=step), version, ask.target)
+    found = reach(version, chosen) if chosen.target else None
+    if found and found.room is not None and found.room < found.needed and found.h <= 2 * found.shorter:
+        return replace(chosen, h=found.shorter)
+    return chosen
+
+
+def usual_step(version: Version) -> str | None:
+    """The shortest step that usually holds a row of each series, where rows come at uneven times; else None."""
+    time = version.manifest['time']
+    if time['freq'] is not None or not time.get('start') or not time.get('end'):
+        return None
+    seconds = (datetime.fromisoformat(time['end']) - datetime.fromisoformat(time['start'])).total_seconds()
+    rows = version.rows / max(1, version.manifest['series']['count'])
+    return next((step for step, length in STEP_SECONDS.items() if rows > 1 and seconds <= rows * length), None)
+
+
+def of_target(choices: Choices, version: Version, target: str) -> Choices:
+    """The choices with another measure; in steps of their own its values are added up where that means something."""
+    return replace(choices, target=target, aggregate=usual_aggregate(version, target) if choices.step else 'mean')
+
+
+def usual_aggregate(version: Version, target: str) -> str:
+    """How the values of a measure within a step are best told: orders are added up, temperatures are not."""
+    return 'sum' if target in suggest.summed(version.manifest) else 'mean'
 
 
 def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
@@ -109,12 +146,12 @@ def read(query: Mapping[str, Sequence[str]], version: Version) -> Choices:
     one = {name: values[-1] for name, values in query.items() if values}
     target = one.get('target', '')
     if target in version.manifest['measures']:
-        given = replace(given, target=target)
+        given = of_target(given, version, target)
     return replace(
         given,
         h=_whole(one['h']) if 'h' in one else given.h,
-        step=_among(one.get('step'), STEPS, None),
-        aggregate=_among(one.get('aggregate'), AGGREGATES, 'mean') or 'mean',
+        step=_among(one['step'], STEPS, None) if 'step' in one else given.step,
+        aggregate=_among(one.get('aggregate'), AGGREGATES, given.aggregate) or given.aggregate,
         series=_several(query, 'series', bool) if version.manifest['series']['count'] > 1 else (),
         regressors=_several(query, 'regressors', lambda name: name in possible_regressors(version, given.target)),
         static=_several(query, 'static', lambda name: name in possible_static(version)),
@@ -159,7 +196,10 @@ def again(forecast: Forecast, **changed: Any) -> Choices:
 
 def write(choices: Choices, version: Version | None = None, *, dataset: str) -> str:
     """The address of the form with these choices; what stands there anyhow is left out, as far as that is known."""
-    untouched = start(version, beside=choices.regressors) if version else Choices(target='', h=None)
+    untouched = UNKNOWN
+    if version:
+        begun = start(version, beside=choices.regressors)
+        untouched = replace(of_target(begun, version, choices.target), target=begun.target)
     pairs: list[tuple[str, str]] = [('dataset', dataset)]
     for field in fields(Choices):
         value = getattr(choices, field.name)

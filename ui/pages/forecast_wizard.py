@@ -12,7 +12,7 @@ from nicegui.element import Element
 from core.analysis.ahead import Ahead
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
-from core.ask import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, in_steps, windows_of
+from core.ask import DAY, HORIZONS, STEP_SECONDS, Ask, Reach, defaults, in_steps, windows_of
 from core.countries import COUNTRIES
 from core.forecasts import times_of
 from core.services import Services
@@ -353,16 +353,20 @@ class Wizard:
     def _other_target(self, event: Any) -> None:
         """What is known ahead depends on the measure: the page is built anew, with the other choices kept."""
         kept = tuple(name for name in self.choices.regressors if name != event.value)
-        self.choices = replace(self.choices, target=event.value, regressors=kept)
+        choices = choosing.of_target(self.choices, self.matter.version, event.value)
+        self.choices = replace(choices, regressors=kept)
         ui.navigate.to(self.address)
 
     def _other_step(self, step: str) -> None:
         """48 hours are a good horizon, 48 months are not."""
-        sampled = step == AS_SAMPLED
-        h = choosing.start(self.matter.version).h if sampled else HORIZONS[step[0]]
+        sampled, version = step == AS_SAMPLED, self.matter.version
+        h = defaults(version).h if sampled else HORIZONS[step[0]]
+        # What was chosen for one step goes for another.
+        usual = self.choices.step is None and not sampled
+        aggregate = choosing.usual_aggregate(version, self.choices.target) if usual else self.choices.aggregate
         self._aggregate.set_enabled(not sampled)
-        self._choose(step=None if sampled else step, h=h)
-        self._h.value = h
+        self._choose(step=None if sampled else step, h=h, aggregate=aggregate)
+        self._h.value, self._aggregate.value = h, aggregate
 
     @property
     def address(self) -> str:
