@@ -11,6 +11,7 @@ from nicegui.testing import user_simulation
 
 from tests.ui.site import until
 from ui.components.parts import Tag, button, facts, field, tag
+from ui.components.shares import parts_of, percents
 from ui.components.table import Column, table
 from ui.components.terms import Marked, says
 
@@ -139,3 +140,25 @@ async def test_terms_in_text_in_heads_of_columns_and_in_labels_say_what_they_mea
         'Cutoff': says('cutoff'),
     }
     assert (text, named) == ('From past cutoffs, as coverage', 'Past cutoffs')
+
+
+@pytest.mark.parametrize(
+    ('weights', 'told'),
+    [
+        ((0.494, 0.386, 0.12), ['49%', '39%', '12%']),
+        ((1, 1, 1), ['34%', '33%', '33%']),
+        ((0.998, 0.002), ['>99%', '<1%']),
+        ((1,), ['100%']),
+        ((0, 0), ['0%', '0%']),
+    ],
+)
+def test_parts_of_a_whole_are_a_hundred_percent_together(weights: tuple[float, ...], told: list[str]) -> None:
+    assert percents(weights) == told
+
+
+async def test_the_bar_of_a_part_is_as_long_as_its_part_of_the_whole() -> None:
+    async with user_simulation() as user:
+        ui.page('/parts')(lambda: parts_of({'Theta': 0.25, 'Prophet': 0.5, 'Naive': 0.25}, 'series-1', 'Auto', most=2))
+        await user.open('/parts')
+        bars = [e for e in user._client.elements.values() if e.tag == 'i']  # type: ignore[union-attr]
+        assert [bar.style['width'] for bar in bars] == ['50.00%', '25.00%']

@@ -7,15 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from core.analysis import alike, recipes
-from ui.components import formats
 from ui.components.parts import icon, tag
 from ui.components.plot import Line, thinned
 from ui.components.table import Column, table
 from ui.components.times import count
 from ui.pages.dataset.recipe_steps import Step, share, title
 from ui.pages.dataset.rows_tab import grouped
+from ui.preferences import written
 
 ROWS_LISTED = 8
+DIGITS = 12  # of what a step has reckoned; of what is stored they are all there are
 
 
 def lines_of(
@@ -51,7 +52,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return grouped(value)  # every digit that is stored, as the tab of rows shows it
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return formats.number(float(value))
+        return written(f'{value:,.{DIGITS}g}').replace('-', '\u2212')
     return '' if value is None else str(value)
 
 
@@ -142,7 +143,7 @@ def draw_rows(found: recipes.Preview) -> None:
             for place, name in shown[:12]
         ],
         listed,
-        classes='tight',
+        classes='tight wraps',
         label='Rows that the recipe changes' if pairs else 'First rows after the recipe',
         height=360,
     )

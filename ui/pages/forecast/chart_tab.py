@@ -15,7 +15,7 @@ from ui.components import formats
 from ui.components.chart import ForecastChart, asked
 from ui.components.parts import Tag, badge, card, chip, tag
 from ui.components.record import forecasts_of, judge, track_receipt
-from ui.components.shares import Share, share_bars
+from ui.components.shares import parts_of
 from ui.components.table import Column, table
 from ui.pages.forecast import leaderboard_tab
 from ui.pages.forecast.more_cutoffs import MoreCutoffs
@@ -260,20 +260,8 @@ def weights_card(shown: Shown) -> None:
     weights = next((model.get('weights') for model in shown.result['models'] if model.get('weights')), None)
     if not weights:
         return
-    ranked = sorted(weights.items(), key=lambda item: -item[1])
     with card('What Auto is made of', 'share of each member'), tag('div', classes='body'):
-        share_bars(
-            [
-                Share(
-                    name=model_name(name),
-                    value=share,
-                    text=formats.percent(share, 0),
-                    colour=shown.colour('auto'),
-                )
-                for name, share in ranked
-            ],
-            label='Weights of Auto',
-        )
+        parts_of({model_name(name): share for name, share in weights.items()}, shown.colour('auto'), 'Weights of Auto')
 
 
 def rows_card(page: Page, shown: Shown) -> None:

@@ -9,7 +9,7 @@ from nicegui import ui
 from ui.components import formats
 from ui.components.parts import card, panel, segment, tag
 from ui.components.plot import Line, plot, thinned, time_ticks
-from ui.components.shares import Share, share_bars
+from ui.components.shares import Share, parts_of, share_bars
 from ui.components.states import empty_state
 from ui.pages.forecast.state import Shown, View
 from ui.pages.forecast_words import model_name
@@ -142,15 +142,8 @@ class ExplainTab(View):
             self._weights(f'What it looks at{f", {group}" if group else ""}', 'importance over all series', weights)
 
     def _weights(self, title: str, sub: str, weights: Mapping[str, float]) -> None:
-        total = sum(map(abs, weights.values())) or 1.0
-        ranked = sorted(weights.items(), key=lambda item: -abs(item[1]))[:MOST_SHARES]
-        colour = self.shown.colour(self.model)
-        shares = [
-            Share(name=name, value=weight, text=formats.percent(weight / total, 0), colour=colour)
-            for name, weight in ranked
-        ]
         with panel(title, sub):
-            share_bars(shares, label=title)
+            parts_of(weights, self.shown.colour(self.model), title, most=MOST_SHARES)
 
     def _attention(self, rows: Sequence[Row]) -> None:
         row = rows[0]
