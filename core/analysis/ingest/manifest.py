@@ -53,7 +53,7 @@ class ColumnProfile:
 
     `source` is its name in the file. `sparkline` holds means over at most 60 equal slices of time, null where a slice
     is empty. Beyond 200,000 rows `distinct`, `median` and `p99` are close estimates. `unit` is the sign or the unit
-    that the file's numbers bear, such as %, $ or kg.
+    that the file's numbers bear, such as %, $ or kg, or that its name ends with.
     """
 
     name: str

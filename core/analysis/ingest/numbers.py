@@ -107,6 +107,32 @@ _KNOWN_UNITS: Final = re.compile(
 """Units that may follow a number without a blank; behind a blank any word may."""
 
 
+_NAMED: Final = re.compile(
+    rf'(?:{_KNOWN_UNITS.pattern}|[kMGT]?W[hp]?|[kMGT]Wh|[kM]?VAr?|[kM]?var|[kM]?(?:EUR|USD|GBP|CHF|€|\$|£)|T€|TEUR|%|ct|'
+    r'deg ?[CF]|degrees?|days?|hours?|minutes?|mins|secs?|seconds?|inch(?:es)?|feet|miles|pcs|Stk|Stück|t ?CO2e?)'
+    r'(?:\^?-?[1-4]|[²³])?'
+)
+_BARE: Final = re.compile(
+    r'[kMGT]?Wh|[kMG]W|kWp|[kM]?VAr|°[CF]|℃|km/h|m/s|mph|[hkM]Pa|m?bar|km|kg|mm|cm|[kMG]?Hz|kV|k?VA|%|€|\$|£|EUR|USD|GBP|CHF|'
+    r'ppm|ppb|W/m[²2]|(?:m|[µμu])g/(?:l|m[³3])|m[³3](?:/[hs])?|l/(?:s|min|h)|(?:EUR|€|USD|\$|£|ct)/[kMG]?Wh'
+)
+_BRACKETS: Final = re.compile(r'[\[(] ?([^\[\]()]{1,14}?) ?[\])]$')
+
+
+def unit_in(name: str) -> str:
+    """Return the unit that ends the name of a column: `Load [MW]`, `Wind (m/s)`, `Leistung kW`; '' for none.
+
+    What can be something else is none: `Temp (min)` is a minimum, and `x (t)` is x at the time t.
+    """
+    bare = name.strip()
+    if found := _BRACKETS.search(bare):
+        unit = found[1]
+        known = all(_NAMED.fullmatch(part) for part in re.split(r'[/·*]', unit))
+        return unit if known and unit not in ('x', 'B', 't', 'n', 'T', 'min') else ''
+    head, _, last = bare.rpartition(' ')
+    return last if head and _BARE.fullmatch(last) else ''
+
+
 def numbers_like(cells: Sequence[str], *, decimal: str) -> list[Reading]:
     """Return the number readings that these cells suggest, the plainest first."""
     text = '\n'.join(cells)

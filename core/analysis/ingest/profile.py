@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
 from core.analysis.ingest.manifest import ColumnProfile, Histogram, SeriesProfile, TimeProfile
+from core.analysis.ingest.numbers import unit_in
 from core.analysis.ingest.roles import NUMBERS
 from core.analysis.ingest.types import Column
 
@@ -140,8 +141,11 @@ def column_profiles(
 
 
 def unit_of(column: Column) -> str:
-    """Return the sign or the unit that a column's numbers bear, '' for none."""
-    return '' if column.reading.family != 'number' or column.reading.affix == '()' else column.reading.affix
+    """Return the sign or the unit that a column's numbers bear, or that its name ends with, '' for none."""
+    if column.reading.family != 'number' or column.type not in NUMBERS:
+        return ''
+    affix = '' if column.reading.affix in ('()', 'KMB') else column.reading.affix
+    return affix or (unit_in(column.source) if column.role == 'measure' else '')
 
 
 def _figures(

@@ -586,3 +586,32 @@ def test_times_of_day_and_durations_that_may_mean_two_things_stay_text(tmp_path:
     rows = [f'2024-01-{day:02} 10:00,{day % 24:02}:30,{day}' for day in range(1, 29)]
     report = inspected(tmp_path, '\n'.join([f'ds,{name},y', *rows, '']))
     assert column(report, name) == ('text', 'attribute')
+
+
+@pytest.mark.parametrize(
+    ('name', 'unit'),
+    [
+        ('Load [MW]', 'MW'), ('Wind (m/s)', 'm/s'), ('Leistung kW', 'kW'), ('Verbrauch kWh', 'kWh'),
+        ('PM2.5 (µg/m³)', 'µg/m³'), ('Price (EUR/MWh)', 'EUR/MWh'), ('Preis [€/kWh]', '€/kWh'),
+        ('Flow (m3/h)', 'm3/h'), ('GHI (W/m^2)', 'W/m^2'), ('income (k$)', 'k$'), ('share (%)', '%'),
+        ('Temperatur °C', '°C'), ('Total min', ''), ('Temp (min)', ''), ('x (t)', ''), ('Group (B)', ''),
+        ('Sales (units)', ''), ('n (1)', ''), ('kW Load', ''), ('load', ''),
+    ],
+)  # fmt: skip
+def test_a_unit_in_a_name_is_that_of_the_numbers(tmp_path: Path, name: str, unit: str) -> None:
+    manifest, _ = converted(tmp_path, table(name, ['1.5', '2.5', '3']))
+    assert [(c.name, c.unit) for c in manifest.columns] == [('ds', ''), (name, unit)]
+
+
+def test_a_row_of_units_gives_each_column_its_own_but_no_text(tmp_path: Path) -> None:
+    text = 'ds;load;state km;temp\n;MW;;°C\n2024-01-01;1;a;2.5\n2024-01-02;2;b;3\n2024-01-03;4;a;3.5\n'
+    manifest, _ = converted(tmp_path, text)
+    assert [column.unit for column in manifest.columns] == ['', 'MW', '', '°C']
+    (tmp_path / 'more').mkdir()
+    shares, _ = converted(tmp_path / 'more', table('price (EUR)', ['$1', '$2', '$3']))
+    assert shares.columns[1].unit == '$'
+
+
+def test_thousands_and_millions_are_no_unit(tmp_path: Path) -> None:
+    manifest, _ = converted(tmp_path, table('volume', ['1.2K', '3.4M', '5.6K']))
+    assert (manifest.columns[1].role, manifest.columns[1].unit) == ('measure', '')
