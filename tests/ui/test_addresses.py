@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from nicegui import ui
+from nicegui.testing import user_simulation
 
 from core.errors import UsageError
 from ui.components.deleted import was_deleted
-from ui.pages.explore import SERIES, _foretold, _spec
+from ui.pages.explore import SERIES, _foretold, _head, _spec
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
 END = datetime(2026, 12, 28, tzinfo=UTC)
@@ -46,3 +48,18 @@ async def test_only_what_was_deleted_is_offered_back():
 
     told = [await was_deleted(one, kept_until) for one in ('', 'abc', str(uuid4()), str(gone))]
     assert told == [None, None, None, (gone, END)]
+
+
+@pytest.mark.parametrize(
+    ('panel', 'title', 'back'),
+    [('', 'Add panel', '/dashboards/7'), ('p2', 'Edit panel', '/dashboards/7#p2')],
+)
+async def test_a_panel_of_a_dashboard_is_made_with_a_way_back_to_it(panel: str, title: str, back: str) -> None:
+    target: Any = SimpleNamespace(id=7, name='Stores')
+    async with user_simulation() as user:
+        ui.page('/head')(lambda: _head(target, panel))
+        await user.open('/head')
+        await user.should_see(title)
+        await user.should_see('the dashboard Stores.')
+        found = user._client.elements.values()  # type: ignore[union-attr]
+        assert [e.props['href'] for e in found if getattr(e, 'text', '') == 'Cancel'] == [back]

@@ -19,7 +19,7 @@ from ui.components.parts import button, card, page_head
 from ui.components.states import empty_state
 from ui.pages.addressed import dataset_of, id_of
 from ui.session import current
-from ui.theme import PATIENCE, frame
+from ui.theme import PATIENCE, Crumb, frame
 
 SERIES = 200  # of a forecast, that Explore knows it to hold
 
@@ -33,8 +33,12 @@ def register(services: Services) -> None:
         target = await services.dashboards.get(user_id, id_of(dashboard, 'dashboard')) if dashboard else None
         edited = _panel_of(target, panel)
         chosen = await dataset_of(services, user_id, dataset or (edited or {}).get('dataset', ''))
-        with frame(services, 'Explore', active=EXPLORE):
-            page_head('Explore', 'Choose measures and series; drag across the chart to zoom.')
+        crumbs: tuple[Crumb, ...] = ('Explore',)
+        if target:
+            doing = 'Edit panel' if edited else 'Add panel'
+            crumbs = ('Dashboards', '/dashboards'), (target.name, f'/dashboards/{target.id}'), doing
+        with frame(services, *crumbs, active='/dashboards' if target else EXPLORE):
+            _head(target, panel if edited else '')
             if chosen is None:
                 with card():
                     empty_state(
@@ -70,6 +74,20 @@ def register(services: Services) -> None:
                 target=None if target is None else {'id': str(target.id), 'panel': panel if edited else ''},
                 forecasts=[_foretold(one, one.result) for one in forecasts if one.result],
             )
+
+
+def _head(target: Dashboard | None, panel: str) -> None:
+    """What the page is for; a panel of a dashboard may be left as it was."""
+    how = 'Choose measures and series; drag across the chart to zoom.'
+    if target is None:
+        page_head('Explore', how)
+        return
+    back = f'/dashboards/{target.id}' + (f'#{panel}' if panel else '')
+    page_head(
+        'Edit panel' if panel else 'Add panel',
+        f'{"Of" if panel else "To"} the dashboard {target.name}. {how}',
+        actions=lambda: button('Cancel', href=back),
+    )
 
 
 def _foretold(forecast: Forecast, result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -117,3 +117,33 @@ def test_a_note_goes_only_once_it_is_neither_pointed_at_nor_in_focus(told: Told)
         """,
         ['pointerenter', 'focusin', 'pointerleave', 'focusout'],
     ) == [0, 0, 0, 1, 'gone']
+
+
+NOTES = """
+const said = [], made = () => ({ append() {}, remove() {}, setAttribute() {},
+        addEventListener(name, act) { if (name === 'click') said.push(act); } });
+Object.assign(globalThis.document, { querySelector: () => null, createElement: made, body: { append() {} } });
+globalThis.setTimeout = () => 0;
+const { Board } = await import('./dashboard.js'), board = Object.create(Board.prototype), did = [];
+Object.assign(board, { past: [], ahead: [], dashboard: { id: 'd' }, spec: { panels: [{ id: 'a' }] } });
+Object.assign(board, { arrange: (spec) => { board.spec = spec; }, say: () => {}, later: () => did.push('saved') });
+"""
+
+
+def test_what_was_restored_is_undone_as_any_other_change(told: Told) -> None:
+    body = """
+    board.rest = async () => ({ spec: { panels: [] }, revision: 3 });
+    board.take = ({ spec }) => Object.assign(board, { spec, past: [], ahead: [] });
+    await board.restore(1);
+    const restored = board.spec.panels.length;
+    board.undo();
+    const undone = board.spec.panels.length;
+    board.redo();
+    return [restored, undone, board.spec.panels.length, did];
+    """
+    assert told(PAGE + NOTES + body) == [0, 1, 0, ['saved', 'saved']]
+
+
+def test_where_nothing_can_be_undone_on_the_page_earlier_states_are_offered(told: Told) -> None:
+    body = 'board.past_states = () => did.push("listed"); board.undo(); said[0](); return did;'
+    assert told(PAGE + NOTES + body) == ['listed']

@@ -43,17 +43,20 @@ class Head:
         page_head(self.shown.data.name, self._facts(), beside=self._version_badge, actions=self._actions)
         self._newer()
         self._earlier()
-        tabs(
-            [
-                ('Overview', '', self.shown.address('overview')),
-                ('Faults', self._faults(), self.shown.address('faults')),
-                ('Rows', '', self.shown.address('rows')),
-                ('Columns', str(len(self.shown.manifest['columns'])), self.shown.address('columns')),
-                ('Recipe', str(len(self.shown.manifest.get('recipe') or ()) or ''), self.shown.address('recipe')),
-                ('Versions', count(self.shown.versions[0].number), self.shown.address('versions')),
-            ],
+        counts = {
+            'overview': '',
+            'faults': self._faults(),
+            'rows': '',
+            'columns': str(len(self.shown.manifest['columns'])),
+            'recipe': str(len(self.shown.manifest.get('recipe') or ()) or ''),
+            'versions': count(self.shown.versions[0].number),
+        }
+        links = tabs(
+            [(tab.capitalize(), number, self.shown.address(tab)) for tab, number in counts.items()],
             self.shown.asked.tab.capitalize(),
         )
+        self.shown.links.update(zip(counts, links, strict=True))
+        self.shown.carry(self.shown.asked.recipe)
 
     def _facts(self) -> str:
         span, series = self.shown.manifest['time'], self.shown.manifest['series']

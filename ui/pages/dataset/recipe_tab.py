@@ -170,6 +170,7 @@ class RecipeTab(View):
         self._offer()
         text = json.dumps(self.steps, separators=(',', ':'), ensure_ascii=False)
         more = {'recipe': text} if self.steps != self.stored and len(text) <= MOST_IN_ADDRESS else {}
+        self.shown.carry(more.get('recipe', ''))
         assert self.result is not None
         with self.result:  # what was pressed may be gone by now
             ui.navigate.history.replace(self.shown.address('recipe', **more))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from core.analysis.tables import Page
 from core.services import Services
 from core.values import Balance, Dataset, Job, Quote, Session, Version, VersionSummary
 from ui.components.paging import pager
-from ui.components.parts import card
+from ui.components.parts import Tag, card
 from ui.components.states import out_of_reach
 from ui.components.table import last_or
 from ui.components.toast import toast
@@ -54,7 +54,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One version of a dataset as its page shows it; `versions` are the newest, `job` is the last conversion."""
+    """One version of a dataset as its page shows it; `versions` are the newest, `job` is the last conversion.
+
+    `links` are those to its tabs.
+    """
 
     services: Services
     session: Session
@@ -63,6 +66,7 @@ class Shown:
     versions: Sequence[VersionSummary]
     job: Job | None
     asked: Asked
+    links: dict[str, Tag] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -110,6 +114,11 @@ class Shown:
             query['v'] = str(self.version.number)
         query |= {key: str(value) for key, value in more.items()}
         return f'/datasets/{self.data.id}' + (f'?{urlencode(query)}' if query else '')
+
+    def carry(self, draft: str) -> None:
+        """Let the tabs lead on with a draft of the recipe, so that whoever comes back finds it."""
+        for tab, link in self.links.items():
+            link.props['href'] = self.address(tab, **({'recipe': draft} if draft else {}))
 
 
 def type_name(kind: str) -> str:

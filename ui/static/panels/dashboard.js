@@ -460,7 +460,7 @@ export class Board {
   redo() { this.travel(this.ahead, this.past, "Done again"); }
 
   travel(from, to, said) {
-    if (!from.length) return toast(said === "Undone" ? "There is nothing to undo" : "There is nothing to do again");
+    if (!from.length) return said === "Undone" ? toast("Nothing was changed on this page since it was opened", { label: "Earlier states", act: () => this.past_states() }) : toast("There is nothing to do again");
     to.push(JSON.stringify(this.spec));
     this.arrange(JSON.parse(from.pop()));
     this.say(said);
@@ -604,9 +604,10 @@ export class Board {
 
   async restore(revision) {
     try {
-      const now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
+      const before = JSON.stringify(this.spec), now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
       this.take(now);
-      toast(`State ${revision} is shown again`);
+      this.past.push(before);
+      toast(`State ${revision} is shown again`, { label: "Undo", act: () => this.undo() });
     } catch (error) {
       toast(error.message);
     }

@@ -3,7 +3,7 @@
 
 import { offsetOf } from "./axes.js";
 import { lengthOf, MONTH, parsed } from "./durations.js";
-import { count } from "./look.js";
+import { count, number } from "./look.js";
 
 const MINUTE = 6e4, HOUR = 36e5, DAY = 864e5, MONDAY = 4 * DAY;
 // What buckets that are chosen for the screen last (core/analysis/query/buckets.py).
@@ -59,7 +59,7 @@ function said(covered, whole) {
   const [unit, name] = UNITS[at], [less, smaller] = UNITS[at + 1] ?? [], all = Math.round(whole / unit), part = covered / unit, near = Math.round(part);
   const some = part < 1 && less ? Math.max(1, Math.round(covered / less)) : 0;
   if (some) return `${some} ${some === 1 ? smaller.slice(0, -1) : smaller} of ${all} ${name}`;
-  return `${part < FEW && Math.abs(part - near) >= 0.05 ? Number(part.toFixed(1)) : Math.min(near, all - 1)} of ${all} ${name}`;
+  return `${part < FEW && Math.abs(part - near) >= 0.05 ? number(part, 0.1) : Math.min(near, all - 1)} of ${all} ${name}`;
 }
 
 const TELLING = 8;  // buckets within the range, of which one can tell how much they usually hold
