@@ -120,6 +120,21 @@ def test_step(freq: str | None, seconds: float | None, text: str) -> None:
     assert formats.step(freq, seconds) == text
 
 
+@pytest.mark.parametrize(
+    ('freq', 'text'),
+    [
+        ('MS', 'Jan 2023 to Dec 2025'),
+        ('2ME', 'Jan 2023 to Dec 2025'),
+        ('QS-OCT', 'Jan 2023 to Dec 2025'),
+        ('YE-DEC', '2023 to 2025'),
+        ('D', '1 Jan 2023 to 1 Dec 2025'),
+        (None, '1 Jan 2023 to 1 Dec 2025'),
+    ],
+)
+def test_months_and_years_are_told_by_their_names(freq: str | None, text: str) -> None:
+    assert formats.span('2023-01-01T00:00:00Z', '2025-12-01T00:00:00Z', 'UTC', freq) == text
+
+
 def test_dates_are_told_in_utc_and_times_in_their_zone() -> None:
     def zone(kind: str) -> str:
         manifest = {'time': {'column': 'at', 'zone': 'America/Lima'}, 'columns': [{'name': 'at', 'type': kind}]}

@@ -16,6 +16,8 @@ STEPS = {
     'W': 'weekly', 'D': 'daily', 'B': 'every business day', 'h': 'hourly', 'min': 'every minute', 's': 'every second',
 }  # fmt: skip
 
+SPANS = {'MS': '%b %Y', 'ME': '%b %Y', 'QS': '%b %Y', 'QE': '%b %Y', 'YS': '%Y', 'YE': '%Y'}
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun, such as `1 series` or `12 faults`."""
@@ -82,9 +84,12 @@ def moment(stamp: datetime | str | None, zone: str = '') -> str:
     return '–' if stamp is None else f'{stamp.day} {stamp:%b %Y, %H:%M}'
 
 
-def span(start: datetime | str | None, end: datetime | str | None, zone: str = '') -> str:
-    """Return from when to when, by day; within one day by the minute: `1 Jan 2024, 00:00 to 23:00`."""
+def span(start: datetime | str | None, end: datetime | str | None, zone: str = '', freq: str | None = None) -> str:
+    """Return from when to when, by day; within one day by the minute: `1 Jan 2024, 00:00 to 23:00`; months and years
+    of a `freq` by their names."""
     first, last = local(start, zone), local(end, zone)
+    if (form := SPANS.get((freq or '').split('-')[0].lstrip('0123456789'))) and first and last:
+        return f'{first:{form}} to {last:{form}}'
     if first is None or last is None or first.date() != last.date():
         return f'{day(first)} to {day(last)}'
     return moment(first) if first == last else f'{moment(first)} to {last:%H:%M}'

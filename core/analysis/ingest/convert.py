@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -48,6 +49,18 @@ CHOICES: Final = (
     *('duplicates', 'recipe'),
 )
 """The options that a user may give; the others are ours."""
+CLOCKS: Final = {
+    'Europe/Berlin': ('CET', 'CEST', 'MEZ', 'MESZ'),
+    'Europe/London': ('BST',),
+    'Europe/Lisbon': ('WET', 'WEST'),
+    'Europe/Helsinki': ('EET', 'EEST'),
+    'America/New_York': ('EST', 'EDT'),
+    'America/Chicago': ('CDT',),
+    'America/Denver': ('MST', 'MDT'),
+    'America/Los_Angeles': ('PST', 'PDT'),
+    'Australia/Sydney': ('AEST', 'AEDT'),
+}
+"""A place for each clock that the name of a time may speak of."""
 Progress = Callable[[float, str], None]
 
 
@@ -103,6 +116,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         kept = 'base' if options.recipe else 'data'
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
         stored, base = made.stored, made.parts
+        job.notes += _of_zone(stored.columns, options.time_zone)
         faults = into / 'faults.parquet'
         sources = job.sources(path, base, rows=stored.count)
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
@@ -122,7 +136,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         known = profile.write_steps(job.connection, series, time, zone=options.time_zone, out=steps)
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
         times = replace(times, duplicates=times.duplicates + job.dropped)
-        labelled = profile.series_profile(job.connection, series, columns)
+        labelled = profile.series_profile(job.connection, series, columns, parts)
         measures = tuple(column.name for column in columns if column.role == 'measure')
         if not job.small:
             job.connection.close()
@@ -187,6 +201,7 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
     with _opened(path, name=name, options=options) as job:
         clean = job.clean()
         columns = clean.columns if clean else job.columns(lenient=True) if job.raw.names else []
+        job.notes += _of_zone(columns, options.time_zone)
         faults = job.workdir / 'faults.parquet'
         staged, kinds, columns = (
             job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
@@ -735,6 +750,20 @@ def _no_time(columns: Sequence[Column]) -> str:
         '13:00. Where rows are equal steps of time, say when they start and how long a step is (the option melt, into '
         'rows).'
     )
+
+
+def _of_zone(columns: Sequence[Column], zone: str) -> list[str]:
+    """Ask for the zone of times whose column names a clock, such as CET/CEST, where they are read in UTC."""
+    time = next((column for column in columns if column.role == 'time'), None)
+    if time is None or zone != 'UTC' or time.type != 'timestamp':
+        return []
+    words = re.findall('[A-Z]{3,4}', time.source)
+    found = [(word, place) for place, clocks in CLOCKS.items() for word in words if word in clocks]
+    return [
+        f'The name of column "{time.source}" speaks of {word}, and its times are read in UTC. Name the zone of the '
+        f'times, such as {place}, and each has its own instant.'
+        for word, place in found[:1]
+    ]
 
 
 def _mixed(columns: Sequence[Column]) -> str:

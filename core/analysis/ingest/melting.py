@@ -58,7 +58,8 @@ def made_long(raw: RawTable, plan: Plan, *, workdir: Path, memory: int) -> RawTa
             writer.write_table(table, row_group_size=122_880)
     called = '", "'.join([name, *values[:-1]]) + f'" and "{values[-1]}'
     they = 'They' if len(plan.places) > 1 else 'It'
-    note = f'A wide table: {plan.reason}. {they} became the columns "{called}", {points:,} points'
+    of = f'{points:,} rows of {raw.rows_read:,} records, which are what the account counts'
+    note = f'A wide table: {plan.reason}. {they} became the columns "{called}", {of}'
     note += f'; {_empty_cells(missing)} left out.' if missing else '.'
     told = {
         'shape': 'wide',

@@ -91,13 +91,21 @@ def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: 
     )
 
 
-def series_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, columns: Sequence[Column]) -> SeriesProfile:
-    """Return how many series there are, the first labels, and the first of those with the most rows, or nearly so."""
+def series_profile(
+    connection: 'duckdb.DuckDBPyConnection', series: Path, columns: Sequence[Column], parts: Sequence[Path]
+) -> SeriesProfile:
+    """Return how many series there are, the first labels, and the first of those with the most rows, or nearly so; with
+    the most values of the first measure where that has empty cells."""
     source = duck.files([series])
     (count,) = connection.execute(f'SELECT count(*) FROM {source}').fetchone() or (0,)
     first = connection.execute(f'SELECT series FROM {source} ORDER BY series LIMIT {LABELS}').fetchall()
+    measure = next((duck.identifier(column.name) for column in columns if column.role == 'measure'), '_series')
+    rows = duck.files(parts)
+    (empty,) = duck.single(connection, f'SELECT count(*) - count({measure}) FROM {rows}') if count > 1 else (0,)
+    counted = f'(SELECT _series AS series, count({measure}) AS rows FROM {rows} GROUP BY _series)' if empty else source
     (opens,) = connection.execute(
-        f'SELECT min(series) FROM {source} WHERE rows >= {NEARLY} * (SELECT max(rows) FROM {source})'
+        f'SELECT min(series) FROM (SELECT series, rows, max(rows) OVER () AS most FROM {counted}) '
+        f'WHERE rows >= {NEARLY} * most'
     ).fetchone() or (None,)
     keys = tuple(column.name for column in columns if column.role == 'series')
     return SeriesProfile(columns=keys, count=int(count), first=tuple(row[0] for row in first), opens=opens or '')

@@ -50,7 +50,11 @@ def choose_roles(
     if time is not None:
         keys = _keys(connection, raw, out, time, given)
         out = [_keyed(c, keys[c.index], raw, given) if c.index in keys else c for c in out]
-    return out
+    if not roles:
+        return out
+    # A page sends all roles that it shows: what would be so anyway was not chosen.
+    found = choose_roles(connection, raw, columns, roles={})
+    return [own if own.role == c.role and own.reason else c for c, own in zip(out, found, strict=True)]
 
 
 def _keyed(column: Column, reason: str, raw: RawTable, given: Mapping[int, str]) -> Column:

@@ -61,10 +61,10 @@ class Head:
     def _facts(self) -> str:
         span, series = self.shown.manifest['time'], self.shown.manifest['series']
         parts = [
-            f'{self.shown.version.rows:,} rows',
+            f'{count(self.shown.version.rows)} rows',
             formats.counted(series['count'], 'series', 'series'),
             formats.step(span['freq'], span['step_seconds']),
-            formats.span(span['start'], span['end'], self.shown.version.zone),
+            formats.span(span['start'], span['end'], self.shown.version.zone, span['freq']),
         ]
         return ' · '.join(parts)
 

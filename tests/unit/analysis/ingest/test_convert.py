@@ -357,3 +357,29 @@ def test_a_file_of_many_rows_is_not_small_however_well_it_packs(tmp_path: Path, 
         assert job.small is small
         (threads,) = job.connection.execute("SELECT current_setting('threads')").fetchone() or ()
         assert threads == (1 if small else THREADS)
+
+
+@pytest.mark.parametrize(
+    ('name', 'place'),
+    [
+        ('Time (CET/CEST)', 'Europe/Berlin'),
+        ('Zeit MEZ', 'Europe/Berlin'),
+        ('date EST', 'America/New_York'),
+        ('Best time', ''),
+    ],
+)
+def test_a_clock_that_the_name_of_a_time_speaks_of_is_asked_for(tmp_path: Path, name: str, place: str) -> None:
+    text = f'{name},y\n' + ''.join(f'2024-01-01 {hour:02}:00,{hour}\n' for hour in range(24))
+
+    def told(**options: str) -> list[str]:
+        return [note for note in inspected(tmp_path, text, **options)['notes'] if 'speaks of' in note]
+
+    assert [place in note for note in told()] == ([True] if place else [])
+    assert told(time_zone='Europe/Paris') == []
+
+
+def test_pages_begin_with_a_series_that_has_values_of_the_first_measure(tmp_path: Path) -> None:
+    rows = [f'2024-01-{day:02},{name},{debit},{9 if not debit else ""},1'
+            for day in range(1, 11) for name, debit in (('a', ''), ('b', 5), ('c', 7))]  # fmt: skip
+    manifest, _ = converted(tmp_path, '\n'.join(['day,account,Debit,Credit,n', *rows, '']))
+    assert (manifest.series.first, manifest.series.opens) == (('a', 'b', 'c'), 'b')

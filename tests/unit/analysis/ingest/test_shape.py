@@ -50,8 +50,8 @@ def test_columns_of_years_become_rows(tmp_path: Path) -> None:
     assert sources == [(2, 0, '1990'), (2, 0, '1991'), (3, 1, '1990'), (3, 1, '1991'), (3, 1, '1992')]
     assert (raw.rows_read, raw.rows, raw.is_melted) == (2, 5, True)
     assert raw.notes == (
-        'A wide table: 3 columns are named by times, 1990 to 1992. They became the columns "year" and "value", 5 points'
-        '; 1 empty cell was left out.',
+        'A wide table: 3 columns are named by times, 1990 to 1992. They became the columns "year" and "value", 5 rows '
+        'of 2 records, which are what the account counts; 1 empty cell was left out.',
     )
 
 

@@ -295,6 +295,22 @@ def test_the_user_roles_win(tmp_path: Path) -> None:
         inspected(tmp_path, 'ds,a\n2024-01-01,red\n2024-01-02,blue\n', roles={'a': 'measure'})
 
 
+def test_of_all_roles_that_a_page_sends_those_that_differ_were_chosen(tmp_path: Path) -> None:
+    rows = [
+        f'2024-01-{day:02},{shop},{channel},{"" if shop == "c" else "x"},{day}'
+        for day in range(1, 11)
+        for shop in 'abc'
+        for channel in ('web', 'desk')[: 1 + (day < 10)]
+    ]
+    text = '\n'.join(['day,store,channel,region,y', *rows, ''])
+    found = {c['name']: (c['role'], c['reason']) for c in inspected(tmp_path, text)['columns']}
+    shown = {name: role for name, (role, _) in found.items()}
+    again = inspected(tmp_path, text, roles=shown | {'region': 'series'})
+    assert {c['name']: (c['role'], c['reason']) for c in again['columns']} == found | {
+        'region': ('series', 'chosen by you')
+    }
+
+
 def test_names_of_columns_never_collide_with_ours(tmp_path: Path) -> None:
     manifest, into = converted(tmp_path, '_time,Temp,temp,"a""; DROP TABLE x"\n2024-01-01,1,2,3\n2024-01-02,2,3,4\n')
     assert [c.name for c in manifest.columns] == ['_time_2', 'Temp', 'temp_2', 'a"; DROP TABLE x']
