@@ -28,6 +28,9 @@ LONGEST = 7000  # years from today to about the last one that a date has
 MOST_STEPS_A_POINT = 20
 """A grid may hold this many steps a point: beyond, the step was read from stray stamps."""
 
+REGULAR = 0.9
+"""Of regular stamps, at least so many distances are multiples of the commonest one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -108,7 +111,8 @@ def _named(name: str) -> Step:
 def infer(stamps: Array) -> Step | None:
     """Return the step of sorted, distinct stamps (datetime64[us]), or None for fewer than two.
 
-    Months are found from their first or last days even with gaps; otherwise the commonest distance decides.
+    Months are found from their first or last days even with gaps; otherwise the commonest distance decides. Days that
+    come now after two, now after three, as Mondays, Wednesdays and Fridays do, are days: no value shares a step then.
     """
     if len(stamps) < 2:
         return None
@@ -124,6 +128,8 @@ def infer(stamps: Array) -> Step | None:
     if span // size > MOST_STEPS_A_POINT * len(stamps):
         size = max(int(np.median(gaps)), span // (MOST_STEPS_A_POINT * len(stamps)))
     size = _tidy(size)
+    if DAY < size < 7 * DAY and not (gaps % DAY).any() and (gaps % size == 0).mean() < REGULAR:
+        size = DAY
     if (
         size == DAY
         and len(stamps) >= 6

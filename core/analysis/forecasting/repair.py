@@ -175,8 +175,10 @@ def regular(
     if missing:
         flags.add('gaps')
         notes.append(f'No value at {missing:,} of {len(y):,} steps: filled in from their neighbours.')
-        if missing > known.sum() and 'irregular' in flags:
-            notes.append('Most steps have no value: longer ones, such as hours or days, make a surer forecast.')
+        days = step.unit == 'business' or step.size >= frequency.DAY
+        if missing > known.sum() and (days or 'irregular' in flags):
+            longer = 'weeks or months' if days else 'hours or days'
+            notes.append(f'Most steps have no value: longer ones, such as {longer}, make a surer forecast.')
     if odd := int(far(y).sum()):
         lie = 'lies' if odd == 1 else 'lie'
         notes.append(

@@ -1,6 +1,7 @@
 from datetime import datetime
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.analysis.forecasting import Request, check, frequency, repair
@@ -62,6 +63,44 @@ def test_business_days_have_no_weekends():
     after = step.after(stamps[-1], np.arange(1, 11))
     assert np.is_busday(after.astype('datetime64[D]')).all()
     assert after[0] > stamps[-1]
+
+
+def weekdays(*kept: int, weeks: int = 40) -> np.ndarray:
+    """Those days of weeks from Monday, 2024-01-01, on."""
+    every = grid('2024-01-01', 7 * weeks, '1D')
+    return every[np.isin(np.arange(len(every)) % 7, kept)]
+
+
+@pytest.mark.parametrize(('kept', 'name'), [((0, 2, 4), 'B'), ((1, 3), 'B'), ((5, 6), 'D'), ((0, 2, 5), 'D')])
+@pytest.mark.parametrize('share', [1, 0.7])
+def test_days_of_the_week_share_no_step(kept: tuple[int, ...], name: str, share: float):
+    stamps = weekdays(*kept)
+    stamps = np.sort(np.random.default_rng(1).choice(stamps, int(share * len(stamps)), replace=False))
+    step = frequency.infer(stamps)
+    assert step is not None
+    assert step.name == name
+    places, off = step.positions(stamps, stamps[-1])
+    assert (off == 0).all()
+    assert len(np.unique(places)) == len(stamps)
+
+
+def test_where_most_days_have_no_value_longer_steps_are_advised():
+    told = {}
+    for kept in ((0, 2, 4), (1,), (1, 3)):
+        stamps = np.delete(weekdays(*kept), [10, 21])
+        frame = pl.DataFrame({'unique_id': 'a', 'ds': stamps, 'y': np.arange(len(stamps), dtype=float)})
+        (series,) = repair.prepare(frame, freq=None, h=3, season_length=None)
+        told[kept] = [note for note in series.notes if 'weeks or months, make a surer forecast' in note]
+    assert {kept: len(notes) for kept, notes in told.items()} == {(0, 2, 4): 0, (1,): 0, (1, 3): 1}
+
+
+def test_what_comes_every_other_day_or_week_keeps_its_step():
+    for every in ('2D', '3D', '7D', '14D'):
+        stamps = np.delete(grid('2024-01-01', 60, every), [20, 21, 40])
+        assert frequency.infer(stamps) == frequency.infer(grid('2024-01-01', 60, every))
+    moved = grid('2024-01-01', 60, '7D')
+    moved[::7] -= np.timedelta64(1, 'D')
+    assert frequency.infer(moved) == frequency.infer(grid('2024-01-01', 60, '7D'))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,6 +41,25 @@ def test_a_regular_series_has_its_frequency(tmp_path: Path, freq: str) -> None:
     expected = {'7D': 'W-FRI'}.get(freq, freq)
     assert manifest.time.freq == expected
     assert (manifest.time.gaps, manifest.time.duplicates) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ('kept', 'freq', 'gaps'),
+    [('0123', 'B', 29), ('012345', 'D', 29), ('024', None, 0), ('56', 'D', 29), ('01', 'B', 29)],
+)
+def test_days_of_the_week_are_daily_where_most_follow_one_another(
+    tmp_path: Path, kept: str, freq: str | None, gaps: int
+) -> None:
+    days = [day for day in pd.date_range('2024-01-01', periods=210) if str(day.weekday()) in kept]
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{day:%Y-%m-%d},{i}\n' for i, day in enumerate(days)))
+    assert (manifest.time.freq, manifest.time.gaps) == (freq, gaps)
+
+
+def test_days_of_which_most_are_missing_are_irregular(tmp_path: Path) -> None:
+    days = np.flatnonzero(np.random.default_rng(0).random(400) < 0.3)
+    stamps = pd.Timestamp('2024-01-01') + pd.to_timedelta(days, 'D')
+    manifest, _ = converted(tmp_path, 'ds,y\n' + ''.join(f'{day:%Y-%m-%d},{i}\n' for i, day in enumerate(stamps)))
+    assert (manifest.time.freq, manifest.time.gaps) == (None, 0)
 
 
 def test_gaps_and_duplicates_are_counted(tmp_path: Path) -> None:
