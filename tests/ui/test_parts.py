@@ -1,6 +1,7 @@
 """Small parts: what they are called for somebody who does not see them."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from nicegui.events import GenericEventArguments
 from nicegui.testing import user_simulation
 
 from tests.ui.site import until
+from ui.components import parts
 from ui.components.parts import Tag, button, facts, field, tag
 from ui.components.shares import parts_of, percents
 from ui.components.table import Column, table
 from ui.components.terms import Marked, says
+
+MARKED = ('written(', 're.fullmatch(')
 
 
 def click(element: Tag, *, detail: int) -> None:
@@ -160,5 +164,13 @@ async def test_the_bar_of_a_part_is_as_long_as_its_part_of_the_whole() -> None:
     async with user_simulation() as user:
         ui.page('/parts')(lambda: parts_of({'Theta': 0.25, 'Prophet': 0.5, 'Naive': 0.25}, 'series-1', 'Auto', most=2))
         await user.open('/parts')
-        bars = [e for e in user._client.elements.values() if e.tag == 'i']  # type: ignore[union-attr]
+        bars = [e for e in user._client.elements.values() if e.tag == 'i']
         assert [bar.style['width'] for bar in bars] == ['50.00%', '25.00%']
+
+
+def test_numbers_of_pages_are_written_as_their_user_reads_them() -> None:
+    """Only what passes `written`, `count` or `number` has the user's marks between thousands."""
+    root = Path(parts.__file__).parents[1]
+    for file in (*root.glob('components/*.py'), *root.glob('pages/**/*.py')):
+        for line in file.read_text(encoding='utf-8').splitlines():
+            assert file.name == 'formats.py' or ':,}' not in line or any(one in line for one in MARKED), (file, line)

@@ -21,10 +21,10 @@ from ui.components.toast import toast
 from ui.live import follow
 
 
-def deleted_link(count: int, href: str) -> None:
+def deleted_link(number: int, href: str) -> None:
     """The way to what was deleted; nothing while nothing is."""
-    if count:
-        button(f'Deleted ({count:,})', kind='ghost', icon_name='trash-2', href=href)
+    if number:
+        button(f'Deleted ({count(number)})', kind='ghost', icon_name='trash-2', href=href)
 
 
 async def was_deleted(

@@ -10,6 +10,7 @@ from nicegui import ui
 from ui.components.formats import counted
 from ui.components.parts import button, tag
 from ui.components.table import Ordered, last_or
+from ui.preferences import written
 
 R = TypeVar('R')
 NO_KEYS: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
@@ -120,7 +121,7 @@ def pager(*, page: int, count: int, total: int, address: Callable[[int], str]) -
         return
     start = (page - 1) * count
     with tag('nav', classes='hs', aria_label='Pages'):
-        tag('span', f'{start + 1:,} to {min(start + count, total):,} of {total:,}', 't12 t3')
+        tag('span', written(f'{start + 1:,} to {min(start + count, total):,} of {total:,}'), 't12 t3')
         if start > 0:
             button('Back', kind='small', icon_name='chevron-left', href=address(page - 1))
         if start + count < total:

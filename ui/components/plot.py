@@ -106,7 +106,7 @@ def whole_ticks(low: int, high: int, count: int = 6) -> list[Tick]:
     places = list(range(low, high + 1, step))
     if high - places[-1] > 0.7 * step:
         places.append(high)
-    return [(place, f'{place:,}') for place in places]
+    return [(place, formats.number(place)) for place in places]
 
 
 def time_ticks(low: float, high: float, count: int = 4, *, zone: str = '') -> list[Tick]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from ui.components import formats
 from ui.components.parts import badge, card, tag
 from ui.components.terms import explained
+from ui.components.times import count
 from ui.preferences import written
 
 FEW = 10
@@ -49,7 +50,7 @@ class Figures(Protocol):
 
 def steps_of(figures: Figures) -> str:
     """The steps ahead of a block of the horizon, such as `4–6`."""
-    return f'{figures.first:,}' if figures.first == figures.last else f'{figures.first:,}–{figures.last:,}'
+    return count(figures.first) if figures.first == figures.last else f'{count(figures.first)}–{count(figures.last)}'
 
 
 def score(value: float | None) -> str:
@@ -132,7 +133,7 @@ def track_receipt(
             gauge(level, share, overall.points, colour)
         if len(horizons) > 1:
             _by_steps(horizons)
-        tag('p', f'Of {overall.points:,} values that came after they were forecast.', 't12 t3')
+        tag('p', f'Of {count(overall.points)} values that came after they were forecast.', 't12 t3')
 
 
 def gauge(level: str, share: float | None, points: int, colour: str = 'series-1') -> None:
@@ -140,7 +141,7 @@ def gauge(level: str, share: float | None, points: int, colour: str = 'series-1'
     with tag('div', classes='hold'):
         with tag('div', classes='kv'):
             tag('span', f'{level}% band held {formats.percent(share)}', 'w5')
-            tag('span', f'{round((share or 0) * points):,} of {points:,}', 't12 t3')
+            tag('span', f'{count(round((share or 0) * points))} of {count(points)}', 't12 t3')
         label = f'{level}% promised, {formats.percent(share)} held'
         with tag('div', classes='gauge', role='img', aria_label=label):
             tag('i').style(f'width: {100 * (share or 0):.1f}%; background: var(--{colour})')

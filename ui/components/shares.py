@@ -19,7 +19,7 @@ class Share:
 
 
 def percents(values: Sequence[float]) -> list[str]:
-    """Parts of a whole in whole percent, which are a hundred together; neither all nor nothing is said of what is not."""
+    """Parts of a whole in whole percent, a hundred together; neither all nor nothing is said of what is not."""
     total = sum(values) or 1.0
     exact = [100 * value / total for value in values]
     parts = [int(share) for share in exact]

@@ -31,6 +31,7 @@ from core.ask import reach as reach_of
 from core.ask import room as room_of
 from core.countries import COUNTRIES
 from core.values import Forecast, Version
+from ui.components.times import count
 from ui.pages.forecast_words import model_name
 
 LEVELS = (50, 80, 90, 95)
@@ -270,7 +271,7 @@ def problems(choices: Choices, ahead: Mapping[str, Ahead], *, labels: Sequence[s
     if labels is not None and (strange := [name for name in choices.series if name not in set(labels)]):
         found['series'] = f'There is no series {" and no ".join(strange[:3])}. Take it out, or choose others.'
     if choices.h is None or not 1 <= choices.h <= MOST_STEPS:
-        found['h'] = f'A whole number from 1 to {MOST_STEPS:,}.'
+        found['h'] = f'A whole number from 1 to {count(MOST_STEPS)}.'
     if not choices.models:
         found['models'] = 'Choose a model.'
     if not choices.levels:
@@ -278,7 +279,7 @@ def problems(choices: Choices, ahead: Mapping[str, Ahead], *, labels: Sequence[s
     if choices.windows is not None and not FEWEST_WINDOWS <= choices.windows <= MOST_WINDOWS:
         found['windows'] = f'A whole number from {FEWEST_WINDOWS} to {MOST_WINDOWS}, or nothing.'
     if choices.budget is not None and not LEAST_MINUTES <= choices.budget <= MOST_MINUTES:
-        found['budget'] = f'From {LEAST_MINUTES} to {MOST_MINUTES:,} minutes, or nothing.'
+        found['budget'] = f'From {LEAST_MINUTES} to {count(MOST_MINUTES)} minutes, or nothing.'
     if choices.changes is None or not 0.0005 <= choices.changes <= 10:
         found['changes'] = 'A number from 0.0005 to 10.'
     unknown = [name for name in choices.regressors if name in ahead and not ahead[name].steps]

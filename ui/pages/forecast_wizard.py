@@ -23,6 +23,7 @@ from ui.components.hours import Price
 from ui.components.options import Complaint, explained, group, option
 from ui.components.parts import Tag, button, card, chip, field, icon, tag
 from ui.components.terms import Marked, term
+from ui.components.times import count
 from ui.pages import forecast_choices as choosing
 from ui.pages.forecast_choices import LEVELS, SEASONALITIES, Choices
 from ui.pages.forecast_words import model_name, takes
@@ -119,7 +120,11 @@ class Wizard:
                     select = self._series_select()
                 self._complain('series', select)
                 if not matter.all_listed:
-                    tag('span', f'The first {len(matter.labels):,} of {matter.n_series:,} are listed.', 't12 t3')
+                    tag(
+                        'span',
+                        f'The first {count(len(matter.labels))} of {count(matter.n_series)} are listed.',
+                        't12 t3',
+                    )
             tag('span', self._sampling(), 't12 t3')
             self._remarks = tag('div', classes='vs', role='status')
 
@@ -206,7 +211,9 @@ class Wizard:
         text, kind = ('out of reach', 'line') if self.matter.away else _known(known, self.choices, sampled)
         option(
             name,
-            '' if known is None or known.series in (0, known.of) else f'in {known.series:,} of {known.of:,} series',
+            ''
+            if known is None or known.series in (0, known.of)
+            else f'in {count(known.series)} of {count(known.of)} series',
             on=name in self.choices.regressors,
             state=(text, kind),
             on_change=lambda on: self._toggle('regressors', name, on),
@@ -444,9 +451,9 @@ def _told(choices: Choices, matter: Matter) -> dict[str, str]:
     beside = [*choices.regressors, *choices.static]
     if choices.holidays:
         beside.append(f'holidays of {COUNTRIES[choices.holidays]}')
-    several = f'all {n_series:,}' if n_series > 1 else '1'
+    several = f'all {count(n_series)}' if n_series > 1 else '1'
     if choices.series:
-        several = f'{len(choices.series):,} of {n_series:,}'
+        several = f'{count(len(choices.series))} of {count(n_series)}'
     bands = ' and '.join(f'{level}%' for level in choices.levels)
     windows, room = windows_of(matter.version, choices.ask()), choosing.room(matter.version, choices)
     cutoffs = formats.counted(windows, 'past cutoff')
@@ -469,7 +476,7 @@ def _known(known: Ahead | None, choices: Choices, sampled: float | None) -> tupl
     if choices.step is not None and sampled:
         steps = int(known.steps * sampled / STEP_SECONDS[choices.step])
     if choices.h and steps < choices.h:
-        return f'known {steps:,} of {choices.h:,} steps', 'warn'
+        return f'known {count(steps)} of {count(choices.h)} steps', 'warn'
     return f'known {formats.counted(steps, "step")} ahead', 'ok'
 
 

@@ -4,6 +4,7 @@ import re
 
 from core.ask import ENOUGH, Reach
 from ui.components.formats import counted
+from ui.components.times import count
 
 MODEL_NAMES = {
     'auto': 'Auto', 'seasonal_naive': 'Seasonal naive', 'ets': 'ETS', 'theta': 'Theta', 'mstl': 'MSTL',
@@ -29,7 +30,7 @@ def in_words(said: str) -> str:
 def takes(reach: Reach, *, marked: bool = False) -> str:
     """What a verdict on bands takes, and what these forecasts lack of it, with terms as `Marked` text has them."""
     cutoffs = '{cutoffs|cutoff}' if marked else 'cutoffs'
-    each = '' if reach.series == 1 else f' of {reach.series:,} series each'
+    each = '' if reach.series == 1 else f' of {count(reach.series)} series each'
     said = (
         f'Whether bands hold is told from {ENOUGH} past forecasts on: that takes {reach.needed} past {cutoffs}{each}. '
     )

@@ -22,7 +22,7 @@ from ui.components.paging import Paging
 from ui.components.parts import badge, button, card, icon, icon_button, page_head, tag
 from ui.components.states import empty_state, out_of_reach
 from ui.components.table import Column, table
-from ui.components.times import when
+from ui.components.times import count, when
 from ui.components.toast import toast
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
@@ -167,7 +167,7 @@ class _Forecasts:
             [
                 Column[Listed](label='Name', cell=_name, width='34%', order='name'),
                 Column[Listed](
-                    label='Steps', cell=lambda f: f'{f.h:,}', num=True, width='10%', phone=False, order='-steps'
+                    label='Steps', cell=lambda f: count(f.h), num=True, width='10%', phone=False, order='-steps'
                 ),
                 Column[Listed](
                     label='Models',

@@ -21,7 +21,7 @@ from ui.components.record import forecasts_of, judge, score, steps_of, track_rec
 from ui.components.states import empty_state
 from ui.components.table import Column, table
 from ui.components.terms import says
-from ui.components.times import when
+from ui.components.times import count, when
 from ui.components.track import Point, track_chart
 from ui.live import follow
 from ui.pages.addressed import id_of
@@ -200,7 +200,7 @@ class Selection:
         points = over_time(self._scored)
 
         def counted() -> None:
-            badge(f'{overall.forecasts:,} scored', 'line')
+            badge(f'{count(overall.forecasts)} scored', 'line')
 
         with card('Held over time', self._of_whom, classes='c8', actions=counted):
             with tag('div', classes='stats'):
@@ -208,7 +208,7 @@ class Selection:
                     if level in overall.coverage:
                         _figure(formats.percent(overall.coverage[level]), f'{level}% band held')
                 _figure(score(overall.mase), 'MASE')
-                _figure(f'{overall.points:,}', 'values came')
+                _figure(count(overall.points), 'values came')
             if len(points) > 1:
                 track_chart(points).style(f'height: {CHART}px')
             else:
@@ -224,7 +224,7 @@ class Selection:
             table(
                 [
                     Column[Figures](label='Model', cell=lambda row: model_name(row.model or ''), classes='w5'),
-                    Column[Figures](label='Forecasts', cell=lambda row: f'{row.forecasts:,}', num=True, phone=False),
+                    Column[Figures](label='Forecasts', cell=lambda row: count(row.forecasts), num=True, phone=False),
                     *_columns(rows),
                     Column[Figures](label='Bands', cell=held, classes='pad-l', width='212px'),
                 ],
@@ -239,7 +239,7 @@ class Selection:
             table(
                 [
                     Column[Figures](label='Steps ahead', cell=steps_of, classes='w5 tn'),
-                    Column[Figures](label='Forecasts', cell=lambda row: f'{row.forecasts:,}', num=True, phone=False),
+                    Column[Figures](label='Forecasts', cell=lambda row: count(row.forecasts), num=True, phone=False),
                     *_columns(rows),
                 ],
                 rows,
@@ -261,7 +261,7 @@ class Selection:
                 [
                     Column[Scored](label='Name', cell=name, width='34%'),
                     Column[Scored](label='Model', cell=lambda row: model_name(row.model), classes='t2', phone=False),
-                    Column[Scored](label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
+                    Column[Scored](label='Values', cell=lambda row: count(row.points), num=True, phone=False),
                     Column[Scored](label='MASE', cell=lambda row: score(row.mase), num=True),
                     *_held(self._scored),
                     Column[Scored](label='Issued', cell=lambda row: when(row.issued_at), num=True, phone=False),
@@ -296,7 +296,7 @@ def over_time(scored: Sequence[Scored]) -> list[Point]:
 
 def _columns(rows: Sequence[Figures]) -> list[Column[Any]]:
     return [
-        Column(label='Values', cell=lambda row: f'{row.points:,}', num=True, phone=False),
+        Column(label='Values', cell=lambda row: count(row.points), num=True, phone=False),
         Column(label='MASE', cell=lambda row: score(row.mase), num=True),
         Column(label='sMAPE', cell=lambda row: score(row.smape), num=True, phone=False),
         Column(label='Quantile loss', cell=lambda row: score(row.sql), num=True, phone=False, hint=says('SQL')),

@@ -140,5 +140,5 @@ def _file(source: Mapping[str, Any]) -> dict[str, str]:
     packed = f', {source["compression"]}' if source.get('compression') else ''
     rows = {'File': f'{source["name"]}, {source["format"]}{packed}, {size(source["bytes"])}'}
     if source.get('header_line'):
-        rows['Header'] = f'line {source["header_line"]:,}'
+        rows['Header'] = f'line {count(source["header_line"])}'
     return rows | {'Notes': ' '.join(source.get('notes') or ()) or 'none'}

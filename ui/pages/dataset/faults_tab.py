@@ -183,7 +183,7 @@ def faults_card(
             address = f'{shown.api}/faults.csv' + (f'?{urlencode(query)}' if query else '')
             button('CSV of these' if query else 'CSV', kind='ghost small', icon_name='download', href=address)
         if short and total > len(page.rows if page else ()):
-            button(f'All {total:,}', kind='ghost small', href=shown.address('faults'))
+            button(f'All {count(total)}', kind='ghost small', href=shown.address('faults'))
 
     with card(rule=True) as box:
         with tag('header', classes='rule account'):
@@ -252,7 +252,7 @@ def fault_table(page: Page, shown: Shown | None = None) -> None:
 
 def _place(row: Mapping[str, Any]) -> None:
     byte = row.get('byte')
-    tag('span', count(row['line']), title=None if byte is None else f'Byte {byte:,}')
+    tag('span', count(row['line']), title=None if byte is None else f'Byte {count(byte)}')
 
 
 def _reason(row: Mapping[str, Any], shown: Shown | None) -> None:

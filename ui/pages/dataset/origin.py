@@ -11,6 +11,7 @@ from core.errors import NotFound, Unavailable
 from ui.components import formats
 from ui.components.parts import facts, icon, icon_button, tag
 from ui.components.table import Column, table
+from ui.components.times import count
 from ui.pages.dataset.faults_tab import fault_table
 from ui.pages.dataset.state import Shown
 from ui.session import current
@@ -86,7 +87,7 @@ class Origins:
 
     def _origin(self, origin: Origin) -> None:
         with tag('div', classes='body vs gap-s'):
-            line = f'{origin.line:,}' if origin.line is not None else 'none: a step of the recipe made this row'
+            line = count(origin.line) if origin.line is not None else 'none: a step of the recipe made this row'
             version = 'not known' if origin.number is None else f'v{origin.number}'
             facts({'File': origin.source, 'Line': line, 'Version': version})
         measures = self.shown.manifest['measures']

@@ -72,7 +72,7 @@ class OverviewTab(View):
                 self._measure_card(column, COLOURS[place % len(COLOURS)])
             self._time_card()
         if len(measures) > MOST_CARDS:
-            said = f'{MOST_CARDS} of {len(measures):,} measures'
+            said = f'{MOST_CARDS} of {count(len(measures))} measures'
             with tag('p', classes='t2'):
                 tag('span', f'{said} are shown here; ')
                 tag('a', 'Columns lists them all', 'link', href=self.shown.address('columns'))
@@ -144,7 +144,7 @@ class OverviewTab(View):
             icon('eye')
             linked(
                 hint['text'],
-                {f'line {line:,}': self.shown.address('rows', line=line) for line in hint.get('lines') or ()},
+                {f'line {count(line)}': self.shown.address('rows', line=line) for line in hint.get('lines') or ()},
             )
             if step := hint['step']:
                 draft = _draft(recipes.with_step(recipes.steps_of(self.shown.manifest), step))

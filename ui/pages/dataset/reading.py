@@ -232,7 +232,7 @@ def written(value: Any, options: Mapping[str, str]) -> str:
         return 'none'
     if isinstance(value, str) and value in options:
         return options[value]
-    return f'{value:,}' if isinstance(value, int) else str(value)
+    return formats.number(value) if isinstance(value, int) else str(value)
 
 
 def roles_to_send(

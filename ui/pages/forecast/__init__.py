@@ -15,7 +15,7 @@ from ui.components import formats
 from ui.components.jobs import Running
 from ui.components.parts import Tag, badge, button, card, icon, icon_button, page_head, tabs, tag
 from ui.components.states import empty_state, error_state, skeleton_rows
-from ui.components.times import amount, day
+from ui.components.times import amount, count, day
 from ui.live import follow
 from ui.pages import forecast_choices as choosing
 from ui.pages.addressed import id_of
@@ -184,7 +184,7 @@ def _follow(links: Sequence[Tag], shown: Shown) -> None:
 
 
 def _tabs(shown: Shown) -> list[tuple[str, str, str]]:
-    counts = {'series': f'{shown.n_series:,}'}
+    counts = {'series': count(shown.n_series)}
     return [(name.capitalize(), counts.get(name, ''), shown.address(tab=name, page=1)) for name in TABS]
 
 

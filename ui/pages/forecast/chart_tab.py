@@ -17,6 +17,7 @@ from ui.components.parts import Tag, badge, card, chip, tag
 from ui.components.record import forecasts_of, judge, track_receipt
 from ui.components.shares import parts_of
 from ui.components.table import Column, table
+from ui.components.times import count
 from ui.pages.forecast import leaderboard_tab
 from ui.pages.forecast.more_cutoffs import MoreCutoffs
 from ui.pages.forecast.receipt import receipt, sentence, since, warnings_card
@@ -291,7 +292,11 @@ def rows_card(page: Page, shown: Shown) -> None:
         ],
         Column[Any](label='Status', cell=_status, phone=False),
     ]
-    counted = f'{len(rows):,} of {page.total:,} rows' if page.total > len(rows) else formats.counted(page.total, 'row')
+    counted = (
+        f'{count(len(rows))} of {count(page.total)} rows'
+        if page.total > len(rows)
+        else formats.counted(page.total, 'row')
+    )
     with card('Rows', f'{counted}, times in {shown.times.said}' if shown.times.said else counted):
         table(columns, rows, classes='tight cards labelled', label='Forecast rows', height=420)
 

@@ -13,7 +13,7 @@ from ui.components.record import judge
 from ui.components.states import empty_state
 from ui.components.table import Column, last_or, table
 from ui.components.terms import Marked
-from ui.components.times import duration
+from ui.components.times import count, duration
 from ui.pages.forecast.more_cutoffs import MoreCutoffs
 from ui.pages.forecast.receipt import held_by_step, measured
 from ui.pages.forecast.state import Shown, View
@@ -132,7 +132,7 @@ class LeaderboardTab(View):
                     Column[Any](label='Series', cell=lambda row: row['unique_id'], classes='w5', width='30%'),
                     *_figures(FIGURES[:3]),
                     *_held(ranked),
-                    Column[Any](label='Points', cell=lambda row: f'{row["points"]:,}', num=True, phone=False),
+                    Column[Any](label='Points', cell=lambda row: count(row['points']), num=True, phone=False),
                 ],
                 ranked[start : start + PAGE],
                 href=lambda row: shown.address(tab='chart', series=row['unique_id'], page=1, by='overall'),

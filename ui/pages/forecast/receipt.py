@@ -11,6 +11,7 @@ from ui.components import formats
 from ui.components.parts import card, tag
 from ui.components.plot import Line, Rule, plot, whole_ticks
 from ui.components.record import FEW, gauge, judge
+from ui.components.times import count
 from ui.pages.forecast.state import Shown
 from ui.pages.forecast_words import in_words, model_name
 
@@ -40,7 +41,7 @@ def sentence(score: Mapping[str, Any] | None) -> str:
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0]))
         if share is not None
     ]
-    return f'{", ".join(held)} of {score["points"]:,} backtest points' if held else 'The bands were not measured.'
+    return f'{", ".join(held)} of {count(score["points"])} backtest points' if held else 'The bands were not measured.'
 
 
 def since(came: Mapping[str, Any] | None, model: str) -> str:
@@ -49,8 +50,8 @@ def since(came: Mapping[str, Any] | None, model: str) -> str:
     told: list[str] = []
     for level, held in sorted(levels.items(), key=lambda item: float(item[0])):
         if held['points']:
-            of = f'{held["points"]:,}' if told else f'{formats.counted(held["points"], "value")} came'
-            told.append(f'{held["inside"]:,} of {of} inside the {level}% band')
+            of = count(held['points']) if told else f'{formats.counted(held["points"], "value")} came'
+            told.append(f'{count(held["inside"])} of {of} inside the {level}% band')
     return f'{", ".join(told)}.' if told else ''
 
 
@@ -82,7 +83,7 @@ def receipt(
         for level, share in sorted(score['coverage'].items(), key=lambda item: float(item[0])):
             gauge(level, share, score['points'], colour)
         _by_step(by_horizon, colour)
-        counted = f'{formats.counted(score["n_windows"], "past forecast")} of {score["n_series"]:,} series'
+        counted = f'{formats.counted(score["n_windows"], "past forecast")} of {count(score["n_series"])} series'
         tag('p', f'{counted}, scored on data that the model had not seen.', 't12 t3')
         if score['n_windows'] < FEW:
             more()
@@ -171,7 +172,7 @@ def _about(shown: Shown, one: Told) -> None:
     if shown.n_series < 2 or not one.series:
         return
     if one.series >= shown.n_series:
-        tag('span', f'All {shown.n_series:,} series', 't12 t3')
+        tag('span', f'All {count(shown.n_series)} series', 't12 t3')
         return
     with tag('span', classes='t12 t3'):
         for place, label in enumerate(one.first):
@@ -179,4 +180,4 @@ def _about(shown: Shown, one: Told) -> None:
                 tag('span', ', ')
             tag('a', label, 'link', href=shown.address(tab='chart', series=label, page=1, q=''))
         if more := one.series - len(one.first):
-            tag('span', f' and {more:,} more')
+            tag('span', f' and {count(more)} more')

@@ -79,7 +79,11 @@ class ResidualsTab(View):
 
     def _counted(self) -> str:
         drawn, points = len(self.found['shown']['t']), self.found['points']
-        return f'{drawn:,} of {points:,} points' if drawn < points else formats.counted(points, 'point')
+        return (
+            f'{formats.number(drawn)} of {formats.number(points)} points'
+            if drawn < points
+            else formats.counted(points, 'point')
+        )
 
 
 def _said(found: Mapping[str, Any]) -> str:
@@ -100,7 +104,7 @@ def _over_time(found: Mapping[str, Any], colour: str, *, zone: str) -> None:
     t, values = found['shown']['t'], found['shown']['value']
     plot(
         [Dots(x=t, y=values, colour=colour, opacity=0.35 if len(t) > 400 else 0.6)],
-        label=f'{len(t):,} residuals over time',
+        label=f'{formats.number(len(t))} residuals over time',
         x_ticks=time_ticks(min(t), max(t), zone=zone),
     )
 
@@ -125,7 +129,7 @@ def _histogram(found: Mapping[str, Any], colour: str) -> None:
     edges, counts = found['histogram']['edges'], found['histogram']['counts']
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     texts = [
-        f'{formats.number(round(low, 3))} to {formats.number(round(high, 3))}: {count:,}'
+        f'{formats.number(round(low, 3))} to {formats.number(round(high, 3))}: {formats.number(count)}'
         for low, high, count in zip(edges, edges[1:], counts, strict=False)
     ]
     width = 0.86 * (edges[1] - edges[0])

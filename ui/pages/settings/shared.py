@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import context, ui
 
 from ui.components.parts import button, tag
+from ui.components.times import count
 from ui.session import live
 
 AT_ONCE = 50  # rows of a list that are shown before somebody asks for more
@@ -37,7 +38,7 @@ def rest(left: int, more: Callable[[], Any]) -> None:
     """Lead to what is left of a list, if anything is."""
     if left > 0:
         with tag('div', classes='hs more-row'):
-            button(f'{left:,} more', kind='small ghost', icon_name='chevron-down', on_click=more)
+            button(f'{count(left)} more', kind='small ghost', icon_name='chevron-down', on_click=more)
 
 
 def remember(**changes: Any) -> None:
