@@ -192,10 +192,10 @@ def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page
     expect(table.get_by_role('columnheader', name='Charged')).to_be_visible()
     expect(table.get_by_role('row').nth(1)).to_contain_text(re.compile(r'\d+ s'))
     page.goto(f'{server.url}/billing?kind=job')
-    expect(page.get_by_role('table', name='Ledger')).to_contain_text('Forecast y, 12 months')
+    expect(page.get_by_role('table', name='Ledger')).to_contain_text('Forecast y, 9 months')
     with page.expect_download() as saved:
         page.get_by_role('link', name='Save as CSV').click()
-    assert 'Forecast y, 12 months' in saved.value.path().read_text()
+    assert 'Forecast y, 9 months' in saved.value.path().read_text()
 
     packed = tmp_path / 'huge.csv.gz'
     with packed.open('wb') as file:

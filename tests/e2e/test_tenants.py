@@ -263,8 +263,9 @@ def every_address(server: Server, asker: Tenant, places: Mapping[str, str]) -> l
         for method, path in found
         if (method in ('GET', 'HEAD') or '_id}' in path) and not path.startswith(('/_nicegui', '/static/'))
     )
-    assert {name for _, path in asked for name in re.findall(r'{(\w+)}', path)} <= places.keys()
-    filled = [(method, path.format_map(places)) for method, path in asked]
+    names = {**places, 'name': 'glossary'}  # of a page of help, which is the same for all
+    assert {name for _, path in asked for name in re.findall(r'{(\w+)}', path)} <= names.keys()
+    filled = [(method, path.format_map(names)) for method, path in asked]
     dataset, board, forecast = (places[name] for name in ('dataset_id', 'dashboard_id', 'forecast_id'))
     version = f'/api/v1/datasets/{dataset}/versions/1'
     return [

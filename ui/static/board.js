@@ -13,7 +13,7 @@ export default {
     version(told) { this.board.version(told); },
     changed(told) { this.board.changed(told); },
     lost(told) { this.board.lost(told); },
-    deleted() { this.board.deleted(); },
+    deleted() { this.board.ended(); },
     hears(heard) { this.board.hears(heard); },
   },
 };

@@ -728,7 +728,7 @@ export class Board {
     else this.reload();
   }
 
-  deleted() { this.now({ gone: true }); }
+  ended() { this.now({ gone: true }); }
 
   version({ dataset, ...found }) {
     if (this.known[dataset]?.version === found.version && this.known[dataset]?.name === found.name) return;
