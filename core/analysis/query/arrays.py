@@ -3,6 +3,7 @@
 Arrow's own ways there import pandas, which the web process has no room for.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,18 +47,49 @@ def arrow(values: NDArray[Any]) -> Any:
     return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decimals:
+    """Decimal numbers as they are stored: a slice of them is an array of doubles, NaN where a value is missing.
+
+    Most who ask want few of the rows that are read together.
+    """
+
+    whole: Ints
+    scale: int
+    known: NDArray[np.bool_] | None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they take."""
+        return self.whole.nbytes + (0 if self.known is None else self.known.nbytes)
+
+    def __getitem__(self, choice: slice) -> Floats:
+        # What has at most 53 bits is rounded once, by the quotient.
+        values: Floats = self.whole[choice] / 10.0**self.scale
+        return values if self.known is None else np.where(self.known[choice], values, np.nan)
+
+
+def decimals(chunk: Any) -> Decimals | None:
+    """Return an Arrow array of decimals of few digits as they are stored; None for any other."""
+    import pyarrow as pa
+
+    kind = chunk.type
+    if not pa.types.is_decimal128(kind) or kind.precision > 18:
+        return None
+    # Both halves of 16 bytes lie side by side; the lower one holds all of these.
+    halves = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
+    return Decimals(np.ascontiguousarray(halves), kind.scale, there(chunk) if chunk.null_count else None)
+
+
 def numbers(chunk: Any) -> Floats:
     """Return an Arrow array of numbers as doubles, NaN where a value is missing or not finite."""
     import pyarrow as pa
 
     kind = chunk.type
-    if pa.types.is_decimal128(kind) and kind.precision <= 18:
-        # Both halves of 16 bytes lie side by side; the lower one holds all of these. What has at most 53 bits is
-        # rounded once, by the quotient.
-        halves = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk)) : 2]
-        values: Floats = halves / 10.0**kind.scale
-    elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        values = fixed(chunk).astype(np.float64, copy=False)
+    if (stored := decimals(chunk)) is not None:
+        return stored[:]
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        values: Floats = fixed(chunk).astype(np.float64, copy=False)
     elif pa.types.is_decimal(kind):
         values = fixed(chunk.cast(pa.float64()))
     elif pa.types.is_boolean(kind):

@@ -10,6 +10,7 @@ MinMaxLTTB: Leveraging MinMax-Preselection to Scale LTTB for Time Series Visuali
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -24,6 +25,8 @@ from core.analysis.query.stored import Stored
 A_PIXEL: Final = 2
 PRESELECTED: Final = 2
 MOST_ROWS: Final = 400_000
+Values = tuple[Ints, Floats]  # sorted times in µs, and finite values
+NO_VALUES: Final[Values] = (np.empty(0, np.int64), np.empty(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +64,33 @@ def lines(stored: Stored, measures: Sequence[str], series: str, view: View) -> l
     whole = _Together(stored, series, [measure for measure in measures if levels.get(measure) is None])
     edges = _Together(stored, series, [measure for measure in measures if levels.get(measure) is not None])
     found = []
-    for measure in measures:
-        one, together = known[measure], edges if levels.get(measure) is not None else whole
-        if one is None:
-            rows = finite(together.rows(EARLIEST, LATEST), measure)
-            t = rows.first
-            inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
-            found.append(chosen(rows.where(inside), view, gap=interruption(t)))
-        else:
-            found.append(chosen(_within(together, one, measure, view, totals=False), view, gap=one.gap))
+    with stored.pyramid.file.open() if any(levels.values()) else nullcontext():
+        for measure in measures:
+            one, level = known[measure], levels.get(measure)
+            if one is None:
+                t, v = there(whole.rows(EARLIEST, LATEST), measure)
+                inside = slice(np.searchsorted(t, view.start), np.searchsorted(t, view.end, side='right'))
+                found.append(_of_values(t[inside], v[inside], view, gap=interruption(t)))
+            elif level is None:
+                found.append(_of_range(whole, measure, view, gap=one.gap))
+            else:
+                start, buckets = stored.pyramid.level(level, start=view.start, end=view.end, totals=False)
+                if buckets.n.sum() <= A_PIXEL * view.width:
+                    found.append(_of_range(edges, measure, view, gap=one.gap))
+                else:
+                    found.append(_of_parts(*_cut(edges, level, start, buckets, measure, view), view, gap=one.gap))
     return found
 
 
 def within(stored: Stored, known: Line, measure: str, series: str, view: View) -> Buckets:
     """Return what a range holds of a line: values, or buckets no wider than a pixel when there are many."""
-    return _within(_Together(stored, series, [measure]), known, measure, view, totals=True)
+    together, level = _Together(stored, series, [measure]), _level(known, view)
+    if level is None:
+        return together.values(measure, view)
+    start, buckets = stored.pyramid.level(level, start=view.start, end=view.end)
+    if buckets.n.sum() <= A_PIXEL * view.width:
+        return together.values(measure, view)
+    return _joined(*_cut(together, level, start, buckets, measure, view))
 
 
 class _Together:
@@ -91,13 +106,17 @@ class _Together:
             self._read[start, end] = self.stored.rows(self.series, self._measures, start=start, end=end)
         return self._read[start, end]
 
+    def few(self, view: View) -> bool:
+        """Whether the rows of a range are read at once."""
+        start, end = view.start, view.end
+        return (start, end) in self._read or (
+            self.stored.size(self.series, start=start, end=end, wanted=self._measures) <= MOST_ROWS
+        )
+
     def values(self, measure: str, view: View) -> Buckets:
         """Return the finite values of a range; buckets half a pixel wide when there are very many rows."""
-        start, end = view.start, view.end
-        if (start, end) in self._read or (
-            self.stored.size(self.series, start=start, end=end, wanted=self._measures) <= MOST_ROWS
-        ):
-            return finite(self.rows(start, end), measure)
+        if self.few(view):
+            return finite(self.rows(view.start, view.end), measure)
         found, rows = [], 0
         for piece in self.stored.pieces(self.series, [measure], start=view.start, end=view.end):
             found.append(finite(piece, measure))
@@ -107,42 +126,47 @@ class _Together:
         return Buckets.join(found)
 
 
-def _within(together: _Together, known: Line, measure: str, view: View, *, totals: bool) -> Buckets:
-    level = _level(known, view)
-    if level is None:
-        return together.values(measure, view)
-    start, buckets = together.stored.pyramid.level(level, start=view.start, end=view.end, totals=totals)
-    if buckets.n.sum() <= A_PIXEL * view.width:
-        return together.values(measure, view)
-    return _uncut(together, level, start, buckets, measure, view)
-
-
 def of_level(stored: Stored, level: Level, measure: str, series: str, view: View) -> Buckets:
     """Return what a range holds of a line by one level, and by rows where the range cuts a bucket."""
     start, buckets = stored.pyramid.level(level, start=view.start, end=view.end)
-    return _uncut(_Together(stored, series, [measure]), level, start, buckets, measure, view)
+    return _joined(*_cut(_Together(stored, series, [measure]), level, start, buckets, measure, view))
 
 
-def _uncut(together: _Together, level: Level, start: Ints, buckets: Buckets, measure: str, view: View) -> Buckets:
-    """Return the buckets of a level with rows in the place of those that the range cuts."""
-    cut = (buckets.first < view.start) | (buckets.last > view.end)
-    if not cut.any():
-        return buckets
-    parts, done = [], 0
-    for place in np.flatnonzero(cut).tolist():
+def _cut(
+    together: _Together, level: Level, start: Ints, buckets: Buckets, measure: str, view: View
+) -> tuple[Values, Buckets, Values]:
+    """Return the buckets of a level, with rows before and after them in the place of those that the range cuts.
+
+    They are apart, in order, and each overlaps the range: it cuts none but the first and the last.
+    """
+
+    def values(place: int) -> Values:
         begin = int(start[place])
-        parts.append(buckets.where(slice(done, place)))
-        edge = together.rows(max(begin, view.start), min(begin + level.width - 1, view.end))
-        parts.append(finite(edge, measure))
-        done = place + 1
-    return Buckets.join([*parts, buckets.where(slice(done, None))])
+        return there(together.rows(max(begin, view.start), min(begin + level.width - 1, view.end)), measure)
+
+    before = after = NO_VALUES
+    low, high = 0, len(buckets.n)
+    if high and buckets.first[0] < view.start:
+        before, low = values(0), 1
+    if high > low and buckets.last[-1] > view.end:
+        after, high = values(-1), high - 1
+    return before, buckets.where(slice(low, high)), after
+
+
+def _joined(before: Values, buckets: Buckets, after: Values) -> Buckets:
+    return Buckets.join([Buckets.of(*before), buckets, Buckets.of(*after)])
+
+
+def there(rows: Rows, measure: str) -> Values:
+    """Return the values of a measure that are there."""
+    v = rows.columns[measure]
+    known = ~np.isnan(v)
+    return (rows.t, v) if known.all() else (rows.t[known], v[known])
 
 
 def finite(rows: Rows, measure: str) -> Buckets:
     """Return the values of a measure that are there, each as a bucket."""
-    v = rows.columns[measure]
-    there = ~np.isnan(v)
-    return Buckets.of(rows.t, v) if there.all() else Buckets.of(rows.t[there], v[there])
+    return Buckets.of(*there(rows, measure))
 
 
 def folded(buckets: Buckets, view: View) -> Buckets:
@@ -182,8 +206,11 @@ def reduced(t: Ints, v: Floats, count: int) -> Ints:
     if len(t) <= count:
         return np.arange(len(t))
     places = _preselected(v, count * PRESELECTED // 2)
-    chosen = places[_lttb(t[places], v[places], count)]
-    return _sorted(np.append(chosen, [int(np.argmin(v)), int(np.argmax(v))]))
+    t, v = t[places], v[places]
+    kept = np.zeros(len(places), bool)
+    kept[_lttb(t, v, count)] = True
+    kept[[v.argmin(), v.argmax()]] = True
+    return places[kept]
 
 
 def interrupted(t: Ints, y: Floats, *, gaps: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
@@ -198,7 +225,7 @@ def interrupted(t: Ints, y: Floats, *, gaps: Sequence[tuple[int, int]]) -> tuple
 def envelope(buckets: Buckets, view: View, *, gap: int) -> tuple[Floats, Floats, Floats, Floats]:
     """Return times, means, least and greatest values of one bucket a pixel, NaN where a gap leaves pixels empty."""
     if buckets.plain and len(buckets.n) <= A_PIXEL * view.width:
-        t, y = interrupted(buckets.first, buckets.total, gaps=_gaps(buckets, gap, 0.0))
+        t, y = interrupted(buckets.first, buckets.total, gaps=_gaps(buckets.first, buckets.last, gap, 0))
         return t, y, y, y
     middle = buckets.first + (buckets.last - buckets.first) // 2
     column = ((middle - view.start) / view.pixel).astype(np.int64)
@@ -227,60 +254,73 @@ def _level(known: Line, view: View) -> Level | None:
 
 def chosen(buckets: Buckets, view: View, *, gap: int) -> Drawn:
     """Return the points of what a range holds of a line, whose totals do not matter."""
-    n = int(buckets.n.sum())
-    exact = n == len(buckets.n) and n <= A_PIXEL * view.width
-    if exact:
-        t, y, least = buckets.first, buckets.low, 0.0
-    else:
-        t, y = _candidates(buckets)
-        places = reduced(t, y, A_PIXEL * view.width)
-        t, y, least = t[places], y[places], view.pixel
-    t_drawn, y_drawn = interrupted(t, y, gaps=_gaps(buckets, gap, least))
+    return _of_parts(NO_VALUES, buckets, NO_VALUES, view, gap=gap)
+
+
+def _of_range(together: _Together, measure: str, view: View, *, gap: int) -> Drawn:
+    """Return the points of a range by its rows."""
+    if together.few(view):
+        return _of_values(*there(together.rows(view.start, view.end), measure), view, gap=gap)
+    return chosen(together.values(measure, view), view, gap=gap)
+
+
+def _of_values(t: Ints, v: Floats, view: View, *, gap: int) -> Drawn:
+    return _drawn(t, v, t, t, len(t), view, gap=gap)
+
+
+def _of_parts(before: Values, buckets: Buckets, after: Values, view: View, *, gap: int) -> Drawn:
+    """Return the points of buckets and of the values before and after them."""
+    n = len(before[0]) + int(buckets.n.sum()) + len(after[0])
+    t, v = (np.concatenate(columns) for columns in zip(before, _candidates(buckets), after, strict=True))
+    first, last = (np.concatenate([before[0], one, after[0]]) for one in (buckets.first, buckets.last))
+    return _drawn(t, v, first, last, n, view, gap=gap)
+
+
+def _drawn(t: Ints, v: Floats, first: Ints, last: Ints, n: int, view: View, *, gap: int) -> Drawn:
+    """Return the points of candidates, which stand for `n` values in buckets from `first` to `last`."""
+    exact = n == len(first) and n <= A_PIXEL * view.width
+    gaps = _gaps(first, last, gap, 0 if exact else int(view.pixel))
+    if not exact:
+        places = reduced(t, v, A_PIXEL * view.width)
+        t, v = t[places], v[places]
+    t_drawn, y_drawn = interrupted(t, v, gaps=gaps)
     return Drawn(t=t_drawn, y=y_drawn, n=n, exact=exact)
 
 
-def _gaps(buckets: Buckets, gap: int, least: float) -> list[tuple[int, int]]:
-    if not gap or len(buckets.n) < 2:
+def _gaps(first: Ints, last: Ints, gap: int, least: int) -> list[tuple[int, int]]:
+    if not gap:
         return []
-    steps = buckets.first[1:] - buckets.last[:-1]
-    wide = np.flatnonzero((steps > gap) & (steps > least))
-    return list(zip(buckets.last[wide].tolist(), buckets.first[wide + 1].tolist(), strict=True))
+    wide = np.flatnonzero(first[1:] - last[:-1] > max(gap, least))
+    return list(zip(last[wide].tolist(), first[wide + 1].tolist(), strict=True))
 
 
-def _candidates(buckets: Buckets) -> tuple[Ints, Floats]:
+def _candidates(buckets: Buckets) -> Values:
     """Return the extremes of buckets in order of time, once where both are the same value."""
     if buckets.plain:
         return buckets.first, buckets.low
     swapped = buckets.low_at > buckets.high_at
-    t = np.stack(
-        [np.where(swapped, buckets.high_at, buckets.low_at), np.where(swapped, buckets.low_at, buckets.high_at)]
-    )
-    v = np.stack([np.where(swapped, buckets.high, buckets.low), np.where(swapped, buckets.low, buckets.high)])
-    several = np.ones(v.shape, bool)
-    several[1] = (t[0] != t[1]) | (v[0] != v[1])
-    return t.T[several.T], v.T[several.T]
+    t, v = np.empty((len(swapped), 2), np.int64), np.empty((len(swapped), 2))
+    np.minimum(buckets.low_at, buckets.high_at, out=t[:, 0])
+    np.maximum(buckets.low_at, buckets.high_at, out=t[:, 1])
+    v[:, 0] = np.where(swapped, buckets.high, buckets.low)
+    v[:, 1] = np.where(swapped, buckets.low, buckets.high)
+    same = (t[:, 0] == t[:, 1]) & (v[:, 0] == v[:, 1])
+    if not same.any():
+        return t.ravel(), v.ravel()
+    several = np.stack([np.ones(len(same), bool), ~same], axis=1)
+    return t[several], v[several]
 
 
 def _preselected(v: Floats, bins: int) -> Ints:
-    """Return the places of the least and the greatest value in each of `bins` runs of equally many, in order.
+    """Return the places of the least and the greatest value in each of `bins` runs of about equally many, in order.
 
-    Their lengths differ by one value at most.
+    The first and the last value are among them.
     """
     if len(v) <= 2 * bins:
         return np.arange(len(v))
-    size, more = divmod(len(v), bins)
-    places: list[Any] = [[0, len(v) - 1]]
-    # The first runs take one value more each, so that the last of them is as short as all others.
-    for begin, end, each in ((0, more * (size + 1), size + 1), (more * (size + 1), len(v), size)):
-        runs = v[begin:end].reshape(-1, each)
-        offset = begin + np.arange(len(runs)) * each
-        places += [offset + runs.argmin(axis=1), offset + runs.argmax(axis=1)]
-    return _sorted(np.concatenate(places).astype(np.int64))
-
-
-def _sorted(places: Ints) -> Ints:
-    """Return places in order, each once; on runs that are nearly sorted this beats hashing them."""
-    places = np.sort(places, kind='stable')
+    places = np.empty(2 * bins + 2, np.int64)
+    # The sums of the lengths of runs are rounded, so that the last one may end before the last value.
+    places[0], places[1:-1], places[-1] = 0, _downsampler('MinMax').downsample_f64(v, 2 * bins), len(v) - 1
     once: Ints = places[np.diff(places, prepend=-1) > 0]
     return once
 
@@ -294,14 +334,12 @@ def _lttb(t: Ints, v: Floats, count: int) -> Ints:
         return np.array([0, len(t) - 1])
     # Areas are products: greater numbers would be infinite, and all triangles alike.
     scaled = v / max(1.0, float(np.abs(v).max()))
-    return np.asarray(_downsampler().downsample(t, scaled, n_out=count)).astype(np.int64)
+    return np.asarray(_downsampler('LTTB').downsample_i64_f64(t, scaled, count)).astype(np.int64)
 
 
 @cache
-def _downsampler() -> Any:
-    """LTTB that does not look by regular expressions, each time, whether our numbers are numbers."""
-    from tsdownsample import LTTBDownsampler
+def _downsampler(name: str) -> Any:
+    """The compiled functions of a downsampler, called as they are: we know of what type our numbers are."""
+    import tsdownsample
 
-    made = LTTBDownsampler()
-    made.x_dtype_regex_list = made.y_dtype_regex_list = None
-    return made
+    return getattr(tsdownsample, f'{name}Downsampler')().mod_single_core

@@ -1,9 +1,10 @@
 """The pyramid of a stored version: where its lines lie, and summaries of them at falling resolutions."""
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from threading import Lock
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from core.errors import Unavailable
 
 KEPT_LINES: Final = 8192
 KEPT_RUNS: Final = 20_000
+KEPT_LATEST: Final = 10_000  # pieces of levels, some 250 bytes each
 # Times of buckets, which older versions tell as they are, and what tells them as what has passed since `start`.
 SINCE: Final = {'low_at': 'low_after', 'high_at': 'high_after', 'first': 'first_after', 'last': 'last_after'}
 
@@ -28,13 +30,14 @@ class Pyramid:
         """Read where lines lie from the footer of `file`, which may be `far` away; Unavailable when that cannot be."""
         self.file, self._far = file, far
         self._since = {name: since for name, since in SINCE.items() if since in file.kinds}
-        self._buckets = np.concatenate([[0], np.cumsum(file.sizes)]).astype(np.int64)
+        self._buckets = [0, *accumulate(file.sizes)]
         self._placed = self._places()
         # Older pyramids do not tell where lines lie: their groups tell which words they hold.
         self._words = [
             tuple(file.reach(name, at) for name in ('measure', 'series'))
             for at in range(len(file.sizes) if self._placed is None else 0)
         ]
+        self._known_latest: dict[tuple[int, int], int] = {}
         self._known_runs: OrderedDict[int, dict[tuple[str, str], list[_Run]]] = OrderedDict()
         self._kept_runs = 0
         self._lines: OrderedDict[tuple[str, str], Line | None] = OrderedDict()
@@ -93,7 +96,7 @@ class Pyramid:
         with told():
             for level, begin, end in zip(levels, begins, ends, strict=True):
                 count = 0
-                for blocks, choice, size in self._beginning(level, ['start', *read], begin, end):
+                for blocks, choice, size in self._beginning(level, list(dict.fromkeys(['start', *read])), begin, end):
                     starts = blocks['start'][choice]
                     for columns, name, passed in zip(found, read, since, strict=True):
                         column = starts if name == 'start' else blocks[name][choice]
@@ -112,8 +115,8 @@ class Pyramid:
         """
         pieces: Sequence[Piece] = level.pieces
         found: list[tuple[Mapping[str, Any], Any, int]] = []
-        if len(pieces) > 1 and not self._far:  # some may lie beside the ranges: those are not read
-            pieces = [one for one in pieces if self._begins(one, begins, ends)] or pieces[:1]
+        if not self._far:  # what lies near is not read for nothing, and what lies far is not waited for
+            pieces = self._near(pieces, int(begins[0]), int(ends[-1]))
         for piece in pieces:
             blocks = self.file.blocks(piece.group, columns)
             starts = blocks['start'][piece.begin : piece.end]
@@ -125,10 +128,21 @@ class Pyramid:
                 found.append((blocks, piece.begin + _ranges(lows, highs), size))
         return found
 
-    def _begins(self, piece: Piece, begins: Any, ends: Any) -> bool:
-        """Whether buckets of a piece may begin in some ranges."""
-        starts = self.file.blocks(piece.group, ['start'])['start']
-        return bool(starts[piece.begin] < ends[-1] and starts[piece.end - 1] >= begins[0])
+    def _near(self, pieces: Sequence[Piece], begin: int, end: int) -> Sequence[Piece]:
+        """Return the pieces of a level in which buckets may begin from a time until before another, one at least."""
+        last = len(pieces) - 1
+        first = bisect_left(pieces, begin, hi=last, key=self._latest)
+        return pieces[first : bisect_left(pieces, end, lo=first, hi=last, key=self._latest) + 1]
+
+    def _latest(self, piece: Piece) -> int:
+        """Return when the last bucket of a piece begins; what is that little is not read again."""
+        key = piece.group, piece.begin
+        if (known := self._known_latest.get(key)) is None:
+            known = int(self.file.blocks(piece.group, ['start'])['start'][piece.end - 1])
+            if len(self._known_latest) >= KEPT_LATEST:
+                self._known_latest.clear()
+            self._known_latest[key] = known
+        return known
 
     def ends(self, line: Line) -> tuple[int, int]:
         """Return the times of the first and the last value of a line."""
@@ -155,8 +169,8 @@ class Pyramid:
 
     def _pieces_of(self, begin: int, end: int) -> tuple[Piece, ...]:
         """Rows of the pyramid, row group by row group."""
-        first, last = (np.searchsorted(self._buckets, [begin, end - 1], side='right') - 1).tolist()
-        starts = self._buckets[first : last + 2].tolist()
+        first, last = (bisect_right(self._buckets, at) - 1 for at in (begin, end - 1))
+        starts = self._buckets[first : last + 2]
         return tuple(
             Piece(group=first + at, begin=max(begin - low, 0), end=min(end, high) - low)
             for at, (low, high) in enumerate(pairwise(starts))

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints, fixed, numbers
+from core.analysis.query.arrays import Floats, Ints, decimals, fixed, numbers
 from core.analysis.query.pieces import Piece
 from core.errors import Unavailable
 
@@ -42,7 +42,7 @@ class Blocks:
         with self._lock:
             before = self._kept.pop(key, {})
             self._kept[key] = found = {**before, **columns}
-            self._size += _bytes(found) - _bytes(before)
+            self._size += _bytes(columns) - sum(before[name].nbytes for name in columns if name in before)
             while self._size > self._limit:
                 self._size -= _bytes(self._kept.popitem(last=False)[1])
             return found
@@ -104,6 +104,7 @@ class File:
         self._index = {self._footer.schema.column(at).path: at for at in range(len(self._footer.schema))}
         self._steady: dict[int, Steady] = {}
         self._key = object()
+        self._opened = local()
 
     @contextmanager
     def _source(self) -> Iterator[Any]:
@@ -132,16 +133,28 @@ class File:
 
     def group(self, at: int, columns: Sequence[str]) -> Any:
         """Return columns of a row group as an Arrow table."""
+        words = [name for name in self._words if name in columns and self._coded(at, name)]
+        if not words and (open_ := getattr(self._opened, 'file', None)) is not None:
+            return open_.read_row_group(at, columns=list(columns), use_threads=False)
+        with self._reader(words) as file:
+            return file.read_row_group(at, columns=list(columns), use_threads=False)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Open the file once for all that this thread reads inside."""
+        with self._reader() as file:
+            self._opened.file = file
+            try:
+                yield
+            finally:
+                self._opened.file = None
+
+    @contextmanager
+    def _reader(self, words: Sequence[str] = ()) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         with self._source() as source:
-            file = pq.ParquetFile(
-                source,
-                metadata=self._footer,
-                pre_buffer=self._far,
-                read_dictionary=[name for name in self._words if self._coded(at, name)],
-            )
-            return file.read_row_group(at, columns=list(columns), use_threads=False)
+            yield pq.ParquetFile(source, metadata=self._footer, pre_buffer=self._far, read_dictionary=list(words))
 
     def _coded(self, at: int, name: str) -> bool:
         """Whether a column of words is stored as codes; where that takes no less room, the words themselves are."""
@@ -158,13 +171,14 @@ class File:
             found = {**found, '_time': self._steady[at]}
         if missing := [name for name in columns if name not in found]:
             table, new = self.group(at, missing), {}
-            for name in missing:
-                column = _encoded(table[name]) if name in self._words else table[name]
-                new[name] = self._array(name, column)
+            for name, column in zip(table.column_names, table.itercolumns(), strict=True):
                 if name in self._words:
-                    words = column.combine_chunks().dictionary.to_pylist()
-                    new[words_of(name)] = np.array(words, dtype=object)
-                elif name == '_time' and (steady := Steady.of(new[name])) is not None:
+                    coded = _encoded(column)
+                    new[name] = self._array(name, coded)
+                    new[words_of(name)] = np.array(coded.combine_chunks().dictionary.to_pylist(), dtype=object)
+                    continue
+                new[name] = self._array(name, column)
+                if name == '_time' and (steady := Steady.of(new[name])) is not None:
                     new[name] = self._steady[at] = steady
             found = {**found, **self._blocks.put((self._key, at), new)}
         return found
@@ -192,7 +206,7 @@ class File:
         own = bool(self._words)  # every column of the pyramid is
         if (own or name == '_time') and not pa.types.is_floating(chunk.type):
             return fixed(chunk).astype(np.int64, copy=False)
-        return numbers(chunk)
+        return numbers(chunk) if (stored := decimals(chunk)) is None else stored
 
 
 @contextmanager
