@@ -45,10 +45,11 @@ Preparation = Callable[[Transaction, Job], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a job stands, and `why` where it failed."""
+    """How a conversion stands, `why` where it failed, and how many files of its dataset have not become rows."""
 
     state: JobState
     why: str = ''
+    outside: int = 0
 
 
 class Jobs:
@@ -121,7 +122,10 @@ class Jobs:
             return {}
         async with self._database.transaction(user_id) as tx:
             rows = await tx.all('jobs_of_datasets', ids=sorted(dataset_ids, key=str))
-        return {row['dataset_id']: Standing(state=JobState(row['state']), why=row['why']) for row in rows}
+        return {
+            row['dataset_id']: Standing(state=JobState(row['state']), why=row['why'], outside=row['outside'])
+            for row in rows
+        }
 
     async def last(self, user_id: UUID, dataset_id: UUID, kind: str) -> Job | None:
         """Return the newest job of this kind on a dataset."""

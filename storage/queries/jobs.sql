@@ -22,8 +22,14 @@ where j.state in ('queued', 'running')
 order by j.created_at;
 
 -- name: jobs_of_datasets
--- How the newest conversion of each of these datasets stands.
-select distinct on (j.dataset_id) j.dataset_id, j.state, coalesce(j.error ->> 'message', '') as why
-from public.jobs j
-where j.dataset_id = any(%(ids)s) and j.kind = 'convert'
-order by j.dataset_id, j.created_at desc;
+-- How the newest conversion of each of these datasets stands, and of how many files the newest has not succeeded.
+with newest as (
+    select distinct on (j.dataset_id, j.payload ->> 'upload') j.dataset_id, j.state, j.error, j.created_at
+    from public.jobs j
+    where j.dataset_id = any(%(ids)s) and j.kind = 'convert'
+    order by j.dataset_id, j.payload ->> 'upload', j.created_at desc
+)
+select distinct on (dataset_id) dataset_id, state, coalesce(error ->> 'message', '') as why,
+    count(*) filter (where state <> 'succeeded') over (partition by dataset_id) as outside
+from newest
+order by dataset_id, created_at desc;

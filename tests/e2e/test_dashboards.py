@@ -601,6 +601,30 @@ def test_a_change_made_while_another_is_on_its_way_is_not_lost_by_leaving(
     assert order(api, dashboard)[0] == ('p0', 0, 0, 4, 6)
 
 
+@pytest.mark.parametrize('status', [401, 429])
+def test_a_save_that_is_refused_for_now_is_not_lost(api: httpx.Client, opened: Opened, status: int) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}', forgiving=True)
+    ready(page)
+    answers = [status]
+
+    def refused_once(route: Route) -> None:
+        if route.request.method == 'PUT' and answers:
+            route.fulfill(status=answers.pop(), json={'detail': 'Not now.'})
+        else:
+            route.continue_()
+
+    page.route(f'**/api/v1/dashboards/{dashboard}', refused_once)
+    page.locator('[data-panel="p0"] .panel-stage').focus()
+    page.keyboard.press('Control+Shift+ArrowDown')
+    expect(page.locator('.board-note')).to_contain_text('could not be saved: Not now.')
+    expect(page.locator('.board[data-saved="0"]')).to_be_attached()
+    # It is tried again by itself.
+    expect(page.locator('.board[data-saved="1"]')).to_be_attached()
+    expect(page.locator('.board-note')).to_be_hidden()
+    assert order(api, dashboard)[0] != ('p0', 0, 0, 4, 6)
+
+
 def test_what_a_page_took_with_it_is_offered_when_it_is_opened_again(
     api: httpx.Client, opened: Opened, held: list[Route]
 ) -> None:

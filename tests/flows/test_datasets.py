@@ -540,3 +540,17 @@ def _calls(product: Product, user_id: UUID, dataset: UUID, upload: UUID, version
         lambda: datasets.labels(user_id, version),
         lambda: datasets.export(user_id, version, 'rows', folder / 'out.csv'),
     ]
+
+
+async def test_a_later_file_puts_no_other_one_right(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'january.csv', b'ds,y\n2024-01-01,1\n2024-01-02,2\n')
+    await product.send(user, 'february.csv', b'ds,y\n02/03/2024,1\n03/04/2024,2\n', dataset_id=dataset.id)
+    (failed,) = await product.work_off(user)
+    assert failed.state == JobState.FAILED
+    await product.send(user, 'march.csv', b'ds,y\n2024-03-01,1\n2024-03-02,2\n', dataset_id=dataset.id)
+    await product.work_off(user)
+    standing = (await product.jobs.states(user.id, [dataset.id]))[dataset.id]
+    assert (standing.state, standing.outside) == (JobState.SUCCEEDED, 1)
+    await product.uploads.correct(user.id, dataset.id, {'day_first': True}, job_id=failed.id)
+    await product.work_off(user)
+    assert (await product.jobs.states(user.id, [dataset.id]))[dataset.id].outside == 0

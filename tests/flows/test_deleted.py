@@ -163,6 +163,6 @@ async def test_lists_are_searched_and_come_a_page_at_a_time(product: Product, us
     assert [(one.name, one.version) for one in named] == [(name, None) for name in await found()]
     assert await found(ids=[named[1].id]) == ['Shop']
     assert set((await product.jobs.states(user.id, [one.id for one in named])).values()) == {
-        Standing(state=JobState.QUEUED)
+        Standing(state=JobState.QUEUED, outside=1)
     }
     assert await product.jobs.states(user.id, []) == {}

@@ -253,7 +253,7 @@ async def test_a_failure_that_was_corrected_since_is_settled(room: Room, where: 
     conversions = room.services.jobs = Conversions()
     corrected, broken = uuid4(), uuid4()
     conversions.stand[corrected] = Standing(state=JobState.SUCCEEDED)
-    conversions.stand[broken] = Standing(state=JobState.FAILED)
+    conversions.stand[broken] = Standing(state=JobState.SUCCEEDED, outside=1)  # another file of it came in
     for dataset, why in ((corrected, 'No time.'), (broken, 'No number.')):
         await room.services.notices.add(
             room.session.user.id, 'Convert: failed', text=why, level='bad', link=f'/datasets/{dataset}'

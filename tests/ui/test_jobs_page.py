@@ -43,7 +43,11 @@ class Kept:
 
     async def states(self, user_id: UUID, dataset_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
         newest_last = [(one.dataset_id, one.state) for one in reversed(self.jobs)]
-        return {dataset: Standing(state=state) for dataset, state in newest_last if dataset and dataset in dataset_ids}
+        return {
+            dataset: Standing(state=state, outside=int(state != JobState.SUCCEEDED))
+            for dataset, state in newest_last
+            if dataset and dataset in dataset_ids
+        }
 
 
 @pytest.fixture

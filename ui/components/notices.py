@@ -152,13 +152,13 @@ class Bell:
 async def settled(services: Any, user_id: UUID, notices: Sequence[Notice]) -> Collection[UUID]:
     """Return the notices of failures that were put right since, of which nobody has to read any more.
 
-    They tell of conversions, and the newest conversion of their dataset has succeeded.
+    They tell of conversions, and the newest one of every file of their dataset has succeeded.
     """
     failed = {one.id: UUID(of[1]) for one in notices if one.level == 'bad' and (of := DATASET.match(one.link or ''))}
     if not failed:
         return ()
     stand = await services.jobs.states(user_id, set(failed.values()))
-    fine = {dataset for dataset, job in stand.items() if job.state == JobState.SUCCEEDED}
+    fine = {dataset for dataset, one in stand.items() if one.state == JobState.SUCCEEDED and not one.outside}
     right = [notice for notice, dataset in failed.items() if dataset in fine]
     if unread := [one.id for one in notices if one.id in right and one.read_at is None]:
         await services.notices.read_listed(user_id, unread)

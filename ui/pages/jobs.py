@@ -91,7 +91,7 @@ class _Jobs:
         self._foot.set_visibility(len(found) > len(jobs))
         asking = {job.dataset_id for job in jobs if job.dataset_id and _asks(job)}
         standing = await self._services.jobs.states(self._user_id, asking)
-        answered = {dataset for dataset, one in standing.items() if one.state != JobState.FAILED}
+        answered = {dataset for dataset, one in standing.items() if not one.outside}
         if not self._changes.seen([(job.id, job.state) for job in jobs], answered):
             return
         self._running.clear()
@@ -161,7 +161,7 @@ def _asks(job: Job) -> bool:
 
 
 def _actions(services: Services, job: Job, answered: Collection[UUID]) -> None:
-    """What can be done about a job; nothing where a later conversion of one of the `answered` datasets was told."""
+    """What can be done about a job; nothing where all files of one of the `answered` datasets are read."""
 
     async def retry() -> None:
         await services.jobs.retry(current().user.id, job.id)

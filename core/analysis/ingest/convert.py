@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, durations, merges, profile, readings, report, seen
+from core.analysis.ingest import append, clocks, durations, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.headers import without_guards
@@ -49,18 +48,6 @@ CHOICES: Final = (
     *('duplicates', 'recipe'),
 )
 """The options that a user may give; the others are ours."""
-CLOCKS: Final = {
-    'Europe/Berlin': ('CET', 'CEST', 'MEZ', 'MESZ'),
-    'Europe/London': ('BST',),
-    'Europe/Lisbon': ('WET', 'WEST'),
-    'Europe/Helsinki': ('EET', 'EEST'),
-    'America/New_York': ('EST', 'EDT'),
-    'America/Chicago': ('CDT',),
-    'America/Denver': ('MST', 'MDT'),
-    'America/Los_Angeles': ('PST', 'PDT'),
-    'Australia/Sydney': ('AEST', 'AEDT'),
-}
-"""A place for each clock that the name of a time may speak of."""
 Progress = Callable[[float, str], None]
 
 
@@ -116,7 +103,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         kept = 'base' if options.recipe else 'data'
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
         stored, base = made.stored, made.parts
-        job.notes += _of_zone(stored.columns, options.time_zone)
+        job.notes += clocks.named(stored.columns, options.time_zone)
         faults = into / 'faults.parquet'
         sources = job.sources(path, base, rows=stored.count)
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
@@ -201,7 +188,7 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
     with _opened(path, name=name, options=options) as job:
         clean = job.clean()
         columns = clean.columns if clean else job.columns(lenient=True) if job.raw.names else []
-        job.notes += _of_zone(columns, options.time_zone)
+        job.notes += clocks.named(columns, options.time_zone)
         faults = job.workdir / 'faults.parquet'
         staged, kinds, columns = (
             job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
@@ -750,20 +737,6 @@ def _no_time(columns: Sequence[Column]) -> str:
         '13:00. Where rows are equal steps of time, say when they start and how long a step is (the option melt, into '
         'rows).'
     )
-
-
-def _of_zone(columns: Sequence[Column], zone: str) -> list[str]:
-    """Ask for the zone of times whose column names a clock, such as CET/CEST, where they are read in UTC."""
-    time = next((column for column in columns if column.role == 'time'), None)
-    if time is None or zone != 'UTC' or time.type != 'timestamp':
-        return []
-    words = re.findall('[A-Z]{3,4}', time.source)
-    found = [(word, place) for place, clocks in CLOCKS.items() for word in words if word in clocks]
-    return [
-        f'The name of column "{time.source}" speaks of {word}, and its times are read in UTC. Name the zone of the '
-        f'times, such as {place}, and each has its own instant.'
-        for word, place in found[:1]
-    ]
 
 
 def _mixed(columns: Sequence[Column]) -> str:

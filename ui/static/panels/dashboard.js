@@ -8,7 +8,7 @@ import { count, instant, moment, writeNumbersWith } from "./look.js";
 import { Panel } from "./panel.js";
 import { compacted } from "./places.js";
 import { picker, popover } from "./popover.js";
-import { underway } from "./wire.js";
+import { PASSING, underway } from "./wire.js";
 import { addressed, compareWith, copyOf, labelsKnown, lastOf, lost, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
@@ -678,7 +678,7 @@ export class Board {
     } catch (error) {
       this.sending = false;
       if (error.status === 409) this.now({ stale: true });
-      else if (error.status && error.status < 500) {
+      else if (error.status < 500 && !PASSING.includes(error.status)) {
         this.now({ unsaved: "" });
         toast(`The change was not saved: ${error.message}`, { label: "Undo it", act: () => this.undo() });
       } else {

@@ -13,7 +13,7 @@ import { markPartial } from "./partial.js";
 import { keepsStep, ownStep, requestOf } from "./request.js";
 import { AVERAGED, behind, besides, dense, howOf, lasting, leftOut, lieFlat, namesOf, OVER_TIME, scattered, scene, shareable, stepOf, subtitle, valuesOf } from "./scene.js";
 import { written } from "./variables.js";
-import { address, fileAddress, forecast, prefetch, query } from "./wire.js";
+import { PASSING, address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
 
 const LATER = 40;  // ms that a movement rests before it is asked for
@@ -140,7 +140,7 @@ export class Panel {
   }
 
   failed(error) {
-    const edit = error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
+    const edit = error.status >= 400 && error.status < 500 && !PASSING.includes(error.status);
     const how = error.status === 401 ? "Sign in again; what is stored is kept." : error.status === 404 ? "It was deleted, or it is not yours. Nothing is changed." : edit ? "Nothing is changed. Ask for something else." : "What is stored is kept. Try again in a moment.";
     const act = edit && this.hooks.edit ? { label: "Edit", act: () => this.hooks.edit(this) } : edit ? null : { label: "Try again", act: () => this.refresh() };
     this.tell(error.message || "The points could not be fetched.", how, act, true);

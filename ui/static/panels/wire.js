@@ -135,6 +135,8 @@ async function framed(stream, each) {
   }
 }
 
+// Answers that say nothing of what was asked: whoever asks again later may be answered otherwise.
+export const PASSING = [401, 403, 408, 429];
 const refused = (status, body) => Object.assign(new Error(body.detail ?? body.message ?? `The server answered ${status}.`), { status });
 
 async function reached(url, accept, read, signal) {
