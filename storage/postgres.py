@@ -190,6 +190,9 @@ class Postgres:
     async def _begin(self, pool: Pool) -> AsyncIterator[Connection]:
         with _translated('transaction'):
             async with pool.connection() as connection:
+                # The pool checks a connection outside a transaction; where that is cancelled, it may stay so, and each
+                # statement would be a transaction of its own, without the user.
+                await connection.set_autocommit(False)
                 try:
                     yield connection
                     if connection.info.transaction_status == TransactionStatus.INERROR:

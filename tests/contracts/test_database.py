@@ -119,6 +119,28 @@ async def test_a_transaction_rolls_back_when_it_is_cancelled(trial: Postgres, us
         assert await tx.one('names') == {'name': ''}
 
 
+async def test_a_transaction_is_one_after_others_were_cancelled_at_every_step(
+    trial: Postgres, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a busy process psycopg lets others run between any two steps, so a cancellation may come at each of them."""
+    monkeypatch.setattr('psycopg.waiting.MAX_BUSY_TIME', 0)
+
+    async def rename() -> None:
+        async with trial.transaction(user.id) as tx:
+            await tx.run('rename', name='new', id=user.id)
+            await asyncio.sleep(60)
+
+    for steps in range(40):
+        task = asyncio.create_task(rename())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        async with trial.transaction(user.id) as tx:
+            assert (await tx.one('whoami'))['role'] == 'authenticated', f'after {steps} steps'
+            assert (await tx.one('names'))['name'] == '', f'after {steps} steps'
+
+
 async def test_a_swallowed_failure_is_not_taken_for_a_commit(trial: Postgres, user: User) -> None:
     with pytest.raises(Conflict, match='nothing of this transaction was kept'):
         async with trial.system() as tx:
