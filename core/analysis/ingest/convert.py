@@ -122,7 +122,9 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         steps = job.workdir / 'steps.parquet'
         known = profile.write_steps(job.connection, series, time, zone=options.time_zone, out=steps)
         times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
-        times = replace(times, duplicates=times.duplicates + job.dropped)
+        hours_end = job.raw.shape.get('ending')
+        hours_end = job.hours_end if hours_end is None else hours_end
+        times = replace(times, duplicates=times.duplicates + job.dropped, hours_end=hours_end)
         labelled = profile.series_profile(job.connection, series, columns, parts)
         measures = tuple(column.name for column in columns if column.role == 'measure')
         if not job.small:
@@ -308,6 +310,11 @@ class _Job:
         self.raw = self._long(full)
         return None
 
+    @property
+    def hours_end(self) -> bool | None:
+        """Whether hours of the version before are those that end."""
+        return self.before.manifest.time.hours_end if self.before else None
+
     def may_be_wide(self) -> bool:
         """Whether the names of the columns leave it open that the table is wide."""
         return bool(may_change(self.raw.names, shape=self.options.shape, melt=self.options.melt))
@@ -323,6 +330,7 @@ class _Job:
             melt=options.melt,
             roles=options.roles,
             known=[column.source for column in self.before.columns] if self.before else (),
+            ending=self.hours_end,
             memory=options.memory,
         )
         self.numbered = spelled_alike(raw.names, raw.header) if long.is_melted else {}

@@ -21,9 +21,8 @@ _YEAR_NAMES: Final = re.compile(r'(?i)(year|yr|yyyy|jahr|ann[ée]e|an|a[ñn]o|an
 _DAY_NAMES: Final = re.compile(r'(?i)(day|dy|dd|dom|mday|day_?of_?month|tag|jour|d[ií]a|giorno)')
 _WEEK_NAMES: Final = re.compile(r'(?i)(week|wk|epi_?week|iso_?week|week_?(nr|no|num|number)|woche|kw|semaine|semana)')
 _QUARTER_NAMES: Final = re.compile(r'(?i)(quarter|qtr|quartal|trimestre|q)')
-_HOUR_NAMES: Final = re.compile(
-    r'(?i)(hour|hr|hh|stunde|heure|hora|hour[ _]?of[ _]?day|hour[ _]?ending|hr[ _]?end(ing)?|he)'
-)
+_ENDING_NAMES: Final = re.compile(r'(?i)((hour|hr)[ _-]?(end|ends|ended|ending)|he)')
+_HOUR_NAMES: Final = re.compile(rf'(?i)(hour|hr|hh|stunde|heure|hora|hour[ _]?of[ _]?day|{_ENDING_NAMES.pattern[4:]})')
 _CLOCK_NAMES: Final = re.compile(
     r'(?i)(time|clock|uhrzeit|zeit|heure|hora|ora|tijd|time ?of ?day|hour|local ?time|utc|'
     r'time ?\(?(utc|gmt|local|lst|utc time)\)?)'
@@ -31,16 +30,30 @@ _CLOCK_NAMES: Final = re.compile(
 _LETTERED_NAMES: Final = re.compile(r'(?i)(heures?|horaire|hora|ora|uhrzeit|zeit|clock|time ?of ?day|local ?time)')
 _TIME_OF_DAY_NAMES: Final = re.compile(r'(?i)(clock|uhrzeit|time ?of ?day|local ?time)')
 _ENDING: Final = ' (1 to 24 are read as the hours that end then)'
+_BEGINNING: Final = ' (without a 0 and a 24, they are read as the hours that begin then)'
+_OTHERWISE: Final = ', though hours of earlier files were read as those that begin then'
 _PERIOD_CODE: Final = re.compile(r'M(?:0[1-9]|1[0-3])|Q0[1-5]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Join:
-    """Columns that make one time together: their places, the SQL of the text that they make, and why."""
+    """Columns that make one time together: their places, the SQL of the text that they make, and why; and whether its
+    hours are those that end, None where it has none."""
 
     places: tuple[int, ...]
     text: str
     reason: str
+    ending: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hours:
+    """A column of hours: the SQL of their text, whether they are those that end, and what is told of that."""
+
+    text: str
+    ending: bool
+    told: str
+    both: bool
 
 
 def may_join(names: Sequence[str]) -> bool:
@@ -63,10 +76,21 @@ def may_join(names: Sequence[str]) -> bool:
 
 
 def with_one_time(
-    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, columns: Sequence[Looked], *, workdir: Path
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    columns: Sequence[Looked],
+    *,
+    workdir: Path,
+    ending: bool | None = None,
 ) -> RawTable:
-    """Return the table with its split time in one column, at the place of the first of its parts."""
-    join = _join(columns, lambda place: _ends(connection, raw, place)) if len(raw.names) <= JOINED_AT_MOST else None
+    """Return the table with its split time in one column, at the place of the first of its parts.
+
+    `ending` tells whether hours of the dataset that the table joins are those that end; `shape` of the result tells it
+    of the table's own, as `ending`.
+    """
+    if len(raw.names) > JOINED_AT_MOST:
+        return raw
+    join = _join(columns, lambda column: _hours(connection, raw, column, usual=ending))
     if join is None:
         return raw
     taken = [raw.names[place] for place in join.places]
@@ -90,19 +114,28 @@ def with_one_time(
         header=names if raw.header else (),
         hints=hints,
         notes=(*raw.notes, f'{join.reason}: they became the column "{name}".'),
-        shape={**raw.shape, 'joined': taken, 'time': name},
+        shape={**raw.shape, 'joined': taken, 'time': name, 'ending': join.ending},
     )
 
 
-def _ends(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, place: int) -> tuple[bool, bool]:
-    """Whether any record of the table has the hour 0, and any the hour 24: some cells alone do not tell."""
+def _hours(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, column: Looked, *, usual: bool | None) -> _Hours:
+    """Read hours as those that begin where any record of the table has a 0, as those that end where any has a 24: some
+    cells alone do not tell. A part of a day may have neither: then the name or what is `usual` does."""
     counted = ', '.join(f'count(*) FILTER (hour = {hour}) > 0' for hour in (0, 24))
-    hours = f'SELECT {_whole(place)} AS hour FROM read_parquet({duck.text(str(raw.path))}) WHERE _flag < 2'
+    hour = _whole(column.place)
+    hours = f'SELECT {hour} AS hour FROM read_parquet({duck.text(str(raw.path))}) WHERE _flag < 2'
     first, last = duck.single(connection, f'SELECT {counted} FROM ({hours})')
-    return bool(first), bool(last)
+    ending = not first and bool(last or usual or _ENDING_NAMES.fullmatch(column.name.strip()))
+    told = _ENDING if ending else '' if first else _BEGINNING
+    return _Hours(
+        text=f"lpad(({hour} - {int(ending)})::VARCHAR, 2, '0') || ':00'",
+        ending=ending,
+        told=told + (_OTHERWISE if ending and usual is False else ''),
+        both=bool(first and last),
+    )
 
 
-def _join(columns: Sequence[Looked], ends: Callable[[int], tuple[bool, bool]]) -> _Join | None:
+def _join(columns: Sequence[Looked], read: Callable[[Looked], _Hours]) -> _Join | None:
     whole = [column for column in columns if _is_date(column) and not _is_dotted_clock(column)]
     if any(_has_clock(column) for column in whole):
         return None
@@ -117,21 +150,16 @@ def _join(columns: Sequence[Looked], ends: Callable[[int], tuple[bool, bool]]) -
         hours = next((column for column in columns if _named_number(column, _HOUR_NAMES, 0, 24)), None)
         if hours is None or (len(set(hours.cells)) < 2 and len(day.cells) > 1):
             return None
-        first, last = ends(hours.place)
-        ending = last and not first
-        if first and last:
+        found = read(hours)
+        if found.both:
             return None
-        reason = f'Columns "{day.name}" and "{hours.name}" are the day and the hour'
-        reason += _ENDING if ending else ''
-        hour = f"lpad(({_whole(hours.place)} - {int(ending)})::VARCHAR, 2, '0')"
-        text = f"trim(c{day.place}) || ' ' || {hour} || ':00'"
-        return _Join(places=(day.place, hours.place), text=text, reason=reason)
-    return _calendar(columns, clock, ends)
+        reason = f'Columns "{day.name}" and "{hours.name}" are the day and the hour{found.told}'
+        text = f"trim(c{day.place}) || ' ' || {found.text}"
+        return _Join(places=(day.place, hours.place), text=text, reason=reason, ending=found.ending)
+    return _calendar(columns, clock, read)
 
 
-def _calendar(
-    columns: Sequence[Looked], clock: Looked | None, ends: Callable[[int], tuple[bool, bool]]
-) -> _Join | None:
+def _calendar(columns: Sequence[Looked], clock: Looked | None, read: Callable[[Looked], _Hours]) -> _Join | None:
     """Year and month, day, quarter or week in columns of their own."""
     year = next((c for c in columns if _YEAR_NAMES.fullmatch(c.name.strip()) and are_whole_years(c)), None)
     if year is None:
@@ -150,9 +178,9 @@ def _calendar(
             if clock is not None:
                 text, parts = f"{text} || ' ' || trim(c{clock.place})", [*parts, clock]
             elif hours is not None and len(set(hours.cells)) > 1:
-                ending = ends(hours.place) == (False, True)
-                hour = f"lpad(({_whole(hours.place)} - {int(ending)})::VARCHAR, 2, '0')"
-                return _parts_of(f"{text} || ' ' || {hour} || ':00'", [*parts, hours], told=_ENDING if ending else '')
+                found = read(hours)
+                join = _parts_of(f"{text} || ' ' || {found.text}", [*parts, hours], told=found.told)
+                return replace(join, ending=found.ending)
         return _parts_of(text, parts)
     coded = next((c for c in columns if c.cells and all(map(_PERIOD_CODE.fullmatch, c.cells))), None)
     if coded is not None:

@@ -78,7 +78,8 @@ class TimeProfile:
     """The time column: `start` and `end` are ISO 8601 in UTC. `naive` tells that the file named no offset: stamps were
     read in `zone`. `written_zone` is the zone or the offset that every stamp of the file names (`UTC`, `+02:00`,
     `Europe/Berlin`), '' when there is none. `freq` is a pandas alias, null when most rows belong to irregular series;
-    gaps and duplicates are sums over series."""
+    gaps and duplicates are sums over series. `hours_end` tells of hours in a column of their own whether they are those
+    that end (1 is 00:00 to 01:00) or those that begin; null where the files had none."""
 
     column: str
     zone: str
@@ -91,6 +92,7 @@ class TimeProfile:
     longest_gap_seconds: float | None
     duplicates: int
     written_zone: str = ''
+    hours_end: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

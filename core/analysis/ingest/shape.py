@@ -86,6 +86,7 @@ def melted(
     melt: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
     known: Sequence[str] = (),
+    ending: bool | None = None,
     memory: int = 512 * 2**20,
 ) -> RawTable:
     """Return the raw table as a long one with one time column; it is returned as it is where there is nothing to do.
@@ -95,8 +96,9 @@ def melted(
     `start` is the time of the first and `step` one of `STEPS`. Into `rows`, a table without a time is given one:
     its rows are steps from `start`, in their order or numbered by the one of `columns`. `roles` are the user's:
     with a column of the file as time among them no columns are joined. `known` are the columns of the dataset that the
-    table joins: where they were made by melting, one column of a period or a series is enough. `rows_read` stays the
-    number of source records, `shape` of the result tells what was done.
+    table joins: where they were made by melting, one column of a period or a series is enough; `ending` tells whether
+    its hours are those that end. `rows_read` stays the number of source records, `shape` of the result tells what was
+    done.
     `memory` is in bytes. Raises UsageError when there is nothing to melt though it was asked for, TooLarge when long
     texts would grow past the memory.
     """
@@ -110,7 +112,7 @@ def melted(
     named = {name for name, role in (roles or {}).items() if role == 'time'}
     # A time that the file does not have may be the one that joining makes.
     if not named & set(raw.names) and 'time' not in raw.shape:
-        joined = with_one_time(connection, raw, columns, workdir=workdir)
+        joined = with_one_time(connection, raw, columns, workdir=workdir, ending=ending)
         if joined is not raw:
             raw, columns = joined, looked_at(joined)
     if shape == 'long':
