@@ -1,5 +1,8 @@
 """Append: a file joins the version before it. Its rows win where series and time are the same; all others stay.
 
+Rows that a number of their own tells apart, such as an order's, are no rows of one another: of one series and time, the
+same number alone gives way. Where the sum of all is stored, those of other numbers are added up.
+
 The file is read as the dataset was: columns meet by their name in the file (else by their stored name, whatever its
 case) and keep their roles, day or month stay first, and what was stored as text stays text. A column that the file does
 not have keeps its value in the rows that are replaced and has none in the rows that are new. `_source` tells each row's
@@ -15,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
-from core.analysis.ingest import readings
+from core.analysis.ingest import duplicates, readings
 from core.analysis.ingest.manifest import ColumnProfile, Manifest, Source
 from core.analysis.ingest.profile import unit_of
 from core.analysis.ingest.roles import NUMBERS, labels
@@ -74,6 +77,7 @@ class Extended:
     """Both versions' rows in one: `rows` is SQL that gives `_series, _time, _line, _source, _row` and `columns`.
 
     `kept` rows are those of the version before, `replaced` those of it that gave way; `added` are the file's.
+    `warnings` say what did not go on as it was, `notes` what else became of earlier rows.
     """
 
     rows: str
@@ -81,6 +85,7 @@ class Extended:
     kept: int
     replaced: int
     added: int
+    warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -141,47 +146,70 @@ def extended(
     columns: Sequence[Column],
     before: Before,
     *,
+    records: str,
+    rule: str,
     zone: str,
     workdir: Path,
 ) -> Extended:
     """Join a file's stored rows (SQL that gives `_row, _line, _time` and its `aligned` columns) to those of `before`.
 
-    They are written to `workdir` unsorted: a join and a sort in one statement do not share their memory well. The
-    connection must be allowed to read the parts and to write there.
+    `records` are all of the file, those that `rule` (see `duplicates`) has made one too. The joined rows are written to
+    `workdir` unsorted: a join and a sort in one statement do not share their memory well. The connection must be
+    allowed to read the parts and to write there.
     """
     if len(before.sources) >= MOST_SOURCES:
         raise UnusableData('The dataset holds rows of too many files. Upload one file with all of them instead.')
     pairs = list(_pairs(columns, before))
     merged = tuple(_column(index, mine, old) for index, (mine, old) in enumerate(pairs))
-    notes = [
+    warnings = [
         note for pair, column in zip(pairs, merged, strict=True) for note in _notes(connection, rows, pair, column)
     ]
     mine = ', '.join(_mine(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
     theirs = ', '.join(_theirs(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
-    named = f'SELECT _row, _line, _time, {mine} FROM ({rows})'
-    new = f'SELECT {labels(merged)} AS _series, _time, _line, {len(before.sources)}::SMALLINT AS _source, _row, '
-    new += f'{_listed(merged)} FROM ({named})'
+
+    def named(chosen: str) -> str:
+        return (
+            f'SELECT {labels(merged)} AS _series, _time, _line, {len(before.sources)}::SMALLINT AS _source, _row, '
+            f'{_listed(merged)} FROM (SELECT _row, _line, _time, {mine} FROM ({chosen}))'
+        )
+
     stored = f'read_parquet({duck.texts([str(part) for part in before.parts])}, file_row_number = true)'
     source = '_source' if before.manifest.sources[1:] else '0::SMALLINT AS _source'
     old = f'SELECT _series, _time, _line, {source}, file_row_number AS _row, {theirs} FROM {stored}'
-    keys = f'SELECT DISTINCT _series, _time FROM ({new})'
-    kept = f'SELECT * FROM ({old}) ANTI JOIN ({keys}) USING (_series, _time)'
+    number = _number(connection, rows, pairs, before) if rule in ('auto', 'sum') else None
+    one = '_series, _time'
+    own = f'{one}, {duck.identifier(number.name)}' if number else one
     absent = [column for (mine_, _), column in zip(pairs, merged, strict=True) if mine_ is None]
+    new = _filled(named(rows), old, merged, absent, one=one if rule == 'sum' else own)
+    notes = []
+    if number and rule == 'sum':
+        again = f'SELECT DISTINCT {own} FROM ({named(records)})'
+        others = f'SELECT * FROM ({old}) ANTI JOIN ({again}) USING ({own})'
+        new, merged, many = _summed(connection, new, others, merged, absent)
+        notes += [_told_summed(many, number)] if many else []
+        own = one
+    keys = f'SELECT DISTINCT {own} FROM ({new})'
+    kept = f'SELECT * FROM ({old}) ANTI JOIN ({keys}) USING ({own})'
     whole = workdir / 'merged.parquet'
-    connection.execute(
-        f'COPY ({_filled(new, stored, merged, absent)} UNION ALL {kept}) TO {duck.text(str(whole))} '
-        '(FORMAT parquet, COMPRESSION lz4)'
-    )
+    connection.execute(f'COPY ({new} UNION ALL {kept}) TO {duck.text(str(whole))} (FORMAT parquet, COMPRESSION lz4)')
     count, added = duck.single(
         connection,
         f'SELECT count(*), count(*) FILTER (_source = {len(before.sources)}) FROM {duck.files([whole])}',
     )
+    if number and own != one:
+        (beside,) = duck.single(
+            connection,
+            f'SELECT count(*) FROM {duck.files([whole])} SEMI JOIN (SELECT {one} FROM ({new})) USING ({one}) '
+            f'WHERE _source < {len(before.sources)}',
+        )
+        notes += [_told_beside(beside, number)] if beside else []
     return Extended(
         rows=f'SELECT * FROM {duck.files([whole])}',
         columns=merged,
         kept=count - added,
         replaced=before.rows - (count - added),
         added=added,
+        warnings=tuple(warnings),
         notes=tuple(notes),
     )
 
@@ -191,6 +219,19 @@ def told(kept: int, replaced: int) -> str:
     if not kept or not replaced:
         return f'All {kept + replaced:,} rows of earlier files {"stay" if kept else "were replaced"}.'
     return f'{_rows(kept)} of earlier files {"stays" if kept == 1 else "stay"}; {_rows(replaced)} gave way to the file.'
+
+
+def _told_beside(count: int, number: Column) -> str:
+    many = f'{_rows(count)} of earlier files {"shares" if count == 1 else "share"}'
+    return f'{many} series and time with rows of the file. Each has its own "{number.source}", so all are stored.'
+
+
+def _told_summed(count: int, number: Column) -> str:
+    many = f'{_rows(count)} of the file {"was" if count == 1 else "were"}'
+    return (
+        f'{many} added to what earlier files hold of the same series and time, as each has its own "{number.source}". '
+        'What was in such a sum before and is sent again without the last of it counts twice.'
+    )
 
 
 def _rows(count: int) -> str:
@@ -354,20 +395,77 @@ def _listed(columns: Sequence[Column]) -> str:
     return ', '.join(duck.identifier(column.name) for column in columns)
 
 
-def _filled(new: str, stored: str, merged: Sequence[Column], absent: Sequence[Column]) -> str:
-    """SQL: the file's rows, with what the rows that they replace hold in the columns that the file does not have."""
+def _number(
+    connection: 'duckdb.DuckDBPyConnection',
+    rows: str,
+    pairs: Sequence[tuple[Column | None, ColumnProfile | None]],
+    before: Before,
+) -> Column | None:
+    """The column that numbers what happened in both, if any: `duplicates` tells rows of one file apart by it."""
+    both = [
+        mine
+        for mine, old in pairs
+        if mine and old and old.role == 'attribute' and not old.missing
+        if old.distinct >= duplicates.OWN * before.rows
+    ]
+    return duplicates.own_number(connection, both, rows)
+
+
+def _filled(new: str, old: str, merged: Sequence[Column], absent: Sequence[Column], *, one: str) -> str:
+    """SQL: the file's rows, with what the rows that they replace (the same in `one`) hold in the `absent` columns."""
     if not absent:
-        return f'SELECT * FROM ({new})'
+        return new
     names = [duck.identifier(column.name) for column in absent]
     lost = ', '.join(f'first({name} ORDER BY _line DESC) AS {name}' for name in names)
-    old = f'SELECT _series, _time, {lost} FROM {stored} GROUP BY _series, _time'
     shown = ', '.join(
         f'o.{name}' if name in names else f'n.{name}' for name in (duck.identifier(c.name) for c in merged)
     )
     return (
         f'SELECT n._series, n._time, n._line, n._source, n._row, {shown} FROM ({new}) n '
-        f'LEFT JOIN ({old}) o ON n._series = o._series AND n._time = o._time'
+        f'LEFT JOIN (SELECT {one}, {lost} FROM ({old}) GROUP BY {one}) o USING ({one})'
     )
+
+
+def _summed(
+    connection: 'duckdb.DuckDBPyConnection', new: str, others: str, merged: Sequence[Column], absent: Sequence[Column]
+) -> tuple[str, tuple[Column, ...], int]:
+    """SQL: the file's rows with the measures of the `others` of their series and time added, the columns that hold
+    these sums, and to how many rows something was added."""
+    described = connection.execute(f'DESCRIBE {new} UNION ALL {others}').fetchall()
+    kinds = {name: kind for name, kind, *_ in described}
+    sums, totals = [], {}
+    for place, column in enumerate(merged):
+        if column.role == 'measure':
+            name, kind = duck.identifier(column.name), kinds[column.name]
+            scale = re.fullmatch(r'DECIMAL\(\d+,(\d+)\)', kind)
+            wide = f'DECIMAL(38,{scale[1]})' if scale else 'HUGEINT' if column.type == 'integer' else 'DOUBLE'
+            sums.append(f', sum(CAST({name} AS {wide})) AS {name}')
+            # What the file does not have stands in its rows as it was.
+            mine = 'NULL' if column in absent else f'CAST(n.{name} AS {wide})'
+            totals[place] = f'coalesce({mine} + o.{name}, o.{name}, CAST(n.{name} AS {wide}))', kind
+    earlier = f'SELECT _series, _time{"".join(sums)} FROM ({others}) GROUP BY _series, _time'
+    lost = ''.join(
+        f', count(*) FILTER (TRY_CAST({total} AS {kind}) IS NULL AND {total} IS NOT NULL)'
+        for total, kind in totals.values()
+    )
+    many, *beyond = duck.single(
+        connection, f'SELECT count(*){lost} FROM ({new}) n JOIN ({earlier}) o USING (_series, _time)'
+    )
+    larger = {place for place, count in zip(totals, beyond, strict=True) if count}
+    held = tuple(
+        replace(column, type='double', scale=0) if place in larger else column for place, column in enumerate(merged)
+    )
+    shown = ', '.join(
+        f'CAST({totals[place][0]} AS {"DOUBLE" if place in larger else totals[place][1]}) AS {duck.identifier(c.name)}'
+        if place in totals
+        else f'n.{duck.identifier(c.name)}'
+        for place, c in enumerate(merged)
+    )
+    joined = (
+        f'SELECT n._series, n._time, n._line, n._source, n._row, {shown} FROM ({new}) n '
+        f'LEFT JOIN ({earlier}) o USING (_series, _time)'
+    )
+    return joined, held, many
 
 
 def _notes(

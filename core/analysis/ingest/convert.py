@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.analysis import duck
-from core.analysis.ingest import append, clocks, durations, merges, profile, readings, report, seen
+from core.analysis.ingest import append, clocks, digits, durations, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
 from core.analysis.ingest.headers import without_guards
@@ -104,6 +104,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
         stored, base = made.stored, made.parts
         job.notes += clocks.named(stored.columns, options.time_zone)
+        job.notes += digits.notes(job.connection, base, stored.columns)
         faults = into / 'faults.parquet'
         sources = job.sources(path, base, rows=stored.count)
         cooked = job.cooked(base, stored.columns, into=into) if options.recipe else None
@@ -196,6 +197,8 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
             job.stage(columns, clean=clean, faults=faults) if columns else (_nothing(job.raw), {}, columns)
         )
         if columns:
+            where = 'true' if clean else '_status < 2'
+            job.notes += digits.notes(job.connection, [staged.path], columns, where=where)
             report.locate(job.connection, faults, path, job.raw)
         else:
             no_faults(job.connection, faults)
@@ -391,10 +394,17 @@ class _Job:
             named = f'SELECT *, {labels(columns)} AS _series FROM ({rows})'
             return Stored(rows=named, columns=list(columns), count=_points(staged))
         both = append.extended(
-            self.connection, rows, columns, self.before, zone=self.options.time_zone, workdir=self.workdir
+            self.connection,
+            rows,
+            columns,
+            self.before,
+            records=staged.rows,
+            rule=self.options.duplicates if self.deduplicates else 'auto',
+            zone=self.options.time_zone,
+            workdir=self.workdir,
         )
-        self.warnings += both.notes
-        self.notes += [*both.notes, append.told(both.kept, both.replaced)]
+        self.warnings += both.warnings
+        self.notes += [*both.warnings, append.told(both.kept, both.replaced), *both.notes]
         return Stored(rows=both.rows, columns=list(both.columns), count=both.kept + both.added, several=True)
 
     def sources(self, path: Path, parts: Sequence[Path], *, rows: int) -> tuple[Source, ...]:

@@ -61,6 +61,21 @@ def has_duplicates(connection: 'duckdb.DuckDBPyConnection', rows: str, columns: 
     return duck.single(connection, 'SELECT count(*) FROM repeated') != (0,)
 
 
+def own_number(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str) -> Column | None:
+    """The column that numbers what happened, such as orders: called so, never empty, different in nearly all rows."""
+    for column in columns:
+        if column.role != 'attribute' or column.type not in ('integer', 'text') or not numbers_things(column.source):
+            continue
+        own = duck.identifier(column.name)
+        many, filled, different = duck.single(
+            connection,
+            f'SELECT count(*), count({own}), count(DISTINCT {own}) FROM ({rows}) WHERE _status < 2',
+        )
+        if filled == many and different >= OWN * many:
+            return column
+    return None
+
+
 def without_duplicates(
     connection: 'duckdb.DuckDBPyConnection',
     raw: RawTable,
@@ -77,7 +92,7 @@ def without_duplicates(
         return plain
     values = ', '.join(duck.identifier(column.name) for column in columns)
     order = alike.order(rule)
-    number = _number(connection, columns, staged.rows) if rule == 'auto' else None
+    number = own_number(connection, columns, staged.rows) if rule == 'auto' else None
     one = f'_label, _time{f", {duck.identifier(number.name)}" if number else ""}'
     _keep(
         connection,
@@ -153,21 +168,6 @@ def without_duplicates(
         dropped=int(dropped),
         note=note,
     )
-
-
-def _number(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str) -> Column | None:
-    """The column that numbers what happened, such as orders: called so, never empty, different in nearly all rows."""
-    for column in columns:
-        if column.role != 'attribute' or column.type not in ('integer', 'text') or not numbers_things(column.source):
-            continue
-        own = duck.identifier(column.name)
-        many, filled, different = duck.single(
-            connection,
-            f'SELECT count(*), count({own}), count(DISTINCT {own}) FROM ({rows}) WHERE _status < 2',
-        )
-        if filled == many and different >= OWN * many:
-            return column
-    return None
 
 
 def _of_clocks(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str, zone: str) -> str:

@@ -91,6 +91,59 @@ def test_the_same_file_again_changes_no_value(version: Callable[..., Version]) -
     assert [one.rows for one in again[0].sources] == [0, 3]
 
 
+ORDERS = 'order_id,day,amount\n1,2024-01-01,10\n2,2024-01-01,5\n3,2024-01-02,7\n'
+
+
+def test_another_order_of_the_same_day_stays_beside_the_first_and_the_same_order_is_replaced(
+    version: Callable[..., Version],
+) -> None:
+    first = version('order_id,day,amount\n1,2024-01-01,10\n3,2024-01-02,7\n')
+    made = version('order_id,day,amount\n4,2024-01-01,20\n3,2024-01-02,8\n', first)
+    assert rows(made, 'day::VARCHAR, order_id, amount, _source') == [
+        ('2024-01-01', 4, 20, 1),
+        ('2024-01-01', 1, 10, 0),
+        ('2024-01-02', 3, 8, 1),
+    ]
+    assert made[0].source.notes[-2:] == (
+        '1 row of earlier files stays; 1 row gave way to the file.',
+        '1 row of earlier files shares series and time with rows of the file. Each has its own "order_id", so all are '
+        'stored.',
+    )
+    assert made[0].warnings == ()
+
+
+def test_orders_go_on_as_orders_where_those_of_a_file_share_a_day(version: Callable[..., Version]) -> None:
+    made = version('order_id,day,amount\nA4,2024-01-01,20\n', version(ORDERS, duplicates='auto'))
+    assert sorted(rows(made, 'order_id, amount')) == [('1', 10), ('2', 5), ('3', 7), ('A4', 20)]
+    lacking = version('order_id,day\n2,2024-01-01\n9,2024-01-01\n', version(ORDERS))
+    assert sorted(rows(lacking, 'order_id, amount'), key=str) == [(1, 10), (2, 5), (3, 7), (9, None)]
+
+
+def test_amounts_of_other_orders_are_added_up_where_the_sum_is_stored(version: Callable[..., Version]) -> None:
+    first = version(ORDERS, duplicates='sum')
+    made = version('order_id,day,amount\n4,2024-01-01,20\n5,2024-01-01,1\n', first, duplicates='sum')
+    assert rows(made, 'day::VARCHAR, amount, _source') == [('2024-01-01', 36, 1), ('2024-01-02', 7, 0)]
+    assert made[0].source.notes[-1] == (
+        '1 row of the file was added to what earlier files hold of the same series and time, as each has its own '
+        '"order_id". What was in such a sum before and is sent again without the last of it counts twice.'
+    )
+    assert names(made) == names(first)
+
+
+def test_a_day_whose_orders_are_sent_again_with_more_is_summed_anew(version: Callable[..., Version]) -> None:
+    first = version(ORDERS, duplicates='sum')
+    made = version(ORDERS + '4,2024-01-01,20\n', first, duplicates='sum')
+    assert rows(made, 'day::VARCHAR, amount') == [('2024-01-01', 35), ('2024-01-02', 7)]
+
+
+def test_sums_that_no_whole_number_holds_are_floats(version: Callable[..., Version]) -> None:
+    large = 2**63 - 1
+    first = version(f'order_id,day,amount\n1,2024-01-01,{large}\n2,2024-01-02,1\n', duplicates='sum')
+    made = version(f'order_id,day,amount\n3,2024-01-01,{large}\n', first, duplicates='sum')
+    assert rows(made, 'amount') == [(2.0**64,), (1.0,)]
+    assert ('amount', 'double', 'measure') in names(made)
+
+
 def test_order_and_case_of_columns_do_not_matter(version: Callable[..., Version]) -> None:
     made = version('Note,Y,ds,region\nz,9,2024-01-02,south\n', version(FIRST))
     assert rows(made, '_series, y, note')[-1] == ('south', 9, 'z')
