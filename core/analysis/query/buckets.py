@@ -9,8 +9,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.analysis.query.arrays import Floats, Ints
+from core.analysis.query.pieces import LATEST
 from core.analysis.query.request import PERCENTILE, duration
 from core.errors import UsageError
 
@@ -243,6 +245,35 @@ def _shifted(at: int, by: str, zone: ZoneInfo) -> int:
     if elapsed % DAY == 0:
         return _micros((wall - timedelta(microseconds=elapsed)).replace(tzinfo=zone))
     return at - elapsed
+
+
+def later(t: Ints, by: str, zone: ZoneInfo) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return sorted times (µs) moved ahead by a duration, as `shifted` moves one back, and which have a place there.
+
+    None has a day that its month lacks, an hour that clocks leap over, or the second of two that they go through: such
+    times go to the next one that has.
+    """
+    months, elapsed = duration(by)
+    if not len(t) or elapsed % DAY:
+        return t + elapsed, np.ones(len(t), bool)
+    cuts, known = _changes(int(t[0]) - DAY, int(t[-1]), zone)
+    place = np.searchsorted(cuts, t, side='right') - 1
+    twice = cuts + np.maximum(-np.diff(known, prepend=known[:1]), 0)  # until then
+    once = t >= twice[place]
+    day, clock = np.divmod(np.maximum(t, twice[place]) + known[place], DAY)
+    day, there = day + elapsed // DAY, np.ones(len(t), bool)
+    if months:
+        month = day.astype('datetime64[D]').astype('datetime64[M]')
+        begun, moved, ended = (one.astype('datetime64[D]').view(np.int64) for one in
+                               (month, month + months, month + months + 1))  # fmt: skip
+        day = moved + (day - begun)
+        there = day < ended
+        day, clock = np.minimum(day, ended), np.where(there, clock, 0)
+    wall = day * DAY + clock
+    cuts, known = _changes(int(wall.min()) - 2 * DAY, int(wall.max()) + 2 * DAY, zone)
+    place = np.searchsorted(cuts[1:] + np.maximum(known[1:], known[:-1]), wall, side='right')
+    found, until = wall - known[place], np.append(cuts[1:], LATEST)[place]
+    return np.minimum(found, until), once & there & (found < until)
 
 
 def _ahead(at: int, zone: ZoneInfo) -> int:

@@ -391,25 +391,37 @@ class _Drawing:
         start, end = (
             buckets.shifted(at, self._query.compare, self._asked.zone) for at in (self.view.start, self.view.end)
         )
-        view, later = View(start=start, end=end, width=self.view.width), (self.view.start - start) / 1000
+        view = View(start=start, end=end, width=self.view.width)
         parts = []
         for group in groups:
             for part in made(group, view):
                 if part.role == 'value':
-                    moved = {name: part.columns[name] + later for name in ('t', 'until') if name in part.columns}
-                    columns = dict(part.columns) | moved
                     parts.append(
                         Part(
                             name=f'{part.name} {self._query.compare} before',
                             series=part.series,
                             measure=part.measure,
-                            columns=columns,
+                            columns=self._moved(part.columns),
                             n=part.n,
                             role='before',
                             of=part.name,
                         )
                     )
         return parts
+
+    def _moved(self, columns: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Columns of an earlier period at the times of now, without what has no place there; buckets keep their length.
+
+        The month before 31 March ends on 28 February, and the 29th of a leap year is no day of the year after.
+        """
+        t, *ends = (np.rint(columns[name] * 1000).astype(np.int64) for name in ('t', 'until') if name in columns)
+        begun, there = buckets.later(t, self._query.compare, self._asked.zone)
+        last, times = begun, {'t': begun / 1000}
+        for until in ends:
+            there |= buckets.later(until - 1, self._query.compare, self._asked.zone)[1]
+            last, times['until'] = begun + until - t - 1, (begun + until - t) / 1000
+        there &= last >= self.view.start
+        return {name: column[there] for name, column in {**columns, **times}.items()}
 
     # Indicators
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analysis.query import Query, answer
-from core.analysis.query.buckets import aggregated, edges, fitting, offsets, shifted
+from core.analysis.query.buckets import aggregated, edges, fitting, later, offsets, shifted
 from core.errors import UsageError
 from tests.unit.analysis.query.versions import BEGUN, DAY, HOUR, MINUTE, Version, version, walk
 
@@ -262,3 +262,59 @@ def test_beside_a_whole_week_stands_a_whole_week_of_the_year_before(tmp_path: Pa
     now, before = answer(made.stored, replace(asked, start=whole[0], end=whole[1] - 3 * DAY)).lines
     assert now.columns['y'][-1] == 4
     assert before.columns['y'][-1] < 7
+
+
+@pytest.mark.parametrize(
+    ('by', 'before', 'now'),
+    [
+        ('P1Y', '2024-03-01T00:00+01:00', '2025-03-01T00:00+01:00'),
+        ('P1Y', '2024-02-29T12:00+01:00', None),
+        ('P1Y', '2023-02-28T12:00+01:00', '2024-02-28T12:00+01:00'),
+        ('P1Y', '2023-10-29T02:30+02:00', '2024-10-29T02:30+01:00'),
+        ('P1Y', '2023-03-31T02:30+02:00', None),  # an hour that clocks leapt over in 2024
+        ('P1M', '2024-01-30T00:00+01:00', None),
+        ('P1M', '2024-03-01T09:00+01:00', '2024-04-01T09:00+02:00'),
+        ('P7D', '2024-03-25T09:00+01:00', '2024-04-01T09:00+02:00'),
+        ('P1Y', '2024-10-27T02:30+01:00', None),  # the second of two
+        ('PT36H', '2024-03-30T09:00+01:00', '2024-03-31T22:00+02:00'),
+    ],
+)
+def test_a_time_of_an_earlier_period_goes_to_its_day_and_hour_of_now(by: str, before: str, now: str | None) -> None:
+    moved, there = later(np.array([micros(before)]), by, BERLIN)
+    assert (local(moved) == local(np.array([micros(now)]))) if now else not there[0]
+
+
+@settings(deadline=None)
+@given(
+    start=st.integers(micros('1960-01-01T00:00+00:00'), micros('2040-01-01T00:00+00:00')),
+    by=st.sampled_from(['P1M', 'P3M', 'P1Y', 'P4Y', 'P1D', 'P52W']),
+    zone=st.sampled_from(['UTC', 'Europe/Berlin', 'Australia/Lord_Howe', 'America/Sao_Paulo', 'Pacific/Apia']),
+)
+def test_times_that_are_moved_ahead_lie_there_by_the_clock(start: int, by: str, zone: str) -> None:
+    t, known = start + np.arange(0, 45 * DAY, 13 * MINUTE), ZoneInfo(zone)
+    moved, there = later(t, by, known)
+    for at in np.flatnonzero(there).tolist()[::17]:
+        back = shifted(int(moved[at]), by, known)
+        assert back == t[at]
+    assert (np.diff(moved) >= 0).all()
+    assert (np.diff(moved[there]) > 0).all()
+
+
+def test_what_was_a_year_before_stands_at_its_own_day_after_a_leap_day(tmp_path: Path) -> None:
+    """Of two years the 29 February of the first one has no place in the other, and all after it lies where it did."""
+    hours = np.arange('2023-12-31T23', '2025-06-01T00', dtype='datetime64[h]').astype('datetime64[us]').view(np.int64)
+    days = np.arange(len(hours)) // 24
+    made = version(tmp_path, {'a · x': {'t': hours, 'y': days.astype(float)}})
+    start, end = micros('2025-02-27T00:00+01:00'), micros('2025-04-01T00:00+02:00') - 1000
+    asked = Query(measures=('y',), start=start, end=end, width=2000, zone='Europe/Berlin', compare='P1Y')
+    before = answer(made.stored, asked).lines[1]
+    told = dict(zip(local((before.columns['t'] * 1000).astype(np.int64)), before.columns['y'].tolist(), strict=True))
+    assert (np.diff(before.columns['t']) > 0).all()
+    assert (before.columns['t'] >= start / 1000).all()
+    leap = (datetime(2024, 3, 1) - datetime(2024, 1, 1)).days
+    assert (told['2025-02-28T23:00:00+01:00'], told['2025-03-01T00:00:00+01:00']) == (leap - 2, leap)
+    bars = answer(made.stored, replace(asked, kind='buckets', every='P1D')).lines
+    now, then = ({name: one.columns[name].tolist() for name in ('t', 'until', 'y')} for one in bars)
+    assert now['t'] == then['t']  # midnights, before clocks change on another day of March and after that
+    assert then['y'][:3] == [leap - 3, leap - 2, leap]
+    assert (np.diff(then['until']) > 0).all()
