@@ -1,4 +1,4 @@
-"""Addresses of Explore and of the list of dashboards that somebody made up."""
+"""Addresses of Explore, of a recipe and of the list of dashboards that somebody made up."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from nicegui.testing import user_simulation
 
 from core.errors import UsageError
 from ui.components.deleted import was_deleted
+from ui.pages.dataset import recipe_steps
 from ui.pages.explore import SERIES, _foretold, _head, _spec
 
 DATASET = '6f1f3f0a-56b4-4f0e-9c0e-0d6a2f1f7a11'
@@ -26,6 +27,25 @@ def test_an_address_without_a_chart_is_refused(q: str):
     with pytest.raises(UsageError) as caught:
         _spec(DATASET, manifest('load'), q, None)
     assert caught.value.details['place'] == 'q'
+
+
+@pytest.mark.parametrize(
+    'text', ['[' * 100_000, '[{"do": "fill", "columns":' * 5_000, '[1', '{}', '[{"do": "\\ud800"}]']
+)
+def test_an_address_without_a_recipe_has_no_draft(text: str):
+    assert not recipe_steps.read(text)
+
+
+@pytest.mark.parametrize('number', ['NaN', '-Infinity', '1e999', '9' * 400])
+def test_a_step_with_a_number_that_no_field_holds_is_left_out_of_a_draft(number: str):
+    assert recipe_steps.read(f'[{{"do": "clip", "low": {number}}}, {{"do": "clip", "low": 1}}]') == [
+        {'do': 'clip', 'low': 1}
+    ]
+
+
+@pytest.mark.parametrize('step', ['{"do": "drop", "column": "\\ud800"}', '{"do": "fill", "columns": ["\\udc00"]}'])
+def test_half_a_character_is_in_no_draft(step: str):
+    assert recipe_steps.read(f'[{step}]') is None
 
 
 def test_the_first_measure_that_can_be_asked_for_is_shown():

@@ -170,6 +170,13 @@ def test_a_form_says_what_to_mend(version: Version) -> None:
     assert found['regressors'].startswith('visitors has no values after the last sales.')
 
 
+@pytest.mark.parametrize('text', ['NaN', 'inf', '-Infinity', '1e999', '9' * 400])
+def test_no_number_of_an_address_is_beyond_a_field(version: Version, text: str) -> None:
+    chosen = read({'changes': [text]}, version)
+    assert chosen.changes is None
+    assert 'changes' in problems(chosen, {})
+
+
 def test_some_series_never_become_all(version: Version) -> None:
     found = read({'series': ['Store 02', 'Store 99', 'Store 02']}, version)
     assert found.series == ('Store 02', 'Store 99')

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ KINDS: Mapping[str, tuple[str, str, Step]] = {
     'cast': ('Change a type', '', {'column': '', 'type': 'number'}),
     'drop': ('Remove a column', '', {'column': ''}),
 }
+LARGEST = sys.float_info.max  # that a field for numbers can hold
 NUMBERS = ('low', 'high', 'k', 'limit', 'season')
 ASKED = re.compile(r'(?:The step (\w+) needs "(\w+)"\.|"(values)" of the step (merge) is a list of texts\.)$')
 LABELS = {
@@ -56,7 +58,8 @@ def read(text: str) -> list[Step] | None:
     """The draft in an address, None where there is none that makes sense."""
     try:
         steps = json.loads(text) if text else None
-    except ValueError:
+        json.dumps(steps, ensure_ascii=False).encode()  # a ValueError for half a character, which no page can show
+    except (ValueError, RecursionError):
         return None
     if not isinstance(steps, list):
         return None
@@ -74,7 +77,7 @@ def _in_shape(step: Step) -> bool:
         if name == 'values':
             return isinstance(value, list) and all(isinstance(one, str) for one in value)
         if name in NUMBERS:
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
         return isinstance(value, str)
 
     return all(value is None or fits(name, value) for name, value in step.items())
