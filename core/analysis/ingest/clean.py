@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from core.analysis import duck
-from core.analysis.ingest import readings
+from core.analysis.ingest import digits, readings
 from core.analysis.ingest.parts import Stored
 from core.analysis.ingest.rawtable import RawTable, Unread
 from core.analysis.ingest.readings import Reading
@@ -170,7 +170,7 @@ def lacks(connection: 'duckdb.DuckDBPyConnection', parts: Sequence[Path], column
 
 def _forms(connection: 'duckdb.DuckDBPyConnection', sample: RawTable, columns: Sequence[Column]) -> 'list[Form] | None':
     """Return the form of every column, None when one has none or there is no time."""
-    if any(column.repaired for column in columns):
+    if any(column.repaired or column.figures.get('lost') for column in columns):
         return None
     joined = _joined(connection, sample, columns)
     tails = {column.index: _tail(connection, sample, column) for column in columns if column.zone}
@@ -295,10 +295,11 @@ def _number(column: Column) -> Form | None:
     # DuckDB also casts 1_000, nan, and cells with blanks around them: two bytes and a search tell those apart.
     ends = f"{c} >= '+' AND {c} < ':' AND {c}[-1] >= '.' AND {c}[-1] < ':'"
     shape = rf'[+-]?(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,4}})?'
+    same = f'CASE WHEN strlen({c}) <= {digits.HELD} THEN true ELSE {f}::VARCHAR = {plain} END'
     return Form(
         value=f'TRY_CAST({plain} AS DOUBLE)',
-        sure=f"isfinite({f}) AND {ends} AND NOT contains({c}, '_'){foreign}",
-        close=f'(isfinite({f}) AND regexp_full_match({c}, {duck.text(shape)}))',
+        sure=f"isfinite({f}) AND {ends} AND NOT contains({c}, '_'){foreign} AND {same}",
+        close=f'(isfinite({f}) AND regexp_full_match({c}, {duck.text(shape)}) AND NOT {digits.are_lost(plain, f)})',
         stored=f'CASE WHEN isfinite({f}) THEN {f} END',
     )
 

@@ -6,7 +6,8 @@ looked at again, so that a format that first appears in the last row still count
 A column has a type when at most a tenth of its cells (or one of at least four) cannot be read. A quarter may be no
 numbers when they are few different words, unless the column is called an id. Whole numbers are
 `integer`. Others are `decimal` when they are written with at most six decimals and fit 18 digits, and `double`
-otherwise. Numbers with leading zeros and one length, or of more than 18 digits, are names: `text`. They are numbers
+otherwise; what a double rounds is counted (see `digits`). Numbers with leading zeros and one length, or of more than 18
+digits, are names: `text`. They are numbers
 after all when one of them has a sign, or when the table pads its numbers: those of another column have leading zeros
 and decimals.
 """
@@ -18,7 +19,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
-from core.analysis.ingest import durations, readings
+from core.analysis.ingest import digits, durations, readings
 from core.analysis.ingest.day_month import REPAIR, Orders, either_way, proven
 from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.readings import Reading
@@ -128,6 +129,8 @@ def choose_types(
             tallies[index].pop(reading, None)
             tallies[index][reading] = tally
     decided = [asked.zoned(asked.decide(column, tallies[column.index])) for column in columns]
+    lost = digits.counted(connection, raw, decided)
+    decided = [asked.told(column, lost[column.index]) if column.index in lost else column for column in decided]
     return [asked.dated(column, tallies[column.index]) for column in decided] if asked.has_no_time(decided) else decided
 
 
@@ -438,6 +441,12 @@ class _Asked:
             return column
         return _decided(column, reading, tally, _time_type(reading, tally), f'times written as {reading.name}')
 
+    def told(self, column: Column, lost: tuple[int, int]) -> Column:
+        """The column with what it loses as numbers (see `digits.counted`); text where it is said to be no measure."""
+        if self.roles[column.index] in ('series', 'attribute'):
+            return digits.as_written(column)
+        return replace(column, figures={**column.figures, 'lost': lost})
+
     def _boolean(self, column: Column, found: Mapping[Reading, Tally]) -> Column | None:
         for reading, tally in _best(found, 'boolean'):
             if tally.enough:
@@ -493,8 +502,8 @@ class _Asked:
         reading, tally = usable[0]
         hint = self.raw.hints.get(column.source)
         padding = not coded and column.index in self.padded and bool(tally.figures['zeros'])
-        if hint is None and not forced and _is_code(tally, padding=padding):
-            return replace(column, reason=_code_reason(tally))
+        if hint in (None, 'integer') and not forced and _is_code(tally, padding=padding):
+            return replace(column, reason=_code_reason(tally, coded=coded))
         kind, scale = _number_type(tally, hint)
         unread = tally.filled - tally.figures['whole'] if kind == 'integer' else tally.bad
         reason = 'numbers, padded with zeros as others of this table are' if padding else 'numbers'
@@ -635,13 +644,18 @@ def _is_code(tally: Tally, *, padding: bool = False) -> bool:
         return False
     same = figures['shortest'] == figures['longest']
     padded = not padding and figures['zeros'] and (same or figures['zeros'] * 20 >= tally.ok)
-    return bool(padded or not replace(tally, filled=tally.ok, ok=figures['whole']).enough)
+    return bool(padded or not _mostly_whole(tally))
 
 
-def _code_reason(tally: Tally) -> str:
+def _mostly_whole(tally: Tally) -> bool:
+    """Whether numbers fit whole ones of 64 bits, but for a few."""
+    return replace(tally, filled=tally.ok, ok=tally.figures['whole']).enough
+
+
+def _code_reason(tally: Tally, *, coded: bool) -> str:
     figures = tally.figures
     if not figures['zeros']:
-        return 'numbers that are names: more than 18 digits'
+        return 'numbers that are names, by what the column is called' if coded else digits.LONG_NAMES
     length = f', all of {figures["longest"]} characters' if figures['shortest'] == figures['longest'] else ''
     return f'numbers that are names: {figures["zeros"]:,} have leading zeros{length}; as a measure they are numbers'
 
@@ -656,7 +670,8 @@ def _text_reason(found: Mapping[Reading, Tally]) -> str:
 def _number_type(tally: Tally, hint: str | None) -> tuple[str, int]:
     figures = tally.figures
     scale = int(figures['scale'] or 0)
-    if figures['plain'] == tally.ok and hint in (None, 'integer') and figures['whole']:
+    whole = figures['whole'] == tally.ok if hint else _mostly_whole(tally)
+    if figures['plain'] == tally.ok and hint in (None, 'integer') and whole:
         return 'integer', 0
     room = float(figures['largest'] or 0) < 10 ** (readings.MOST_DIGITS - scale)
     short = not figures['exponents'] and scale <= readings.MOST_SCALE
