@@ -27,12 +27,14 @@ def are_lost(plain: str, value: str) -> str:
 
     It is not where the text is that of a DOUBLE: the shortest one, or one of more digits, as `%.18e` writes them.
     """
+    # `savetxt` of numpy writes so; to find that for any number of places takes three times as long.
     written = f"trim(replace(regexp_extract({plain}, '^[+-]?([0-9.]+)', 1), '.', ''), '0')"
-    places = f'least({LONGEST}, greatest(0, strlen({written}) - 1))::INTEGER'
-    held = f"trim(replace(split_part(printf('%.*e', {places}, abs({value})), 'e', 1), '.', ''), '0')"
+    places = f'least({LONGEST}, greatest(0, strlen(w) - 1))::INTEGER'
+    held = f"replace(split_part(printf('%.*e', {places}, abs({value})), 'e', 1), '.', '')"
+    other = f'list_transform([{written}], lambda w: w <> {held})[1]'
     return (
         f'CASE WHEN strlen({plain}) <= {HELD} THEN false WHEN ({value})::VARCHAR = {plain} THEN false '
-        f'ELSE coalesce({written} <> {held}, false) END'
+        f"WHEN printf('%.18e', {value}) = {plain} THEN false ELSE coalesce({other}, false) END"
     )
 
 
