@@ -60,7 +60,7 @@ def test_decimals_that_are_rounded_are_counted(tmp_path: Path) -> None:
         [f'{1e5 / number:.20f}' for number in range(3, 12)],
         [f'{-1 / number:.16e}' for number in range(3, 12)],
         ['0.10000000000000000000', '1000000000000000000000.5e0'.replace('.5e0', '.0'), '1.50000000000000000'],
-        ['12345678901234.5', '9007199254740992.0000', '1e300', '-.5'],
+        ['12345678901234.5', '9007199254740992.0000', '1e300', '-.5', '0.00000000000000000', '-0.000000000000000'],
     ],
 )
 def test_what_a_program_wrote_out_of_its_numbers_loses_nothing(tmp_path: Path, cells: list[str]) -> None:
