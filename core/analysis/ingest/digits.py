@@ -31,7 +31,7 @@ def are_lost(plain: str, value: str) -> str:
     written = f"trim(replace(regexp_extract({plain}, '^[+-]?([0-9.]+)', 1), '.', ''), '0')"
     places = f'least({LONGEST}, greatest(0, strlen(w) - 1))::INTEGER'
     held = f"replace(split_part(printf('%.*e', {places}, abs({value})), 'e', 1), '.', '')"
-    other = f'list_transform([{written}], lambda w: w <>  AND w <> {{held}})[1]'
+    other = f"list_transform([{written}], lambda w: w <> '' AND w <> {held})[1]"
     return (
         f'CASE WHEN strlen({plain}) <= {HELD} THEN false WHEN ({value})::VARCHAR = {plain} THEN false '
         f"WHEN printf('%.18e', {value}) = {plain} THEN false ELSE coalesce({other}, false) END"
