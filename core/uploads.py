@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -193,12 +193,17 @@ class Uploads:
     async def append(
         self, user_id: UUID, upload_id: UUID, offset: int, pieces: AsyncIterable[bytes], *, by: Actor = NOBODY
     ) -> tuple[Upload, int]:
-        """Append bytes from `offset` on; the last byte accepts the upload. Return the upload and the new offset."""
+        """Append bytes from `offset` on; the last byte accepts the upload. Return the upload and the new offset.
+
+        Raise TooLarge when more bytes come than were announced: the upload then stays short of its end, and is not
+        accepted by whoever asks for it next.
+        """
         upload = await self.upload(user_id, upload_id)
         if upload.state != 'receiving':
             raise Conflict('This upload has ended already.')
         await self._grows(user_id, upload_id)
-        arrived = await self._staging.append(upload_id, offset, pieces, limit=upload.size)
+        within = _within(pieces, upload.size - offset, size=upload.size)
+        arrived = await self._staging.append(upload_id, offset, within, limit=upload.size)
         return (await self.accept(user_id, upload_id, by=by) if arrived == upload.size else upload), arrived
 
     async def _grows(self, user_id: UUID, upload_id: UUID) -> None:
@@ -550,6 +555,21 @@ def title_of(file_name: str) -> str:
     """Return the name for a dataset: the file's name without its suffixes."""
     stem = SUFFIXES.sub('', file_name)
     return stem.replace('_', ' ').strip() or file_name
+
+
+async def _within(pieces: AsyncIterable[bytes], room: int, *, size: int) -> AsyncIterator[bytes]:
+    """Pass pieces on; the one that fills an upload waits until it is known to be the last."""
+    last = b''
+    async for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            raise TooLarge(f'More than the announced {size:,} bytes came. Upload the file anew.')
+        if piece and room == 0:
+            last = piece
+        else:
+            yield piece
+    if last:
+        yield last
 
 
 async def _record(tx: Transaction, user_id: UUID, action: str, dataset_id: UUID, *, told: str, by: Actor) -> None:

@@ -289,11 +289,15 @@ class Version:
     created_at: datetime
 
     @property
+    def dates(self) -> bool:
+        """Whether its times are dates, which are the same in every zone."""
+        column = self.manifest['time'].get('column')
+        return any(c['name'] == column and c['type'] == 'date' for c in self.manifest['columns'])
+
+    @property
     def zone(self) -> str:
         """The zone by whose clock its times are told: UTC for dates, which are kept at 00:00 there. '' is any."""
-        time = self.manifest['time']
-        dates = any(c['name'] == time.get('column') and c['type'] == 'date' for c in self.manifest['columns'])
-        return 'UTC' if dates else time.get('zone') or ''
+        return 'UTC' if self.dates else self.manifest['time'].get('zone') or ''
 
     @property
     def opens(self) -> str:

@@ -355,11 +355,17 @@ def test_refusals_say_what_is_wrong_and_where(api: httpx.Client):
     refused(api.post('/forecasts', headers=who, json=forecast), 404)
     refused(api.post('/forecasts', headers=who, json=forecast | {'h': True}), 400, place='body.h')
     refused(api.post('/forecasts', headers=who, json=forecast | {'models': ['magic']}), 400, place='body.models.0')
+    built = {'dataset': str(uuid4()), 'spec': {'panels': []}}
+    refused(api.post('/dashboards', headers=who, json=built), 400, place='body.spec')
     refused(api.delete(f'/uploads/{uuid4()}', headers=who | TUS), 404)
     waiting = api.post('/uploads', headers=who | TUS | {'Upload-Length': '5'}).headers['location'].removeprefix(API)
     part = who | TUS | {'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': '3'}
     refused(api.patch(waiting, headers=part, content=b'x'), 409, code='conflict')
     refused(api.patch(waiting, headers=part | {'Content-Type': 'text/plain'}, content=b'x'), 415)
+    refused(api.patch(waiting, headers=part | {'Upload-Offset': '0'}, content=b'day,v\n'), 413)
+    assert api.head(waiting, headers=who | TUS).headers['upload-offset'] == '0', (
+        'what is too long is not taken for whole'
+    )
     refused(api.post('/uploads', headers=who | TUS | {'Upload-Length': 'many'}), 400)
     refused(api.post(f'{waiting}/direct', headers=who), 409, detail='This server takes the bytes itself: PATCH them.')
     refused(api.post(f'/uploads/{uuid4()}/direct', headers=who), 404)

@@ -1,10 +1,11 @@
 """Uploads: the very same file is taken again and told, and what ends without a dataset leaves no object behind."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
-from core.errors import NotFound
+from core.errors import NotFound, TooLarge
 from core.ports import ObjectStore
 from core.values import ObjectInfo, Upload, User
 from storage.objects import Objects
@@ -102,6 +103,23 @@ async def whole(product: Product, user: User, **into: str | UUID) -> Upload:
     upload = await product.uploads.begin_upload(user.id, name='a.csv', size=len(FILE), **into)  # type: ignore[arg-type]
     await product.staging.append(upload.id, 0, pieces(FILE), limit=len(FILE))
     return upload
+
+
+async def test_more_bytes_than_were_announced_make_no_dataset(product: Product, user: User) -> None:
+    upload = await product.uploads.begin_upload(user.id, name='a.csv', size=len(FILE))
+
+    async def more() -> AsyncIterator[bytes]:
+        for piece in (FILE[:9], FILE[9:], b'and more'):
+            yield piece
+
+    with pytest.raises(TooLarge):
+        await product.uploads.append(user.id, upload.id, 0, more())
+    found, offset = await product.uploads.received(user.id, upload.id)
+    assert (found.state, offset) == ('receiving', 9)
+    with pytest.raises(TooLarge):
+        await product.uploads.append(user.id, upload.id, 9, pieces(FILE[9:] + b'and more'))
+    ended, arrived = await product.uploads.append(user.id, upload.id, 9, pieces(FILE[9:]))
+    assert (ended.state, arrived) == ('accepted', len(FILE))
 
 
 async def test_what_is_discarded_while_its_bytes_are_moved_leaves_no_object(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
+from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,14 +17,39 @@ from starlette.types import Message
 
 from core.analysis.query import Answer, Part, Query, encode
 from core.analysis.query.files import columns, rows, write_parquet
-from core.errors import TooLarge
+from core.errors import TooLarge, UsageError
+from core.values import Version
 from ui.api.contract import LONGEST_NAME, disposition
-from ui.api.query import WORTH_PACKING, _called, _json, _sent, _unless_left
+from ui.api.query import WORTH_PACKING, Asked, _called, _json, _sent, _unless_left
 
 LINE = Part(name='a', series='Zürich', measure='y', columns={'t': np.array([1.0, 2]), 'y': np.array([3, np.nan])}, n=1)
 ANSWER = Answer(
     kind='line', start=1, end=2, width=1, rows_behind=1, points_per_pixel=1, exact=True, span=(1, 2), lines=(LINE,)
 )
+
+
+def version(*, type: str = 'timestamp', zone: str = 'Europe/Berlin') -> Version:
+    columns = [{'name': 'time', 'type': type}]
+    return Version(
+        **{name: uuid4() for name in ('id', 'dataset_id', 'user_id', 'upload_id')},
+        number=1,
+        prefix='p',
+        manifest={'measures': ['y'], 'time': {'column': 'time', 'zone': zone}, 'columns': columns},
+        rows=1,
+        created_at=datetime.now(UTC),
+    )
+
+
+def test_days_are_those_of_the_dataset_unless_a_zone_is_named() -> None:
+    assert Asked().of(version()).zone == 'Europe/Berlin'
+    assert Asked(zone='UTC').of(version()).zone == 'UTC'
+    assert Asked().of(version(zone='')).zone == 'UTC'
+
+
+def test_dates_are_the_same_in_every_zone() -> None:
+    assert Asked(zone='America/New_York').of(version(type='date')).zone == 'UTC'
+    with pytest.raises(UsageError):
+        Asked(zone='Mars/Olympus').of(version(type='date'))
 
 
 def test_what_is_no_value_is_null() -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import Field, Strict
 
+from core.errors import UsageError
 from core.services import Services
 from ui.api.contract import Answer, Body, By, DashboardsRead, DashboardsWrite, Most, Name, Offset, problems, router
 
@@ -57,7 +58,7 @@ class DeletedDashboards(Answer):
 
 
 class NewDashboard(Body):
-    """A dashboard to make: built from a `dataset` by a `template`, with the panels of `spec`, else empty."""
+    """A dashboard to make: built from a `dataset` by a `template`, or with the panels of `spec`, else empty."""
 
     name: Name | None = None
     spec: Spec = {}
@@ -106,6 +107,11 @@ def routes(services: Services) -> APIRouter:
     @api.post('/dashboards', status_code=201, summary='Make a dashboard', responses=problems(404, 409))
     async def create_dashboard(session: DashboardsWrite, body: NewDashboard, by: By) -> Dashboard:
         user_id, name = session.user.id, body.name
+        if body.dataset is not None and 'spec' in body.model_fields_set:
+            raise UsageError(
+                'A dashboard is built from a `dataset`, or has the panels of a `spec`: name one of them.',
+                place='body.spec',
+            )
         if body.dataset is None:
             made = await dashboards.create(user_id, name or 'New dashboard', body.spec, by=by)
         else:

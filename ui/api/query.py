@@ -65,7 +65,7 @@ class Asked(BaseModel):
     width: int = Field(1000, ge=1, le=MOST_WIDTH, description='Pixels.')
     every: Text = Field('', description='Buckets: an ISO 8601 duration or `auto`.')
     aggregation: Text = Field('mean', description='mean, sum, min, max, first, last, count or p0 to p100.')
-    zone: Text = Field('UTC', description='Whose days and months count.')
+    zone: Text = Field('', description="Whose days and months count: the dataset's if none; dates have none.")
     group: Text = Field('', description='A key column: one line for each of its values; `*`: one of all series.')
     across: Text = Field('sum', description='How series of a group become one: sum or mean.')
     top: int = Field(0, ge=0, le=MOST_LINES, description='Only the greatest so many.')
@@ -81,6 +81,7 @@ class Asked(BaseModel):
     def of(self, version: Version) -> Query:
         """The question to a version; raise UsageError where it is none."""
         ends = ('start', time_of(self.start)), ('end', time_of(self.end))
+        zone = known_zone(self.zone or version.zone or 'UTC').key
         told: list[tuple[str, str]] = [
             *(('measures', name) for name in self.measures or version.manifest['measures'][:1]),
             *(('series', label) for label in self.series or ()),
@@ -88,8 +89,9 @@ class Asked(BaseModel):
             *(('overlays', one) for one in self.overlays or ()),
             *((name, str(micros(at))) for name, at in ends if at),
             ('kind', self.kind), ('width', str(self.width)), ('every', self.every), ('aggregation', self.aggregation),
-            ('zone', self.zone), ('group', self.group), ('across', self.across), ('top', str(self.top)),
-            ('by', self.by), ('bins', str(self.bins)), ('volume', self.volume), ('compare', self.compare),
+            ('zone', 'UTC' if version.dates else zone), ('group', self.group), ('across', self.across),
+            ('top', str(self.top)), ('by', self.by), ('bins', str(self.bins)), ('volume', self.volume),
+            ('compare', self.compare),
         ]  # fmt: skip
         return Query.parsed(told)
 

@@ -80,6 +80,7 @@ def described(name: str, version: Version | None) -> dict[str, Any]:
         'version': version.number,
         'span': [_ms(time['start']), _ms(time['end'])] if time.get('start') else None,
         'zone': version.zone,
+        'dates': version.dates,
         'step': float(time.get('step_seconds') or 0) * 1000,
         'measures': list(manifest['measures']),
         'keys': list(series.get('columns') or ()),

@@ -13,8 +13,10 @@ def test_what_a_panel_asks(told: Told) -> None:
         [panel('line', measures=['load']), context(dataset={'series': 370})],
         [panel('line', measures=['load'], show={'own': {'from': 1, 'to': 9}}), context(range=[10, 20], compare='P1W')],
         [panel('line', measures=['load'], group='site'), context(dataset={'series': 370, 'distinct': {'site': 12}})],
+        [panel('bar', measures=['load']), context(dataset={'zone': 'Europe/Berlin'})],
+        [panel('bar', measures=['load']), context(dataset={'zone': 'Europe/Berlin'}, zone='Europe/Berlin')],
     ]
-    line_, stacked, calendar, chosen, many, own, grouped = told(body, cases)
+    line_, stacked, calendar, chosen, many, own, grouped, elsewhere, there = told(body, cases)
     assert line_ == [*(['kind', 'line'], ['width', '500'], ['measures', 'load']), ['from', '10'], ['to', '21']]
     assert ['every', 'auto'] in stacked
     assert ['zone', 'Europe/Berlin'] in stacked
@@ -24,6 +26,8 @@ def test_what_a_panel_asks(told: Told) -> None:
     assert ['top', '8'] in many
     assert [pair[1] for pair in own if pair[0] in ('from', 'to', 'compare')] == ['1', '9', 'P1W']
     assert 'top' not in dict(grouped)
+    assert dict(elsewhere)['zone'] == 'UTC', 'without a zone the question is of that of the dataset'
+    assert 'zone' not in dict(there)
 
 
 def test_as_many_lines_are_asked_for_as_are_reckoned_with(told: Told) -> None:

@@ -8,6 +8,12 @@ from core.panels import parsed
 from tests.ui.panels.given import DAY, HOUR, SCENE, Told, answer, context, line, panel
 
 
+def test_a_panel_of_dates_has_no_zone(told: Told) -> None:
+    body = 'return given.map((one) => variables.datedBy(Object.keys(one.datasets)[0], one).zone);'
+    cases = [context(dataset={'dates': dates}, zone='America/New_York') for dates in (True, False)]
+    assert told(body, cases) == ['UTC', 'America/New_York']
+
+
 @pytest.mark.parametrize('name', ['constructor', 'toString', 'valueOf', '__proto__'])
 def test_columns_may_be_called_as_what_objects_have(told: Told, name: str) -> None:
     named = json.loads(json.dumps({name: 'x'}))

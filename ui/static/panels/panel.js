@@ -12,7 +12,7 @@ import { Marks } from "./marks.js";
 import { markPartial } from "./partial.js";
 import { keepsStep, ownStep, requestOf } from "./request.js";
 import { AVERAGED, behind, besides, dense, howOf, lasting, leftOut, lieFlat, namesOf, OVER_TIME, scattered, scene, shareable, stepOf, subtitle, valuesOf } from "./scene.js";
-import { written } from "./variables.js";
+import { datedBy, written } from "./variables.js";
 import { PASSING, address, fileAddress, forecast, prefetch, query } from "./wire.js";
 import { singleFigure, table } from "./words.js";
 
@@ -61,7 +61,7 @@ export class Panel {
     }
     this.drawing = drawing;
     this.spec = spec;
-    this.context = context;
+    this.context = datedBy(spec.dataset, context);
     const title = spec.title || this.named(), timed = OVER_TIME.has(spec.kind);
     this.title.textContent = this.title.title = title;
     this.more.setAttribute("aria-label", `Menu of ${title}`);

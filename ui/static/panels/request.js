@@ -65,6 +65,6 @@ export function requestOf(panel, context, width) {
   if (every && !["heat", "histogram", "box"].includes(kind)) pairs.push(["every", every]);
   const compare = COMPARED.has(kind) && earlierOf(panel, context);
   if (compare) pairs.push(["compare", compare]);
-  if (context.zone && context.zone !== "UTC" && (every || compare || query.group || kind === "heat" || kind === "calendar")) pairs.push(["zone", context.zone]);
+  if (context.zone && context.zone !== (dataset.zone || "UTC") && (every || compare || query.group || kind === "heat" || kind === "calendar")) pairs.push(["zone", context.zone]);
   return pairs;
 }

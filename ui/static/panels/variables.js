@@ -117,6 +117,9 @@ export const rangesFor = (context) => fitting(context).map(([, last]) => last);
 // Until when the data of a dataset last: months by the calendar. A single moment lasts 1 ms.
 const endOf = ({ span, step = 0 }, zone) => step > 27.5 * DAY ? before(span[1], `P${Math.round(step / MONTH)}M`, zone, 1) : span[1] + (step || 1);
 
+// Dates are the same everywhere, whatever the zone that panels share.
+export const datedBy = (dataset, context) => context.datasets[dataset]?.dates ? { ...context, zone: "UTC" } : context;
+
 // What panels draw by: moments in place of durations, and what there is to choose from.
 export function resolved(chosen, { datasets, zone, panels }) {
   const shown = [...new Set(panels.map((panel) => panel.dataset).filter((id) => datasets[id]))].map((id) => datasets[id]);
