@@ -306,7 +306,7 @@ def _has_clock(column: Looked) -> bool:
     clocks = [
         cell
         for cell in column.cells
-        if ':' in cell or re.fullmatch(r'\d{9,}(?:\.\d+)?', cell) or re.search(r'\d[Tt]\d', cell)
+        if ':' in cell or re.fullmatch(r'-?\d{9,}(?:\.\d+)?', cell) or re.search(r'\d[Tt]\d', cell)
     ]
     midnight = [cell for cell in clocks if re.search(r'[T ]0{1,2}:00(:00(\.0+)?)?', cell)]
     return len(clocks) > len(column.cells) / 2 and len(midnight) < len(clocks)

@@ -530,6 +530,13 @@ def test_seconds_since_1970_are_a_time_by_the_name_of_their_column(tmp_path: Pat
     assert column(report, name) == ('timestamptz', 'time')
 
 
+@pytest.mark.parametrize(('name', 'role'), [('ts', 'time'), ('balance', 'measure')])
+def test_numbers_with_a_minus_are_times_by_the_name_of_their_column_alone(tmp_path: Path, name: str, role: str) -> None:
+    rows = [f'2024-01-{1 + i:02},{-200_000_000 + 86_400 * i}' for i in range(9)]
+    text = '\n'.join([f'other,{name}', *rows, ''])
+    assert column(inspected(tmp_path, text, roles={'other': 'attribute'}), name)[1] == role
+
+
 @pytest.mark.parametrize('many', [20, 20_000])
 def test_names_of_columns_that_a_download_guards_are_as_they_were(tmp_path: Path, many: int) -> None:
     days = [f'{datetime(2024, 1, 1) + timedelta(hours=hour)},{hour}.5,{hour},1,2' for hour in range(many)]
