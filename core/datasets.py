@@ -422,9 +422,12 @@ class Datasets:
         keys = [f'{version.prefix}/faults.parquet'] if what == 'faults' else version.parts
         async with self._turn(user_id):
             opened = await self._objects.open(keys)
-            zone, system = version.manifest['time']['zone'], opened.files
+            told, system = version.manifest['time'], opened.files
+            time = '' if what == 'faults' else told['column']
             await self._read(
-                lambda: tables.export(opened.paths, out, where=where, lines=lines, zone=zone, system=system)
+                lambda: tables.export(
+                    opened.paths, out, where=where, lines=lines, time=time, zone=told['zone'], system=system
+                )
             )
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ def convert_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[
         parts = sorted(folder.glob('data-*.parquet'))
         if is_table:
             written = Path(beside) / f'out{out.suffix}'
-            tables.export(parts, written, guarded=False, zone=manifest.time.zone)
+            tables.export(parts, written, guarded=False, time=manifest.time.column, zone=manifest.time.zone)
             written.replace(out)
         else:
             _put_in_place(folder, out)

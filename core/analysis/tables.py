@@ -55,15 +55,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """How a dataset's times are written: `kind` is `date`, `timestamp` (by the clock of `zone`) or `timestamptz`."""
+    """How a dataset's times are written: `kind` is `date`, `timestamp` (by the clock of `zone`) or `timestamptz`.
+
+    In CSV clock times have their offset, too, where a zone is known (UTC counts as none): some hours are there twice.
+    """
 
     kind: str
     zone: str
 
-    def told(self, column: str) -> tuple[str, str]:
+    def told(self, column: str, *, csv: bool) -> tuple[str, str]:
         """SQL: times in UTC as these are written, and the type that they then have."""
         instant = f"timezone('UTC', {column})"
-        if self.kind == 'timestamptz':
+        if self.kind == 'timestamptz' or (csv and self.kind == 'timestamp' and self.zone != 'UTC'):
             return instant, AWARE
         if self.kind == 'date':
             return f'{column}::date', 'DATE'
@@ -168,6 +171,7 @@ def export(
     lines: Lines = (None, None),
     guarded: bool = True,
     clock: Clock | None = None,
+    time: str = '',
     zone: str = 'UTC',
     system: Any = None,
 ) -> None:
@@ -175,9 +179,10 @@ def export(
 
     With `where` and `lines`, only those rows are written that `page` returns.
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe, unless
-    not `guarded`: then text is written as it is. Instants stand there with the offset of `zone`. With a `clock`, times
-    that do not say so are in UTC and are written as the times of a dataset are: as dates, by the clock of its zone, or
-    with its offset. Parts that are addresses are opened by the fsspec file system `system`.
+    not `guarded`: then text is written as it is. Instants stand there with the offset of `zone`, and so do the clock
+    times of the column `time`, of which `_time` holds the instants, unless that is UTC. With a `clock`, times that do
+    not say so are in UTC and are written as the times of a dataset are: as dates, by the clock of its zone, or with its
+    offset. Parts that are addresses are opened by the fsspec file system `system`.
     """
     source = duck.files(parts)
     csv = out.suffix == '.csv'
@@ -187,7 +192,10 @@ def export(
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
         place = clock.zone if clock else zone
-        columns = ', '.join(_written(*one, csv=csv, guards=guards, clock=clock, zone=place) for one in shown)
+        local = time if csv and zone != 'UTC' else ''
+        columns = ', '.join(
+            _written(*one, csv=csv, guards=guards, clock=clock, local=local, zone=place) for one in shown
+        )
         form = '(format csv, header)' if csv else '(format parquet, compression zstd)'
         condition, wanted = _chosen(where or {}, lines)
         connection.execute(f'copy (select {columns} from {source}{condition}) to {duck.text(str(out))} {form}', wanted)
@@ -204,12 +212,14 @@ def _chosen(where: Mapping[str, Any], lines: Lines) -> tuple[str, list[Any]]:
     return f' where {condition}' if tests else '', [value for _, value in tests]
 
 
-def _written(name: str, kind: str, *, csv: bool, guards: bool, clock: Clock | None, zone: str) -> str:
+def _written(name: str, kind: str, *, csv: bool, guards: bool, clock: Clock | None, local: str, zone: str) -> str:
     """SQL: a column as a file shows it. A guarded one begins like a formula neither in its name nor in its cells."""
     column = duck.identifier(name)
     title = duck.identifier(f"'{name}" if guards and name[:1] in FORMULA_STARTS else name)
     if clock is not None and kind == 'TIMESTAMP':
-        column, kind = clock.told(column)
+        column, kind = clock.told(column, csv=csv)
+    elif name == local and kind == 'TIMESTAMP':
+        column, kind = "timezone('UTC', _time)", AWARE
     if csv and kind == AWARE:
         column = duck.stamped(column, zone)
     if guards and kind == 'VARCHAR':

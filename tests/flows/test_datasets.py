@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import Conflict, NotFound, TooLarge, Unavailable, UsageError
 from core.ports import ObjectStore
-from core.values import Direct, JobState, ObjectInfo, Upload, User, Version
+from core.values import Dataset, Direct, JobState, ObjectInfo, Upload, User, Version
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.postgres import Postgres
@@ -492,6 +492,27 @@ async def test_downloads_hold_the_rows_and_run_no_formula(product: Product, user
     assert all("'=1+1" in line for line in lines[1:])
     assert packed.read_bytes()[:4] == b'PAR1'
     assert faults.read_text().startswith('line,')
+
+
+async def test_a_download_that_is_uploaded_again_holds_the_hour_that_clocks_show_twice(
+    product: Product, user: User, tmp_path: Path
+) -> None:
+    told = ['2024-10-27 00:00', '2024-10-27 01:00', '2024-10-27 02:00+01:00', '2024-10-27 03:00', '2024-10-28 00:00']
+    text = 'at,load\n' + ''.join(f'{at},{n}\n' for n, at in enumerate(told))
+    zone = {'time_zone': 'Europe/Berlin'}
+    dataset = await product.bring(user, 'load.csv', text.encode(), options=zone)
+
+    async def downloaded(dataset: Dataset) -> bytes:
+        out = tmp_path / f'{dataset.id}.csv'
+        await product.datasets.export(user.id, await product.datasets.version(user.id, dataset.id), 'rows', out)
+        return out.read_bytes()
+
+    found = await downloaded(dataset)
+    assert found.decode().splitlines()[2:5] == [
+        '2024-10-27T01:00:00+02:00,1', '2024-10-27T02:00:00+01:00,2', '2024-10-27T03:00:00+01:00,3',
+    ]  # fmt: skip
+    assert await downloaded(await product.bring(user, 'again.csv', found, options=zone)) == found
+    assert await downloaded(await product.bring(user, 'more.csv', found, dataset_id=dataset.id)) == found
 
 
 async def test_foreign_tenant_finds_nothing(product: Product, user: User, database: Postgres, tmp_path: Path) -> None:

@@ -101,6 +101,21 @@ def test_times_of_a_next_file_are_read_in_the_zone_of_the_dataset(convert: Conve
     assert rows(tmp_path / 'load')['_time'].diff().drop_nulls().unique().dt.total_hours().to_list() == [1]
 
 
+def test_a_table_of_local_times_names_the_offset_of_each_and_is_read_as_it_was(
+    convert: Convert, tmp_path: Path
+) -> None:
+    zone = {'time_zone': 'Europe/Berlin'}
+    stamps = 'at,y\n2024-10-27 01:00,1\n2024-10-27 02:00+01:00,2\n2024-10-27 03:00,3\n'
+    told = 'at,y\n2024-10-27T01:00:00+02:00,1\n2024-10-27T02:00:00+01:00,2\n2024-10-27T03:00:00+01:00,3\n'
+    convert(stamps, 'out.csv', options=zone)
+    assert (tmp_path / 'out.csv').read_text() == told
+    convert(told, 'out.csv', options=zone)
+    assert (tmp_path / 'out.csv').read_text() == told
+    convert(stamps, 'load', options=zone)
+    convert('at,y\n2024-10-27 04:00,4\n', 'more.csv', name='b.csv', onto='load')
+    assert (tmp_path / 'more.csv').read_text() == told + '2024-10-27T04:00:00+01:00,4\n'
+
+
 def test_what_is_no_dataset_is_not_gone_on_from(convert: Convert, tmp_path: Path) -> None:
     convert(FIRST, 'sales')
     kept = rows(tmp_path / 'sales')

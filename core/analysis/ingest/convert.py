@@ -789,11 +789,11 @@ def _write_export(
 
 def _exported(column: Column, *, zone: str, csv: bool) -> str:
     """SQL: a column as it is exported; the time as it was understood, also where the zone's clocks change."""
-    value = duck.identifier(column.name)
+    value, aware = duck.identifier(column.name), column.type == 'timestamptz'
     if column.role == 'time' and zone != 'UTC' and column.type in ('timestamp', 'timestamptz'):
-        instant = "timezone('UTC', _time)"
-        value = instant if column.type == 'timestamptz' else f'timezone({duck.text(zone)}, {instant})'
-    return duck.stamped(value, zone) if csv and column.type == 'timestamptz' else value
+        value, aware = "timezone('UTC', _time)", aware or csv
+        value = value if aware else f'timezone({duck.text(zone)}, {value})'
+    return duck.stamped(value, zone) if csv and aware else value
 
 
 def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> SourceFile:

@@ -59,7 +59,7 @@ def test_export_leaves_our_own_columns_out(part, tmp_path, form):
 TOLD = [
     ('date', 'UTC', '2024-07-01', '2024-07-01 00:00:00'),
     ('timestamp', 'UTC', '2024-07-01 00:00:00', '2024-07-01 00:00:00'),
-    ('timestamp', 'Europe/Berlin', '2024-07-01 02:00:00', '2024-07-01 02:00:00'),
+    ('timestamp', 'Europe/Berlin', '2024-07-01T02:00:00+02:00', '2024-07-01 02:00:00'),
     ('timestamptz', 'Europe/Berlin', '2024-07-01T02:00:00+02:00', '2024-07-01 00:00:00+00'),
     ('timestamptz', 'America/St_Johns', '2024-06-30T21:30:00-02:30', '2024-07-01 00:00:00+00'),
     ('timestamptz', 'UTC', '2024-07-01T00:00:00+00:00', '2024-07-01 00:00:00+00'),
@@ -75,6 +75,24 @@ def test_times_are_exported_as_those_of_the_dataset_are(tmp_path, kind, zone, wr
     assert (tmp_path / 'out.csv').read_text() == f'unique_id,ds\na,{written}\n'
     duckdb.sql("set timezone = 'UTC'")
     assert duckdb.sql(f"select ds = '{meant}' from '{tmp_path / 'out.parquet'}'").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_clock_times_of_a_zone_are_written_with_their_offset_where_they_are_the_time(tmp_path, form):
+    path, out = tmp_path / 'rows.parquet', tmp_path / f'out.{form}'
+    duckdb.sql(
+        "copy (select timestamp '2024-10-27 02:30' as ds, timestamp '2024-10-27 02:30' as due, unnest(["
+        f"timestamp '2024-10-27 00:30', timestamp '2024-10-27 01:30']) as _time) to '{path}'"
+    )
+    tables.export([path], out, time='ds', zone='Europe/Berlin')
+    if form == 'csv':
+        assert out.read_text().split('\n')[1:3] == [
+            '2024-10-27T02:30:00+02:00,2024-10-27 02:30:00', '2024-10-27T02:30:00+01:00,2024-10-27 02:30:00',
+        ]  # fmt: skip
+    else:
+        assert duckdb.sql(f"select distinct ds = due from '{out}'").fetchall() == [(True,)]
+    tables.export([path], tmp_path / 'plain.csv', time='ds')
+    assert (tmp_path / 'plain.csv').read_text().split('\n')[1] == '2024-10-27 02:30:00,2024-10-27 02:30:00'
 
 
 def test_the_hour_that_a_clock_shows_twice_is_told_apart_and_an_odd_offset_is_written_in_utc(tmp_path):

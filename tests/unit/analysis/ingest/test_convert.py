@@ -119,7 +119,7 @@ def test_an_export_writes_the_times_as_they_were_understood(tmp_path: Path) -> N
     report = export(source, name='file.csv', out=out, options=Options(time_zone='Europe/Paris'))
     assert report['faults_by_kind'] == {'dst_overlap': 2, 'dst_gap': 1}
     hours = [line.split(',')[0] for line in out.read_text(encoding='utf-8').splitlines()[1:]]
-    assert hours == ['2024-03-31 03:30:00', '2024-10-27 02:30:00', '2024-10-27 02:30:00']
+    assert hours == ['2024-03-31T03:30:00+02:00', '2024-10-27T02:30:00+02:00', '2024-10-27T02:30:00+01:00']
 
 
 def test_a_repair_of_a_record_that_is_not_stored_is_no_repair(tmp_path: Path) -> None:
