@@ -44,6 +44,10 @@ FIXED: Final[Mapping[str, int]] = {'s': 1, 'min': 60, 'h': 3600}
 CALENDAR: Final[Mapping[str, str]] = {
     'D': 'day', 'W': 'week', 'MS': 'month', 'QS': 'quarter', 'YS': 'year',
 }  # fmt: skip
+LENGTHS: Final[Mapping[str, str]] = {
+    'D': '1 day', 'W': '1 week', 'MS': '1 month', 'QS': '3 months', 'YS': '1 year',
+}  # fmt: skip
+A_DAY: Final = 86_400
 EVERY: Final = re.compile(r'(\d{0,4})(s|min|h)|(D|W|MS|QS|YS)')
 GROWTH: Final = 20
 """Resampling may make this many rows of one, and ALLOWED more."""
@@ -557,19 +561,80 @@ def _resample(asked: _Asked) -> Made:
     for name, aggregate in own.items():
         if not asked.free(asked.find(name)).numeric or aggregate not in AGGREGATES:
             raise UsageError(f'"{aggregate}" cannot be taken of "{name}". Choose {", ".join(AGGREGATES)} of numbers.')
-    wall = f"timezone({duck.text(asked.zone)}, timezone('UTC', _time))"
     if match[3]:
-        bucket, length = f"date_trunc('{CALENDAR[match[3]]}', {wall})::TIMESTAMP", f'1 {CALENDAR[match[3]]}'
-        back = f"timezone('UTC', timezone({duck.text(asked.zone)}, __bucket))"
-    else:
-        seconds = int(match[1] or 1) * FIXED[match[2]]
-        bucket, length = f"time_bucket(INTERVAL {seconds} SECOND, _time, TIMESTAMP '2000-01-01')", f'{seconds} second'
-        back = '__bucket'
-    length = '3 months' if length == '1 quarter' else length
-    return _regular(asked, bucket=bucket, length=length, back=back, aggregate=default, own=own)
+        return _calendar(asked, f"date_trunc('{CALENDAR[match[3]]}', {{}})", LENGTHS[match[3]], default, own)
+    seconds = int(match[1] or 1) * FIXED[match[2]]
+    days, rest = divmod(seconds, A_DAY)
+    if days and rest:
+        raise UsageError(
+            f'"{every}" is longer than a day. Such a step is whole days: {days * 24}h or {days * 24 + 24}h.'
+        )
+    if days:
+        # Counted as charts do: from 1970, weeks from a Monday.
+        begun = '1970-01-01' if days % 7 else '1970-01-05'
+        bucket = f"time_bucket(INTERVAL {days} DAY, {{}}, TIMESTAMP '{begun}')"
+        return _calendar(asked, bucket, f'{days} day', default, own)
+    return _by_clock(asked, f'{seconds} second', default, own)
 
 
-def _regular(asked: _Asked, *, bucket: str, length: str, back: str, aggregate: str, own: Mapping[str, str]) -> Made:
+def _calendar(asked: _Asked, bucket: str, length: str, aggregate: str, own: Mapping[str, str]) -> Made:
+    """Steps of days and longer: `bucket` is the first day of the one that a wall-clock time lies in."""
+    # Of noon there is one each day, of midnight none or two where clocks change then.
+    noon = f"timezone('UTC', timezone({duck.text(asked.zone)}, __bucket + INTERVAL 12 HOUR))"
+    grid = f"""
+        SELECT _series, unnest(generate_series(min(__bucket), max(__bucket), INTERVAL '{length}')) AS __bucket
+        FROM folded GROUP BY _series"""
+    if length == '1 day':  # where the date line was moved, one did not take place
+        grid = f'SELECT * FROM ({grid}) WHERE {_wall(noon, asked.zone)} = __bucket + INTERVAL 12 HOUR'
+    return _regular(
+        asked,
+        bucket=bucket.format(_wall('_time', asked.zone)),
+        length=length,
+        grid=grid,
+        back=_midnight(noon, asked.zone),
+        aggregate=aggregate,
+        own=own,
+    )
+
+
+def _by_clock(asked: _Asked, length: str, aggregate: str, own: Mapping[str, str]) -> Made:
+    """Steps within a day: they count from midnight in the zone, as in charts, and the last one ends with its day."""
+    grid = f"""
+        SELECT _series, __bucket FROM (
+            SELECT _series, a, b, unnest(generate_series(day, until - INTERVAL 1 MICROSECOND, INTERVAL '{length}'))
+                AS __bucket
+            FROM (SELECT *, lead(day) OVER (PARTITION BY _series ORDER BY day) AS until FROM (
+                SELECT DISTINCT _series, a, b, {_midnight('moment', asked.zone)} AS day FROM (
+                    SELECT *, unnest(generate_series(a, b + INTERVAL 2 DAY, INTERVAL 12 HOUR)) AS moment FROM (
+                        SELECT _series, min(__bucket) AS a, max(__bucket) AS b FROM folded GROUP BY _series))))
+            WHERE until IS NOT NULL)
+        WHERE __bucket BETWEEN a AND b"""
+    bucket = f"time_bucket(INTERVAL '{length}', _time, {_midnight('_time', asked.zone)})"
+    return _regular(asked, bucket=bucket, length=length, grid=grid, back='__bucket', aggregate=aggregate, own=own)
+
+
+def _wall(instant: str, zone: str) -> str:
+    """SQL: what clocks in the zone show at an instant (TIMESTAMP, UTC)."""
+    return f"timezone({duck.text(zone)}, timezone('UTC', {instant}))"
+
+
+def _midnight(instant: str, zone: str) -> str:
+    """SQL: when the day of an instant (TIMESTAMP, UTC) begins by the clocks of the zone."""
+    if zone == 'UTC':
+        return f"date_trunc('day', {instant})"
+    day = f"date_trunc('day', {_wall(instant, zone)})"
+    # Clocks may have changed between: what they showed then tells how far they were ahead of UTC.
+    near = f'({day} - ({_wall(instant, zone)} - {instant}))'
+    before = f'({near} - INTERVAL 1 MICROSECOND)'
+    far = f'({day} - ({_wall(before, zone)} - {before}))'
+    of_day = [f"CASE WHEN date_trunc('day', {_wall(one, zone)}) = {day} THEN {one} END" for one in (near, far)]
+    return f'least({", ".join(of_day)})'
+
+
+def _regular(
+    asked: _Asked, *, bucket: str, length: str, grid: str, back: str, aggregate: str, own: Mapping[str, str]
+) -> Made:
+    """Rows of each series at the steps of `grid`; `bucket` is the one that a row lies in, `back` its time in UTC."""
     folded, listed, fields = [], [], []
     for field in asked.fields:
         if field.role == 'time':
@@ -587,10 +652,6 @@ def _regular(asked: _Asked, *, bucket: str, length: str, back: str, aggregate: s
             listed.append(field.sql)
         fields.append(field)
     first = [f'arg_min({name}, __at) AS {name}' for name in asked.own[2:]]
-    grid = (
-        f"SELECT _series, unnest(generate_series(min(__bucket), max(__bucket), INTERVAL '{length}')) AS __bucket "
-        'FROM folded GROUP BY _series'
-    )
     sql = f"""
         WITH placed AS (SELECT *, {bucket} AS __bucket, (epoch_us(_time), _line) AS __at FROM source),
         folded AS (SELECT _series, __bucket, {', '.join(first + folded)} FROM placed GROUP BY 1, 2),
@@ -607,12 +668,11 @@ def _regular(asked: _Asked, *, bucket: str, length: str, back: str, aggregate: s
 
 def _time_value(field: Field, zone: str) -> str:
     """SQL: the time column's own value of `_time`."""
-    wall = f"timezone({duck.text(zone)}, timezone('UTC', _time))"
     if field.type == 'integer':
         return 'year(_time)'
     if field.type == 'date':
         return 'CAST(_time AS DATE)'
-    return "timezone('UTC', _time)" if field.type == 'timestamptz' else wall
+    return "timezone('UTC', _time)" if field.type == 'timestamptz' else _wall('_time', zone)
 
 
 def _fill(asked: _Asked) -> Made:

@@ -1,11 +1,14 @@
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
+import numpy as np
 import pytest
 
+from core.analysis.query.buckets import edges
 from core.analysis.recipes import Field, check, cook, preview, with_step
 from core.errors import TooLarge, UsageError
 
@@ -100,6 +103,49 @@ def test_days_are_days_of_the_zone_across_a_clock_change(tmp_path: Path) -> None
         ('2024-03-30 23:00:00', 23.0),
         ('2024-03-31 22:00:00', 2.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ('every', 'step'),
+    [
+        ('2h', 'PT2H'),
+        ('12h', 'PT12H'),
+        ('7h', 'PT7H'),
+        ('45min', 'PT45M'),
+        ('24h', 'P1D'),
+        ('48h', 'P2D'),
+        ('W', 'P7D'),
+    ],
+)
+@pytest.mark.parametrize(
+    ('zone', 'day'),
+    [
+        ('UTC', '2024-03-31'),
+        ('Europe/Berlin', '2024-03-31'),
+        ('Europe/Berlin', '2024-10-27'),
+        ('Asia/Kathmandu', '2024-03-31'),
+        ('Australia/Lord_Howe', '2024-04-07'),  # by half an hour
+        ('America/Havana', '2024-11-03'),  # midnight comes twice
+        ('America/Sao_Paulo', '2018-11-04'),  # and here it does not
+        ('Pacific/Apia', '2011-12-31'),  # no day was before
+    ],
+)
+def test_steps_are_those_of_charts(tmp_path: Path, zone: str, day: str, every: str, step: str) -> None:
+    begun, known = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=3), ZoneInfo(zone)
+    times = [begun + timedelta(minutes=47 * number) for number in range(180)]
+    rows = [('a', f'{at:%Y-%m-%d %H:%M}', 1, 1.0, 1, '') for at in times if at.hour != 5]
+    found = cooked(
+        tmp_path, {'do': 'resample', 'every': every, 'how': 'count'},
+        rows=rows, zone=zone, show='epoch_us(_time), coalesce(temp, 0)',
+    )  # fmt: skip
+    t = np.array([int(at.timestamp()) * 1_000_000 for at in times if at.hour != 5])
+    cuts = edges(int(t[0]), int(t[-1]), step, known)
+    assert dict(found) == dict(zip(cuts[:-1].tolist(), np.histogram(t, cuts)[0].tolist(), strict=True))
+
+
+def test_a_step_longer_than_a_day_is_whole_days(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='whole days: 24h or 48h'):
+        cooked(tmp_path, {'do': 'resample', 'every': '36h'})
 
 
 def test_resampling_into_far_too_many_rows_is_refused(tmp_path: Path) -> None:
