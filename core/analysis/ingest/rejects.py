@@ -476,7 +476,7 @@ def _became(column: Column, *, zone: str, offset: bool = False) -> str:
 def _record_faults(
     raw: RawTable, columns: Sequence[Column], staged: Staged, *, zone: str, keep_unmeasured: bool
 ) -> list[str]:
-    """SQL: the records that cannot be stored, and the times that are stored with a change."""
+    """SQL: the records that cannot be stored, and the times that are read with a change."""
     stored = duck.files([staged.path])
     time = _time_of(columns)
     parts = []
@@ -507,7 +507,8 @@ def _record_faults(
 
 
 def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> list[str]:
-    kept = f'SELECT _row, _time FROM {duck.files([staged.path])} WHERE _status < 2'
+    read = f'SELECT _row, _time, _status FROM {duck.files([staged.path])} WHERE _time IS NOT NULL'
+    action = f'CASE WHEN _status < 2 THEN {duck.text(FaultAction.REPAIRED)} ELSE {duck.text(FaultAction.LEFT_OUT)} END'
     offset = f'without an offset; read in {zone}' if time.type == 'timestamptz' else 'with an offset, unlike the others'
     changes = [
         (CellFault.MIXED_ZONE, offset, _odd(time)),
@@ -522,15 +523,16 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
         listed(
             raw,
             time,
-            kept,
+            read,
             kind,
             reason,
-            action='repaired',
+            action=action,
             where=where,
-            became=_became(time, zone=zone, offset=kind in (CellFault.DST_GAP, CellFault.DST_OVERLAP)),
+            became=f'CASE WHEN _status < 2 THEN {became} END',
             zone=zone,
         )
         for kind, reason, where in changes
+        for became in [_became(time, zone=zone, offset=kind in (CellFault.DST_GAP, CellFault.DST_OVERLAP))]
         if where != 'false'
     ]
 
@@ -543,19 +545,19 @@ def listed(
     reason: str,
     *,
     zone: str | None = None,
-    action: str = 'rejected',
+    action: str = "'rejected'",
     where: str = 'true',
     beside: Sequence[Column] = (),
     became: str = 'NULL::VARCHAR',
 ) -> str:
     """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself.
 
-    `where` may speak of `column` and of those `beside` it, `became` of what the rows tell too. Without a `zone`, cells
-    are texts alone: to plan how a time is read takes as long as to list a small file's faults.
+    `where` may speak of `column` and of those `beside` it, `action` and `became` of what the rows tell too. Without a
+    `zone`, cells are texts alone: to plan how a time is read takes as long as to list a small file's faults.
     """
     own = [*([column] if column else []), *beside]
     read = typed_rows(raw, own, zone=zone) if zone else text_rows(raw, own)
     cells = f'SELECT * FROM ({read}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
-    told = _fault(raw, column, duck.text(kind), value, duck.text(action), duck.text(reason), became=became)
+    told = _fault(raw, column, duck.text(kind), value, action, duck.text(reason), became=became)
     return _once(raw, column, f'SELECT {told} FROM ({cells}) JOIN ({rows}) USING (_row)')

@@ -221,3 +221,13 @@ def test_orders_of_one_time_are_added_up_where_that_is_chosen(tmp_path: Path) ->
     manifest, into = converted(tmp_path, orders('order_id'), duplicates='sum')
     assert (manifest.rows_accepted, manifest.rows_repaired, manifest.rows_rejected) == (194, 6, 6)
     assert stored(into, 'count(*), sum(amount)') == [(200, sum(range(200)) + 50 + sum(range(6)) + 3)]
+
+
+def test_an_hour_that_clocks_skipped_is_told_where_it_gives_way(tmp_path: Path) -> None:
+    """At 02:00 it was 03:00 already, so two records share that hour."""
+    hours = ''.join(f'2024-03-31 {hour:02}:00,{hour}\n' for hour in range(5))
+    _, into = converted(tmp_path, f'ts,v\n{hours}', time_zone='Europe/Berlin')
+    assert faults(into) == [
+        (4, None, 'duplicate', '2', 'rejected'),
+        (4, 'ts', 'dst_gap', '2024-03-31 02:00', 'left_out'),
+    ]
