@@ -438,7 +438,7 @@ class Forecasts:
         """Write the rows of every model as CSV or Parquet, by `out`'s suffix; times as those of the dataset."""
         forecast = await self.get(user_id, forecast_id, deleted=deleted)
         files, version = await self._issued_files(user_id, forecast), await self._forecast_of(user_id, forecast)
-        await self._read(tables.export, _flat(files), out, clock=_clock(version, forecast))
+        await self._read(results.export, _flat(files), out, clock=_clock(version, forecast))
 
     async def export_backtest(self, user_id: UUID, forecast_id: UUID, out: Path) -> None:
         """Write the backtest rows of every model as CSV or Parquet, by `out`'s suffix.
@@ -451,7 +451,7 @@ class Forecasts:
         if not files:
             raise NotFound('This forecast keeps no backtest.')
         version = await self._forecast_of(user_id, forecast)
-        await self._read(tables.export, files, out, clock=_clock(version, forecast))
+        await self._read(results.export, files, out, clock=_clock(version, forecast))
 
     async def _files(
         self, user_id: UUID, forecast: Forecast, *, series: str | None = None

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.analysis import duck, panel
+from core.analysis import duck, panel, tables
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,6 +27,33 @@ UNTOLD: Mapping[str, Any] = {
     'status': 'failed', 'model_used': None, 'warning': 'There is no forecast of this series.', 'flags': [],
     'cutoff': None, 'forecast': [], 'low': [], 'high': [],
 }  # fmt: skip
+
+SAID = {'unique_id': 'series', 'ds': 'time', 'horizon': 'step', 'y': 'actual', 'q0.5': 'median'}
+UNSAID = ('mean', 'warning')
+"""Columns that a file of rows does without: the mean is the median, and a warning would stand in each row."""
+
+
+def called(column: str) -> str:
+    """What a column of forecasts or of a backtest is called outside: ends of bands by their level, as `lower_80`."""
+    if column in SAID or not column.startswith('q0.'):
+        return SAID.get(column, column)
+    quantile = float(column[1:])
+    level = f'{round(100 * abs(1 - 2 * quantile), 4):g}'
+    return f'{"lower" if quantile < 0.5 else "upper"}_{level}'
+
+
+def export(paths: Sequence[Path], out: Path, *, clock: tables.Clock) -> None:
+    """Write rows of forecasts or of a backtest as CSV or Parquet, by suffix, with columns that say what they hold."""
+    named = out.with_name('named.parquet')
+    with duck.told(), duck.connect(memory=MEMORY, workdir=out.parent, allow=[*paths, out.parent]) as connection:
+        known = [name for name, *_ in connection.execute(f'describe select * from {duck.files(paths)}').fetchall()]
+        chosen = ', '.join(
+            f'{duck.identifier(name)} as {duck.identifier(called(name))}' for name in known if name not in UNSAID
+        )
+        form = '(format parquet, compression zstd)'
+        connection.execute(f'copy (select {chosen} from {duck.files(paths)}) to {duck.text(str(named))} {form}')
+    tables.export([named], out, clock=clock)
+    named.unlink()
 
 
 def chart(

@@ -268,7 +268,10 @@ async def test_chart_rows_and_download_follow_the_order_of_the_request(
         await scripted.forecasts.export(user.id, forecast.id, tmp_path / name)
     lines = (tmp_path / 'out.csv').read_text().splitlines()
     assert (len(lines), lines[1][: lines[1].index(',1,')]) == (5, 'air,1961-01-01,1960-12-01'), 'dates, as in the file'
-    assert pl.read_parquet(tmp_path / 'out.parquet')['mean'].to_list() == [400.0, 401.0, 500.0, 501.0]
+    kept = pl.read_parquet(tmp_path / 'out.parquet')
+    assert kept['median'].to_list() == [400.0, 401.0, 500.0, 501.0]
+    said = 'series,time,cutoff,step,model,model_used,lower_80,median,upper_80,status'
+    assert lines[0] == ','.join(kept.columns) == said, 'in words of pages; what is the same in all rows is left out'
 
 
 async def test_results_are_read_on_threads_of_their_own(

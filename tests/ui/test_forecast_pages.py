@@ -437,6 +437,23 @@ async def test_programs_are_told_the_best_model_first_and_files_tell_what_they_h
     assert file_name(few, 'backtest') == f'Stores {"x" * 60} auto lightgbm cutoff 2025-10-01 backtest'
 
 
+async def test_rows_are_told_in_words_of_the_page(desk: Desk) -> None:
+    forecast = await desk.open_result()
+    found = (await desk.user.http_client.get(f'/api/v1/forecasts/{forecast.id}/rows')).json()
+    assert {'series', 'time', 'step', 'median', 'lower_80', 'upper_80'} <= set(found['columns'])
+
+
+@pytest.mark.parametrize(('late', 'why'), [(False, 'no mean of its other members came nearer'), (True, 'too short')])
+async def test_auto_says_that_it_took_the_last_season_and_why(desk: Desk, late: bool, why: str) -> None:
+    forecast = desk.services.forecasts.issue(desk.session.user.id)
+    auto = next(model for model in forecast.result['models'] if model['name'] == 'auto')
+    auto['weights'] = {'seasonal_naive': 1.0}
+    auto['warnings'] = ['The budget of 5 s left no time for lightgbm, theta.'] if late else []
+    await desk.user.open(f'/forecasts/{forecast.id}')
+    await desk.user.should_see('Auto took Seasonal naive, which repeats the last season')
+    await desk.user.should_see(why)
+
+
 async def test_a_tile_opens_its_series(desk: Desk) -> None:
     forecast = await desk.open_result('?tab=series&page=2')
     tiles = [e.props['href'] for e in desk.elements if e.tag == 'a' and 'name' in e.classes]

@@ -1,6 +1,7 @@
 """REST for forecasts: ask, list, draw, read and export."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from core.analysis.forecasting.registry import MODELS
 from core.analysis.panel import AGGREGATES, STEPS
+from core.analysis.results import called
 from core.ask import LEAST_BUDGET, MOST_BUDGET, MOST_COLUMNS, MOST_OPTIONS, MOST_STEPS, Ask
 from core.datasets import EXPORTS
 from core.services import Services
@@ -545,7 +547,8 @@ def routes(services: Services) -> APIRouter:
     async def list_forecast_rows(
         session: ForecastsRead, forecast_id: UUID, offset: Offset = 0, limit: Limit = 100
     ) -> Rows:
-        return rows_of(await forecasts.rows(session.user.id, forecast_id, offset=offset, limit=limit))
+        page = await forecasts.rows(session.user.id, forecast_id, offset=offset, limit=limit)
+        return rows_of(replace(page, columns=tuple(map(called, page.columns))))
 
     @api.get(
         '/forecasts/{forecast_id}/rows.{form}',

@@ -31,6 +31,15 @@ STATUS_HINTS = {
     'fallback': 'Something simpler stood in for the model: the warnings say why',
     'failed': 'No forecast: the warnings say why',
 }
+FLOOR = 'seasonal_naive'
+ALONE = (
+    'Auto took Seasonal naive, which repeats the last season: at past cutoffs no mean of its other members came nearer '
+    'to the values that followed. Where a history holds few seasons, that is often so.'
+)
+ALONE_LATE = (
+    'Auto took Seasonal naive, which repeats the last season: the time of this forecast was too short for its other '
+    'members, or they came no nearer to the values that followed past cutoffs.'
+)
 NOTES_NAMED = {'anomaly': ('anomaly', 'anomalies'), 'changepoint': ('changepoint', 'changepoints')}
 
 
@@ -262,6 +271,11 @@ def weights_card(shown: Shown) -> None:
     if not weights:
         return
     with card('What Auto is made of', 'share of each member'), tag('div', classes='body'):
+        if list(weights) == [FLOOR]:
+            late = any(
+                'left no time for' in warning for model in shown.result['models'] for warning in model['warnings']
+            )
+            tag('p', ALONE_LATE if late else ALONE, 't12 t2')
         parts_of({model_name(name): share for name, share in weights.items()}, shown.colour('auto'), 'Weights of Auto')
 
 
