@@ -25,7 +25,8 @@ RULES = {rule: alike.which(rule) for rule in alike.RULES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """The account of the file's records afterwards, its faults by kind, and how many rows of earlier files gave way."""
+    """The account of the file's records afterwards, its faults by kind, and how many rows of earlier files gave way to
+    it."""
 
     accepted: int
     repaired: int
@@ -61,9 +62,10 @@ def account(
     )
     dropped, meant, earlier = duck.single(
         connection,
-        f"""WITH records AS (SELECT DISTINCT was, moment, source, rejected FROM gone)
+        f"""WITH records AS (SELECT was, moment, source, rejected, bool_or(other_source = {last}) AS mine FROM gone
+            GROUP BY ALL)
         SELECT count(*) FILTER (source = {last} AND rejected), count(*) FILTER (source = {last} AND NOT rejected),
-            count(*) FILTER (source < {last} AND rejected) FROM records""",
+            count(*) FILTER (source < {last} AND rejected AND mine) FROM records""",
     )
     if not dropped + meant + earlier:
         return None

@@ -182,6 +182,18 @@ def test_rows_of_earlier_files_that_give_way_are_a_note(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_gave_way_in_earlier_files_are_told_once(tmp_path: Path) -> None:
+    """The recipe runs over all rows again with every file."""
+    first = 'when,site,temp\n2024-01-01,Oslo,1\n2024-01-01,oslo,2\n2024-01-02,Oslo,3\n'
+    converted(tmp_path / 'one', first, Options(recipe=[MERGE]))
+    before = [tmp_path / 'one' / 'manifest.json', tmp_path / 'one' / 'base-00000.parquet']
+    alone = converted(tmp_path / 'two', 'when,site,temp\n2024-01-03,oslo,4\n', Options(recipe=[MERGE], before=before))
+    assert (account(alone), alone.source.notes) == ((1, 1, 0, 0), ('All 3 rows of earlier files stay.',))
+    later = 'when,site,temp\n2024-01-02,oslo,4\n'
+    made = converted(tmp_path / 'three', later, Options(recipe=[MERGE], before=before))
+    assert made.source.notes[1:] == ('1 row of earlier files gave way as series were merged.',)
+
+
 def test_a_wide_table_loses_points_of_its_records(tmp_path: Path) -> None:
     head = ','.join(['when', 'Oslo', 'oslo', *(f'City {place}' for place in range(60))])
     rows = [f'2024-01-{day:02},{day},{day + 1}' + ',1' * 60 for day in (1, 2, 3)]
