@@ -192,8 +192,9 @@ def _renamed(names: Sequence[str], header: Sequence[str]) -> list[str]:
     """Tell of columns that were given a number, as another one is called so but for case and blanks. Several that are
     written the very same are not told: a second header below may name them."""
     pairs = [(cell, name) for cell, name in zip(header, names, strict=False) if cell.strip() not in ('', name)]
-    if sum(header.count(cell) > 1 for cell, _ in pairs) > 1:
-        pairs = [(cell, name) for cell, name in pairs if header.count(cell) == 1]
+    count = Counter(header)
+    if sum(count[cell] > 1 for cell, _ in pairs) > 1:
+        pairs = [(cell, name) for cell, name in pairs if count[cell] == 1]
     if not pairs:
         return []
     told = ', '.join(f'"{visible(cell)[:_TOLD]}" is "{name[: _TOLD + 4]}"' for cell, name in pairs[:_RENAMED])
