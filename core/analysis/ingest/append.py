@@ -63,6 +63,11 @@ class Before:
         names = {part.name for part in self.parts}
         return sum(file.rows for file in self.manifest.files if file.name in names)
 
+    def zone(self, read: str) -> str:
+        """The zone of the joined rows where a file's times were `read` in that one: clock times keep theirs."""
+        kind = next((column.type for column in self.columns if column.role == 'time'), '')
+        return self.manifest.time.zone if kind == 'timestamp' else read
+
     @property
     def day_first(self) -> bool | None:
         """Whether its times had the day before the month, as far as their writing tells."""
@@ -153,7 +158,8 @@ def extended(
 ) -> Extended:
     """Join a file's stored rows (SQL that gives `_row, _line, _time` and its `aligned` columns) to those of `before`.
 
-    `records` are all of the file, those that `rule` (see `duplicates`) has made one too. The joined rows are written to
+    `records` are all of the file, those that `rule` (see `duplicates`) has made one too. The file's times were read in
+    `zone`; clock times are joined by the clock of `before.zone(zone)`. The joined rows are written to
     `workdir` unsorted: a join and a sort in one statement do not share their memory well. The connection must be
     allowed to read the parts and to write there.
     """
@@ -164,8 +170,12 @@ def extended(
     warnings = [
         note for pair, column in zip(pairs, merged, strict=True) for note in _notes(connection, rows, pair, column)
     ]
-    mine = ', '.join(_mine(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
-    theirs = ', '.join(_theirs(new, old, column, zone=zone) for (new, old), column in zip(pairs, merged, strict=True))
+    home = before.zone(zone)
+    warnings += _of_zones(columns, zone, home)
+    mine = ', '.join(
+        _mine(new, old, column, zone=zone, home=home) for (new, old), column in zip(pairs, merged, strict=True)
+    )
+    theirs = ', '.join(_theirs(new, old, column, zone=home) for (new, old), column in zip(pairs, merged, strict=True))
 
     def named(chosen: str) -> str:
         return (
@@ -353,14 +363,17 @@ def _type(mine: str, old: str, *, time: bool) -> str:
     return 'text'
 
 
-def _mine(mine: Column | None, old: ColumnProfile | None, column: Column, *, zone: str) -> str:
-    """SQL: the column over the file's rows."""
+def _mine(mine: Column | None, old: ColumnProfile | None, column: Column, *, zone: str, home: str) -> str:
+    """SQL: the column over the file's rows, whose clock times are those of `zone`, by the clock of `home`."""
     name = duck.identifier(column.name)
     if mine is None:
         return f'NULL AS {name}'
+    if zone != home and mine.type == column.type == 'timestamp':
+        instant = "timezone('UTC', _time)" if column.role == 'time' else f'timezone({duck.text(zone)}, {name})'
+        return f'timezone({duck.text(home)}, {instant}) AS {name}'
     if old is None:
         return name
-    value = 'NULL' if not mine.filled else _cast(mine.type, column, zone=zone)
+    value = 'NULL' if not mine.filled else _cast(mine.type, column, zone=zone, home=home)
     return f'{value} AS {name}'
 
 
@@ -369,11 +382,11 @@ def _theirs(mine: Column | None, old: ColumnProfile | None, column: Column, *, z
     name = duck.identifier(column.name)
     if old is None:
         return f'NULL AS {name}'
-    return f'{_cast(old.type, column, zone=zone)} AS {name}'
+    return f'{_cast(old.type, column, zone=zone, home=zone)} AS {name}'
 
 
-def _cast(kind: str, column: Column, *, zone: str) -> str:
-    """SQL: a stored column of the type `kind` as one of the type of `column`."""
+def _cast(kind: str, column: Column, *, zone: str, home: str) -> str:
+    """SQL: a stored column of the type `kind`, in clock times of `zone`, as one of `column`, in those of `home`."""
     name = duck.identifier(column.name)
     if kind == column.type or {kind, column.type} <= set(NUMBERS):
         return name  # the union finds the number that holds both
@@ -385,7 +398,7 @@ def _cast(kind: str, column: Column, *, zone: str) -> str:
             return 'CAST(_time AS DATE)'
         if column.type == 'timestamptz':
             return "timezone('UTC', _time)"
-        return f"timezone({duck.text(zone)}, timezone('UTC', _time))" if kind == 'timestamptz' else name
+        return f"timezone({duck.text(home)}, timezone('UTC', _time))" if kind == 'timestamptz' else name
     if column.type == 'timestamptz':
         return f'timezone({duck.text(zone)}, CAST({name} AS TIMESTAMP))'
     return f'CAST({name} AS TIMESTAMP)'
@@ -487,6 +500,22 @@ def _notes(
             yield f'Column "{column.source}" holds whole numbers beyond 2^53, which were rounded.'
     if mine is not None and old is not None and mine.filled and old.role == 'measure':
         yield from _scale(connection, rows, mine, old)
+
+
+def _of_zones(columns: Sequence[Column], zone: str, home: str) -> Iterator[str]:
+    """Yield that a file's clock times are of another zone than the dataset's, and what to do if that is not so."""
+    if zone == home or not any(column.role == 'time' and column.type == 'timestamp' for column in columns):
+        return
+    yield (
+        f'Times of the file are those of {zone}, and are told by the clock of the dataset, '
+        + (f'that of {home}.' if home != 'UTC' else 'UTC.')
+        + (
+            ' Earlier times were read in UTC, as where no zone is named: if they are of another zone, let a file with '
+            'all rows replace them, read in that zone.'
+            if home == 'UTC'
+            else ''
+        )
+    )
 
 
 def _scale(connection: 'duckdb.DuckDBPyConnection', rows: str, mine: Column, old: ColumnProfile) -> Iterator[str]:

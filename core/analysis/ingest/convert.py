@@ -103,7 +103,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         kept = 'base' if options.recipe else 'data'
         made = _at_once(job, into, name=kept, progress=progress) or _by_steps(job, into, name=kept, progress=progress)
         stored, base = made.stored, made.parts
-        job.notes += clocks.named(stored.columns, options.time_zone)
+        job.notes += clocks.named(stored.columns, job.zone)
         job.notes += digits.notes(job.connection, base, stored.columns)
         faults = into / 'faults.parquet'
         sources = job.sources(path, base, rows=stored.count)
@@ -119,10 +119,10 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         progress(0.75, 'Measuring columns and steps')
         series = into / 'series.parquet'
         if cooked or not series.exists():
-            profile.write_series(job.connection, parts, time, zone=options.time_zone, out=series)
+            profile.write_series(job.connection, parts, time, zone=job.zone, out=series)
         steps = job.workdir / 'steps.parquet'
-        known = profile.write_steps(job.connection, series, time, zone=options.time_zone, out=steps)
-        times = profile.time_profile(job.connection, series, time, zone=options.time_zone)
+        known = profile.write_steps(job.connection, series, time, zone=job.zone, out=steps)
+        times = profile.time_profile(job.connection, series, time, zone=job.zone)
         hours_end = job.raw.shape.get('ending')
         hours_end = job.hours_end if hours_end is None else hours_end
         times = replace(times, duplicates=times.duplicates + job.dropped, hours_end=hours_end)
@@ -288,6 +288,12 @@ class _Job:
         """Whether records of one series and time are made one."""
         return 'duplicate' not in self.options.off
 
+    @property
+    def zone(self) -> str:
+        """The zone of the stored rows: that of the version before where its times are those of a clock."""
+        read = self.options.time_zone
+        return self.before.zone(read) if self.before else read
+
     def clean(self) -> Clean | None:
         """Read and type a text that seems clean in one pass; where it is not, read it with all care and give None."""
         unread = self.raw.unread
@@ -417,7 +423,7 @@ class _Job:
         from core.analysis import recipes
 
         fields = [recipes.Field(name=c.name, type=c.type, role=c.role, source=c.source) for c in columns]
-        zone, memory, out = self.options.time_zone, _engine_memory(self.options), self.workdir / 'cooked.parquet'
+        zone, memory, out = self.zone, _engine_memory(self.options), self.workdir / 'cooked.parquet'
         done = recipes.cook(base, fields, self.options.recipe, zone=zone, out=out, memory=memory, workdir=self.workdir)
         filled = duck.single(
             self.connection,
@@ -484,8 +490,7 @@ class _Job:
     def write_parts(self, stored: Stored, *, into: Path, name: str) -> list[Path]:
         """Sort and write the stored rows."""
         with self.alone(into) as connection:
-            zone = self.options.time_zone
-            return write_parts(connection, stored, zone=zone, into=into, workdir=self.workdir, name=name)
+            return write_parts(connection, stored, zone=self.zone, into=into, workdir=self.workdir, name=name)
 
     @contextmanager
     def alone(self, into: Path) -> Iterator['duckdb.DuckDBPyConnection']:

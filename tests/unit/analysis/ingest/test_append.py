@@ -230,6 +230,35 @@ def test_wall_clocks_and_offsets_meet_in_one_instant(version: Callable[..., Vers
     assert rows(other, 'epoch_us(ds) // 3600000000, y') == [(477_730, 9)]
 
 
+def test_clock_times_of_another_zone_are_told_by_the_clock_of_the_dataset(version: Callable[..., Version]) -> None:
+    first = version('ds,due,y\n2024-01-01 00:00,2024-01-01 01:00,1\n', time_zone='Europe/Berlin')
+    made = version('ds,due,y\n2024-01-01 18:00,2024-01-01 19:00,2\n', first, time_zone='America/New_York')
+    assert rows(made, '_time, ds::VARCHAR, due::VARCHAR, y') == [
+        (datetime(2023, 12, 31, 23), '2024-01-01 00:00:00', '2024-01-01 01:00:00', 1),
+        (datetime(2024, 1, 1, 23), '2024-01-02 00:00:00', '2024-01-02 01:00:00', 2),
+    ]
+    assert made[0].time.zone == 'Europe/Berlin'
+    assert made[0].warnings == (
+        'Times of the file are those of America/New_York, and are told by the clock of the dataset, that of '
+        'Europe/Berlin.',
+    )
+    utc = version('ds,due,y\n2024-01-02 23:00,2024-01-03 00:00,3\n', made, time_zone='UTC')
+    assert rows(utc, 'ds::VARCHAR')[-1] == ('2024-01-03 00:00:00',)
+    same = version('ds,due,y\n2024-01-04 00:00,2024-01-04 01:00,3\n', utc, time_zone='Europe/Berlin')
+    assert (rows(same, 'ds::VARCHAR')[-1], same[0].warnings) == (('2024-01-04 00:00:00',), ())
+
+
+def test_a_zone_beside_times_of_none_is_told_and_changes_no_earlier_row(version: Callable[..., Version]) -> None:
+    first = version('ds,y\n2024-01-01 00:00,1\n')
+    made = version('ds,y\n2024-01-02 00:00,2\n', first, time_zone='Europe/Berlin')
+    assert rows(made, 'ds::VARCHAR, y') == [('2024-01-01 00:00:00', 1), ('2024-01-01 23:00:00', 2)]
+    assert made[0].time.zone == 'UTC'
+    assert 'Earlier times were read in UTC, as where no zone is named' in made[0].warnings[0]
+    instants = version('ds,y\n2024-01-01T00:00Z,1\n')
+    seen = version('ds,y\n2024-01-02 00:00,2\n', instants, time_zone='Europe/Berlin')
+    assert (seen[0].time.zone, seen[0].warnings[1:]) == ('Europe/Berlin', ())
+
+
 def test_day_or_month_first_is_as_it_was(version: Callable[..., Version]) -> None:
     first = version('ds,y\n01/02/2024,1\n15/02/2024,2\n')
     made = version('ds,y\n02/03/2024,3\n', first)
