@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from core.ask import DAY, in_steps
 from core.errors import Unavailable, VariosyncError
 from core.parts import listed
 from core.ports import Database, JobQueue, Row, Transaction
-from core.values import KEPT, Job, Version
+from core.values import KEPT, Job, Version, zone_of
 
 AT_ONCE = 100  # files that one job scores; the next one scores the rest
 SMALLER = 10  # times that the next job is, after one that failed
@@ -19,6 +20,7 @@ MOST_DEAD = 10  # files of a version whose scoring ends the task: of more, it is
 EVER = (('-infinity', 'infinity'),)  # the range of a change that may lie anywhere
 MOST_NAMED = 500  # series that a job names for a file; of more, the file itself says which they are
 MOST_SHOWN = 200
+MOST_WAITING = 20
 Completion = Callable[[Transaction, Job, Mapping[str, Any]], Awaitable[str | None]]
 
 
@@ -65,6 +67,22 @@ class Scored:
     mase: float | None
     coverage: Mapping[str, float]
     opens: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An issued forecast of which nothing has come: it waits for `steps`, such as "48 hours", after its `cutoff`.
+
+    The cutoff is told by the clock of `zone`, by `days` alone where its steps are no shorter.
+    """
+
+    forecast_id: UUID
+    name: str
+    dataset_name: str
+    steps: str
+    cutoff: datetime
+    zone: str
+    days: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +258,14 @@ class TrackRecord:
             rows = await tx.all('track_forecasts', dataset_id=dataset_id, model=model, limit=limit, kept=KEPT)
         return [_scored(row) for row in rows]
 
+    async def waiting(
+        self, user_id: UUID, *, dataset_id: UUID | None = None, model: str | None = None, limit: int = MOST_WAITING
+    ) -> tuple[Sequence[Waiting], int]:
+        """Return the forecasts that wait for their values, those of the earliest cutoff first, and how many do."""
+        async with self._database.transaction(user_id) as tx:
+            rows = await tx.all('track_waiting', dataset_id=dataset_id, model=model, limit=limit)
+        return [_waiting(row) for row in rows], rows[0]['total'] if rows else 0
+
 
 async def adapted(
     tx: Transaction, *, dataset_id: UUID, target: str, step: str | None, aggregate: str, models: Sequence[str],
@@ -304,6 +330,17 @@ def _figures(row: Row) -> Figures:
         sql=_share(row['pinball'], row['drawn']),
         coverage=_coverage(levels),
         width={level: sums['width'] / sums['scaled'] for level, sums in _by_level(levels) if sums['scaled']},
+    )
+
+
+def _waiting(row: Row) -> Waiting:
+    asked, time = row['request'], row['manifest']['time']
+    step = asked.get('step')
+    return Waiting(
+        **{name: row[name] for name in ('forecast_id', 'name', 'dataset_name', 'cutoff')},
+        steps=in_steps(asked['h'], step or time['freq']),
+        zone=zone_of(row['manifest']),
+        days=step != 'h' if step else (time['step_seconds'] or 0) >= DAY,
     )
 
 

@@ -274,6 +274,17 @@ class Dataset:
     updated_at: datetime
 
 
+def dated(manifest: Mapping[str, Any]) -> bool:
+    """Whether the times of a version are dates."""
+    column = manifest['time'].get('column')
+    return any(c['name'] == column and c['type'] == 'date' for c in manifest['columns'])
+
+
+def zone_of(manifest: Mapping[str, Any]) -> str:
+    """The zone by whose clock the times of a version are told (`Version.zone`)."""
+    return 'UTC' if dated(manifest) else manifest['time'].get('zone') or ''
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
     """An immutable state of a dataset: the objects under `prefix` and the manifest that names them."""
@@ -291,13 +302,12 @@ class Version:
     @property
     def dates(self) -> bool:
         """Whether its times are dates, which are the same in every zone."""
-        column = self.manifest['time'].get('column')
-        return any(c['name'] == column and c['type'] == 'date' for c in self.manifest['columns'])
+        return dated(self.manifest)
 
     @property
     def zone(self) -> str:
         """The zone by whose clock its times are told: UTC for dates, which are kept at 00:00 there. '' is any."""
-        return 'UTC' if self.dates else self.manifest['time'].get('zone') or ''
+        return zone_of(self.manifest)
 
     @property
     def opens(self) -> str:

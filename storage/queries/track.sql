@@ -118,6 +118,23 @@ where f.issued_at is not null and (%(dataset_id)s::uuid is null or f.dataset_id 
   and (%(model)s::text is null or exists (
       select from public.issued_forecasts i where i.forecast_id = f.id and i.model = %(model)s::text));
 
+-- name: track_waiting
+-- Issued forecasts of which no value has come yet, and whose dataset is still there; those of the earliest cutoff first.
+select f.id as forecast_id, f.name, d.name as dataset_name, f.request, v.manifest, max(i.cutoff) as cutoff,
+       count(*) over () as total
+from public.forecasts f
+join public.datasets d on d.id = f.dataset_id
+join public.dataset_versions v on v.id = f.version_id
+join public.issued_forecasts i on i.forecast_id = f.id
+where f.issued_at is not null and f.deleted_at is null and d.deleted_at is null
+  and (%(dataset_id)s::uuid is null or f.dataset_id = %(dataset_id)s::uuid)
+  and (%(model)s::text is null or i.model = %(model)s::text)
+  and coalesce(f.request -> 'changes', '{}') in ('{}', 'null')
+  and not exists (select from public.forecast_record r where r.forecast_id = f.id)
+group by f.id, d.id, v.id
+order by cutoff, f.id
+limit %(limit)s;
+
 -- name: track_sums
 -- Sums of the scores that count, in all, by model, by block of the horizon, and by both; null stands for all.
 -- What was issued once more from the same cutoff is no further evidence: the first one counts.

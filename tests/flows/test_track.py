@@ -521,6 +521,22 @@ async def test_a_selection_is_by_dataset_and_model(product: Product, user: User)
     assert len(await product.track.forecasts(user.id, limit=3)) == 3
 
 
+async def test_what_was_forecast_waits_until_a_value_has_come(product: Product, user: User) -> None:
+    dataset = await brought(product, user)
+    first = await forecast_of(product, user, dataset)
+    ((waits,), total) = await product.track.waiting(user.id)
+    assert (waits.forecast_id, waits.steps, waits.days, total) == (first.id, f'{H} days', True, 1)
+    assert await product.track.waiting(user.id, model='theta') == ([waits], 1)
+    assert await product.track.waiting(user.id, model='ets') == ([], 0)
+    await more(product, user, dataset, table(HISTORY + 3))
+    assert await product.track.waiting(user.id) == ([], 0)
+    later = await forecast_of(product, user, dataset)
+    ((again,), _) = await product.track.waiting(user.id)
+    assert (again.forecast_id, again.cutoff - waits.cutoff) == (later.id, timedelta(days=3))
+    await product.forecasts.delete(user.id, later.id)
+    assert await product.track.waiting(user.id, limit=1) == ([], 0)
+
+
 async def test_what_is_issued_again_from_the_same_cutoff_is_no_further_evidence(product: Product, user: User) -> None:
     dataset = await brought(product, user)
     first = await forecast_of(product, user, dataset, models=('theta',))

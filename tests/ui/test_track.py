@@ -12,7 +12,7 @@ from nicegui import ui
 from nicegui.testing import User, user_simulation
 
 from core.settings import Settings
-from core.track import MOST_SHOWN, Figures, Scored, Track
+from core.track import MOST_SHOWN, Figures, Scored, Track, Waiting
 from core.values import Session
 from tests.ui import doubles
 from tests.ui.site import until
@@ -45,6 +45,7 @@ class Records:
 
     found: Track = NOTHING
     rows: Sequence[Scored] = ()
+    waits: Sequence[Waiting] = ()
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     async def track(self, user_id: UUID, **asked: Any) -> Track:
@@ -53,6 +54,9 @@ class Records:
 
     async def forecasts(self, user_id: UUID, *, limit: int, **asked: Any) -> Sequence[Scored]:
         return self.rows[:limit]
+
+    async def waiting(self, user_id: UUID, **asked: Any) -> tuple[Sequence[Waiting], int]:
+        return self.waits, len(self.waits)
 
 
 @dataclass
@@ -116,6 +120,18 @@ async def test_forecasts_of_which_nothing_came_wait_for_the_next_version(room: R
     await room.user.should_see('Nothing has come yet')
     await room.user.should_see('3 forecasts wait for values.')
     assert '/datasets' in room.hrefs()
+
+
+async def test_forecasts_that_wait_say_for_what(room: Room) -> None:
+    at = {'cutoff': datetime(2025, 12, 31, 23, tzinfo=UTC), 'dataset_name': 'shops'}
+    hours = Waiting(forecast_id=uuid4(), name='sold', steps='48 hours', zone='Europe/Berlin', days=False, **at)
+    days = Waiting(forecast_id=uuid4(), name='kept', steps='1 day', zone='UTC', days=True, **at)
+    room.fill()
+    room.records.waits = [hours, days]
+    await room.user.open('/track')
+    await room.user.should_see('2 forecasts wait and count once a version has their values')
+    assert {'48 hours after 1 Jan 2026, 00:00', '1 day after 31 Dec 2025'} <= set(room.texts())
+    assert f'/forecasts/{days.forecast_id}' in room.hrefs()
 
 
 async def test_promises_stand_beside_what_was_held_and_rows_lead_to_forecasts(room: Room) -> None:

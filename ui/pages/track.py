@@ -12,7 +12,7 @@ from nicegui import ui
 from core.analysis.forecasting.registry import MODELS
 from core.errors import NotFound
 from core.services import Services
-from core.track import MOST_SHOWN, Figures, Scored, Track
+from core.track import MOST_SHOWN, Figures, Scored, Track, Waiting
 from core.values import Dataset, JobState
 from ui.components import formats
 from ui.components.finder import OFFERED, Find, finder
@@ -72,6 +72,7 @@ class Selection:
         model: str,
         track: Track,
         scored: Sequence[Scored],
+        waiting: tuple[Sequence[Waiting], int] = ((), 0),
         *,
         unknown: str = '',
     ) -> None:
@@ -82,6 +83,7 @@ class Selection:
         self._unknown = unknown
         self._track = track
         self._scored = scored
+        self._waiting, self._waits = waiting
 
     @classmethod
     async def read(cls, services: Services, user_id: UUID, dataset: str, model: str) -> 'Selection':
@@ -99,7 +101,8 @@ class Selection:
             return cls(datasets, find, chosen, model, track, [], unknown='model')
         # One more than is shown tells whether there are more.
         scored = await services.track.forecasts(user_id, **asked, limit=MOST_SHOWN + 1)
-        return cls(datasets, find, chosen, model, track, scored)
+        waiting = await services.track.waiting(user_id, **asked)
+        return cls(datasets, find, chosen, model, track, scored, waiting)
 
     def draw(self) -> None:
         """Draw the filters and what they leave."""
@@ -109,12 +112,14 @@ class Selection:
         if self._track.overall is None and not (self._dataset or self._model):
             with card(classes='nothing'):
                 self._nothing_yet()
+            self._wait()
             return
         self._filters()
         overall = self._track.overall
         if overall is None:
             with card(), tag('div', classes='low'):
                 self._nothing_yet()
+            self._wait()
             return
         # Figures of several models are no promise that any of them made: theirs stand first.
         if self._several:
@@ -132,6 +137,7 @@ class Selection:
         if not self._several:
             self._by_model()
         self._by_steps()
+        self._wait()
         self._forecasts()
 
     @property
@@ -244,6 +250,34 @@ class Selection:
                 ],
                 rows,
                 label='By steps ahead',
+                classes='cards labelled',
+            )
+
+    def _wait(self) -> None:
+        """Which forecasts are not counted yet, and what they wait for."""
+
+        def name(row: Waiting) -> None:
+            with tag('div', classes='vs'):
+                tag('span', row.name, 'w5 cut')
+                tag('span', row.dataset_name, 't12 t3 cut')
+
+        def until(row: Waiting) -> str:
+            at = formats.day(row.cutoff, row.zone) if row.days else formats.moment(row.cutoff, row.zone)
+            return f'{row.steps} after {at}'
+
+        if not self._waits:
+            return
+        more = f', the first {len(self._waiting)} of them here' if self._waits > len(self._waiting) else ''
+        said = formats.counted(self._waits, 'forecast waits', 'forecasts wait')
+        with card('Waiting for values', f'{said} and count once a version has their values{more}'):
+            table(
+                [
+                    Column[Waiting](label='Name', cell=name, width='50%'),
+                    Column[Waiting](label='Waits for', cell=until, classes='tn'),
+                ],
+                self._waiting,
+                href=lambda row: f'/forecasts/{row.forecast_id}',
+                label='Waiting forecasts',
                 classes='cards labelled',
             )
 
