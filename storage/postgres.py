@@ -202,10 +202,10 @@ class Postgres:
                         await _answered(connection, connection.rollback())
                     raise
                 await _answered(connection, connection.commit())
-        _deliver_cancellation()
+        deliver_cancellation()
 
 
-def _deliver_cancellation() -> None:
+def deliver_cancellation() -> None:
     """Raise the cancellation that came while the pool or the connection was waited for and was lost there.
 
     In Python 3.11 `asyncio.wait_for`, which the pool uses, swallows one that comes in the same moment as the answer.

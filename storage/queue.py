@@ -20,7 +20,7 @@ from core.errors import Unavailable
 from core.hours import short_of
 from core.ports import Database, Transaction
 from core.values import Job, JobState
-from storage.postgres import Connection, connection_pool
+from storage.postgres import Connection, connection_pool, deliver_cancellation
 
 QUEUE = 'jobs'
 TASK = 'advance'
@@ -118,6 +118,7 @@ class Queue:
             with suppress(Unavailable):
                 await self._open()
                 await app.open_async(self._pool)
+                deliver_cancellation()
                 await self._run(Worker(app, **self._options(concurrency)), connector)
             await asyncio.sleep(self._polling)
 
@@ -155,6 +156,7 @@ class Queue:
             LOG.warning('the queue worker stopped and is started again')
         except asyncio.CancelledError:
             connector.patience = 0
+            worker.stop()  # a cancellation may get lost on its way to the database
             running.cancel()
             with suppress(asyncio.CancelledError, ConnectorException):
                 await running

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 import pytest_asyncio
+from psycopg import waiting
 
 from core.errors import Conflict, NotAllowed, UsageError
 from core.values import Job, JobState, User
@@ -349,3 +351,27 @@ async def test_work_and_rescue_may_begin_at_once(database, postgres):
         assert found == [[]] * 4
     finally:
         await queue.close()
+
+
+@pytest.mark.parametrize('answer', range(1, 9))
+async def test_a_worker_ends_though_it_is_cancelled_as_the_database_answers(
+    database: Postgres, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    """In Python 3.11 `asyncio.wait_for`, which the pool uses as it opens, swallows such a cancellation."""
+    answered, wait = 0, waiting.wait_async
+
+    async def wait_async(*arguments: Any, **options: Any) -> Any:
+        nonlocal answered
+        result = await wait(*arguments, **options)
+        answered += 1
+        if answered == answer:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        return result
+
+    monkeypatch.setattr(waiting, 'wait_async', wait_async)
+    queue = Queue(database, postgres.dsn('worker'))
+    task = asyncio.create_task(queue.work(Deliveries()))
+    ended, _ = await asyncio.wait({task}, timeout=20)
+    await queue.close()
+    assert ended
+    assert task.cancelled()

@@ -197,7 +197,8 @@ def test_signals_after_the_first_break_nothing_off(home: Path):
         for number in signals:
             server.process.send_signal(number)
         assert server.stop() == 0
-        assert [line for line in server.lines if ' stopped ' not in line and ' stopping ' not in line] == []
+        said = [line for line in server.lines if ' stopped ' not in line and ' stopping ' not in line]
+        assert said == [], ''.join(said)
         assert (home / 'postgres.log').read_text().rstrip().endswith('database system is shut down')
 
 
