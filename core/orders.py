@@ -38,9 +38,14 @@ class Again:
     version: Row | None = None
 
 
-async def to_do_again(tx: Transaction, dataset_id: UUID, job_id: UUID | None) -> Again:
-    """The conversion that a correction does again: the named one, the shown version's, or the last one."""
-    current = None if job_id else await tx.first('version_current', dataset_id=dataset_id)
+async def to_do_again(tx: Transaction, dataset_id: UUID, *, job_id: UUID | None, number: int | None) -> Again:
+    """The conversion that a correction does again: the named one, that of the version of this `number` or of the one in
+    use, or the last one. Raise NotFound where there is no such version."""
+    current = None
+    if number is not None:
+        current = await tx.one('version_by_number', dataset_id=dataset_id, number=number)
+    elif job_id is None:
+        current = await tx.first('version_current', dataset_id=dataset_id)
     if current is None:
         job = await (
             tx.one('job_by_id', id=job_id) if job_id else tx.one('job_last', dataset_id=dataset_id, kind='convert')

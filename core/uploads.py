@@ -458,6 +458,7 @@ class Uploads:
         options: Mapping[str, Any],
         *,
         job_id: UUID | None = None,
+        version: int | None = None,
         how: str | None = None,
         by: Actor = NOBODY,
     ) -> Job:
@@ -465,9 +466,9 @@ class Uploads:
 
         `options` may hold what `core.analysis.ingest.Options` names in CHOICES: `roles` (column → time, series,
         measure or attribute), `reading` (encoding, delimiter, …), `off` (repairs), `recipe` and so on; what it does not
-        name stays as it was. The file is the shown version's and joins the rows that it joined then. With `job_id` it
-        is that of a conversion that failed or was cancelled, which joins what is shown now, or does as `how` says
-        (append or replace). While there is no version, the last conversion is meant.
+        name stays as it was. The file is that of `version`, else of the one in use, and joins the rows that it joined
+        then. With `job_id` it is that of a conversion that failed or was cancelled, which joins what is shown now, or
+        does as `how` says (append or replace). While there is no version, the last conversion is meant.
         Asked again for what is on its way or has been done, return that job: nothing is ordered twice.
         Raise Conflict for a job that has not failed.
         """
@@ -477,7 +478,7 @@ class Uploads:
         roles = options.get('roles', {})
         async with self._database.transaction(user_id) as tx:
             last = await orders.last_order(tx, dataset_id)
-            again = await orders.to_do_again(tx, dataset_id, job_id)
+            again = await orders.to_do_again(tx, dataset_id, job_id=job_id, number=version)
             names = None if again.version is None else orders.columns(again.version['manifest'])
             orders.check_roles(roles, names)
             if again.version is not None and set(options) == {'recipe'}:
@@ -501,11 +502,13 @@ class Uploads:
         await self._ordered(user_id, job)
         return job
 
-    async def quote(self, user_id: UUID, dataset_id: UUID, *, job_id: UUID | None = None) -> Quote:
+    async def quote(
+        self, user_id: UUID, dataset_id: UUID, *, job_id: UUID | None = None, version: int | None = None
+    ) -> Quote:
         """Return what `correct` costs at most."""
         async with self._database.transaction(user_id) as tx:
             await tx.one('dataset_by_id', id=dataset_id)
-            again = await orders.to_do_again(tx, dataset_id, job_id)
+            again = await orders.to_do_again(tx, dataset_id, job_id=job_id, number=version)
         upload = again.upload
         return self._hours.quote_convert(upload.size, upload.name, rows=orders.rows_read(again.version))
 

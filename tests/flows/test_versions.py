@@ -229,6 +229,27 @@ async def test_a_correction_beside_a_waiting_upload_joins_what_its_file_joined(p
     assert job.payload['onto'] == str(first.id)
 
 
+async def test_a_correction_of_an_earlier_version_reads_its_file_and_not_that_of_the_one_in_use(
+    product: Product, user: User
+) -> None:
+    dataset = await product.bring(user, 'a.csv', FIRST)
+    other = b'when,value\n2025-01-01,5\n2025-01-02,6\n'
+    roles = {'when': 'time', 'value': 'measure'}
+    await product.bring(
+        user, 'b.csv', other, dataset_id=dataset.id, how='replace', options={'roles': roles, 'off': ['padding']}
+    )
+    steps = [{'do': 'clip', 'columns': ['y'], 'how': 'iqr', 'k': 3.0, 'action': 'empty'}]
+    job = await product.uploads.correct(user.id, dataset.id, {'recipe': steps}, version=1)
+    assert 'off' not in job.payload['options'], 'read as it was then'
+    await product.work_off(user)
+    made = await product.datasets.version(user.id, dataset.id)
+    assert (made.number, made.manifest['source']['name'], made.manifest['measures']) == (3, 'a.csv', ['y'])
+    with pytest.raises(NotFound):
+        await product.uploads.correct(user.id, dataset.id, {}, version=9)
+    with pytest.raises(NotFound):
+        await product.uploads.quote(user.id, dataset.id, version=9)
+
+
 async def test_what_means_nothing_is_refused_before_a_byte_is_sent(product: Product, user: User) -> None:
     wrong: list[dict[str, Any]] = [
         {'memory': 1},

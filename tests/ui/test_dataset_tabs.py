@@ -60,21 +60,30 @@ def made(folder: Path, name: str, rows: Sequence[str]) -> dict[str, Any]:
 
 
 class Uploads(doubles.Uploads):
-    """`ordered` holds what corrections were asked for."""
+    """`ordered` holds what corrections were asked for, `versions` of which version each."""
 
     def __init__(self) -> None:
+        self.versions: list[int | None] = []
         self.ordered: list[Mapping[str, Any]] = []
         self.same: Twin | None = None
 
     async def twin(self, user_id: UUID, *, dataset_id: UUID) -> Twin | None:
         return self.same
 
-    async def quote(self, user_id: UUID, dataset_id: UUID) -> Quote:
+    async def quote(self, user_id: UUID, dataset_id: UUID, *, version: int | None = None) -> Quote:
         return Quote(task='convert', seconds=10, basis='one row')
 
     async def correct(
-        self, user_id: UUID, dataset_id: UUID, options: Mapping[str, Any], *, job_id: UUID | None = None, by: Actor
+        self,
+        user_id: UUID,
+        dataset_id: UUID,
+        options: Mapping[str, Any],
+        *,
+        job_id: UUID | None = None,
+        version: int | None = None,
+        by: Actor,
     ) -> None:
+        self.versions.append(version)
         self.ordered.append(dict(options) | ({'job': job_id} if job_id else {}))
 
 
@@ -267,6 +276,7 @@ async def test_each_choice_of_the_reader_is_told_and_can_be_overruled(desk: Tabs
     assert desk.services.uploads.ordered == [
         {'reading': {'delimiter': '::', 'comment': '#', 'skip': 2}, 'off': ['unit'], 'duplicates': 'mean', 'roles': {}}
     ]
+    assert desk.services.uploads.versions == [1], 'the file of the version that is seen'
 
 
 async def test_a_role_that_changes_keeps_the_others(desk: Tabs) -> None:
@@ -550,6 +560,7 @@ async def test_a_step_is_added_tried_and_kept_in_the_address(desk: Tabs) -> None
     desk.press('Make a new version')
     await until(lambda: desk.services.uploads.ordered)
     assert desk.services.uploads.ordered == [{'recipe': [{'do': 'clip', 'how': 'iqr', 'k': 3.0, 'action': 'empty'}]}]
+    assert desk.services.uploads.versions == [2]
 
 
 async def test_a_recipe_as_it_is_stored_makes_no_version_and_says_why(desk: Tabs) -> None:

@@ -34,7 +34,9 @@ class ColumnsTab(View):
 
     async def load(self) -> None:
         """Read what a new version costs, and what this one was told."""
-        self.cost = await cost(self.shown.services, self.shown.session, self.shown.data)
+        self.cost = await cost(
+            self.shown.services, self.shown.session, self.shown.data, version=self.shown.version.number
+        )
         number = self.shown.version.number
         user, data = self.shown.session.user.id, self.shown.data.id
         order = (await self.shown.services.datasets.orders(user, data, [number])).get(number)
@@ -114,7 +116,9 @@ class ColumnsTab(View):
                 return
             try:
                 options = changes | roles_to_send(shown, chosen, changes)
-                await self.shown.services.uploads.correct(current().user.id, self.shown.data.id, options, by=actor())
+                await self.shown.services.uploads.correct(
+                    current().user.id, self.shown.data.id, options, version=self.shown.version.number, by=actor()
+                )
             except UsageError as error:
                 complaint[0].say(error.message)
                 return

@@ -48,7 +48,9 @@ class RecipeTab(View):
 
     async def load(self) -> None:
         """Read what a new version costs, and what a step that is there can merge."""
-        self.cost = await cost(self.shown.services, self.shown.session, self.shown.data)
+        self.cost = await cost(
+            self.shown.services, self.shown.session, self.shown.data, version=self.shown.version.number
+        )
         if any(step['do'] == 'merge' for step in self.steps):
             await self._read_words()
 
@@ -292,6 +294,10 @@ class RecipeTab(View):
             self._complain(error.message, range(len(self.steps)), look=True)
             return
         await self.shown.services.uploads.correct(
-            current().user.id, self.shown.data.id, {'recipe': self.steps}, by=actor()
+            current().user.id,
+            self.shown.data.id,
+            {'recipe': self.steps},
+            version=self.shown.version.number,
+            by=actor(),
         )
         say_making('The version you see stays until it is ready.')

@@ -131,9 +131,11 @@ def left_out(tables: int | None) -> str:
     return f'1 of {tables} tables' if (tables or 0) > 1 else ''
 
 
-async def cost(services: Services, session: Session, data: Dataset) -> tuple[Quote, Balance]:
-    """Return what reading the file again may cost, and what there is."""
-    quote = await services.uploads.quote(session.user.id, data.id)
+async def cost(
+    services: Services, session: Session, data: Dataset, *, version: int | None = None
+) -> tuple[Quote, Balance]:
+    """Return what reading the file of a version (the one in use, if none is named) again may cost, and what there is."""
+    quote = await services.uploads.quote(session.user.id, data.id, version=version)
     return quote, await services.hours.balance(session.user.id)
 
 
