@@ -84,10 +84,12 @@ class Dashboards:
         spec: Mapping[str, Any] | None = None,
         *,
         had: Mapping[str, Any] | None = None,
+        free: bool = False,
         by: Actor = NOBODY,
     ) -> Dashboard:
         """Make a dashboard, empty unless `spec` says what is on it; `had` is the state that it is a copy of.
 
+        Asked for a `free` name, it gets a number where another one is called so.
         Where MOST is reached, those deleted first are removed for good. Raise Conflict when there are MOST that are not
         deleted.
         """
@@ -99,6 +101,8 @@ class Dashboards:
                 await audit.record(tx, user_id, 'dashboard removed', gone['name'], about=gone['id'])
             if (await tx.one('dashboards_count', user_id=user_id))['count'] >= MOST:
                 raise Conflict(f'There are {MOST} dashboards already. Delete one first.')
+            if free:
+                name = free_name(name, {row['name'] for row in await tx.all('dashboards_list')})
             made = await tx.one('dashboard_insert', user_id=user_id, name=name, spec=whole)
             await _keep(tx, made)
             await audit.record(tx, user_id, 'dashboard made', name, about=made['id'], by=by)
@@ -118,9 +122,8 @@ class Dashboards:
         async with self._database.transaction(user_id) as tx:
             dataset = await tx.one('dataset_by_id', id=dataset_id)
             version = await tx.one('version_current', dataset_id=dataset_id)
-            taken = {row['name'] for row in await tx.all('dashboards_list')}
         spec = suggest.dashboard(str(dataset_id), version['manifest'], template=template, name=dataset['name'])
-        return await self.create(user_id, name or free_name(dataset['name'], taken), spec, by=by)
+        return await self.create(user_id, name or dataset['name'], spec, free=not name, by=by)
 
     @staticmethod
     def templates() -> Mapping[str, str]:

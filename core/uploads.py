@@ -411,6 +411,7 @@ class Uploads:
 
     async def _new_dataset(self, tx: Transaction, upload: Upload) -> UUID:
         source = await tx.one('source_insert', user_id=upload.user_id, name=upload.name, upload_id=upload.id)
+        await tx.one('datasets_lock', user_id=upload.user_id)
         taken = {row['name'] for row in await tx.all('datasets_named')}
         name = free_name(title_of(upload.name), taken)
         row = await tx.one('dataset_insert', user_id=upload.user_id, source_id=source['id'], name=name)

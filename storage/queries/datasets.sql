@@ -179,6 +179,10 @@ select count(*) filter (where d.deleted_at is null
 from public.datasets d
 join public.data_sources s on s.id = d.source_id;
 
+-- name: datasets_lock
+-- Wait until nobody else names a new dataset of this user; held until the transaction ends.
+select pg_advisory_xact_lock(hashtextextended('datasets/' || %(user_id)s::text, 0))::text as held;
+
 -- name: datasets_named
 -- The user's datasets by their names alone, the latest change first.
 select d.id, d.name, v.number as version, v.rows

@@ -142,6 +142,13 @@ async def test_a_second_dashboard_of_a_dataset_is_numbered_and_the_list_has_its_
     assert len(set(listed.sparkline)) > 1
 
 
+async def test_dashboards_that_are_built_at_once_have_different_names(product: Product, user: User) -> None:
+    dataset = await product.bring(user, 'grid.csv', b'ds,y\n2024-01-01,1\n2024-01-02,2\n')
+    await asyncio.gather(*(product.dashboards.build(user.id, dataset.id) for _ in range(4)))
+    names = sorted(line.name for line in await product.dashboards.list(user.id))
+    assert names == ['grid', 'grid 2', 'grid 3', 'grid 4']
+
+
 async def test_what_was_deleted_first_gives_way_and_the_most_hold_for_pages_at_once(
     product: Product, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Uploads: the very same file is taken again and told, and what ends without a dataset leaves no object behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -45,6 +46,15 @@ async def test_a_second_dataset_of_one_name_gets_a_number(product: Product, user
     await product.send(stranger, 'sales.csv', FILE)
     assert {data.name for data in await product.datasets.list(user.id)} == {'sales', 'sales 2', 'sales 3'}
     assert [data.name for data in await product.datasets.list(stranger.id)] == ['sales']
+
+
+async def test_files_of_one_name_that_arrive_at_once_make_datasets_of_different_names(
+    product: Product, user: User
+) -> None:
+    begun = [await product.uploads.begin_upload(user.id, name='sales.csv', size=len(FILE)) for _ in range(4)]
+    await asyncio.gather(*(product.uploads.append(user.id, one.id, 0, pieces(FILE)) for one in begun))
+    names = sorted(data.name for data in await product.datasets.list(user.id))
+    assert names == ['sales', 'sales 2', 'sales 3', 'sales 4']
 
 
 async def test_a_file_that_made_no_version_is_told_too(product: Product, user: User) -> None:

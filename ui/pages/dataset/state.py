@@ -134,7 +134,7 @@ def left_out(tables: int | None) -> str:
 async def cost(
     services: Services, session: Session, data: Dataset, *, version: int | None = None
 ) -> tuple[Quote, Balance]:
-    """Return what reading the file of a version (the one in use, if none is named) again may cost, and what there is."""
+    """Return what reading the file of a version (that in use, if none is named) again may cost, and what there is."""
     quote = await services.uploads.quote(session.user.id, data.id, version=version)
     return quote, await services.hours.balance(session.user.id)
 
