@@ -30,6 +30,8 @@ SLICES: Final = 24
 SLICE_BYTES: Final = 2**16
 WIDEST: Final = 64
 ODD: Final = 1000
+PRINTED: Final = 20
+"""So many characters most float64 take that are written out: a sign, a zero, a point and 17 digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +297,11 @@ def _number(column: Column) -> Form | None:
     # DuckDB also casts 1_000, nan, and cells with blanks around them: two bytes and a search tell those apart.
     ends = f"{c} >= '+' AND {c} < ':' AND {c}[-1] >= '.' AND {c}[-1] < ':'"
     shape = rf'[+-]?(?:\d+(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,4}})?'
-    same = f'CASE WHEN strlen({c}) <= {digits.HELD} THEN true ELSE {f}::VARCHAR = {plain} END'
+    known = f'WHEN strlen({c}) <= {digits.HELD} THEN true'
+    if int(column.figures.get('longest') or 0) > digits.HELD:
+        # The samples have long numbers and none that loses a digit: a program's float64, written out.
+        known += f' WHEN strlen({c}) <= {PRINTED} AND abs({f}) < 1e9 THEN true'
+    same = f'CASE {known} ELSE {f}::VARCHAR = {plain} END'
     return Form(
         value=f'TRY_CAST({plain} AS DOUBLE)',
         sure=f"isfinite({f}) AND {ends} AND NOT contains({c}, '_'){foreign} AND {same}",
