@@ -408,8 +408,11 @@ def by_clock(frame: 'polars.DataFrame', zone: str, *columns: str) -> 'polars.Dat
 
 
 def write(rows: 'polars.DataFrame', out: Path) -> None:
-    """Write a frame as CSV or Parquet, by `out`'s suffix."""
+    """Write a frame as CSV or Parquet, by `out`'s suffix; instants stand in CSV as in other downloads, by ISO 8601."""
+    import polars as pl
+
     if out.suffix == '.csv':
-        rows.write_csv(out)
+        aware = [name for name, kind in rows.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone]
+        rows.with_columns(pl.col(aware).dt.to_string('%Y-%m-%dT%H:%M:%S%.f%:z')).write_csv(out)
     else:
         rows.write_parquet(out)
