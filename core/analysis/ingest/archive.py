@@ -54,6 +54,7 @@ _UNSUPPORTED: Final = (
     (b'GIF8', 'a picture', 'Upload the table itself.'),
     (b'\x89HDF', 'an HDF5 file', 'Export its table as Parquet or CSV.'),
     (b'FEA1', 'a Feather file of the first version', 'Write it as Parquet or as Feather version 2.'),
+    (b'\xff\xff\xff\xff', 'an Arrow stream (.arrows)', 'Write it as an Arrow file (Feather) or as Parquet.'),
     (b'ORC', 'an ORC file', 'Write it as Parquet.'),
     (b'Obj\x01', 'an Avro file', 'Write it as Parquet.'),
     (b'SQLite format 3', 'an SQLite database', 'Export a table as CSV.'),

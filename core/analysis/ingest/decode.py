@@ -25,7 +25,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, 'utf-16-le'),
     (codecs.BOM_UTF16_BE, 'utf-16-be'),
 )
-_BINARY: Final = 'The file holds binary data, not text. Upload a CSV, JSON, Parquet or Excel file.'
+_BINARY: Final = 'The file holds binary data, not text. Upload a CSV, JSON, Parquet, Feather or Excel file.'
 _UNDEFINED_1252: Final = frozenset((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 _UTF8: Final = ('utf-8', 'utf-8-sig')
 _NAMES: Final = {'iso8859-1': 'latin-1', 'cp932': 'shift_jis', 'cp950': 'big5', 'ascii': 'utf-8'}

@@ -124,6 +124,7 @@ def test_a_header_that_begins_as_a_signature_does_is_a_header(reader: Reader, wo
         (b'ORC\x0a\x13\x0a\x03', 'an ORC file'),
         (b'FEA1\0\0\0\0', 'a Feather file of the first version'),
         (b'GIF89a\x01\x00\x01\x00', 'a picture'),
+        (b'\xff\xff\xff\xff\x98\x01\0\0\x10\0\0\0', 'an Arrow stream'),
     ],
 )
 def test_formats_that_no_table_is_in_are_named(reader: Reader, head: bytes, said: str) -> None:
