@@ -330,6 +330,6 @@ def _short(rows: int) -> str:
 
 def _size(count: int) -> str:
     for unit, size in (('GB', 2**30), ('MB', 2**20), ('KB', 2**10)):
-        if count >= size:
-            return f'{count / size:.3g} {unit}'
+        if count >= 1000 * size / 1024:  # three digits: 0.98 MB comes before 1,000 KB
+            return f'{count / size:,.0f} {unit}' if count >= 100 * size else f'{count / size:.3g} {unit}'
     return f'{count} B'

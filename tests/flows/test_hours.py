@@ -498,6 +498,9 @@ def test_conversion_is_priced_by_rows() -> None:
     assert hours.quote_convert(100_000_000).seconds == 40
     assert hours.quote_convert(100_000_000, 'x.csv.gz').seconds == 250
     assert hours.quote_convert(18_400).basis == 'a file of 18 KB', 'its rows are not known before it is read'
+    assert hours.quote_convert(1_030_000).basis == 'a file of 0.982 MB'
+    assert hours.quote_convert(1_048_575).basis == 'a file of 1 MB'
+    assert hours.quote_convert(700 * 2**20).basis == 'a file of 700 MB'
     assert hours.quote_convert(100_000_000, rows=1_234_000).basis == '1.23M rows'
 
 

@@ -16,6 +16,9 @@ from core.analysis.query.pieces import Buckets
 
 WHISKER: Final = 1.5
 FINE: Final = 20_000
+EVEN: Final = 100  # whole numbers in a bin, from which on one more or less makes no difference
+MOST_HALVES: Final = 2.0**51  # above it there is nothing half-way between whole numbers
+SOME: Final = 1000  # values that mostly tell whether all are whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,10 @@ class Box:
 
 
 def histogram(v: Floats, bins: int) -> tuple[Floats, Ints]:
-    """Return the edges of equally wide bins and how many values lie in each; every value is in one."""
+    """Return the edges of equally wide bins and how many values lie in each; every value is in one.
+
+    There are fewer than `bins` where values are whole: each bin then holds equally many of them, around its middle.
+    """
     return counted([np.sort(v)], bins)
 
 
@@ -48,7 +54,8 @@ def counted(ordered: Sequence[Floats], bins: int) -> tuple[Floats, Ints]:
     n = sum(map(len, known))
     if low == high:
         return np.array([low, high]), np.array([n])
-    edges = _edges(low, high, bins)
+    whole = high - low < EVEN * bins and max(-low, high) < MOST_HALVES and all(_is_whole(v) for v in known)
+    edges = _around(low, high, bins) if whole else _edges(low, high, bins)
     below = sum(v.searchsorted(edges[1:-1]) for v in known)
     return edges, np.diff(below, prepend=0, append=n)
 
@@ -108,6 +115,18 @@ def spread_box(summaries: Buckets) -> Box:
         mean=mean if np.isfinite(mean) else np.nan,
         outside=max(0, round(outside)),
     )
+
+
+def _is_whole(v: Floats) -> bool:
+    return all(bool((some == np.floor(some)).all()) for some in (v[:SOME], v))
+
+
+def _around(low: float, high: float, bins: int) -> Floats:
+    """Return edges that lie half-way between whole numbers."""
+    values = high - low + 1
+    width = np.ceil(values / bins)
+    edges: Floats = low - 0.5 + width * np.arange(np.ceil(values / width) + 1)
+    return edges
 
 
 def _edges(low: float, high: float, bins: int) -> Floats:

@@ -8,6 +8,11 @@ from core.panels import parsed
 from tests.ui.panels.given import DAY, HOUR, SCENE, Told, answer, context, line, panel
 
 
+def test_hours_of_a_year_of_quarters_are_a_step(told: Told) -> None:
+    given = {'range': None, 'span': [0, 365 * DAY], 'step': HOUR / 4}
+    assert told('return variables.stepsFor(given);', given)[:2] == ['auto', 'PT1H']
+
+
 def test_a_panel_of_dates_has_no_zone(told: Told) -> None:
     body = 'return given.map((one) => variables.datedBy(Object.keys(one.datasets)[0], one).zone);'
     cases = [context(dataset={'dates': dates}, zone='America/New_York') for dates in (True, False)]

@@ -36,10 +36,12 @@ export const compareWith = [["", "Off"], ["P1D", "Day before"], ["P1W", "Week be
 const STEPS = ["PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "P1D", "P1W", "P1M", "P3M", "P1Y"];
 const RANGES = [["1H", "PT1H"], ["6H", "PT6H"], ["24H", "P1D"], ["7D", "P7D"], ["30D", "P30D"], ["3M", "P3M"], ["1Y", "P1Y"], ["5Y", "P5Y"]];
 
-// Steps that leave at least one and at most some thousand buckets in the window, none shorter than that of the data.
+const MOST_BUCKETS = 10_000;  // hours of a year, and what fifty lines may have in one answer
+
+// Steps that leave at least one bucket in the window and not too many, none shorter than that of the data.
 export function stepsFor({ range, span, step: own = 0 }) {
   const [from, to] = range ?? span ?? [0, DAY];
-  return ["auto", ...STEPS.filter((step) => lengthOf(step) >= own * 0.9 && lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= 5000)];
+  return ["auto", ...STEPS.filter((step) => lengthOf(step) >= own * 0.9 && lengthOf(step) <= to - from && (to - from) / lengthOf(step) <= MOST_BUCKETS)];
 }
 
 // Ranges that hold some values of data that are `step` ms apart, and are shorter than what there is.

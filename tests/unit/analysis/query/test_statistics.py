@@ -23,6 +23,18 @@ def test_every_value_is_in_a_bin() -> None:
     assert histogram(np.full(5, 2.0), 7)[1].tolist() == [5]
 
 
+def test_whole_numbers_stand_in_the_middle_of_their_bins() -> None:
+    v = np.random.default_rng(4).integers(-4, 5, 500).astype(float)
+    edges, counts = histogram(np.append(v, [-4, 4]), 40)
+    assert edges.tolist() == [-4.5, -3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
+    assert counts.sum() == 502
+    edges, counts = histogram(np.arange(60.0), 40)
+    assert set(counts.tolist()) == {2}, 'none holds more of them than its neighbours'
+    assert set(np.diff(edges).tolist()) == {2}
+    assert histogram(np.array([0, 1, 2.5]), 5)[0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert len(histogram(np.array([0.0, 1e6]), 40)[1]) == 40
+
+
 def test_runs_of_values_are_counted_as_one_is() -> None:
     draw = np.random.default_rng(6)
     v = np.append(draw.integers(0, 41, 3000) / 4, np.linspace(0, 10, 8))  # many lie on an edge
