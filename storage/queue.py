@@ -156,7 +156,7 @@ class Queue:
             LOG.warning('the queue worker stopped and is started again')
         except asyncio.CancelledError:
             connector.patience = 0
-            worker.stop()  # a cancellation may get lost on its way to the database
+            worker.stop()  # type: ignore[no-untyped-call]  # a cancellation may get lost on its way to the database
             running.cancel()
             with suppress(asyncio.CancelledError, ConnectorException):
                 await running
