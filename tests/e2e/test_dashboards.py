@@ -651,6 +651,31 @@ def test_what_a_page_took_with_it_is_offered_when_it_is_opened_again(
     expect(again.locator('.board-note')).to_be_hidden()
 
 
+def test_a_panel_that_was_added_is_undone_and_so_is_what_was_changed_before_a_reload(
+    api: httpx.Client, opened: Opened
+) -> None:
+    dashboard = dashboard_of(api, dataset_of(api, 3))
+    page = opened(f'/dashboards/{dashboard}')
+    board = ready(page)
+    page.get_by_role('link', name='Add panel').click()
+    explored(page)
+    page.get_by_role('button', name='Add to dashboard').click()
+    expect(board).to_have_attribute('data-panels', '5')
+    ready(page)
+    page.keyboard.press('Control+z')
+    expect(board).to_have_attribute('data-panels', '4')
+    saved(page, 3)
+    page.get_by_role('button', name='Menu of Panel 1').click()
+    page.get_by_role('menuitem', name='Remove').click()
+    saved(page, 4)
+    page.reload()
+    ready(page)
+    page.keyboard.press('Control+z')
+    expect(page.locator('[data-panel="p1"]')).to_be_visible()
+    saved(page, 5)
+    assert len(order(api, dashboard)) == 4
+
+
 def test_edit_waits_for_all_that_was_changed(api: httpx.Client, opened: Opened, held: list[Route]) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
     page = opened(f'/dashboards/{dashboard}')

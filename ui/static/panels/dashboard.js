@@ -9,7 +9,7 @@ import { Panel } from "./panel.js";
 import { compacted } from "./places.js";
 import { picker, popover } from "./popover.js";
 import { PASSING, underway } from "./wire.js";
-import { addressed, compareWith, copyOf, labelsKnown, lastOf, lost, outlives, presetsOf, rangesFor, resolved, stepsFor, valueUnder, written } from "./variables.js";
+import { addressed, compareWith, copyOf, labelsKnown, lastOf, lost, outlives, presetsOf, rangesFor, resolved, stepsFor, undoable, valueUnder, written } from "./variables.js";
 
 const REST = 800;  // ms without a change after which it is saved
 const AGAIN = 5000;  // ms until a change that could not be saved is tried again
@@ -32,7 +32,7 @@ export class Board {
   // those that were `deleted` and until when they are kept, and what all pages of panels are given. `hooks.left` and `hooks.back` are called when the page is left and when it comes back.
   constructor(root, given) {
     const { dashboard, datasets, deleted, engines, icons, marks, zone, explore } = given;
-    Object.assign(this, { root, dashboard, engines, zone, explore, hooks: {}, known: { ...datasets }, deleted: { ...deleted }, panels: new Map(), past: [], ahead: [], told: 0, pushed: 0, connected: true, heard: true });
+    Object.assign(this, { root, dashboard, engines, zone, explore, hooks: {}, known: { ...datasets }, deleted: { ...deleted }, panels: new Map(), past: undoable.of(dashboard.id, dashboard.revision), ahead: [], told: 0, pushed: 0, connected: true, heard: true });
     Object.assign(this, { spec: copyOf(dashboard.spec), revision: dashboard.revision, ready: false, stale: false, unsaved: "", pending: false, away: false });
     useIcons(icons);
     writeNumbersWith(...marks);
@@ -607,6 +607,7 @@ export class Board {
       const before = JSON.stringify(this.spec), now = await this.rest(`/dashboards/${this.dashboard.id}/revisions/${revision}/restore`, { method: "POST" });
       this.take(now);
       this.past.push(before);
+      undoable.keep(this.dashboard.id, now.revision, this.past);
       toast(`State ${revision} is shown again`, { label: "Undo", act: () => this.undo() });
     } catch (error) {
       toast(error.message);
@@ -674,6 +675,7 @@ export class Board {
       const body = this.packed();
       const saved = await this.rest(`/dashboards/${this.dashboard.id}`, { method: "PUT", keepalive: outlives(body), body });
       this.now({ revision: saved.revision, unsaved: "", sending: false });
+      undoable.keep(this.dashboard.id, saved.revision, this.past);
       if (!this.pending && !this.aside) this.forget();
     } catch (error) {
       this.sending = false;

@@ -11,7 +11,7 @@ import { Panel } from "./panel.js";
 import { finder, picker } from "./popover.js";
 import { drawnOf as seriesDrawn, filter, topOf } from "./request.js";
 import { OVER_TIME } from "./scene.js";
-import { addressed, compareWith, copyOf, presetsOf, resolved, stepsFor, written } from "./variables.js";
+import { addressed, compareWith, copyOf, presetsOf, resolved, stepsFor, undoable, written } from "./variables.js";
 
 const KINDS = [["line", "Line", "chart-line"], ["area", "Area", "chart-area"], ["bar", "Bars", "chart-column"], ["scatter", "Scatter", "chart-scatter"], ["heat", "Heat map, hour × weekday", "grid-3x3"], ["calendar", "Heat map, calendar", "calendar-days"],
   ["histogram", "Histogram", "chart-bar-big"], ["box", "Box plot", "box"], ["candles", "Candlesticks", "chart-candlestick"], ["table", "Table", "table"], ["figure", "Single figure", "hash"]];
@@ -414,10 +414,11 @@ export default {
           const made = await rest("", { method: "POST", body: JSON.stringify({ name: panel.title || (panel.query.measures ?? []).join(", ") || "New dashboard", spec: { panels: [{ ...panel, id: "p1", x: 0, y: 0, w: 12, h: 5 }] } }) });
           return location.assign(`/dashboards/${made.id}${this.carried(made.spec.variables)}#p1`);
         }
-        const now = await rest(`/${id}`, {}), spec = now.spec, at = this.target?.panel ? spec.panels.findIndex((one) => one.id === this.target.panel) : -1;
+        const now = await rest(`/${id}`, {}), before = JSON.stringify(now.spec), spec = now.spec, at = this.target?.panel ? spec.panels.findIndex((one) => one.id === this.target.panel) : -1;
         if (at >= 0) spec.panels[at] = { ...spec.panels[at], ...panel, id: spec.panels[at].id, x: spec.panels[at].x, y: spec.panels[at].y, w: spec.panels[at].w, h: spec.panels[at].h };
         else spec.panels.push({ ...panel, id: written.id(spec.panels), x: 0, y: Math.max(0, ...spec.panels.map((one) => one.y + one.h)), w: 6, h: 4 });
-        await rest(`/${id}`, { method: "PUT", body: JSON.stringify({ spec, revision: now.revision }) });
+        const saved = await rest(`/${id}`, { method: "PUT", body: JSON.stringify({ spec, revision: now.revision }) });
+        undoable.keep(id, saved.revision, [...undoable.of(id, now.revision), before]);
         return location.assign(`/dashboards/${id}${this.carried(spec.variables)}#${(spec.panels[at] ?? spec.panels.at(-1)).id}`);
       } catch (error) {
         toast(error.message);

@@ -9,6 +9,23 @@ export const valueUnder = (object, name) => object && Object.hasOwn(object, name
 // Whether browsers send such a body even when its page is left: they do up to 64 KiB.
 export const outlives = (body) => new TextEncoder().encode(body).length < 6e4;
 export const copyOf = (value) => JSON.parse(JSON.stringify(value));
+// What can be undone of a dashboard in this tab: the specifications that stood before its `revision`, the latest last.
+const PAST = "variosync-past/", MOST_KEPT = 20;
+export const undoable = {
+  of(id, revision) {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(PAST + id));
+      return kept?.revision === revision ? kept.past : [];
+    } catch {
+      return [];
+    }
+  },
+  keep(id, revision, past) {
+    try {
+      sessionStorage.setItem(PAST + id, JSON.stringify({ revision, past: past.slice(-MOST_KEPT) }));
+    } catch { /* a browser that keeps nothing undoes what its page changed */ }
+  },
+};
 const DAY = 864e5;
 const LAST = 8.64e15;  // the last moment that a Date can be, in ms
 
