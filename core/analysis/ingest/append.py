@@ -198,7 +198,7 @@ def extended(
         new, merged, many = _summed(connection, new, others, merged, absent)
         notes += [_told_summed(many, number)] if many else []
         own = one
-    keys = f'SELECT DISTINCT {own} FROM ({new})'
+    keys = f'SELECT DISTINCT {own} FROM ({named(rows)})'
     kept = f'SELECT * FROM ({old}) ANTI JOIN ({keys}) USING ({own})'
     whole = workdir / 'merged.parquet'
     connection.execute(f'COPY ({new} UNION ALL {kept}) TO {duck.text(str(whole))} (FORMAT parquet, COMPRESSION lz4)')
@@ -209,7 +209,7 @@ def extended(
     if number and own != one:
         (beside,) = duck.single(
             connection,
-            f'SELECT count(*) FROM {duck.files([whole])} SEMI JOIN (SELECT {one} FROM ({new})) USING ({one}) '
+            f'SELECT count(*) FROM {duck.files([whole])} SEMI JOIN (SELECT {one} FROM ({named(rows)})) USING ({one}) '
             f'WHERE _source < {len(before.sources)}',
         )
         notes += [_told_beside(beside, number)] if beside else []
