@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -402,6 +403,23 @@ def panel(path: Path, *, zone: str = '') -> Path:
             writer.writerow([7, stamp, 100 + day % 7 * 10])
             writer.writerow([8, stamp, ''])
     return path
+
+
+@pytest.mark.parametrize(
+    'arguments', [('inspect', AIRLINE), ('inspect', AIRLINE, '--json'), ('--version',), ('--help',)]
+)
+def test_output_that_cannot_be_written_is_told_in_one_line(arguments: tuple[object, ...]) -> None:
+    command = [*python(str(ROOT / 'run_nicegui.py')), *map(str, arguments)]
+    with Path('/dev/full').open('w') as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert (ended.returncode, ended.stderr.count('\n')) == (2, 1)
+    assert ended.stderr.startswith('variosync: The output cannot be written: ')
+
+
+def test_the_version_is_told(variosync: Command) -> None:
+    said = variosync('--version')
+    assert (said.returncode, said.stderr) == (0, '')
+    assert re.fullmatch(r'variosync \d+\.\d+\.\d+\n', said.stdout)
 
 
 def test_without_a_command_the_help_is_shown_in_lines():
