@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from threading import Lock, Thread
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from core.errors import Unavailable
 
 if TYPE_CHECKING:
     import duckdb
+
+AGAIN: Final = 0.05  # seconds between two times that what goes on is interrupted
+LONGEST: Final = 10.0  # seconds for which that is done
 
 _open: 'WeakSet[duckdb.DuckDBPyConnection]' = WeakSet()
 _opening = Lock()
@@ -55,14 +59,33 @@ def connect(
 
 
 def interrupt() -> None:
-    """End the queries that connections of this process are at, so that no thread outlives a stop by them."""
+    """End what open connections of this process are at and, for some seconds, what they go on with until they close.
+
+    So no thread outlives a stop by what it reads; the work goes on beside the caller.
+    """
+    with _opening:
+        connections = WeakSet(_open)
+    if _interrupted(connections):
+        Thread(target=_interrupt_again, args=(connections,), name='the end of queries', daemon=True).start()
+
+
+def _interrupt_again(connections: 'WeakSet[duckdb.DuckDBPyConnection]') -> None:
+    until = monotonic() + LONGEST
+    while connections and monotonic() < until:  # what is between two queries was not stopped by the first time
+        sleep(AGAIN)
+        connections = _interrupted(connections)
+
+
+def _interrupted(connections: 'WeakSet[duckdb.DuckDBPyConnection]') -> 'WeakSet[duckdb.DuckDBPyConnection]':
+    """Interrupt connections, and return those of them that are open still."""
     import duckdb
 
-    with _opening:
-        connections = list(_open)
+    still: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
     for connection in connections:
         with suppress(duckdb.ConnectionException):  # closed meanwhile
             connection.interrupt()
+            still.add(connection)
+    return still
 
 
 @contextmanager
