@@ -129,7 +129,7 @@ async def test_forecasts_that_wait_say_for_what(room: Room) -> None:
     room.fill()
     room.records.waits = [hours, days]
     await room.user.open('/track')
-    await room.user.should_see('2 forecasts wait and count once a version has their values')
+    await room.user.should_see('2 forecasts count later')
     assert {'48 hours after 1 Jan 2026, 00:00', '1 day after 31 Dec 2025'} <= set(room.texts())
     assert f'/forecasts/{days.forecast_id}' in room.hrefs()
 

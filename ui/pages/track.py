@@ -258,7 +258,7 @@ class Selection:
 
         def name(row: Waiting) -> None:
             with tag('div', classes='vs'):
-                tag('span', row.name, 'w5 cut')
+                tag('span', row.name, 'w5 two-lines')
                 tag('span', row.dataset_name, 't12 t3 cut')
 
         def until(row: Waiting) -> str:
@@ -267,9 +267,9 @@ class Selection:
 
         if not self._waits:
             return
-        more = f', the first {len(self._waiting)} of them here' if self._waits > len(self._waiting) else ''
-        said = formats.counted(self._waits, 'forecast waits', 'forecasts wait')
-        with card('Waiting for values', f'{said} and count once a version has their values{more}'):
+        more = f', {len(self._waiting)} shown' if self._waits > len(self._waiting) else ''
+        said = formats.counted(self._waits, 'forecast counts', 'forecasts count')
+        with card('Waiting for values', f'{said} later{more}'):
             table(
                 [
                     Column[Waiting](label='Name', cell=name, width='50%'),
@@ -278,7 +278,7 @@ class Selection:
                 self._waiting,
                 href=lambda row: f'/forecasts/{row.forecast_id}',
                 label='Waiting forecasts',
-                classes='cards labelled',
+                classes='tall cards labelled',
             )
 
     def _forecasts(self) -> None:
