@@ -41,6 +41,11 @@ def test_years_before_the_common_era_and_far_ahead_have_ticks(told: Told) -> Non
     assert all(2 <= n <= 12 for n in told(body, [[-7e13, -6.9e13], [1e14, 1.01e14], [0, 5], [0, 9e12]]))
 
 
+def test_bins_of_whole_numbers_are_marked_at_these(told: Told) -> None:
+    body = 'return given.map((edges) => axes.binTicks(edges[0], edges.at(-1), 12, edges)[0]);'
+    assert told(body, [[-0.5, 0.5, 1.5], [0, 0.5, 1]]) == [[0, 1], [at / 10 for at in range(11)]]
+
+
 def test_round_numbers_and_powers(told: Told) -> None:
     body = """return [axes.ticks(0, 507, 5), axes.ticks(-0.3, 0.1, 4)[0], axes.ticks(5, 5, 4)[0],
         axes.logTicks(3, 80000, 5), axes.logTicks(2, 60, 9), axes.logTicks(1e-3, 1e9, 4)];"""

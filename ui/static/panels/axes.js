@@ -69,6 +69,9 @@ export function ticks(low, high, most) {
   return [found, step];
 }
 
+// The same below bins: between whole numbers where bins end half-way between these, there is nothing to mark.
+export const binTicks = (low, high, most, edges) => ticks(low, high, edges.every((edge) => Math.abs(edge % 1) === 0.5) ? Math.min(most, high - low) : most);
+
 // The same on a logarithmic axis: powers of ten, with twos and fives between where few fit.
 export function logTicks(low, high, most) {
   const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), each = Math.max(1, Math.ceil((last - first) / Math.max(1, most)));

@@ -1,7 +1,7 @@
 // Panels as SVG: on the page those that are not over time, and as a picture every kind. Names are set as text, never as
 // markup, and colours are those of the theme, so that a picture looks as the panel does.
 
-import { footOf, logTicks, offsetOf, placeless, scalesOf, ticks, ticksBetween } from "./axes.js";
+import { binTicks, footOf, logTicks, offsetOf, placeless, scalesOf, ticks, ticksBetween } from "./axes.js";
 import { against, earlierOf, periodOf } from "./earlier.js";
 import { barOf, PANE, shadeOf, stairs, strokes, tint } from "./fast.js";
 import { writeGaps } from "./gaps.js";
@@ -240,7 +240,7 @@ function histogram(root, panel, answer, context, place) {
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
   const most = Math.max(1, ...lines.flatMap((line) => [...line.columns.count])), inside = { ...place, top: place.top + 12, bottom: place.bottom - 24 };
   const { left, y } = frame(root, inside, { low: 0, high: most * 1.04, whole: true }), x = (value) => left + (value - low) / (high - low) * (place.right - left);
-  const [marks, step] = ticks(low, high, (place.right - left) / 60);
+  const [marks, step] = binTicks(low, high, (place.right - left) / 60, lines.flatMap((line) => [...line.columns.edges]));
   const said = written(marks, step);
   marks.forEach((value, at) => root.append(rule(x(value), inside.bottom, x(value), inside.bottom + 4, "axis"), words(x(value), inside.bottom + 19, said[at], { anchor: "middle" })));
   lines.forEach((line, at) => {
