@@ -565,9 +565,11 @@ def _resample(asked: _Asked) -> Made:
         return _calendar(asked, f"date_trunc('{CALENDAR[match[3]]}', {{}})", LENGTHS[match[3]], default, own)
     seconds = int(match[1] or 1) * FIXED[match[2]]
     days, rest = divmod(seconds, A_DAY)
-    if days and rest:
-        raise UsageError(
-            f'"{every}" is longer than a day. Such a step is whole days: {days * 24}h or {days * 24 + 24}h.'
+    if days and rest:  # charts have none such: they go on as they were stored
+        length = f'{seconds} second'
+        bucket = f"time_bucket(INTERVAL '{length}', _time, TIMESTAMP '2000-01-01')"
+        return _regular(
+            asked, bucket=bucket, length=length, grid=_spans(length), back='__bucket', aggregate=default, own=own
         )
     if days:
         # Counted as charts do: from 1970, weeks from a Monday.
@@ -581,9 +583,7 @@ def _calendar(asked: _Asked, bucket: str, length: str, aggregate: str, own: Mapp
     """Steps of days and longer: `bucket` is the first day of the one that a wall-clock time lies in."""
     # Of noon there is one each day, of midnight none or two where clocks change then.
     noon = f"timezone('UTC', timezone({duck.text(asked.zone)}, __bucket + INTERVAL 12 HOUR))"
-    grid = f"""
-        SELECT _series, unnest(generate_series(min(__bucket), max(__bucket), INTERVAL '{length}')) AS __bucket
-        FROM folded GROUP BY _series"""
+    grid = _spans(length)
     if length == '1 day':  # where the date line was moved, one did not take place
         grid = f'SELECT * FROM ({grid}) WHERE {_wall(noon, asked.zone)} = __bucket + INTERVAL 12 HOUR'
     return _regular(
@@ -595,6 +595,13 @@ def _calendar(asked: _Asked, bucket: str, length: str, aggregate: str, own: Mapp
         aggregate=aggregate,
         own=own,
     )
+
+
+def _spans(length: str) -> str:
+    """SQL: the steps of each series, all of one length, from its first to its last."""
+    return f"""
+        SELECT _series, unnest(generate_series(min(__bucket), max(__bucket), INTERVAL '{length}')) AS __bucket
+        FROM folded GROUP BY _series"""
 
 
 def _by_clock(asked: _Asked, length: str, aggregate: str, own: Mapping[str, str]) -> Made:

@@ -143,9 +143,23 @@ def test_steps_are_those_of_charts(tmp_path: Path, zone: str, day: str, every: s
     assert dict(found) == dict(zip(cuts[:-1].tolist(), np.histogram(t, cuts)[0].tolist(), strict=True))
 
 
-def test_a_step_longer_than_a_day_is_whole_days(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match='whole days: 24h or 48h'):
-        cooked(tmp_path, {'do': 'resample', 'every': '36h'})
+@pytest.mark.parametrize('every', ['36h', '25h', '1500min'])
+def test_a_step_over_a_day_that_is_no_whole_days_counts_by_its_span(tmp_path: Path, every: str) -> None:
+    """As it always did: a recipe that is stored goes on for further files, also where clocks change."""
+    rows = [('a', f'2024-03-{day} {hour:02}:00', hour, 1.0, 1, '') for day in (29, 30, 31) for hour in range(24)]
+    found = cooked(
+        tmp_path,
+        {'do': 'resample', 'every': every, 'how': 'count'},
+        rows=rows,
+        zone='Europe/Berlin',
+        show='_time, temp',
+    )
+    step, begun = timedelta(hours=36 if every == '36h' else 25), datetime(2000, 1, 1)
+    held: dict[datetime, int] = {}
+    for _, at, *_ in rows:
+        bucket = begun + (datetime.fromisoformat(at) - begun) // step * step
+        held[bucket] = held.get(bucket, 0) + 1
+    assert dict(found) == held
 
 
 def test_resampling_into_far_too_many_rows_is_refused(tmp_path: Path) -> None:
