@@ -396,13 +396,14 @@ class _Drawing:
         for group in groups:
             for part in made(group, view):
                 if part.role == 'value':
+                    moved = self._moved(part.columns)
                     parts.append(
                         Part(
                             name=f'{part.name} {self._query.compare} before',
                             series=part.series,
                             measure=part.measure,
-                            columns=self._moved(part.columns),
-                            n=part.n,
+                            columns=moved,
+                            n=_left(part, moved),
                             role='before',
                             of=part.name,
                         )
@@ -462,6 +463,14 @@ class _Drawing:
             if len(values) >= count or len(rows.t) < most or most > asked.MOST_VALUES // 10:
                 return values[len(values) - min(count, len(values)) :]
             most *= 2
+
+
+def _left(part: Part, moved: Mapping[str, Floats]) -> int:
+    """How many of a part's values stand behind the columns that were `moved`: their share of its points, if need be."""
+    if 'n' in moved:
+        return int(moved['n'].sum())
+    left, every = (int(np.count_nonzero(~np.isnan(columns['y']))) for columns in (moved, part.columns))
+    return -(-part.n * left // max(1, every))
 
 
 def _fits(parts: Sequence[Part]) -> None:

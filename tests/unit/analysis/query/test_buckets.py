@@ -318,3 +318,33 @@ def test_what_was_a_year_before_stands_at_its_own_day_after_a_leap_day(tmp_path:
     assert now['t'] == then['t']  # midnights, before clocks change on another day of March and after that
     assert then['y'][:3] == [leap - 3, leap - 2, leap]
     assert (np.diff(then['until']) > 0).all()
+
+
+@pytest.mark.parametrize('asked', [Query(), Query(kind='buckets', every='PT1H'), Query(kind='envelope')])
+@pytest.mark.parametrize(
+    ('shown', 'days'), [('2025-03-31', 0), ('2025-03-30', 0), ('2025-03-28', 1), ('2025-03-01', 1)]
+)
+def test_an_earlier_period_counts_the_values_that_have_a_place_now(
+    tmp_path: Path, asked: Query, shown: str, days: int
+) -> None:
+    """The month before 31 March has no such day: a line without a point tells of no values either."""
+    hours = np.arange('2025-01-01', '2025-05-01', dtype='datetime64[h]').astype('datetime64[us]').view(np.int64)
+    made = version(tmp_path, {'a · x': {'t': hours, 'y': np.ones(len(hours))}})
+    start = micros(f'{shown}T00:00+00:00')
+    whole = replace(asked, measures=('y',), start=start, end=start + DAY - 1000, width=2000, compare='P1M')
+    then = answer(made.stored, whole).lines[1]
+    assert (then.role, then.n, len(then.columns['t'])) == ('before', 24 * days, 24 * days)
+
+
+@pytest.mark.parametrize('kind', ['line', 'envelope'])
+@pytest.mark.parametrize(('width', 'apart'), [(4000, 0), (100, 0.1)])
+def test_an_earlier_period_with_a_leap_day_counts_the_share_that_has_a_place_now(
+    tmp_path: Path, kind: str, width: int, apart: float
+) -> None:
+    t = np.arange(micros('2024-02-20T00:00+00:00'), micros('2025-03-10T00:00+00:00'), 5 * MINUTE)
+    made = version(tmp_path, {'a · x': {'t': t, 'y': np.arange(len(t)) % 7.0}})
+    start, end = micros('2025-02-28T00:00+00:00'), micros('2025-03-02T00:00+00:00') - 1000
+    asked = Query(kind=kind, measures=('y',), start=start, end=end, width=width, compare='P1Y')
+    now, then = answer(made.stored, asked).lines
+    assert now.n == 2 * DAY // (5 * MINUTE)
+    assert then.n == pytest.approx(now.n, rel=apart)
