@@ -1,7 +1,9 @@
 """Append: a file joins the version before it. Its rows win where series and time are the same; all others stay.
 
 Rows that a number of their own tells apart, such as an order's, are no rows of one another: of one series and time, the
-same number alone gives way. Where the sum of all is stored, those of other numbers are added up.
+same number alone gives way. Where the sum of all is stored, those of other numbers are added up; a sum knows the number
+of its last record alone, so it is told where one gives way to records that do not add up to it. A number that stands at
+other times in both counts the rows of each file, and tells none apart.
 
 The file is read as the dataset was: columns meet by their name in the file (else by their stored name, whatever its
 case) and keep their roles, day or month stay first, and what was stored as text stays text. A column that the file does
@@ -32,6 +34,8 @@ MOST_SOURCES: Final = 32_767
 EXACT: Final = 2**53
 CALENDAR: Final = ('date', 'integer')
 FEWEST: Final = 5  # numbers of which the size tells anything
+ROUNDED: Final = 1e-9
+"""Sums of floats in another order differ by less than this share of them."""
 APART: Final = 100.0  # times as large as before: hardly the same unit
 TIMES: Final = ('date', 'timestamp', 'timestamptz')
 
@@ -186,12 +190,25 @@ def extended(
     stored = f'read_parquet({duck.texts([str(part) for part in before.parts])}, file_row_number = true)'
     source = '_source' if before.manifest.sources[1:] else '0::SMALLINT AS _source'
     old = f'SELECT _series, _time, _line, {source}, file_row_number AS _row, {theirs} FROM {stored}'
-    number = _number(connection, rows, pairs, before) if rule in ('auto', 'sum') else None
     one = '_series, _time'
+    numbers = list(_numbers(connection, rows, pairs, before)) if rule in ('auto', 'sum') else []
+    counters = [
+        column for column in numbers if _counts(connection, rows, column, mine=named(records), old=old, before=before)
+    ]
+    number = next((column for column in numbers if column not in counters), None)
     own = f'{one}, {duck.identifier(number.name)}' if number else one
     absent = [column for (mine_, _), column in zip(pairs, merged, strict=True) if mine_ is None]
     new = _filled(named(rows), old, merged, absent, one=one if rule == 'sum' else own)
     notes = []
+    if rule == 'sum':
+        warnings += _of_sums(
+            connection,
+            f'SELECT * FROM ({old}) SEMI JOIN ({named(records)}) USING ({own})',
+            whole=named(rows),
+            parts=named(f'SELECT * FROM ({records}) WHERE _status >= 2'),
+            merged=[column for column in merged if column not in absent],
+            number=number,
+        )
     if number and rule == 'sum':
         again = f'SELECT DISTINCT {own} FROM ({named(records)})'
         others = f'SELECT * FROM ({old}) ANTI JOIN ({again}) USING ({own})'
@@ -213,11 +230,14 @@ def extended(
             f'WHERE _source < {len(before.sources)}',
         )
         notes += [_told_beside(beside, number)] if beside else []
+    kept_rows, replaced = count - added, before.rows - (count - added)
+    if counters and not number:
+        (warnings if replaced > added else notes).append(_told_counter(counters[0], more=replaced > added))
     return Extended(
         rows=f'SELECT * FROM {duck.files([whole])}',
         columns=merged,
-        kept=count - added,
-        replaced=before.rows - (count - added),
+        kept=kept_rows,
+        replaced=replaced,
         added=added,
         warnings=tuple(warnings),
         notes=tuple(notes),
@@ -241,6 +261,17 @@ def _told_summed(count: int, number: Column) -> str:
     return (
         f'{many} added to what earlier files hold of the same series and time, as each has its own "{number.source}". '
         'What was in such a sum before and is sent again without the last of it counts twice.'
+    )
+
+
+def _told_counter(number: Column, *, more: bool) -> str:
+    return (
+        f'Numbers of "{number.source}" stand at other times than in earlier files, as where each file counts its rows: '
+        'rows were met by series and time alone.'
+    ) + (
+        ' More rows of earlier files gave way than came. If they were others, let a file with all rows replace them.'
+        if more
+        else ''
     )
 
 
@@ -408,20 +439,37 @@ def _listed(columns: Sequence[Column]) -> str:
     return ', '.join(duck.identifier(column.name) for column in columns)
 
 
-def _number(
+def _numbers(
     connection: 'duckdb.DuckDBPyConnection',
     rows: str,
     pairs: Sequence[tuple[Column | None, ColumnProfile | None]],
     before: Before,
-) -> Column | None:
-    """The column that numbers what happened in both, if any: `duplicates` tells rows of one file apart by it."""
-    both = [
-        mine
-        for mine, old in pairs
-        if mine and old and old.role == 'attribute' and not old.missing
-        if old.distinct >= duplicates.OWN * before.rows
-    ]
-    return duplicates.own_number(connection, both, rows)
+) -> Iterator[Column]:
+    """Yield the columns that number what happened in both: `duplicates` tells rows of one file apart by such a one."""
+    for mine, old in pairs:
+        if mine is None or old is None or old.role != 'attribute' or old.missing:
+            continue
+        if old.distinct >= duplicates.OWN * before.rows and duplicates.own_number(connection, [mine], rows):
+            yield mine
+
+
+def _counts(
+    connection: 'duckdb.DuckDBPyConnection', rows: str, number: Column, *, mine: str, old: str, before: Before
+) -> bool:
+    """Whether a number counts the rows of each file: most of those that both have stand at another series or time.
+
+    A few of many say nothing: the time of an order may have changed.
+    """
+    name = duck.identifier(number.name)
+    many, common, same = duck.single(
+        connection,
+        f"""WITH mine AS (SELECT DISTINCT _series, _time, {name} FROM ({mine})),
+        common AS (SELECT _series, _time, {name} FROM ({old}) SEMI JOIN mine USING ({name}))
+        SELECT (SELECT count(*) FROM ({rows})), count(*), count(mine._time)
+        FROM common LEFT JOIN mine USING (_series, _time, {name})""",
+    )
+    moved = common - same
+    return bool(moved > same and 2 * moved >= min(many, before.rows))
 
 
 def _filled(new: str, old: str, merged: Sequence[Column], absent: Sequence[Column], *, one: str) -> str:
@@ -479,6 +527,53 @@ def _summed(
         f'LEFT JOIN ({earlier}) o USING (_series, _time)'
     )
     return joined, held, many
+
+
+def _of_sums(
+    connection: 'duckdb.DuckDBPyConnection',
+    gone: str,
+    *,
+    whole: str,
+    parts: str,
+    merged: Sequence[Column],
+    number: Column | None,
+) -> Iterator[str]:
+    """Yield that stored sums (`gone`) gave way which may hold records that the file lacks.
+
+    None is lacking where those of its time in the file add up to the sum, all of them (`whole`) or the first (`parts`).
+    """
+    (time,) = (duck.identifier(column.name) for column in merged if column.role == 'time')
+    kinds = {
+        duck.identifier(c.name): {'integer': 'HUGEINT', 'decimal': f'DECIMAL(38, {c.scale})'}.get(c.type, 'DOUBLE')
+        for c in merged
+        if c.role == 'measure'
+    }
+    alike = ''.join(
+        f' AND (g.{name} IS NOT DISTINCT FROM s.{name}'
+        + (f' OR abs(g.{name} - s.{name}) <= {ROUNDED} * abs(g.{name}))' if kind == 'DOUBLE' else ')')
+        for name, kind in kinds.items()
+    )
+    first = ''.join(
+        f', sum(CAST({name} AS {kind})) OVER (PARTITION BY _series, _time ORDER BY _row) AS {name}'
+        for name, kind in kinds.items()
+    )
+    listed = ''.join(f', {name}' for name in kinds)
+    count, earliest = duck.single(
+        connection,
+        f"""WITH gone AS MATERIALIZED (SELECT _series, _time, {time}{listed} FROM ({gone})),
+        sums AS (SELECT _series, _time{listed} FROM ({whole})
+            UNION ALL SELECT _series, _time{first} FROM ({parts}) SEMI JOIN gone USING (_series, _time))
+        SELECT count(*), CAST(min({time}) AS VARCHAR) FROM gone g
+        ANTI JOIN sums s ON g._series = s._series AND g._time = s._time{alike}""",
+    )
+    if count:
+        sums, others, when = ('sum', 'one', 'that time') if count == 1 else ('sums', 'some', 'those times')
+        yield (
+            f'{count:,} {sums} of earlier files gave way to {others} of the file with other values, the first at '
+            f'{earliest}. Records of {when} that the file lacks are not counted any more: if it lacks some, add a file '
+            f'with all of {when}. A file with all records of a time{", or with new ones alone," if number else ""} '
+            'loses none.'
+        )
 
 
 def _notes(

@@ -144,6 +144,104 @@ def test_sums_that_no_whole_number_holds_are_floats(version: Callable[..., Versi
     assert ('amount', 'double', 'measure') in names(made)
 
 
+def hours(first: int, last: int, *, name: str = 'serial_no', by: float = 0.0) -> str:
+    """Hourly readings, numbered from 1 on as they stand in their file."""
+    days = [f'2024-01-{1 + hour // 24:02} {hour % 24:02}:00' for hour in range(first, last)]
+    return f'{name},time,temp\n' + ''.join(f'{n},{day},{n + by}\n' for n, day in enumerate(days, 1))
+
+
+@pytest.mark.parametrize('name', ['serial_no', 'Laufnummer'])
+@pytest.mark.parametrize(('first', 'last', 'stored'), [(24, 72, 72), (40, 45, 48), (47, 48, 48), (36, 148, 148)])
+def test_a_number_that_counts_the_rows_of_each_file_keeps_no_row_beside_its_correction(
+    version: Callable[..., Version], name: str, first: int, last: int, stored: int
+) -> None:
+    made = version(further := hours(first, last, name=name, by=0.5), version(hours(0, 48, name=name)))
+    assert rows(made, 'count(*), count(DISTINCT _time)') == [(stored, stored)]
+    assert made[0].source.notes[-1] == (
+        f'Numbers of "{name}" stand at other times than in earlier files, as where each file counts its rows: rows '
+        'were met by series and time alone.'
+    )
+    assert made[0].warnings == ()
+    again = version(further, made)
+    own = f'_time, "{made[0].columns[0].name}", temp'
+    assert rows(again, own) == rows(made, own)
+
+
+def test_a_few_orders_whose_time_changed_make_no_counter_of_their_number(version: Callable[..., Version]) -> None:
+    first = version('order_id,day,amount\n' + ''.join(f'{n},2024-01-{1 + n // 3:02},{n}\n' for n in range(30)))
+    text = 'order_id,day,amount\n5,2024-01-10,5\n30,2024-01-10,30\n31,2024-01-10,31\n'
+    made = version(text, first)
+    assert rows(made, 'count(*), sum(amount)') == [(33, sum(range(32)) + 5)]
+    again = version(text, made)
+    assert sorted(rows(again, 'day, order_id, amount')) == sorted(rows(made, 'day, order_id, amount'))
+
+
+def test_more_rows_that_gave_way_by_time_alone_than_came_are_a_warning(version: Callable[..., Version]) -> None:
+    first = version('order_id,day,amount\n' + ''.join(f'{n},2024-01-{1 + n // 3:02},{n}\n' for n in range(30)))
+    made = version('order_id,day,amount\n5,2024-01-10,5\n', first)
+    assert (
+        made[0]
+        .warnings[0]
+        .endswith(
+            'More rows of earlier files gave way than came. If they were others, let a file with all rows replace them.'
+        )
+    )
+
+
+def test_another_number_tells_rows_apart_where_the_first_counts_them(version: Callable[..., Version]) -> None:
+    head = 'entry_no,order_id,day,amount\n'
+    first = version(head + '1,A1,2024-01-01,10\n2,A2,2024-01-02,20\n3,A3,2024-01-03,30\n')
+    made = version(head + '1,A4,2024-01-03,40\n2,A5,2024-01-04,50\n', first)
+    assert sorted(rows(made, 'order_id, amount')) == [('A1', 10), ('A2', 20), ('A3', 30), ('A4', 40), ('A5', 50)]
+
+
+MONTH = 'order_id,day,amount\n' + ''.join(f'{n},2024-01-{1 + (n - 1) // 3:02},{10 * n}\n' for n in range(1, 31))
+
+
+def of_sums(made: Version) -> list[str]:
+    return [warning for warning in made[0].warnings if 'gave way' in warning]
+
+
+def test_sums_that_lose_what_the_file_lacks_are_told(version: Callable[..., Version]) -> None:
+    first = version(MONTH, duplicates='sum')
+    made = version('order_id,day,amount\n30,2024-01-10,305\n31,2024-01-10,7\n', first, duplicates='sum')
+    assert rows(made, 'amount')[-1] == (312,)
+    assert made[0].warnings == (
+        '1 sum of earlier files gave way to one of the file with other values, the first at 2024-01-10. Records of '
+        'that time that the file lacks are not counted any more: if it lacks some, add a file with all of that time. A '
+        'file with all records of a time, or with new ones alone, loses none.',
+    )
+    alone = version('order_id,day,amount\n27,2024-01-09,270\n30,2024-01-10,300\n', first, duplicates='sum')
+    (told,) = of_sums(alone)
+    assert told.startswith(
+        '2 sums of earlier files gave way to some of the file with other values, the first at 2024-01-09'
+    )
+    whole = 'order_id,day,amount\n' + ''.join(f'{n},2024-01-10,{10 * n}\n' for n in range(28, 32))
+    mended = version(whole, made, duplicates='sum')
+    assert rows(mended, 'amount')[-1] == (1180,)
+
+
+def test_sums_of_records_that_are_all_sent_again_give_way_without_a_warning(version: Callable[..., Version]) -> None:
+    first = version(MONTH, duplicates='sum')
+    same = version(MONTH, first, duplicates='sum')
+    more = version(MONTH + '31,2024-01-10,7.5\n32,2024-01-11,8\n', first, duplicates='sum')
+    text = 'order_id,day,amount\n31,2024-01-10,7\n32,2024-01-10,8\n'
+    new = version(text, first, duplicates='sum')
+    assert [of_sums(made) for made in (same, more, new)] == [[], [], []]
+    assert rows(same, 'day, amount') == rows(first, 'day, amount')
+    assert [float(rows(made, 'sum(amount)')[0][0]) for made in (more, new)] == [4665.5, 4665]
+    assert len(of_sums(version(text, new, duplicates='sum'))) == 1
+
+
+def test_sums_without_a_number_that_lose_what_the_file_lacks_are_told(version: Callable[..., Version]) -> None:
+    first = version('day,amount\n2024-01-01,0.1\n2024-01-01,0.2\n2024-01-01,3e-9\n2024-01-02,7\n', duplicates='sum')
+    whole = version('day,amount\n2024-01-01,3e-9\n2024-01-01,0.2\n2024-01-01,0.1\n', first, duplicates='sum')
+    assert of_sums(whole) == []
+    part = version('day,amount\n2024-01-01,0.4\n', first, duplicates='sum')
+    (told,) = of_sums(part)
+    assert told.endswith('A file with all records of a time loses none.')
+
+
 def test_order_and_case_of_columns_do_not_matter(version: Callable[..., Version]) -> None:
     made = version('Note,Y,ds,region\nz,9,2024-01-02,south\n', version(FIRST))
     assert rows(made, '_series, y, note')[-1] == ('south', 9, 'z')
