@@ -34,7 +34,7 @@ FACTOR: Final = 4
 TOP: Final = 512  # buckets: a screen is seldom narrower, and reading as many costs no more than reading fewer
 LEVELS: Final = 20
 AT_ONCE: Final = 8
-ROW_GROUP: Final = 24_576
+ROW_GROUP: Final = 16_384
 MOST_RUNS: Final = 100_000  # a few bytes each, which whoever opens the file reads
 
 GAP_REGULAR: Final = 1.75
