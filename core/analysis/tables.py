@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.analysis import duck, versions
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY = 256 * 2**20
 FORMULA = '^[=+@\\t\\r-]'
@@ -55,22 +58,36 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """How a dataset's times are written: `kind` is `date`, `timestamp` (by the clock of `zone`) or `timestamptz`.
-
-    In CSV clock times have their offset, too, where a zone is known (UTC counts as none): some hours are there twice.
-    """
+    """How a dataset's times are written: `kind` is `date`, `timestamp` (by the clock of `zone`) or `timestamptz`."""
 
     kind: str
     zone: str
 
-    def told(self, column: str, *, csv: bool) -> tuple[str, str]:
+    def told(self, column: str) -> tuple[str, str]:
         """SQL: times in UTC as these are written, and the type that they then have."""
         instant = f"timezone('UTC', {column})"
-        if self.kind == 'timestamptz' or (csv and self.kind == 'timestamp' and self.zone != 'UTC'):
+        if self.kind == 'timestamptz':
             return instant, AWARE
         if self.kind == 'date':
             return f'{column}::date', 'DATE'
         return (column if self.zone == 'UTC' else f'timezone({duck.text(self.zone)}, {instant})'), 'TIMESTAMP'
+
+
+def by_clock(connection: 'duckdb.DuckDBPyConnection', source: str, times: Sequence[str], zone: str) -> list[str]:
+    """SQL: columns of times in UTC as CSV has clock times of a zone: with their offset, unless all begin a day.
+
+    Hours need it, as clocks show some of them twice. Days and months have none, so that they are the same where they
+    are read without the zone; where clocks skip a midnight, its day is told by it all the same.
+    The search for a time that begins no day ends at the first.
+    """
+
+    def day(time: str) -> str:
+        return f"timezone({duck.text(zone)}, timezone('UTC', {time}))::date"
+
+    within = ' or '.join(f'{day(time)} = {day(f"({time} - interval 1 microsecond)")}' for time in times)
+    if times and connection.execute(f'select 1 from {source} where {within} limit 1').fetchone() is None:
+        return [f'{day(time)}::timestamp' for time in times]
+    return [duck.stamped(f"timezone('UTC', {time})", zone) for time in times]
 
 
 def page(
@@ -179,10 +196,11 @@ def export(
 
     With `where` and `lines`, only those rows are written that `page` returns.
     CSV guards text cells that a spreadsheet would run as a formula (`= + - @`, tab, return) with an apostrophe, unless
-    not `guarded`: then text is written as it is. Instants stand there with the offset of `zone`, and so do the clock
-    times of the column `time`, of which `_time` holds the instants, unless that is UTC. With a `clock`, times that do
-    not say so are in UTC and are written as the times of a dataset are: as dates, by the clock of its zone, or with its
-    offset. Parts that are addresses are opened by the fsspec file system `system`.
+    not `guarded`: then text is written as it is. Instants stand there with the offset of `zone`, and so do clock times
+    where a zone is known (UTC counts as none) and not all begin a day: those of the column `time`, of which `_time`
+    holds the instants, or of a `clock`. With a `clock`, times that do not say so are in UTC and are written as the
+    times of a dataset are: as dates, by the clock of its zone, or with its offset. Parts that are addresses are opened
+    by the fsspec file system `system`.
     """
     source = duck.files(parts)
     csv = out.suffix == '.csv'
@@ -192,7 +210,11 @@ def export(
         described = connection.execute(f'describe select * from {source}').fetchall()
         shown = [(name, kind) for name, kind, *_ in described if name not in versions.OWN]
         place = clock.zone if clock else zone
-        local = time if csv and zone != 'UTC' else ''
+        local: dict[str, str] = {}
+        if csv and place != 'UTC' and (clock is None or clock.kind == 'timestamp'):
+            named = [name for name, kind in shown if kind == 'TIMESTAMP' and (clock or name == time)]
+            times = [duck.identifier(name) if clock else '_time' for name in named]
+            local = dict(zip(named, by_clock(connection, source, times, place), strict=True))
         columns = ', '.join(
             _written(*one, csv=csv, guards=guards, clock=clock, local=local, zone=place) for one in shown
         )
@@ -212,14 +234,16 @@ def _chosen(where: Mapping[str, Any], lines: Lines) -> tuple[str, list[Any]]:
     return f' where {condition}' if tests else '', [value for _, value in tests]
 
 
-def _written(name: str, kind: str, *, csv: bool, guards: bool, clock: Clock | None, local: str, zone: str) -> str:
+def _written(
+    name: str, kind: str, *, csv: bool, guards: bool, clock: Clock | None, local: Mapping[str, str], zone: str
+) -> str:
     """SQL: a column as a file shows it. A guarded one begins like a formula neither in its name nor in its cells."""
     column = duck.identifier(name)
     title = duck.identifier(f"'{name}" if guards and name[:1] in FORMULA_STARTS else name)
+    if name in local:
+        return f'{local[name]} as {title}'
     if clock is not None and kind == 'TIMESTAMP':
-        column, kind = clock.told(column, csv=csv)
-    elif name == local and kind == 'TIMESTAMP':
-        column, kind = "timezone('UTC', _time)", AWARE
+        column, kind = clock.told(column)
     if csv and kind == AWARE:
         column = duck.stamped(column, zone)
     if guards and kind == 'VARCHAR':

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.analysis import duck
+from core.analysis import duck, tables
 from core.analysis.ingest import append, clocks, digits, durations, merges, profile, readings, report, seen
 from core.analysis.ingest.clean import Clean, failures, lacks, read_at_once, read_clean
 from core.analysis.ingest.duplicates import has_duplicates, without_duplicates
@@ -781,8 +781,13 @@ def _write_export(
     # DuckDB does not tell names apart by case: where only that differs, the stored names stand.
     alike = len({column.source.lower() for column in columns}) < len(columns)
     csv = out.suffix == '.csv'
+    local = ''
+    if csv and zone != 'UTC' and any(column.role == 'time' and column.type == 'timestamp' for column in columns):
+        kept = f'(SELECT _time FROM ({staged.rows}) WHERE _status < 2)'
+        (local,) = tables.by_clock(connection, kept, ['_time'], zone)
     listed = ', '.join(
-        f'{_exported(column, zone=zone, csv=csv)} AS {duck.identifier(column.name if alike else column.source)}'
+        f'{_exported(column, zone=zone, csv=csv, local=local)} '
+        f'AS {duck.identifier(column.name if alike else column.source)}'
         for column in columns
     )
     form = 'FORMAT csv, HEADER' if csv else 'FORMAT parquet, COMPRESSION zstd'
@@ -792,13 +797,16 @@ def _write_export(
     )
 
 
-def _exported(column: Column, *, zone: str, csv: bool) -> str:
-    """SQL: a column as it is exported; the time as it was understood, also where the zone's clocks change."""
-    value, aware = duck.identifier(column.name), column.type == 'timestamptz'
+def _exported(column: Column, *, zone: str, csv: bool, local: str) -> str:
+    """SQL: a column as it is exported; the time as it was understood, also where the zone's clocks change.
+
+    `local` is a time by the clock of the zone as CSV has it, '' elsewhere.
+    """
+    value = duck.identifier(column.name)
     if column.role == 'time' and zone != 'UTC' and column.type in ('timestamp', 'timestamptz'):
-        value, aware = "timezone('UTC', _time)", aware or csv
-        value = value if aware else f'timezone({duck.text(zone)}, {value})'
-    return duck.stamped(value, zone) if csv and aware else value
+        instant = "timezone('UTC', _time)"
+        value = instant if column.type == 'timestamptz' else local or f'timezone({duck.text(zone)}, {instant})'
+    return duck.stamped(value, zone) if csv and column.type == 'timestamptz' else value
 
 
 def _source(path: Path, name: str, raw: RawTable, *, notes: Sequence[str]) -> SourceFile:

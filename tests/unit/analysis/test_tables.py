@@ -105,6 +105,31 @@ def test_the_hour_that_a_clock_shows_twice_is_told_apart_and_an_odd_offset_is_wr
     ]  # fmt: skip
 
 
+DAYS = "unnest(['2024-09-07 04:00', '2024-09-08 04:00', '2024-09-09 03:00']::timestamp[])"
+"""Days of Santiago, whose clocks skip the midnight of the second."""
+
+
+def test_days_of_a_zone_are_written_without_offset_also_where_clocks_skip_midnight(tmp_path):
+    days, zone = '2024-09-07 00:00:00 2024-09-08 00:00:00 2024-09-09 00:00:00', 'America/Santiago'
+    rows, forecast, out = tmp_path / 'rows.parquet', tmp_path / 'forecast.parquet', tmp_path / 'out.csv'
+    duckdb.sql(f"copy (select _time - interval 3 hour as ds, _time from (select {DAYS} as _time)) to '{rows}'")
+    tables.export([rows], out, time='ds', zone=zone)
+    assert ' '.join(out.read_text().splitlines()[1:]) == days
+    duckdb.sql(f"copy (select {DAYS} as ds) to '{forecast}'")
+    tables.export([forecast], out, clock=tables.Clock(kind='timestamp', zone=zone))
+    assert ' '.join(out.read_text().splitlines()[1:]) == days
+
+
+def test_one_time_that_is_no_midnight_gives_all_their_offset(tmp_path):
+    path, out = tmp_path / 'forecast.parquet', tmp_path / 'out.csv'
+    duckdb.sql(f"copy (select timestamp '2024-07-01 22:00' as ds, timestamp '2024-07-01 21:00' as cutoff) to '{path}'")
+    tables.export([path], out, clock=tables.Clock(kind='timestamp', zone='Europe/Berlin'))
+    assert out.read_text() == 'ds,cutoff\n2024-07-02T00:00:00+02:00,2024-07-01T23:00:00+02:00\n'
+    duckdb.sql(f"copy (select timestamp '2024-07-01 22:00' as ds, null::timestamp as cutoff) to '{path}'")
+    tables.export([path], out, clock=tables.Clock(kind='timestamp', zone='Europe/Berlin'))
+    assert out.read_text() == 'ds,cutoff\n2024-07-02 00:00:00,\n'
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(alphabet='=+-@\t\r\'"a1,; é', max_size=8), min_size=1, max_size=6))
 @pytest.mark.slow
