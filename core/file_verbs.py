@@ -198,14 +198,18 @@ def _named(folder: Path) -> list[Path]:
 
 
 def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict[str, Any]:
-    """`variosync forecast`: forecast every series of a file and write the rows to `out`."""
-    from core.analysis import panel
+    """`variosync forecast`: forecast every series of a file and write the rows to `out`.
+
+    `warned` names the series of each warning, which the rows do without.
+    """
+    from core.analysis import results
     from core.analysis.forecasting import forecast as run
 
     frame, left_out = _read_file(arguments, workdir)
     rows = run(frame, request_of(arguments), progress=progress)
     out = Path(arguments['out'])
-    panel.write(panel.by_clock(rows, arguments['time_zone'], 'ds', 'cutoff'), out)
+    results.write(rows, out, zone=arguments['time_zone'])
+    warned = results.warned(rows)
     ok = rows.filter(rows['status'] != 'failed')['unique_id'].n_unique()
     return {
         'out': str(out),
@@ -214,7 +218,8 @@ def forecast_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
         'series_ok': ok,
         'rows_rejected': left_out,
         'models': sorted(set(rows['model'])),
-        'warnings': sorted({text for text in rows['warning'] if text})[:20],
+        'warnings': list(warned)[:20],
+        'warned': warned,
     }
 
 
@@ -223,7 +228,7 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
 
     Raise UnusableData when nothing can be measured, SeriesTooShort when that is because no series is long enough.
     """
-    from core.analysis import panel
+    from core.analysis import panel, results
     from core.analysis.forecasting import backtest
 
     frame, left_out = _read_file(arguments, workdir)
@@ -239,7 +244,7 @@ def backtest_file(arguments: Payload, workdir: Path, progress: Progress) -> dict
     out = Path(arguments['out'])
     panel.write(backtest.flat(written), out)
     if arguments['rows']:
-        panel.write(panel.by_clock(found.rows, arguments['time_zone'], 'ds', 'cutoff'), Path(arguments['rows']))
+        results.write(found.rows, Path(arguments['rows']), zone=arguments['time_zone'])
     return {
         'out': str(out),
         'series': frame['unique_id'].n_unique(),

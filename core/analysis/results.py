@@ -14,6 +14,7 @@ from core.analysis import duck, panel, tables
 
 if TYPE_CHECKING:
     import duckdb
+    import polars
 
     from core.analysis.forecasting.frequency import Array
 
@@ -54,6 +55,20 @@ def export(paths: Sequence[Path], out: Path, *, clock: tables.Clock) -> None:
         connection.execute(f'copy (select {chosen} from {duck.files(paths)}) to {duck.text(str(named))} {form}')
     tables.export([named], out, clock=clock)
     named.unlink()
+
+
+def write(rows: 'polars.DataFrame', out: Path, *, zone: str) -> None:
+    """Write a frame of such rows with the columns that `export` gives, its instants by the clock of `zone`."""
+    told = panel.by_clock(rows, zone, 'ds', 'cutoff')
+    panel.write(told.drop(UNSAID, strict=False).rename(called, strict=False), out)
+
+
+def warned(rows: 'polars.DataFrame') -> dict[str, list[str]]:
+    """Return the series that each warning of a forecast is about, both in order."""
+    import polars as pl
+
+    told = rows.filter(pl.col('warning') != '').group_by('warning').agg(pl.col('unique_id').unique().sort())
+    return dict(sorted(told.iter_rows()))
 
 
 def chart(

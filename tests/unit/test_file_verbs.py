@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,28 @@ def test_a_table_of_local_times_names_the_offset_of_each_and_is_read_as_it_was(
     assert (tmp_path / 'more.csv').read_text() == told + '2024-10-27T04:00:00+01:00,4\n'
 
 
+STEPS = [('1h', 24 * 400, 'h'), ('1d', 400, 'D'), ('1mo', 40, 'MS')]
+
+
+@pytest.mark.parametrize('recipe', [None, [{'do': 'derive', 'column': 'double', 'as': 'y * 2'}]])
+@pytest.mark.parametrize(('step', 'count', 'freq'), STEPS)
+def test_a_table_by_the_clock_of_a_zone_is_read_as_the_same_hours_days_and_months_without_one(
+    convert: Convert, tmp_path: Path, step: str, count: int, freq: str, recipe: list[dict[str, str]] | None
+) -> None:
+    begin = datetime(2020, 1, 1)
+    wall = pl.datetime_range(begin, begin + timedelta(days=2000), step, eager=True)[:count]
+    zoned = wall.dt.replace_time_zone('Europe/Berlin', non_existent='null', ambiguous='earliest').drop_nulls().unique()
+    local = zoned.dt.replace_time_zone(None).sort()
+    text = 'at,y\n' + ''.join(f'{at:%Y-%m-%d %H:%M:%S},{place % 7}\n' for place, at in enumerate(local))
+    convert(text, 'out.csv', recipe=recipe, options={'time_zone': 'Europe/Berlin'})
+    back = (tmp_path / 'out.csv').read_text()
+    convert(back, 'back')
+    assert manifest(tmp_path / 'back')['time']['freq'] == freq
+    instants = zoned.dt.convert_time_zone('UTC').dt.replace_time_zone(None).sort()
+    assert rows(tmp_path / 'back')['_time'].to_list() == (instants if freq == 'h' else local).to_list()
+    assert ('+01:00' in back) == (freq == 'h')
+
+
 def test_what_is_no_dataset_is_not_gone_on_from(convert: Convert, tmp_path: Path) -> None:
     convert(FIRST, 'sales')
     kept = rows(tmp_path / 'sales')
@@ -220,8 +242,10 @@ def test_forecasts_of_local_times_go_on_by_the_clock_of_their_zone(tmp_path: Pat
     asked |= {'holidays': None, 'budget': None, 'day_first': None, 'time_zone': 'Europe/Berlin'}
     file_verbs.forecast_file(asked, work, lambda part, text: None)
     found = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row['ds'] for row in found] == ['2024-10-27T06:00:00+01:00', '2024-10-28T06:00:00+01:00']
+    assert [row['time'] for row in found] == ['2024-10-27T06:00:00+01:00', '2024-10-28T06:00:00+01:00']
     assert found[0]['cutoff'] == '2024-10-26T06:00:00+02:00'
+    said = 'series,time,cutoff,step,model,model_used,lower_80,median,upper_80,status,flags'
+    assert list(found[0]) == said.split(','), 'as in downloads of forecasts'
 
 
 SHOPS = [('day', 'time'), ('shop', 'series'), ('sales', 'measure'), ('note', 'attribute')]

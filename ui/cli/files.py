@@ -425,7 +425,8 @@ def _fault(fault: Mapping[str, Any]) -> str:
 
 def _forecast_summary(report: Mapping[str, Any], out: Path) -> str:
     done = f'{out}: {report["rows"]:,} rows, {report["series_ok"]:,} of {report["series"]:,} series forecast'
-    return '\n'.join([*(f'warning: {text}' for text in report['warnings']), done])
+    named = {text: f' ({_few(report["warned"][text])})' if report['series'] > 1 else '' for text in report['warnings']}
+    return '\n'.join([*(f'warning: {text}{which}' for text, which in named.items()), done])
 
 
 def _leaderboard(report: Mapping[str, Any], out: Path) -> str:
@@ -453,9 +454,14 @@ def _leaderboard(report: Mapping[str, Any], out: Path) -> str:
     most = max(report['windows'].values())
     fewer = [f'{name} ({count})' for name, count in report['windows'].items() if count < most]
     if fewer:
-        named = ', '.join(fewer[:MOST_NAMED])
-        short.append(f'fewer windows: {named}{f" and {len(fewer) - MOST_NAMED:,} more" * (len(fewer) > MOST_NAMED)}')
+        short.append(f'fewer windows: {_few(fewer)}')
     return '\n'.join([*short, *table, f'{out}: {measured:,} of {report["series"]:,} series, {windows:,} windows'])
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f' and {len(names) - MOST_NAMED:,} more' * (len(names) > MOST_NAMED)
+    return ', '.join(names[:MOST_NAMED]) + more
 
 
 def _figure(value: float | None, form: str) -> str:
