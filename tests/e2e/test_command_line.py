@@ -5,9 +5,11 @@ import io
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import httpx
@@ -216,7 +218,7 @@ def test_forecast_of_the_airline_passengers(tmp_path: Path):
     assert {row['model'] for row in rows} == {'prophet', 'lightgbm'}
     assert len(rows) == 36
     for row in rows:
-        quantiles = [float(row[name]) for name in ('q0.025', 'q0.1', 'q0.5', 'q0.9', 'q0.975')]
+        quantiles = [float(row[name]) for name in ('lower_95', 'lower_80', 'median', 'upper_80', 'upper_95')]
         assert quantiles == sorted(quantiles)
         assert row['status'] == 'ok'
         assert 100 < quantiles[2] < 1000
@@ -339,10 +341,9 @@ def test_forecast_with_regressors_that_a_second_file_knows_ahead(variosync: Comm
     )  # fmt: skip
     said = variosync(*asked, '--future', future, '--json')
     assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)['series_ok'] == 2
-    rows = table(out)
-    assert len(rows) == 10
-    assert not any('promo' in row['warning'] for row in rows)
+    report = json.loads(said.stdout)
+    assert (report['series_ok'], len(table(out))) == (2, 10)
+    assert not any('promo' in text for text in report['warned'])
     unknown = variosync(*asked)
     assert unknown.returncode == 2
     assert '"promo" is not known for the 5 steps ahead' in unknown.stderr
@@ -364,7 +365,7 @@ def test_backtest_of_the_airline_passengers(variosync: Command, tmp_path: Path):
     }  # fmt: skip
     rows = pq.read_table(kept).to_pylist()
     assert (len(rows), scores[0]['points'], report['rows']) == (48, 24, 48)
-    assert {'y', 'scale', 'scale2', 'q0.05', 'cutoff'} <= {*rows[0]}
+    assert {*rows[0]} >= {'series', 'time', 'cutoff', 'step', 'model', 'actual', 'lower_90', 'median', 'upper_90'}
 
     steps = tmp_path / 'steps.csv'
     said = variosync(*asked, '--by', 'horizon', '-o', steps)
@@ -422,6 +423,19 @@ def test_the_version_is_told(variosync: Command) -> None:
     assert re.fullmatch(r'variosync \d+\.\d+\.\d+\n', said.stdout)
 
 
+def test_a_checkout_that_is_not_installed_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr('importlib.metadata.version', gone)
+    monkeypatch.setattr(sys, 'argv', ['variosync', '--version'])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, 'variosync (not installed)\n')
+
+
 def test_without_a_command_the_help_is_shown_in_lines():
     said = process()
     assert (said.returncode, said.stdout) == (2, '')
@@ -440,10 +454,14 @@ def test_series_without_values_fail_alone_and_are_present(variosync: Command, tm
     report = json.loads(said.stdout)
     assert (report['series'], report['series_ok']) == (2, 1)
     rows = table(out)
-    assert [name for name in rows[0] if name.startswith('q')] == ['q0.05', 'q0.5', 'q0.95']
-    assert {(row['unique_id'], row['status']) for row in rows} == {('7', 'ok'), ('8', 'failed')}
-    assert all(row['q0.5'] == '' for row in rows if row['unique_id'] == '8')
-    assert [row['horizon'] for row in rows if row['unique_id'] == '7'] == ['1', '2', '3']
+    assert list(rows[0]) == [
+        'series', 'time', 'cutoff', 'step', 'model', 'model_used', 'lower_90', 'median', 'upper_90', 'status', 'flags',
+    ]  # fmt: skip
+    assert {(row['series'], row['status']) for row in rows} == {('7', 'ok'), ('8', 'failed')}
+    assert all(row['median'] == '' for row in rows if row['series'] == '8')
+    assert [row['step'] for row in rows if row['series'] == '7'] == ['1', '2', '3']
+    assert report['warned']['The series holds no values.'] == ['8']
+    assert list(report['warned']) == report['warnings']
 
 
 @pytest.mark.parametrize(('zone', 'aware'), [('', False), ('+02:00', True)])
@@ -454,9 +472,9 @@ def test_naive_stays_naive_and_offsets_become_utc(variosync: Command, tmp_path: 
         '--models', 'seasonal_naive', '-o', out,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
-    kind = pq.read_schema(out).field('ds').type
+    kind = pq.read_schema(out).field('time').type
     assert (kind.tz is not None) == aware
-    stamps = sorted(set(pq.read_table(out).column('ds').to_pylist()))
+    stamps = sorted(set(pq.read_table(out).column('time').to_pylist()))
     assert {stamp.hour for stamp in stamps} == ({4} if aware else {6})
 
 

@@ -84,9 +84,13 @@ def _wrong_setting(error: ValidationError) -> str:
 
 def _version(shown: bool) -> None:
     if shown:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(f'variosync {version("variosync")}')
+        try:
+            told = version('variosync')
+        except PackageNotFoundError:  # a checkout that is run as it is
+            told = '(not installed)'
+        print(f'variosync {told}')
         raise typer.Exit
 
 

@@ -27,6 +27,7 @@ _WORDS: Final = re.compile(r'[^\W\d][\w .()%/-]{0,60}')
 QUOTES: Final = '"\'`'
 _PRIOR: Final = {',': 1.0, ';': 1.0, '\t': 1.0, '|': 0.99, ' ': 0.7, ':': 0.7}
 _BACKSLASHES: Final = re.compile(r'\\+')
+_CLOCK: Final = re.compile(r'(?<![\d:])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])')
 _SAMPLE_ROWS: Final = 160
 _TIMED_ROWS: Final = 20
 _DECIMAL_COMMA: Final = re.compile(r'\d,(?=\d)')
@@ -394,12 +395,14 @@ def detect(lines: Sequence[str], chosen: Chosen | None = None) -> Guess:
     scored.sort(key=lambda pair: -pair[0])
     if asked is None:
         scored = _heeding_names(lines, scored)
+    # Colons of times and offsets alone are no rival to tell of.
+    rivals = scored if ':' in _CLOCK.sub('', text) else [pair for pair in scored if pair[1].delimiter != ':']
     if not scored or (scored[0][0] < single and asked is None):
         form = _quoted(_single(text), chosen)
-        other = scored[0] if scored else (0.0, None)
+        other = rivals[0] if rivals else (0.0, None)
         return Guess(format=form, score=single, runner_up=other[1], runner_score=other[0])
     score, form = scored[0]
-    other = next((pair for pair in scored if pair[1].delimiter != form.delimiter), (0.0, None))
+    other = next((pair for pair in rivals if pair[1].delimiter != form.delimiter), (0.0, None))
     quotes = next(
         (pair for pair in scored if pair[1].delimiter == form.delimiter and _quotes(pair[1]) != _quotes(form)),
         (0.0, None),

@@ -568,6 +568,18 @@ def test_reading_tells_the_choice_its_rival_and_how_sure_it_is(reader: Reader) -
     assert (reading['header_lines']['value'], reading['header_lines']['runner_up']) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ('form', 'parts'),
+    [('2024-01-{:02}T00:00:00+01:00', False), ('2024-01-{:02} 06:30', False), ('site:{:02}', True)],
+)
+def test_a_colon_is_a_rival_of_the_delimiter_only_where_one_stands_outside_of_times(
+    reader: Reader, form: str, parts: bool
+) -> None:
+    table = reader('time,kwh\n' + ''.join(f'{form.format(place)},{place}\n' for place in range(1, 25)))
+    assert (table.reading['delimiter']['value'], table.reading['delimiter']['runner_up'] == ':') == (',', parts)
+    assert not any("':' would read nearly as well" in note for note in table.notes)
+
+
 @pytest.mark.parametrize('pack', [bz2.compress, lzma.compress, lambda data: pa.compress(data, 'zstd', asbytes=True)])
 def test_compressions_of_several_parts(reader: Reader, pack: Callable[[bytes], bytes]) -> None:
     half = len(CLEAN) // 2
