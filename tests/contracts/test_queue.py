@@ -43,6 +43,7 @@ async def main(app, worker):
 asyncio.run(main(*sys.argv[1:]))
 """
 SILENT = "select id from procrastinate_workers where last_heartbeat < now() - interval '1 minute'"
+HELD = "select id from procrastinate_jobs where lock = %s"
 
 
 @pytest_asyncio.fixture(loop_scope='session')
@@ -291,6 +292,8 @@ async def test_rescue_takes_back_a_delivery_that_its_own_worker_never_got(
         await deliveries.next()
         async with await psycopg.AsyncConnection.connect(postgres.dsn('superuser')) as connection:
             await connection.execute('set search_path to procrastinate')
+            while await (await connection.execute(HELD, (str(job.id),))).fetchone():
+                await asyncio.sleep(0.02)
             await connection.execute(
                 'insert into procrastinate_jobs (queue_name, task_name, lock, args, status, worker_id)'
                 " select 'jobs', 'advance', %s, %s, 'doing', max(id) from procrastinate_workers",
