@@ -43,7 +43,7 @@ async def main(app, worker):
 asyncio.run(main(*sys.argv[1:]))
 """
 SILENT = "select id from procrastinate_workers where last_heartbeat < now() - interval '1 minute'"
-HELD = "select id from procrastinate_jobs where lock = %s"
+HELD = 'select id from procrastinate_jobs where lock = %s'
 
 
 @pytest_asyncio.fixture(loop_scope='session')
