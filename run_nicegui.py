@@ -2,27 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from ui.loading import loading
 
 with loading():
-    from core import logs
-    from core.services import Services
     from core.settings import Settings
-    from storage.adapters import Opened, bucket_init, migrate, read_outbox, run_local
-    from storage.doctor import doctor
+    from storage.verbs import Verbs
+
+if TYPE_CHECKING:
+    from core.services import Services
 
 
-class Root:
-    """What the `variosync` command is lent."""
-
-    run_local, outbox, bucket_init = staticmethod(run_local), staticmethod(read_outbox), staticmethod(bucket_init)
-    migrate, doctor = staticmethod(migrate), staticmethod(doctor)
+class Root(Verbs):
+    """What the `variosync` command is lent; only who opens services waits for all that they consist of."""
 
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""
-        from ui.serve import serve
-        from ui.stops import Stops
+        with loading():
+            from core import logs
+            from core.services import Services
+            from storage.adapters import Opened
+            from ui.serve import serve
+            from ui.stops import Stops
 
         stops = Stops()
         logs.configure(settings)
@@ -35,16 +37,15 @@ class Root:
             opened.stop()
 
     @asynccontextmanager
-    async def services(self, settings: Settings, *, own: bool = True) -> AsyncIterator[Services]:
+    async def services(self, settings: Settings, *, own: bool = True) -> AsyncIterator['Services']:
         """The services, on the database of a running server or, with `own`, on one that is started for this."""
+        with loading():
+            from core import logs
+            from core.services import Services
+            from storage.adapters import Opened
         logs.configure(settings)
         async with Opened(settings, attach=True, own=own) as opened:
             yield Services.open(settings, opened.ports)
-
-    async def worker(self, settings: Settings) -> None:
-        """Work on jobs until stopped."""
-        async with self.services(settings, own=False) as services:
-            await services.work(concurrency=max(1, settings.workers))
 
 
 def main() -> None:

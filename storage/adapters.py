@@ -10,13 +10,13 @@ from core.ports import Cache, Compute, Database, Events, Identity, ObjectStore, 
 from core.services import Adapters
 from core.settings import Settings, parse_bytes
 from storage.cache import MemoryCache
-from storage.embedded.compute import ChildProcesses, run_local
+from storage.embedded.compute import ChildProcesses
 from storage.embedded.identity import EmbeddedIdentity
 from storage.embedded.server import EmbeddedPostgres
 from storage.embedded.staging import LocalStaging
 from storage.events import PostgresEvents
 from storage.installation import claim, compare, places
-from storage.mail import open_mailer, read_outbox
+from storage.mail import open_mailer
 from storage.migrate import migrate as apply_migrations
 from storage.migrate import missing
 from storage.objects import Objects, ObjectsAt
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from storage.redis import Redis, RedisEvents
 
 PATIENCE = 30.0  # s to wait for a database that somebody else starts, or starts anew
-
-__all__ = ['Opened', 'bucket_init', 'migrate', 'read_outbox', 'run_local']
 
 
 class Opened:
@@ -285,10 +283,3 @@ async def migrate(settings: Settings) -> list[str]:
         return await opened.migrate()
     finally:
         await asyncio.to_thread(opened.stop)
-
-
-def bucket_init(settings: Settings) -> list[str]:
-    """Make the bucket that the settings name and set it up; return a line for each thing that was done."""
-    from storage import bucket
-
-    return bucket.init(settings)

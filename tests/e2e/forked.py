@@ -195,7 +195,9 @@ def main() -> None:
         without_compute()
         import tests.fakes.modal
 
+    import core.services  # noqa: F401
     import run_nicegui
+    import storage.doctor  # noqa: F401
     import ui.cli
     import ui.serve  # noqa: F401
     from storage.embedded import compute

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -50,10 +51,23 @@ run_nicegui.main()
 """
 
 
-@pytest.mark.parametrize('name', ['core.services', 'storage.doctor', 'ui.cli'])
-def test_an_interrupt_while_modules_are_imported_ends_without_a_word(name: str):
-    ended = subprocess.run(python('-c', INTERRUPTED.format(name=name)), cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ('verb', 'name'), [('', 'ui.cli'), ('link', 'core.services'), ('worker', 'storage.adapters'), ('serve', 'ui.serve')]
+)
+def test_an_interrupt_while_modules_are_imported_ends_without_a_word(verb: str, name: str, tmp_path: Path):
+    (tmp_path / 'lock').touch()  # a first start is told of
+    environment = {**os.environ, 'VARIOSYNC_HOME': str(tmp_path), 'VARIOSYNC_PORT': str(free_port())}
+    command = python('-c', INTERRUPTED.format(name=name), *verb.split())
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, '', '')
+
+
+def test_only_who_opens_services_waits_for_them():
+    """A start of `--help`, of a verb that asks a server, or of one that works on files is short."""
+    imported = '{"core.services", "psycopg", "structlog"} & {*sys.modules}'
+    script = f'import sys, run_nicegui, ui.cli, ui.cli.client; print({imported})'
+    said = subprocess.run(python('-c', script), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == 'set()\n'
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

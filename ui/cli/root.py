@@ -17,11 +17,8 @@ class Root(Protocol):
     def serve(self, settings: Settings) -> None:
         """Run the web server until it is stopped."""
 
-    def services(self, settings: Settings) -> AbstractAsyncContextManager['Services']:
-        """The services, on the database of a running server or on one that is started for as long as this takes."""
-
-    async def worker(self, settings: Settings) -> None:
-        """Work on jobs until stopped."""
+    def services(self, settings: Settings, *, own: bool = True) -> AbstractAsyncContextManager['Services']:
+        """The services, on the database of a running server or, with `own`, on one that is started for this."""
 
     async def migrate(self, settings: Settings) -> list[str]:
         """Apply migrations and return the names of those that were new."""

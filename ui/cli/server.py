@@ -32,7 +32,7 @@ def server_commands(app: typer.Typer, root: Root) -> None:
     @app.command()
     def worker() -> None:
         """Work on jobs in a process of its own."""
-        _until_stopped(root.worker(Settings()))
+        _until_stopped(_work(root, Settings()))
 
     @app.command()
     def link() -> None:
@@ -77,6 +77,11 @@ def server_commands(app: typer.Typer, root: Root) -> None:
 
 def _mail_report(mail: Mail) -> str:
     return f'{mail.at:%Y-%m-%d %H:%M:%S} UTC to {mail.to}: {mail.subject}\n\n{mail.text.rstrip()}'
+
+
+async def _work(root: Root, settings: Settings) -> None:
+    async with root.services(settings, own=False) as services:
+        await services.work(concurrency=max(1, settings.workers))
 
 
 async def _owner_link(root: Root, settings: Settings) -> str:
