@@ -7,6 +7,7 @@ import psutil
 
 from storage.embedded.child import NAME
 
+NURSERY = 'nursery'  # as that is called which a server's own process has become
 SERVERS = ('run_nicegui.py', 'tests.e2e.forked')
 
 
@@ -24,7 +25,7 @@ def _serves(process: psutil.Process | None, among: Mapping[int, psutil.Process])
     """Whether it is a server, or stands below one."""
     while process is not None:
         try:
-            if any(name in ' '.join(process.cmdline()) for name in SERVERS):
+            if process.name() != NURSERY and any(name in ' '.join(process.cmdline()) for name in SERVERS):
                 return True
             process = among.get(process.ppid())
         except psutil.NoSuchProcess:

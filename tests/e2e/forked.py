@@ -5,7 +5,9 @@
 its parent's open or known; that the modules can be imported from nothing, those tests see that start true processes.
 """
 
+import ctypes
 import gc
+import importlib
 import json
 import os
 import selectors
@@ -17,8 +19,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from storage.embedded import compute, forks, nursery
+from storage.embedded.child import PR_SET_NAME
+from tests.children import NURSERY
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = (sys.executable, '-X', 'faulthandler', '-m', 'tests.e2e.forked')
@@ -187,7 +195,11 @@ class Desk:
 
 
 def main() -> None:
-    """Import, fork a command for each wish, and end when nobody can ask any more."""
+    """Import, fork a command for each wish, and end when nobody can ask any more.
+
+    Each has a nursery that waits, forked likewise, which spares it the second that one takes to import; the next ones
+    are started as ever.
+    """
     modal = sys.argv[2:] == ['modal']
     if modal:
         from tests.e2e.web_image import without_compute
@@ -200,8 +212,10 @@ def main() -> None:
     import storage.doctor  # noqa: F401
     import ui.cli
     import ui.serve  # noqa: F401
-    from storage.embedded import compute
 
+    if not modal:
+        for module in compute.READY:
+            importlib.import_module(module)
     # The next forecast's process is made after each, for two seconds of computing; few tests have a next one.
     compute.ChildProcesses._prepare = lambda *_: None  # type: ignore[method-assign]
     assert len(list(Path('/proc/self/task').iterdir())) == 1, 'an import has started a thread'
@@ -213,7 +227,14 @@ def main() -> None:
         os.chdir(wanted['folder'])
         sys.argv = ['variosync', *wanted['arguments']]
         tempfile.tempdir = None
-        tests.fakes.modal.main() if modal else run_nicegui.main()
+        if modal:
+            tests.fakes.modal.main()
+        else:
+            started = SimpleNamespace(Popen=Spare().start, DEVNULL=subprocess.DEVNULL)
+            nursery.subprocess = started  # type: ignore[assignment,attr-defined]
+            run_local = partial(run_nicegui.Root.run_local, nursery=nursery.Nursery(compute.READY))
+            run_nicegui.Root.run_local = staticmethod(run_local)  # type: ignore[method-assign]
+            run_nicegui.main()
 
 
 def _serve(control: socket.socket) -> dict[str, Any] | None:
@@ -240,6 +261,10 @@ def _serve(control: socket.socket) -> dict[str, Any] | None:
                 os.setsid()
                 for target, file in zip((1, 2), files, strict=True):
                     os.dup2(file, target)
+                # Else the numbers would be closed once more when these are garbage, whatever bears them then.
+                events.close()
+                for known in (control, told, *(teller for _, teller in living.values())):
+                    known.close()
                 os.closerange(3, 65_536)
                 return dict(json.loads(data))
             for file in files:
@@ -249,6 +274,70 @@ def _serve(control: socket.socket) -> dict[str, Any] | None:
             events.register(handle, selectors.EVENT_READ)
             _tell(told, pid)
     return None
+
+
+class Spare:
+    """A process that waits to be a nursery, to be used as the `subprocess.Popen` that it stands for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._status: int | None = None
+        self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._control.close()
+            _be_a_nursery(control)
+        control.close()
+
+    def start(self, command: Sequence[str], *, env: Mapping[str, str], pass_fds: Sequence[int], **options: Any) -> Any:
+        """Become what this command would start; the second time, or when it has died, start that."""
+        with self._lock, self._control:
+            if self._control.fileno() < 0 or self.poll() is not None:
+                return subprocess.Popen(command, env=env, pass_fds=pass_fds, **options)
+            wish = [command[len(nursery.COMMAND) + len(pass_fds) :], dict(env)]
+            socket.send_fds(self._control, [json.dumps(wish).encode()], pass_fds)
+            return self
+
+    def poll(self) -> int | None:
+        """Return with what it ended, or None while it runs."""
+        return self._ended(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Wait until it has ended."""
+        return self._ended(0)
+
+    def kill(self) -> None:
+        """End it, unless it has ended."""
+        with self._lock:
+            if self.poll() is None:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _ended(self, how: int) -> int | None:
+        with self._lock:
+            if self._status is None and (ended := os.waitpid(self.pid, how))[0]:
+                self._status = os.waitstatus_to_exitcode(ended[1])
+            return self._status
+
+
+def _be_a_nursery(control: socket.socket) -> NoReturn:
+    """Wait for who asks, and end with them; what a nursery and its children do else, they do here."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_NAME, NURSERY.encode(), 0, 0, 0)
+    data, handles, _, _ = socket.recv_fds(control, LARGEST, 2)
+    control.close()
+    if not data:
+        os._exit(0)
+    arguments, environment = json.loads(data)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for target in (0, 1):
+        os.dup2(nothing, target)
+    os.close(nothing)
+    os.chdir('/')
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ['forks', *map(str, handles), *arguments]
+    forks.main()
+    sys.exit()
 
 
 def _tell(told: socket.socket, word: int) -> None:
