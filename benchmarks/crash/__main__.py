@@ -40,7 +40,7 @@ def measure(home: Path, *, where: str, kills: int, seed: int, quick: bool = Fals
     kills.
     """
     begin = time.monotonic()
-    site = SITES[where](home)
+    site = SITES[where](home, quick=quick)
     try:
         site.start()
         with closing(Ledger(site.dsn())) as ledger:

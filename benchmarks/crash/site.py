@@ -25,7 +25,7 @@ from storage.objects import Objects
 from tests.children import children
 from tests.counterparts.front import Front
 from tests.e2e.cloud import Cloud
-from tests.e2e.server import ROOT, Server, python
+from tests.e2e.server import Process, Server, begin, python
 
 SETTINGS = {
     'VARIOSYNC_WORKERS': '1',
@@ -44,10 +44,12 @@ class Site(ABC):
     victims: Mapping[str, Sequence[str]]
     server: Server
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, quick: bool) -> None:
         self.home = home
+        # A process that has imported it all has both, again and again, for seconds of computing less.
+        self._program = ('forked',) if quick else python('run_nicegui.py')
         self.gave_up = 0
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Process | None = None
         # Made once, as that takes longer than an answer; each question connects anew.
         self._web = httpx.Client(timeout=5, limits=httpx.Limits(max_keepalive_connections=0))
         self._log = home.with_suffix('.worker.log')
@@ -65,7 +67,7 @@ class Site(ABC):
                 self._worker.send_signal(signal.SIGTERM)
                 self._worker.wait(30)
         except subprocess.TimeoutExpired:
-            self._worker.kill()  # type: ignore[union-attr]
+            self._worker.send_signal(signal.SIGKILL)  # type: ignore[union-attr]
             self._worker.wait()  # type: ignore[union-attr]
         finally:
             self._web.close()
@@ -133,7 +135,7 @@ class Site(ABC):
                 self.server.kill()
                 self.server.start()
             case 'worker' if self._worker is not None:
-                self._worker.kill()
+                self._worker.send_signal(signal.SIGKILL)
                 self._worker.wait()
                 self._start_worker()
             case _:
@@ -148,9 +150,7 @@ class Site(ABC):
         command, settings = self.worker()
         clean = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
         with self._log.open('ab') as log:
-            self._worker = subprocess.Popen(
-                command, cwd=ROOT, env=clean | dict(settings), stdout=log, stderr=log, start_new_session=True
-            )
+            self._worker = begin(command, environment=clean | dict(settings), output=log.fileno())
 
 
 class EmbeddedSite(Site):
@@ -158,13 +158,13 @@ class EmbeddedSite(Site):
 
     victims = plan.EMBEDDED
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.server = Server(home, command=python('run_nicegui.py', 'serve'), **SETTINGS)
+    def __init__(self, home: Path, *, quick: bool) -> None:
+        super().__init__(home, quick=quick)
+        self.server = Server(home, command=(*self._program, 'serve'), **SETTINGS)
 
     def worker(self) -> tuple[Sequence[str], Mapping[str, str]]:
         """The command line and the variables of the worker."""
-        return python('run_nicegui.py', 'worker'), {'VARIOSYNC_HOME': str(self.home)} | SETTINGS
+        return (*self._program, 'worker'), {'VARIOSYNC_HOME': str(self.home)} | SETTINGS
 
     def dsn(self) -> str:
         """An address of the database that sees everybody's rows."""
@@ -197,8 +197,8 @@ class CounterpartSite(Site):
 
     victims = plan.COUNTERPARTS
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
+    def __init__(self, home: Path, *, quick: bool) -> None:
+        super().__init__(home, quick=quick)
         self._cloud = Cloud()
 
     def start(self) -> 'Site':

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -20,6 +21,18 @@ ROOT = Path(__file__).parent.parent.parent
 MAKE = ('make', '-s', 'run')
 FORKED = ('forked', 'serve')  # by a process that has imported all that the server needs
 READY = re.compile(r'VARIOSYNC ready: (?P<link>https?://\S+)')
+
+
+Process = subprocess.Popen[bytes] | Forked
+
+
+def begin(command: Sequence[str], *, environment: Mapping[str, str], output: int, folder: str | Path = ROOT) -> Process:
+    """Start a command, or fork one of `FORKS`, in a session of its own; whatever it says goes to `output`."""
+    if command[0] in FORKS:
+        return FORKS[command[0]].start(
+            command[1:], environment=environment, output=output, errors=output, folder=folder
+        )
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 
 def free_port() -> int:
@@ -46,7 +59,7 @@ class Server:
         self.settings = settings
         self.link = ''
         self.lines: list[str] = []
-        self.process: subprocess.Popen[str] | Forked | None = None
+        self.process: Process | None = None
         self._reader: threading.Thread | None = None
         self._told: SimpleQueue[str] = SimpleQueue()
         self._clients: list[httpx.Client] = []
@@ -71,14 +84,7 @@ class Server:
             self.home.mkdir(mode=0o700, exist_ok=True)
             copy_home(self.template, self.home)
         read, write = os.pipe()
-        if self.command[0] in FORKS:
-            self.process = FORKS[self.command[0]].start(
-                self.command[1:], environment=self.environment, output=write, errors=write
-            )
-        else:
-            self.process = subprocess.Popen(
-                self.command, cwd=self.folder, env=self.environment, stdout=write, stderr=write, start_new_session=True
-            )
+        self.process = begin(self.command, environment=self.environment, output=write, folder=self.folder)
         os.close(write)
         self._told = SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(read, self._told), daemon=True)
