@@ -209,7 +209,7 @@ globalThis.Plot = class { constructor(options) { options.hooks.drawAxes[0]({ ctx
 
 
 def test_edges_of_the_right_axis_are_drawn_below_zero_beside_a_logarithmic_axis(told: Told) -> None:
-    body = """mount(Plot, { clientWidth: 100, clientHeight: 100 }).draw(made);
+    body = """mount(Plot, {}, { size: () => ({ width: 100, height: 100 }) }).draw(made);
         const all = (one) => [one, ...(one.children ?? []).flatMap(all)];
         const picture = figure(given.panel, given.answer, given.context, { width: 400, height: 200, drawn: made });
         const edges = all(picture).filter(({ set }) => set?.d && set.fill === 'none' && !set['stroke-width']);

@@ -366,8 +366,8 @@ export class Board {
 
   choose(change) {
     Object.assign(this.chosen, change);
-    this.bar();
     this.draw(true);
+    underway().then(() => this.bar());
   }
 
   // The address holds what is chosen: whoever opens it sees the same, and the browser's back goes a step back.

@@ -92,10 +92,14 @@ function widthOf(text) {
   return pen.measureText(text).width;
 }
 
-export function mount(uPlot, element, hooks = {}) {
+// `hooks`: size() → { width, height } in px; onRange(from, to), onReset(), onHover(ms | null).
+export function mount(uPlot, element, hooks) {
   let plot = null, scene = null, scales = {}, shape = "", silent = false, focused = "", offset = () => 0, zone = null, at = null;
 
-  const size = () => ({ width: Math.max(80, element.clientWidth), height: Math.max(60, element.clientHeight) });
+  const size = () => {
+    const { width, height } = hooks.size();
+    return { width: Math.max(80, width), height: Math.max(60, height) };
+  };
   // What cannot change without building the plot anew: which lines there are and how each is drawn.
   const shapeOf = (next) => JSON.stringify([next.zone, !!next.log, !!next.candles, next.lines.map((line) => [line.fill, line.axis, line.dash, line.points, line.width, line.quiet, line.ring])]);
 
@@ -133,7 +137,7 @@ export function mount(uPlot, element, hooks = {}) {
       ...size(), ms: 1, padding: [22, (u) => beside(u, right), 0, 0], legend: { show: false }, pxAlign: 1,
       cursor: {
         y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { size: 7, fill: (u, i) => u.series[i].stroke(), width: 1.5, stroke: () => colour("surface"), show: (u, i) => block(lineAt(i - 1)) || lineAt(i - 1).quiet ? false : undefined },
-        bind: { dblclick: () => () => { hooks.onReset?.(); return null; } },
+        bind: { dblclick: () => () => { hooks.onReset(); return null; } },
         dataIdx: (u, i, closest, x) => i === 0 ? closest : nearest(u, i, closest, x),
       },
       scales: { x: { time: false, range: () => scene.x }, ...Object.fromEntries(["y", ...Object.keys(scales).filter((name) => name !== "y")].map((name) => [name, scaled(name)])) },
@@ -150,12 +154,12 @@ export function mount(uPlot, element, hooks = {}) {
           if (u.select.width < 6) return;
           const from = u.posToVal(u.select.left, "x"), to = u.posToVal(u.select.left + u.select.width, "x");
           u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          hooks.onRange?.(from, to);
+          hooks.onRange(from, to);
         }],
         setCursor: [(u) => {
           at = u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : null;
           label(u);
-          if (!silent) hooks.onHover?.(at);
+          if (!silent) hooks.onHover(at);
         }],
         ready: [(u) => { u.over.addEventListener("mousedown", pan, { capture: true }); touches(u.over); }],
       },
@@ -177,7 +181,7 @@ export function mount(uPlot, element, hooks = {}) {
     if (empty(found)) return null;
     return u.data[0][closest] === line.t[found] ? closest : placeOf(u.data[0], line.t[found]);
   }
-  const reach = (u) => Math.max(TOUCHED * (scene.x[1] - scene.x[0]) / Math.max(1, u.over.clientWidth), scene.step / 2);
+  const reach = (u) => Math.max(TOUCHED * (scene.x[1] - scene.x[0]) / wide(u), scene.step / 2);
 
   // Shift or the middle button and a drag move the window.
   function pan(event) {
@@ -187,7 +191,7 @@ export function mount(uPlot, element, hooks = {}) {
     const from = event.clientX, range = [...scene.x], wide = plot.over.clientWidth;
     const move = ({ clientX }) => {
       const by = (from - clientX) / wide * (range[1] - range[0]);
-      hooks.onRange?.(range[0] + by, range[1] + by);
+      hooks.onRange(range[0] + by, range[1] + by);
     };
     const stop = () => {
       removeEventListener("mousemove", move);
@@ -440,9 +444,10 @@ export function mount(uPlot, element, hooks = {}) {
     if (plate.parentNode !== u.over) u.over.append(plate);
     plate.hidden = at === null;
     if (at === null) return;
-    plate.textContent = snapped(u);
-    const half = plate.offsetWidth / 2, left = Math.min(Math.max(u.cursor.left, half), u.over.clientWidth - half);
-    plate.style.transform = `translate(${left - half}px, 0)`;
+    const said = snapped(u);
+    if (plate.textContent !== said) plate.textContent = said;
+    // Shares are of its own width, which nobody has to measure.
+    plate.style.transform = `translateX(clamp(0px, ${u.cursor.left}px - 50%, ${wide(u)}px - 100%))`;
   }
   // The moment of the value that is read, of the first line that has one there, and what is to be known of it.
   function snapped(u) {
@@ -486,7 +491,7 @@ export function mount(uPlot, element, hooks = {}) {
     },
     // What is known already, at another window: shown at once, while the points for it are fetched.
     shift(from, to) {
-      if (!plot) return;
+      if (!plot || (scene.x[0] === from && scene.x[1] === to)) return;
       scene = { ...scene, x: [from, to] };
       scales = scalesOf(scene);
       plot.setScale("x", { min: from, max: to });
@@ -496,7 +501,7 @@ export function mount(uPlot, element, hooks = {}) {
       if (!plot) return;
       silent = true;
       const left = ms === null ? -10 : plot.valToPos(ms, "x");
-      plot.setCursor({ left: left < 0 || left > plot.over.clientWidth ? -10 : left, top: 10 }, true);
+      plot.setCursor({ left: left < 0 || left > wide(plot) ? -10 : left, top: 10 }, true);
       silent = false;
     },
     // Of each line and band the value under the crosshair, or its last one in the window.
@@ -527,7 +532,7 @@ export function mount(uPlot, element, hooks = {}) {
     at: (clientX) => plot ? plot.posToVal(clientX - plot.over.getBoundingClientRect().left, "x") : null,
     resize() {
       const { width, height } = size();
-      if (plot && element.clientWidth && (plot.width !== width || plot.height !== height)) plot.setSize({ width, height });
+      if (plot && (plot.width !== width || plot.height !== height)) plot.setSize({ width, height });
     },
     restyle() {
       plot?.redraw(true, true);

@@ -43,7 +43,10 @@ export class Panel {
     element.classList.add("panel");
     element.replaceChildren(...(head ? [this.header] : []), this.legend, this.stage);
     this.stage.addEventListener("keydown", (event) => this.key(event));
-    this.sizes = new ResizeObserver(() => this.resized());
+    this.sizes = new ResizeObserver(() => {
+      this.measured = this.measure();
+      this.resized();
+    });
     this.sizes.observe(this.stage);
     this.legend.addEventListener("pointerleave", () => this.fast?.focus(""));
     this.gestures();
@@ -70,7 +73,7 @@ export class Panel {
       else this.stage.setAttribute(name, value);
     }
     // What was chosen may not be quite where a hand left it, and the next step starts from there.
-    if (timed && this.fast && this.range) this.fast.shift(...this.window = this.range);
+    if (timed && this.fast && this.range) this.follow(this.range);
     return this.refresh();
   }
 
@@ -84,8 +87,18 @@ export class Panel {
     return own.from !== undefined && own.to !== undefined ? [own.from, own.to] : this.context.range;
   }
 
+  // How large the stage is, in px, as it was told last: whoever asks the page while it changes makes it lay itself out.
+  size() {
+    const { width, height } = this.measured?.width ? this.measured : this.measure();
+    return { width: width || 400, height: height || 240 };
+  }
+
+  measure() {
+    return { width: this.stage.clientWidth, height: this.stage.clientHeight };
+  }
+
   width() {
-    return Math.max(50, Math.min(4000, Math.round((this.stage.clientWidth || 400) - 60)));
+    return Math.max(50, Math.min(4000, this.size().width - 60));
   }
 
   // What is asked for: the more bars stand beside one another, the fewer buckets there are, so that each is some pixels wide.
@@ -226,11 +239,13 @@ export class Panel {
     this.marks.ask();
     this.drawn = scene(this.spec, this.answer, this.context, { hidden: this.hidden, forecast: this.forecast?.models ? this.forecast : null, wide: this.width() });
     const fresh = !this.fast;
-    this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.all(), onHover: (ms) => this.hover(ms) });
+    this.fast ??= mount(window.uPlot, this.plot, { onRange: (from, to) => this.move(from, to), onReset: () => this.all(), onHover: (ms) => this.hover(ms), size: () => this.size() });
     this.fast.draw(this.drawn);
     if (this.window) this.fast.shift(...this.window);
     this.values();
-    if (fresh) this.fast.resize();  // the key has taken its room from it
+    if (!fresh) return;
+    this.measured = this.measure();  // the key has taken its room from it
+    this.fast.resize();
   }
 
   // Kinds that are not over time: one drawing, made anew whenever it changes.
@@ -292,10 +307,6 @@ export class Panel {
     if (apart) found.push(["not in the forecast's steps", `Values are per ${per(apart[0])}, the forecast is per ${per(apart[1])}: choose that step to compare them`]);
     if (OVER_TIME.has(spec.kind)) found.push(...this.marks.badge());
     this.badges.replaceChildren(...found.map(([text, title, act]) => act ? el("button", { type: "button", class: "badge panel-act", title, "aria-label": `${text}: ${act.label}`, onclick: act.act }, icon("chart-line", "i12"), act.label) : el("span", { class: "badge info", title }, text)));
-  }
-
-  size() {
-    return { width: this.plot.clientWidth || 400, height: this.plot.clientHeight || 240 };
   }
 
   written() {
@@ -375,7 +386,7 @@ export class Panel {
 
   // A long key is two rows high until it is opened.
   folded() {
-    this.wide = this.stage.clientWidth;
+    this.wide = this.size().width;
     this.unfold?.remove();
     this.legend.classList.remove("open");
     if (this.legend.scrollHeight <= this.legend.clientHeight + 4) return;
@@ -387,10 +398,11 @@ export class Panel {
   hover(ms) {
     this.hovered = ms;
     this.pointed = ms ?? this.pointed;
-    this.hooks.hover?.(ms);
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = null;
-      if (!this.gone && this.fast) this.values();
+      if (this.gone) return;
+      this.hooks.hover?.(this.hovered);
+      if (this.fast) this.values();
     });
   }
 
@@ -406,16 +418,26 @@ export class Panel {
   move(from, to) {
     const range = [Math.round(from), Math.round(to)];
     if (!(range[1] > range[0]) || range.some((ms) => Math.abs(ms) > 8e15)) return;
-    this.window = range;
-    this.fast?.shift(...range);
+    this.follow(range);
     // One step is asked for at once; while a hand goes on moving, what lies between is not.
-    const now = performance.now(), wait = now - (this.moved ?? -Infinity) > 4 * LATER ? 0 : LATER;
-    this.moved = now;
-    clearTimeout(this.later);
-    this.later = setTimeout(() => {
+    const now = performance.now(), first = now - (this.moved ?? -Infinity) > 4 * LATER, choose = () => {
       this.later = 0;
       this.hooks.range?.(range);
-    }, wait);
+    };
+    this.moved = now;
+    clearTimeout(this.later);
+    if (first) choose();
+    else this.later = setTimeout(choose, LATER);
+  }
+
+  // What is known already is drawn at another window with the next frame: the points for it are asked for before, and
+  // the server works meanwhile.
+  follow(window) {
+    this.window = window;
+    this.following ??= requestAnimationFrame(() => {
+      this.following = null;
+      if (!this.gone && this.window) this.fast?.shift(...this.window);
+    });
   }
 
   // Show all; a movement that waits to be asked for does not come after it.
@@ -483,7 +505,7 @@ export class Panel {
     if (this.answer && !this.answer.empty && this.message.hidden) {
       if (OVER_TIME.has(this.spec.kind)) {
         this.fast?.resize();
-        if (this.stage.clientWidth !== this.wide && !this.drawn?.legend) this.folded();
+        if (this.size().width !== this.wide && !this.drawn?.legend) this.folded();
       } else if (!READ.has(this.spec.kind)) this.still();
     }
     clearTimeout(this.resizing);
