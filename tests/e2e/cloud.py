@@ -12,7 +12,7 @@ from storage.objects import ObjectsAt
 from tests.counterparts.moto import Moto
 from tests.counterparts.postgres import Bouncer, server_postgres
 from tests.counterparts.redis import RedisServer
-from tests.e2e.server import FORKED, MAKE, Server
+from tests.e2e.server import FORKED, Server
 from tests.fakes.modal import FakeModal
 from tests.fakes.supabase import FakeSupabase
 
@@ -25,9 +25,9 @@ class Embedded(AbstractContextManager['Embedded']):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def server(self, home: Path, *, make: bool = False, **settings: str) -> Server:
-        """A server over a home, not started yet; by `make run` if it is to be what a newcomer starts."""
-        return Server(home, command=MAKE if make else FORKED, **settings)
+    def server(self, home: Path, **settings: str) -> Server:
+        """A server over a home, not started yet."""
+        return Server(home, command=FORKED, **settings)
 
 
 class Cloud(AbstractContextManager['Cloud']):
@@ -37,7 +37,7 @@ class Cloud(AbstractContextManager['Cloud']):
         self._stack = ExitStack()
         self.settings: Mapping[str, str] = {}
 
-    def server(self, home: Path, *, make: bool = False, **settings: str) -> Server:
+    def server(self, home: Path, **settings: str) -> Server:
         """A server that uses these services, not started yet; what it runs itself imports no model library."""
         return Server(home, command=self.program('serve'), **(dict(self.settings) | settings))
 

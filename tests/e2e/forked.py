@@ -234,6 +234,11 @@ def main() -> None:
             nursery.subprocess = started  # type: ignore[assignment,attr-defined]
             run_local = partial(run_nicegui.Root.run_local, nursery=nursery.Nursery(compute.READY))
             run_nicegui.Root.run_local = staticmethod(run_local)  # type: ignore[method-assign]
+            if sys.argv[1:2] == ['recorded']:
+                from tests.e2e.recorder import record
+
+                del sys.argv[1]
+                record()
             run_nicegui.main()
 
 

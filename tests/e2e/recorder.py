@@ -1,6 +1,6 @@
 """`variosync` as it is, but it writes down its addresses and the keys of its cache.
 
-Run it as `python -m tests.e2e.recorder serve`.
+Forked as `recorded serve` (`forked.py`).
 """
 
 import json
@@ -10,7 +10,6 @@ from typing import Any
 
 from nicegui import app
 
-import run_nicegui
 import ui.serve
 from core.settings import Settings
 from storage.cache import MemoryCache
@@ -40,9 +39,3 @@ def _noted(method: Any, keys: Any) -> Any:
         return await method(self, key, *arguments, **named)
 
     return noted
-
-
-if __name__ == '__main__':
-    Path(os.environ[HOME]).mkdir(parents=True, exist_ok=True)
-    record()
-    run_nicegui.main()

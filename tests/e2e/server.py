@@ -20,6 +20,7 @@ from tests.homes import copy_home
 ROOT = Path(__file__).parent.parent.parent
 MAKE = ('make', '-s', 'run')
 FORKED = ('forked', 'serve')  # by a process that has imported all that the server needs
+RECORDED = ('forked', 'recorded', 'serve')  # and it writes down its addresses and the keys of its cache
 READY = re.compile(r'VARIOSYNC ready: (?P<link>https?://\S+)')
 
 

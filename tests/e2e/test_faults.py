@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.values import Job
 from storage.adapters import Opened
 from tests.e2e.cloud import PLACES, Cloud, Embedded
-from tests.e2e.server import FORKED, ROOT, Server, python
+from tests.e2e.server import FORKED, MAKE, ROOT, Server, python
 
 pytestmark = pytest.mark.xdist_group('faults')
 
@@ -115,7 +115,7 @@ def series_file(path: Path, *, series: int, rows: int) -> bytes:
 def kept(place: Embedded | Cloud) -> Iterator[Server]:
     """One server for all tests of a place; what is killed or stopped is started again."""
     home = Path(mkdtemp(prefix='vs-'))
-    server = place.server(home, make=True)
+    server = place.server(home)
     yield server
     server.stop()
     shutil.rmtree(home, ignore_errors=True)
@@ -180,10 +180,13 @@ def ask_for_forecast(
 
 
 @EVERYWHERE
-def test_ctrl_c_stops_everything(place: Embedded | Cloud, running: Server):
-    pid = running.pid
-    running.stop()
-    left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, running.home)]
+def test_ctrl_c_stops_everything(place: Embedded | Cloud, kept: Server):
+    kept.stop()
+    if isinstance(place, Embedded):
+        kept.command = MAKE  # as a newcomer starts it
+    pid = kept.start().pid
+    kept.stop()
+    left = [line for line in Path('/proc').iterdir() if line.name.isdigit() and _works_in(line, kept.home)]
     assert left == []
     assert not Path(f'/proc/{pid}').exists()
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from storage.embedded.server import EmbeddedPostgres
 from tests.e2e.conftest import WIDE
 from tests.e2e.recorder import KEYS, ROUTES
-from tests.e2e.server import Server, python
+from tests.e2e.server import RECORDED, Server
 from tests.e2e.test_faults import ask_for_forecast, begin, ended, send
 from tests.e2e.test_main_job import AIRLINE
 
@@ -140,7 +140,7 @@ TEXTS = ('text/', 'application/json', 'application/problem+json')
 def recorded(home: Path) -> Iterator[Server]:
     """A server that writes down its addresses and the keys of its cache."""
     settings = {'VARIOSYNC_DEMO': '0', 'VARIOSYNC_RATE_LIMIT': '1000000', 'VARIOSYNC_TRIAL_HOURS': '100'}
-    running = Server(home, command=python('-m', 'tests.e2e.recorder', 'serve'), **settings)
+    running = Server(home, command=RECORDED, **settings)
     try:
         yield running.start()
     finally:

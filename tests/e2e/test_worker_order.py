@@ -3,13 +3,13 @@
 import os
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from storage.embedded.server import EmbeddedPostgres
-from tests.e2e.server import FORKED, ROOT, Server, python
+from tests.e2e.forked import FORKS
+from tests.e2e.server import FORKED, Server
 from tests.e2e.test_faults import begin, ended, send
 from tests.e2e.test_main_job import AIRLINE
 from tests.e2e.test_settings import until
@@ -29,19 +29,19 @@ def is_asked_for(database: EmbeddedPostgres) -> None:
     path.unlink()
 
 
-def test_a_worker_that_starts_before_the_server_waits_for_it(home: Path):
+def test_a_worker_that_starts_before_the_server_waits_for_it(home: Path, tmp_path: Path):
     server = Server(home, command=FORKED, VARIOSYNC_WORKERS='0').start()
     client = server.client('gina@example.com')
     data = AIRLINE.read_bytes()
     send(client, begin(client, AIRLINE.name, len(data)), data, 0)
     server.kill()
     environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
-    worker = subprocess.Popen(
-        python('run_nicegui.py', 'worker'),
-        cwd=ROOT,
-        env=environment | {'VARIOSYNC_HOME': str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+    log = (tmp_path / 'worker.log').open('w+b')
+    worker = FORKS['forked'].start(
+        ['worker'],
+        environment=environment | {'VARIOSYNC_HOME': str(home)},
+        output=log.fileno(),
+        errors=log.fileno(),
     )
     try:
         # It has tried by then: either it waits, or it has taken the database for itself, and no server gets it.
@@ -50,6 +50,8 @@ def test_a_worker_that_starts_before_the_server_waits_for_it(home: Path):
         assert [job.state for job in ended(server, 'gina@example.com', within=60)] == ['succeeded']
     finally:
         worker.send_signal(signal.SIGTERM)
-        output, _ = worker.communicate(timeout=40)
+        status = worker.wait(40)
         server.stop()
-    assert worker.returncode == 0, output
+    with log:
+        log.seek(0)
+        assert status == 0, log.read().decode()
