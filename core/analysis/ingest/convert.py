@@ -93,6 +93,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
     changed and what comes later joins them.
     Raises UnreadableFile, NotSupported, TooLarge, NoTimeColumn, AmbiguousDates, UnusableData or UsageError.
     """
+    from core.analysis.ingest.pyramid import SMALL as SHORT
     from core.analysis.ingest.pyramid import build_pyramid
 
     progress = pace = Pace(progress)
@@ -114,14 +115,17 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
         sources = (*sources[:-1], replace(sources[-1], faults=sum(kinds.values())))
         columns, parts = (cooked.columns, cooked.parts) if cooked else (stored.columns, base)
         time = next(column for column in columns if column.role == 'time')
-        report.locate(job.connection, faults, path, job.raw)
-        groups = report.summary(job.connection, faults)
+        groups: list[dict[str, Any]] = []
+        if kinds:
+            report.locate(job.connection, faults, path, job.raw)
+            groups = report.summary(job.connection, faults)
         progress(0.75, 'Measuring columns and steps')
         series = into / 'series.parquet'
         if cooked or not series.exists():
             profile.write_series(job.connection, parts, time, zone=job.zone, out=series)
         steps = job.workdir / 'steps.parquet'
-        known = profile.write_steps(job.connection, series, time, zone=job.zone, out=steps)
+        long = stored.count >= SHORT  # of fewer rows no pyramid is built
+        known = long and profile.write_steps(job.connection, series, time, zone=job.zone, out=steps)
         times = profile.time_profile(job.connection, series, time, zone=job.zone)
         hours_end = job.raw.shape.get('ending')
         hours_end = job.hours_end if hours_end is None else hours_end
@@ -199,12 +203,13 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
         if columns:
             where = 'true' if clean else '_status < 2'
             job.notes += digits.notes(job.connection, [staged.path], columns, where=where)
-            report.locate(job.connection, faults, path, job.raw)
+            if kinds:
+                report.locate(job.connection, faults, path, job.raw)
         else:
             no_faults(job.connection, faults)
         if faults_to is not None:
             shutil.copyfile(faults, faults_to)
-        listed = _first_faults(job.connection, faults, limit=options.max_faults) if columns else []
+        listed = _first_faults(job.connection, faults, limit=options.max_faults) if kinds else []
         raw = job.raw
         return {
             'encoding': raw.encoding,
@@ -221,7 +226,7 @@ def inspect(path: Path, *, name: str, options: Options, faults_to: Path | None =
             'rows_rejected': staged.rejected,
             'faults_total': sum(kinds.values()),
             'faults_by_kind': kinds,
-            'faults_summary': report.summary(job.connection, faults) if columns else [],
+            'faults_summary': report.summary(job.connection, faults) if kinds else [],
             'repairs': repairs(kinds, columns),
             'faults': listed,
         }

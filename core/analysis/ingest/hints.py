@@ -472,7 +472,7 @@ def _alike(
     keys = [column for column in columns if column.role == 'series']
     words = [column for column in keys if column.type == 'text']
     every = f'SELECT series, rows, series AS label FROM {duck.files([series])}'
-    of_series = _spellings(connection, 'series', every, numbered)
+    of_series = _spellings(connection, 'series', every, numbered) if words else []
     if not (of_series or numbered) or not words:
         return []
     names = {column.source: column.name for column in before}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from core.analysis import duck
 from core.analysis.ingest.manifest import ColumnProfile, Histogram, SeriesProfile, TimeProfile
@@ -43,10 +43,13 @@ def write_series(
     elif zone != 'UTC' and time.type == 'timestamptz':
         local = f"timezone({duck.text(zone)}, timezone('UTC', _time))"
     connection.execute(_STEPS.format(local=local, files=duck.files(parts)))
-    # What tells months and workdays apart need not be asked of series without a step of whole days.
-    (days,) = duck.single(connection, f'SELECT count(*) FROM steps WHERE d > 0 AND d % {DAY} = 0')
-    connection.execute((_SERIES if days else _SHORT_STEPS).format(local=local, files=duck.files(parts)))
-    connection.execute(f'COPY ({_NAMED}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
+    # What tells weekdays and months apart need not be asked of series without steps of whole days, or of four weeks:
+    # to plan that takes longer than the rows of a small file.
+    days, months = duck.single(connection, f'SELECT count(*) FILTER (d > 0 AND d % {DAY} = 0), count(m) FROM steps')
+    kinds = [*([_MONTHLY] if days and months else []), *([_WORKDAYS] if days else []), _REGULAR]
+    asked = ''.join(kind.asked for kind in kinds)
+    connection.execute(_SERIES.format(local=local, files=duck.files(parts), asked=asked))
+    connection.execute(f'COPY ({_named(kinds)}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
 
 
 def write_steps(connection: 'duckdb.DuckDBPyConnection', series: Path, time: Column, *, zone: str, out: Path) -> bool:
@@ -103,10 +106,13 @@ def series_profile(
     rows = duck.files(parts)
     (empty,) = duck.single(connection, f'SELECT count(*) - count({measure}) FROM {rows}') if count > 1 else (0,)
     counted = f'(SELECT _series AS series, count({measure}) AS rows FROM {rows} GROUP BY _series)' if empty else source
-    (opens,) = connection.execute(
-        f'SELECT min(series) FROM (SELECT series, rows, max(rows) OVER () AS most FROM {counted}) '
-        f'WHERE rows >= {NEARLY} * most'
-    ).fetchone() or (None,)
+    opens = first[0][0] if first else ''
+    if count > 1:
+        (opens,) = duck.single(
+            connection,
+            f'SELECT min(series) FROM (SELECT series, rows, max(rows) OVER () AS most FROM {counted}) '
+            f'WHERE rows >= {NEARLY} * most',
+        )
     keys = tuple(column.name for column in columns if column.role == 'series')
     return SeriesProfile(columns=keys, count=int(count), first=tuple(row[0] for row in first), opens=opens or '')
 
@@ -325,94 +331,115 @@ FROM counted GROUP BY s, bin ORDER BY s, bin"""
 
 _SERIES: Final = """
 CREATE OR REPLACE TEMP TABLE profiled AS
-SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end",
-    min(day(t)) = max(day(t)) AS same_day, max(t::TIME) = TIME '00:00:00' AS midnight,
-    min(day(t)) AS day, bool_and(t::DATE = last_day(t::DATE)) AS month_end,
-    bool_and(isodow(t) < 6) AS workdays, max(isodow(t)) - min(isodow(t)) AS weekdays,
-    min(isodow(t)) AS weekday, min(month(t)) AS first_month, bool_and((month(t) - 1) % 3 = 0) AS quarter_starts,
-    bool_and(month(t) % 3 = 0) AS quarter_ends, min((month(t) - 1) % 3) AS quarter_month
+SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end"{asked}
 FROM (SELECT _series, _time, {local} AS t FROM {files}) GROUP BY _series"""
 
-_SHORT_STEPS: Final = """
-CREATE OR REPLACE TEMP TABLE profiled AS
-SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end", false AS same_day, false AS midnight,
-    1 AS day, false AS month_end, false AS workdays, 1 AS weekdays, 1 AS weekday, 1 AS first_month,
-    false AS quarter_starts, false AS quarter_ends, 1 AS quarter_month
-FROM {files} GROUP BY _series"""
+
+class _Kind(NamedTuple):
+    """SQL: a way in which steps are regular: what to ask of a series' times and of its steps, whether it is so, which
+    steps are gaps, and the alias of its step."""
+
+    asked: str
+    shares: str
+    test: str
+    gaps: str
+    freq: str
+
 
 _WEEKDAYS: Final = "['MON','TUE','WED','THU','FRI','SAT','SUN']"
 _MONTHS: Final = "['JAN','FEB','MAR','APR','MAY','JUN','JUL','AUG','SEP','OCT','NOV','DEC']"
+_UNITS: Final = {
+    7 * DAY: f"'W-' || {_WEEKDAYS}[weekday]",
+    DAY: "'D'",
+    3_600_000_000: "'h'",
+    60_000_000: "'min'",
+    1_000_000: "'s'",
+    1000: "'ms'",
+    1: "'us'",
+}
 
-_NAMED: Final = f"""
-WITH positive AS (
-    SELECT s, d, m, b, n FROM steps WHERE d > 0
-), by_length AS (
-    SELECT s, d, sum(n) AS n FROM positive GROUP BY s, d
-), by_month AS (
-    SELECT s, m, sum(n) AS n FROM positive WHERE m IS NOT NULL GROUP BY s, m
-), common AS (
-    SELECT s, min(d) FILTER (n = top) AS step
-    FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_length) GROUP BY s
-), common_month AS (
+_MONTHLY: Final = _Kind(
+    asked=""", min(day(t)) = max(day(t)) AS same_day, max(t::TIME) = TIME '00:00:00' AS midnight, min(day(t)) AS day,
+    bool_and(t::DATE = last_day(t::DATE)) AS month_end, min(month(t)) AS first_month,
+    bool_and((month(t) - 1) % 3 = 0) AS quarter_starts, bool_and(month(t) % 3 = 0) AS quarter_ends,
+    min((month(t) - 1) % 3) AS quarter_month""",
+    shares=""", any_value(months) AS months,
+        coalesce(sum(n) FILTER (m % nullif(months, 0) = 0), 0) / sum(n) FILTER (d > 0) AS month_multiples""",
+    test=f"""shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end) AND month_multiples >= 0.9
+        AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120)""",
+    gaps='m > months',
+    freq=f"""CASE WHEN months % 12 = 0 THEN
+            CASE months WHEN 12 THEN '' ELSE (months // 12)::VARCHAR END || CASE WHEN month_end
+                THEN 'YE' || CASE first_month WHEN 12 THEN '' ELSE '-' || {_MONTHS}[first_month] END
+                ELSE 'YS' || CASE first_month WHEN 1 THEN '' ELSE '-' || {_MONTHS}[first_month] END END
+        WHEN months = 3 THEN CASE WHEN month_end
+                THEN 'QE' || CASE WHEN quarter_ends THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END
+                ELSE 'QS' || CASE WHEN quarter_starts THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END END
+        ELSE CASE months WHEN 1 THEN '' ELSE months::VARCHAR END || CASE WHEN month_end THEN 'ME' ELSE 'MS' END END""",
+)
+
+_COMMON_MONTHS: Final = """, common_months AS (
     SELECT s, min(m) FILTER (n = top) AS months
-    FROM (SELECT *, max(n) OVER (PARTITION BY s) AS top FROM by_month) GROUP BY s
-), medians AS (
-    SELECT s, min(d) AS median FROM (
-        SELECT s, d, sum(n) OVER (PARTITION BY s ORDER BY d) AS upto, sum(n) OVER (PARTITION BY s) AS steps
+    FROM (
+        SELECT *, max(n) OVER (PARTITION BY s) AS top
+        FROM (SELECT s, m, sum(n) AS n FROM steps WHERE d > 0 AND m IS NOT NULL GROUP BY s, m)
+    ) GROUP BY s
+)"""
+
+_WORKDAYS: Final = _Kind(
+    asked=""", bool_and(isodow(t) < 6) AS workdays, max(isodow(t)) - min(isodow(t)) AS weekdays,
+    min(isodow(t)) AS weekday""",
+    shares=f', coalesce(sum(n) FILTER (d // {DAY} > b), 0) AS weekends',
+    test=f'step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9',
+    gaps='b > 1',
+    freq="'B'",
+)
+
+_REGULAR: Final = _Kind(
+    asked='',
+    shares='',
+    test=f'multiples >= 0.9 AND (common >= 0.5 OR step % {DAY} > 0)',
+    gaps='d > 1.5 * step',
+    freq="CASE WHEN step = size THEN '' ELSE (step // size)::VARCHAR END || CASE size {units} END",
+)
+
+
+def _named(kinds: Sequence[_Kind]) -> str:
+    """SQL: what `write_series` writes of the tables `steps` and `profiled`, where the steps may be of these kinds."""
+    units = {size: unit for size, unit in _UNITS.items() if _WORKDAYS in kinds or size < DAY}
+    sizes = ' '.join(f'WHEN step % {size} = 0{" AND weekdays = 0" if size > DAY else ""} THEN {size}' for size in units)
+    tests = ' '.join(f'WHEN {kind.test} THEN {k}' for k, kind in enumerate(kinds))
+    freqs = ' '.join(f'WHEN {k} THEN {kind.freq}' for k, kind in enumerate(kinds)).format(
+        units=' '.join(f'WHEN {size} THEN {unit}' for size, unit in units.items())
+    )
+    gaps = ''.join(
+        f', coalesce(sum(n) FILTER ({kind.gaps}), 0) AS gaps{k}, max(d) FILTER ({kind.gaps}) AS longest{k}'
+        for k, kind in enumerate(kinds)
+    )
+    own = {name: ' '.join(f'WHEN {k} THEN {name}{k}' for k in range(len(kinds))) for name in ('gaps', 'longest')}
+    shares = ''.join(kind.shares for kind in kinds)
+    months = _MONTHLY in kinds
+    return f"""
+WITH by_length AS (
+    SELECT s, d, sum(n) AS n FROM steps WHERE d > 0 GROUP BY s, d
+), common AS (
+    SELECT s, min(d) FILTER (n = top) AS step, min(d) FILTER (2 * upto >= steps) AS median
+    FROM (
+        SELECT *, max(n) OVER (PARTITION BY s) AS top, sum(n) OVER (PARTITION BY s ORDER BY d) AS upto,
+            sum(n) OVER (PARTITION BY s) AS steps
         FROM by_length
-    ) WHERE 2 * upto >= steps GROUP BY s
-), shares AS (
-    SELECT p.s, any_value(step) AS step, any_value(months) AS months, min(d) AS shortest, max(d) AS longest,
-        sum(n) AS steps,
-        coalesce(sum(n) FILTER (d % step = 0), 0) / sum(n) AS multiples,
-        coalesce(sum(n) FILTER (m % nullif(months, 0) = 0), 0) / sum(n) AS month_multiples,
-        coalesce(sum(n) FILTER (d > 1.5 * step), 0) AS gaps,
-        max(d) FILTER (d > 1.5 * step) AS longest_gap,
-        coalesce(sum(n) FILTER (m > months), 0) AS month_gaps,
-        max(d) FILTER (m > months) AS longest_month_gap,
-        coalesce(sum(n) FILTER (b > 1), 0) AS workday_gaps,
-        max(d) FILTER (b > 1) AS longest_workday_gap,
-        coalesce(sum(n) FILTER (d // {DAY} > b), 0) AS weekends,
-        sum(n) FILTER (d = step) / sum(n) AS common
-    FROM positive p JOIN common USING (s) LEFT JOIN common_month USING (s) GROUP BY p.s
-), repeats AS (
-    SELECT s, sum(n) AS duplicates FROM steps WHERE d = 0 GROUP BY s
+    ) GROUP BY s
+){_COMMON_MONTHS if months else ''}, shares AS (
+    SELECT p.s, any_value(step) AS step, any_value(median) AS median, min(d) FILTER (d > 0) AS shortest,
+        sum(n) FILTER (d = 0) AS duplicates, sum(n) FILTER (d > 0) AS steps,
+        coalesce(sum(n) FILTER (d > 0 AND d % step = 0), 0) / sum(n) FILTER (d > 0) AS multiples,
+        sum(n) FILTER (d = step) / sum(n) FILTER (d > 0) AS common{shares}{gaps}
+    FROM steps p LEFT JOIN common USING (s){' LEFT JOIN common_months USING (s)' if months else ''} GROUP BY p.s
 ), kinds AS (
-    SELECT f.*, h.* EXCLUDE (s), m.median, coalesce(r.duplicates, 0) AS duplicates,
-        CASE WHEN h.shortest >= 28 * {DAY} AND midnight AND (same_day AND day = 1 OR month_end)
-                AND month_multiples >= 0.9 AND months IN (1, 2, 3, 4, 6, 12, 24, 36, 48, 60, 120) THEN 'months'
-            WHEN step = {DAY} AND workdays AND weekends >= 0.1 * steps AND multiples >= 0.9 THEN 'workdays'
-            WHEN multiples >= 0.9 AND (common >= 0.5 OR step % {DAY} > 0) THEN 'lengths' END AS kind
-    FROM profiled f LEFT JOIN shares h USING (s) LEFT JOIN medians m USING (s) LEFT JOIN repeats r USING (s)
-), units AS (
-    SELECT *, CASE WHEN step % (7 * {DAY}) = 0 AND weekdays = 0 THEN 7 * {DAY} WHEN step % {DAY} = 0 THEN {DAY}
-        WHEN step % 3600000000 = 0 THEN 3600000000 WHEN step % 60000000 = 0 THEN 60000000
-        WHEN step % 1000000 = 0 THEN 1000000 WHEN step % 1000 = 0 THEN 1000 ELSE 1 END AS size
-    FROM kinds
-), named AS (
-    SELECT *, step // size AS length, CASE size WHEN 7 * {DAY} THEN 'W-' || {_WEEKDAYS}[weekday]
-        WHEN {DAY} THEN 'D' WHEN 3600000000 THEN 'h' WHEN 60000000 THEN 'min'
-        WHEN 1000000 THEN 's' WHEN 1000 THEN 'ms' ELSE 'us' END AS unit
-    FROM units
+    SELECT f.*, h.* EXCLUDE (s), CASE {tests} END AS kind, CASE {sizes} END AS size
+    FROM profiled f LEFT JOIN shares h USING (s)
 )
 SELECT s AS series, rows, start, "end", CASE WHEN kind IS NULL THEN median ELSE step END / 1e6 AS step_seconds,
-    CASE kind
-        WHEN 'workdays' THEN 'B'
-        WHEN 'months' THEN
-            CASE WHEN months % 12 = 0 THEN
-                    CASE months WHEN 12 THEN '' ELSE (months // 12)::VARCHAR END || CASE WHEN month_end
-                        THEN 'YE' || CASE first_month WHEN 12 THEN '' ELSE '-' || {_MONTHS}[first_month] END
-                        ELSE 'YS' || CASE first_month WHEN 1 THEN '' ELSE '-' || {_MONTHS}[first_month] END END
-                WHEN months = 3 THEN CASE WHEN month_end
-                        THEN 'QE' || CASE WHEN quarter_ends THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END
-                        ELSE 'QS' || CASE WHEN quarter_starts THEN '' ELSE '-' || {_MONTHS}[quarter_month + 1] END END
-                ELSE CASE months WHEN 1 THEN '' ELSE months::VARCHAR END
-                    || CASE WHEN month_end THEN 'ME' ELSE 'MS' END END
-        WHEN 'lengths' THEN CASE WHEN length = 1 THEN '' ELSE length::VARCHAR END || unit
-    END AS freq,
-    CASE kind WHEN 'months' THEN month_gaps WHEN 'workdays' THEN workday_gaps
-        WHEN 'lengths' THEN gaps ELSE 0 END::BIGINT AS gaps,
-    CASE kind WHEN 'months' THEN longest_month_gap WHEN 'workdays' THEN longest_workday_gap
-        WHEN 'lengths' THEN longest_gap END / 1e6 AS longest_gap_seconds,
-    duplicates::BIGINT AS duplicates
-FROM named ORDER BY s"""
+    CASE kind {freqs} END AS freq, CASE kind {own['gaps']} ELSE 0 END::BIGINT AS gaps,
+    CASE kind {own['longest']} END / 1e6 AS longest_gap_seconds, coalesce(duplicates, 0)::BIGINT AS duplicates
+FROM kinds ORDER BY s"""

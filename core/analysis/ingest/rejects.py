@@ -166,6 +166,8 @@ def list_faults(
 
     `more` is SQL that lists faults of other origin.
     """
+    if staged.accepted == raw.rows_read and raw.faults_path is None and not more:
+        return no_faults(connection, out)
     parts = [*more]
     if raw.faults_path is not None:
         parts.append(_record_shape_faults(raw.faults_path, staged))
@@ -176,7 +178,7 @@ def list_faults(
         if column.unread and column.role != 'time'
     ]
     parts += [_repaired(raw, column, staged, causes, zone=zone) for column in columns if column.repaired]
-    parts += _record_faults(raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
+    parts += _record_faults(connection, raw, columns, staged, zone=zone, keep_unmeasured=keep_unmeasured)
     union = ' UNION ALL '.join([_NOTHING, *parts])
     return _write_faults(connection, union, out)
 
@@ -202,7 +204,8 @@ def add_faults(connection: 'duckdb.DuckDBPyConnection', faults: str, out: Path) 
 
 def no_faults(connection: 'duckdb.DuckDBPyConnection', out: Path) -> dict[str, int]:
     """Write an empty list of faults to `out`."""
-    return _write_faults(connection, _NOTHING, out)
+    connection.execute(f'COPY ({_NOTHING}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
+    return {}
 
 
 def _write_faults(connection: 'duckdb.DuckDBPyConnection', union: str, out: Path) -> dict[str, int]:
@@ -474,35 +477,46 @@ def _became(column: Column, *, zone: str, offset: bool = False) -> str:
 
 
 def _record_faults(
-    raw: RawTable, columns: Sequence[Column], staged: Staged, *, zone: str, keep_unmeasured: bool
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    columns: Sequence[Column],
+    staged: Staged,
+    *,
+    zone: str,
+    keep_unmeasured: bool,
 ) -> list[str]:
     """SQL: the records that cannot be stored, and the times that are read with a change."""
     stored = duck.files([staged.path])
     time = _time_of(columns)
-    parts = []
-    for key in (column for column in columns if column.role == 'series'):
-        bad = f'SELECT _row FROM {stored} WHERE _status = 2 AND {duck.identifier(key.name)} IS NULL'
-        blank = f'x{key.index} IS NULL'
-        parts.append(listed(raw, key, bad, CellFault.MISSING_KEY, 'the series key is missing', where=blank))
+    keys = {f'_status = 2 AND {duck.identifier(c.name)} IS NULL': c for c in columns if c.role == 'series'}
+    late = '_time IS NULL'
+    measures = [column for column in columns if column.role == 'measure' and time and not keep_unmeasured]
+    bare = ' AND '.join(['_status = 2', *(f'{duck.identifier(column.name)} IS NULL' for column in measures)])
+    # To plan the list of what there is none of takes longer than to look.
+    causes = [*keys, *([late] if time else []), *([bare] if measures else [])]
+    asked = ', '.join(f'count(*) FILTER ({cause})' for cause in causes)
+    counts = duck.single(connection, f'SELECT {asked} FROM {stored}') if causes else ()
+    lost = {cause: f'SELECT _row FROM {stored} WHERE {cause}' for cause, n in zip(causes, counts, strict=True) if n}
+    parts = [
+        listed(raw, key, lost[cause], CellFault.MISSING_KEY, 'the series key is missing', where=f'x{key.index} IS NULL')
+        for cause, key in keys.items()
+        if cause in lost
+    ]
     if time is None:
         return parts
-    x = f'x{time.index}'
-    lost = f'SELECT _row FROM {stored} WHERE _time IS NULL'
-    unread = f'not a time written as {time.reading.name}'
-    parts += [
-        listed(raw, time, lost, CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL'),
-        listed(raw, time, lost, CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL'),
-    ]
-    measures = [column for column in columns if column.role == 'measure']
-    if measures and not keep_unmeasured:
-        nothing = ' AND '.join(f'{duck.identifier(column.name)} IS NULL' for column in measures)
-        bare = f'SELECT _row FROM {stored} WHERE _status = 2 AND {nothing}'
+    if late in lost:
+        x, unread = f'x{time.index}', f'not a time written as {time.reading.name}'
+        parts += [
+            listed(raw, time, lost[late], CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL'),
+            listed(raw, time, lost[late], CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL'),
+        ]
+    if bare in lost:
         # A cell that is listed itself tells why already.
         told = [column for column in measures if column.unread or column.repaired]
         silent = [f'NOT {_unread(column)}' for column in told if column.unread]
         silent += [f'r{column.index} IS NULL' for column in told if column.repaired]
         where, why = ' AND '.join(silent) or 'true', 'no measure holds a value'
-        parts.append(listed(raw, None, bare, CellFault.NO_MEASURE, why, where=where, beside=told, zone=zone))
+        parts.append(listed(raw, None, lost[bare], CellFault.NO_MEASURE, why, where=where, beside=told, zone=zone))
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 

@@ -75,10 +75,10 @@ def _count(
     source = texts_of(f'{rows_of(raw)} WHERE _flag < 2', cells, quick)
     source = f'SELECT {", ".join([*own, *prepared])} FROM ({source})'
     source = f'SELECT {", ".join([*own, *bounded])} FROM ({source})'
-    asked = ', '.join(sql for mine in figures for sql in mine.values())
-    row = connection.execute(f'SELECT {asked} FROM ({source})').fetchone()
-    flat = iter(row or ())
-    return [{name: next(flat) for name in mine} for mine in figures]
+    # Readings of one column share some figures.
+    asked = list(dict.fromkeys(sql for mine in figures for sql in mine.values()))
+    found = dict(zip(asked, duck.single(connection, f'SELECT {", ".join(asked)} FROM ({source})'), strict=True))
+    return [{name: found[sql] for name, sql in mine.items()} for mine in figures]
 
 
 def rows_of(raw: RawTable, *, numbered: bool = False) -> str:

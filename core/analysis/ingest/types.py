@@ -119,7 +119,12 @@ def choose_types(
         padded=_padded(samples),
     )
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
-    tallies = tallied(connection, raw, candidates)
+    spare = {c.index: _spare(candidates[c.index], samples[c.index]) for c in columns}
+    tallies = tallied(connection, raw, {i: [r for r in known if r not in spare[i]] for i, known in candidates.items()})
+    missed = {i: rest for i, rest in spare.items() if rest and next(t for r, t in tallies[i].items() if _dated(r)).bad}
+    for index, found in tallied(connection, raw, missed).items():
+        both = tallies[index] | found
+        tallies[index] = {reading: both[reading] for reading in candidates[index]}
     again = {index: more for index, more in asked.second_look(candidates, tallies) if more}
     for index, found in tallied(connection, raw, again).items():
         tallies[index] = {**tallies[index], **found}
@@ -146,6 +151,19 @@ def stored_names(names: Sequence[str]) -> list[str]:
         taken.add(free.lower())
         out.append(free)
     return out
+
+
+def _spare(known: Sequence[Reading], cells: Sequence[str]) -> list[Reading]:
+    """Return the readings of times that tell nothing where the first one reads a whole column, as it does these cells:
+    to plan a count of one takes longer than to count a small file."""
+    dated = [reading for reading in known if _dated(reading)]
+    if len(dated) < 2 or not all(dated[0].matches(cell) for cell in cells):
+        return []
+    return [reading for reading in dated[1:] if reading != readings.twin(dated[0])]
+
+
+def _dated(reading: Reading) -> bool:
+    return reading.family == 'time' and not reading.coded
 
 
 _FOLD: Final = re.compile(r'_fold\d+')
