@@ -20,7 +20,6 @@ from obstore.store import ObjectStore as Store
 
 from core import ports
 from core.errors import Conflict, Misconfigured, NotFound, NotSupported, Unavailable, UsageError, VariosyncError
-from core.settings import Settings, parse_bytes
 from core.values import ObjectInfo, Readable
 from storage.object_cache import ObjectCache
 from storage.object_faults import Patience, code_of, told
@@ -30,6 +29,8 @@ from storage.object_reads import ObjectReads, address
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
+
+    from core.settings import Settings
 
 PIECE = 4 * 2**20  # bytes of one request to a bucket
 AHEAD = 4  # requests on their way while a piece is used
@@ -72,7 +73,7 @@ class ObjectsAt:
             raise Misconfigured('AWS_ENDPOINT_URL looks like https://s3.eu-central-1.wasabisys.com.')
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: 'Settings') -> Self:
         """Return what the settings say: the bucket when one is named, else the home's `objects`."""
         if settings.bucket is None:
             return cls(folder=str(settings.home_path / 'objects'))
@@ -129,8 +130,10 @@ class Objects:
         self._sizes: dict[str, int] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> 'Objects':
+    def of(cls, settings: 'Settings') -> 'Objects':
         """Open what the settings say."""
+        from core.settings import parse_bytes  # a quarter of a second that tasks, which have none, do not wait for
+
         at, home = ObjectsAt.of(settings), settings.home_path
         if at.folder is not None:
             return cls.local(Path(at.folder))

@@ -19,6 +19,7 @@ import pytest
 
 from core.errors import NotSignedIn, Unavailable, UsageError
 from run_nicegui import Root, main
+from storage.embedded.compute import READY
 from storage.embedded.nursery import Nursery
 from tests.counterparts.fault_proxy import Fault, FaultProxy
 from tests.e2e.server import ROOT, Server, free_port, python
@@ -66,6 +67,13 @@ def test_only_who_opens_services_waits_for_them():
     """A start of `--help`, of a verb that asks a server, or of one that works on files is short."""
     imported = '{"core.services", "psycopg", "structlog"} & {*sys.modules}'
     script = f'import sys, run_nicegui, ui.cli, ui.cli.client; print({imported})'
+    said = subprocess.run(python('-c', script), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == 'set()\n'
+
+
+def test_a_task_waits_for_no_settings():
+    modules = ', '.join(('sys', 'storage.embedded.child', *READY))
+    script = f'import {modules}; print({{"core.settings", "pydantic_settings"}} & {{*sys.modules}})'
     said = subprocess.run(python('-c', script), cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said == 'set()\n'
 
