@@ -4,17 +4,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
-from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browsers import chromium
 from tests.e2e.cloud import PLACES, Cloud, Embedded
 from tests.e2e.forked import FORKS
+from tests.e2e.kept import RUNNING, Running
 from tests.e2e.server import FORKED, Server
 
-ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
 WIDE = {'width': 1440, 'height': 900}
 PATIENCE = 30_000  # ms that a page may take to show what a test waits for
 expect.set_options(timeout=PATIENCE)
@@ -62,37 +60,24 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope='module')
-def browser() -> Iterator[Browser]:
-    """A browser for a module; each test has contexts of its own.
-
-    Playwright keeps an event loop running in this thread as long as it lives: none of a module that asks for it is
-    `async`, and it ends before the next module begins.
-    """
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(light=True), args=ARGUMENTS)
-        yield running
-        running.close()
+def running(pytestconfig: pytest.Config) -> Iterator[Running]:
+    """The browser of this worker and what is kept of it; no module that asks for it has `async` tests."""
+    if not pytestconfig.pluginmanager.is_registered(RUNNING):
+        pytestconfig.pluginmanager.register(RUNNING)
+    yield RUNNING
+    RUNNING.rest()
 
 
 @pytest.fixture(scope='module')
-def known(browser: Browser) -> Iterator[BrowserContext]:
-    """A context that has been here before: what pages share is neither fetched nor compiled again."""
-    # Without GPU each step of an animation is painted by the processor.
-    context = browser.new_context(viewport=WIDE, reduced_motion='reduce')
-    context.set_default_timeout(PATIENCE)
-    yield context
-    context.close()
+def browser(running: Running) -> Browser:
+    """A browser, in which each test has contexts of its own."""
+    return running.browser()
 
 
 @pytest.fixture
-def page(known: BrowserContext) -> Iterator[Page]:
+def page(running: Running) -> Iterator[Page]:
     """A page of somebody whom no site knows."""
-    yield known.new_page()
-    for page in known.pages:
-        if (at := urlparse(page.url)).netloc:
-            known.new_cdp_session(page).send(
-                'Storage.clearDataForOrigin',
-                {'origin': f'{at.scheme}://{at.netloc}', 'storageTypes': 'cookies,local_storage,indexeddb'},
-            )
-        page.close()
-    known.clear_cookies()
+    # Without GPU each step of an animation is painted by the processor.
+    kept = running.kept(viewport=WIDE, reduced_motion='reduce')
+    yield kept.page()
+    kept.leave()

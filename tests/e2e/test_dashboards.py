@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
-from tests.e2e.conftest import PATIENCE, WIDE
+from tests.e2e.conftest import WIDE
+from tests.e2e.kept import Kept
 from tests.e2e.server import Server
 from tests.e2e.test_dataset_page import barred
 from tests.e2e.test_hours_rest import begin, finished, patch
@@ -58,46 +59,45 @@ def api(server: Server, request: pytest.FixtureRequest) -> httpx.Client:
 
 
 @pytest.fixture(scope='module')
-def known(server: Server, browser: Browser) -> Iterator[BrowserContext]:
+def kept(server: Server, browser: Browser) -> Iterator[Kept]:
     """A browser that has been here before: what pages share is neither fetched nor compiled again."""
     made = browser.new_context(viewport=WIDE, base_url=server.url, reduced_motion='reduce')
-    made.set_default_timeout(PATIENCE)
-    yield made
+    yield Kept(made)
     made.close()
 
 
 @pytest.fixture
-def opened(server: Server, api: httpx.Client, browser: Browser, known: BrowserContext) -> Iterator[Opened]:
+def opened(server: Server, api: httpx.Client, browser: Browser, kept: Kept) -> Iterator[Opened]:
     """Open an address in a browser of the same account; what goes wrong on its pages fails the test.
 
-    One that is `forgiving` hears no complaints of the console, and is alone in its browser.
+    One that is `forgiving` hears no complaints of the console. One that is `alone` is so in its browser, and forgiving.
     """
     wrong: list[str] = []
     pages, contexts = [], []
     cookies: Any = [{'name': one.name, 'value': one.value or '', 'url': server.url} for one in api.cookies.jar]
-    known.clear_cookies()
-    known.add_cookies(cookies)
+    kept.context.add_cookies(cookies)
 
-    def open_page(path: str, *, viewport: Any = WIDE, forgiving: bool = False) -> Page:
-        context = known
-        if forgiving:
+    def open_page(path: str, *, viewport: Any = WIDE, forgiving: bool = False, alone: bool = False) -> Page:
+        if alone:
             context = browser.new_context(viewport=WIDE, base_url=server.url, reduced_motion='reduce')
-            context.set_default_timeout(PATIENCE)
             context.add_cookies(cookies)
             contexts.append(context)
-        page = context.new_page()
+            page = context.new_page()
+        else:
+            page = kept.context.new_page() if kept.page() in pages else kept.page()
         pages.append(page)
         if viewport is not WIDE:
             page.set_viewport_size(viewport)
         page.on('pageerror', lambda error: wrong.append(str(error)))
-        if not forgiving:
+        if not (forgiving or alone):
             page.on('console', lambda said: wrong.append(said.text) if said.type == 'error' else None)
         page.goto(path)
         return page
 
     yield open_page
-    for one in (*pages, *contexts):
-        one.close()
+    for context in contexts:
+        context.close()
+    kept.leave()
     assert wrong == []
 
 
@@ -227,7 +227,7 @@ def test_moved_copied_taken_away_undone_and_brought_back(api: httpx.Client, open
 
 def test_others_are_seen_their_changes_too_and_nothing_is_overwritten(api: httpx.Client, opened: Opened) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
-    page, other = opened(f'/dashboards/{dashboard}', forgiving=True), opened(f'/dashboards/{dashboard}')
+    page, other = opened(f'/dashboards/{dashboard}', alone=True), opened(f'/dashboards/{dashboard}')
     ready(page)
     ready(other)
     expect(page.locator('[data-here="2"]')).to_contain_text('2 here')
@@ -256,7 +256,7 @@ def test_others_are_seen_their_changes_too_and_nothing_is_overwritten(api: httpx
 
 def test_mine_is_kept_where_another_page_has_saved_meanwhile(api: httpx.Client, opened: Opened) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
-    page = opened(f'/dashboards/{dashboard}', forgiving=True)
+    page = opened(f'/dashboards/{dashboard}', alone=True)
     ready(page)
     page.context.set_offline(True)
     page.locator('[data-panel="p1"] .panel-stage').focus()
@@ -629,7 +629,7 @@ def test_what_a_page_took_with_it_is_offered_when_it_is_opened_again(
     api: httpx.Client, opened: Opened, held: list[Route]
 ) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
-    page = opened(f'/dashboards/{dashboard}', forgiving=True)
+    page = opened(f'/dashboards/{dashboard}', alone=True)
     ready(page)
     hold(page, held, dashboard)
     # As a phone does: nobody is asked, and what follows the first state is never sent.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import PATIENCE, WIDE
+from tests.e2e.conftest import WIDE
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.xdist_group('pages')
@@ -40,13 +40,13 @@ TWO_KEYS = """(keys) => {
 
 
 @pytest.fixture
-def page(server: Server, browser: Browser) -> Iterator[Page]:
+def page(server: Server, page: Page) -> Page:
+    """A page of somebody who is signed in."""
     client = server.client('keys@example.com')
-    context = browser.new_context(viewport=WIDE, base_url=server.url)
-    context.set_default_timeout(PATIENCE)
-    context.add_cookies([{'name': one.name, 'value': one.value or '', 'url': server.url} for one in client.cookies.jar])
-    yield context.new_page()
-    context.close()
+    page.context.add_cookies(
+        [{'name': one.name, 'value': one.value or '', 'url': server.url} for one in client.cookies.jar]
+    )
+    return page
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def stranger(server: Server, browser: Browser) -> Iterator[Page]:
     context = browser.new_context(
         viewport=WIDE, base_url=server.url, reduced_motion='reduce', extra_http_headers=elsewhere
     )
-    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
 
@@ -73,8 +72,8 @@ def tab_to(page: Page, name: str, *, key: str = 'Tab') -> None:
     raise AssertionError(f'{name} is not among {passed}')
 
 
-def test_shortcuts_are_listed_and_the_focus_comes_back(page: Page) -> None:
-    page.goto('/jobs')
+def test_shortcuts_are_listed_and_the_focus_comes_back(server: Server, page: Page) -> None:
+    page.goto(f'{server.url}/jobs')
     page.keyboard.press('Tab')
     expect(page.get_by_role('link', name='Skip to the content')).to_be_in_viewport()
     page.keyboard.press('Enter')
@@ -97,8 +96,8 @@ def test_shortcuts_are_listed_and_the_focus_comes_back(page: Page) -> None:
     expect(opened.value.get_by_role('heading', name='Datasets', level=1)).to_be_visible()
 
 
-def test_a_word_is_explained_in_focus_under_the_pointer_and_at_a_press(page: Page) -> None:
-    page.goto('/billing')
+def test_a_word_is_explained_in_focus_under_the_pointer_and_at_a_press(server: Server, page: Page) -> None:
+    page.goto(f'{server.url}/billing')
     word, said = page.get_by_role('button', name='hours', exact=True), page.get_by_role('tooltip')
     expect(page.get_by_role('link', name='Hours left: ')).to_be_visible()
     page.keyboard.press('Tab')
@@ -120,8 +119,8 @@ def test_a_word_is_explained_in_focus_under_the_pointer_and_at_a_press(page: Pag
     expect(said).to_have_count(0)
 
 
-def test_a_note_that_is_dismissed_gives_the_focus_back(page: Page) -> None:
-    page.goto('/settings')
+def test_a_note_that_is_dismissed_gives_the_focus_back(server: Server, page: Page) -> None:
+    page.goto(f'{server.url}/settings')
     expect(page.get_by_role('link', name='Hours left: ')).to_be_visible()
     save = page.get_by_role('button', name='Save')
     save.focus()

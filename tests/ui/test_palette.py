@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.conftest import browser
+from tests.e2e.conftest import browser, running
 
-__all__ = ['browser']  # the fixture
+__all__ = ['browser', 'running']  # the fixtures
 
 SCRIPT = Path(__file__).parents[2] / 'ui' / 'static' / 'app.js'
 SITE = 'http://palette.test/'

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import browser
+from tests.e2e.conftest import browser, running
 
-__all__ = ['browser']  # the fixture
+__all__ = ['browser', 'running']  # the fixtures
 
 STATIC = Path(__file__).parents[2] / 'ui' / 'static'
 HEAD = '<!doctype html><meta name="viewport" content="width=device-width"><title>Terms</title>'
