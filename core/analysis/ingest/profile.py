@@ -68,17 +68,19 @@ def write_steps(connection: 'duckdb.DuckDBPyConnection', series: Path, time: Col
 def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: Column, *, zone: str) -> TimeProfile:
     """Return the profile of the time column from the file that `write_series` wrote."""
     source = duck.files([series])
-    row = connection.execute(
-        f'SELECT min(start), max("end"), sum(gaps), max(longest_gap_seconds), sum(duplicates) FROM {source}'
-    ).fetchone()
-    start, end, gaps, longest, duplicates = row or (None, None, 0, None, 0)
-    common = connection.execute(
-        # Hardly two irregular series have one step.
-        f'SELECT freq, median(step_seconds) AS step FROM {source} '
-        'GROUP BY freq, CASE WHEN freq IS NOT NULL THEN step_seconds END '
-        'ORDER BY sum(rows) DESC, freq NULLS LAST, step NULLS LAST LIMIT 1'
-    ).fetchone()
-    freq, step = common or (None, None)
+    start, end, gaps, longest, duplicates, count, freq, step = duck.single(
+        connection,
+        'SELECT min(start), max("end"), sum(gaps), max(longest_gap_seconds), sum(duplicates), count(*), min(freq), '
+        f'min(step_seconds) FROM {source}',
+    )
+    if count > 1:
+        freq, step = duck.single(
+            connection,
+            # Hardly two irregular series have one step.
+            f'SELECT freq, median(step_seconds) AS step FROM {source} '
+            'GROUP BY freq, CASE WHEN freq IS NOT NULL THEN step_seconds END '
+            'ORDER BY sum(rows) DESC, freq NULLS LAST, step NULLS LAST LIMIT 1',
+        )
     return TimeProfile(
         column=column.name,
         zone=zone,

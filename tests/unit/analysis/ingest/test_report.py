@@ -24,18 +24,20 @@ def test_every_fault_names_the_byte_at_which_its_record_begins(tmp_path: Path) -
 
 def test_lines_are_found_across_blocks(tmp_path: Path) -> None:
     source = tmp_path / 'file.csv'
-    rows = ''.join(f'2024-01-01 {i // 3600:02}:{i // 60 % 60:02}:{i % 60:02},{i}\n' for i in range(60_000))
-    source.write_text(f'ds,y\n{rows}2024-01-02 00:00:00,x\n2024-01-02 00:00:01,5\n2024-01-02 00:00:02,y\n')
+    long = 'x' * 200
+    rows = ''.join(f'2024-01-01 {i // 3600:02}:{i // 60 % 60:02}:{i % 60:02},{i},{long}\n' for i in range(6_000))
+    source.write_text(f'ds,y,z\n{rows}2024-01-02 00:00:00,x,\n2024-01-02 00:00:01,5,\n2024-01-02 00:00:02,y,\n')
     into = tmp_path / 'version'
     into.mkdir()
     convert(source, name='file.csv', into=into, options=Options(), progress=lambda share, text: None)
     data = source.read_bytes()
     bytes_of = dict(duckdb.sql(f"SELECT line, byte FROM '{into}/faults.parquet'").fetchall())
     assert [data[byte:].split(b'\n')[0] for byte in bytes_of.values()] == [
-        b'2024-01-02 00:00:00,x',
-        b'2024-01-02 00:00:02,y',
+        b'2024-01-02 00:00:00,x,',
+        b'2024-01-02 00:00:02,y,',
     ]
-    assert list(bytes_of) == [60_002, 60_004]
+    assert len(data) > report.BLOCK
+    assert list(bytes_of) == [6_002, 6_004]
 
 
 def test_faults_are_grouped_the_largest_group_first(tmp_path: Path) -> None:
