@@ -21,16 +21,24 @@ pytestmark = pytest.mark.xdist_group('pages')
 
 
 @pytest.fixture
-def enter(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
-    """Open a page of a browser of its own, signed in with what a client of the server holds."""
+def enter(browser: Browser, server: Server, page: Page) -> Iterator[Callable[..., Page]]:
+    """Open a page, signed in with what a client of the server holds; each in a browser of its own.
+
+    The first is one that has been here before, unless it is to be another one by its options.
+    """
     opened: list[BrowserContext] = []
+    known = [page]
 
     def make(client: httpx.Client, **options: Any) -> Page:
-        context = browser.new_context(viewport=WIDE, base_url=server.url, **options)
-        context.set_default_timeout(30_000)
-        context.add_cookies([{'name': c.name, 'value': c.value or '', 'url': server.url} for c in client.cookies.jar])
-        opened.append(context)
-        return context.new_page()
+        if known and not options:
+            entered = known.pop()
+        else:
+            opened.append(browser.new_context(viewport=WIDE, **options))
+            entered = opened[-1].new_page()
+        entered.context.add_cookies(
+            [{'name': c.name, 'value': c.value or '', 'url': server.url} for c in client.cookies.jar]
+        )
+        return entered
 
     yield make
     for context in opened:
@@ -54,7 +62,7 @@ def test_preferences_hold_on_every_page_and_in_a_new_browser(server: Server, ent
     client = server.client('pia@example.com')
     bring(client, AIRLINE.name, AIRLINE.read_bytes())
     page = enter(client, timezone_id='Europe/Berlin', color_scheme='light')
-    page.goto('/settings?tab=display')
+    page.goto(f'{server.url}/settings?tab=display')
     expect(page.get_by_text('This browser is in Europe/Berlin.')).to_be_visible()
     page.get_by_role('button', name='Use it').click()
     page.get_by_role('combobox', name='Numbers').click()
@@ -63,7 +71,7 @@ def test_preferences_hold_on_every_page_and_in_a_new_browser(server: Server, ent
     page.get_by_role('group', name='Theme').get_by_role('button', name='Dark').click()
     expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
     until(lambda: client.get('/api/v1/settings').json()['theme'] == 'dark')
-    page.goto('/audit')
+    page.goto(f'{server.url}/audit')
     expect(page.locator('time').first).to_contain_text('CET')
     expect(page.get_by_role('row', name=re.compile('theme')).first).to_be_visible()
     assert client.get('/api/v1/settings').json() == {
@@ -72,7 +80,7 @@ def test_preferences_hold_on_every_page_and_in_a_new_browser(server: Server, ent
     }  # fmt: skip
 
     other = enter(server.client('pia@example.com'), color_scheme='light')
-    other.goto('/datasets')
+    other.goto(f'{server.url}/datasets')
     expect(other.locator('html')).to_have_attribute('data-theme', 'dark')
     other.keyboard.press('Control+k')
     other.get_by_role('combobox').fill('system')
@@ -83,7 +91,7 @@ def test_preferences_hold_on_every_page_and_in_a_new_browser(server: Server, ent
 
 def test_a_key_opens_the_interface_until_it_is_revoked(server: Server, enter: Callable[..., Page]):
     page = enter(server.client('kim@example.com'))
-    page.goto('/settings?tab=keys')
+    page.goto(f'{server.url}/settings?tab=keys')
     page.get_by_label('Name').fill('Nightly import')
     page.get_by_role('button', name='Create key').click()
     key = page.locator('#new-key').inner_text()
@@ -91,7 +99,7 @@ def test_a_key_opens_the_interface_until_it_is_revoked(server: Server, enter: Ca
     with httpx.Client(base_url=server.url, headers={'Authorization': f'Bearer {key}'}) as program:
         assert program.get('/api/v1/datasets').status_code == 200
         assert program.post('/api/v1/notices/read').status_code == 403
-        page.goto('/settings?tab=keys')
+        page.goto(f'{server.url}/settings?tab=keys')
         assert key not in page.content()
         expect(page.get_by_role('row', name=re.compile('Nightly import'))).to_contain_text('Read only')
         page.get_by_role('button', name='Revoke Nightly import').click()
@@ -102,9 +110,9 @@ def test_a_key_opens_the_interface_until_it_is_revoked(server: Server, enter: Ca
 
 def test_a_session_that_is_ended_elsewhere_loses_its_pages_at_once(server: Server, enter: Callable[..., Page]):
     here, there = enter(server.client('sam@example.com')), enter(server.client('sam@example.com'))
-    there.goto('/jobs')
+    there.goto(f'{server.url}/jobs')
     expect(there.get_by_role('heading', name='Jobs', exact=True)).to_be_visible()
-    here.goto('/settings?tab=sessions')
+    here.goto(f'{server.url}/settings?tab=sessions')
     expect(here.get_by_text('this one')).to_have_count(1)
     here.get_by_role('button', name='Sign out all others').click()
     here.get_by_role('dialog').get_by_role('button', name='Sign out all others').click()
@@ -116,7 +124,7 @@ def test_notices_reach_every_open_page_and_a_closed_one_later(server: Server, en
     client = server.client('nora@example.com')
     pages = [enter(client), enter(server.client('nora@example.com'))]
     for page in pages:
-        page.goto('/datasets')
+        page.goto(f'{server.url}/datasets')
         expect(page.locator('.pill.hours[data-state]')).to_be_visible()
         page.wait_for_function('document.querySelector(".menu.notices .list p")')
         page.evaluate('window.sameDocument = true')
@@ -131,10 +139,10 @@ def test_notices_reach_every_open_page_and_a_closed_one_later(server: Server, en
     bring(client, 'ruined.csv', b'goodbye')
     until(lambda: client.get('/api/v1/notices').json()['unread'] == 2)
     page = pages[0]
-    page.goto('/billing')
+    page.goto(f'{server.url}/billing')
     expect(page.locator('.toast')).to_contain_text('ruined.csv')
     expect(page.locator('.toast')).to_have_count(1)
-    page.goto('/notices')
+    page.goto(f'{server.url}/notices')
     expect(page.locator('.card > .notice')).to_have_count(2)
     page.get_by_role('button', name=re.compile('Mark as read.*ruined')).click()
     expect(page.get_by_role('button', name='Notices, 1 unread')).to_be_visible()
@@ -147,7 +155,7 @@ def test_everything_is_taken_along_before_the_account_goes(server: Server, enter
     client = server.client('lea@example.com')
     bring(client, AIRLINE.name, AIRLINE.read_bytes())
     page = enter(client)
-    page.goto('/settings?tab=account')
+    page.goto(f'{server.url}/settings?tab=account')
     with page.expect_download() as download:
         page.get_by_role('link', name='Download everything').click()
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
@@ -172,7 +180,7 @@ def test_a_theme_chosen_while_the_server_is_away_is_kept_by_the_next_page(
 ) -> None:
     client = server.client('ines@example.com')
     page = enter(client, color_scheme='light')
-    page.goto('/datasets')
+    page.goto(f'{server.url}/datasets')
     page.route('**/api/v1/settings', lambda route: route.abort())
     page.get_by_role('button', name='Theme', exact=True).click()
     with page.expect_event('requestfailed'):
@@ -180,7 +188,7 @@ def test_a_theme_chosen_while_the_server_is_away_is_kept_by_the_next_page(
     assert client.get('/api/v1/settings').json()['theme'] == 'system'
     page.unroute('**/api/v1/settings')
     with page.expect_response('**/api/v1/settings'):
-        page.goto('/jobs')
+        page.goto(f'{server.url}/jobs')
     assert client.get('/api/v1/settings').json()['theme'] == 'dark'
-    page.goto('/datasets')
+    page.goto(f'{server.url}/datasets')
     expect(page.locator('html')).to_have_attribute('data-theme', 'dark')
