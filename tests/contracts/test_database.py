@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -13,10 +13,10 @@ import pytest
 
 from core.errors import Conflict, Misconfigured, NotAllowed, NotFound, Unavailable, UsageError, VariosyncError
 from core.values import JobState, User
-from storage.migrate import migrate
 from storage.postgres import Postgres, Statement, _translated, load_statements
 from tests import factories
 from tests.counterparts.places import run_on
+from tests.homes import copy_home
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -37,7 +37,7 @@ TRIAL = {
     'by_text': 'select id from public.profiles where id::text = %(id)s and id = %(id)s::uuid',
     'boom': 'select 1 / %(zero)s::integer',
     'wrong': 'select nothing from nowhere',
-    'whoami': "select current_user::text as role, current_setting('request.jwt.claims', true) as claims",
+    'whoami': "select current_user::text as role, coalesce(current_setting('request.jwt.claims', true), '') as claims",
     'slow': 'select pg_sleep(3)',
 }
 
@@ -163,9 +163,11 @@ async def test_claims_and_role_end_with_the_transaction(trial: Postgres, user: U
         inside = await tx.one('whoami')
     assert inside['role'] == 'authenticated'
     assert str(user.id) in inside['claims']
-    async with trial._app.connection() as connection:
-        cursor = await connection.execute(TRIAL['whoami'])
-        assert await cursor.fetchone() == {'role': 'variosync_app', 'claims': ''}
+    async with AsyncExitStack() as all_of_them:
+        for _ in range(trial._app.get_stats()['pool_size']):
+            connection = await all_of_them.enter_async_context(trial._app.connection())
+            cursor = await connection.execute(TRIAL['whoami'])
+            assert await cursor.fetchone() == {'role': 'variosync_app', 'claims': ''}
 
 
 async def test_concurrent_users_do_not_see_each_other(trial: Postgres) -> None:
@@ -228,10 +230,10 @@ async def test_ping_answers(database: Postgres) -> None:
     assert await database.ping() is None
 
 
-async def test_lost_connections_raise_unavailable_and_come_back(new_postgres) -> None:
+async def test_lost_connections_raise_unavailable_and_come_back(new_postgres, migrated_home: Path) -> None:
     server = new_postgres()
+    copy_home(migrated_home, server.home)
     await asyncio.to_thread(server.start)
-    await migrate(server.dsn('migrate'), shim=True)
     database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=30)
     try:
         user = await factories.user(database)

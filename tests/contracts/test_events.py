@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,12 +15,12 @@ from core.ports import Events
 from storage.cloud.realtime import RealtimeEvents
 from storage.embedded.server import EmbeddedPostgres
 from storage.events import BACKLOG, Listener, PostgresEvents
-from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.redis import Redis, RedisEvents
 from tests.counterparts.postgres import Bouncer
 from tests.counterparts.redis import RedisServer
 from tests.fakes.supabase import FakeSupabase
+from tests.homes import copy_home
 
 Make = Callable[[], Events]
 SOON = 30.0  # seconds that a busy machine may take
@@ -228,10 +229,10 @@ async def test_after_a_good_connection_the_next_one_is_not_waited_for(monkeypatc
     await listener.close()
 
 
-async def test_listening_comes_back_when_postgres_was_killed(new_postgres) -> None:
+async def test_listening_comes_back_when_postgres_was_killed(new_postgres, migrated_home: Path) -> None:
     server = new_postgres()
+    copy_home(migrated_home, server.home)
     await asyncio.to_thread(server.start)
-    await migrate(server.dsn('migrate'), shim=True)
     database = await Postgres.open(server.dsn('app'), server.dsn('worker'))
     events = PostgresEvents(database, server.dsn('worker'))
     try:

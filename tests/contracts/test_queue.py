@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,11 +19,11 @@ from psycopg import waiting
 from core.errors import Conflict, NotAllowed, UsageError
 from core.values import Job, JobState, User
 from storage.embedded.server import EmbeddedPostgres
-from storage.migrate import migrate
 from storage.postgres import Postgres
 from storage.queue import Queue
 from tests import factories
 from tests.counterparts.places import run_on
+from tests.homes import copy_home
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -319,10 +320,10 @@ async def test_rescue_returns_jobs_that_are_open_but_in_no_queue(
     assert waiting.state == JobState.QUEUED
 
 
-async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_postgres) -> None:
+async def test_a_killed_postgres_neither_stops_the_worker_nor_what_it_runs(new_postgres, migrated_home: Path) -> None:
     server = new_postgres()
+    copy_home(migrated_home, server.home)
     await asyncio.to_thread(server.start)
-    await migrate(server.dsn('migrate'), shim=True)
     database = await Postgres.open(server.dsn('app'), server.dsn('worker'), patience=30)
     queue = Queue(database, server.dsn('worker'), heartbeat=0.2, stalled_after=1, polling=0.2)
     go_on = asyncio.Event()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from core.settings import Settings
 from storage.adapters import Opened
 from storage.embedded.server import LOG_LIMIT, EmbeddedPostgres, _end, binaries
 from storage.migrate import FOLDER, migrate, statements
+from tests.homes import copy_home
 
 OWN = """
 import sys, time
@@ -84,9 +86,30 @@ class Writer:
 
 
 @pytest.fixture
-def server(new_postgres: MakePostgres) -> EmbeddedPostgres:
+def fresh(new_postgres: MakePostgres) -> EmbeddedPostgres:
     """A server that was never started."""
     return new_postgres()
+
+
+@pytest.fixture(scope='module')
+def made() -> Iterator[Path]:
+    """A home whose database was made by a start, and stopped."""
+    home = Path(tempfile.mkdtemp(prefix='vs-'))
+    server = EmbeddedPostgres(home)
+    try:
+        server.start()
+        server.stop()
+        yield home
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def server(fresh: EmbeddedPostgres, made: Path) -> EmbeddedPostgres:
+    """A server that does not run, and whose database was made before."""
+    copy_home(made, fresh.home)
+    return fresh
 
 
 @pytest.fixture
@@ -98,16 +121,16 @@ def owner(server: EmbeddedPostgres) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_it_starts_stops_and_keeps_its_data(server: EmbeddedPostgres) -> None:
-    server.start()
-    ask(server, 'create table kept as select 42 as n')
-    server.stop()
-    assert server.pid is None
+def test_it_starts_stops_and_keeps_its_data(fresh: EmbeddedPostgres) -> None:
+    fresh.start()
+    ask(fresh, 'create table kept as select 42 as n')
+    fresh.stop()
+    assert fresh.pid is None
     with pytest.raises(Unavailable):
-        server.attach(patience=0)
-    server.stop()
-    server.start()
-    assert ask(server, 'select n from kept') == [(42,)]
+        fresh.attach(patience=0)
+    fresh.stop()
+    fresh.start()
+    assert ask(fresh, 'select n from kept') == [(42,)]
 
 
 def test_every_role_needs_its_own_password(server: EmbeddedPostgres) -> None:
@@ -121,28 +144,28 @@ def test_every_role_needs_its_own_password(server: EmbeddedPostgres) -> None:
         assert user in psycopg.conninfo.conninfo_to_dict(dsn).values()
 
 
-def test_nothing_listens_on_tcp_and_nobody_else_may_enter(server: EmbeddedPostgres) -> None:
-    server.start()
-    listening = [c for c in psutil.Process(server.pid).net_connections('inet') if c.status == psutil.CONN_LISTEN]
+def test_nothing_listens_on_tcp_and_nobody_else_may_enter(fresh: EmbeddedPostgres) -> None:
+    fresh.start()
+    listening = [c for c in psutil.Process(fresh.pid).net_connections('inet') if c.status == psutil.CONN_LISTEN]
     assert listening == []
     with socket.socket() as probe:
         assert probe.connect_ex(('127.0.0.1', 5432)) != 0
-    assert server.socket_folder.stat().st_mode & 0o777 == 0o700
-    assert server.data.stat().st_mode & 0o777 == 0o700
-    for file in (server.home / 'secrets').iterdir():
+    assert fresh.socket_folder.stat().st_mode & 0o777 == 0o700
+    assert fresh.data.stat().st_mode & 0o777 == 0o700
+    for file in (fresh.home / 'secrets').iterdir():
         assert file.stat().st_mode & 0o777 == 0o600
-    assert os.getsid(server.pid) == server.pid
-    assert psutil.Process(server.pid).uids().real != 0
+    assert os.getsid(fresh.pid) == fresh.pid
+    assert psutil.Process(fresh.pid).uids().real != 0
 
 
-def test_no_password_is_logged(server: EmbeddedPostgres) -> None:
-    server.start()
+def test_no_password_is_logged(fresh: EmbeddedPostgres) -> None:
+    fresh.start()
     with pytest.raises(psycopg.Error):
-        ask(server, 'select nothing')
-    server.stop()
-    log = server.log.read_text()
+        ask(fresh, 'select nothing')
+    fresh.stop()
+    log = fresh.log.read_text()
     assert 'select nothing' in log
-    for password in json.loads((server.home / 'secrets' / 'postgres.json').read_text()).values():
+    for password in json.loads((fresh.home / 'secrets' / 'postgres.json').read_text()).values():
         assert password not in log
 
 
@@ -164,9 +187,9 @@ def test_another_process_attaches_and_leaves_it_running(server: EmbeddedPostgres
     assert ask(server, 'select 1') == [(1,)]
 
 
-def test_there_is_nothing_to_attach_to_in_an_empty_home(server: EmbeddedPostgres) -> None:
+def test_there_is_nothing_to_attach_to_in_an_empty_home(fresh: EmbeddedPostgres) -> None:
     with pytest.raises(Unavailable, match='variosync serve'):
-        server.attach()
+        fresh.attach()
 
 
 def test_kills_under_load_lose_no_acknowledged_write(server: EmbeddedPostgres) -> None:
@@ -221,8 +244,9 @@ def test_an_orphan_that_outlived_its_owner_is_ended(server: EmbeddedPostgres, ow
     assert ask(server, 'select 1') == [(1,)]
 
 
-async def test_a_start_outlives_a_database_that_starts_anew(tmp_path: Path) -> None:
+async def test_a_start_outlives_a_database_that_starts_anew(migrated_home: Path, tmp_path: Path) -> None:
     """What answered a moment before is killed: our own server and a worker beside it connect all the same."""
+    copy_home(migrated_home, tmp_path)
     settings = Settings(VARIOSYNC_HOME=tmp_path)
     own, beside = Opened(settings), Opened(settings, attach=True, own=False)
     own.start()
@@ -279,21 +303,21 @@ def test_the_programs_may_lie_below_a_private_folder(
     assert ask(server, 'select 1') == [(1,)]
 
 
-def test_a_half_made_database_is_made_anew(server: EmbeddedPostgres) -> None:
-    leftover = server.home / 'postgres.new-dead'
+def test_a_half_made_database_is_made_anew(fresh: EmbeddedPostgres) -> None:
+    leftover = fresh.home / 'postgres.new-dead'
     leftover.mkdir()
     (leftover / 'PG_VERSION').write_text('18\n')
-    server.start()
+    fresh.start()
     assert not leftover.exists()
-    assert ask(server, 'select 1') == [(1,)]
+    assert ask(fresh, 'select 1') == [(1,)]
 
 
-def test_a_home_keeps_the_version_that_made_it(server: EmbeddedPostgres, new_postgres: MakePostgres) -> None:
-    older = new_postgres(server.home, major=16)
+def test_a_home_keeps_the_version_that_made_it(fresh: EmbeddedPostgres, new_postgres: MakePostgres) -> None:
+    older = new_postgres(fresh.home, major=16)
     older.start()
     older.stop()
-    server.start()
-    assert ask(server, 'show server_version_num')[0][0].startswith('16')
+    fresh.start()
+    assert ask(fresh, 'show server_version_num')[0][0].startswith('16')
 
 
 def test_secrets_that_do_not_fit_give_a_clear_line(server: EmbeddedPostgres) -> None:
@@ -368,8 +392,7 @@ def test_migrations_apply_once_in_order_and_are_recorded(new_postgres: MakePostg
     assert recorded[0][1] > 20
 
 
-async def test_migrations_at_the_same_time_wait_for_each_other(new_postgres: MakePostgres) -> None:
-    server = new_postgres()
+async def test_migrations_at_the_same_time_wait_for_each_other(server: EmbeddedPostgres) -> None:
     await asyncio.to_thread(server.start)
     applied = await asyncio.gather(*(migrate(server.dsn('migrate'), shim=True) for _ in range(3)))
     assert sorted(map(len, applied))[:2] == [0, 0]

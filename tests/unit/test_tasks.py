@@ -124,7 +124,8 @@ def test_a_time_that_stands_for_no_date_is_no_history(objects: LocalTaskObjects,
 
 
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
-    first, second = (run(objects, tmp_path / name, models=['theta', 'lightgbm'])['objects'] for name in ('one', 'two'))
+    models = ['theta', 'lightgbm']
+    first, second = (run(objects, tmp_path / name, models=models, windows=1)['objects'] for name in ('one', 'two'))
     assert first == second
 
 

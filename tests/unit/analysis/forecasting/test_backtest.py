@@ -32,7 +32,7 @@ QUICK = ('seasonal_naive', 'ets', 'theta', 'mstl', 'croston', 'prophet', 'lightg
 @pytest.mark.parametrize('model', QUICK)
 @pytest.mark.usefixtures('few_members')
 def test_what_comes_later_changes_no_forecast(model):
-    panel = pl.concat([air().tail(72), air().tail(66).with_columns(unique_id=pl.lit('b'), y=pl.col('y') * 2)])
+    panel = pl.concat([air().tail(54), air().tail(50).with_columns(unique_id=pl.lit('b'), y=pl.col('y') * 2)])
     cutoff = panel['ds'].unique().sort()[-7]
     changed = panel.with_columns(pl.when(pl.col('ds') > cutoff).then(9e6).otherwise(pl.col('y')).alias('y'))
     asked = Request(h=6, models=(model,), options=FEW_ROUNDS)

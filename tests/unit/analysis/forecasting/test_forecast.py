@@ -107,9 +107,9 @@ def test_a_model_that_cannot_be_fitted_says_what_stood_in():
 
 
 def test_gaps_of_a_third_change_little():
-    values = wave(200)
-    holed = np.where(np.random.default_rng(5).random(200) < 0.3, np.nan, values)
-    truth = wave(207, noise=0.0)[200:]
+    values = wave(99)
+    holed = np.where(np.random.default_rng(5).random(99) < 0.3, np.nan, values)
+    truth = wave(106, noise=0.0)[99:]
     for without in (frame(holed), frame(holed).drop_nulls().filter(pl.col('y').is_not_nan())):
         rows = forecast(without, Request(h=7, models=('ets', 'theta', 'mstl', 'lightgbm')))
         assert set(rows['status']) == {'ok'}
