@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
@@ -65,7 +67,7 @@ class EmbeddedIdentity:
         self._keys = {self._key.thumbprint(): self._key}
         self._verifier = Verifier(KnownKeys(self._keys), issuer=issuer)
         # What an unknown email is checked against, so that it takes as long as a known one.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._nobody = _of_no_password(self._hasher)
 
     @property
     def jwks(self) -> Mapping[str, Any]:
@@ -256,6 +258,15 @@ def _strong(password: str, address: str) -> str:
     if len(password) > LONGEST_PASSWORD:
         raise UsageError(f'The password has more than {LONGEST_PASSWORD} characters. Choose a shorter one.')
     return strong_password(password, address)
+
+
+def _of_no_password(hasher: PasswordHasher) -> str:
+    """Return a hash of the hasher's cost that was drawn, not computed: who only starts a server has not to wait."""
+    salt, drawn = (
+        b64encode(secrets.token_bytes(size)).decode().rstrip('=') for size in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f'm={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}'
+    return f'$argon2id$v={ARGON2_VERSION}${cost}${salt}${drawn}'
 
 
 def _bytes(password: str) -> bytes:

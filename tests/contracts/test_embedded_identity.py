@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -100,6 +101,9 @@ async def test_two_hashes_at_a_time_and_none_on_the_event_loop(make: Callable[..
 async def test_the_default_cost_is_argon2id_with_tens_of_megabytes(database: Postgres, tmp_path: Path) -> None:
     nobody = EmbeddedIdentity(database, tmp_path, mailer=UNUSED)._nobody
     assert nobody.startswith('$argon2id$v=19$m=65536,t=3,')
+    assert extract_parameters(nobody) == extract_parameters(PasswordHasher().hash(PASSWORD))
+    with pytest.raises(VerifyMismatchError):  # it is one that the whole work is done for
+        PasswordHasher().verify(nobody, PASSWORD)
 
 
 async def test_no_password_is_stored(identity: EmbeddedIdentity, tokens: Tokens, postgres: EmbeddedPostgres) -> None:
