@@ -24,7 +24,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from storage.embedded import compute, forks, nursery
+from argon2 import PasswordHasher
+
+from storage.embedded import compute, forks, identity, nursery
 from storage.embedded.child import PR_SET_NAME
 from tests.children import NURSERY
 
@@ -218,6 +220,9 @@ def main() -> None:
             importlib.import_module(module)
     # The next forecast's process is made after each, for two seconds of computing; few tests have a next one.
     compute.ChildProcesses._prepare = lambda *_: None  # type: ignore[method-assign]
+    # A password of a test is hashed in no time: 0.2 s of computing for each sign-up and sign-in. The contracts of
+    # `EmbeddedIdentity` see what it costs by default.
+    identity.PasswordHasher = _cheap  # type: ignore[assignment,attr-defined]
     assert len(list(Path('/proc/self/task').iterdir())) == 1, 'an import has started a thread'
     gc.freeze()
     wanted = _serve(socket.socket(fileno=int(sys.argv[1])))
@@ -240,6 +245,10 @@ def main() -> None:
                 del sys.argv[1]
                 record()
             run_nicegui.main()
+
+
+def _cheap() -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def _serve(control: socket.socket) -> dict[str, Any] | None:
