@@ -38,8 +38,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks import Figure, report
 from core.analysis import duck
-from tests.browsers import chromium
-from tests.e2e.conftest import ARGUMENTS, WIDE
+from tests.browsers import ARGUMENTS, chromium
+from tests.e2e.conftest import WIDE
 from tests.e2e.server import ROOT, Server, free_port, python
 from tests.e2e.test_faults import begin, send
 

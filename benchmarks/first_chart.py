@@ -20,9 +20,9 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import Figure, report
-from tests.browsers import chromium
+from tests.browsers import ARGUMENTS, chromium
 from tests.e2e.cloud import Cloud, Embedded
-from tests.e2e.conftest import ARGUMENTS, WIDE
+from tests.e2e.conftest import WIDE
 from tests.e2e.server import ROOT, Server
 
 ROWS_A_MEGABYTE = 20_700

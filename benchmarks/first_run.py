@@ -19,8 +19,8 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks import Figure, report
 from benchmarks.first_chart import AIRLINE, DRAWN, drop, timed
-from tests.browsers import chromium
-from tests.e2e.conftest import ARGUMENTS, WIDE
+from tests.browsers import ARGUMENTS, chromium
+from tests.e2e.conftest import WIDE
 from tests.e2e.server import READY, ROOT, free_port
 
 # What `make run` prints when a step begins, and what the step is.

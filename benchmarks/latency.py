@@ -21,8 +21,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import Figure, report
 from storage.embedded.server import EmbeddedPostgres
-from tests.browsers import chromium
-from tests.e2e.conftest import ARGUMENTS, WIDE
+from tests.browsers import ARGUMENTS, chromium
+from tests.e2e.conftest import WIDE
 from tests.e2e.server import Server, python
 from tests.e2e.test_faults import begin, send
 

@@ -5,6 +5,7 @@ import shutil
 
 WHOLE = ('chromium', 'google-chrome')
 SHELL = 'chromium-headless-shell'
+ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
 
 
 def chromium(*, light: bool = False) -> str | None:

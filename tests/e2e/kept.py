@@ -8,9 +8,8 @@ from urllib.parse import urlparse
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-from tests.browsers import chromium
+from tests.browsers import ARGUMENTS, chromium
 
-ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-quic']
 # What is done to a page and stays when it goes elsewhere.
 STAYS = (
     'add_init_script', 'emulate_media', 'expose_binding', 'expose_function', 'once', 'route', 'route_from_har',
