@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
+from tests.e2e.axe import barred
 from tests.e2e.conftest import WIDE
 from tests.e2e.kept import Kept
 from tests.e2e.server import Server
-from tests.e2e.test_dataset_page import barred
 from tests.e2e.test_hours_rest import begin, finished, patch
 
 pytestmark = pytest.mark.xdist_group('pages')

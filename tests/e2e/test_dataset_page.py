@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.e2e.axe import barred
 from tests.e2e.server import Server
 from tests.e2e.test_main_job import drawn, sign_up, upload
 
@@ -19,14 +19,6 @@ def weather(path: Path, *, days: int = 60, warmer: int = 0) -> Path:
     rows[20] = rows[20].partition(',')[0] + ',12.5 °C,2'
     path.write_text('\n'.join(['when,temp,qty', *rows, 'never,1.0,3']) + '\n')
     return path
-
-
-def barred(page: Page) -> list[str]:
-    """What shuts people out of what the page shows, by axe: serious and critical findings with their first element."""
-    found = Axe().run(page, options={'resultTypes': ['violations']}).response['violations']
-    return [
-        f'{one["id"]}: {one["nodes"][0]["html"][:200]}' for one in found if one['impact'] in ('serious', 'critical')
-    ]
 
 
 def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server, page: Page, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect
 
+from tests.e2e.axe import AXE
 from tests.e2e.conftest import PATIENCE, WIDE
 from tests.e2e.server import FORKED, Server
 from tests.e2e.test_hours import grant
@@ -33,20 +33,6 @@ FLOATS = '.panel-menu, .board-pop'
 GONE = b'ds,y\n2024-01-01,1\n'
 LOW = 24  # px, the least height of what is pressed (WCAG 2.2, 2.5.8)
 EVIL = '</script><img src=x onerror=alert(1)>'
-
-# Colours are few and computed thousands of times: each is read once, for half of what a look at contrast takes. And
-# rules are left out whose findings are none here, being less than serious.
-READ_ONCE = """{
-  const { prototype } = axe.commons.color.Color, read = prototype.parseString, known = new Map();
-  prototype.parseString = function (text) {
-    if (!known.has(text)) {
-      read.call(this, text);
-      known.set(text, [this.r, this.g, this.b, this.alpha]);
-    } else [this.r, this.g, this.b, this.alpha] = known.get(text);
-    return this;
-  };
-  for (const rule of axe._audit.rules) if (['minor', 'moderate'].includes(rule.impact)) rule.enabled = false;
-}"""
 
 # A second look, in the other theme, at what was looked at in the first. Colours alone differ: what had words then has
 # them now, and what is coloured from itself up to the page as something that has passed passes too.
@@ -275,7 +261,7 @@ class Visitor:
         context = browser.new_context(base_url=server.url, reduced_motion='reduce', color_scheme='light', **options)
         context.set_default_timeout(PATIENCE)
         context.add_cookies(cookies)
-        context.add_init_script(AXE_SCRIPT + READ_ONCE + AGAIN)
+        context.add_init_script(AXE + AGAIN)
         self._contexts.append(context)
         page = context.new_page()
         page.on('pageerror', lambda error: self.note(f'raised {error}'))

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.axe import barred
 from tests.e2e.server import Server
-from tests.e2e.test_dataset_page import barred
 from tests.e2e.test_hours_rest import begin, finished, patch
 from tests.e2e.test_main_job import sign_up, upload
 

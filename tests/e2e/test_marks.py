@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.axe import barred
 from tests.e2e.server import Server
-from tests.e2e.test_dataset_page import barred, weather
+from tests.e2e.test_dataset_page import weather
 from tests.e2e.test_main_job import drawn, sign_up, upload
 
 pytestmark = pytest.mark.xdist_group('pages')

@@ -7,9 +7,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.axe import barred
 from tests.e2e.server import Server
 from tests.e2e.test_main_job import sign_up, upload
 
@@ -101,13 +101,6 @@ def taken(page: Page, name: str, label: str) -> Path:
     with page.expect_download() as going:
         page.get_by_role('menuitem', name=label, exact=True).click()
     return Path(going.value.path())
-
-
-def barred(page: Page) -> list[str]:
-    found = Axe().run(page, options={'resultTypes': ['violations']}).response['violations']
-    return [
-        f'{one["id"]}: {one["nodes"][0]["html"][:200]}' for one in found if one['impact'] in ('serious', 'critical')
-    ]
 
 
 def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: Page, tmp_path: Path) -> None:
