@@ -398,10 +398,11 @@ export class Panel {
   hover(ms) {
     this.hovered = ms;
     this.pointed = ms ?? this.pointed;
+    if (ms === null) this.hooks.hover?.(null);  // later would be after the next panel that is pointed at
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = null;
       if (this.gone) return;
-      this.hooks.hover?.(this.hovered);
+      if (this.hovered !== null) this.hooks.hover?.(this.hovered);
       if (this.fast) this.values();
     });
   }
