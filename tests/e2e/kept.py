@@ -1,7 +1,7 @@
 """The browser of a worker, and what of it is kept from test to test."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import urlparse
 
@@ -10,11 +10,14 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playw
 
 from tests.browsers import ARGUMENTS, chromium
 
-# What is done to a page and stays when it goes elsewhere.
+# What is done to a page and stays when it goes elsewhere; and a key or a button may be held.
 STAYS = (
     'add_init_script', 'emulate_media', 'expose_binding', 'expose_function', 'once', 'route', 'route_from_har',
     'route_web_socket', 'set_default_navigation_timeout', 'set_default_timeout', 'set_extra_http_headers',
 )  # fmt: skip
+
+# What goes wrong at the end of a test is told before this ends, as it would be before a page is closed.
+LATER = '() => new Promise((resolve) => { setTimeout(resolve); })'
 
 
 class Kept:
@@ -36,13 +39,16 @@ class Kept:
             self._page, self._stained, self._heard = self.context.new_page(), False, []
             self._size = self._page.viewport_size
             self._page.on = self._hearing(self._page.on)  # type: ignore[method-assign]
-            for name in STAYS:
-                setattr(self._page, name, self._staining(getattr(self._page, name)))
+            for of, names in ((self._page, STAYS), (self._page.keyboard, ('down',)), (self._page.mouse, ('down',))):
+                for name in names:
+                    setattr(of, name, self._staining(getattr(of, name)))
         return self._page
 
     def leave(self) -> None:
         """End a test: no other page stays open, and nothing stays that a site could know somebody by."""
         if self._page and not self._page.is_closed():
+            with suppress(Error):  # it goes elsewhere
+                self._page.evaluate(LATER)
             for event, handler in self._heard:
                 self._page.remove_listener(event, handler)
             self._heard.clear()
