@@ -742,6 +742,25 @@ def test_keys_go_on_from_one_another_and_a_board_is_not_ready_before_their_answe
     ready(page)
 
 
+# How wide the lines of a panel are drawn, after some frames in which it is hidden.
+HIDDEN = """async (panel) => {
+    const one = document.querySelector(`[data-panel="${panel}"]`);
+    const frame = () => new Promise(requestAnimationFrame);
+    one.style.display = 'none';
+    for (let at = 0; at < 3; at++) await frame();
+    return one.querySelector('canvas').width;
+}"""
+
+
+def test_a_panel_that_is_hidden_is_not_drawn_anew(api: httpx.Client, opened: Opened) -> None:
+    panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
+    made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
+    page = opened(f'/dashboards/{made["id"]}')
+    ready(page)
+    width = page.locator('[data-panel="p0"] canvas').evaluate('(canvas) => canvas.width')
+    assert page.evaluate(HIDDEN, 'p0') == width
+
+
 def test_a_name_changed_elsewhere_shows_here_and_a_page_loaded_anew_is_nobody_else(
     api: httpx.Client, opened: Opened
 ) -> None:

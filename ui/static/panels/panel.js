@@ -45,7 +45,7 @@ export class Panel {
     this.stage.addEventListener("keydown", (event) => this.key(event));
     this.sizes = new ResizeObserver(() => {
       this.measured = this.measure();
-      this.resized();
+      if (this.measured.width) this.resized();  // what is hidden is drawn when it is shown
     });
     this.sizes.observe(this.stage);
     this.legend.addEventListener("pointerleave", () => this.fast?.focus(""));
