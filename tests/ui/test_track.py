@@ -132,6 +132,8 @@ async def test_forecasts_that_wait_say_for_what(room: Room) -> None:
     await room.user.should_see('2 forecasts count later')
     assert {'48 hours after 1 Jan 2026, 00:00', '1 day after 31 Dec 2025'} <= set(room.texts())
     assert f'/forecasts/{days.forecast_id}' in room.hrefs()
+    told = (await room.user.http_client.get('/api/v1/track')).json()
+    assert (told['issued'], told['waiting']) == (2, 2), 'programs are told, too'
 
 
 async def test_promises_stand_beside_what_was_held_and_rows_lead_to_forecasts(room: Room) -> None:

@@ -35,10 +35,12 @@ class Figures(Answer):
 class Track(Answer):
     """What became of issued forecasts: `overall` is null as long as none of their values has come.
 
-    `issued` is how many forecasts there are, scored or not, without what-ifs.
+    `issued` is how many forecasts there are, scored or not, without what-ifs; `waiting` is how many of them count
+    later, as none of their values has come.
     """
 
     issued: int
+    waiting: int
     overall: Figures | None
     items: list[Figures]
 
@@ -76,8 +78,10 @@ def routes(services: Services) -> APIRouter:
         if model is not None and model not in MODELS and not found.issued:
             raise NotFound(f'There is no model "{model}". Models are {", ".join(MODELS)}.')
         rows = found.models if by == 'model' else found.horizons
+        _, waiting = await services.track.waiting(session.user.id, dataset_id=dataset, model=model, limit=1)
         overall = found.overall and Figures.model_validate(found.overall)
-        return Track(issued=found.issued, overall=overall, items=[Figures.model_validate(row) for row in rows])
+        items = [Figures.model_validate(row) for row in rows]
+        return Track(issued=found.issued, waiting=waiting, overall=overall, items=items)
 
     @api.get('/forecasts/{forecast_id}/track', summary='What became of a forecast', responses=problems(404))
     async def get_forecast_track(session: ForecastsRead, forecast_id: UUID) -> ForecastTrack:
