@@ -174,12 +174,13 @@ def _viewed(column: Any) -> int:
     (https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout)."""
     import numpy as np
 
+    from core.analysis.query.arrays import there
+
     held = column.buffers()[1]
     if not len(column) or held is None:
         return 0
     lengths = np.frombuffer(held, dtype='<i4')[4 * column.offset : 4 * (column.offset + len(column)) : 4]
-    shown = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
-    return int(lengths[shown].astype(np.int64).sum())
+    return int(lengths[there(column)].astype(np.int64).sum())
 
 
 def _read(

@@ -154,10 +154,13 @@ def _texts(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     import numpy as np
     import pyarrow.compute as pc
 
+    from core.analysis.query.arrays import fixed, there
+
     names = sum(len(raw.names[place]) for place in plan.places if place != ABSENT)
     found = np.zeros(batch.num_rows, dtype=np.int64)
     for place in kept:
-        found += pc.fill_null(pc.binary_length(batch.column(f'c{place}')), 0).to_numpy(zero_copy_only=False)
+        lengths = pc.binary_length(batch.column(f'c{place}'))
+        found += np.where(there(lengths), fixed(lengths), 0)
     return found * len(plan.labels) + names + sum(map(len, plan.labels))
 
 
@@ -166,51 +169,57 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from core.analysis.query.arrays import arrow, fixed, texts, there
+
     rows, wide = batch.num_rows, len(plan.labels)
     # Column after column to row after row: the cell of row r and column k stands at k * rows + r.
-    order = pa.array(np.arange(rows * wide).reshape(wide, rows).T.ravel())
+    order = arrow(np.arange(rows * wide).reshape(wide, rows).T.ravel())
     values = []
     spelled, lost = 0, np.ones(rows * wide, dtype=bool)
     for places in _by_value(plan):
         cells = [pa.nulls(rows, pa.string()) if k == ABSENT else batch.column(f'c{k}') for k in places]
         values.append(pa.concat_arrays(cells).take(order))
         bare = pc.utf8_trim(values[-1], readings.BLANK)
-        empty = np.asarray(pc.fill_null(pc.equal(bare, ''), True).to_numpy(zero_copy_only=False))
+        empty = ~there(bare) | (fixed(pc.binary_length(bare)) == 0)
         words = pc.is_in(bare, value_set=_spellings())
         spelled += int(pc.sum(words).as_py() or 0)
-        lost &= np.asarray(words.to_numpy(zero_copy_only=False)) | empty
+        lost &= fixed(words.cast(pa.uint8())).astype(bool) | empty
     # A record without any point is kept by an empty one, so that it is accounted for.
     whole = lost.reshape(rows, wide).all(axis=1)
     keep = ~lost
     keep[np.flatnonzero(whole) * wide] = True
     at = np.flatnonzero(keep)
     row, column = at // wide, at % wide
-    rows_taken, columns_taken = pa.array(row), pa.array(column)
+    rows_taken, columns_taken = arrow(row), arrow(column)
     labels = _labels(plan, batch, row, column)
     sources = [[raw.names[place] if place != ABSENT else '' for place in places] for places in _by_value(plan)]
-    named = pa.array([BETWEEN.join(of_label) for of_label in zip(*sources, strict=True)], pa.string())
+    named = texts([BETWEEN.join(of_label) for of_label in zip(*sources, strict=True)]).cast(pa.string())
     named = named.take(columns_taken)
     out = [batch.column('_line').take(rows_taken), batch.column('_flag').take(rows_taken)]
     out += [batch.column(f'c{place}').take(rows_taken) for place in kept]
-    out += [labels, *(column.take(pa.array(at)) for column in values), pa.array(row + first, pa.int64()), named]
+    out += [labels, *(column.take(arrow(at)) for column in values), arrow(row + first), named]
     return _Chunk(columns=out, points=len(at), missing=max(0, int(lost.sum()) - spelled), spelled=spelled)
 
 
 def _labels(plan: Plan, batch: 'pa.RecordBatch', row: Any, column: Any) -> 'pa.Array':
     import pyarrow as pa
 
+    from core.analysis.query.arrays import arrow, texts
+
     if plan.beside is None:
-        return pa.array(plan.labels, pa.string()).take(pa.array(column))
+        return texts(plan.labels).cast(pa.string()).take(arrow(column))
     beside = [(cell or '').strip(readings.BLANK) for cell in batch.column(f'c{plan.beside}').to_pylist()]
-    texts = [
+    labels = [
         None if readings.is_missing(beside[r]) else plan.complete(beside[r], plan.labels[k])
         for r, k in zip(row.tolist(), column.tolist(), strict=True)
     ]
-    return pa.array(texts, pa.string())
+    return texts(labels).cast(pa.string())
 
 
 def _spellings() -> 'pa.Array':
     import pyarrow as pa
 
+    from core.analysis.query.arrays import texts
+
     words = {form for word in readings.MISSING for form in (word, word.upper(), word.title(), word.capitalize())}
-    return pa.array(sorted(words | {'NaN', 'NaT', '#Value!', '#Div/0!'}), pa.string())
+    return texts(sorted(words | {'NaN', 'NaT', '#Value!', '#Div/0!'})).cast(pa.string())

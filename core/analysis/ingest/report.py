@@ -49,8 +49,10 @@ def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, 
         return
     import pyarrow as pa
 
+    from core.analysis.query.arrays import arrow
+
     starts = _starts(source, wanted)
-    places = pa.table({'line': wanted[: len(starts)], 'start': starts})
+    places = pa.table([arrow(wanted[: len(starts)]), arrow(starts)], ['line', 'start'])
     connection.register('places', places)
     filled = faults.with_name(f'{faults.name}.filled')
     listed = ', '.join(

@@ -233,10 +233,12 @@ def _batches(rows: Iterable[list[str]], width: int) -> Iterator[list[list[str]]]
 def _batch(rows: Sequence[Sequence[str]], schema: Any) -> Any:
     import pyarrow as pa
 
-    arrays = []
-    for field, cells in zip(schema, zip(*rows, strict=True), strict=True):
-        if pa.types.is_integer(field.type):
-            arrays.append(pa.array([None if cell == NULL else int(cell) for cell in cells], field.type))
-        else:
-            arrays.append(pa.array([None if cell == NULL else cell for cell in cells], field.type))
-    return pa.record_batch(arrays, schema=schema)
+    from core.analysis.query.arrays import texts
+
+    # All columns at once: of thousands, each by itself takes four times as long.
+    cells = texts([None if cell == NULL else cell for column in zip(*rows, strict=True) for cell in column])
+    cells, size = cells.cast(pa.string()), len(rows)
+    columns = (cells.slice(place * size, size) for place in range(len(schema)))
+    return pa.record_batch(
+        [one if one.type == kind else one.cast(kind) for one, kind in zip(columns, schema.types, strict=True)], schema
+    )

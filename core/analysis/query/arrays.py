@@ -1,8 +1,9 @@
 """Columns of Arrow as arrays of NumPy and back.
 
-Arrow's own ways there import pandas, which the web process has no room for.
+Arrow's own ways there import pandas, which the web process has no room for, and a small file's conversion no time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,22 @@ def arrow(values: NDArray[Any]) -> Any:
     missing = np.isnan(values)
     bits = pa.py_buffer(np.packbits(~missing, bitorder='little')) if missing.any() else None
     return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def texts(values: Sequence[str | None]) -> Any:
+    """Return texts as an Arrow array of large strings, None as a missing value."""
+    import pyarrow as pa
+
+    bits = None
+    if None in values:
+        bits = pa.py_buffer(np.packbits([value is not None for value in values], bitorder='little'))
+    held = [value or '' for value in values]
+    written = ''.join(held)
+    sizes = map(len, held if written.isascii() else [value.encode() for value in held])
+    ends = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(sizes, np.int64, len(values)), out=ends[1:])
+    buffers = [bits, pa.py_buffer(ends), pa.py_buffer(written.encode())]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, arrow
+from core.analysis.query.arrays import Floats, arrow, texts
 from core.analysis.query.wire import Answer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +69,8 @@ def write_parquet(answer: Answer, out: Path) -> None:
         counts.append(int(shown.sum()))
     line_of = arrow(np.repeat(np.arange(len(counts)), counts))
     made = [
-        _texts([getattr(line, name) for line in answer.lines]).take(line_of) for name in ('series', 'measure', 'role')
+        texts([getattr(line, name) for line in answer.lines]).cast(pa.string()).take(line_of)
+        for name in ('series', 'measure', 'role')
     ]
     for name in told:
         values = np.concatenate(found[name])
@@ -82,14 +83,6 @@ def _filled(column: Floats | None, count: int) -> Floats:
     if column is not None:
         filled[: len(column)] = column
     return filled
-
-
-def _texts(texts: Sequence[str]) -> Any:
-    import pyarrow as pa
-
-    written = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, written)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(written), [None, pa.py_buffer(ends), pa.py_buffer(b''.join(written))])
 
 
 def _times(values: Floats) -> Any:
