@@ -40,22 +40,21 @@ def version(
     labels = sorted(held)
     measures = [name for name in held[labels[0]] if name != 't']
     sizes = [len(held[label]['t']) for label in labels]
-    series = np.repeat(np.array(labels, dtype=object), sizes)
     columns: dict[str, pa.Array] = {
-        '_series': pa.array(series, pa.string()),
+        '_series': repeated(labels, sizes),
         '_time': pa.array(np.concatenate([held[label]['t'] for label in labels]).view('datetime64[us]')),
     }
     for at, key in enumerate(keys):
-        columns[key] = pa.array([label.split(' · ')[at] if ' · ' in label else label for label in series], pa.string())
+        columns[key] = repeated([label.split(' · ')[at] if ' · ' in label else label for label in labels], sizes)
     for name in measures:
         values = np.concatenate([held[label][name] for label in labels])
         columns[name] = pa.array(values, pa.float64(), mask=np.isnan(values))
     # As conversion stores numbers that were written with two places.
     columns['cents'] = pc_decimal(np.concatenate([held[label][measures[0]] for label in labels]))
-    columns['word'] = pa.array(['odd' if at % 2 else 'even' for at in range(len(series))], pa.string())
+    columns['word'] = pa.array(np.where(np.arange(sum(sizes)) % 2, 'odd', 'even'))
     table = pa.table(columns)
     paths = [folder / f'data-{part:05}.parquet' for part in range(2)]
-    half = len(series) // 2
+    half = table.num_rows // 2
     pq.write_table(table.slice(0, half), paths[0], row_group_size=5000)
     pq.write_table(table.slice(half), paths[1], row_group_size=5000)
     spans = [(held[label]['t'][0], held[label]['t'][-1]) for label in labels]
@@ -73,12 +72,14 @@ def version(
     return Version(stored=stored, held=held)
 
 
+def repeated(texts: Sequence[str], sizes: Sequence[int]) -> pa.Array:
+    """The first text so many times as the first size says, and so on."""
+    return pa.array(texts, pa.string()).take(pa.array(np.repeat(np.arange(len(texts)), sizes)))
+
+
 def pc_decimal(values: np.ndarray) -> pa.Array:
     """Hundredths as decimals."""
-    from decimal import Decimal
-
-    kind = pa.decimal128(18, 2)
-    return pa.array([None if np.isnan(v) else Decimal(round(v * 100)).scaleb(-2) for v in values.tolist()], kind)
+    return pa.array(np.rint(values * 100) / 100, mask=np.isnan(values)).cast(pa.decimal128(18, 2))
 
 
 def walk(n: int, *, seed: int, step: int = MINUTE, begun: int = BEGUN) -> dict[str, np.ndarray]:

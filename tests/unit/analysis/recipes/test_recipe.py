@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.analysis.query.buckets import edges
@@ -30,16 +32,19 @@ HOURS = [
 
 def stored(folder: Path, rows: Sequence[tuple[Any, ...]] = HOURS) -> Path:
     path = folder / 'data-00000.parquet'
-    with duckdb.connect() as connection:
-        connection.execute(
-            'CREATE TABLE t(_series VARCHAR, _time TIMESTAMP, _line BIGINT, "when" TIMESTAMP, site VARCHAR, '
-            'temp DECIMAL(18, 1), rain BIGINT, note VARCHAR)'
-        )
-        for series, time, line, temp, rain, note in rows:
-            connection.execute(
-                'INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?)', [series, time, line, time, series, temp, rain, note]
-            )
-        connection.execute(f"COPY (SELECT * FROM t ORDER BY _series, _time, _line) TO '{path}' (FORMAT parquet)")
+    series, times, lines, temps, rains, notes = zip(*sorted(rows, key=lambda row: row[:3]), strict=True)
+    instants = pa.array(np.array(times, dtype='datetime64[us]'))
+    table = {
+        '_series': pa.array(series, pa.string()),
+        '_time': instants,
+        '_line': pa.array(lines, pa.int64()),
+        'when': instants,
+        'site': pa.array(series, pa.string()),
+        'temp': pa.array(temps, pa.float64()).cast(pa.decimal128(18, 1)),
+        'rain': pa.array(rains, pa.int64()),
+        'note': pa.array(notes, pa.string()),
+    }
+    pq.write_table(pa.table(table), path, store_decimal_as_integer=True)
     return path
 
 
