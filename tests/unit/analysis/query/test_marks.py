@@ -29,16 +29,24 @@ COLUMNS = [
 ]
 
 
-def marks_of(folder: Path, rows: Sequence[str]) -> tuple[Marks, list[str]]:
+def stored(folder: Path, rows: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     source, made = folder / 'a.csv', folder / 'version'
     source.write_text('\n'.join(rows) + '\n')
     made.mkdir()
     manifest = convert(source, name='a.csv', into=made, options=Options(), progress=lambda part, text: None).to_json()
     assert files(manifest) == [(0, '')]
+    return made, manifest
+
+
+def marks_in(made: Path, manifest: dict[str, Any]) -> tuple[Marks, list[str]]:
     faults = [Faults(place=0, path=made / 'faults.parquet', origin='')]
     labels = set(pq.read_table(made / 'series.parquet')['series'].to_pylist())
     found = read(sorted(made.glob('data-*.parquet')), faults, manifest, holds=labels.__contains__, system=None)
     return found, manifest['measures']
+
+
+def marks_of(folder: Path, rows: Sequence[str]) -> tuple[Marks, list[str]]:
+    return marks_in(*stored(folder, rows))
 
 
 def day(mark: Mark) -> str:
@@ -106,6 +114,12 @@ def wide(*, series: int, times: int, bad: range) -> list[str]:
     return rows
 
 
+@pytest.fixture(scope='module')
+def dense(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A version of such a table with a thousand faults close together, and its manifest."""
+    return stored(tmp_path_factory.mktemp('dense'), wide(series=100, times=60, bad=range(20, 30)))
+
+
 class Counting:
     """A connection that notes how many rows each join gives."""
 
@@ -136,11 +150,9 @@ class Counting:
 
 
 def test_cells_of_a_wide_table_are_never_joined_to_all_that_is_near(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dense: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = wide(series=100, times=60, bad=range(20, 30))
-    (tmp_path / 'plain').mkdir()
-    expected, measures = marks_of(tmp_path / 'plain', rows)
+    expected, measures = marks_in(*dense)
     counting: list[Counting] = []
 
     class Counted(module._Seeking):
@@ -149,7 +161,7 @@ def test_cells_of_a_wide_table_are_never_joined_to_all_that_is_near(
             super().__init__(counting[0], *rest)
 
     monkeypatch.setattr(module, '_Seeking', Counted)
-    found, _ = marks_of(tmp_path, rows)
+    found, _ = marks_in(*dense)
     labels = {f'site {at}': f'site {at}' for at in range(100)}
     marks, total = found.within(labels, measures, **ALWAYS, most=9999)
     assert (marks, total) == expected.within(labels, measures, **ALWAYS, most=9999)
@@ -165,10 +177,10 @@ def test_a_record_of_a_wide_table_stands_at_all_its_points_as_far_as_there_is_ro
 ) -> None:
     rows = [row + (',,x' if at % 3 == 1 else '') for at, row in enumerate(wide(series=30, times=60, bad=range(0)))]
     labels = {f'site {at}': f'site {at}' for at in range(30)}
-    for name, most, share in (('all', 600, 1), ('some', 599, 2), ('few', 90, 7)):
+    version = stored(tmp_path, rows)
+    for most, share in ((600, 1), (599, 2), (90, 7)):
         monkeypatch.setattr(module, 'MOST', most)
-        (tmp_path / name).mkdir()
-        found, measures = marks_of(tmp_path / name, rows)
+        found, measures = marks_in(*version)
         assert (found.share, found.note[:19]) == (share, 'Faults are so many ' if share > 1 else '')
         marks, total = found.within(labels, measures, **ALWAYS, most=9999)
         assert total == len(marks) * share == 20 // share * 30 * share
@@ -214,8 +226,7 @@ def test_faults_of_rows_that_are_gone_are_counted(tmp_path: Path) -> None:
     rows = [*LONG]
     rows[10] = '2026-01-05,Rome,5,5.5 kg'  # line 11
     rows[20] = '2026-01-10,Rome,10,10.5 kg'  # line 21
-    marks_of(tmp_path, rows)
-    made = tmp_path / 'version'
+    made, _ = stored(tmp_path, rows)
     manifest = {'columns': [], 'measures': ['value'], 'series': {'columns': ['site']}}
     (part,) = made.glob('data-*.parquet')
     table = pq.read_table(part)
@@ -255,16 +266,19 @@ def test_what_takes_too_long_is_stopped_and_said(tmp_path: Path, monkeypatch: py
     assert found.note == 'Faults not marked: looking for them takes longer than 0.05 seconds.'
 
 
-def test_what_takes_too_much_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_too_much_memory_is_said(
+    dense: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, 'MEMORY', 2**21)
-    found, _ = marks_of(tmp_path, wide(series=100, times=60, bad=range(20, 30)))
+    found, _ = marks_in(*dense)
     assert found.note == 'Faults not marked: looking for them takes more memory than there is for it.'
     assert found.nbytes == 0
 
 
 def test_of_many_some_are_kept_evenly_and_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [*LONG[:1], *(row if at % 3 else f'{row} kg' for at, row in enumerate(LONG[1:]))]
-    found, measures = marks_of(tmp_path, rows)
+    version = stored(tmp_path, rows)
+    found, measures = marks_in(*version)
     both = {'Oslo': 'Oslo', 'Rome': 'Rome'}
     every, total = found.within(both, measures, **ALWAYS)
     assert (len(every), total) == (18, 18)
@@ -273,8 +287,7 @@ def test_of_many_some_are_kept_evenly_and_all_are_counted(tmp_path: Path, monkey
     assert [every.index(one) for one in some] == [0, 6, 11, 17]
 
     monkeypatch.setattr(module, 'MOST', 9)
-    (tmp_path / 'again').mkdir()
-    half, _ = marks_of(tmp_path / 'again', rows)
+    half, _ = marks_in(*version)
     assert (half.share, half.within(both, measures, **ALWAYS)[1]) == (2, 18)
 
 
