@@ -163,7 +163,7 @@ def test_jobs_cost_the_lesser_of_quote_and_what_was_measured(server: Server):
 
     begun = time.monotonic()
     # A model whose library alone takes more than the half second that is rounded off.
-    assert ask(client, dataset, 'ets').status_code == 202
+    assert ask(client, dataset, 'theta').status_code == 202
     forecast = finished(client)[0]
     took = math.ceil(time.monotonic() - begun) + 1
     assert (forecast['kind'], forecast['state']) == ('forecast', 'succeeded')
