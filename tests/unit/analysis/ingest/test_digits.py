@@ -154,10 +154,10 @@ def test_doubles_of_parquet_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('late', 'told'), [('1234567890123456.017', 1), ('0.12345678901234566', 0)])
 def test_a_large_file_that_is_clean_but_for_its_digits_tells_them_too(tmp_path: Path, late: str, told: int) -> None:
     """The samples that settle its types have no number so long."""
-    rows = [f'2024-01-01T{at // 3600:02}:{at // 60 % 60:02}:{at % 60:02},{at / 7:.9f}' for at in range(86_400)]
-    rows[33_333] = rows[33_333].split(',')[0] + ',' + late
+    rows = [f'2024-01-01T{at // 3600:02}:{at // 60 % 60:02}:{at % 60:02},{at / 7:.9f}' for at in range(32_000)]
+    rows[12_345] = rows[12_345].split(',')[0] + ',' + late
     text = '\n'.join(['ts,v', *rows, ''])
     manifest, into = converted(tmp_path, text)
-    assert (manifest.rows_accepted, manifest.columns[1].type) == (86_400, 'double')
+    assert (manifest.rows_accepted, manifest.columns[1].type) == (32_000, 'double')
     assert len(notes_of(manifest)) == told
-    assert stored(into, 'v')[33_333] == (float(late),)
+    assert stored(into, 'v')[12_345] == (float(late),)

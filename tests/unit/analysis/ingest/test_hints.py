@@ -233,32 +233,36 @@ class Counting:
         return self.connection.execute(*told)
 
 
-def scans(folder: Path, measures: int, *, far: str) -> tuple[list[str], int]:
-    """Return which of so many columns bear hints, and how often rows were read; the far values are of a series."""
+def scans(folder: Path, *measures: int, far: str) -> list[tuple[list[str], int]]:
+    """Return which of so many columns bear hints, and how often rows were read; the far values are of a series.
+
+    Each number is asked of the first columns of one file, which has the most.
+    """
+    most = max(measures)
     cells = [('a', cell) for cell in TENS] + [(far, '99999'), (far, '-9999')]
     days = [(datetime(2024, 1, 1) + timedelta(days=day)).date().isoformat() for day in range(len(cells))]
-    rows = [','.join([day, *cell, *([cell[1]] * (measures - 1))]) for day, cell in zip(days, cells, strict=True)]
-    head = ','.join(['ds', 'id', *(f'y{place}' for place in range(measures))])
-    folder.mkdir()
+    rows = [','.join([day, *cell, *([cell[1]] * (most - 1))]) for day, cell in zip(days, cells, strict=True)]
+    head = ','.join(['ds', 'id', *(f'y{place}' for place in range(most))])
     manifest, into = converted(folder, '\n'.join([head, *rows, '']), shape='long')
+    assert [column.name for column in manifest.columns][:3] == ['ds', 'id', 'y0']
+    parts, series, found = sorted(into.glob('data-*.parquet')), into / 'series.parquet', []
     with duckdb.connect() as connection:
-        counting = Counting(connection)
-        parts, series = sorted(into.glob('data-*.parquet')), into / 'series.parquet'
-        found = hints(cast('duckdb.DuckDBPyConnection', counting), parts, manifest.columns, series)
-    return [hint['column'] for hint in found], counting.asked
+        for many in measures:
+            counting = Counting(connection)
+            told = hints(cast('duckdb.DuckDBPyConnection', counting), parts, manifest.columns[: 2 + many], series)
+            found.append(([hint['column'] for hint in told], counting.asked))
+    return found
 
 
 def test_looking_ends_when_there_are_hints_enough(tmp_path: Path) -> None:
-    few, asked = scans(tmp_path / 'few', MOST, far='a')
-    many, still = scans(tmp_path / 'many', 3 * MOST, far='a')
+    (few, asked), (many, still) = scans(tmp_path, MOST, 3 * MOST, far='a')
     assert few == many == [f'y{place}' for place in range(MOST)]
     assert still == asked
 
 
 def test_of_columns_that_bear_no_hint_only_some_are_looked_at(tmp_path: Path) -> None:
     """Beyond the gap lies a series as a whole, which only another look tells."""
-    found, asked = scans(tmp_path / 'some', LOOKED, far='b')
-    more, still = scans(tmp_path / 'more', LOOKED + MOST, far='b')
+    (found, asked), (more, still) = scans(tmp_path, LOOKED, LOOKED + MOST, far='b')
     assert found == more == []
     assert still == asked
 

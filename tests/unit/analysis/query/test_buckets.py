@@ -336,15 +336,20 @@ def test_an_earlier_period_counts_the_values_that_have_a_place_now(
     assert (then.role, then.n, len(then.columns['t'])) == ('before', 24 * days, 24 * days)
 
 
+@pytest.fixture(scope='module')
+def leap(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """Every five minutes from a leap day to a year later."""
+    t = np.arange(micros('2024-02-20T00:00+00:00'), micros('2025-03-10T00:00+00:00'), 5 * MINUTE)
+    return version(tmp_path_factory.mktemp('leap'), {'a · x': {'t': t, 'y': np.arange(len(t)) % 7.0}})
+
+
 @pytest.mark.parametrize('kind', ['line', 'envelope'])
 @pytest.mark.parametrize(('width', 'apart'), [(4000, 0), (100, 0.1)])
 def test_an_earlier_period_with_a_leap_day_counts_the_share_that_has_a_place_now(
-    tmp_path: Path, kind: str, width: int, apart: float
+    leap: Version, kind: str, width: int, apart: float
 ) -> None:
-    t = np.arange(micros('2024-02-20T00:00+00:00'), micros('2025-03-10T00:00+00:00'), 5 * MINUTE)
-    made = version(tmp_path, {'a · x': {'t': t, 'y': np.arange(len(t)) % 7.0}})
     start, end = micros('2025-02-28T00:00+00:00'), micros('2025-03-02T00:00+00:00') - 1000
     asked = Query(kind=kind, measures=('y',), start=start, end=end, width=width, compare='P1Y')
-    now, then = answer(made.stored, asked).lines
+    now, then = answer(leap.stored, asked).lines
     assert now.n == 2 * DAY // (5 * MINUTE)
     assert then.n == pytest.approx(now.n, rel=apart)
