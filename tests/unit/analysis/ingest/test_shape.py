@@ -13,7 +13,7 @@ from core.analysis.ingest.rawtable import RawTable
 from core.analysis.ingest.shape import check_melt, may_change, melted
 from core.analysis.ingest.stepped import start_of
 from core.errors import NoTimeColumn, TooLarge, UsageError
-from tests.unit.analysis.ingest.cells import raw_table
+from tests.unit.analysis.ingest.cells import instance, raw_table
 from tests.unit.analysis.ingest.reading import converted, faults, inspected, stored
 
 
@@ -21,7 +21,7 @@ def made_long(folder: Path, text: str, **options: Any) -> RawTable:
     """Melt a table that is written with `|` between cells."""
     header, *rows = [line.strip().split('|') for line in text.strip().splitlines()]
     raw = raw_table(folder, dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         return melted(connection, raw, workdir=folder, **options)
 
 
@@ -76,7 +76,7 @@ def test_columns_of_years_become_rows(tmp_path: Path) -> None:
 )
 def test_names_of_columns_that_are_times(tmp_path: Path, names: list[str], name: str, first: str) -> None:
     raw = raw_table(tmp_path, {'id': ['a', 'b'], **{period: ['1', '2.5'] for period in names}})
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         long = melted(connection, raw, workdir=tmp_path)
     assert long.names == ('id', name, 'value')
     assert cells(long)[0] == ('a', first, '1')
@@ -133,7 +133,7 @@ def test_columns_of_clock_times_beside_a_column_of_days(tmp_path: Path) -> None:
 )
 def test_many_columns_of_one_kind_beside_the_time_are_series(tmp_path: Path, names: list[str]) -> None:
     columns = {'timestamp': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         raw = melted(connection, raw_table(tmp_path, columns), workdir=tmp_path)
     assert may_change(['timestamp', *names], shape='auto', melt={})
     assert raw.names == ('timestamp', 'series', 'value')
@@ -172,7 +172,7 @@ def test_columns_whose_names_have_numbers_at_the_same_places_are_numbered_alike(
     tmp_path: Path, names: list[str]
 ) -> None:
     table = {'Datum / Uhrzeit': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         raw = melted(connection, raw_table(tmp_path, table), workdir=tmp_path)
     assert may_change(list(table), shape='auto', melt={})
     assert raw.names == ('Datum / Uhrzeit', 'series', 'value')
@@ -203,7 +203,7 @@ def test_it_is_told_why_columns_that_may_be_series_are_not(
 ) -> None:
     columns = {'timestamp': ['2024-01-01 00:00', '2024-01-01 01:00'], **{name: ['1.5', '2.5'] for name in names}}
     for shape in ('auto', 'long'):
-        with duckdb.connect() as connection:
+        with instance().cursor() as connection:
             raw = melted(connection, raw_table(tmp_path, {**columns, **more}), workdir=tmp_path, shape=shape)
         assert not raw.is_melted
         said = f'Columns that may be series are taken as measures of one: {why}. If each is a series, '
@@ -603,7 +603,7 @@ def test_a_table_without_a_time_names_the_way_in(tmp_path: Path) -> None:
 def test_long_texts_beside_many_periods_are_refused_when_they_outgrow_the_memory(tmp_path: Path, rows: int) -> None:
     periods = {str(1900 + n): ['1'] * rows for n in range(100)}
     raw = raw_table(tmp_path, {'id': ['x' * 20_000] * rows, **periods})
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         if rows == 8:  # 16 MB of text, a few records at a time
             assert melted(connection, raw, workdir=tmp_path, memory=2**26).rows == 800
             return
@@ -616,7 +616,7 @@ def test_long_texts_beside_many_periods_are_refused_when_they_outgrow_the_memory
 def test_many_records_of_short_texts_are_made_long_in_order_whatever_the_memory(tmp_path: Path) -> None:
     periods = {str(1900 + n): [f'{row}' for row in range(500)] for n in range(10)}
     raw = raw_table(tmp_path, {'id': [f'{row:0200}' for row in range(500)], **periods})
-    with duckdb.connect() as connection:
+    with instance().cursor() as connection:
         long = melted(connection, raw, workdir=tmp_path, memory=2**18)
     assert [(int(key), year, value) for key, year, value in cells(long)] == [
         (row, str(1900 + n), str(row)) for row in range(500) for n in range(10)
