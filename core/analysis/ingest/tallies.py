@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import duckdb
 
 AT_ONCE: Final = 40
+FEW_CELLS: Final = 2**14
+"""So many cells are counted in less time than it takes to plan how they are read where they are not in the commonest
+form."""
 EARLIEST: Final = "TIMESTAMP '1000-01-01'"
 LATEST: Final = "TIMESTAMP '2999-12-31 23:59:59.999999'"
 
@@ -44,22 +47,48 @@ class Tally:
 
 
 def tallied(
-    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, candidates: Mapping[int, Sequence[Reading]]
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    candidates: Mapping[int, Sequence[Reading]],
+    *,
+    hopeful: bool = False,
 ) -> dict[int, dict[Reading, Tally]]:
-    """Count, over all rows, what each reading makes of its column. A column without readings is counted as text."""
+    """Count, over all rows, what each reading makes of its column. A column without readings is counted as text.
+
+    Where one is `hopeful`, few cells are first looked at as if all were in the commonest form.
+    """
     pairs = [(index, r) for index, known in candidates.items() for r in (known or [readings.TEXT])]
     out: dict[int, dict[Reading, Tally]] = {index: {} for index in candidates}
     for start in range(0, len(pairs), AT_ONCE):
         part = pairs[start : start + AT_ONCE]
-        for (index, reading), figures in zip(part, _count(connection, raw, part), strict=True):
+        counted = _count_hopefully if hopeful and raw.rows * len(candidates) <= FEW_CELLS else _count
+        for (index, reading), figures in zip(part, counted(connection, raw, part), strict=True):
             filled, ok = figures.pop('filled'), figures.pop('ok')
-            out[index][reading] = Tally(filled=filled, ok=ok, figures=figures)
+            form = reading.quickly(f'c{index}')
+            out[index][reading] = Tally(filled=filled, ok=ok, figures={**figures, 'form': form})
     return out
 
 
-def _count(
+def _count_hopefully(
     connection: 'duckdb.DuckDBPyConnection', raw: RawTable, part: Sequence[tuple[int, Reading]]
 ) -> list[dict[str, Any]]:
+    """Count columns as if each cell were in the commonest form or empty, and those for which that is not so again."""
+    hoped = {index for index, reading in part if reading.quickly(f'c{index}')}
+    found = _count(connection, raw, part, only=hoped)
+    odd = {index for (index, _), figures in zip(part, found, strict=True) if figures.pop('odd', 0)}
+    again = iter(_count(connection, raw, [pair for pair in part if pair[0] in odd]) if odd else ())
+    return [next(again) if index in odd else figures for (index, _), figures in zip(part, found, strict=True)]
+
+
+def _count(
+    connection: 'duckdb.DuckDBPyConnection',
+    raw: RawTable,
+    part: Sequence[tuple[int, Reading]],
+    *,
+    only: Set[int] = frozenset(),
+) -> list[dict[str, Any]]:
+    """Return the figures of each reading; for columns in `only`, which are told to be in the commonest form, with the
+    number of cells `odd` that are not."""
     cells = list(dict.fromkeys(index for index, _ in part))
     quick: dict[int, str] = {}
     swift = []  # which of the readings is the quick one of its column
@@ -68,11 +97,11 @@ def _count(
         swift.append(sql is not None)
         quick |= {index: sql} if sql else {}
     each = [(reading, index, k, swift[k]) for k, (index, reading) in enumerate(part)]
-    prepared = [sql for reading, index, k, mine in each for sql in _prepared(reading, index, k, quick=mine)]
-    bounded = [sql for reading, index, k, mine in each for sql in _bounded(reading, index, k, quick=mine)]
-    figures = [_figures(reading, index, k, quick=mine) for reading, index, k, mine in each]
+    prepared = [sql for r, i, k, mine in each for sql in _prepared(r, i, k, quick=mine, only=mine and i in only)]
+    bounded = [sql for r, i, k, mine in each for sql in _bounded(r, i, k, quick=mine, only=mine and i in only)]
+    figures = [_figures(r, i, k, quick=mine, only=mine and i in only) for r, i, k, mine in each]
     own = [f'{letter}{i}' for i in cells for letter in ('ctxf' if i in quick else 'ctx')]
-    source = texts_of(f'{rows_of(raw)} WHERE _flag < 2', cells, quick)
+    source = texts_of(f'{rows_of(raw)} WHERE _flag < 2', cells, quick, only=only)
     source = f'SELECT {", ".join([*own, *prepared])} FROM ({source})'
     source = f'SELECT {", ".join([*own, *bounded])} FROM ({source})'
     # Readings of one column share some figures.
@@ -100,15 +129,19 @@ def texts_of(
     whole: Set[int] = frozenset(),
     kept: Set[int] = frozenset(),
     spelled: Set[int] = frozenset(),
+    only: Set[int] = frozenset(),
 ) -> str:
     """SQL: over `rows`, the texts of columns `i`: `c{i}` as written, `t{i}` without blanks around it (NULL when nothing
     is left), `x{i}` without spellings of missing values, and `f{i}`, the value of a cell in the commonest form, where
     `quick` has SQL for it: what has one needs no further look.
 
     Columns in `whole` are text in which nothing spells a missing value; in `kept` blanks stay, in `spelled` the words.
+    In `only` what is not in the commonest form is missing.
     """
 
     def unless_read(i: int, slow: str, text: str) -> str:
+        if i in only:
+            return f'CASE WHEN f{i} IS NOT NULL THEN {text} END' if text == f'c{i}' else text
         return f'CASE WHEN f{i} IS NOT NULL THEN {text} ELSE {slow} END' if i in quick else slow
 
     def bare(i: int) -> str:
@@ -138,44 +171,49 @@ def _is_real(i: int, quick: Mapping[int, str]) -> str:
     return f'isfinite(f{i})' if quick[i].endswith('AS DOUBLE) END') else f'f{i} BETWEEN {EARLIEST} AND {LATEST}'
 
 
-def quick_or(i: int, slow: str, value: str, *, quick: bool) -> str:
-    """SQL: `value` where the cell of column `i` is in the commonest form, else `slow`."""
+def quick_or(i: int, slow: str, value: str, *, quick: bool, only: bool = False) -> str:
+    """SQL: `value` where the cell of column `i` is in the commonest form, else `slow`; where it is in no other one,
+    `value`, which is NULL as the cell is."""
+    if only:
+        return value
     return f'CASE WHEN f{i} IS NOT NULL THEN {value} ELSE {slow} END' if quick else slow
 
 
-def _prepared(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
+def _prepared(reading: Reading, i: int, k: int, *, quick: bool, only: bool) -> list[str]:
     """SQL: what a reading makes of the text `x{i}`, before it is bounded."""
     x = f'x{i}'
     if reading.family == 'number':
-        return [f'{quick_or(i, reading.plain(x), x, quick=quick)} AS p{k}']
+        return [f'{quick_or(i, reading.plain(x), x, quick=quick, only=only)} AS p{k}']
     if reading.family == 'time':
         walls, instants = ('NULL::TIMESTAMP', f'f{i}') if reading.is_quick_instant else (f'f{i}', 'NULL::TIMESTAMP')
         instant = reading.read_instant(x) or 'NULL::TIMESTAMP'
         return [
-            f'{quick_or(i, reading.read(x), walls, quick=quick)} AS v{k}',
-            f'{quick_or(i, instant, instants, quick=quick)} AS i{k}',
+            f'{quick_or(i, reading.read(x), walls, quick=quick, only=only)} AS v{k}',
+            f'{quick_or(i, instant, instants, quick=quick, only=only)} AS i{k}',
         ]
     return [f'{reading.read(x)} AS v{k}'] if reading.family == 'boolean' else []
 
 
-def _bounded(reading: Reading, i: int, k: int, *, quick: bool) -> list[str]:
+def _bounded(reading: Reading, i: int, k: int, *, quick: bool, only: bool) -> list[str]:
     if reading.family == 'number':
         number = f'TRY_CAST(p{k} AS DOUBLE)'
         slow = f'CASE WHEN isfinite({number}) THEN {number} END'
         return [
-            f'{quick_or(i, slow, f"f{i}", quick=quick)} AS v{k}',
+            f'{quick_or(i, slow, f"f{i}", quick=quick, only=only)} AS v{k}',
             f'p{k}',
             f"instr(p{k}, '.') AS d{k}",
             f"(contains(p{k}, 'e') OR contains(p{k}, 'E')) AS e{k}",
         ]
     if reading.family == 'time':
-        return [f'{within(f"v{k}")} AS v{k}', f'{within(f"i{k}")} AS i{k}']
+        return [f'{f"{v}{k}" if only else within(f"{v}{k}")} AS {v}{k}' for v in 'vi']
     return [f'v{k}'] if reading.family == 'boolean' else []
 
 
-def _figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]:
+def _figures(reading: Reading, i: int, k: int, *, quick: bool, only: bool) -> dict[str, str]:
     """SQL: the figures to count for a reading. Conditions stand inside, as DuckDB is slow with FILTER."""
     x = f'x{i}'
+    if only:
+        return _quick_figures(reading, i, k)
     figures = {
         'filled': f'count({x})',
         'distinct': f'approx_count_distinct({x})',
@@ -190,6 +228,24 @@ def _figures(reading: Reading, i: int, k: int, *, quick: bool) -> dict[str, str]
     if reading.family == 'time':
         return figures | _time_figures(reading, i, k, quick=quick)
     return figures | _number_figures(reading, x, k) if reading.family == 'number' else figures
+
+
+def _quick_figures(reading: Reading, i: int, k: int) -> dict[str, str]:
+    """SQL: the figures where a cell that is not in the commonest form is missing, or one of those that are `odd`."""
+    known = {
+        'filled': f'count(f{i})',
+        'distinct': f'approx_count_distinct(x{i})',
+        'ok': f'count(f{i})',
+        'padded': '0',
+        'spelled': '0',
+        'quick': f'count(f{i})',
+        **dict.fromkeys(repairs_of(reading), '0'),
+        'odd': _how_many(f"f{i} IS NULL AND c{i} <> ''"),
+    }
+    if reading.family == 'number':
+        return known | _number_figures(reading, f'x{i}', k) | {'strange': '0'}
+    clocks = known['ok'] if ':' in reading.quick else '0'
+    return known | {'instants': f'count(i{k})', 'clocks': clocks, 'fine': '0'}
 
 
 def _how_many(condition: str) -> str:

@@ -85,6 +85,12 @@ class Column:
         """SQL: the raw cell."""
         return f'c{self.index}'
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether every cell that is not missing is in the commonest form of the reading, as it was counted."""
+        form = self.reading.quickly(self.cell)
+        return form is not None and self.figures.get('form') == form and self.figures.get('quick') == self.filled
+
 
 def choose_types(
     connection: 'duckdb.DuckDBPyConnection',
@@ -120,7 +126,8 @@ def choose_types(
     )
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
     spare = {c.index: _spare(candidates[c.index], samples[c.index]) for c in columns}
-    tallies = tallied(connection, raw, {i: [r for r in known if r not in spare[i]] for i, known in candidates.items()})
+    plainest = {i: [r for r in known if r not in spare[i]] for i, known in candidates.items()}
+    tallies = tallied(connection, raw, plainest, hopeful=True)
     missed = {i: rest for i, rest in spare.items() if rest and next(t for r, t in tallies[i].items() if _dated(r)).bad}
     for index, found in tallied(connection, raw, missed).items():
         both = tallies[index] | found

@@ -31,6 +31,7 @@ SQL_TYPES: Final = {
 def text_rows(raw: RawTable, columns: Sequence[Column]) -> str:
     """SQL: `_row, _line, _flag` (of a melted table also `_record, _column`) and, for every column i, `c{i}`, `t{i}` and
     `x{i}`, with `f{i}` where there is a cheap test."""
+    only = _quick_only(raw, columns)
     return texts_of(
         rows_of(raw, numbered=True),
         [c.index for c in columns],
@@ -39,6 +40,7 @@ def text_rows(raw: RawTable, columns: Sequence[Column]) -> str:
         whole={c.index for c in columns if c.reading.family == 'text'},
         kept={c.index for c in columns if _is_left(c, 'padding')},
         spelled={c.index for c in columns if _is_left(c, 'null_spelling')},
+        only=only,
     )
 
 
@@ -49,13 +51,13 @@ def typed_rows(raw: RawTable, columns: Sequence[Column], *, zone: str) -> str:
     Wall-clock times are read in `zone` where an instant is stored, and instants are shown in it where a wall-clock time
     is stored.
     """
-    source, head = text_rows(raw, columns), _head(raw)
+    source, head, only = text_rows(raw, columns), _head(raw), _quick_only(raw, columns)
     read = _list(f'f{c.index}' for c in columns if _quickly(c))
-    prepared = [sql for column in columns for sql in _prepared(column)]
+    prepared = [sql for column in columns for sql in _prepared(column, only=column.index in only)]
     texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')
     source = f'SELECT {head}{texts}{read}{_list(_marks(columns))}{_list(prepared)} FROM ({source})'
     texts += _list(f'{_mark(c)} AS r{c.index}' for c in columns if c.repaired)
-    bounded = [sql for column in columns for sql in _bounded(column)]
+    bounded = [sql for column in columns for sql in _bounded(column, only=column.index in only)]
     source = f'SELECT {head}{texts}{read}{_list(bounded)} FROM ({source})'
     texts = _list(f'{letter}{c.index}' for c in columns for letter in 'cx')
     texts += _list(f'r{c.index}' for c in columns if c.repaired)
@@ -79,6 +81,11 @@ def _list(items: Iterable[str]) -> str:
 
 def _quickly(column: Column) -> str | None:
     return column.reading.quickly(column.cell)
+
+
+def _quick_only(raw: RawTable, columns: Sequence[Column]) -> set[int]:
+    """The columns in which every cell is in the commonest form or missing, also in rows that the reader rejected."""
+    return {c.index for c in columns if c.is_quick and not c.repaired} if raw.faults_path is None else set()
 
 
 def _is_left(column: Column, repair: str) -> bool:
@@ -116,19 +123,19 @@ def _mark(column: Column) -> str:
     return f'CASE WHEN x{i} IS NULL OR {value} IS NOT NULL THEN r{i} END'
 
 
-def _prepared(column: Column) -> list[str]:
+def _prepared(column: Column, *, only: bool) -> list[str]:
     reading, i = column.reading, column.index
     x, quick = f'x{i}', _quickly(column) is not None
     if reading.family == 'number':
-        return [f'{quick_or(i, reading.plain(x), x, quick=quick)} AS p{i}']
+        return [f'{quick_or(i, reading.plain(x), x, quick=quick, only=only)} AS p{i}']
     if reading.family == 'boolean':
         return [f'{reading.read(x)} AS p{i}']
     if reading.family == 'time':
         walls, instants = ('NULL::TIMESTAMP', f'f{i}') if reading.is_quick_instant else (f'f{i}', 'NULL::TIMESTAMP')
         wall, instant = _times(column, reading, x)
         return [
-            f'{quick_or(i, wall, walls, quick=quick)} AS w{i}',
-            f'{quick_or(i, instant, instants, quick=quick)} AS i{i}',
+            f'{quick_or(i, wall, walls, quick=quick, only=only)} AS w{i}',
+            f'{quick_or(i, instant, instants, quick=quick, only=only)} AS i{i}',
         ]
     return []
 
@@ -140,13 +147,13 @@ def _times(column: Column, reading: Reading, x: str) -> tuple[str, str]:
     return reading.read(x), fixed or 'NULL::TIMESTAMP'
 
 
-def _bounded(column: Column) -> list[str]:
+def _bounded(column: Column, *, only: bool) -> list[str]:
     i = column.index
     if column.reading.family == 'time':
-        return [f'{within(f"{letter}{i}")} AS {letter}{i}' for letter in 'wi']
+        return [f'{f"{v}{i}" if only else within(f"{v}{i}")} AS {v}{i}' for v in 'wi']
     if column.reading.family == 'number' and column.type == 'double':
         quick = _quickly(column) is not None
-        return [f'{quick_or(i, f"TRY_CAST(p{i} AS DOUBLE)", f"f{i}", quick=quick)} AS p{i}']
+        return [f'{quick_or(i, f"TRY_CAST(p{i} AS DOUBLE)", f"f{i}", quick=quick, only=only)} AS p{i}']
     return [f'p{i}'] if column.reading.family in ('number', 'boolean') else []
 
 
