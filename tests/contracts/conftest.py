@@ -13,19 +13,48 @@ from core.ports import Identity
 from core.settings import Settings
 from storage.cloud.identity import SupabaseIdentity
 from storage.embedded.identity import EmbeddedIdentity
+from storage.embedded.nursery import Nursery
 from storage.mail import OutboxMailer, open_mailer, read_outbox
 from storage.postgres import Postgres
 from tests.counterparts.s3 import broken_moto, broken_rclone, moto, rclone  # noqa: F401 - fixtures
+from tests.fakes.modal import FakeModal
 from tests.fakes.oidc import FakeOidc, open_oidc
 from tests.fakes.outbox import link_to
 from tests.fakes.supabase import FakeSupabase, Project
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 UNUSED = OutboxMailer(Path('/nonexistent'), sender='mail@variosync.example')
+TASKS = 'tests.contracts.tasks_for_tests'
 RETURN = 'http://127.0.0.1:8080/auth/return'
 
 Browse = Callable[[str], Awaitable[Mapping[str, str]]]
 Mailed = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture(scope='session')
+def light_nursery() -> Iterator[Nursery]:
+    """One of children that run tasks for tests: begun in a tenth of the time of one that imports what others need,
+    so often as one of its children crashes."""
+    nursery = Nursery(['storage.objects'])
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope='session')
+def modal_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a Modal that runs the tasks for tests; their objects lie in `objects` there."""
+    home = tmp_path_factory.mktemp('modal')
+    with FakeModal(home / 'modal').working(TASKS, env={'VARIOSYNC_HOME': str(home)}):
+        yield home
+
+
+@pytest.fixture
+def fake_modal(modal_home: Path) -> Iterator[FakeModal]:
+    """That Modal in place of the real one, without faults."""
+    fake = FakeModal(modal_home / 'modal')
+    with fake.installed():
+        yield fake
+    fake.mend()
 
 
 @pytest.fixture(params=['embedded', 'supabase'])

@@ -18,11 +18,12 @@ from storage.embedded.compute import ChildProcesses, run_local
 from storage.embedded.nursery import Nursery
 from storage.objects import ObjectsAt
 from tests.children import children
-from tests.contracts.test_compute import MEMORY, SOON, TASKS, Heard, first_words, lives, result, until_dead
+from tests.contracts.conftest import TASKS
+from tests.contracts.test_compute import MEMORY, SOON, Heard, first_words, lives, result, until_dead
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ChildProcesses]:
+async def compute(tmp_path: Path, light_nursery: Nursery) -> AsyncIterator[ChildProcesses]:
     opened = ChildProcesses(
         tmp_path,
         objects=ObjectsAt(folder=str(tmp_path / 'objects')),
@@ -31,7 +32,7 @@ async def compute(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ChildProces
         tasks=TASKS,
         warm={'here': ['colorsys']},
         pause=0,
-        nursery=nursery,
+        nursery=light_nursery,
     )
     yield opened
     await opened.close()
@@ -50,8 +51,9 @@ async def test_an_unknown_task_is_told(compute: ChildProcesses) -> None:
         await result(compute, call)
 
 
-async def test_too_much_time_is_stopped(tmp_path: Path) -> None:
-    compute = ChildProcesses(tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=0.5, tasks=TASKS)
+async def test_too_much_time_is_stopped(tmp_path: Path, light_nursery: Nursery) -> None:
+    at = ObjectsAt(folder=str(tmp_path))
+    compute = ChildProcesses(tmp_path, objects=at, memory=MEMORY, timeout=0.5, tasks=TASKS, nursery=light_nursery)
     call = await compute.submit('sleep', {})
     with pytest.raises(TaskOverLimit, match=r'longer than 0\.5 s'):
         await result(compute, call)
@@ -65,10 +67,9 @@ async def test_a_cancelled_task_is_dead_on_return(compute: ChildProcesses) -> No
     assert not lives(pid)
 
 
-async def test_close_stops_every_task(tmp_path: Path) -> None:
-    compute = ChildProcesses(
-        tmp_path, objects=ObjectsAt(folder=str(tmp_path)), memory=MEMORY, timeout=SOON, tasks=TASKS
-    )
+async def test_close_stops_every_task(tmp_path: Path, light_nursery: Nursery) -> None:
+    at = ObjectsAt(folder=str(tmp_path))
+    compute = ChildProcesses(tmp_path, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, nursery=light_nursery)
     calls = [await compute.submit('sleep', {}) for _ in range(2)]
     pids = [int(await first_words(compute, call)) for call in calls]
     await compute.close()
@@ -104,10 +105,16 @@ async def test_a_spare_process_has_imported_ahead(compute: ChildProcesses) -> No
             await asyncio.sleep(0)
 
 
-async def test_who_draws_a_result_is_not_disturbed_by_what_is_prepared(tmp_path: Path, nursery: Nursery) -> None:
+async def test_who_draws_a_result_is_not_disturbed_by_what_is_prepared(tmp_path: Path, light_nursery: Nursery) -> None:
     at = ObjectsAt(folder=str(tmp_path / 'objects'))
     compute = ChildProcesses(
-        tmp_path, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={'here': ['colorsys']}, nursery=nursery
+        tmp_path,
+        objects=at,
+        memory=MEMORY,
+        timeout=SOON,
+        tasks=TASKS,
+        warm={'here': ['colorsys']},
+        nursery=light_nursery,
     )
     try:
         await result(compute, await compute.submit('here', {}))

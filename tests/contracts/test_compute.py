@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,28 +18,10 @@ from storage.cloud.compute import ModalCompute
 from storage.embedded.compute import ChildProcesses
 from storage.embedded.nursery import Nursery
 from storage.objects import Objects, ObjectsAt
-from tests.fakes.modal import FakeModal
+from tests.contracts.conftest import TASKS
 
-TASKS = 'tests.contracts.tasks_for_tests'
 MEMORY = 200 * 2**20
 SOON = 20.0
-
-
-@pytest.fixture(scope='session')
-def modal_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a Modal that runs the tasks for tests; their objects lie in `objects` there."""
-    home = tmp_path_factory.mktemp('modal')
-    with FakeModal(home / 'modal').working(TASKS, env={'VARIOSYNC_HOME': str(home)}):
-        yield home
-
-
-@pytest.fixture
-def fake_modal(modal_home: Path) -> Iterator[FakeModal]:
-    """That Modal in place of the real one, without faults."""
-    fake = FakeModal(modal_home / 'modal')
-    with fake.installed():
-        yield fake
-    fake.mend()
 
 
 def modal_compute(home: Path, *, timeout: float = SOON) -> ModalCompute:
@@ -66,11 +48,13 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(home: Path, tmp_path: Path, nursery: Nursery) -> AsyncIterator[Compute]:
+async def compute(home: Path, tmp_path: Path, light_nursery: Nursery) -> AsyncIterator[Compute]:
     opened: Compute
     if home == tmp_path:
         at = ObjectsAt(folder=str(home / 'objects'))
-        opened = ChildProcesses(home, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={}, nursery=nursery)
+        opened = ChildProcesses(
+            home, objects=at, memory=MEMORY, timeout=SOON, tasks=TASKS, warm={}, nursery=light_nursery
+        )
     else:
         opened = modal_compute(home)
     yield opened

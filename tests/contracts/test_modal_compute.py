@@ -22,10 +22,8 @@ from core.errors import (
 from storage.cloud.compute import ModalCompute
 from tests.contracts.test_compute import (
     Heard,
-    fake_modal,  # noqa: F401 - a fixture
     first_words,
     modal_compute,
-    modal_home,  # noqa: F401 - a fixture
     placed,
     result,
 )
@@ -53,15 +51,15 @@ GET = {
 
 
 @pytest_asyncio.fixture(loop_scope='session')
-async def compute(fake_modal: FakeModal, modal_home: Path) -> AsyncIterator[ModalCompute]:  # noqa: F811
+async def compute(fake_modal: FakeModal, modal_home: Path) -> AsyncIterator[ModalCompute]:
     opened = modal_compute(modal_home)
     yield opened
     await opened.close()
 
 
 async def test_a_call_outlives_us_and_anybody_collects_it(
-    compute: ModalCompute, modal_home: Path, tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, modal_home: Path, tmp_path: Path
+) -> None:
     go = tmp_path / 'go'
     call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
     assert await first_words(compute, call) == 'begun'
@@ -89,7 +87,7 @@ async def test_the_time_that_a_task_ran_is_told(compute: ModalCompute) -> None:
     assert 0 < answer['seconds'] < 20
 
 
-async def test_too_much_time_is_stopped(fake_modal: FakeModal, modal_home: Path) -> None:  # noqa: F811
+async def test_too_much_time_is_stopped(fake_modal: FakeModal, modal_home: Path) -> None:
     compute = modal_compute(modal_home, timeout=0.3)
     with pytest.raises(TaskOverLimit, match=r'longer than 0\.3 s'):
         await result(compute, await compute.submit('sleep', placed()))
@@ -102,8 +100,8 @@ async def test_a_function_that_is_not_deployed_is_told_with_what_to_do(compute: 
 
 @pytest.mark.parametrize('operation', ['connect', 'spawn', 'get', 'cancel'])
 async def test_no_exception_of_modals_comes_through(
-    compute: ModalCompute, fake_modal: FakeModal, operation: str  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal, operation: str
+) -> None:
     call = await compute.submit('echo', {})
     for name in EXCEPTIONS:
         fake_modal.fault(operation, name)
@@ -125,8 +123,8 @@ async def test_no_exception_of_modals_comes_through(
 
 @pytest.mark.parametrize(('name', 'expected'), GET.items())
 async def test_what_modal_says_of_a_call_is_told_in_our_words(
-    compute: ModalCompute, fake_modal: FakeModal, name: str, expected: type[VariosyncError]  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal, name: str, expected: type[VariosyncError]
+) -> None:
     call = await compute.submit('echo', {})
     fake_modal.fault('get', name)
     with pytest.raises(expected) as caught:
@@ -136,8 +134,8 @@ async def test_what_modal_says_of_a_call_is_told_in_our_words(
 
 @pytest.mark.parametrize('operation', ['get', 'cancel'])
 async def test_a_call_goes_on_while_modal_does_not_answer(
-    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path, operation: str  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path, operation: str
+) -> None:
     go = tmp_path / 'go'
     call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
     fake_modal.fault(operation, 'ConnectionError')
@@ -148,7 +146,7 @@ async def test_a_call_goes_on_while_modal_does_not_answer(
     assert await result(compute, call) == {'told': 1}
 
 
-async def test_a_call_that_waits_for_a_machine_tells_nothing(compute: ModalCompute, fake_modal: FakeModal) -> None:  # noqa: F811
+async def test_a_call_that_waits_for_a_machine_tells_nothing(compute: ModalCompute, fake_modal: FakeModal) -> None:
     fake_modal.fault('tell', 'hang')
     call = await compute.submit('tell', {**placed(), 'words': ['begun']})
     heard = Heard()
@@ -158,8 +156,8 @@ async def test_a_call_that_waits_for_a_machine_tells_nothing(compute: ModalCompu
 
 
 async def test_what_modal_says_of_a_call_that_was_stopped_there_is_kept(
-    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal
+) -> None:
     call = await compute.submit('sleep', placed())
     await first_words(compute, call)
     await compute.cancel(call)
@@ -167,7 +165,7 @@ async def test_what_modal_says_of_a_call_that_was_stopped_there_is_kept(
         await result(compute, call)
 
 
-async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real client, and an address of loopback where nothing listens."""
     monkeypatch.setenv('MODAL_SERVER_URL', 'http://127.0.0.1:9')
     monkeypatch.setattr('storage.cloud.compute.PATIENCE', 1.0)
@@ -176,8 +174,8 @@ async def test_nobody_answers_at_modals_address(modal_home: Path, monkeypatch: p
 
 
 async def test_a_container_that_is_preempted_is_no_end(
-    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal, tmp_path: Path
+) -> None:
     go = tmp_path / 'go'
     call = await compute.submit('tell', {**placed(), 'words': ['begun'], 'go': str(go)})
     assert await first_words(compute, call) == 'begun'
@@ -186,9 +184,7 @@ async def test_a_container_that_is_preempted_is_no_end(
     assert await result(compute, call) == {'told': 1}
 
 
-async def test_a_container_that_is_lost_is_worth_another_attempt(
-    compute: ModalCompute, fake_modal: FakeModal  # noqa: F811
-) -> None:  # fmt: skip
+async def test_a_container_that_is_lost_is_worth_another_attempt(compute: ModalCompute, fake_modal: FakeModal) -> None:
     fake_modal.fault('echo', 'die')
     with pytest.raises(TaskKilled, match='lost') as caught:
         await result(compute, await compute.submit('echo', {}))
@@ -196,8 +192,8 @@ async def test_a_container_that_is_lost_is_worth_another_attempt(
 
 
 async def test_a_task_that_runs_twice_leaves_one_result(
-    compute: ModalCompute, fake_modal: FakeModal, modal_home: Path  # noqa: F811
-) -> None:  # fmt: skip
+    compute: ModalCompute, fake_modal: FakeModal, modal_home: Path
+) -> None:
     fake_modal.fault('echo', 'twice')
     key = f't/{uuid4()}/echo'
     call = await compute.submit('echo', {'key': key, 'text': 'once'})

@@ -23,13 +23,14 @@ from storage.embedded.compute import READY, ChildProcesses, _environment
 from storage.embedded.nursery import Born, Nursery
 from storage.objects import ObjectsAt
 from tests.children import children
-from tests.contracts.test_compute import MEMORY, SOON, TASKS, first_words, lives, result, until_dead
+from tests.contracts.conftest import TASKS
+from tests.contracts.test_compute import MEMORY, SOON, first_words, lives, result, until_dead
 
 
 @pytest.fixture
 def own() -> Iterator[Nursery]:
     """A nursery that a test may kill; what it imports is little."""
-    nursery = Nursery(['colorsys'])
+    nursery = Nursery(['colorsys', 'storage.objects'])
     yield nursery
     nursery.close()
 

@@ -26,6 +26,7 @@ from core.settings import Settings
 from core.values import ObjectInfo
 from storage import objects as module
 from storage.embedded.compute import ChildProcesses
+from storage.embedded.nursery import Nursery
 from storage.object_cache import ObjectCache
 from storage.object_faults import Patience
 from storage.objects import Objects, ObjectsAt, task_objects
@@ -439,8 +440,9 @@ async def test_a_task_may_be_inside_an_event_loop(at: ObjectsAt, tmp_path: Path,
     assert objects.fetch(KEY, tmp_path).read_bytes() == file.read_bytes()
 
 
-async def test_a_task_in_a_child_process_gets_them(at: ObjectsAt, tmp_path: Path) -> None:
-    compute = ChildProcesses(tmp_path, objects=at, memory=2**29, timeout=60, tasks='tests.contracts.tasks_for_tests')
+async def test_a_task_in_a_child_process_gets_them(at: ObjectsAt, tmp_path: Path, light_nursery: Nursery) -> None:
+    tasks = 'tests.contracts.tasks_for_tests'
+    compute = ChildProcesses(tmp_path, objects=at, memory=2**29, timeout=60, tasks=tasks, nursery=light_nursery)
 
     async def result(task: str, **payload: str) -> Mapping[str, Any]:
         call = await compute.submit(task, payload)

@@ -20,8 +20,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,9 +162,10 @@ def _write(path: Path, value: Any) -> None:
 class Worker:
     """Modal's side: a process a call, forked from here, where the functions are imported already."""
 
-    def __init__(self, state: Path, functions: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, state: Path, functions: dict[str, Callable[..., Any]], prepare: Callable[[], None]) -> None:
         self._state = state
         self._functions = functions
+        self._prepare = prepare
         self._running: dict[int, Path] = {}
         self._ended: set[str] = set()
 
@@ -202,6 +203,7 @@ class Worker:
                 self._start(folder)
 
     def _start(self, folder: Path) -> None:
+        self._prepare()
         pid = os.fork()
         if pid:
             self._running[pid] = folder
@@ -266,17 +268,25 @@ def deployed(tasks: str | None) -> dict[str, Callable[..., Any]]:
 
 
 @contextmanager
-def _nursery(state: Path) -> Iterator[None]:
-    """Have the tasks of all calls born of one process, which has imported what they need. It runs before any call."""
-    nursery = Nursery(READY)
-    first = nursery.bear(state, environment=compute._environment(state), niceness=0)
-    assert first is not None
-    for pipe in (first.stdin, first.stdout, first.stderr):
-        pipe.close()
-    first.wait()
+def _nursery(state: Path, modules: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """Have the tasks of all calls born of one process, which has imported what they need.
+
+    What is yielded has it run: before any call, and again after a task has ended it by a crash.
+    """
+    nursery = Nursery(modules)
+
+    def prepare() -> None:
+        if nursery.pid is None:
+            first = nursery.bear(state, environment=compute._environment(state), niceness=0)
+            assert first is not None
+            for pipe in (first.stdin, first.stdout, first.stderr):
+                pipe.close()
+            first.wait()
+
     try:
         with mock.patch.object(compute, '_run', partial(compute._run, nursery=nursery)):
-            yield
+            prepare()
+            yield prepare
     finally:
         nursery.close()
 
@@ -289,9 +299,9 @@ def main() -> None:
     given = parser.parse_args()
     fake = FakeModal(given.state)
     if given.command == 'work':
-        # Tasks for tests kill what they run in.
-        with nullcontext() if given.rest else _nursery(given.state):
-            Worker(given.state, deployed(*given.rest or [None])).run()
+        # Tasks for tests take little, and kill what they run in.
+        with _nursery(given.state, ('storage.objects',) if given.rest else READY) as prepare:
+            Worker(given.state, deployed(*given.rest or [None]), prepare).run()
         return
     import run_nicegui
 

@@ -16,7 +16,8 @@ from core.errors import TaskFailed, TaskOverLimit, VariosyncError
 from storage.embedded.compute import ChildProcesses
 from storage.embedded.nursery import Nursery
 from storage.objects import ObjectsAt
-from tests.contracts.test_compute import MEMORY, SOON, TASKS, Heard, first_words, lives, result, until_dead
+from tests.contracts.conftest import TASKS
+from tests.contracts.test_compute import MEMORY, SOON, Heard, first_words, lives, result, until_dead
 
 SECRETS = ('DATABASE_URL', 'STRIPE_SECRET_KEY', 'MODAL_TOKEN_ID', 'AWS_SECRET_ACCESS_KEY', 'VARIOSYNC_SESSION_SECRET')
 
