@@ -25,7 +25,6 @@ from storage.object_cache import ObjectCache
 from storage.object_faults import Patience, code_of, told
 from storage.object_files import LocalFiles, describe, same
 from storage.object_reader import Opened, Reader
-from storage.object_reads import ObjectReads, address
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
@@ -310,6 +309,8 @@ class Objects:
         cache, sizes = self._copies(), await self._sizes_of(missing)
         if sum(sizes.values()) <= min(COPIED, cache.limit // 2):
             return Readable(paths=tuple(map(str, await _together([self.fetch(key) for key in keys]))))
+        from storage.object_reads import ObjectReads, address  # fsspec takes a start longer than all else here
+
         await _together([self._keep_tail(key, size) for key, size in sizes.items()])
         paths = [address(key) if (path := found[key]) is None else str(path) for key in keys]
         return Readable(paths=tuple(paths), files=ObjectReads(self._read, sizes))
