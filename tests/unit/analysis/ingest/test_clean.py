@@ -13,6 +13,7 @@ from core.analysis.ingest import Manifest, Options, convert, inspect
 
 pytestmark = pytest.mark.slow
 
+CLEAN_TEXTS = importlib.import_module('core.analysis.ingest.clean')
 DELIMITED = importlib.import_module('core.analysis.ingest.delimited')
 CONVERT = importlib.import_module('core.analysis.ingest.convert')
 ROWS = 600
@@ -36,6 +37,8 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, **options: 
     monkeypatch.setattr(DELIMITED, 'LARGE', 2**62)
     careful, rows, faults = version(tmp_path / 'careful', text, **options)
     monkeypatch.setattr(DELIMITED, 'LARGE', 0)
+    # Of a text as short as one slice every other would be the whole again.
+    monkeypatch.setattr(CLEAN_TEXTS, 'SLICES', min(CLEAN_TEXTS.SLICES, 2 + len(text) // CLEAN_TEXTS.SLICE_BYTES))
     ways = []
     for name in ('_at_once', '_by_steps'):
         monkeypatch.setattr(CONVERT, name, _watched(getattr(CONVERT, name), name, ways))
@@ -167,7 +170,7 @@ def test_one_odd_line_is_found_and_accounted_for(line: str, tmp_path: Path, monk
 
 
 def test_a_word_that_no_sample_shows_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module('core.analysis.ingest.clean'), 'SLICE_BYTES', 256)
+    monkeypatch.setattr(CLEAN_TEXTS, 'SLICE_BYTES', 256)
     text = table(y=number, word=lambda draw, row: 'rare' if row == 301 else 'usual')
     way, _ = both(tmp_path, monkeypatch, text)
     assert way == '_by_steps'

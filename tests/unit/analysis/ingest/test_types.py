@@ -464,6 +464,7 @@ def test_a_large_file_is_not_taken_for_clean_because_of_one_repair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str, kind: str, at: int
 ) -> None:
     monkeypatch.setattr(importlib.import_module('core.analysis.ingest.delimited'), 'LARGE', 1)
+    monkeypatch.setattr(importlib.import_module('core.analysis.ingest.clean'), 'SLICES', 2)  # each is the whole text
     rows = [f'2024-01-{1 + i % 28:02} {i // 28:02}:00,shop {i % 4},word {i},{i % 90}.25,{i % 7}' for i in range(400)]
     rows[at] = record
     text = '\n'.join(['ds,shop,remark,y,q', *rows, ''])
