@@ -9,14 +9,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import psycopg
 import pytest
 import pytest_asyncio
 import structlog
+from httpx._transports import default
 
 from core.values import User
 from storage.embedded.compute import ONE_THREAD, READY
@@ -54,9 +57,11 @@ where datname = current_database() and pid <> pg_backend_pid() and state like 'i
 def pytest_configure(config: pytest.Config) -> None:
     """Compute with one thread, as children do: of a second one matrices of tests make mere waiting at full speed.
 
-    And keep what tests write in memory where there is room: a disk makes each commit of a database wait.
+    And keep what tests write in memory where there is room: a disk makes each commit of a database wait. And load the
+    certificates of authorities once, which takes as long as a small test: each client of HTTP would load them anew.
     """
     os.environ.update({f'{library}_NUM_THREADS': '1' for library in ONE_THREAD})
+    default.create_ssl_context = cache(httpx.create_ssl_context)
     if not hasattr(config, 'workerinput') and 'TMPDIR' not in os.environ and _has_room(MEMORY):
         os.environ['TMPDIR'] = str(MEMORY)
         tempfile.tempdir = None
