@@ -42,8 +42,9 @@ def converted(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
 @pytest.mark.parametrize('make', [demo.shop_sales, demo.grid_load])
 @pytest.mark.slow
 def test_a_seed_always_makes_the_same_bytes(make: Any) -> None:
-    assert make(5) == make(5)
-    assert make(5) != make(6)
+    made = make(5)
+    assert made == make(5)
+    assert made != make(6)
     assert make() == make(1)
 
 
@@ -54,11 +55,12 @@ def test_samples_are_as_large_as_they_say(file: File) -> None:
 
 @pytest.mark.parametrize('seed', [1, 2])
 def test_the_shops_come_whole_or_in_two_parts(seed: int) -> None:
+    before = demo.shop_sales_before(seed)
     head, _, news = demo.shop_sales_news(seed).partition(b'\n')
-    assert demo.shop_sales_before(seed) + news == demo.shop_sales(seed)
-    assert demo.shop_sales_before(seed).startswith(head + b'\n')
+    assert before + news == demo.shop_sales(seed)
+    assert before.startswith(head + b'\n')
     assert news.startswith(b'2026-09-01,')
-    assert b'2026-09-' not in demo.shop_sales_before(seed)
+    assert b'2026-09-' not in before
 
 
 def test_the_dashboard_of_the_story_tells_of_the_days_on_which_there_was_an_offer() -> None:
@@ -84,7 +86,7 @@ def test_holidays_are_those_of_the_country() -> None:
     assert demo.holidays(2026)[date(2026, 5, 25)] == 'Whit Monday'
 
 
-@pytest.mark.parametrize('seed', [1, 2, 3])
+@pytest.mark.parametrize('seed', [1, 2])
 @pytest.mark.slow
 def test_every_planted_defect_is_found_at_its_line(seed: int, tmp_path: Path) -> None:
     path = tmp_path / 'shops.csv'

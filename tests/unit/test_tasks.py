@@ -23,6 +23,7 @@ from tests.unit.analysis.forecasting.frames import frame, wave
 pytestmark = pytest.mark.xdist_group('forecasting')  # whose worker has imported the libraries of models
 
 DAYS, AHEAD, H = 84, 7, 7
+FEW_ROUNDS = {'lightgbm': {'rounds': 10}}
 VERSION, PREFIX = f't/{UUID(int=1)}/version/data.parquet', f't/{UUID(int=1)}/forecast/j-1'
 
 
@@ -125,7 +126,8 @@ def test_a_time_that_stands_for_no_date_is_no_history(objects: LocalTaskObjects,
 
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
     models = ['theta', 'lightgbm']
-    first, second = (run(objects, tmp_path / name, models=models, windows=1)['objects'] for name in ('one', 'two'))
+    asked = {'models': models, 'windows': 1, 'options': FEW_ROUNDS}
+    first, second = (run(objects, tmp_path / name, **asked)['objects'] for name in ('one', 'two'))
     assert first == second
 
 
@@ -134,7 +136,8 @@ def test_auto_is_explained_by_the_shares_of_its_members(
     objects: LocalTaskObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, 'pool', lambda step: ('lightgbm', 'linear', 'theta'))
-    (auto,) = run(objects, tmp_path / 'one', models=['auto'], windows=1)['manifest']['models']
+    asked = {'models': ['auto'], 'windows': 1, 'options': FEW_ROUNDS}
+    (auto,) = run(objects, tmp_path / 'one', **asked)['manifest']['models']
     assert sum(auto['weights'].values()) == pytest.approx(1)
     rows = stored(objects, tmp_path, 'explained-auto.parquet')
     assert rows.columns == ['unique_id', 'kind', 'name', 'ds', 'value']
@@ -206,17 +209,17 @@ def test_a_chunk_is_forecast_by_auto_with_what_was_learnt_before(
 ) -> None:
     monkeypatch.setattr(ensemble, 'LEAST_SERIES', 2)
     monkeypatch.setattr(ensemble, 'pool', lambda step: ('lightgbm', 'theta'))
-    about = {'n_series': 2, 'notes': False}
-    first = run(objects, tmp_path / 'one', about={**about, 'learn': 2}, models=['auto'])
+    about, asked = {'n_series': 2, 'notes': False}, {'models': ['auto'], 'options': FEW_ROUNDS}
+    first = run(objects, tmp_path / 'one', about={**about, 'learn': 2}, **asked)
     (auto,) = first['manifest']['models']
     assert (auto['files'], auto['rows'], auto['backtests']) == ([], 0, ['backtest-auto.parquet'])
     assert (first['manifest']['history'], first['manifest']['learnt']) == ([], ['learnt.zip'])
     (score,) = first['manifest']['scores']
     assert (score['n_series'], score['n_windows']) == (2, 6)
     learnt = [item for item in first['objects'] if item['key'].endswith('learnt.zip')]
-    whole = run(objects, tmp_path / 'two', about=about, models=['auto'])
+    whole = run(objects, tmp_path / 'two', about=about, **asked)
     rows = stored(objects, tmp_path, 'forecast-auto.parquet').filter(pl.col('unique_id') == 'south')
-    second = run(objects, tmp_path / 'three', about={**about, 'chunk': [1, 2], 'learnt': learnt}, models=['auto'])
+    second = run(objects, tmp_path / 'three', about={**about, 'chunk': [1, 2], 'learnt': learnt}, **asked)
     (auto,) = second['manifest']['models']
     assert (auto['series'], auto['backtests'], 'windows' in auto) == ({'ok': 1}, [], False)
     assert (second['manifest']['scores'], second['manifest']['sums']) == ([], {})
@@ -233,14 +236,14 @@ def test_a_chunk_that_does_not_know_a_regressor_is_forecast_without_it(
     known = known.with_columns(promo=pl.when(pl.col('_series') == 'south').then(pl.col('promo')))
     known.write_parquet(tmp_path / 'known.parquet')
     objects.put_file(VERSION, tmp_path / 'known.parquet')
-    models = ['seasonal_naive', 'lightgbm']
-    answer = run(objects, tmp_path / 'a', about={'chunk': [0, 2]}, models=models, regressors=['promo'])
+    asked = {'models': ['seasonal_naive', 'lightgbm'], 'regressors': ['promo'], 'options': FEW_ROUNDS}
+    answer = run(objects, tmp_path / 'a', about={'chunk': [0, 2]}, **asked)
     assert answer['manifest']['series'] == ['north']
     for model in answer['manifest']['models']:
         assert model['series'] == {'ok': 1}
         assert any('Regressor "promo" is not known' in text for text in model['warnings'])
     with pytest.raises(UnusableData, match='"promo" is not known'):
-        run(objects, tmp_path / 'b', series=['north'], models=models, regressors=['promo'])
+        run(objects, tmp_path / 'b', series=['north'], **asked)
 
 
 def test_zero_is_taken_at_its_word(objects: LocalTaskObjects, tmp_path: Path) -> None:
