@@ -73,14 +73,16 @@ class Forecasts:
 
 
 def forecast(
-    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, progress: Progress = quiet
-) -> 'polars.DataFrame':
+    frame: 'polars.DataFrame', request: Request, *, whole: bool = True, known: dict[bytes, Any] | None = None,
+    progress: Progress = quiet,
+) -> 'polars.DataFrame':  # fmt: skip
     """Return the forecasts of every series by every model asked for; a series that fails never fails the others.
 
     Args:
         frame: `unique_id` (text), `ds` (date or datetime), `y` (number, may hold nulls), in any order.
         whole: whether these are all rows there are. Of some of the series, or of their past, a regressor that none of
             them knows ahead is left out with a warning instead of refused.
+        known: what forecasts of other pasts of the frame have fitted, where one is given to all of them.
         progress: told the part done (0 to 1) and what is being done.
 
     Returns:
@@ -92,12 +94,12 @@ def forecast(
     Raises:
         UsageError: the request is wrong. UnusableData: the frame lacks a column or a column has the wrong type.
     """
-    return run(frame, request, whole=whole, progress=progress).rows
+    return run(frame, request, whole=whole, known=known, progress=progress).rows
 
 
 def run(
     frame: 'polars.DataFrame', request: Request, *, whole: bool = True, explain: int = 0, store: 'Store | None' = None,
-    progress: Progress = quiet,
+    known: dict[bytes, Any] | None = None, progress: Progress = quiet,
 ) -> Forecasts:  # fmt: skip
     """Return `forecast`'s rows, what each model took, and the first `explain` series' forecasts explained.
 
@@ -123,6 +125,7 @@ def run(
     for index, group in enumerate(panels):
         places = [usable[place] for place in group]
         context = _context(request, len(places) / len(usable), _part(progress, index, len(panels)))
+        context = context if known is None else replace(context, known=known)
         panel = [series[place] for place in places]
         bench = Bench(panel, h=request.h, quantiles=asked, run=context, adapted=request.adapted, store=store)
         began = perf_counter()

@@ -64,7 +64,8 @@ def run(
 ) -> Backtest:  # fmt: skip
     """Return `cross_validation`'s rows, and how long each model took by itself: models share nothing here.
 
-    The latest window comes first. With a `budget` in seconds, no window is begun that would probably not end within it.
+    Windows of a model do: one ends where another is held out, and that fit is made once. The latest window comes first.
+    With a `budget` in seconds, no window is begun that would probably not end within it.
     """
     import polars as pl
 
@@ -78,6 +79,7 @@ def run(
     asked = replace(request, adapted={}, budget=request.budget and request.budget / n_windows)
     started, longest = perf_counter(), 0.0
     parts, seconds, counts = [], dict.fromkeys(request.models, 0.0), Counter(dict.fromkeys(history.series, 0))
+    known: dict[str, dict[bytes, Any]] = {model: {} for model in request.models}
     for window in range(n_windows):
         began = perf_counter()
         if budget is not None and began - started + longest >= budget:
@@ -90,7 +92,8 @@ def run(
             told = _part(progress, window * len(request.models) + place, n_windows * len(request.models))
             begun = perf_counter()
             own = replace(asked, models=(model,))
-            parts.append(history.beside(forecasting.forecast(past, own, whole=False, progress=told)))
+            made = forecasting.forecast(past, own, whole=False, known=known[model], progress=told)
+            parts.append(history.beside(made))
             seconds[model] += perf_counter() - begun
         longest = max(longest, perf_counter() - began)
     progress(1.0, 'Done')

@@ -22,7 +22,8 @@ def quiet(part: float, text: str) -> None:
 class Run:
     """How to run: processes to use, the seed, the seconds one series may take, and whom to tell of progress.
 
-    The rest is as in `forecasting.Request`; `regressors` names the columns of `Series.regressors`.
+    The rest is as in `forecasting.Request`; `regressors` names the columns of `Series.regressors`. `known` keeps what
+    `workers.each` was asked, so that the same fit is not made twice.
     """
 
     cores: int = 1
@@ -33,6 +34,7 @@ class Run:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     budget: float | None = None
     progress: Callable[[float, str], None] = quiet
+    known: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ child. It dies with its parent (PR_SET_PDEATHSIG on Linux, the closed pipe elsew
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -24,6 +26,8 @@ from core.errors import UsageError
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 START_TIME = 60.0
 """Seconds a new worker may take to start and import its libraries, on top of the time of its first series."""
+MOST_KNOWN = 10_000
+"""So many results are kept for those who ask the same again: some 10 MB."""
 PR_SET_PDEATHSIG = 1
 Result = TypeVar('Result')
 
@@ -38,30 +42,30 @@ def each(
 ) -> list[Result]:
     """Return `function` (`module:name`) of every task, in order; `stand_in(task, reason)` where a worker failed.
 
-    What `function` returns must survive pickling.
+    What `function` returns must survive pickling. A task that equals another, or one that was asked of a run with the
+    same `known`, is not computed again.
 
     With one core it runs here, unless `apart` asks for a process that can be killed after `run.timeout` seconds.
     A UsageError there is raised.
     """
-    if not tasks:
-        return []
-    if not apart and (run.cores == 1 or len(tasks) < 2 * run.cores):
-        call = _load(function)
-        done: list[Result] = []
-        for place, task in enumerate(tasks):
-            try:
-                done.append(cast(Result, call(task)))
-            except UsageError:
-                raise
-            except Exception as error:  # noqa: BLE001 - as at the border of a process: one fit costs one series
-                done.append(stand_in(task, _named(error)))
-            run.progress((place + 1) / len(tasks), '')
-        return done
-    results: dict[int, Result] = {}
-    for place, answer in _apart(function, tasks, run):
-        results[place] = stand_in(tasks[place], answer.reason) if isinstance(answer, _Fault) else cast(Result, answer)
-        run.progress(len(results) / len(tasks), '')
-    return [results[place] for place in range(len(tasks))]
+    keys = [_key(function, task) for task in tasks]
+    new = {key: task for key, task in zip(keys, tasks, strict=True) if key not in run.known}
+    names, asked = list(new), list(new.values())
+    here = not asked or (not apart and (run.cores == 1 or len(asked) < 2 * run.cores))
+    found: dict[bytes, Result] = {}
+    for place, answer in _here(function, asked) if here else _apart(function, asked, run):
+        if isinstance(answer, _Fault):
+            found[names[place]] = stand_in(asked[place], answer.reason)
+        else:
+            found[names[place]] = cast(Result, answer)
+            if len(run.known) < MOST_KNOWN:
+                run.known[names[place]] = answer
+        run.progress(len(found) / len(asked), '')
+    return [found[key] if key in found else cast(Result, run.known[key]) for key in keys]
+
+
+def _key(function: str, task: dict[str, Any]) -> bytes:
+    return blake2b(pickle.dumps((function, task)), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ class _Worker:
     place: int = -1
     deadline: float = field(default=0.0)
     fresh: bool = True
+
+
+def _here(function: str, tasks: Sequence[dict[str, Any]]) -> Iterator[tuple[int, object]]:
+    """Yield each task's place with its result, or with the fault for which there is none: it costs no other task."""
+    call = _load(function)
+    for place, task in enumerate(tasks):
+        try:
+            answer = call(task)
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as at the border of a process: one fit costs one series
+            answer = _Fault(_named(error))
+        yield place, answer
 
 
 def _apart(function: str, tasks: Sequence[dict[str, Any]], run: Run) -> Iterator[tuple[int, object]]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from core.analysis.forecasting.base import Raw
 
 
 def fit(task: dict[str, Any]) -> Raw:
-    """Answer with the task's number and this process, or hang, crash or raise first."""
+    """Answer with the task's number, this process and the moment, or hang, crash or raise first."""
     match task.get('fault'):
         case 'hang':
             threading.Event().wait()
@@ -19,7 +20,7 @@ def fit(task: dict[str, Any]) -> Raw:
             os.kill(os.getpid(), signal.SIGKILL)
         case 'raise':
             raise ValueError('no such luck')
-    return Raw(center=np.array([task['number'], os.getpid()]), spread=np.ones(2), used='test')
+    return Raw(center=np.array([task['number'], os.getpid(), time.monotonic_ns()]), spread=np.ones(3), used='test')
 
 
 def stand_in(task: dict[str, Any], reason: str) -> Raw:

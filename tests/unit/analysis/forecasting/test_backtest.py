@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from core.analysis import evaluate, forecasting
-from core.analysis.forecasting import Request, backtest, cross_validation, scores
+from core.analysis.forecasting import Request, backtest, cross_validation, scores, statistical
 from core.errors import UsageError
 from tests.unit.analysis.forecasting.frames import air, frame, wave
 
@@ -23,6 +23,19 @@ def test_windows_end_step_size_apart_and_show_what_came():
     assert last['y'].to_list() == air()['y'][-6:].to_list()
     middle = rows.filter(pl.col('cutoff') == rows['cutoff'].unique().sort()[1])
     assert middle['y'].to_list() == air()['y'][-10:-4].to_list()
+
+
+def test_windows_of_a_model_share_their_fits_and_give_what_each_gives_alone(monkeypatch):
+    fitted: list[bytes] = []
+    fit = statistical.fit
+    monkeypatch.setattr(statistical, 'fit', lambda task: fitted.append(task['y'].tobytes()) or fit(task))
+    asked = Request(h=6, models=('theta',))
+    rows = cross_validation(air(), asked, n_windows=2)
+    assert len(set(fitted)) == len(fitted) > 2
+    for size in (138, 132):
+        alone = forecasting.forecast(air()[:size], asked)
+        shared = rows.filter(pl.col('cutoff') == air()['ds'][size - 1])
+        assert shared.select(alone.columns).equals(alone)
 
 
 FEW_ROUNDS = {'lightgbm': {'rounds': 20}}

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.forecasting import Request, ensemble, forecast, frequency, registry, repair, run
+from core.analysis.forecasting import Request, ensemble, forecast, frequency, registry, repair, run, statistical
 from core.analysis.forecasting.base import Origin, Raw, Run
 from core.analysis.forecasting.conformal import Held
 from tests.unit.analysis.forecasting.frames import air, frame, wave
@@ -112,18 +112,20 @@ def test_a_budget_that_is_too_small_is_told_and_still_gives_a_forecast():
     assert found.weights == {'auto': {'seasonal_naive': 1.0}}
 
 
+@pytest.mark.usefixtures('few_members')
 def test_intermittent_series_get_the_intermittent_model_and_the_others_do_not():
     rng = np.random.default_rng(4)
     demand = [rng.poisson(0.3, 70) * rng.integers(1, 9, 70) for _ in range(3)]
     parts = [frame(own, name=f'demand {at}') for at, own in enumerate(demand)]
     parts += [frame(wave(70, seed=at), name=f'wave {at}') for at in range(3)]
-    found = run(pl.concat(parts), Request(h=7))
+    found = run(pl.concat(parts), Request(h=7, options={'lightgbm': {'rounds': 20}}))
     used = {name: own['model_used'][0] for (name,), own in found.rows.group_by('unique_id')}
     assert all(('croston' in model) == name.startswith('demand') for name, model in used.items())
     assert sum(found.weights['auto'].values()) == pytest.approx(1)
     assert found.rows.filter(pl.col('unique_id').str.starts_with('demand'))['q0.025'].min() >= 0
 
 
+@pytest.mark.usefixtures('few_members')
 def test_weights_of_auto_are_told():
     found = run(frame(wave(80, season=12), every='1mo', start=datetime(2010, 1, 1)), Request(h=6))
     assert sum(found.weights['auto'].values()) == pytest.approx(1)
@@ -154,6 +156,21 @@ class Broken:
         raise TypeError('no such luck')
 
 
+@pytest.mark.usefixtures('few_members')
+def test_a_member_that_is_asked_for_by_itself_is_fitted_once(monkeypatch: pytest.MonkeyPatch):
+    fitted: list[tuple[str, bytes]] = []
+    fit = statistical.fit
+    monkeypatch.setattr(
+        statistical, 'fit', lambda task: fitted.append((task['name'], task['y'].tobytes())) or fit(task)
+    )
+    lumpy = np.where(np.random.default_rng(4).random(60) < 0.3, 4.0, 0.0)
+    rows = pl.concat([frame(wave(60), name='wave'), frame(lumpy, name='lumpy')])
+    found = run(rows, Request(h=7, models=('theta', 'auto'), options={'lightgbm': {'rounds': 5}}))
+    assert {'croston', 'theta'} <= set(found.weights['auto'])
+    assert len(fitted) == len(set(fitted))
+
+
+@pytest.mark.usefixtures('few_members')
 def test_a_model_that_raises_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch):
     real = registry.member
     monkeypatch.setattr(registry, 'member', lambda name: Broken() if name == 'lightgbm' else real(name))
@@ -163,7 +180,7 @@ def test_a_model_that_raises_costs_the_others_nothing(monkeypatch: pytest.Monkey
     assert 'no such luck' in by_model['lightgbm']['warning']
     assert (by_model['theta']['status'], by_model['theta']['warning']) == ('ok', '')
     assert by_model['auto']['status'] == 'ok'
-    assert {'theta', 'mstl'} & set(by_model['auto']['model_used'].split('+'))
+    assert {'theta', 'linear'} & set(by_model['auto']['model_used'].split('+'))
 
 
 def test_auto_tells_when_no_member_could_forecast():
@@ -188,7 +205,8 @@ def test_bands_belong_to_the_members_that_forecast():
 @pytest.mark.usefixtures('few_members')
 def test_progress_of_auto_never_goes_back():
     told: list[float] = []
-    forecast(air(), Request(h=6), progress=lambda part, _: told.append(part))
+    asked = Request(h=6, options={'lightgbm': {'rounds': 20}})
+    forecast(air(), asked, progress=lambda part, _: told.append(part))
     assert told == sorted(told)
 
 

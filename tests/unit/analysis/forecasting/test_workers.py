@@ -1,7 +1,9 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -61,6 +63,39 @@ def test_a_result_may_be_anything_that_pickles():
     tasks = [{'number': n} for n in range(2)]
     found = workers.each(f'{fits.__name__}:word', tasks, run=Run(), stand_in=lambda task, reason: '', apart=True)
     assert found == ['number 0', 'number 1']
+
+
+@pytest.mark.parametrize('apart', [False, True])
+def test_what_was_asked_before_is_not_fitted_again(apart: bool):
+    run = Run()
+
+    def answers(run: Run, *numbers: int) -> list[float]:
+        tasks = [{'number': number, 'y': np.full(3, number)} for number in numbers]
+        found = workers.each(FIT, tasks, run=run, stand_in=fits.stand_in, apart=apart)
+        assert [raw.center[0] for raw in found] == list(numbers)
+        return [raw.center[2] for raw in found]
+
+    first, second, again = answers(run, 1, 2, 1)
+    assert first == again != second
+    later, new = answers(replace(run, seed=2), 2, 3)
+    assert later == second != new
+    assert answers(Run(), 2) != [second], 'another run knows nothing of it'
+
+
+def test_a_fault_is_tried_again():
+    run = Run()
+    for number in (1, 2):
+        (raw,) = workers.each(FIT, [{'number': 1, 'fault': 'raise'}], run=run, stand_in=fits.stand_in)
+        assert raw.used == 'stand_in', number
+    assert run.known == {}
+
+
+def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, 'MOST_KNOWN', 2)
+    run = Run()
+    found = workers.each(FIT, [{'number': n} for n in range(5)], run=run, stand_in=fits.stand_in)
+    assert [raw.center[0] for raw in found] == list(range(5))
+    assert len(run.known) == 2
 
 
 def test_a_worker_dies_with_its_parent():
