@@ -138,7 +138,8 @@ def test_bands_of_many_series_hold_about_what_they_promise():
     rng = np.random.default_rng(9)
     full = [wave(110, season=12, noise=3.0, seed=int(seed)) for seed in rng.integers(0, 10**6, 20)]
     past = pl.concat([frame(values[:100], name=f'{n:02}', every='1mo') for n, values in enumerate(full)])
-    rows = forecast(past, Request(h=10, models=('theta', 'lightgbm', 'auto', 'seasonal_naive')))
+    models, few_rounds = ('theta', 'lightgbm', 'auto', 'seasonal_naive'), {'rounds': 40, 'learning_rate': 0.15}
+    rows = forecast(past, Request(h=10, models=models, options={'lightgbm': few_rounds}))
     actual = np.concatenate([values[100:] for values in full])
     for (model,), own in rows.group_by('model'):
         held = evaluate.coverage(actual, own['q0.1'].to_numpy(), own['q0.9'].to_numpy())

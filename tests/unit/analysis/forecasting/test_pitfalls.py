@@ -24,6 +24,7 @@ LOCAL = ('seasonal_naive', 'ets', 'theta', 'mstl', 'arima', 'croston', 'prophet'
 """Models of one series at a time: what they forecast depends on no other series."""
 QUICK = tuple(name for name in LOCAL if name != 'arima')
 ALL = tuple(name for name in (*QUICK, 'lightgbm', 'linear', 'auto') if name in MODELS)
+FEW_ROUNDS = {'lightgbm': {'rounds': 40, 'learning_rate': 0.15}}
 BANDS = ['q0.025', 'q0.1', 'q0.5', 'q0.9', 'q0.975']
 RNG = np.random.default_rng(6)
 COUNTS = np.where(RNG.random(SIZE) < 0.4, RNG.poisson(3.0, SIZE), 0).astype(float)
@@ -68,7 +69,7 @@ LIKE_SOUND = (
 @pytest.fixture(scope='module')
 def rows() -> pl.DataFrame:
     series = [frame(values, name=name) for name, values in BROKEN.items()]
-    return forecast(pl.concat([*series, DUPLICATED, SHUFFLED]), Request(h=H, models=ALL))
+    return forecast(pl.concat([*series, DUPLICATED, SHUFFLED]), Request(h=H, models=ALL, options=FEW_ROUNDS))
 
 
 def own(rows: pl.DataFrame, name: str, model: str) -> pl.DataFrame:
@@ -95,6 +96,24 @@ def test_every_series_gets_finite_ordered_bands_and_the_truth_of_who_made_them(r
         assert set(found['status']) == {'fallback' if stood_in or still else 'ok'}, name
         if stood_in:
             assert found['warning'][0], name
+
+
+@pytest.mark.parametrize('model', ['seasonal_naive', 'ets', 'theta', 'mstl', 'lightgbm'])
+def test_broken_series_fail_alone(rows: pl.DataFrame, model: str):
+    for name in ('single', 'constant', 'all zero'):
+        assert set(own(rows, name, model)['status']) == {'fallback'}
+    for name in ('sound', 'one missing', 'last missing', 'infinite', 'minus infinite', 'huge', 'tiny'):
+        found, size = own(rows, name, model), {'huge': 1e12, 'tiny': 1e-12}.get(name, 1.0)
+        assert set(found['status']) == {'ok'}, name
+        assert found.select('mean', *BANDS).null_count().sum_horizontal()[0] == 0, name
+        assert found['q0.025'].min() > 40 * size, name
+        assert found['q0.975'].max() < 160 * size, name
+    assert own(rows, 'constant', model)['q0.025'].to_list() == [3.25] * H
+    assert own(rows, 'single', model)['mean'].to_list() == [5.0] * H
+    assert own(rows, 'single', model)['q0.1'].null_count() == H
+    for name in ('empty', 'single', 'pair', 'constant', 'infinite'):
+        assert own(rows, name, model)['warning'][0] != '', name
+    assert own(rows, 'pair', model)['ds'][0] == datetime(2020, 1, 3)
 
 
 @pytest.mark.parametrize('model', ALL)
@@ -277,14 +296,15 @@ def test_a_regressor_missing_ahead_is_left_out_of_that_series_and_told(model: st
     unseen = known.with_columns(
         unique_id=pl.lit('c'), load=pl.when(pl.int_range(SIZE + H) < SIZE).then(None).otherwise(pl.col('load'))
     )
-    found = forecast(pl.concat([known, unknown, unseen]), Request(h=H, models=(model,), regressors=('load',)))
+    asked = Request(h=H, models=(model,), regressors=('load',), options=FEW_ROUNDS)
+    found = forecast(pl.concat([known, unknown, unseen]), asked)
     assert set(found['status']) == {'ok'}
     warnings = {name: part['warning'][0] for (name,), part in found.group_by('unique_id')}
     assert warnings['a'] == ''
     assert warnings['b'] == 'Regressor "load" is not known for 5 of 7 steps ahead and was left out.'
     assert warnings['c'] == 'Regressor "load" is not known in the past and was left out.'
     with pytest.raises(UnusableData, match='"load" is not known for the 7 steps ahead in any series'):
-        forecast(unknown, Request(h=H, models=(model,), regressors=('load',)))
+        forecast(unknown, asked)
 
 
 def test_arima_bears_broken_series_too():
@@ -399,7 +419,7 @@ def test_a_regressor_far_outside_what_was_seen_is_held_near_it_and_told():
     wild = history.with_columns(
         pl.when(pl.col('y').is_nan()).then(-20 * pl.col('price')).otherwise('price').alias('price')
     )
-    asked = Request(h=10, models=('lightgbm', 'linear'), regressors=('price',))
+    asked = Request(h=10, models=('lightgbm', 'linear'), regressors=('price',), options=FEW_ROUNDS)
     found = forecast(wild.with_columns(pl.col('y').fill_nan(None)), asked)
     assert 0 <= found['mean'].min() <= found['mean'].max() < 200
     assert 'far outside what was seen (4 to 6) at 10 of 10 steps ahead' in found['warning'][0]
