@@ -6,12 +6,11 @@ import csv
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryFile, mkdtemp
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,7 +24,8 @@ from core.settings import Settings
 from core.values import Job
 from storage.adapters import Opened
 from tests.e2e.cloud import PLACES, Cloud, Embedded
-from tests.e2e.server import FORKED, MAKE, ROOT, Server, python
+from tests.e2e.server import FORKED, MAKE, Server
+from tests.e2e.server import begin as start
 
 pytestmark = pytest.mark.xdist_group('faults')
 
@@ -206,22 +206,17 @@ def test_signals_after_the_first_break_nothing_off(home: Path):
 
 
 def test_a_start_that_is_broken_off_says_nothing(home: Path):
-    server = Server(home)
-    with subprocess.Popen(
-        python('run_nicegui.py', 'serve'),
-        cwd=ROOT,
-        env=server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as starting:
-        assert starting.stdout is not None
+    with TemporaryFile() as output:
+        starting = start(FORKED, environment=Server(home).environment, output=output.fileno())
         while not (home / 'postgres').exists():
             assert starting.poll() is None
             time.sleep(0.01)
         starting.send_signal(signal.SIGINT)
         starting.send_signal(signal.SIGINT)
-        said = starting.stdout.read().decode().splitlines()
-        assert starting.wait(30) == 130, said
+        status = starting.wait(30)
+        output.seek(0)
+        said = output.read().decode().splitlines()
+    assert status == 130, said
     assert [line.partition(':')[0] for line in said] == ['First start'], 'nothing beside what it had said before'
     assert not (home / 'run').exists()
 

@@ -98,7 +98,7 @@ def test_upload_chart_forecast_and_sign_out(place: Embedded | Cloud, server: Ser
     page.get_by_role('link', name='Forecast', exact=True).click()
     expect(page.get_by_role('heading', name='New forecast')).to_be_visible()
     page.get_by_role('button', name='Auto', exact=True).click()
-    models = ('Seasonal naive',) if isinstance(place, Cloud) else ('Prophet', 'LightGBM')
+    models = ('Seasonal naive',) if isinstance(place, Cloud) else ('Prophet', 'Linear')
     for model in models:
         page.get_by_role('button', name=model, exact=True).click()
     page.get_by_role('button', name='Run forecast').click()
