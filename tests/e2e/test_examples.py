@@ -14,7 +14,7 @@ import pytest
 from core.accounts import SCOPES
 from core.analysis.demo import shop_sales
 from tests.e2e.forked import Desk
-from tests.e2e.server import Server
+from tests.e2e.server import FORKED, Server
 from tests.examples import ROOT, Block, blocks, named_in_text, pages
 
 pytestmark = pytest.mark.xdist_group('examples')
@@ -82,7 +82,7 @@ class Reader:
 @pytest.fixture(scope='module')
 def reader() -> Iterator[Reader]:
     home, folder = Path(mkdtemp(prefix='vs-')), Path(mkdtemp(prefix='vs-docs-'))
-    server = Server(home, fresh=True).start()
+    server = Server(home, command=FORKED).start()
     try:
         reader = Reader(server, folder)
         reader.download(SAMPLE)

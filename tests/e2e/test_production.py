@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 def test_no_link_is_printed_at_start_but_on_demand_and_sigterm_ends_in_order(home: Path):
-    server = Server(home, command=python('run_nicegui.py', 'serve'), **SETTINGS).start()
+    server = Server(home, command=python('run_nicegui.py', 'serve'), fresh=True, **SETTINGS).start()
     try:
         assert server.link == PUBLIC
         told = subprocess.run(
