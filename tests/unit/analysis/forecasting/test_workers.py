@@ -65,13 +65,12 @@ def test_a_result_may_be_anything_that_pickles():
     assert found == ['number 0', 'number 1']
 
 
-@pytest.mark.parametrize('apart', [False, True])
-def test_what_was_asked_before_is_not_fitted_again(apart: bool):
+def test_what_was_asked_before_is_not_fitted_again():
     run = Run()
 
     def answers(run: Run, *numbers: int) -> list[float]:
         tasks = [{'number': number, 'y': np.full(3, number)} for number in numbers]
-        found = workers.each(FIT, tasks, run=run, stand_in=fits.stand_in, apart=apart)
+        found = workers.each(FIT, tasks, run=run, stand_in=fits.stand_in)
         assert [raw.center[0] for raw in found] == list(numbers)
         return [raw.center[2] for raw in found]
 
