@@ -9,7 +9,10 @@ from nicegui import app
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.ui import fields
 from ui.api import rest
+
+fields.remember()
 
 
 @pytest.fixture(autouse=True)

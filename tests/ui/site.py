@@ -16,11 +16,14 @@ from nicegui import Client, app, ui
 from nicegui.testing.general import nicegui_reset_globals, prepare_simulation
 
 from core.settings import Settings
+from tests.ui import fields
 from tests.ui.doubles import Services
 from ui.app import mount
 from ui.components.parts import button
 from ui.session import COOKIE, current
 from ui.theme import frame
+
+fields.remember()
 
 
 @dataclass
