@@ -10,7 +10,7 @@ _compiled: dict[Any, ModelField] = {}
 
 def remember() -> None:
     """Have a field that is described as an earlier one was check values by what was compiled for that."""
-    ModelField.__post_init__ = _recall  # type: ignore[method-assign]
+    ModelField.__post_init__ = _recall  # type: ignore[assignment, method-assign]
 
 
 def _recall(field: ModelField) -> None:
