@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 Kind = Literal['empty', 'number', 'time', 'flag', 'text']
@@ -35,6 +36,11 @@ def kind_of(cell: str | None) -> Kind:
     text = cell.strip()
     if len(text) > _LONGEST:
         return 'text'
+    return _kind_of(text)
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(text: str) -> Kind:
     lowered = text.lower()
     if lowered in _EMPTY:
         return 'empty'

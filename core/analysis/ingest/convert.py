@@ -41,6 +41,8 @@ SMALL_CELLS: Final = 2**18
 COLUMN_MEMORY: Final = 640 * 2**10
 """What each column of a table takes while its rows are typed and sorted, however few they are."""
 FEW_REPEATS: Final = 0.001
+FIRST: Final = 24
+"""Cells that are looked at before a whole column is."""
 SHAPES: Final = ('auto', 'long', 'wide')
 DUPLICATES: Final = ('auto', 'last', 'first', 'mean', 'sum')
 CHOICES: Final = (
@@ -146,6 +148,7 @@ def convert(path: Path, *, name: str, into: Path, options: Options, progress: Pr
                 lined=len(sources) == 1,
                 before=before,
                 numbered=job.numbered,
+                names=labelled.first if labelled.count == len(labelled.first) else None,
             )
             progress(0.85, 'Preparing zoom levels')
             build_pyramid(
@@ -287,6 +290,7 @@ class _Job:
     dropped: int = 0
     repeats: bool = False
     numbered: dict[str, str] = field(default_factory=dict)
+    held: dict[tuple[Path, str], bool] = field(default_factory=dict)
 
     @property
     def deduplicates(self) -> bool:
@@ -392,11 +396,18 @@ class _Job:
     def _holds(self, raw: RawTable, name: str) -> bool:
         """Whether a column has any cell that is not missing: of an empty one no number can be asked."""
         names = raw.names if name in raw.names else stored_names(raw.names)
-        present = readings.present(readings.trimmed(f'c{[*names].index(name)}'))
-        found = self.connection.execute(
-            f'SELECT 1 FROM {rows_of(raw)} WHERE _flag < 2 AND {present} IS NOT NULL LIMIT 1'
-        ).fetchone()
-        return found is not None
+        cell = f'c{[*names].index(name)}'
+        if (raw.path, cell) not in self.held:
+            self.held[raw.path, cell] = self._is_filled(raw, cell)
+        return self.held[raw.path, cell]
+
+    def _is_filled(self, raw: RawTable, cell: str) -> bool:
+        rows = f'FROM {rows_of(raw)} WHERE _flag < 2'
+        first = self.connection.execute(f'SELECT {cell} {rows} LIMIT {FIRST}').fetchall()
+        if any(text and text.isascii() and not readings.is_missing(text.strip(readings.BLANK)) for (text,) in first):
+            return True
+        present = readings.present(readings.trimmed(cell))
+        return self.connection.execute(f'SELECT 1 {rows} AND {present} IS NOT NULL LIMIT 1').fetchone() is not None
 
     def stored(self, staged: Staged, columns: Sequence[Column]) -> Stored:
         """Return the rows to store: those of the file, and those of the version before that stay."""
@@ -429,7 +440,16 @@ class _Job:
 
         fields = [recipes.Field(name=c.name, type=c.type, role=c.role, source=c.source) for c in columns]
         zone, memory, out = self.zone, _engine_memory(self.options), self.workdir / 'cooked.parquet'
-        done = recipes.cook(base, fields, self.options.recipe, zone=zone, out=out, memory=memory, workdir=self.workdir)
+        done = recipes.cook(
+            base,
+            fields,
+            self.options.recipe,
+            zone=zone,
+            out=out,
+            memory=memory,
+            workdir=self.workdir,
+            connection=self.connection if self.small else None,
+        )
         filled = duck.single(
             self.connection,
             f'SELECT {", ".join(f"count({field.sql})" for field in done.fields)} FROM {duck.files([out])}',

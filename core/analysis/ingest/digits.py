@@ -12,6 +12,7 @@ from core.analysis.ingest.tallies import AT_ONCE, quick_or, rows_of, texts_of
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.parquet as pq
 
     from core.analysis.ingest.types import Column
 
@@ -126,23 +127,42 @@ def _rounded(
     named = [column.name for column in columns if column.type in ('integer', 'decimal')]
     if not named:
         return {}
-    listed = ', '.join(duck.text(str(file)) for file in files)
-    short = ' AND '.join(
-        f"strlen(regexp_replace(stats_{end}_value, '[^0-9]', '', 'g')) <= {HELD}" for end in ('min', 'max')
-    )
-    # What has no figures at all is empty, or has to be counted.
-    rows = connection.execute(
-        f'SELECT path_in_schema, bool_and(coalesce({short}, stats_null_count = num_values, false)) '
-        f'FROM parquet_metadata([{listed}]) WHERE path_in_schema IN (SELECT unnest(?)) GROUP BY 1',
-        [named],
-    ).fetchall()
-    long = {str(name) for name, is_short in rows if not is_short}
+    long = _long(connection, files, named)
     asked = [column for column in columns if column.name in long]
     if not asked:
         return {}
     lost = ', '.join(f'count(*) FILTER ({_is_other(column)})' for column in asked)
     found = duck.single(connection, f'SELECT {lost} FROM {duck.files(files)} WHERE {where}')
     return {column.name: int(count) for column, count in zip(asked, found, strict=True) if count}
+
+
+def _long(connection: 'duckdb.DuckDBPyConnection', files: Sequence[Path], names: Sequence[str]) -> set[str]:
+    """Return which columns may have numbers of more digits than a float64 holds, by the least and greatest of each row
+    group. What has no such figures at all is empty, or may have."""
+    import pyarrow.parquet as pq
+
+    if len(files) == 1 and (footer := pq.read_metadata(files[0])).num_row_groups == 1:
+        # To plan the question takes longer than to look.
+        group = footer.row_group(0)
+        found = (group.column(place) for place in range(group.num_columns))
+        return {one.path_in_schema for one in found if one.path_in_schema in names and not _is_short(one)}
+    listed = ', '.join(duck.text(str(file)) for file in files)
+    short = ' AND '.join(
+        f"strlen(regexp_replace(stats_{end}_value, '[^0-9]', '', 'g')) <= {HELD}" for end in ('min', 'max')
+    )
+    rows = connection.execute(
+        f'SELECT path_in_schema, bool_and(coalesce({short}, stats_null_count = num_values, false)) '
+        f'FROM parquet_metadata([{listed}]) WHERE path_in_schema IN (SELECT unnest(?)) GROUP BY 1',
+        [names],
+    ).fetchall()
+    return {str(name) for name, is_short in rows if not is_short}
+
+
+def _is_short(chunk: 'pq.ColumnChunkMetaData') -> bool:
+    told = chunk.statistics
+    if told is None or not told.has_min_max:
+        return told is not None and told.has_null_count and told.null_count == chunk.num_values
+    return all(sum(map(str.isdigit, f'{end:f}')) <= HELD for end in (told.min, told.max))
 
 
 def _is_other(column: 'Column') -> str:

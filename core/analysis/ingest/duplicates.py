@@ -53,12 +53,13 @@ class Deduplicated:
 
 def has_duplicates(connection: 'duckdb.DuckDBPyConnection', rows: str, columns: Sequence[Column]) -> bool:
     """Whether two of the rows that are to be stored share series and time."""
-    connection.execute(
+    found = duck.single(
+        connection,
         f"""CREATE OR REPLACE TEMP TABLE repeated AS
         SELECT key FROM (SELECT {_key(columns)} AS key FROM ({rows}) WHERE _status < 2)
-        GROUP BY key HAVING count(*) > 1"""
+        GROUP BY key HAVING count(*) > 1""",
     )
-    return duck.single(connection, 'SELECT count(*) FROM repeated') != (0,)
+    return found != (0,)
 
 
 def own_number(connection: 'duckdb.DuckDBPyConnection', columns: Sequence[Column], rows: str) -> Column | None:
@@ -162,7 +163,7 @@ def without_duplicates(
             'name the column that tells them apart as a series.'
         )
     return Deduplicated(
-        staged=counted(connection, raw, out),
+        staged=replace(counted(connection, raw, out), typed=staged.typed if changed == [*columns] else ''),
         columns=changed,
         faults=tuple(faults),
         dropped=int(dropped),

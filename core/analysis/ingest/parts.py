@@ -157,11 +157,12 @@ def _is_of_few_words(connection: 'duckdb.DuckDBPyConnection', stored: Stored, co
 
 def _make_words(connection: 'duckdb.DuckDBPyConnection', stored: Stored, value: str, kind: str) -> bool:
     most_words = 2 * MOST_WORDS
-    connection.execute(
+    (many,) = duck.single(
+        connection,
         f'CREATE OR REPLACE TEMP TABLE words AS SELECT DISTINCT {value} AS word FROM ({stored.sample or stored.rows}) '
-        f'WHERE {value} IS NOT NULL LIMIT {most_words + 1}'
+        f'WHERE {value} IS NOT NULL LIMIT {most_words + 1}',
     )
-    if not 0 < duck.single(connection, 'SELECT count(*) FROM words')[0] <= most_words:
+    if not 0 < many <= most_words:
         return False
     # There is one already where rows that turned out not to be clean were written before.
     connection.execute(f'DROP TYPE IF EXISTS {kind}')

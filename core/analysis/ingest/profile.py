@@ -45,11 +45,12 @@ def write_series(
     connection.execute(_STEPS.format(local=local, files=duck.files(parts)))
     # What tells weekdays and months apart need not be asked of series without steps of whole days, or of four weeks:
     # to plan that takes longer than the rows of a small file.
-    days, months = duck.single(connection, f'SELECT count(*) FILTER (d > 0 AND d % {DAY} = 0), count(m) FROM steps')
+    days, months, even = duck.single(connection, _SORTS)
     kinds = [*([_MONTHLY] if days and months else []), *([_WORKDAYS] if days else []), _REGULAR]
     asked = ''.join(kind.asked for kind in kinds)
     connection.execute(_SERIES.format(local=local, files=duck.files(parts), asked=asked))
-    connection.execute(f'COPY ({_named(kinds)}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
+    named = _even(kinds) if even and _MONTHLY not in kinds else _named(kinds)
+    connection.execute(f'COPY ({named}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION zstd)')
 
 
 def write_steps(connection: 'duckdb.DuckDBPyConnection', series: Path, time: Column, *, zone: str, out: Path) -> bool:
@@ -68,12 +69,13 @@ def write_steps(connection: 'duckdb.DuckDBPyConnection', series: Path, time: Col
 def time_profile(connection: 'duckdb.DuckDBPyConnection', series: Path, column: Column, *, zone: str) -> TimeProfile:
     """Return the profile of the time column from the file that `write_series` wrote."""
     source = duck.files([series])
-    start, end, gaps, longest, duplicates, count, freq, step = duck.single(
+    start, end, gaps, longest, duplicates, freq, step, alike = duck.single(
         connection,
-        'SELECT min(start), max("end"), sum(gaps), max(longest_gap_seconds), sum(duplicates), count(*), min(freq), '
-        f'min(step_seconds) FROM {source}',
+        'SELECT min(start), max("end"), sum(gaps), max(longest_gap_seconds), sum(duplicates), min(freq), '
+        'min(step_seconds), count(freq) IN (0, count(*)) AND min(freq) IS NOT DISTINCT FROM max(freq) '
+        f'AND min(step_seconds) IS NOT DISTINCT FROM max(step_seconds) FROM {source}',
     )
-    if count > 1:
+    if not alike:
         freq, step = duck.single(
             connection,
             # Hardly two irregular series have one step.
@@ -102,14 +104,19 @@ def series_profile(
     """Return how many series there are, the first labels, and the first of those with the most rows, or nearly so; with
     the most values of the first measure where that has empty cells."""
     source = duck.files([series])
-    (count,) = connection.execute(f'SELECT count(*) FROM {source}').fetchone() or (0,)
-    first = connection.execute(f'SELECT series FROM {source} ORDER BY series LIMIT {LABELS}').fetchall()
+    first = connection.execute(f'SELECT series, rows FROM {source} ORDER BY series LIMIT {LABELS}').fetchall()
+    count = len(first)
+    if count == LABELS:
+        (count,) = duck.single(connection, f'SELECT count(*) FROM {source}')
     measure = next((duck.identifier(column.name) for column in columns if column.role == 'measure'), '_series')
     rows = duck.files(parts)
     (empty,) = duck.single(connection, f'SELECT count(*) - count({measure}) FROM {rows}') if count > 1 else (0,)
     counted = f'(SELECT _series AS series, count({measure}) AS rows FROM {rows} GROUP BY _series)' if empty else source
     opens = first[0][0] if first else ''
-    if count > 1:
+    if count == len(first) > 1 and not empty:
+        most = max(rows for _, rows in first)
+        opens = next(name for name, rows in first if rows >= NEARLY * most)
+    elif count > 1:
         (opens,) = duck.single(
             connection,
             f'SELECT min(series) FROM (SELECT series, rows, max(rows) OVER () AS most FROM {counted}) '
@@ -331,6 +338,13 @@ SELECT s, CAST(floor(16 * log2(step)) AS INTEGER) AS bin, sum(n)::BIGINT AS n, m
     sum(step::HUGEINT * n)::DOUBLE / sum(n) FILTER (step IS NOT NULL) AS mean
 FROM counted GROUP BY s, bin ORDER BY s, bin"""
 
+# Whether there are steps of whole days and of four weeks, and whether all steps of each series are equal.
+_SORTS: Final = f"""
+SELECT coalesce(bool_or(days), false), coalesce(bool_or(months), false), coalesce(bool_and(low = high), true) FROM (
+    SELECT min(d) FILTER (d > 0) AS low, max(d) AS high, bool_or(d > 0 AND d % {DAY} = 0) AS days,
+        count(m) > 0 AS months FROM steps GROUP BY s
+)"""
+
 _SERIES: Final = """
 CREATE OR REPLACE TEMP TABLE profiled AS
 SELECT _series AS s, count(*) AS rows, min(_time) AS start, max(_time) AS "end"{asked}
@@ -406,14 +420,34 @@ _REGULAR: Final = _Kind(
 )
 
 
-def _named(kinds: Sequence[_Kind]) -> str:
-    """SQL: what `write_series` writes of the tables `steps` and `profiled`, where the steps may be of these kinds."""
+def _sizes(kinds: Sequence[_Kind]) -> tuple[str, str]:
+    """SQL: the largest unit of which a step is a multiple, and the alias of that unit."""
     units = {size: unit for size, unit in _UNITS.items() if _WORKDAYS in kinds or size < DAY}
     sizes = ' '.join(f'WHEN step % {size} = 0{" AND weekdays = 0" if size > DAY else ""} THEN {size}' for size in units)
+    return f'CASE {sizes} END', ' '.join(f'WHEN {size} THEN {unit}' for size, unit in units.items())
+
+
+def _even(kinds: Sequence[_Kind]) -> str:
+    """SQL: what `_named` tells where all steps of each series are equal: then there are no gaps, and no workdays."""
+    size, units = _sizes(kinds)
+    # A number of gaps that is written as 0 would make a column that cannot be empty, unlike that of other versions.
+    return f"""
+SELECT s AS series, rows, start, "end", step / 1e6 AS step_seconds, {_REGULAR.freq.format(units=units)} AS freq,
+    (0 * coalesce(duplicates, 0))::BIGINT AS gaps, NULL::DOUBLE AS longest_gap_seconds,
+    coalesce(duplicates, 0)::BIGINT AS duplicates
+FROM (
+    SELECT f.*, step, duplicates, {size} AS size
+    FROM profiled f LEFT JOIN (
+        SELECT s, max(d) FILTER (d > 0) AS step, sum(n) FILTER (d = 0) AS duplicates FROM steps GROUP BY s
+    ) USING (s)
+) ORDER BY s"""
+
+
+def _named(kinds: Sequence[_Kind]) -> str:
+    """SQL: what `write_series` writes of the tables `steps` and `profiled`, where the steps may be of these kinds."""
+    size, units = _sizes(kinds)
     tests = ' '.join(f'WHEN {kind.test} THEN {k}' for k, kind in enumerate(kinds))
-    freqs = ' '.join(f'WHEN {k} THEN {kind.freq}' for k, kind in enumerate(kinds)).format(
-        units=' '.join(f'WHEN {size} THEN {unit}' for size, unit in units.items())
-    )
+    freqs = ' '.join(f'WHEN {k} THEN {kind.freq}' for k, kind in enumerate(kinds)).format(units=units)
     gaps = ''.join(
         f', coalesce(sum(n) FILTER ({kind.gaps}), 0) AS gaps{k}, max(d) FILTER ({kind.gaps}) AS longest{k}'
         for k, kind in enumerate(kinds)
@@ -438,7 +472,7 @@ WITH by_length AS (
         sum(n) FILTER (d = step) / sum(n) FILTER (d > 0) AS common{shares}{gaps}
     FROM steps p LEFT JOIN common USING (s){' LEFT JOIN common_months USING (s)' if months else ''} GROUP BY p.s
 ), kinds AS (
-    SELECT f.*, h.* EXCLUDE (s), CASE {tests} END AS kind, CASE {sizes} END AS size
+    SELECT f.*, h.* EXCLUDE (s), CASE {tests} END AS kind, {size} AS size
     FROM profiled f LEFT JOIN shares h USING (s)
 )
 SELECT s AS series, rows, start, "end", CASE WHEN kind IS NULL THEN median ELSE step END / 1e6 AS step_seconds,

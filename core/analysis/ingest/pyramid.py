@@ -21,7 +21,7 @@ import json
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import duck
 
@@ -69,12 +69,12 @@ def build_pyramid(
     for measure in measures:
         if measure not in whole:
             _add_measures(connection, parts, [measure])
-    rows = 'SELECT * FROM pyramid ORDER BY measure, series, level, start'
+    rows = f'SELECT * FROM pyramid{" ORDER BY measure, series, level, start" if measures else ""}'
     target = duck.text(str(out))
     # Without the temporary file that DuckDB writes beside a file to be replaced: its path is closed to it.
     options = (
         f'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false, PARQUET_VERSION v2'
-        f'{_lines(connection)}'
+        f'{_lines(connection.execute(_RUNS).fetchmany(MOST_RUNS + 1) if measures else [])}'
     )
     connection.execute(f'COPY ({rows}) TO {target} ({options})')
 
@@ -85,9 +85,8 @@ def values(source: str, measure: str) -> str:
     return f'SELECT _series AS s, epoch_us(_time) AS t, {value} AS v FROM {source} WHERE isfinite({value})'
 
 
-def _lines(connection: 'duckdb.DuckDBPyConnection') -> str:
+def _lines(runs: Sequence[tuple[Any, ...]]) -> str:
     """Return the option that writes into the footer where lines lie."""
-    runs = connection.execute(_RUNS).fetchmany(MOST_RUNS + 1)
     if len(runs) > MOST_RUNS:
         return ''
     measure, series, *numbers = zip(*runs, strict=True) if runs else [()] * 6

@@ -5,13 +5,14 @@ of faults is taken from the same expressions, so the two cannot disagree.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from core.analysis import duck
 from core.analysis.ingest.rawtable import FaultAction, Flag, RawTable
+from core.analysis.ingest.tallies import FEW_CELLS
 from core.analysis.ingest.types import Column
 from core.analysis.ingest.values import text_rows, typed_rows, utc
 
@@ -97,7 +98,8 @@ _REASONS: Final = {
 class Staged:
     """The typed rows in `path` (file order not kept; `_row` holds it) and how many have which status.
 
-    `points` is how many rows are stored, which is more than the records that are where a wide table was melted.
+    `points` is how many rows are stored, which is more than the records that are where a wide table was melted. `typed`
+    is SQL over a table of what `typed_rows` gives of all columns, where they are so few that it is kept.
     `rows` is SQL that gives them. Columns: `_row`, `_line`, `_time` TIMESTAMP (UTC; NULL without a time column),
     `_status` (0 accepted, 1 repaired, 2 rejected), then the stored columns.
     """
@@ -108,6 +110,7 @@ class Staged:
     repaired: int
     rejected: int
     points: int | None = None
+    typed: str = ''
 
 
 def stage(
@@ -121,9 +124,14 @@ def stage(
 ) -> Staged:
     """Type every row of the raw table and decide what becomes of it; `keep_unmeasured` stores rows without measure."""
     _read_clocks(connection, raw, columns, zone=zone)
-    typed = _typed(raw, columns, zone=zone, keep_unmeasured=keep_unmeasured)
-    connection.execute(f'COPY ({typed}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
-    return counted(connection, raw, out)
+    cells, typed = typed_rows(raw, columns, zone=zone), ''
+    if raw.rows * len(columns) <= FEW_CELLS and any(column.unread or column.repaired for column in columns):
+        # The faults of few cells are listed in less time than it takes to plan for each of them how it was typed.
+        connection.execute(f'CREATE OR REPLACE TEMP TABLE typed AS {cells}')
+        cells = typed = 'FROM typed'
+    rows = _staged(raw, columns, cells, zone=zone, keep_unmeasured=keep_unmeasured)
+    connection.execute(f'COPY ({rows}) TO {duck.text(str(out))} (FORMAT parquet, COMPRESSION lz4)')
+    return replace(counted(connection, raw, out), typed=typed)
 
 
 def counted(connection: 'duckdb.DuckDBPyConnection', raw: RawTable, out: Path) -> Staged:
@@ -242,8 +250,8 @@ def _moves(time: Column | None, zone: str) -> bool:
     return time is not None and zone != 'UTC' and not _is_calendar(time)
 
 
-def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str, keep_unmeasured: bool) -> str:
-    """SQL: every row, typed, with `_row`, `_line`, `_time`, `_status`."""
+def _staged(raw: RawTable, columns: Sequence[Column], cells: str, *, zone: str, keep_unmeasured: bool) -> str:
+    """SQL: every row, with `_row`, `_line`, `_time`, `_status`, of the typed `cells` (SQL)."""
     time = _time_of(columns)
     values = ''.join(f', v{column.index}' for column in columns)
     marks = ''.join(f', {_unread(column)} AS u{column.index}' for column in columns if column.unread)
@@ -252,9 +260,7 @@ def _typed(raw: RawTable, columns: Sequence[Column], *, zone: str, keep_unmeasur
     own = f', {_utc_time(time, moved=moved)} AS _time{_changes(time, moved=moved)}' if time else ''
     joined = _clocks(time) if time and moved else ''
     record = ', _record' if raw.is_melted else ''
-    source = (
-        f'SELECT _row, _line, _flag{record}{own}{values}{marks} FROM ({typed_rows(raw, columns, zone=zone)}) r{joined}'
-    )
+    source = f'SELECT _row, _line, _flag{record}{own}{values}{marks} FROM ({cells}) r{joined}'
     named = ''.join(f', v{column.index} AS {duck.identifier(column.name)}' for column in columns)
     kept = '_time' if time else 'NULL::TIMESTAMP AS _time'
     status = _status(columns, moved=moved, keep_unmeasured=keep_unmeasured)
@@ -419,7 +425,8 @@ def _cell_faults(raw: RawTable, column: Column, staged: Staged, causes: Mapping[
         fits = column.reading.fits(f'x{column.index}')
         kinds = f'CASE WHEN {fits} THEN {duck.text(CellFault.OUT_OF_RANGE)} ELSE {kinds} END'
         reasons = f"CASE WHEN {fits} THEN 'too large to be stored' ELSE 'not a number' END"
-    cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {_unread(column)}'
+    typed = staged.typed or typed_rows(raw, [column], zone=zone)
+    cells = f'SELECT * FROM ({typed}) WHERE _flag < 2 AND {_unread(column)}'
     action = _action(FaultAction.EMPTIED)
     told = _fault(raw, column, kinds, column.cell, action, reasons)
     statuses = _statuses(staged, causes.get(column.index, 'false'))
@@ -430,7 +437,8 @@ def _repaired(raw: RawTable, column: Column, staged: Staged, causes: Mapping[int
     """SQL: the cells of one column that are read with a repair."""
     mark = f'r{column.index}'
     reasons = ' '.join(f'WHEN {duck.text(kind)} THEN {duck.text(reason)}' for kind, reason in _REASONS.items())
-    cells = f'SELECT * FROM ({typed_rows(raw, [column], zone=zone)}) WHERE _flag < 2 AND {mark} IS NOT NULL'
+    typed = staged.typed or typed_rows(raw, [column], zone=zone)
+    cells = f'SELECT * FROM ({typed}) WHERE _flag < 2 AND {mark} IS NOT NULL'
     told = _fault(
         raw,
         column,
@@ -498,7 +506,15 @@ def _record_faults(
     counts = duck.single(connection, f'SELECT {asked} FROM {stored}') if causes else ()
     lost = {cause: f'SELECT _row FROM {stored} WHERE {cause}' for cause, n in zip(causes, counts, strict=True) if n}
     parts = [
-        listed(raw, key, lost[cause], CellFault.MISSING_KEY, 'the series key is missing', where=f'x{key.index} IS NULL')
+        _listed(
+            raw,
+            key,
+            lost[cause],
+            CellFault.MISSING_KEY,
+            'the series key is missing',
+            where=f'x{key.index} IS NULL',
+            typed=staged.typed,
+        )
         for cause, key in keys.items()
         if cause in lost
     ]
@@ -507,8 +523,16 @@ def _record_faults(
     if late in lost:
         x, unread = f'x{time.index}', f'not a time written as {time.reading.name}'
         parts += [
-            listed(raw, time, lost[late], CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL'),
-            listed(raw, time, lost[late], CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL'),
+            _listed(
+                raw,
+                time,
+                lost[late],
+                CellFault.MISSING_TIME,
+                'the time is missing',
+                where=f'{x} IS NULL',
+                typed=staged.typed,
+            ),
+            _listed(raw, time, lost[late], CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', typed=staged.typed),
         ]
     if bare in lost:
         # A cell that is listed itself tells why already.
@@ -516,7 +540,19 @@ def _record_faults(
         silent = [f'NOT {_unread(column)}' for column in told if column.unread]
         silent += [f'r{column.index} IS NULL' for column in told if column.repaired]
         where, why = ' AND '.join(silent) or 'true', 'no measure holds a value'
-        parts.append(listed(raw, None, lost[bare], CellFault.NO_MEASURE, why, where=where, beside=told, zone=zone))
+        parts.append(
+            _listed(
+                raw,
+                None,
+                lost[bare],
+                CellFault.NO_MEASURE,
+                why,
+                where=where,
+                beside=told,
+                zone=zone,
+                typed=staged.typed,
+            )
+        )
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 
@@ -534,7 +570,7 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
             (CellFault.DST_OVERLAP, f'twice in {zone}; taken by order', '_row IN (SELECT _row FROM doubled)'),
         ]
     return [
-        listed(
+        _listed(
             raw,
             time,
             read,
@@ -544,6 +580,7 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
             where=where,
             became=f'CASE WHEN _status < 2 THEN {became} END',
             zone=zone,
+            typed=staged.typed,
         )
         for kind, reason, where in changes
         for became in [_became(time, zone=zone, offset=kind in (CellFault.DST_GAP, CellFault.DST_OVERLAP))]
@@ -551,13 +588,14 @@ def _time_changes(raw: RawTable, time: Column, staged: Staged, *, zone: str) -> 
     ]
 
 
-def listed(
+def _listed(
     raw: RawTable,
     column: Column | None,
     rows: str,
     kind: str,
     reason: str,
     *,
+    typed: str,
     zone: str | None = None,
     action: str = "'rejected'",
     where: str = 'true',
@@ -566,11 +604,12 @@ def listed(
 ) -> str:
     """SQL: a fault for the cell of `column` in each of these rows that the reader did not reject itself.
 
-    `where` may speak of `column` and of those `beside` it, `action` and `became` of what the rows tell too. Without a
-    `zone`, cells are texts alone: to plan how a time is read takes as long as to list a small file's faults.
+    `where` may speak of `column` and of those `beside` it, `action` and `became` of what the rows tell too. Without
+    `typed` cells (see `Staged`) and a `zone`, cells are texts alone: to plan how a time is read takes as long as to
+    list a small file's faults.
     """
     own = [*([column] if column else []), *beside]
-    read = typed_rows(raw, own, zone=zone) if zone else text_rows(raw, own)
+    read = typed or (typed_rows(raw, own, zone=zone) if zone else text_rows(raw, own))
     cells = f'SELECT * FROM ({read}) WHERE _flag < 2 AND {where}'
     value = column.cell if column else 'NULL::VARCHAR'
     told = _fault(raw, column, duck.text(kind), value, action, duck.text(reason), became=became)

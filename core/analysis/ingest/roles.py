@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from core.analysis import alike, duck
 from core.analysis.ingest.durations import words
@@ -31,6 +31,8 @@ MOST_KEYS: Final = 4
 OFTEN_EMPTY: Final = 0.1
 PANEL: Final = 0.3
 MOST_CANDIDATES: Final = 12
+FEW_ROWS: Final = 2000
+"""So many rows are compared in less time here than the database takes to plan it."""
 
 
 def choose_roles(
@@ -218,13 +220,23 @@ class _Repeats:
         self._connection = connection
         every = max(1, raw.rows // CHECKED)
         cells = ', '.join(f'{column.cell} AS k{column.index}' for column in free)
-        connection.execute(
-            f'CREATE OR REPLACE TEMP TABLE checked AS SELECT * FROM (SELECT {trimmed(time.cell)} AS t, {cells} '
+        checked = (
+            f'SELECT * FROM (SELECT {trimmed(time.cell)} AS t, {cells} '
             f'FROM {rows_of(raw)} WHERE _flag < 2) WHERE t IS NOT NULL AND hash(t) % {every} = 0 LIMIT {4 * CHECKED}'
         )
+        self._few: list[tuple[Any, ...]] | None = None
+        if raw.rows <= FEW_ROWS:
+            self._few = connection.execute(checked).fetchall()
+            self._places = {column.index: place for place, column in enumerate(free, 1)}
+        else:
+            connection.execute(f'CREATE OR REPLACE TEMP TABLE checked AS {checked}')
 
     def share(self, keys: Sequence[Column]) -> float:
         """Return the share of rows that another row with the same time and keys precedes."""
+        if self._few is not None:
+            own = [0, *(self._places[key.index] for key in keys)]
+            different = {tuple(row[place] for place in own) for row in self._few}
+            return 1 - len(different) / max(len(self._few), 1)
         listed = ''.join(f', k{key.index}' for key in keys)
         row = self._connection.execute(
             f'SELECT 1 - count(DISTINCT hash(t{listed})) / greatest(count(*), 1) FROM checked'

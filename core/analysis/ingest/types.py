@@ -386,11 +386,12 @@ class _Asked:
         return _in_zone(column, rows[0][0]) if len(rows) == 1 and rows[0][0] else column
 
     def _missed(self, column: Column, reading: Reading) -> list[str]:
-        x, quick = readings.present(readings.trimmed(column.cell)), reading.quickly(column.cell)
-        x = f'CASE WHEN ({quick}) IS NULL THEN {x} END' if quick else x
+        quick = reading.quickly(column.cell)
+        odd = f' AND ({quick}) IS NULL' if quick else ''
+        trimmed = f'SELECT {readings.trimmed(column.cell)} AS t FROM {rows_of(self.raw)} WHERE _flag < 2{odd}'
         condition = f'NOT {reading.fits("x")}' if reading.shape else 'true'
         query = (
-            f'SELECT x FROM (SELECT {x} AS x FROM {rows_of(self.raw)} WHERE _flag < 2) '
+            f'SELECT x FROM (SELECT {readings.present("t")} AS x FROM ({trimmed})) '
             f'WHERE x IS NOT NULL AND {condition} LIMIT {CELLS}'
         )
         if query not in self.looked:  # the third look is often at what the second one saw

@@ -1,7 +1,7 @@
 """A recipe: steps one after the other over a version's rows, with what each of them changed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from dataclasses import fields as fields_in
 from pathlib import Path
@@ -107,14 +107,19 @@ def cook(
     memory: int,
     workdir: Path,
     progress: Callable[[float], None] = lambda share: None,
+    connection: 'duckdb.DuckDBPyConnection | None' = None,
 ) -> Cooked:
     """Write the rows of `parts` after all steps to the Parquet file `out`.
 
-    DuckDB uses one thread and at most `memory` bytes, and spills to `workdir`. Raise UsageError for a step that cannot
-    be done or leaves no row, TooLarge when memory does not suffice or a step would make far too many rows.
+    DuckDB uses one thread and at most `memory` bytes, and spills to `workdir`, unless there is a `connection` of one
+    thread already: to open another takes longer than a recipe over few rows. Raise UsageError for a step that cannot be
+    done or leaves no row, TooLarge when memory does not suffice or a step would make far too many rows.
     """
     check(steps, fields, zone=zone)
-    with duck.connect(memory=memory, workdir=workdir, allow=[*parts, out.parent, workdir]) as connection:
+    allowed = [*parts, out.parent, workdir]
+    with (
+        nullcontext(connection) if connection else duck.connect(memory=memory, workdir=workdir, allow=allowed)
+    ) as connection:
         own = _own(connection, parts)
         _begin(connection, parts, fields, own, hidden(steps, fields))
         after, report = _run(connection, fields, steps, zone=zone, own=own, progress=progress)
