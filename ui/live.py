@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import structlog
-from nicegui import app, background_tasks, context
+from nicegui import Client, app, background_tasks, context
 from nicegui.element import Element
 from nicegui.slot import Slot
 
@@ -14,6 +15,7 @@ from core.errors import NotFound, VariosyncError
 log = structlog.get_logger()
 
 PAUSE = 5.0
+HERE: WeakKeyDictionary[Client, asyncio.Event] = WeakKeyDictionary()
 
 
 class _Closed(Slot):
@@ -31,6 +33,7 @@ def follow(
     within: Element,
     on_ready: Callable[[], Any] | None = None,
     on_lost: Callable[[], Any] | None = None,
+    keeps: bool = True,
 ) -> None:
     """Call `on_message` in this page, in the slot of `within`, for every message on a channel, until the page is gone.
 
@@ -38,8 +41,12 @@ def follow(
     after the page is gone ends where it would draw, in `within` or beside it. `on_ready` is called whenever listening
     has begun: what it reads then, together with the messages that follow, leaves nothing out. When the events fail, or
     the accounts, listening begins again after a pause, and `on_lost` is called before it.
+
+    A page that its browser has left lives on for half a minute: nothing is read or drawn for it, and what is due waits
+    until the browser is back. Messages of a channel that does not keep them (`keeps`) are passed over.
     """
     client = context.client
+    here = _here(client)
 
     def gone() -> bool:
         return client.is_deleted or within.is_deleted
@@ -53,7 +60,8 @@ def follow(
                     if gone():
                         return
                     async for message in messages:
-                        await call(on_message, message)
+                        if keeps or here.is_set():
+                            await call(on_message, message)
                         if gone():
                             return
             except VariosyncError as error:
@@ -64,6 +72,7 @@ def follow(
             await asyncio.sleep(PAUSE)
 
     async def call(callback: Callable[..., Any], *values: Any) -> None:
+        await here.wait()
         # The message that a session has ended elsewhere may be lost; nobody is told anything because of that.
         if gone() or not await app.state.sockets.admits(client) or gone():
             return
@@ -84,3 +93,13 @@ def follow(
 
     task = background_tasks.create(listen(), name=f'listen to {channel}')
     client.on_delete(close)
+
+
+def _here(client: Client) -> asyncio.Event:
+    """What is set until a page's browser leaves, and once it is back."""
+    if client not in HERE:
+        here = HERE[client] = asyncio.Event()
+        here.set()
+        client.on_connect(here.set)
+        client.on_disconnect(lambda: None if client.has_socket_connection else here.clear())
+    return HERE[client]

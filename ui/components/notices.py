@@ -59,8 +59,8 @@ class Bell:
                 await self._catch_up()
                 return
             self._following = True
-            channel = f'{self._user_id}/notices'
-            follow(self._services.events, channel, self._arrived, within=self._list, on_ready=self._catch_up)
+            channel, ready = f'{self._user_id}/notices', self._catch_up
+            follow(self._services.events, channel, self._arrived, within=self._list, on_ready=ready, keeps=False)
 
     async def _arrived(self, message: Mapping[str, Any]) -> None:
         # A page lives on for a while after its tab was closed; nobody sees what it tells.
