@@ -26,7 +26,7 @@ from tests.flows.doubles import ScriptedCompute
 from tests.flows.test_forecasts import DATA, Models, issue
 
 DIRTY = b'day,shop,units\n2026-01-01,north,12\nlater,north,13\n2026-01-03,north,14\n2026-01-04,north,15\n'
-LARGE = 60 * 2**20
+LARGE = 24 * 2**20
 LEAST = 10 * 2**20
 MANY = 503  # rows of a table, more than a page of it
 

@@ -655,7 +655,7 @@ async def test_a_file_is_converted_and_forecast_by_the_functions(open_product, u
         await ended(product, user)
         dataset = await product.datasets.get(user.id, upload.dataset_id)
         version = await product.datasets.version(user.id, dataset.id)
-        ask = Ask(target=version.manifest['measures'][0], h=6, models=('seasonal_naive', 'theta'))
+        ask = Ask(target=version.manifest['measures'][0], h=6, models=('seasonal_naive', 'linear'), windows=3)
         made = await product.forecasts.request(user.id, version, ask)
         await ended(product, user)
         working.cancel()
@@ -664,8 +664,8 @@ async def test_a_file_is_converted_and_forecast_by_the_functions(open_product, u
     assert len(fake.spawned('forecast')) == 2
     forecast = await product.forecasts.get(user.id, made.id)
     assert forecast.state == JobState.SUCCEEDED
-    assert [score['model'] for score in forecast.result['scores']] == ['seasonal_naive', 'theta']
-    assert {row.model for row in await product.forecasts.issued(user.id, made.id)} == {'seasonal_naive', 'theta'}
+    assert [score['model'] for score in forecast.result['scores']] == ['seasonal_naive', 'linear']
+    assert {row.model for row in await product.forecasts.issued(user.id, made.id)} == {'seasonal_naive', 'linear'}
     chart = await product.forecasts.chart(user.id, made.id)
     assert len(chart['models']) == 2
 
