@@ -156,16 +156,15 @@ class _Adam:
             (own, torch.zeros_like(own), torch.zeros_like(own), torch.tensor(0.0)) for own in network.parameters()
         ]
 
-    @torch.no_grad()
     def step(self, rate: float) -> None:
         """Move the parameters down their gradients."""
         moved = [own for own in self._state if own[0].grad is not None]
         parameters, means, squares, counts = (list(column) for column in zip(*moved, strict=True))
-        gradients = [one.grad for one in parameters]
-        adam(
-            parameters, gradients, means, squares, [], counts,
-            amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
-        )  # fmt: skip
+        with torch.no_grad():
+            adam(
+                parameters, [own.grad for own in parameters], means, squares, [], counts,
+                amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
+            )  # fmt: skip
 
 
 def _rate(part: float) -> float:
