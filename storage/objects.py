@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -112,7 +113,7 @@ class Objects:
         *,
         files: LocalFiles | None = None,
         cache: ObjectCache | None = None,
-        parts: Store | None = None,
+        parts: Callable[[], Store] | None = None,
         patience: Patience | None = None,
         reads: Store | None = None,
         reading: Patience | None = None,
@@ -120,7 +121,7 @@ class Objects:
         self._store = store
         self._files = files
         self._cache = cache
-        self._parts = parts or store
+        self._parts = parts or (lambda: store)
         self._patience = patience or Patience()
         piece, ahead = (LOCAL_PIECE, 1) if files else (PIECE, AHEAD)
         self._patient = Reader(store, self._patience, piece=piece, ahead=ahead)
@@ -159,7 +160,7 @@ class Objects:
         return cls(
             _bucket(at, patience, retries=0),
             cache=cache,
-            parts=_bucket(at, patience, retries=patience.tries - 1),
+            parts=once(lambda: _bucket(at, patience, retries=patience.tries - 1)),  # few send what is so large
             patience=patience,
             reads=_bucket(at, reading, retries=0) if reading else None,
             reading=reading,
@@ -227,7 +228,7 @@ class Objects:
         attributes = {'sha256': expected.sha256}
         if isinstance(source, Path):
             await obstore.put_async(
-                self._parts,
+                self._parts(),
                 expected.key,
                 source,
                 attributes=attributes,
