@@ -50,7 +50,7 @@ def test_figures_of_many_rows_are_the_same_each_time(tmp_path: Path) -> None:
     """Several threads would sum and estimate them in any order, and the manifest is an object too."""
     part = tmp_path / 'data-00000.parquet'
     rows = "SELECT 'a' AS _series, TIMESTAMP '2024-01-01' + INTERVAL 1 SECOND * i AS _time, sin(i) AS y"
-    duckdb.sql(f"COPY ({rows} FROM range(1_500_000) t(i)) TO '{part}' (ROW_GROUP_SIZE 50_000)")
+    duckdb.sql(f"COPY ({rows} FROM range(600_000) t(i)) TO '{part}' (ROW_GROUP_SIZE 20_000)")
     measure = Column(index=0, source='y', name='y', type='double', role='measure')
     figures = []
     for _ in range(3):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import duckdb
 import pytest
 
-from core.analysis.ingest.hints import LOOKED, MOST, _bound, hints, spelled_alike
+from core.analysis.ingest.hints import _bound, hints, spelled_alike
 from tests.unit.analysis.ingest.reading import converted, table
 
 TENS = [f'{10 + (7 * place) % 9}.5' for place in range(30)]
@@ -254,15 +254,18 @@ def scans(folder: Path, *measures: int, far: str) -> list[tuple[list[str], int]]
     return found
 
 
-def test_looking_ends_when_there_are_hints_enough(tmp_path: Path) -> None:
-    (few, asked), (many, still) = scans(tmp_path, MOST, 3 * MOST, far='a')
-    assert few == many == [f'y{place}' for place in range(MOST)]
+def test_looking_ends_when_there_are_hints_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('core.analysis.ingest.hints.MOST', 2)
+    (few, asked), (many, still) = scans(tmp_path, 2, 6, far='a')
+    assert few == many == ['y0', 'y1']
     assert still == asked
 
 
-def test_of_columns_that_bear_no_hint_only_some_are_looked_at(tmp_path: Path) -> None:
+def test_of_columns_that_bear_no_hint_only_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the gap lies a series as a whole, which only another look tells."""
-    (found, asked), (more, still) = scans(tmp_path, LOOKED, LOOKED + MOST, far='b')
+    monkeypatch.setattr('core.analysis.ingest.hints.MOST', 2)
+    monkeypatch.setattr('core.analysis.ingest.hints.LOOKED', 8)
+    (found, asked), (more, still) = scans(tmp_path, 8, 10, far='b')
     assert found == more == []
     assert still == asked
 

@@ -114,8 +114,9 @@ def told(out: Path) -> dict[str, list]:
 
 
 def test_the_footer_tells_where_lines_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = regular(150_000, series='Zürich "2"') + [(*row[:3], 1.0) for row in regular(SMALL, series='Öd · b', seed=2)]
-    out = build(tmp_path, rows)
+    rows = regular(125_000, series='Zürich "2"') + [(*row[:3], 1.0) for row in regular(SMALL, series='Öd · b', seed=2)]
+    paths, out, again = store(tmp_path, rows), tmp_path / 'pyramid.parquet', tmp_path / 'again.parquet'
+    summarise(paths, ['y', 'a "b"'], out=out)
     known = told(out)
     assert known['measures'] == ['a "b"', 'y']
     assert known['series'] == ['Zürich "2"', 'Öd · b']
@@ -132,8 +133,9 @@ def test_the_footer_tells_where_lines_lie(tmp_path: Path, monkeypatch: pytest.Mo
         begin += count
     assert begin == len(stored)
     monkeypatch.setattr('core.analysis.ingest.pyramid.MOST_RUNS', 4)
-    assert told(build(tmp_path, rows)) == {}
-    assert rows_of(out) == stored
+    summarise(paths, ['y', 'a "b"'], out=again)
+    assert told(again) == {}
+    assert rows_of(again) == stored
 
 
 def test_a_pyramid_without_lines_says_so(tmp_path: Path) -> None:
