@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from moto.s3 import models
 
 from core.analysis import duck, tables
 from core.errors import Conflict, Misconfigured, NotFound, Unavailable, VariosyncError
@@ -108,7 +109,8 @@ async def test_a_large_file_survives_a_fault_in_any_of_its_requests(
     at: ObjectsAt, proxy: FaultProxy, tmp_path: Path, fault: Fault, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, 'WHOLE', 1000)
-    monkeypatch.setattr(module, 'PART', 5 * 2**20)  # the least that S3 takes of all but the last
+    monkeypatch.setattr(module, 'PART', 2**16)
+    monkeypatch.setattr(models, 'S3_UPLOAD_PART_MIN_SIZE', module.PART)  # of all but the last: else 5 MB
     data = os.urandom(module.PART + 1)
     (tmp_path / 'file').write_bytes(data)
     objects = Objects.s3(at, patience=QUICK)
