@@ -1,5 +1,6 @@
 """Home as its user meets it: what is ticked, what moves, and what stands there when there is nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -19,8 +20,9 @@ from tests.ui import doubles
 from tests.ui.site import until
 from ui.app import mount
 from ui.components.track import Point, ends, track_of
-from ui.pages.home import left
+from ui.pages.home import Home, left
 from ui.session import COOKIE
+from ui.theme import frame
 
 
 class Hours(doubles.Hours):
@@ -422,3 +424,28 @@ async def test_unmeasurable_errors_are_left_out_of_the_median(room: Room) -> Non
 def test_pace(seconds: int, spent: list[int], said: str) -> None:
     week = [UsageDay(day=date(2026, 11, 1), viewing=day, convert=0, forecast=0) for day in spent]
     assert left(seconds, week) == said
+
+
+async def test_what_is_told_while_home_reads_is_read_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[UUID] = []
+    homes: list[Home] = []
+    unheld = room.services.datasets.list
+
+    async def held(user_id: UUID, **asked: Any) -> Sequence[Dataset]:
+        reads.append(user_id)
+        await asyncio.sleep(0)
+        return await unheld(user_id, **asked)
+
+    @ui.page('/x')
+    async def page() -> None:
+        with frame(room.services, 'Home', active='/') as session:
+            homes.append(Home(room.services, session))
+            await homes[0].draw()
+
+    # No channel of its own: nothing but this test has it read.
+    monkeypatch.setattr('ui.pages.home.follow', lambda *told, **how: None)
+    client = await room.user.open('/x')
+    monkeypatch.setattr(room.services.datasets, 'list', held)
+    with client:
+        await asyncio.gather(*(homes[0].refresh() for _ in range(5)))
+    assert len(reads) == 2, 'one that reads, and one that reads after all that was told meanwhile'

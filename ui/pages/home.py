@@ -57,6 +57,7 @@ class Home:
         self._changes = {part: Changes() for part in ('layout', 'start', 'datasets', 'jobs', 'track', 'hours')}
         self._bars: UsageBars | None = None
         self._hours: Element | None = None
+        self._waits = False
 
     async def draw(self) -> None:
         """Draw the page and follow what happens to the user's jobs, datasets and hours."""
@@ -92,8 +93,12 @@ class Home:
         self._upload = button('Upload data', icon_name='upload', kind='pri', on_click=self._zone.choose)
 
     async def refresh(self) -> None:
-        """Read everything again and draw what is different."""
+        """Read everything again and draw what is different; one that waits to begin does it for all who come then."""
+        if self._waits:
+            return
+        self._waits = True
         async with self._changes['layout'].alone:
+            self._waits = False
             await self._read_and_draw()
 
     async def _read_and_draw(self) -> None:
