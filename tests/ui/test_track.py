@@ -19,6 +19,7 @@ from tests.ui.site import until
 from ui.app import mount
 from ui.components.finder import OFFERED
 from ui.components.record import forecasts_of, steps_of, verdict
+from ui.pages import track as page
 from ui.pages.track import address, over_time
 from ui.session import COOKIE
 
@@ -162,7 +163,7 @@ async def test_a_deleted_forecast_counts_and_opens_while_it_can_be_brought_back(
 
 async def test_what_is_left_out_of_a_long_list_is_said(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_SHOWN == 200
-    monkeypatch.setattr('ui.pages.track.MOST_SHOWN', 5)
+    monkeypatch.setattr(page, 'MOST_SHOWN', 5)
     room.fill()
     room.records.rows = [scored('auto', forecast=uuid4()) for _ in range(5)]
     await room.user.open('/track')
