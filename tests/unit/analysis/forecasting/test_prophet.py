@@ -1,3 +1,4 @@
+import sys
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -181,6 +182,16 @@ def test_a_regressor_not_known_ahead_for_a_series_is_left_out_of_it():
     assert np.abs(error['a'].to_numpy() - 20 * load).max() < 4
     assert np.abs(error['b'].to_numpy() - 20 * load).max() > 10
     assert 'load' in found.filter(pl.col('unique_id') == 'b')['warning'][0]
+
+
+@pytest.mark.usefixtures('prophet_here')
+def test_what_draws_is_not_loaded_and_may_be_later(monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] in ('prophet', 'matplotlib')]:
+        monkeypatch.delitem(sys.modules, name)
+    [raw] = ProphetModel().predict(panel(frame(wave(30)), 2), h=2, run=Run(options=MULTIPLICATIVE))
+    assert raw.used == 'prophet'
+    assert 'prophet' in sys.modules
+    assert 'matplotlib' not in sys.modules
 
 
 def test_holidays_are_left_out_of_months_and_that_is_told():
