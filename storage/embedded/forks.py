@@ -5,6 +5,7 @@ thread only, and where an import has started another the process ends, and child
 """
 
 import errno
+import gc
 import importlib
 import json
 import os
@@ -33,9 +34,12 @@ def main() -> None:
     control, life, idle, *modules = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     die_with(int(life))
+    gc.disable()  # what is imported is never garbage, and children that looked through it would copy its pages
     for module in modules:
         with suppress(ImportError):
             importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
     if len(list(Path('/proc/self/task').iterdir())) > 1:
         sys.exit(THREADS_STARTED)
     child = _Forks(socket.socket(fileno=int(control))).serve(float(idle))
