@@ -51,18 +51,18 @@ def tallied(
     raw: RawTable,
     candidates: Mapping[int, Sequence[Reading]],
     *,
-    hopeful: bool = False,
+    hopeful: Set[int] = frozenset(),
 ) -> dict[int, dict[Reading, Tally]]:
     """Count, over all rows, what each reading makes of its column. A column without readings is counted as text.
 
-    Where one is `hopeful`, few cells are first looked at as if all were in the commonest form.
+    Few cells of columns that are `hopeful` are first looked at as if all were in the commonest form.
     """
     pairs = [(index, r) for index, known in candidates.items() for r in (known or [readings.TEXT])]
     out: dict[int, dict[Reading, Tally]] = {index: {} for index in candidates}
     for start in range(0, len(pairs), AT_ONCE):
         part = pairs[start : start + AT_ONCE]
-        counted = _count_hopefully if hopeful and raw.rows * len(candidates) <= FEW_CELLS else _count
-        for (index, reading), figures in zip(part, counted(connection, raw, part), strict=True):
+        hoped = hopeful if raw.rows * len(candidates) <= FEW_CELLS else frozenset()
+        for (index, reading), figures in zip(part, _count_hopefully(connection, raw, part, hoped), strict=True):
             filled, ok = figures.pop('filled'), figures.pop('ok')
             form = reading.quickly(f'c{index}')
             out[index][reading] = Tally(filled=filled, ok=ok, figures={**figures, 'form': form})
@@ -70,10 +70,10 @@ def tallied(
 
 
 def _count_hopefully(
-    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, part: Sequence[tuple[int, Reading]]
+    connection: 'duckdb.DuckDBPyConnection', raw: RawTable, part: Sequence[tuple[int, Reading]], hopeful: Set[int]
 ) -> list[dict[str, Any]]:
-    """Count columns as if each cell were in the commonest form or empty, and those for which that is not so again."""
-    hoped = {index for index, reading in part if reading.quickly(f'c{index}')}
+    """Count hopeful columns as if each cell were in the commonest form or empty, and those where one is not again."""
+    hoped = {index for index, reading in part if index in hopeful and reading.quickly(f'c{index}')}
     found = _count(connection, raw, part, only=hoped)
     odd = {index for (index, _), figures in zip(part, found, strict=True) if figures.pop('odd', 0)}
     again = iter(_count(connection, raw, [pair for pair in part if pair[0] in odd]) if odd else ())

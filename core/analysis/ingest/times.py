@@ -233,7 +233,6 @@ def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool 
     tail = '' if coarse or clock else rf'(?:[ ,T:]{{1,2}}({_CLOCK}|{_CLOCK_12}))?'
     whole = rf'(?i){_WEEKDAY}{shape}{tail}'
     groups = dict(zip(places, 'ymd', strict=True))
-    named = [groups.get(place, 'c') for place in range(1, re.compile(whole).groups + 1)]
 
     def date(p: str) -> str:
         century = f"CASE WHEN strlen({p}.y) = 4 THEN '' WHEN {p}.y < '69' THEN '20' ELSE '19' END"
@@ -241,6 +240,8 @@ def _named(name: str, shape: str, places: tuple[int, int, int], *, coarse: bool 
         return f"{century} || {p}.y || '-' || {month} || '-' || {f'{p}.d' if places[2] else 1}"
 
     def wall(x: str) -> str:
+        # Not before it is asked for: to compile all of these shapes takes 14 ms.
+        named = [groups.get(place, 'c') for place in range(1, re.compile(whole).groups + 1)]
         parts = f'regexp_extract({x}, {duck.text(f"^{whole}$")}, {duck.texts(named)})'
         if coarse:
             return _once('parts', parts, lambda p: _strptime(date(p), ['%Y-%m-%d']))

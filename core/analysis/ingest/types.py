@@ -127,7 +127,8 @@ def choose_types(
     candidates = {c.index: asked.candidates(c, samples[c.index]) for c in columns}
     spare = {c.index: _spare(candidates[c.index], samples[c.index]) for c in columns}
     plainest = {i: [r for r in known if r not in spare[i]] for i, known in candidates.items()}
-    tallies = tallied(connection, raw, plainest, hopeful=True)
+    hopeful = {i for i, known in plainest.items() if known and all(map(known[0].matches, samples[i]))}
+    tallies = tallied(connection, raw, plainest, hopeful=hopeful)
     missed = {i: rest for i, rest in spare.items() if rest and next(t for r, t in tallies[i].items() if _dated(r)).bad}
     for index, found in tallied(connection, raw, missed).items():
         both = tallies[index] | found
