@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.axe import barred
+from tests.e2e.brought import brought
 from tests.e2e.server import Server
-from tests.e2e.test_main_job import drawn, sign_up, upload
+from tests.e2e.test_main_job import drawn
 
 pytestmark = pytest.mark.xdist_group('pages')
 
@@ -25,9 +26,8 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
-    sign_up(page, server, 'wim@example.com')
     first = weather(tmp_path / 'weather.csv')
-    upload(page, first)
+    page.goto(f'{server.url}/datasets/{brought(page, server, "wim@example.com", first)}')
 
     place = drawn(page).locator('.u-over').bounding_box()
     assert place
@@ -85,9 +85,8 @@ def test_from_a_point_to_its_line_and_from_a_version_to_the_next(server: Server,
 
 
 def test_a_file_of_the_same_columns_is_asked_where_it_goes(server: Server, page: Page, tmp_path: Path) -> None:
-    sign_up(page, server, 'xena@example.com')
-    upload(page, weather(tmp_path / 'weather.csv'))
-    first = page.url.split('?')[0]
+    dataset = brought(page, server, 'xena@example.com', weather(tmp_path / 'weather.csv'))
+    first = f'{server.url}/datasets/{dataset}'
     longer = weather(tmp_path / 'weather_longer.csv', days=80)
     for answer, leads_back in (('Add to weather', True), ('New dataset', False)):
         page.goto(server.url)

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.axe import barred
+from tests.e2e.brought import brought
 from tests.e2e.server import Server
 from tests.e2e.test_hours_rest import begin, finished, patch
-from tests.e2e.test_main_job import sign_up, upload
 
 pytestmark = pytest.mark.xdist_group('pages')
 
@@ -69,11 +69,9 @@ def test_from_a_measure_to_a_panel_of_a_dashboard(server: Server, page: Page, tm
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
-    sign_up(page, server, 'ada@example.com')
     path = tmp_path / 'load.csv'
     path.write_text(load_of_two_sites())
-    upload(page, path)
-    dataset = page.url.partition('/datasets/')[2].partition('?')[0]
+    dataset = brought(page, server, 'ada@example.com', path)
 
     page.goto(f'{server.url}/explore?dataset={dataset}')
     drawn(page)
@@ -221,13 +219,11 @@ def test_names_of_lines_are_24_px_high_in_a_narrow_window_with_a_mouse(
 
 
 def test_marks_stand_on_indexed_lines_and_on_a_logarithmic_axis(server: Server, page: Page, tmp_path: Path) -> None:
-    sign_up(page, server, 'ed@example.com')
     path = tmp_path / 'weather.csv'
     rows = [f'2024-01-{1 + day:02},{10 + day}.5' for day in range(30)]
     rows[20] = '2024-01-21,30.5 °C'
     path.write_text('\n'.join(['when,temp', *rows]) + '\n')
-    upload(page, path)
-    dataset = page.url.partition('/datasets/')[2].partition('?')[0]
+    dataset = brought(page, server, 'ed@example.com', path)
     tip = page.locator('.panel-mark')
     for axis, height in (('index', 0.67), ('log', 0.77)):
         panel = {'kind': 'line', 'query': {'measures': ['temp']}, 'show': {'axis': axis, 'marks': True}}

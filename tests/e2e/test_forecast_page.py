@@ -8,8 +8,9 @@ from random import Random
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.brought import brought
 from tests.e2e.server import Server
-from tests.e2e.test_main_job import drawn, sign_up, upload
+from tests.e2e.test_main_job import drawn
 
 pytestmark = pytest.mark.xdist_group('pages')
 H = 6
@@ -52,8 +53,8 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
-    sign_up(page, server, 'fay@example.com')
-    upload(page, shops(tmp_path / 'shops.csv'))
+    dataset = brought(page, server, 'fay@example.com', shops(tmp_path / 'shops.csv'))
+    page.goto(f'{server.url}/datasets/{dataset}')
 
     page.get_by_role('link', name='Forecast', exact=True).click()
     page.get_by_label('Steps ahead').fill(str(H))
@@ -164,16 +165,14 @@ def test_from_the_form_to_a_what_if(server: Server, page: Page, tmp_path: Path) 
 
 
 def test_what_came_is_drawn_over_what_was_forecast(server: Server, page: Page, tmp_path: Path) -> None:
-    sign_up(page, server, 'gil@example.com')
-    upload(page, shops(tmp_path / 'shops.csv'))
-    dataset = page.url.split('?')[0]
-    page.goto(f'{server.url}/forecasts/new?dataset={dataset.rsplit("/", 1)[1]}&h={H}&models=seasonal_naive')
+    dataset = brought(page, server, 'gil@example.com', shops(tmp_path / 'shops.csv'))
+    page.goto(f'{server.url}/forecasts/new?dataset={dataset}&h={H}&models=seasonal_naive')
     page.get_by_role('button', name='Run forecast').click()
     page.wait_for_url(ISSUED)
     assert 'came since' not in traces(wait_for_result(page))
     forecast = page.url
 
-    page.goto(f'{dataset}?tab=versions')
+    page.goto(f'{server.url}/datasets/{dataset}?tab=versions')
     page.locator('input[type=file]').set_input_files(shops(tmp_path / 'more.csv', months=48 + 4))
     expect(page.get_by_text('v2', exact=True).first).to_be_visible()
     page.goto(forecast)

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.axe import barred
+from tests.e2e.brought import brought
 from tests.e2e.server import Server
-from tests.e2e.test_main_job import sign_up, upload
 
 pytestmark = pytest.mark.xdist_group('pages')
 
@@ -107,9 +107,7 @@ def test_every_kind_is_drawn_taken_away_moved_and_told_of(server: Server, page: 
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.on('console', lambda said: problems.append(said.text) if said.type == 'error' else None)
-    sign_up(page, server, 'pat@example.com')
-    upload(page, grid(tmp_path / 'grid load.csv'))
-    dataset = re.findall(r'[0-9a-f-]{36}', page.url)[0]
+    dataset = brought(page, server, 'pat@example.com', grid(tmp_path / 'grid load.csv'))
     board(page, server, dataset, kinds=KINDS)
 
     # Each kind draws itself without the large chart library, and nothing a user named is markup.
