@@ -289,7 +289,7 @@ def read_track(api: httpx.Client, who: dict[str, str], forecast: str, dataset: s
     """The file was read again, so the forecast is scored on it for nothing, and none of its values has come."""
     score = finished(api, who)[0]
     assert (score['kind'], score['state'], score['quote'], score['charged']) == ('score', 'succeeded', 0, 0)
-    assert api.get('/track', headers=who).json() == {'issued': 1, 'overall': None, 'items': []}
+    assert api.get('/track', headers=who).json() == {'issued': 1, 'waiting': 1, 'overall': None, 'items': []}
     asked = {'dataset': dataset, 'model': 'theta', 'by': 'horizon'}
     assert api.get('/track', headers=who, params=asked).json()['items'] == []
     refused(api.get('/track', headers=who, params={'by': 'colour'}), 400, place='query.by')
