@@ -10,10 +10,11 @@ from tempfile import mkdtemp
 import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 
+from tests.e2e.brought import signed_up
 from tests.e2e.forked import run
 from tests.e2e.server import FORKED, Server
 from tests.e2e.test_hours_rest import pass_time
-from tests.e2e.test_main_job import AIRLINE, sign_up
+from tests.e2e.test_main_job import AIRLINE
 
 pytestmark = pytest.mark.xdist_group('browser')
 
@@ -78,7 +79,7 @@ def spend(server: Server, page: Page, email: str, *, down_to: int) -> None:
 
 
 def test_the_pill_counts_and_a_pause_holds_on_every_tab(server: Server, page: Page):
-    sign_up(page, server, 'ada@example.com')
+    signed_up(page, server, 'ada@example.com')
     page.goto(f'{server.url}/datasets')
     expect(pill(page)).to_have_attribute('data-state', 'running')
     page.wait_for_function(COUNTED, arg=[left(page), 2])
@@ -110,7 +111,7 @@ def test_the_pill_counts_and_a_pause_holds_on_every_tab(server: Server, page: Pa
 
 
 def test_nobody_there_stops_the_clock_and_a_touch_starts_it(server: Server, page: Page):
-    sign_up(page, server, 'ben@example.com')
+    signed_up(page, server, 'ben@example.com')
     page.goto(f'{server.url}/jobs')
     expect(pill(page)).to_have_attribute('data-state', 'running')
     page.evaluate(LATER)
@@ -128,7 +129,7 @@ def test_nobody_there_stops_the_clock_and_a_touch_starts_it(server: Server, page
 
 
 def test_a_page_says_goodbye(server: Server, page: Page):
-    sign_up(page, server, 'cleo@example.com')
+    signed_up(page, server, 'cleo@example.com')
     page.goto(f'{server.url}/datasets')
     expect(pill(page)).to_have_attribute('data-state', 'running')
     with page.expect_request('**/api/v1/hours/heartbeat') as beat:
@@ -146,7 +147,7 @@ def test_a_page_says_goodbye(server: Server, page: Page):
 
 
 def test_leaving_for_another_site_stops_the_clock(server: Server, page: Page):
-    sign_up(page, server, 'otto@example.com')
+    signed_up(page, server, 'otto@example.com')
     page.goto(f'{server.url}/datasets')
     expect(pill(page)).to_have_attribute('data-state', 'running')
     page.evaluate(NOTE_BEATS)
@@ -158,7 +159,8 @@ def test_leaving_for_another_site_stops_the_clock(server: Server, page: Page):
 
 
 def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page: Page, tmp_path: Path):
-    sign_up(page, server, 'dana@example.com')
+    signed_up(page, server, 'dana@example.com')
+    page.goto(server.url)
     page.locator('input[type=file]').set_input_files(AIRLINE)
     forecast = page.get_by_role('link', name='Forecast', exact=True)
     expect(forecast).to_be_visible(timeout=60_000)
@@ -208,7 +210,7 @@ def test_prices_stand_before_buttons_and_charges_after_jobs(server: Server, page
 
 
 def test_at_zero_pages_stop_and_hours_bring_them_back(server: Server, page: Page):
-    sign_up(page, server, 'eve@example.com')
+    signed_up(page, server, 'eve@example.com')
     page.goto(f'{server.url}/datasets?deleted=')
     spend(server, page, 'eve@example.com', down_to=10)
     page.wait_for_url(re.compile(r'/out-of-hours\?next=(%2F|/)datasets%3Fdeleted%3D$'), timeout=40_000)
