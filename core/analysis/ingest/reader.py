@@ -3,9 +3,9 @@
 import csv
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Final
+from typing import Any, Final, TextIO
 
 from core.analysis.ingest.archive import unpack
 from core.analysis.ingest.columnar import read_feather, read_parquet
@@ -18,6 +18,7 @@ from core.analysis.ingest.spreadsheet import read_xlsx
 from core.errors import TooLarge, UnreadableFile
 
 LONGEST_NAME: Final = 65_536
+FEW_CELLS: Final = 2**14
 _DISGUISES: Final = {'.xlsx': 'an Excel workbook', '.parquet': 'a Parquet file', '.feather': 'a Feather file'}
 
 
@@ -93,12 +94,14 @@ def write_raw_csv(table: RawTable, out: Path) -> None:
     """
     with out.open('w', encoding='utf-8', newline='') as file:
         if table.header:
-            csv.writer(file, lineterminator='\n').writerow(_padded(table.header, len(table.names)))
+            _writer(file).writerow(_padded(table.header, len(table.names)))
     if not table.rows_read:
         return
-    body = out.with_name(f'{out.name}.body')
+    body, width = out.with_name(f'{out.name}.body'), len(table.names)
     try:
-        if len(table.names) > WIDE or len(table.names) == 1 or not _write_body(table, body):
+        # Opening DuckDB takes longer than writing a small table.
+        few = width * table.rows_read <= FEW_CELLS
+        if few or width > WIDE or width == 1 or not _write_body(table, body):
             _write_slowly(table, body)
         with out.open('ab') as file, body.open('rb') as source:
             shutil.copyfileobj(source, file, 2**20)
@@ -127,15 +130,30 @@ def _write_body(table: RawTable, body: Path) -> bool:
 
 
 def _write_slowly(table: RawTable, body: Path) -> None:
-    """Row by row, for shapes that COPY does not write well: one column (an empty cell needs quotes) or thousands."""
+    """Row by row: few cells, and shapes that COPY does not write well, one column (an empty cell needs quotes) or
+    thousands."""
     import pyarrow.parquet as pq
 
     names = [f'c{i}' for i in range(len(table.names))]
     with pq.ParquetFile(table.path) as source, body.open('w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
+        writer = _writer(file)
         for batch in source.iter_batches(batch_size=max(1, 2**20 // len(names)), columns=names):
             columns = [column.to_pylist() for column in batch.columns]
             writer.writerows(zip(*columns, strict=True))
+
+
+def _writer(file: TextIO) -> Any:
+    """What writes records that end with LF. The writer of Python 3.11 quotes a cell with a bare CR only where records
+    end with one, and readers would take that CR for the end of a record."""
+    return csv.writer(_LineFeeds(file), lineterminator='\r\n')
+
+
+@dataclass(frozen=True, slots=True)
+class _LineFeeds:
+    file: TextIO
+
+    def write(self, record: str) -> None:
+        self.file.write(f'{record[:-2]}\n')
 
 
 class _Steps:

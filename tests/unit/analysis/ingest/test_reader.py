@@ -864,6 +864,12 @@ def test_clean_files_are_read_as_a_whole(
     assert read(path, name='x.csv', workdir=tmp_path / 'work').rows_read == 4
 
 
+@pytest.mark.parametrize('columns', [1, 2])
+def test_returns_in_cells_and_names_come_back_from_what_is_written(reader: Reader, columns: int) -> None:
+    table = [['na\rme', 'y'][:columns], *([f'a\rb {at}', f'{at}.5'][:columns] for at in range(9))]
+    assert raw(reader(''.join(','.join(f'"{cell}"' for cell in row) + '\n' for row in table))) == table
+
+
 def test_a_return_inside_a_cell_of_a_damaged_record_does_no_harm(reader: Reader) -> None:
     rows = [f'2020-01-01 {i % 24:02d}:00,{i}.5,name {i}' for i in range(900)]
     rows[450] = '2020-01-01 00:00,"1.5"x,na\rme'
