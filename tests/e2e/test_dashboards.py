@@ -21,6 +21,7 @@ pytestmark = pytest.mark.xdist_group('pages')
 
 PHONE = {'width': 390, 'height': 844}
 SITES = ('Bergen', 'Oslo', 'Trondheim')
+AHEAD = '/health/live'  # where a page is made ready for what it opens next
 Opened = Callable[..., Page]
 ALONE = pytest.mark.parametrize('api', ['alone'], indirect=True)
 BROUGHT: dict[tuple[httpx.Client, int], str] = {}
@@ -833,7 +834,7 @@ def test_a_dataset_is_renamed_by_typing_and_enter(api: httpx.Client, opened: Ope
 
 def test_panels_stand_where_the_grid_will_find_them(api: httpx.Client, opened: Opened) -> None:
     dashboard = dashboard_of(api, dataset_of(api, 3))
-    page = opened('/datasets')
+    page = opened(AHEAD)
     held: list[Route] = []
     page.route('**/gridstack*', lambda route: held.append(route))
     with page.expect_request('**/gridstack*'):
@@ -871,7 +872,7 @@ def test_a_panel_is_resized_by_hand(api: httpx.Client, opened: Opened) -> None:
 def test_a_step_aside_is_there_before_it_is_asked_for(api: httpx.Client, opened: Opened) -> None:
     panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
     made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
-    page = opened('/dashboards', forgiving=True)
+    page = opened(AHEAD, forgiving=True)
     asked: list[str] = []
 
     def both(request: Request) -> bool:
@@ -894,7 +895,7 @@ def test_a_step_aside_is_there_before_it_is_asked_for(api: httpx.Client, opened:
 def test_what_is_on_its_way_is_not_asked_for_again(api: httpx.Client, opened: Opened) -> None:
     panel = {'id': 'p0', 'kind': 'line', 'dataset': dataset_of(api), 'query': {'measures': ['load']}}
     made = api.post('/api/v1/dashboards', json={'name': 'One', 'spec': {'panels': [panel]}}).json()
-    page = opened('/dashboards')
+    page = opened(AHEAD)
     held: list[Route] = []
     page.route('**/query?**', lambda route: held.append(route))
     with page.expect_request('**/query?**'):
@@ -922,7 +923,7 @@ def test_a_large_change_asks_before_the_page_is_left(api: httpx.Client, opened: 
 
 def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: httpx.Client, opened: Opened) -> None:
     dashboard = dashboard_of(api, dataset_of(api))
-    page = opened('/datasets')
+    page = opened(AHEAD)
     held: list[Route] = []
     page.route('**/static/nicegui.js', lambda route: held.append(route))
     page.goto(f'/dashboards/{dashboard}', wait_until='commit')
@@ -941,7 +942,7 @@ def test_a_dashboard_stands_before_the_scripts_of_the_framework_have_come(api: h
 
 def test_a_dashboard_goes_on_alone_when_the_framework_does_not_come(api: httpx.Client, opened: Opened) -> None:
     dashboard = dashboard_of(api, dataset_of(api))
-    page = opened('/datasets', forgiving=True)
+    page = opened(AHEAD, forgiving=True)
     page.route('**/static/vue*', lambda route: route.abort())
     page.goto(f'/dashboards/{dashboard}', wait_until='commit')
     ready(page)
@@ -965,7 +966,7 @@ def test_a_link_to_the_view_is_copied_and_said_to_be(api: httpx.Client, opened: 
 def test_a_page_older_than_its_server_is_loaded_anew_once(api: httpx.Client, opened: Opened) -> None:
     """The files of the release before are gone: first from the server, then from a page that says so each time."""
     dashboard = dashboard_of(api, dataset_of(api))
-    page = opened('/datasets', forgiving=True)
+    page = opened(AHEAD, forgiving=True)
     gone, asked = {'count': 1}, []
 
     def answer(route: Route) -> None:
