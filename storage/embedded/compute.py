@@ -49,7 +49,8 @@ SPARE_PAUSE = 5.0  # seconds in which what a call has made is drawn before the n
 NICENESS = 5
 KEPT_OUTCOMES = 256
 KEPT_OUTPUT = 8192
-WARM: Mapping[str, Sequence[str]] = {'forecast': ('duckdb', 'polars', 'lightgbm', 'statsforecast.models', 'prophet')}
+WARM: Mapping[str, Sequence[str]] = {'forecast': ('duckdb', 'polars', 'lightgbm', 'statsforecast.models')}
+"""What a task imports in its own process; Prophet's package works in another (`forecasting/workers.py`)."""
 READY = (
     'storage.objects',
     'core.tasks',
