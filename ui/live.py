@@ -39,8 +39,9 @@ def follow(
 
     Neither callback is called once the page's session has ended. Both may be async; one that comes back from awaiting
     after the page is gone ends where it would draw, in `within` or beside it. `on_ready` is called whenever listening
-    has begun: what it reads then, together with the messages that follow, leaves nothing out. When the events fail, or
-    the accounts, listening begins again after a pause, and `on_lost` is called before it.
+    has begun, or the browser is back and was told something meanwhile: what it reads then, together with the messages
+    that follow, leaves nothing out. When the events fail, or the accounts, listening begins again after a pause, and
+    `on_lost` is called before it.
 
     A page that its browser has left lives on for half a minute: nothing is read or drawn for it, and what is due waits
     until the browser is back. Messages of a channel that does not keep them (`keeps`) are passed over.
@@ -60,6 +61,8 @@ def follow(
                     if gone():
                         return
                     async for message in messages:
+                        if keeps and on_ready and not here.is_set():
+                            await call(on_ready)  # of very much that is told meanwhile, the first is lost
                         if keeps or here.is_set():
                             await call(on_message, message)
                         if gone():
