@@ -98,10 +98,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item._id = type(item.id).parse(f'{item.nodeid}@{"_".join(groups)}')  # type: ignore[attr-defined]
 
 
-def pytest_collection_finish() -> None:
-    """Spare every later `gc.collect`, which a page's test makes twice, what was imported and collected for good."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected stays for good: garbage is looked for neither among it nor while it comes.
+
+    That spares every later `gc.collect`, which a page's test makes twice, most of its work.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope='session')
