@@ -8,7 +8,7 @@ import psutil
 from storage.embedded.child import NAME
 
 NURSERY = 'nursery'  # as that is called which a server's own process has become
-SERVERS = ('run_nicegui.py', 'tests.e2e.forked')
+SERVERS = ('run_nicegui.py', 'tests.e2e.forked', 'tests.fakes.modal')
 
 
 def children(pid: int | None = None) -> list[psutil.Process]:
