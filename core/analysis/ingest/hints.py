@@ -68,7 +68,7 @@ def hints(
     lined: bool = True,
     before: Sequence[ColumnProfile] = (),
     numbered: Mapping[str, str] | None = None,
-    names: Sequence[str] | None = None,
+    names: Sequence[str | None] | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """Return hints, each with its `kind`, a `text` that tells it, and the `step` of a recipe that would help.
 
@@ -505,10 +505,14 @@ def _spellings(
     return [tuple(row) for row in found]
 
 
-def _are_apart(names: Sequence[str]) -> bool:
-    """Whether it is plain that no two names are one: to ask that of a few takes longer in SQL."""
-    letters = {_SIGNS.sub('', name.lower()) for name in names}
-    return len(letters) == len(names) and all(map(str.isascii, names))
+def _are_apart(names: Sequence[str | None]) -> bool:
+    """Whether it is plain that no two names are one: to ask that of a few takes longer in SQL.
+
+    Rows of a later file may have None: their key is empty.
+    """
+    known = [name for name in names if name is not None]
+    letters = {_SIGNS.sub('', name.lower()) for name in known}
+    return len(letters) == len(known) and all(map(str.isascii, known))
 
 
 _SIGNS: Final = re.compile(r'[\s\-_.,;:/\\\'"()\[\]{}]+')  # what of BLANK and PUNCTUATION is ASCII

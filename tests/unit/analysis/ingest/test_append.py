@@ -531,3 +531,9 @@ def test_an_error_tells_a_little_of_large_cells_and_names(version: Callable[...,
     first, second = refused.value.details['columns']
     assert (len(first['name']), [len(one) for one in first['examples']]) == (240, [60, 1])
     assert second == {'name': 'b', 'examples': ['1', '2']}
+
+
+def test_later_rows_may_name_no_series(version: Callable[..., Version]) -> None:
+    made = version('ds,region,y\n2024-01-03,,4\n2024-01-04,,5\n', onto=version(FIRST))
+    assert (made[0].series.count, made[0].series.first) == (3, ('north', 'south', None))
+    assert (made[0].rows_accepted, made[0].hints) == (2, ())
