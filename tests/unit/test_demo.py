@@ -149,6 +149,7 @@ def test_the_shops_have_a_week_holidays_and_a_summer(stored: tuple[dict[str, Any
     assert sold[1] > 1.15 * sold[0]
 
 
+@pytest.mark.slow
 def test_the_grid_has_nothing_wrong_but_its_outage(tmp_path: Path) -> None:
     path = tmp_path / 'Grid load.csv'
     path.write_bytes(demo.grid_load())

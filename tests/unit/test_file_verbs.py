@@ -101,6 +101,7 @@ def test_times_of_a_next_file_are_read_in_the_zone_of_the_dataset(convert: Conve
     assert rows(tmp_path / 'load')['_time'].diff().drop_nulls().unique().dt.total_hours().to_list() == [1]
 
 
+@pytest.mark.slow
 def test_a_table_of_local_times_names_the_offset_of_each_and_is_read_as_it_was(
     convert: Convert, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_table_of_local_times_names_the_offset_of_each_and_is_read_as_it_was(
 STEPS = [('1h', 24 * 400, 'h'), ('1d', 400, 'D'), ('1mo', 40, 'MS')]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('recipe', [None, [{'do': 'derive', 'column': 'double', 'as': 'y * 2'}]])
 @pytest.mark.parametrize(('step', 'count', 'freq'), STEPS)
 def test_a_table_by_the_clock_of_a_zone_is_read_as_the_same_hours_days_and_months_without_one(

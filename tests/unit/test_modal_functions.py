@@ -135,6 +135,7 @@ def error_of(answer: Mapping[str, Any]) -> errors.VariosyncError:
     return errors.from_words(*json.loads(json.dumps(answer))['error'])
 
 
+@pytest.mark.slow
 def test_an_error_of_ours_comes_back_as_itself(objects: Objects) -> None:
     tenant = f't/{uuid4()}'
     asyncio.run(objects.put(f'{tenant}/u/source', b'\x00\x01'))

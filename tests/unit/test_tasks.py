@@ -124,6 +124,7 @@ def test_a_time_that_stands_for_no_date_is_no_history(objects: LocalTaskObjects,
     assert [text for text in model['warnings'] if 'at 2999-12-31' in text]
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_again_leaves_the_same_objects(objects: LocalTaskObjects, tmp_path: Path) -> None:
     models = ['theta', 'lightgbm']
     asked = {'models': models, 'windows': 1, 'options': FEW_ROUNDS}

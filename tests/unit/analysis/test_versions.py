@@ -164,6 +164,7 @@ def test_a_point_names_its_line_its_file_and_its_cells(store: Callable[..., Stor
     assert points(store([('a', 0, 1)]), series='a', time=START.replace(tzinfo=UTC))[0].source == 0
 
 
+@pytest.mark.slow
 def test_a_large_difference_keeps_to_its_memory(tmp_path: Path) -> None:
     paths = [tmp_path / 'before.parquet', tmp_path / 'after.parquet']
     for path, factor in zip(paths, (1, 2), strict=True):

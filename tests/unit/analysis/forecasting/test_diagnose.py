@@ -53,6 +53,7 @@ def test_a_shift_and_a_new_slope_are_changepoints_and_no_anomalies():
     assert abs((at - frame(bent)['ds'][120]).days) <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(6))
 def test_pieces_are_those_that_ruptures_finds(seed: int):
     import ruptures  # brings half of SciPy, which no other test of this process may need

@@ -184,6 +184,7 @@ def test_a_wider_answer_gives_a_wider_band():
     assert spreads[1] == pytest.approx(5 * spreads[0])
 
 
+@pytest.mark.slow
 def test_our_models_answer_the_same_call():
     table = pl.concat([frame(wave(60, seed=place), name=f's{place}') for place in range(2)])
     found = fit_predict('theta')(table, h=H, freq='D', season_length=7, quantiles=(0.05, 0.5, 0.9))

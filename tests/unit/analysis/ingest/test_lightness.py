@@ -6,6 +6,7 @@ import sys
 import openpyxl
 import pyarrow as pa
 import pyarrow.feather as feather
+import pytest
 
 DAYS = [f'2024-01-{day:02}' for day in range(1, 29)]
 LONG = 'ds,id,y\n' + ''.join(f'{day},{key},{at}.5\n' for key in 'ab' for at, day in enumerate(DAYS))
@@ -37,6 +38,7 @@ print(path and path.name)
 """
 
 
+@pytest.mark.slow
 def test_no_conversion_waits_for_pandas(tmp_path):
     for name, text in TABLES.items():
         (tmp_path / name).write_text(text)

@@ -120,6 +120,7 @@ def test_records_below_a_name_keep_their_lines(reader: Reader) -> None:
     assert duckdb.execute('SELECT _line FROM read_parquet(?)', [str(table.path)]).fetchall() == [(3,), (4,)]
 
 
+@pytest.mark.slow
 def test_a_file_too_large_to_be_taken_as_one_object_is_read_as_it_comes(reader: Reader) -> None:
     rows = ',\n'.join(f'{{"ds": "2024-01-01", "y": {n}}}' for n in range(40_000))
     table = reader(f'{{"meta": [{{"unit": "kg"}}], "data": [{rows}]}}', memory=2**23)

@@ -113,6 +113,7 @@ def told(out: Path) -> dict[str, list]:
     return json.loads(zlib.decompress(found[0][0])) if found else {}
 
 
+@pytest.mark.slow
 def test_the_footer_tells_where_lines_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = regular(125_000, series='Zürich "2"') + [(*row[:3], 1.0) for row in regular(SMALL, series='Öd · b', seed=2)]
     paths, out, again = store(tmp_path, rows), tmp_path / 'pyramid.parquet', tmp_path / 'again.parquet'
@@ -142,6 +143,7 @@ def test_a_pyramid_without_lines_says_so(tmp_path: Path) -> None:
     assert told(build(tmp_path, regular(5))) == {'measures': [], 'series': [], 'runs': [[], [], [], [], [], []]}
 
 
+@pytest.mark.slow
 def test_what_the_profile_tells_gives_the_pyramid_that_the_rows_alone_give(tmp_path: Path) -> None:
     """Steps and whole measures are taken from the profile: also with repeated times, bursts, and a short series."""
     start = datetime(2024, 1, 1)

@@ -458,6 +458,7 @@ def test_a_split_time_is_stored_as_one(tmp_path: Path) -> None:
     assert manifest.time.start == '2006-12-01T00:30:00Z'
 
 
+@pytest.mark.slow
 def test_thousands_of_columns_are_melted_within_memory(tmp_path: Path) -> None:
     names = ','.join(f'item_{i}' for i in range(3000))
     rows = ''.join(

@@ -33,6 +33,7 @@ def written(folder: Path, name: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in into.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', FILES)
 def test_shortcuts_store_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     short = written(tmp_path / 'short', name)

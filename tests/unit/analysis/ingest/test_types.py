@@ -538,6 +538,7 @@ def test_numbers_with_a_minus_are_times_by_the_name_of_their_column_alone(tmp_pa
     assert column(inspected(tmp_path, text, roles={'other': 'attribute'}), name)[1] == role
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('many', [20, 2500])  # by the careful reader, by the engine
 def test_names_of_columns_that_a_download_guards_are_as_they_were(tmp_path: Path, many: int) -> None:
     days = [f'{datetime(2024, 1, 1) + timedelta(hours=hour)},{hour}.5,{hour},1,2' for hour in range(many)]

@@ -23,6 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Version:
     return version(tmp_path_factory.mktemp('query'), held)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     label=st.sampled_from(sorted(SIZES)),
