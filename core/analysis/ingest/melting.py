@@ -193,8 +193,7 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     rows_taken, columns_taken = arrow(row), arrow(column)
     labels = _labels(plan, batch, row, column)
     sources = [[raw.names[place] if place != ABSENT else '' for place in places] for places in _by_value(plan)]
-    named = texts([BETWEEN.join(of_label) for of_label in zip(*sources, strict=True)]).cast(pa.string())
-    named = named.take(columns_taken)
+    named = texts(BETWEEN.join(of_label) for of_label in zip(*sources, strict=True)).take(columns_taken)
     out = [batch.column('_line').take(rows_taken), batch.column('_flag').take(rows_taken)]
     out += [batch.column(f'c{place}').take(rows_taken) for place in kept]
     out += [labels, *(column.take(arrow(at)) for column in values), arrow(row + first), named]
@@ -202,24 +201,22 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
 
 
 def _labels(plan: Plan, batch: 'pa.RecordBatch', row: Any, column: Any) -> 'pa.Array':
-    import pyarrow as pa
 
     from core.analysis.query.arrays import arrow, texts
 
     if plan.beside is None:
-        return texts(plan.labels).cast(pa.string()).take(arrow(column))
+        return texts(plan.labels).take(arrow(column))
     beside = [(cell or '').strip(readings.BLANK) for cell in batch.column(f'c{plan.beside}').to_pylist()]
     labels = [
         None if readings.is_missing(beside[r]) else plan.complete(beside[r], plan.labels[k])
         for r, k in zip(row.tolist(), column.tolist(), strict=True)
     ]
-    return texts(labels).cast(pa.string())
+    return texts(labels)
 
 
 def _spellings() -> 'pa.Array':
-    import pyarrow as pa
 
     from core.analysis.query.arrays import texts
 
     words = {form for word in readings.MISSING for form in (word, word.upper(), word.title(), word.capitalize())}
-    return texts(sorted(words | {'NaN', 'NaT', '#Value!', '#Div/0!'})).cast(pa.string())
+    return texts(sorted(words | {'NaN', 'NaT', '#Value!', '#Div/0!'}))

@@ -236,8 +236,8 @@ def _batch(rows: Sequence[Sequence[str]], schema: Any) -> Any:
     from core.analysis.query.arrays import texts
 
     # All columns at once: of thousands, each by itself takes four times as long.
-    cells = texts([None if cell == NULL else cell for column in zip(*rows, strict=True) for cell in column])
-    cells, size = cells.cast(pa.string()), len(rows)
+    cells = texts(None if cell == NULL else cell for column in zip(*rows, strict=True) for cell in column)
+    size = len(rows)
     columns = (cells.slice(place * size, size) for place in range(len(schema)))
     return pa.record_batch(
         [one if one.type == kind else one.cast(kind) for one, kind in zip(columns, schema.types, strict=True)], schema

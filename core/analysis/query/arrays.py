@@ -3,7 +3,7 @@
 Arrow's own ways there import pandas, which the web process has no room for, and a small file's conversion no time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,20 +48,13 @@ def arrow(values: NDArray[Any]) -> Any:
     return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def texts(values: Sequence[str | None]) -> Any:
-    """Return texts as an Arrow array of large strings, None as a missing value."""
+def texts(values: Iterable[str | None]) -> Any:
+    """Return texts as an Arrow array of strings, None as a missing value."""
     import pyarrow as pa
 
-    bits = None
-    if None in values:
-        bits = pa.py_buffer(np.packbits([value is not None for value in values], bitorder='little'))
-    held = [value or '' for value in values]
-    written = ''.join(held)
-    sizes = map(len, held if written.isascii() else [value.encode() for value in held])
-    ends = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(sizes, np.int64, len(values)), out=ends[1:])
-    buffers = [bits, pa.py_buffer(ends), pa.py_buffer(written.encode())]
-    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
+    made = pa.lib.StringBuilder()
+    made.append_values(values)
+    return made.finish()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

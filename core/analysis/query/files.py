@@ -68,10 +68,7 @@ def write_parquet(answer: Answer, out: Path) -> None:
             found[name].append(cells[name][shown])
         counts.append(int(shown.sum()))
     line_of = arrow(np.repeat(np.arange(len(counts)), counts))
-    made = [
-        texts([getattr(line, name) for line in answer.lines]).cast(pa.string()).take(line_of)
-        for name in ('series', 'measure', 'role')
-    ]
+    made = [texts(getattr(line, name) for line in answer.lines).take(line_of) for name in ('series', 'measure', 'role')]
     for name in told:
         values = np.concatenate(found[name])
         made.append(_times(values) if name in TIMES else arrow(values))
