@@ -219,7 +219,8 @@ class _Repeats:
     ) -> None:
         self._connection = connection
         every = max(1, raw.rows // CHECKED)
-        cells = ', '.join(f'{column.cell} AS k{column.index}' for column in free)
+        # A cell may be long, and here they are only compared.
+        cells = ', '.join(f'hash({column.cell}) AS k{column.index}' for column in free)
         checked = (
             f'SELECT * FROM (SELECT {trimmed(time.cell)} AS t, {cells} '
             f'FROM {rows_of(raw)} WHERE _flag < 2) WHERE t IS NOT NULL AND hash(t) % {every} = 0 LIMIT {4 * CHECKED}'

@@ -1,13 +1,15 @@
 """A small file is converted by shortcuts, which store the same bytes as the long way that large files go."""
 
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.analysis.ingest import digits, hints, profile, rejects, roles, tallies
-from tests.unit.analysis.ingest.cells import instance
+from core.analysis.ingest.types import choose_types
+from tests.unit.analysis.ingest.cells import instance, raw_table
 from tests.unit.analysis.ingest.reading import converted
 
 DAYS = [f'2024-{month:02}-{day:02}' for month in (1, 2) for day in range(1, 29)]
@@ -54,3 +56,17 @@ def test_names_that_are_plainly_apart_are_none_that_may_be_one() -> None:
         every = f'SELECT * FROM (VALUES {listed}) AS t(series, rows, label)'
         if hints._are_apart(sorted(names)):
             assert hints._spellings(instance(), 'series', every, {}) == []
+
+
+def test_long_cells_are_compared_without_being_fetched(tmp_path: Path) -> None:
+    days = [f'{day}T{hour:02}' for day in DAYS[:8] for hour in range(24)]
+    cells = ['xy'[place % 2] * 5000 for place in range(len(days))]
+    raw = raw_table(tmp_path, {'ds': days, 'key': cells, 'y': ['1'] * len(days)})
+    time, key, _ = choose_types(instance(), raw, roles={})
+    tracemalloc.start()
+    try:
+        check = roles._Repeats(instance(), raw, time, [key])
+        assert (check.share([]), check.share([key])) == (0, 0)
+        assert tracemalloc.get_traced_memory()[1] < 1000 * len(days)
+    finally:
+        tracemalloc.stop()
