@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -90,11 +91,12 @@ def test_a_fault_is_tried_again():
 
 
 def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(workers, 'MOST_KNOWN', 2)
     run = Run()
-    found = workers.each(FIT, [{'number': n} for n in range(5)], run=run, stand_in=fits.stand_in)
-    assert [raw.center[0] for raw in found] == list(range(5))
-    assert len(run.known) == 2
+    monkeypatch.setattr(workers, 'MOST_KNOWN', 2000)
+    found = workers.each(FIT, [{'number': n} for n in range(99)], run=run, stand_in=fits.stand_in)
+    assert [raw.center[0] for raw in found] == list(range(99))
+    assert 1 < len(run.known) < 10
+    assert sum(len(pickle.dumps(raw)) for raw in run.known.values()) <= 2000
 
 
 def test_a_worker_dies_with_its_parent():
