@@ -15,8 +15,10 @@ def remember() -> None:
 
 def _recall(field: ModelField) -> None:
     about = field.field_info
-    # What a description names by its address lives as long as the field that is kept.
-    known = _compiled.setdefault((about.annotation, repr(about), repr(field.config)), field)
+    # A query's own `repr` tells neither its bounds nor its description. What is named by its address lives as long as
+    # the field that is kept.
+    described = repr(list(about.__repr_args__()))
+    known = _compiled.setdefault((about.annotation, type(about), described, repr(field.config)), field)
     if known is field:
         _compile(field)
     else:
