@@ -125,6 +125,7 @@ def level_of_all(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_no_series_shows_a_plugin_the_future_of_another():
     h, series = 12, panel(50, 60, 90, 200)
     origins = conformal.choose(series, h=h, most=4, seed=1)
@@ -195,6 +196,7 @@ def test_our_models_answer_the_same_call():
     assert found['q0.05'].to_list() == same['q0.05'].to_list()
 
 
+@pytest.mark.slow
 def test_the_documented_call_of_our_models_runs():
     table = frame(wave(40, season=12), every='1mo')
     told: dict[str, Any] = {'frame': table}

@@ -261,6 +261,7 @@ def test_looking_ends_when_there_are_hints_enough(tmp_path: Path, monkeypatch: p
     assert still == asked
 
 
+@pytest.mark.slow
 def test_of_columns_that_bear_no_hint_only_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the gap lies a series as a whole, which only another look tells."""
     monkeypatch.setattr('core.analysis.ingest.hints.MOST', 2)

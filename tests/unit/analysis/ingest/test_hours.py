@@ -59,6 +59,7 @@ def hourly(name: str, *days: tuple[str, range]) -> str:
     return '\n'.join([f'{name},y', *rows, ''])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('head', ['date,HE', 'date,hour', 'year,month,day,hour'])
 def test_hours_of_a_part_of_a_day_end_as_those_before(version: Callable[..., Version], head: str) -> None:
     day = ','.join if head.startswith('year') else '-'.join

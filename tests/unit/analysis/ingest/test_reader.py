@@ -495,6 +495,7 @@ def test_bombs_are_refused(reader: Reader) -> None:
     assert (nested.rows_read, nested.rejected) == (2, 1)
 
 
+@pytest.mark.slow
 def test_wide_and_long_cells(reader: Reader) -> None:
     wide = reader(','.join(f'n{i}' for i in range(3000)) + '\n' + ','.join(map(str, range(3000))) + '\n')
     assert len(wide.names) == 3000

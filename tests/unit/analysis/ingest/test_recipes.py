@@ -130,6 +130,7 @@ def test_the_mean_of_merged_series_repairs_the_record_that_holds_it(tmp_path: Pa
     assert faults(tmp_path / 'one', 'line, action') == [(2, 'rejected'), (3, 'repaired')]
 
 
+@pytest.mark.slow
 def test_a_line_that_holds_the_mean_of_some_and_gives_way_is_told_once(tmp_path: Path) -> None:
     day = '2024-01-01'
     text = f'when,site,temp\n{day},a,0\n{day},A,0\n{day},AA,9\n{day},b,1\n2024-01-02,b,1\n'
@@ -182,6 +183,7 @@ def test_rows_of_earlier_files_that_give_way_are_a_note(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_rows_that_gave_way_in_earlier_files_are_told_once(tmp_path: Path) -> None:
     """The recipe runs over all rows again with every file."""
     first = 'when,site,temp\n2024-01-01,Oslo,1\n2024-01-01,oslo,2\n2024-01-02,Oslo,3\n'

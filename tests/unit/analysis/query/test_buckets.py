@@ -284,6 +284,7 @@ def test_a_time_of_an_earlier_period_goes_to_its_day_and_hour_of_now(by: str, be
     assert (local(moved) == local(np.array([micros(now)]))) if now else not there[0]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     start=st.integers(micros('1960-01-01T00:00+00:00'), micros('2040-01-01T00:00+00:00')),

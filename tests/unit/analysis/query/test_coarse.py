@@ -62,6 +62,7 @@ def test_buckets_hold_what_lies_in_them(
             assert y == 0 if aggregation == 'count' else np.isnan(y)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     span=ranges,
