@@ -1,6 +1,6 @@
 """The pictures of the README, taken anew from the real product by Chromium: `python -m docs.pictures`.
 
-A server of its own gets the sample of shops up to August, dropped on the page, and the same once more, forecast, and
+A server of its own gets the sample of shops up to August, dropped on the page, and one of other sales, forecast, and
 followed by September, so that the forecast has a track record. `dataset.png` and `dashboard.png`
 are pages as they are, `tour.gif` a tour of them in 20 seconds at most.
 """
@@ -48,11 +48,14 @@ def main() -> None:
 
 
 def _files(folder: Path) -> Mapping[str, Path]:
-    """The sample up to August, twice, and September."""
-    files = {'all': ('Shop sales.csv', shop_sales_before), 'past': ('Shops.csv', shop_sales_before)}
-    files['news'] = ('September.csv', shop_sales_news)
-    for name, make in files.values():
-        (folder / name).write_bytes(make())
+    """The sample up to August, and one of other sales with its September."""
+    files = {
+        'all': ('Shop sales.csv', shop_sales_before(1)),
+        'past': ('Shops.csv', shop_sales_before(2)),
+        'news': ('September.csv', shop_sales_news(2)),
+    }
+    for name, content in files.values():
+        (folder / name).write_bytes(content)
     return {key: folder / name for key, (name, _) in files.items()}
 
 
