@@ -18,9 +18,9 @@ import pytest
 from obstore.store import MemoryStore
 
 from core import charts as module
+from core.analysis.arrays import numbers
 from core.analysis.ingest import Options, convert
 from core.analysis.query import Answer, Query, Stored, answer, decode, marks
-from core.analysis.query.arrays import numbers
 from core.charts import Charts
 from core.errors import NotFound, TooLarge, TooMany, Unavailable, UsageError
 from core.metrics import CountedCache

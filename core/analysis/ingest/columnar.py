@@ -174,7 +174,7 @@ def _viewed(column: Any) -> int:
     (https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout)."""
     import numpy as np
 
-    from core.analysis.query.arrays import there
+    from core.analysis.arrays import there
 
     held = column.buffers()[1]
     if not len(column) or held is None:

@@ -154,7 +154,7 @@ def _texts(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     import numpy as np
     import pyarrow.compute as pc
 
-    from core.analysis.query.arrays import fixed, there
+    from core.analysis.arrays import fixed, there
 
     names = sum(len(raw.names[place]) for place in plan.places if place != ABSENT)
     found = np.zeros(batch.num_rows, dtype=np.int64)
@@ -169,7 +169,7 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from core.analysis.query.arrays import arrow, fixed, texts, there
+    from core.analysis.arrays import arrow, fixed, texts, there
 
     rows, wide = batch.num_rows, len(plan.labels)
     # Column after column to row after row: the cell of row r and column k stands at k * rows + r.
@@ -201,8 +201,7 @@ def _chunk(raw: RawTable, plan: Plan, kept: Sequence[int], batch: 'pa.RecordBatc
 
 
 def _labels(plan: Plan, batch: 'pa.RecordBatch', row: Any, column: Any) -> 'pa.Array':
-
-    from core.analysis.query.arrays import arrow, texts
+    from core.analysis.arrays import arrow, texts
 
     if plan.beside is None:
         return texts(plan.labels).take(arrow(column))
@@ -215,8 +214,7 @@ def _labels(plan: Plan, batch: 'pa.RecordBatch', row: Any, column: Any) -> 'pa.A
 
 
 def _spellings() -> 'pa.Array':
-
-    from core.analysis.query.arrays import texts
+    from core.analysis.arrays import texts
 
     words = {form for word in readings.MISSING for form in (word, word.upper(), word.title(), word.capitalize())}
     return texts(sorted(words | {'NaN', 'NaT', '#Value!', '#Div/0!'}))

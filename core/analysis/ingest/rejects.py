@@ -7,6 +7,7 @@ of faults is taken from the same expressions, so the two cannot disagree.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -505,16 +506,9 @@ def _record_faults(
     asked = ', '.join(f'count(*) FILTER ({cause})' for cause in causes)
     counts = duck.single(connection, f'SELECT {asked} FROM {stored}') if causes else ()
     lost = {cause: f'SELECT _row FROM {stored} WHERE {cause}' for cause, n in zip(causes, counts, strict=True) if n}
+    listed = partial(_listed, raw, typed=staged.typed)
     parts = [
-        _listed(
-            raw,
-            key,
-            lost[cause],
-            CellFault.MISSING_KEY,
-            'the series key is missing',
-            where=f'x{key.index} IS NULL',
-            typed=staged.typed,
-        )
+        listed(key, lost[cause], CellFault.MISSING_KEY, 'the series key is missing', where=f'x{key.index} IS NULL')
         for cause, key in keys.items()
         if cause in lost
     ]
@@ -523,16 +517,8 @@ def _record_faults(
     if late in lost:
         x, unread = f'x{time.index}', f'not a time written as {time.reading.name}'
         parts += [
-            _listed(
-                raw,
-                time,
-                lost[late],
-                CellFault.MISSING_TIME,
-                'the time is missing',
-                where=f'{x} IS NULL',
-                typed=staged.typed,
-            ),
-            _listed(raw, time, lost[late], CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL', typed=staged.typed),
+            listed(time, lost[late], CellFault.MISSING_TIME, 'the time is missing', where=f'{x} IS NULL'),
+            listed(time, lost[late], CellFault.NOT_A_TIME, unread, where=f'{x} IS NOT NULL'),
         ]
     if bare in lost:
         # A cell that is listed itself tells why already.
@@ -540,19 +526,7 @@ def _record_faults(
         silent = [f'NOT {_unread(column)}' for column in told if column.unread]
         silent += [f'r{column.index} IS NULL' for column in told if column.repaired]
         where, why = ' AND '.join(silent) or 'true', 'no measure holds a value'
-        parts.append(
-            _listed(
-                raw,
-                None,
-                lost[bare],
-                CellFault.NO_MEASURE,
-                why,
-                where=where,
-                beside=told,
-                zone=zone,
-                typed=staged.typed,
-            )
-        )
+        parts.append(listed(None, lost[bare], CellFault.NO_MEASURE, why, where=where, beside=told, zone=zone))
     return parts + _time_changes(raw, time, staged, zone=zone)
 
 

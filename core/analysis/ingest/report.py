@@ -49,7 +49,7 @@ def locate(connection: 'duckdb.DuckDBPyConnection', faults: Path, source: Path, 
         return
     import pyarrow as pa
 
-    from core.analysis.query.arrays import arrow
+    from core.analysis.arrays import arrow
 
     starts = _starts(source, wanted)
     places = pa.table([arrow(wanted[: len(starts)]), arrow(starts)], ['line', 'start'])

@@ -233,7 +233,7 @@ def _batches(rows: Iterable[list[str]], width: int) -> Iterator[list[list[str]]]
 def _batch(rows: Sequence[Sequence[str]], schema: Any) -> Any:
     import pyarrow as pa
 
-    from core.analysis.query.arrays import texts
+    from core.analysis.arrays import texts
 
     # All columns at once: of thousands, each by itself takes four times as long.
     cells = texts(None if cell == NULL else cell for column in zip(*rows, strict=True) for cell in column)

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query import buckets, coarse, points
-from core.analysis.query.arrays import Floats, Ints
 from core.analysis.query.filters import compared, related, said
 from core.analysis.query.pieces import Buckets, Rows
 from core.analysis.query.points import View

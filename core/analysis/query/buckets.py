@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from core.analysis.query.arrays import Floats, Ints
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query.pieces import LATEST
 from core.analysis.query.request import PERCENTILE, duration
 from core.errors import UsageError

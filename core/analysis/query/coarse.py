@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query.pieces import Buckets, Level, Line
 from core.analysis.query.points import finite
 from core.analysis.query.stored import Stored

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query import asked, buckets, coarse, gaps, points, statistics
-from core.analysis.query.arrays import Floats, Ints
 from core.analysis.query.asked import Group
 from core.analysis.query.indicators import indicator, warm_up
 from core.analysis.query.marks import Mark

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, arrow, texts
+from core.analysis.arrays import Floats, arrow, texts
 from core.analysis.query.wire import Answer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.analysis.query.arrays import Floats, fixed, there
+from core.analysis.arrays import Floats, fixed, there
 from core.analysis.query.request import Filter
 from core.errors import UsageError
 

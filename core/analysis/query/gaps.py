@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from core.analysis.arrays import Ints
 from core.analysis.ingest.pyramid import GAP_IRREGULAR, GAP_REGULAR
-from core.analysis.query.arrays import Ints
 from core.analysis.query.pieces import Buckets
 
 Interval = tuple[float, float]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats
+from core.analysis.arrays import Floats
 from core.analysis.query.request import INDICATORS
 
 FORGOTTEN = 1e-9

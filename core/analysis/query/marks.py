@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from core.analysis import duck
-from core.analysis.query.arrays import Ints, arrow, fixed
+from core.analysis.arrays import Ints, arrow, fixed
 from core.analysis.query.pieces import EARLIEST, LATEST
 from core.analysis.query.stored import JOINT
 from core.errors import TooLarge

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints
+from core.analysis.arrays import Floats, Ints
 
 EARLIEST: Final = -(2**62)
 LATEST: Final = 2**62

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query.gaps import interruption
 from core.analysis.query.pieces import EARLIEST, LATEST, Buckets, Level, Line, Rows
 from core.analysis.query.stored import Stored

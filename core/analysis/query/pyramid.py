@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Ints
+from core.analysis.arrays import Ints
 from core.analysis.query.pieces import EARLIEST, LATEST, OF_BUCKETS, Buckets, Level, Line, Piece
 from core.analysis.query.places import KEY, Places
 from core.analysis.query.row_groups import File, told, words_of

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints, decimals, fixed, numbers
+from core.analysis.arrays import Floats, Ints, decimals, fixed, numbers
 from core.analysis.query.pieces import Piece
 from core.errors import Unavailable
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints
+from core.analysis.arrays import Floats, Ints
 from core.analysis.query.pieces import Buckets
 
 WHISKER: Final = 1.5

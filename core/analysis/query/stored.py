@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats, Ints, arrow, fixed
+from core.analysis.arrays import Floats, Ints, arrow, fixed
 from core.analysis.query.pieces import EARLIEST, LATEST, Piece, Rows, joined
 from core.analysis.query.pyramid import Pyramid
 from core.analysis.query.row_groups import BLOCKS, Blocks, File, Steady, told

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from core.analysis.query.arrays import Floats
+from core.analysis.arrays import Floats
 from core.analysis.query.marks import Mark
 from core.errors import UsageError
 
